@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MU_DATA_PLAN_H
+#define MU_DATA_PLAN_H
+
+#include "runtime/base/status.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * Which samples a replica reads at which step: every sample exactly once an epoch, whatever the
+ * number of replicas, and also when the run is resumed in the middle of an epoch with another
+ * number of replicas or another batch.
+ *
+ * The order of an epoch is a permutation drawn from (seed, epoch). A stretch is a part of an epoch
+ * that was worked with one number of replicas and one batch per replica. Global step s of a stretch
+ * takes the next replica_count * batch samples of what the stretches before it left (fewer at the
+ * end of the epoch), cut evenly among the replicas in rank order: sizes differ by at most one, the
+ * first replicas have the larger ones, and some may be empty in the last step.
+ *
+ *   permutation  | step 0: r0 r1 r2 | step 1: r0 r1 r2 | ... | last: r0 r1 - |
+ *
+ * In synchronous mode all replicas of a stretch have done the same number of steps. In asynchronous
+ * mode each has its own, and what is left is what no replica has taken.
+ */
+#define MU_STRETCHES_MAX 16
+#define MU_REPLICAS_MAX 1024
+
+struct mu_stretch {
+    int replica_count;
+    int batch;           /* per replica */
+    int64_t *steps_done; /* (replica_count), in this stretch; owned by who made it */
+};
+
+struct mu_plan {
+    uint64_t seed;
+    size_t sample_count;
+    uint32_t *order;   /* (sample_count) */
+    uint32_t *scratch; /* (sample_count) */
+    size_t left;       /* samples that the present stretch has to work on: order[0 .. left) */
+    int64_t epoch;
+    int replica_count, batch; /* of the present stretch */
+    int64_t step_count;       /* global steps of the present stretch until the epoch ends */
+};
+
+/* On success the plan stands at the first step of epoch 0, before any stretch. NO_MEMORY. */
+enum mu_status mu_plan_init(struct mu_plan *plan, uint64_t seed, size_t sample_count);
+void mu_plan_finish(struct mu_plan *plan);
+
+/* Goes to `epoch`, takes out what the done stretches took, and begins a stretch with these numbers.
+ * Allocates nothing. step_count may be 0: nothing is left of this epoch. */
+void mu_plan_begin(struct mu_plan *plan, int64_t epoch, const struct mu_stretch *done,
+    int done_count, int replica_count, int batch);
+
+/* The samples of `replica` at global step `step` of the present stretch, borrowed; *ret_count may
+ * be 0. *ret_global_count is what all replicas read together at that step. */
+const uint32_t *mu_plan_samples(const struct mu_plan *plan, int64_t step, int replica,
+    size_t *ret_count, size_t *ret_global_count);
+
+/* Steps that a whole epoch has with these numbers and nothing done before. */
+int64_t mu_plan_steps(size_t sample_count, int replica_count, int batch);
+
+#endif

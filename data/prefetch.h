@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MU_DATA_PREFETCH_H
+#define MU_DATA_PREFETCH_H
+
+#include "data/plan.h"
+#include "muster/dataset.h"
+#include "runtime/base/world.h"
+
+/*
+ * Reads batches ahead on a thread of the world: `depth` buffers go round between the reader and the
+ * training thread. The reader owns the plan from create to destroy.
+ */
+struct mu_prefetch;
+
+struct mu_prefetch_batch {
+    struct mu_batch batch;
+    size_t global_count; /* rows of all replicas at this step */
+    int64_t epoch;       /* that this step belongs to */
+    int64_t step;        /* global step within the present stretch of the epoch */
+    bool last_of_epoch;
+};
+
+struct mu_prefetch_options {
+    struct mu_world *world;
+    const struct mu_dataset_ops *ops;
+    void *dataset; /* borrowed */
+    size_t feature_count;
+    struct mu_plan *plan;  /* begun: reading starts at `first_step` of its present stretch */
+    int64_t first_step;
+    int replica;
+    int depth; /* 2 or more */
+};
+
+/* NO_MEMORY, UNAVAILABLE (no thread). Nothing is read before create; memory for all is taken here:
+ * next and done allocate nothing. */
+enum mu_status mu_prefetch_create(
+    const struct mu_prefetch_options *options, struct mu_prefetch **ret_prefetch);
+/* Ends the reader; takes NULL. */
+void mu_prefetch_destroy(struct mu_prefetch *prefetch);
+/* The next batch, borrowed until done; waits for the reader. After the last step of an epoch the
+ * next epoch begins by itself, as a whole new stretch. TIMEOUT at the deadline. One batch may be
+ * held at a time. */
+enum mu_status mu_prefetch_next(struct mu_prefetch *prefetch, int64_t deadline_ns,
+    const struct mu_prefetch_batch **ret_batch);
+void mu_prefetch_done(struct mu_prefetch *prefetch);
+
+#endif

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MU_DATA_SAFETENSORS_H
+#define MU_DATA_SAFETENSORS_H
+
+#include "muster/tensor.h"
+#include "runtime/base/log.h"
+#include "runtime/base/text.h"
+
+/*
+ * The safetensors format: u64 little-endian header bytes, a JSON header, then the tensors. Written
+ * in the order the format asks for (here: by name, all F32), read with every rule enforced: see
+ * docs/CHECKPOINTS.md. A reader allocates no more than the file has bytes.
+ */
+#define MU_SAFETENSORS_HEADER_MAX (16 << 20)
+#define MU_SAFETENSORS_TENSORS_MAX 4096
+
+struct mu_safetensor {
+    char name[2 * MU_NAME_MAX];
+    char dtype[12]; /* "F32" */
+    int rank;
+    int64_t shape[8];
+    size_t begin, end; /* bytes, from the start of the file */
+};
+
+struct mu_safetensors {
+    struct mu_safetensor *tensor; /* in the order of their offsets */
+    size_t tensor_count;
+};
+
+/* Parses and checks the header against the file's whole size; `file` holds the whole file. BAD_DATA
+ * (MU_E0601) naming `source` and the tensor. */
+enum mu_status mu_safetensors_parse(struct mu_log *log, const char *source, const void *file,
+    size_t bytes, struct mu_safetensors *ret_tensors);
+void mu_safetensors_finish(struct mu_safetensors *tensors);
+const struct mu_safetensor *mu_safetensors_find(
+    const struct mu_safetensors *tensors, const char *name);
+
+/* One tensor to write. Sort the array with mu_safetensors_sort before making the header. */
+struct mu_safetensor_source {
+    char name[2 * MU_NAME_MAX];
+    int rank;
+    int64_t shape[MU_RANK_MAX];
+    const float *data;
+};
+void mu_safetensors_sort(struct mu_safetensor_source *sources, size_t count);
+/* Appends the 8 length bytes and the padded JSON header; the tensors' data follow it in order,
+ * without gaps. `metadata` is pairs of key and value, NULL-terminated, may be NULL. */
+enum mu_status mu_safetensors_header(const struct mu_safetensor_source *sources, size_t count,
+    const char *const metadata[], struct mu_text *out);
+
+#endif

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MUSTER_DATASET_H
+#define MUSTER_DATASET_H
+
+#include "muster/option.h"
+#include "muster/status.h"
+#include "muster/tensor.h"
+
+struct mu_log;
+
+enum mu_split { MU_SPLIT_TRAIN, MU_SPLIT_TEST };
+
+/* What a data set is, known after open. */
+struct mu_dataset_facts {
+    size_t sample_count;
+    size_t feature_count;
+    size_t class_count;
+    uint32_t crc32c; /* of what was read: two tasks with different data must not train together */
+};
+
+/*
+ * A kind of data set. An instance is read-only after open, and `read` may be called from several
+ * threads at once.
+ */
+struct mu_dataset_ops {
+    const char *name; /* "idx" */
+    const char *doc;
+    const struct mu_option *options;
+    size_t option_bytes;
+
+    /* Reads and checks everything that can be wrong (magic, counts, truncation, every label).
+     * BAD_DATA naming file and record, NO_INPUT naming the file, NO_MEMORY. May block on disk. */
+    enum mu_status (*open)(const void *options, enum mu_split split, struct mu_log *log,
+        void **ret_dataset, struct mu_dataset_facts *ret_facts);
+
+    /* Sample index[i] into row i: features (count, feature_count) floats, labels (count). Indices
+     * are below sample_count (asserted). Allocates nothing, never fails. */
+    void (*read)(void *dataset, const uint32_t *index, size_t count, float *features,
+        int32_t *labels);
+
+    void (*close)(void *dataset); /* takes NULL */
+};
+
+#endif

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MUSTER_MODEL_H
+#define MUSTER_MODEL_H
+
+#include "muster/option.h"
+#include "muster/status.h"
+#include "muster/tensor.h"
+#include <stdbool.h>
+
+struct mu_device;
+struct mu_log;
+
+/* What a forward pass measures, over the rows of one batch. */
+struct mu_loss {
+    double loss_sum;     /* sum over rows of the loss of a row */
+    size_t correct_count; /* rows whose largest logit is the label's */
+};
+
+/* Called by backward on the thread that runs it, once for each slice whose gradient is final, last
+ * layer first; the slices are contiguous and end where the one before them began. */
+struct mu_slice_listener {
+    void (*ready)(void *owner, struct mu_span slice);
+    void *owner;
+};
+
+/*
+ * A kind of model. One instance is used by one thread; it holds the activations for at most
+ * `rows_max` rows, and no parameters: those are the caller's flat vectors, which must have
+ * layout.element_count floats and 64-byte alignment.
+ */
+struct mu_model_ops {
+    const char *name; /* "mlp" */
+    const char *doc;  /* one line */
+    const struct mu_option *options;
+    size_t option_bytes; /* of the struct that the rows fill */
+
+    /* Says the names and shapes. Pure. CONFIG if the options contradict each other or the data:
+     * `feature_count` and `class_count` are the data set's; the reason goes to `log`. */
+    enum mu_status (*layout)(const void *options, size_t feature_count, size_t class_count,
+        struct mu_log *log, struct mu_layout *ret_layout);
+
+    /* Seeded initial values: a pure function of (options, layout, seed), element by element, so
+     * that every replica and every server can make its own part of the same vector. */
+    void (*init)(const void *options, const struct mu_layout *layout, uint64_t seed,
+        float *parameters);
+
+    /* On the heap; allocates everything a step needs. NO_MEMORY. */
+    enum mu_status (*create)(const void *options, const struct mu_layout *layout,
+        struct mu_device *device, size_t rows_max, void **ret_model);
+    void (*destroy)(void *model); /* takes NULL */
+
+    /* Loss of the batch with these parameters; allocates nothing. The activations are kept for
+     * one backward. Zero rows: a loss of zero. */
+    void (*forward)(void *model, const float *parameters, const struct mu_batch *batch,
+        struct mu_loss *ret_loss);
+
+    /* Writes (never adds to) gradients = scale * d(loss_sum)/d(parameters) of the batch of the last
+     * forward, zero gaps included, and announces each slice as it becomes final. Zero rows: zeros.
+     * `listener` may be NULL. */
+    void (*backward)(void *model, const float *parameters, const struct mu_batch *batch,
+        float scale, float *gradients, const struct mu_slice_listener *listener);
+};
+
+#endif

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MUSTER_TENSOR_H
+#define MUSTER_TENSOR_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* `count` elements of the flat vector, from element `first`. */
+struct mu_span {
+    size_t first, count;
+};
+
+#define MU_RANK_MAX 4
+#define MU_NAME_MAX 64
+
+/* A named, shaped view into the flat vector: row-major, float32. */
+struct mu_view {
+    char name[MU_NAME_MAX];
+    int rank;
+    int64_t shape[MU_RANK_MAX];
+    struct mu_span span;
+};
+
+/*
+ * The model is one flat vector: `layout` names its parts, in order, first layer first. Views start
+ * at multiples of MU_VIEW_ALIGN elements (64 bytes); the gaps are zero and stay zero.
+ */
+#define MU_VIEWS_MAX 64
+#define MU_VIEW_ALIGN 16
+
+struct mu_layout {
+    int view_count;
+    struct mu_view view[MU_VIEWS_MAX];
+    size_t element_count; /* of the whole vector, gaps included; a multiple of MU_VIEW_ALIGN */
+};
+
+/* One batch, as a data set hands it to a model. */
+struct mu_batch {
+    size_t row_count;
+    size_t feature_count;
+    const float *features; /* (row_count, feature_count) */
+    const int32_t *labels; /* (row_count) in [0, class_count) */
+};
+
+#endif

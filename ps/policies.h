@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MU_PS_POLICIES_H
+#define MU_PS_POLICIES_H
+
+#include "muster/policy.h"
+
+/* The registry: "async" (apply each gradient at arrival), "drop" (drop what is staler than
+ * `bound`). NULL-terminated. Adding a kind is one file and one line. */
+extern const struct mu_policy_ops *const mu_policies[];
+const struct mu_policy_ops *mu_policy_find(const char *name); /* NULL */
+const char *mu_verdict_name(enum mu_verdict verdict);         /* "apply" */
+
+#endif

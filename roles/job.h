@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MU_ROLES_JOB_H
+#define MU_ROLES_JOB_H
+
+#include "muster/dataset.h"
+#include "muster/model.h"
+#include "muster/optimizer.h"
+#include "muster/policy.h"
+#include "muster/tensor.h"
+#include "runtime/base/json.h"
+#include "runtime/optim/optimizers.h"
+#include "runtime/optim/schedules.h"
+
+/*
+ * A job says what to learn; a spec says where. Each section names one driver by "kind" and gives
+ * its options; the drivers' rows are the schema. Documented in docs/JOB.md, made from the rows.
+ */
+enum mu_mode_kind { MU_MODE_SYNC, MU_MODE_ASYNC };
+
+struct mu_job_data {
+    int64_t batch;    /* per replica */
+    int64_t prefetch; /* batches read ahead */
+};
+
+struct mu_job_mode {
+    int kind;               /* enum mu_mode_kind */
+    int64_t bucket_bytes;   /* sync: gradients travel in buckets of about this size */
+    int64_t check_every;    /* sync: steps between checks that replicas are equal; 0: only at the end */
+    int64_t in_flight;      /* async: pushes of one worker under way at once */
+    char policy[MU_NAME_MAX]; /* async: a name from the table of policies */
+};
+
+struct mu_job_train {
+    int64_t epochs;
+    int64_t steps; /* 0: as many as the epochs have; else stop after so many global steps */
+    int64_t seed;
+    int64_t bad_steps_max; /* steps in a row with a loss that is not finite */
+    char device[MU_NAME_MAX];
+};
+
+struct mu_job_checkpoint {
+    int64_t every_steps;   /* 0: only at the end */
+    double every_seconds;  /* 0: not by time */
+    int64_t keep;
+};
+
+struct mu_job_log {
+    int64_t every_steps; /* between points in event files and metrics.jsonl */
+};
+
+struct mu_job {
+    struct mu_json *json; /* as resolved, --set included */
+    char name[MU_NAME_MAX];
+    const struct mu_model_ops *model;
+    void *model_options;
+    const struct mu_dataset_ops *dataset;
+    void *dataset_options;
+    struct mu_job_data data;
+    struct mu_job_mode mode;
+    void *policy_options;  /* of the policy that mode.policy names, or NULL */
+    const struct mu_policy_ops *policy;
+    const struct mu_optimizer_ops *optimizer;
+    void *optimizer_options;
+    struct mu_optim_common optim;
+    const struct mu_schedule_ops *schedule;
+    void *schedule_options;
+    struct mu_job_train train;
+    struct mu_job_checkpoint checkpoint;
+    struct mu_job_log log;
+    /* CRC-64-like hash over what must agree between tasks: everything but "name", "data.path",
+     * "checkpoint", "log" and "train.device". */
+    uint64_t hash;
+};
+
+/* Reads FILE, applies `sets` ("data.path=DIR", NULL-terminated, may be NULL), checks every section.
+ * Messages name file, line and the nearest name. CONFIG, NO_INPUT, USAGE (a malformed set). */
+enum mu_status mu_job_load(struct mu_log *log, const char *path, const char *const sets[],
+    struct mu_job **ret_job);
+void mu_job_destroy(struct mu_job *job); /* takes NULL */
+/* The job as resolved, every default filled in: job.json of the run directory. */
+void mu_job_write(const struct mu_job *job, struct mu_text *out);
+/* Every section with its rows: `muster run --help-job`, docs/JOB.md, the man page. */
+void mu_job_describe(struct mu_text *out);
+
+#endif

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MU_BASE_STATUS_H
+#define MU_BASE_STATUS_H
+
+#include "muster/status.h"
+#include <assert.h>
+
+/* "UNAVAILABLE" */
+const char *mu_status_name(enum mu_status status);
+/* "a peer or a service is unavailable" */
+const char *mu_status_text(enum mu_status status);
+/* The exit code of a process that ends for this reason. */
+int mu_status_exit(enum mu_status status);
+
+#define MU_COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
+
+#endif
