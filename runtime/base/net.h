@@ -47,7 +47,7 @@ struct mu_part {
 struct mu_write {
     void (*done)(struct mu_write *write, enum mu_status status); /* OK, CLOSED */
     void *owner;
-    void *driver[32]; /* of the loop's driver */
+    void *driver[4]; /* of the loop's driver */
 };
 
 struct mu_net_ops {
