@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MU_ROLES_CHECKPOINT_H
+#define MU_ROLES_CHECKPOINT_H
+
+#include "muster/optimizer.h"
+#include "muster/tensor.h"
+#include "roles/manifest.h"
+#include "runtime/base/store.h"
+
+/*
+ * A checkpoint: one entry of a store, numbered by its step, of three files.
+ *
+ *   model.safetensors       a tensor a view of the layout, by its name
+ *   optimizer.safetensors   "<slot>/<view>" for every slot of the optimizer and every view
+ *   manifest.json           the rest, and the checksums of all
+ *
+ * It holds whole vectors, so it loads at any number of workers and servers: each cuts its spans out
+ * of what was loaded. Nothing in it is ever run.
+ */
+#define MU_CHECKPOINT_MODEL "model.safetensors"
+#define MU_CHECKPOINT_OPTIMIZER "optimizer.safetensors"
+#define MU_CHECKPOINT_NEWEST INT64_C(-1)
+#define MU_CHECKPOINTS_MAX 4096 /* entries looked at in one store */
+
+/* The state of a run at one instant. All of it is the caller's and must not change during save. */
+struct mu_snapshot {
+    int64_t step;         /* optimizer steps done: the number of the entry */
+    int64_t epoch;        /* that the run is in */
+    int64_t samples_done; /* since the start of the run */
+    uint64_t seed, job_hash;
+    int64_t wall_ns;
+    const char *run, *model, *optimizer; /* run id, kinds of model and optimizer */
+    /* What is done of this epoch, and of others that some replicas are in. */
+    const struct mu_position *positions;
+    int position_count;
+    const struct mu_layout *layout;
+    const float *parameters; /* (layout->element_count) */
+    int slot_count;
+    const char *slot_names[MU_SLOTS_MAX];
+    const float *slots[MU_SLOTS_MAX];
+};
+
+/* Where a checkpoint goes when it is loaded, and what it must be. */
+struct mu_checkpoint_target {
+    const char *model, *optimizer;
+    const struct mu_layout *layout;
+    float *parameters;
+    int slot_count;
+    const char *slot_names[MU_SLOTS_MAX];
+    float *slots[MU_SLOTS_MAX];
+};
+
+/* Puts the snapshot and then drops all entries but the newest `keep` (1 or more). Entries with a
+ * higher step are dropped too: they are of a history that this run has left. A drop that fails is a
+ * warning. What the store's put returns, NO_MEMORY. */
+enum mu_status mu_checkpoint_save(
+    struct mu_store *store, struct mu_log *log, const struct mu_snapshot *snapshot, int keep);
+
+/*
+ * Reads the entry of `step`, or the newest. Everything is verified before it is believed. A newest
+ * entry that is damaged is reported as a warning with the reason, and the one before it is tried;
+ * a step that was asked for by number is not replaced by another.
+ *
+ * NO_INPUT (MU_E0603): there is none. BAD_DATA: none is whole (MU_E0601), or it is of another model
+ * or optimizer (MU_E0602, with a table). PROTOCOL (MU_E0606): of a newer version. NO_MEMORY. After
+ * a failure the target's vectors hold anything. On success *ret_manifest is the caller's to finish.
+ */
+enum mu_status mu_checkpoint_load(struct mu_store *store, struct mu_log *log, int64_t step,
+    const struct mu_checkpoint_target *target, struct mu_manifest *ret_manifest);
+
+/* The same for the parameters alone: target->optimizer and the slots are not looked at. */
+enum mu_status mu_checkpoint_read_for_eval(struct mu_store *store, struct mu_log *log, int64_t step,
+    const struct mu_checkpoint_target *target, struct mu_manifest *ret_manifest);
+
+/* Verifies one entry against its own manifest, whatever model it is of. */
+enum mu_status mu_checkpoint_verify(
+    struct mu_store *store, struct mu_log *log, int64_t step, struct mu_manifest *ret_manifest);
+
+/* One verified file of an entry and its tensors; for looking at, free and finish them. */
+enum mu_status mu_checkpoint_open_file(struct mu_store *store, struct mu_log *log,
+    const struct mu_manifest *manifest, const char *name, void **ret_data,
+    struct mu_safetensors *ret_tensors);
+
+#endif

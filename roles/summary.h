@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MU_ROLES_SUMMARY_H
+#define MU_ROLES_SUMMARY_H
+
+#include "muster/policy.h"
+#include "runtime/base/log.h"
+#include "runtime/base/text.h"
+
+/* summary.json: the end of a run in numbers, for scripts. */
+#define MU_SUMMARY_STALENESS_MAX 64 /* buckets 0, 1, ... 62, and "63 or more" */
+
+struct mu_summary {
+    int exit;                   /* the exit code of the run */
+    int64_t steps, epochs;      /* done; epochs: whole ones */
+    int64_t samples;            /* trained on, in this process's life */
+    double wall_seconds;        /* from the start of the process */
+    double first_step_seconds;  /* until the first step was done; NaN: none was */
+    double samples_per_second;  /* NaN: no step was done */
+    double train_loss;          /* mean of the last epoch or interval; NaN: not known */
+    double test_accuracy;       /* 0..1; NaN: not known */
+    uint32_t parameters_crc32c; /* mu_layout_crc32c_of the parameters */
+    int64_t staleness[MU_SUMMARY_STALENESS_MAX]; /* pushes by their staleness; synchronous: zeros */
+    double staleness_sum;
+    int64_t staleness_max;
+    int64_t verdicts[MU_VERDICT_COUNT];
+};
+
+/* `exit`, `steps`, `epochs`, `samples`, `wall_seconds`, `first_step_seconds`, `samples_per_second`,
+ * `train_loss`, `test_accuracy`, `parameters_crc32c` (eight hex digits), `staleness` (`mean`,
+ * `max`, `histogram`: counts for 0, 1, 2, ... up to the largest seen), `verdicts` (counts by name).
+ * What is not known is null. */
+void mu_summary_write(const struct mu_summary *summary, struct mu_text *out);
+/* Written aside and renamed: a reader never meets half a summary. CANNOT_CREATE, IO_ERROR. */
+enum mu_status mu_summary_save(
+    struct mu_log *log, const char *path, const struct mu_summary *summary);
+
+#endif

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MU_IO_FOLDER_H
+#define MU_IO_FOLDER_H
+
+#include "runtime/base/log.h"
+#include <stdbool.h>
+#include <stddef.h>
+
+/* What several writers of files need: folders made on the way, files that appear whole or not at
+ * all. Folders are made 0700 and files 0600: what a run leaves is the user's alone. */
+
+/* Makes `path` and the folders above it; fine if it is there. CANNOT_CREATE (MU_E0604). */
+enum mu_status mu_folder_make(struct mu_log *log, const char *path);
+
+/* Puts a file at `path` with these bytes: written aside in the same folder, synced, renamed, the
+ * folder synced. What was there before is replaced or untouched. CANNOT_CREATE (MU_E0604),
+ * IO_ERROR (MU_E0605). */
+enum mu_status mu_folder_write(
+    struct mu_log *log, const char *path, const void *data, size_t bytes);
+
+/* Writes everything, however often the system stops half-way; false with errno. */
+bool mu_folder_write_all(int fd, const void *data, size_t bytes);
+
+#endif
