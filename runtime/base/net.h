@@ -69,7 +69,8 @@ struct mu_net_ops {
     void (*listener_close)(struct mu_listener *listener); /* takes NULL */
 
     /* Starts to connect; `connected` follows, always from a later turn. Resolving a name is part of
-     * it (status NO_INPUT if the name cannot be resolved). NO_MEMORY. */
+     * it (status NO_INPUT if the name cannot be resolved). NO_MEMORY; UNAVAILABLE if it is known at
+     * once that there is no way there: then nothing was made and nothing follows. */
     enum mu_status (*connect)(struct mu_loop *loop, const struct mu_address *address,
         const struct mu_stream_events *events, void *owner, struct mu_stream **ret_stream);
     /* Takes an accepted stream; reading starts. */

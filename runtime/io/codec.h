@@ -27,8 +27,7 @@ void mu_body_put_int(struct mu_body *body, const char *key, int64_t value);
 void mu_body_put_uint(struct mu_body *body, const char *key, uint64_t value);
 void mu_body_put_real(struct mu_body *body, const char *key, double value);
 void mu_body_put_text(struct mu_body *body, const char *key, const char *value);
-void mu_body_put_ints(
-    struct mu_body *body, const char *key, const int64_t *values, size_t count);
+void mu_body_put_ints(struct mu_body *body, const char *key, const int64_t *values, size_t count);
 
 /* Every count and length fits in what is left, nesting is at most MU_BODY_DEPTH_MAX, one value and
  * nothing after it. Needs no memory. */
@@ -51,7 +50,7 @@ bool mu_decoder_real(struct mu_decoder *decoder, const char *key, double *ret_va
 /* Copies with a NUL at the end; false also if it is longer than fits or holds a NUL. */
 bool mu_decoder_text(struct mu_decoder *decoder, const char *key, char *out, size_t out_bytes);
 /* Up to `most` integers; false if there are more. */
-bool mu_decoder_ints(struct mu_decoder *decoder, const char *key, int64_t *out, size_t most,
-    size_t *ret_count);
+bool mu_decoder_ints(
+    struct mu_decoder *decoder, const char *key, int64_t *out, size_t most, size_t *ret_count);
 
 #endif

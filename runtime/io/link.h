@@ -27,7 +27,8 @@ struct mu_link_events {
     /* The whole frame is here. The link may be closed from inside. */
     void (*arrived)(
         void *owner, struct mu_link *link, const struct mu_frame *frame, const void *body);
-    /* CLOSED (error: errno, or 0 for an orderly end) or PROTOCOL. The owner still has to close it. */
+    /* CLOSED (error: errno, or 0 for an orderly end) or PROTOCOL. The owner still has to close it.
+     */
     void (*ended)(void *owner, struct mu_link *link, enum mu_status why, int error);
     /* A connect has finished; may be NULL for accepted links. */
     void (*connected)(void *owner, struct mu_link *link, enum mu_status status, int error);
@@ -37,7 +38,7 @@ struct mu_link_events {
 struct mu_send {
     struct mu_write write;
     bool done;
-    enum mu_status status; /* OK, CLOSED */
+    enum mu_status status;                  /* OK, CLOSED */
     void (*finished)(struct mu_send *send); /* may be NULL */
     void *owner;
     uint8_t header[MU_FRAME_HEADER_BYTES];

@@ -1,0 +1,416 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "runtime/io/link.h"
+#include <ctype.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/*
+ *   stream bytes -> staging [ header | body | first bytes of the payload ]
+ *                -> the rest of the payload straight into the receiver's memory
+ *
+ * Staging takes LOOKAHEAD bytes at a time, so that small frames cost one read together and a large
+ * payload pays for one small copy only.
+ */
+#define LOOKAHEAD (16u << 10)
+#define STAGING_BYTES (MU_FRAME_HEADER_BYTES + MU_FRAME_BODY_MAX + LOOKAHEAD)
+#define STRAY_BYTES 48
+
+struct post {
+    struct mu_send send;
+    struct post *next_free;
+    uint8_t body[MU_BODY_SMALL];
+    uint8_t *large; /* a body that does not fit above */
+};
+
+struct mu_link {
+    struct mu_loop *loop;
+    struct mu_stream *stream; /* NULL once ended */
+    const struct mu_link_events *events;
+    void *owner;
+    struct mu_decoder *decoder;
+
+    uint8_t *staging;
+    size_t staged, consumed; /* bytes in staging; of those, used up */
+    struct mu_frame frame;   /* at hand */
+    bool in_payload, held, dispatching, doomed;
+    uint8_t *payload;
+    size_t payload_done;
+
+    struct post *free_posts;
+    int posts_waiting;
+    uint64_t received, sent;
+    int peer_version;
+    char stray[STRAY_BYTES + 1];
+};
+
+/* ---- life ---- */
+
+static const struct mu_stream_events stream_events;
+
+static enum mu_status link_create(
+    struct mu_loop *loop, const struct mu_link_events *events, void *owner, struct mu_link **ret) {
+    struct mu_link *link = calloc(1, sizeof(*link));
+    if (!link)
+        return MU_NO_MEMORY;
+    *link = (struct mu_link){.loop = loop, .events = events, .owner = owner};
+    link->staging = malloc(STAGING_BYTES);
+    if (!link->staging || mu_decoder_create(&link->decoder) != MU_OK) {
+        free(link->staging);
+        free(link);
+        return MU_NO_MEMORY;
+    }
+    *ret = link;
+    return MU_OK;
+}
+
+static void link_free(struct mu_link *link) {
+    while (link->free_posts) {
+        struct post *post = link->free_posts;
+        link->free_posts = post->next_free;
+        free(post);
+    }
+    mu_decoder_destroy(link->decoder);
+    free(link->staging);
+    free(link);
+}
+
+enum mu_status mu_link_connect(struct mu_loop *loop, const struct mu_address *address,
+    const struct mu_link_events *events, void *owner, struct mu_link **ret_link) {
+    struct mu_link *link;
+    MU_TRY(link_create(loop, events, owner, &link));
+    enum mu_status status = loop->ops->connect(loop, address, &stream_events, link, &link->stream);
+    if (status != MU_OK) {
+        link_free(link);
+        return status;
+    }
+    *ret_link = link;
+    return MU_OK;
+}
+
+enum mu_status mu_link_accept(struct mu_loop *loop, struct mu_stream *stream,
+    const struct mu_link_events *events, void *owner, struct mu_link **ret_link) {
+    struct mu_link *link;
+    enum mu_status status = link_create(loop, events, owner, &link);
+    if (status != MU_OK) {
+        loop->ops->close(stream);
+        return status;
+    }
+    link->stream = stream;
+    *ret_link = link;
+    loop->ops->own(stream, &stream_events, link);
+    return MU_OK;
+}
+
+void mu_link_adopt(struct mu_link *link, const struct mu_link_events *events, void *owner) {
+    link->events = events;
+    link->owner = owner;
+}
+
+static void stream_close(struct mu_link *link) {
+    struct mu_stream *stream = link->stream;
+    link->stream = NULL;
+    if (stream)
+        link->loop->ops->close(stream);
+}
+
+void mu_link_close(struct mu_link *link) {
+    if (!link || link->doomed)
+        return;
+    link->doomed = true;
+    stream_close(link);
+    if (!link->dispatching)
+        link_free(link);
+}
+
+void mu_link_flush(struct mu_link *link, int64_t deadline_ns) {
+    while (link->stream && link->posts_waiting > 0)
+        if (link->loop->ops->turn(link->loop, deadline_ns) == MU_TIMEOUT &&
+            mu_now(link->loop->world) >= deadline_ns)
+            break;
+    mu_link_close(link);
+}
+
+/* Tells the owner that the link is over. */
+static void link_end(struct mu_link *link, enum mu_status why, int error) {
+    stream_close(link);
+    link->events->ended(link->owner, link, why, error);
+}
+
+/* ---- receiving ---- */
+
+static void remember_stray(struct mu_link *link) {
+    size_t count = link->staged - link->consumed;
+    if (count > STRAY_BYTES)
+        count = STRAY_BYTES;
+    size_t kept = 0;
+    for (; kept < count; kept++) {
+        uint8_t byte = link->staging[link->consumed + kept];
+        if (byte == '\r' || byte == '\n')
+            break;
+        link->stray[kept] = isprint(byte) ? (char)byte : '.';
+    }
+    link->stray[kept] = '\0';
+}
+
+/* A header and its body are staged; asks the owner. False: nothing more can be read now. */
+static bool begin_frame(struct mu_link *link, const uint8_t *header) {
+    const uint8_t *body = header + MU_FRAME_HEADER_BYTES;
+    void *payload = NULL;
+    switch (link->events->frame(link->owner, link, &link->frame, body, &payload)) {
+    case MU_LINK_TAKE:
+        break;
+    case MU_LINK_HOLD:
+        link->held = true;
+        return false;
+    case MU_LINK_REFUSE:
+        if (!link->doomed)
+            link_end(link, MU_PROTOCOL, 0);
+        return false;
+    }
+    if (link->doomed)
+        return false;
+    assert(payload || link->frame.payload_bytes == 0);
+    link->payload = payload;
+    link->payload_done = 0;
+    link->in_payload = true;
+    return true;
+}
+
+/* Looks for a whole header and body in what is staged and unused. */
+static bool next_header(struct mu_link *link) {
+    size_t unused = link->staged - link->consumed;
+    const uint8_t *header = link->staging + link->consumed;
+    /* A stranger shows within its first four bytes. */
+    if (unused >= 4 && unused < MU_FRAME_HEADER_BYTES && memcmp(header, "MUST", 4) != 0) {
+        remember_stray(link);
+        link_end(link, MU_PROTOCOL, 0);
+        return false;
+    }
+    if (unused < MU_FRAME_HEADER_BYTES)
+        return false;
+    enum mu_status status = mu_frame_decode(header, &link->frame);
+    if (memcmp(header, "MUST", 4) == 0)
+        link->peer_version = header[4];
+    else
+        remember_stray(link);
+    if (status == MU_OK && unused < MU_FRAME_HEADER_BYTES + link->frame.body_bytes)
+        return false;
+    if (status != MU_OK || !mu_frame_check(header, header + MU_FRAME_HEADER_BYTES)) {
+        link_end(link, MU_PROTOCOL, 0);
+        return false;
+    }
+    return begin_frame(link, header);
+}
+
+/* Moves staged bytes to the payload's place and finishes the frame if that was all of it. */
+static bool end_frame(struct mu_link *link) {
+    size_t head = MU_FRAME_HEADER_BYTES + link->frame.body_bytes;
+    const uint8_t *body = link->staging + link->consumed + MU_FRAME_HEADER_BYTES;
+    size_t staged = link->staged - link->consumed - head;
+    size_t missing = link->frame.payload_bytes - link->payload_done;
+    size_t count = staged < missing ? staged : missing;
+    if (count > 0)
+        memcpy(link->payload + link->payload_done, link->staging + link->consumed + head, count);
+    link->payload_done += count;
+    if (count < missing) {
+        link->staged -= count;
+        return false;
+    }
+    link->in_payload = false;
+    link->consumed += head + count;
+    link->events->arrived(link->owner, link, &link->frame, body);
+    return !link->doomed && link->stream;
+}
+
+/* Hands on all that is staged; the link may be gone afterwards. */
+static void dispatch(struct mu_link *link) {
+    if (link->dispatching)
+        return;
+    link->dispatching = true;
+    while (link->stream && !link->held && !link->doomed) {
+        if (link->in_payload ? !end_frame(link) : !next_header(link))
+            break;
+    }
+    link->dispatching = false;
+    if (link->doomed) {
+        link_free(link);
+        return;
+    }
+    if (link->consumed > 0 && !link->in_payload) {
+        link->staged -= link->consumed;
+        memmove(link->staging, link->staging + link->consumed, link->staged);
+        link->consumed = 0;
+    }
+}
+
+/* True while the rest of a payload can be read straight into its place. */
+static bool reads_payload(const struct mu_link *link) {
+    return link->in_payload &&
+           link->staged == link->consumed + MU_FRAME_HEADER_BYTES + link->frame.body_bytes;
+}
+
+static void on_room(void *owner, void **ret_at, size_t *ret_bytes) {
+    struct mu_link *link = owner;
+    if (link->held) {
+        *ret_bytes = 0;
+    } else if (reads_payload(link)) {
+        *ret_at = link->payload + link->payload_done;
+        *ret_bytes = link->frame.payload_bytes - link->payload_done;
+    } else {
+        size_t room = STAGING_BYTES - link->staged;
+        *ret_at = link->staging + link->staged;
+        *ret_bytes = room < LOOKAHEAD ? room : LOOKAHEAD;
+    }
+}
+
+static void on_got(void *owner, size_t bytes) {
+    struct mu_link *link = owner;
+    link->received += bytes;
+    if (reads_payload(link))
+        link->payload_done += bytes;
+    else
+        link->staged += bytes;
+    dispatch(link);
+}
+
+static void on_ended(void *owner, int error) {
+    struct mu_link *link = owner;
+    link_end(link, MU_CLOSED, error);
+}
+
+static void on_connected(void *owner, enum mu_status status, int error) {
+    struct mu_link *link = owner;
+    if (status != MU_OK)
+        stream_close(link);
+    link->events->connected(link->owner, link, status, error);
+}
+
+static const struct mu_stream_events stream_events = {
+    .connected = on_connected,
+    .room = on_room,
+    .got = on_got,
+    .ended = on_ended,
+};
+
+void mu_link_resume(struct mu_link *link) {
+    if (!link->held)
+        return;
+    link->held = false;
+    if (link->stream)
+        link->loop->ops->resume(link->stream);
+    dispatch(link); /* which may end the link */
+}
+
+/* ---- sending ---- */
+
+static void send_done(struct mu_write *write, enum mu_status status) {
+    struct mu_send *send = write->owner;
+    send->status = status;
+    send->done = true;
+    if (send->finished)
+        send->finished(send);
+}
+
+void mu_link_send(struct mu_link *link, struct mu_send *send, const struct mu_frame *frame,
+    const void *body, const void *payload) {
+    send->done = false;
+    send->write = (struct mu_write){.done = send_done, .owner = send};
+    if (!link->stream) {
+        send_done(&send->write, MU_CLOSED);
+        return;
+    }
+    mu_frame_encode(frame, body, send->header);
+    struct mu_part parts[MU_PARTS_MAX] = {{send->header, MU_FRAME_HEADER_BYTES}};
+    int part_count = 1;
+    if (frame->body_bytes)
+        parts[part_count++] = (struct mu_part){body, frame->body_bytes};
+    if (frame->payload_bytes)
+        parts[part_count++] = (struct mu_part){payload, frame->payload_bytes};
+    link->sent += MU_FRAME_HEADER_BYTES + frame->body_bytes + (uint64_t)frame->payload_bytes;
+    link->loop->ops->write(link->stream, &send->write, parts, part_count);
+}
+
+static void post_done(struct mu_send *send) {
+    struct post *post = (struct post *)((char *)send - offsetof(struct post, send));
+    struct mu_link *link = send->owner;
+    link->posts_waiting--;
+    free(post->large);
+    post->large = NULL;
+    post->next_free = link->free_posts;
+    link->free_posts = post;
+}
+
+static struct post *post_take(struct mu_link *link) {
+    struct post *post = link->free_posts;
+    if (!post)
+        return calloc(1, sizeof(*post));
+    link->free_posts = post->next_free;
+    return post;
+}
+
+void mu_link_post(struct mu_link *link, uint8_t type, uint32_t generation, uint64_t tag,
+    const struct mu_body *body) {
+    if (!link->stream)
+        return;
+    size_t bytes = body ? body->bytes : 0;
+    assert(!body || !body->failed);
+    struct post *post = link->posts_waiting < MU_LINK_POSTS_MAX ? post_take(link) : NULL;
+    if (post && bytes > MU_BODY_SMALL)
+        post->large = malloc(bytes);
+    if (!post || (bytes > MU_BODY_SMALL && !post->large)) {
+        free(post);
+        link_end(link, MU_CLOSED, ENOBUFS);
+        return;
+    }
+    uint8_t *copy = post->large ? post->large : post->body;
+    if (bytes)
+        memcpy(copy, body->data, bytes);
+    struct mu_frame frame = {
+        .type = type, .generation = generation, .tag = tag, .body_bytes = (uint32_t)bytes};
+    post->send.finished = post_done;
+    post->send.owner = link;
+    link->posts_waiting++;
+    mu_link_send(link, &post->send, &frame, copy, NULL);
+}
+
+enum mu_status mu_send_wait(struct mu_link *link, struct mu_send *send, int64_t deadline_ns) {
+    MU_TRY(mu_loop_until(link->loop, &send->done, deadline_ns));
+    return send->status;
+}
+
+/* ---- questions ---- */
+
+struct mu_loop *mu_link_loop(struct mu_link *link) {
+    return link->loop;
+}
+
+struct mu_decoder *mu_link_decoder(struct mu_link *link) {
+    return link->decoder;
+}
+
+void mu_link_peer_name(struct mu_link *link, char *out, size_t bytes) {
+    out[0] = '\0';
+    if (link->stream)
+        link->loop->ops->peer_name(link->stream, out, bytes);
+}
+
+const char *mu_link_stray(struct mu_link *link) {
+    return link->stray;
+}
+
+int mu_link_peer_version(struct mu_link *link) {
+    return link->peer_version;
+}
+
+bool mu_link_alive(struct mu_link *link) {
+    return link->stream != NULL;
+}
+
+uint64_t mu_link_received(struct mu_link *link) {
+    return link->received;
+}
+
+uint64_t mu_link_sent(struct mu_link *link) {
+    return link->sent;
+}

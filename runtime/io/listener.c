@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "runtime/io/uv_loop.h"
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define LISTEN_BACKLOG 128
+
+struct mu_listener {
+    uv_tcp_t tcp;
+    struct mu_uv_loop *loop;
+    void (*accepted)(void *owner, struct mu_stream *stream);
+    void *owner;
+};
+
+static void on_listener_closed(uv_handle_t *handle) {
+    free(handle->data);
+}
+
+void mu_uv_listener_close(struct mu_listener *listener) {
+    if (listener)
+        uv_close((uv_handle_t *)&listener->tcp, on_listener_closed);
+}
+
+static void on_connection(uv_stream_t *server, int status) {
+    struct mu_listener *listener = server->data;
+    listener->loop->happened++;
+    if (status != 0)
+        return;
+    struct mu_stream *stream = mu_uv_accept(listener->loop, server);
+    if (stream)
+        listener->accepted(listener->owner, stream);
+}
+
+/* Binds to the first address that the host name stands for. */
+static int bind_to(struct mu_listener *listener, const struct mu_address *address) {
+    char port[8];
+    snprintf(port, sizeof(port), "%d", address->port & 0xffff);
+    const struct addrinfo hints = {
+        .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV | AI_PASSIVE};
+    struct addrinfo *found = NULL;
+    if (getaddrinfo(address->host, port, &hints, &found) != 0)
+        return UV_ENOENT;
+    int error = uv_tcp_bind(&listener->tcp, found->ai_addr, 0);
+    freeaddrinfo(found);
+    return error;
+}
+
+static enum mu_status status_of(int error) {
+    switch (error) {
+    case UV_EADDRINUSE:
+        return MU_UNAVAILABLE;
+    case UV_EADDRNOTAVAIL:
+        return MU_CONFIG;
+    case UV_ENOENT:
+        return MU_NO_INPUT;
+    default:
+        return MU_IO_ERROR;
+    }
+}
+
+enum mu_status mu_uv_listen(struct mu_loop *base, const struct mu_address *address,
+    int inherited_fd, void (*accepted)(void *owner, struct mu_stream *stream), void *owner,
+    struct mu_listener **ret_listener, int *ret_error) {
+    struct mu_uv_loop *loop = (struct mu_uv_loop *)base;
+    struct mu_listener *listener = calloc(1, sizeof(*listener));
+    if (!listener)
+        return MU_NO_MEMORY;
+    *listener = (struct mu_listener){.loop = loop, .accepted = accepted, .owner = owner};
+    if (uv_tcp_init(&loop->uv, &listener->tcp) != 0) {
+        free(listener);
+        return MU_NO_MEMORY;
+    }
+    listener->tcp.data = listener;
+    int error =
+        inherited_fd >= 0 ? uv_tcp_open(&listener->tcp, inherited_fd) : bind_to(listener, address);
+    if (error == 0)
+        error = uv_listen((uv_stream_t *)&listener->tcp, LISTEN_BACKLOG, on_connection);
+    if (error != 0) {
+        mu_uv_listener_close(listener);
+        *ret_error = -error;
+        return status_of(error);
+    }
+    *ret_listener = listener;
+    return MU_OK;
+}

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "runtime/io/uv_loop.h"
+#include <stdlib.h>
+
+struct mu_timer {
+    uv_timer_t uv;
+    struct mu_uv_loop *loop;
+    void (*fired)(void *owner);
+    void *owner;
+};
+
+static void on_wakeup(uv_async_t *async) {
+    ((struct mu_uv_loop *)async->data)->happened++;
+}
+
+static void on_deadline(uv_timer_t *timer) {
+    ((struct mu_uv_loop *)timer->data)->deadline_ns = MU_FOREVER;
+}
+
+/* libuv's timers count milliseconds: rounded up, so that a turn never ends before its deadline. */
+static uint64_t milliseconds(int64_t ns) {
+    return ns <= 0 ? 0 : (uint64_t)((ns + MU_MS - 1) / MU_MS);
+}
+
+/* Leaves the timer alone when the same deadline is waited for again and again. */
+static void arm(struct mu_uv_loop *loop, int64_t deadline_ns) {
+    if (loop->deadline_ns == deadline_ns)
+        return;
+    loop->deadline_ns = deadline_ns;
+    if (deadline_ns == MU_FOREVER) {
+        uv_timer_stop(&loop->deadline);
+        return;
+    }
+    uv_update_time(&loop->uv);
+    uv_timer_start(
+        &loop->deadline, on_deadline, milliseconds(deadline_ns - mu_now(loop->base.world)), 0);
+}
+
+static enum mu_status turn(struct mu_loop *base, int64_t deadline_ns) {
+    struct mu_uv_loop *loop = (struct mu_uv_loop *)base;
+    uint64_t before = loop->happened;
+    if (deadline_ns != MU_FOREVER && mu_now(base->world) >= deadline_ns) {
+        uv_run(&loop->uv, UV_RUN_NOWAIT);
+    } else {
+        arm(loop, deadline_ns);
+        uv_run(&loop->uv, UV_RUN_ONCE);
+    }
+    return loop->happened != before ? MU_OK : MU_TIMEOUT;
+}
+
+static void wake(struct mu_loop *base) {
+    uv_async_send(&((struct mu_uv_loop *)base)->wakeup);
+}
+
+/* ---- timers ---- */
+
+static void on_timer(uv_timer_t *uv) {
+    struct mu_timer *timer = uv->data;
+    timer->loop->happened++;
+    timer->fired(timer->owner);
+}
+
+static enum mu_status timer_start(struct mu_loop *base, int64_t period_ns,
+    void (*fired)(void *owner), void *owner, struct mu_timer **ret_timer) {
+    struct mu_uv_loop *loop = (struct mu_uv_loop *)base;
+    struct mu_timer *timer = calloc(1, sizeof(*timer));
+    if (!timer)
+        return MU_NO_MEMORY;
+    *timer = (struct mu_timer){.loop = loop, .fired = fired, .owner = owner};
+    uv_timer_init(&loop->uv, &timer->uv);
+    timer->uv.data = timer;
+    uv_update_time(&loop->uv);
+    uint64_t period = milliseconds(period_ns);
+    uv_timer_start(&timer->uv, on_timer, period, period);
+    *ret_timer = timer;
+    return MU_OK;
+}
+
+static void on_timer_closed(uv_handle_t *handle) {
+    free(handle->data);
+}
+
+static void timer_stop(struct mu_timer *timer) {
+    if (timer)
+        uv_close((uv_handle_t *)&timer->uv, on_timer_closed);
+}
+
+/* ---- life ---- */
+
+static void destroy(struct mu_loop *base) {
+    struct mu_uv_loop *loop = (struct mu_uv_loop *)base;
+    uv_close((uv_handle_t *)&loop->wakeup, NULL);
+    uv_close((uv_handle_t *)&loop->deadline, NULL);
+    while (uv_run(&loop->uv, UV_RUN_NOWAIT) != 0)
+        ;
+    int open = uv_loop_close(&loop->uv);
+    assert(open == 0);
+    (void)open;
+    mu_uv_writes_free(loop);
+    free(loop);
+}
+
+static const struct mu_net_ops uv_net_ops = {
+    .destroy = destroy,
+    .turn = turn,
+    .wake = wake,
+    .listen = mu_uv_listen,
+    .listener_close = mu_uv_listener_close,
+    .connect = mu_uv_connect,
+    .own = mu_uv_own,
+    .write = mu_uv_write,
+    .resume = mu_uv_resume,
+    .peer_name = mu_uv_peer_name,
+    .close = mu_uv_close,
+    .timer_start = timer_start,
+    .timer_stop = timer_stop,
+};
+
+enum mu_status mu_uv_loop_create(struct mu_world *world, struct mu_loop **ret_loop) {
+    struct mu_uv_loop *loop = calloc(1, sizeof(*loop));
+    if (!loop)
+        return MU_NO_MEMORY;
+    loop->base = (struct mu_loop){.ops = &uv_net_ops, .world = world};
+    loop->deadline_ns = MU_FOREVER;
+    if (uv_loop_init(&loop->uv) != 0) {
+        free(loop);
+        return MU_NO_MEMORY;
+    }
+    if (uv_async_init(&loop->uv, &loop->wakeup, on_wakeup) != 0) {
+        uv_loop_close(&loop->uv);
+        free(loop);
+        return MU_UNAVAILABLE;
+    }
+    uv_timer_init(&loop->uv, &loop->deadline);
+    loop->wakeup.data = loop->deadline.data = loop;
+    *ret_loop = &loop->base;
+    return MU_OK;
+}

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "runtime/io/run_lock.h"
+#include "runtime/base/text.h"
+#include "runtime/io/folder.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#define HOLDER_BYTES 128
+
+struct mu_run_lock {
+    int fd;
+};
+
+/* What the holder wrote, as far as it can be printed. */
+static void read_holder(int fd, char holder[HOLDER_BYTES]) {
+    ssize_t bytes = pread(fd, holder, HOLDER_BYTES - 1, 0);
+    size_t kept = 0;
+    for (ssize_t i = 0; i < bytes && holder[i] != '\n'; i++)
+        if (holder[i] >= ' ' && holder[i] < 0x7f)
+            holder[kept++] = holder[i];
+    holder[kept] = '\0';
+    if (kept == 0)
+        mu_format(holder, HOLDER_BYTES, "another process");
+}
+
+static enum mu_status refuse(struct mu_log *log, const char *directory, int fd) {
+    char holder[HOLDER_BYTES];
+    read_holder(fd, holder);
+    return mu_fail(log, MU_E0607, "wait for it to end, stop it, or choose another directory",
+        "%s is locked by %s", directory, holder);
+}
+
+static enum mu_status take(
+    struct mu_log *log, const char *directory, const char *host, int process, int fd) {
+    if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+        if (errno == EWOULDBLOCK)
+            return refuse(log, directory, fd);
+        mu_say(log, MU_LEVEL_WARN, "%s cannot be locked on this file system: %s", directory,
+            strerror(errno));
+    }
+    char holder[HOLDER_BYTES];
+    int bytes = snprintf(holder, sizeof(holder), "pid %d on %.80s\n", process, host);
+    if (ftruncate(fd, 0) != 0 || !mu_folder_write_all(fd, holder, (size_t)bytes))
+        return mu_fail(
+            log, MU_E0604, NULL, "cannot write %s/.lock: %s", directory, strerror(errno));
+    return MU_OK;
+}
+
+enum mu_status mu_run_lock_open(struct mu_log *log, const char *directory, const char *host,
+    int process, struct mu_run_lock **ret_lock) {
+    MU_TRY(mu_folder_make(log, directory));
+    int folder = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int fd =
+        folder < 0 ? -1 : openat(folder, ".lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+    int error = errno;
+    if (folder >= 0)
+        (void)close(folder);
+    if (fd < 0)
+        return mu_fail(log, MU_E0604, "choose another directory or change its permissions",
+            "cannot create %s/.lock: %s", directory, strerror(error));
+    struct mu_run_lock *lock = malloc(sizeof(*lock));
+    enum mu_status status = lock ? take(log, directory, host, process, fd) : MU_NO_MEMORY;
+    if (status != MU_OK) {
+        (void)close(fd);
+        free(lock);
+        return status;
+    }
+    lock->fd = fd;
+    *ret_lock = lock;
+    return MU_OK;
+}
+
+void mu_run_lock_close(struct mu_run_lock *lock) {
+    if (!lock)
+        return;
+    /* The file stays: unlinking it would let two runs hold locks on two files of one name. */
+    (void)!ftruncate(lock->fd, 0);
+    (void)close(lock->fd);
+    free(lock);
+}

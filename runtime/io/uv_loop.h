@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MU_IO_UV_LOOP_H
+#define MU_IO_UV_LOOP_H
+
+#include "runtime/base/net.h"
+#include <uv.h>
+
+/*
+ * The real driver of net.h, on libuv: loop.c turns, conn.c has the streams, listener.c accepts.
+ * Only these files and signal.c see this header.
+ */
+struct mu_uv_write;
+
+struct mu_uv_loop {
+    struct mu_loop base;
+    uv_loop_t uv;
+    uv_async_t wakeup;
+    uv_timer_t deadline;
+    int64_t deadline_ns; /* what the timer is set to; MU_FOREVER: stopped */
+    uint64_t happened;   /* callbacks so far: how turn knows that something ran */
+    struct mu_uv_write *free_writes;
+};
+
+enum mu_status mu_uv_loop_create(struct mu_world *world, struct mu_loop **ret_loop);
+
+/* conn.c */
+enum mu_status mu_uv_connect(struct mu_loop *loop, const struct mu_address *address,
+    const struct mu_stream_events *events, void *owner, struct mu_stream **ret_stream);
+/* A stream for the connection that is ready to be accepted; NULL if it cannot be. */
+struct mu_stream *mu_uv_accept(struct mu_uv_loop *loop, uv_stream_t *server);
+void mu_uv_own(struct mu_stream *stream, const struct mu_stream_events *events, void *owner);
+void mu_uv_write(
+    struct mu_stream *stream, struct mu_write *write, const struct mu_part *parts, int part_count);
+void mu_uv_resume(struct mu_stream *stream);
+void mu_uv_peer_name(struct mu_stream *stream, char *out, size_t bytes);
+void mu_uv_close(struct mu_stream *stream);
+void mu_uv_writes_free(struct mu_uv_loop *loop);
+
+/* listener.c */
+enum mu_status mu_uv_listen(struct mu_loop *loop, const struct mu_address *address,
+    int inherited_fd, void (*accepted)(void *owner, struct mu_stream *stream), void *owner,
+    struct mu_listener **ret_listener, int *ret_error);
+void mu_uv_listener_close(struct mu_listener *listener);
+
+#endif
