@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MU_PS_CLIENT_H
+#define MU_PS_CLIENT_H
+
+#include "muster/policy.h"
+#include "ps/split.h"
+#include "runtime/base/log.h"
+#include "runtime/io/link.h"
+
+/*
+ * The worker's side of the parameter servers, on the thread of its loop. A push sends each server
+ * its span of the gradient and brings back each span of the fresh parameters, straight into the
+ * caller's vector. Allocates nothing after create. Links are the client's once added; it closes
+ * them in destroy.
+ */
+struct mu_ps_client;
+
+struct mu_ps_client_options {
+    struct mu_loop *loop;
+    struct mu_log *log;
+    int replica, server_count;
+    int in_flight; /* slots, at most what the servers were told */
+    uint32_t generation;
+    size_t element_count;
+};
+
+/* What became of a push. */
+struct mu_ps_result {
+    enum mu_verdict verdict;
+    float scale; /* of the policy and the client together */
+    int64_t staleness;
+    int64_t version; /* of the fresh parameters */
+};
+
+enum mu_status mu_ps_client_create(
+    const struct mu_ps_client_options *options, struct mu_ps_client **ret_client); /* NO_MEMORY */
+void mu_ps_client_destroy(struct mu_ps_client *client);                            /* takes NULL */
+void mu_ps_client_add_server(struct mu_ps_client *client, int order, struct mu_link *link);
+
+/* The parameters (element_count) as they are, at one version. Uses slot 0, which must be free.
+ * Fails like wait. */
+enum mu_status mu_ps_client_pull(
+    struct mu_ps_client *client, float *parameters, int64_t deadline_ns, int64_t *ret_version);
+
+/* Starts a push in `slot`, which must be free. `gradients` were computed with the parameters of
+ * version `seen`; the servers multiply them by `scale` (clipping), which must be finite. Both
+ * vectors (element_count) stay the client's until wait has returned OK; `fresh` must be another
+ * than `gradients`. CLOSED (a server is gone), BROKEN (the client has failed before). */
+enum mu_status mu_ps_client_push(struct mu_ps_client *client, int slot, const float *gradients,
+    float scale, int64_t seen, float *fresh);
+/* Has the push of this slot ended, well or badly? Then wait returns at once. */
+bool mu_ps_client_done(const struct mu_ps_client *client, int slot);
+/* Turns the loop until the push of this slot has ended; the slot is then free. TIMEOUT: the slot
+ * stays in use. CLOSED: a server is gone. PROTOCOL (MU_E0404): a server sent what is not allowed.
+ * BROKEN (MU_E0701): the servers do not agree. After any but OK and TIMEOUT nothing works any
+ * more. */
+enum mu_status mu_ps_client_wait(
+    struct mu_ps_client *client, int slot, int64_t deadline_ns, struct mu_ps_result *ret_result);
+/* The order of the server that the last failure is about (TIMEOUT: the first whose reply is
+ * missing); -1: none. */
+int mu_ps_client_culprit(const struct mu_ps_client *client);
+
+#endif

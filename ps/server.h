@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MU_PS_SERVER_H
+#define MU_PS_SERVER_H
+
+#include "muster/optimizer.h"
+#include "muster/policy.h"
+#include "ps/split.h"
+#include "ps/staleness.h"
+#include "runtime/base/log.h"
+#include "runtime/io/link.h"
+
+/*
+ * A parameter server: keeps one span of the model and applies gradients to it as they come, one at
+ * a time, on one thread. Server 0 is the head: it judges each gradient once for all servers.
+ *
+ *   worker ----- PUSH (its span of the gradient) ----> every server
+ *   follower --- PUSH (no payload: "it is here") ----> head
+ *   head: has come whole, to all servers: it is judged and gets the next place in the order
+ *   head ------- VERDICT ----------------------------> followers, which apply in exactly this order
+ *   server ----- FRESH (verdict, version, its span) -> worker
+ *
+ * So one version number holds for the whole model, every version is a consistent cut through all
+ * spans, and a gradient of which a part got lost is applied nowhere. A PULL takes the same way
+ * without a gradient, and so does a snapshot: the whole state at one place in the order.
+ *
+ * Every (worker, push in flight) has one buffer on each server, which goes round:
+ *
+ *   free -> receiving -> waiting for its verdict -> applied and refilled with the fresh parameters
+ *        -> being sent as the reply -> free
+ *
+ * A worker that pushes when its next buffer is not free is left waiting in the network. After
+ * create a server allocates nothing, and needs whatever the workers do
+ *
+ *   span bytes * (replica_count * in_flight_max + 2 * (1 + slots))
+ *
+ * (2: the state and its copy for snapshots) and some 300 bytes * server_count a buffer.
+ *
+ * All on the thread of the loop. Links come greeted: their first PUSH, PULL, VERDICT, SNAPSHOT or
+ * RESTORE is the next frame. A link given to the server is the server's; it closes it in destroy.
+ */
+#define MU_PS_REPLICAS_MAX 1024
+#define MU_PS_IN_FLIGHT_MAX 16
+
+struct mu_ps_server;
+
+struct mu_ps_server_options {
+    struct mu_loop *loop;
+    struct mu_log *log;
+    int order; /* this server's, 0: the head */
+    int server_count, replica_count, in_flight_max;
+    uint32_t generation;
+    size_t element_count; /* of the whole vector */
+    const struct mu_optimizer_ops *optimizer;
+    const void *optimizer_options;
+    double weight_decay;
+    const struct mu_policy_ops *policy;
+    const void *policy_options;
+    /* The rate of the update that makes `version` + 1. Asked on the head only. */
+    double (*learning_rate)(void *owner, int64_t version);
+    /* Told of every judgement, in order, on the head only. May be NULL. */
+    void (*judged)(
+        void *owner, const struct mu_push_facts *push, const struct mu_judgement *judgement);
+    void *owner;
+    /* (replica_count) names for messages, borrowed: "worker/1". NULL: "replica 1". */
+    const char *const *replica_names;
+};
+
+/* CONFIG (MU_E0204): a span does not fit in a frame. NO_MEMORY (MU_E0801). The options' contents
+ * are borrowed. */
+enum mu_status mu_ps_server_create(
+    const struct mu_ps_server_options *options, struct mu_ps_server **ret_server);
+void mu_ps_server_destroy(struct mu_ps_server *server); /* takes NULL */
+
+/* Links that the cluster has made. Also later, while run turns the loop; each once. */
+void mu_ps_server_add_worker(struct mu_ps_server *server, int replica, struct mu_link *link);
+void mu_ps_server_add_leader(struct mu_ps_server *server, struct mu_link *link);
+void mu_ps_server_add_head(struct mu_ps_server *server, struct mu_link *link);
+void mu_ps_server_add_follower(struct mu_ps_server *server, int order, struct mu_link *link);
+
+/* A server begins with zeros and serves nobody until it has its state: either the leader restores
+ * it (snapshot.h), or the caller fills these (span.count floats each; vector 0 the parameters,
+ * 1 + i slot i) and says so. */
+struct mu_span mu_ps_server_span(const struct mu_ps_server *server);
+float *mu_ps_server_vector(struct mu_ps_server *server, int vector);
+void mu_ps_server_begin(struct mu_ps_server *server, int64_t version);
+bool mu_ps_server_has_begun(const struct mu_ps_server *server);
+
+/* Serves until *over, or the loop is cancelled (then that status). PROTOCOL (MU_E0404): a peer sent
+ * what is not allowed; it is cut off, and run may be called again to go on without it. CLOSED: the
+ * head or a follower is gone that is needed to go on. The end of a worker's or the leader's link is
+ * no failure here: the cluster knows more about it. */
+enum mu_status mu_ps_server_run(struct mu_ps_server *server, const bool *over);
+
+/* Whose fault the last failure of run was. */
+enum mu_ps_peer_kind { MU_PS_PEER_WORKER, MU_PS_PEER_LEADER, MU_PS_PEER_SERVER };
+struct mu_ps_culprit {
+    enum mu_ps_peer_kind kind;
+    int index; /* replica, or order of a server */
+};
+struct mu_ps_culprit mu_ps_server_culprit(const struct mu_ps_server *server);
+
+int64_t mu_ps_server_version(const struct mu_ps_server *server);
+/* Of all gradients since the start of this process; followers count what the head told them. */
+const struct mu_staleness *mu_ps_server_staleness(const struct mu_ps_server *server);
+/* Gradients of a replica judged so far, those of the restored state included. */
+int64_t mu_ps_server_judged(const struct mu_ps_server *server, int replica);
+
+#endif

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MU_PS_SHARD_H
+#define MU_PS_SHARD_H
+
+#include "muster/optimizer.h"
+#include "muster/tensor.h"
+#include "runtime/tensor/arena.h"
+
+/*
+ * The state of one server: the parameters of its span, the optimizer's slots, and the version,
+ * which counts the updates since the start of training. Vector 0 is the parameters, vector
+ * 1 + i is slot i.
+ *
+ * An update goes over the span in blocks that stay in the cache:
+ *
+ *   gradient  | block | block | ...        the optimizer's step on a block
+ *   parameters| block | block | ...        then the block as it is now, copied over its gradient
+ *
+ * so that the buffer that brought a gradient leaves with the fresh parameters, and a reply costs no
+ * second pass over memory.
+ */
+#define MU_SHARD_VECTORS_MAX (1 + MU_SLOTS_MAX)
+
+struct mu_shard {
+    struct mu_span span; /* of the whole vector */
+    const struct mu_optimizer_ops *optimizer;
+    const void *optimizer_options;
+    float weight_decay;
+    int64_t version;
+    int vector_count; /* 1 + slots */
+    struct mu_arena vectors[MU_SHARD_VECTORS_MAX];
+};
+
+/* Zeros, version 0. NO_MEMORY. The options are borrowed. */
+enum mu_status mu_shard_init(struct mu_shard *shard, struct mu_span span,
+    const struct mu_optimizer_ops *optimizer, const void *optimizer_options, double weight_decay);
+void mu_shard_finish(struct mu_shard *shard); /* takes a zeroed one */
+
+/* One step of the optimizer with buffer * gradient_scale, then the version goes up by one. `buffer`
+ * (span.count) holds the gradient before and the fresh parameters after. Bit-equal with one step
+ * over the whole vector. Allocates nothing. */
+void mu_shard_apply(
+    struct mu_shard *shard, float *buffer, float gradient_scale, float learning_rate);
+/* The parameters as they are; the gradient in `buffer`, if there was one, is lost. */
+void mu_shard_copy(const struct mu_shard *shard, float *buffer);
+
+#endif
