@@ -26,7 +26,7 @@ enum mu_json_type {
     MU_JSON_OBJECT
 };
 
-struct mu_json;       /* a document, on the heap; it keeps a copy of its text */
+struct mu_json;             /* a document, on the heap; it keeps a copy of its text */
 typedef void mu_json_value; /* a value in it; borrowed */
 
 /* `source` names the text in messages ("$TF_CONFIG"). Says what is wrong and where under `error`

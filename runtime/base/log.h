@@ -59,7 +59,7 @@ struct mu_place {
  *    |
  *  1 | {"cluster":{"workers":["10.0.0.1:2222","10.0.0.2:2222"]}, ...
  *    |             ^^^^^^^^^ expected `chief`, `worker`, `ps` or `evaluator`
- *   = help: did you mean `worker`?
+ *    = help: did you mean `worker`?
  *
  * `expected` and `help` may be NULL. Long lines are cut around the caret; bytes that are not
  * printable ASCII or valid UTF-8 are shown as `?`.

@@ -52,9 +52,11 @@ struct mu_world_ops {
     void (*enter)(struct mu_world *world, struct mu_monitor *monitor);
     void (*leave)(struct mu_world *world, struct mu_monitor *monitor);
     /* Leaves, waits for a notify or the deadline, enters again. TIMEOUT at the deadline. */
-    enum mu_status (*wait)(
-        struct mu_world *world, struct mu_monitor *monitor, int64_t deadline_ns);
+    enum mu_status (*wait)(struct mu_world *world, struct mu_monitor *monitor, int64_t deadline_ns);
     void (*notify)(struct mu_world *world, struct mu_monitor *monitor); /* wakes all; inside */
+
+    /* Has the user or the launcher asked this task to stop (SIGTERM, ^C)? May be NULL: never. */
+    bool (*stop_requested)(struct mu_world *world);
 
     /* The network, see net.h. Owned by the thread that makes it. */
     enum mu_status (*loop_create)(struct mu_world *world, struct mu_loop **ret_loop);
@@ -67,14 +69,16 @@ struct mu_world {
     int process;            /* id of this process, for messages and file names */
 };
 
-static inline int64_t mu_now(struct mu_world *world)
-{
+static inline int64_t mu_now(struct mu_world *world) {
     return world->ops->now_ns(world);
 }
 
+static inline bool mu_stop_requested(struct mu_world *world) {
+    return world->ops->stop_requested && world->ops->stop_requested(world);
+}
+
 /* `from` + `duration`, saturating. */
-static inline int64_t mu_deadline(int64_t from, int64_t duration)
-{
+static inline int64_t mu_deadline(int64_t from, int64_t duration) {
     return duration >= MU_FOREVER - from ? MU_FOREVER : from + duration;
 }
 

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MU_BASE_JSON_SCAN_H
+#define MU_BASE_JSON_SCAN_H
+
+#include <stddef.h>
+
+/*
+ * Steps through JSON text without reading it. Every function takes a position and returns the one
+ * after what it names, at most `bytes`; on text that is not JSON they still end, somewhere.
+ */
+size_t mu_json_scan_space(const char *text, size_t bytes, size_t at);
+size_t mu_json_scan_string(const char *text, size_t bytes, size_t at); /* `at` is on the quote */
+size_t mu_json_scan_value(const char *text, size_t bytes, size_t at);
+
+/* The position of the first bracket that opens more than `depth_max` levels, or `bytes`. */
+size_t mu_json_scan_depth(const char *text, size_t bytes, int depth_max);
+
+#endif
