@@ -17,8 +17,11 @@ struct mu_progress {
     const char *missing; /* "worker/2" or NULL: who of the tasks is not alive */
 };
 
-/* epoch 2/10 ████▌      43 %  step 812/1875  loss 0.0312  acc 99.1 %  11.2k/s  1m12s left  4/4 alive
- * `columns` cuts the bar and then the fields that matter least; ASCII only if !utf8. */
+/*
+ * epoch 2/10 ████▌ 43 %  step 812/1875  loss 0.0312  acc 99.1 %  11.2k/s  1m12s left  4/4 alive
+ *
+ * `columns` cuts the bar and then the fields that matter least; ASCII only if !utf8.
+ */
 void mu_progress_format(
     const struct mu_progress *progress, int columns, bool utf8, char *out, size_t bytes);
 
@@ -26,12 +29,12 @@ void mu_progress_format(
  * line every ten seconds. */
 struct mu_progress_display {
     int fd;
-    bool terminal, utf8, drawn;
+    bool terminal, launched, utf8, drawn;
     bool enabled;
     int64_t next_ns;
 };
-/* Looks at isatty, NO_COLOR and the locale; `launched` means that a launcher on a terminal reads
- * this pipe: then lines for overwriting end with \r, for it to show. */
+/* Looks at isatty, TERM and the locale; no colour is used. `launched` means that a launcher on a
+ * terminal reads this pipe: then lines for overwriting end with \r, for it to show. */
 void mu_progress_display_init(
     struct mu_progress_display *display, int fd, bool launched, bool enabled);
 void mu_progress_show(struct mu_progress_display *display, const struct mu_progress *progress,

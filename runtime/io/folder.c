@@ -51,6 +51,18 @@ bool mu_folder_write_all(int fd, const void *data, size_t bytes) {
     return true;
 }
 
+bool mu_folder_append(int fd, const void *data, size_t bytes) {
+    struct stat before;
+    if (fstat(fd, &before) != 0)
+        return false;
+    if (mu_folder_write_all(fd, data, bytes))
+        return true;
+    int error = errno;
+    (void)!ftruncate(fd, before.st_size);
+    errno = error;
+    return false;
+}
+
 /* The folder of `path`, open, and the name in it. */
 static int open_parent(const char *path, const char **ret_name) {
     char parent[PATH_MAX];

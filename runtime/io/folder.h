@@ -20,5 +20,8 @@ enum mu_status mu_folder_write(
 
 /* Writes everything, however often the system stops half-way; false with errno. */
 bool mu_folder_write_all(int fd, const void *data, size_t bytes);
+/* Adds a record at the end of a file of one writer, or nothing: what a full disk cut is taken back,
+ * so that the next record begins where one may begin. False with errno. */
+bool mu_folder_append(int fd, const void *data, size_t bytes);
 
 #endif
