@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "runtime/io/real_world.h"
+#include "runtime/io/signals.h"
 #include "runtime/io/uv_loop.h"
 #include <errno.h>
 #include <pthread.h>
@@ -158,6 +159,11 @@ static void notify(struct mu_world *world, struct mu_monitor *monitor) {
     pthread_cond_broadcast(&monitor->condition);
 }
 
+static bool stop_requested(struct mu_world *world) {
+    (void)world;
+    return mu_signals_stop() != 0;
+}
+
 static const struct mu_world_ops real_world_ops = {
     .name = "real",
     .now_ns = now_ns,
@@ -173,6 +179,7 @@ static const struct mu_world_ops real_world_ops = {
     .leave = leave,
     .wait = monitor_wait,
     .notify = notify,
+    .stop_requested = stop_requested,
     .loop_create = mu_uv_loop_create,
 };
 

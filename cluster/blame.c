@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cluster/cluster_inside.h"
+#include "runtime/io/host.h"
+#include <stdio.h>
+#include <string.h>
+
+/* How long a task that misses another waits for the leader to say who is lost. */
+#define VERDICT_NS (1500 * MU_MS)
+
+void mu_cluster_who(const struct mu_cluster *cluster, int task, char *out, size_t bytes) {
+    char name[MU_TASK_NAME_MAX] = "evaluator/0", address[MU_HOST_MAX + 16] = "?";
+    if (task >= 0 && task < cluster->spec->task_count) {
+        mu_task_name(&cluster->spec->task[task], name, sizeof(name));
+        mu_address_format(&cluster->spec->task[task].address, address, sizeof(address));
+    }
+    snprintf(out, bytes, "%s (%.100s)", name, address);
+}
+
+void mu_cluster_last_seen(const struct mu_cluster *cluster, int task, char *out, size_t bytes) {
+    const struct mu_member *member = &cluster->member[task];
+    char doing[96], age[32];
+    out[0] = '\0';
+    if (member->since_ns == 0)
+        return;
+    mu_activity_text(member->doing, member->step, doing, sizeof(doing));
+    mu_text_duration(age, sizeof(age), mu_now(cluster->world) - member->since_ns);
+    snprintf(out, bytes, "; last seen %s, since %s", doing, age);
+}
+
+static void tell_members(struct mu_cluster *cluster, enum mu_error error, const char *text) {
+    char short_text[MU_CLUSTER_TEXT_MAX];
+    mu_text_copy(short_text, sizeof(short_text), text);
+    uint8_t memory[MU_CLUSTER_TEXT_MAX + 64];
+    struct mu_body body;
+    mu_body_begin(&body, memory, sizeof(memory), 2);
+    mu_body_put_int(&body, "error", mu_error_number(error));
+    mu_body_put_text(&body, "text", short_text);
+    assert(!body.failed);
+    mu_control_broadcast(cluster, MU_FRAME_LOST, &body);
+}
+
+void mu_cluster_fail(struct mu_cluster *cluster, enum mu_status status) {
+    if (cluster->failed != MU_OK)
+        return;
+    cluster->failed = status;
+    cluster->loop->cancelled = status;
+}
+
+void mu_cluster_lose(struct mu_cluster *cluster, enum mu_error error, int task, const char *text) {
+    if (cluster->failed != MU_OK || cluster->over)
+        return;
+    char help[600] = "";
+    if (cluster->options.resume)
+        snprintf(help, sizeof(help), "to go on from the last checkpoint: %.500s",
+            cluster->options.resume);
+    enum mu_status status = mu_fail(cluster->log, error, help[0] ? help : NULL, "%s", text);
+    (void)task;
+    mu_cluster_fail(cluster, status);
+    if (cluster->leads)
+        tell_members(cluster, error, text);
+}
+
+void mu_cluster_lose_silent(struct mu_cluster *cluster, int task, int64_t silence_ns) {
+    const struct mu_member *member = &cluster->member[task];
+    char who[160], seen[160], age[32], text[MU_CLUSTER_TEXT_MAX];
+    bool same_host = strcmp(member->hello.host, cluster->hello.host) == 0;
+    bool stopped =
+        same_host && member->hello.process > 0 && mu_host_process_stopped(member->hello.process);
+    mu_cluster_who(cluster, task, who, sizeof(who));
+    mu_cluster_last_seen(cluster, task, seen, sizeof(seen));
+    mu_text_duration(age, sizeof(age), silence_ns);
+    snprintf(text, sizeof(text), "%s %s: nothing heard from it for %s%s", who,
+        stopped ? "is stopped (state T)" : "is unresponsive", age, seen);
+    mu_cluster_lose(cluster, MU_E0402, task, text);
+}
+
+/* The replica that has entered the fewest collectives, and only if others have entered more. */
+static int laggard(const struct mu_cluster *cluster) {
+    int64_t most = -1, least = INT64_MAX;
+    int found = -1;
+    for (int i = 0; i < cluster->spec->task_count; i++) {
+        int64_t collective = cluster->member[i].collective;
+        if (cluster->spec->task[i].replica < 0)
+            continue;
+        most = collective > most ? collective : most;
+        if (collective < least) {
+            least = collective;
+            found = i;
+        }
+    }
+    return most > least ? found : -1;
+}
+
+/* The leader knows what everybody does: it can name who keeps the others waiting. */
+void mu_cluster_lose_laggard(
+    struct mu_cluster *cluster, int task, const char *what, int64_t since_ns) {
+    char who[160], seen[160], age[32], text[MU_CLUSTER_TEXT_MAX];
+    int culprit = laggard(cluster);
+    if (culprit < 0)
+        culprit = task;
+    mu_text_duration(age, sizeof(age), mu_now(cluster->world) - since_ns);
+    if (culprit < 0) {
+        snprintf(text, sizeof(text), "%s waited %s, and nobody is behind", what, age);
+    } else {
+        mu_cluster_who(cluster, culprit, who, sizeof(who));
+        mu_cluster_last_seen(cluster, culprit, seen, sizeof(seen));
+        snprintf(text, sizeof(text), "%s waited %s: %s has not come%s", what, age, who, seen);
+    }
+    mu_cluster_lose(cluster, MU_E0402, culprit, text);
+}
+
+static void ask_leader(
+    struct mu_cluster *cluster, int task, const char *what, int64_t since_ns, const char *text) {
+    struct mu_link *leader = cluster->member[cluster->spec->leader].link;
+    uint8_t memory[MU_CLUSTER_TEXT_MAX + 64];
+    struct mu_body body;
+    if (!leader)
+        return;
+    mu_body_begin(&body, memory, sizeof(memory), 3);
+    mu_body_put_int(&body, "task", task);
+    mu_body_put_int(&body, "age", mu_now(cluster->world) - since_ns);
+    mu_body_put_text(&body, "text", task < 0 ? what : text);
+    mu_link_post(leader, MU_FRAME_SUSPECT, cluster->generation, 0, &body);
+}
+
+static void await_verdict(struct mu_cluster *cluster) {
+    int64_t deadline = mu_now(cluster->world) + VERDICT_NS;
+    while (cluster->failed == MU_OK && mu_now(cluster->world) < deadline) {
+        enum mu_status turned = cluster->loop->ops->turn(cluster->loop, deadline);
+        (void)turned;
+    }
+}
+
+enum mu_status mu_cluster_blame(struct mu_cluster *cluster, enum mu_status status, int task,
+    const char *what, int64_t since_ns) {
+    if (cluster->failed != MU_OK)
+        return cluster->failed;
+    if (status != MU_TIMEOUT && status != MU_CLOSED)
+        return status;
+    char who[160] = "somebody", age[32], text[MU_CLUSTER_TEXT_MAX];
+    if (task >= 0)
+        mu_cluster_who(cluster, task, who, sizeof(who));
+    mu_text_duration(age, sizeof(age), mu_now(cluster->world) - since_ns);
+    if (status == MU_TIMEOUT)
+        snprintf(text, sizeof(text), "%s waited %s for %s", what, age, who);
+    else
+        snprintf(text, sizeof(text), "the connection to %s broke in %s", who, what);
+
+    if (cluster->leads && status == MU_TIMEOUT) {
+        mu_control_note_self(cluster, mu_now(cluster->world));
+        mu_cluster_lose_laggard(cluster, task, what, since_ns);
+        return cluster->failed;
+    }
+    if (!cluster->leads)
+        ask_leader(cluster, status == MU_TIMEOUT ? -1 : task, what, since_ns, text);
+    await_verdict(cluster);
+    mu_cluster_lose(cluster, status == MU_TIMEOUT ? MU_E0402 : MU_E0401, task, text);
+    return cluster->failed;
+}

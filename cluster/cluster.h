@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MU_CLUSTER_CLUSTER_H
+#define MU_CLUSTER_CLUSTER_H
+
+#include "cluster/activity.h"
+#include "cluster/spec.h"
+#include "runtime/io/link.h"
+
+/*
+ * This task's view of the cluster: who is there, what they do, who is lost. A star: each member
+ * holds one control link to the leader (the chief, or worker/0). The leader starts the run when all
+ * that it needs are there, hears their heartbeats, names the culprit when one is lost, and says
+ * when the run is over.
+ *
+ * All calls are on the loop's thread unless said otherwise. When a task is lost, the reason is
+ * said, `loop->cancelled` becomes UNAVAILABLE, and every wait on the loop ends: this first house
+ * does not train on without a task, it resumes from the checkpoint.
+ */
+struct mu_cluster;
+
+struct mu_cluster_options {
+    struct mu_world *world;
+    struct mu_loop *loop;
+    struct mu_log *log;
+    const struct mu_spec *spec; /* borrowed; with at least two tasks that train or serve */
+    uint64_t job_hash;
+    uint32_t layout_crc32c;
+    uint32_t data_crc32c;         /* 0: reads no training data */
+    int inherited_fd;             /* a listening socket from the launcher, or -1 */
+    int64_t start_timeout_ns;     /* for everybody to come */
+    int64_t heartbeat_ns;         /* 100 ms */
+    int64_t dead_ns;              /* silence after which a task counts as lost */
+    const char *resume;           /* the command that goes on after a failure, for the help lines */
+    struct mu_activity *activity; /* of this task, sent with heartbeats */
+};
+
+/* Copies what it needs except what is marked borrowed. NO_MEMORY. */
+enum mu_status mu_cluster_create(
+    const struct mu_cluster_options *options, struct mu_cluster **ret_cluster);
+void mu_cluster_destroy(struct mu_cluster *cluster); /* takes NULL; closes all its links */
+
+/* Listens on this task's address. Says why not: in use and by whom (MU_E0302, or MU_E0307 if it is
+ * this very task that runs there), not of this host (MU_E0303), no such name (MU_E0310). */
+enum mu_status mu_cluster_open(struct mu_cluster *cluster);
+
+/*
+ * The start: members call the leader until it answers; the leader waits for every replica and every
+ * parameter server, and meanwhile calls those who are missing to learn why. Whoever waits says for
+ * whom every five seconds. OK: the run has begun, with generation 1. UNAVAILABLE at the start
+ * time-out, naming all that are missing; PROTOCOL if specs, jobs, models or data differ, or the
+ * address belongs to something else.
+ * An evaluator joins as an observer: it is not waited for, and may come later.
+ */
+enum mu_status mu_cluster_join(struct mu_cluster *cluster);
+
+/* A greeted link to a task that listens, or from one that calls; both wait until the deadline.
+ * The caller adopts and resumes it. */
+enum mu_status mu_cluster_dial(
+    struct mu_cluster *cluster, int task, int kind, int64_t deadline_ns, struct mu_link **ret_link);
+enum mu_status mu_cluster_answer(
+    struct mu_cluster *cluster, int task, int kind, int64_t deadline_ns, struct mu_link **ret_link);
+
+uint64_t mu_cluster_run(const struct mu_cluster *cluster); /* id of the run, after join */
+uint32_t mu_cluster_generation(const struct mu_cluster *cluster);
+bool mu_cluster_leads(const struct mu_cluster *cluster);
+/* Tasks of the run that are alive, and of how many; the leader knows, members say what they were
+ * told at the start. */
+int mu_cluster_alive(const struct mu_cluster *cluster, int *ret_of);
+
+/* What the leader heard last from the replicas: sums and means for its progress line. */
+struct mu_cluster_pulse {
+    int64_t samples;
+    double loss, accuracy; /* mean over the replicas that have trained; NaN: none */
+    int64_t step_least, step_most;
+};
+void mu_cluster_pulse(const struct mu_cluster *cluster, struct mu_cluster_pulse *ret_pulse);
+
+/*
+ * A wait has failed: `status` is what it returned, `task` whom it was waiting for (-1: somebody).
+ * Finds out who is the cause (asking the leader, for at most two seconds), says so, and returns the
+ * status to end with. `what` names the wait: "all-reduce 813 (bucket 2 of 5)", `since_ns` its
+ * beginning.
+ */
+enum mu_status mu_cluster_blame(struct mu_cluster *cluster, enum mu_status status, int task,
+    const char *what, int64_t since_ns);
+
+/* Has somebody asked for the run to stop (SIGTERM here or, as the leader heard, elsewhere)? From
+ * any thread. */
+bool mu_cluster_stop_wanted(const struct mu_cluster *cluster);
+void mu_cluster_want_stop(struct mu_cluster *cluster); /* from any thread */
+
+/* Leader: the run is over, with OK or PREEMPTED; tells everybody and waits until they have gone (at
+ * most two seconds). */
+void mu_cluster_finish(struct mu_cluster *cluster, enum mu_status status);
+/* Member: waits until the leader says that the run is over: returns the status to end with. */
+enum mu_status mu_cluster_wait_over(struct mu_cluster *cluster);
+/* Is it over? Its address can be given to a server to watch. */
+const bool *mu_cluster_over(const struct mu_cluster *cluster);
+enum mu_status mu_cluster_over_status(const struct mu_cluster *cluster);
+/* This task fails for a reason of its own: tells the leader, so that others know. */
+void mu_cluster_goodbye(struct mu_cluster *cluster, enum mu_status status, const char *text);
+
+#endif

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MU_CLUSTER_INSIDE_H
+#define MU_CLUSTER_INSIDE_H
+
+#include "cluster/caller.h"
+#include "cluster/cluster.h"
+#include "cluster/door.h"
+
+/* The inside of struct mu_cluster, shared by cluster.c, join.c, control.c and blame.c. */
+
+#define MU_CLUSTER_TEXT_MAX 640
+
+/* A task as this one sees it. The leader has one for everybody, a member uses the leader's. */
+struct mu_member {
+    struct mu_link *link; /* control link, NULL: none now */
+    bool joined, left;    /* left: said goodbye in good order */
+    struct mu_hello hello;
+    int64_t heard_ns;
+    int doing;
+    int64_t step, since_ns, collective, samples; /* since_ns: of our clock */
+    double loss, accuracy;
+    struct mu_caller caller; /* leader, before the start: why does it not come? */
+    int64_t call_again_ns, call_pause_ns;
+    char absent[96]; /* why the last call failed */
+};
+
+/* A link that was greeted and waits to be asked for. */
+struct mu_waiting_link {
+    struct mu_link *link;
+    int task, kind;
+};
+#define MU_WAITING_LINKS_MAX 64
+
+struct mu_cluster {
+    struct mu_cluster_options options;
+    struct mu_world *world;
+    struct mu_loop *loop;
+    struct mu_log *log;
+    const struct mu_spec *spec;
+    struct mu_hello hello; /* ours */
+    struct mu_door door;
+    struct mu_timer *timer;
+    struct mu_member *member; /* (spec->task_count) */
+    struct mu_caller call;    /* member, before the start: to the leader */
+    struct mu_waiting_link waiting[MU_WAITING_LINKS_MAX];
+
+    bool leads;
+    bool started;
+    uint64_t run;
+    uint32_t generation;
+    int needed; /* tasks the run needs */
+    int64_t join_ns, said_ns, ticked_ns;
+
+    enum mu_status failed; /* not OK: somebody is lost or something does not fit; said already */
+    bool over;
+    enum mu_status over_status;
+    atomic_bool stop_wanted;
+    bool stop_told;
+
+    int suspect; /* whom somebody misses, -1: nobody */
+    int64_t suspect_since_ns;
+    char suspect_text[MU_CLUSTER_TEXT_MAX];
+};
+
+/* ---- control.c: frames on control links ---- */
+extern const struct mu_link_events mu_control_events;
+void mu_control_tick(void *owner); /* every heartbeat_ns */
+/* This task's own activity, into its own member. */
+void mu_control_note_self(struct mu_cluster *cluster, int64_t now);
+void mu_control_adopt(struct mu_cluster *cluster, int task, struct mu_link *link);
+void mu_control_broadcast(struct mu_cluster *cluster, uint8_t type, const struct mu_body *body);
+bool mu_cluster_needs(const struct mu_cluster *cluster, int task); /* evaluators are not needed */
+
+/* Keeps a greeted link until mu_cluster_answer asks for it; false: too many wait. */
+bool mu_cluster_keep(struct mu_cluster *cluster, struct mu_link *link, int task, int kind);
+
+/* ---- blame.c: who is lost ---- */
+/* Says it (`error`, `text`), tells the members if we lead, and cancels every wait. The first
+ * counts. */
+void mu_cluster_lose(struct mu_cluster *cluster, enum mu_error error, int task, const char *text);
+void mu_cluster_lose_laggard(
+    struct mu_cluster *cluster, int task, const char *what, int64_t since_ns);
+void mu_cluster_lose_silent(struct mu_cluster *cluster, int task, int64_t silence_ns);
+/* "worker/2 (10.0.0.3:2222)" */
+void mu_cluster_who(const struct mu_cluster *cluster, int task, char *out, size_t bytes);
+/* "; last seen computing step 812, since 0.1 s" or "" */
+void mu_cluster_last_seen(const struct mu_cluster *cluster, int task, char *out, size_t bytes);
+/* Ends this task without a culprit: what does not fit has been said. */
+void mu_cluster_fail(struct mu_cluster *cluster, enum mu_status status);
+
+#endif

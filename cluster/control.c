@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cluster/cluster_inside.h"
+#include <stdio.h>
+#include <string.h>
+
+/* A task that somebody misses has this long to show that it is alive and well connected. */
+#define SUSPICION_NS MU_SECOND
+/* A tick that comes this many heartbeats late: it was we who slept, not the others. */
+#define LATE_TICKS 5
+
+/* ---- sending ---- */
+
+void mu_control_broadcast(struct mu_cluster *cluster, uint8_t type, const struct mu_body *body) {
+    for (int i = 0; i <= cluster->spec->task_count; i++)
+        if (cluster->member[i].link)
+            mu_link_post(cluster->member[i].link, type, cluster->generation, 0, body);
+}
+
+static void send_heartbeat(struct mu_cluster *cluster, int64_t now) {
+    const struct mu_member *self = &cluster->member[cluster->spec->self];
+    uint8_t memory[256];
+    struct mu_body body;
+    mu_body_begin(&body, memory, sizeof(memory), 7);
+    mu_body_put_int(&body, "doing", self->doing);
+    mu_body_put_int(&body, "step", self->step);
+    mu_body_put_int(&body, "age", now - self->since_ns);
+    mu_body_put_int(&body, "collective", self->collective);
+    mu_body_put_int(&body, "samples", self->samples);
+    mu_body_put_real(&body, "loss", self->loss);
+    mu_body_put_real(&body, "accuracy", self->accuracy);
+    assert(!body.failed);
+    mu_control_broadcast(cluster, MU_FRAME_HEARTBEAT, &body);
+}
+
+/* ---- receiving ---- */
+
+static void read_heartbeat(struct mu_member *member, struct mu_decoder *decoder, int64_t now) {
+    int64_t doing, age;
+    if (mu_decoder_int(decoder, "doing", 0, MU_DOING_COUNT - 1, &doing))
+        member->doing = (int)doing;
+    if (mu_decoder_int(decoder, "age", 0, now, &age))
+        member->since_ns = now - age;
+    mu_decoder_int(decoder, "step", 0, INT64_MAX, &member->step);
+    mu_decoder_int(decoder, "collective", 0, INT64_MAX, &member->collective);
+    mu_decoder_int(decoder, "samples", 0, INT64_MAX, &member->samples);
+    mu_decoder_real(decoder, "loss", &member->loss);
+    mu_decoder_real(decoder, "accuracy", &member->accuracy);
+}
+
+static void read_start(
+    struct mu_cluster *cluster, struct mu_decoder *decoder, uint32_t generation) {
+    uint64_t run;
+    if (cluster->leads || cluster->started || !mu_decoder_uint(decoder, "run", &run))
+        return;
+    cluster->run = cluster->hello.run = run;
+    cluster->generation = generation;
+    cluster->started = true;
+}
+
+static void read_lost(struct mu_cluster *cluster, struct mu_decoder *decoder) {
+    char text[MU_CLUSTER_TEXT_MAX];
+    int64_t number;
+    if (!mu_decoder_int(decoder, "error", 1, 9999, &number) ||
+        !mu_decoder_text(decoder, "text", text, sizeof(text)))
+        return;
+    enum mu_error error = number == 402 ? MU_E0402 : number == 403 ? MU_E0403 : MU_E0401;
+    mu_cluster_lose(cluster, error, -1, text);
+}
+
+static void read_goodbye(struct mu_cluster *cluster, int task, struct mu_decoder *decoder) {
+    char text[MU_CLUSTER_TEXT_MAX], said[MU_CLUSTER_TEXT_MAX + 128], who[160];
+    int64_t exit_code;
+    if (!mu_decoder_int(decoder, "exit", 0, 255, &exit_code) ||
+        !mu_decoder_text(decoder, "text", text, sizeof(text)))
+        return;
+    cluster->member[task].left = true;
+    if (exit_code == 0 || !mu_cluster_needs(cluster, task))
+        return;
+    mu_cluster_who(cluster, task, who, sizeof(who));
+    snprintf(said, sizeof(said), "%s failed (exit %d): %s", who, (int)exit_code, text);
+    mu_cluster_lose(cluster, MU_E0403, task, said);
+}
+
+static void read_suspect(struct mu_cluster *cluster, int from, struct mu_decoder *decoder) {
+    int64_t task, age, now = mu_now(cluster->world);
+    char text[MU_CLUSTER_TEXT_MAX];
+    if (!cluster->leads || cluster->suspect >= 0 ||
+        !mu_decoder_int(decoder, "task", -1, cluster->spec->task_count - 1, &task) ||
+        !mu_decoder_int(decoder, "age", 0, now, &age) ||
+        !mu_decoder_text(decoder, "text", text, sizeof(text)))
+        return;
+    if (task < 0) {
+        mu_control_note_self(cluster, now);
+        mu_cluster_lose_laggard(cluster, -1, text, now - age);
+        return;
+    }
+    char reporter[160];
+    mu_cluster_who(cluster, from, reporter, sizeof(reporter));
+    cluster->suspect = (int)task;
+    cluster->suspect_since_ns = now;
+    snprintf(cluster->suspect_text, sizeof(cluster->suspect_text), "%.400s (so says %.150s)", text,
+        reporter);
+}
+
+static void read_waiting(struct mu_cluster *cluster, struct mu_decoder *decoder) {
+    char text[MU_CLUSTER_TEXT_MAX];
+    if (!cluster->started && mu_decoder_text(decoder, "text", text, sizeof(text)))
+        mu_say(cluster->log, MU_LEVEL_INFO, "%s", text);
+}
+
+static void read_over(struct mu_cluster *cluster, struct mu_decoder *decoder) {
+    int64_t status;
+    if (cluster->leads || !mu_decoder_int(decoder, "status", 0, MU_STATUS_COUNT - 1, &status))
+        return;
+    cluster->over = true;
+    cluster->over_status = (enum mu_status)status;
+}
+
+static void read_stop(struct mu_cluster *cluster, int from) {
+    if (!mu_cluster_stop_wanted(cluster)) {
+        char who[160];
+        mu_cluster_who(cluster, from, who, sizeof(who));
+        mu_say(cluster->log, MU_LEVEL_INFO, "%s asks the run to stop", who);
+    }
+    mu_cluster_want_stop(cluster);
+}
+
+/* Which task is at the other end: the owner of a control link is its member. */
+static int task_of(const struct mu_cluster *cluster, const struct mu_link *link) {
+    for (int i = 0; i <= cluster->spec->task_count; i++)
+        if (cluster->member[i].link == link)
+            return i;
+    return -1;
+}
+
+static enum mu_link_answer on_frame(void *owner, struct mu_link *link, const struct mu_frame *frame,
+    const void *body, void **ret_payload) {
+    (void)ret_payload;
+    struct mu_cluster *cluster = owner;
+    /* What belongs to another generation is refused; before the start there is none. */
+    bool fenced = cluster->started && frame->type != MU_FRAME_START && frame->generation != 0 &&
+                  frame->generation != cluster->generation;
+    if (frame->payload_bytes != 0 || fenced || task_of(cluster, link) < 0)
+        return MU_LINK_REFUSE;
+    return mu_decoder_read(mu_link_decoder(link), body, frame->body_bytes) == MU_OK
+               ? MU_LINK_TAKE
+               : MU_LINK_REFUSE;
+}
+
+static void on_arrived(
+    void *owner, struct mu_link *link, const struct mu_frame *frame, const void *body) {
+    (void)body;
+    struct mu_cluster *cluster = owner;
+    int task = task_of(cluster, link);
+    struct mu_decoder *decoder = mu_link_decoder(link);
+    cluster->member[task].heard_ns = mu_now(cluster->world);
+    switch (frame->type) {
+    case MU_FRAME_HEARTBEAT:
+        read_heartbeat(&cluster->member[task], decoder, cluster->member[task].heard_ns);
+        break;
+    case MU_FRAME_WAITING:
+        read_waiting(cluster, decoder);
+        break;
+    case MU_FRAME_START:
+        read_start(cluster, decoder, frame->generation);
+        break;
+    case MU_FRAME_SUSPECT:
+        read_suspect(cluster, task, decoder);
+        break;
+    case MU_FRAME_LOST:
+        read_lost(cluster, decoder);
+        break;
+    case MU_FRAME_GOODBYE:
+        read_goodbye(cluster, task, decoder);
+        break;
+    case MU_FRAME_STOP:
+        read_stop(cluster, task);
+        break;
+    case MU_FRAME_OVER:
+        read_over(cluster, decoder);
+        break;
+    default:
+        mu_say(cluster->log, MU_LEVEL_WARN, "a frame of type %s on a control link was ignored",
+            mu_frame_type_name(frame->type));
+    }
+}
+
+static void on_ended(void *owner, struct mu_link *link, enum mu_status why, int error) {
+    struct mu_cluster *cluster = owner;
+    int task = task_of(cluster, link);
+    struct mu_member *member = &cluster->member[task];
+    member->link = NULL;
+    mu_link_close(link);
+    if (!cluster->started) {
+        /* It may come back before the start. */
+        member->joined = false;
+        return;
+    }
+    if (cluster->over || member->left || (cluster->leads && !mu_cluster_needs(cluster, task)))
+        return;
+    char who[160], seen[160], text[MU_CLUSTER_TEXT_MAX];
+    mu_cluster_who(cluster, task, who, sizeof(who));
+    mu_cluster_last_seen(cluster, task, seen, sizeof(seen));
+    const char *how = why == MU_PROTOCOL ? "sent what the protocol does not allow"
+                      : error != 0       ? strerror(error)
+                                         : "its connection closed";
+    snprintf(text, sizeof(text), "%s died: %s%s", who, how, seen);
+    mu_cluster_lose(cluster, MU_E0401, task, text);
+}
+
+const struct mu_link_events mu_control_events = {
+    .frame = on_frame,
+    .arrived = on_arrived,
+    .ended = on_ended,
+};
+
+void mu_control_adopt(struct mu_cluster *cluster, int task, struct mu_link *link) {
+    struct mu_member *member = &cluster->member[task];
+    member->link = link;
+    member->joined = true;
+    member->left = false;
+    member->heard_ns = member->since_ns = mu_now(cluster->world);
+    mu_link_adopt(link, &mu_control_events, cluster);
+}
+
+/* ---- the tick ---- */
+
+void mu_control_note_self(struct mu_cluster *cluster, int64_t now) {
+    const struct mu_activity *own = cluster->options.activity;
+    struct mu_member *self = &cluster->member[cluster->spec->self];
+    self->heard_ns = now;
+    self->doing = atomic_load_explicit(&own->doing, memory_order_relaxed);
+    self->step = atomic_load_explicit(&own->step, memory_order_relaxed);
+    self->since_ns = atomic_load_explicit(&own->since_ns, memory_order_relaxed);
+    self->collective = atomic_load_explicit(&own->collective, memory_order_relaxed);
+    self->samples = atomic_load_explicit(&own->samples, memory_order_relaxed);
+    self->loss = atomic_load_explicit(&own->loss, memory_order_relaxed);
+    self->accuracy = atomic_load_explicit(&own->accuracy, memory_order_relaxed);
+}
+
+static void check_silence(struct mu_cluster *cluster, int64_t now) {
+    for (int i = 0; i < cluster->spec->task_count; i++) {
+        struct mu_member *member = &cluster->member[i];
+        int64_t silence = now - member->heard_ns;
+        if (!member->link || member->left || !mu_cluster_needs(cluster, i) ||
+            silence < cluster->options.dead_ns)
+            continue;
+        mu_cluster_lose_silent(cluster, i, silence);
+        return;
+    }
+}
+
+static void check_suspect(struct mu_cluster *cluster, int64_t now) {
+    if (cluster->suspect >= 0 && now - cluster->suspect_since_ns > SUSPICION_NS)
+        mu_cluster_lose(cluster, MU_E0401, cluster->suspect, cluster->suspect_text);
+}
+
+static void pass_stop_on(struct mu_cluster *cluster) {
+    if (mu_stop_requested(cluster->world))
+        mu_cluster_want_stop(cluster);
+    if (!cluster->stop_told && cluster->started && mu_cluster_stop_wanted(cluster)) {
+        cluster->stop_told = true;
+        mu_control_broadcast(cluster, MU_FRAME_STOP, NULL);
+    }
+}
+
+void mu_control_tick(void *owner) {
+    struct mu_cluster *cluster = owner;
+    int64_t now = mu_now(cluster->world);
+    bool slept = now - cluster->ticked_ns > LATE_TICKS * cluster->options.heartbeat_ns;
+    cluster->ticked_ns = now;
+    mu_door_tick(&cluster->door, now);
+    pass_stop_on(cluster);
+    if (!cluster->started)
+        return;
+    mu_control_note_self(cluster, now);
+    send_heartbeat(cluster, now);
+    if (cluster->over || cluster->failed != MU_OK)
+        return;
+    if (slept) {
+        for (int i = 0; i <= cluster->spec->task_count; i++)
+            cluster->member[i].heard_ns = now;
+        return;
+    }
+    check_silence(cluster, now);
+    check_suspect(cluster, now);
+}

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MU_CLUSTER_HELLO_H
+#define MU_CLUSTER_HELLO_H
+
+#include "cluster/spec.h"
+#include "runtime/io/link.h"
+
+/*
+ * The first frame on every link, both ways: who I am and what I run. Fields that a version does not
+ * know are ignored: the place where authentication will go.
+ */
+#define MU_LINK_KIND_ROWS(ROW)                                                                     \
+    ROW(CONTROL) /* member to leader: membership, heartbeats, start and end */                     \
+    ROW(PROBE)   /* are you there, and are you you? closed after the hello */                      \
+    ROW(RING)    /* replica to its right neighbour */                                              \
+    ROW(PUSH)    /* worker to parameter server */                                                  \
+    ROW(ORDER)   /* parameter server to the first one */                                           \
+    ROW(STATE)   /* leader to parameter server: snapshots and restoring */
+
+#define MU_LINK_KIND_ENUM(name) MU_KIND_##name,
+enum mu_link_kind { MU_LINK_KIND_ROWS(MU_LINK_KIND_ENUM) MU_KIND_COUNT };
+#undef MU_LINK_KIND_ENUM
+
+#define MU_HELLO_SPEC_MAX 8192
+#define MU_HELLO_HOST_MAX 64
+
+struct mu_hello {
+    enum mu_link_kind kind;
+    enum mu_role role;
+    int index;
+    uint64_t spec_hash;
+    uint64_t job_hash;
+    uint32_t layout_crc32c;
+    uint32_t data_crc32c; /* 0: this task reads no training data */
+    uint64_t incarnation; /* drawn at the start of the process */
+    uint64_t run;         /* 0 before the start */
+    int process;
+    char host[MU_HELLO_HOST_MAX];
+    int64_t started_wall_ns;
+    char spec[MU_HELLO_SPEC_MAX]; /* canonical, for the difference; "" if it does not fit */
+};
+
+void mu_hello_send(struct mu_link *link, const struct mu_hello *hello);
+/* From the frame at hand. PROTOCOL if a field is absent or out of range. */
+enum mu_status mu_hello_read(
+    struct mu_link *link, const void *body, size_t bytes, struct mu_hello *ret_hello);
+
+/* Why a link is not welcome. */
+#define MU_REFUSAL_TEXT_MAX 1024
+struct mu_refusal {
+    enum mu_error error;
+    char text[MU_REFUSAL_TEXT_MAX];
+};
+void mu_refusal_send(struct mu_link *link, const struct mu_refusal *refusal);
+enum mu_status mu_refusal_read(
+    struct mu_link *link, const void *body, size_t bytes, struct mu_refusal *ret_refusal);
+
+/* Do the two belong to one run? false: the reason, seen from `ours`. */
+bool mu_hello_agrees(
+    const struct mu_hello *ours, const struct mu_hello *theirs, struct mu_refusal *ret_refusal);
+
+#endif

@@ -1,0 +1,437 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cluster/cluster_inside.h"
+#include "runtime/io/host.h"
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+/*
+ *   member                          leader
+ *   listens                         listens
+ *   calls the leader  --hello-->    is it one of ours, with the same spec, job, model, data?
+ *                     <--hello--
+ *                     <--waiting--  every five seconds: for whom
+ *                                   calls who is missing, to learn why
+ *                     <--start---   all are here: the run id, generation 1
+ */
+#define SAY_EVERY_NS (5 * MU_SECOND)
+#define CALL_PAUSE_MIN_NS (50 * MU_MS)
+#define CALL_PAUSE_MAX_NS MU_SECOND
+#define CALL_PATIENCE_NS (2 * MU_SECOND)
+/* Those who are a little later than the leader are not called: they come by themselves. */
+#define PROBE_AFTER_NS MU_SECOND
+
+static void turn(struct mu_cluster *cluster, int64_t deadline_ns) {
+    enum mu_status turned = cluster->loop->ops->turn(cluster->loop, deadline_ns);
+    (void)turned; /* whether something ran shows in what has changed */
+}
+
+static int64_t start_deadline(const struct mu_cluster *cluster) {
+    return mu_deadline(cluster->join_ns, cluster->options.start_timeout_ns);
+}
+
+/* Half of it to all of it, so that tasks that started together do not call together. */
+static int64_t jittered(struct mu_cluster *cluster, int64_t pause_ns) {
+    uint32_t random;
+    cluster->world->ops->random_bytes(cluster->world, &random, sizeof(random));
+    return pause_ns / 2 + (int64_t)((double)random / UINT32_MAX * (double)(pause_ns / 2));
+}
+
+/* ---- the door ---- */
+
+static int task_of_hello(const struct mu_cluster *cluster, const struct mu_hello *hello) {
+    int task = mu_spec_find(cluster->spec, hello->role, hello->index);
+    if (task < 0 && hello->role == MU_ROLE_EVALUATOR)
+        task = cluster->spec->task_count;
+    return task;
+}
+
+static bool refuse(struct mu_refusal *refusal, enum mu_error error, const char *text) {
+    refusal->error = error;
+    mu_text_copy(refusal->text, sizeof(refusal->text), text);
+    return false;
+}
+
+static bool refuse_double(const struct mu_hello *there, struct mu_refusal *refusal) {
+    const struct mu_task task = {.role = there->role, .index = there->index};
+    char name[MU_TASK_NAME_MAX], since[40], text[256];
+    mu_task_name(&task, name, sizeof(name));
+    mu_text_time(since, sizeof(since), there->started_wall_ns);
+    snprintf(text, sizeof(text), "%s is already running as pid %d on %s since %s", name,
+        there->process, there->host, since);
+    return refuse(refusal, MU_E0307, text);
+}
+
+static bool greet_member(struct mu_cluster *cluster, int task, struct mu_link *link,
+    const struct mu_hello *theirs, struct mu_refusal *refusal) {
+    struct mu_member *member = &cluster->member[task];
+    if (!cluster->leads)
+        return refuse(refusal, MU_E0404, "this task does not lead the cluster");
+    if (task == cluster->spec->self)
+        return refuse_double(&cluster->hello, refusal);
+    if (member->link)
+        return refuse_double(&member->hello, refusal);
+    if (cluster->started && mu_cluster_needs(cluster, task))
+        return refuse(refusal, MU_E0309,
+            "the run is under way, and a task cannot join it again: it will end and can be "
+            "resumed");
+    member->hello = *theirs;
+    mu_control_adopt(cluster, task, link);
+    return true;
+}
+
+/* What does not fit before the start ends both sides: nobody trains. */
+static void fail_start(struct mu_cluster *cluster, const struct mu_refusal *refusal) {
+    if (cluster->started || cluster->failed != MU_OK)
+        return;
+    mu_cluster_fail(cluster,
+        mu_fail(cluster->log, refusal->error,
+            "start every task of a cluster with the same spec, job and data", "%s", refusal->text));
+}
+
+static bool on_greeted(void *owner, struct mu_link *link, const struct mu_hello *theirs,
+    struct mu_refusal *ret_refusal) {
+    struct mu_cluster *cluster = owner;
+    if (!mu_hello_agrees(&cluster->hello, theirs, ret_refusal)) {
+        fail_start(cluster, ret_refusal);
+        return false;
+    }
+    int task = task_of_hello(cluster, theirs);
+    if (task < 0)
+        return refuse(ret_refusal, MU_E0304, "there is no such task in this cluster");
+    if (theirs->kind == MU_KIND_PROBE)
+        return true;
+    if (theirs->kind == MU_KIND_CONTROL)
+        return greet_member(cluster, task, link, theirs, ret_refusal);
+    if (!mu_cluster_keep(cluster, link, task, theirs->kind))
+        return refuse(ret_refusal, MU_E0404, "too many links wait here");
+    return true;
+}
+
+/* ---- opening ---- */
+
+/* Somebody listens at our address. If it is this very task, say so. */
+static enum mu_status say_in_use(struct mu_cluster *cluster, const char *address, int port) {
+    struct mu_hello hello = cluster->hello;
+    hello.kind = MU_KIND_PROBE;
+    struct mu_caller caller;
+    mu_caller_start(
+        &caller, cluster->loop, &cluster->spec->task[cluster->spec->self].address, &hello);
+    int64_t deadline = mu_now(cluster->world) + 500 * MU_MS;
+    enum mu_status status = mu_loop_until(cluster->loop, &caller.done, deadline);
+    if (status == MU_OK && caller.status == MU_OK && caller.theirs->role == hello.role &&
+        caller.theirs->index == hello.index) {
+        struct mu_refusal refusal;
+        refuse_double(caller.theirs, &refusal);
+        mu_caller_finish(&caller);
+        return mu_fail(cluster->log, MU_E0307, NULL, "%s", refusal.text);
+    }
+    mu_caller_finish(&caller);
+    char holder[80] = "another process", help[80];
+    mu_host_port_holder(port, holder, sizeof(holder));
+    snprintf(help, sizeof(help), "ss -ltnp 'sport = :%d'", port);
+    return mu_fail(cluster->log, MU_E0302, help, "%s is in use by %s", address, holder);
+}
+
+static enum mu_status say_not_open(struct mu_cluster *cluster, enum mu_status status, int error) {
+    const struct mu_address *own = &cluster->spec->task[cluster->spec->self].address;
+    char address[MU_HOST_MAX + 16], have[400];
+    mu_address_format(own, address, sizeof(address));
+    switch (status) {
+    case MU_UNAVAILABLE:
+        return say_in_use(cluster, address, own->port);
+    case MU_CONFIG:
+        mu_host_addresses(have, sizeof(have));
+        return mu_fail(cluster->log, MU_E0303,
+            "is this the host that the spec means? --task names another task of it",
+            "%s is not an address of this host (it has %s)", own->host, have);
+    case MU_NO_INPUT:
+        return mu_fail(cluster->log, MU_E0310, "getent hosts NAME shows what the resolver knows",
+            "the name %s cannot be resolved", own->host);
+    default:
+        return mu_fail(
+            cluster->log, MU_E0303, NULL, "cannot listen at %s: %s", address, strerror(error));
+    }
+}
+
+enum mu_status mu_cluster_open(struct mu_cluster *cluster) {
+    const struct mu_task *self = &cluster->spec->task[cluster->spec->self];
+    cluster->join_ns = cluster->said_ns = cluster->ticked_ns = mu_now(cluster->world);
+    cluster->door.loop = cluster->loop;
+    cluster->door.log = cluster->log;
+    cluster->door.ours = &cluster->hello;
+    cluster->door.greeted = on_greeted;
+    cluster->door.owner = cluster;
+    MU_TRY(cluster->loop->ops->timer_start(
+        cluster->loop, cluster->options.heartbeat_ns, mu_control_tick, cluster, &cluster->timer));
+    /* Only the leader of an evaluator needs an address; nobody calls an evaluator. */
+    if (self->role == MU_ROLE_EVALUATOR)
+        return MU_OK;
+    for (;;) {
+        int error = 0;
+        enum mu_status status =
+            mu_door_open(&cluster->door, &self->address, cluster->options.inherited_fd, &error);
+        bool again = status == MU_NO_INPUT && mu_now(cluster->world) < start_deadline(cluster);
+        if (status == MU_OK)
+            return MU_OK;
+        if (!again)
+            return say_not_open(cluster, status, error);
+        mu_say(cluster->log, MU_LEVEL_INFO, "the name %s cannot be resolved yet; trying again",
+            self->address.host);
+        cluster->world->ops->sleep_until(cluster->world, mu_now(cluster->world) + MU_SECOND);
+    }
+}
+
+/* ---- what a failed call means ---- */
+
+/* Another service, another version or a refusal will not change by waiting. */
+static enum mu_status call_verdict(
+    struct mu_cluster *cluster, int task, const struct mu_caller *caller) {
+    char who[160];
+    mu_cluster_who(cluster, task, who, sizeof(who));
+    if (caller->refused)
+        return mu_fail(
+            cluster->log, caller->refusal.error, NULL, "%s refuses: %s", who, caller->refusal.text);
+    if (caller->peer_version != 0)
+        return mu_fail(cluster->log, MU_E0308, "install the same version on every host",
+            "%s speaks protocol %d, this task %d", who, caller->peer_version, MU_PROTOCOL_VERSION);
+    if (caller->stray[0])
+        return mu_fail(cluster->log, MU_E0306, "check the address in the cluster spec",
+            "the peer at %s answered `%s`, not muster", who, caller->stray);
+    return MU_OK;
+}
+
+/* ---- saying for whom we wait ---- */
+
+static bool time_to_say(struct mu_cluster *cluster) {
+    int64_t now = mu_now(cluster->world);
+    if (now - cluster->said_ns < SAY_EVERY_NS)
+        return false;
+    cluster->said_ns += SAY_EVERY_NS;
+    return true;
+}
+
+static void add_left(const struct mu_cluster *cluster, struct mu_text *text) {
+    char left[32], waited[32];
+    int64_t now = mu_now(cluster->world);
+    mu_text_duration(waited, sizeof(waited), now - cluster->join_ns);
+    mu_text_duration(left, sizeof(left), start_deadline(cluster) - now);
+    mu_text_add(text, " for %s, %s left", waited, left);
+}
+
+static int missing_count(const struct mu_cluster *cluster) {
+    int missing = 0;
+    for (int i = 0; i < cluster->spec->task_count; i++)
+        missing +=
+            i != cluster->spec->self && mu_cluster_needs(cluster, i) && !cluster->member[i].joined;
+    return missing;
+}
+
+static void list_missing(const struct mu_cluster *cluster, int most, struct mu_text *text) {
+    int listed = 0, missing = missing_count(cluster);
+    for (int i = 0; i < cluster->spec->task_count && listed < most; i++) {
+        const struct mu_member *member = &cluster->member[i];
+        if (i == cluster->spec->self || !mu_cluster_needs(cluster, i) || member->joined)
+            continue;
+        char who[160];
+        mu_cluster_who(cluster, i, who, sizeof(who));
+        mu_text_add(text, "%s%s%s%s", listed ? ", " : "", who, member->absent[0] ? ": " : "",
+            member->absent);
+        listed++;
+    }
+    if (missing > listed)
+        mu_text_add(text, " and %d more", missing - listed);
+}
+
+static void say_missing(struct mu_cluster *cluster) {
+    struct mu_text text;
+    mu_text_init(&text);
+    mu_text_add(&text, "waiting for %d of %d tasks: ", missing_count(cluster), cluster->needed);
+    list_missing(cluster, 3, &text);
+    add_left(cluster, &text);
+    mu_say(cluster->log, MU_LEVEL_INFO, "%s", text.data);
+    char short_text[MU_CLUSTER_TEXT_MAX];
+    mu_text_copy(short_text, sizeof(short_text), text.data);
+    mu_text_finish(&text);
+    uint8_t memory[MU_CLUSTER_TEXT_MAX + 32];
+    struct mu_body body;
+    mu_body_begin(&body, memory, sizeof(memory), 1);
+    mu_body_put_text(&body, "text", short_text);
+    mu_control_broadcast(cluster, MU_FRAME_WAITING, &body);
+}
+
+/* ---- the leader's side ---- */
+
+static enum mu_status end_probe(struct mu_cluster *cluster, int task) {
+    struct mu_member *member = &cluster->member[task];
+    struct mu_caller *caller = &member->caller;
+    int64_t now = mu_now(cluster->world);
+    enum mu_status status = MU_OK;
+    if (caller->done && caller->status == MU_OK) {
+        snprintf(member->absent, sizeof(member->absent), "is there, but has not called yet");
+    } else {
+        mu_text_copy(member->absent, sizeof(member->absent), mu_caller_reason(caller));
+        status = call_verdict(cluster, task, caller);
+    }
+    mu_caller_finish(caller);
+    int64_t pause = 2 * member->call_pause_ns;
+    member->call_pause_ns = pause < 500 * MU_MS     ? 500 * MU_MS
+                            : pause > 4 * MU_SECOND ? 4 * MU_SECOND
+                                                    : pause;
+    member->call_again_ns = now + jittered(cluster, member->call_pause_ns);
+    return status;
+}
+
+static enum mu_status probe_missing(struct mu_cluster *cluster, const struct mu_hello *hello) {
+    int64_t now = mu_now(cluster->world);
+    for (int i = 0; i < cluster->spec->task_count; i++) {
+        struct mu_member *member = &cluster->member[i];
+        if (i == cluster->spec->self || !mu_cluster_needs(cluster, i))
+            continue;
+        bool calling = member->caller.theirs != NULL;
+        if (calling && (member->caller.done || now >= member->call_again_ns))
+            MU_TRY(end_probe(cluster, i));
+        else if (!calling && !member->joined && now >= member->call_again_ns) {
+            member->call_again_ns = now + CALL_PATIENCE_NS;
+            mu_caller_start(&member->caller, cluster->loop, &cluster->spec->task[i].address, hello);
+        }
+    }
+    return MU_OK;
+}
+
+static void end_probes(struct mu_cluster *cluster) {
+    for (int i = 0; i < cluster->spec->task_count; i++)
+        mu_caller_finish(&cluster->member[i].caller);
+}
+
+static enum mu_status say_never_came(struct mu_cluster *cluster) {
+    struct mu_text text;
+    char waited[32];
+    mu_text_init(&text);
+    mu_text_duration(waited, sizeof(waited), cluster->options.start_timeout_ns);
+    list_missing(cluster, MU_TASKS_MAX, &text);
+    enum mu_status status = mu_fail(cluster->log, MU_E0301,
+        "start the missing tasks, or give them longer with --start-timeout SECONDS",
+        "%d of %d tasks did not come within %s: %s", missing_count(cluster), cluster->needed,
+        waited, text.data);
+    mu_text_finish(&text);
+    mu_cluster_goodbye(cluster, status, cluster->log->first_text);
+    return status;
+}
+
+static void begin_run(struct mu_cluster *cluster) {
+    while (cluster->run == 0)
+        cluster->world->ops->random_bytes(cluster->world, &cluster->run, sizeof(cluster->run));
+    cluster->hello.run = cluster->run;
+    cluster->generation = 1;
+    cluster->started = true;
+    int64_t now = mu_now(cluster->world);
+    for (int i = 0; i <= cluster->spec->task_count; i++)
+        cluster->member[i].heard_ns = now;
+    uint8_t memory[64];
+    struct mu_body body;
+    mu_body_begin(&body, memory, sizeof(memory), 1);
+    mu_body_put_uint(&body, "run", cluster->run);
+    mu_control_broadcast(cluster, MU_FRAME_START, &body);
+}
+
+static enum mu_status gather(struct mu_cluster *cluster) {
+    struct mu_hello probe = cluster->hello;
+    probe.kind = MU_KIND_PROBE;
+    int64_t deadline = start_deadline(cluster), now = mu_now(cluster->world);
+    for (int i = 0; i < cluster->spec->task_count; i++)
+        cluster->member[i].call_again_ns = now + PROBE_AFTER_NS;
+    while (missing_count(cluster) > 0) {
+        turn(cluster, mu_now(cluster->world) + cluster->options.heartbeat_ns);
+        if (cluster->failed != MU_OK)
+            return cluster->failed;
+        if (mu_cluster_stop_wanted(cluster))
+            return MU_PREEMPTED;
+        if (mu_now(cluster->world) >= deadline)
+            return say_never_came(cluster);
+        MU_TRY(probe_missing(cluster, &probe));
+        if (time_to_say(cluster))
+            say_missing(cluster);
+    }
+    end_probes(cluster);
+    begin_run(cluster);
+    return MU_OK;
+}
+
+/* ---- a member's side ---- */
+
+static void say_no_leader(struct mu_cluster *cluster, const char *reason) {
+    char who[160];
+    struct mu_text text;
+    mu_text_init(&text);
+    mu_cluster_who(cluster, cluster->spec->leader, who, sizeof(who));
+    mu_text_add(&text, "waiting for %s: %s", who, reason);
+    add_left(cluster, &text);
+    mu_say(cluster->log, MU_LEVEL_INFO, "%s", text.data);
+    mu_text_finish(&text);
+}
+
+static enum mu_status say_leader_never_came(struct mu_cluster *cluster, const char *reason) {
+    char who[160], waited[32];
+    mu_cluster_who(cluster, cluster->spec->leader, who, sizeof(who));
+    mu_text_duration(waited, sizeof(waited), cluster->options.start_timeout_ns);
+    return mu_fail(cluster->log, MU_E0301, "start it, or wait longer with --start-timeout SECONDS",
+        "%s did not begin the run within %s: %s", who, waited, reason);
+}
+
+/* One call to the leader: OK with `joined`, OK without (try again), or final. */
+static enum mu_status call_leader(struct mu_cluster *cluster, char *reason, size_t reason_bytes) {
+    int leader = cluster->spec->leader;
+    struct mu_caller *caller = &cluster->call;
+    mu_caller_start(caller, cluster->loop, &cluster->spec->task[leader].address, &cluster->hello);
+    int64_t deadline = mu_now(cluster->world) + CALL_PATIENCE_NS;
+    enum mu_status status = mu_loop_until(cluster->loop, &caller->done, deadline);
+    if (status != MU_OK && status != MU_TIMEOUT)
+        return status;
+    mu_text_copy(reason, reason_bytes, mu_caller_reason(caller));
+    if (!caller->done || caller->status != MU_OK) {
+        status = call_verdict(cluster, leader, caller);
+        mu_caller_finish(caller);
+        return status;
+    }
+    struct mu_link *link = caller->link;
+    cluster->member[leader].hello = *caller->theirs;
+    caller->link = NULL;
+    mu_caller_finish(caller);
+    mu_control_adopt(cluster, leader, link);
+    mu_link_resume(link);
+    return MU_OK;
+}
+
+static enum mu_status join_leader(struct mu_cluster *cluster) {
+    struct mu_member *leader = &cluster->member[cluster->spec->leader];
+    int64_t deadline = start_deadline(cluster), pause = CALL_PAUSE_MIN_NS;
+    int64_t again = mu_now(cluster->world);
+    char reason[128] = "no answer yet";
+    while (!cluster->started) {
+        if (cluster->failed != MU_OK)
+            return cluster->failed;
+        if (mu_cluster_stop_wanted(cluster))
+            return MU_PREEMPTED;
+        int64_t now = mu_now(cluster->world);
+        if (now >= deadline)
+            return say_leader_never_came(cluster, leader->joined ? "it waits for others" : reason);
+        if (!leader->joined && now >= again) {
+            MU_TRY(call_leader(cluster, reason, sizeof(reason)));
+            again = mu_now(cluster->world) + jittered(cluster, pause);
+            pause = 2 * pause < CALL_PAUSE_MAX_NS ? 2 * pause : CALL_PAUSE_MAX_NS;
+        }
+        if (!leader->joined && time_to_say(cluster))
+            say_no_leader(cluster, reason);
+        if (!cluster->started)
+            turn(cluster,
+                leader->joined ? mu_now(cluster->world) + cluster->options.heartbeat_ns : again);
+    }
+    leader->heard_ns = mu_now(cluster->world);
+    return MU_OK;
+}
+
+enum mu_status mu_cluster_join(struct mu_cluster *cluster) {
+    return cluster->leads ? gather(cluster) : join_leader(cluster);
+}

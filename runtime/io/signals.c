@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "runtime/io/signals.h"
+#include <signal.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <unistd.h>
+
+static atomic_int stop_signal;
+
+static void on_stop(int number) {
+    static const char said[] =
+        "\nasked to stop: finishing the step and saving; once more to end at once\n";
+    if (atomic_exchange(&stop_signal, number) != 0)
+        _exit(128 + number);
+    ssize_t written = write(STDERR_FILENO, said, sizeof(said) - 1);
+    (void)written;
+}
+
+void mu_signals_watch(void) {
+    struct sigaction action = {.sa_handler = on_stop, .sa_flags = SA_RESTART};
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGINT, &action, NULL);
+}
+
+int mu_signals_stop(void) {
+    return atomic_load(&stop_signal);
+}

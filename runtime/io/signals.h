@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MU_IO_SIGNALS_H
+#define MU_IO_SIGNALS_H
+
+/* SIGTERM and SIGINT ask for a stop with the state saved; a second one ends the process at once
+ * with 128 + its number. */
+void mu_signals_watch(void);
+/* The signal that asked, or 0. From any thread. */
+int mu_signals_stop(void);
+
+#endif
