@@ -58,6 +58,10 @@ int mu_spec_ps(const struct mu_spec *spec, int order);
 struct mu_spec_request {
     const char *cluster_path; /* --cluster FILE or NULL */
     const char *task;         /* --task worker/1 or NULL */
+    /* --roles: how many of each role a launcher's ranks become, in the order of the roles; all
+     * zeros: all are workers. */
+    int counts[MU_ROLE_COUNT];
+    bool task_optional; /* for tools: where nobody says which task this is, `self` is -1 */
     /* Reads the environment; NULL: getenv. For tests. */
     const char *(*environment)(void *owner, const char *name);
     void *owner;
@@ -65,20 +69,36 @@ struct mu_spec_request {
 
 /*
  * Finds the spec: command line, MUSTER_CLUSTER / MUSTER_TASK, TF_CONFIG, CLUSTER_SPEC, SageMaker,
- * torchrun, Slurm, Open MPI or PMIx, local; checks every rule; two sources that disagree about role or rank are
- * an error that names both. Nothing given: `local` is set where `allow_local`, else MU_E0101.
- * Takes under 100 ms whatever the text. Status: CONFIG, NO_INPUT, NO_MEMORY.
+ * torchrun, Slurm, Open MPI or PMIx, local; checks every rule; two sources that disagree about role
+ * or rank are an error that names both. Nothing given: `local` is set where `allow_local`, else
+ * MU_E0101. Takes under 100 ms whatever the text. Status: CONFIG, NO_INPUT, NO_MEMORY.
  */
 enum mu_status mu_spec_load(struct mu_log *log, const struct mu_spec_request *request,
     bool allow_local, struct mu_spec *ret_spec);
-/* The same from one text, for tests and tools. */
-enum mu_status mu_spec_parse(struct mu_log *log, const char *origin, const char *text,
-    size_t bytes, const char *task, struct mu_spec *ret_spec);
+/* The same from one text, for tests and tools. Where neither the text nor `task` says which task
+ * this is, `self` is -1. */
+enum mu_status mu_spec_parse(struct mu_log *log, const char *origin, const char *text, size_t bytes,
+    const char *task, struct mu_spec *ret_spec);
 /* A spec of tasks on 127.0.0.1 (or other names) with the given ports, for launchers and the
  * simulator: counts by role; address i of the task array is base host, ports[i]. */
 enum mu_status mu_spec_make(struct mu_log *log, const int counts[MU_ROLE_COUNT], const char *host,
     const int *ports, struct mu_spec *ret_spec);
+/* The same where every task has its own address, in the order of the roles. `self` may be -1. */
+enum mu_status mu_spec_from_addresses(struct mu_log *log, const int counts[MU_ROLE_COUNT],
+    const struct mu_address *addresses, int self, const char *origin, struct mu_spec *ret_spec);
 void mu_spec_finish(struct mu_spec *spec); /* takes a zeroed one */
+
+/* A launcher that numbers the processes it starts. */
+struct mu_launcher {
+    const char *name;          /* "Open MPI" */
+    const char *rank_variable; /* "OMPI_COMM_WORLD_RANK" */
+    int rank;                  /* -1: it does not say */
+    int size;                  /* 0: it does not say */
+};
+/* True where Open MPI started this process with others, and neither the command line nor the
+ * environment has a cluster: the ranks must tell each other their addresses. */
+bool mu_spec_needs_exchange(
+    const struct mu_spec_request *request, struct mu_launcher *ret_launcher);
 
 /* {"cluster":{...}} without task, canonical: what hash is taken over and what is compared when two
  * tasks disagree. The evaluator is left out: it may be listed or not. */
@@ -89,13 +109,15 @@ void mu_spec_write_tf_config(const struct mu_spec *spec, int task, struct mu_tex
  * texts; "" if they are equal. */
 void mu_spec_difference(const char *ours, const char *theirs, struct mu_text *out);
 
-/* "host:port", "[::1]:2222" -> address; false with the reason in words. */
+/* "host:port", "[::1]:2222" -> address, lower case; false with the reason in words. A NULL reason
+ * is not told. */
 bool mu_address_parse(
     const char *text, struct mu_address *ret_address, char *reason, size_t reason_bytes);
 void mu_address_format(const struct mu_address *address, char *out, size_t bytes);
 bool mu_address_is_loopback(const struct mu_address *address);
 
-/* "chief=1,worker=3,ps=2,evaluator=1" -> counts; USAGE (MU_E0001) naming `flag`. */
+/* "chief=1,worker=3,ps=2,evaluator=1", or "3" for three workers -> counts; USAGE (MU_E0001) naming
+ * `flag`. */
 enum mu_status mu_spec_parse_counts(
     struct mu_log *log, const char *flag, const char *text, int ret_counts[MU_ROLE_COUNT]);
 
