@@ -1,0 +1,403 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "roles/local.h"
+
+#include "roles/local_child.h"
+#include "roles/local_output.h"
+#include "roles/local_report.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <time.h>
+#include <unistd.h>
+
+/*
+ * These four files (local.c, local_child.c, local_output.c, local_report.c) are the only ones of
+ * roles/ outside the world seam: fork, exec, pipes and signals are what they are about, there is
+ * nothing to simulate, and no task's code runs in this process. One thread, one poll:
+ *
+ *   signalfd ---- SIGCHLD ------------> reap: who ended, how, does it stop the others?
+ *            `--- SIGINT, TERM, HUP --> ask all to stop; the second time kill
+ *   pipes ------- lines --------------> output
+ *   the clock --- a task is overdue --> SIGTERM, later SIGKILL
+ */
+extern char **environ;
+
+struct launcher {
+    struct mu_log *log;
+    const struct mu_local_request *request;
+    struct mu_local_child *children;
+    struct pollfd *polls; /* one a child, and the signalfd last */
+    int count, leader;
+    struct mu_local_output output;
+    int signal_fd;
+    int user_signal; /* the first */
+    bool stopping, killed, lingering;
+    int64_t started_ns;
+};
+
+static int64_t clock_ns(clockid_t clock) {
+    struct timespec now;
+    clock_gettime(clock, &now);
+    return now.tv_sec * MU_SECOND + now.tv_nsec;
+}
+
+static int64_t grace_ns(const struct launcher *launcher) {
+    int grace_ms = launcher->request->grace_ms;
+    return (grace_ms > 0 ? grace_ms : MU_LOCAL_GRACE_MS) * MU_MS;
+}
+
+/* ---- stopping ---- */
+
+static void ask_to_stop(struct launcher *launcher, struct mu_local_child *child, int64_t now_ns) {
+    mu_local_child_signal(child, SIGTERM);
+    child->due_ns = mu_deadline(now_ns, grace_ns(launcher));
+}
+
+static void kill_child(struct launcher *launcher, struct mu_local_child *child) {
+    mu_local_child_signal(child, SIGKILL);
+    child->due_ns = MU_FOREVER;
+    launcher->killed = true;
+}
+
+static void stop_all(struct launcher *launcher, int64_t now_ns) {
+    if (launcher->stopping)
+        return;
+    launcher->stopping = true;
+    for (int i = 0; i < launcher->count; i++)
+        if (launcher->children[i].state != MU_LOCAL_ENDED)
+            ask_to_stop(launcher, &launcher->children[i], now_ns);
+}
+
+static void kill_all(struct launcher *launcher) {
+    launcher->stopping = true;
+    for (int i = 0; i < launcher->count; i++)
+        if (launcher->children[i].state != MU_LOCAL_ENDED)
+            kill_child(launcher, &launcher->children[i]);
+}
+
+static void on_overdue(struct launcher *launcher, struct mu_local_child *child, int64_t now_ns) {
+    char text[32];
+    if (child->sent) {
+        mu_text_duration(text, sizeof(text), grace_ns(launcher));
+        mu_local_output_say(
+            &launcher->output, "%s has not stopped in %s: killed", child->name, text);
+        kill_child(launcher, child);
+    } else {
+        mu_local_output_say(
+            &launcher->output, "%s is still there after training has ended: stopped", child->name);
+        ask_to_stop(launcher, child, now_ns);
+    }
+}
+
+static void on_user_signal(struct launcher *launcher, int signal, int64_t now_ns) {
+    const char *name = sigabbrev_np(signal);
+    if (launcher->user_signal) {
+        mu_local_output_say(&launcher->output, "SIG%s again: every task is killed", name);
+        kill_all(launcher);
+        return;
+    }
+    launcher->user_signal = signal;
+    mu_local_output_say(&launcher->output,
+        "SIG%s: every task is asked to save its state and stop (once more kills them)", name);
+    stop_all(launcher, now_ns);
+}
+
+/* ---- what happens to a child ---- */
+
+/* Once the last replica has ended nothing is trained any more: servers should go soon, and the
+ * evaluator may finish what it is at, if there is a result worth evaluating. */
+static void check_linger(struct launcher *launcher, int64_t now_ns) {
+    bool succeeded = false;
+    for (int i = 0; i < launcher->count; i++) {
+        const struct mu_local_child *child = &launcher->children[i];
+        if (child->role != MU_ROLE_CHIEF && child->role != MU_ROLE_WORKER)
+            continue;
+        if (child->state != MU_LOCAL_ENDED)
+            return;
+        succeeded = succeeded || mu_local_child_code(child) == 0;
+    }
+    if (launcher->lingering)
+        return;
+    launcher->lingering = true;
+    if (!succeeded) {
+        stop_all(launcher, now_ns);
+        return;
+    }
+    for (int i = 0; i < launcher->count; i++) {
+        struct mu_local_child *child = &launcher->children[i];
+        int64_t linger_ms = child->role == MU_ROLE_PS ? MU_LOCAL_LINGER_MS : MU_LOCAL_EVALUATOR_MS;
+        if (!child->sent)
+            child->due_ns = mu_deadline(now_ns, linger_ms * MU_MS);
+    }
+}
+
+static void on_end(struct launcher *launcher, int index, int64_t now_ns) {
+    struct mu_local_child *child = &launcher->children[index];
+    char how[128];
+    if (child->output_fd >= 0)
+        (void)mu_local_output_take(&launcher->output, child, index, index == launcher->leader);
+    mu_local_output_end(&launcher->output, child, index);
+    mu_local_child_close(child);
+    if (index == launcher->leader)
+        launcher->output.progress[0] = 0;
+    mu_local_child_describe(child, how, sizeof(how));
+    bool stops = mu_local_report_is_final(child) && !launcher->stopping;
+    if (mu_local_child_code(child) != 0)
+        mu_local_output_say(&launcher->output, "%s ended with %s%s", child->name, how,
+            stops ? ": the others are stopped" : "");
+    if (stops)
+        stop_all(launcher, now_ns);
+}
+
+static void reap(struct launcher *launcher) {
+    int64_t now_ns = clock_ns(CLOCK_MONOTONIC), wall_ns = clock_ns(CLOCK_REALTIME);
+    for (int i = 0; i < launcher->count; i++) {
+        struct mu_local_child *child = &launcher->children[i];
+        if (!mu_local_child_reap(child, now_ns, wall_ns))
+            continue;
+        if (child->state == MU_LOCAL_ENDED)
+            on_end(launcher, i, now_ns);
+        else
+            mu_local_output_say(&launcher->output, "%s %s", child->name,
+                child->state == MU_LOCAL_STOPPED ? "is stopped (state T)" : "goes on");
+    }
+    check_linger(launcher, now_ns);
+}
+
+/* ---- the loop ---- */
+
+static bool is_over(const struct launcher *launcher) {
+    for (int i = 0; i < launcher->count; i++)
+        if (launcher->children[i].state != MU_LOCAL_ENDED)
+            return false;
+    return true;
+}
+
+static int next_wait_ms(const struct launcher *launcher, int64_t now_ns) {
+    int64_t due_ns = MU_FOREVER;
+    for (int i = 0; i < launcher->count; i++) {
+        const struct mu_local_child *child = &launcher->children[i];
+        if (child->state != MU_LOCAL_ENDED && child->due_ns < due_ns)
+            due_ns = child->due_ns;
+    }
+    if (due_ns == MU_FOREVER)
+        return -1;
+    return due_ns <= now_ns ? 0 : (int)((due_ns - now_ns) / MU_MS) + 1;
+}
+
+static void take_signals(struct launcher *launcher) {
+    struct signalfd_siginfo info;
+    while (read(launcher->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info))
+        if (info.ssi_signo != SIGCHLD)
+            on_user_signal(launcher, (int)info.ssi_signo, clock_ns(CLOCK_MONOTONIC));
+    reap(launcher);
+}
+
+static void take_output(struct launcher *launcher) {
+    for (int i = 0; i < launcher->count; i++) {
+        struct mu_local_child *child = &launcher->children[i];
+        if (!launcher->polls[i].revents || child->output_fd < 0)
+            continue;
+        if (mu_local_output_take(&launcher->output, child, i, i == launcher->leader))
+            continue;
+        close(child->output_fd);
+        child->output_fd = -1;
+    }
+}
+
+static void check_overdue(struct launcher *launcher) {
+    int64_t now_ns = clock_ns(CLOCK_MONOTONIC);
+    for (int i = 0; i < launcher->count; i++) {
+        struct mu_local_child *child = &launcher->children[i];
+        if (child->state != MU_LOCAL_ENDED && child->due_ns <= now_ns)
+            on_overdue(launcher, child, now_ns);
+    }
+}
+
+static void loop(struct launcher *launcher) {
+    struct pollfd *signals = &launcher->polls[launcher->count];
+    *signals = (struct pollfd){.fd = launcher->signal_fd, .events = POLLIN};
+    while (!is_over(launcher)) {
+        for (int i = 0; i < launcher->count; i++)
+            launcher->polls[i] =
+                (struct pollfd){.fd = launcher->children[i].output_fd, .events = POLLIN};
+        int wait_ms = next_wait_ms(launcher, clock_ns(CLOCK_MONOTONIC));
+        int ready = poll(launcher->polls, (nfds_t)launcher->count + 1, wait_ms);
+        /* What was written before an end is read before it: output first. */
+        if (ready > 0)
+            take_output(launcher);
+        if (ready > 0 && signals->revents)
+            take_signals(launcher);
+        check_overdue(launcher);
+        mu_local_output_flush(&launcher->output);
+    }
+}
+
+/* ---- the start ---- */
+
+static void announce(struct launcher *launcher) {
+    struct mu_text line;
+    mu_text_init(&line);
+    for (int i = 0; i < launcher->count; i++)
+        mu_text_add(&line, "%s%s pid %d", i ? ", " : "", launcher->children[i].name,
+            (int)launcher->children[i].pid);
+    if (!launcher->request->quiet)
+        mu_local_output_say(&launcher->output, "started %s", line.data);
+    mu_local_output_flush(&launcher->output);
+    mu_text_finish(&line);
+}
+
+static enum mu_status start_tasks(
+    struct launcher *launcher, const struct mu_spec *spec, const struct mu_local_start *start) {
+    enum mu_status status = MU_OK;
+    struct mu_text tf_config;
+    mu_text_init(&tf_config);
+    for (int i = 0; i < launcher->count && status == MU_OK; i++) {
+        struct mu_local_child *child = &launcher->children[i];
+        mu_text_clear(&tf_config);
+        mu_spec_write_tf_config(spec, i, &tf_config);
+        status = tf_config.failed
+                     ? MU_NO_MEMORY
+                     : mu_local_child_start(launcher->log, start, tf_config.data, child);
+    }
+    mu_text_finish(&tf_config);
+    return status;
+}
+
+/* exec of /proc/self/exe would show as `exe` in ps and top; the path behind it has a name. */
+static const char *find_program(const struct mu_local_request *request, char *path, size_t bytes) {
+    static const char self[] = "/proc/self/exe";
+    if (request->program)
+        return request->program;
+    ssize_t got = readlink(self, path, bytes - 1);
+    if (got <= 0)
+        return self;
+    path[got] = 0;
+    return access(path, X_OK) == 0 ? path : self;
+}
+
+static enum mu_status start_all(struct launcher *launcher, const struct mu_spec *spec) {
+    char path[4096];
+    char **environment =
+        mu_local_child_environment(environ, launcher->output.terminal, launcher->output.columns);
+    if (!environment)
+        return mu_fail(launcher->log, MU_E0801, NULL, "no memory to start the tasks");
+    struct mu_local_start start = {.program = find_program(launcher->request, path, sizeof(path)),
+        .argv = launcher->request->argv,
+        .environment = environment,
+        .launcher = getpid()};
+    enum mu_status status = start_tasks(launcher, spec, &start);
+    mu_local_child_environment_free(environment);
+    return status;
+}
+
+/* Binds a port for every task, so that all of them are known before the first is started. */
+static enum mu_status make_spec(struct launcher *launcher, struct mu_spec *ret_spec) {
+    int ports[MU_LOCAL_TASKS_MAX];
+    for (int i = 0; i < launcher->count; i++) {
+        MU_TRY(mu_local_child_listen(launcher->log, &launcher->children[i]));
+        ports[i] = launcher->children[i].port;
+    }
+    MU_TRY(mu_spec_make(launcher->log, launcher->request->counts, "127.0.0.1", ports, ret_spec));
+    assert(ret_spec->task_count == launcher->count);
+    for (int i = 0; i < launcher->count; i++) {
+        mu_task_name(&ret_spec->task[i], launcher->children[i].name, MU_TASK_NAME_MAX);
+        launcher->children[i].role = ret_spec->task[i].role;
+    }
+    launcher->leader = ret_spec->leader;
+    return MU_OK;
+}
+
+static enum mu_status launcher_init(struct launcher *launcher, struct mu_log *log,
+    const struct mu_local_request *request, const sigset_t *signals) {
+    int count = 0;
+    for (int role = 0; role < MU_ROLE_COUNT; role++)
+        count += request->counts[role];
+    *launcher = (struct launcher){
+        .log = log, .request = request, .signal_fd = -1, .started_ns = clock_ns(CLOCK_MONOTONIC)};
+    mu_local_output_init(&launcher->output, STDOUT_FILENO);
+    if (count > MU_LOCAL_TASKS_MAX)
+        return mu_fail(log, MU_E0001, NULL, "%d tasks are too many for one machine: at most %d",
+            count, MU_LOCAL_TASKS_MAX);
+    launcher->children = calloc((size_t)count, sizeof(*launcher->children));
+    launcher->polls = calloc((size_t)count + 1, sizeof(*launcher->polls));
+    launcher->signal_fd = signalfd(-1, signals, SFD_NONBLOCK | SFD_CLOEXEC);
+    if (!launcher->children || !launcher->polls || launcher->signal_fd < 0)
+        return mu_fail(log, MU_E0801, NULL, "cannot start %d tasks: %s", count, strerror(errno));
+    launcher->count = count;
+    /* Ended is what a child is that has not been started. */
+    for (int i = 0; i < count; i++) {
+        launcher->children[i].listen_fd = launcher->children[i].output_fd = -1;
+        launcher->children[i].state = MU_LOCAL_ENDED;
+        launcher->children[i].due_ns = MU_FOREVER;
+    }
+    return MU_OK;
+}
+
+static void launcher_finish(struct launcher *launcher) {
+    for (int i = 0; i < launcher->count; i++)
+        mu_local_child_close(&launcher->children[i]);
+    if (launcher->signal_fd >= 0)
+        close(launcher->signal_fd);
+    mu_local_output_finish(&launcher->output);
+    free(launcher->children);
+    free(launcher->polls);
+}
+
+/* ---- the end ---- */
+
+static int report(struct launcher *launcher) {
+    struct mu_text text;
+    struct mu_local_outcome outcome = {.children = launcher->children,
+        .count = launcher->count,
+        .user_signal = launcher->user_signal,
+        .killed = launcher->killed,
+        .out_dir = launcher->request->out_dir,
+        .started_ns = launcher->started_ns};
+    mu_local_output_clear(&launcher->output);
+    mu_text_init(&text);
+    mu_local_report_write(&outcome, &text);
+    int code = mu_local_report_code(&outcome);
+    if (text.bytes > 0)
+        mu_say(launcher->log, code ? MU_LEVEL_ERROR : MU_LEVEL_WARN, "%s: %s",
+            code ? "error" : "warning", text.data);
+    mu_text_finish(&text);
+    return code;
+}
+
+static int run(struct launcher *launcher) {
+    struct mu_spec spec = {0};
+    enum mu_status status = make_spec(launcher, &spec);
+    if (status == MU_OK)
+        status = start_all(launcher, &spec);
+    mu_spec_finish(&spec);
+    if (status == MU_OK)
+        announce(launcher);
+    else
+        kill_all(launcher);
+    loop(launcher);
+    return status == MU_OK ? report(launcher) : mu_status_exit(status);
+}
+
+int mu_local_run(struct mu_log *log, const struct mu_local_request *request) {
+    struct launcher launcher;
+    sigset_t signals, before;
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGCHLD);
+    sigaddset(&signals, SIGINT);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGHUP);
+    sigprocmask(SIG_BLOCK, &signals, &before);
+    /* Whoever reads our output may leave; the tasks train on. */
+    void (*on_pipe)(int) = signal(SIGPIPE, SIG_IGN);
+    enum mu_status status = launcher_init(&launcher, log, request, &signals);
+    int code = status == MU_OK ? run(&launcher) : mu_status_exit(status);
+    launcher_finish(&launcher);
+    signal(SIGPIPE, on_pipe);
+    sigprocmask(SIG_SETMASK, &before, NULL);
+    return code;
+}

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "roles/local_report.h"
+
+#include <signal.h>
+#include <string.h>
+#include <sys/wait.h>
+
+static bool is_retry(int code) {
+    return code == mu_status_exit(MU_UNAVAILABLE) || code == mu_status_exit(MU_PREEMPTED);
+}
+
+/* 69 says that somebody else failed, 75 that somebody asked to stop: neither is where it began. */
+static bool is_cause(const struct mu_local_child *child) {
+    int code = mu_local_child_code(child);
+    return child->role != MU_ROLE_EVALUATOR && code != 0 && !is_retry(code) &&
+           !mu_local_child_ended_by_us(child);
+}
+
+/* The others can go on without a task that a signal ended; that is what they are there for. But a
+ * task that says that its input is missing or its spec is wrong will say so again, and the others
+ * would wait for it. */
+bool mu_local_report_is_final(const struct mu_local_child *child) {
+    return is_cause(child) && !WIFSIGNALED(child->wait_status);
+}
+
+int mu_local_report_cause(const struct mu_local_outcome *outcome) {
+    int first = -1;
+    for (int i = 0; i < outcome->count; i++)
+        if (is_cause(&outcome->children[i]) &&
+            (first < 0 || outcome->children[i].ended_ns < outcome->children[first].ended_ns))
+            first = i;
+    return first;
+}
+
+/* Position of the first that ended with this code, the evaluator aside, or -1. */
+static int find_code(const struct mu_local_outcome *outcome, int code) {
+    int first = -1;
+    for (int i = 0; i < outcome->count; i++) {
+        const struct mu_local_child *child = &outcome->children[i];
+        if (child->role != MU_ROLE_EVALUATOR && mu_local_child_code(child) == code &&
+            (first < 0 || child->ended_ns < outcome->children[first].ended_ns))
+            first = i;
+    }
+    return first;
+}
+
+static bool somebody_died_of_us(const struct mu_local_outcome *outcome) {
+    for (int i = 0; i < outcome->count; i++)
+        if (outcome->children[i].role != MU_ROLE_EVALUATOR &&
+            mu_local_child_ended_by_us(&outcome->children[i]))
+            return true;
+    return false;
+}
+
+int mu_local_report_code(const struct mu_local_outcome *outcome) {
+    int cause = mu_local_report_cause(outcome);
+    if (cause >= 0)
+        return mu_local_child_code(&outcome->children[cause]);
+    /* A task that a signal of ours ended has saved nothing: 75 would be a lie. */
+    if (outcome->user_signal && somebody_died_of_us(outcome))
+        return 128 + outcome->user_signal;
+    if (find_code(outcome, mu_status_exit(MU_UNAVAILABLE)) >= 0)
+        return mu_status_exit(MU_UNAVAILABLE);
+    if (find_code(outcome, mu_status_exit(MU_PREEMPTED)) >= 0)
+        return mu_status_exit(MU_PREEMPTED);
+    if (outcome->killed && somebody_died_of_us(outcome))
+        return 128 + SIGKILL;
+    return 0;
+}
+
+static void write_task(const struct mu_local_outcome *outcome, const struct mu_local_child *child,
+    struct mu_text *out) {
+    char text[128];
+    mu_text_time(text, sizeof(text), child->ended_wall_ns);
+    mu_text_add(out, "\n  time   %s", text);
+    mu_text_duration(text, sizeof(text), child->ended_ns - outcome->started_ns);
+    mu_text_add(out, ", %s after the start", text);
+    mu_local_child_describe(child, text, sizeof(text));
+    mu_text_add(out, "\n  end    %s", text);
+    if (child->reason[0])
+        mu_text_add(out, "\n  %s  %s", child->reason_is_error ? "error" : "said ", child->reason);
+    if (!outcome->out_dir)
+        return;
+    mu_text_add(out, "\n  log    %s/logs/", outcome->out_dir);
+    for (const char *at = child->name; *at; at++)
+        mu_text_append(out, *at == '/' ? "-" : at, 1);
+    mu_text_add(out, ".log");
+}
+
+/* "  others chief 75, worker/0 killed" */
+static void write_others(const struct mu_local_outcome *outcome, int cause, struct mu_text *out) {
+    const char *between = "\n  others ";
+    for (int i = 0; i < outcome->count; i++) {
+        const struct mu_local_child *child = &outcome->children[i];
+        if (i == cause)
+            continue;
+        mu_text_add(out, "%s%s ", between, child->name);
+        if (WIFSIGNALED(child->wait_status))
+            mu_text_add(out, "SIG%s%s", sigabbrev_np(WTERMSIG(child->wait_status)),
+                mu_local_child_ended_by_us(child) ? " by the launcher" : "");
+        else
+            mu_text_add(out, "%d", mu_local_child_code(child));
+        between = ", ";
+    }
+}
+
+static void write_evaluator(const struct mu_local_outcome *outcome, struct mu_text *out) {
+    for (int i = 0; i < outcome->count; i++) {
+        const struct mu_local_child *child = &outcome->children[i];
+        if (child->role != MU_ROLE_EVALUATOR || mu_local_child_code(child) == 0 || child->sent)
+            continue;
+        mu_text_add(out, "%sthe evaluator failed; training did not depend on it",
+            out->bytes > 0 ? "\n" : "");
+        write_task(outcome, child, out);
+    }
+}
+
+void mu_local_report_write(const struct mu_local_outcome *outcome, struct mu_text *out) {
+    int first = mu_local_report_cause(outcome);
+    if (first < 0)
+        first = find_code(outcome, mu_status_exit(MU_UNAVAILABLE));
+    if (first >= 0) {
+        mu_text_add(out, "%s was the first to fail", outcome->children[first].name);
+        write_task(outcome, &outcome->children[first], out);
+        write_others(outcome, first, out);
+    }
+    write_evaluator(outcome, out);
+}
