@@ -1,0 +1,5 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "collectives/inproc.h"
+#include "collectives/tcp.h"
+
+const struct mu_transport_ops *const mu_transports[] = {&mu_tcp_ops, &mu_inproc_ops, NULL};
