@@ -14,16 +14,25 @@
  */
 struct mu_device;
 
+/* c (m, n) = alpha * op(a) * op(b) + beta * c; op(a) is (m, k), op(b) is (k, n); transposed
+ * operands are stored (k, m) and (n, k). With beta 0, c is not read. A stride is the elements from
+ * one stored row to the next; 0: the rows follow each other without gaps. */
+struct mu_product {
+    bool transpose_a, transpose_b;
+    size_t m, n, k;
+    float alpha, beta;
+    const float *a, *b;
+    float *c;
+    size_t a_stride, b_stride, c_stride;
+};
+
 struct mu_device_ops {
     const char *name; /* "cpu", "reference" */
     const char *doc;
 
     void (*destroy)(struct mu_device *device);
 
-    /* c (m, n) = alpha * op(a) * op(b) + beta * c; op(a) is (m, k), op(b) is (k, n);
-     * transposed operands are stored (k, m) and (n, k). */
-    void (*gemm)(struct mu_device *device, bool transpose_a, bool transpose_b, size_t m, size_t n,
-        size_t k, float alpha, const float *a, const float *b, float beta, float *c);
+    void (*gemm)(struct mu_device *device, const struct mu_product *product);
     /* x (rows, columns) += bias (columns), then max(x, 0) where `relu`. */
     void (*bias_relu)(struct mu_device *device, size_t rows, size_t columns, const float *bias,
         bool relu, float *x);
@@ -42,7 +51,7 @@ struct mu_device {
     const struct mu_device_ops *ops;
 };
 
-/* The registry: "cpu" (BLAS found at run time, one thread), "reference" (plain loops). */
+/* The registry: "cpu" (vector kernels, one thread), "reference" (plain loops). */
 extern const char *const mu_device_names[]; /* NULL-terminated */
 /* UNAVAILABLE (MU_E0802) if the device or its library is not on this machine. */
 enum mu_status mu_device_create(

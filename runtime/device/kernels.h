@@ -2,20 +2,45 @@
 #ifndef MU_DEVICE_KERNELS_H
 #define MU_DEVICE_KERNELS_H
 
+#include "muster/optimizer.h"
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+struct mu_gemm_kernel;
+
+/* What one Adam step adds to struct mu_optim_step (runtime/optim/adam.c derives them). */
+struct mu_adam_factors {
+    float beta1, beta2; /* of the moving averages in slots 0 and 1 */
+    float rate;         /* learning rate / (1 - beta1^step) */
+    float denominator;  /* 1 / sqrt(1 - beta2^step) */
+    float epsilon;
+    float decay; /* the parameters are multiplied by this first; 1 unless decay is decoupled */
+};
 
 /*
  * Loops over flat vectors on the CPU, compiled for several instruction sets and chosen once at run
  * time. Element-wise kernels give bit-equal results on all of them (no contraction); sums go
- * through 16 lanes in a fixed order, so they do too.
+ * through 16 lanes in a fixed order, so they do too. Only gemm differs, where there is no fused
+ * multiply-add (see runtime/device/gemm.h).
  */
 struct mu_kernels {
-    const char *name; /* "avx512", "avx2", "baseline" */
-    void (*add)(float *to, const float *from, size_t count);                /* to += from */
-    void (*scale)(float *x, float by, size_t count);                        /* x *= by */
-    double (*square_sum)(const float *x, size_t count);                     /* sum of x*x, in double */
-    void (*from_bytes)(float *to, const uint8_t *from, size_t count);       /* from / 255 */
+    const char *name;                                        /* "avx512", "avx2", "baseline" */
+    void (*add)(float *to, const float *from, size_t count); /* to += from */
+    void (*scale)(float *x, float by, size_t count);         /* x *= by */
+    double (*square_sum)(const float *x, size_t count);      /* sum of x*x, in double */
+    void (*from_bytes)(float *to, const uint8_t *from, size_t count); /* from / 255 */
+
+    /* Of devices: the contracts are those of struct mu_device_ops. */
+    void (*bias_relu)(size_t rows, size_t columns, const float *bias, bool relu, float *x);
+    void (*relu_backward)(size_t count, const float *y, float *dx);
+    void (*column_sums)(size_t rows, size_t columns, const float *dx, float *sums);
+    const struct mu_gemm_kernel *gemm;
+
+    /* Of optimizers: the formulas are in runtime/optim. */
+    void (*sgd)(const struct mu_optim_step *step);
+    void (*momentum)(const struct mu_optim_step *step, float momentum, bool nesterov);
+    void (*adam)(const struct mu_optim_step *step, const struct mu_adam_factors *factors);
 };
 
 /* The best for this processor. */

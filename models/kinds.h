@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MU_MODELS_KINDS_H
+#define MU_MODELS_KINDS_H
+
+#include "muster/model.h"
+
+/* The drivers behind the registry; others use mu_model_find. */
+extern const struct mu_model_ops mu_softmax, mu_mlp;
+
+#endif

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "runtime/device/gemm.h"
+
+#include <assert.h>
+
+/*
+ * for columns of c, MU_GEMM_COLUMNS_MAX at a time
+ *   for depths of k, MU_GEMM_DEPTH_MAX at a time      pack b, or read it where it lies
+ *     for rows of c, MU_GEMM_ROWS_MAX at a time
+ *       for panels of b                               columns that fit in the registers
+ *         for tiles of c                              kernel->tile
+ */
+struct plan {
+    const struct mu_gemm_kernel *kernel;
+    const struct mu_product *product;
+    size_t a_row, a_step; /* op(a)[i, p] is a[i * a_row + p * a_step] */
+    size_t b_stride, c_stride;
+    bool in_place; /* b is read where it lies */
+};
+
+/* b of one block: packed panels or the caller's matrix. */
+struct panels {
+    const float *b;
+    size_t b_row;  /* 0: packed, the row of a panel is its width */
+    size_t stride; /* from one whole panel to the next */
+};
+
+static size_t smaller(size_t a, size_t b) {
+    return a < b ? a : b;
+}
+
+/* Equal parts of at most `most` are better than a short last one. */
+static size_t part_of(size_t count, size_t most) {
+    size_t parts = (count + most - 1) / most;
+    return parts ? (count + parts - 1) / parts : 0;
+}
+
+static void multiply_panel(
+    const struct mu_gemm_kernel *kernel, struct mu_gemm_tile tile, size_t rows) {
+    size_t vectors = (tile.columns + kernel->lanes - 1) / kernel->lanes;
+    for (size_t i = 0; i < rows; i += kernel->rows) {
+        tile.rows = smaller(rows - i, kernel->rows);
+        kernel->tile[vectors - 1](&tile);
+        tile.a += kernel->rows * tile.a_row;
+        tile.c += kernel->rows * tile.c_row;
+    }
+}
+
+/* What k in [p, p + depth) adds to `rows` rows of c from i and `columns` columns from j. */
+struct block {
+    size_t i, rows, j, columns, p, depth;
+};
+
+static void multiply_block(
+    const struct plan *plan, const struct panels *panels, const struct block *block) {
+    const struct mu_gemm_kernel *kernel = plan->kernel;
+    const struct mu_product *product = plan->product;
+    struct mu_gemm_tile tile = {.depth = block->depth,
+        .alpha = product->alpha,
+        .beta = block->p == 0 ? product->beta : 1,
+        .a_row = plan->a_row,
+        .a_step = plan->a_step,
+        .c_row = plan->c_stride};
+    tile.a = product->a + block->i * tile.a_row + block->p * tile.a_step;
+    for (size_t at = 0; at < block->columns; at += kernel->columns) {
+        tile.columns = smaller(block->columns - at, kernel->columns);
+        tile.b = panels->b + at / kernel->columns * panels->stride;
+        size_t lanes = kernel->lanes;
+        tile.b_row = panels->b_row ? panels->b_row : (tile.columns + lanes - 1) / lanes * lanes;
+        tile.c = product->c + block->i * tile.c_row + block->j + at;
+        multiply_panel(kernel, tile, block->rows);
+    }
+}
+
+static struct panels panels_of(const struct plan *plan, float *packed, const struct block *block) {
+    const struct mu_product *product = plan->product;
+    const struct mu_gemm_kernel *kernel = plan->kernel;
+    size_t stride = plan->b_stride;
+    const float *b = product->transpose_b ? product->b + block->j * stride + block->p
+                                          : product->b + block->p * stride + block->j;
+    if (plan->in_place)
+        return (struct panels){b, stride, kernel->columns};
+    kernel->pack(product->transpose_b, block->depth, block->columns, b, stride, packed);
+    return (struct panels){packed, 0, kernel->columns * block->depth};
+}
+
+static struct plan plan_of(const struct mu_gemm_kernel *kernel, const struct mu_product *product) {
+    size_t a_columns = product->transpose_a ? product->m : product->k;
+    size_t b_columns = product->transpose_b ? product->k : product->n;
+    size_t a_stride = product->a_stride ? product->a_stride : a_columns;
+    return (struct plan){
+        .kernel = kernel,
+        .product = product,
+        .a_row = product->transpose_a ? 1 : a_stride,
+        .a_step = product->transpose_a ? a_stride : 1,
+        .b_stride = product->b_stride ? product->b_stride : b_columns,
+        .c_stride = product->c_stride ? product->c_stride : product->n,
+        /* Packing pays when many rows use the panel, and it pads the last vector of a row. */
+        .in_place = !product->transpose_b && product->m <= MU_GEMM_ROWS_MAX &&
+                    product->n % kernel->lanes == 0,
+    };
+}
+
+void mu_gemm(const struct mu_gemm_kernel *kernel, float *packed, const struct mu_product *product) {
+    assert(MU_GEMM_COLUMNS_MAX % kernel->columns == 0);
+    struct plan plan = plan_of(kernel, product);
+    struct block block = {0};
+    size_t depth_part = part_of(product->k, MU_GEMM_DEPTH_MAX);
+    for (block.j = 0; block.j < product->n; block.j += MU_GEMM_COLUMNS_MAX) {
+        block.columns = smaller(product->n - block.j, MU_GEMM_COLUMNS_MAX);
+        block.p = 0;
+        do { /* once also for k = 0: c = beta * c */
+            block.depth = smaller(product->k - block.p, depth_part);
+            struct panels panels = panels_of(&plan, packed, &block);
+            for (block.i = 0; block.i < product->m; block.i += MU_GEMM_ROWS_MAX) {
+                block.rows = smaller(product->m - block.i, MU_GEMM_ROWS_MAX);
+                multiply_block(&plan, &panels, &block);
+            }
+            block.p += block.depth;
+        } while (block.p < product->k);
+    }
+}

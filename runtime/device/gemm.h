@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MU_DEVICE_GEMM_H
+#define MU_DEVICE_GEMM_H
+
+#include "runtime/device/device.h"
+
+/*
+ * Matrix products on one core, in the manner of Goto and van de Geijn (2008) and BLIS (Van Zee and
+ * van de Geijn 2015): the result is made tile by tile in registers, b is copied into panels as wide
+ * as a tile when enough rows use it, and a is read where it lies.
+ *
+ * An element of c is one chain of multiply-adds over k, cut every MU_GEMM_DEPTH_MAX: the result
+ * does not depend on tile sizes, on the number of rows or on where the rows are cut, and with
+ * alpha 1 and beta 0 or 1 it is bit-equal on all processors that have fused multiply-add.
+ */
+#define MU_GEMM_DEPTH_MAX 256   /* of k worked at once: a panel of b stays in the first caches */
+#define MU_GEMM_ROWS_MAX 128    /* of a worked at once: they stay in the second cache */
+#define MU_GEMM_COLUMNS_MAX 768 /* of b packed at once; a multiple of every tile's width */
+#define MU_GEMM_PACKED_FLOATS (MU_GEMM_DEPTH_MAX * MU_GEMM_COLUMNS_MAX)
+#define MU_GEMM_VECTORS_MAX 3 /* that the width of a tile has */
+
+/* c (rows, columns) = alpha * a (rows, depth) * b (depth, columns) + beta * c. */
+struct mu_gemm_tile {
+    size_t rows, columns, depth;
+    float alpha, beta; /* beta 0: c is not read */
+    const float *a;    /* a[i * a_row + p * a_step] */
+    size_t a_row, a_step;
+    const float *b; /* b[p * b_row + j], readable up to the next multiple of `lanes` columns */
+    size_t b_row;
+    float *c; /* c[i * c_row + j] */
+    size_t c_row;
+};
+
+/* What is compiled once for each instruction set. */
+struct mu_gemm_kernel {
+    size_t lanes;         /* floats in a vector */
+    size_t rows, columns; /* of a whole tile */
+    /* tile[v - 1] does tiles of at most `rows` rows and v * lanes columns. */
+    void (*tile[MU_GEMM_VECTORS_MAX])(const struct mu_gemm_tile *tile);
+    /* op(b) (depth, columns) into panels one after the other, each (depth, width): width is
+     * this->columns, in the last panel what is left, rounded up to lanes with zeros. */
+    void (*pack)(
+        bool transpose, size_t depth, size_t columns, const float *b, size_t b_row, float *packed);
+};
+
+/* As the gemm of struct mu_device_ops; `packed` has MU_GEMM_PACKED_FLOATS and 64-byte alignment. */
+void mu_gemm(const struct mu_gemm_kernel *kernel, float *packed, const struct mu_product *product);
+
+#endif

@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "runtime/device/kernels.h"
+
+#include "runtime/device/levels.h"
+#include <math.h>
+
+/*
+ * The element-wise loops and sums, compiled once for each instruction set, without contraction:
+ * plain C that the compiler turns into vectors. MU_KERNELS and MU_GEMM_KERNEL are the names of this
+ * copy's tables (see meson.build).
+ */
+#define LANES 16
+
+static void add(float *restrict to, const float *restrict from, size_t count) {
+    for (size_t i = 0; i < count; i++)
+        to[i] += from[i];
+}
+
+static void scale(float *x, float by, size_t count) {
+    for (size_t i = 0; i < count; i++)
+        x[i] *= by;
+}
+
+/* Lane l sums the elements l, l + 16, ...; then the lanes are summed in order. */
+static double square_sum(const float *x, size_t count) {
+    double lanes[LANES] = {0};
+    size_t whole = count / LANES * LANES;
+    for (size_t i = 0; i < whole; i += LANES)
+        for (size_t lane = 0; lane < LANES; lane++)
+            lanes[lane] += (double)x[i + lane] * (double)x[i + lane];
+    for (size_t i = whole; i < count; i++)
+        lanes[i - whole] += (double)x[i] * (double)x[i];
+    double sum = 0;
+    for (size_t lane = 0; lane < LANES; lane++)
+        sum += lanes[lane];
+    return sum;
+}
+
+static void from_bytes(float *restrict to, const uint8_t *restrict from, size_t count) {
+    for (size_t i = 0; i < count; i++)
+        to[i] = (float)from[i] / 255.0F;
+}
+
+static void bias_relu_row(
+    size_t columns, const float *restrict bias, bool relu, float *restrict x) {
+    if (relu) {
+        for (size_t j = 0; j < columns; j++) {
+            float sum = x[j] + bias[j];
+            x[j] = sum > 0 ? sum : 0;
+        }
+    } else {
+        add(x, bias, columns);
+    }
+}
+
+static void bias_relu(size_t rows, size_t columns, const float *bias, bool relu, float *x) {
+    for (size_t i = 0; i < rows; i++)
+        bias_relu_row(columns, bias, relu, x + i * columns);
+}
+
+static void relu_backward(size_t count, const float *restrict y, float *restrict dx) {
+    for (size_t i = 0; i < count; i++)
+        dx[i] = y[i] > 0 ? dx[i] : 0;
+}
+
+static void column_sums(size_t rows, size_t columns, const float *dx, float *sums) {
+    for (size_t j = 0; j < columns; j++)
+        sums[j] = 0;
+    for (size_t i = 0; i < rows; i++)
+        add(sums, dx + i * columns, columns);
+}
+
+static void sgd(const struct mu_optim_step *step) {
+    float *restrict parameters = step->parameters;
+    const float *restrict gradients = step->gradients;
+    float rate = step->learning_rate, decay = step->weight_decay, by = step->gradient_scale;
+    for (size_t i = 0; i < step->count; i++) {
+        float gradient = by * gradients[i] + decay * parameters[i];
+        parameters[i] -= rate * gradient;
+    }
+}
+
+static void momentum(const struct mu_optim_step *step, float factor, bool nesterov) {
+    float *restrict parameters = step->parameters;
+    float *restrict velocity = step->slots[0];
+    const float *restrict gradients = step->gradients;
+    float rate = step->learning_rate, decay = step->weight_decay, by = step->gradient_scale;
+    for (size_t i = 0; i < step->count; i++) {
+        float gradient = by * gradients[i] + decay * parameters[i];
+        float moved = factor * velocity[i] + gradient;
+        velocity[i] = moved;
+        parameters[i] -= rate * (nesterov ? gradient + factor * moved : moved);
+    }
+}
+
+static void adam(const struct mu_optim_step *step, const struct mu_adam_factors *factors) {
+    float *restrict parameters = step->parameters;
+    float *restrict mean = step->slots[0];
+    float *restrict square = step->slots[1];
+    const float *restrict gradients = step->gradients;
+    float decay = step->weight_decay, by = step->gradient_scale;
+    float beta1 = factors->beta1, beta2 = factors->beta2;
+    float rest1 = 1 - beta1, rest2 = 1 - beta2;
+    struct mu_adam_factors f = *factors;
+    for (size_t i = 0; i < step->count; i++) {
+        float gradient = by * gradients[i] + decay * parameters[i];
+        mean[i] = beta1 * mean[i] + rest1 * gradient;
+        square[i] = beta2 * square[i] + rest2 * gradient * gradient;
+        float root = sqrtf(square[i]) * f.denominator + f.epsilon;
+        parameters[i] = f.decay * parameters[i] - f.rate * mean[i] / root;
+    }
+}
+
+const struct mu_kernels MU_KERNELS = {
+    .name = MU_LEVEL_NAME,
+    .add = add,
+    .scale = scale,
+    .square_sum = square_sum,
+    .from_bytes = from_bytes,
+    .bias_relu = bias_relu,
+    .relu_backward = relu_backward,
+    .column_sums = column_sums,
+    .gemm = &MU_GEMM_KERNEL,
+    .sgd = sgd,
+    .momentum = momentum,
+    .adam = adam,
+};
