@@ -4,6 +4,7 @@
 #include "runtime/base/text.h"
 #include <errno.h>
 #include <jansson.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,6 +32,27 @@ struct mu_json {
 /* jansson's iterators want a writable object although they only read it. */
 static json_t *writable(const json_t *json) {
     return (json_t *)(uintptr_t)json;
+}
+
+/* ---- memory ---- */
+
+/* jansson tells a failed allocation as a syntax error, or not at all, so it is watched. */
+static _Thread_local bool memory_failed;
+static pthread_once_t memory_once = PTHREAD_ONCE_INIT;
+
+static void *memory_get(size_t bytes) {
+    void *memory = malloc(bytes);
+    memory_failed |= !memory;
+    return memory;
+}
+
+static void memory_set(void) {
+    json_set_alloc_funcs(memory_get, free);
+}
+
+static void memory_watch(void) {
+    pthread_once(&memory_once, memory_set);
+    memory_failed = false;
 }
 
 /* ---- parsing ---- */
@@ -87,8 +109,6 @@ static const char *help_for(const struct mu_json *json, size_t offset, const cha
 
 static enum mu_status fail_to_parse(struct mu_log *log, enum mu_error error,
     const struct mu_json *json, const json_error_t *reason) {
-    if (json_error_code(reason) == json_error_out_of_memory)
-        return fail_no_memory(log);
     char message[JSON_ERROR_TEXT_LENGTH];
     mu_text_copy(message, sizeof(message), reason->text);
     size_t end = reason->position > 0 ? (size_t)reason->position : 0;
@@ -143,7 +163,10 @@ static struct node *index_values(const json_t *root) {
 static enum mu_status parse_copied(struct mu_log *log, enum mu_error error, struct mu_json *json) {
     MU_TRY(check_depth(log, error, json));
     json_error_t reason;
+    memory_watch();
     json->root = json_loadb(json->text, json->bytes, PARSE_FLAGS, &reason);
+    if (memory_failed)
+        return fail_no_memory(log);
     if (!json->root)
         return fail_to_parse(log, error, json, &reason);
     json->nodes = index_values(json->root);
@@ -373,27 +396,23 @@ struct mu_place mu_json_place(const struct mu_json *json, const char *path, bool
 
 /* ---- setting ---- */
 
-/* Takes `value`. `path` is cut into its steps. */
-static enum mu_status set_in_tree(
-    struct mu_log *log, const char *whole_path, json_t *root, char *path, json_t *value) {
-    json_t *object = root;
-    char *key = path;
-    for (char *dot; (dot = strchr(key, '.')); key = dot + 1) {
+/* The object that has or is to have the last step of `path` as a key; *ret_key is that step. Cuts
+ * the path into its steps and makes sections that are not there. NULL if that cannot be. */
+static json_t *section_of(json_t *object, char *path, const char **ret_key) {
+    for (char *dot; object && (dot = strchr(path, '.')); path = dot + 1) {
         *dot = '\0';
-        json_t *section = json_object_get(object, key);
-        if (!section && json_is_object(object)) {
+        if (!json_is_object(object) || *path == '\0')
+            return NULL;
+        json_t *section = json_object_get(object, path);
+        if (!section) {
             section = json_object();
-            if (*key == '\0' || json_object_set_new(object, key, section) != 0)
-                break;
+            if (json_object_set_new(object, path, section) != 0)
+                return NULL;
         }
         object = section;
     }
-    if (!json_is_object(object) || *key == '\0' || strchr(key, '.')) {
-        json_decref(value);
-        return mu_fail(log, MU_E0001, "write it as section.key=value",
-            "cannot set `%s`: it is not the path of an option", whole_path);
-    }
-    return json_object_set_new(object, key, value) == 0 ? MU_OK : fail_no_memory(log);
+    *ret_key = path;
+    return json_is_object(object) && *path != '\0' ? object : NULL;
 }
 
 /* The tree as text, parsed again, so that places are right. */
@@ -423,21 +442,26 @@ enum mu_status mu_json_set(
     struct mu_log *log, struct mu_json *json, const char *path, const char *value) {
     if (!mu_text_is_utf8(path, strlen(path)) || !mu_text_is_utf8(value, strlen(value)))
         return mu_fail(log, MU_E0001, NULL, "cannot set `%s`: not valid UTF-8", path);
+    memory_watch();
     json_t *parsed = json_loads(value, PARSE_FLAGS, NULL);
     if (!parsed)
         parsed = json_string(value);
     json_t *root = json_deep_copy(json->root);
     char *steps = strdup(path);
+    const char *key = NULL;
+    json_t *section = steps && root ? section_of(root, steps, &key) : NULL;
+    if (section)
+        json_object_set(section, key, parsed);
     enum mu_status status;
-    if (parsed && root && steps) {
-        status = set_in_tree(log, path, root, steps, parsed);
-    } else {
-        json_decref(parsed);
+    if (memory_failed || !steps)
         status = fail_no_memory(log);
-    }
-    if (status == MU_OK)
+    else if (!section)
+        status = mu_fail(log, MU_E0001, "write it as section.key=value",
+            "cannot set `%s`: it is not the path of an option", path);
+    else
         status = rebuild(log, json, root);
     free(steps);
+    json_decref(parsed);
     json_decref(root);
     return status;
 }

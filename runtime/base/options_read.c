@@ -75,7 +75,7 @@ static enum mu_status fail_missing(const struct source *source, const struct mu_
     member_path(source, row->name, path);
     if (!source->json)
         return mu_fail(
-            source->log, MU_E0203, NULL, "`%s` is missing: give %s", path, allowed.expected);
+            source->log, MU_E0203, row->doc, "`%s` is missing: give %s", path, allowed.expected);
     struct mu_place place = mu_json_place(source->json, source->path, false);
     place.width = 1; /* the whole object would be underlined */
     return mu_fail_at(source->log, MU_E0203, &place, NULL, row->doc, "`%s` is missing: give %s",
@@ -157,11 +157,8 @@ static bool set_value(const struct mu_option *row, const mu_json_value *value, v
     return false;
 }
 
-static enum mu_status read_row(const struct source *source, const mu_json_value *object,
-    const struct mu_option *row, void *options) {
-    const mu_json_value *value = object ? mu_json_member(object, row->name) : NULL;
-    if (!value)
-        return row->fallback ? MU_OK : fail_missing(source, row);
+static enum mu_status read_member(const struct source *source, const struct mu_option *row,
+    const mu_json_value *value, void *options) {
     struct mu_complaint complaint;
     bool right_type = fits_type(row, value);
     if (!right_type)
@@ -183,7 +180,13 @@ enum mu_status mu_options_read(struct mu_log *log, const struct mu_json *json,
     }
     if (object)
         MU_TRY(check_keys(&source, object, rows, also));
-    for (const struct mu_option *row = rows; row->name; row++)
-        MU_TRY(read_row(&source, object, row, options));
-    return MU_OK;
+    const struct mu_option *missing = NULL; /* told last: what is there and wrong comes first */
+    for (const struct mu_option *row = rows; row->name; row++) {
+        const mu_json_value *value = object ? mu_json_member(object, row->name) : NULL;
+        if (value)
+            MU_TRY(read_member(&source, row, value, options));
+        else if (!row->fallback && !missing)
+            missing = row;
+    }
+    return missing ? fail_missing(&source, missing) : MU_OK;
 }

@@ -188,7 +188,7 @@ static bool set_integers_text(
             return false;
         text += bytes;
         if (*text == ',') {
-            text += strspn(text, ", ");
+            text += 1 + strspn(text + 1, " ");
             if (text == end)
                 return mu_options_value_expected(complaint, row);
         }
