@@ -1,0 +1,360 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "ps/server_inside.h"
+#include <stdlib.h>
+
+/*
+ * The straight line: run takes the next event of the order, which the callbacks have queued, and
+ * serves it to its end; then the loop turns once.
+ */
+
+/* ---- life ---- */
+
+static enum mu_status check(const struct mu_ps_server_options *options, struct mu_span span) {
+    assert(options->order >= 0 && options->order < options->server_count);
+    assert(options->replica_count > 0 && options->replica_count <= MU_PS_REPLICAS_MAX);
+    assert(options->in_flight_max > 0 && options->in_flight_max <= MU_PS_IN_FLIGHT_MAX);
+    if (span.count <= MU_FRAME_PAYLOAD_MAX / sizeof(float))
+        return MU_OK;
+    return mu_fail(options->log, MU_E0204, "use more parameter servers",
+        "the part of ps/%d has %zu parameters; a frame carries %zu", options->order, span.count,
+        MU_FRAME_PAYLOAD_MAX / sizeof(float));
+}
+
+static void init_buffers(struct mu_ps_server *server, size_t stride, size_t told_count) {
+    size_t in_flight = (size_t)server->options.in_flight_max;
+    for (size_t i = 0; i < (size_t)server->options.replica_count * in_flight; i++)
+        server->buffers[i] = (struct mu_ps_buffer){
+            .server = server,
+            .worker = (int)(i / in_flight),
+            .data = server->buffer_memory.data + i * stride,
+            .told = server->told + i * told_count,
+        };
+}
+
+static void init_peers(struct mu_ps_server *server) {
+    size_t replicas = (size_t)server->options.replica_count;
+    for (size_t i = 0; i < replicas; i++)
+        server->workers[i] =
+            (struct mu_ps_peer){.server = server, .kind = MU_PS_PEER_WORKER, .index = (int)i};
+    server->leader = (struct mu_ps_peer){.server = server, .kind = MU_PS_PEER_LEADER};
+    for (int i = 0; i < server->options.server_count; i++)
+        server->others[i] = (struct mu_ps_peer){
+            .server = server,
+            .kind = MU_PS_PEER_SERVER,
+            .index = i,
+            .noted = server->noted + (size_t)i * replicas,
+        };
+}
+
+static enum mu_status allocate(struct mu_ps_server *server) {
+    const struct mu_ps_server_options *options = &server->options;
+    size_t replicas = (size_t)options->replica_count;
+    size_t buffers = replicas * (size_t)options->in_flight_max;
+    size_t told = options->order == 0 ? (size_t)options->server_count - 1 : 1;
+    size_t span = server->shard.span.count;
+    size_t stride = (span + MU_VIEW_ALIGN - 1) / MU_VIEW_ALIGN * MU_VIEW_ALIGN + MU_VIEW_ALIGN;
+    server->queue_capacity = buffers + 1;
+    server->workers = calloc(replicas, sizeof(*server->workers));
+    server->buffers = calloc(buffers, sizeof(*server->buffers));
+    server->told = calloc(buffers * told + 1, sizeof(*server->told));
+    server->noted = calloc(replicas * (size_t)options->server_count, sizeof(*server->noted));
+    server->queue = calloc(server->queue_capacity, sizeof(*server->queue));
+    server->sequence_served = calloc(replicas, sizeof(*server->sequence_served));
+    server->judged = calloc(replicas, sizeof(*server->judged));
+    if (!server->workers || !server->buffers || !server->told || !server->noted || !server->queue ||
+        !server->sequence_served || !server->judged)
+        return MU_NO_MEMORY;
+    for (int i = 0; i < server->shard.vector_count; i++)
+        MU_TRY(mu_arena_init(&server->stream.copies[i], server->shard.vectors[i].count));
+    MU_TRY(mu_arena_init(&server->buffer_memory, buffers * stride));
+    init_buffers(server, stride, told);
+    init_peers(server);
+    return MU_OK;
+}
+
+enum mu_status mu_ps_server_create(
+    const struct mu_ps_server_options *options, struct mu_ps_server **ret_server) {
+    struct mu_span span = mu_split(options->element_count, options->server_count, options->order);
+    MU_TRY(check(options, span));
+    struct mu_ps_server *server = calloc(1, sizeof(*server));
+    enum mu_status status = MU_NO_MEMORY;
+    if (server) {
+        server->options = *options;
+        server->other_ended = -1;
+        status = mu_shard_init(&server->shard, span, options->optimizer, options->optimizer_options,
+            options->weight_decay);
+        if (status == MU_OK)
+            status = allocate(server);
+    }
+    if (status != MU_OK) {
+        mu_ps_server_destroy(server);
+        return mu_fail(options->log, MU_E0801, "use more parameter servers, or fewer in flight",
+            "ps/%d needs buffers of %zu bytes for %d workers with %d pushes in flight each",
+            options->order, span.count * sizeof(float), options->replica_count,
+            options->in_flight_max);
+    }
+    *ret_server = server;
+    return MU_OK;
+}
+
+static void close_links(struct mu_ps_server *server) {
+    for (int i = 0; server->workers && i < server->options.replica_count; i++)
+        mu_link_close(server->workers[i].link);
+    for (int i = 0; i < server->options.server_count; i++)
+        mu_link_close(server->others[i].link);
+    mu_link_close(server->leader.link);
+}
+
+void mu_ps_server_destroy(struct mu_ps_server *server) {
+    if (!server)
+        return;
+    close_links(server);
+    for (int i = 0; i < MU_SHARD_VECTORS_MAX; i++)
+        mu_arena_finish(&server->stream.copies[i]);
+    mu_arena_finish(&server->buffer_memory);
+    mu_shard_finish(&server->shard);
+    free(server->workers);
+    free(server->buffers);
+    free(server->told);
+    free(server->noted);
+    free(server->queue);
+    free(server->sequence_served);
+    free(server->judged);
+    free(server);
+}
+
+/* ---- the order ---- */
+
+void mu_ps_queue(struct mu_ps_server *server, struct mu_ps_event event) {
+    assert(server->queue_count < server->queue_capacity);
+    size_t at = (server->queue_first + server->queue_count) % server->queue_capacity;
+    server->queue[at] = event;
+    server->queue_count++;
+}
+
+static bool next_event(struct mu_ps_server *server, struct mu_ps_event *ret_event) {
+    if (server->queue_count == 0)
+        return false;
+    struct mu_ps_event event = server->queue[server->queue_first];
+    if (!event.buffer && !mu_ps_state_free(server))
+        return false;
+    server->queue_first = (server->queue_first + 1) % server->queue_capacity;
+    server->queue_count--;
+    *ret_event = event;
+    return true;
+}
+
+void mu_ps_failed(struct mu_ps_server *server, const struct mu_ps_peer *peer, enum mu_status why) {
+    if (server->failure != MU_OK)
+        return;
+    server->failure = why;
+    server->culprit = (struct mu_ps_culprit){.kind = peer->kind, .index = peer->index};
+}
+
+/* ---- serving a gradient ---- */
+
+static void send_finished(struct mu_send *send) {
+    struct mu_ps_buffer *buffer = send->owner;
+    buffer->sends_pending--;
+    if (buffer->sends_pending == 0 && buffer->state == MU_PS_BUFFER_SENDING) {
+        buffer->state = MU_PS_BUFFER_FREE;
+        buffer->server->look_again = true;
+    }
+}
+
+void mu_ps_buffer_send(struct mu_ps_buffer *buffer, struct mu_ps_peer *peer, struct mu_send *send,
+    const struct mu_frame *frame, const void *body) {
+    send->owner = buffer;
+    send->finished = send_finished;
+    buffer->sends_pending++;
+    mu_link_send(peer->link, send, frame, body, frame->payload_bytes ? buffer->data : NULL);
+}
+
+/* The head's part: what becomes of this gradient, for all servers. */
+static enum mu_status judge(struct mu_ps_server *server, struct mu_ps_buffer *buffer) {
+    const struct mu_ps_server_options *options = &server->options;
+    int64_t version = server->shard.version;
+    buffer->verdict = (struct mu_ps_verdict_body){
+        .worker = buffer->worker, .is_pull = buffer->is_pull, .version = version};
+    if (buffer->is_pull)
+        return MU_OK;
+    struct mu_push_facts facts = {
+        .worker = buffer->worker,
+        .replica_count = options->replica_count,
+        .version_seen = (uint64_t)buffer->seen,
+        .version = (uint64_t)version,
+        .staleness = (uint64_t)(version - buffer->seen),
+    };
+    struct mu_judgement judgement = options->policy->judge(options->policy_options, &facts);
+    if (judgement.verdict == MU_VERDICT_CORRECT || judgement.verdict == MU_VERDICT_GATHER)
+        return mu_fail(options->log, MU_E0804, NULL,
+            "the policy `%s` gives a verdict that this server does not know",
+            options->policy->name);
+    buffer->verdict.verdict = judgement.verdict;
+    buffer->verdict.scale = (double)buffer->scale * (double)judgement.scale;
+    buffer->verdict.staleness = (int64_t)facts.staleness;
+    buffer->verdict.learning_rate = options->learning_rate(options->owner, version);
+    if (options->judged)
+        options->judged(options->owner, &facts, &judgement);
+    return MU_OK;
+}
+
+static void tell_followers(struct mu_ps_server *server, struct mu_ps_buffer *buffer) {
+    if (server->options.server_count == 1)
+        return;
+    struct mu_frame frame = {
+        .type = MU_FRAME_VERDICT,
+        .generation = server->options.generation,
+        .tag = buffer->sequence,
+        .body_bytes = (uint32_t)mu_ps_verdict_write(buffer->told_body, &buffer->verdict),
+    };
+    for (int i = 1; i < server->options.server_count; i++)
+        mu_ps_buffer_send(
+            buffer, &server->others[i], &buffer->told[i - 1], &frame, buffer->told_body);
+}
+
+/* Leaves the fresh parameters in the buffer. */
+static void carry_out(struct mu_ps_server *server, struct mu_ps_buffer *buffer) {
+    const struct mu_ps_verdict_body *verdict = &buffer->verdict;
+    if (verdict->is_pull || verdict->verdict == MU_VERDICT_DROP)
+        mu_shard_copy(&server->shard, buffer->data);
+    else
+        mu_shard_apply(
+            &server->shard, buffer->data, (float)verdict->scale, (float)verdict->learning_rate);
+    if (verdict->is_pull)
+        return;
+    mu_staleness_add(&server->staleness, verdict->verdict, (uint64_t)verdict->staleness);
+    server->judged[buffer->worker]++;
+}
+
+static void reply(struct mu_ps_server *server, struct mu_ps_buffer *buffer) {
+    struct mu_ps_fresh_body fresh = {
+        .is_pull = buffer->is_pull,
+        .verdict = buffer->verdict.verdict,
+        .scale = buffer->verdict.scale,
+        .staleness = buffer->verdict.staleness,
+        .version = server->shard.version,
+    };
+    struct mu_frame frame = {
+        .type = MU_FRAME_FRESH,
+        .generation = server->options.generation,
+        .tag = buffer->sequence,
+        .body_bytes = (uint32_t)mu_ps_fresh_write(buffer->reply_body, &fresh),
+        .payload_bytes = (uint32_t)mu_ps_span_bytes(server),
+    };
+    buffer->state = MU_PS_BUFFER_SENDING;
+    mu_ps_buffer_send(
+        buffer, &server->workers[buffer->worker], &buffer->reply, &frame, buffer->reply_body);
+}
+
+static enum mu_status serve_gradient(struct mu_ps_server *server, struct mu_ps_buffer *buffer) {
+    assert(buffer->state == MU_PS_BUFFER_QUEUED);
+    server->sequence_served[buffer->worker]++;
+    if (server->options.order == 0) {
+        buffer->here_count = 0;
+        server->waiting_count--;
+        MU_TRY(judge(server, buffer));
+        tell_followers(server, buffer);
+    } else if (buffer->verdict.version != server->shard.version) {
+        return mu_fail(server->options.log, MU_E0701, NULL,
+            "ps/%d is at version %lld where ps/0 is at %lld", server->options.order,
+            (long long)server->shard.version, (long long)buffer->verdict.version);
+    }
+    carry_out(server, buffer);
+    reply(server, buffer);
+    return MU_OK;
+}
+
+/* ---- serving a snapshot ---- */
+
+/* The head gives it its place in the order; to the followers it comes between two verdicts. */
+static void tell_snapshot(struct mu_ps_server *server, uint64_t snapshot_id) {
+    int count = server->options.order == 0 ? server->options.server_count : 1;
+    for (int i = 1; i < count; i++)
+        mu_link_post(server->others[i].link, MU_FRAME_SNAPSHOT, server->options.generation,
+            snapshot_id, NULL);
+}
+
+static enum mu_status serve(struct mu_ps_server *server, const struct mu_ps_event *event) {
+    if (event->buffer)
+        return serve_gradient(server, event->buffer);
+    tell_snapshot(server, event->snapshot_id);
+    mu_ps_state_take(server, event->snapshot_id);
+    server->snapshot_queued = false;
+    server->look_again = true;
+    return MU_OK;
+}
+
+/* ---- running ---- */
+
+/* A gradient that waits for a server that is gone waits for ever. */
+static enum mu_status check_others(struct mu_ps_server *server) {
+    if (server->failure == MU_OK && server->waiting_count > 0 && server->other_ended >= 0)
+        mu_ps_failed(server, &server->others[server->other_ended], MU_CLOSED);
+    enum mu_status failure = server->failure;
+    server->failure = MU_OK;
+    return failure;
+}
+
+enum mu_status mu_ps_server_run(struct mu_ps_server *server, const bool *over) {
+    struct mu_loop *loop = server->options.loop;
+    while (!*over) {
+        if (loop->cancelled != MU_OK)
+            return loop->cancelled;
+        MU_TRY(check_others(server));
+        /* Served or not, the loop turns once, so that heartbeats flow however long the queue is. */
+        struct mu_ps_event event;
+        int64_t deadline_ns = MU_FOREVER;
+        if (server->begun && next_event(server, &event)) {
+            MU_TRY(serve(server, &event));
+            deadline_ns = mu_now(loop->world);
+        }
+        if (server->look_again) {
+            mu_ps_resume_held(server);
+            deadline_ns = mu_now(loop->world);
+        }
+        (void)!loop->ops->turn(loop, deadline_ns);
+    }
+    return MU_OK;
+}
+
+/* ---- questions ---- */
+
+struct mu_span mu_ps_server_span(const struct mu_ps_server *server) {
+    return server->shard.span;
+}
+
+float *mu_ps_server_vector(struct mu_ps_server *server, int vector) {
+    assert(vector >= 0 && vector < server->shard.vector_count);
+    assert(!server->begun);
+    return server->shard.vectors[vector].data;
+}
+
+void mu_ps_server_begin(struct mu_ps_server *server, int64_t version) {
+    assert(!server->begun);
+    assert(version >= 0);
+    server->shard.version = version;
+    server->begun = true;
+    server->look_again = true;
+}
+
+bool mu_ps_server_has_begun(const struct mu_ps_server *server) {
+    return server->begun;
+}
+
+struct mu_ps_culprit mu_ps_server_culprit(const struct mu_ps_server *server) {
+    return server->culprit;
+}
+
+int64_t mu_ps_server_version(const struct mu_ps_server *server) {
+    return server->shard.version;
+}
+
+const struct mu_staleness *mu_ps_server_staleness(const struct mu_ps_server *server) {
+    return &server->staleness;
+}
+
+int64_t mu_ps_server_judged(const struct mu_ps_server *server, int replica) {
+    assert(replica >= 0 && replica < server->options.replica_count);
+    return server->judged[replica];
+}

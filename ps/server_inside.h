@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MU_PS_SERVER_INSIDE_H
+#define MU_PS_SERVER_INSIDE_H
+
+#include "ps/ps_bodies.h"
+#include "ps/server.h"
+#include "ps/shard.h"
+
+/*
+ * What the files of the server share: server.c serves the order, server_links.c has the callbacks
+ * of links (which only fill buffers and append to the queue), server_state.c takes snapshots and is
+ * restored.
+ */
+enum mu_ps_buffer_state {
+    MU_PS_BUFFER_FREE,
+    MU_PS_BUFFER_RECEIVING,
+    MU_PS_BUFFER_WAITING, /* whole; head: for notes of the followers, follower: for its verdict */
+    MU_PS_BUFFER_QUEUED,  /* has its place in the order */
+    MU_PS_BUFFER_SENDING, /* holds fresh parameters; free once all its sends are done */
+};
+
+/* Of one worker, for its sequence numbers that are equal modulo in_flight_max. */
+struct mu_ps_buffer {
+    struct mu_ps_server *server;
+    enum mu_ps_buffer_state state;
+    float *data; /* (span.count) */
+    int worker;
+    uint64_t sequence;
+    bool is_pull;
+    int64_t seen;
+    float scale;
+    /* Head: on how many servers it is whole. May count notes for the next round already while the
+     * reply of this round is still on its way, so it is not reset with the rest. */
+    int here_count;
+    struct mu_ps_verdict_body verdict;
+    int sends_pending;
+    struct mu_send reply;
+    struct mu_send
+        *told; /* head: the VERDICT to each follower; follower: [0] its note to the head */
+    uint8_t reply_body[MU_PS_BODY_MAX], told_body[MU_PS_BODY_MAX];
+};
+
+/* The other end of a link. */
+struct mu_ps_peer {
+    struct mu_ps_server *server;
+    enum mu_ps_peer_kind kind;
+    int index;
+    struct mu_link *link; /* NULL: not there yet */
+    bool ended, held, refused;
+    struct mu_ps_buffer *buffer; /* worker, head: of the frame at hand */
+    uint64_t sequence_next;      /* worker */
+    uint64_t *noted;             /* follower: (replica_count) the next note of each worker */
+};
+
+/* A place in the order: a buffer, or (NULL) a snapshot. */
+struct mu_ps_event {
+    struct mu_ps_buffer *buffer;
+    uint64_t snapshot_id;
+};
+
+/* A snapshot that is being sent to the leader. */
+struct mu_ps_state_stream {
+    struct mu_arena copies[MU_SHARD_VECTORS_MAX];
+    struct mu_send sends[MU_SHARD_VECTORS_MAX];
+    uint8_t first_body[MU_PS_STATE_BODY_MAX];
+    uint8_t bodies[MU_SHARD_VECTORS_MAX][MU_PS_BODY_MAX];
+    int sends_pending;
+};
+
+struct mu_ps_server {
+    struct mu_ps_server_options options;
+    struct mu_shard shard;
+    bool begun;
+
+    struct mu_ps_peer *workers; /* (replica_count) */
+    struct mu_ps_peer leader;
+    struct mu_ps_peer others[MU_PS_SERVERS_MAX]; /* head: by order; follower: [0] the head */
+    struct mu_ps_buffer *buffers;                /* (replica_count, in_flight_max) */
+    struct mu_send *told;                        /* of all buffers */
+    struct mu_arena buffer_memory;
+    uint64_t *noted; /* of all followers */
+
+    struct mu_ps_event *queue; /* a ring of queue_capacity */
+    size_t queue_first, queue_count, queue_capacity;
+    int waiting_count;    /* buffers that need another server to go on */
+    int other_ended;      /* order of a server whose link has ended; -1: none */
+    bool look_again;      /* something was freed that a held link may wait for */
+    bool snapshot_queued; /* at most one is in the queue */
+    struct mu_ps_state_stream stream;
+    uint32_t restored;   /* vectors that have come, bit by bit */
+    int restoring_count; /* vectors that will come */
+
+    struct mu_staleness staleness;
+    uint64_t *sequence_served; /* (replica_count) next to be served */
+    int64_t *judged;           /* (replica_count) */
+
+    enum mu_status failure;
+    struct mu_ps_culprit culprit;
+};
+
+static inline struct mu_ps_buffer *mu_ps_buffer_of(
+    struct mu_ps_server *server, int worker, uint64_t sequence) {
+    size_t in_flight = (size_t)server->options.in_flight_max;
+    return &server->buffers[(size_t)worker * in_flight + sequence % in_flight];
+}
+
+static inline size_t mu_ps_span_bytes(const struct mu_ps_server *server) {
+    return server->shard.span.count * sizeof(float);
+}
+
+/* server.c */
+void mu_ps_queue(struct mu_ps_server *server, struct mu_ps_event event);
+/* Remembers the first failure since run last returned one. */
+void mu_ps_failed(struct mu_ps_server *server, const struct mu_ps_peer *peer, enum mu_status why);
+/* A frame about a buffer, which is not free until it has left. */
+void mu_ps_buffer_send(struct mu_ps_buffer *buffer, struct mu_ps_peer *peer, struct mu_send *send,
+    const struct mu_frame *frame, const void *body);
+
+/* server_links.c */
+/* Says what the peer did wrong. */
+__attribute__((format(printf, 2, 3))) enum mu_link_answer mu_ps_refuse(
+    struct mu_ps_peer *peer, const char *format, ...);
+enum mu_link_answer mu_ps_refuse_type(struct mu_ps_peer *peer, const struct mu_frame *frame);
+/* Is the frame of this generation? If not, the peer is refused. */
+bool mu_ps_is_of_now(struct mu_ps_peer *peer, const struct mu_frame *frame);
+enum mu_link_answer mu_ps_hold(struct mu_ps_peer *peer);
+void mu_ps_resume_held(struct mu_ps_server *server);
+
+/* server_state.c */
+enum mu_link_answer mu_ps_leader_frame(void *owner, struct mu_link *link,
+    const struct mu_frame *frame, const void *body, void **ret_payload);
+void mu_ps_leader_arrived(
+    void *owner, struct mu_link *link, const struct mu_frame *frame, const void *body);
+/* Can a snapshot be taken now? */
+bool mu_ps_state_free(const struct mu_ps_server *server);
+/* Copies the state as it is and starts to send it. The loop turns meanwhile. */
+void mu_ps_state_take(struct mu_ps_server *server, uint64_t snapshot_id);
+
+#endif

@@ -1,0 +1,315 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "ps/server_inside.h"
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+/* The callbacks of a server's links. Each finishes an operation or appends to the queue. */
+
+/* ---- what all links share ---- */
+
+static void peer_name(const struct mu_ps_peer *peer, char *out, size_t bytes) {
+    const char *const *names = peer->server->options.replica_names;
+    if (peer->kind == MU_PS_PEER_LEADER)
+        snprintf(out, bytes, "the leader");
+    else if (peer->kind == MU_PS_PEER_SERVER)
+        snprintf(out, bytes, "ps/%d", peer->index);
+    else if (names)
+        snprintf(out, bytes, "%s", names[peer->index]);
+    else
+        snprintf(out, bytes, "replica %d", peer->index);
+}
+
+enum mu_link_answer mu_ps_refuse(struct mu_ps_peer *peer, const char *format, ...) {
+    char name[MU_TASK_NAME_MAX + 8], what[192];
+    peer_name(peer, name, sizeof(name));
+    va_list list;
+    va_start(list, format);
+    vsnprintf(what, sizeof(what), format, list);
+    va_end(list);
+    peer->refused = true;
+    mu_ps_failed(peer->server, peer,
+        mu_fail(peer->server->options.log, MU_E0404, NULL, "%s %s", name, what));
+    return MU_LINK_REFUSE;
+}
+
+enum mu_link_answer mu_ps_hold(struct mu_ps_peer *peer) {
+    peer->held = true;
+    return MU_LINK_HOLD;
+}
+
+enum mu_link_answer mu_ps_refuse_type(struct mu_ps_peer *peer, const struct mu_frame *frame) {
+    return mu_ps_refuse(
+        peer, "sent a %s, which has no place on this link", mu_frame_type_name(frame->type));
+}
+
+bool mu_ps_is_of_now(struct mu_ps_peer *peer, const struct mu_frame *frame) {
+    if (frame->generation == peer->server->options.generation)
+        return true;
+    mu_ps_refuse(peer, "sent a frame of generation %u; this is %u", frame->generation,
+        peer->server->options.generation);
+    return false;
+}
+
+static void resume(struct mu_ps_peer *peer) {
+    if (!peer->held)
+        return;
+    peer->held = false;
+    mu_link_resume(peer->link);
+}
+
+void mu_ps_resume_held(struct mu_ps_server *server) {
+    server->look_again = false;
+    resume(&server->leader);
+    for (int i = 0; i < server->options.server_count; i++)
+        resume(&server->others[i]);
+    for (int i = 0; i < server->options.replica_count; i++)
+        resume(&server->workers[i]);
+}
+
+static void on_ended(void *owner, struct mu_link *link, enum mu_status why, int error) {
+    (void)link;
+    (void)error;
+    struct mu_ps_peer *peer = owner;
+    peer->ended = true;
+    peer->held = false;
+    if (peer->kind == MU_PS_PEER_SERVER)
+        peer->server->other_ended = peer->index;
+    if (why == MU_PROTOCOL && !peer->refused)
+        mu_ps_refuse(peer, "sent what is not a frame");
+}
+
+static void add(
+    struct mu_ps_peer *peer, struct mu_link *link, const struct mu_link_events *events) {
+    assert(!peer->link);
+    peer->link = link;
+    mu_link_adopt(link, events, peer);
+    if (!mu_link_alive(link))
+        on_ended(peer, link, MU_CLOSED, 0);
+    /* Its first frame may have come already, and others may have waited for this link. */
+    peer->held = mu_link_alive(link);
+    peer->server->look_again = true;
+}
+
+/* ---- the head's bookkeeping of what is where ---- */
+
+/* The gradient (or pull) is whole on one more server. */
+static void is_here(struct mu_ps_server *server, int worker, uint64_t sequence) {
+    struct mu_ps_buffer *buffer = mu_ps_buffer_of(server, worker, sequence);
+    buffer->here_count++;
+    assert(buffer->here_count <= server->options.server_count);
+    if (buffer->here_count < server->options.server_count)
+        return;
+    assert(buffer->state == MU_PS_BUFFER_WAITING && buffer->sequence == sequence);
+    buffer->state = MU_PS_BUFFER_QUEUED;
+    mu_ps_queue(server, (struct mu_ps_event){.buffer = buffer});
+}
+
+static void tell_head(struct mu_ps_server *server, struct mu_ps_buffer *buffer) {
+    struct mu_frame frame = {
+        .type = MU_FRAME_PUSH,
+        .generation = server->options.generation,
+        .tag = buffer->sequence,
+        .body_bytes = (uint32_t)mu_ps_note_write(buffer->told_body, buffer->worker),
+    };
+    mu_ps_buffer_send(buffer, &server->others[0], &buffer->told[0], &frame, buffer->told_body);
+}
+
+/* ---- workers ---- */
+
+/* False: the worker is refused. */
+static bool read_push(struct mu_ps_peer *peer, const struct mu_frame *frame, const void *body,
+    struct mu_ps_push_body *ret_push) {
+    struct mu_ps_server *server = peer->server;
+    size_t bytes = mu_ps_span_bytes(server);
+    if (frame->payload_bytes != bytes)
+        mu_ps_refuse(peer, "sent a gradient of %u bytes; the span of ps/%d has %zu",
+            frame->payload_bytes, server->options.order, bytes);
+    else if (!mu_ps_push_read(mu_link_decoder(peer->link), body, frame->body_bytes, ret_push))
+        mu_ps_refuse(peer, "sent a PUSH whose body is malformed");
+    else if (!isfinite((float)ret_push->scale))
+        mu_ps_refuse(peer, "sent a gradient whose scale is not finite");
+    else if (ret_push->seen > server->shard.version)
+        mu_ps_refuse(peer, "says it saw version %lld; the newest is %lld",
+            (long long)ret_push->seen, (long long)server->shard.version);
+    else
+        return true;
+    return false;
+}
+
+static enum mu_link_answer on_worker_frame(void *owner, struct mu_link *link,
+    const struct mu_frame *frame, const void *body, void **ret_payload) {
+    (void)link;
+    struct mu_ps_peer *peer = owner;
+    struct mu_ps_server *server = peer->server;
+    bool is_pull = frame->type == MU_FRAME_PULL;
+    if (frame->type != MU_FRAME_PUSH && !is_pull)
+        return mu_ps_refuse_type(peer, frame);
+    if (!mu_ps_is_of_now(peer, frame))
+        return MU_LINK_REFUSE;
+    if (frame->tag != peer->sequence_next)
+        return mu_ps_refuse(peer, "sent push %llu where %llu is next",
+            (unsigned long long)frame->tag, (unsigned long long)peer->sequence_next);
+    struct mu_ps_buffer *buffer = mu_ps_buffer_of(server, peer->index, frame->tag);
+    bool knows_head = server->options.order == 0 || server->others[0].link;
+    if (!server->begun || !knows_head || buffer->state != MU_PS_BUFFER_FREE)
+        return mu_ps_hold(peer);
+    struct mu_ps_push_body push = {.scale = 1};
+    if (is_pull && frame->payload_bytes != 0)
+        return mu_ps_refuse(peer, "sent a PULL with a payload");
+    if (!is_pull && !read_push(peer, frame, body, &push))
+        return MU_LINK_REFUSE;
+    buffer->state = MU_PS_BUFFER_RECEIVING;
+    buffer->sequence = frame->tag;
+    buffer->is_pull = is_pull;
+    buffer->seen = push.seen;
+    buffer->scale = (float)push.scale;
+    peer->buffer = buffer;
+    *ret_payload = buffer->data;
+    return MU_LINK_TAKE;
+}
+
+static void on_worker_arrived(
+    void *owner, struct mu_link *link, const struct mu_frame *frame, const void *body) {
+    (void)link;
+    (void)body;
+    struct mu_ps_peer *peer = owner;
+    struct mu_ps_server *server = peer->server;
+    assert(peer->buffer->state == MU_PS_BUFFER_RECEIVING);
+    peer->buffer->state = MU_PS_BUFFER_WAITING;
+    peer->sequence_next++;
+    server->waiting_count++;
+    if (server->options.order == 0)
+        is_here(server, peer->index, frame->tag);
+    else
+        tell_head(server, peer->buffer);
+}
+
+static const struct mu_link_events worker_events = {
+    .frame = on_worker_frame,
+    .arrived = on_worker_arrived,
+    .ended = on_ended,
+};
+
+void mu_ps_server_add_worker(struct mu_ps_server *server, int replica, struct mu_link *link) {
+    assert(replica >= 0 && replica < server->options.replica_count);
+    add(&server->workers[replica], link, &worker_events);
+}
+
+/* ---- on the head: followers ---- */
+
+static enum mu_link_answer on_follower_frame(void *owner, struct mu_link *link,
+    const struct mu_frame *frame, const void *body, void **ret_payload) {
+    (void)ret_payload;
+    struct mu_ps_peer *peer = owner;
+    struct mu_ps_server *server = peer->server;
+    if (frame->type != MU_FRAME_PUSH || frame->payload_bytes != 0)
+        return mu_ps_refuse_type(peer, frame);
+    if (!mu_ps_is_of_now(peer, frame))
+        return MU_LINK_REFUSE;
+    int worker;
+    if (!mu_ps_note_read(mu_link_decoder(link), body, frame->body_bytes, &worker) ||
+        worker >= server->options.replica_count)
+        return mu_ps_refuse(peer, "sent a note whose body is malformed");
+    uint64_t end = server->sequence_served[worker] + (uint64_t)server->options.in_flight_max;
+    if (frame->tag != peer->noted[worker] || frame->tag >= end)
+        return mu_ps_refuse(peer, "sent note %llu of worker %d where %llu is next",
+            (unsigned long long)frame->tag, worker, (unsigned long long)peer->noted[worker]);
+    peer->buffer = mu_ps_buffer_of(server, worker, frame->tag);
+    return MU_LINK_TAKE;
+}
+
+static void on_follower_arrived(
+    void *owner, struct mu_link *link, const struct mu_frame *frame, const void *body) {
+    (void)link;
+    (void)body;
+    struct mu_ps_peer *peer = owner;
+    int worker = peer->buffer->worker;
+    peer->noted[worker]++;
+    is_here(peer->server, worker, frame->tag);
+}
+
+static const struct mu_link_events follower_events = {
+    .frame = on_follower_frame,
+    .arrived = on_follower_arrived,
+    .ended = on_ended,
+};
+
+void mu_ps_server_add_follower(struct mu_ps_server *server, int order, struct mu_link *link) {
+    assert(server->options.order == 0);
+    assert(order > 0 && order < server->options.server_count);
+    add(&server->others[order], link, &follower_events);
+}
+
+/* ---- on a follower: the head ---- */
+
+static enum mu_link_answer on_verdict(
+    struct mu_ps_peer *peer, const struct mu_frame *frame, const void *body) {
+    struct mu_ps_server *server = peer->server;
+    struct mu_ps_verdict_body verdict;
+    if (!mu_ps_verdict_read(mu_link_decoder(peer->link), body, frame->body_bytes, &verdict) ||
+        verdict.worker >= server->options.replica_count)
+        return mu_ps_refuse(peer, "sent a VERDICT whose body is malformed");
+    struct mu_ps_buffer *buffer = mu_ps_buffer_of(server, verdict.worker, frame->tag);
+    if (buffer->state != MU_PS_BUFFER_WAITING || buffer->sequence != frame->tag ||
+        buffer->is_pull != verdict.is_pull)
+        return mu_ps_refuse(peer, "sent a verdict on push %llu of worker %d, which is not here",
+            (unsigned long long)frame->tag, verdict.worker);
+    buffer->verdict = verdict;
+    peer->buffer = buffer;
+    return MU_LINK_TAKE;
+}
+
+static enum mu_link_answer on_head_frame(void *owner, struct mu_link *link,
+    const struct mu_frame *frame, const void *body, void **ret_payload) {
+    (void)link;
+    (void)ret_payload;
+    struct mu_ps_peer *peer = owner;
+    bool is_snapshot = frame->type == MU_FRAME_SNAPSHOT;
+    if ((frame->type != MU_FRAME_VERDICT && !is_snapshot) || frame->payload_bytes != 0)
+        return mu_ps_refuse_type(peer, frame);
+    if (!mu_ps_is_of_now(peer, frame))
+        return MU_LINK_REFUSE;
+    if (!is_snapshot)
+        return on_verdict(peer, frame, body);
+    return peer->server->snapshot_queued ? mu_ps_hold(peer) : MU_LINK_TAKE;
+}
+
+static void on_head_arrived(
+    void *owner, struct mu_link *link, const struct mu_frame *frame, const void *body) {
+    (void)link;
+    (void)body;
+    struct mu_ps_peer *peer = owner;
+    struct mu_ps_server *server = peer->server;
+    if (frame->type == MU_FRAME_SNAPSHOT) {
+        server->snapshot_queued = true;
+        mu_ps_queue(server, (struct mu_ps_event){.snapshot_id = frame->tag});
+        return;
+    }
+    server->waiting_count--;
+    peer->buffer->state = MU_PS_BUFFER_QUEUED;
+    mu_ps_queue(server, (struct mu_ps_event){.buffer = peer->buffer});
+}
+
+static const struct mu_link_events head_events = {
+    .frame = on_head_frame,
+    .arrived = on_head_arrived,
+    .ended = on_ended,
+};
+
+void mu_ps_server_add_head(struct mu_ps_server *server, struct mu_link *link) {
+    assert(server->options.order > 0);
+    add(&server->others[0], link, &head_events);
+}
+
+/* ---- the leader ---- */
+
+static const struct mu_link_events leader_events = {
+    .frame = mu_ps_leader_frame,
+    .arrived = mu_ps_leader_arrived,
+    .ended = on_ended,
+};
+
+void mu_ps_server_add_leader(struct mu_ps_server *server, struct mu_link *link) {
+    add(&server->leader, link, &leader_events);
+}
