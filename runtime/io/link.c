@@ -33,7 +33,11 @@ struct mu_link {
     uint8_t *staging;
     size_t staged, consumed; /* bytes in staging; of those, used up */
     struct mu_frame frame;   /* at hand */
+    /* Who was asked about it: an adoption takes effect with the next one. */
+    const struct mu_link_events *frame_events;
+    void *frame_owner;
     bool in_payload, held, dispatching, doomed;
+    int pins; /* functions at work that look at the link after a callback */
     uint8_t *payload;
     size_t payload_done;
 
@@ -114,27 +118,46 @@ static void stream_close(struct mu_link *link) {
         link->loop->ops->close(stream);
 }
 
+/* Closing a stream finishes its sends and an end is told to the owner: either may close the link.
+ * While it is pinned it stays in memory. */
+static void pin(struct mu_link *link) {
+    link->pins++;
+}
+
+static void unpin(struct mu_link *link) {
+    link->pins--;
+    if (link->pins == 0 && link->doomed)
+        link_free(link);
+}
+
 void mu_link_close(struct mu_link *link) {
     if (!link || link->doomed)
         return;
     link->doomed = true;
+    pin(link);
     stream_close(link);
-    if (!link->dispatching)
-        link_free(link);
+    unpin(link);
 }
 
 void mu_link_flush(struct mu_link *link, int64_t deadline_ns) {
+    pin(link);
     while (link->stream && link->posts_waiting > 0)
         if (link->loop->ops->turn(link->loop, deadline_ns) == MU_TIMEOUT &&
             mu_now(link->loop->world) >= deadline_ns)
             break;
     mu_link_close(link);
+    unpin(link);
 }
 
-/* Tells the owner that the link is over. */
+/* Tells the owner, once, that the link is over. */
 static void link_end(struct mu_link *link, enum mu_status why, int error) {
+    if (!link->stream)
+        return;
+    pin(link);
     stream_close(link);
-    link->events->ended(link->owner, link, why, error);
+    if (!link->doomed)
+        link->events->ended(link->owner, link, why, error);
+    unpin(link);
 }
 
 /* ---- receiving ---- */
@@ -157,6 +180,8 @@ static void remember_stray(struct mu_link *link) {
 static bool begin_frame(struct mu_link *link, const uint8_t *header) {
     const uint8_t *body = header + MU_FRAME_HEADER_BYTES;
     void *payload = NULL;
+    link->frame_events = link->events;
+    link->frame_owner = link->owner;
     switch (link->events->frame(link->owner, link, &link->frame, body, &payload)) {
     case MU_LINK_TAKE:
         break;
@@ -164,11 +189,10 @@ static bool begin_frame(struct mu_link *link, const uint8_t *header) {
         link->held = true;
         return false;
     case MU_LINK_REFUSE:
-        if (!link->doomed)
-            link_end(link, MU_PROTOCOL, 0);
+        link_end(link, MU_PROTOCOL, 0);
         return false;
     }
-    if (link->doomed)
+    if (!link->stream)
         return false;
     assert(payload || link->frame.payload_bytes == 0);
     link->payload = payload;
@@ -219,8 +243,8 @@ static bool end_frame(struct mu_link *link) {
     }
     link->in_payload = false;
     link->consumed += head + count;
-    link->events->arrived(link->owner, link, &link->frame, body);
-    return !link->doomed && link->stream;
+    link->frame_events->arrived(link->frame_owner, link, &link->frame, body);
+    return link->stream != NULL;
 }
 
 /* Hands on all that is staged; the link may be gone afterwards. */
@@ -228,20 +252,18 @@ static void dispatch(struct mu_link *link) {
     if (link->dispatching)
         return;
     link->dispatching = true;
-    while (link->stream && !link->held && !link->doomed) {
+    pin(link);
+    while (link->stream && !link->held) {
         if (link->in_payload ? !end_frame(link) : !next_header(link))
             break;
     }
     link->dispatching = false;
-    if (link->doomed) {
-        link_free(link);
-        return;
-    }
     if (link->consumed > 0 && !link->in_payload) {
         link->staged -= link->consumed;
         memmove(link->staging, link->staging + link->consumed, link->staged);
         link->consumed = 0;
     }
+    unpin(link);
 }
 
 /* True while the rest of a payload can be read straight into its place. */
@@ -282,7 +304,7 @@ static void on_ended(void *owner, int error) {
 static void on_connected(void *owner, enum mu_status status, int error) {
     struct mu_link *link = owner;
     if (status != MU_OK)
-        stream_close(link);
+        link->stream = NULL; /* it has closed itself */
     link->events->connected(link->owner, link, status, error);
 }
 
