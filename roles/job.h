@@ -23,10 +23,11 @@ struct mu_job_data {
 };
 
 struct mu_job_mode {
-    int kind;               /* enum mu_mode_kind */
-    int64_t bucket_bytes;   /* sync: gradients travel in buckets of about this size */
-    int64_t check_every;    /* sync: steps between checks that replicas are equal; 0: only at the end */
-    int64_t in_flight;      /* async: pushes of one worker under way at once */
+    int kind;             /* enum mu_mode_kind */
+    int64_t bucket_bytes; /* sync: gradients travel in buckets of about this size */
+    int64_t
+        check_every;   /* sync: steps between checks that replicas are equal; 0: only at the end */
+    int64_t in_flight; /* async: pushes of one worker under way at once */
     char policy[MU_NAME_MAX]; /* async: a name from the table of policies */
 };
 
@@ -39,8 +40,8 @@ struct mu_job_train {
 };
 
 struct mu_job_checkpoint {
-    int64_t every_steps;   /* 0: only at the end */
-    double every_seconds;  /* 0: not by time */
+    int64_t every_steps;  /* 0: only at the end */
+    double every_seconds; /* 0: not by time */
     int64_t keep;
 };
 
@@ -57,7 +58,7 @@ struct mu_job {
     void *dataset_options;
     struct mu_job_data data;
     struct mu_job_mode mode;
-    void *policy_options;  /* of the policy that mode.policy names, or NULL */
+    void *policy_options; /* of the policy that mode.policy names, or NULL */
     const struct mu_policy_ops *policy;
     const struct mu_optimizer_ops *optimizer;
     void *optimizer_options;
@@ -74,8 +75,8 @@ struct mu_job {
 
 /* Reads FILE, applies `sets` ("data.path=DIR", NULL-terminated, may be NULL), checks every section.
  * Messages name file, line and the nearest name. CONFIG, NO_INPUT, USAGE (a malformed set). */
-enum mu_status mu_job_load(struct mu_log *log, const char *path, const char *const sets[],
-    struct mu_job **ret_job);
+enum mu_status mu_job_load(
+    struct mu_log *log, const char *path, const char *const sets[], struct mu_job **ret_job);
 void mu_job_destroy(struct mu_job *job); /* takes NULL */
 /* The job as resolved, every default filled in: job.json of the run directory. */
 void mu_job_write(const struct mu_job *job, struct mu_text *out);

@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "roles/job_rows.h"
+#include "data/datasets.h"
+#include "models/models.h"
+#include "ps/policies.h"
+#include <string.h>
+
+#define INTEGER_MAX 9007199254740992.0 /* 2^53: what a JSON number holds exactly everywhere */
+
+static const struct mu_option none[] = {{.name = NULL}};
+
+const struct mu_option mu_job_root_rows[] = {
+    {.name = "name",
+        .type = MU_OPTION_STRING,
+        .offset = offsetof(struct mu_job, name),
+        .bytes = MU_NAME_MAX,
+        .fallback = "",
+        .doc = "names the run directory; the file's name without .json if it is absent"},
+    {.name = NULL},
+};
+
+static const struct mu_option data_rows[] = {
+    {.name = "batch",
+        .type = MU_OPTION_INTEGER,
+        .offset = offsetof(struct mu_job_data, batch),
+        .min = 1,
+        .max = 1 << 20,
+        .fallback = "64",
+        .doc = "samples per replica and step"},
+    {.name = "prefetch",
+        .type = MU_OPTION_INTEGER,
+        .offset = offsetof(struct mu_job_data, prefetch),
+        .min = 2,
+        .max = 64,
+        .fallback = "3",
+        .doc = "batches held, one in work and the others read ahead"},
+    {.name = NULL},
+};
+
+static const struct mu_option mode_rows[] = {
+    {.name = "kind",
+        .type = MU_OPTION_CHOICE,
+        .offset = offsetof(struct mu_job_mode, kind),
+        .fallback = "sync",
+        .choices = "sync|async",
+        .doc = "sync: all-reduce between replicas; async: parameter servers"},
+    {.name = "bucket_bytes",
+        .type = MU_OPTION_INTEGER,
+        .offset = offsetof(struct mu_job_mode, bucket_bytes),
+        .min = 1 << 10,
+        .max = 1 << 30,
+        .fallback = "1048576",
+        .doc = "sync: gradients travel in buckets of about so many bytes"},
+    {.name = "check_every",
+        .type = MU_OPTION_INTEGER,
+        .offset = offsetof(struct mu_job_mode, check_every),
+        .min = 0,
+        .max = INTEGER_MAX,
+        .fallback = "50",
+        .doc = "sync: steps between checks that the replicas are equal; 0: only at the end"},
+    {.name = "in_flight",
+        .type = MU_OPTION_INTEGER,
+        .offset = offsetof(struct mu_job_mode, in_flight),
+        .min = 1,
+        .max = 16,
+        .fallback = "1",
+        .doc = "async: pushes of one worker under way at once"},
+    {.name = "policy",
+        .type = MU_OPTION_STRING,
+        .offset = offsetof(struct mu_job_mode, policy),
+        .bytes = MU_NAME_MAX,
+        .fallback = "async",
+        .doc = "async: what becomes of a gradient, below"},
+    {.name = NULL},
+};
+
+static const struct mu_option train_rows[] = {
+    {.name = "epochs",
+        .type = MU_OPTION_INTEGER,
+        .offset = offsetof(struct mu_job_train, epochs),
+        .min = 1,
+        .max = 1e9,
+        .fallback = "1",
+        .doc = "passes over the data"},
+    {.name = "steps",
+        .type = MU_OPTION_INTEGER,
+        .offset = offsetof(struct mu_job_train, steps),
+        .min = 0,
+        .max = INTEGER_MAX,
+        .fallback = "0",
+        .doc = "stop after so many global steps; 0: when the epochs are done"},
+    {.name = "seed",
+        .type = MU_OPTION_INTEGER,
+        .offset = offsetof(struct mu_job_train, seed),
+        .min = 0,
+        .max = INTEGER_MAX,
+        .fallback = "1",
+        .doc = "of the first parameters and of the order of the data"},
+    {.name = "bad_steps_max",
+        .type = MU_OPTION_INTEGER,
+        .offset = offsetof(struct mu_job_train, bad_steps_max),
+        .min = 0,
+        .max = 1e6,
+        .fallback = "10",
+        .doc = "steps in a row that may have a loss or gradient that is not finite"},
+    {.name = "device",
+        .type = MU_OPTION_STRING,
+        .offset = offsetof(struct mu_job_train, device),
+        .bytes = MU_NAME_MAX,
+        .fallback = "cpu",
+        .doc = "cpu (BLAS where it is found) or reference (plain loops)"},
+    {.name = NULL},
+};
+
+static const struct mu_option checkpoint_rows[] = {
+    {.name = "every_steps",
+        .type = MU_OPTION_INTEGER,
+        .offset = offsetof(struct mu_job_checkpoint, every_steps),
+        .min = 0,
+        .max = INTEGER_MAX,
+        .fallback = "0",
+        .doc = "steps between checkpoints; 0: not by steps"},
+    {.name = "every_seconds",
+        .type = MU_OPTION_REAL,
+        .offset = offsetof(struct mu_job_checkpoint, every_seconds),
+        .min = 0,
+        .max = 1e6,
+        .fallback = "0",
+        .doc = "seconds between checkpoints; 0: not by time"},
+    {.name = "keep",
+        .type = MU_OPTION_INTEGER,
+        .offset = offsetof(struct mu_job_checkpoint, keep),
+        .min = 1,
+        .max = 1000,
+        .fallback = "3",
+        .doc = "newest checkpoints that are kept"},
+    {.name = NULL},
+};
+
+static const struct mu_option log_rows[] = {
+    {.name = "every_steps",
+        .type = MU_OPTION_INTEGER,
+        .offset = offsetof(struct mu_job_log, every_steps),
+        .min = 1,
+        .max = 1e9,
+        .fallback = "20",
+        .doc = "steps between points in event files and metrics.jsonl"},
+    {.name = NULL},
+};
+
+/* One row a table; the tables differ in type only. */
+static struct mu_job_kind describe(const char *name, const char *doc,
+    const struct mu_option *options, size_t option_bytes, const void *ops) {
+    return (struct mu_job_kind){name, doc, options ? options : none, option_bytes, ops};
+}
+
+static bool model_kind(size_t index, struct mu_job_kind *ret) {
+    const struct mu_model_ops *ops = mu_models[index];
+    if (ops)
+        *ret = describe(ops->name, ops->doc, ops->options, ops->option_bytes, ops);
+    return ops != NULL;
+}
+
+static bool data_kind(size_t index, struct mu_job_kind *ret) {
+    const struct mu_dataset_ops *ops = mu_datasets[index];
+    if (ops)
+        *ret = describe(ops->name, ops->doc, ops->options, ops->option_bytes, ops);
+    return ops != NULL;
+}
+
+static bool policy_kind(size_t index, struct mu_job_kind *ret) {
+    const struct mu_policy_ops *ops = mu_policies[index];
+    if (ops)
+        *ret = describe(ops->name, ops->doc, ops->options, ops->option_bytes, ops);
+    return ops != NULL;
+}
+
+static bool optimizer_kind(size_t index, struct mu_job_kind *ret) {
+    const struct mu_optimizer_ops *ops = mu_optimizers[index];
+    if (ops)
+        *ret = describe(ops->name, ops->doc, ops->options, ops->option_bytes, ops);
+    return ops != NULL;
+}
+
+static bool schedule_kind(size_t index, struct mu_job_kind *ret) {
+    const struct mu_schedule_ops *ops = mu_schedules[index];
+    if (ops)
+        *ret = describe(ops->name, ops->doc, ops->options, ops->option_bytes, ops);
+    return ops != NULL;
+}
+
+const struct mu_job_section mu_job_sections[MU_JOB_SECTIONS] = {
+    {.name = "model",
+        .doc = "what is trained",
+        .rows = none,
+        .kind = model_kind,
+        .kind_key = "kind",
+        .ops_offset = offsetof(struct mu_job, model),
+        .options_offset = offsetof(struct mu_job, model_options)},
+    {.name = "data",
+        .doc = "what it learns from",
+        .rows = data_rows,
+        .offset = offsetof(struct mu_job, data),
+        .kind = data_kind,
+        .kind_key = "kind",
+        .kind_fallback = "glyphs",
+        .ops_offset = offsetof(struct mu_job, dataset),
+        .options_offset = offsetof(struct mu_job, dataset_options)},
+    {.name = "mode",
+        .doc = "how the processes work together",
+        .rows = mode_rows,
+        .offset = offsetof(struct mu_job, mode),
+        .kind = policy_kind,
+        .kind_key = "policy",
+        .kind_fallback = "async",
+        .ops_offset = offsetof(struct mu_job, policy),
+        .options_offset = offsetof(struct mu_job, policy_options)},
+    {.name = "optimizer",
+        .doc = "how a gradient becomes a step",
+        .rows = mu_optim_common_rows,
+        .offset = offsetof(struct mu_job, optim),
+        .kind = optimizer_kind,
+        .kind_key = "kind",
+        .kind_fallback = "sgd",
+        .ops_offset = offsetof(struct mu_job, optimizer),
+        .options_offset = offsetof(struct mu_job, optimizer_options)},
+    {.name = "schedule",
+        .doc = "the learning rate over the steps",
+        .rows = none,
+        .kind = schedule_kind,
+        .kind_key = "kind",
+        .kind_fallback = "constant",
+        .ops_offset = offsetof(struct mu_job, schedule),
+        .options_offset = offsetof(struct mu_job, schedule_options)},
+    {.name = "train",
+        .doc = "how long, and on what",
+        .rows = train_rows,
+        .offset = offsetof(struct mu_job, train)},
+    {.name = "checkpoint",
+        .doc = "when the state is saved",
+        .rows = checkpoint_rows,
+        .offset = offsetof(struct mu_job, checkpoint)},
+    {.name = "log",
+        .doc = "what is written down",
+        .rows = log_rows,
+        .offset = offsetof(struct mu_job, log)},
+};
+
+bool mu_job_kind_find(
+    const struct mu_job_section *section, const char *name, struct mu_job_kind *ret_kind) {
+    struct mu_job_kind kind;
+    for (size_t i = 0; section->kind(i, &kind); i++)
+        if (strcmp(kind.name, name) == 0) {
+            *ret_kind = kind;
+            return true;
+        }
+    return false;
+}
+
+void **mu_job_options_field(const struct mu_job_section *section, struct mu_job *job) {
+    return (void **)(void *)((char *)job + section->options_offset);
+}
+
+struct mu_job_kind mu_job_kind_chosen(
+    const struct mu_job_section *section, const struct mu_job *job) {
+    struct mu_job_kind kind = {0};
+    const void *ops = NULL;
+    memcpy(&ops, (const char *)job + section->ops_offset, sizeof(ops));
+    for (size_t i = 0; section->kind(i, &kind); i++)
+        if (kind.ops == ops)
+            return kind;
+    assert(!"the driver of a job is in its table");
+    return kind;
+}
