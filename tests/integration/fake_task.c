@@ -6,8 +6,9 @@
  *
  * Everything is done in order: print:TEXT, error:TEXT (to stderr), part:TEXT (no newline),
  * progress:TEXT (ends in \r), env:NAME, ready (writes the name to the descriptor `alive`),
- * gone:TASK (waits until that task has died), wait (for any signal), save (waits for SIGTERM, then
- * goes on), ignore (SIGTERM), kill:NUMBER, exit:CODE.
+ * meet (waits for one connection and keeps it), greet:TASK (connects to a task that meets),
+ * gone:TASK (the same, and waits until it has died), wait (for any signal), save (waits for
+ * SIGTERM, then goes on), ignore (SIGTERM), kill:NUMBER, exit:CODE.
  */
 #include <arpa/inet.h>
 #include <jansson.h>
@@ -51,16 +52,28 @@ static int port_of(const char *task) {
     return atoi(address + 10);
 }
 
-/* The launcher's socket listens for as long as the task lives, whether or not it ever accepts. */
-static void wait_until_gone(const char *task) {
+/* Only a connection that was accepted is sure to break when its other end dies: one that is still
+ * in the backlog may stay half open for seconds. */
+static void meet(void) {
+    if (accept(atoi(getenv("MUSTER_LISTEN_FD")), NULL, NULL) < 0)
+        exit(94);
+}
+
+static int greet(const char *task) {
     struct sockaddr_in at = {.sin_family = AF_INET,
         .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
         .sin_port = htons((uint16_t)port_of(task))};
     int fd = socket(AF_INET, SOCK_STREAM, 0);
+    if (connect(fd, (struct sockaddr *)&at, sizeof(at)) != 0)
+        exit(93);
+    return fd;
+}
+
+static void wait_until_gone(const char *task) {
+    int fd = greet(task);
     char byte;
-    if (connect(fd, (struct sockaddr *)&at, sizeof(at)) == 0)
-        while (read(fd, &byte, 1) > 0)
-            continue;
+    while (read(fd, &byte, 1) > 0)
+        continue;
     close(fd);
 }
 
@@ -97,6 +110,10 @@ static void act(const char *action) {
         write_name();
     else if (strncmp(action, "gone:", 5) == 0)
         wait_until_gone(text);
+    else if (strcmp(action, "meet") == 0)
+        meet();
+    else if (strncmp(action, "greet:", 6) == 0)
+        (void)greet(text);
     else if (strcmp(action, "wait") == 0)
         pause();
     else if (strcmp(action, "ignore") == 0)

@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <sys/ioctl.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -37,6 +38,7 @@ static void launch_on(struct launch *launch, int output, const char *grace_ms, c
         argv[count++] = *words;
     launch->pid = fork();
     if (launch->pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
         union {
             const char **in;
             char **out;
@@ -136,7 +138,8 @@ static void every_line_bears_the_name_of_its_task(void **state) {
         WORDS("chief/0=print:alpha,print:beta,exit:0", "worker/0=print:gamma",
             "worker/1=print:delta", "ps/0=print:epsilon", "evaluator/0=print:zeta"));
     assert_int_equal(finish(&launch), 0);
-    assert_shown(&launch, "[chief/0] alpha\n[chief/0] beta\n");
+    assert_shown(&launch, "[chief/0] alpha\n");
+    assert_shown(&launch, "[chief/0] beta\n");
     assert_shown(&launch, "[worker/0] gamma\n");
     assert_shown(&launch, "[worker/1] delta\n");
     assert_shown(&launch, "[ps/0] epsilon\n");
@@ -148,7 +151,8 @@ static void every_line_bears_the_name_of_its_task(void **state) {
 static void a_partial_line_waits_for_its_rest_and_is_shown_at_the_end(void **state) {
     struct launch launch;
     launch_with(&launch, "0", "chief=1,worker=1",
-        WORDS("chief/0=part:one ,gone:worker/0,part:two,exit:0", "worker/0=print:between,exit:0"));
+        WORDS("chief/0=part:one ,gone:worker/0,part:two,exit:0",
+            "worker/0=meet,print:between,exit:0"));
     assert_int_equal(finish(&launch), 0);
     assert_shown(&launch, "[chief/0] one two\n");
     assert_shown(&launch, "[worker/0] between\n");
@@ -175,8 +179,9 @@ static void tasks_learn_who_they_are_from_tf_config_alone(void **state) {
 static void a_failure_for_good_stops_the_others_and_is_the_exit_code(void **state) {
     struct launch launch;
     launch_with(&launch, "0", "chief=1,worker=2",
-        WORDS("chief/0=ready,save,exit:75", "worker/0=ready,save,exit:69",
-            "worker/1=error:no such file,exit:66"));
+        WORDS("chief/0=ready,greet:worker/1,save,exit:75",
+            "worker/0=ready,greet:worker/1,save,exit:69",
+            "worker/1=meet,meet,error:no such file,exit:66"));
     assert_int_equal(finish(&launch), 66);
     assert_shown(&launch, "error: worker/1 was the first to fail\n");
     assert_shown(&launch, "exit code 66 (an input is missing)");
@@ -187,7 +192,7 @@ static void a_failure_for_good_stops_the_others_and_is_the_exit_code(void **stat
 static void a_task_that_a_signal_ended_is_left_to_the_survivors(void **state) {
     struct launch launch;
     launch_with(&launch, "0", "chief=1,worker=1",
-        WORDS("chief/0=gone:worker/0,print:trained on,exit:0", "worker/0=kill:9"));
+        WORDS("chief/0=gone:worker/0,print:trained on,exit:0", "worker/0=meet,kill:9"));
     assert_int_equal(finish(&launch), 128 + SIGKILL);
     assert_shown(&launch, "[chief/0] trained on\n");
     assert_shown(&launch, "worker/0 was the first to fail");
@@ -198,10 +203,10 @@ static void a_task_that_a_signal_ended_is_left_to_the_survivors(void **state) {
 static void a_survivor_that_gives_up_is_not_the_cause(void **state) {
     struct launch launch;
     launch_with(&launch, "0", "chief=1,worker=1",
-        WORDS("chief/0=gone:worker/0,exit:69", "worker/0=kill:11"));
-    assert_int_equal(finish(&launch), 128 + SIGSEGV);
+        WORDS("chief/0=gone:worker/0,exit:69", "worker/0=meet,kill:6"));
+    assert_int_equal(finish(&launch), 128 + SIGABRT);
     assert_shown(&launch, "worker/0 was the first to fail");
-    assert_shown(&launch, "SIGSEGV");
+    assert_shown(&launch, "SIGABRT");
     assert_shown(&launch, "others chief/0 69");
 }
 
@@ -214,7 +219,7 @@ static void retry_comes_before_preempted(void **state) {
 static void the_evaluators_failure_is_told_and_changes_nothing(void **state) {
     struct launch launch;
     launch_with(&launch, "0", "chief=1,evaluator=1",
-        WORDS("chief/0=gone:evaluator/0,exit:0", "evaluator/0=error:no test set,exit:66"));
+        WORDS("chief/0=gone:evaluator/0,exit:0", "evaluator/0=meet,error:no test set,exit:66"));
     assert_int_equal(finish(&launch), 0);
     assert_shown(&launch, "warning: the evaluator failed; training did not depend on it");
     assert_shown(&launch, "error[E0501]: no test set");
@@ -295,11 +300,13 @@ static void progress_is_one_line_at_the_bottom_of_a_terminal(void **state) {
     setenv("TERM", "xterm", 1);
     setenv("NO_COLOR", "1", 1);
     launch_on(&launch, terminal, "0", "chief=1,worker=1",
-        WORDS("chief/0=env:MUSTER_LAUNCHED,progress:step 1 of many and many more,save,exit:75",
-            "worker/0=save,exit:75"));
+        WORDS(
+            "chief/0=env:MUSTER_LAUNCHED,progress:step 1 of many and many more,ready,save,exit:75",
+            "worker/0=ready,save,exit:75"));
     unsetenv("NO_COLOR");
     await_text(&launch, "[chief/0] MUSTER_LAUNCHED=terminal\r\n");
     await_text(&launch, "step 1 of many and ");
+    await_ready(&launch, 2);
     kill(pid_of(&launch, "worker/0"), SIGSTOP);
     await_text(&launch, "\r\033[K[muster] worker/0 is stopped (state T)\r\nstep 1 of many and ");
     kill(launch.pid, SIGTERM);
