@@ -326,7 +326,6 @@ struct mu_span mu_ps_server_span(const struct mu_ps_server *server) {
 
 float *mu_ps_server_vector(struct mu_ps_server *server, int vector) {
     assert(vector >= 0 && vector < server->shard.vector_count);
-    assert(!server->begun);
     return server->shard.vectors[vector].data;
 }
 

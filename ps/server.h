@@ -79,7 +79,7 @@ void mu_ps_server_add_follower(struct mu_ps_server *server, int order, struct mu
 
 /* A server begins with zeros and serves nobody until it has its state: either the leader restores
  * it (snapshot.h), or the caller fills these (span.count floats each; vector 0 the parameters,
- * 1 + i slot i) and says so. */
+ * 1 + i slot i) and says so. Later they may be looked at whenever run is not running. */
 struct mu_span mu_ps_server_span(const struct mu_ps_server *server);
 float *mu_ps_server_vector(struct mu_ps_server *server, int vector);
 void mu_ps_server_begin(struct mu_ps_server *server, int64_t version);

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MU_TEST_PS_RIG_H
+#define MU_TEST_PS_RIG_H
+
+#include "ps/client.h"
+#include "ps/server.h"
+#include "ps/snapshot.h"
+#include "test.h"
+
+/*
+ * A whole set of parameter servers and workers, one thread (or fiber) each, in whatever world they
+ * are given. The servers listen; workers, the leader and followers connect and say with a HELLO who
+ * they are. Workers keep one more link to each server: when the last of these has ended, the server
+ * ends.
+ */
+#define RIG_TASKS_MAX 12
+#define RIG_ORDER_MAX 4096
+#define RIG_TIME (30 * MU_SECOND)
+
+enum rig_kind { RIG_SERVER, RIG_WORKER, RIG_LEADER, RIG_CONTROL };
+
+struct rig;
+
+struct rig_task {
+    struct rig *rig;
+    enum rig_kind kind;
+    int index;
+    struct mu_world *world;
+    struct mu_thread *thread;
+    struct mu_test_log log;
+    struct mu_loop *loop;
+    enum mu_status status; /* how it ended */
+
+    /* server */
+    struct mu_ps_server *server;
+    struct mu_link *controls[RIG_TASKS_MAX];
+    int controls_come, controls_ended;
+    bool over;
+    struct mu_ps_culprit culprit;
+    struct mu_staleness staleness;
+    int64_t version;
+    /* worker */
+    struct mu_ps_client *client;
+    int64_t acknowledged, applied, dropped;
+    /* leader */
+    struct mu_ps_snapshot *snapshot;
+};
+
+struct rig_order {
+    int worker;
+    enum mu_verdict verdict;
+    float scale;
+    uint64_t staleness;
+};
+
+struct rig {
+    int server_count, worker_count, in_flight;
+    size_t element_count;
+    const struct mu_optimizer_ops *optimizer;
+    const struct mu_policy_ops *policy;
+    const void *policy_options;
+    /* Called with a client, or a snapshot, that is linked to all servers. */
+    enum mu_status (*worker)(struct rig_task *task);
+    enum mu_status (*leader)(struct rig_task *task); /* NULL: servers begin with zeros */
+    void *owner;
+
+    struct mu_address addresses[MU_PS_SERVERS_MAX];
+    struct rig_task tasks[RIG_TASKS_MAX];
+    int task_count;
+    /* What the servers leave: whole vectors, and the head's order. */
+    float *parameters, *slot;
+    struct rig_order order[RIG_ORDER_MAX];
+    int order_count;
+};
+
+/* Fills in the tasks; the world of each is the caller's to set. */
+void rig_init(struct rig *rig);
+void rig_finish(struct rig *rig);
+/* The whole life of a task. */
+void rig_task_main(void *task);
+/* All tasks as threads of one real world on loopback; asserts that all ended well. */
+void rig_run(struct rig *rig);
+/* The same; task->status says how each ended. */
+void rig_run_any(struct rig *rig);
+/* Connects to a server and says who this is; retries until it listens. */
+enum mu_status rig_connect(struct rig_task *task, int order, enum rig_kind kind,
+    const struct mu_link_events *events, void *owner, struct mu_link **ret_link);
+
+/* Element i of the k-th gradient of a worker: small, and never the same. */
+float rig_gradient(int worker, int64_t k, size_t i);
+void rig_fill_gradient(float *gradients, size_t count, int worker, int64_t k);
+
+/* p += -rate * g, and the same with one slot. */
+extern const struct mu_optimizer_ops rig_sgd, rig_momentum;
+extern const struct mu_policy_ops rig_async, rig_drop; /* options of drop: uint64_t, the bound */
+
+#endif
