@@ -20,7 +20,7 @@
 #define MU_CHECKPOINT_MODEL "model.safetensors"
 #define MU_CHECKPOINT_OPTIMIZER "optimizer.safetensors"
 #define MU_CHECKPOINT_NEWEST INT64_C(-1)
-#define MU_CHECKPOINTS_MAX 4096 /* entries looked at in one store */
+#define MU_CHECKPOINTS_MAX 1024 /* entries looked at in one store */
 
 /* The state of a run at one instant. All of it is the caller's and must not change during save. */
 struct mu_snapshot {

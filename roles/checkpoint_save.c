@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "roles/checkpoint.h"
+#include "runtime/base/crc32c.h"
+#include "runtime/tensor/layout.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SOURCES_MAX (MU_SLOTS_MAX * MU_VIEWS_MAX)
+
+/* A safetensors file about to be put: a header, then the tensors where they lie in the vectors. */
+struct outgoing {
+    struct mu_safetensor_source sources[SOURCES_MAX];
+    size_t source_count;
+    struct mu_text header;
+    struct mu_store_piece pieces[1 + SOURCES_MAX];
+};
+
+static void outgoing_init(struct outgoing *file) {
+    file->source_count = 0;
+    mu_text_init(&file->header);
+}
+
+/* `slot` is NULL for the parameters. */
+static void add_vector(
+    struct outgoing *file, const char *slot, const struct mu_layout *layout, const float *vector) {
+    for (int i = 0; i < layout->view_count; i++) {
+        const struct mu_view *view = &layout->view[i];
+        struct mu_safetensor_source *source = &file->sources[file->source_count++];
+        mu_format(source->name, sizeof(source->name), "%s%s%s", slot ? slot : "", slot ? "/" : "",
+            view->name);
+        source->rank = view->rank;
+        memcpy(source->shape, view->shape, sizeof(source->shape));
+        source->data = vector + view->span.first;
+    }
+}
+
+static size_t bytes_of(const struct mu_safetensor_source *source) {
+    size_t bytes = sizeof(float);
+    for (int i = 0; i < source->rank; i++)
+        bytes *= (size_t)source->shape[i];
+    return bytes;
+}
+
+/* Cuts the file in pieces and enters it, with every checksum, in the manifest. */
+static enum mu_status close_file(
+    struct outgoing *file, const char *name, struct mu_log *log, struct mu_manifest *manifest) {
+    struct mu_manifest_file *entry;
+    MU_TRY(mu_manifest_add_file(manifest, name, file->source_count, &entry));
+    char step[24];
+    mu_format(step, sizeof(step), "%lld", (long long)manifest->step);
+    const char *const metadata[] = {"writer", manifest->writer, "step", step, NULL};
+    mu_safetensors_sort(file->sources, file->source_count);
+    MU_TRY(mu_safetensors_header(file->sources, file->source_count, metadata, &file->header));
+    file->pieces[0] = (struct mu_store_piece){file->header.data, file->header.bytes};
+    entry->bytes = file->header.bytes;
+    entry->crc32c = mu_crc32c(0, file->header.data, file->header.bytes);
+    for (size_t i = 0; i < file->source_count; i++) {
+        const struct mu_safetensor_source *source = &file->sources[i];
+        size_t bytes = bytes_of(source);
+        file->pieces[1 + i] = (struct mu_store_piece){source->data, bytes};
+        mu_text_copy(entry->tensors[i].name, sizeof(entry->tensors[i].name), source->name);
+        entry->tensors[i].crc32c = mu_crc32c(0, source->data, bytes);
+        entry->bytes += bytes;
+        entry->crc32c = mu_crc32c(entry->crc32c, source->data, bytes);
+    }
+    return MU_OK;
+}
+
+static enum mu_status describe_run(
+    const struct mu_snapshot *snapshot, struct mu_manifest *manifest) {
+    mu_text_copy(manifest->run, sizeof(manifest->run), snapshot->run);
+    mu_text_copy(manifest->model, sizeof(manifest->model), snapshot->model);
+    mu_text_copy(manifest->optimizer, sizeof(manifest->optimizer), snapshot->optimizer);
+    manifest->wall_ns = snapshot->wall_ns;
+    manifest->step = snapshot->step;
+    manifest->epoch = snapshot->epoch;
+    manifest->samples_done = snapshot->samples_done;
+    manifest->seed = snapshot->seed;
+    manifest->job_hash = snapshot->job_hash;
+    manifest->layout_crc32c = mu_layout_crc32c(snapshot->layout);
+    manifest->parameters_crc32c = mu_layout_crc32c_of(snapshot->layout, snapshot->parameters);
+    for (int i = 0; i < snapshot->position_count; i++)
+        MU_TRY(mu_manifest_add_position(manifest, &snapshot->positions[i]));
+    return MU_OK;
+}
+
+/* The three files, in memory but for the tensors themselves. */
+struct entry {
+    struct outgoing model, optimizer;
+    struct mu_manifest manifest;
+    struct mu_text manifest_text;
+};
+
+static enum mu_status fill_entry(
+    struct entry *entry, struct mu_log *log, const struct mu_snapshot *snapshot) {
+    MU_TRY(describe_run(snapshot, &entry->manifest));
+    add_vector(&entry->model, NULL, snapshot->layout, snapshot->parameters);
+    for (int i = 0; i < snapshot->slot_count; i++)
+        add_vector(
+            &entry->optimizer, snapshot->slot_names[i], snapshot->layout, snapshot->slots[i]);
+    MU_TRY(close_file(&entry->model, MU_CHECKPOINT_MODEL, log, &entry->manifest));
+    MU_TRY(close_file(&entry->optimizer, MU_CHECKPOINT_OPTIMIZER, log, &entry->manifest));
+    mu_manifest_write(&entry->manifest, &entry->manifest_text);
+    return entry->manifest_text.failed ? MU_NO_MEMORY : MU_OK;
+}
+
+static enum mu_status put_entry(struct mu_store *store, struct mu_log *log, struct entry *entry) {
+    const struct mu_text *text = &entry->manifest_text;
+    struct mu_store_piece manifest = {text->data, text->bytes};
+    const struct mu_store_file files[] = {
+        {MU_CHECKPOINT_MODEL, entry->model.pieces, 1 + entry->model.source_count},
+        {MU_CHECKPOINT_OPTIMIZER, entry->optimizer.pieces, 1 + entry->optimizer.source_count},
+        {MU_MANIFEST_NAME, &manifest, 1},
+    };
+    if (text->bytes > MU_JSON_BYTES_MAX)
+        return mu_fail(log, MU_E0605, NULL, "the manifest has %zu bytes; the most is %d",
+            text->bytes, MU_JSON_BYTES_MAX);
+    return store->ops->put(store, log, entry->manifest.step, files, MU_COUNT_OF(files));
+}
+
+static void drop(struct mu_store *store, struct mu_log *log, int64_t number) {
+    char where[256];
+    store->ops->describe(store, number, where, sizeof(where));
+    if (store->ops->drop(store, log, number) != MU_OK)
+        mu_say(log, MU_LEVEL_WARN, "the old checkpoint %s stays", where);
+}
+
+static void drop_old(struct mu_store *store, struct mu_log *log, int64_t step, int keep) {
+    int64_t numbers[MU_CHECKPOINTS_MAX];
+    size_t count = store->ops->list(store, numbers, MU_CHECKPOINTS_MAX);
+    count = count < MU_CHECKPOINTS_MAX ? count : MU_CHECKPOINTS_MAX;
+    while (count > 0 && numbers[count - 1] > step)
+        drop(store, log, numbers[--count]);
+    for (size_t i = 0; i + (size_t)keep < count; i++)
+        drop(store, log, numbers[i]);
+}
+
+enum mu_status mu_checkpoint_save(
+    struct mu_store *store, struct mu_log *log, const struct mu_snapshot *snapshot, int keep) {
+    assert(keep >= 1);
+    assert(snapshot->step >= 0);
+    assert(snapshot->slot_count <= MU_SLOTS_MAX);
+    struct entry *entry = malloc(sizeof(*entry));
+    if (!entry)
+        return mu_fail(
+            log, MU_E0801, NULL, "no memory to save step %lld", (long long)snapshot->step);
+    outgoing_init(&entry->model);
+    outgoing_init(&entry->optimizer);
+    mu_manifest_init(&entry->manifest);
+    mu_text_init(&entry->manifest_text);
+    enum mu_status status = fill_entry(entry, log, snapshot);
+    if (status == MU_NO_MEMORY)
+        mu_say(log, MU_LEVEL_WARN, "no memory to save step %lld", (long long)snapshot->step);
+    if (status == MU_OK)
+        status = put_entry(store, log, entry);
+    mu_text_finish(&entry->manifest_text);
+    mu_manifest_finish(&entry->manifest);
+    mu_text_finish(&entry->optimizer.header);
+    mu_text_finish(&entry->model.header);
+    free(entry);
+    if (status == MU_OK)
+        drop_old(store, log, snapshot->step, keep);
+    return status;
+}

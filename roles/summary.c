@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "roles/summary.h"
+#include "runtime/io/folder.h"
+
+static void write_integer(struct mu_text *out, const char *key, int64_t value) {
+    mu_text_add(out, "  \"%s\": %lld,\n", key, (long long)value);
+}
+
+static void write_number(struct mu_text *out, const char *key, double value) {
+    mu_text_add(out, "  \"%s\": ", key);
+    mu_text_add_double(out, value);
+    mu_text_add(out, ",\n");
+}
+
+/* Buckets up to the last one that is not empty; nothing was pushed: []. */
+static void write_staleness(const struct mu_summary *summary, struct mu_text *out) {
+    int64_t pushes = 0;
+    int bucket_count = 0;
+    for (int i = 0; i < MU_SUMMARY_STALENESS_MAX; i++) {
+        pushes += summary->staleness[i];
+        if (summary->staleness[i] > 0)
+            bucket_count = i + 1;
+    }
+    mu_text_add(out, "  \"staleness\": {\n    \"mean\": ");
+    mu_text_add_double(out, pushes > 0 ? summary->staleness_sum / (double)pushes : 0);
+    mu_text_add(
+        out, ",\n    \"max\": %lld,\n    \"histogram\": [", (long long)summary->staleness_max);
+    for (int i = 0; i < bucket_count; i++)
+        mu_text_add(out, "%s%lld", i > 0 ? ", " : "", (long long)summary->staleness[i]);
+    mu_text_add(out, "]\n  },\n");
+}
+
+#define VERDICT_NAME(name, text) text,
+static const char *const verdict_names[] = {MU_VERDICT_ROWS(VERDICT_NAME)};
+
+static void write_verdicts(const struct mu_summary *summary, struct mu_text *out) {
+    mu_text_add(out, "  \"verdicts\": {");
+    for (int i = 0; i < MU_VERDICT_COUNT; i++)
+        mu_text_add(out, "%s\"%s\": %lld", i > 0 ? ", " : "", verdict_names[i],
+            (long long)summary->verdicts[i]);
+    mu_text_add(out, "}\n");
+}
+
+void mu_summary_write(const struct mu_summary *summary, struct mu_text *out) {
+    mu_text_add(out, "{\n");
+    write_integer(out, "exit", summary->exit);
+    write_integer(out, "steps", summary->steps);
+    write_integer(out, "epochs", summary->epochs);
+    write_integer(out, "samples", summary->samples);
+    write_number(out, "wall_seconds", summary->wall_seconds);
+    write_number(out, "first_step_seconds", summary->first_step_seconds);
+    write_number(out, "samples_per_second", summary->samples_per_second);
+    write_number(out, "train_loss", summary->train_loss);
+    write_number(out, "test_accuracy", summary->test_accuracy);
+    mu_text_add(out, "  \"parameters_crc32c\": \"%08x\",\n", summary->parameters_crc32c);
+    write_staleness(summary, out);
+    write_verdicts(summary, out);
+    mu_text_add(out, "}\n");
+}
+
+enum mu_status mu_summary_save(
+    struct mu_log *log, const char *path, const struct mu_summary *summary) {
+    struct mu_text text;
+    mu_text_init(&text);
+    mu_summary_write(summary, &text);
+    enum mu_status status = text.failed ? mu_fail(log, MU_E0801, NULL, "no memory for %s", path)
+                                        : mu_folder_write(log, path, text.data, text.bytes);
+    mu_text_finish(&text);
+    return status;
+}

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "roles/summary.h"
+#include "test.h"
+#include <math.h>
+#include <unistd.h>
+
+static const struct mu_summary finished = {.exit = 0,
+    .steps = 1875,
+    .epochs = 2,
+    .samples = 120000,
+    .wall_seconds = 12.5,
+    .first_step_seconds = 0.25,
+    .samples_per_second = 9600,
+    .train_loss = 0.03125,
+    .test_accuracy = 0.975,
+    .parameters_crc32c = 0xbeef,
+    .staleness = {[0] = 1, [1] = 0, [2] = 3},
+    .staleness_sum = 6,
+    .staleness_max = 2,
+    .verdicts = {[MU_VERDICT_APPLY] = 3, [MU_VERDICT_DROP] = 1}};
+
+static const char golden[] = "{\n"
+                             "  \"exit\": 0,\n"
+                             "  \"steps\": 1875,\n"
+                             "  \"epochs\": 2,\n"
+                             "  \"samples\": 120000,\n"
+                             "  \"wall_seconds\": 12.5,\n"
+                             "  \"first_step_seconds\": 0.25,\n"
+                             "  \"samples_per_second\": 9600,\n"
+                             "  \"train_loss\": 0.03125,\n"
+                             "  \"test_accuracy\": 0.975,\n"
+                             "  \"parameters_crc32c\": \"0000beef\",\n"
+                             "  \"staleness\": {\n"
+                             "    \"mean\": 1.5,\n"
+                             "    \"max\": 2,\n"
+                             "    \"histogram\": [1, 0, 3]\n"
+                             "  },\n"
+                             "  \"verdicts\": {\"apply\": 3, \"scale\": 0, \"correct\": 0, "
+                             "\"gather\": 0, \"drop\": 1}\n"
+                             "}\n";
+
+static void a_summary_is_this_text(void **state) {
+    struct mu_text text;
+    mu_text_init(&text);
+    mu_summary_write(&finished, &text);
+    assert_string_equal(text.data, golden);
+    mu_text_finish(&text);
+}
+
+static void what_is_not_known_is_null(void **state) {
+    struct mu_summary failed = {.exit = 69,
+        .first_step_seconds = NAN,
+        .samples_per_second = NAN,
+        .train_loss = NAN,
+        .test_accuracy = NAN};
+    struct mu_text text;
+    mu_text_init(&text);
+    mu_summary_write(&failed, &text);
+    assert_non_null(strstr(text.data, "\"train_loss\": null"));
+    assert_non_null(strstr(text.data, "\"test_accuracy\": null"));
+    assert_non_null(strstr(text.data, "\"histogram\": []"));
+    assert_null(strstr(text.data, "nan"));
+    mu_text_finish(&text);
+}
+
+static void a_saved_summary_replaces_the_old_one(void **state) {
+    static struct mu_test_log test_log;
+    struct mu_log *log = mu_test_log_init(&test_log);
+    char path[] = "/tmp/muster-summary-XXXXXX", text[2048] = "";
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, "old", 3), 3);
+    close(fd);
+    assert_ok(mu_summary_save(log, path, &finished));
+    FILE *file = fopen(path, "r");
+    assert_non_null(file);
+    text[fread(text, 1, sizeof(text) - 1, file)] = '\0';
+    fclose(file);
+    assert_string_equal(text, golden);
+    unlink(path);
+    assert_int_equal(
+        mu_summary_save(log, "/proc/nothing/summary.json", &finished), MU_CANNOT_CREATE);
+    assert_said(&test_log, "/proc/nothing/summary.json");
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_summary_is_this_text),
+        cmocka_unit_test(what_is_not_known_is_null),
+        cmocka_unit_test(a_saved_summary_replaces_the_old_one),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
