@@ -113,6 +113,10 @@ class Check(unittest.TestCase):
         self.red(check.check_public_names, 'cluster/door.h', SPDX + 'struct door {\n};\n',
                  'type `door`')
         self.green('cli/main.c', SPDX + 'int main(void) {\n}\n')
+        self.red(check.check_public_names, 'cluster/door.c', SPDX + 'int open_it(int a)\n{\n}\n',
+                 '`open_it` is neither static')
+        self.green('cluster/door.c', SPDX + 'static int open_it(int a)\n{\n    if (a) {\n'
+                                            '        a++;\n    }\n    return a;\n}\n')
 
     def test_licence_is_named(self):
         self.red(check.check_licence, 'cluster/door.c', 'int mu_a;\n', 'SPDX')
@@ -136,7 +140,8 @@ class Check(unittest.TestCase):
                          SPDX + f'static void f(void) {{\n    {call}(0);\n}}\n', f'{call}()')
         self.green('runtime/io/a.c', SPDX + 'static void f(void) {\n    socket(0);\n}\n')
         self.green('cluster/door.c', SPDX + 'static void f(void) {\n    ops->socket(0);\n'
-                                            '    mu_time(0); // sleep(1)\n    say("sleep(1)");\n}\n')
+                                            '    mu_time(0); // sleep(1)\n'
+                                            '    say("sleep(1)");\n}\n')
 
     def test_tests_do_not_sleep(self):
         self.red(check.check_no_sleeps, 'tests/a/test_a.c', sleepy('usleep'), 'usleep()')
