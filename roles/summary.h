@@ -12,7 +12,7 @@
 struct mu_summary {
     int exit;                   /* the exit code of the run */
     int64_t steps, epochs;      /* done; epochs: whole ones */
-    int64_t samples;            /* trained on, in this process's life */
+    int64_t samples;            /* trained on */
     double wall_seconds;        /* from the start of the process */
     double first_step_seconds;  /* until the first step was done; NaN: none was */
     double samples_per_second;  /* NaN: no step was done */
