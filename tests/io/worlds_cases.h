@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MU_WORLDS_CASES_H
+#define MU_WORLDS_CASES_H
+
+#include "worlds_ends.h"
+
+/* worlds_threads.c */
+world_case sleep_lasts_until_its_deadline;
+world_case random_bytes_differ;
+world_case threads_exclude_each_other_in_a_monitor;
+world_case wait_ends_at_its_deadline;
+world_case notify_wakes_all_that_wait;
+world_case two_threads_alternate;
+
+/* worlds_streams.c */
+world_case what_is_said_is_heard_and_answered;
+world_case peers_have_names;
+world_case large_transfers_survive_pauses;
+world_case a_reader_that_pauses_stops_the_writer;
+world_case writes_arrive_and_finish_in_order;
+world_case the_end_comes_after_the_last_byte;
+world_case a_paused_reader_sees_the_end_when_it_resumes;
+world_case closing_on_unread_bytes_is_a_reset;
+world_case writes_are_over_before_the_end_is_told;
+world_case close_finishes_writes_from_inside;
+world_case connected_may_close;
+world_case got_may_close;
+world_case ended_may_close;
+world_case accepted_may_close_stream_and_listener;
+world_case closing_while_it_connects_is_silent;
+
+/* worlds_loops.c */
+world_case where_nobody_listens_connections_are_refused;
+world_case a_name_that_nobody_has_is_no_input;
+world_case a_port_has_one_listener_at_a_time;
+world_case only_addresses_of_this_host_can_be_listened_at;
+world_case a_turn_ends_at_its_deadline;
+world_case a_wake_from_another_thread_ends_the_turn;
+world_case timers_tick_until_they_are_stopped;
+world_case threads_talk_over_loops_of_their_own;
+
+#endif
