@@ -22,6 +22,7 @@
     ROW(0108, CONFIG, "an address in the spec is malformed")                                       \
     ROW(0109, CONFIG, "two tasks in the spec share an address")                                    \
     ROW(0110, CONFIG, "two sources disagree about who this task is")                               \
+    ROW(0111, CONFIG, "the hosts of the tasks have no network in common")                          \
     ROW(0201, CONFIG, "the job file is not valid JSON")                                            \
     ROW(0202, CONFIG, "the job has an unknown key or kind")                                        \
     ROW(0203, CONFIG, "the job has a value of the wrong type or out of range")                     \
