@@ -33,6 +33,7 @@ bool mu_mpi_is_rank(void) {
  *   2  "10.0.0.3:41233"          where do I listen?
  */
 #define BACKLOG 128
+#define MISSING_MAX 8 /* ranks named when some do not come */
 #define KEY_NETWORKS "muster.networks"
 #define KEY_ADDRESS "muster.address"
 
@@ -76,22 +77,49 @@ static void on_fence(pmix_status_t status, void *owner) {
     sem_post(&finished->done);
 }
 
-static enum mu_status wait_for_all(struct session *session) {
+/* Has this rank put its text? Asks the daemons, which know before the fence is through. */
+static bool has_come(struct session *session, const char *key, int rank) {
+    pmix_info_t info[2];
+    pmix_proc_t proc = session->all;
+    pmix_value_t *value = NULL;
+    bool yes = true;
+    int wait_seconds = 1;
+    proc.rank = (pmix_rank_t)rank;
+    PMIx_Info_load(&info[0], PMIX_IMMEDIATE, &yes, PMIX_BOOL);
+    PMIx_Info_load(&info[1], PMIX_TIMEOUT, &wait_seconds, PMIX_INT);
+    pmix_status_t status = PMIx_Get(&proc, key, info, 2, &value);
+    if (value)
+        PMIX_VALUE_RELEASE(value);
+    return status == PMIX_SUCCESS;
+}
+
+static enum mu_status fail_missing(struct session *session, const char *key) {
+    struct mu_text missing;
+    char waited[32];
+    mu_text_init(&missing);
+    for (int rank = 0, told = 0; rank < session->count && told < MISSING_MAX; rank++)
+        if (!has_come(session, key, rank))
+            mu_text_add(&missing, "%s%d", told++ ? ", " : "", rank);
+    mu_text_duration(waited, sizeof(waited), session->timeout_ns);
+    enum mu_status status = mu_fail(session->log, MU_E0301,
+        "`mpirun --display-map` shows on which host each rank is",
+        "not all %d ranks came within %s; missing: rank %s", session->count, waited, missing.data);
+    mu_text_finish(&missing);
+    return status;
+}
+
+/* Until every rank has put what it has under `key`. */
+static enum mu_status wait_for_all(struct session *session, const char *key) {
     pmix_info_t collect;
     bool yes = true;
-    char waited[32];
     sem_init(&fence.done, 0, 0);
     PMIx_Info_load(&collect, PMIX_COLLECT_DATA, &yes, PMIX_BOOL);
     pmix_status_t status = PMIx_Fence_nb(&session->all, 1, &collect, 1, on_fence, &fence);
     if (status != PMIX_SUCCESS)
         return fail_pmix(session->log, "fence", status);
     while (sem_clockwait(&fence.done, CLOCK_MONOTONIC, &session->deadline) != 0)
-        if (errno != EINTR) {
-            mu_text_duration(waited, sizeof(waited), session->timeout_ns);
-            return mu_fail(session->log, MU_E0301,
-                "mpirun's --display-map shows where they should be",
-                "not all %d ranks came within %s", session->count, waited);
-        }
+        if (errno != EINTR)
+            return fail_missing(session, key);
     return fence.status == PMIX_SUCCESS ? MU_OK : fail_pmix(session->log, "fence", fence.status);
 }
 
@@ -155,7 +183,7 @@ static enum mu_status find_address(struct session *session, uint32_t *ret_addres
     mu_mpi_networks_find(getenv("MUSTER_INTERFACE"), &here);
     mu_mpi_networks_write(&here, text, sizeof(text));
     MU_TRY(put_text(session, KEY_NETWORKS, text));
-    MU_TRY(wait_for_all(session));
+    MU_TRY(wait_for_all(session, KEY_NETWORKS));
     struct mu_mpi_host *hosts = calloc((size_t)session->count, sizeof(*hosts));
     uint32_t *addresses = calloc((size_t)session->count, sizeof(*addresses));
     enum mu_status status = hosts && addresses
@@ -218,7 +246,7 @@ static enum mu_status exchange(struct session *session, struct mu_mpi_place *pla
     MU_TRY(listen_at(session->log, address, &place->listen_fd, &bound));
     mu_format(text, sizeof(text), "%s:%d", bound.host, bound.port);
     MU_TRY(put_text(session, KEY_ADDRESS, text));
-    MU_TRY(wait_for_all(session));
+    MU_TRY(wait_for_all(session, KEY_ADDRESS));
     return read_addresses(session, place->address);
 }
 
