@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/commands.h"
+#include "roles/checkpoint.h"
+#include "runtime/io/store_directory.h"
+#include <limits.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+/* A store that is looked at, and where what is found out is said. */
+struct view {
+    struct mu_log *log;
+    struct mu_store *store;
+    int64_t steps[MU_CHECKPOINTS_MAX];
+    size_t count;
+    bool json;
+    struct mu_text out;
+};
+
+static int64_t wall_now_ns(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+static bool is_folder(const char *path) {
+    struct stat stat_;
+    return stat(path, &stat_) == 0 && S_ISDIR(stat_.st_mode);
+}
+
+static enum mu_status find_steps(struct view *view, const char *path, int64_t step) {
+    size_t count = view->store->ops->list(view->store, view->steps, MU_CHECKPOINTS_MAX);
+    view->count = count < MU_CHECKPOINTS_MAX ? count : MU_CHECKPOINTS_MAX;
+    if (view->count == 0)
+        return mu_fail(view->log, MU_E0603, NULL, "there is no checkpoint in %s", path);
+    if (step < 0)
+        return MU_OK;
+    for (size_t i = 0; i < view->count; i++)
+        if (view->steps[i] == step) {
+            view->steps[0] = step;
+            view->count = 1;
+            return MU_OK;
+        }
+    return mu_fail(view->log, MU_E0603, "`muster checkpoint list` shows those that are there",
+        "there is no checkpoint of step %lld in %s", (long long)step, path);
+}
+
+/* The directory is a run's or its folder of checkpoints. */
+static enum mu_status view_open(
+    struct view *view, struct mu_log *log, const struct mu_cmd_checkpoint_options *asked) {
+    char inside[MU_CLI_PATH_MAX + 16];
+    mu_format(inside, sizeof(inside), "%s/checkpoints", asked->directory);
+    if (!is_folder(asked->directory))
+        return mu_fail(log, MU_E0002, "name a run directory or its checkpoints folder",
+            "there is no directory %s", asked->directory);
+    const char *path = is_folder(inside) ? inside : asked->directory;
+    view->log = log;
+    view->json = asked->json;
+    MU_TRY(mu_store_directory_open(log, path, &view->store));
+    enum mu_status status = find_steps(view, path, asked->step);
+    if (status == MU_OK)
+        mu_text_init(&view->out);
+    else
+        view->store->ops->close(view->store);
+    return status;
+}
+
+static enum mu_status view_close(struct view *view) {
+    bool good = !view->out.failed &&
+                fwrite(view->out.data, 1, view->out.bytes, stdout) == view->out.bytes &&
+                fflush(stdout) == 0;
+    mu_text_finish(&view->out);
+    view->store->ops->close(view->store);
+    return good ? MU_OK : mu_fail(view->log, MU_E0605, NULL, "cannot write to the output");
+}
+
+static void keep_quiet(struct mu_log *log, enum mu_level level, const char *text) {}
+
+static size_t bytes_of(const struct mu_manifest *manifest) {
+    size_t bytes = 0;
+    for (int i = 0; i < manifest->file_count; i++)
+        bytes += manifest->files[i].bytes;
+    return bytes;
+}
+
+/* What one line of the list says; `manifest` is NULL for an entry that is damaged. */
+static void list_row(
+    struct view *view, int64_t step, const struct mu_manifest *manifest, const char *damage) {
+    char bytes[24] = "-", age[24] = "-", epoch[24] = "-";
+    if (manifest) {
+        mu_text_bytes(bytes, sizeof(bytes), bytes_of(manifest));
+        mu_text_duration(age, sizeof(age), wall_now_ns() - manifest->wall_ns);
+        mu_format(epoch, sizeof(epoch), "%lld", (long long)manifest->epoch);
+    }
+    mu_text_add(&view->out, "%8lld  %5s  %9s  %7s  %s\n", (long long)step, epoch, bytes, age,
+        manifest ? "whole" : damage);
+}
+
+static void list_json_row(
+    struct view *view, int64_t step, const struct mu_manifest *manifest, const char *damage) {
+    mu_text_add(
+        &view->out, "{\"step\":%lld,\"whole\":%s", (long long)step, manifest ? "true" : "false");
+    if (manifest)
+        mu_text_add(&view->out, ",\"epoch\":%lld,\"bytes\":%zu,\"written_ms\":%lld",
+            (long long)manifest->epoch, bytes_of(manifest),
+            (long long)(manifest->wall_ns / 1000000));
+    else {
+        mu_text_add(&view->out, ",\"damage\":");
+        mu_text_add_json_string(&view->out, damage);
+    }
+    mu_text_add(&view->out, "}\n");
+}
+
+static void list_one(struct view *view, int64_t step) {
+    struct mu_log quiet = {.write = keep_quiet};
+    struct mu_manifest manifest;
+    enum mu_status status = mu_checkpoint_verify(view->store, &quiet, step, &manifest);
+    (view->json ? list_json_row : list_row)(
+        view, step, status == MU_OK ? &manifest : NULL, quiet.first_text);
+    if (status == MU_OK)
+        mu_manifest_finish(&manifest);
+}
+
+static enum mu_status list(struct view *view) {
+    if (!view->json)
+        mu_text_add(
+            &view->out, "%8s  %5s  %9s  %7s  %s\n", "step", "epoch", "size", "age", "state");
+    for (size_t i = 0; i < view->count; i++)
+        list_one(view, view->steps[i]);
+    return MU_OK;
+}
+
+static enum mu_status verify_one(struct view *view, int64_t step) {
+    struct mu_manifest manifest;
+    char where[PATH_MAX + 32];
+    size_t tensor_count = 0;
+    view->store->ops->describe(view->store, step, where, sizeof(where));
+    MU_TRY(mu_checkpoint_verify(view->store, view->log, step, &manifest));
+    for (int i = 0; i < manifest.file_count; i++)
+        tensor_count += manifest.files[i].tensor_count;
+    mu_text_add(&view->out, "%s: whole, %zu tensors, %zu bytes\n", where, tensor_count,
+        bytes_of(&manifest));
+    mu_manifest_finish(&manifest);
+    return MU_OK;
+}
+
+/* Every entry, even after one that is damaged; the first reason is the command's. */
+static enum mu_status verify(struct view *view) {
+    enum mu_status first = MU_OK;
+    for (size_t i = 0; i < view->count; i++) {
+        enum mu_status status = verify_one(view, view->steps[i]);
+        first = first == MU_OK ? status : first;
+    }
+    return first;
+}
+
+struct statistics {
+    double min, mean, max, norm;
+};
+
+/* The data may lie anywhere in a file that another program wrote: not aligned. */
+static struct statistics statistics_of(const char *data, size_t count) {
+    struct statistics result = {INFINITY, 0, -INFINITY, 0};
+    for (size_t i = 0; i < count; i++) {
+        float value;
+        memcpy(&value, data + i * sizeof(value), sizeof(value));
+        result.min = fmin(result.min, value);
+        result.max = fmax(result.max, value);
+        result.mean += value;
+        result.norm += (double)value * value;
+    }
+    result.mean /= (double)count;
+    result.norm = sqrt(result.norm);
+    return result;
+}
+
+static void show_shape(struct mu_text *out, const struct mu_safetensor *tensor, const char *times) {
+    for (int i = 0; i < tensor->rank; i++)
+        mu_text_add(out, "%s%lld", i > 0 ? times : "", (long long)tensor->shape[i]);
+}
+
+/* Only numbers that are known: what is not F32 or has no elements has none. */
+static bool has_statistics(const struct mu_safetensor *tensor) {
+    return strcmp(tensor->dtype, "F32") == 0 && tensor->end > tensor->begin;
+}
+
+static void show_tensor(struct mu_text *out, const char *data, const struct mu_safetensor *tensor) {
+    struct mu_text shape;
+    mu_text_init(&shape);
+    show_shape(&shape, tensor, "x");
+    mu_text_add(out, "  %-24s %-12s", tensor->name, tensor->rank > 0 ? shape.data : "scalar");
+    mu_text_finish(&shape);
+    if (has_statistics(tensor)) {
+        size_t count = (tensor->end - tensor->begin) / sizeof(float);
+        struct statistics numbers = statistics_of(data + tensor->begin, count);
+        mu_text_add(out, " %11.4g %11.4g %11.4g %11.4g", numbers.min, numbers.mean, numbers.max,
+            numbers.norm);
+    }
+    mu_text_add(out, "\n");
+}
+
+static void show_number(struct mu_text *out, const char *key, double value) {
+    mu_text_add(out, ",\"%s\":", key);
+    mu_text_add_double(out, value);
+}
+
+static void show_json_tensor(
+    struct mu_text *out, const char *data, const struct mu_safetensor *tensor) {
+    mu_text_add_json_string(out, tensor->name);
+    mu_text_add(out, ":{\"dtype\":\"%s\",\"shape\":[", tensor->dtype);
+    show_shape(out, tensor, ",");
+    mu_text_add(out, "]");
+    if (has_statistics(tensor)) {
+        size_t count = (tensor->end - tensor->begin) / sizeof(float);
+        struct statistics numbers = statistics_of(data + tensor->begin, count);
+        show_number(out, "min", numbers.min);
+        show_number(out, "mean", numbers.mean);
+        show_number(out, "max", numbers.max);
+        show_number(out, "norm", numbers.norm);
+    }
+    mu_text_add(out, "}");
+}
+
+static void show_tensors(
+    struct view *view, const char *name, const char *data, const struct mu_safetensors *tensors) {
+    struct mu_text *out = &view->out;
+    if (view->json)
+        mu_text_add(out, ",\"%s\":{", name);
+    else
+        mu_text_add(out, "\n  %-24s %-12s %11s %11s %11s %11s\n", name, "shape", "min", "mean",
+            "max", "norm");
+    for (size_t i = 0; i < tensors->tensor_count; i++) {
+        if (view->json && i > 0)
+            mu_text_add(out, ",");
+        (view->json ? show_json_tensor : show_tensor)(out, data, &tensors->tensor[i]);
+    }
+    if (view->json)
+        mu_text_add(out, "}");
+}
+
+static enum mu_status show_file(
+    struct view *view, const struct mu_manifest *manifest, const char *name) {
+    void *data;
+    struct mu_safetensors tensors;
+    MU_TRY(mu_checkpoint_open_file(view->store, view->log, manifest, name, &data, &tensors));
+    show_tensors(view, name, data, &tensors);
+    mu_safetensors_finish(&tensors);
+    free(data);
+    return MU_OK;
+}
+
+static void show_positions(struct mu_text *out, const struct mu_manifest *manifest) {
+    for (int i = 0; i < manifest->position_count; i++) {
+        const struct mu_position *position = &manifest->positions[i];
+        mu_text_add(out, "  epoch %lld: %d replicas of batch %d, steps done",
+            (long long)position->epoch, position->stretch.replica_count, position->stretch.batch);
+        for (int r = 0; r < position->stretch.replica_count; r++)
+            mu_text_add(out, " %lld", (long long)position->stretch.steps_done[r]);
+        mu_text_add(out, "\n");
+    }
+}
+
+static void show_manifest(struct view *view, const struct mu_manifest *manifest) {
+    char written[32], where[PATH_MAX + 32];
+    struct mu_text *out = &view->out;
+    view->store->ops->describe(view->store, manifest->step, where, sizeof(where));
+    mu_text_time(written, sizeof(written), manifest->wall_ns);
+    mu_text_add(out, "%s\n", where);
+    mu_text_add(out, "  step %lld, epoch %lld, %lld samples, seed %lld\n",
+        (long long)manifest->step, (long long)manifest->epoch, (long long)manifest->samples_done,
+        (long long)manifest->seed);
+    mu_text_add(out, "  model %s, optimizer %s, parameters %08x\n", manifest->model,
+        manifest->optimizer, manifest->parameters_crc32c);
+    mu_text_add(out, "  written %s by %s, run %s, job %016llx\n", written, manifest->writer,
+        manifest->run, (unsigned long long)manifest->job_hash);
+    show_positions(out, manifest);
+}
+
+static enum mu_status show_one(struct view *view, int64_t step) {
+    struct mu_manifest manifest;
+    MU_TRY(mu_checkpoint_verify(view->store, view->log, step, &manifest));
+    if (view->json) {
+        mu_text_add(&view->out, "{\"manifest\":");
+        mu_manifest_write(&manifest, &view->out);
+    } else
+        show_manifest(view, &manifest);
+    enum mu_status status = MU_OK;
+    for (int i = 0; i < manifest.file_count && status == MU_OK; i++)
+        status = show_file(view, &manifest, manifest.files[i].name);
+    if (view->json)
+        mu_text_add(&view->out, "}\n");
+    mu_manifest_finish(&manifest);
+    return status;
+}
+
+/* The newest, or the one that was asked for: view_open has left no other. */
+static enum mu_status show(struct view *view) {
+    return show_one(view, view->steps[view->count - 1]);
+}
+
+/* ---- the commands ---- */
+
+static int with_view(
+    struct mu_log *log, const void *options, enum mu_status (*look)(struct view *view)) {
+    const struct mu_cmd_checkpoint_options *asked = options;
+    struct view *view = calloc(1, sizeof(*view));
+    enum mu_status status = view ? view_open(view, log, asked)
+                                 : mu_fail(log, MU_E0801, NULL, "no memory to look at checkpoints");
+    if (status == MU_OK) {
+        status = look(view);
+        enum mu_status closed = view_close(view);
+        status = status == MU_OK ? closed : status;
+    }
+    free(view);
+    return mu_status_exit(status);
+}
+
+int mu_cmd_checkpoint_list(struct mu_log *log, const void *options, char *const *arguments) {
+    return with_view(log, options, list);
+}
+
+int mu_cmd_checkpoint_verify(struct mu_log *log, const void *options, char *const *arguments) {
+    return with_view(log, options, verify);
+}
+
+int mu_cmd_checkpoint_show(struct mu_log *log, const void *options, char *const *arguments) {
+    return with_view(log, options, show);
+}
