@@ -8,4 +8,6 @@
 extern const struct mu_dataset_ops *const mu_datasets[];
 const struct mu_dataset_ops *mu_dataset_find(const char *name); /* NULL */
 
+extern const struct mu_dataset_ops mu_dataset_idx, mu_dataset_glyphs;
+
 #endif

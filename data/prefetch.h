@@ -29,6 +29,11 @@ struct mu_prefetch_options {
     int64_t first_step;
     int replica;
     int depth; /* 2 or more */
+    /* What is done already of a later epoch (a resumed run of asynchronous replicas may have begun
+     * several): fills the stretches for mu_plan_begin and returns how many. On the reader's thread;
+     * NULL: later epochs are whole. An epoch that has nothing left is passed over. */
+    int (*done)(void *owner, int64_t epoch, struct mu_stretch ret_done[MU_STRETCHES_MAX]);
+    void *owner;
 };
 
 /* NO_MEMORY, UNAVAILABLE (no thread). Nothing is read before create; memory for all is taken here:
