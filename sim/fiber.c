@@ -22,7 +22,7 @@
 #endif
 
 #ifdef FIBER_ASAN
-#include <sanitizer/asan_interface.h>
+#include <sanitizer/common_interface_defs.h>
 #include <sanitizer/lsan_interface.h>
 #endif
 #ifdef FIBER_TSAN
@@ -122,17 +122,14 @@ static void unregister_stack(struct mu_fiber *fiber) {
 #if HAVE_VALGRIND
     VALGRIND_STACK_DEREGISTER(fiber->valgrind_id);
 #endif
-#ifdef FIBER_ASAN
-    /* The next mapping at this place must not inherit the marks of frames that never returned. */
-    __asan_unpoison_memory_region(fiber->stack, fiber->stack_bytes);
-#endif
     (void)fiber;
 }
 
 static void unmap(struct mu_fiber *fiber) {
 #ifdef FIBER_ASAN
     if (fiber->started && !fiber->ended) {
-        /* What it owned is lost on purpose: the leak checker keeps seeing it from here. */
+        /* What it owned is lost on purpose: the leak checker keeps seeing it from here. Also, the
+         * marks of frames that never returned must not be inherited by the next mapping. */
         __lsan_register_root_region(fiber->stack, fiber->stack_bytes + sizeof(*fiber));
         return;
     }

@@ -7,9 +7,10 @@
 
 /*
  * A fiber: a function with a stack of its own that runs until it suspends itself, and goes on from
- * there when it is resumed. Made on ucontext, which costs two system calls a switch (0.2 us, see
- * docs/SIMULATOR.md) and asks no assembly per processor. The sanitizers and valgrind are told of
- * every stack and every switch.
+ * there when it is resumed. Made on ucontext: a switch costs a system call, which is little beside
+ * what runs between two switches, and needs no assembly for each processor. The sanitizers and
+ * valgrind are told of every stack and every switch (the address sanitizer still prints one warning
+ * about swapcontext when it meets it).
  *
  * All fibers live on the thread that resumes them.
  */

@@ -161,6 +161,7 @@ void mu_crew_kill(struct mu_crew *crew) {
     assert(!scheduler->running || scheduler->running->crew != crew);
     queue_sift(&scheduler->ready, crew, NULL);
     crew->held = (struct mu_strand_queue){NULL, NULL};
+    crew->stops = 0;
     while (crew->strands) {
         struct mu_strand *strand = crew->strands;
         scheduler->awaited -= strand->awaited && strand->state != MU_STRAND_ENDED;

@@ -9,6 +9,7 @@ struct sim_task {
     char name[MU_TASK_NAME_MAX];
     struct mu_event_sink sink;
     bool killed;
+    int incarnation; /* grows when it is killed */
 };
 
 /* Something that happens to a task at a time given beforehand. */
@@ -16,7 +17,15 @@ struct planned {
     struct mu_event event;
     struct mu_sim *sim;
     int task;
-    void (*act)(struct mu_sim *sim, int task);
+
+    int64_t to_ns; /* of a pause */
+    bool stopped;
+    int incarnation; /* that was stopped: a later one does not care */
+
+    const char *name; /* of the main thread, when the task starts again */
+    void (*run)(void *argument);
+    void *argument;
+
     struct planned *next;
 };
 
@@ -35,16 +44,22 @@ struct mu_sim {
 
 /* ---- faults ---- */
 
-static void stop_now(struct mu_sim *sim, int index) {
-    struct sim_task *task = &sim->tasks[index];
-    mu_event_log_line(&sim->events, task->name, "is stopped");
-    mu_crew_stop(&task->crew);
-}
-
-static void resume_now(struct mu_sim *sim, int index) {
-    struct sim_task *task = &sim->tasks[index];
-    mu_event_log_line(&sim->events, task->name, "goes on");
-    mu_crew_resume(&task->crew);
+static enum mu_status plan(
+    struct mu_sim *sim, struct planned what, int64_t at_ns, void (*happen)(void *owner)) {
+    assert(what.task >= 0 && what.task < sim->task_count);
+    struct planned *planned = calloc(1, sizeof(*planned));
+    if (!planned)
+        return MU_NO_MEMORY;
+    *planned = what;
+    if (mu_agenda_event_init(&sim->scheduler.agenda, &planned->event, happen, planned) != MU_OK) {
+        free(planned);
+        return MU_NO_MEMORY;
+    }
+    planned->sim = sim;
+    planned->next = sim->planned;
+    sim->planned = planned;
+    mu_agenda_arm(&planned->event, at_ns);
+    return MU_OK;
 }
 
 static void kill_now(struct mu_sim *sim, int index) {
@@ -53,43 +68,67 @@ static void kill_now(struct mu_sim *sim, int index) {
         return;
     mu_event_log_line(&sim->events, task->name, "is killed");
     task->killed = true;
+    task->incarnation++;
     mu_sim_net_host_reset(&sim->net.hosts[index]);
     mu_crew_kill(&task->crew);
 }
 
-static void on_planned(void *owner) {
+static void on_kill(void *owner) {
     struct planned *planned = owner;
-    planned->act(planned->sim, planned->task);
+    kill_now(planned->sim, planned->task);
 }
 
-static enum mu_status plan(
-    struct mu_sim *sim, int task, int64_t at_ns, void (*act)(struct mu_sim *sim, int task)) {
-    assert(task >= 0 && task < sim->task_count);
-    struct planned *planned = calloc(1, sizeof(*planned));
-    if (!planned)
-        return MU_NO_MEMORY;
-    if (mu_agenda_event_init(&sim->scheduler.agenda, &planned->event, on_planned, planned) !=
-        MU_OK) {
-        free(planned);
-        return MU_NO_MEMORY;
-    }
-    planned->sim = sim;
-    planned->task = task;
-    planned->act = act;
-    planned->next = sim->planned;
-    sim->planned = planned;
-    mu_agenda_arm(&planned->event, at_ns);
-    return MU_OK;
+static void stop_now(struct planned *pause) {
+    struct sim_task *task = &pause->sim->tasks[pause->task];
+    if (task->killed)
+        return;
+    mu_event_log_line(&pause->sim->events, task->name, "is stopped");
+    mu_crew_stop(&task->crew);
+    pause->stopped = true;
+    pause->incarnation = task->incarnation;
+    mu_agenda_arm(&pause->event, pause->to_ns);
+}
+
+static void resume_now(struct planned *pause) {
+    struct sim_task *task = &pause->sim->tasks[pause->task];
+    if (pause->incarnation != task->incarnation)
+        return;
+    mu_event_log_line(&pause->sim->events, task->name, "goes on");
+    mu_crew_resume(&task->crew);
+}
+
+static void on_pause(void *owner) {
+    struct planned *pause = owner;
+    if (pause->stopped)
+        resume_now(pause);
+    else
+        stop_now(pause);
+}
+
+static void on_restart(void *owner) {
+    struct planned *planned = owner;
+    struct mu_sim *sim = planned->sim;
+    struct sim_task *task = &sim->tasks[planned->task];
+    assert(task->killed);
+    enum mu_status status =
+        mu_sim_start(sim, planned->task, planned->name, planned->run, planned->argument);
+    task->killed = status != MU_OK;
+    mu_event_log_line(&sim->events, task->name, "starts again: %s", mu_status_name(status));
 }
 
 enum mu_status mu_sim_kill(struct mu_sim *sim, int task, int64_t at_ns) {
-    return plan(sim, task, at_ns, kill_now);
+    return plan(sim, (struct planned){.task = task}, at_ns, on_kill);
 }
 
 enum mu_status mu_sim_pause(struct mu_sim *sim, int task, int64_t from_ns, int64_t to_ns) {
     assert(from_ns < to_ns);
-    MU_TRY(plan(sim, task, from_ns, stop_now));
-    return plan(sim, task, to_ns, resume_now);
+    return plan(sim, (struct planned){.task = task, .to_ns = to_ns}, from_ns, on_pause);
+}
+
+enum mu_status mu_sim_restart(struct mu_sim *sim, int task, int64_t at_ns, const char *name,
+    void (*run)(void *argument), void *argument) {
+    return plan(sim, (struct planned){.task = task, .name = name, .run = run, .argument = argument},
+        at_ns, on_restart);
 }
 
 /* Lets the faults decide whether the task may run; true if it may not. */
@@ -105,9 +144,10 @@ static bool consult(void *owner, struct mu_crew *crew) {
         kill_now(sim, index);
         return true;
     }
-    if (plan(sim, index, mu_deadline(now_ns, stop_ns), resume_now) != MU_OK)
+    const struct planned pause = {.task = index, .to_ns = mu_deadline(now_ns, stop_ns)};
+    if (plan(sim, pause, now_ns, on_pause) != MU_OK)
         return false;
-    stop_now(sim, index);
+    stop_now(sim->planned);
     return true;
 }
 

@@ -10,7 +10,7 @@
  * process, and the same way every time for the same options.
  *
  *   mu_sim_create(&options, log, &sim);
- *   for each task i: mu_sim_start(sim, i, "main", run, argument);    run gets mu_sim_task_world(sim, i)
+ *   for each task i: mu_sim_start(sim, i, "main", run, argument);    on mu_sim_task_world(sim, i)
  *   mu_sim_run(sim);                                                 until all have returned
  *   mu_sim_destroy(sim);
  */
@@ -62,6 +62,10 @@ enum mu_status mu_sim_kill(struct mu_sim *sim, int task, int64_t at_ns);
 /* The task does not run in this time, as after SIGSTOP. `to_ns` may be MU_FOREVER; then kill it
  * some time, or the run has no end but its bounds. NO_MEMORY. */
 enum mu_status mu_sim_pause(struct mu_sim *sim, int task, int64_t from_ns, int64_t to_ns);
+/* A task that was killed starts again, as a new process on the same host. `name` is borrowed. The
+ * run waits for it from then on, but is over before if nobody else runs. NO_MEMORY. */
+enum mu_status mu_sim_restart(struct mu_sim *sim, int task, int64_t at_ns, const char *name,
+    void (*run)(void *argument), void *argument);
 bool mu_sim_task_killed(struct mu_sim *sim, int task);
 
 /* Until every main thread has returned or was killed. BROKEN, and why: nothing can ever run again

@@ -69,8 +69,8 @@ static void stacks_are_large_and_apart(void **state) {
     }
 }
 
-/* A fiber that is destroyed in the middle leaves its frames' marks on its stack; the next mapping
- * at the same place must be clean for the address sanitizer. */
+/* The frames of a fiber that is destroyed in the middle never return; whatever is mapped at the
+ * same place afterwards must not suffer from the marks that sanitizers put around them. */
 static void a_fiber_may_be_abandoned(void **state) {
     for (int i = 0; i < 50; i++) {
         int wrong = -1;

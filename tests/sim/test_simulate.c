@@ -254,6 +254,19 @@ static void nobody_listens_where_a_task_was_killed(void **state) {
     assert_int_equal(nodes[1].status, MU_UNAVAILABLE);
 }
 
+static void a_killed_task_can_start_again(void **state) {
+    set_up(plain(3, 3), 6);
+    assert_ok(mu_sim_pause(stage.sim, 1, 11 * MU_MS, 14 * MU_MS)); /* ends with the old one */
+    assert_ok(mu_sim_kill(stage.sim, 1, 12 * MU_MS));
+    assert_ok(mu_sim_restart(stage.sim, 1, 13 * MU_MS, "main", work, &nodes[1]));
+    assert_ok(mu_sim_run(stage.sim));
+    assert_false(mu_sim_task_killed(stage.sim, 1));
+    assert_int_equal(nodes[0].ended_count, 3);
+    assert_true(nodes[0].got >= 12 * STEP_BYTES);
+    assert_non_null(strstr(stage.events, "0.013000000 task/1 starts again: OK\n"));
+    assert_null(strstr(stage.events, "goes on"));
+}
+
 static void a_paused_task_is_silent_and_loses_nothing(void **state) {
     set_up(plain(2, 3), 4);
     assert_ok(mu_sim_pause(stage.sim, 0, 10 * MU_MS, 400 * MU_MS));
@@ -382,6 +395,7 @@ int main(void) {
         CASE(a_killed_task_ends_all_its_streams),
         CASE(a_killed_server_unblocks_who_writes_to_it),
         CASE(nobody_listens_where_a_task_was_killed),
+        CASE(a_killed_task_can_start_again),
         CASE(a_paused_task_is_silent_and_loses_nothing),
         CASE(a_task_paused_for_ever_is_one_its_peers_must_give_up),
         CASE(a_cut_link_is_silence),
