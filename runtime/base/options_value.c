@@ -127,6 +127,7 @@ bool mu_options_value_real(
     const struct mu_option *row, double value, void *field, struct mu_complaint *complaint) {
     if (!isfinite(value) || !in_range(row, value))
         return mu_options_value_expected(complaint, row);
+    value = value == 0 ? 0 : value; /* JSON text has no real -0 to write it as */
     memcpy(field, &value, sizeof(value));
     return true;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "rows.h"
 #include "test.h"
+#include <math.h>
 
 static struct mu_test_log said;
 static struct sample sample;
@@ -60,6 +61,12 @@ static void text_sets_every_type(void **state) {
     assert_int_equal(sample.widths.count, 2);
     assert_int_equal(sample.widths.value[1], 6);
     assert_int_equal(sample.any, INT64_C(-9000000000000000000));
+}
+
+static void minus_zero_is_zero(void **state) {
+    (void)state;
+    assert_ok(set("learning_rate", "-0"));
+    assert_int_equal(signbit(sample.rate), 0);
 }
 
 static void list_of_integers_may_be_empty(void **state) {
@@ -171,6 +178,7 @@ int main(void) {
         cmocka_unit_test_setup(required_fields_become_zeros, setup),
         cmocka_unit_test_setup(rows_are_found_by_name, setup),
         cmocka_unit_test_setup(text_sets_every_type, setup),
+        cmocka_unit_test_setup(minus_zero_is_zero, setup),
         cmocka_unit_test_setup(list_of_integers_may_be_empty, setup),
         cmocka_unit_test_setup(wrong_text_is_refused_with_the_range, setup),
         cmocka_unit_test_setup(ranges_read_in_a_sentence, setup),
