@@ -108,7 +108,7 @@ static const struct mu_option train_rows[] = {
         .offset = offsetof(struct mu_job_train, device),
         .bytes = MU_NAME_MAX,
         .fallback = "cpu",
-        .doc = "cpu (BLAS where it is found) or reference (plain loops)"},
+        .doc = "cpu (the vector instructions of this machine) or reference (plain loops)"},
     {.name = NULL},
 };
 
@@ -245,6 +245,15 @@ const struct mu_job_section mu_job_sections[MU_JOB_SECTIONS] = {
         .rows = log_rows,
         .offset = offsetof(struct mu_job, log)},
 };
+
+const struct mu_option *mu_job_row_find(const char *path) {
+    for (int i = 0; i < MU_JOB_SECTIONS; i++) {
+        size_t length = strlen(mu_job_sections[i].name);
+        if (strncmp(path, mu_job_sections[i].name, length) == 0 && path[length] == '.')
+            return mu_options_find(mu_job_sections[i].rows, path + length + 1);
+    }
+    return NULL;
+}
 
 bool mu_job_kind_find(
     const struct mu_job_section *section, const char *name, struct mu_job_kind *ret_kind) {

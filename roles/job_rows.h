@@ -35,6 +35,8 @@ struct mu_job_section {
 extern const struct mu_job_section mu_job_sections[MU_JOB_SECTIONS];
 extern const struct mu_option mu_job_root_rows[]; /* "name" */
 
+/* The row of "train.steps" and the like, of a section's own rows; NULL if there is none. */
+const struct mu_option *mu_job_row_find(const char *path);
 /* False if the table has no such kind. */
 bool mu_job_kind_find(
     const struct mu_job_section *section, const char *name, struct mu_job_kind *ret_kind);

@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/commands.h"
+#include <stdio.h>
+#include <string.h>
+
+/* ---- muster spec check ---- */
+
+static void print_task(const struct mu_spec *spec, int index) {
+    const struct mu_task *task = &spec->task[index];
+    char name[MU_TASK_NAME_MAX], address[MU_HOST_MAX + 16] = "(not listed)", part[64];
+    mu_task_name(task, name, sizeof(name));
+    if (task->address.host[0] != '\0')
+        mu_address_format(&task->address, address, sizeof(address));
+    if (task->replica >= 0)
+        mu_format(part, sizeof(part), "replica %d of %d", task->replica, spec->replica_count);
+    else
+        mu_format(part, sizeof(part), "%s",
+            task->role == MU_ROLE_PS ? "holds parameters" : "reads checkpoints, never waited for");
+    printf("  %-14s %-28s %s%s%s\n", name, address, part, index == spec->leader ? ", leads" : "",
+        index == spec->self ? "   <- this task" : "");
+}
+
+static void print_spec(const struct mu_spec *spec) {
+    printf("%s: %d task%s, %d replica%s, %d parameter server%s, %s\n", spec->origin,
+        spec->task_count, spec->task_count == 1 ? "" : "s", spec->replica_count,
+        spec->replica_count == 1 ? "" : "s", spec->ps_count, spec->ps_count == 1 ? "" : "s",
+        spec->evaluator_count > 0 ? "an evaluator" : "no evaluator");
+    for (int i = 0; i < spec->task_count; i++)
+        print_task(spec, i);
+    char leader[MU_TASK_NAME_MAX];
+    mu_task_name(&spec->task[spec->leader], leader, sizeof(leader));
+    printf("%s leads: it saves checkpoints and reports%s.\n", leader,
+        spec->task[spec->leader].role == MU_ROLE_CHIEF
+            ? ""
+            : ", as the first worker where there is no chief");
+    printf("Parameter servers serve jobs whose mode is async; hash %016llx.\n",
+        (unsigned long long)spec->hash);
+}
+
+static enum mu_status check(struct mu_log *log, const struct mu_cmd_spec_options *options) {
+    struct mu_spec_request request = {
+        .cluster_path = options->cluster[0] ? options->cluster : NULL,
+        .task = options->task[0] ? options->task : NULL,
+        .task_optional = true,
+    };
+    struct mu_spec spec = {0};
+    if (options->roles[0])
+        MU_TRY(mu_spec_parse_counts(log, "--roles", options->roles, request.counts));
+    MU_TRY(mu_spec_load(log, &request, false, &spec));
+    print_spec(&spec);
+    mu_spec_finish(&spec);
+    return MU_OK;
+}
+
+static int run_check(struct mu_log *log, const void *options, char *const *arguments) {
+    return mu_status_exit(check(log, options));
+}
+
+/* ---- muster spec make ---- */
+
+static void add_list(struct mu_text *out, const char *role, const char *addresses, bool *any) {
+    char copy[MU_CLI_PATH_MAX], *rest = copy;
+    bool first = true;
+    if (addresses[0] == '\0')
+        return;
+    mu_text_copy(copy, sizeof(copy), addresses);
+    mu_text_add(out, "%s\"%s\":[", *any ? "," : "", role);
+    *any = true;
+    for (char *item; (item = strsep(&rest, ",")); first = false) {
+        mu_text_append(out, ",", !first);
+        mu_text_add_json_string(out, item);
+    }
+    mu_text_add(out, "]");
+}
+
+/* The addresses make a text that is read like any other spec: the rules are in one place. */
+static enum mu_status make(struct mu_log *log, const struct mu_cmd_spec_make_options *options) {
+    struct mu_text text;
+    struct mu_spec spec = {0};
+    bool any = false;
+    mu_text_init(&text);
+    mu_text_add(&text, "{\"cluster\":{");
+    add_list(&text, "chief", options->chief, &any);
+    add_list(&text, "worker", options->worker, &any);
+    add_list(&text, "ps", options->ps, &any);
+    add_list(&text, "evaluator", options->evaluator, &any);
+    mu_text_add(&text, "}}");
+    enum mu_status status = mu_spec_parse(log, "the command line", text.data, text.bytes,
+        options->task[0] ? options->task : NULL, &spec);
+    if (status == MU_OK && spec.self >= 0) {
+        mu_text_clear(&text);
+        mu_spec_write_tf_config(&spec, spec.self, &text);
+    }
+    if (status == MU_OK)
+        printf("%s\n", text.data);
+    mu_spec_finish(&spec);
+    mu_text_finish(&text);
+    return status;
+}
+
+static int run_make(struct mu_log *log, const void *options, char *const *arguments) {
+    return mu_status_exit(make(log, options));
+}
+
+/* ---- rows ---- */
+
+#define TEXT_FLAG(options, flag, field, called, text)                                              \
+    {                                                                                              \
+        .option = {.name = flag,                                                                   \
+            .type = MU_OPTION_STRING,                                                              \
+            .offset = offsetof(options, field),                                                    \
+            .bytes = sizeof(((options *)NULL)->field),                                             \
+            .fallback = "",                                                                        \
+            .doc = text},                                                                          \
+        .value = called                                                                            \
+    }
+
+#define CHECK struct mu_cmd_spec_options
+#define MAKE struct mu_cmd_spec_make_options
+
+static const struct mu_operand no_operands[] = {MU_OPERAND_NONE};
+static const struct mu_flag check_flags[] = {
+    TEXT_FLAG(CHECK, "cluster", cluster, "FILE", "the spec; without it the environment is read"),
+    TEXT_FLAG(CHECK, "task", task, "TASK", "which task this is, as in worker/0"),
+    TEXT_FLAG(CHECK, "roles", roles, "ROLES",
+        "what the ranks of a launcher become, as in chief=1,worker=3,ps=2"),
+    MU_FLAG_NONE,
+};
+static const struct mu_flag make_flags[] = {
+    TEXT_FLAG(MAKE, "chief", chief, "ADDRESS", "host:port of the chief"),
+    TEXT_FLAG(MAKE, "worker", worker, "ADDRESSES", "of the workers, with commas between"),
+    TEXT_FLAG(MAKE, "ps", ps, "ADDRESSES", "of the parameter servers, with commas between"),
+    TEXT_FLAG(MAKE, "evaluator", evaluator, "ADDRESS", "host:port of the evaluator"),
+    TEXT_FLAG(MAKE, "task", task, "TASK", "adds which task it is for, as in worker/0"),
+    MU_FLAG_NONE,
+};
+static const char *const check_examples[] = {
+    "muster spec check", "muster spec check --cluster cluster.json --task worker/1", NULL};
+static const char *const make_examples[] = {
+    "muster spec make --worker h1:2222,h2:2222 > cluster.json",
+    "export TF_CONFIG=$(muster spec make --chief h0:2222 --worker h1:2222 --ps h2:2222 "
+    "--task ps/0)",
+    NULL};
+
+const struct mu_command mu_command_spec_check = {
+    .name = "spec check",
+    .doc = "checks a cluster spec and says what it means for each task",
+    .details = "Reads the spec as `muster run` does: from --cluster, MUSTER_CLUSTER, TF_CONFIG, "
+               "CLUSTER_SPEC, SageMaker, torchrun, Slurm or Open MPI. Prints every task with its "
+               "address and its replica number, who leads, and warnings. A spec that cannot train "
+               "is an error with the place, the reason and the next thing to type.",
+    .examples = check_examples,
+    .flags = check_flags,
+    .operands = no_operands,
+    .option_bytes = sizeof(CHECK),
+    .run = run_check,
+};
+
+const struct mu_command mu_command_spec_make = {
+    .name = "spec make",
+    .doc = "writes a cluster spec from addresses",
+    .examples = make_examples,
+    .flags = make_flags,
+    .operands = no_operands,
+    .option_bytes = sizeof(MAKE),
+    .run = run_make,
+};
