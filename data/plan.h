@@ -35,9 +35,8 @@ struct mu_stretch {
 struct mu_plan {
     uint64_t seed;
     size_t sample_count;
-    uint32_t *order;   /* (sample_count) */
-    uint32_t *scratch; /* (sample_count) */
-    size_t left;       /* samples that the present stretch has to work on: order[0 .. left) */
+    uint32_t *order; /* (sample_count) */
+    size_t left;     /* samples that the present stretch has to work on: order[0 .. left) */
     int64_t epoch;
     int replica_count, batch; /* of the present stretch */
     int64_t step_count;       /* global steps of the present stretch until the epoch ends */
