@@ -90,9 +90,9 @@ static void write_start(struct mu_event_file *file, const struct mu_event_file_o
     mu_proto_string(&file->record, SOURCE_WRITER, "muster");
     mu_proto_end(&file->record, source);
     end_event(file);
-    if (options->resume_step < 0)
-        return;
-    begin_event(file, options->wall_ns, options->resume_step);
+    /* Also for a fresh run: TensorBoard takes the first START that it sees for the beginning, and
+     * purges at the ones after it. */
+    begin_event(file, options->wall_ns, options->resume_step > 0 ? options->resume_step : 0);
     size_t session = mu_proto_begin(&file->record, EVENT_SESSION_LOG);
     mu_proto_varint(&file->record, SESSION_LOG_STATUS, SESSION_START);
     mu_proto_end(&file->record, session);

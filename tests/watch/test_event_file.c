@@ -17,6 +17,10 @@ static const unsigned char first_record[] = {
     0x2e, 0x45, 0x76, 0x65, 0x6e, 0x74, 0x3a, 0x32, 0x52, 0x08, 0x0a, 0x06, 0x6d, 0x75,
     0x73, 0x74, 0x65, 0x72, 0xdd, 0x50, 0x7b, 0x5b
 };
+static const unsigned char fresh_record[] = {
+    0x0d, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x3c, 0x37, 0xb8, 0x34, 0x09, 0x00,
+    0x00, 0x00, 0x00, 0x00, 0x00, 0xf8, 0x3f, 0x3a, 0x02, 0x08, 0x01, 0xb7, 0x18, 0x82, 0x5c
+};
 static const unsigned char start_record[] = {
     0x10, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x95, 0xfb, 0xfe, 0x18, 0x09, 0x00,
     0x00, 0x00, 0x00, 0x00, 0x00, 0xf8, 0x3f, 0x10, 0xad, 0x06, 0x3a, 0x02, 0x08, 0x01,
@@ -92,23 +96,37 @@ static size_t read_back(unsigned char *data, size_t bytes) {
     return (size_t)got;
 }
 
-/* Asserts that the file is the first record and then this one. */
+/* Takes what the file must go on with, and returns what comes after it. */
+static const unsigned char *expect_next(
+    const unsigned char *at, const unsigned char *record, size_t bytes) {
+    assert_memory_equal(at, record, bytes);
+    return at + bytes;
+}
+
+/* Asserts that the file is the opening of a fresh run and then this record. */
 static void expect_record(const unsigned char *record, size_t bytes) {
     unsigned char data[1024];
     size_t got = read_back(data, sizeof(data));
-    assert_int_equal(got, sizeof(first_record) + bytes);
-    assert_memory_equal(data, first_record, sizeof(first_record));
-    assert_memory_equal(data + sizeof(first_record), record, bytes);
+    assert_int_equal(got, sizeof(first_record) + sizeof(fresh_record) + bytes);
+    const unsigned char *at = expect_next(data, first_record, sizeof(first_record));
+    at = expect_next(at, fresh_record, sizeof(fresh_record));
+    expect_next(at, record, bytes);
 }
 
 static void a_file_starts_with_its_version(void **state) {
     mu_event_file_close(open_file(-1));
-    expect_record(NULL, 0);
+    unsigned char data[1024];
+    assert_int_equal(read_back(data, sizeof(data)), sizeof(first_record) + sizeof(fresh_record));
+    expect_next(
+        expect_next(data, first_record, sizeof(first_record)), fresh_record, sizeof(fresh_record));
 }
 
-static void a_resumed_run_starts_with_what_to_purge(void **state) {
+static void a_resumed_run_says_what_to_purge(void **state) {
     mu_event_file_close(open_file(813));
-    expect_record(start_record, sizeof(start_record));
+    unsigned char data[1024];
+    assert_int_equal(read_back(data, sizeof(data)), sizeof(first_record) + sizeof(start_record));
+    expect_next(
+        expect_next(data, first_record, sizeof(first_record)), start_record, sizeof(start_record));
 }
 
 static void a_scalar_is_what_tensorboard_writes(void **state) {
@@ -165,7 +183,7 @@ static void long_records_are_whole(void **state) {
     mu_event_file_close(file);
     static unsigned char data[1 << 16];
     size_t end, bytes = read_back(data, sizeof(data));
-    assert_int_equal(count_records(data, bytes, &end), 5);
+    assert_int_equal(count_records(data, bytes, &end), 6);
     assert_int_equal(end, bytes);
 }
 
@@ -185,7 +203,7 @@ static void a_full_disk_loses_points_but_no_records(void **state) {
     struct rlimit before, full;
     assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
     full = before;
-    full.rlim_cur = sizeof(first_record) + sizeof(scalar_record) + 20;
+    full.rlim_cur = sizeof(first_record) + sizeof(fresh_record) + sizeof(scalar_record) + 20;
     signal(SIGXFSZ, SIG_IGN);
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &full), 0);
     for (int64_t step = 1; step <= 3; step++)
@@ -195,7 +213,7 @@ static void a_full_disk_loses_points_but_no_records(void **state) {
     mu_event_file_close(file);
     unsigned char data[1024];
     size_t end, bytes = read_back(data, sizeof(data));
-    assert_int_equal(count_records(data, bytes, &end), 3);
+    assert_int_equal(count_records(data, bytes, &end), 4);
     assert_int_equal(end, bytes);
     assert_said(&test_log, "points are lost");
     assert_said(&test_log, "lacks 2 points");
@@ -216,7 +234,7 @@ static void a_directory_that_cannot_be_made_is_named(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         CASE(a_file_starts_with_its_version),
-        CASE(a_resumed_run_starts_with_what_to_purge),
+        CASE(a_resumed_run_says_what_to_purge),
         CASE(a_scalar_is_what_tensorboard_writes),
         CASE(a_histogram_is_what_tensorboard_writes),
         CASE(a_text_is_what_tensorboard_writes),
