@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reads a run directory with TensorBoard's and safetensors' own readers and compares what they find
+with metrics.jsonl, the manifests and `muster checkpoint show`.
+
+    check.py RUN_DIRECTORY [MUSTER]
+"""
+import json
+import math
+import pathlib
+import subprocess
+import sys
+
+import numpy
+from safetensors import safe_open
+# The one behind the dashboards; the other accumulator keeps tensors that a restart has outdated.
+from tensorboard.backend.event_processing.plugin_event_accumulator import EventAccumulator
+from tensorboard.util import tensor_util
+
+
+def crc_table():
+    table = []
+    for byte in range(256):
+        crc = byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
+        table.append(crc)
+    return table
+
+
+TABLE = crc_table()
+
+
+def crc32c(data):
+    crc = 0xFFFFFFFF
+    for byte in data:
+        crc = TABLE[(crc ^ byte) & 255] ^ crc >> 8
+    return f"{crc ^ 0xFFFFFFFF:08x}"
+
+
+def expect(condition, text):
+    if not condition:
+        sys.exit(f"interop: {text}")
+
+
+def read_metrics(run):
+    """The last value of each key at each step: a resumed run writes steps again."""
+    found = {}
+    for line in (run / "metrics.jsonl").read_text().splitlines():
+        entry = json.loads(line)
+        for key, value in entry.items():
+            found[key, entry["step"]] = value
+    return found
+
+
+def check_events(run):
+    """Every scalar that metrics.jsonl has under the same name is the same number."""
+    metrics = read_metrics(run)
+    compared = 0
+    for folder in sorted((run / "tb").iterdir()):
+        events = EventAccumulator(str(folder), size_guidance={"tensors": 0, "scalars": 0})
+        events.Reload()
+        for tag in events.Tags()["tensors"]:
+            compared += check_tag(events, tag, metrics)
+    expect(compared > 0, "no point of the event files is in metrics.jsonl")
+    return compared
+
+
+def check_tag(events, tag, metrics):
+    points = events.Tensors(tag)
+    plugin = events.SummaryMetadata(tag).plugin_data.plugin_name
+    expect(plugin in ("scalars", "histograms", "text"), f"{tag}: plug-in {plugin}")
+    if plugin == "text":
+        for point in points:
+            tensor_util.make_ndarray(point.tensor_proto).item().decode()
+        return 0
+    if plugin == "histograms":
+        for point in points:
+            check_histogram(tag, tensor_util.make_ndarray(point.tensor_proto))
+        return 0
+    steps = [point.step for point in points]
+    expect(steps == sorted(set(steps)), f"{tag}: a step is there twice: {steps}")
+    compared = 0
+    for point in points:
+        value = tensor_util.make_ndarray(point.tensor_proto).item()
+        other = metrics.get((tag, point.step))
+        if other is None:
+            continue
+        expect(numpy.float32(other) == numpy.float32(value),
+               f"{tag} at step {point.step}: {value} in the event file, {other} in metrics.jsonl")
+        compared += 1
+    return compared
+
+
+def check_histogram(tag, rows):
+    expect(rows.ndim == 2 and rows.shape[1] == 3, f"{tag}: shape {rows.shape}")
+    expect((rows[1:, 0] == rows[:-1, 1]).all(), f"{tag}: the buckets do not join")
+    expect((rows[:, 2] >= 0).all(), f"{tag}: a negative count")
+
+
+def check_checkpoint(folder, muster):
+    manifest = json.loads((folder / "manifest.json").read_text())
+    expect(manifest["step"] == int(folder.name), f"{folder}: the manifest is of another step")
+    shown = show(folder, muster) if muster else None
+    count = 0
+    for name, file in manifest["files"].items():
+        data = (folder / name).read_bytes()
+        expect(len(data) == file["bytes"], f"{folder / name}: {len(data)} bytes")
+        expect(crc32c(data) == file["crc32c"], f"{folder / name}: crc")
+        with safe_open(folder / name, framework="numpy") as tensors:
+            expect(sorted(tensors.keys()) == sorted(file["tensors"]), f"{folder / name}: names")
+            for tensor in tensors.keys():
+                values = tensors.get_tensor(tensor)
+                expect(values.dtype == numpy.float32, f"{tensor}: {values.dtype}")
+                expect(crc32c(values.tobytes()) == file["tensors"][tensor], f"{tensor}: crc")
+                if shown:
+                    compare_shown(tensor, values, shown[name][tensor])
+                count += 1
+    return count
+
+
+def show(folder, muster):
+    run = subprocess.run([muster, "checkpoint", "show", "--json", "--step", folder.name,
+                          str(folder.parent)], check=True, capture_output=True, text=True)
+    return json.loads(run.stdout)
+
+
+def compare_shown(name, values, shown):
+    expect(list(values.shape) == shown["shape"], f"{name}: shape {values.shape}")
+    wide = values.astype(numpy.float64)
+    for key, value in (("min", wide.min()), ("max", wide.max()), ("mean", wide.mean()),
+                       ("norm", math.sqrt((wide * wide).sum()))):
+        expect(math.isclose(value, shown[key], rel_tol=1e-9, abs_tol=1e-12),
+               f"{name}: {key} is {value}, muster says {shown[key]}")
+
+
+def main():
+    run = pathlib.Path(sys.argv[1])
+    muster = sys.argv[2] if len(sys.argv) > 2 else None
+    points = check_events(run)
+    folders = sorted((run / "checkpoints").glob("[0-9]*"))
+    expect(folders, "there is no checkpoint")
+    tensors = sum(check_checkpoint(folder, muster) for folder in folders)
+    print(f"{run.name}: {points} points and {tensors} tensors of {len(folders)} checkpoints agree")
+
+
+main()
