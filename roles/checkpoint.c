@@ -74,13 +74,26 @@ static enum mu_status check_sums(struct mu_log *log, const char *where,
     return MU_OK;
 }
 
+/* Parses, and says what is wrong in one line that names the file. */
+static enum mu_status parse_file(struct mu_log *log, const char *where, const void *data,
+    size_t bytes, struct mu_safetensors *ret_tensors) {
+    struct mu_log quiet;
+    quiet_log_init(&quiet);
+    enum mu_status status = mu_safetensors_parse(&quiet, where, data, bytes, ret_tensors);
+    if (status == MU_OK)
+        return MU_OK;
+    bool names_it = strstr(quiet.first_text, where) != NULL;
+    return mu_fail(log, status == MU_NO_MEMORY ? MU_E0801 : MU_E0601, NULL, "%s%s%s",
+        names_it ? "" : where, names_it ? "" : ": ", quiet.first_text);
+}
+
 static enum mu_status check_file(struct mu_log *log, const char *where,
     const struct mu_manifest_file *file, const void *data, size_t bytes,
     struct mu_safetensors *ret_tensors) {
     if (bytes != file->bytes)
         return mu_fail(
             log, MU_E0601, NULL, "%s has %zu bytes instead of %zu", where, bytes, file->bytes);
-    MU_TRY(mu_safetensors_parse(log, where, data, bytes, ret_tensors));
+    MU_TRY(parse_file(log, where, data, bytes, ret_tensors));
     enum mu_status status = check_sums(log, where, file, data, ret_tensors);
     if (status != MU_OK)
         mu_safetensors_finish(ret_tensors);
