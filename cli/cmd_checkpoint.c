@@ -318,14 +318,49 @@ static int with_view(
     return mu_status_exit(status);
 }
 
-int mu_cmd_checkpoint_list(struct mu_log *log, const void *options, char *const *arguments) {
+static int run_list(struct mu_log *log, const void *options, char *const *arguments) {
     return with_view(log, options, list);
 }
 
-int mu_cmd_checkpoint_verify(struct mu_log *log, const void *options, char *const *arguments) {
+static int run_verify(struct mu_log *log, const void *options, char *const *arguments) {
     return with_view(log, options, verify);
 }
 
-int mu_cmd_checkpoint_show(struct mu_log *log, const void *options, char *const *arguments) {
+static int run_show(struct mu_log *log, const void *options, char *const *arguments) {
     return with_view(log, options, show);
 }
+
+const struct mu_command mu_command_checkpoint_list = {
+    .name = "checkpoint list",
+    .doc = "step, epoch, size and age of every checkpoint, and whether it is whole",
+    .details = "Every checksum is verified. With --json each checkpoint is an object on a line.",
+    .examples = (const char *const[]){"muster checkpoint list runs/mnist", NULL},
+    .flags = mu_flags_checkpoint,
+    .operands = mu_operands_checkpoint,
+    .option_bytes = sizeof(struct mu_cmd_checkpoint_options),
+    .run = run_list,
+};
+
+const struct mu_command mu_command_checkpoint_verify = {
+    .name = "checkpoint verify",
+    .doc = "checks every checksum; names the tensor that is damaged",
+    .details = "Ends with 65 if any checkpoint is damaged, and with 66 if there is none.",
+    .examples = (const char *const[]){"muster checkpoint verify runs/mnist",
+        "muster checkpoint verify --step 500 runs/mnist/checkpoints", NULL},
+    .flags = mu_flags_checkpoint,
+    .operands = mu_operands_checkpoint,
+    .option_bytes = sizeof(struct mu_cmd_checkpoint_options),
+    .run = run_verify,
+};
+
+const struct mu_command mu_command_checkpoint_show = {
+    .name = "checkpoint show",
+    .doc = "the manifest of a checkpoint, and shape, range and norm of each tensor",
+    .details = "Shows the newest checkpoint, or the one that --step names.",
+    .examples = (const char *const[]){"muster checkpoint show runs/mnist",
+        "muster checkpoint show --json --step 500 runs/mnist", NULL},
+    .flags = mu_flags_checkpoint,
+    .operands = mu_operands_checkpoint,
+    .option_bytes = sizeof(struct mu_cmd_checkpoint_options),
+    .run = run_show,
+};
