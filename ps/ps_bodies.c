@@ -118,12 +118,11 @@ bool mu_ps_verdict_read(struct mu_decoder *decoder, const void *body, size_t byt
 
 size_t mu_ps_state_write(uint8_t *out, size_t capacity, const struct mu_ps_state_body *state) {
     struct mu_body body;
-    mu_body_begin(&body, out, capacity, state->replica_count ? 4 : 3);
+    mu_body_begin(&body, out, capacity, 4);
     mu_body_put_int(&body, "vector", state->vector);
     mu_body_put_int(&body, "vectors", state->vector_count);
     mu_body_put_int(&body, "version", state->version);
-    if (state->replica_count)
-        mu_body_put_ints(&body, "judged", state->judged, (size_t)state->replica_count);
+    mu_body_put_ints(&body, "judged", state->judged, (size_t)state->replica_count);
     return finish(&body);
 }
 
@@ -136,11 +135,10 @@ bool mu_ps_state_read(struct mu_decoder *decoder, const void *body, size_t bytes
         !read_count(decoder, "version", &ret_state->version))
         return false;
     size_t count;
-    if (ret_state->vector >= ret_state->vector_count)
+    if (ret_state->vector >= ret_state->vector_count ||
+        !mu_decoder_ints(decoder, "judged", judged_out, (size_t)replica_count, &count))
         return false;
-    if (!mu_decoder_ints(decoder, "judged", judged_out, (size_t)replica_count, &count))
-        return true;
     ret_state->judged = judged_out;
     ret_state->replica_count = (int)count;
-    return (int)count == replica_count;
+    return count == 0 || (int)count == replica_count;
 }

@@ -50,9 +50,9 @@ size_t mu_ps_verdict_write(uint8_t out[MU_PS_BODY_MAX], const struct mu_ps_verdi
 bool mu_ps_verdict_read(struct mu_decoder *decoder, const void *body, size_t bytes,
     struct mu_ps_verdict_body *ret_verdict);
 
-/* STATE and RESTORE; tag of STATE: the snapshot's number. `judged` (replica_count) is there on the
- * first vector of the head only, or not at all. Such a body needs
- * up to MU_PS_STATE_BODY_MAX, others MU_PS_BODY_MAX. */
+/* STATE and RESTORE; tag of STATE: the snapshot's number. `judged` (replica_count) comes with the
+ * first vector of the head only; elsewhere it is empty. Such a body needs up to
+ * MU_PS_STATE_BODY_MAX, others MU_PS_BODY_MAX. */
 struct mu_ps_state_body {
     int vector, vector_count;
     int64_t version;

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "ps/ps_bodies.h"
+#include "test.h"
+
+static struct mu_decoder *decoder;
+
+static int make_decoder(void **state) {
+    (void)state;
+    return mu_decoder_create(&decoder) == MU_OK ? 0 : -1;
+}
+
+static int drop_decoder(void **state) {
+    (void)state;
+    mu_decoder_destroy(decoder);
+    return 0;
+}
+
+static void what_was_written_is_read(void **state) {
+    (void)state;
+    uint8_t out[MU_PS_BODY_MAX];
+    struct mu_ps_push_body push = {.seen = INT64_MAX, .scale = 0.25}, push_read;
+    assert_true(mu_ps_push_read(decoder, out, mu_ps_push_write(out, &push), &push_read));
+    assert_memory_equal(&push, &push_read, sizeof(push));
+
+    int worker;
+    assert_true(
+        mu_ps_note_read(decoder, out, mu_ps_note_write(out, MU_PS_REPLICAS_MAX - 1), &worker));
+    assert_int_equal(worker, MU_PS_REPLICAS_MAX - 1);
+
+    struct mu_ps_fresh_body fresh = {
+        .verdict = MU_VERDICT_DROP, .scale = -1e300, .staleness = INT64_MAX, .version = INT64_MAX};
+    struct mu_ps_fresh_body fresh_read;
+    assert_true(mu_ps_fresh_read(decoder, out, mu_ps_fresh_write(out, &fresh), &fresh_read));
+    assert_int_equal(fresh_read.verdict, MU_VERDICT_DROP);
+    assert_false(fresh_read.is_pull);
+    assert_true(fresh_read.scale == fresh.scale);
+    assert_int_equal(fresh_read.staleness, INT64_MAX);
+    assert_int_equal(fresh_read.version, INT64_MAX);
+}
+
+static void the_largest_bodies_fit(void **state) {
+    (void)state;
+    uint8_t out[MU_PS_BODY_MAX];
+    struct mu_ps_verdict_body verdict = {
+        .worker = MU_PS_REPLICAS_MAX - 1,
+        .verdict = MU_VERDICT_COUNT - 1,
+        .scale = 1.0,
+        .learning_rate = 0.1,
+        .staleness = INT64_MAX,
+        .version = INT64_MAX,
+    };
+    struct mu_ps_verdict_body verdict_read;
+    assert_true(
+        mu_ps_verdict_read(decoder, out, mu_ps_verdict_write(out, &verdict), &verdict_read));
+    assert_int_equal(verdict_read.worker, MU_PS_REPLICAS_MAX - 1);
+    assert_true(verdict_read.learning_rate == 0.1);
+
+    static uint8_t large[MU_PS_STATE_BODY_MAX];
+    static int64_t judged[MU_PS_REPLICAS_MAX], judged_read[MU_PS_REPLICAS_MAX];
+    for (int i = 0; i < MU_PS_REPLICAS_MAX; i++)
+        judged[i] = INT64_MAX - i;
+    struct mu_ps_state_body state_body = {.vector = 4,
+        .vector_count = 5,
+        .version = INT64_MAX,
+        .judged = judged,
+        .replica_count = MU_PS_REPLICAS_MAX};
+    struct mu_ps_state_body read;
+    size_t bytes = mu_ps_state_write(large, sizeof(large), &state_body);
+    assert_true(mu_ps_state_read(decoder, large, bytes, judged_read, MU_PS_REPLICAS_MAX, &read));
+    assert_int_equal(read.replica_count, MU_PS_REPLICAS_MAX);
+    assert_memory_equal(judged, judged_read, sizeof(judged));
+    /* Counts of another number of replicas are refused. */
+    assert_false(mu_ps_state_read(decoder, large, bytes, judged_read, 7, &read));
+    state_body.replica_count = 3;
+    bytes = mu_ps_state_write(large, sizeof(large), &state_body);
+    assert_false(mu_ps_state_read(decoder, large, bytes, judged_read, 7, &read));
+    state_body.replica_count = 0;
+    bytes = mu_ps_state_write(large, sizeof(large), &state_body);
+    assert_true(mu_ps_state_read(decoder, large, bytes, judged_read, 7, &read));
+    assert_int_equal(read.replica_count, 0);
+}
+
+static void a_missing_or_wild_field_is_refused(void **state) {
+    (void)state;
+    uint8_t out[MU_PS_BODY_MAX];
+    struct mu_ps_fresh_body fresh = {.version = 3};
+    struct mu_ps_verdict_body verdict = {.worker = 1}, verdict_read;
+    struct mu_ps_push_body push = {.seen = -1}, push_read;
+    struct mu_ps_state_body read, wild = {.vector = 5, .vector_count = 5};
+    int64_t none[1];
+    size_t bytes = mu_ps_fresh_write(out, &fresh);
+    out[0] = 0x83; /* one field less than it says: trailing bytes */
+    assert_false(mu_ps_fresh_read(decoder, out, bytes, &fresh));
+    assert_false(mu_ps_fresh_read(decoder, out, 0, &fresh));
+    verdict.worker = MU_PS_REPLICAS_MAX;
+    bytes = mu_ps_verdict_write(out, &verdict);
+    assert_false(mu_ps_verdict_read(decoder, out, bytes, &verdict_read));
+    bytes = mu_ps_push_write(out, &push);
+    assert_false(mu_ps_push_read(decoder, out, bytes, &push_read));
+    bytes = mu_ps_state_write(out, sizeof(out), &wild);
+    assert_false(mu_ps_state_read(decoder, out, bytes, none, 1, &read));
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_was_written_is_read),
+        cmocka_unit_test(the_largest_bodies_fit),
+        cmocka_unit_test(a_missing_or_wild_field_is_refused),
+    };
+    return cmocka_run_group_tests(tests, make_decoder, drop_decoder);
+}
