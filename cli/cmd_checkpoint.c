@@ -133,16 +133,23 @@ static enum mu_status list(struct view *view) {
     return MU_OK;
 }
 
-static enum mu_status verify_one(struct view *view, int64_t step) {
-    struct mu_manifest manifest;
+static void say_whole(struct view *view, int64_t step, const struct mu_manifest *manifest) {
     char where[PATH_MAX + 32];
     size_t tensor_count = 0;
     view->store->ops->describe(view->store, step, where, sizeof(where));
+    for (int i = 0; i < manifest->file_count; i++)
+        tensor_count += manifest->files[i].tensor_count;
+    mu_text_add(
+        &view->out, "%s: whole, %zu tensors, %zu bytes\n", where, tensor_count, bytes_of(manifest));
+}
+
+static enum mu_status verify_one(struct view *view, int64_t step) {
+    struct mu_manifest manifest;
+    if (view->json)
+        list_one(view, step);
     MU_TRY(mu_checkpoint_verify(view->store, view->log, step, &manifest));
-    for (int i = 0; i < manifest.file_count; i++)
-        tensor_count += manifest.files[i].tensor_count;
-    mu_text_add(&view->out, "%s: whole, %zu tensors, %zu bytes\n", where, tensor_count,
-        bytes_of(&manifest));
+    if (!view->json)
+        say_whole(view, step, &manifest);
     mu_manifest_finish(&manifest);
     return MU_OK;
 }
