@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "test.h"
+
+#include "numbers.h"
+#include "runtime/device/gemm.h"
+#include "runtime/device/kernels.h"
+
+/* Conformance: every instruction set that this processor runs against the baseline, bit for bit,
+ * at counts around the widths of vectors. */
+#define COUNT_MAX 1100
+static const size_t counts[] = {0, 1, 3, 15, 16, 17, 31, 32, 33, 63, 64, 65, 100, 1024, COUNT_MAX};
+
+static const struct mu_kernels *baseline(void) {
+    const struct mu_kernels *last = NULL;
+    for (int i = 0; mu_kernels_at(i); i++)
+        last = mu_kernels_at(i);
+    assert_string_equal(last->name, "baseline");
+    return last;
+}
+
+struct vectors {
+    float x[COUNT_MAX], y[COUNT_MAX], u[COUNT_MAX], v[COUNT_MAX];
+    double sum;
+};
+
+static void fill(struct vectors *vectors) {
+    numbers_fill(vectors->x, COUNT_MAX, 1);
+    numbers_fill(vectors->y, COUNT_MAX, 2);
+    numbers_fill(vectors->u, COUNT_MAX, 3);
+    numbers_fill(vectors->v, COUNT_MAX, 4);
+    for (size_t i = 0; i < COUNT_MAX; i++)
+        vectors->v[i] *= vectors->v[i]; /* Adam's second slot is not negative */
+    vectors->sum = 0;
+}
+
+static struct mu_optim_step step_of(struct vectors *vectors, size_t count) {
+    return (struct mu_optim_step){.count = count,
+        .parameters = vectors->x,
+        .gradients = vectors->y,
+        .slots = {vectors->u, vectors->v},
+        .learning_rate = 0.03F,
+        .weight_decay = 0.01F,
+        .gradient_scale = 0.7F,
+        .step = 3};
+}
+
+static void run_add(const struct mu_kernels *kernels, struct vectors *vectors, size_t count) {
+    kernels->add(vectors->x, vectors->y, count);
+}
+
+static void run_scale(const struct mu_kernels *kernels, struct vectors *vectors, size_t count) {
+    kernels->scale(vectors->x, 0.3F, count);
+}
+
+static void run_square_sum(
+    const struct mu_kernels *kernels, struct vectors *vectors, size_t count) {
+    vectors->sum = kernels->square_sum(vectors->x, count);
+}
+
+static void run_from_bytes(
+    const struct mu_kernels *kernels, struct vectors *vectors, size_t count) {
+    kernels->from_bytes(vectors->x, (const uint8_t *)vectors->y, count);
+}
+
+static void run_bias_relu(const struct mu_kernels *kernels, struct vectors *vectors, size_t count) {
+    for (size_t columns = 1; columns <= count && columns <= 50; columns += 7)
+        kernels->bias_relu(count / columns, columns, vectors->y, columns % 2 != 0, vectors->x);
+}
+
+static void run_relu_backward(
+    const struct mu_kernels *kernels, struct vectors *vectors, size_t count) {
+    kernels->relu_backward(count, vectors->y, vectors->x);
+}
+
+static void run_column_sums(
+    const struct mu_kernels *kernels, struct vectors *vectors, size_t count) {
+    for (size_t columns = 1; columns <= count && columns <= 50; columns += 7)
+        kernels->column_sums(count / columns, columns, vectors->x, vectors->u + columns);
+}
+
+static void run_sgd(const struct mu_kernels *kernels, struct vectors *vectors, size_t count) {
+    struct mu_optim_step step = step_of(vectors, count);
+    kernels->sgd(&step);
+}
+
+static void run_momentum(const struct mu_kernels *kernels, struct vectors *vectors, size_t count) {
+    struct mu_optim_step step = step_of(vectors, count);
+    kernels->momentum(&step, 0.9F, false);
+    kernels->momentum(&step, 0.9F, true);
+}
+
+static void run_adam(const struct mu_kernels *kernels, struct vectors *vectors, size_t count) {
+    struct mu_optim_step step = step_of(vectors, count);
+    struct mu_adam_factors factors = {.beta1 = 0.9F,
+        .beta2 = 0.999F,
+        .rate = 0.02F,
+        .denominator = 3,
+        .epsilon = 1e-8F,
+        .decay = 0.99F};
+    kernels->adam(&step, &factors);
+}
+
+static void all_levels_give_the_same_bits(void **state) {
+    (void)state;
+    static void (*const runs[])(const struct mu_kernels *, struct vectors *, size_t) = {run_add,
+        run_scale, run_square_sum, run_from_bytes, run_bias_relu, run_relu_backward,
+        run_column_sums, run_sgd, run_momentum, run_adam};
+    static struct vectors before, expected, got;
+    memset(&before, 0, sizeof(before));
+    fill(&before);
+    for (size_t run = 0; run < MU_COUNT_OF(runs); run++)
+        for (size_t i = 0; i < MU_COUNT_OF(counts); i++) {
+            expected = before;
+            runs[run](baseline(), &expected, counts[i]);
+            if (counts[i] == COUNT_MAX)
+                assert_memory_not_equal(&expected, &before, sizeof(before));
+            for (int level = 0; mu_kernels_at(level); level++) {
+                got = before;
+                runs[run](mu_kernels_at(level), &got, counts[i]);
+                assert_memory_equal(&got, &expected, sizeof(got));
+            }
+        }
+}
+
+static void bytes_become_parts_of_one(void **state) {
+    (void)state;
+    uint8_t bytes[256];
+    float x[256];
+    for (int i = 0; i < 256; i++)
+        bytes[i] = (uint8_t)i;
+    mu_kernels()->from_bytes(x, bytes, 256);
+    for (int i = 0; i < 256; i++)
+        assert_true(x[i] == (float)i / 255.0F);
+}
+
+static void sums_of_squares_are_in_double(void **state) {
+    (void)state;
+    float x[] = {4096, 0x1p-12F, 3, 1e30F, 1e30F};
+    assert_true(mu_kernels()->square_sum(x, 3) == 16777216.0 + 0x1p-24 + 9.0);
+    assert_true(mu_kernels()->square_sum(x + 3, 2) == 2 * ((double)1e30F * (double)1e30F));
+}
+
+static const struct mu_gemm_kernel *gemm_named(const char *name) {
+    for (int i = 0; mu_kernels_at(i); i++)
+        if (strcmp(mu_kernels_at(i)->name, name) == 0)
+            return mu_kernels_at(i)->gemm;
+    return NULL;
+}
+
+/* The promise that lets machines with AVX2 and AVX-512 train together. */
+static void gemm_has_the_same_bits_wherever_multiply_add_is_fused(void **state) {
+    (void)state;
+    const struct mu_gemm_kernel *wide = gemm_named("avx512"), *narrow = gemm_named("avx2");
+    if (!wide || !narrow)
+        skip();
+    enum { M = 70, N = 90, K = 600 };
+    float *a = malloc(M * K * sizeof(float)), *b = malloc(K * N * sizeof(float));
+    float *x = calloc(M * N, sizeof(float)), *y = calloc(M * N, sizeof(float));
+    float *packed = aligned_alloc(64, MU_GEMM_PACKED_FLOATS * sizeof(float));
+    assert_true(a && b && x && y && packed);
+    numbers_fill(a, M * K, 5);
+    numbers_fill(b, K * N, 6);
+    for (int transposes = 0; transposes < 4; transposes++) {
+        struct mu_product product = {.transpose_a = transposes & 1,
+            .transpose_b = (transposes & 2) != 0,
+            .m = M,
+            .n = N,
+            .k = K,
+            .alpha = 1,
+            .beta = transposes == 3,
+            .a = a,
+            .b = b,
+            .c = x};
+        mu_gemm(wide, packed, &product);
+        product.c = y;
+        mu_gemm(narrow, packed, &product);
+        assert_memory_equal(x, y, M * N * sizeof(float));
+    }
+    free(a);
+    free(b);
+    free(x);
+    free(y);
+    free(packed);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(all_levels_give_the_same_bits),
+        cmocka_unit_test(bytes_become_parts_of_one),
+        cmocka_unit_test(sums_of_squares_are_in_double),
+        cmocka_unit_test(gemm_has_the_same_bits_wherever_multiply_add_is_fused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
