@@ -4,8 +4,8 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <math.h>
-#include <stdlib.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define FLUSH_NS (300 * MU_MS)
@@ -24,7 +24,7 @@ static void fill_hello(struct mu_cluster *cluster) {
         .layout_crc32c = options->layout_crc32c,
         .data_crc32c = options->data_crc32c,
         .process = cluster->world->process,
-        .started_wall_ns = cluster->world->ops->wall_ns(cluster->world),
+        .started_wall_ns = options->started_wall_ns,
     };
     cluster->world->ops->random_bytes(
         cluster->world, &hello->incarnation, sizeof(hello->incarnation));
@@ -55,7 +55,11 @@ enum mu_status mu_cluster_create(
     cluster->suspect = -1;
     /* One more than there are tasks: an evaluator may be outside the cluster. */
     cluster->member = calloc((size_t)options->spec->task_count + 1, sizeof(*cluster->member));
-    if (!cluster->member) {
+    cluster->waiting_count = 2 * options->spec->task_count + 2;
+    cluster->waiting = calloc((size_t)cluster->waiting_count, sizeof(*cluster->waiting));
+    if (!cluster->member || !cluster->waiting) {
+        free(cluster->member);
+        free(cluster->waiting);
         free(cluster);
         return MU_NO_MEMORY;
     }
@@ -88,9 +92,10 @@ void mu_cluster_destroy(struct mu_cluster *cluster) {
     for (int i = 0; i <= cluster->spec->task_count; i++)
         mu_caller_finish(&cluster->member[i].caller);
     mu_caller_finish(&cluster->call);
-    for (int i = 0; i < MU_WAITING_LINKS_MAX; i++)
+    for (int i = 0; i < cluster->waiting_count; i++)
         mu_link_close(cluster->waiting[i].link);
     free(cluster->member);
+    free(cluster->waiting);
     free(cluster);
 }
 
@@ -120,7 +125,7 @@ static const struct mu_link_events waiting_events = {
 };
 
 bool mu_cluster_keep(struct mu_cluster *cluster, struct mu_link *link, int task, int kind) {
-    for (int i = 0; i < MU_WAITING_LINKS_MAX; i++) {
+    for (int i = 0; i < cluster->waiting_count; i++) {
         struct mu_waiting_link *place = &cluster->waiting[i];
         if (place->link)
             continue;
@@ -133,7 +138,7 @@ bool mu_cluster_keep(struct mu_cluster *cluster, struct mu_link *link, int task,
 
 static bool take_waiting(
     struct mu_cluster *cluster, int task, int kind, struct mu_link **ret_link) {
-    for (int i = 0; i < MU_WAITING_LINKS_MAX; i++) {
+    for (int i = 0; i < cluster->waiting_count; i++) {
         struct mu_waiting_link *place = &cluster->waiting[i];
         if (!place->link || place->task != task || place->kind != kind)
             continue;
@@ -185,6 +190,18 @@ uint64_t mu_cluster_run(const struct mu_cluster *cluster) {
 
 uint32_t mu_cluster_generation(const struct mu_cluster *cluster) {
     return cluster->generation;
+}
+
+struct mu_data_shape mu_cluster_shape(const struct mu_cluster *cluster) {
+    return cluster->options.shape;
+}
+
+int64_t mu_cluster_last_start_wall_ns(const struct mu_cluster *cluster) {
+    int64_t last = cluster->hello.started_wall_ns;
+    for (int i = 0; i < cluster->spec->task_count; i++)
+        if (cluster->member[i].hello.started_wall_ns > last)
+            last = cluster->member[i].hello.started_wall_ns;
+    return last;
 }
 
 bool mu_cluster_leads(const struct mu_cluster *cluster) {

@@ -3,7 +3,7 @@
 #define MU_CLUSTER_CLUSTER_H
 
 #include "cluster/activity.h"
-#include "cluster/spec.h"
+#include "cluster/hello.h"
 #include "runtime/io/link.h"
 
 /*
@@ -18,6 +18,11 @@
  */
 struct mu_cluster;
 
+/* Of the training data: what a task that reads none must know all the same. */
+struct mu_data_shape {
+    int64_t samples, features, classes;
+};
+
 struct mu_cluster_options {
     struct mu_world *world;
     struct mu_loop *loop;
@@ -26,6 +31,8 @@ struct mu_cluster_options {
     uint64_t job_hash;
     uint32_t layout_crc32c;
     uint32_t data_crc32c;         /* 0: reads no training data */
+    struct mu_data_shape shape;   /* the leader's goes to all with the start */
+    int64_t started_wall_ns;      /* of this process */
     int inherited_fd;             /* a listening socket from the launcher, or -1 */
     int64_t start_timeout_ns;     /* for everybody to come */
     int64_t heartbeat_ns;         /* 100 ms */
@@ -62,6 +69,10 @@ enum mu_status mu_cluster_answer(
 
 uint64_t mu_cluster_run(const struct mu_cluster *cluster); /* id of the run, after join */
 uint32_t mu_cluster_generation(const struct mu_cluster *cluster);
+/* The shape of the training data, as the leader has it; after join. */
+struct mu_data_shape mu_cluster_shape(const struct mu_cluster *cluster);
+/* When the last of the tasks that the leader knows was started. */
+int64_t mu_cluster_last_start_wall_ns(const struct mu_cluster *cluster);
 bool mu_cluster_leads(const struct mu_cluster *cluster);
 /* Tasks of the run that are alive, and of how many; the leader knows, members say what they were
  * told at the start. */

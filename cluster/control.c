@@ -16,6 +16,23 @@ void mu_control_broadcast(struct mu_cluster *cluster, uint8_t type, const struct
             mu_link_post(cluster->member[i].link, type, cluster->generation, 0, body);
 }
 
+void mu_control_tell_start(struct mu_cluster *cluster) {
+    uint8_t memory[128];
+    struct mu_body body;
+    mu_body_begin(&body, memory, sizeof(memory), 4);
+    mu_body_put_uint(&body, "run", cluster->run);
+    mu_body_put_int(&body, "samples", cluster->options.shape.samples);
+    mu_body_put_int(&body, "features", cluster->options.shape.features);
+    mu_body_put_int(&body, "classes", cluster->options.shape.classes);
+    for (int i = 0; i <= cluster->spec->task_count; i++) {
+        struct mu_member *member = &cluster->member[i];
+        if (!member->link || member->told)
+            continue;
+        member->told = true;
+        mu_link_post(member->link, MU_FRAME_START, cluster->generation, 0, &body);
+    }
+}
+
 static void send_heartbeat(struct mu_cluster *cluster, int64_t now) {
     const struct mu_member *self = &cluster->member[cluster->spec->self];
     uint8_t memory[256];
@@ -50,8 +67,13 @@ static void read_heartbeat(struct mu_member *member, struct mu_decoder *decoder,
 static void read_start(
     struct mu_cluster *cluster, struct mu_decoder *decoder, uint32_t generation) {
     uint64_t run;
-    if (cluster->leads || cluster->started || !mu_decoder_uint(decoder, "run", &run))
+    struct mu_data_shape shape;
+    if (cluster->leads || cluster->started || !mu_decoder_uint(decoder, "run", &run) ||
+        !mu_decoder_int(decoder, "samples", 1, UINT32_MAX, &shape.samples) ||
+        !mu_decoder_int(decoder, "features", 1, INT32_MAX, &shape.features) ||
+        !mu_decoder_int(decoder, "classes", 1, INT32_MAX, &shape.classes))
         return;
+    cluster->options.shape = shape;
     cluster->run = cluster->hello.run = run;
     cluster->generation = generation;
     cluster->started = true;
@@ -218,7 +240,7 @@ void mu_control_adopt(struct mu_cluster *cluster, int task, struct mu_link *link
     struct mu_member *member = &cluster->member[task];
     member->link = link;
     member->joined = true;
-    member->left = false;
+    member->left = member->told = false;
     member->heard_ns = member->since_ns = mu_now(cluster->world);
     mu_link_adopt(link, &mu_control_events, cluster);
 }
@@ -273,6 +295,8 @@ void mu_control_tick(void *owner) {
     pass_stop_on(cluster);
     if (!cluster->started)
         return;
+    if (cluster->leads)
+        mu_control_tell_start(cluster);
     mu_control_note_self(cluster, now);
     send_heartbeat(cluster, now);
     if (cluster->over || cluster->failed != MU_OK)

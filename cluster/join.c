@@ -329,11 +329,7 @@ static void begin_run(struct mu_cluster *cluster) {
     int64_t now = mu_now(cluster->world);
     for (int i = 0; i <= cluster->spec->task_count; i++)
         cluster->member[i].heard_ns = now;
-    uint8_t memory[64];
-    struct mu_body body;
-    mu_body_begin(&body, memory, sizeof(memory), 1);
-    mu_body_put_uint(&body, "run", cluster->run);
-    mu_control_broadcast(cluster, MU_FRAME_START, &body);
+    mu_control_tell_start(cluster);
 }
 
 static enum mu_status gather(struct mu_cluster *cluster) {

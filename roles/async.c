@@ -1,0 +1,412 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "roles/replica.h"
+#include "runtime/device/kernels.h"
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/*
+ * Asynchronous training: each replica pushes the gradient of its own batch to the parameter
+ * servers, and gets back what became of it and the fresh parameters in the same round trip. With
+ * `in_flight` 1 it waits for them; with more it computes on while pushes are under way, on
+ * parameters that are so much older.
+ *
+ *   slot 0:  compute, push ........ fresh ->  compute, push ...
+ *   slot 1:            compute, push ........ fresh -> ...
+ */
+#define FORWARD_SHARE (1.0 / 3)
+#define BACKWARD_SHARE (1 - FORWARD_SHARE)
+
+struct async;
+
+struct push_slot {
+    struct mu_command start, wait;
+    struct async *async;
+    struct mu_arena gradients, fresh;
+    float scale;
+    int64_t seen;
+    bool under_way;
+    struct mu_ps_result result;
+};
+
+struct async {
+    struct mu_replica *replica;
+    struct push_slot *slot;
+    int slot_count;
+    const float *parameters; /* newest: of a slot, or the replica's */
+    int64_t version;
+    int64_t steps_to_do; /* of this replica */
+    int64_t staleness[MU_SUMMARY_STALENESS_MAX];
+    int64_t staleness_most, verdicts[MU_VERDICT_COUNT];
+    double staleness_sum;
+    int64_t bad_steps;
+    bool saving; /* leader: a snapshot is on its way */
+    int64_t *judged;
+};
+
+/* ---- communication thread ---- */
+
+static enum mu_status blame_server(
+    struct async *async, enum mu_status status, int order, const char *what, int64_t since_ns) {
+    struct mu_replica *replica = async->replica;
+    int task = order >= 0 ? mu_spec_ps(replica->spec, order) : -1;
+    return mu_cluster_blame(replica->cluster, status, task, what, since_ns);
+}
+
+static int64_t deadline_from(const struct async *async, int64_t since_ns) {
+    return mu_deadline(since_ns, async->replica->run->timeouts.step_ns);
+}
+
+static enum mu_status run_pull(struct mu_command *command) {
+    struct async *async = command->owner;
+    struct mu_replica *replica = async->replica;
+    int64_t since = mu_now(replica->world);
+    /* Servers begin when the leader has given them their state: that may take a while. */
+    enum mu_status status =
+        mu_ps_client_pull(replica->client, replica->parameters.data, MU_FOREVER, &async->version);
+    return status == MU_OK ? MU_OK
+                           : blame_server(async, status, mu_ps_client_culprit(replica->client),
+                                 "the first pull", since);
+}
+
+static int slot_index(const struct push_slot *slot) {
+    return (int)(slot - slot->async->slot);
+}
+
+static enum mu_status run_push(struct mu_command *command) {
+    struct push_slot *slot = command->owner;
+    struct mu_replica *replica = slot->async->replica;
+    int64_t since = mu_now(replica->world);
+    enum mu_status status = mu_ps_client_push(replica->client, slot_index(slot),
+        slot->gradients.data, slot->scale, slot->seen, slot->fresh.data);
+    return status == MU_OK ? MU_OK
+                           : blame_server(slot->async, status,
+                                 mu_ps_client_culprit(replica->client), "a push", since);
+}
+
+static enum mu_status run_wait(struct mu_command *command) {
+    struct push_slot *slot = command->owner;
+    struct async *async = slot->async;
+    struct mu_replica *replica = async->replica;
+    int64_t since = mu_now(replica->world);
+    enum mu_status status = mu_ps_client_wait(
+        replica->client, slot_index(slot), deadline_from(async, since), &slot->result);
+    if (replica->leads)
+        mu_cluster_pulse(replica->cluster, &replica->pulse);
+    return status == MU_OK ? MU_OK
+                           : blame_server(async, status, mu_ps_client_culprit(replica->client),
+                                 "the answer to a push", since);
+}
+
+/* ---- snapshots, leader ---- */
+
+static enum mu_status run_snapshot_start(struct mu_command *command) {
+    struct async *async = command->owner;
+    struct mu_replica *replica = async->replica;
+    float *vectors[1 + MU_SLOTS_MAX];
+    for (int i = 0; i <= MU_SLOTS_MAX; i++)
+        vectors[i] = replica->saver.vectors[i].data;
+    enum mu_status status = mu_ps_snapshot_start(replica->snapshot, vectors);
+    return status == MU_OK ? MU_OK
+                           : blame_server(async, status, mu_ps_snapshot_culprit(replica->snapshot),
+                                 "a snapshot", mu_now(replica->world));
+}
+
+struct snapshot_end {
+    struct async *async;
+    bool wait, done;
+    int64_t version;
+};
+
+static enum mu_status run_snapshot_end(struct mu_command *command) {
+    struct snapshot_end *end = command->owner;
+    struct mu_replica *replica = end->async->replica;
+    int64_t since = mu_now(replica->world);
+    if (!end->wait && !mu_ps_snapshot_done(replica->snapshot))
+        return MU_OK;
+    enum mu_status status = mu_ps_snapshot_wait(
+        replica->snapshot, deadline_from(end->async, since), &end->version, end->async->judged);
+    end->done = status == MU_OK;
+    return status == MU_OK ? MU_OK
+                           : blame_server(end->async, status,
+                                 mu_ps_snapshot_culprit(replica->snapshot), "a snapshot", since);
+}
+
+static enum mu_status start_saving(struct async *async, bool wait) {
+    struct mu_replica *replica = async->replica;
+    if (!replica->saver.world || async->saving || !mu_saver_begin(&replica->saver, wait))
+        return MU_OK;
+    async->saving = true;
+    return mu_communicator_do(&replica->communicator, run_snapshot_start, async);
+}
+
+/* If the snapshot has come (or `wait`), hands it to the writer. */
+static enum mu_status end_saving(struct async *async, bool wait) {
+    struct mu_replica *replica = async->replica;
+    struct snapshot_end end = {.async = async, .wait = wait};
+    if (!async->saving)
+        return MU_OK;
+    MU_TRY(mu_communicator_do(&replica->communicator, run_snapshot_end, &end));
+    if (!end.done)
+        return MU_OK;
+    async->saving = false;
+    mu_replica_describe_snapshot(replica, end.version, async->judged);
+    mu_saver_submit(&replica->saver);
+    return MU_OK;
+}
+
+/* The state of all servers when everybody has finished: what is saved and what is evaluated. */
+static enum mu_status save_the_end(struct async *async) {
+    struct mu_replica *replica = async->replica;
+    mu_replica_doing(replica, MU_DOING_SAVING);
+    if (replica->saver.world) {
+        MU_TRY(end_saving(async, true));
+        MU_TRY(start_saving(async, true));
+        MU_TRY(end_saving(async, true));
+        MU_TRY(mu_saver_drain(&replica->saver));
+        replica->step = replica->saver.snapshot.step;
+    }
+    MU_TRY(mu_communicator_do(&replica->communicator, run_pull, async));
+    replica->step = async->version;
+    return MU_OK;
+}
+
+/* ---- steps ---- */
+
+static void note_result(struct async *async, const struct mu_ps_result *result) {
+    int64_t top = MU_SUMMARY_STALENESS_MAX - 1;
+    async->staleness[result->staleness < top ? result->staleness : top]++;
+    async->staleness_sum += (double)result->staleness;
+    if (result->staleness > async->staleness_most)
+        async->staleness_most = result->staleness;
+    async->verdicts[result->verdict]++;
+}
+
+/* Waits for the push of this slot; its fresh parameters are the newest then. */
+static enum mu_status await_slot(struct async *async, struct push_slot *slot) {
+    struct mu_replica *replica = async->replica;
+    if (!slot->under_way)
+        return MU_OK;
+    mu_replica_doing(replica, MU_DOING_PUSHING);
+    slot->wait = (struct mu_command){.run = run_wait, .owner = slot};
+    mu_communicator_post(&replica->communicator, &slot->wait);
+    MU_TRY(mu_communicator_wait(&replica->communicator, &slot->wait));
+    slot->under_way = false;
+    MU_TRY(slot->start.status);
+    note_result(async, &slot->result);
+    async->parameters = slot->fresh.data;
+    async->version = replica->step = slot->result.version;
+    return MU_OK;
+}
+
+static void on_slice(void *owner, struct mu_span slice) {
+    struct async *async = owner;
+    struct mu_replica *replica = async->replica;
+    replica->world->ops->computed(replica->world, replica->steps_own,
+        BACKWARD_SHARE * (double)slice.count / (double)replica->layout.element_count);
+}
+
+/* The mean gradient of this replica's batch. */
+static void compute(struct async *async, struct push_slot *slot, const struct mu_batch *batch,
+    struct mu_loss *ret_loss) {
+    struct mu_replica *replica = async->replica;
+    const struct mu_model_ops *model = replica->job->model;
+    mu_replica_doing(replica, MU_DOING_COMPUTING);
+    model->forward(replica->model, async->parameters, batch, ret_loss);
+    replica->world->ops->computed(replica->world, replica->steps_own, FORWARD_SHARE);
+    const struct mu_slice_listener listener = {.ready = on_slice, .owner = async};
+    model->backward(replica->model, async->parameters, batch, 1.0f / (float)batch->row_count,
+        slot->gradients.data, &listener);
+}
+
+/* Clipping by global norm: over the whole gradient, so here and not at the servers. */
+static bool scale_of(struct async *async, struct push_slot *slot, double loss) {
+    double clip = async->replica->job->optim.clip_norm;
+    slot->scale = 1;
+    if (!isfinite(loss))
+        return false;
+    if (clip > 0) {
+        double norm = sqrt(
+            mu_kernels()->square_sum(slot->gradients.data, async->replica->layout.element_count));
+        if (!isfinite(norm))
+            return false;
+        slot->scale = mu_optim_clip_scale(clip, norm);
+    }
+    return true;
+}
+
+static enum mu_status push(struct async *async, struct push_slot *slot, double loss) {
+    struct mu_replica *replica = async->replica;
+    if (!scale_of(async, slot, loss)) {
+        mu_say(replica->log, MU_LEVEL_WARN, "a gradient is left out: its loss is %g", loss);
+        if (++async->bad_steps < replica->job->train.bad_steps_max)
+            return MU_OK;
+        return mu_fail(replica->log, MU_E0702, "try a lower learning rate, or optimizer.clip_norm",
+            "%lld steps in a row had a loss that is not finite", (long long)async->bad_steps);
+    }
+    async->bad_steps = 0;
+    slot->seen = async->version;
+    slot->under_way = true;
+    slot->start = (struct mu_command){.run = run_push, .owner = slot};
+    mu_communicator_post(&replica->communicator, &slot->start);
+    return MU_OK;
+}
+
+static void report(struct async *async, const struct mu_prefetch_batch *batch, double loss,
+    double accuracy, double staleness) {
+    struct mu_replica *replica = async->replica;
+    struct mu_activity *activity = &replica->activity;
+    int64_t own = atomic_load_explicit(&activity->samples, memory_order_relaxed) +
+                  (int64_t)batch->batch.row_count;
+    atomic_store_explicit(&activity->samples, own, memory_order_relaxed);
+    atomic_store_explicit(&activity->loss, loss, memory_order_relaxed);
+    atomic_store_explicit(&activity->accuracy, accuracy, memory_order_relaxed);
+    const struct mu_job *job = replica->job;
+    /* The leader's numbers are those of all, a little older. */
+    bool all = replica->leads && replica->pulse.samples > 0;
+    int64_t samples = all && replica->pulse.samples > own ? replica->pulse.samples : own;
+    const struct mu_report numbers = {
+        .step = replica->step,
+        .epoch = batch->epoch,
+        .samples = samples > replica->reporter.samples ? samples : replica->reporter.samples,
+        .loss = all ? replica->pulse.loss : loss,
+        .accuracy = all ? replica->pulse.accuracy : accuracy,
+        .learning_rate = job->optim.learning_rate * job->schedule->factor(job->schedule_options,
+                                                        replica->step, replica->steps_total),
+        .staleness = staleness,
+        .alive = replica->count + replica->spec->ps_count,
+        .tasks = replica->count + replica->spec->ps_count,
+    };
+    mu_reporter_step(&replica->reporter, &numbers);
+}
+
+static enum mu_status take_step(struct async *async, const struct mu_prefetch_batch *batch) {
+    struct mu_replica *replica = async->replica;
+    struct push_slot *slot = &async->slot[replica->steps_own % async->slot_count];
+    size_t rows = batch->batch.row_count;
+    struct mu_loss loss = {0};
+    MU_TRY(await_slot(async, slot));
+    double staleness = (double)slot->result.staleness;
+    if (rows > 0) {
+        compute(async, slot, &batch->batch, &loss);
+        MU_TRY(push(async, slot, loss.loss_sum));
+    }
+    replica->steps_own++;
+    if (rows > 0)
+        report(async, batch, loss.loss_sum / (double)rows,
+            (double)loss.correct_count / (double)rows, staleness);
+    MU_TRY(end_saving(async, false));
+    return mu_replica_save_is_due(replica, replica->step) ? start_saving(async, false) : MU_OK;
+}
+
+static enum mu_status next_batch(
+    struct mu_replica *replica, const struct mu_prefetch_batch **ret_batch) {
+    mu_replica_doing(replica, MU_DOING_READING);
+    int64_t deadline = mu_deadline(mu_now(replica->world), replica->run->timeouts.step_ns);
+    enum mu_status status = mu_prefetch_next(replica->prefetch, deadline, ret_batch);
+    return status == MU_TIMEOUT
+               ? mu_fail(replica->log, MU_E0501, "is the file system of the data slow or gone?",
+                     "no batch could be read in time")
+               : status;
+}
+
+/* ---- the end ---- */
+
+enum { CLOSE_STOPPED, CLOSE_SUM, CLOSE_SAMPLES, CLOSE_VERDICTS };
+#define CLOSE_STALENESS (CLOSE_VERDICTS + MU_VERDICT_COUNT)
+#define CLOSE_MOST (CLOSE_STALENESS + MU_SUMMARY_STALENESS_MAX)
+#define CLOSE_COUNT (CLOSE_MOST + MU_REPLICAS_MAX)
+
+/* Everybody has finished its pushes when this returns, and knows the counts of all. */
+static enum mu_status meet_at_the_end(struct async *async) {
+    struct mu_replica *replica = async->replica;
+    struct mu_summary *summary = &replica->reporter.summary;
+    float *all = calloc(CLOSE_COUNT, sizeof(*all));
+    if (!all)
+        return MU_NO_MEMORY;
+    all[CLOSE_STOPPED] = replica->stopped ? 1 : 0;
+    all[CLOSE_SUM] = (float)async->staleness_sum;
+    all[CLOSE_SAMPLES] = (float)atomic_load(&replica->activity.samples);
+    for (int i = 0; i < MU_VERDICT_COUNT; i++)
+        all[CLOSE_VERDICTS + i] = (float)async->verdicts[i];
+    for (int i = 0; i < MU_SUMMARY_STALENESS_MAX; i++)
+        all[CLOSE_STALENESS + i] = (float)async->staleness[i];
+    all[CLOSE_MOST + replica->rank] = (float)async->staleness_most;
+    mu_replica_doing(replica, MU_DOING_ENDING);
+    enum mu_status status = mu_replica_sum(replica, all, CLOSE_MOST + (size_t)replica->count);
+    replica->stopped = all[CLOSE_STOPPED] > 0;
+    replica->reporter.samples = (int64_t)all[CLOSE_SAMPLES];
+    replica->reporter.last_ns = mu_now(replica->world);
+    summary->staleness_sum = all[CLOSE_SUM];
+    for (int i = 0; i < MU_VERDICT_COUNT; i++)
+        summary->verdicts[i] = (int64_t)all[CLOSE_VERDICTS + i];
+    for (int i = 0; i < MU_SUMMARY_STALENESS_MAX; i++)
+        summary->staleness[i] = (int64_t)all[CLOSE_STALENESS + i];
+    for (int r = 0; r < replica->count; r++)
+        if ((int64_t)all[CLOSE_MOST + r] > summary->staleness_max)
+            summary->staleness_max = (int64_t)all[CLOSE_MOST + r];
+    free(all);
+    return status;
+}
+
+static enum mu_status train_to_the_end(struct async *async) {
+    struct mu_replica *replica = async->replica;
+    MU_TRY(mu_communicator_do(&replica->communicator, run_pull, async));
+    while (replica->steps_own < async->steps_to_do && !replica->stopped) {
+        const struct mu_prefetch_batch *batch;
+        MU_TRY(next_batch(replica, &batch));
+        enum mu_status status = take_step(async, batch);
+        mu_prefetch_done(replica->prefetch);
+        MU_TRY(status);
+        replica->stopped = mu_replica_stop_wanted(replica);
+    }
+    for (int i = 0; i < async->slot_count; i++)
+        MU_TRY(await_slot(async, &async->slot[i]));
+    MU_TRY(meet_at_the_end(async));
+    return replica->leads ? save_the_end(async) : MU_OK;
+}
+
+/* ---- life ---- */
+
+static int64_t own_share(const struct mu_replica *replica) {
+    int64_t epochs = mu_positions_steps_left(&replica->positions, replica->job->train.epochs);
+    int64_t limit = replica->job->train.steps;
+    if (limit == 0)
+        return epochs;
+    int64_t left = limit > replica->step ? limit - replica->step : 0;
+    return left / replica->count + (replica->rank < left % replica->count);
+}
+
+static enum mu_status make_slots(struct async *async) {
+    struct mu_replica *replica = async->replica;
+    async->slot_count = (int)replica->job->mode.in_flight;
+    async->slot = calloc((size_t)async->slot_count, sizeof(*async->slot));
+    async->judged = calloc((size_t)replica->count, sizeof(*async->judged));
+    if (!async->slot || !async->judged)
+        return MU_NO_MEMORY;
+    for (int i = 0; i < async->slot_count; i++) {
+        async->slot[i].async = async;
+        MU_TRY(mu_arena_init(&async->slot[i].gradients, replica->layout.element_count));
+        MU_TRY(mu_arena_init(&async->slot[i].fresh, replica->layout.element_count));
+    }
+    return MU_OK;
+}
+
+enum mu_status mu_async_train(struct mu_replica *replica) {
+    struct async async = {.replica = replica,
+        .parameters = replica->parameters.data,
+        .steps_to_do = own_share(replica)};
+    enum mu_status status = make_slots(&async);
+    if (status == MU_OK)
+        status = train_to_the_end(&async);
+    /* The client writes into the slots until it is closed. */
+    if (status != MU_OK)
+        mu_replica_disconnect(replica, status);
+    for (int i = 0; async.slot && i < async.slot_count; i++) {
+        mu_arena_finish(&async.slot[i].gradients);
+        mu_arena_finish(&async.slot[i].fresh);
+    }
+    free(async.slot);
+    free(async.judged);
+    return status;
+}

@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "roles/checkpoint.h"
+#include "roles/evaluate.h"
+#include "roles/task_cluster.h"
+#include "runtime/device/device.h"
+#include "runtime/tensor/arena.h"
+#include "runtime/tensor/layout.h"
+#include "watch/event_file.h"
+#include <inttypes.h>
+
+/*
+ * Follows the checkpoints and says how good each is. It never joins the group: its link to the
+ * leader only tells it when the run is over, or lost, and nobody waits for it.
+ */
+#define LOOK_EVERY_NS (200 * MU_MS)
+#define EVALUATION_ROWS 250
+
+struct evaluator {
+    struct mu_task_run *run;
+    struct mu_loop *loop;
+    struct mu_cluster *cluster;
+    struct mu_activity activity;
+    struct mu_layout layout;
+    struct mu_device *device;
+    void *model;
+    struct mu_arena parameters;
+    struct mu_event_file *events;
+    int64_t seen; /* the newest step that was looked at */
+};
+
+static enum mu_status prepare(struct evaluator *evaluator) {
+    struct mu_task_run *run = evaluator->run;
+    const struct mu_job *job = run->job;
+    const struct mu_dataset_facts *facts = &run->data->test_facts;
+    MU_TRY(job->model->layout(job->model_options, facts->feature_count, facts->class_count,
+        run->log, &evaluator->layout));
+    MU_TRY(mu_device_create(job->train.device, run->log, &evaluator->device));
+    MU_TRY(job->model->create(job->model_options, &evaluator->layout, evaluator->device,
+        EVALUATION_ROWS, &evaluator->model));
+    MU_TRY(mu_arena_init(&evaluator->parameters, evaluator->layout.element_count));
+    if (!run->out_dir)
+        return MU_OK;
+    char path[1024];
+    mu_task_path(run, "tb", "", path, sizeof(path));
+    const struct mu_event_file_options options = {
+        .directory = path,
+        .host = run->world->host,
+        .process = run->world->process,
+        .wall_ns = run->world->ops->wall_ns(run->world),
+        .resume_step = -1,
+    };
+    return mu_event_file_open(run->log, &options, &evaluator->events);
+}
+
+static enum mu_status evaluate(struct evaluator *evaluator, int64_t step) {
+    struct mu_task_run *run = evaluator->run;
+    const struct mu_checkpoint_target target = {.model = run->job->model->name,
+        .layout = &evaluator->layout,
+        .parameters = evaluator->parameters.data};
+    struct mu_manifest manifest;
+    struct mu_evaluation evaluation;
+    mu_activity_set(&evaluator->activity, MU_DOING_EVALUATING, step, mu_now(run->world));
+    enum mu_status status = mu_checkpoint_read_for_eval(
+        run->world->store, run->log, MU_CHECKPOINT_NEWEST, &target, &manifest);
+    /* It may have been dropped for a newer one in the meantime: then that will be seen. */
+    if (status == MU_NO_INPUT)
+        return MU_OK;
+    MU_TRY(status);
+    step = manifest.step;
+    mu_manifest_finish(&manifest);
+    MU_TRY(mu_evaluate(run->job, run->data, evaluator->model, EVALUATION_ROWS,
+        evaluator->parameters.data, &evaluation));
+    mu_say(run->log, MU_LEVEL_INFO, "step %" PRId64 ": test loss %.4f, test accuracy %.2f %%", step,
+        evaluation.loss, 100 * evaluation.accuracy);
+    if (evaluator->events) {
+        int64_t wall = run->world->ops->wall_ns(run->world);
+        mu_event_file_scalar(evaluator->events, wall, step, "eval/loss", (float)evaluation.loss);
+        mu_event_file_scalar(
+            evaluator->events, wall, step, "eval/accuracy", (float)evaluation.accuracy);
+    }
+    evaluator->seen = step;
+    return MU_OK;
+}
+
+/* True: there was a newer checkpoint, and it was evaluated. */
+static enum mu_status look(struct evaluator *evaluator, bool *ret_new) {
+    struct mu_store *store = evaluator->run->world->store;
+    int64_t newest = -1;
+    *ret_new = store->ops->list(store, &newest, 1) > 0 && newest > evaluator->seen;
+    return *ret_new ? evaluate(evaluator, newest) : MU_OK;
+}
+
+static enum mu_status follow(struct evaluator *evaluator) {
+    const bool *over = mu_cluster_over(evaluator->cluster);
+    for (;;) {
+        bool was_over = *over, found;
+        MU_TRY(look(evaluator, &found));
+        if (found)
+            continue;
+        if (was_over)
+            return mu_cluster_over_status(evaluator->cluster);
+        if (evaluator->loop->cancelled != MU_OK)
+            return evaluator->loop->cancelled;
+        enum mu_status turned = evaluator->loop->ops->turn(
+            evaluator->loop, mu_now(evaluator->run->world) + LOOK_EVERY_NS);
+        (void)turned;
+    }
+}
+
+static enum mu_status run_evaluator(struct evaluator *evaluator) {
+    struct mu_task_run *run = evaluator->run;
+    if (!run->world->store)
+        return mu_fail(run->log, MU_E0204, "give it the run directory of the chief with --out",
+            "the evaluator has no checkpoints to follow");
+    MU_TRY(prepare(evaluator));
+    mu_activity_set(&evaluator->activity, MU_DOING_STARTING, 0, mu_now(run->world));
+    enum mu_status status = mu_task_join(run, evaluator->loop, mu_layout_crc32c(&evaluator->layout),
+        &evaluator->activity, &evaluator->cluster);
+    if (status == MU_OK)
+        return follow(evaluator);
+    /* The run may have ended before we came: its last checkpoint is there. */
+    bool found = false;
+    if (status == MU_UNAVAILABLE)
+        MU_TRY(look(evaluator, &found));
+    return found ? MU_OK : status;
+}
+
+enum mu_status mu_evaluator_run(struct mu_task_run *run) {
+    struct evaluator evaluator = {.run = run, .seen = -1};
+    MU_TRY(run->world->ops->loop_create(run->world, &evaluator.loop));
+    enum mu_status status = run_evaluator(&evaluator);
+    mu_event_file_close(evaluator.events);
+    mu_cluster_destroy(evaluator.cluster);
+    evaluator.loop->ops->destroy(evaluator.loop);
+    run->job->model->destroy(evaluator.model);
+    mu_device_destroy(evaluator.device);
+    mu_arena_finish(&evaluator.parameters);
+    return status;
+}

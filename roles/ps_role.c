@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "data/plan.h"
+#include "ps/policies.h"
+#include "ps/server.h"
+#include "roles/task_cluster.h"
+#include "watch/event_file.h"
+#include <stdlib.h>
+
+/*
+ * A parameter server: one thread, which owns the loop. Joins, answers the links of the replicas,
+ * of the leader and of the other servers, and serves until the leader says that the run is over.
+ */
+struct ps_role {
+    struct mu_task_run *run;
+    struct mu_loop *loop;
+    struct mu_cluster *cluster;
+    struct mu_ps_server *server;
+    struct mu_layout layout;
+    struct mu_activity activity;
+    int order;
+    int64_t steps_total;
+    char (*names)[MU_TASK_NAME_MAX];
+    const char **name;
+};
+
+static double learning_rate(void *owner, int64_t version) {
+    const struct ps_role *role = owner;
+    const struct mu_job *job = role->run->job;
+    return job->optim.learning_rate *
+           job->schedule->factor(job->schedule_options, version, role->steps_total);
+}
+
+static void judged(
+    void *owner, const struct mu_push_facts *push, const struct mu_judgement *judgement) {
+    (void)judgement;
+    struct ps_role *role = owner;
+    mu_activity_set(
+        &role->activity, MU_DOING_SERVING, (int64_t)push->version, mu_now(role->run->world));
+}
+
+static int order_of(const struct mu_spec *spec) {
+    int order = 0;
+    while (mu_spec_ps(spec, order) != spec->self)
+        order++;
+    return order;
+}
+
+static enum mu_status name_replicas(struct ps_role *role) {
+    int count = role->run->spec->replica_count;
+    role->names = calloc((size_t)count, sizeof(*role->names));
+    role->name = calloc((size_t)count, sizeof(*role->name));
+    if (!role->names || !role->name)
+        return MU_NO_MEMORY;
+    for (int r = 0; r < count; r++) {
+        mu_task_name(&role->run->spec->task[mu_spec_replica(role->run->spec, r)], role->names[r],
+            sizeof(role->names[r]));
+        role->name[r] = role->names[r];
+    }
+    return MU_OK;
+}
+
+static enum mu_status make_server(struct ps_role *role) {
+    const struct mu_job *job = role->run->job;
+    const struct mu_spec *spec = role->run->spec;
+    struct mu_data_shape shape = mu_cluster_shape(role->cluster);
+    MU_TRY(job->model->layout(job->model_options, (size_t)shape.features, (size_t)shape.classes,
+        role->run->log, &role->layout));
+    role->steps_total = job->train.steps > 0 ? job->train.steps
+                                             : job->train.epochs * spec->replica_count *
+                                                   mu_plan_steps((size_t)shape.samples,
+                                                       spec->replica_count, (int)job->data.batch);
+    MU_TRY(name_replicas(role));
+    const struct mu_ps_server_options options = {
+        .loop = role->loop,
+        .log = role->run->log,
+        .order = role->order,
+        .server_count = spec->ps_count,
+        .replica_count = spec->replica_count,
+        .in_flight_max = (int)job->mode.in_flight,
+        .generation = mu_cluster_generation(role->cluster),
+        .element_count = role->layout.element_count,
+        .optimizer = job->optimizer,
+        .optimizer_options = job->optimizer_options,
+        .weight_decay = job->optim.weight_decay,
+        .policy = job->policy,
+        .policy_options = job->policy_options,
+        .learning_rate = learning_rate,
+        .judged = judged,
+        .owner = role,
+        .replica_names = role->name,
+    };
+    return mu_ps_server_create(&options, &role->server);
+}
+
+static enum mu_status answer(struct ps_role *role, int task, int kind, struct mu_link **ret_link) {
+    int64_t now = mu_now(role->run->world);
+    int64_t deadline = mu_deadline(now, role->run->timeouts.step_ns);
+    enum mu_status status = mu_cluster_answer(role->cluster, task, kind, deadline, ret_link);
+    return status == MU_OK
+               ? MU_OK
+               : mu_cluster_blame(role->cluster, status, task, "waiting for a link", now);
+}
+
+static enum mu_status link_servers(struct ps_role *role) {
+    const struct mu_spec *spec = role->run->spec;
+    struct mu_link *link;
+    int64_t now = mu_now(role->run->world);
+    int64_t deadline = mu_deadline(now, role->run->timeouts.step_ns);
+    for (int order = 1; role->order == 0 && order < spec->ps_count; order++) {
+        MU_TRY(answer(role, mu_spec_ps(spec, order), MU_KIND_ORDER, &link));
+        mu_ps_server_add_follower(role->server, order, link);
+    }
+    if (role->order == 0)
+        return MU_OK;
+    int head = mu_spec_ps(spec, 0);
+    enum mu_status status = mu_cluster_dial(role->cluster, head, MU_KIND_ORDER, deadline, &link);
+    if (status != MU_OK)
+        return mu_cluster_blame(role->cluster, status, head, "connecting", now);
+    mu_ps_server_add_head(role->server, link);
+    return MU_OK;
+}
+
+static enum mu_status link_replicas(struct ps_role *role) {
+    const struct mu_spec *spec = role->run->spec;
+    struct mu_link *link;
+    MU_TRY(answer(role, spec->leader, MU_KIND_STATE, &link));
+    mu_ps_server_add_leader(role->server, link);
+    for (int r = 0; r < spec->replica_count; r++) {
+        MU_TRY(answer(role, mu_spec_replica(spec, r), MU_KIND_PUSH, &link));
+        mu_ps_server_add_worker(role->server, r, link);
+    }
+    return MU_OK;
+}
+
+static int culprit_task(const struct ps_role *role) {
+    struct mu_ps_culprit culprit = mu_ps_server_culprit(role->server);
+    switch (culprit.kind) {
+    case MU_PS_PEER_WORKER:
+        return mu_spec_replica(role->run->spec, culprit.index);
+    case MU_PS_PEER_SERVER:
+        return mu_spec_ps(role->run->spec, culprit.index);
+    default:
+        return role->run->spec->leader;
+    }
+}
+
+/* Verdicts and staleness of all gradients, on the head. */
+static void say_staleness(const struct ps_role *role) {
+    const struct mu_staleness *staleness = mu_ps_server_staleness(role->server);
+    struct mu_text text;
+    mu_text_init(&text);
+    mu_text_add(&text, "%llu gradients judged:", (unsigned long long)staleness->count);
+    for (int i = 0; i < MU_VERDICT_COUNT; i++)
+        if (staleness->verdicts[i])
+            mu_text_add(&text, " %s %llu", mu_verdict_name((enum mu_verdict)i),
+                (unsigned long long)staleness->verdicts[i]);
+    mu_text_add(&text, "; staleness mean %.2f, most %llu;", mu_staleness_mean(staleness),
+        (unsigned long long)staleness->max);
+    for (int i = 0; i < MU_STALENESS_BUCKETS; i++)
+        if (staleness->buckets[i])
+            mu_text_add(&text, " %llu%s:%llu", (unsigned long long)mu_staleness_bucket_min(i),
+                i > 4 ? "+" : "", (unsigned long long)staleness->buckets[i]);
+    mu_say(role->run->log, MU_LEVEL_INFO, "%s", text.data);
+    mu_text_finish(&text);
+}
+
+/* The same for TensorBoard. */
+static enum mu_status write_staleness(const struct ps_role *role) {
+    const struct mu_staleness *staleness = mu_ps_server_staleness(role->server);
+    struct mu_task_run *run = role->run;
+    char path[1024];
+    double edges[MU_STALENESS_BUCKETS + 1], counts[MU_STALENESS_BUCKETS];
+    if (!run->out_dir)
+        return MU_OK;
+    mu_task_path(run, "tb", "", path, sizeof(path));
+    const struct mu_event_file_options options = {.directory = path,
+        .host = run->world->host,
+        .process = run->world->process,
+        .wall_ns = run->world->ops->wall_ns(run->world),
+        .resume_step = -1};
+    struct mu_event_file *events;
+    MU_TRY(mu_event_file_open(run->log, &options, &events));
+    for (int i = 0; i < MU_STALENESS_BUCKETS; i++) {
+        edges[i] = (double)mu_staleness_bucket_min(i);
+        counts[i] = (double)staleness->buckets[i];
+    }
+    edges[MU_STALENESS_BUCKETS] = 2 * edges[MU_STALENESS_BUCKETS - 1];
+    mu_event_file_histogram(events, options.wall_ns, mu_ps_server_version(role->server),
+        "ps/staleness", edges, counts, MU_STALENESS_BUCKETS);
+    mu_event_file_close(events);
+    return MU_OK;
+}
+
+static enum mu_status serve(struct ps_role *role) {
+    const bool *over = mu_cluster_over(role->cluster);
+    enum mu_status status = mu_ps_server_run(role->server, over);
+    if (status != MU_OK && !*over) {
+        int64_t now = mu_now(role->run->world);
+        return mu_cluster_blame(role->cluster, status, culprit_task(role), "serving", now);
+    }
+    if (role->order == 0 && mu_ps_server_staleness(role->server)->count > 0) {
+        say_staleness(role);
+        MU_TRY(write_staleness(role));
+    }
+    return mu_cluster_over_status(role->cluster);
+}
+
+/* A parameter server in a synchronous job has nothing to do but to be there until the end. */
+static enum mu_status run_role(struct ps_role *role) {
+    mu_activity_set(&role->activity, MU_DOING_STARTING, 0, mu_now(role->run->world));
+    MU_TRY(mu_task_join(role->run, role->loop, 0, &role->activity, &role->cluster));
+    mu_activity_set(&role->activity, MU_DOING_SERVING, 0, mu_now(role->run->world));
+    if (role->run->job->mode.kind != MU_MODE_ASYNC)
+        return mu_cluster_wait_over(role->cluster);
+    MU_TRY(make_server(role));
+    MU_TRY(link_servers(role));
+    MU_TRY(link_replicas(role));
+    return serve(role);
+}
+
+enum mu_status mu_ps_role_run(struct mu_task_run *run) {
+    struct ps_role role = {.run = run, .order = order_of(run->spec)};
+    MU_TRY(run->world->ops->loop_create(run->world, &role.loop));
+    enum mu_status status = run_role(&role);
+    if (role.cluster && status != MU_OK && status != MU_PREEMPTED)
+        mu_cluster_goodbye(role.cluster, status, run->log->first_text);
+    mu_ps_server_destroy(role.server);
+    mu_cluster_destroy(role.cluster);
+    role.loop->ops->destroy(role.loop);
+    free(role.names);
+    free(role.name);
+    return status;
+}

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "roles/replica.h"
+#include "roles/evaluate.h"
+#include "runtime/tensor/layout.h"
+#include <string.h>
+
+/* ---- preparing ---- */
+
+static enum mu_status make_model(struct mu_replica *replica) {
+    const struct mu_job *job = replica->job;
+    const struct mu_dataset_facts *facts = &replica->run->data->train_facts;
+    MU_TRY(job->model->layout(job->model_options, facts->feature_count, facts->class_count,
+        replica->log, &replica->layout));
+    MU_TRY(mu_device_create(job->train.device, replica->log, &replica->device));
+    MU_TRY(job->model->create(job->model_options, &replica->layout, replica->device,
+        (size_t)job->data.batch, &replica->model));
+    MU_TRY(mu_arena_init(&replica->parameters, replica->layout.element_count));
+    if (job->mode.kind == MU_MODE_SYNC)
+        for (int i = 0; i < job->optimizer->slot_count; i++)
+            MU_TRY(mu_arena_init(&replica->slots[i], replica->layout.element_count));
+    return MU_OK;
+}
+
+static enum mu_status check_modes(struct mu_replica *replica) {
+    bool async = replica->job->mode.kind == MU_MODE_ASYNC;
+    if (async && replica->spec->ps_count == 0)
+        return mu_fail(replica->log, MU_E0204,
+            "add a parameter server to the cluster (ps), or use --set mode.kind=sync",
+            "mode `async` needs a parameter server, and the cluster has none");
+    if (replica->count > MU_REPLICAS_MAX)
+        return mu_fail(replica->log, MU_E0204, NULL, "%d replicas are more than the %d allowed",
+            replica->count, MU_REPLICAS_MAX);
+    return MU_OK;
+}
+
+static int64_t total_steps(const struct mu_replica *replica) {
+    const struct mu_job *job = replica->job;
+    int64_t each = mu_plan_steps(
+        replica->run->data->train_facts.sample_count, replica->count, (int)job->data.batch);
+    int64_t versions = job->mode.kind == MU_MODE_ASYNC ? replica->count : 1;
+    return job->train.steps > 0 ? job->train.steps : job->train.epochs * each * versions;
+}
+
+static void init(struct mu_replica *replica, struct mu_task_run *run) {
+    *replica = (struct mu_replica){
+        .run = run,
+        .world = run->world,
+        .log = run->log,
+        .job = run->job,
+        .spec = run->spec,
+        .rank = run->spec->task[run->spec->self].replica,
+        .count = run->spec->replica_count,
+        .leads = run->spec->self == run->spec->leader,
+    };
+    replica->steps_total = total_steps(replica);
+    mu_replica_doing(replica, MU_DOING_STARTING);
+}
+
+static void finish(struct mu_replica *replica) {
+    mu_prefetch_destroy(replica->prefetch);
+    mu_saver_stop(&replica->saver);
+    mu_reporter_close(&replica->reporter);
+    mu_plan_finish(&replica->plan);
+    mu_positions_finish(&replica->positions);
+    replica->job->model->destroy(replica->model);
+    mu_device_destroy(replica->device);
+    for (int i = 0; i < MU_SLOTS_MAX; i++)
+        mu_arena_finish(&replica->slots[i]);
+    mu_arena_finish(&replica->parameters);
+}
+
+/* ---- the run ---- */
+
+static enum mu_status train(struct mu_replica *replica) {
+    MU_TRY(mu_replica_restore(replica));
+    MU_TRY(mu_reporter_open(&replica->reporter, replica->run, replica->leads,
+        replica->run->resume ? replica->step : -1, replica->steps_total));
+    MU_TRY(mu_replica_start_reading(replica));
+    return replica->job->mode.kind == MU_MODE_ASYNC ? mu_async_train(replica)
+                                                    : mu_sync_train(replica);
+}
+
+/* What the leader says and writes at the end; the others are still there. */
+static enum mu_status close_run(struct mu_replica *replica, enum mu_status status) {
+    struct mu_summary *summary = &replica->reporter.summary;
+    struct mu_evaluation evaluation;
+    mu_replica_doing(replica, MU_DOING_EVALUATING);
+    MU_TRY(mu_evaluate(replica->job, replica->run->data, replica->model,
+        (size_t)replica->job->data.batch, replica->parameters.data, &evaluation));
+    summary->test_accuracy = evaluation.accuracy;
+    summary->steps = replica->step;
+    summary->parameters_crc32c = mu_layout_crc32c_of(&replica->layout, replica->parameters.data);
+    summary->epochs = mu_positions_epoch(&replica->positions, replica->steps_own);
+    return mu_reporter_finish(&replica->reporter, status);
+}
+
+static enum mu_status run_to_the_end(struct mu_replica *replica) {
+    MU_TRY(check_modes(replica));
+    MU_TRY(make_model(replica));
+    MU_TRY(mu_replica_connect(replica));
+    MU_TRY(train(replica));
+    enum mu_status ending = replica->stopped ? MU_PREEMPTED : MU_OK;
+    if (replica->leads)
+        MU_TRY(close_run(replica, ending));
+    mu_replica_doing(replica, MU_DOING_ENDING);
+    return mu_replica_part(replica, ending);
+}
+
+enum mu_status mu_replica_run(struct mu_task_run *run) {
+    struct mu_replica replica;
+    init(&replica, run);
+    enum mu_status status = mu_communicator_start(&replica.communicator, run->world);
+    if (status == MU_OK) {
+        status = run_to_the_end(&replica);
+        mu_replica_disconnect(&replica, status);
+        mu_communicator_stop(&replica.communicator);
+    }
+    finish(&replica);
+    return status;
+}

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MU_ROLES_REPLICA_H
+#define MU_ROLES_REPLICA_H
+
+#include "cluster/cluster.h"
+#include "collectives/group.h"
+#include "data/prefetch.h"
+#include "ps/client.h"
+#include "ps/snapshot.h"
+#include "roles/communicator.h"
+#include "roles/positions.h"
+#include "roles/reporter.h"
+#include "roles/saver.h"
+#include "runtime/device/device.h"
+
+/*
+ * A task that trains: the chief and the workers. Two threads: the training thread (main) reads
+ * batches and computes, the communication thread talks. Pieces: replica.c prepares, starts and ends
+ * it, replica_links.c makes its links, replica_state.c restores and saves, sync.c and async.c are
+ * the two ways to train.
+ */
+struct mu_replica {
+    struct mu_task_run *run;
+    struct mu_world *world;
+    struct mu_log *log;
+    const struct mu_job *job;
+    const struct mu_spec *spec;
+    int rank, count;
+    bool leads;
+
+    /* ---- the model ---- */
+    struct mu_layout layout;
+    struct mu_device *device;
+    void *model;
+    struct mu_arena parameters;
+    struct mu_arena slots[MU_SLOTS_MAX]; /* synchronous: of the optimizer */
+
+    /* ---- what is done and what is left ---- */
+    struct mu_positions positions;
+    struct mu_plan plan;
+    struct mu_prefetch *prefetch;
+    int64_t step;        /* optimizer steps done, from the start of the run */
+    int64_t steps_begun; /* the same, when this process began */
+    int64_t steps_own;   /* batches that this replica has trained on since then */
+    int64_t steps_total;
+    int64_t samples_before; /* of earlier processes */
+    bool stopped;           /* asked to stop before the end */
+
+    /* ---- what others see ---- */
+    struct mu_activity activity;
+    struct mu_reporter reporter;
+    struct mu_saver saver; /* leader with a run directory */
+    int64_t saved_ns, saved_step;
+
+    /* ---- the communication thread's; the training thread only between commands ---- */
+    struct mu_communicator communicator;
+    struct mu_cluster *cluster; /* NULL: alone */
+    struct mu_group group;
+    struct mu_ps_client *client;     /* asynchronous */
+    struct mu_ps_snapshot *snapshot; /* asynchronous, leader */
+    struct mu_cluster_pulse pulse;
+};
+
+/* ---- replica_links.c ---- */
+
+/* Joins the cluster and makes every link: the ring, and the parameter servers. */
+enum mu_status mu_replica_connect(struct mu_replica *replica);
+/* The leader ends the run with `status`; a member waits until it is over. Returns the status to end
+ * with. */
+enum mu_status mu_replica_part(struct mu_replica *replica, enum mu_status status);
+/* Closes all, after telling the leader what went wrong, if something did. */
+void mu_replica_disconnect(struct mu_replica *replica, enum mu_status status);
+/* On the communication thread: what a failed wait means, for the ring's neighbour `rank`. */
+enum mu_status mu_replica_blame(struct mu_replica *replica, enum mu_status status, int rank,
+    const char *what, int64_t since_ns);
+/* All-reduce by sum of a small vector, for barriers and closing counts; no deadline but the life of
+ * the others. */
+enum mu_status mu_replica_sum(struct mu_replica *replica, float *data, size_t count);
+bool mu_replica_stop_wanted(struct mu_replica *replica);
+static inline void mu_replica_doing(struct mu_replica *replica, enum mu_doing doing)
+{
+    mu_activity_set(&replica->activity, doing, replica->step, mu_now(replica->world));
+}
+
+/* ---- replica_state.c ---- */
+
+/* Parameters, slots and the position in the data: drawn from the seed, or from the checkpoint that
+ * the leader has. All replicas (and servers) begin with the same bits. */
+enum mu_status mu_replica_restore(struct mu_replica *replica);
+/* Begins to read batches. */
+enum mu_status mu_replica_start_reading(struct mu_replica *replica);
+/* Synchronous, leader: saves now if it is due (or `wanted`); waits for the writer if `wanted`. */
+enum mu_status mu_replica_save(struct mu_replica *replica, bool wanted);
+/* Fills in what is not vectors, from the steps of each replica since this process began. */
+void mu_replica_describe_snapshot(
+    struct mu_replica *replica, int64_t step, const int64_t *steps_since);
+bool mu_replica_save_is_due(const struct mu_replica *replica, int64_t step);
+
+/* ---- sync.c, async.c ---- */
+enum mu_status mu_sync_train(struct mu_replica *replica);
+enum mu_status mu_async_train(struct mu_replica *replica);
+
+#endif

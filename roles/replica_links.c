@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "collectives/ring.h"
+#include "roles/replica.h"
+#include "roles/task_cluster.h"
+#include "runtime/tensor/layout.h"
+#include <stdlib.h>
+#include <string.h>
+
+/* Commands for the communication thread that make, use and close its links. */
+
+static int64_t link_deadline(const struct mu_replica *replica) {
+    return mu_deadline(mu_now(replica->world), replica->run->timeouts.step_ns);
+}
+
+enum mu_status mu_replica_blame(struct mu_replica *replica, enum mu_status status, int rank,
+    const char *what, int64_t since_ns) {
+    int task = rank >= 0 ? mu_spec_replica(replica->spec, rank) : -1;
+    if (status == MU_PROTOCOL)
+        return mu_fail(replica->log, MU_E0404, NULL,
+            "replica %d does something else than this one in %s", rank, what);
+    return mu_cluster_blame(replica->cluster, status, task, what, since_ns);
+}
+
+static enum mu_status blame_task(
+    struct mu_replica *replica, enum mu_status status, int task, int64_t since_ns) {
+    return status == MU_OK
+               ? MU_OK
+               : mu_cluster_blame(replica->cluster, status, task, "connecting", since_ns);
+}
+
+/* Calls the right neighbour, is called by the left one. */
+static enum mu_status make_ring(struct mu_replica *replica) {
+    struct mu_link *to[MU_REPLICAS_MAX] = {0}, *from[MU_REPLICAS_MAX] = {0};
+    int right = (replica->rank + 1) % replica->count;
+    int left = (replica->rank + replica->count - 1) % replica->count;
+    int right_task = mu_spec_replica(replica->spec, right);
+    int left_task = mu_spec_replica(replica->spec, left);
+    int64_t since = mu_now(replica->world), deadline = link_deadline(replica);
+    if (replica->count == 1)
+        return mu_group_init(&replica->group, NULL);
+    MU_TRY(blame_task(replica,
+        mu_cluster_dial(replica->cluster, right_task, MU_KIND_RING, deadline, &to[right]),
+        right_task, since));
+    enum mu_status status = blame_task(replica,
+        mu_cluster_answer(replica->cluster, left_task, MU_KIND_RING, deadline, &from[left]),
+        left_task, since);
+    if (status != MU_OK) {
+        mu_link_close(to[right]);
+        return status;
+    }
+    struct mu_transport *transport;
+    MU_TRY(mu_tcp_open(replica->rank, replica->count, mu_cluster_generation(replica->cluster), to,
+        from, &transport));
+    return mu_group_init(&replica->group, transport);
+}
+
+/* Before any replica pushes, so that servers answer at once. */
+static enum mu_status call_servers(struct mu_replica *replica, int kind,
+    void (*add)(void *to, int order, struct mu_link *link), void *to) {
+    for (int order = 0; order < replica->spec->ps_count; order++) {
+        int task = mu_spec_ps(replica->spec, order);
+        int64_t since = mu_now(replica->world);
+        struct mu_link *link;
+        MU_TRY(blame_task(replica,
+            mu_cluster_dial(replica->cluster, task, kind, link_deadline(replica), &link), task,
+            since));
+        add(to, order, link);
+    }
+    return MU_OK;
+}
+
+static void add_to_client(void *client, int order, struct mu_link *link) {
+    mu_ps_client_add_server(client, order, link);
+}
+
+static void add_to_snapshot(void *snapshot, int order, struct mu_link *link) {
+    mu_ps_snapshot_add_server(snapshot, order, link);
+}
+
+static enum mu_status make_client(struct mu_replica *replica) {
+    const struct mu_ps_client_options options = {
+        .loop = replica->communicator.loop,
+        .log = replica->log,
+        .replica = replica->rank,
+        .server_count = replica->spec->ps_count,
+        .in_flight = (int)replica->job->mode.in_flight,
+        .generation = mu_cluster_generation(replica->cluster),
+        .element_count = replica->layout.element_count,
+    };
+    MU_TRY(mu_ps_client_create(&options, &replica->client));
+    return call_servers(replica, MU_KIND_PUSH, add_to_client, replica->client);
+}
+
+static enum mu_status make_snapshot(struct mu_replica *replica) {
+    const struct mu_ps_snapshot_options options = {
+        .loop = replica->communicator.loop,
+        .log = replica->log,
+        .server_count = replica->spec->ps_count,
+        .replica_count = replica->count,
+        .slot_count = replica->job->optimizer->slot_count,
+        .generation = mu_cluster_generation(replica->cluster),
+        .element_count = replica->layout.element_count,
+    };
+    MU_TRY(mu_ps_snapshot_create(&options, &replica->snapshot));
+    return call_servers(replica, MU_KIND_STATE, add_to_snapshot, replica->snapshot);
+}
+
+static enum mu_status run_connect(struct mu_command *command) {
+    struct mu_replica *replica = command->owner;
+    if (replica->spec->local)
+        return mu_group_init(&replica->group, NULL);
+    MU_TRY(mu_task_join(replica->run, replica->communicator.loop,
+        mu_layout_crc32c(&replica->layout), &replica->activity, &replica->cluster));
+    MU_TRY(make_ring(replica));
+    if (replica->job->mode.kind != MU_MODE_ASYNC)
+        return MU_OK;
+    if (replica->leads)
+        MU_TRY(make_snapshot(replica));
+    return make_client(replica);
+}
+
+enum mu_status mu_replica_connect(struct mu_replica *replica) {
+    return mu_communicator_do(&replica->communicator, run_connect, replica);
+}
+
+/* ---- small sums ---- */
+
+struct sum {
+    struct mu_replica *replica;
+    float *data;
+    size_t count;
+};
+
+static enum mu_status run_sum(struct mu_command *command) {
+    struct sum *sum = command->owner;
+    int64_t since = mu_now(sum->replica->world);
+    int rank = -1;
+    enum mu_status status =
+        mu_ring_allreduce(&sum->replica->group, sum->data, sum->count, MU_FOREVER, &rank);
+    return status == MU_OK
+               ? MU_OK
+               : mu_replica_blame(sum->replica, status, rank, "the closing all-reduce", since);
+}
+
+enum mu_status mu_replica_sum(struct mu_replica *replica, float *data, size_t count) {
+    struct sum sum = {.replica = replica, .data = data, .count = count};
+    return mu_communicator_do(&replica->communicator, run_sum, &sum);
+}
+
+bool mu_replica_stop_wanted(struct mu_replica *replica) {
+    return replica->cluster ? mu_cluster_stop_wanted(replica->cluster)
+                            : mu_stop_requested(replica->world);
+}
+
+/* ---- ending ---- */
+
+struct ending {
+    struct mu_replica *replica;
+    enum mu_status status;
+};
+
+static enum mu_status run_part(struct mu_command *command) {
+    struct ending *ending = command->owner;
+    struct mu_replica *replica = ending->replica;
+    if (!replica->leads)
+        return mu_cluster_wait_over(replica->cluster);
+    mu_cluster_finish(replica->cluster, ending->status);
+    return ending->status;
+}
+
+enum mu_status mu_replica_part(struct mu_replica *replica, enum mu_status status) {
+    struct ending ending = {.replica = replica, .status = status};
+    return replica->cluster ? mu_communicator_do(&replica->communicator, run_part, &ending)
+                            : status;
+}
+
+static enum mu_status run_disconnect(struct mu_command *command) {
+    struct ending *ending = command->owner;
+    struct mu_replica *replica = ending->replica;
+    bool failed = ending->status != MU_OK && ending->status != MU_PREEMPTED;
+    if (replica->cluster && failed)
+        mu_cluster_goodbye(replica->cluster, ending->status, replica->log->first_text);
+    mu_ps_client_destroy(replica->client);
+    mu_ps_snapshot_destroy(replica->snapshot);
+    mu_group_finish(&replica->group);
+    mu_cluster_destroy(replica->cluster);
+    replica->client = NULL;
+    replica->snapshot = NULL;
+    replica->cluster = NULL;
+    return MU_OK;
+}
+
+void mu_replica_disconnect(struct mu_replica *replica, enum mu_status status) {
+    struct ending ending = {.replica = replica, .status = status};
+    enum mu_status closed = mu_communicator_do(&replica->communicator, run_disconnect, &ending);
+    (void)closed;
+}

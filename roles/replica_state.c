@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "collectives/ring_broadcast.h"
+#include "roles/replica.h"
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- what the leader tells the others ---- */
+
+/* The head of what goes around the ring; the packed positions follow. */
+struct state_head {
+    int64_t step, epoch, samples, position_numbers;
+};
+
+struct broadcast {
+    struct mu_replica *replica;
+    void *data;
+    size_t bytes;
+};
+
+static enum mu_status run_broadcast(struct mu_command *command) {
+    struct broadcast *broadcast = command->owner;
+    struct mu_replica *replica = broadcast->replica;
+    int64_t since = mu_now(replica->world);
+    int root = replica->spec->task[replica->spec->leader].replica, rank = -1;
+    enum mu_status status = mu_ring_broadcast(
+        &replica->group, root, broadcast->data, broadcast->bytes, MU_FOREVER, &rank);
+    return status == MU_OK
+               ? MU_OK
+               : mu_replica_blame(replica, status, rank, "the broadcast of the state", since);
+}
+
+static enum mu_status broadcast(struct mu_replica *replica, void *data, size_t bytes) {
+    struct broadcast what = {.replica = replica, .data = data, .bytes = bytes};
+    return mu_communicator_do(&replica->communicator, run_broadcast, &what);
+}
+
+/* ---- loading ---- */
+
+static enum mu_status load(struct mu_replica *replica, float *const slots[],
+    struct state_head *head, struct mu_manifest *ret_manifest) {
+    const struct mu_job *job = replica->job;
+    struct mu_checkpoint_target target = {
+        .model = job->model->name,
+        .optimizer = job->optimizer->name,
+        .layout = &replica->layout,
+        .parameters = replica->parameters.data,
+        .slot_count = job->optimizer->slot_count,
+    };
+    for (int i = 0; i < target.slot_count; i++) {
+        target.slot_names[i] = job->optimizer->slot_names[i];
+        target.slots[i] = slots[i];
+    }
+    MU_TRY(mu_checkpoint_load(
+        replica->world->store, replica->log, MU_CHECKPOINT_NEWEST, &target, ret_manifest));
+    head->step = ret_manifest->step;
+    head->epoch = ret_manifest->epoch;
+    head->samples = ret_manifest->samples_done;
+    mu_say(replica->log, MU_LEVEL_INFO, "resuming from step %" PRId64 " (epoch %" PRId64 ")",
+        head->step, head->epoch + 1);
+    return MU_OK;
+}
+
+/* The servers' state goes to them from here; the vectors are whole. */
+struct seeding {
+    struct mu_replica *replica;
+    const float *vectors[1 + MU_SLOTS_MAX];
+    int vector_count;
+};
+
+static enum mu_status run_seeding(struct mu_command *command) {
+    struct seeding *seeding = command->owner;
+    struct mu_replica *replica = seeding->replica;
+    int64_t since = mu_now(replica->world);
+    enum mu_status status =
+        mu_ps_snapshot_restore(replica->snapshot, seeding->vectors, seeding->vector_count,
+            replica->step, NULL, mu_deadline(since, replica->run->timeouts.step_ns));
+    if (status == MU_OK)
+        return MU_OK;
+    int order = mu_ps_snapshot_culprit(replica->snapshot);
+    return mu_cluster_blame(replica->cluster, status,
+        order >= 0 ? mu_spec_ps(replica->spec, order) : -1, "restoring the parameter servers",
+        since);
+}
+
+static enum mu_status seed_servers(struct mu_replica *replica, float *const slots[]) {
+    struct seeding seeding = {.replica = replica, .vector_count = 1};
+    seeding.vectors[0] = replica->parameters.data;
+    if (replica->run->resume)
+        for (int i = 0; i < replica->job->optimizer->slot_count; i++)
+            seeding.vectors[seeding.vector_count++] = slots[i];
+    return mu_communicator_do(&replica->communicator, run_seeding, &seeding);
+}
+
+/* ---- restoring ---- */
+
+static enum mu_status begin_positions(
+    struct mu_replica *replica, const struct state_head *head, int64_t *numbers) {
+    struct mu_position list[MU_POSITIONS_MAX];
+    int count = mu_positions_unpack(numbers, (size_t)head->position_numbers, list);
+    if (count < 0)
+        return mu_fail(replica->log, MU_E0404, NULL, "the data position is malformed");
+    replica->step = replica->steps_begun = replica->saved_step = head->step;
+    replica->samples_before = head->samples;
+    return mu_positions_init(&replica->positions, (uint64_t)replica->job->train.seed,
+        replica->run->data->train_facts.sample_count, replica->count, (int)replica->job->data.batch,
+        head->epoch, list, count);
+}
+
+/* Head and positions go around, then everybody knows where the run stands. */
+static enum mu_status share_positions(
+    struct mu_replica *replica, struct state_head *head, struct mu_manifest *manifest) {
+    struct mu_positions before = {.before_count = manifest->position_count};
+    memcpy(before.before, manifest->positions, sizeof(before.before));
+    head->position_numbers = (int64_t)mu_positions_pack(&before, NULL);
+    MU_TRY(broadcast(replica, head, sizeof(*head)));
+    if (head->position_numbers < 0 ||
+        head->position_numbers > (int64_t)MU_POSITIONS_MAX * (MU_REPLICAS_MAX + 3))
+        return mu_fail(replica->log, MU_E0404, NULL, "the data position is malformed");
+    int64_t *numbers = calloc((size_t)head->position_numbers + 1, sizeof(*numbers));
+    if (!numbers)
+        return MU_NO_MEMORY;
+    if (replica->leads)
+        mu_positions_pack(&before, numbers);
+    enum mu_status status =
+        broadcast(replica, numbers, (size_t)head->position_numbers * sizeof(*numbers));
+    if (status == MU_OK)
+        status = begin_positions(replica, head, numbers);
+    free(numbers);
+    return status;
+}
+
+static enum mu_status start_saver(struct mu_replica *replica) {
+    const struct mu_job *job = replica->job;
+    struct mu_snapshot fixed = {
+        .seed = (uint64_t)job->train.seed,
+        .job_hash = job->hash,
+        .run = job->name,
+        .model = job->model->name,
+        .optimizer = job->optimizer->name,
+        .layout = &replica->layout,
+        .slot_count = job->optimizer->slot_count,
+    };
+    for (int i = 0; i < fixed.slot_count; i++)
+        fixed.slot_names[i] = job->optimizer->slot_names[i];
+    replica->saved_ns = mu_now(replica->world);
+    if (!replica->leads || !replica->world->store)
+        return MU_OK;
+    return mu_saver_start(&replica->saver, replica->world, replica->log, &fixed,
+        (int)job->checkpoint.keep, mu_positions_memory(&replica->positions));
+}
+
+/* Synchronous: every replica has all vectors. */
+static enum mu_status share_vectors(struct mu_replica *replica, bool with_slots) {
+    size_t bytes = replica->layout.element_count * sizeof(float);
+    MU_TRY(broadcast(replica, replica->parameters.data, bytes));
+    for (int i = 0; with_slots && i < replica->job->optimizer->slot_count; i++)
+        MU_TRY(broadcast(replica, replica->slots[i].data, bytes));
+    return MU_OK;
+}
+
+static enum mu_status restore_with(
+    struct mu_replica *replica, float *const slots[], struct mu_manifest *manifest) {
+    const struct mu_job *job = replica->job;
+    bool async = job->mode.kind == MU_MODE_ASYNC, resume = replica->run->resume;
+    struct state_head head = {0};
+    job->model->init(
+        job->model_options, &replica->layout, (uint64_t)job->train.seed, replica->parameters.data);
+    if (resume && replica->leads)
+        MU_TRY(load(replica, slots, &head, manifest));
+    MU_TRY(share_positions(replica, &head, manifest));
+    MU_TRY(start_saver(replica));
+    if (async && replica->leads)
+        MU_TRY(seed_servers(replica, slots));
+    /* Without a checkpoint all have drawn the same values. */
+    return !async && resume ? share_vectors(replica, true) : MU_OK;
+}
+
+enum mu_status mu_replica_restore(struct mu_replica *replica) {
+    struct mu_manifest manifest;
+    struct mu_arena loaded[MU_SLOTS_MAX] = {0};
+    float *slots[MU_SLOTS_MAX] = {0};
+    enum mu_status status = MU_OK;
+    bool async = replica->job->mode.kind == MU_MODE_ASYNC;
+    mu_replica_doing(replica, MU_DOING_STARTING);
+    mu_manifest_init(&manifest);
+    for (int i = 0; i < replica->job->optimizer->slot_count && status == MU_OK; i++) {
+        /* Asynchronous replicas hold no slots: the servers do. */
+        if (async && replica->leads && replica->run->resume)
+            status = mu_arena_init(&loaded[i], replica->layout.element_count);
+        slots[i] = async ? loaded[i].data : replica->slots[i].data;
+    }
+    if (status == MU_OK)
+        status = restore_with(replica, slots, &manifest);
+    for (int i = 0; i < MU_SLOTS_MAX; i++)
+        mu_arena_finish(&loaded[i]);
+    mu_manifest_finish(&manifest);
+    return status;
+}
+
+/* ---- reading ---- */
+
+static int done_before(void *owner, int64_t epoch, struct mu_stretch *ret_done) {
+    return mu_positions_done(owner, epoch, ret_done);
+}
+
+enum mu_status mu_replica_start_reading(struct mu_replica *replica) {
+    const struct mu_dataset_facts *facts = &replica->run->data->train_facts;
+    const struct mu_positions *positions = &replica->positions;
+    struct mu_stretch done[MU_STRETCHES_MAX];
+    MU_TRY(mu_plan_init(&replica->plan, positions->seed, facts->sample_count));
+    int done_count = mu_positions_done(positions, positions->epoch, done);
+    mu_plan_begin(&replica->plan, positions->epoch, done, done_count, replica->count,
+        (int)replica->job->data.batch);
+    const struct mu_prefetch_options options = {
+        .world = replica->world,
+        .ops = replica->job->dataset,
+        .dataset = replica->run->data->train,
+        .feature_count = facts->feature_count,
+        .plan = &replica->plan,
+        .replica = replica->rank,
+        .depth = (int)replica->job->data.prefetch,
+        .done = done_before,
+        .owner = &replica->positions,
+    };
+    return mu_prefetch_create(&options, &replica->prefetch);
+}
+
+/* ---- saving ---- */
+
+bool mu_replica_save_is_due(const struct mu_replica *replica, int64_t step) {
+    const struct mu_job_checkpoint *rule = &replica->job->checkpoint;
+    if (!replica->saver.world || step == replica->saved_step)
+        return false;
+    if (rule->every_steps > 0 &&
+        step / rule->every_steps != replica->saved_step / rule->every_steps)
+        return true;
+    int64_t period = (int64_t)(rule->every_seconds * (double)MU_SECOND);
+    return period > 0 && mu_now(replica->world) - replica->saved_ns >= period;
+}
+
+void mu_replica_describe_snapshot(
+    struct mu_replica *replica, int64_t step, const int64_t *steps_since) {
+    struct mu_saver *saver = &replica->saver;
+    struct mu_snapshot *snapshot = &saver->snapshot;
+    snapshot->step = step;
+    snapshot->wall_ns = replica->world->ops->wall_ns(replica->world);
+    snapshot->position_count = mu_positions_now(
+        &replica->positions, steps_since, saver->memory, saver->positions, &snapshot->epoch);
+    snapshot->samples_done = replica->samples_before + replica->reporter.samples;
+    replica->saved_step = step;
+    replica->saved_ns = mu_now(replica->world);
+}
+
+enum mu_status mu_replica_save(struct mu_replica *replica, bool wanted) {
+    struct mu_saver *saver = &replica->saver;
+    size_t bytes = replica->layout.element_count * sizeof(float);
+    if (!saver->world)
+        return MU_OK;
+    bool due = mu_replica_save_is_due(replica, replica->step);
+    if ((due || (wanted && saver->saved_step != replica->step)) && mu_saver_begin(saver, wanted)) {
+        int64_t since[MU_REPLICAS_MAX];
+        for (int r = 0; r < replica->count; r++)
+            since[r] = replica->step - replica->steps_begun;
+        memcpy(saver->vectors[0].data, replica->parameters.data, bytes);
+        for (int i = 0; i < replica->job->optimizer->slot_count; i++)
+            memcpy(saver->vectors[1 + i].data, replica->slots[i].data, bytes);
+        mu_replica_describe_snapshot(replica, replica->step, since);
+        mu_saver_submit(saver);
+    }
+    return wanted ? mu_saver_drain(saver) : MU_OK;
+}

@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "roles/reporter.h"
+#include <math.h>
+#include <stdio.h>
+
+static int64_t wall(const struct mu_reporter *reporter) {
+    return reporter->run->world->ops->wall_ns(reporter->run->world);
+}
+
+static enum mu_status open_files(struct mu_reporter *reporter, int64_t resume_step) {
+    struct mu_task_run *run = reporter->run;
+    char path[1024];
+    mu_task_path(run, "tb", "", path, sizeof(path));
+    const struct mu_event_file_options options = {
+        .directory = path,
+        .host = run->world->host,
+        .process = run->world->process,
+        .wall_ns = wall(reporter),
+        .resume_step = resume_step,
+    };
+    MU_TRY(mu_event_file_open(run->log, &options, &reporter->events));
+    if (!reporter->leads)
+        return MU_OK;
+    mu_format(path, sizeof(path), "%s/metrics.jsonl", run->out_dir);
+    return mu_metrics_open(run->log, path, resume_step >= 0, &reporter->metrics);
+}
+
+enum mu_status mu_reporter_open(struct mu_reporter *reporter, struct mu_task_run *run, bool leads,
+    int64_t resume_step, int64_t steps_total) {
+    *reporter = (struct mu_reporter){.run = run,
+        .leads = leads,
+        .steps_total = steps_total,
+        .epochs = run->job->train.epochs,
+        .speed = (double)NAN};
+    reporter->summary = (struct mu_summary){.first_step_seconds = (double)NAN,
+        .samples_per_second = (double)NAN,
+        .train_loss = (double)NAN,
+        .test_accuracy = (double)NAN};
+    return run->out_dir ? open_files(reporter, resume_step) : MU_OK;
+}
+
+void mu_reporter_close(struct mu_reporter *reporter) {
+    mu_event_file_close(reporter->events);
+    mu_metrics_close(reporter->metrics);
+    reporter->events = NULL;
+    reporter->metrics = NULL;
+}
+
+static void write_point(struct mu_reporter *reporter, const struct mu_report *report) {
+    int64_t now = wall(reporter);
+    struct mu_event_file *events = reporter->events;
+    if (events) {
+        mu_event_file_scalar(events, now, report->step, "train/loss", (float)report->loss);
+        mu_event_file_scalar(events, now, report->step, "train/accuracy", (float)report->accuracy);
+        mu_event_file_scalar(
+            events, now, report->step, "train/learning_rate", (float)report->learning_rate);
+        if (!isnan(report->staleness))
+            mu_event_file_scalar(
+                events, now, report->step, "train/staleness", (float)report->staleness);
+        if (!isnan(reporter->speed))
+            mu_event_file_scalar(
+                events, now, report->step, "train/samples_per_second", (float)reporter->speed);
+    }
+    if (!reporter->metrics)
+        return;
+    mu_metrics_begin(reporter->metrics, now, report->step);
+    mu_metrics_integer(reporter->metrics, "epoch", report->epoch);
+    mu_metrics_integer(reporter->metrics, "samples", report->samples);
+    mu_metrics_number(reporter->metrics, "loss", report->loss);
+    mu_metrics_number(reporter->metrics, "accuracy", report->accuracy);
+    mu_metrics_number(reporter->metrics, "learning_rate", report->learning_rate);
+    if (!isnan(report->staleness))
+        mu_metrics_number(reporter->metrics, "staleness", report->staleness);
+    mu_metrics_number(reporter->metrics, "samples_per_second", reporter->speed);
+    mu_metrics_end(reporter->metrics);
+}
+
+#define SPEED_EVERY_NS (500 * MU_MS)
+
+/* Speed over the last half second or so: short enough to show a change, long enough to read. */
+static void measure_speed(struct mu_reporter *reporter, int64_t now, int64_t samples) {
+    if (reporter->first_step_ns == 0) {
+        reporter->first_step_ns = reporter->point_ns = now;
+        reporter->first_samples = reporter->point_samples = samples;
+    } else if (now - reporter->point_ns >= SPEED_EVERY_NS) {
+        double seconds = (double)(now - reporter->point_ns) / (double)MU_SECOND;
+        reporter->speed = (double)(samples - reporter->point_samples) / seconds;
+        reporter->point_ns = now;
+        reporter->point_samples = samples;
+    }
+    reporter->last_ns = now;
+    reporter->samples = samples;
+}
+
+static void show_progress(
+    struct mu_reporter *reporter, const struct mu_report *report, int64_t now) {
+    double seconds = (double)(now - reporter->first_step_ns) / (double)MU_SECOND;
+    double done = (double)(report->samples - reporter->first_samples);
+    double step_samples = report->step > 0 && reporter->samples > 0
+                              ? done / (double)(report->step > 1 ? report->step - 1 : 1)
+                              : 0;
+    double left =
+        seconds > 1 && done > 0 && step_samples > 0
+            ? (double)(reporter->steps_total - report->step) * step_samples * seconds / done
+            : (double)NAN;
+    const struct mu_progress progress = {
+        .epoch = report->epoch + 1,
+        .epochs = reporter->epochs,
+        .step = report->step,
+        .steps_total = reporter->steps_total,
+        .loss = report->loss,
+        .accuracy = report->accuracy,
+        .samples_per_second = reporter->speed,
+        .seconds_left = left,
+        .alive = report->alive,
+        .tasks = report->tasks,
+    };
+    mu_progress_show(reporter->run->display, &progress, now, report->step >= reporter->steps_total);
+}
+
+void mu_reporter_step(struct mu_reporter *reporter, const struct mu_report *report) {
+    int64_t now = mu_now(reporter->run->world);
+    measure_speed(reporter, now, report->samples);
+    reporter->summary.train_loss = report->loss;
+    reporter->summary.steps = report->step;
+    int64_t every = reporter->run->job->log.every_steps;
+    if (every > 0 && (report->step % every == 0 || report->step >= reporter->steps_total))
+        write_point(reporter, report);
+    if (reporter->run->display)
+        show_progress(reporter, report, now);
+}
+
+enum mu_status mu_reporter_finish(struct mu_reporter *reporter, enum mu_status status) {
+    struct mu_summary *summary = &reporter->summary;
+    struct mu_task_run *run = reporter->run;
+    if (run->display)
+        mu_progress_clear(run->display);
+    int64_t now = mu_now(run->world);
+    summary->exit = mu_status_exit(status);
+    summary->samples = reporter->samples;
+    summary->wall_seconds = (double)(now - run->started_ns) / (double)MU_SECOND;
+    double trained = (double)(reporter->last_ns - reporter->first_step_ns) / (double)MU_SECOND;
+    if (trained > 0)
+        summary->samples_per_second =
+            (double)(reporter->samples - reporter->first_samples) / trained;
+    if (!isnan(summary->test_accuracy))
+        mu_say(run->log, MU_LEVEL_INFO,
+            "%lld steps, %lld samples in %.1f s (%.0f samples/s): loss %.4f, test accuracy %.2f %%",
+            (long long)summary->steps, (long long)summary->samples, trained,
+            summary->samples_per_second, summary->train_loss, 100 * summary->test_accuracy);
+    if (!run->out_dir)
+        return MU_OK;
+    char path[1024];
+    mu_format(path, sizeof(path), "%s/summary.json", run->out_dir);
+    return mu_summary_save(run->log, path, summary);
+}

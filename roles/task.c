@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "roles/task.h"
+#include <stdio.h>
+#include <string.h>
+
+const struct mu_task_timeouts mu_task_timeouts_default = {
+    .start_ns = 120 * MU_SECOND,
+    .step_ns = 60 * MU_SECOND,
+    .dead_ns = 5 * MU_SECOND,
+    .heartbeat_ns = 100 * MU_MS,
+};
+
+enum mu_status mu_task_data_open(const struct mu_job *job, bool train, bool test,
+    struct mu_log *log, struct mu_task_data *ret_data) {
+    *ret_data = (struct mu_task_data){0};
+    enum mu_status status = MU_OK;
+    if (train)
+        status = job->dataset->open(
+            job->dataset_options, MU_SPLIT_TRAIN, log, &ret_data->train, &ret_data->train_facts);
+    if (status == MU_OK && test)
+        status = job->dataset->open(
+            job->dataset_options, MU_SPLIT_TEST, log, &ret_data->test, &ret_data->test_facts);
+    if (status != MU_OK)
+        mu_task_data_close(job, ret_data);
+    return status;
+}
+
+void mu_task_data_close(const struct mu_job *job, struct mu_task_data *data) {
+    job->dataset->close(data->train);
+    job->dataset->close(data->test);
+    *data = (struct mu_task_data){0};
+}
+
+bool mu_task_reads_train(const struct mu_spec *spec) {
+    return spec->task[spec->self].replica >= 0;
+}
+
+bool mu_task_reads_test(const struct mu_spec *spec) {
+    return spec->self == spec->leader || spec->task[spec->self].role == MU_ROLE_EVALUATOR;
+}
+
+void mu_task_path(const struct mu_task_run *run, const char *folder, const char *suffix, char *out,
+    size_t bytes) {
+    const struct mu_task *self = &run->spec->task[run->spec->self];
+    mu_format(out, bytes, "%s/%s/%s-%d%s", run->out_dir, folder, mu_role_name(self->role),
+        self->index, suffix);
+}
+
+enum mu_status mu_task_run(struct mu_task_run *run) {
+    switch (run->spec->task[run->spec->self].role) {
+    case MU_ROLE_PS:
+        return mu_ps_role_run(run);
+    case MU_ROLE_EVALUATOR:
+        return mu_evaluator_run(run);
+    default:
+        return mu_replica_run(run);
+    }
+}

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MU_ROLES_TASK_H
+#define MU_ROLES_TASK_H
+
+#include "cluster/spec.h"
+#include "roles/job.h"
+#include "runtime/base/world.h"
+
+/*
+ * One task of a cluster, in whatever world: `muster run` makes one in the real world, `muster
+ * simulate` makes a whole cluster of them in one process on virtual time. What follows from here on
+ * is the same code in both.
+ */
+
+/* Data sets, opened once a process: simulated tasks share them. */
+struct mu_task_data {
+    void *train, *test; /* NULL: not opened */
+    struct mu_dataset_facts train_facts, test_facts;
+};
+
+enum mu_status mu_task_data_open(const struct mu_job *job, bool train, bool test,
+    struct mu_log *log, struct mu_task_data *ret_data);
+void mu_task_data_close(const struct mu_job *job, struct mu_task_data *data);
+
+struct mu_task_timeouts {
+    int64_t start_ns, step_ns, dead_ns, heartbeat_ns;
+};
+extern const struct mu_task_timeouts mu_task_timeouts_default;
+
+struct mu_progress_display;
+
+struct mu_task_run {
+    struct mu_world *world;
+    struct mu_log *log;
+    const struct mu_spec *spec; /* `self` says which task this is */
+    const struct mu_job *job;
+    const struct mu_task_data *data; /* borrowed; what the role needs is opened */
+    const char *out_dir;             /* NULL: nothing is written but the log */
+    bool resume;
+    int inherited_fd;             /* listening socket from a launcher, or -1 */
+    const char *resume_command;   /* for help lines */
+    struct mu_task_timeouts timeouts;
+    int64_t started_ns;      /* of this process or simulated task */
+    int64_t started_wall_ns;
+    struct mu_progress_display *display; /* of the leader; NULL: none */
+};
+
+/* Runs the task to its end. What went wrong has been said. */
+enum mu_status mu_task_run(struct mu_task_run *run);
+
+/* Which data sets the role of this task reads. */
+bool mu_task_reads_train(const struct mu_spec *spec);
+bool mu_task_reads_test(const struct mu_spec *spec);
+/* "tb/worker-1" below out_dir and the like; asserts that it fits. */
+void mu_task_path(const struct mu_task_run *run, const char *folder, const char *suffix,
+    char *out, size_t bytes);
+
+/* The roles. */
+enum mu_status mu_replica_run(struct mu_task_run *run);
+enum mu_status mu_ps_role_run(struct mu_task_run *run);
+enum mu_status mu_evaluator_run(struct mu_task_run *run);
+
+#endif

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "roles/task_cluster.h"
+
+enum mu_status mu_task_join(struct mu_task_run *run, struct mu_loop *loop, uint32_t layout_crc32c,
+    struct mu_activity *activity, struct mu_cluster **ret_cluster) {
+    const struct mu_dataset_facts *facts = &run->data->train_facts;
+    bool reads = mu_task_reads_train(run->spec);
+    const struct mu_cluster_options options = {
+        .world = run->world,
+        .loop = loop,
+        .log = run->log,
+        .spec = run->spec,
+        .job_hash = run->job->hash,
+        .layout_crc32c = layout_crc32c,
+        .data_crc32c = reads ? facts->crc32c : 0,
+        .shape = {(int64_t)facts->sample_count, (int64_t)facts->feature_count,
+            (int64_t)facts->class_count},
+        .started_wall_ns = run->started_wall_ns,
+        .inherited_fd = run->inherited_fd,
+        .start_timeout_ns = run->timeouts.start_ns,
+        .heartbeat_ns = run->timeouts.heartbeat_ns,
+        .dead_ns = run->timeouts.dead_ns,
+        .resume = run->resume_command,
+        .activity = activity,
+    };
+    MU_TRY(mu_cluster_create(&options, ret_cluster));
+    MU_TRY(mu_cluster_open(*ret_cluster));
+    return mu_cluster_join(*ret_cluster);
+}
