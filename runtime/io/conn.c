@@ -17,7 +17,10 @@ struct mu_stream {
     void *owner;
     struct mu_uv_write *writes; /* under way, newest first */
     int port;
-    bool resolving_now, closed, handle_gone, reading;
+    bool resolving_now, reading;
+    bool closing;     /* the handle is being closed: by the owner, or because the stream broke */
+    bool handle_gone; /* it has been */
+    bool closed;      /* the owner needs the stream no more */
 };
 
 /* libuv's part of a write. It is ours and not the caller's: after a close libuv still looks at it,
@@ -61,19 +64,31 @@ static void unlink_write(struct mu_uv_write *write) {
         write->next->link = write->link;
 }
 
-void mu_uv_close(struct mu_stream *stream) {
-    if (!stream || stream->closed)
+/* Closes the handle; what was being written finishes here with CLOSED, and libuv touches none of
+ * its memory any more. */
+static void shut(struct mu_stream *stream)
+{
+    if (stream->closing)
         return;
-    stream->closed = true;
+    stream->closing = true;
+    if (stream->resolving_now)
+        uv_cancel((uv_req_t *)&stream->resolving);
+    uv_close((uv_handle_t *)&stream->tcp, on_handle_closed);
     for (struct mu_uv_write *write = stream->writes; write; write = write->next) {
         struct mu_write *told = write->write;
         write->write = NULL;
         if (told)
             told->done(told, MU_CLOSED);
     }
-    if (stream->resolving_now)
-        uv_cancel((uv_req_t *)&stream->resolving);
-    uv_close((uv_handle_t *)&stream->tcp, on_handle_closed);
+}
+
+void mu_uv_close(struct mu_stream *stream)
+{
+    if (!stream || stream->closed)
+        return;
+    stream->closed = true;
+    shut(stream);
+    stream_free_if_done(stream);
 }
 
 /* ---- connecting ---- */
@@ -116,13 +131,14 @@ static void on_read(uv_stream_t *handle, ssize_t count, const uv_buf_t *buffer) 
         stream->reading = false;
         uv_read_stop(handle);
     } else if (count < 0) {
-        uv_read_stop(handle);
-        stream->events->ended(stream->owner, count == UV_EOF ? 0 : (int)-count);
+        shut(stream);
+        if (!stream->closed)
+            stream->events->ended(stream->owner, count == UV_EOF ? 0 : (int)-count);
     }
 }
 
 void mu_uv_resume(struct mu_stream *stream) {
-    if (!stream->closed && !stream->reading) {
+    if (!stream->closing && !stream->reading) {
         stream->reading = true;
         uv_read_start((uv_stream_t *)&stream->tcp, on_alloc, on_read);
     }
@@ -244,7 +260,7 @@ static void on_written(uv_write_t *request, int status) {
 void mu_uv_write(struct mu_stream *stream, struct mu_write *caller, const struct mu_part *parts,
     int part_count) {
     assert(part_count <= MU_PARTS_MAX);
-    if (stream->closed) {
+    if (stream->closing) {
         caller->done(caller, MU_CLOSED);
         return;
     }

@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/commands.h"
+#include "roles/job.h"
+#include "roles/local.h"
+#include "roles/run.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A launcher starts every task on this machine: what names one task or one cluster contradicts. */
+static enum mu_status check_local(struct mu_log *log, const struct mu_cmd_run_options *options) {
+    const char *other = options->cluster[0] ? "--cluster"
+                        : options->task[0]  ? "--task"
+                        : options->roles[0] ? "--roles"
+                                            : NULL;
+    if (!options->local[0] || !other)
+        return MU_OK;
+    return mu_fail(log, MU_E0001, "leave one of them out",
+        "--local starts a cluster on this machine and cannot be given with %s", other);
+}
+
+static enum mu_status make_request(struct mu_log *log, const struct mu_cmd_run_options *options,
+    struct mu_run_request *ret_request) {
+    struct mu_run_request request = {
+        .job_path = options->job,
+        .sets = options->sets.item,
+        .out_dir = options->out[0] ? options->out : NULL,
+        .resume = options->resume,
+        .local = options->local[0] != '\0',
+        .cluster = {.cluster_path = options->cluster[0] ? options->cluster : NULL,
+            .task = options->task[0] ? options->task : NULL},
+        .start_timeout_ns = (int64_t)(options->start_timeout * 1e9),
+        .step_timeout_ns = (int64_t)(options->step_timeout * 1e9),
+        .failure_detection = (enum mu_failure_detection)options->failure_detection,
+        .quiet = options->quiet,
+        .verbose = options->verbose,
+    };
+    MU_TRY(check_local(log, options));
+    if (request.local)
+        MU_TRY(mu_spec_parse_counts(log, "--local", options->local, request.local_counts));
+    if (options->roles[0])
+        MU_TRY(mu_spec_parse_counts(log, "--roles", options->roles, request.cluster.counts));
+    *ret_request = request;
+    return MU_OK;
+}
+
+/* The same command line without --local: what each task is started with. */
+static char **arguments_of_tasks(char *const *arguments) {
+    size_t count = 0, kept = 0;
+    while (arguments[count])
+        count++;
+    char **tasks = calloc(count + 1, sizeof(*tasks));
+    for (size_t i = 0; tasks && i < count; i++) {
+        if (strcmp(arguments[i], "--") == 0) {
+            for (; i < count; i++)
+                tasks[kept++] = arguments[i];
+            break;
+        }
+        if (strcmp(arguments[i], "--local") == 0)
+            i++; /* and its value */
+        else if (strncmp(arguments[i], "--local=", 8) != 0)
+            tasks[kept++] = arguments[i];
+    }
+    return tasks;
+}
+
+static int run_local(struct mu_log *log, const struct mu_run_request *request,
+    const struct mu_job *job, char *const *arguments) {
+    char out_dir[MU_CLI_PATH_MAX + MU_NAME_MAX];
+    char **tasks = arguments_of_tasks(arguments);
+    if (!tasks)
+        return mu_status_exit(mu_fail(log, MU_E0801, NULL, "no memory for the command line"));
+    if (request->out_dir)
+        mu_format(out_dir, sizeof(out_dir), "%s", request->out_dir);
+    else
+        mu_format(out_dir, sizeof(out_dir), "runs/%s", job->name);
+    int code = mu_local_run(log, &(struct mu_local_request){.counts = request->local_counts,
+                                     .argv = tasks,
+                                     .out_dir = out_dir,
+                                     .quiet = request->quiet});
+    free(tasks);
+    return code;
+}
+
+/* This process is one task, or all there is. */
+static enum mu_status run_task(
+    struct mu_log *log, const struct mu_run_request *request, const struct mu_job *job) {
+    struct mu_launcher launcher;
+    struct mu_spec spec = {0};
+    bool exchange = mu_spec_needs_exchange(&request->cluster, &launcher);
+    if (!exchange)
+        MU_TRY(mu_spec_load(log, &request->cluster, true, &spec));
+    if (spec.local)
+        mu_say(log, MU_LEVEL_INFO,
+            "no cluster is given: this process trains alone; `muster run %s --local 2` starts two "
+            "workers",
+            request->job_path);
+    enum mu_status status = mu_run(log, request, job, exchange ? NULL : &spec);
+    mu_spec_finish(&spec);
+    return status;
+}
+
+static int run(struct mu_log *log, const void *options, char *const *arguments) {
+    const struct mu_cmd_run_options *given = options;
+    struct mu_run_request request = {0};
+    struct mu_job *job = NULL;
+    log->level = given->verbose ? MU_LEVEL_DEBUG : given->quiet ? MU_LEVEL_WARN : MU_LEVEL_INFO;
+    enum mu_status status = make_request(log, given, &request);
+    if (status == MU_OK)
+        status = mu_job_load(log, request.job_path, request.sets, &job);
+    if (status != MU_OK)
+        return mu_status_exit(status);
+    int code = request.local ? run_local(log, &request, job, arguments)
+                             : mu_status_exit(run_task(log, &request, job));
+    mu_job_destroy(job);
+    return code;
+}
+
+static const char *const examples[] = {"muster run configs/demo.json",
+    "muster run configs/demo.json --local 4 --steps 200",
+    "muster run configs/mnist-async.json --local worker=3,ps=2 --set data.path=mnist",
+    "TF_CONFIG='...' muster run job.json", "mpirun -n 4 muster run job.json",
+    "srun -n 4 muster run job.json --roles worker=3,ps=1",
+    "muster run configs/demo.json --local 4 --resume", NULL};
+
+const struct mu_command mu_command_run = {
+    .name = "run",
+    .doc = "trains: one task of a cluster, or with --local all of them",
+    .details =
+        "Every task of a cluster is started with the same command. Who is in the cluster and which "
+        "task this is come from, in this order: --cluster and --task, MUSTER_CLUSTER (a file or "
+        "the JSON itself) and MUSTER_TASK, TF_CONFIG, CLUSTER_SPEC, SageMaker, torchrun, Slurm, "
+        "Open MPI or PMIx; two of them that disagree are an error. A launcher's rank is the "
+        "position of the task: chief, workers, ps, evaluator. With nothing given this process "
+        "trains alone.",
+    .examples = examples,
+    .flags = mu_flags_run,
+    .operands = mu_operands_run,
+    .option_bytes = sizeof(struct mu_cmd_run_options),
+    .run = run,
+};

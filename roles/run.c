@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "roles/run.h"
+#include "collectives/mpi.h"
+#include "roles/run_dir.h"
+#include "roles/task_log.h"
+#include "runtime/io/real_world.h"
+#include "runtime/io/signals.h"
+#include "watch/notify.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* One task in the real world, from its request to its end. */
+struct real_task {
+    const struct mu_run_request *request;
+    const struct mu_job *job;
+    struct mu_real_world real;
+    struct mu_task_log log;
+    struct mu_run_dir dir;
+    struct mu_task_data data;
+    struct mu_progress_display display;
+    struct mu_spec exchanged; /* under mpirun without a spec */
+    const struct mu_spec *spec;
+    char resume[1024]; /* the command that goes on after a failure */
+    int inherited_fd;
+};
+
+#define FAST_DEAD_NS (800 * MU_MS)
+
+/* ---- who we are ---- */
+
+static enum mu_status exchange_addresses(struct real_task *task)
+{
+    struct mu_mpi_place place;
+    int counts[MU_ROLE_COUNT], wanted = 0;
+    memcpy(counts, task->request->cluster.counts, sizeof(counts));
+    MU_TRY(mu_mpi_exchange(&task->log.log, task->request->start_timeout_ns, &place));
+    for (int i = 0; i < MU_ROLE_COUNT; i++)
+        wanted += counts[i];
+    if (wanted == 0)
+        counts[MU_ROLE_WORKER] = wanted = place.count;
+    enum mu_status status = wanted == place.count
+        ? mu_spec_from_addresses(&task->log.log, counts, place.address, place.rank, "mpirun",
+              &task->exchanged)
+        : mu_fail(&task->log.log, MU_E0110, "make the two numbers equal",
+              "--roles names %d tasks, and mpirun started %d", wanted, place.count);
+    task->inherited_fd = place.listen_fd;
+    place.listen_fd = -1;
+    mu_mpi_place_finish(&place);
+    task->spec = &task->exchanged;
+    return status;
+}
+
+/* A socket that a launcher has bound for us. */
+static int inherited_socket(void)
+{
+    const char *text = getenv("MUSTER_LISTEN_FD");
+    int64_t fd;
+    return text && mu_text_to_int64(text, &fd) && fd > 2 && fd < 1024 ? (int)fd : -1;
+}
+
+static void warn_of_strangers(struct real_task *task)
+{
+    const struct mu_spec *spec = task->spec;
+    for (int i = 0; i < spec->task_count && spec->self == spec->leader; i++) {
+        if (!spec->task[i].address.host[0] || mu_address_is_loopback(&spec->task[i].address))
+            continue;
+        mu_say(&task->log.log, MU_LEVEL_WARN,
+            "peers are not authenticated yet: whoever reaches the ports of this cluster can take "
+            "part; use it on a network you trust");
+        return;
+    }
+}
+
+/* ---- preparing ---- */
+
+static void note_resume(struct real_task *task)
+{
+    const struct mu_run_request *request = task->request;
+    struct mu_text text;
+    mu_text_init(&text);
+    mu_text_add(&text, "muster run %s --out %s --resume", request->job_path, task->dir.path);
+    for (int i = 0; request->sets && request->sets[i]; i++)
+        mu_text_add(&text, " --set %s", request->sets[i]);
+    const char *local = getenv("MUSTER_LOCAL");
+    if (local)
+        mu_text_add(&text, " --local %s", local);
+    mu_text_copy(task->resume, sizeof(task->resume), text.data);
+    mu_text_finish(&text);
+}
+
+static enum mu_status open_log(struct real_task *task)
+{
+    char path[2300];
+    const struct mu_task *self = &task->spec->task[task->spec->self];
+    mu_format(path, sizeof(path), "%s/logs/%s-%d.log", task->dir.path,
+        mu_role_name(self->role), self->index);
+    return mu_task_log_open(&task->log, path);
+}
+
+static void open_display(struct real_task *task)
+{
+    const char *launched = getenv("MUSTER_LAUNCHED");
+    if (task->spec->self != task->spec->leader || task->request->quiet)
+        return;
+    mu_progress_display_init(
+        &task->display, STDOUT_FILENO, launched && strcmp(launched, "terminal") == 0, true);
+    task->log.display = &task->display;
+}
+
+static enum mu_status prepare(struct real_task *task)
+{
+    struct mu_world *world = &task->real.world;
+    MU_TRY(mu_run_dir_open(&task->dir, &task->log.log, task->request->out_dir, task->job,
+        task->spec, world, task->request->resume));
+    MU_TRY(open_log(task));
+    note_resume(task);
+    open_display(task);
+    warn_of_strangers(task);
+    world->store = task->dir.store;
+    return mu_task_data_open(task->job, mu_task_reads_train(task->spec),
+        mu_task_reads_test(task->spec), &task->log.log, &task->data);
+}
+
+static enum mu_status run_task(
+    struct real_task *task, int64_t started_ns, int64_t started_wall_ns)
+{
+    struct mu_task_run run = {
+        .world = &task->real.world,
+        .log = &task->log.log,
+        .spec = task->spec,
+        .job = task->job,
+        .data = &task->data,
+        .out_dir = task->dir.path,
+        .resume = task->request->resume,
+        .inherited_fd = task->inherited_fd,
+        .resume_command = task->resume,
+        .timeouts = mu_task_timeouts_default,
+        .started_ns = started_ns,
+        .started_wall_ns = started_wall_ns,
+        .display = task->log.display ? &task->display : NULL,
+    };
+    run.timeouts.start_ns = task->request->start_timeout_ns;
+    run.timeouts.step_ns = task->request->step_timeout_ns;
+    if (task->request->failure_detection == MU_DETECT_FAST)
+        run.timeouts.dead_ns = FAST_DEAD_NS;
+    return mu_task_run(&run);
+}
+
+static void finish(struct real_task *task)
+{
+    mu_task_data_close(task->job, &task->data);
+    mu_run_dir_close(&task->dir);
+    mu_task_log_close(&task->log);
+    mu_spec_finish(&task->exchanged);
+    mu_real_world_finish(&task->real);
+}
+
+enum mu_status mu_run(struct mu_log *log, const struct mu_run_request *request,
+    const struct mu_job *job, const struct mu_spec *spec)
+{
+    struct real_task task = {.request = request, .job = job, .spec = spec};
+    task.log.fd = -1;
+    MU_TRY(mu_real_world_init(&task.real));
+    struct mu_world *world = &task.real.world;
+    int64_t started_ns = mu_now(world), started_wall_ns = world->ops->wall_ns(world);
+    mu_task_log_init(&task.log, world, log->level);
+    task.inherited_fd = inherited_socket();
+    mu_signals_watch();
+    enum mu_status status = spec ? MU_OK : exchange_addresses(&task);
+    if (status == MU_OK) {
+        mu_task_name(&task.spec->task[task.spec->self], task.log.log.task, MU_TASK_NAME_MAX);
+        status = prepare(&task);
+    }
+    if (status == MU_OK)
+        status = run_task(&task, started_ns, started_wall_ns);
+    mu_notify_stopping(mu_status_text(status));
+    finish(&task);
+    return status;
+}

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "roles/run_dir.h"
+#include "runtime/io/folder.h"
+#include "runtime/io/store_directory.h"
+#include <stdio.h>
+
+static enum mu_status make_folder(struct mu_run_dir *dir, struct mu_log *log, const char *name)
+{
+    char path[2200];
+    mu_format(path, sizeof(path), "%s/%s", dir->path, name);
+    return mu_folder_make(log, path);
+}
+
+static enum mu_status write_text(
+    struct mu_run_dir *dir, struct mu_log *log, const char *name, struct mu_text *text)
+{
+    char path[2200];
+    mu_format(path, sizeof(path), "%s/%s", dir->path, name);
+    enum mu_status status =
+        text->failed ? MU_NO_MEMORY : mu_folder_write(log, path, text->data, text->bytes);
+    mu_text_finish(text);
+    return status;
+}
+
+/* What was asked, as resolved. */
+static enum mu_status write_request(struct mu_run_dir *dir, struct mu_log *log,
+    const struct mu_job *job, const struct mu_spec *spec)
+{
+    struct mu_text text;
+    mu_text_init(&text);
+    mu_job_write(job, &text);
+    MU_TRY(write_text(dir, log, "job.json", &text));
+    mu_text_init(&text);
+    if (spec->local)
+        mu_text_add(&text, "{}");
+    else
+        mu_spec_write(spec, &text);
+    mu_text_add(&text, "\n");
+    return write_text(dir, log, "cluster.json", &text);
+}
+
+static enum mu_status check_history(struct mu_run_dir *dir, struct mu_log *log, bool resume)
+{
+    int64_t newest;
+    bool any = dir->store->ops->list(dir->store, &newest, 1) > 0;
+    if (any && !resume)
+        return mu_fail(log, MU_E0604, "add --resume to go on with it, or choose another --out",
+            "%s holds a run already, at step %lld", dir->path, (long long)newest);
+    if (!any && resume)
+        return mu_fail(log, MU_E0603, "leave out --resume to begin a new run",
+            "there is no checkpoint in %s", dir->path);
+    return MU_OK;
+}
+
+enum mu_status mu_run_dir_open(struct mu_run_dir *dir, struct mu_log *log, const char *path,
+    const struct mu_job *job, const struct mu_spec *spec, const struct mu_world *world,
+    bool resume)
+{
+    *dir = (struct mu_run_dir){0};
+    bool leads = spec->self == spec->leader;
+    int bytes = path ? snprintf(dir->path, sizeof(dir->path), "%s", path)
+                     : snprintf(dir->path, sizeof(dir->path), "runs/%s", job->name);
+    if (bytes < 0 || (size_t)bytes >= sizeof(dir->path))
+        return mu_fail(log, MU_E0604, NULL, "the path of the run directory is too long");
+    if (leads)
+        MU_TRY(mu_run_lock_open(log, dir->path, world->host, world->process, &dir->lock));
+    MU_TRY(make_folder(dir, log, "logs"));
+    MU_TRY(make_folder(dir, log, "tb"));
+    if (!leads && spec->task[spec->self].role != MU_ROLE_EVALUATOR)
+        return MU_OK;
+    char checkpoints[2200];
+    mu_format(checkpoints, sizeof(checkpoints), "%s/checkpoints", dir->path);
+    MU_TRY(mu_store_directory_open(log, checkpoints, &dir->store));
+    if (!leads)
+        return MU_OK;
+    MU_TRY(check_history(dir, log, resume));
+    return write_request(dir, log, job, spec);
+}
+
+void mu_run_dir_close(struct mu_run_dir *dir)
+{
+    if (dir->store)
+        dir->store->ops->close(dir->store);
+    mu_run_lock_close(dir->lock);
+    *dir = (struct mu_run_dir){0};
+}

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MU_ROLES_RUN_DIR_H
+#define MU_ROLES_RUN_DIR_H
+
+#include "roles/job.h"
+#include "roles/task.h"
+#include "runtime/base/store.h"
+#include "runtime/io/run_lock.h"
+
+/* The run directory: what docs/RUN_DIRECTORY.md says, in the real world. */
+struct mu_run_dir {
+    char path[2048];
+    struct mu_run_lock *lock; /* of the leader */
+    struct mu_store *store;   /* of the leader and the evaluator */
+};
+
+/* Makes the folders; the leader locks it, writes job.json and cluster.json, and refuses to begin
+ * anew where a run has left checkpoints, or to resume where there are none. `path` NULL:
+ * "runs/<name of the job>". CANNOT_CREATE, NO_INPUT. */
+enum mu_status mu_run_dir_open(struct mu_run_dir *dir, struct mu_log *log, const char *path,
+    const struct mu_job *job, const struct mu_spec *spec, const struct mu_world *world,
+    bool resume);
+void mu_run_dir_close(struct mu_run_dir *dir); /* takes a zeroed one */
+
+#endif
