@@ -1,0 +1,362 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "ps/ps_bodies.h"
+#include "ps/server.h"
+#include "runtime/optim/optimizers.h"
+#include "tests/io/link_pair.h"
+#include <math.h>
+
+/* A server whose peers do what they should not. Both ends are on one loop. */
+
+#define COUNT 64
+
+static struct link_pair pair;
+static struct mu_test_log log_of_test;
+static float gradients[COUNT];
+
+static struct mu_judgement judge(const void *options, const struct mu_push_facts *push) {
+    (void)options;
+    (void)push;
+    return (struct mu_judgement){MU_VERDICT_APPLY, 1};
+}
+
+static double rate(void *owner, int64_t version) {
+    (void)owner;
+    (void)version;
+    return 0.5;
+}
+
+static struct mu_ps_server *make_server(
+    int order, int server_count, int replica_count, size_t element_count) {
+    static const struct mu_policy_ops policy = {.name = "async", .judge = judge};
+    struct mu_ps_server_options options = {
+        .loop = pair.loop,
+        .log = mu_test_log_init(&log_of_test),
+        .order = order,
+        .server_count = server_count,
+        .replica_count = replica_count,
+        .in_flight_max = 1,
+        .generation = 7,
+        .element_count = element_count,
+        .optimizer = mu_optimizer_find("sgd"),
+        .policy = &policy,
+        .learning_rate = rate,
+    };
+    struct mu_ps_server *server;
+    assert_ok(mu_ps_server_create(&options, &server));
+    return server;
+}
+
+/* ---- the other side ---- */
+
+struct peer {
+    struct mu_link *link;
+    bool ended, holds;
+    int fresh_count, fresh_wanted;
+    bool *over; /* set when as many have come as are wanted */
+    float *fresh;
+};
+
+static enum mu_link_answer on_frame(void *owner, struct mu_link *link, const struct mu_frame *frame,
+    const void *body, void **ret_payload) {
+    (void)link;
+    (void)frame;
+    (void)body;
+    struct peer *peer = owner;
+    *ret_payload = peer->fresh;
+    return peer->holds ? MU_LINK_HOLD : MU_LINK_TAKE;
+}
+
+static void on_arrived(
+    void *owner, struct mu_link *link, const struct mu_frame *frame, const void *body) {
+    (void)link;
+    (void)frame;
+    (void)body;
+    struct peer *peer = owner;
+    peer->fresh_count++;
+    if (peer->over && peer->fresh_count == peer->fresh_wanted)
+        *peer->over = true;
+}
+
+static void on_ended(void *owner, struct mu_link *link, enum mu_status why, int error) {
+    (void)link;
+    (void)why;
+    (void)error;
+    ((struct peer *)owner)->ended = true;
+}
+
+static const struct mu_link_events peer_events = {
+    .frame = on_frame, .arrived = on_arrived, .ended = on_ended};
+
+/* Connects a peer and returns the server's end. */
+static struct mu_link *make_peer(struct peer *peer) {
+    struct mu_link *far;
+    link_pair_connect(&pair, &peer->link, &far);
+    mu_link_adopt(peer->link, &peer_events, peer);
+    return far;
+}
+
+/* ---- frames that are wrong in one thing ---- */
+
+struct wrong {
+    const char *said;
+    struct mu_frame frame;
+    struct mu_ps_push_body push;
+    int cut; /* bytes missing at the end of the body */
+};
+
+static const struct wrong from_workers[] = {
+    {"sent a gradient of 252 bytes; the span of ps/0 has 256",
+        {.type = MU_FRAME_PUSH, .payload_bytes = 252}, {0, 1}, 0},
+    {"sent a gradient of 0 bytes", {.type = MU_FRAME_PUSH}, {0, 1}, 0},
+    {"sent push 1 where 0 is next", {.type = MU_FRAME_PUSH, .payload_bytes = 256, .tag = 1}, {0, 1},
+        0},
+    {"says it saw version 4; the newest is 3", {.type = MU_FRAME_PUSH, .payload_bytes = 256},
+        {4, 1}, 0},
+    {"whose scale is not finite", {.type = MU_FRAME_PUSH, .payload_bytes = 256}, {0, NAN}, 0},
+    {"whose scale is not finite", {.type = MU_FRAME_PUSH, .payload_bytes = 256}, {0, 1e39}, 0},
+    {"whose body is malformed", {.type = MU_FRAME_PUSH, .payload_bytes = 256}, {-1, 1}, 0},
+    {"whose body is malformed", {.type = MU_FRAME_PUSH, .payload_bytes = 256}, {0, 1}, 3},
+    {"sent a frame of generation 6; this is 7",
+        {.type = MU_FRAME_PUSH, .payload_bytes = 256, .generation = 6}, {0, 1}, 0},
+    {"sent a PULL with a payload", {.type = MU_FRAME_PULL, .payload_bytes = 256}, {0, 1}, 0},
+    {"sent a RESTORE, which has no place", {.type = MU_FRAME_RESTORE, .payload_bytes = 256}, {0, 1},
+        0},
+    {"sent a HEARTBEAT, which has no place", {.type = MU_FRAME_HEARTBEAT}, {0, 1}, 0},
+};
+
+static const struct wrong from_servers[] = {
+    {"sent a PULL, which has no place", {.type = MU_FRAME_PULL}, {0, 1}, 0},
+    {"sent a PUSH, which has no place", {.type = MU_FRAME_PUSH, .payload_bytes = 256}, {0, 1}, 0},
+    {"sent a note whose body is malformed", {.type = MU_FRAME_PUSH}, {0, 1}, 0},
+};
+
+static const struct wrong from_heads[] = {
+    {"sent a PUSH, which has no place", {.type = MU_FRAME_PUSH}, {0, 1}, 0},
+    {"sent a VERDICT whose body is malformed", {.type = MU_FRAME_VERDICT}, {0, 1}, 0},
+    {"sent a SNAPSHOT, which has no place", {.type = MU_FRAME_SNAPSHOT, .payload_bytes = 4}, {0, 1},
+        0},
+};
+
+static const struct wrong from_leaders[] = {
+    {"sent a RESTORE after the start", {.type = MU_FRAME_RESTORE, .payload_bytes = 256}, {0, 1}, 0},
+    {"sent a PUSH, which has no place", {.type = MU_FRAME_PUSH, .payload_bytes = 256}, {0, 1}, 0},
+    {"sent a SNAPSHOT that is not for", {.type = MU_FRAME_SNAPSHOT, .payload_bytes = 4}, {0, 1}, 0},
+};
+
+/* The server cuts the peer off, says why, and goes on when asked to. */
+static void check_refused(struct mu_ps_server *server, struct peer *peer, const struct wrong *wrong,
+    struct mu_ps_culprit culprit, const char *name) {
+    uint8_t body[MU_PS_BODY_MAX];
+    struct mu_send send = {0};
+    struct mu_frame frame = wrong->frame;
+    frame.body_bytes = (uint32_t)mu_ps_push_write(body, &wrong->push) - (uint32_t)wrong->cut;
+    frame.generation = frame.generation ? frame.generation : 7;
+    mu_link_send(peer->link, &send, &frame, body, gradients);
+    bool over = false;
+    assert_int_equal(mu_ps_server_run(server, &over), MU_PROTOCOL);
+    assert_said(&log_of_test, "E0404");
+    assert_said(&log_of_test, wrong->said);
+    assert_said(&log_of_test, name);
+    assert_int_equal(mu_ps_server_culprit(server).kind, culprit.kind);
+    assert_int_equal(mu_ps_server_culprit(server).index, culprit.index);
+    link_pair_until(&pair, &peer->ended);
+    assert_int_equal(mu_ps_server_version(server), 3);
+}
+
+static void a_worker_that_breaks_the_protocol_is_named(void **state) {
+    (void)state;
+    for (size_t i = 0; i < MU_COUNT_OF(from_workers); i++) {
+        struct peer peer = {0};
+        struct mu_ps_server *server = make_server(0, 1, 2, COUNT);
+        mu_ps_server_begin(server, 3);
+        mu_ps_server_add_worker(server, 1, make_peer(&peer));
+        check_refused(server, &peer, &from_workers[i], (struct mu_ps_culprit){MU_PS_PEER_WORKER, 1},
+            "replica 1");
+        mu_ps_server_destroy(server);
+        mu_link_close(peer.link);
+    }
+}
+
+static void a_follower_that_breaks_the_protocol_is_named(void **state) {
+    (void)state;
+    for (size_t i = 0; i < MU_COUNT_OF(from_servers); i++) {
+        struct peer peer = {0};
+        struct mu_ps_server *server = make_server(0, 2, 2, 2 * COUNT);
+        mu_ps_server_begin(server, 3);
+        mu_ps_server_add_follower(server, 1, make_peer(&peer));
+        check_refused(
+            server, &peer, &from_servers[i], (struct mu_ps_culprit){MU_PS_PEER_SERVER, 1}, "ps/1");
+        mu_ps_server_destroy(server);
+        mu_link_close(peer.link);
+    }
+}
+
+static void a_head_that_breaks_the_protocol_is_named(void **state) {
+    (void)state;
+    for (size_t i = 0; i < MU_COUNT_OF(from_heads); i++) {
+        struct peer peer = {0};
+        struct mu_ps_server *server = make_server(1, 2, 2, 2 * COUNT);
+        mu_ps_server_begin(server, 3);
+        mu_ps_server_add_head(server, make_peer(&peer));
+        check_refused(
+            server, &peer, &from_heads[i], (struct mu_ps_culprit){MU_PS_PEER_SERVER, 0}, "ps/0");
+        mu_ps_server_destroy(server);
+        mu_link_close(peer.link);
+    }
+}
+
+static void a_leader_that_breaks_the_protocol_is_named(void **state) {
+    (void)state;
+    for (size_t i = 0; i < MU_COUNT_OF(from_leaders); i++) {
+        struct peer peer = {0};
+        struct mu_ps_server *server = make_server(0, 1, 2, COUNT);
+        mu_ps_server_begin(server, 3);
+        mu_ps_server_add_leader(server, make_peer(&peer));
+        check_refused(server, &peer, &from_leaders[i], (struct mu_ps_culprit){MU_PS_PEER_LEADER, 0},
+            "the leader");
+        mu_ps_server_destroy(server);
+        mu_link_close(peer.link);
+    }
+}
+
+/* ---- peers that are slow or gone ---- */
+
+static void push(struct peer *peer, struct mu_send *send, uint8_t *body, const float *from,
+    size_t count, uint64_t sequence) {
+    struct mu_ps_push_body fields = {.seen = 0, .scale = 1};
+    struct mu_frame frame = {
+        .type = MU_FRAME_PUSH,
+        .generation = 7,
+        .tag = sequence,
+        .body_bytes = (uint32_t)mu_ps_push_write(body, &fields),
+        .payload_bytes = (uint32_t)(count * sizeof(float)),
+    };
+    mu_link_send(peer->link, send, &frame, body, from);
+}
+
+#define LARGE ((size_t)4 << 20) /* 16 MiB: more than the sockets take */
+
+static void a_worker_that_does_not_read_is_left_in_the_network(void **state) {
+    (void)state;
+    bool over = false;
+    float *memory = calloc(3 * LARGE, sizeof(float));
+    struct peer slow = {.holds = true, .fresh = memory, .over = &over, .fresh_wanted = 3};
+    struct peer quick = {.fresh = memory + LARGE, .over = &over, .fresh_wanted = 1};
+    struct mu_ps_server *server = make_server(0, 1, 2, LARGE);
+    mu_ps_server_begin(server, 0);
+    mu_ps_server_add_worker(server, 0, make_peer(&slow));
+    mu_ps_server_add_worker(server, 1, make_peer(&quick));
+    struct mu_send slow_sends[3] = {0}, quick_send = {0};
+    uint8_t bodies[4][MU_PS_BODY_MAX];
+    for (uint64_t i = 0; i < 3; i++)
+        push(&slow, &slow_sends[i], bodies[i], memory + 2 * LARGE, LARGE, i);
+    for (uint64_t i = 0; i < 5; i++) {
+        over = false;
+        quick.fresh_wanted = (int)i + 1;
+        push(&quick, &quick_send, bodies[3], memory + 2 * LARGE, LARGE, i);
+        assert_ok(mu_ps_server_run(server, &over));
+        assert_ok(mu_send_wait(quick.link, &quick_send, MU_FOREVER));
+    }
+    assert_int_equal(mu_ps_server_judged(server, 1), 5);
+    assert_in_range(mu_ps_server_judged(server, 0), 0, 1); /* its one buffer is not free again */
+    assert_false(slow_sends[2].done);
+    slow.holds = over = false;
+    mu_link_resume(slow.link);
+    assert_ok(mu_ps_server_run(server, &over));
+    assert_int_equal(mu_ps_server_judged(server, 0), 3);
+    assert_int_equal(mu_ps_server_version(server), 8);
+    mu_ps_server_destroy(server);
+    mu_link_close(slow.link);
+    mu_link_close(quick.link);
+    free(memory);
+}
+
+static void nobody_is_served_before_the_state_is_there(void **state) {
+    (void)state;
+    bool over = false;
+    float fresh[COUNT] = {0};
+    struct peer worker = {.fresh = fresh, .over = &over, .fresh_wanted = 1};
+    struct mu_ps_server *server = make_server(0, 1, 1, COUNT);
+    mu_ps_server_add_worker(server, 0, make_peer(&worker));
+    struct mu_send send = {0};
+    uint8_t body[MU_PS_BODY_MAX];
+    push(&worker, &send, body, gradients, COUNT, 0);
+    assert_ok(mu_send_wait(worker.link, &send, MU_FOREVER));
+    for (int i = 0; i < 20; i++)
+        (void)!pair.loop->ops->turn(pair.loop, mu_now(pair.loop->world));
+    assert_int_equal(mu_ps_server_judged(server, 0), 0);
+    for (int i = 0; i < COUNT; i++)
+        mu_ps_server_vector(server, 0)[i] = 2.5f;
+    mu_ps_server_begin(server, 0);
+    assert_ok(mu_ps_server_run(server, &over));
+    assert_true(fresh[0] == 2.5f && fresh[COUNT - 1] == 2.5f);
+    mu_ps_server_destroy(server);
+    mu_link_close(worker.link);
+}
+
+static void a_follower_that_is_gone_ends_the_head_only_when_it_is_needed(void **state) {
+    (void)state;
+    float fresh[COUNT];
+    struct peer follower = {0}, worker = {.fresh = fresh};
+    struct mu_ps_server *server = make_server(0, 2, 1, 2 * COUNT);
+    mu_ps_server_begin(server, 0);
+    mu_ps_server_add_follower(server, 1, make_peer(&follower));
+    mu_ps_server_add_worker(server, 0, make_peer(&worker));
+    mu_link_close(follower.link);
+    for (int i = 0; i < 20; i++)
+        (void)!pair.loop->ops->turn(pair.loop, mu_now(pair.loop->world));
+    struct mu_send send = {0};
+    uint8_t body[MU_PS_BODY_MAX];
+    bool over = true;
+    assert_ok(mu_ps_server_run(server, &over));
+    over = false;
+    push(&worker, &send, body, gradients, COUNT, 0);
+    assert_int_equal(mu_ps_server_run(server, &over), MU_CLOSED);
+    assert_int_equal(mu_ps_server_culprit(server).kind, MU_PS_PEER_SERVER);
+    assert_int_equal(mu_ps_server_culprit(server).index, 1);
+    assert_int_equal(mu_ps_server_judged(server, 0), 0);
+    mu_ps_server_destroy(server);
+    mu_link_close(worker.link);
+}
+
+static void a_span_that_no_frame_can_carry_is_a_wrong_configuration(void **state) {
+    (void)state;
+    struct mu_ps_server_options options = {
+        .loop = pair.loop,
+        .log = mu_test_log_init(&log_of_test),
+        .server_count = 2,
+        .replica_count = 1,
+        .in_flight_max = 1,
+        .element_count = ((size_t)1 << 29) + 32,
+    };
+    struct mu_ps_server *server;
+    assert_int_equal(mu_ps_server_create(&options, &server), MU_CONFIG);
+    assert_said(&log_of_test, "E0204");
+    assert_said(&log_of_test, "use more parameter servers");
+}
+
+static int begin(void **state) {
+    (void)state;
+    link_pair_begin(&pair);
+    return 0;
+}
+
+static int end(void **state) {
+    (void)state;
+    link_pair_end(&pair);
+    return 0;
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_worker_that_breaks_the_protocol_is_named),
+        cmocka_unit_test(a_follower_that_breaks_the_protocol_is_named),
+        cmocka_unit_test(a_head_that_breaks_the_protocol_is_named),
+        cmocka_unit_test(a_leader_that_breaks_the_protocol_is_named),
+        cmocka_unit_test(a_worker_that_does_not_read_is_left_in_the_network),
+        cmocka_unit_test(nobody_is_served_before_the_state_is_there),
+        cmocka_unit_test(a_follower_that_is_gone_ends_the_head_only_when_it_is_needed),
+        cmocka_unit_test(a_span_that_no_frame_can_carry_is_a_wrong_configuration),
+    };
+    return cmocka_run_group_tests(tests, begin, end);
+}
