@@ -112,6 +112,6 @@ void mu_help_overview(struct mu_text *out) {
         mu_text_add(out, "  %-18s %s\n", mu_commands[i]->name, mu_commands[i]->doc);
     mu_text_add(out,
         "\n"
-        "`muster COMMAND --help` lists the flags, `muster man COMMAND` is the manual page.\n"
-        "`muster man job` describes the job file. --version tells what this build is.\n");
+        "`muster COMMAND --help` lists the flags, `muster man COMMAND` is its manual,\n"
+        "`muster man job` describes the job file, `muster --version` this build.\n");
 }

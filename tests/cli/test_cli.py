@@ -1,0 +1,275 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""What the built program says and how it exits: test_cli.py MUSTER SOURCE_ROOT"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+MUSTER = sys.argv[1]
+ROOT = sys.argv[2]
+W2 = '"worker":["a:1","b:1"]'
+LAUNCHERS = ("TF_CONFIG", "CLUSTER_SPEC", "MUSTER_", "SM_", "SLURM_", "OMPI_", "PMIX_", "RANK",
+             "WORLD_SIZE")
+
+
+def muster(*arguments, **environment):
+    """Runs it in an environment without any launcher's variables."""
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(LAUNCHERS)}
+    clean.update(environment)
+    return subprocess.run([MUSTER, *arguments], env=clean, capture_output=True, text=True,
+                          errors="replace", timeout=60)
+
+
+def commands():
+    """The commands of this build, from its help."""
+    lines = muster("--help").stdout.split("Commands:\n")[1].split("\n\n")[0].splitlines()
+    return [line[2:20].strip() for line in lines]
+
+
+class Help(unittest.TestCase):
+    def test_overview_fits_a_terminal_and_comes_with_examples_first(self):
+        result = muster("--help")
+        self.assertEqual(result.returncode, 0)
+        self.assertEqual(result.stderr, "")
+        lines = result.stdout.splitlines()
+        self.assertLessEqual(len(lines), 24)
+        self.assertLessEqual(max(map(len, lines)), 80)
+        self.assertLess(lines.index("Examples:"), lines.index("Commands:"))
+        self.assertEqual(muster("-h").stdout, result.stdout)
+        self.assertEqual(muster("help").stdout, result.stdout)
+
+    def test_help_comes_at_once(self):
+        def took():
+            start = time.perf_counter()
+            muster("--help")
+            return time.perf_counter() - start
+        # With the start of a process by Python; the best of some, for the machine may be busy.
+        self.assertLess(min(took() for _ in range(10)), 0.02)
+
+    def test_no_command_is_wrong_usage(self):
+        result = muster()
+        self.assertEqual(result.returncode, 64)
+        self.assertIn("Examples:", result.stdout)
+
+    def test_every_command_has_help_and_a_manual_page_with_the_same_flags(self):
+        for command in commands():
+            words = command.split()
+            page = muster(*words, "--help")
+            self.assertEqual(page.returncode, 0, command)
+            self.assertTrue(page.stdout.startswith(f"Usage: muster {command}"), command)
+            self.assertLessEqual(max(map(len, page.stdout.splitlines())), 100, command)
+            man = muster("man", *words)
+            self.assertEqual(man.returncode, 0, command)
+            self.assertTrue(man.stdout.startswith(".TH MUSTER"), command)
+            flags = re.findall(r"^  (?:-\w, )?--([a-z-]+)", page.stdout, re.M)
+            for flag in flags:
+                self.assertIn("\\-\\-" + flag.replace("-", "\\-"), man.stdout, command)
+            again = muster(*words, "anything", "--flag", "-h")
+            self.assertEqual(again.stdout, page.stdout)
+
+    def test_manual_pages_are_good_troff(self):
+        if not shutil.which("groff"):
+            self.skipTest("groff is not here")
+        for name in [""] + commands() + ["job"]:
+            page = muster("man", *name.split()).stdout
+            result = subprocess.run(["groff", "-man", "-Tutf8", "-ww"], input=page, text=True,
+                                    capture_output=True)
+            self.assertEqual(result.returncode, 0, name)
+            self.assertEqual(result.stderr, "", name)
+
+    def test_the_page_of_the_job_names_every_section(self):
+        page = muster("man", "job").stdout
+        for section in ("model:", "data:", "mode:", "optimizer:", "schedule:", "train:",
+                        "checkpoint:", "log:"):
+            self.assertIn("\n" + section, page)
+
+    def test_version(self):
+        result = muster("--version")
+        self.assertEqual(result.returncode, 0)
+        self.assertRegex(result.stdout, r"^muster \d+\.\d+\.\d+\n")
+
+    def test_stdout_may_be_closed(self):
+        result = subprocess.run(f"{MUSTER} explain | head -1", shell=True, capture_output=True,
+                                text=True)
+        self.assertEqual(result.stderr, "")
+
+
+class Usage(unittest.TestCase):
+    def refused(self, arguments, *said):
+        result = muster(*arguments)
+        self.assertEqual(result.returncode, 64, arguments)
+        self.assertIn("error[E0001]", result.stderr)
+        for text in said:
+            self.assertIn(text, result.stderr, arguments)
+        self.assertEqual(result.stdout, "", arguments)
+
+    def test_wrong_usage_is_refused_with_the_next_thing_to_type(self):
+        self.refused(["sepc"], "unknown command `sepc`", "did you mean `spec`?")
+        self.refused(["nonsense"], "unknown command `nonsense`", "`muster --help`")
+        self.refused(["spec"], "`muster spec` is not a whole command", "`muster spec check`")
+        self.refused(["spec", "chek"], "unknown command `spec chek`", "`muster spec check`")
+        self.refused(["spec", "check", "--clutser", "x"], "unknown flag `--clutser`",
+                     "did you mean `--cluster`?")
+        self.refused(["spec", "check", "--gpu"], "unknown flag `--gpu`",
+                     "`muster spec check --help` lists the flags")
+        self.refused(["spec", "check", "-x"], "unknown flag `-x`")
+        self.refused(["spec", "check", "--cluster"], "--cluster has no value", "--cluster FILE")
+        self.refused(["spec", "check", "--cluster", "--task"], "--cluster has no value")
+        self.refused(["spec", "check", "--cluster="], "--cluster: the value is empty")
+        self.refused(["spec", "check", "extra"], "`extra` is one argument too many")
+        self.refused(["spec", "check", "--task", "x" * 64], "--task")
+        self.refused(["explain", "E9999"], "there is no error `E9999`")
+        self.refused(["man", "spec", "chck"], "no manual page for `spec chck`",
+                     "did you mean `spec check`?")
+
+    def test_values_stand_after_equals_signs_or_alone(self):
+        spec = '{"cluster":{%s}}' % W2
+        for flags in (["--task=worker/1"], ["--task", "worker/1"], ["--"]):
+            result = muster("spec", "check", *flags, TF_CONFIG=spec)
+            self.assertEqual(result.returncode, 0, result.stderr)
+
+
+@unittest.skipUnless("run" in commands(), "this build has no `muster run`")
+class Run(unittest.TestCase):
+    def refused(self, code, arguments, *said):
+        result = muster("run", *arguments)
+        self.assertEqual(result.returncode, code, result.stderr)
+        for text in said:
+            self.assertIn(text, result.stderr, arguments)
+
+    def test_values_out_of_range_name_the_flag_and_the_range(self):
+        job = os.path.join(ROOT, "configs", "demo.json")
+        self.refused(64, [job, "--steps", "abc"], "--steps cannot be `abc`")
+        self.refused(64, [job, "--lr", "nan"], "--lr cannot be `nan`")
+        self.refused(64, [job, "--batch", "0"], "--batch cannot be `0`", "1 to 1048576")
+        self.refused(64, [job, "--start_timeout", "0"], "--start-timeout cannot be `0`", "1 to 86400")
+        self.refused(64, [job, "--failure-detection", "fats"], "did you mean `fast`?")
+        self.refused(64, [job, "--setp", "a=b"], "did you mean `--set")
+        self.refused(64, [job, "--set", "nonsense"], "is not section.key=value")
+        self.refused(64, [job, "--local", "workers=2"], "did you mean `worker`?")
+        self.refused(64, [job, "--local", "2", "--task", "worker/0"], "--local", "--task")
+        self.refused(64, [job, "--resume=yes"], "--resume takes no value")
+        self.refused(64, [], "JOB is missing")
+        self.refused(66, ["/nowhere.json"], "/nowhere.json")
+        self.refused(78, [job, "--set", "model.kind=mpl"], "did you mean `mlp`?")
+
+    def test_a_task_alone_in_a_larger_world_refuses(self):
+        job = os.path.join(ROOT, "configs", "demo.json")
+        result = muster("run", job, RANK="0", WORLD_SIZE="4")
+        self.assertEqual(result.returncode, 78)
+        self.assertIn("torchrun ($RANK) started 4 tasks", result.stderr)
+
+
+class Spec(unittest.TestCase):
+    def test_no_spec_shows_a_working_example(self):
+        result = muster("spec", "check")
+        self.assertEqual(result.returncode, 78)
+        self.assertIn("error[E0101]: no cluster spec", result.stderr)
+        self.assertIn("muster run --local 2", result.stderr)
+        example = re.search(r"export TF_CONFIG='(.*)'\n.*--task (worker/0)", result.stderr)
+        again = muster("spec", "check", "--task", example.group(2), TF_CONFIG=example.group(1))
+        self.assertEqual(again.returncode, 0, again.stderr)
+
+    def test_check_explains_every_task(self):
+        spec = ('{"cluster":{"chief":["10.0.0.1:1"],"worker":["10.0.0.2:1"],"ps":["10.0.0.3:1"],'
+                '"evaluator":["10.0.0.4:1"]},"task":{"type":"ps","index":0}}')
+        result = muster("spec", "check", TF_CONFIG=spec)
+        self.assertEqual(result.returncode, 0)
+        self.assertEqual(result.stderr, "")
+        self.assertRegex(result.stdout, r"chief/0 +10.0.0.1:1 +replica 0 of 2, leads\n")
+        self.assertRegex(result.stdout, r"worker/0 +10.0.0.2:1 +replica 1 of 2\n")
+        self.assertRegex(result.stdout, r"ps/0 +10.0.0.3:1 +holds parameters +<- this task\n")
+        self.assertIn("never waited for", result.stdout)
+
+    def test_check_needs_no_task(self):
+        result = muster("spec", "check", TF_CONFIG='{"cluster":{%s}}' % W2)
+        self.assertEqual(result.returncode, 0)
+        self.assertIn("as the first worker where there is no chief", result.stdout)
+        self.assertNotIn("<- this task", result.stdout)
+
+    def test_check_reads_a_file_and_names_it(self):
+        with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+            file.write('{"cluster":{"workers":["a:1"]}}')
+            file.flush()
+            result = muster("spec", "check", "--cluster", file.name)
+            self.assertEqual(result.returncode, 78)
+            self.assertIn(f"--> {file.name}:1:13", result.stderr)
+        self.assertEqual(muster("spec", "check", "--cluster", "/nowhere").returncode, 66)
+
+    def test_malformed_specs_are_refused_in_a_hundred_milliseconds(self):
+        specs = ["", "null", "{", "{}", '{"cluster":{}}', '{"cluster":{"ps":["a:1"]}}',
+                 '{"cluster":{"worker":["a:1","a:1"]}}', '{"cluster":{"worker":["a"]}}',
+                 '{"cluster":{%s},"task":{"type":"worker","index":2}}' % W2,
+                 "[" * 100000, '{"cluster":{"worker":[%s]}}' % ",".join(
+                     '"%x:1"' % i for i in range(10000))]
+        for spec in specs:
+            start = time.perf_counter()
+            result = muster("spec", "check", TF_CONFIG=spec)
+            took = time.perf_counter() - start
+            self.assertEqual(result.returncode, 78, spec[:80])
+            self.assertRegex(result.stderr, r"^error\[E01\d\d\]: ")
+            self.assertLess(took, 0.1, spec[:80])
+
+    def test_a_huge_file_is_refused_in_time_and_memory(self):
+        with tempfile.NamedTemporaryFile("wb", suffix=".json") as file:
+            file.write(b'{"cluster":' + b" " * (10 << 20))
+            file.flush()
+            start = time.perf_counter()
+            result = muster("spec", "check", "--cluster", file.name)
+            self.assertLess(time.perf_counter() - start, 0.2)
+            self.assertEqual(result.returncode, 78)
+            self.assertIn("error[E0103]", result.stderr)
+
+    def test_what_make_writes_check_reads(self):
+        made = muster("spec", "make", "--chief", "h0:1", "--worker", "h1:1,[::1]:2", "--ps", "h3:1",
+                      "--evaluator", "h4:1", "--task", "worker/1")
+        self.assertEqual(made.returncode, 0, made.stderr)
+        checked = muster("spec", "check", TF_CONFIG=made.stdout.strip())
+        self.assertEqual(checked.returncode, 0, checked.stderr)
+        self.assertRegex(checked.stdout, r"worker/1 +\[::1\]:2 .*<- this task")
+
+    def test_make_refuses_what_check_would_refuse(self):
+        result = muster("spec", "make", "--worker", "h1,h2:1")
+        self.assertEqual(result.returncode, 78)
+        self.assertIn("cluster.worker[0] has no port", result.stderr)
+        result = muster("spec", "make", "--worker", "h1:1", "--task", "worker/3")
+        self.assertEqual(result.returncode, 78)
+        self.assertIn("index 3 is out of range: the cluster has worker/0", result.stderr)
+        self.assertEqual(muster("spec", "make").returncode, 78)
+
+
+class Rest(unittest.TestCase):
+    def test_explain_has_every_error(self):
+        listed = muster("explain").stdout.splitlines()
+        self.assertGreater(len(listed), 40)
+        for line in listed:
+            number = line.split()[0]
+            row = muster("explain", number)
+            self.assertEqual(row.returncode, 0)
+            self.assertTrue(row.stdout.startswith(line + "\n"))
+            self.assertIn("exits with " + line.split()[2], row.stdout)
+        self.assertEqual(muster("explain", "104").stdout, muster("explain", "E0104").stdout)
+
+    def test_doctor_tells_what_is_here(self):
+        result = muster("doctor", TF_CONFIG="x")
+        self.assertEqual(result.returncode, 0)
+        for word in ("version", "processors", "instruction sets", "MPI", "systemd", "GPUs",
+                     "open files"):
+            self.assertIn("  " + word, result.stdout)
+        self.assertRegex(result.stdout, r"cluster from +TF_CONFIG\n")
+
+    def test_doctor_warns_of_few_open_files(self):
+        result = subprocess.run(["sh", "-c", f"ulimit -n 64; exec {MUSTER} doctor"], text=True,
+                                capture_output=True)
+        self.assertEqual(result.returncode, 0)
+        self.assertIn("64 open files are enough for about 16 tasks", result.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main(argv=sys.argv[:1], verbosity=2)
