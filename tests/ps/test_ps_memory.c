@@ -2,7 +2,9 @@
 #include "ps_rig.h"
 #include <stdatomic.h>
 
-/* Nothing is allocated once training goes on: every allocation of the process is counted. */
+/* Nothing is allocated once training goes on: every allocation of the process is counted. The
+ * loop's driver keeps its records of writes for the next ones, so a moment when more frames than
+ * ever before are under way at once may still make one: as many as can be under way, in all. */
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define COUNTS 0
@@ -49,8 +51,12 @@ void *realloc(void *memory, size_t bytes)
 
 #define ELEMENTS 20000
 #define WARM_UP 50
-#define PUSHES 300
+#define PUSHES 600
 #define WORKERS 2
+#define IN_FLIGHT 2
+#define SERVERS 2
+/* A push, a note, a verdict and a reply of each. */
+#define FRAMES_UNDER_WAY (WORKERS * IN_FLIGHT * SERVERS * 4)
 
 static atomic_int warm;
 
@@ -84,9 +90,9 @@ static void a_push_allocates_nothing(void **state)
         skip();
     static struct rig rig;
     rig = (struct rig){
-        .server_count = 2,
+        .server_count = SERVERS,
         .worker_count = WORKERS,
-        .in_flight = 2,
+        .in_flight = IN_FLIGHT,
         .element_count = ELEMENTS,
         .optimizer = &rig_momentum,
         .policy = &rig_async,
@@ -95,7 +101,8 @@ static void a_push_allocates_nothing(void **state)
     rig_init(&rig);
     rig_run(&rig);
     assert_int_equal(atomic_load(&warm), WORKERS);
-    assert_int_equal(atomic_load(&allocations), 0);
+    assert_in_range(atomic_load(&allocations), 0, FRAMES_UNDER_WAY);
+    atomic_store(&allocations, 0);
     /* The counter counts. */
     atomic_store(&counting, 1);
     void *volatile kept = malloc(1000);
