@@ -20,18 +20,21 @@ struct view {
     struct mu_text out;
 };
 
-static int64_t wall_now_ns(void) {
+static int64_t wall_now_ns(void)
+{
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
-static bool is_folder(const char *path) {
+static bool is_folder(const char *path)
+{
     struct stat stat_;
     return stat(path, &stat_) == 0 && S_ISDIR(stat_.st_mode);
 }
 
-static enum mu_status find_steps(struct view *view, const char *path, int64_t step) {
+static enum mu_status find_steps(struct view *view, const char *path, int64_t step)
+{
     size_t count = view->store->ops->list(view->store, view->steps, MU_CHECKPOINTS_MAX);
     view->count = count < MU_CHECKPOINTS_MAX ? count : MU_CHECKPOINTS_MAX;
     if (view->count == 0)
@@ -50,7 +53,8 @@ static enum mu_status find_steps(struct view *view, const char *path, int64_t st
 
 /* The directory is a run's or its folder of checkpoints. */
 static enum mu_status view_open(
-    struct view *view, struct mu_log *log, const struct mu_cmd_checkpoint_options *asked) {
+    struct view *view, struct mu_log *log, const struct mu_cmd_checkpoint_options *asked)
+{
     char inside[MU_CLI_PATH_MAX + 16];
     mu_format(inside, sizeof(inside), "%s/checkpoints", asked->directory);
     if (!is_folder(asked->directory))
@@ -68,7 +72,8 @@ static enum mu_status view_open(
     return status;
 }
 
-static enum mu_status view_close(struct view *view) {
+static enum mu_status view_close(struct view *view)
+{
     bool good = !view->out.failed &&
                 fwrite(view->out.data, 1, view->out.bytes, stdout) == view->out.bytes &&
                 fflush(stdout) == 0;
@@ -79,7 +84,8 @@ static enum mu_status view_close(struct view *view) {
 
 static void keep_quiet(struct mu_log *log, enum mu_level level, const char *text) {}
 
-static size_t bytes_of(const struct mu_manifest *manifest) {
+static size_t bytes_of(const struct mu_manifest *manifest)
+{
     size_t bytes = 0;
     for (int i = 0; i < manifest->file_count; i++)
         bytes += manifest->files[i].bytes;
@@ -88,7 +94,8 @@ static size_t bytes_of(const struct mu_manifest *manifest) {
 
 /* What one line of the list says; `manifest` is NULL for an entry that is damaged. */
 static void list_row(
-    struct view *view, int64_t step, const struct mu_manifest *manifest, const char *damage) {
+    struct view *view, int64_t step, const struct mu_manifest *manifest, const char *damage)
+{
     char bytes[24] = "-", age[24] = "-", epoch[24] = "-";
     if (manifest) {
         mu_text_bytes(bytes, sizeof(bytes), bytes_of(manifest));
@@ -100,7 +107,8 @@ static void list_row(
 }
 
 static void list_json_row(
-    struct view *view, int64_t step, const struct mu_manifest *manifest, const char *damage) {
+    struct view *view, int64_t step, const struct mu_manifest *manifest, const char *damage)
+{
     mu_text_add(
         &view->out, "{\"step\":%lld,\"whole\":%s", (long long)step, manifest ? "true" : "false");
     if (manifest)
@@ -114,7 +122,8 @@ static void list_json_row(
     mu_text_add(&view->out, "}\n");
 }
 
-static void list_one(struct view *view, int64_t step) {
+static void list_one(struct view *view, int64_t step)
+{
     struct mu_log quiet = {.write = keep_quiet};
     struct mu_manifest manifest;
     enum mu_status status = mu_checkpoint_verify(view->store, &quiet, step, &manifest);
@@ -124,7 +133,8 @@ static void list_one(struct view *view, int64_t step) {
         mu_manifest_finish(&manifest);
 }
 
-static enum mu_status list(struct view *view) {
+static enum mu_status list(struct view *view)
+{
     if (!view->json)
         mu_text_add(
             &view->out, "%8s  %5s  %9s  %7s  %s\n", "step", "epoch", "size", "age", "state");
@@ -133,7 +143,8 @@ static enum mu_status list(struct view *view) {
     return MU_OK;
 }
 
-static void say_whole(struct view *view, int64_t step, const struct mu_manifest *manifest) {
+static void say_whole(struct view *view, int64_t step, const struct mu_manifest *manifest)
+{
     char where[PATH_MAX + 32];
     size_t tensor_count = 0;
     view->store->ops->describe(view->store, step, where, sizeof(where));
@@ -143,7 +154,8 @@ static void say_whole(struct view *view, int64_t step, const struct mu_manifest 
         &view->out, "%s: whole, %zu tensors, %zu bytes\n", where, tensor_count, bytes_of(manifest));
 }
 
-static enum mu_status verify_one(struct view *view, int64_t step) {
+static enum mu_status verify_one(struct view *view, int64_t step)
+{
     struct mu_manifest manifest;
     if (view->json)
         list_one(view, step);
@@ -155,7 +167,8 @@ static enum mu_status verify_one(struct view *view, int64_t step) {
 }
 
 /* Every entry, even after one that is damaged; the first reason is the command's. */
-static enum mu_status verify(struct view *view) {
+static enum mu_status verify(struct view *view)
+{
     enum mu_status first = MU_OK;
     for (size_t i = 0; i < view->count; i++) {
         enum mu_status status = verify_one(view, view->steps[i]);
@@ -169,7 +182,8 @@ struct statistics {
 };
 
 /* The data may lie anywhere in a file that another program wrote: not aligned. */
-static struct statistics statistics_of(const char *data, size_t count) {
+static struct statistics statistics_of(const char *data, size_t count)
+{
     struct statistics result = {INFINITY, 0, -INFINITY, 0};
     for (size_t i = 0; i < count; i++) {
         float value;
@@ -184,17 +198,20 @@ static struct statistics statistics_of(const char *data, size_t count) {
     return result;
 }
 
-static void show_shape(struct mu_text *out, const struct mu_safetensor *tensor, const char *times) {
+static void show_shape(struct mu_text *out, const struct mu_safetensor *tensor, const char *times)
+{
     for (int i = 0; i < tensor->rank; i++)
         mu_text_add(out, "%s%lld", i > 0 ? times : "", (long long)tensor->shape[i]);
 }
 
 /* Only numbers that are known: what is not F32 or has no elements has none. */
-static bool has_statistics(const struct mu_safetensor *tensor) {
+static bool has_statistics(const struct mu_safetensor *tensor)
+{
     return strcmp(tensor->dtype, "F32") == 0 && tensor->end > tensor->begin;
 }
 
-static void show_tensor(struct mu_text *out, const char *data, const struct mu_safetensor *tensor) {
+static void show_tensor(struct mu_text *out, const char *data, const struct mu_safetensor *tensor)
+{
     struct mu_text shape;
     mu_text_init(&shape);
     show_shape(&shape, tensor, "x");
@@ -209,13 +226,15 @@ static void show_tensor(struct mu_text *out, const char *data, const struct mu_s
     mu_text_add(out, "\n");
 }
 
-static void show_number(struct mu_text *out, const char *key, double value) {
+static void show_number(struct mu_text *out, const char *key, double value)
+{
     mu_text_add(out, ",\"%s\":", key);
     mu_text_add_double(out, value);
 }
 
 static void show_json_tensor(
-    struct mu_text *out, const char *data, const struct mu_safetensor *tensor) {
+    struct mu_text *out, const char *data, const struct mu_safetensor *tensor)
+{
     mu_text_add_json_string(out, tensor->name);
     mu_text_add(out, ":{\"dtype\":\"%s\",\"shape\":[", tensor->dtype);
     show_shape(out, tensor, ",");
@@ -232,7 +251,8 @@ static void show_json_tensor(
 }
 
 static void show_tensors(
-    struct view *view, const char *name, const char *data, const struct mu_safetensors *tensors) {
+    struct view *view, const char *name, const char *data, const struct mu_safetensors *tensors)
+{
     struct mu_text *out = &view->out;
     if (view->json)
         mu_text_add(out, ",\"%s\":{", name);
@@ -249,7 +269,8 @@ static void show_tensors(
 }
 
 static enum mu_status show_file(
-    struct view *view, const struct mu_manifest *manifest, const char *name) {
+    struct view *view, const struct mu_manifest *manifest, const char *name)
+{
     void *data;
     struct mu_safetensors tensors;
     MU_TRY(mu_checkpoint_open_file(view->store, view->log, manifest, name, &data, &tensors));
@@ -259,7 +280,8 @@ static enum mu_status show_file(
     return MU_OK;
 }
 
-static void show_positions(struct mu_text *out, const struct mu_manifest *manifest) {
+static void show_positions(struct mu_text *out, const struct mu_manifest *manifest)
+{
     for (int i = 0; i < manifest->position_count; i++) {
         const struct mu_position *position = &manifest->positions[i];
         mu_text_add(out, "  epoch %lld: %d replicas of batch %d, steps done",
@@ -270,7 +292,8 @@ static void show_positions(struct mu_text *out, const struct mu_manifest *manife
     }
 }
 
-static void show_manifest(struct view *view, const struct mu_manifest *manifest) {
+static void show_manifest(struct view *view, const struct mu_manifest *manifest)
+{
     char written[32], where[PATH_MAX + 32];
     struct mu_text *out = &view->out;
     view->store->ops->describe(view->store, manifest->step, where, sizeof(where));
@@ -286,7 +309,8 @@ static void show_manifest(struct view *view, const struct mu_manifest *manifest)
     show_positions(out, manifest);
 }
 
-static enum mu_status show_one(struct view *view, int64_t step) {
+static enum mu_status show_one(struct view *view, int64_t step)
+{
     struct mu_manifest manifest;
     MU_TRY(mu_checkpoint_verify(view->store, view->log, step, &manifest));
     if (view->json) {
@@ -304,14 +328,16 @@ static enum mu_status show_one(struct view *view, int64_t step) {
 }
 
 /* The newest, or the one that was asked for: view_open has left no other. */
-static enum mu_status show(struct view *view) {
+static enum mu_status show(struct view *view)
+{
     return show_one(view, view->steps[view->count - 1]);
 }
 
 /* ---- the commands ---- */
 
 static int with_view(
-    struct mu_log *log, const void *options, enum mu_status (*look)(struct view *view)) {
+    struct mu_log *log, const void *options, enum mu_status (*look)(struct view *view))
+{
     const struct mu_cmd_checkpoint_options *asked = options;
     struct view *view = calloc(1, sizeof(*view));
     enum mu_status status = view ? view_open(view, log, asked)
@@ -325,15 +351,18 @@ static int with_view(
     return mu_status_exit(status);
 }
 
-static int run_list(struct mu_log *log, const void *options, char *const *arguments) {
+static int run_list(struct mu_log *log, const void *options, char *const *arguments)
+{
     return with_view(log, options, list);
 }
 
-static int run_verify(struct mu_log *log, const void *options, char *const *arguments) {
+static int run_verify(struct mu_log *log, const void *options, char *const *arguments)
+{
     return with_view(log, options, verify);
 }
 
-static int run_show(struct mu_log *log, const void *options, char *const *arguments) {
+static int run_show(struct mu_log *log, const void *options, char *const *arguments)
+{
     return with_view(log, options, show);
 }
 

@@ -19,21 +19,24 @@
 /* Keeps the reason why an entry is damaged instead of saying it: it may not be the last word. */
 static void keep_quiet(struct mu_log *log, enum mu_level level, const char *text) {}
 
-static void quiet_log_init(struct mu_log *quiet) {
+static void quiet_log_init(struct mu_log *quiet)
+{
     memset(quiet, 0, sizeof(*quiet));
     quiet->write = keep_quiet;
 }
 
 /* ---- one entry ---- */
 
-static void name_file(struct mu_store *store, int64_t step, const char *name, char *out) {
+static void name_file(struct mu_store *store, int64_t step, const char *name, char *out)
+{
     char entry[WHERE_BYTES - 2 * MU_STORE_NAME_MAX];
     store->ops->describe(store, step, entry, sizeof(entry));
     snprintf(out, WHERE_BYTES, "%s/%s", entry, name);
 }
 
 static enum mu_status get_file(struct mu_store *store, struct mu_log *log, int64_t step,
-    const char *name, size_t bytes_max, void **ret_data, size_t *ret_bytes) {
+    const char *name, size_t bytes_max, void **ret_data, size_t *ret_bytes)
+{
     enum mu_status status = store->ops->get(store, log, step, name, bytes_max, ret_data, ret_bytes);
     if (status != MU_NO_INPUT)
         return status;
@@ -43,7 +46,8 @@ static enum mu_status get_file(struct mu_store *store, struct mu_log *log, int64
 }
 
 static enum mu_status read_manifest(
-    struct mu_store *store, struct mu_log *log, int64_t step, struct mu_manifest *ret_manifest) {
+    struct mu_store *store, struct mu_log *log, int64_t step, struct mu_manifest *ret_manifest)
+{
     char where[WHERE_BYTES];
     void *text;
     size_t bytes;
@@ -60,7 +64,8 @@ static enum mu_status read_manifest(
 
 /* Which tensor is damaged; if none is, the header is. */
 static enum mu_status check_sums(struct mu_log *log, const char *where,
-    const struct mu_manifest_file *file, const char *data, const struct mu_safetensors *tensors) {
+    const struct mu_manifest_file *file, const char *data, const struct mu_safetensors *tensors)
+{
     for (size_t i = 0; i < file->tensor_count; i++) {
         const struct mu_manifest_tensor *sum = &file->tensors[i];
         const struct mu_safetensor *tensor = mu_safetensors_find(tensors, sum->name);
@@ -76,7 +81,8 @@ static enum mu_status check_sums(struct mu_log *log, const char *where,
 
 /* Parses, and says what is wrong in one line that names the file. */
 static enum mu_status parse_file(struct mu_log *log, const char *where, const void *data,
-    size_t bytes, struct mu_safetensors *ret_tensors) {
+    size_t bytes, struct mu_safetensors *ret_tensors)
+{
     struct mu_log quiet;
     quiet_log_init(&quiet);
     enum mu_status status = mu_safetensors_parse(&quiet, where, data, bytes, ret_tensors);
@@ -89,7 +95,8 @@ static enum mu_status parse_file(struct mu_log *log, const char *where, const vo
 
 static enum mu_status check_file(struct mu_log *log, const char *where,
     const struct mu_manifest_file *file, const void *data, size_t bytes,
-    struct mu_safetensors *ret_tensors) {
+    struct mu_safetensors *ret_tensors)
+{
     if (bytes != file->bytes)
         return mu_fail(
             log, MU_E0601, NULL, "%s has %zu bytes instead of %zu", where, bytes, file->bytes);
@@ -102,7 +109,8 @@ static enum mu_status check_file(struct mu_log *log, const char *where,
 
 enum mu_status mu_checkpoint_open_file(struct mu_store *store, struct mu_log *log,
     const struct mu_manifest *manifest, const char *name, void **ret_data,
-    struct mu_safetensors *ret_tensors) {
+    struct mu_safetensors *ret_tensors)
+{
     char where[WHERE_BYTES];
     name_file(store, manifest->step, name, where);
     const struct mu_manifest_file *file = mu_manifest_file(manifest, name);
@@ -120,7 +128,8 @@ enum mu_status mu_checkpoint_open_file(struct mu_store *store, struct mu_log *lo
 }
 
 static enum mu_status verify_files(
-    struct mu_store *store, struct mu_log *log, const struct mu_manifest *manifest) {
+    struct mu_store *store, struct mu_log *log, const struct mu_manifest *manifest)
+{
     for (int i = 0; i < manifest->file_count; i++) {
         void *data;
         struct mu_safetensors tensors;
@@ -133,7 +142,8 @@ static enum mu_status verify_files(
 }
 
 enum mu_status mu_checkpoint_verify(
-    struct mu_store *store, struct mu_log *log, int64_t step, struct mu_manifest *ret_manifest) {
+    struct mu_store *store, struct mu_log *log, int64_t step, struct mu_manifest *ret_manifest)
+{
     MU_TRY(read_manifest(store, log, step, ret_manifest));
     enum mu_status status = verify_files(store, log, ret_manifest);
     if (status != MU_OK)
@@ -149,7 +159,8 @@ struct differences {
 };
 
 /* "784x128 F32" */
-static void write_shape(char out[96], int rank, const int64_t *shape, const char *dtype) {
+static void write_shape(char out[96], int rank, const int64_t *shape, const char *dtype)
+{
     size_t bytes = 0;
     for (int i = 0; i < rank; i++)
         bytes += (size_t)snprintf(
@@ -158,14 +169,16 @@ static void write_shape(char out[96], int rank, const int64_t *shape, const char
 }
 
 static void add_difference(
-    struct differences *differences, const char *name, const char *expected, const char *found) {
+    struct differences *differences, const char *name, const char *expected, const char *found)
+{
     if (differences->count++ < ROWS_MAX)
         mu_text_add(
             &differences->table, "\n    %-20s expected %s, found %s", name, expected, found);
 }
 
 static void compare_view(struct differences *differences, const char *name,
-    const struct mu_view *view, const struct mu_safetensor *tensor) {
+    const struct mu_view *view, const struct mu_safetensor *tensor)
+{
     char expected[96], found[96] = "nothing";
     write_shape(expected, view->rank, view->shape, "F32");
     if (tensor && tensor->rank <= MU_RANK_MAX)
@@ -182,12 +195,14 @@ struct part {
     float *vector;
 };
 
-static void name_tensor(char out[2 * MU_NAME_MAX], const char *slot, const char *view) {
+static void name_tensor(char out[2 * MU_NAME_MAX], const char *slot, const char *view)
+{
     mu_format(out, 2 * MU_NAME_MAX, "%s%s%s", slot ? slot : "", slot ? "/" : "", view);
 }
 
 static bool is_expected(
-    const struct mu_layout *layout, const struct part *parts, int part_count, const char *tensor) {
+    const struct mu_layout *layout, const struct part *parts, int part_count, const char *tensor)
+{
     char name[2 * MU_NAME_MAX];
     for (int p = 0; p < part_count; p++)
         for (int i = 0; i < layout->view_count; i++) {
@@ -199,7 +214,8 @@ static bool is_expected(
 }
 
 static void compare_tensors(struct differences *differences, const struct mu_layout *layout,
-    const struct part *parts, int part_count, const struct mu_safetensors *tensors) {
+    const struct part *parts, int part_count, const struct mu_safetensors *tensors)
+{
     char name[2 * MU_NAME_MAX];
     for (int p = 0; p < part_count; p++)
         for (int i = 0; i < layout->view_count; i++) {
@@ -218,7 +234,8 @@ static void compare_tensors(struct differences *differences, const struct mu_lay
 
 static enum mu_status check_tensors(struct mu_log *log, const char *where,
     const struct mu_layout *layout, const struct part *parts, int part_count,
-    const struct mu_safetensors *tensors) {
+    const struct mu_safetensors *tensors)
+{
     struct differences differences = {.count = 0};
     mu_text_init(&differences.table);
     compare_tensors(&differences, layout, parts, part_count, tensors);
@@ -234,7 +251,8 @@ static enum mu_status check_tensors(struct mu_log *log, const char *where,
 }
 
 static enum mu_status check_kind(struct mu_log *log, const char *where, const char *what,
-    const char *expected, const char *found) {
+    const char *expected, const char *found)
+{
     if (strcmp(expected, found) == 0)
         return MU_OK;
     return mu_fail(log, MU_E0602,
@@ -245,7 +263,8 @@ static enum mu_status check_kind(struct mu_log *log, const char *where, const ch
 /* ---- into the vectors ---- */
 
 static void copy_part(const struct mu_layout *layout, const struct part *part, const char *data,
-    const struct mu_safetensors *tensors) {
+    const struct mu_safetensors *tensors)
+{
     memset(part->vector, 0, layout->element_count * sizeof(float)); /* the gaps */
     for (int i = 0; i < layout->view_count; i++) {
         const struct mu_view *view = &layout->view[i];
@@ -267,7 +286,8 @@ struct load {
 };
 
 static enum mu_status load_file(const struct load *load, const struct mu_manifest *manifest,
-    const char *name, const struct part *parts, int part_count) {
+    const char *name, const struct part *parts, int part_count)
+{
     void *data;
     struct mu_safetensors tensors;
     MU_TRY(mu_checkpoint_open_file(load->store, load->quiet, manifest, name, &data, &tensors));
@@ -282,7 +302,8 @@ static enum mu_status load_file(const struct load *load, const struct mu_manifes
     return status;
 }
 
-static enum mu_status load_files(const struct load *load, const struct mu_manifest *manifest) {
+static enum mu_status load_files(const struct load *load, const struct mu_manifest *manifest)
+{
     const struct mu_checkpoint_target *target = load->target;
     char where[WHERE_BYTES];
     name_file(load->store, manifest->step, MU_MANIFEST_NAME, where);
@@ -299,7 +320,8 @@ static enum mu_status load_files(const struct load *load, const struct mu_manife
 }
 
 static enum mu_status load_entry(
-    const struct load *load, int64_t step, struct mu_manifest *ret_manifest) {
+    const struct load *load, int64_t step, struct mu_manifest *ret_manifest)
+{
     MU_TRY(read_manifest(load->store, load->quiet, step, ret_manifest));
     enum mu_status status = load_files(load, ret_manifest);
     if (status != MU_OK)
@@ -309,7 +331,8 @@ static enum mu_status load_entry(
 
 /* ---- which entry ---- */
 
-static enum mu_status fail_none(const struct load *load, int64_t step) {
+static enum mu_status fail_none(const struct load *load, int64_t step)
+{
     char where[WHERE_BYTES];
     load->store->ops->describe(load->store, step > 0 ? step : 0, where, sizeof(where));
     if (step != MU_CHECKPOINT_NEWEST)
@@ -321,11 +344,13 @@ static enum mu_status fail_none(const struct load *load, int64_t step) {
 }
 
 /* True if the reason for the failure is still unsaid, in the quiet log. */
-static bool is_unsaid(const struct load *load) {
+static bool is_unsaid(const struct load *load)
+{
     return load->quiet->first_number != 0;
 }
 
-static enum mu_status say_final(const struct load *load, enum mu_status status) {
+static enum mu_status say_final(const struct load *load, enum mu_status status)
+{
     if (status == MU_OK || !is_unsaid(load))
         return status;
     enum mu_error error = status == MU_PROTOCOL    ? MU_E0606
@@ -338,12 +363,14 @@ static enum mu_status say_final(const struct load *load, enum mu_status status) 
         "%s", load->quiet->first_text);
 }
 
-static bool is_damage(const struct load *load, enum mu_status status) {
+static bool is_damage(const struct load *load, enum mu_status status)
+{
     return is_unsaid(load) && (status == MU_BAD_DATA || status == MU_IO_ERROR);
 }
 
 /* The newest entry whose step is at most `most`; -1: there is none. */
-static int64_t newest_up_to(struct mu_store *store, int64_t most) {
+static int64_t newest_up_to(struct mu_store *store, int64_t most)
+{
     int64_t numbers[MU_CHECKPOINTS_MAX];
     size_t count = store->ops->list(store, numbers, MU_CHECKPOINTS_MAX);
     count = count < MU_CHECKPOINTS_MAX ? count : MU_CHECKPOINTS_MAX;
@@ -353,11 +380,13 @@ static int64_t newest_up_to(struct mu_store *store, int64_t most) {
 }
 
 /* A writer may drop an entry while it is read here: then there is a newer one. */
-static bool was_dropped(struct mu_store *store, int64_t step) {
+static bool was_dropped(struct mu_store *store, int64_t step)
+{
     return newest_up_to(store, step) != step;
 }
 
-static enum mu_status load_newest(struct load *load, struct mu_manifest *ret_manifest) {
+static enum mu_status load_newest(struct load *load, struct mu_manifest *ret_manifest)
+{
     int64_t step = newest_up_to(load->store, INT64_MAX);
     bool fell_back = false;
     for (int tries = 0; step >= 0 && tries < MU_CHECKPOINTS_MAX; tries++) {
@@ -380,7 +409,8 @@ static enum mu_status load_newest(struct load *load, struct mu_manifest *ret_man
     return fail_none(load, MU_CHECKPOINT_NEWEST);
 }
 
-static enum mu_status load_step(struct load *load, int64_t step, struct mu_manifest *ret_manifest) {
+static enum mu_status load_step(struct load *load, int64_t step, struct mu_manifest *ret_manifest)
+{
     struct mu_log quiet;
     quiet_log_init(&quiet);
     load->quiet = &quiet;
@@ -393,13 +423,15 @@ static enum mu_status load_step(struct load *load, int64_t step, struct mu_manif
 }
 
 enum mu_status mu_checkpoint_load(struct mu_store *store, struct mu_log *log, int64_t step,
-    const struct mu_checkpoint_target *target, struct mu_manifest *ret_manifest) {
+    const struct mu_checkpoint_target *target, struct mu_manifest *ret_manifest)
+{
     struct load load = {.store = store, .log = log, .target = target};
     return load_step(&load, step, ret_manifest);
 }
 
 enum mu_status mu_checkpoint_read_for_eval(struct mu_store *store, struct mu_log *log, int64_t step,
-    const struct mu_checkpoint_target *target, struct mu_manifest *ret_manifest) {
+    const struct mu_checkpoint_target *target, struct mu_manifest *ret_manifest)
+{
     struct load load = {.store = store, .log = log, .target = target, .parameters_only = true};
     return load_step(&load, step, ret_manifest);
 }

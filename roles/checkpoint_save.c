@@ -16,14 +16,16 @@ struct outgoing {
     struct mu_store_piece pieces[1 + SOURCES_MAX];
 };
 
-static void outgoing_init(struct outgoing *file) {
+static void outgoing_init(struct outgoing *file)
+{
     file->source_count = 0;
     mu_text_init(&file->header);
 }
 
 /* `slot` is NULL for the parameters. */
 static void add_vector(
-    struct outgoing *file, const char *slot, const struct mu_layout *layout, const float *vector) {
+    struct outgoing *file, const char *slot, const struct mu_layout *layout, const float *vector)
+{
     for (int i = 0; i < layout->view_count; i++) {
         const struct mu_view *view = &layout->view[i];
         struct mu_safetensor_source *source = &file->sources[file->source_count++];
@@ -35,7 +37,8 @@ static void add_vector(
     }
 }
 
-static size_t bytes_of(const struct mu_safetensor_source *source) {
+static size_t bytes_of(const struct mu_safetensor_source *source)
+{
     size_t bytes = sizeof(float);
     for (int i = 0; i < source->rank; i++)
         bytes *= (size_t)source->shape[i];
@@ -44,7 +47,8 @@ static size_t bytes_of(const struct mu_safetensor_source *source) {
 
 /* Cuts the file in pieces and enters it, with every checksum, in the manifest. */
 static enum mu_status close_file(
-    struct outgoing *file, const char *name, struct mu_log *log, struct mu_manifest *manifest) {
+    struct outgoing *file, const char *name, struct mu_log *log, struct mu_manifest *manifest)
+{
     struct mu_manifest_file *entry;
     MU_TRY(mu_manifest_add_file(manifest, name, file->source_count, &entry));
     char step[24];
@@ -67,8 +71,8 @@ static enum mu_status close_file(
     return MU_OK;
 }
 
-static enum mu_status describe_run(
-    const struct mu_snapshot *snapshot, struct mu_manifest *manifest) {
+static enum mu_status describe_run(const struct mu_snapshot *snapshot, struct mu_manifest *manifest)
+{
     mu_text_copy(manifest->run, sizeof(manifest->run), snapshot->run);
     mu_text_copy(manifest->model, sizeof(manifest->model), snapshot->model);
     mu_text_copy(manifest->optimizer, sizeof(manifest->optimizer), snapshot->optimizer);
@@ -93,7 +97,8 @@ struct entry {
 };
 
 static enum mu_status fill_entry(
-    struct entry *entry, struct mu_log *log, const struct mu_snapshot *snapshot) {
+    struct entry *entry, struct mu_log *log, const struct mu_snapshot *snapshot)
+{
     MU_TRY(describe_run(snapshot, &entry->manifest));
     add_vector(&entry->model, NULL, snapshot->layout, snapshot->parameters);
     for (int i = 0; i < snapshot->slot_count; i++)
@@ -105,7 +110,8 @@ static enum mu_status fill_entry(
     return entry->manifest_text.failed ? MU_NO_MEMORY : MU_OK;
 }
 
-static enum mu_status put_entry(struct mu_store *store, struct mu_log *log, struct entry *entry) {
+static enum mu_status put_entry(struct mu_store *store, struct mu_log *log, struct entry *entry)
+{
     const struct mu_text *text = &entry->manifest_text;
     struct mu_store_piece manifest = {text->data, text->bytes};
     const struct mu_store_file files[] = {
@@ -119,14 +125,16 @@ static enum mu_status put_entry(struct mu_store *store, struct mu_log *log, stru
     return store->ops->put(store, log, entry->manifest.step, files, MU_COUNT_OF(files));
 }
 
-static void drop(struct mu_store *store, struct mu_log *log, int64_t number) {
+static void drop(struct mu_store *store, struct mu_log *log, int64_t number)
+{
     char where[256];
     store->ops->describe(store, number, where, sizeof(where));
     if (store->ops->drop(store, log, number) != MU_OK)
         mu_say(log, MU_LEVEL_WARN, "the old checkpoint %s stays", where);
 }
 
-static void drop_old(struct mu_store *store, struct mu_log *log, int64_t step, int keep) {
+static void drop_old(struct mu_store *store, struct mu_log *log, int64_t step, int keep)
+{
     int64_t numbers[MU_CHECKPOINTS_MAX];
     size_t count = store->ops->list(store, numbers, MU_CHECKPOINTS_MAX);
     count = count < MU_CHECKPOINTS_MAX ? count : MU_CHECKPOINTS_MAX;
@@ -137,7 +145,8 @@ static void drop_old(struct mu_store *store, struct mu_log *log, int64_t step, i
 }
 
 enum mu_status mu_checkpoint_save(
-    struct mu_store *store, struct mu_log *log, const struct mu_snapshot *snapshot, int keep) {
+    struct mu_store *store, struct mu_log *log, const struct mu_snapshot *snapshot, int keep)
+{
     assert(keep >= 1);
     assert(snapshot->step >= 0);
     assert(snapshot->slot_count <= MU_SLOTS_MAX);

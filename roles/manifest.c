@@ -11,12 +11,14 @@
 #define TRAILER_FORM ",\n  \"crc32c\": \"%08x\"\n}\n"
 #define TRAILER_BYTES 27
 
-void mu_manifest_init(struct mu_manifest *manifest) {
+void mu_manifest_init(struct mu_manifest *manifest)
+{
     memset(manifest, 0, sizeof(*manifest));
     snprintf(manifest->writer, sizeof(manifest->writer), "muster %s", MU_VERSION);
 }
 
-void mu_manifest_finish(struct mu_manifest *manifest) {
+void mu_manifest_finish(struct mu_manifest *manifest)
+{
     for (int i = 0; i < manifest->position_count; i++)
         free(manifest->positions[i].stretch.steps_done);
     for (int i = 0; i < manifest->file_count; i++)
@@ -26,7 +28,8 @@ void mu_manifest_finish(struct mu_manifest *manifest) {
 }
 
 enum mu_status mu_manifest_add_position(
-    struct mu_manifest *manifest, const struct mu_position *position) {
+    struct mu_manifest *manifest, const struct mu_position *position)
+{
     if (manifest->position_count == MU_POSITIONS_MAX)
         return MU_BUG;
     size_t bytes = (size_t)position->stretch.replica_count * sizeof(int64_t);
@@ -41,7 +44,8 @@ enum mu_status mu_manifest_add_position(
 }
 
 enum mu_status mu_manifest_add_file(struct mu_manifest *manifest, const char *name,
-    size_t tensor_count, struct mu_manifest_file **ret_file) {
+    size_t tensor_count, struct mu_manifest_file **ret_file)
+{
     assert(manifest->file_count < MU_STORE_FILES_MAX);
     /* One more than asked for: an empty file has an array too. */
     struct mu_manifest_tensor *tensors = calloc(tensor_count + 1, sizeof(*tensors));
@@ -55,7 +59,8 @@ enum mu_status mu_manifest_add_file(struct mu_manifest *manifest, const char *na
 }
 
 const struct mu_manifest_file *mu_manifest_file(
-    const struct mu_manifest *manifest, const char *name) {
+    const struct mu_manifest *manifest, const char *name)
+{
     for (int i = 0; i < manifest->file_count; i++)
         if (strcmp(manifest->files[i].name, name) == 0)
             return &manifest->files[i];
@@ -63,7 +68,8 @@ const struct mu_manifest_file *mu_manifest_file(
 }
 
 int mu_manifest_stretches(const struct mu_manifest *manifest, int64_t epoch,
-    struct mu_stretch ret_stretches[MU_STRETCHES_MAX]) {
+    struct mu_stretch ret_stretches[MU_STRETCHES_MAX])
+{
     int count = 0;
     for (int i = 0; i < manifest->position_count && count < MU_STRETCHES_MAX; i++)
         if (manifest->positions[i].epoch == epoch)
@@ -73,17 +79,20 @@ int mu_manifest_stretches(const struct mu_manifest *manifest, int64_t epoch,
 
 /* ---- out ---- */
 
-static void write_string(struct mu_text *out, const char *key, const char *value) {
+static void write_string(struct mu_text *out, const char *key, const char *value)
+{
     mu_text_add(out, "  \"%s\": ", key);
     mu_text_add_json_string(out, value);
     mu_text_add(out, ",\n");
 }
 
-static void write_integer(struct mu_text *out, const char *key, int64_t value) {
+static void write_integer(struct mu_text *out, const char *key, int64_t value)
+{
     mu_text_add(out, "  \"%s\": %lld,\n", key, (long long)value);
 }
 
-static void write_position(const struct mu_position *position, struct mu_text *out) {
+static void write_position(const struct mu_position *position, struct mu_text *out)
+{
     const struct mu_stretch *stretch = &position->stretch;
     mu_text_add(out, "\n    {\"epoch\": %lld, \"replica_count\": %d, \"batch\": %d, ",
         (long long)position->epoch, stretch->replica_count, stretch->batch);
@@ -93,7 +102,8 @@ static void write_position(const struct mu_position *position, struct mu_text *o
     mu_text_add(out, "]}");
 }
 
-static void write_file(const struct mu_manifest_file *file, struct mu_text *out) {
+static void write_file(const struct mu_manifest_file *file, struct mu_text *out)
+{
     mu_text_add(out, "\n    \"%s\": {\n      \"bytes\": %zu,\n      \"crc32c\": \"%08x\",\n",
         file->name, file->bytes, file->crc32c);
     mu_text_add(out, "      \"tensors\": {");
@@ -105,7 +115,8 @@ static void write_file(const struct mu_manifest_file *file, struct mu_text *out)
     mu_text_add(out, "%s}\n    }", file->tensor_count > 0 ? "\n      " : "");
 }
 
-void mu_manifest_write(const struct mu_manifest *manifest, struct mu_text *out) {
+void mu_manifest_write(const struct mu_manifest *manifest, struct mu_text *out)
+{
     size_t start = out->bytes;
     mu_text_add(out, "{\n");
     write_integer(out, "format", MU_MANIFEST_FORMAT);
@@ -144,12 +155,14 @@ struct reader {
     char wrong[3 * MU_NAME_MAX]; /* "": nothing yet */
 };
 
-static void set_wrong(struct reader *reader, const char *key) {
+static void set_wrong(struct reader *reader, const char *key)
+{
     if (!reader->wrong[0])
         mu_text_copy(reader->wrong, sizeof(reader->wrong), key);
 }
 
-static const mu_json_value *member(struct reader *reader, const char *key, enum mu_json_type type) {
+static const mu_json_value *member(struct reader *reader, const char *key, enum mu_json_type type)
+{
     const mu_json_value *value = reader->object ? mu_json_member(reader->object, key) : NULL;
     if (value && mu_json_type(value) == type)
         return value;
@@ -157,7 +170,8 @@ static const mu_json_value *member(struct reader *reader, const char *key, enum 
     return NULL;
 }
 
-static int64_t read_integer(struct reader *reader, const char *key, int64_t min, int64_t max) {
+static int64_t read_integer(struct reader *reader, const char *key, int64_t min, int64_t max)
+{
     const mu_json_value *value = member(reader, key, MU_JSON_INTEGER);
     int64_t integer = value ? mu_json_integer(value) : min;
     if (integer >= min && integer <= max)
@@ -166,7 +180,8 @@ static int64_t read_integer(struct reader *reader, const char *key, int64_t min,
     return min;
 }
 
-static void read_string(struct reader *reader, const char *key, char *out, size_t bytes) {
+static void read_string(struct reader *reader, const char *key, char *out, size_t bytes)
+{
     const mu_json_value *value = member(reader, key, MU_JSON_STRING);
     const char *string = value ? mu_json_string(value) : "";
     if (strlen(string) >= bytes)
@@ -174,7 +189,8 @@ static void read_string(struct reader *reader, const char *key, char *out, size_
     mu_text_copy(out, bytes, string);
 }
 
-static uint64_t parse_hex(struct reader *reader, const char *key, const char *string, int digits) {
+static uint64_t parse_hex(struct reader *reader, const char *key, const char *string, int digits)
+{
     bool good =
         (int)strlen(string) == digits && strspn(string, "0123456789abcdef") == (size_t)digits;
     if (!good)
@@ -182,14 +198,16 @@ static uint64_t parse_hex(struct reader *reader, const char *key, const char *st
     return good ? strtoull(string, NULL, 16) : 0;
 }
 
-static uint64_t read_hex(struct reader *reader, const char *key, int digits) {
+static uint64_t read_hex(struct reader *reader, const char *key, int digits)
+{
     char string[20] = "";
     read_string(reader, key, string, sizeof(string));
     return parse_hex(reader, key, string, digits);
 }
 
 static enum mu_status read_position(
-    struct reader *reader, const mu_json_value *value, struct mu_manifest *manifest) {
+    struct reader *reader, const mu_json_value *value, struct mu_manifest *manifest)
+{
     struct reader inside = {.object = mu_json_type(value) == MU_JSON_OBJECT ? value : NULL};
     int64_t steps_done[MU_REPLICAS_MAX];
     struct mu_position position = {.epoch = read_integer(&inside, "epoch", 0, INT64_MAX)};
@@ -214,7 +232,8 @@ static enum mu_status read_position(
     return MU_OK;
 }
 
-static enum mu_status read_positions(struct reader *reader, struct mu_manifest *manifest) {
+static enum mu_status read_positions(struct reader *reader, struct mu_manifest *manifest)
+{
     const mu_json_value *positions = member(reader, "positions", MU_JSON_ARRAY);
     size_t count = positions ? mu_json_count(positions) : 0;
     if (count > MU_POSITIONS_MAX)
@@ -225,7 +244,8 @@ static enum mu_status read_positions(struct reader *reader, struct mu_manifest *
 }
 
 static void read_tensors(
-    struct reader *reader, const mu_json_value *tensors, struct mu_manifest_file *file) {
+    struct reader *reader, const mu_json_value *tensors, struct mu_manifest_file *file)
+{
     for (size_t i = 0; i < file->tensor_count; i++) {
         const char *name = mu_json_key(tensors, i);
         const mu_json_value *crc = mu_json_member_at(tensors, i);
@@ -239,7 +259,8 @@ static void read_tensors(
 }
 
 static enum mu_status read_file(struct reader *reader, const char *name, const mu_json_value *value,
-    struct mu_manifest *manifest) {
+    struct mu_manifest *manifest)
+{
     struct reader inside = {.object = mu_json_type(value) == MU_JSON_OBJECT ? value : NULL};
     const mu_json_value *tensors = member(&inside, "tensors", MU_JSON_OBJECT);
     if (!mu_text_is_name(name) || strlen(name) >= MU_STORE_NAME_MAX || !tensors ||
@@ -257,7 +278,8 @@ static enum mu_status read_file(struct reader *reader, const char *name, const m
     return MU_OK;
 }
 
-static enum mu_status read_files(struct reader *reader, struct mu_manifest *manifest) {
+static enum mu_status read_files(struct reader *reader, struct mu_manifest *manifest)
+{
     const mu_json_value *files = member(reader, "files", MU_JSON_OBJECT);
     size_t count = files ? mu_json_count(files) : 0;
     if (count > MU_STORE_FILES_MAX)
@@ -267,7 +289,8 @@ static enum mu_status read_files(struct reader *reader, struct mu_manifest *mani
     return MU_OK;
 }
 
-static enum mu_status read_members(struct reader *reader, struct mu_manifest *manifest) {
+static enum mu_status read_members(struct reader *reader, struct mu_manifest *manifest)
+{
     read_string(reader, "writer", manifest->writer, sizeof(manifest->writer));
     read_string(reader, "run", manifest->run, sizeof(manifest->run));
     read_string(reader, "model", manifest->model, sizeof(manifest->model));
@@ -284,7 +307,8 @@ static enum mu_status read_members(struct reader *reader, struct mu_manifest *ma
     return read_files(reader, manifest);
 }
 
-static enum mu_status check_format(struct mu_log *log, const char *source, struct reader *reader) {
+static enum mu_status check_format(struct mu_log *log, const char *source, struct reader *reader)
+{
     int64_t format = read_integer(reader, "format", 1, INT64_MAX);
     if (format <= MU_MANIFEST_FORMAT)
         return MU_OK;
@@ -293,8 +317,9 @@ static enum mu_status check_format(struct mu_log *log, const char *source, struc
         MU_VERSION, MU_MANIFEST_FORMAT);
 }
 
-static enum mu_status read_root(struct mu_log *log, const char *source, const mu_json_value *root,
-    struct mu_manifest *manifest) {
+static enum mu_status read_root(
+    struct mu_log *log, const char *source, const mu_json_value *root, struct mu_manifest *manifest)
+{
     struct reader reader = {.object = mu_json_type(root) == MU_JSON_OBJECT ? root : NULL};
     MU_TRY(check_format(log, source, &reader));
     enum mu_status status = read_members(&reader, manifest);
@@ -307,7 +332,8 @@ static enum mu_status read_root(struct mu_log *log, const char *source, const mu
 
 /* Before anything is parsed: a damaged manifest must not be taken for one of another meaning. */
 static enum mu_status check_trailer(
-    struct mu_log *log, const char *source, const char *text, size_t bytes) {
+    struct mu_log *log, const char *source, const char *text, size_t bytes)
+{
     char trailer[TRAILER_BYTES + 1];
     if (bytes > TRAILER_BYTES) {
         mu_format(
@@ -320,7 +346,8 @@ static enum mu_status check_trailer(
 }
 
 enum mu_status mu_manifest_parse(struct mu_log *log, const char *source, const char *text,
-    size_t bytes, struct mu_manifest *ret_manifest) {
+    size_t bytes, struct mu_manifest *ret_manifest)
+{
     mu_manifest_init(ret_manifest);
     MU_TRY(check_trailer(log, source, text, bytes));
     struct mu_json *json = NULL;

@@ -2,18 +2,21 @@
 #include "roles/summary.h"
 #include "runtime/io/folder.h"
 
-static void write_integer(struct mu_text *out, const char *key, int64_t value) {
+static void write_integer(struct mu_text *out, const char *key, int64_t value)
+{
     mu_text_add(out, "  \"%s\": %lld,\n", key, (long long)value);
 }
 
-static void write_number(struct mu_text *out, const char *key, double value) {
+static void write_number(struct mu_text *out, const char *key, double value)
+{
     mu_text_add(out, "  \"%s\": ", key);
     mu_text_add_double(out, value);
     mu_text_add(out, ",\n");
 }
 
 /* Buckets up to the last one that is not empty; nothing was pushed: []. */
-static void write_staleness(const struct mu_summary *summary, struct mu_text *out) {
+static void write_staleness(const struct mu_summary *summary, struct mu_text *out)
+{
     int64_t pushes = 0;
     int bucket_count = 0;
     for (int i = 0; i < MU_SUMMARY_STALENESS_MAX; i++) {
@@ -33,7 +36,8 @@ static void write_staleness(const struct mu_summary *summary, struct mu_text *ou
 #define VERDICT_NAME(name, text) text,
 static const char *const verdict_names[] = {MU_VERDICT_ROWS(VERDICT_NAME)};
 
-static void write_verdicts(const struct mu_summary *summary, struct mu_text *out) {
+static void write_verdicts(const struct mu_summary *summary, struct mu_text *out)
+{
     mu_text_add(out, "  \"verdicts\": {");
     for (int i = 0; i < MU_VERDICT_COUNT; i++)
         mu_text_add(out, "%s\"%s\": %lld", i > 0 ? ", " : "", verdict_names[i],
@@ -41,7 +45,8 @@ static void write_verdicts(const struct mu_summary *summary, struct mu_text *out
     mu_text_add(out, "}\n");
 }
 
-void mu_summary_write(const struct mu_summary *summary, struct mu_text *out) {
+void mu_summary_write(const struct mu_summary *summary, struct mu_text *out)
+{
     mu_text_add(out, "{\n");
     write_integer(out, "exit", summary->exit);
     write_integer(out, "steps", summary->steps);
@@ -59,7 +64,8 @@ void mu_summary_write(const struct mu_summary *summary, struct mu_text *out) {
 }
 
 enum mu_status mu_summary_save(
-    struct mu_log *log, const char *path, const struct mu_summary *summary) {
+    struct mu_log *log, const char *path, const struct mu_summary *summary)
+{
     struct mu_text text;
     mu_text_init(&text);
     mu_summary_write(summary, &text);

@@ -54,7 +54,8 @@ struct mu_event_file {
     char path[PATH_MAX];
 };
 
-static void begin_event(struct mu_event_file *file, int64_t wall_ns, int64_t step) {
+static void begin_event(struct mu_event_file *file, int64_t wall_ns, int64_t step)
+{
     static const char head[RECORD_HEAD_BYTES];
     mu_text_clear(&file->record);
     mu_text_append(&file->record, head, sizeof(head));
@@ -62,7 +63,8 @@ static void begin_event(struct mu_event_file *file, int64_t wall_ns, int64_t ste
     mu_proto_varint(&file->record, EVENT_STEP, (uint64_t)step);
 }
 
-static void frame_record(struct mu_text *record) {
+static void frame_record(struct mu_text *record)
+{
     uint64_t bytes = record->bytes - RECORD_HEAD_BYTES;
     uint32_t length_crc = mu_crc32c_mask(mu_crc32c(0, &bytes, sizeof(bytes)));
     uint32_t data_crc = mu_crc32c_mask(mu_crc32c(0, record->data + RECORD_HEAD_BYTES, bytes));
@@ -72,7 +74,8 @@ static void frame_record(struct mu_text *record) {
 }
 
 /* Training goes on without this point; the first loss is said, all are counted. */
-static void end_event(struct mu_event_file *file) {
+static void end_event(struct mu_event_file *file)
+{
     if (!file->record.failed)
         frame_record(&file->record);
     errno = ENOMEM;
@@ -83,24 +86,34 @@ static void end_event(struct mu_event_file *file) {
             strerror(errno));
 }
 
-static void write_start(struct mu_event_file *file, const struct mu_event_file_options *options) {
-    begin_event(file, options->wall_ns, 0);
-    mu_proto_string(&file->record, EVENT_FILE_VERSION, "brain.Event:2");
-    size_t source = mu_proto_begin(&file->record, EVENT_SOURCE);
-    mu_proto_string(&file->record, SOURCE_WRITER, "muster");
-    mu_proto_end(&file->record, source);
-    end_event(file);
-    /* Also for a fresh run: TensorBoard takes the first START that it sees for the beginning, and
-     * purges at the ones after it. */
-    begin_event(file, options->wall_ns, options->resume_step > 0 ? options->resume_step : 0);
+static void write_session_start(
+    struct mu_event_file *file, const struct mu_event_file_options *options)
+{
+    begin_event(file, options->wall_ns, options->resume_step + 1);
     size_t session = mu_proto_begin(&file->record, EVENT_SESSION_LOG);
     mu_proto_varint(&file->record, SESSION_LOG_STATUS, SESSION_START);
     mu_proto_end(&file->record, session);
     end_event(file);
 }
 
+static void write_opening(struct mu_event_file *file, const struct mu_event_file_options *options)
+{
+    begin_event(file, options->wall_ns, 0);
+    mu_proto_string(&file->record, EVENT_FILE_VERSION, "brain.Event:2");
+    size_t source = mu_proto_begin(&file->record, EVENT_SOURCE);
+    mu_proto_string(&file->record, SOURCE_WRITER, "muster");
+    mu_proto_end(&file->record, source);
+    end_event(file);
+    /* TensorBoard takes the first START that it meets for the beginning and purges at the next. */
+    if (options->resume_step >= 0) {
+        write_session_start(file, options);
+        write_session_start(file, options);
+    }
+}
+
 /* A new file, whatever another incarnation of this process made in the same second. */
-static int create_file(const struct mu_event_file_options *options, char path[PATH_MAX]) {
+static int create_file(const struct mu_event_file_options *options, char path[PATH_MAX])
+{
     for (int unique = 0; unique < NAMES_TRIED_MAX; unique++) {
         int bytes = snprintf(path, PATH_MAX, "%s/events.out.tfevents.%010lld.%s.%d.%d",
             options->directory, (long long)(options->wall_ns / 1000000000), options->host,
@@ -117,7 +130,8 @@ static int create_file(const struct mu_event_file_options *options, char path[PA
 }
 
 enum mu_status mu_event_file_open(struct mu_log *log, const struct mu_event_file_options *options,
-    struct mu_event_file **ret_file) {
+    struct mu_event_file **ret_file)
+{
     MU_TRY(mu_folder_make(log, options->directory));
     struct mu_event_file *file = malloc(sizeof(*file));
     if (!file)
@@ -131,12 +145,13 @@ enum mu_status mu_event_file_open(struct mu_log *log, const struct mu_event_file
         return status;
     }
     mu_text_init(&file->record);
-    write_start(file, options);
+    write_opening(file, options);
     *ret_file = file;
     return MU_OK;
 }
 
-void mu_event_file_close(struct mu_event_file *file) {
+void mu_event_file_close(struct mu_event_file *file)
+{
     if (!file)
         return;
     if (file->failed_count > 0)
@@ -153,7 +168,8 @@ struct open_value {
 };
 
 static struct open_value begin_value(struct mu_event_file *file, int64_t wall_ns, int64_t step,
-    const char *tag, enum tensor_type type) {
+    const char *tag, enum tensor_type type)
+{
     struct open_value open;
     begin_event(file, wall_ns, step);
     open.summary = mu_proto_begin(&file->record, EVENT_SUMMARY);
@@ -165,7 +181,8 @@ static struct open_value begin_value(struct mu_event_file *file, int64_t wall_ns
 }
 
 static void end_value(
-    struct mu_event_file *file, struct open_value open, const char *plugin, enum data_class class) {
+    struct mu_event_file *file, struct open_value open, const char *plugin, enum data_class class)
+{
     mu_proto_end(&file->record, open.tensor);
     size_t metadata = mu_proto_begin(&file->record, VALUE_METADATA);
     size_t plugin_data = mu_proto_begin(&file->record, METADATA_PLUGIN);
@@ -178,7 +195,8 @@ static void end_value(
     end_event(file);
 }
 
-static void write_shape(struct mu_text *record, const uint64_t *shape, int rank) {
+static void write_shape(struct mu_text *record, const uint64_t *shape, int rank)
+{
     size_t message = mu_proto_begin(record, TENSOR_SHAPE);
     for (int i = 0; i < rank; i++) {
         size_t dimension = mu_proto_begin(record, SHAPE_DIMENSION);
@@ -189,7 +207,8 @@ static void write_shape(struct mu_text *record, const uint64_t *shape, int rank)
 }
 
 void mu_event_file_scalar(
-    struct mu_event_file *file, int64_t wall_ns, int64_t step, const char *tag, float value) {
+    struct mu_event_file *file, int64_t wall_ns, int64_t step, const char *tag, float value)
+{
     struct open_value open = begin_value(file, wall_ns, step, tag, TYPE_FLOAT);
     write_shape(&file->record, NULL, 0);
     mu_proto_bytes(&file->record, TENSOR_FLOATS, &value, sizeof(value)); /* packed: one float */
@@ -197,7 +216,8 @@ void mu_event_file_scalar(
 }
 
 void mu_event_file_histogram(struct mu_event_file *file, int64_t wall_ns, int64_t step,
-    const char *tag, const double *edges, const double *counts, size_t bucket_count) {
+    const char *tag, const double *edges, const double *counts, size_t bucket_count)
+{
     struct open_value open = begin_value(file, wall_ns, step, tag, TYPE_DOUBLE);
     write_shape(&file->record, (const uint64_t[]){bucket_count, 3}, 2);
     size_t content = mu_proto_begin(&file->record, TENSOR_CONTENT);
@@ -210,7 +230,8 @@ void mu_event_file_histogram(struct mu_event_file *file, int64_t wall_ns, int64_
 }
 
 void mu_event_file_text(
-    struct mu_event_file *file, int64_t wall_ns, int64_t step, const char *tag, const char *text) {
+    struct mu_event_file *file, int64_t wall_ns, int64_t step, const char *tag, const char *text)
+{
     struct open_value open = begin_value(file, wall_ns, step, tag, TYPE_STRING);
     write_shape(&file->record, NULL, 0);
     mu_proto_string(&file->record, TENSOR_STRINGS, text);

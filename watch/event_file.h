@@ -16,8 +16,8 @@ struct mu_event_file_options {
     const char *host;
     int process;
     int64_t wall_ns; /* of the start: names the file */
-    /* >= 0: the first step that is done again after a resume. A START at this step makes
-     * TensorBoard purge what older files say of it and of later ones. -1: a fresh run. */
+    /* >= 0: the step that the run goes on from. TensorBoard is made to purge what older files say
+     * of later ones. -1: nothing is purged. */
     int64_t resume_step;
 };
 /* CANNOT_CREATE. */

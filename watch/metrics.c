@@ -17,7 +17,8 @@ struct mu_metrics {
 };
 
 /* A line that a killed process left unfinished would join the next one: it is cut off. */
-static bool cut_unfinished_line(int fd) {
+static bool cut_unfinished_line(int fd)
+{
     struct stat stat_;
     if (fstat(fd, &stat_) != 0)
         return false;
@@ -30,7 +31,8 @@ static bool cut_unfinished_line(int fd) {
     return end == stat_.st_size || ftruncate(fd, end) == 0;
 }
 
-static int open_file(const char *path, bool append) {
+static int open_file(const char *path, bool append)
+{
     int flags = O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | (append ? 0 : O_TRUNC);
     int fd = open(path, flags, 0600);
     if (fd < 0 || !append || cut_unfinished_line(fd))
@@ -42,7 +44,8 @@ static int open_file(const char *path, bool append) {
 }
 
 enum mu_status mu_metrics_open(
-    struct mu_log *log, const char *path, bool append, struct mu_metrics **ret_metrics) {
+    struct mu_log *log, const char *path, bool append, struct mu_metrics **ret_metrics)
+{
     struct mu_metrics *metrics = calloc(1, sizeof(*metrics));
     char *copy = strdup(path);
     if (!metrics || !copy) {
@@ -62,7 +65,8 @@ enum mu_status mu_metrics_open(
     return MU_OK;
 }
 
-void mu_metrics_close(struct mu_metrics *metrics) {
+void mu_metrics_close(struct mu_metrics *metrics)
+{
     if (!metrics)
         return;
     if (metrics->failed_count > 0)
@@ -75,34 +79,40 @@ void mu_metrics_close(struct mu_metrics *metrics) {
     free(metrics);
 }
 
-void mu_metrics_begin(struct mu_metrics *metrics, int64_t wall_ns, int64_t step) {
+void mu_metrics_begin(struct mu_metrics *metrics, int64_t wall_ns, int64_t step)
+{
     mu_text_clear(&metrics->line);
     mu_text_add(&metrics->line, "{\"time\":%lld.%03lld,\"step\":%lld",
         (long long)(wall_ns / 1000000000), (long long)(wall_ns / 1000000 % 1000), (long long)step);
 }
 
-static void add_key(struct mu_metrics *metrics, const char *key) {
+static void add_key(struct mu_metrics *metrics, const char *key)
+{
     mu_text_append(&metrics->line, ",", 1);
     mu_text_add_json_string(&metrics->line, key);
     mu_text_append(&metrics->line, ":", 1);
 }
 
-void mu_metrics_number(struct mu_metrics *metrics, const char *key, double value) {
+void mu_metrics_number(struct mu_metrics *metrics, const char *key, double value)
+{
     add_key(metrics, key);
     mu_text_add_double(&metrics->line, value);
 }
 
-void mu_metrics_integer(struct mu_metrics *metrics, const char *key, int64_t value) {
+void mu_metrics_integer(struct mu_metrics *metrics, const char *key, int64_t value)
+{
     add_key(metrics, key);
     mu_text_add(&metrics->line, "%lld", (long long)value);
 }
 
-void mu_metrics_string(struct mu_metrics *metrics, const char *key, const char *value) {
+void mu_metrics_string(struct mu_metrics *metrics, const char *key, const char *value)
+{
     add_key(metrics, key);
     mu_text_add_json_string(&metrics->line, value);
 }
 
-void mu_metrics_end(struct mu_metrics *metrics) {
+void mu_metrics_end(struct mu_metrics *metrics)
+{
     mu_text_append(&metrics->line, "}\n", 2);
     errno = ENOMEM;
     if (!metrics->line.failed &&

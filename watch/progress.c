@@ -37,14 +37,16 @@ struct fields {
     char text[FIELD_COUNT][FIELD_BYTES]; /* "": not shown */
 };
 
-static double share_done(const struct mu_progress *progress) {
+static double share_done(const struct mu_progress *progress)
+{
     if (progress->steps_total <= 0)
         return 0;
     double share = (double)progress->step / (double)progress->steps_total;
     return share < 0 ? 0 : share > 1 ? 1 : share;
 }
 
-static void format_bar(double share, bool utf8, char out[FIELD_BYTES]) {
+static void format_bar(double share, bool utf8, char out[FIELD_BYTES])
+{
     static const char *const eighths[] = {" ", "▏", "▎", "▍", "▌", "▋", "▊", "▉"};
     int full = (int)(share * BAR_CELLS * 8);
     size_t bytes = 0;
@@ -58,7 +60,8 @@ static void format_bar(double share, bool utf8, char out[FIELD_BYTES]) {
 }
 
 /* "11.2k/s": three digits are what changes slowly enough to be read. */
-static void format_rate(double rate, char out[FIELD_BYTES]) {
+static void format_rate(double rate, char out[FIELD_BYTES])
+{
     static const char *const units[] = {"", "k", "M", "G"};
     size_t unit = 0;
     for (; rate >= 999.5 && unit + 1 < MU_COUNT_OF(units); unit++)
@@ -66,7 +69,8 @@ static void format_rate(double rate, char out[FIELD_BYTES]) {
     snprintf(out, FIELD_BYTES, "%.*f%s/s", unit > 0 && rate < 99.95 ? 1 : 0, rate, units[unit]);
 }
 
-static void format_alive(const struct mu_progress *progress, char out[FIELD_BYTES]) {
+static void format_alive(const struct mu_progress *progress, char out[FIELD_BYTES])
+{
     if (progress->missing)
         snprintf(out, FIELD_BYTES, "%d/%d alive, %.24s is not", progress->alive, progress->tasks,
             progress->missing);
@@ -74,7 +78,8 @@ static void format_alive(const struct mu_progress *progress, char out[FIELD_BYTE
         snprintf(out, FIELD_BYTES, "%d/%d alive", progress->alive, progress->tasks);
 }
 
-static void fill_fields(const struct mu_progress *progress, bool utf8, struct fields *fields) {
+static void fill_fields(const struct mu_progress *progress, bool utf8, struct fields *fields)
+{
     memset(fields, 0, sizeof(*fields));
     double share = share_done(progress);
     snprintf(fields->text[FIELD_EPOCH], FIELD_BYTES, "epoch %lld/%lld", (long long)progress->epoch,
@@ -99,13 +104,15 @@ static void fill_fields(const struct mu_progress *progress, bool utf8, struct fi
 }
 
 /* Two spaces between fields, one around the bar. */
-static const char *gap_after(const struct fields *fields, enum field field) {
+static const char *gap_after(const struct fields *fields, enum field field)
+{
     if (field == FIELD_EPOCH && fields->text[FIELD_BAR][0])
         return " ";
     return field == FIELD_BAR ? " " : "  ";
 }
 
-static void join_fields(const struct fields *fields, char out[LINE_BYTES]) {
+static void join_fields(const struct fields *fields, char out[LINE_BYTES])
+{
     size_t bytes = 0;
     const char *gap = "";
     for (enum field field = 0; field < FIELD_COUNT; field++) {
@@ -118,7 +125,8 @@ static void join_fields(const struct fields *fields, char out[LINE_BYTES]) {
 }
 
 /* Columns on a screen: bytes that begin a character. All glyphs used here are one column wide. */
-static int columns_of(const char *line) {
+static int columns_of(const char *line)
+{
     int columns = 0;
     for (; *line; line++)
         columns += ((unsigned char)*line & 0xc0) != 0x80;
@@ -126,7 +134,8 @@ static int columns_of(const char *line) {
 }
 
 void mu_progress_format(
-    const struct mu_progress *progress, int columns, bool utf8, char *out, size_t bytes) {
+    const struct mu_progress *progress, int columns, bool utf8, char *out, size_t bytes)
+{
     struct fields fields;
     char line[LINE_BYTES];
     fill_fields(progress, utf8, &fields);
@@ -138,7 +147,8 @@ void mu_progress_format(
     mu_text_copy(out, bytes, line);
 }
 
-static bool locale_is_utf8(void) {
+static bool locale_is_utf8(void)
+{
     static const char *const variables[] = {"LC_ALL", "LC_CTYPE", "LANG"};
     for (size_t i = 0; i < MU_COUNT_OF(variables); i++) {
         const char *value = getenv(variables[i]);
@@ -148,12 +158,14 @@ static bool locale_is_utf8(void) {
     return false;
 }
 
-static bool is_terminal(int fd) {
+static bool is_terminal(int fd)
+{
     const char *kind = getenv("TERM");
     return isatty(fd) && kind && strcmp(kind, "dumb") != 0;
 }
 
-static int columns_now(int fd) {
+static int columns_now(int fd)
+{
     struct winsize size;
     if (ioctl(fd, TIOCGWINSZ, &size) == 0 && size.ws_col > 0)
         return size.ws_col;
@@ -165,7 +177,8 @@ static int columns_now(int fd) {
 }
 
 void mu_progress_display_init(
-    struct mu_progress_display *display, int fd, bool launched, bool enabled) {
+    struct mu_progress_display *display, int fd, bool launched, bool enabled)
+{
     *display = (struct mu_progress_display){
         .fd = fd,
         .terminal = is_terminal(fd),
@@ -177,12 +190,14 @@ void mu_progress_display_init(
 }
 
 /* One write, so that lines of several threads do not mix. A screen that is gone stops nothing. */
-static void put(const struct mu_progress_display *display, const char *text) {
+static void put(const struct mu_progress_display *display, const char *text)
+{
     (void)!write(display->fd, text, strlen(text));
 }
 
 void mu_progress_show(struct mu_progress_display *display, const struct mu_progress *progress,
-    int64_t now_ns, bool force) {
+    int64_t now_ns, bool force)
+{
     if (!display->enabled || (!force && now_ns < display->next_ns))
         return;
     bool overwrites = display->terminal || display->launched;
@@ -198,7 +213,8 @@ void mu_progress_show(struct mu_progress_display *display, const struct mu_progr
     display->drawn = display->terminal;
 }
 
-void mu_progress_clear(struct mu_progress_display *display) {
+void mu_progress_clear(struct mu_progress_display *display)
+{
     if (display->drawn)
         put(display, "\r\033[K");
     display->drawn = false;

@@ -9,17 +9,20 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static bool is_folder(const char *path) {
+static bool is_folder(const char *path)
+{
     struct stat stat_;
     return stat(path, &stat_) == 0 && S_ISDIR(stat_.st_mode);
 }
 
-static enum mu_status cannot_make(struct mu_log *log, const char *path, int error) {
+static enum mu_status cannot_make(struct mu_log *log, const char *path, int error)
+{
     return mu_fail(log, MU_E0604, "choose another directory or change its permissions",
         "cannot create %s: %s", path, strerror(error));
 }
 
-enum mu_status mu_folder_make(struct mu_log *log, const char *path) {
+enum mu_status mu_folder_make(struct mu_log *log, const char *path)
+{
     char part[PATH_MAX];
     size_t bytes = strlen(path);
     if (bytes == 0 || bytes >= sizeof(part))
@@ -37,7 +40,8 @@ enum mu_status mu_folder_make(struct mu_log *log, const char *path) {
     return MU_OK;
 }
 
-bool mu_folder_write_all(int fd, const void *data, size_t bytes) {
+bool mu_folder_write_all(int fd, const void *data, size_t bytes)
+{
     const char *at = data;
     while (bytes > 0) {
         ssize_t written = write(fd, at, bytes);
@@ -51,7 +55,8 @@ bool mu_folder_write_all(int fd, const void *data, size_t bytes) {
     return true;
 }
 
-bool mu_folder_append(int fd, const void *data, size_t bytes) {
+bool mu_folder_append(int fd, const void *data, size_t bytes)
+{
     struct stat before;
     if (fstat(fd, &before) != 0)
         return false;
@@ -64,7 +69,8 @@ bool mu_folder_append(int fd, const void *data, size_t bytes) {
 }
 
 /* The folder of `path`, open, and the name in it. */
-static int open_parent(const char *path, const char **ret_name) {
+static int open_parent(const char *path, const char **ret_name)
+{
     char parent[PATH_MAX];
     const char *slash = strrchr(path, '/');
     *ret_name = slash ? slash + 1 : path;
@@ -79,7 +85,8 @@ static int open_parent(const char *path, const char **ret_name) {
     return open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 }
 
-static bool write_synced(int fd, const void *data, size_t bytes) {
+static bool write_synced(int fd, const void *data, size_t bytes)
+{
     bool good = mu_folder_write_all(fd, data, bytes) && fsync(fd) == 0;
     int error = errno;
     /* A failed fsync is never asked again: the kernel has forgotten the pages. */
@@ -91,7 +98,8 @@ static bool write_synced(int fd, const void *data, size_t bytes) {
 
 /* Removes what was written aside, keeping the reason. */
 static enum mu_status give_up(
-    struct mu_log *log, enum mu_error error, const char *path, int folder, const char *aside) {
+    struct mu_log *log, enum mu_error error, const char *path, int folder, const char *aside)
+{
     int reason = errno;
     if (aside)
         (void)unlinkat(folder, aside, 0);
@@ -99,8 +107,8 @@ static enum mu_status give_up(
     return mu_fail(log, error, NULL, "cannot write %s: %s", path, strerror(reason));
 }
 
-enum mu_status mu_folder_write(
-    struct mu_log *log, const char *path, const void *data, size_t bytes) {
+enum mu_status mu_folder_write(struct mu_log *log, const char *path, const void *data, size_t bytes)
+{
     const char *name;
     int folder = open_parent(path, &name);
     if (folder < 0)

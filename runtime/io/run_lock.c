@@ -17,7 +17,8 @@ struct mu_run_lock {
 };
 
 /* What the holder wrote, as far as it can be printed. */
-static void read_holder(int fd, char holder[HOLDER_BYTES]) {
+static void read_holder(int fd, char holder[HOLDER_BYTES])
+{
     ssize_t bytes = pread(fd, holder, HOLDER_BYTES - 1, 0);
     size_t kept = 0;
     for (ssize_t i = 0; i < bytes && holder[i] != '\n'; i++)
@@ -28,7 +29,8 @@ static void read_holder(int fd, char holder[HOLDER_BYTES]) {
         mu_format(holder, HOLDER_BYTES, "another process");
 }
 
-static enum mu_status refuse(struct mu_log *log, const char *directory, int fd) {
+static enum mu_status refuse(struct mu_log *log, const char *directory, int fd)
+{
     char holder[HOLDER_BYTES];
     read_holder(fd, holder);
     return mu_fail(log, MU_E0607, "wait for it to end, stop it, or choose another directory",
@@ -36,7 +38,8 @@ static enum mu_status refuse(struct mu_log *log, const char *directory, int fd) 
 }
 
 static enum mu_status take(
-    struct mu_log *log, const char *directory, const char *host, int process, int fd) {
+    struct mu_log *log, const char *directory, const char *host, int process, int fd)
+{
     if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
         if (errno == EWOULDBLOCK)
             return refuse(log, directory, fd);
@@ -52,7 +55,8 @@ static enum mu_status take(
 }
 
 enum mu_status mu_run_lock_open(struct mu_log *log, const char *directory, const char *host,
-    int process, struct mu_run_lock **ret_lock) {
+    int process, struct mu_run_lock **ret_lock)
+{
     MU_TRY(mu_folder_make(log, directory));
     int folder = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     int fd =
@@ -75,7 +79,8 @@ enum mu_status mu_run_lock_open(struct mu_log *log, const char *directory, const
     return MU_OK;
 }
 
-void mu_run_lock_close(struct mu_run_lock *lock) {
+void mu_run_lock_close(struct mu_run_lock *lock)
+{
     if (!lock)
         return;
     /* The file stays: unlinking it would let two runs hold locks on two files of one name. */

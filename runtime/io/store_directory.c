@@ -31,17 +31,20 @@ struct directory_store {
     char path[];
 };
 
-static const char *path_of(const struct mu_store *store) {
+static const char *path_of(const struct mu_store *store)
+{
     const struct directory_store *self = (const struct directory_store *)store;
     return self->path;
 }
 
-static bool starts_with(const char *name, const char *prefix) {
+static bool starts_with(const char *name, const char *prefix)
+{
     return strncmp(name, prefix, strlen(prefix)) == 0;
 }
 
 /* "500": digits as they would be printed, so that one number has one name. */
-static bool parse_number(const char *name, int64_t *ret_number) {
+static bool parse_number(const char *name, int64_t *ret_number)
+{
     if (!mu_text_to_int64(name, ret_number) || *ret_number < 0)
         return false;
     char again[ENTRY_NAME_BYTES];
@@ -49,17 +52,20 @@ static bool parse_number(const char *name, int64_t *ret_number) {
     return strcmp(again, name) == 0;
 }
 
-static bool is_folder_at(int root, const char *name) {
+static bool is_folder_at(int root, const char *name)
+{
     struct stat stat_;
     return fstatat(root, name, &stat_, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(stat_.st_mode);
 }
 
-static int open_folder_at(int root, const char *name) {
+static int open_folder_at(int root, const char *name)
+{
     return openat(root, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 }
 
 /* The names in an open folder, one after the other; the stream has its own descriptor. */
-static DIR *open_names(int folder) {
+static DIR *open_names(int folder)
+{
     int copy = openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *names = copy < 0 ? NULL : fdopendir(copy);
     if (!names && copy >= 0)
@@ -68,7 +74,8 @@ static DIR *open_names(int folder) {
 }
 
 /* Removes an entry's folder with its files; entries have no folders in them. */
-static bool remove_folder(int root, const char *name) {
+static bool remove_folder(int root, const char *name)
+{
     int folder = open_folder_at(root, name);
     if (folder < 0)
         return errno == ENOENT;
@@ -83,7 +90,8 @@ static bool remove_folder(int root, const char *name) {
 }
 
 /* What a crash left. There is one writer, so nothing hidden is anybody's work in progress. */
-static void remove_leftover(int root, const char *name) {
+static void remove_leftover(int root, const char *name)
+{
     int64_t number;
     if (starts_with(name, OLD_PREFIX) && parse_number(name + strlen(OLD_PREFIX), &number) &&
         !is_folder_at(root, name + strlen(OLD_PREFIX)))
@@ -93,7 +101,8 @@ static void remove_leftover(int root, const char *name) {
         (void)remove_folder(root, name);
 }
 
-static void remove_leftovers(int root) {
+static void remove_leftovers(int root)
+{
     DIR *names = open_names(root);
     for (struct dirent *item; names && (item = readdir(names));)
         remove_leftover(root, item->d_name);
@@ -103,7 +112,8 @@ static void remove_leftovers(int root) {
 
 /* Says why an entry could not be put; where the disk is full, also how full. */
 static enum mu_status put_failed(struct mu_store *store, struct mu_log *log, enum mu_error error,
-    int64_t number, const char *name, size_t bytes) {
+    int64_t number, const char *name, size_t bytes)
+{
     int reason = errno;
     char space[96] = "";
     struct statvfs fs;
@@ -117,7 +127,8 @@ static enum mu_status put_failed(struct mu_store *store, struct mu_log *log, enu
         (long long)number, name, strerror(reason), space);
 }
 
-static size_t bytes_of(const struct mu_store_file *file) {
+static size_t bytes_of(const struct mu_store_file *file)
+{
     size_t bytes = 0;
     for (size_t i = 0; i < file->piece_count; i++)
         bytes += file->pieces[i].bytes;
@@ -125,7 +136,8 @@ static size_t bytes_of(const struct mu_store_file *file) {
 }
 
 /* One file, safe on the disk when this returns true. */
-static bool write_pieces(int fd, const struct mu_store_file *file) {
+static bool write_pieces(int fd, const struct mu_store_file *file)
+{
     for (size_t i = 0; i < file->piece_count; i++)
         if (!mu_folder_write_all(fd, file->pieces[i].at, file->pieces[i].bytes))
             return false;
@@ -133,7 +145,8 @@ static bool write_pieces(int fd, const struct mu_store_file *file) {
 }
 
 static enum mu_status put_file(struct mu_store *store, struct mu_log *log, int folder,
-    int64_t number, const struct mu_store_file *file) {
+    int64_t number, const struct mu_store_file *file)
+{
     assert(mu_text_is_name(file->name));
     int fd = openat(folder, file->name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0)
@@ -149,7 +162,8 @@ static enum mu_status put_file(struct mu_store *store, struct mu_log *log, int f
 }
 
 static enum mu_status put_aside(struct mu_store *store, struct mu_log *log, int root,
-    const char *aside, int64_t number, const struct mu_store_file *files, size_t file_count) {
+    const char *aside, int64_t number, const struct mu_store_file *files, size_t file_count)
+{
     if (mkdirat(root, aside, 0700) != 0)
         return put_failed(store, log, MU_E0604, number, "", 0);
     int folder = open_folder_at(root, aside);
@@ -165,7 +179,8 @@ static enum mu_status put_aside(struct mu_store *store, struct mu_log *log, int 
 }
 
 /* Gives the folder written aside its name. What had the name before is left as `aside`. */
-static bool take_name(int root, const char *aside, const char *name) {
+static bool take_name(int root, const char *aside, const char *name)
+{
     if (renameat(root, aside, root, name) == 0)
         return true;
     if (errno != ENOTEMPTY && errno != EEXIST)
@@ -184,7 +199,8 @@ static bool take_name(int root, const char *aside, const char *name) {
 }
 
 static enum mu_status put_in(struct mu_store *store, struct mu_log *log, int root, int64_t number,
-    const struct mu_store_file *files, size_t file_count) {
+    const struct mu_store_file *files, size_t file_count)
+{
     uint64_t random = 0;
     (void)!getrandom(&random, sizeof(random), 0);
     char aside[ENTRY_NAME_BYTES], name[ENTRY_NAME_BYTES];
@@ -205,7 +221,8 @@ static enum mu_status put_in(struct mu_store *store, struct mu_log *log, int roo
 }
 
 static enum mu_status directory_put(struct mu_store *store, struct mu_log *log, int64_t number,
-    const struct mu_store_file *files, size_t file_count) {
+    const struct mu_store_file *files, size_t file_count)
+{
     assert(number >= 0);
     MU_TRY(mu_folder_make(log, path_of(store)));
     int root = open(path_of(store), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -216,7 +233,8 @@ static enum mu_status directory_put(struct mu_store *store, struct mu_log *log, 
     return status;
 }
 
-static bool is_entry(int root, const char *name, int64_t *ret_number) {
+static bool is_entry(int root, const char *name, int64_t *ret_number)
+{
     if (parse_number(name, ret_number))
         return is_folder_at(root, name);
     return starts_with(name, OLD_PREFIX) && parse_number(name + strlen(OLD_PREFIX), ret_number) &&
@@ -224,7 +242,8 @@ static bool is_entry(int root, const char *name, int64_t *ret_number) {
 }
 
 /* Keeps the highest `most` numbers, ascending. */
-static size_t keep_number(int64_t *numbers, size_t count, size_t most, int64_t number) {
+static size_t keep_number(int64_t *numbers, size_t count, size_t most, int64_t number)
+{
     size_t place = count;
     while (place > 0 && numbers[place - 1] > number)
         place--;
@@ -240,7 +259,8 @@ static size_t keep_number(int64_t *numbers, size_t count, size_t most, int64_t n
     return count;
 }
 
-static size_t directory_list(struct mu_store *store, int64_t *ret_numbers, size_t most) {
+static size_t directory_list(struct mu_store *store, int64_t *ret_numbers, size_t most)
+{
     DIR *names = opendir(path_of(store));
     if (!names)
         return 0;
@@ -256,7 +276,8 @@ static size_t directory_list(struct mu_store *store, int64_t *ret_numbers, size_
     return found;
 }
 
-static int open_entry(struct mu_store *store, int64_t number) {
+static int open_entry(struct mu_store *store, int64_t number)
+{
     int root = open(path_of(store), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (root < 0)
         return -1;
@@ -275,7 +296,8 @@ static int open_entry(struct mu_store *store, int64_t number) {
 
 /* All of a file of a known size; one byte more is taken and set to NUL, for texts. */
 static enum mu_status read_all(
-    struct mu_log *log, const char *where, int fd, size_t bytes, void **ret_data) {
+    struct mu_log *log, const char *where, int fd, size_t bytes, void **ret_data)
+{
     char *data = malloc(bytes + 1);
     if (!data)
         return mu_fail(log, MU_E0801, NULL, "no memory for %zu bytes of %s", bytes, where);
@@ -297,7 +319,8 @@ static enum mu_status read_all(
 }
 
 static enum mu_status get_from(struct mu_log *log, const char *where, int fd, size_t bytes_max,
-    void **ret_data, size_t *ret_bytes) {
+    void **ret_data, size_t *ret_bytes)
+{
     struct stat stat_;
     if (fstat(fd, &stat_) != 0 || !S_ISREG(stat_.st_mode))
         return mu_fail(log, MU_E0601, NULL, "%s is not a plain file", where);
@@ -310,7 +333,8 @@ static enum mu_status get_from(struct mu_log *log, const char *where, int fd, si
 }
 
 static enum mu_status directory_get(struct mu_store *store, struct mu_log *log, int64_t number,
-    const char *name, size_t bytes_max, void **ret_data, size_t *ret_bytes) {
+    const char *name, size_t bytes_max, void **ret_data, size_t *ret_bytes)
+{
     assert(mu_text_is_name(name));
     char where[PATH_MAX + 64];
     snprintf(where, sizeof(where), "%s/%lld/%s", path_of(store), (long long)number, name);
@@ -330,7 +354,8 @@ static enum mu_status directory_get(struct mu_store *store, struct mu_log *log, 
     return status;
 }
 
-static enum mu_status directory_drop(struct mu_store *store, struct mu_log *log, int64_t number) {
+static enum mu_status directory_drop(struct mu_store *store, struct mu_log *log, int64_t number)
+{
     int root = open(path_of(store), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (root < 0)
         return MU_OK;
@@ -349,11 +374,13 @@ static enum mu_status directory_drop(struct mu_store *store, struct mu_log *log,
         log, MU_E0605, NULL, "cannot remove %s/%s: %s", path_of(store), name, strerror(error));
 }
 
-static void directory_describe(struct mu_store *store, int64_t number, char *out, size_t bytes) {
+static void directory_describe(struct mu_store *store, int64_t number, char *out, size_t bytes)
+{
     snprintf(out, bytes, "%s/%lld", path_of(store), (long long)number);
 }
 
-static void directory_close(struct mu_store *store) {
+static void directory_close(struct mu_store *store)
+{
     free(store);
 }
 
@@ -368,7 +395,8 @@ static const struct mu_store_ops directory_ops = {
 };
 
 enum mu_status mu_store_directory_open(
-    struct mu_log *log, const char *path, struct mu_store **ret_store) {
+    struct mu_log *log, const char *path, struct mu_store **ret_store)
+{
     size_t bytes = strlen(path);
     if (bytes == 0 || bytes >= PATH_MAX - 64)
         return mu_fail(log, MU_E0001, NULL, "the path of the checkpoints is %s",

@@ -40,7 +40,7 @@ static enum mu_status write_life(
         .host = "h2",
         .process = 412,
         .wall_ns = START + life * 100 * SECOND,
-        .resume_step = life > 0 ? first : -1};
+        .resume_step = life > 0 ? first - 1 : -1};
     MU_TRY(mu_event_file_open(log, &options, &events));
     join(path, directory, "metrics.jsonl");
     MU_TRY(mu_metrics_open(log, path, life > 0, &metrics));
@@ -48,7 +48,7 @@ static enum mu_status write_life(
         int64_t wall_ns = options.wall_ns + step * SECOND;
         mu_event_file_scalar(events, wall_ns, step, "train/loss", (float)loss_of(life, step));
         mu_metrics_begin(metrics, wall_ns, step);
-        mu_metrics_number(metrics, "train/loss", loss_of(life, step));
+        mu_metrics_number(metrics, "loss", loss_of(life, step));
         mu_metrics_end(metrics);
     }
     const double edges[] = {0, 1, 2, 3}, counts[] = {5, 0, 7};
@@ -68,8 +68,8 @@ static void fill(const struct mu_layout *layout, uint64_t seed, float *vector)
             vector[layout->view[i].span.first + e] = (float)mu_random_normal(&random);
 }
 
-static enum mu_status save(struct mu_log *log, struct mu_store *store,
-    const struct mu_layout *layout, int64_t step)
+static enum mu_status save(
+    struct mu_log *log, struct mu_store *store, const struct mu_layout *layout, int64_t step)
 {
     int64_t steps_done[] = {step / 2, step - step / 2};
     struct mu_position position = {0, {2, 64, steps_done}};

@@ -28,7 +28,8 @@ static struct {
     int unsynced_count;
 } disk;
 
-static void machine_stops(void) {
+static void machine_stops(void)
+{
     for (int i = 0; i < disk.unsynced_count; i++)
         if (ftruncate(disk.unsynced[i], 0) != 0)
             _exit(3);
@@ -36,7 +37,8 @@ static void machine_stops(void) {
 }
 
 /* True if this call is the one that fails. */
-static bool cut(void) {
+static bool cut(void)
+{
     if (disk.kind == CUT_NONE || disk.calls_left-- != 0)
         return false;
     if (disk.kind == CUT_DIE)
@@ -47,7 +49,8 @@ static bool cut(void) {
 
 ssize_t __real_write(int fd, const void *data, size_t bytes);
 ssize_t __wrap_write(int fd, const void *data, size_t bytes);
-ssize_t __wrap_write(int fd, const void *data, size_t bytes) {
+ssize_t __wrap_write(int fd, const void *data, size_t bytes)
+{
     if (disk.kind != CUT_NONE && disk.calls_left == 0 && bytes > 1)
         (void)!__real_write(fd, data, bytes / 2); /* cut in the middle */
     return cut() ? -1 : __real_write(fd, data, bytes);
@@ -55,7 +58,8 @@ ssize_t __wrap_write(int fd, const void *data, size_t bytes) {
 
 int __real_fsync(int fd);
 int __wrap_fsync(int fd);
-int __wrap_fsync(int fd) {
+int __wrap_fsync(int fd)
+{
     if (cut())
         return -1;
     struct stat synced, other;
@@ -71,7 +75,8 @@ int __wrap_fsync(int fd) {
 
 int __real_openat(int folder, const char *name, int flags, ...);
 int __wrap_openat(int folder, const char *name, int flags, ...);
-int __wrap_openat(int folder, const char *name, int flags, ...) {
+int __wrap_openat(int folder, const char *name, int flags, ...)
+{
     if (!(flags & O_CREAT))
         return __real_openat(folder, name, flags);
     if (cut())
@@ -84,19 +89,22 @@ int __wrap_openat(int folder, const char *name, int flags, ...) {
 
 int __real_mkdirat(int folder, const char *name, mode_t mode);
 int __wrap_mkdirat(int folder, const char *name, mode_t mode);
-int __wrap_mkdirat(int folder, const char *name, mode_t mode) {
+int __wrap_mkdirat(int folder, const char *name, mode_t mode)
+{
     return cut() ? -1 : __real_mkdirat(folder, name, mode);
 }
 
 int __real_renameat(int from, const char *a, int to, const char *b);
 int __wrap_renameat(int from, const char *a, int to, const char *b);
-int __wrap_renameat(int from, const char *a, int to, const char *b) {
+int __wrap_renameat(int from, const char *a, int to, const char *b)
+{
     return cut() ? -1 : __real_renameat(from, a, to, b);
 }
 
 int __real_renameat2(int from, const char *a, int to, const char *b, unsigned flags);
 int __wrap_renameat2(int from, const char *a, int to, const char *b, unsigned flags);
-int __wrap_renameat2(int from, const char *a, int to, const char *b, unsigned flags) {
+int __wrap_renameat2(int from, const char *a, int to, const char *b, unsigned flags)
+{
     if (disk.no_exchange) {
         errno = EINVAL;
         return -1;
@@ -106,7 +114,8 @@ int __wrap_renameat2(int from, const char *a, int to, const char *b, unsigned fl
 
 int __real_unlinkat(int folder, const char *name, int flags);
 int __wrap_unlinkat(int folder, const char *name, int flags);
-int __wrap_unlinkat(int folder, const char *name, int flags) {
+int __wrap_unlinkat(int folder, const char *name, int flags)
+{
     return cut() ? -1 : __real_unlinkat(folder, name, flags);
 }
 
@@ -115,11 +124,13 @@ static struct mu_log *test_said;
 static char scratch[64];
 static char checkpoints[96];
 
-static int remove_one(const char *path, const struct stat *stat_, int type, struct FTW *ftw) {
+static int remove_one(const char *path, const struct stat *stat_, int type, struct FTW *ftw)
+{
     return remove(path);
 }
 
-static int make_scratch(void **state) {
+static int make_scratch(void **state)
+{
     memset(&disk, 0, sizeof(disk));
     test_said = mu_test_log_init(&test_log);
     strcpy(scratch, "/tmp/muster-store-XXXXXX");
@@ -128,14 +139,16 @@ static int make_scratch(void **state) {
     return 0;
 }
 
-static int remove_scratch(void **state) {
+static int remove_scratch(void **state)
+{
     memset(&disk, 0, sizeof(disk));
     (void)chmod(scratch, 0700);
     return nftw(scratch, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
 
 /* An entry whose two files both say `word`, one of them in two pieces. */
-static enum mu_status put_word(struct mu_store *store, int64_t number, const char *word) {
+static enum mu_status put_word(struct mu_store *store, int64_t number, const char *word)
+{
     size_t bytes = strlen(word);
     struct mu_store_piece whole[] = {{word, bytes}};
     struct mu_store_piece halves[] = {{word, bytes / 2}, {word + bytes / 2, bytes - bytes / 2}};
@@ -146,7 +159,8 @@ static enum mu_status put_word(struct mu_store *store, int64_t number, const cha
     return store->ops->put(store, test_said, number, files, 2);
 }
 
-static bool says(struct mu_store *store, int64_t number, const char *name, const char *word) {
+static bool says(struct mu_store *store, int64_t number, const char *name, const char *word)
+{
     void *data = NULL;
     size_t bytes = 0;
     if (store->ops->get(store, test_said, number, name, 1024, &data, &bytes) != MU_OK)
@@ -156,18 +170,21 @@ static bool says(struct mu_store *store, int64_t number, const char *name, const
     return same;
 }
 
-static bool entry_says(struct mu_store *store, int64_t number, const char *word) {
+static bool entry_says(struct mu_store *store, int64_t number, const char *word)
+{
     return says(store, number, "a.bin", word) && says(store, number, "b.bin", word);
 }
 
-static struct mu_store *open_store(void) {
+static struct mu_store *open_store(void)
+{
     struct mu_store *store = NULL;
     assert_ok(mu_store_directory_open(test_said, checkpoints, &store));
     return store;
 }
 
 /* Hidden names in the folder: leftovers. */
-static int count_hidden(void) {
+static int count_hidden(void)
+{
     int count = 0;
     DIR *names = opendir(checkpoints);
     for (struct dirent *item; names && (item = readdir(names));)
@@ -178,7 +195,8 @@ static int count_hidden(void) {
     return count;
 }
 
-static void a_store_that_is_not_there_is_empty(void **state) {
+static void a_store_that_is_not_there_is_empty(void **state)
+{
     struct mu_store *store = open_store();
     int64_t numbers[4];
     void *data;
@@ -191,7 +209,8 @@ static void a_store_that_is_not_there_is_empty(void **state) {
     store->ops->close(store);
 }
 
-static void what_was_put_is_got(void **state) {
+static void what_was_put_is_got(void **state)
+{
     struct mu_store *store = open_store();
     assert_ok(put_word(store, 7, "seven"));
     assert_true(entry_says(store, 7, "seven"));
@@ -199,7 +218,8 @@ static void what_was_put_is_got(void **state) {
     store->ops->close(store);
 }
 
-static void numbers_are_sorted_as_numbers(void **state) {
+static void numbers_are_sorted_as_numbers(void **state)
+{
     struct mu_store *store = open_store();
     int64_t put[] = {100, 9, 1000, 0, 20};
     for (int i = 0; i < 5; i++)
@@ -214,7 +234,8 @@ static void numbers_are_sorted_as_numbers(void **state) {
     store->ops->close(store);
 }
 
-static void what_is_no_entry_is_not_listed(void **state) {
+static void what_is_no_entry_is_not_listed(void **state)
+{
     struct mu_store *store = open_store();
     assert_ok(put_word(store, 5, "x"));
     const char *strange[] = {"007", "-3", "12x", "latest", "99999999999999999999", ".put-1"};
@@ -234,7 +255,8 @@ static void what_is_no_entry_is_not_listed(void **state) {
     store->ops->close(store);
 }
 
-static void a_put_replaces_an_entry_of_the_same_number(void **state) {
+static void a_put_replaces_an_entry_of_the_same_number(void **state)
+{
     struct mu_store *store = open_store();
     for (int i = 0; i < 2; i++) {
         disk.no_exchange = i == 1;
@@ -246,7 +268,8 @@ static void a_put_replaces_an_entry_of_the_same_number(void **state) {
     store->ops->close(store);
 }
 
-static void a_dropped_entry_is_gone(void **state) {
+static void a_dropped_entry_is_gone(void **state)
+{
     struct mu_store *store = open_store();
     int64_t numbers[4];
     assert_ok(put_word(store, 3, "x"));
@@ -258,7 +281,8 @@ static void a_dropped_entry_is_gone(void **state) {
     store->ops->close(store);
 }
 
-static void files_are_the_users_alone(void **state) {
+static void files_are_the_users_alone(void **state)
+{
     struct mu_store *store = open_store();
     mode_t before = umask(0);
     assert_ok(put_word(store, 1, "x"));
@@ -274,7 +298,8 @@ static void files_are_the_users_alone(void **state) {
     store->ops->close(store);
 }
 
-static void a_planted_link_or_pipe_is_not_read(void **state) {
+static void a_planted_link_or_pipe_is_not_read(void **state)
+{
     struct mu_store *store = open_store();
     assert_ok(put_word(store, 1, "x"));
     char path[192];
@@ -292,7 +317,8 @@ static void a_planted_link_or_pipe_is_not_read(void **state) {
     store->ops->close(store);
 }
 
-static void a_file_over_the_limit_is_not_read(void **state) {
+static void a_file_over_the_limit_is_not_read(void **state)
+{
     struct mu_store *store = open_store();
     assert_ok(put_word(store, 1, "four"));
     void *data;
@@ -302,7 +328,8 @@ static void a_file_over_the_limit_is_not_read(void **state) {
     store->ops->close(store);
 }
 
-static void a_folder_that_cannot_be_made_is_named(void **state) {
+static void a_folder_that_cannot_be_made_is_named(void **state)
+{
     char file[128];
     snprintf(file, sizeof(file), "%s/run", scratch);
     assert_ok(mu_folder_write(test_said, file, "x", 1));
@@ -314,12 +341,14 @@ static void a_folder_that_cannot_be_made_is_named(void **state) {
 }
 
 /* What the cut tests do: entries 1 and 2 are there, 2 is replaced and 3 is new. */
-static void work(struct mu_store *store, enum mu_status ret[2]) {
+static void work(struct mu_store *store, enum mu_status ret[2])
+{
     ret[0] = put_word(store, 2, "second again");
     ret[1] = put_word(store, 3, "third");
 }
 
-static void dies_or_not(int cut_at, bool no_exchange, int *ret_exit) {
+static void dies_or_not(int cut_at, bool no_exchange, int *ret_exit)
+{
     pid_t child = fork();
     assert_true(child >= 0);
     if (child == 0) {
@@ -338,7 +367,8 @@ static void dies_or_not(int cut_at, bool no_exchange, int *ret_exit) {
     *ret_exit = WEXITSTATUS(status);
 }
 
-static void all_listed_entries_are_whole(struct mu_store *store) {
+static void all_listed_entries_are_whole(struct mu_store *store)
+{
     int64_t numbers[8];
     size_t count = store->ops->list(store, numbers, 8);
     assert_in_range(count, 2, 3);
@@ -352,7 +382,8 @@ static void all_listed_entries_are_whole(struct mu_store *store) {
     }
 }
 
-static void death_at_every_call(bool no_exchange) {
+static void death_at_every_call(bool no_exchange)
+{
     int cut_at = 0, code = 42;
     for (; code == 42; cut_at++) {
         struct mu_store *store = open_store();
@@ -371,15 +402,18 @@ static void death_at_every_call(bool no_exchange) {
     assert_in_range(cut_at, 20, 200); /* the countdown did reach the calls */
 }
 
-static void death_at_any_call_leaves_whole_entries(void **state) {
+static void death_at_any_call_leaves_whole_entries(void **state)
+{
     death_at_every_call(false);
 }
 
-static void death_at_any_call_leaves_whole_entries_without_exchange(void **state) {
+static void death_at_any_call_leaves_whole_entries_without_exchange(void **state)
+{
     death_at_every_call(true);
 }
 
-static void failure_at_every_call(int error) {
+static void failure_at_every_call(int error)
+{
     int cut_at = 0, failed = 1;
     for (; failed; cut_at++) {
         struct mu_store *store = open_store();
@@ -406,11 +440,13 @@ static void failure_at_every_call(int error) {
     assert_in_range(cut_at, 20, 200);
 }
 
-static void a_failing_call_leaves_nothing_of_the_entry(void **state) {
+static void a_failing_call_leaves_nothing_of_the_entry(void **state)
+{
     failure_at_every_call(EIO);
 }
 
-static void a_full_disk_is_named_with_what_was_needed(void **state) {
+static void a_full_disk_is_named_with_what_was_needed(void **state)
+{
     failure_at_every_call(ENOSPC);
     struct mu_store *store = open_store();
     assert_ok(put_word(store, 1, "first"));
@@ -424,7 +460,8 @@ static void a_full_disk_is_named_with_what_was_needed(void **state) {
     store->ops->close(store);
 }
 
-static void a_second_run_in_a_directory_is_refused(void **state) {
+static void a_second_run_in_a_directory_is_refused(void **state)
+{
     struct mu_run_lock *first = NULL, *second = NULL;
     assert_ok(mu_run_lock_open(test_said, scratch, "h2", 412, &first));
     assert_int_equal(mu_run_lock_open(test_said, scratch, "h3", 9, &second), MU_CANNOT_CREATE);
@@ -436,7 +473,8 @@ static void a_second_run_in_a_directory_is_refused(void **state) {
     mu_run_lock_close(NULL);
 }
 
-static void a_lock_file_that_is_a_link_is_refused(void **state) {
+static void a_lock_file_that_is_a_link_is_refused(void **state)
+{
     char link[128], victim[128];
     snprintf(link, sizeof(link), "%s/.lock", scratch);
     snprintf(victim, sizeof(victim), "%s/victim", scratch);
@@ -449,7 +487,8 @@ static void a_lock_file_that_is_a_link_is_refused(void **state) {
     assert_int_equal(stat_.st_size, 8);
 }
 
-static void a_file_is_replaced_whole_or_not_at_all(void **state) {
+static void a_file_is_replaced_whole_or_not_at_all(void **state)
+{
     char path[128];
     snprintf(path, sizeof(path), "%s/summary.json", scratch);
     disk.error = EIO;
@@ -473,7 +512,8 @@ static void a_file_is_replaced_whole_or_not_at_all(void **state) {
 
 #define CASE(name) cmocka_unit_test_setup_teardown(name, make_scratch, remove_scratch)
 
-int main(void) {
+int main(void)
+{
     const struct CMUnitTest tests[] = {
         CASE(a_store_that_is_not_there_is_empty),
         CASE(what_was_put_is_got),

@@ -21,7 +21,8 @@ static struct mu_log *test_said;
 static struct mu_store *store;
 static struct run run;
 
-static void make_layout(struct mu_layout *layout, int64_t inputs) {
+static void make_layout(struct mu_layout *layout, int64_t inputs)
+{
     mu_layout_init(layout);
     assert_true(mu_layout_add(layout, "dense1/w", 2, (const int64_t[]){inputs, 5}));
     assert_true(mu_layout_add(layout, "dense1/b", 1, (const int64_t[]){5}));
@@ -29,7 +30,8 @@ static void make_layout(struct mu_layout *layout, int64_t inputs) {
     assert_in_range(layout->element_count, 1, ELEMENTS_MAX);
 }
 
-static void fill_vectors(uint64_t seed) {
+static void fill_vectors(uint64_t seed)
+{
     for (int v = 0; v < VECTORS; v++) {
         memset(run.vector[v], 0, sizeof(run.vector[v]));
         for (int i = 0; i < run.layout.view_count; i++) {
@@ -40,7 +42,8 @@ static void fill_vectors(uint64_t seed) {
     }
 }
 
-static int make_run(void **state) {
+static int make_run(void **state)
+{
     test_said = mu_test_log_init(&test_log);
     make_layout(&run.layout, 7);
     fill_vectors(1);
@@ -69,12 +72,14 @@ static int make_run(void **state) {
     return mu_store_memory_open(&store) == MU_OK ? 0 : -1;
 }
 
-static int finish_run(void **state) {
+static int finish_run(void **state)
+{
     store->ops->close(store);
     return 0;
 }
 
-static void save(int64_t step, int keep) {
+static void save(int64_t step, int keep)
+{
     run.snapshot.step = step;
     assert_ok(mu_checkpoint_save(store, test_said, &run.snapshot, keep));
 }
@@ -86,7 +91,8 @@ static struct loaded {
     struct mu_manifest manifest;
 } loaded;
 
-static enum mu_status load(int64_t step) {
+static enum mu_status load(int64_t step)
+{
     memset(loaded.vector, 0x55, sizeof(loaded.vector));
     if (!loaded.target.model)
         loaded.target = (struct mu_checkpoint_target){
@@ -101,14 +107,16 @@ static enum mu_status load(int64_t step) {
     return status;
 }
 
-static bool vectors_are_equal(void) {
+static bool vectors_are_equal(void)
+{
     for (int v = 0; v < VECTORS; v++)
         if (memcmp(loaded.vector[v], run.vector[v], run.layout.element_count * sizeof(float)) != 0)
             return false;
     return true;
 }
 
-static void what_was_saved_is_loaded(void **state) {
+static void what_was_saved_is_loaded(void **state)
+{
     save(500, 3);
     assert_ok(load(MU_CHECKPOINT_NEWEST));
     assert_true(vectors_are_equal()); /* gaps too */
@@ -125,7 +133,8 @@ static void what_was_saved_is_loaded(void **state) {
     mu_manifest_finish(&loaded.manifest);
 }
 
-static void the_place_in_the_data_comes_back(void **state) {
+static void the_place_in_the_data_comes_back(void **state)
+{
     save(500, 3);
     assert_ok(load(500));
     struct mu_stretch stretches[MU_STRETCHES_MAX];
@@ -140,7 +149,8 @@ static void the_place_in_the_data_comes_back(void **state) {
     mu_manifest_finish(&loaded.manifest);
 }
 
-static void an_optimizer_without_slots_is_saved_and_loaded(void **state) {
+static void an_optimizer_without_slots_is_saved_and_loaded(void **state)
+{
     run.snapshot.slot_count = 0;
     run.snapshot.optimizer = "sgd";
     save(1, 1);
@@ -150,7 +160,8 @@ static void an_optimizer_without_slots_is_saved_and_loaded(void **state) {
     mu_manifest_finish(&loaded.manifest);
 }
 
-static void only_the_newest_are_kept(void **state) {
+static void only_the_newest_are_kept(void **state)
+{
     int64_t numbers[8];
     for (int64_t step = 1; step <= 5; step++)
         save(step, 2);
@@ -160,7 +171,8 @@ static void only_the_newest_are_kept(void **state) {
 }
 
 /* Resumed from 2 after 3 was damaged: 3 is of another history and must not count as kept. */
-static void a_history_that_was_left_is_dropped(void **state) {
+static void a_history_that_was_left_is_dropped(void **state)
+{
     int64_t numbers[8];
     for (int64_t step = 1; step <= 3; step++)
         save(step * 100, 2);
@@ -181,7 +193,8 @@ struct bytes {
     size_t bytes;
 };
 
-static struct bytes get(int64_t step, int file) {
+static struct bytes get(int64_t step, int file)
+{
     struct bytes got;
     assert_ok(
         store->ops->get(store, test_said, step, file_names[file], 1 << 20, &got.data, &got.bytes));
@@ -189,7 +202,8 @@ static struct bytes get(int64_t step, int file) {
 }
 
 /* Puts the entry again with one file replaced; `bytes` NULL leaves the file out. */
-static void replace(int64_t step, int file, const void *data, size_t bytes) {
+static void replace(int64_t step, int file, const void *data, size_t bytes)
+{
     struct bytes kept[FILES];
     struct mu_store_piece pieces[FILES];
     struct mu_store_file files[FILES];
@@ -208,14 +222,16 @@ static void replace(int64_t step, int file, const void *data, size_t bytes) {
         free(kept[i].data);
 }
 
-static void flip(int64_t step, int file, size_t bit) {
+static void flip(int64_t step, int file, size_t bit)
+{
     struct bytes got = get(step, file);
     ((unsigned char *)got.data)[bit / 8] ^= (unsigned char)(1u << bit % 8);
     replace(step, file, got.data, got.bytes);
     free(got.data);
 }
 
-static size_t header_bytes(int64_t step, int file) {
+static size_t header_bytes(int64_t step, int file)
+{
     uint64_t length;
     struct bytes got = get(step, file);
     memcpy(&length, got.data, sizeof(length));
@@ -223,13 +239,15 @@ static size_t header_bytes(int64_t step, int file) {
     return sizeof(length) + (size_t)length;
 }
 
-static size_t file_bytes(int64_t step, int file) {
+static size_t file_bytes(int64_t step, int file)
+{
     struct bytes got = get(step, file);
     free(got.data);
     return got.bytes;
 }
 
-static void expect_damage(const char *named) {
+static void expect_damage(const char *named)
+{
     assert_int_equal(load(MU_CHECKPOINT_NEWEST), MU_BAD_DATA);
     assert_said(&test_log, "error[E0601]");
     assert_said(&test_log, named);
@@ -237,7 +255,8 @@ static void expect_damage(const char *named) {
     test_said = mu_test_log_init(&test_log);
 }
 
-static void any_flipped_bit_of_a_header_is_found(void **state) {
+static void any_flipped_bit_of_a_header_is_found(void **state)
+{
     save(500, 1);
     for (int file = 0; file < 2; file++)
         for (size_t bit = 0; bit < 8 * header_bytes(500, file); bit++) {
@@ -247,7 +266,8 @@ static void any_flipped_bit_of_a_header_is_found(void **state) {
         }
 }
 
-static void any_flipped_bit_of_a_manifest_is_found(void **state) {
+static void any_flipped_bit_of_a_manifest_is_found(void **state)
+{
     save(500, 1);
     for (size_t bit = 0; bit < 8 * file_bytes(500, 2); bit++) {
         flip(500, 2, bit);
@@ -257,7 +277,8 @@ static void any_flipped_bit_of_a_manifest_is_found(void **state) {
 }
 
 /* The tensor of a file that a byte belongs to. */
-static void tensor_at(int file, size_t byte, char out[2 * MU_NAME_MAX + 2]) {
+static void tensor_at(int file, size_t byte, char out[2 * MU_NAME_MAX + 2])
+{
     struct bytes got = get(500, file);
     struct mu_safetensors tensors;
     assert_ok(mu_safetensors_parse(test_said, "x", got.data, got.bytes, &tensors));
@@ -269,7 +290,8 @@ static void tensor_at(int file, size_t byte, char out[2 * MU_NAME_MAX + 2]) {
     free(got.data);
 }
 
-static void any_flipped_bit_of_a_tensor_names_the_tensor(void **state) {
+static void any_flipped_bit_of_a_tensor_names_the_tensor(void **state)
+{
     save(500, 1);
     for (int file = 0; file < 2; file++) {
         size_t start = header_bytes(500, file), end = file_bytes(500, file);
@@ -283,7 +305,8 @@ static void any_flipped_bit_of_a_tensor_names_the_tensor(void **state) {
     }
 }
 
-static void any_other_length_is_found(void **state) {
+static void any_other_length_is_found(void **state)
+{
     save(500, 1);
     for (int file = 0; file < FILES; file++) {
         struct bytes whole = get(500, file);
@@ -303,7 +326,8 @@ static void any_other_length_is_found(void **state) {
     mu_manifest_finish(&loaded.manifest);
 }
 
-static void a_missing_file_is_named(void **state) {
+static void a_missing_file_is_named(void **state)
+{
     for (int file = 0; file < FILES; file++) {
         save(500, 1);
         replace(500, file, NULL, 0);
@@ -311,7 +335,8 @@ static void a_missing_file_is_named(void **state) {
     }
 }
 
-static void an_entry_under_another_number_is_found(void **state) {
+static void an_entry_under_another_number_is_found(void **state)
+{
     save(500, 2);
     struct bytes manifest = get(500, 2);
     save(600, 2);
@@ -321,7 +346,8 @@ static void an_entry_under_another_number_is_found(void **state) {
     assert_said(&test_log, "is of step 500");
 }
 
-static void a_damaged_newest_falls_back_and_says_so(void **state) {
+static void a_damaged_newest_falls_back_and_says_so(void **state)
+{
     save(400, 3);
     fill_vectors(2);
     save(500, 3);
@@ -337,7 +363,8 @@ static void a_damaged_newest_falls_back_and_says_so(void **state) {
     mu_manifest_finish(&loaded.manifest);
 }
 
-static void a_damaged_optimizer_falls_back_whole(void **state) {
+static void a_damaged_optimizer_falls_back_whole(void **state)
+{
     save(400, 3);
     fill_vectors(2);
     save(500, 3);
@@ -348,7 +375,8 @@ static void a_damaged_optimizer_falls_back_whole(void **state) {
     mu_manifest_finish(&loaded.manifest);
 }
 
-static void when_none_is_whole_there_is_one_error(void **state) {
+static void when_none_is_whole_there_is_one_error(void **state)
+{
     save(400, 3);
     save(500, 3);
     flip(400, 0, 100);
@@ -360,7 +388,8 @@ static void when_none_is_whole_there_is_one_error(void **state) {
     assert_null(strstr(first + 1, "error["));
 }
 
-static void a_step_asked_for_is_not_replaced_by_another(void **state) {
+static void a_step_asked_for_is_not_replaced_by_another(void **state)
+{
     save(400, 3);
     save(500, 3);
     flip(500, 0, 100);
@@ -369,14 +398,16 @@ static void a_step_asked_for_is_not_replaced_by_another(void **state) {
     assert_said(&test_log, "E0603");
 }
 
-static void without_a_checkpoint_input_is_missing(void **state) {
+static void without_a_checkpoint_input_is_missing(void **state)
+{
     assert_int_equal(load(MU_CHECKPOINT_NEWEST), MU_NO_INPUT);
     assert_said(&test_log, "error[E0603]: there is no checkpoint in");
 }
 
 /* ---- another model, another version ---- */
 
-static void another_shape_is_shown_in_a_table(void **state) {
+static void another_shape_is_shown_in_a_table(void **state)
+{
     struct mu_layout wider;
     save(400, 3);
     save(500, 3);
@@ -393,7 +424,8 @@ static void another_shape_is_shown_in_a_table(void **state) {
     assert_null(strstr(test_log.text, "passed over")); /* older ones are of the same run */
 }
 
-static void missing_and_surplus_tensors_are_in_the_table(void **state) {
+static void missing_and_surplus_tensors_are_in_the_table(void **state)
+{
     struct mu_layout other;
     save(500, 3);
     mu_layout_init(&other);
@@ -407,7 +439,8 @@ static void missing_and_surplus_tensors_are_in_the_table(void **state) {
     assert_said(&test_log, "scale                expected nothing, found scalar F32");
 }
 
-static void another_kind_is_named(void **state) {
+static void another_kind_is_named(void **state)
+{
     save(500, 3);
     loaded.target = (struct mu_checkpoint_target){.model = "softmax", .optimizer = "adam"};
     assert_int_equal(load(500), MU_BAD_DATA);
@@ -417,7 +450,8 @@ static void another_kind_is_named(void **state) {
     assert_said(&test_log, "another optimizer: expected `momentum`, found `adam`");
 }
 
-static void an_evaluator_needs_no_optimizer(void **state) {
+static void an_evaluator_needs_no_optimizer(void **state)
+{
     save(500, 3);
     struct mu_checkpoint_target target = {
         .model = "mlp", .layout = &run.layout, .parameters = loaded.vector[0]};
@@ -434,36 +468,43 @@ static void an_evaluator_needs_no_optimizer(void **state) {
  * by a writer that keeps one. */
 static int busy_gets;
 
-static size_t busy_list(struct mu_store *self, int64_t *ret_numbers, size_t most) {
+static size_t busy_list(struct mu_store *self, int64_t *ret_numbers, size_t most)
+{
     return store->ops->list(store, ret_numbers, most);
 }
 
 static enum mu_status busy_get(struct mu_store *self, struct mu_log *log, int64_t number,
-    const char *name, size_t bytes_max, void **ret_data, size_t *ret_bytes) {
+    const char *name, size_t bytes_max, void **ret_data, size_t *ret_bytes)
+{
     if (busy_gets++ == 0)
         save(600, 1);
     return store->ops->get(store, log, number, name, bytes_max, ret_data, ret_bytes);
 }
 
-static void busy_describe(struct mu_store *self, int64_t number, char *out, size_t bytes) {
+static void busy_describe(struct mu_store *self, int64_t number, char *out, size_t bytes)
+{
     store->ops->describe(store, number, out, bytes);
 }
 
-static enum mu_status refuse_drop(struct mu_store *self, struct mu_log *log, int64_t number) {
+static enum mu_status refuse_drop(struct mu_store *self, struct mu_log *log, int64_t number)
+{
     return MU_IO_ERROR;
 }
 
 static enum mu_status pass_put(struct mu_store *self, struct mu_log *log, int64_t number,
-    const struct mu_store_file *files, size_t file_count) {
+    const struct mu_store_file *files, size_t file_count)
+{
     return store->ops->put(store, log, number, files, file_count);
 }
 
 static enum mu_status refuse_put(struct mu_store *self, struct mu_log *log, int64_t number,
-    const struct mu_store_file *files, size_t file_count) {
+    const struct mu_store_file *files, size_t file_count)
+{
     return MU_IO_ERROR;
 }
 
-static void an_entry_dropped_while_it_is_read_is_no_damage(void **state) {
+static void an_entry_dropped_while_it_is_read_is_no_damage(void **state)
+{
     static const struct mu_store_ops ops = {
         .list = busy_list, .get = busy_get, .describe = busy_describe};
     struct mu_store busy = {.ops = &ops};
@@ -478,7 +519,8 @@ static void an_entry_dropped_while_it_is_read_is_no_damage(void **state) {
     mu_manifest_finish(&loaded.manifest);
 }
 
-static void a_put_that_fails_drops_nothing(void **state) {
+static void a_put_that_fails_drops_nothing(void **state)
+{
     static const struct mu_store_ops ops = {
         .put = refuse_put, .list = busy_list, .drop = refuse_drop, .describe = busy_describe};
     struct mu_store refusing = {.ops = &ops};
@@ -490,7 +532,8 @@ static void a_put_that_fails_drops_nothing(void **state) {
     assert_int_equal(numbers[0], 400);
 }
 
-static void a_drop_that_fails_is_a_warning(void **state) {
+static void a_drop_that_fails_is_a_warning(void **state)
+{
     static const struct mu_store_ops ops = {
         .put = pass_put, .list = busy_list, .drop = refuse_drop, .describe = busy_describe};
     struct mu_store refusing = {.ops = &ops};
@@ -500,7 +543,8 @@ static void a_drop_that_fails_is_a_warning(void **state) {
     assert_said(&test_log, "the old checkpoint");
 }
 
-static void one_entry_is_verified_by_itself(void **state) {
+static void one_entry_is_verified_by_itself(void **state)
+{
     struct mu_manifest manifest;
     save(500, 1);
     assert_ok(mu_checkpoint_verify(store, test_said, 500, &manifest));
@@ -515,7 +559,8 @@ static void one_entry_is_verified_by_itself(void **state) {
 
 #define CASE(name) cmocka_unit_test_setup_teardown(name, make_run, finish_run)
 
-int main(void) {
+int main(void)
+{
     const struct CMUnitTest tests[] = {
         CASE(what_was_saved_is_loaded),
         CASE(the_place_in_the_data_comes_back),

@@ -5,12 +5,14 @@
 
 static struct mu_test_log test_log;
 
-static int make_log(void **state) {
+static int make_log(void **state)
+{
     mu_test_log_init(&test_log);
     return 0;
 }
 
-static void make_manifest(struct mu_manifest *manifest) {
+static void make_manifest(struct mu_manifest *manifest)
+{
     int64_t steps_done[] = {12, 11};
     struct mu_position position = {3, {2, 64, steps_done}};
     struct mu_manifest_file *file;
@@ -70,12 +72,14 @@ static const char golden[] = "{\n"
                              "  }";
 
 /* The text with the checksum that it should have. */
-static void seal(char *text, size_t bytes) {
+static void seal(char *text, size_t bytes)
+{
     size_t used = strlen(text);
     snprintf(text + used, bytes - used, ",\n  \"crc32c\": \"%08x\"\n}\n", mu_crc32c(0, text, used));
 }
 
-static void a_manifest_is_this_text(void **state) {
+static void a_manifest_is_this_text(void **state)
+{
     struct mu_manifest manifest;
     struct mu_text text;
     char expected[4096];
@@ -89,14 +93,16 @@ static void a_manifest_is_this_text(void **state) {
     mu_manifest_finish(&manifest);
 }
 
-static enum mu_status parse_sealed(const char *unsealed, struct mu_manifest *ret_manifest) {
+static enum mu_status parse_sealed(const char *unsealed, struct mu_manifest *ret_manifest)
+{
     static char text[1 << 16];
     snprintf(text, sizeof(text), "%s", unsealed);
     seal(text, sizeof(text));
     return mu_manifest_parse(&test_log.log, "manifest.json", text, strlen(text), ret_manifest);
 }
 
-static void what_was_written_is_read(void **state) {
+static void what_was_written_is_read(void **state)
+{
     struct mu_manifest manifest;
     assert_ok(parse_sealed(golden, &manifest));
     assert_int_equal(manifest.samples_done, 32000);
@@ -113,7 +119,8 @@ static void what_was_written_is_read(void **state) {
 }
 
 /* `golden` with its first `from` replaced. */
-static const char *with(const char *from, const char *to) {
+static const char *with(const char *from, const char *to)
+{
     static char text[1 << 15];
     const char *at = strstr(golden, from);
     assert_non_null(at);
@@ -122,7 +129,8 @@ static const char *with(const char *from, const char *to) {
 }
 
 /* A checksum is no signature: what is sealed may still be nonsense, and is refused with a name. */
-static void sealed_nonsense_is_refused_by_name(void **state) {
+static void sealed_nonsense_is_refused_by_name(void **state)
+{
     static const struct {
         const char *from, *to, *named;
     } cases[] = {
@@ -163,14 +171,16 @@ static void sealed_nonsense_is_refused_by_name(void **state) {
     }
 }
 
-static void text_that_is_no_object_is_refused(void **state) {
+static void text_that_is_no_object_is_refused(void **state)
+{
     struct mu_manifest manifest;
     assert_int_equal(parse_sealed("[1", &manifest), MU_BAD_DATA);
     assert_int_equal(parse_sealed("", &manifest), MU_BAD_DATA);
     assert_int_equal(mu_manifest_parse(&test_log.log, "m", "", 0, &manifest), MU_BAD_DATA);
 }
 
-static void too_many_positions_are_refused(void **state) {
+static void too_many_positions_are_refused(void **state)
+{
     static char many[1 << 14];
     strcpy(many, "\"positions\": [");
     for (int i = 0; i < MU_POSITIONS_MAX; i++)
@@ -180,7 +190,8 @@ static void too_many_positions_are_refused(void **state) {
     assert_said(&test_log, "`positions`");
 }
 
-static void a_newer_format_is_not_read(void **state) {
+static void a_newer_format_is_not_read(void **state)
+{
     struct mu_manifest manifest;
     assert_int_equal(parse_sealed(with("\"format\": 1", "\"format\": 2"), &manifest), MU_PROTOCOL);
     assert_said(&test_log, "error[E0606]");
@@ -188,13 +199,15 @@ static void a_newer_format_is_not_read(void **state) {
 }
 
 /* Newer formats of the same number may say more. */
-static void an_unknown_key_is_passed_over(void **state) {
+static void an_unknown_key_is_passed_over(void **state)
+{
     struct mu_manifest manifest;
     assert_ok(parse_sealed(with("\"format\": 1", "\"format\": 1, \"more\": {}"), &manifest));
     mu_manifest_finish(&manifest);
 }
 
-int main(void) {
+int main(void)
+{
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(a_manifest_is_this_text, make_log),
         cmocka_unit_test_setup(what_was_written_is_read, make_log),

@@ -39,7 +39,8 @@ static const char golden[] = "{\n"
                              "\"gather\": 0, \"drop\": 1}\n"
                              "}\n";
 
-static void a_summary_is_this_text(void **state) {
+static void a_summary_is_this_text(void **state)
+{
     struct mu_text text;
     mu_text_init(&text);
     mu_summary_write(&finished, &text);
@@ -47,7 +48,8 @@ static void a_summary_is_this_text(void **state) {
     mu_text_finish(&text);
 }
 
-static void what_is_not_known_is_null(void **state) {
+static void what_is_not_known_is_null(void **state)
+{
     struct mu_summary failed = {.exit = 69,
         .first_step_seconds = NAN,
         .samples_per_second = NAN,
@@ -63,7 +65,8 @@ static void what_is_not_known_is_null(void **state) {
     mu_text_finish(&text);
 }
 
-static void a_saved_summary_replaces_the_old_one(void **state) {
+static void a_saved_summary_replaces_the_old_one(void **state)
+{
     static struct mu_test_log test_log;
     struct mu_log *log = mu_test_log_init(&test_log);
     char path[] = "/tmp/muster-summary-XXXXXX", text[2048] = "";
@@ -83,7 +86,8 @@ static void a_saved_summary_replaces_the_old_one(void **state) {
     assert_said(&test_log, "/proc/nothing/summary.json");
 }
 
-int main(void) {
+int main(void)
+{
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_summary_is_this_text),
         cmocka_unit_test(what_is_not_known_is_null),

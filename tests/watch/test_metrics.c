@@ -7,18 +7,21 @@
 static struct mu_test_log test_log;
 static char path[64];
 
-static int make_file(void **state) {
+static int make_file(void **state)
+{
     mu_test_log_init(&test_log);
     strcpy(path, "/tmp/muster-metrics-XXXXXX");
     int fd = mkstemp(path);
     return fd < 0 ? -1 : close(fd);
 }
 
-static int remove_file(void **state) {
+static int remove_file(void **state)
+{
     return unlink(path);
 }
 
-static void write_line(bool append, int64_t step) {
+static void write_line(bool append, int64_t step)
+{
     struct mu_metrics *metrics = NULL;
     assert_ok(mu_metrics_open(&test_log.log, path, append, &metrics));
     mu_metrics_begin(metrics, INT64_C(1763764801123000000), step);
@@ -30,14 +33,16 @@ static void write_line(bool append, int64_t step) {
     mu_metrics_close(metrics);
 }
 
-static void put_text(const char *text) {
+static void put_text(const char *text)
+{
     FILE *file = fopen(path, "w");
     assert_non_null(file);
     fputs(text, file);
     fclose(file);
 }
 
-static void expect_text(const char *expected) {
+static void expect_text(const char *expected)
+{
     char text[1024] = "";
     FILE *file = fopen(path, "r");
     assert_non_null(file);
@@ -51,18 +56,21 @@ static void expect_text(const char *expected) {
     "{\"time\":1763764801.123,\"step\":7,\"loss\":0.25,\"accuracy\":null,\"alive\":4,"             \
     "\"task\":\"worker/\\\"1\\\"\"}\n"
 
-static void a_line_is_one_object(void **state) {
+static void a_line_is_one_object(void **state)
+{
     write_line(false, 7);
     expect_text(LINE_7);
 }
 
-static void a_fresh_run_starts_a_fresh_file(void **state) {
+static void a_fresh_run_starts_a_fresh_file(void **state)
+{
     put_text("old\n");
     write_line(false, 7);
     expect_text(LINE_7);
 }
 
-static void a_resumed_run_goes_on_after_the_last_whole_line(void **state) {
+static void a_resumed_run_goes_on_after_the_last_whole_line(void **state)
+{
     put_text("{\"step\":1}\n{\"step\":2,\"lo");
     write_line(true, 7);
     expect_text("{\"step\":1}\n" LINE_7);
@@ -71,14 +79,16 @@ static void a_resumed_run_goes_on_after_the_last_whole_line(void **state) {
     expect_text(LINE_7);
 }
 
-static void a_file_that_cannot_be_made_is_named(void **state) {
+static void a_file_that_cannot_be_made_is_named(void **state)
+{
     struct mu_metrics *metrics = NULL;
     assert_int_equal(mu_metrics_open(&test_log.log, "/proc/nothing/metrics.jsonl", true, &metrics),
         MU_CANNOT_CREATE);
     assert_said(&test_log, "/proc/nothing/metrics.jsonl");
 }
 
-static void a_full_disk_is_said_once_and_counted(void **state) {
+static void a_full_disk_is_said_once_and_counted(void **state)
+{
     struct mu_metrics *metrics = NULL;
     assert_ok(mu_metrics_open(&test_log.log, "/dev/full", false, &metrics));
     for (int i = 0; i < 3; i++) {
@@ -93,7 +103,8 @@ static void a_full_disk_is_said_once_and_counted(void **state) {
 
 #define CASE(name) cmocka_unit_test_setup_teardown(name, make_file, remove_file)
 
-int main(void) {
+int main(void)
+{
     const struct CMUnitTest tests[] = {
         CASE(a_line_is_one_object),
         CASE(a_fresh_run_starts_a_fresh_file),

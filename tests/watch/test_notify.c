@@ -10,7 +10,8 @@ static int supervisor;
 static char path[96];
 
 /* A socket as systemd gives one: datagrams at $NOTIFY_SOCKET. */
-static int open_supervisor(void **state) {
+static int open_supervisor(void **state)
+{
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     snprintf(path, sizeof(path), "/tmp/muster-notify-%d", (int)getpid());
     memcpy(address.sun_path, path, strlen(path) + 1);
@@ -18,13 +19,15 @@ static int open_supervisor(void **state) {
     return bind(supervisor, (const struct sockaddr *)&address, sizeof(address));
 }
 
-static int close_supervisor(void **state) {
+static int close_supervisor(void **state)
+{
     unsetenv("NOTIFY_SOCKET");
     close(supervisor);
     return unlink(path);
 }
 
-static void expect(const char *expected) {
+static void expect(const char *expected)
+{
     char text[256];
     ssize_t bytes = recv(supervisor, text, sizeof(text) - 1, 0);
     assert_true(bytes >= 0);
@@ -32,7 +35,8 @@ static void expect(const char *expected) {
     assert_string_equal(text, expected);
 }
 
-static void a_supervisor_is_told(void **state) {
+static void a_supervisor_is_told(void **state)
+{
     if (!HAVE_SYSTEMD)
         skip();
     setenv("NOTIFY_SOCKET", path, 1);
@@ -46,7 +50,8 @@ static void a_supervisor_is_told(void **state) {
     expect("STOPPING=1\nSTATUS=saving");
 }
 
-static void without_a_supervisor_nothing_is_sent(void **state) {
+static void without_a_supervisor_nothing_is_sent(void **state)
+{
     unsetenv("NOTIFY_SOCKET");
     mu_notify_ready("x");
     mu_notify_watchdog();
@@ -54,7 +59,8 @@ static void without_a_supervisor_nothing_is_sent(void **state) {
     assert_int_equal(recv(supervisor, &byte, 1, 0), -1);
 }
 
-int main(void) {
+int main(void)
+{
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_supervisor_is_told, open_supervisor, close_supervisor),
         cmocka_unit_test_setup_teardown(

@@ -16,7 +16,8 @@ static const struct mu_progress half = {.epoch = 2,
     .alive = 4,
     .tasks = 4};
 
-static void a_wide_line_shows_everything(void **state) {
+static void a_wide_line_shows_everything(void **state)
+{
     char line[256];
     mu_progress_format(&half, 200, true, line, sizeof(line));
     assert_string_equal(line, "epoch 2/10 ████▎       43 %  step 812/1875  loss 0.0312  "
@@ -27,14 +28,16 @@ static void a_wide_line_shows_everything(void **state) {
 }
 
 /* Columns as a terminal counts them. */
-static int columns_of(const char *line) {
+static int columns_of(const char *line)
+{
     int columns = 0;
     for (; *line; line++)
         columns += ((unsigned char)*line & 0xc0) != 0x80;
     return columns;
 }
 
-static void a_line_never_exceeds_its_columns(void **state) {
+static void a_line_never_exceeds_its_columns(void **state)
+{
     char line[256];
     struct mu_progress progress = half;
     progress.missing = "worker/2";
@@ -45,7 +48,8 @@ static void a_line_never_exceeds_its_columns(void **state) {
     }
 }
 
-static void the_missing_task_outlives_the_other_fields(void **state) {
+static void the_missing_task_outlives_the_other_fields(void **state)
+{
     char line[256];
     struct mu_progress progress = half;
     progress.alive = 3;
@@ -54,7 +58,8 @@ static void the_missing_task_outlives_the_other_fields(void **state) {
     assert_string_equal(line, "step 812/1875  3/4 alive, worker/2 is not");
 }
 
-static void what_is_not_known_is_not_shown(void **state) {
+static void what_is_not_known_is_not_shown(void **state)
+{
     char line[256];
     struct mu_progress start = {.epoch = 1,
         .epochs = 5,
@@ -68,7 +73,8 @@ static void what_is_not_known_is_not_shown(void **state) {
     assert_string_equal(line, "epoch 1/5 ..........   0 %  step 0/100  2/2 alive");
 }
 
-static void rates_have_three_digits(void **state) {
+static void rates_have_three_digits(void **state)
+{
     char line[256];
     struct mu_progress progress = half;
     const struct {
@@ -83,20 +89,23 @@ static void rates_have_three_digits(void **state) {
     }
 }
 
-static void a_short_buffer_is_cut_between_characters(void **state) {
+static void a_short_buffer_is_cut_between_characters(void **state)
+{
     char line[14]; /* "epoch 2/10 " and three bytes: one block, not one and a third */
     mu_progress_format(&half, 200, true, line, sizeof(line));
     assert_string_equal(line, "epoch 2/10 ");
 }
 
 /* What the display has written to a pipe. */
-static size_t drain(int fd, char *out, size_t bytes) {
+static size_t drain(int fd, char *out, size_t bytes)
+{
     ssize_t got = read(fd, out, bytes - 1);
     out[got > 0 ? got : 0] = '\0';
     return strlen(out);
 }
 
-static int lines_of(bool launched, bool enabled, int64_t seconds, char end) {
+static int lines_of(bool launched, bool enabled, int64_t seconds, char end)
+{
     int ends[2];
     assert_int_equal(pipe2(ends, O_NONBLOCK), 0);
     struct mu_progress_display display;
@@ -118,19 +127,23 @@ static int lines_of(bool launched, bool enabled, int64_t seconds, char end) {
     return count;
 }
 
-static void off_a_terminal_there_is_a_line_every_ten_seconds(void **state) {
+static void off_a_terminal_there_is_a_line_every_ten_seconds(void **state)
+{
     assert_int_equal(lines_of(false, true, 35, '\n'), 4);
 }
 
-static void for_a_launcher_there_are_ten_lines_a_second(void **state) {
+static void for_a_launcher_there_are_ten_lines_a_second(void **state)
+{
     assert_int_equal(lines_of(true, true, 3, '\r'), 30);
 }
 
-static void a_quiet_display_shows_nothing(void **state) {
+static void a_quiet_display_shows_nothing(void **state)
+{
     assert_int_equal(lines_of(false, false, 30, '\n'), 0);
 }
 
-static void on_a_terminal_one_line_is_overwritten(void **state) {
+static void on_a_terminal_one_line_is_overwritten(void **state)
+{
     int ends[2];
     char text[512];
     assert_int_equal(pipe2(ends, O_NONBLOCK), 0);
@@ -155,7 +168,8 @@ static void on_a_terminal_one_line_is_overwritten(void **state) {
     close(ends[1]);
 }
 
-int main(void) {
+int main(void)
+{
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_wide_line_shows_everything),
         cmocka_unit_test(a_line_never_exceeds_its_columns),
