@@ -5,6 +5,10 @@
 /* What this build has, in the order of --help. The rows of each are beside its function. */
 const struct mu_command *const mu_commands[] = {
     &mu_command_run,
+    &mu_command_simulate,
+    &mu_command_checkpoint_list,
+    &mu_command_checkpoint_verify,
+    &mu_command_checkpoint_show,
     &mu_command_spec_check,
     &mu_command_spec_make,
     &mu_command_doctor,

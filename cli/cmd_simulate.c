@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/commands.h"
+#include "roles/job.h"
+#include "sim/sim_job.h"
+
+static enum mu_status read_link(
+    struct mu_log *log, const struct mu_cmd_simulate_options *options, struct mu_sim_job *simulated)
+{
+    enum mu_simulate_compute kind;
+    double mean_ms, sigma;
+    MU_TRY(mu_simulate_parse_compute(log, options->compute, &kind, &mean_ms, &sigma));
+    simulated->compute = (struct mu_sim_compute){
+        .kind = kind == MU_SIMULATE_LOGNORMAL ? MU_SIM_COMPUTE_LOGNORMAL : MU_SIM_COMPUTE_FIXED,
+        .mean_ns = (int64_t)(mean_ms * (double)MU_MS),
+        .sigma = sigma,
+    };
+    return mu_simulate_parse_link(log, options->link, &simulated->link_bits_per_second,
+        &simulated->link_latency_ns);
+}
+
+static int run(struct mu_log *log, const void *given, char *const *arguments)
+{
+    (void)arguments;
+    const struct mu_cmd_simulate_options *options = given;
+    struct mu_job *job = NULL;
+    log->level = options->verbose ? MU_LEVEL_DEBUG
+        : options->quiet          ? MU_LEVEL_WARN
+                                  : MU_LEVEL_INFO;
+    struct mu_sim_job simulated = {
+        .replicas = (int)options->workers,
+        .servers = (int)options->ps,
+        .seed = (uint64_t)options->seed,
+        .out_dir = options->out[0] ? options->out : NULL,
+    };
+    enum mu_status status = mu_job_load(log, options->job, options->sets.item, &job);
+    if (status == MU_OK)
+        status = read_link(log, options, &simulated);
+    simulated.job = job;
+    if (status == MU_OK)
+        status = mu_sim_job_run(&simulated, log);
+    mu_job_destroy(job);
+    return mu_status_exit(status);
+}
+
+static const char *const examples[] = {
+    "muster simulate configs/demo.json --workers 3 --seed 1 --out runs/simulated",
+    "muster simulate configs/demo.json --workers 8 --compute lognormal:20,0.3 --link 1e9,50", NULL};
+
+const struct mu_command mu_command_simulate = {
+    .name = "simulate",
+    .doc = "trains on a simulated cluster, on virtual time, the same way for the same seed",
+    .details = "The same roles as `muster run`, in one process: threads are fibers, links have a "
+               "rate and a delay, and computing a step takes the time that --compute says. Two "
+               "runs with the same seed write the same events.log, byte for byte. `--workers N` is "
+               "N replicas in all, the first of them the chief.",
+    .examples = examples,
+    .flags = mu_flags_simulate,
+    .operands = mu_operands_simulate,
+    .option_bytes = sizeof(struct mu_cmd_simulate_options),
+    .run = run,
+};
