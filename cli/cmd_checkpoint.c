@@ -368,7 +368,7 @@ static int run_show(struct mu_log *log, const void *options, char *const *argume
 
 const struct mu_command mu_command_checkpoint_list = {
     .name = "checkpoint list",
-    .doc = "step, epoch, size and age of every checkpoint, and whether it is whole",
+    .doc = "step, size and age of each checkpoint; whether it is whole",
     .details = "Every checksum is verified. With --json each checkpoint is an object on a line.",
     .examples = (const char *const[]){"muster checkpoint list runs/mnist", NULL},
     .flags = mu_flags_checkpoint,
@@ -391,7 +391,7 @@ const struct mu_command mu_command_checkpoint_verify = {
 
 const struct mu_command mu_command_checkpoint_show = {
     .name = "checkpoint show",
-    .doc = "the manifest of a checkpoint, and shape, range and norm of each tensor",
+    .doc = "the manifest of one; shape, range and norm of each tensor",
     .details = "Shows the newest checkpoint, or the one that --step names.",
     .examples = (const char *const[]){"muster checkpoint show runs/mnist",
         "muster checkpoint show --json --step 500 runs/mnist", NULL},
