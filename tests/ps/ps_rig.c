@@ -7,13 +7,15 @@
 
 /* ---- what is learnt ---- */
 
-static void sgd_step(const void *options, const struct mu_optim_step *step) {
+static void sgd_step(const void *options, const struct mu_optim_step *step)
+{
     (void)options;
     for (size_t i = 0; i < step->count; i++)
         step->parameters[i] -= step->learning_rate * step->gradient_scale * step->gradients[i];
 }
 
-static void momentum_step(const void *options, const struct mu_optim_step *step) {
+static void momentum_step(const void *options, const struct mu_optim_step *step)
+{
     (void)options;
     for (size_t i = 0; i < step->count; i++) {
         step->slots[0][i] = 0.9f * step->slots[0][i] + step->gradient_scale * step->gradients[i];
@@ -25,13 +27,15 @@ const struct mu_optimizer_ops rig_sgd = {.name = "sgd", .step = sgd_step};
 const struct mu_optimizer_ops rig_momentum = {
     .name = "momentum", .slot_count = 1, .slot_names = {"momentum"}, .step = momentum_step};
 
-static struct mu_judgement judge_async(const void *options, const struct mu_push_facts *push) {
+static struct mu_judgement judge_async(const void *options, const struct mu_push_facts *push)
+{
     (void)options;
     (void)push;
     return (struct mu_judgement){MU_VERDICT_APPLY, 1};
 }
 
-static struct mu_judgement judge_drop(const void *options, const struct mu_push_facts *push) {
+static struct mu_judgement judge_drop(const void *options, const struct mu_push_facts *push)
+{
     const uint64_t *bound = options;
     if (push->staleness > *bound)
         return (struct mu_judgement){MU_VERDICT_DROP, 0};
@@ -41,17 +45,20 @@ static struct mu_judgement judge_drop(const void *options, const struct mu_push_
 const struct mu_policy_ops rig_async = {.name = "async", .judge = judge_async};
 const struct mu_policy_ops rig_drop = {.name = "drop", .judge = judge_drop};
 
-static double rate(void *owner, int64_t version) {
+static double rate(void *owner, int64_t version)
+{
     (void)owner;
     return version % 2 ? 1.0 : 0.5;
 }
 
-float rig_gradient(int worker, int64_t k, size_t i) {
+float rig_gradient(int worker, int64_t k, size_t i)
+{
     uint32_t bits = (uint32_t)worker * 2654435761u + (uint32_t)k * 40503u + (uint32_t)i * 97u;
     return (float)(int32_t)(bits % 2001) / 1000.0f - 1.0f;
 }
 
-void rig_fill_gradient(float *gradients, size_t count, int worker, int64_t k) {
+void rig_fill_gradient(float *gradients, size_t count, int worker, int64_t k)
+{
     for (size_t i = 0; i < count; i++)
         gradients[i] = rig_gradient(worker, k, i);
 }
@@ -59,7 +66,8 @@ void rig_fill_gradient(float *gradients, size_t count, int worker, int64_t k) {
 /* ---- connecting ---- */
 
 static enum mu_link_answer on_any_frame(void *owner, struct mu_link *link,
-    const struct mu_frame *frame, const void *body, void **ret_payload) {
+    const struct mu_frame *frame, const void *body, void **ret_payload)
+{
     (void)owner;
     (void)link;
     (void)frame;
@@ -73,7 +81,8 @@ struct knock {
     enum mu_status status;
 };
 
-static void on_connected(void *owner, struct mu_link *link, enum mu_status status, int error) {
+static void on_connected(void *owner, struct mu_link *link, enum mu_status status, int error)
+{
     (void)link;
     (void)error;
     struct knock *knock = owner;
@@ -81,7 +90,8 @@ static void on_connected(void *owner, struct mu_link *link, enum mu_status statu
     knock->done = true;
 }
 
-static void on_knock_ended(void *owner, struct mu_link *link, enum mu_status why, int error) {
+static void on_knock_ended(void *owner, struct mu_link *link, enum mu_status why, int error)
+{
     (void)link;
     (void)why;
     (void)error;
@@ -94,7 +104,8 @@ static const struct mu_link_events knock_events = {
     .connected = on_connected,
 };
 
-static enum mu_status knock(struct rig_task *task, int order, struct mu_link **ret_link) {
+static enum mu_status knock(struct rig_task *task, int order, struct mu_link **ret_link)
+{
     struct knock knock = {0};
     int64_t deadline = mu_deadline(mu_now(task->world), RIG_TIME);
     MU_TRY(
@@ -107,7 +118,8 @@ static enum mu_status knock(struct rig_task *task, int order, struct mu_link **r
 }
 
 enum mu_status rig_connect(struct rig_task *task, int order, enum rig_kind kind,
-    const struct mu_link_events *events, void *owner, struct mu_link **ret_link) {
+    const struct mu_link_events *events, void *owner, struct mu_link **ret_link)
+{
     int64_t deadline = mu_deadline(mu_now(task->world), RIG_TIME);
     enum mu_status status;
     while ((status = knock(task, order, ret_link)) != MU_OK) {
@@ -129,7 +141,8 @@ enum mu_status rig_connect(struct rig_task *task, int order, enum rig_kind kind,
 
 /* ---- a server ---- */
 
-static void on_control_ended(void *owner, struct mu_link *link, enum mu_status why, int error) {
+static void on_control_ended(void *owner, struct mu_link *link, enum mu_status why, int error)
+{
     (void)link;
     (void)why;
     (void)error;
@@ -144,7 +157,8 @@ static const struct mu_link_events control_events = {
 };
 
 static enum mu_link_answer on_hello(void *owner, struct mu_link *link, const struct mu_frame *frame,
-    const void *body, void **ret_payload) {
+    const void *body, void **ret_payload)
+{
     (void)owner;
     (void)link;
     (void)body;
@@ -153,7 +167,8 @@ static enum mu_link_answer on_hello(void *owner, struct mu_link *link, const str
 }
 
 static void on_hello_arrived(
-    void *owner, struct mu_link *link, const struct mu_frame *frame, const void *body) {
+    void *owner, struct mu_link *link, const struct mu_frame *frame, const void *body)
+{
     struct rig_task *task = owner;
     int64_t kind = -1, index = -1;
     struct mu_decoder *decoder = mu_link_decoder(link);
@@ -173,7 +188,8 @@ static void on_hello_arrived(
     }
 }
 
-static void on_visitor_ended(void *owner, struct mu_link *link, enum mu_status why, int error) {
+static void on_visitor_ended(void *owner, struct mu_link *link, enum mu_status why, int error)
+{
     (void)why;
     (void)error;
     (void)owner;
@@ -186,7 +202,8 @@ static const struct mu_link_events visitor_events = {
     .ended = on_visitor_ended,
 };
 
-static void on_accepted(void *owner, struct mu_stream *stream) {
+static void on_accepted(void *owner, struct mu_stream *stream)
+{
     struct rig_task *task = owner;
     struct mu_link *link;
     if (mu_link_accept(task->loop, stream, &visitor_events, task, &link) != MU_OK)
@@ -194,14 +211,16 @@ static void on_accepted(void *owner, struct mu_stream *stream) {
 }
 
 static void remember(
-    void *owner, const struct mu_push_facts *push, const struct mu_judgement *judgement) {
+    void *owner, const struct mu_push_facts *push, const struct mu_judgement *judgement)
+{
     struct rig *rig = ((struct rig_task *)owner)->rig;
     if (rig->order_count < RIG_ORDER_MAX)
-        rig->order[rig->order_count++] =
-            (struct rig_order){push->worker, judgement->verdict, judgement->scale, push->staleness};
+        rig->order[rig->order_count++] = (struct rig_order){
+            push->worker, judgement->verdict, (double)judgement->scale, push->staleness};
 }
 
-static enum mu_status serve(struct rig_task *task) {
+static enum mu_status serve(struct rig_task *task)
+{
     struct rig *rig = task->rig;
     struct mu_ps_server_options options = {
         .loop = task->loop,
@@ -236,7 +255,8 @@ static enum mu_status serve(struct rig_task *task) {
     return status;
 }
 
-static void leave_state(struct rig_task *task) {
+static void leave_state(struct rig_task *task)
+{
     struct mu_span span = mu_ps_server_span(task->server);
     size_t bytes = span.count * sizeof(float);
     memcpy(task->rig->parameters + span.first, mu_ps_server_vector(task->server, 0), bytes);
@@ -247,7 +267,8 @@ static void leave_state(struct rig_task *task) {
     task->version = mu_ps_server_version(task->server);
 }
 
-static enum mu_status server_main(struct rig_task *task) {
+static enum mu_status server_main(struct rig_task *task)
+{
     enum mu_status status = serve(task);
     if (task->server)
         leave_state(task);
@@ -259,7 +280,8 @@ static enum mu_status server_main(struct rig_task *task) {
 
 /* ---- a worker, the leader ---- */
 
-static enum mu_status worker_main(struct rig_task *task) {
+static enum mu_status worker_main(struct rig_task *task)
+{
     struct rig *rig = task->rig;
     struct mu_ps_client_options options = {
         .loop = task->loop,
@@ -280,7 +302,8 @@ static enum mu_status worker_main(struct rig_task *task) {
     return rig->worker(task);
 }
 
-static enum mu_status leader_main(struct rig_task *task) {
+static enum mu_status leader_main(struct rig_task *task)
+{
     struct rig *rig = task->rig;
     struct mu_ps_snapshot_options options = {
         .loop = task->loop,
@@ -303,7 +326,8 @@ static enum mu_status leader_main(struct rig_task *task) {
 
 /* ---- all of them ---- */
 
-void rig_task_main(void *argument) {
+void rig_task_main(void *argument)
+{
     struct rig_task *task = argument;
     mu_test_log_init(&task->log);
     enum mu_status status = task->world->ops->loop_create(task->world, &task->loop);
@@ -320,12 +344,14 @@ void rig_task_main(void *argument) {
     task->status = status;
 }
 
-static void add_task(struct rig *rig, enum rig_kind kind, int index) {
+static void add_task(struct rig *rig, enum rig_kind kind, int index)
+{
     assert(rig->task_count < RIG_TASKS_MAX);
     rig->tasks[rig->task_count++] = (struct rig_task){.rig = rig, .kind = kind, .index = index};
 }
 
-void rig_init(struct rig *rig) {
+void rig_init(struct rig *rig)
+{
     for (int i = 0; i < rig->server_count; i++)
         add_task(rig, RIG_SERVER, i);
     for (int i = 0; i < rig->worker_count; i++)
@@ -337,13 +363,15 @@ void rig_init(struct rig *rig) {
     assert(rig->parameters && rig->slot);
 }
 
-void rig_finish(struct rig *rig) {
+void rig_finish(struct rig *rig)
+{
     free(rig->parameters);
     free(rig->slot);
 }
 
 /* A port that was free a moment ago. */
-static int free_port(void) {
+static int free_port(void)
+{
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t bytes = sizeof(address);
     int fd = socket(AF_INET, SOCK_STREAM, 0);
@@ -353,7 +381,8 @@ static int free_port(void) {
     return ntohs(address.sin_port);
 }
 
-void rig_run_any(struct rig *rig) {
+void rig_run_any(struct rig *rig)
+{
     struct mu_real_world real;
     assert_ok(mu_real_world_init(&real));
     for (int i = 0; i < rig->server_count; i++) {
@@ -370,7 +399,8 @@ void rig_run_any(struct rig *rig) {
     mu_real_world_finish(&real);
 }
 
-void rig_run(struct rig *rig) {
+void rig_run(struct rig *rig)
+{
     rig_run_any(rig);
     for (int i = 0; i < rig->task_count; i++)
         if (rig->tasks[i].status != MU_OK)

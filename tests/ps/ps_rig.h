@@ -49,7 +49,7 @@ struct rig_task {
 struct rig_order {
     int worker;
     enum mu_verdict verdict;
-    float scale;
+    double scale;
     uint64_t staleness;
 };
 

@@ -6,7 +6,8 @@
 #define PUSHES 40
 
 /* Pushes its gradients one after the other and checks what comes back. */
-static enum mu_status push_in_turn(struct rig_task *task, float *gradients, float *parameters) {
+static enum mu_status push_in_turn(struct rig_task *task, float *gradients, float *parameters)
+{
     size_t count = task->rig->element_count;
     int64_t deadline = mu_deadline(mu_now(task->world), RIG_TIME);
     int64_t version;
@@ -29,7 +30,8 @@ static enum mu_status push_in_turn(struct rig_task *task, float *gradients, floa
     return MU_OK;
 }
 
-static enum mu_status worker_in_turn(struct rig_task *task) {
+static enum mu_status worker_in_turn(struct rig_task *task)
+{
     size_t count = task->rig->element_count;
     float *gradients = calloc(count, sizeof(float)), *parameters = calloc(count, sizeof(float));
     enum mu_status status = MU_NO_MEMORY;
@@ -44,7 +46,8 @@ static enum mu_status worker_in_turn(struct rig_task *task) {
 }
 
 /* What the head's order makes of the same gradients, in one place. */
-static void replay(const struct rig *rig, float *parameters, float *slot) {
+static void replay(const struct rig *rig, float *parameters, float *slot)
+{
     float *gradients = calloc(rig->element_count, sizeof(float));
     int64_t pushed[RIG_TASKS_MAX] = {0};
     int64_t version = 0;
@@ -59,7 +62,7 @@ static void replay(const struct rig *rig, float *parameters, float *slot) {
             .gradients = gradients,
             .slots = {slot},
             .learning_rate = version % 2 ? 1.0f : 0.5f,
-            .gradient_scale = order->scale,
+            .gradient_scale = (float)order->scale,
             .step = version + 1,
         };
         rig->optimizer->step(NULL, &step);
@@ -68,7 +71,8 @@ static void replay(const struct rig *rig, float *parameters, float *slot) {
     free(gradients);
 }
 
-static void check_replay(const struct rig *rig) {
+static void check_replay(const struct rig *rig)
+{
     float *parameters = calloc(rig->element_count, sizeof(float));
     float *slot = calloc(rig->element_count, sizeof(float));
     replay(rig, parameters, slot);
@@ -78,14 +82,16 @@ static void check_replay(const struct rig *rig) {
     free(slot);
 }
 
-static int64_t applied_by_all(const struct rig *rig) {
+static int64_t applied_by_all(const struct rig *rig)
+{
     int64_t applied = 0;
     for (int i = 0; i < rig->task_count; i++)
         applied += rig->tasks[i].applied;
     return applied;
 }
 
-static void check_servers(const struct rig *rig) {
+static void check_servers(const struct rig *rig)
+{
     for (int i = 0; i < rig->server_count; i++) {
         const struct rig_task *server = &rig->tasks[i];
         assert_int_equal(server->version, applied_by_all(rig));
@@ -95,7 +101,8 @@ static void check_servers(const struct rig *rig) {
     }
 }
 
-static struct rig rig_of(int server_count, int worker_count, size_t element_count) {
+static struct rig rig_of(int server_count, int worker_count, size_t element_count)
+{
     return (struct rig){
         .server_count = server_count,
         .worker_count = worker_count,
@@ -107,7 +114,8 @@ static struct rig rig_of(int server_count, int worker_count, size_t element_coun
     };
 }
 
-static void every_shard_applies_the_same_order(void **state) {
+static void every_shard_applies_the_same_order(void **state)
+{
     (void)state;
     static const int shapes[][2] = {{1, 1}, {1, 3}, {2, 3}, {4, 4}};
     for (size_t i = 0; i < MU_COUNT_OF(shapes); i++) {
@@ -122,7 +130,8 @@ static void every_shard_applies_the_same_order(void **state) {
     }
 }
 
-static void large_gradients_and_empty_spans_work_too(void **state) {
+static void large_gradients_and_empty_spans_work_too(void **state)
+{
     (void)state;
     static struct rig rig;
     rig = rig_of(2, 2, 700001);
@@ -138,7 +147,8 @@ static void large_gradients_and_empty_spans_work_too(void **state) {
     rig_finish(&rig);
 }
 
-static void stale_gradients_are_dropped_whole(void **state) {
+static void stale_gradients_are_dropped_whole(void **state)
+{
     (void)state;
     static const uint64_t bound = 0;
     static struct rig rig;
@@ -158,7 +168,8 @@ static void stale_gradients_are_dropped_whole(void **state) {
 }
 
 /* Each push adds exactly one to every parameter. */
-static enum mu_status count_up(struct rig_task *task) {
+static enum mu_status count_up(struct rig_task *task)
+{
     static float gradients[5][512], fresh[5][2][512];
     int64_t deadline = mu_deadline(mu_now(task->world), RIG_TIME);
     int64_t version;
@@ -185,13 +196,15 @@ static enum mu_status count_up(struct rig_task *task) {
     return MU_OK;
 }
 
-static void count_step(const void *options, const struct mu_optim_step *step) {
+static void count_step(const void *options, const struct mu_optim_step *step)
+{
     (void)options;
     for (size_t i = 0; i < step->count; i++)
         step->parameters[i] -= step->gradient_scale * step->gradients[i];
 }
 
-static void every_acknowledged_push_is_applied_exactly_once(void **state) {
+static void every_acknowledged_push_is_applied_exactly_once(void **state)
+{
     (void)state;
     static const struct mu_optimizer_ops counter = {.name = "counter", .step = count_step};
     static struct rig rig;
@@ -210,7 +223,8 @@ static void every_acknowledged_push_is_applied_exactly_once(void **state) {
     rig_finish(&rig);
 }
 
-int main(void) {
+int main(void)
+{
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_shard_applies_the_same_order),
         cmocka_unit_test(large_gradients_and_empty_spans_work_too),
