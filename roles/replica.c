@@ -74,7 +74,8 @@ static void finish(struct mu_replica *replica) {
 static enum mu_status train(struct mu_replica *replica) {
     MU_TRY(mu_replica_restore(replica));
     MU_TRY(mu_reporter_open(&replica->reporter, replica->run, replica->leads,
-        replica->run->resume ? replica->step : -1, replica->steps_total));
+        replica->run->resume ? replica->step : -1, replica->steps_total,
+        replica->last_start_wall_ns));
     MU_TRY(mu_replica_start_reading(replica));
     return replica->job->mode.kind == MU_MODE_ASYNC ? mu_async_train(replica)
                                                     : mu_sync_train(replica);

@@ -59,6 +59,7 @@ struct mu_replica {
     struct mu_ps_client *client;     /* asynchronous */
     struct mu_ps_snapshot *snapshot; /* asynchronous, leader */
     struct mu_cluster_pulse pulse;
+    int64_t last_start_wall_ns; /* of the tasks of this cluster */
 };
 
 /* ---- replica_links.c ---- */

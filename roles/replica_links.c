@@ -107,10 +107,12 @@ static enum mu_status make_snapshot(struct mu_replica *replica) {
 
 static enum mu_status run_connect(struct mu_command *command) {
     struct mu_replica *replica = command->owner;
+    replica->last_start_wall_ns = replica->run->started_wall_ns;
     if (replica->spec->local)
         return mu_group_init(&replica->group, NULL);
     MU_TRY(mu_task_join(replica->run, replica->communicator.loop,
         mu_layout_crc32c(&replica->layout), &replica->activity, &replica->cluster));
+    replica->last_start_wall_ns = mu_cluster_last_start_wall_ns(replica->cluster);
     MU_TRY(make_ring(replica));
     if (replica->job->mode.kind != MU_MODE_ASYNC)
         return MU_OK;

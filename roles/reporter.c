@@ -26,10 +26,11 @@ static enum mu_status open_files(struct mu_reporter *reporter, int64_t resume_st
 }
 
 enum mu_status mu_reporter_open(struct mu_reporter *reporter, struct mu_task_run *run, bool leads,
-    int64_t resume_step, int64_t steps_total) {
+    int64_t resume_step, int64_t steps_total, int64_t last_start_wall_ns) {
     *reporter = (struct mu_reporter){.run = run,
         .leads = leads,
         .steps_total = steps_total,
+        .last_start_wall_ns = last_start_wall_ns,
         .epochs = run->job->train.epochs,
         .speed = (double)NAN};
     reporter->summary = (struct mu_summary){.first_step_seconds = (double)NAN,
@@ -82,6 +83,8 @@ static void measure_speed(struct mu_reporter *reporter, int64_t now, int64_t sam
     if (reporter->first_step_ns == 0) {
         reporter->first_step_ns = reporter->point_ns = now;
         reporter->first_samples = reporter->point_samples = samples;
+        reporter->summary.first_step_seconds =
+            (double)(wall(reporter) - reporter->last_start_wall_ns) / (double)MU_SECOND;
     } else if (now - reporter->point_ns >= SPEED_EVERY_NS) {
         double seconds = (double)(now - reporter->point_ns) / (double)MU_SECOND;
         reporter->speed = (double)(samples - reporter->point_samples) / seconds;
