@@ -130,12 +130,24 @@ def compare_shown(name, values, shown):
                f"{name}: {key} is {value}, muster says {shown[key]}")
 
 
+def check_summary(run, newest):
+    """The end of the run and its last checkpoint speak of the same parameters."""
+    if not (run / "summary.json").exists():
+        return
+    summary = json.loads((run / "summary.json").read_text())
+    manifest = json.loads((newest / "manifest.json").read_text())
+    expect(summary["steps"] == manifest["step"], f"{run}: summary.json is of another step")
+    expect(summary["parameters_crc32c"] == manifest["parameters_crc32c"],
+           f"{run}: summary.json and the newest checkpoint have different parameters")
+
+
 def main():
     run = pathlib.Path(sys.argv[1])
     muster = sys.argv[2] if len(sys.argv) > 2 else None
     points = check_events(run)
-    folders = sorted((run / "checkpoints").glob("[0-9]*"))
+    folders = sorted((run / "checkpoints").glob("[0-9]*"), key=lambda folder: int(folder.name))
     expect(folders, "there is no checkpoint")
+    check_summary(run, folders[-1])
     tensors = sum(check_checkpoint(folder, muster) for folder in folders)
     print(f"{run.name}: {points} points and {tensors} tensors of {len(folders)} checkpoints agree")
 

@@ -31,7 +31,11 @@ trap 'rm -rf "$scratch"' EXIT
 "$make_run" "$scratch/made"
 "$venv/bin/python" "$here/check.py" "$scratch/made" "$muster"
 
-# What the program itself leaves.
-"$muster" run --quiet --local 2 --steps 60 --set log.every_steps=10 \
-    --set checkpoint.every_steps=25 --out "$scratch/ran" "$here/../../configs/demo.json"
-"$venv/bin/python" "$here/check.py" "$scratch/ran" "$muster"
+# What the program itself leaves, also where it went on from a checkpoint.
+job=$here/../../configs/demo.json
+for more in "--steps 60" "--steps 90 --resume"; do
+    # shellcheck disable=SC2086 # words of $more are arguments
+    "$muster" run --quiet --local 2 --set log.every_steps=10 --set checkpoint.every_steps=25 \
+        --out "$scratch/ran" $more "$job"
+    "$venv/bin/python" "$here/check.py" "$scratch/ran" "$muster"
+done
