@@ -41,20 +41,23 @@ struct worker {
 
 /* ---- the server ---- */
 
-static struct mu_judgement apply(const void *options, const struct mu_push_facts *push) {
+static struct mu_judgement apply(const void *options, const struct mu_push_facts *push)
+{
     (void)options;
     (void)push;
     return (struct mu_judgement){MU_VERDICT_APPLY, 1};
 }
 
-static double rate(void *owner, int64_t version) {
+static double rate(void *owner, int64_t version)
+{
     (void)owner;
     (void)version;
     return 0.01;
 }
 
 static enum mu_link_answer on_frame(void *owner, struct mu_link *link, const struct mu_frame *frame,
-    const void *body, void **ret_payload) {
+    const void *body, void **ret_payload)
+{
     (void)owner;
     (void)link;
     (void)frame;
@@ -63,7 +66,8 @@ static enum mu_link_answer on_frame(void *owner, struct mu_link *link, const str
     return MU_LINK_HOLD;
 }
 
-static void on_ended(void *owner, struct mu_link *link, enum mu_status why, int error) {
+static void on_ended(void *owner, struct mu_link *link, enum mu_status why, int error)
+{
     (void)owner;
     (void)link;
     (void)why;
@@ -72,14 +76,16 @@ static void on_ended(void *owner, struct mu_link *link, enum mu_status why, int 
 
 static const struct mu_link_events early_events = {.frame = on_frame, .ended = on_ended};
 
-static void on_accepted(void *owner, struct mu_stream *stream) {
+static void on_accepted(void *owner, struct mu_stream *stream)
+{
     struct bench *bench = owner;
     struct mu_link *link;
     if (mu_link_accept(bench->loop, stream, &early_events, NULL, &link) == MU_OK)
         mu_ps_server_add_worker(bench->server, bench->accepted++, link);
 }
 
-static enum mu_status serve(struct bench *bench) {
+static enum mu_status serve(struct bench *bench)
+{
     static const struct mu_policy_ops policy = {.name = "async", .judge = apply};
     struct mu_ps_server_options options = {
         .loop = bench->loop,
@@ -103,7 +109,8 @@ static enum mu_status serve(struct bench *bench) {
     return status;
 }
 
-static void server_main(void *argument) {
+static void server_main(void *argument)
+{
     struct bench *bench = argument;
     struct mu_world *world = &bench->real.world;
     bench->status = world->ops->loop_create(world, &bench->loop);
@@ -121,7 +128,8 @@ struct knock {
     enum mu_status status;
 };
 
-static void on_connected(void *owner, struct mu_link *link, enum mu_status status, int error) {
+static void on_connected(void *owner, struct mu_link *link, enum mu_status status, int error)
+{
     (void)link;
     (void)error;
     struct knock *knock = owner;
@@ -130,7 +138,8 @@ static void on_connected(void *owner, struct mu_link *link, enum mu_status statu
 }
 
 static enum mu_status connect_to(
-    struct bench *bench, struct mu_loop *loop, struct mu_link **ret_link) {
+    struct bench *bench, struct mu_loop *loop, struct mu_link **ret_link)
+{
     static const struct mu_link_events events = {
         .frame = on_frame, .ended = on_ended, .connected = on_connected};
     for (int i = 0; i < 1000; i++) {
@@ -146,7 +155,8 @@ static enum mu_status connect_to(
 }
 
 static enum mu_status push_all(
-    const struct bench *bench, struct mu_ps_client *client, const float *gradients, float *fresh) {
+    const struct bench *bench, struct mu_ps_client *client, const float *gradients, float *fresh)
+{
     struct mu_ps_result result;
     int64_t version;
     MU_TRY(mu_ps_client_pull(client, fresh, MU_FOREVER, &version));
@@ -161,7 +171,8 @@ static enum mu_status push_all(
     return MU_OK;
 }
 
-static enum mu_status work(struct bench *bench, struct mu_loop *loop) {
+static enum mu_status work(struct bench *bench, struct mu_loop *loop)
+{
     struct mu_ps_client_options options = {
         .loop = loop,
         .log = &bench->log,
@@ -184,7 +195,8 @@ static enum mu_status work(struct bench *bench, struct mu_loop *loop) {
     return status;
 }
 
-static void worker_main(void *argument) {
+static void worker_main(void *argument)
+{
     struct worker *worker = argument;
     struct mu_world *world = &worker->bench->real.world;
     struct mu_loop *loop;
@@ -197,7 +209,8 @@ static void worker_main(void *argument) {
 
 /* ---- measuring ---- */
 
-static int free_port(void) {
+static int free_port(void)
+{
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t bytes = sizeof(address);
     int fd = socket(AF_INET, SOCK_STREAM, 0);
@@ -207,7 +220,8 @@ static int free_port(void) {
     return bound ? ntohs(address.sin_port) : 0;
 }
 
-static int64_t cpu_us(void) {
+static int64_t cpu_us(void)
+{
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);
     return (usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * INT64_C(1000000) +
@@ -215,7 +229,8 @@ static int64_t cpu_us(void) {
 }
 
 /* One window: everything is started, run and stopped. */
-static enum mu_status run_window(struct bench *bench) {
+static enum mu_status run_window(struct bench *bench)
+{
     struct mu_world *world = &bench->real.world;
     struct mu_thread *server;
     struct worker workers[WORKERS];
@@ -238,17 +253,20 @@ static enum mu_status run_window(struct bench *bench) {
     return status != MU_OK ? status : bench->status;
 }
 
-static int by_value(const void *a, const void *b) {
+static int by_value(const void *a, const void *b)
+{
     double x = *(const double *)a, y = *(const double *)b;
     return (x > y) - (x < y);
 }
 
-static double median(double values[WINDOWS]) {
+static double median(double values[WINDOWS])
+{
     qsort(values, WINDOWS, sizeof(double), by_value);
     return values[WINDOWS / 2];
 }
 
-static enum mu_status run_case(struct bench *bench) {
+static enum mu_status run_case(struct bench *bench)
+{
     double wall[WINDOWS], cpu[WINDOWS];
     for (int i = 0; i < WINDOWS; i++) {
         int64_t from = mu_now(&bench->real.world), cpu_from = cpu_us();
@@ -264,7 +282,8 @@ static enum mu_status run_case(struct bench *bench) {
     return MU_OK;
 }
 
-int main(void) {
+int main(void)
+{
     static const struct {
         size_t element_count;
         int in_flight, pushes;

@@ -45,7 +45,8 @@ struct mu_ps_client {
 /* ---- life ---- */
 
 enum mu_status mu_ps_client_create(
-    const struct mu_ps_client_options *options, struct mu_ps_client **ret_client) {
+    const struct mu_ps_client_options *options, struct mu_ps_client **ret_client)
+{
     assert(options->server_count > 0 && options->server_count <= MU_PS_SERVERS_MAX);
     assert(options->in_flight > 0 && options->in_flight <= MU_PS_IN_FLIGHT_MAX);
     size_t servers = (size_t)options->server_count;
@@ -69,7 +70,8 @@ enum mu_status mu_ps_client_create(
     return MU_OK;
 }
 
-void mu_ps_client_destroy(struct mu_ps_client *client) {
+void mu_ps_client_destroy(struct mu_ps_client *client)
+{
     if (!client)
         return;
     for (int i = 0; i < client->options.server_count; i++)
@@ -80,7 +82,8 @@ void mu_ps_client_destroy(struct mu_ps_client *client) {
 
 /* ---- failing ---- */
 
-static void client_fail(struct mu_ps_client *client, int order, enum mu_status why) {
+static void client_fail(struct mu_ps_client *client, int order, enum mu_status why)
+{
     if (client->failure == MU_OK) {
         client->failure = why;
         client->culprit = order;
@@ -89,7 +92,8 @@ static void client_fail(struct mu_ps_client *client, int order, enum mu_status w
         client->slots[i].ended = client->slots[i].in_use;
 }
 
-static enum mu_link_answer refuse(struct server *server, const char *what) {
+static enum mu_link_answer refuse(struct server *server, const char *what)
+{
     struct mu_ps_client *client = server->client;
     server->refused = true;
     client_fail(client, server->order,
@@ -99,7 +103,8 @@ static enum mu_link_answer refuse(struct server *server, const char *what) {
 
 /* ---- receiving ---- */
 
-static struct part *part_of(struct server *server, uint64_t sequence) {
+static struct part *part_of(struct server *server, uint64_t sequence)
+{
     struct mu_ps_client *client = server->client;
     for (int i = 0; i < client->options.in_flight; i++) {
         struct slot *slot = &client->slots[i];
@@ -110,7 +115,8 @@ static struct part *part_of(struct server *server, uint64_t sequence) {
 }
 
 static enum mu_link_answer on_frame(void *owner, struct mu_link *link, const struct mu_frame *frame,
-    const void *body, void **ret_payload) {
+    const void *body, void **ret_payload)
+{
     struct server *server = owner;
     if (frame->type != MU_FRAME_FRESH || frame->generation != server->client->options.generation)
         return refuse(server, "sent a frame that has no place here");
@@ -127,13 +133,15 @@ static enum mu_link_answer on_frame(void *owner, struct mu_link *link, const str
     return MU_LINK_TAKE;
 }
 
-static void end_if_whole(struct slot *slot) {
+static void end_if_whole(struct slot *slot)
+{
     if (slot->in_use && slot->replies_missing == 0 && slot->sends_pending == 0)
         slot->ended = true;
 }
 
 static void on_arrived(
-    void *owner, struct mu_link *link, const struct mu_frame *frame, const void *body) {
+    void *owner, struct mu_link *link, const struct mu_frame *frame, const void *body)
+{
     (void)link;
     (void)frame;
     (void)body;
@@ -144,7 +152,8 @@ static void on_arrived(
 }
 
 /* Is an answer of this server missing? */
-static bool owes(const struct server *server) {
+static bool owes(const struct server *server)
+{
     for (int i = 0; i < server->client->options.in_flight; i++) {
         const struct slot *slot = &server->client->slots[i];
         if (slot->in_use && !slot->parts[server->order].replied)
@@ -153,7 +162,8 @@ static bool owes(const struct server *server) {
     return false;
 }
 
-static void on_ended(void *owner, struct mu_link *link, enum mu_status why, int error) {
+static void on_ended(void *owner, struct mu_link *link, enum mu_status why, int error)
+{
     (void)link;
     (void)error;
     struct server *server = owner;
@@ -170,7 +180,8 @@ static const struct mu_link_events server_events = {
     .ended = on_ended,
 };
 
-void mu_ps_client_add_server(struct mu_ps_client *client, int order, struct mu_link *link) {
+void mu_ps_client_add_server(struct mu_ps_client *client, int order, struct mu_link *link)
+{
     assert(order >= 0 && order < client->options.server_count);
     struct server *server = &client->servers[order];
     assert(!server->link);
@@ -182,14 +193,16 @@ void mu_ps_client_add_server(struct mu_ps_client *client, int order, struct mu_l
 
 /* ---- sending ---- */
 
-static void send_finished(struct mu_send *send) {
+static void send_finished(struct mu_send *send)
+{
     struct part *part = send->owner;
     part->slot->sends_pending--;
     end_if_whole(part->slot);
 }
 
 static void send_part(
-    struct slot *slot, struct server *server, const float *gradients, struct mu_frame frame) {
+    struct slot *slot, struct server *server, const float *gradients, struct mu_frame frame)
+{
     struct part *part = &slot->parts[server->order];
     if (gradients)
         frame.payload_bytes = (uint32_t)(server->span.count * sizeof(float));
@@ -201,7 +214,8 @@ static void send_part(
         gradients ? gradients + server->span.first : NULL);
 }
 
-static enum mu_status check_servers(struct mu_ps_client *client) {
+static enum mu_status check_servers(struct mu_ps_client *client)
+{
     for (int i = 0; i < client->options.server_count; i++) {
         assert(client->servers[i].link);
         if (client->servers[i].ended)
@@ -212,7 +226,8 @@ static enum mu_status check_servers(struct mu_ps_client *client) {
 
 /* `gradients` NULL: a pull. */
 static enum mu_status start(struct mu_ps_client *client, int index, const float *gradients,
-    const struct mu_ps_push_body *push, float *fresh) {
+    const struct mu_ps_push_body *push, float *fresh)
+{
     assert(index >= 0 && index < client->options.in_flight);
     struct slot *slot = &client->slots[index];
     assert(!slot->in_use);
@@ -235,7 +250,8 @@ static enum mu_status start(struct mu_ps_client *client, int index, const float 
 }
 
 enum mu_status mu_ps_client_push(struct mu_ps_client *client, int slot, const float *gradients,
-    float scale, int64_t seen, float *fresh) {
+    float scale, int64_t seen, float *fresh)
+{
     assert(gradients && fresh && gradients != fresh);
     assert(isfinite(scale));
     assert(seen >= 0);
@@ -245,14 +261,16 @@ enum mu_status mu_ps_client_push(struct mu_ps_client *client, int slot, const fl
 
 /* ---- waiting ---- */
 
-static void name_missing(struct mu_ps_client *client, const struct slot *slot) {
+static void name_missing(struct mu_ps_client *client, const struct slot *slot)
+{
     for (int i = client->options.server_count - 1; i >= 0; i--)
         if (!slot->parts[i].replied)
             client->culprit = i;
 }
 
 /* All servers must have done the same. */
-static enum mu_status check_agreement(struct mu_ps_client *client, const struct slot *slot) {
+static enum mu_status check_agreement(struct mu_ps_client *client, const struct slot *slot)
+{
     const struct mu_ps_fresh_body *first = &slot->parts[0].fresh;
     for (int i = 1; i < client->options.server_count; i++) {
         const struct mu_ps_fresh_body *other = &slot->parts[i].fresh;
@@ -267,8 +285,9 @@ static enum mu_status check_agreement(struct mu_ps_client *client, const struct 
     return client->failure;
 }
 
-static enum mu_status wait_for(struct mu_ps_client *client, int index, int64_t deadline_ns,
-    struct mu_ps_fresh_body *ret_fresh) {
+static enum mu_status wait_for(
+    struct mu_ps_client *client, int index, int64_t deadline_ns, struct mu_ps_fresh_body *ret_fresh)
+{
     assert(index >= 0 && index < client->options.in_flight);
     struct slot *slot = &client->slots[index];
     assert(slot->in_use);
@@ -285,7 +304,8 @@ static enum mu_status wait_for(struct mu_ps_client *client, int index, int64_t d
 }
 
 enum mu_status mu_ps_client_wait(
-    struct mu_ps_client *client, int slot, int64_t deadline_ns, struct mu_ps_result *ret_result) {
+    struct mu_ps_client *client, int slot, int64_t deadline_ns, struct mu_ps_result *ret_result)
+{
     struct mu_ps_fresh_body fresh;
     MU_TRY(wait_for(client, slot, deadline_ns, &fresh));
     *ret_result = (struct mu_ps_result){
@@ -298,7 +318,8 @@ enum mu_status mu_ps_client_wait(
 }
 
 enum mu_status mu_ps_client_pull(
-    struct mu_ps_client *client, float *parameters, int64_t deadline_ns, int64_t *ret_version) {
+    struct mu_ps_client *client, float *parameters, int64_t deadline_ns, int64_t *ret_version)
+{
     struct mu_ps_fresh_body fresh;
     MU_TRY(start(client, 0, NULL, NULL, parameters));
     MU_TRY(wait_for(client, 0, deadline_ns, &fresh));
@@ -306,11 +327,13 @@ enum mu_status mu_ps_client_pull(
     return MU_OK;
 }
 
-bool mu_ps_client_done(const struct mu_ps_client *client, int slot) {
+bool mu_ps_client_done(const struct mu_ps_client *client, int slot)
+{
     assert(slot >= 0 && slot < client->options.in_flight);
     return client->slots[slot].ended;
 }
 
-int mu_ps_client_culprit(const struct mu_ps_client *client) {
+int mu_ps_client_culprit(const struct mu_ps_client *client)
+{
     return client->culprit;
 }

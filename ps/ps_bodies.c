@@ -5,12 +5,14 @@
 
 static_assert(MU_PS_STATE_BODY_MAX <= MU_FRAME_BODY_MAX, "a state's body fits in a frame");
 
-static size_t finish(const struct mu_body *body) {
+static size_t finish(const struct mu_body *body)
+{
     assert(!body->failed);
     return body->bytes;
 }
 
-static bool read_int(struct mu_decoder *decoder, const char *key, int64_t max, int *ret_value) {
+static bool read_int(struct mu_decoder *decoder, const char *key, int64_t max, int *ret_value)
+{
     int64_t value;
     if (!mu_decoder_int(decoder, key, 0, max, &value))
         return false;
@@ -18,19 +20,22 @@ static bool read_int(struct mu_decoder *decoder, const char *key, int64_t max, i
     return true;
 }
 
-static bool read_count(struct mu_decoder *decoder, const char *key, int64_t *ret_value) {
+static bool read_count(struct mu_decoder *decoder, const char *key, int64_t *ret_value)
+{
     return mu_decoder_int(decoder, key, 0, INT64_MAX, ret_value);
 }
 
 /* Of a pull there is none: NO_VERDICT. */
 #define NO_VERDICT (-1)
 
-static void put_verdict(struct mu_body *body, bool is_pull, enum mu_verdict verdict) {
+static void put_verdict(struct mu_body *body, bool is_pull, enum mu_verdict verdict)
+{
     mu_body_put_int(body, "verdict", is_pull ? NO_VERDICT : (int)verdict);
 }
 
 static bool read_verdict(
-    struct mu_decoder *decoder, bool *ret_is_pull, enum mu_verdict *ret_verdict) {
+    struct mu_decoder *decoder, bool *ret_is_pull, enum mu_verdict *ret_verdict)
+{
     int64_t verdict;
     if (!mu_decoder_int(decoder, "verdict", NO_VERDICT, MU_VERDICT_COUNT - 1, &verdict))
         return false;
@@ -41,7 +46,8 @@ static bool read_verdict(
 
 /* ---- PUSH ---- */
 
-size_t mu_ps_push_write(uint8_t out[MU_PS_BODY_MAX], const struct mu_ps_push_body *push) {
+size_t mu_ps_push_write(uint8_t out[MU_PS_BODY_MAX], const struct mu_ps_push_body *push)
+{
     struct mu_body body;
     mu_body_begin(&body, out, MU_PS_BODY_MAX, 2);
     mu_body_put_int(&body, "seen", push->seen);
@@ -50,27 +56,31 @@ size_t mu_ps_push_write(uint8_t out[MU_PS_BODY_MAX], const struct mu_ps_push_bod
 }
 
 bool mu_ps_push_read(
-    struct mu_decoder *decoder, const void *body, size_t bytes, struct mu_ps_push_body *ret_push) {
+    struct mu_decoder *decoder, const void *body, size_t bytes, struct mu_ps_push_body *ret_push)
+{
     return mu_decoder_read(decoder, body, bytes) == MU_OK &&
            read_count(decoder, "seen", &ret_push->seen) &&
            mu_decoder_real(decoder, "scale", &ret_push->scale);
 }
 
-size_t mu_ps_note_write(uint8_t out[MU_PS_BODY_MAX], int worker) {
+size_t mu_ps_note_write(uint8_t out[MU_PS_BODY_MAX], int worker)
+{
     struct mu_body body;
     mu_body_begin(&body, out, MU_PS_BODY_MAX, 1);
     mu_body_put_int(&body, "worker", worker);
     return finish(&body);
 }
 
-bool mu_ps_note_read(struct mu_decoder *decoder, const void *body, size_t bytes, int *ret_worker) {
+bool mu_ps_note_read(struct mu_decoder *decoder, const void *body, size_t bytes, int *ret_worker)
+{
     return mu_decoder_read(decoder, body, bytes) == MU_OK &&
            read_int(decoder, "worker", MU_PS_REPLICAS_MAX - 1, ret_worker);
 }
 
 /* ---- FRESH ---- */
 
-size_t mu_ps_fresh_write(uint8_t out[MU_PS_BODY_MAX], const struct mu_ps_fresh_body *fresh) {
+size_t mu_ps_fresh_write(uint8_t out[MU_PS_BODY_MAX], const struct mu_ps_fresh_body *fresh)
+{
     struct mu_body body;
     mu_body_begin(&body, out, MU_PS_BODY_MAX, 4);
     put_verdict(&body, fresh->is_pull, fresh->verdict);
@@ -80,8 +90,9 @@ size_t mu_ps_fresh_write(uint8_t out[MU_PS_BODY_MAX], const struct mu_ps_fresh_b
     return finish(&body);
 }
 
-bool mu_ps_fresh_read(struct mu_decoder *decoder, const void *body, size_t bytes,
-    struct mu_ps_fresh_body *ret_fresh) {
+bool mu_ps_fresh_read(
+    struct mu_decoder *decoder, const void *body, size_t bytes, struct mu_ps_fresh_body *ret_fresh)
+{
     return mu_decoder_read(decoder, body, bytes) == MU_OK &&
            read_verdict(decoder, &ret_fresh->is_pull, &ret_fresh->verdict) &&
            read_count(decoder, "version", &ret_fresh->version) &&
@@ -91,7 +102,8 @@ bool mu_ps_fresh_read(struct mu_decoder *decoder, const void *body, size_t bytes
 
 /* ---- VERDICT ---- */
 
-size_t mu_ps_verdict_write(uint8_t out[MU_PS_BODY_MAX], const struct mu_ps_verdict_body *verdict) {
+size_t mu_ps_verdict_write(uint8_t out[MU_PS_BODY_MAX], const struct mu_ps_verdict_body *verdict)
+{
     struct mu_body body;
     mu_body_begin(&body, out, MU_PS_BODY_MAX, 6);
     mu_body_put_int(&body, "worker", verdict->worker);
@@ -104,7 +116,8 @@ size_t mu_ps_verdict_write(uint8_t out[MU_PS_BODY_MAX], const struct mu_ps_verdi
 }
 
 bool mu_ps_verdict_read(struct mu_decoder *decoder, const void *body, size_t bytes,
-    struct mu_ps_verdict_body *ret_verdict) {
+    struct mu_ps_verdict_body *ret_verdict)
+{
     return mu_decoder_read(decoder, body, bytes) == MU_OK &&
            read_int(decoder, "worker", MU_PS_REPLICAS_MAX - 1, &ret_verdict->worker) &&
            read_verdict(decoder, &ret_verdict->is_pull, &ret_verdict->verdict) &&
@@ -116,7 +129,8 @@ bool mu_ps_verdict_read(struct mu_decoder *decoder, const void *body, size_t byt
 
 /* ---- STATE and RESTORE ---- */
 
-size_t mu_ps_state_write(uint8_t *out, size_t capacity, const struct mu_ps_state_body *state) {
+size_t mu_ps_state_write(uint8_t *out, size_t capacity, const struct mu_ps_state_body *state)
+{
     struct mu_body body;
     mu_body_begin(&body, out, capacity, 4);
     mu_body_put_int(&body, "vector", state->vector);
@@ -127,7 +141,8 @@ size_t mu_ps_state_write(uint8_t *out, size_t capacity, const struct mu_ps_state
 }
 
 bool mu_ps_state_read(struct mu_decoder *decoder, const void *body, size_t bytes,
-    int64_t *judged_out, int replica_count, struct mu_ps_state_body *ret_state) {
+    int64_t *judged_out, int replica_count, struct mu_ps_state_body *ret_state)
+{
     *ret_state = (struct mu_ps_state_body){0};
     if (mu_decoder_read(decoder, body, bytes) != MU_OK ||
         !read_int(decoder, "vector", MU_SHARD_VECTORS_MAX - 1, &ret_state->vector) ||

@@ -9,7 +9,8 @@
 
 /* ---- life ---- */
 
-static enum mu_status check(const struct mu_ps_server_options *options, struct mu_span span) {
+static enum mu_status check(const struct mu_ps_server_options *options, struct mu_span span)
+{
     assert(options->order >= 0 && options->order < options->server_count);
     assert(options->replica_count > 0 && options->replica_count <= MU_PS_REPLICAS_MAX);
     assert(options->in_flight_max > 0 && options->in_flight_max <= MU_PS_IN_FLIGHT_MAX);
@@ -20,7 +21,8 @@ static enum mu_status check(const struct mu_ps_server_options *options, struct m
         MU_FRAME_PAYLOAD_MAX / sizeof(float));
 }
 
-static void init_buffers(struct mu_ps_server *server, size_t stride, size_t told_count) {
+static void init_buffers(struct mu_ps_server *server, size_t stride, size_t told_count)
+{
     size_t in_flight = (size_t)server->options.in_flight_max;
     for (size_t i = 0; i < (size_t)server->options.replica_count * in_flight; i++)
         server->buffers[i] = (struct mu_ps_buffer){
@@ -31,7 +33,8 @@ static void init_buffers(struct mu_ps_server *server, size_t stride, size_t told
         };
 }
 
-static void init_peers(struct mu_ps_server *server) {
+static void init_peers(struct mu_ps_server *server)
+{
     size_t replicas = (size_t)server->options.replica_count;
     for (size_t i = 0; i < replicas; i++)
         server->workers[i] =
@@ -46,7 +49,8 @@ static void init_peers(struct mu_ps_server *server) {
         };
 }
 
-static enum mu_status allocate(struct mu_ps_server *server) {
+static enum mu_status allocate(struct mu_ps_server *server)
+{
     const struct mu_ps_server_options *options = &server->options;
     size_t replicas = (size_t)options->replica_count;
     size_t buffers = replicas * (size_t)options->in_flight_max;
@@ -73,7 +77,8 @@ static enum mu_status allocate(struct mu_ps_server *server) {
 }
 
 enum mu_status mu_ps_server_create(
-    const struct mu_ps_server_options *options, struct mu_ps_server **ret_server) {
+    const struct mu_ps_server_options *options, struct mu_ps_server **ret_server)
+{
     struct mu_span span = mu_split(options->element_count, options->server_count, options->order);
     MU_TRY(check(options, span));
     struct mu_ps_server *server = calloc(1, sizeof(*server));
@@ -97,7 +102,8 @@ enum mu_status mu_ps_server_create(
     return MU_OK;
 }
 
-static void close_links(struct mu_ps_server *server) {
+static void close_links(struct mu_ps_server *server)
+{
     for (int i = 0; server->workers && i < server->options.replica_count; i++)
         mu_link_close(server->workers[i].link);
     for (int i = 0; i < server->options.server_count; i++)
@@ -105,7 +111,8 @@ static void close_links(struct mu_ps_server *server) {
     mu_link_close(server->leader.link);
 }
 
-void mu_ps_server_destroy(struct mu_ps_server *server) {
+void mu_ps_server_destroy(struct mu_ps_server *server)
+{
     if (!server)
         return;
     close_links(server);
@@ -125,14 +132,16 @@ void mu_ps_server_destroy(struct mu_ps_server *server) {
 
 /* ---- the order ---- */
 
-void mu_ps_queue(struct mu_ps_server *server, struct mu_ps_event event) {
+void mu_ps_queue(struct mu_ps_server *server, struct mu_ps_event event)
+{
     assert(server->queue_count < server->queue_capacity);
     size_t at = (server->queue_first + server->queue_count) % server->queue_capacity;
     server->queue[at] = event;
     server->queue_count++;
 }
 
-static bool next_event(struct mu_ps_server *server, struct mu_ps_event *ret_event) {
+static bool next_event(struct mu_ps_server *server, struct mu_ps_event *ret_event)
+{
     if (server->queue_count == 0)
         return false;
     struct mu_ps_event event = server->queue[server->queue_first];
@@ -144,7 +153,8 @@ static bool next_event(struct mu_ps_server *server, struct mu_ps_event *ret_even
     return true;
 }
 
-void mu_ps_failed(struct mu_ps_server *server, const struct mu_ps_peer *peer, enum mu_status why) {
+void mu_ps_failed(struct mu_ps_server *server, const struct mu_ps_peer *peer, enum mu_status why)
+{
     if (server->failure != MU_OK)
         return;
     server->failure = why;
@@ -153,7 +163,8 @@ void mu_ps_failed(struct mu_ps_server *server, const struct mu_ps_peer *peer, en
 
 /* ---- serving a gradient ---- */
 
-static void send_finished(struct mu_send *send) {
+static void send_finished(struct mu_send *send)
+{
     struct mu_ps_buffer *buffer = send->owner;
     buffer->sends_pending--;
     if (buffer->sends_pending == 0 && buffer->state == MU_PS_BUFFER_SENDING) {
@@ -163,7 +174,8 @@ static void send_finished(struct mu_send *send) {
 }
 
 void mu_ps_buffer_send(struct mu_ps_buffer *buffer, struct mu_ps_peer *peer, struct mu_send *send,
-    const struct mu_frame *frame, const void *body) {
+    const struct mu_frame *frame, const void *body)
+{
     send->owner = buffer;
     send->finished = send_finished;
     buffer->sends_pending++;
@@ -171,7 +183,8 @@ void mu_ps_buffer_send(struct mu_ps_buffer *buffer, struct mu_ps_peer *peer, str
 }
 
 /* The head's part: what becomes of this gradient, for all servers. */
-static enum mu_status judge(struct mu_ps_server *server, struct mu_ps_buffer *buffer) {
+static enum mu_status judge(struct mu_ps_server *server, struct mu_ps_buffer *buffer)
+{
     const struct mu_ps_server_options *options = &server->options;
     int64_t version = server->shard.version;
     buffer->verdict = (struct mu_ps_verdict_body){
@@ -199,7 +212,8 @@ static enum mu_status judge(struct mu_ps_server *server, struct mu_ps_buffer *bu
     return MU_OK;
 }
 
-static void tell_followers(struct mu_ps_server *server, struct mu_ps_buffer *buffer) {
+static void tell_followers(struct mu_ps_server *server, struct mu_ps_buffer *buffer)
+{
     if (server->options.server_count == 1)
         return;
     struct mu_frame frame = {
@@ -214,7 +228,8 @@ static void tell_followers(struct mu_ps_server *server, struct mu_ps_buffer *buf
 }
 
 /* Leaves the fresh parameters in the buffer. */
-static void carry_out(struct mu_ps_server *server, struct mu_ps_buffer *buffer) {
+static void carry_out(struct mu_ps_server *server, struct mu_ps_buffer *buffer)
+{
     const struct mu_ps_verdict_body *verdict = &buffer->verdict;
     if (verdict->is_pull || verdict->verdict == MU_VERDICT_DROP)
         mu_shard_copy(&server->shard, buffer->data);
@@ -227,7 +242,8 @@ static void carry_out(struct mu_ps_server *server, struct mu_ps_buffer *buffer) 
     server->judged[buffer->worker]++;
 }
 
-static void reply(struct mu_ps_server *server, struct mu_ps_buffer *buffer) {
+static void reply(struct mu_ps_server *server, struct mu_ps_buffer *buffer)
+{
     struct mu_ps_fresh_body fresh = {
         .is_pull = buffer->is_pull,
         .verdict = buffer->verdict.verdict,
@@ -247,7 +263,8 @@ static void reply(struct mu_ps_server *server, struct mu_ps_buffer *buffer) {
         buffer, &server->workers[buffer->worker], &buffer->reply, &frame, buffer->reply_body);
 }
 
-static enum mu_status serve_gradient(struct mu_ps_server *server, struct mu_ps_buffer *buffer) {
+static enum mu_status serve_gradient(struct mu_ps_server *server, struct mu_ps_buffer *buffer)
+{
     assert(buffer->state == MU_PS_BUFFER_QUEUED);
     server->sequence_served[buffer->worker]++;
     if (server->options.order == 0) {
@@ -268,14 +285,16 @@ static enum mu_status serve_gradient(struct mu_ps_server *server, struct mu_ps_b
 /* ---- serving a snapshot ---- */
 
 /* The head gives it its place in the order; to the followers it comes between two verdicts. */
-static void tell_snapshot(struct mu_ps_server *server, uint64_t snapshot_id) {
+static void tell_snapshot(struct mu_ps_server *server, uint64_t snapshot_id)
+{
     int count = server->options.order == 0 ? server->options.server_count : 1;
     for (int i = 1; i < count; i++)
         mu_link_post(server->others[i].link, MU_FRAME_SNAPSHOT, server->options.generation,
             snapshot_id, NULL);
 }
 
-static enum mu_status serve(struct mu_ps_server *server, const struct mu_ps_event *event) {
+static enum mu_status serve(struct mu_ps_server *server, const struct mu_ps_event *event)
+{
     if (event->buffer)
         return serve_gradient(server, event->buffer);
     tell_snapshot(server, event->snapshot_id);
@@ -288,7 +307,8 @@ static enum mu_status serve(struct mu_ps_server *server, const struct mu_ps_even
 /* ---- running ---- */
 
 /* A gradient that waits for a server that is gone waits for ever. */
-static enum mu_status check_others(struct mu_ps_server *server) {
+static enum mu_status check_others(struct mu_ps_server *server)
+{
     if (server->failure == MU_OK && server->waiting_count > 0 && server->other_ended >= 0)
         mu_ps_failed(server, &server->others[server->other_ended], MU_CLOSED);
     enum mu_status failure = server->failure;
@@ -296,7 +316,8 @@ static enum mu_status check_others(struct mu_ps_server *server) {
     return failure;
 }
 
-enum mu_status mu_ps_server_run(struct mu_ps_server *server, const bool *over) {
+enum mu_status mu_ps_server_run(struct mu_ps_server *server, const bool *over)
+{
     struct mu_loop *loop = server->options.loop;
     while (!*over) {
         if (loop->cancelled != MU_OK)
@@ -320,16 +341,19 @@ enum mu_status mu_ps_server_run(struct mu_ps_server *server, const bool *over) {
 
 /* ---- questions ---- */
 
-struct mu_span mu_ps_server_span(const struct mu_ps_server *server) {
+struct mu_span mu_ps_server_span(const struct mu_ps_server *server)
+{
     return server->shard.span;
 }
 
-float *mu_ps_server_vector(struct mu_ps_server *server, int vector) {
+float *mu_ps_server_vector(struct mu_ps_server *server, int vector)
+{
     assert(vector >= 0 && vector < server->shard.vector_count);
     return server->shard.vectors[vector].data;
 }
 
-void mu_ps_server_begin(struct mu_ps_server *server, int64_t version) {
+void mu_ps_server_begin(struct mu_ps_server *server, int64_t version)
+{
     assert(!server->begun);
     assert(version >= 0);
     server->shard.version = version;
@@ -337,23 +361,28 @@ void mu_ps_server_begin(struct mu_ps_server *server, int64_t version) {
     server->look_again = true;
 }
 
-bool mu_ps_server_has_begun(const struct mu_ps_server *server) {
+bool mu_ps_server_has_begun(const struct mu_ps_server *server)
+{
     return server->begun;
 }
 
-struct mu_ps_culprit mu_ps_server_culprit(const struct mu_ps_server *server) {
+struct mu_ps_culprit mu_ps_server_culprit(const struct mu_ps_server *server)
+{
     return server->culprit;
 }
 
-int64_t mu_ps_server_version(const struct mu_ps_server *server) {
+int64_t mu_ps_server_version(const struct mu_ps_server *server)
+{
     return server->shard.version;
 }
 
-const struct mu_staleness *mu_ps_server_staleness(const struct mu_ps_server *server) {
+const struct mu_staleness *mu_ps_server_staleness(const struct mu_ps_server *server)
+{
     return &server->staleness;
 }
 
-int64_t mu_ps_server_judged(const struct mu_ps_server *server, int replica) {
+int64_t mu_ps_server_judged(const struct mu_ps_server *server, int replica)
+{
     assert(replica >= 0 && replica < server->options.replica_count);
     return server->judged[replica];
 }

@@ -99,12 +99,14 @@ struct mu_ps_server {
 };
 
 static inline struct mu_ps_buffer *mu_ps_buffer_of(
-    struct mu_ps_server *server, int worker, uint64_t sequence) {
+    struct mu_ps_server *server, int worker, uint64_t sequence)
+{
     size_t in_flight = (size_t)server->options.in_flight_max;
     return &server->buffers[(size_t)worker * in_flight + sequence % in_flight];
 }
 
-static inline size_t mu_ps_span_bytes(const struct mu_ps_server *server) {
+static inline size_t mu_ps_span_bytes(const struct mu_ps_server *server)
+{
     return server->shard.span.count * sizeof(float);
 }
 

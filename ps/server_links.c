@@ -8,7 +8,8 @@
 
 /* ---- what all links share ---- */
 
-static void peer_name(const struct mu_ps_peer *peer, char *out, size_t bytes) {
+static void peer_name(const struct mu_ps_peer *peer, char *out, size_t bytes)
+{
     const char *const *names = peer->server->options.replica_names;
     if (peer->kind == MU_PS_PEER_LEADER)
         snprintf(out, bytes, "the leader");
@@ -20,7 +21,8 @@ static void peer_name(const struct mu_ps_peer *peer, char *out, size_t bytes) {
         snprintf(out, bytes, "replica %d", peer->index);
 }
 
-enum mu_link_answer mu_ps_refuse(struct mu_ps_peer *peer, const char *format, ...) {
+enum mu_link_answer mu_ps_refuse(struct mu_ps_peer *peer, const char *format, ...)
+{
     char name[MU_TASK_NAME_MAX + 8], what[192];
     peer_name(peer, name, sizeof(name));
     va_list list;
@@ -33,17 +35,20 @@ enum mu_link_answer mu_ps_refuse(struct mu_ps_peer *peer, const char *format, ..
     return MU_LINK_REFUSE;
 }
 
-enum mu_link_answer mu_ps_hold(struct mu_ps_peer *peer) {
+enum mu_link_answer mu_ps_hold(struct mu_ps_peer *peer)
+{
     peer->held = true;
     return MU_LINK_HOLD;
 }
 
-enum mu_link_answer mu_ps_refuse_type(struct mu_ps_peer *peer, const struct mu_frame *frame) {
+enum mu_link_answer mu_ps_refuse_type(struct mu_ps_peer *peer, const struct mu_frame *frame)
+{
     return mu_ps_refuse(
         peer, "sent a %s, which has no place on this link", mu_frame_type_name(frame->type));
 }
 
-bool mu_ps_is_of_now(struct mu_ps_peer *peer, const struct mu_frame *frame) {
+bool mu_ps_is_of_now(struct mu_ps_peer *peer, const struct mu_frame *frame)
+{
     if (frame->generation == peer->server->options.generation)
         return true;
     mu_ps_refuse(peer, "sent a frame of generation %u; this is %u", frame->generation,
@@ -51,14 +56,16 @@ bool mu_ps_is_of_now(struct mu_ps_peer *peer, const struct mu_frame *frame) {
     return false;
 }
 
-static void resume(struct mu_ps_peer *peer) {
+static void resume(struct mu_ps_peer *peer)
+{
     if (!peer->held)
         return;
     peer->held = false;
     mu_link_resume(peer->link);
 }
 
-void mu_ps_resume_held(struct mu_ps_server *server) {
+void mu_ps_resume_held(struct mu_ps_server *server)
+{
     server->look_again = false;
     resume(&server->leader);
     for (int i = 0; i < server->options.server_count; i++)
@@ -67,7 +74,8 @@ void mu_ps_resume_held(struct mu_ps_server *server) {
         resume(&server->workers[i]);
 }
 
-static void on_ended(void *owner, struct mu_link *link, enum mu_status why, int error) {
+static void on_ended(void *owner, struct mu_link *link, enum mu_status why, int error)
+{
     (void)link;
     (void)error;
     struct mu_ps_peer *peer = owner;
@@ -79,8 +87,8 @@ static void on_ended(void *owner, struct mu_link *link, enum mu_status why, int 
         mu_ps_refuse(peer, "sent what is not a frame");
 }
 
-static void add(
-    struct mu_ps_peer *peer, struct mu_link *link, const struct mu_link_events *events) {
+static void add(struct mu_ps_peer *peer, struct mu_link *link, const struct mu_link_events *events)
+{
     assert(!peer->link);
     peer->link = link;
     mu_link_adopt(link, events, peer);
@@ -94,7 +102,8 @@ static void add(
 /* ---- the head's bookkeeping of what is where ---- */
 
 /* The gradient (or pull) is whole on one more server. */
-static void is_here(struct mu_ps_server *server, int worker, uint64_t sequence) {
+static void is_here(struct mu_ps_server *server, int worker, uint64_t sequence)
+{
     struct mu_ps_buffer *buffer = mu_ps_buffer_of(server, worker, sequence);
     buffer->here_count++;
     assert(buffer->here_count <= server->options.server_count);
@@ -105,7 +114,8 @@ static void is_here(struct mu_ps_server *server, int worker, uint64_t sequence) 
     mu_ps_queue(server, (struct mu_ps_event){.buffer = buffer});
 }
 
-static void tell_head(struct mu_ps_server *server, struct mu_ps_buffer *buffer) {
+static void tell_head(struct mu_ps_server *server, struct mu_ps_buffer *buffer)
+{
     struct mu_frame frame = {
         .type = MU_FRAME_PUSH,
         .generation = server->options.generation,
@@ -119,7 +129,8 @@ static void tell_head(struct mu_ps_server *server, struct mu_ps_buffer *buffer) 
 
 /* False: the worker is refused. */
 static bool read_push(struct mu_ps_peer *peer, const struct mu_frame *frame, const void *body,
-    struct mu_ps_push_body *ret_push) {
+    struct mu_ps_push_body *ret_push)
+{
     struct mu_ps_server *server = peer->server;
     size_t bytes = mu_ps_span_bytes(server);
     if (frame->payload_bytes != bytes)
@@ -138,7 +149,8 @@ static bool read_push(struct mu_ps_peer *peer, const struct mu_frame *frame, con
 }
 
 static enum mu_link_answer on_worker_frame(void *owner, struct mu_link *link,
-    const struct mu_frame *frame, const void *body, void **ret_payload) {
+    const struct mu_frame *frame, const void *body, void **ret_payload)
+{
     (void)link;
     struct mu_ps_peer *peer = owner;
     struct mu_ps_server *server = peer->server;
@@ -170,7 +182,8 @@ static enum mu_link_answer on_worker_frame(void *owner, struct mu_link *link,
 }
 
 static void on_worker_arrived(
-    void *owner, struct mu_link *link, const struct mu_frame *frame, const void *body) {
+    void *owner, struct mu_link *link, const struct mu_frame *frame, const void *body)
+{
     (void)link;
     (void)body;
     struct mu_ps_peer *peer = owner;
@@ -191,7 +204,8 @@ static const struct mu_link_events worker_events = {
     .ended = on_ended,
 };
 
-void mu_ps_server_add_worker(struct mu_ps_server *server, int replica, struct mu_link *link) {
+void mu_ps_server_add_worker(struct mu_ps_server *server, int replica, struct mu_link *link)
+{
     assert(replica >= 0 && replica < server->options.replica_count);
     add(&server->workers[replica], link, &worker_events);
 }
@@ -199,7 +213,8 @@ void mu_ps_server_add_worker(struct mu_ps_server *server, int replica, struct mu
 /* ---- on the head: followers ---- */
 
 static enum mu_link_answer on_follower_frame(void *owner, struct mu_link *link,
-    const struct mu_frame *frame, const void *body, void **ret_payload) {
+    const struct mu_frame *frame, const void *body, void **ret_payload)
+{
     (void)ret_payload;
     struct mu_ps_peer *peer = owner;
     struct mu_ps_server *server = peer->server;
@@ -220,7 +235,8 @@ static enum mu_link_answer on_follower_frame(void *owner, struct mu_link *link,
 }
 
 static void on_follower_arrived(
-    void *owner, struct mu_link *link, const struct mu_frame *frame, const void *body) {
+    void *owner, struct mu_link *link, const struct mu_frame *frame, const void *body)
+{
     (void)link;
     (void)body;
     struct mu_ps_peer *peer = owner;
@@ -235,7 +251,8 @@ static const struct mu_link_events follower_events = {
     .ended = on_ended,
 };
 
-void mu_ps_server_add_follower(struct mu_ps_server *server, int order, struct mu_link *link) {
+void mu_ps_server_add_follower(struct mu_ps_server *server, int order, struct mu_link *link)
+{
     assert(server->options.order == 0);
     assert(order > 0 && order < server->options.server_count);
     add(&server->others[order], link, &follower_events);
@@ -244,7 +261,8 @@ void mu_ps_server_add_follower(struct mu_ps_server *server, int order, struct mu
 /* ---- on a follower: the head ---- */
 
 static enum mu_link_answer on_verdict(
-    struct mu_ps_peer *peer, const struct mu_frame *frame, const void *body) {
+    struct mu_ps_peer *peer, const struct mu_frame *frame, const void *body)
+{
     struct mu_ps_server *server = peer->server;
     struct mu_ps_verdict_body verdict;
     if (!mu_ps_verdict_read(mu_link_decoder(peer->link), body, frame->body_bytes, &verdict) ||
@@ -261,7 +279,8 @@ static enum mu_link_answer on_verdict(
 }
 
 static enum mu_link_answer on_head_frame(void *owner, struct mu_link *link,
-    const struct mu_frame *frame, const void *body, void **ret_payload) {
+    const struct mu_frame *frame, const void *body, void **ret_payload)
+{
     (void)link;
     (void)ret_payload;
     struct mu_ps_peer *peer = owner;
@@ -276,7 +295,8 @@ static enum mu_link_answer on_head_frame(void *owner, struct mu_link *link,
 }
 
 static void on_head_arrived(
-    void *owner, struct mu_link *link, const struct mu_frame *frame, const void *body) {
+    void *owner, struct mu_link *link, const struct mu_frame *frame, const void *body)
+{
     (void)link;
     (void)body;
     struct mu_ps_peer *peer = owner;
@@ -297,7 +317,8 @@ static const struct mu_link_events head_events = {
     .ended = on_ended,
 };
 
-void mu_ps_server_add_head(struct mu_ps_server *server, struct mu_link *link) {
+void mu_ps_server_add_head(struct mu_ps_server *server, struct mu_link *link)
+{
     assert(server->options.order > 0);
     add(&server->others[0], link, &head_events);
 }
@@ -310,6 +331,7 @@ static const struct mu_link_events leader_events = {
     .ended = on_ended,
 };
 
-void mu_ps_server_add_leader(struct mu_ps_server *server, struct mu_link *link) {
+void mu_ps_server_add_leader(struct mu_ps_server *server, struct mu_link *link)
+{
     add(&server->leader, link, &leader_events);
 }

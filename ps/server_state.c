@@ -8,7 +8,8 @@
 
 /* ---- restoring ---- */
 
-static bool judged_is_sound(const struct mu_ps_state_body *state) {
+static bool judged_is_sound(const struct mu_ps_state_body *state)
+{
     for (int i = 0; i < state->replica_count; i++)
         if (state->judged[i] < 0)
             return false;
@@ -16,7 +17,8 @@ static bool judged_is_sound(const struct mu_ps_state_body *state) {
 }
 
 static enum mu_link_answer on_restore(
-    struct mu_ps_peer *peer, const struct mu_frame *frame, const void *body, void **ret_payload) {
+    struct mu_ps_peer *peer, const struct mu_frame *frame, const void *body, void **ret_payload)
+{
     struct mu_ps_server *server = peer->server;
     struct mu_ps_state_body state;
     if (server->begun)
@@ -38,7 +40,8 @@ static enum mu_link_answer on_restore(
     return MU_LINK_TAKE;
 }
 
-static void restored_one(struct mu_ps_server *server) {
+static void restored_one(struct mu_ps_server *server)
+{
     if (server->restored != (1u << server->restoring_count) - 1)
         return;
     mu_ps_server_begin(server, server->shard.version);
@@ -48,11 +51,13 @@ static void restored_one(struct mu_ps_server *server) {
 
 /* ---- snapshots ---- */
 
-bool mu_ps_state_free(const struct mu_ps_server *server) {
+bool mu_ps_state_free(const struct mu_ps_server *server)
+{
     return server->leader.link && server->stream.sends_pending == 0;
 }
 
-static void copy_vector(struct mu_ps_server *server, int vector) {
+static void copy_vector(struct mu_ps_server *server, int vector)
+{
     struct mu_loop *loop = server->options.loop;
     const uint8_t *from = (const uint8_t *)server->shard.vectors[vector].data;
     uint8_t *to = (uint8_t *)server->stream.copies[vector].data;
@@ -64,13 +69,15 @@ static void copy_vector(struct mu_ps_server *server, int vector) {
     }
 }
 
-static void state_finished(struct mu_send *send) {
+static void state_finished(struct mu_send *send)
+{
     struct mu_ps_server *server = send->owner;
     server->stream.sends_pending--;
     server->look_again = true;
 }
 
-static void send_vector(struct mu_ps_server *server, int vector, uint64_t snapshot_id) {
+static void send_vector(struct mu_ps_server *server, int vector, uint64_t snapshot_id)
+{
     struct mu_ps_state_stream *stream = &server->stream;
     struct mu_ps_state_body state = {
         .vector = vector,
@@ -99,7 +106,8 @@ static void send_vector(struct mu_ps_server *server, int vector, uint64_t snapsh
     mu_link_send(server->leader.link, send, &frame, body, stream->copies[vector].data);
 }
 
-void mu_ps_state_take(struct mu_ps_server *server, uint64_t snapshot_id) {
+void mu_ps_state_take(struct mu_ps_server *server, uint64_t snapshot_id)
+{
     assert(mu_ps_state_free(server));
     for (int i = 0; i < server->shard.vector_count; i++)
         copy_vector(server, i);
@@ -109,14 +117,16 @@ void mu_ps_state_take(struct mu_ps_server *server, uint64_t snapshot_id) {
 
 /* ---- the leader's link ---- */
 
-static bool knows_followers(const struct mu_ps_server *server) {
+static bool knows_followers(const struct mu_ps_server *server)
+{
     for (int i = 1; i < server->options.server_count; i++)
         if (!server->others[i].link)
             return false;
     return true;
 }
 
-static enum mu_link_answer on_snapshot(struct mu_ps_peer *peer, const struct mu_frame *frame) {
+static enum mu_link_answer on_snapshot(struct mu_ps_peer *peer, const struct mu_frame *frame)
+{
     struct mu_ps_server *server = peer->server;
     if (server->options.order != 0 || frame->payload_bytes != 0)
         return mu_ps_refuse(peer, "sent a SNAPSHOT that is not for ps/%d", server->options.order);
@@ -127,7 +137,8 @@ static enum mu_link_answer on_snapshot(struct mu_ps_peer *peer, const struct mu_
 }
 
 enum mu_link_answer mu_ps_leader_frame(void *owner, struct mu_link *link,
-    const struct mu_frame *frame, const void *body, void **ret_payload) {
+    const struct mu_frame *frame, const void *body, void **ret_payload)
+{
     (void)link;
     struct mu_ps_peer *peer = owner;
     if (!mu_ps_is_of_now(peer, frame))
@@ -143,7 +154,8 @@ enum mu_link_answer mu_ps_leader_frame(void *owner, struct mu_link *link,
 }
 
 void mu_ps_leader_arrived(
-    void *owner, struct mu_link *link, const struct mu_frame *frame, const void *body) {
+    void *owner, struct mu_link *link, const struct mu_frame *frame, const void *body)
+{
     (void)link;
     (void)body;
     struct mu_ps_peer *peer = owner;

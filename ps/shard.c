@@ -8,7 +8,8 @@
 static_assert(BLOCK_ELEMENTS % MU_VIEW_ALIGN == 0, "a block starts where an optimizer may start");
 
 enum mu_status mu_shard_init(struct mu_shard *shard, struct mu_span span,
-    const struct mu_optimizer_ops *optimizer, const void *optimizer_options, double weight_decay) {
+    const struct mu_optimizer_ops *optimizer, const void *optimizer_options, double weight_decay)
+{
     assert(optimizer->slot_count >= 0 && optimizer->slot_count <= MU_SLOTS_MAX);
     *shard = (struct mu_shard){
         .span = span,
@@ -29,14 +30,16 @@ enum mu_status mu_shard_init(struct mu_shard *shard, struct mu_span span,
     return MU_OK;
 }
 
-void mu_shard_finish(struct mu_shard *shard) {
+void mu_shard_finish(struct mu_shard *shard)
+{
     for (int i = 0; i < MU_SHARD_VECTORS_MAX; i++)
         mu_arena_finish(&shard->vectors[i]);
     *shard = (struct mu_shard){0};
 }
 
 static void apply_block(
-    const struct mu_shard *shard, struct mu_optim_step step, size_t first, float *gradient) {
+    const struct mu_shard *shard, struct mu_optim_step step, size_t first, float *gradient)
+{
     step.parameters = shard->vectors[0].data + first;
     step.gradients = gradient;
     for (int i = 1; i < shard->vector_count; i++)
@@ -46,7 +49,8 @@ static void apply_block(
 }
 
 void mu_shard_apply(
-    struct mu_shard *shard, float *buffer, float gradient_scale, float learning_rate) {
+    struct mu_shard *shard, float *buffer, float gradient_scale, float learning_rate)
+{
     struct mu_optim_step step = {
         .learning_rate = learning_rate,
         .weight_decay = shard->weight_decay,
@@ -61,6 +65,7 @@ void mu_shard_apply(
     shard->version++;
 }
 
-void mu_shard_copy(const struct mu_shard *shard, float *buffer) {
+void mu_shard_copy(const struct mu_shard *shard, float *buffer)
+{
     memcpy(buffer, shard->vectors[0].data, shard->span.count * sizeof(float));
 }

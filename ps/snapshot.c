@@ -38,7 +38,8 @@ struct mu_ps_snapshot {
 /* ---- life ---- */
 
 enum mu_status mu_ps_snapshot_create(
-    const struct mu_ps_snapshot_options *options, struct mu_ps_snapshot **ret_snapshot) {
+    const struct mu_ps_snapshot_options *options, struct mu_ps_snapshot **ret_snapshot)
+{
     assert(options->server_count > 0 && options->server_count <= MU_PS_SERVERS_MAX);
     assert(options->replica_count > 0 && options->replica_count <= MU_PS_REPLICAS_MAX);
     assert(options->slot_count >= 0 && options->slot_count <= MU_SLOTS_MAX);
@@ -58,7 +59,8 @@ enum mu_status mu_ps_snapshot_create(
     return MU_OK;
 }
 
-void mu_ps_snapshot_destroy(struct mu_ps_snapshot *snapshot) {
+void mu_ps_snapshot_destroy(struct mu_ps_snapshot *snapshot)
+{
     if (!snapshot)
         return;
     for (int i = 0; i < snapshot->options.server_count; i++)
@@ -68,7 +70,8 @@ void mu_ps_snapshot_destroy(struct mu_ps_snapshot *snapshot) {
 
 /* ---- failing ---- */
 
-static void fail(struct mu_ps_snapshot *snapshot, int order, enum mu_status why) {
+static void fail(struct mu_ps_snapshot *snapshot, int order, enum mu_status why)
+{
     if (snapshot->failure == MU_OK) {
         snapshot->failure = why;
         snapshot->culprit = order;
@@ -76,14 +79,16 @@ static void fail(struct mu_ps_snapshot *snapshot, int order, enum mu_status why)
     snapshot->ended = true;
 }
 
-static enum mu_link_answer refuse(struct source *source, const char *what) {
+static enum mu_link_answer refuse(struct source *source, const char *what)
+{
     source->refused = true;
     fail(source->snapshot, source->order,
         mu_fail(source->snapshot->options.log, MU_E0404, NULL, "ps/%d %s", source->order, what));
     return MU_LINK_REFUSE;
 }
 
-static bool is_missing(const struct source *source) {
+static bool is_missing(const struct source *source)
+{
     const struct mu_ps_snapshot *snapshot = source->snapshot;
     if (snapshot->doing == RESTORING)
         return !source->ready || source->sends_pending > 0;
@@ -93,7 +98,8 @@ static bool is_missing(const struct source *source) {
 /* ---- receiving ---- */
 
 static enum mu_link_answer on_state(
-    struct source *source, const struct mu_frame *frame, const void *body, void **ret_payload) {
+    struct source *source, const struct mu_frame *frame, const void *body, void **ret_payload)
+{
     struct mu_ps_snapshot *snapshot = source->snapshot;
     struct mu_ps_state_body state;
     if (!mu_ps_state_read(mu_link_decoder(source->link), body, frame->body_bytes,
@@ -115,7 +121,8 @@ static enum mu_link_answer on_state(
 }
 
 static enum mu_link_answer on_frame(void *owner, struct mu_link *link, const struct mu_frame *frame,
-    const void *body, void **ret_payload) {
+    const void *body, void **ret_payload)
+{
     (void)link;
     struct source *source = owner;
     struct mu_ps_snapshot *snapshot = source->snapshot;
@@ -129,7 +136,8 @@ static enum mu_link_answer on_frame(void *owner, struct mu_link *link, const str
     return refuse(source, "sent a frame that has no place here");
 }
 
-static void count_down(struct source *source) {
+static void count_down(struct source *source)
+{
     struct mu_ps_snapshot *snapshot = source->snapshot;
     if (is_missing(source))
         return;
@@ -139,7 +147,8 @@ static void count_down(struct source *source) {
 }
 
 static void on_arrived(
-    void *owner, struct mu_link *link, const struct mu_frame *frame, const void *body) {
+    void *owner, struct mu_link *link, const struct mu_frame *frame, const void *body)
+{
     (void)link;
     (void)body;
     struct source *source = owner;
@@ -150,7 +159,8 @@ static void on_arrived(
     count_down(source);
 }
 
-static void on_ended(void *owner, struct mu_link *link, enum mu_status why, int error) {
+static void on_ended(void *owner, struct mu_link *link, enum mu_status why, int error)
+{
     (void)link;
     (void)error;
     struct source *source = owner;
@@ -167,7 +177,8 @@ static const struct mu_link_events source_events = {
     .ended = on_ended,
 };
 
-void mu_ps_snapshot_add_server(struct mu_ps_snapshot *snapshot, int order, struct mu_link *link) {
+void mu_ps_snapshot_add_server(struct mu_ps_snapshot *snapshot, int order, struct mu_link *link)
+{
     assert(order >= 0 && order < snapshot->options.server_count);
     struct source *source = &snapshot->sources[order];
     assert(!source->link);
@@ -179,7 +190,8 @@ void mu_ps_snapshot_add_server(struct mu_ps_snapshot *snapshot, int order, struc
 
 /* ---- what both do ---- */
 
-static enum mu_status begin(struct mu_ps_snapshot *snapshot, int doing) {
+static enum mu_status begin(struct mu_ps_snapshot *snapshot, int doing)
+{
     assert(snapshot->doing == IDLE);
     for (int i = 0; i < snapshot->options.server_count; i++) {
         assert(snapshot->sources[i].link);
@@ -197,7 +209,8 @@ static enum mu_status begin(struct mu_ps_snapshot *snapshot, int doing) {
     return MU_OK;
 }
 
-static enum mu_status finish(struct mu_ps_snapshot *snapshot, int64_t deadline_ns) {
+static enum mu_status finish(struct mu_ps_snapshot *snapshot, int64_t deadline_ns)
+{
     enum mu_status status = mu_loop_until(snapshot->options.loop, &snapshot->ended, deadline_ns);
     if (snapshot->failure != MU_OK)
         return snapshot->failure;
@@ -211,7 +224,8 @@ static enum mu_status finish(struct mu_ps_snapshot *snapshot, int64_t deadline_n
 
 /* ---- taking ---- */
 
-enum mu_status mu_ps_snapshot_start(struct mu_ps_snapshot *snapshot, float *const vectors[]) {
+enum mu_status mu_ps_snapshot_start(struct mu_ps_snapshot *snapshot, float *const vectors[])
+{
     MU_TRY(begin(snapshot, TAKING));
     for (int i = 0; i < snapshot->vector_count; i++)
         snapshot->vectors[i] = vectors[i];
@@ -222,12 +236,14 @@ enum mu_status mu_ps_snapshot_start(struct mu_ps_snapshot *snapshot, float *cons
     return snapshot->failure;
 }
 
-bool mu_ps_snapshot_done(const struct mu_ps_snapshot *snapshot) {
+bool mu_ps_snapshot_done(const struct mu_ps_snapshot *snapshot)
+{
     return snapshot->ended;
 }
 
 enum mu_status mu_ps_snapshot_wait(
-    struct mu_ps_snapshot *snapshot, int64_t deadline_ns, int64_t *ret_version, int64_t *judged) {
+    struct mu_ps_snapshot *snapshot, int64_t deadline_ns, int64_t *ret_version, int64_t *judged)
+{
     assert(snapshot->doing == TAKING);
     MU_TRY(finish(snapshot, deadline_ns));
     *ret_version = snapshot->version;
@@ -237,15 +253,17 @@ enum mu_status mu_ps_snapshot_wait(
 
 /* ---- restoring ---- */
 
-static void restore_sent(struct mu_send *send) {
+static void restore_sent(struct mu_send *send)
+{
     struct source *source = send->owner;
     source->sends_pending--;
     if (source->ready)
         count_down(source);
 }
 
-static void send_vector(struct source *source, int vector, const uint8_t *body, size_t body_bytes,
-    const float *values) {
+static void send_vector(
+    struct source *source, int vector, const uint8_t *body, size_t body_bytes, const float *values)
+{
     struct mu_frame frame = {
         .type = MU_FRAME_RESTORE,
         .generation = source->snapshot->options.generation,
@@ -260,7 +278,8 @@ static void send_vector(struct source *source, int vector, const uint8_t *body, 
 
 /* Sends one vector to all servers. */
 static void restore_vector(
-    struct mu_ps_snapshot *snapshot, const struct mu_ps_state_body *state, const float *values) {
+    struct mu_ps_snapshot *snapshot, const struct mu_ps_state_body *state, const float *values)
+{
     struct mu_ps_state_body plain = *state;
     plain.judged = NULL;
     plain.replica_count = 0;
@@ -276,7 +295,8 @@ static void restore_vector(
 }
 
 enum mu_status mu_ps_snapshot_restore(struct mu_ps_snapshot *snapshot, const float *const vectors[],
-    int vector_count, int64_t version, const int64_t *judged, int64_t deadline_ns) {
+    int vector_count, int64_t version, const int64_t *judged, int64_t deadline_ns)
+{
     assert(vector_count == 1 || vector_count == snapshot->vector_count);
     assert(version >= 0);
     MU_TRY(begin(snapshot, RESTORING));
@@ -293,6 +313,7 @@ enum mu_status mu_ps_snapshot_restore(struct mu_ps_snapshot *snapshot, const flo
     return finish(snapshot, deadline_ns);
 }
 
-int mu_ps_snapshot_culprit(const struct mu_ps_snapshot *snapshot) {
+int mu_ps_snapshot_culprit(const struct mu_ps_snapshot *snapshot)
+{
     return snapshot->culprit;
 }

@@ -3,12 +3,14 @@
 #include <assert.h>
 
 /* The first unit of a server, in units of MU_VIEW_ALIGN elements. */
-static size_t first_unit(size_t unit_count, size_t server_count, size_t order) {
+static size_t first_unit(size_t unit_count, size_t server_count, size_t order)
+{
     size_t larger = unit_count % server_count;
     return unit_count / server_count * order + (order < larger ? order : larger);
 }
 
-struct mu_span mu_split(size_t element_count, int server_count, int order) {
+struct mu_span mu_split(size_t element_count, int server_count, int order)
+{
     assert(server_count > 0 && server_count <= MU_PS_SERVERS_MAX);
     assert(order >= 0 && order < server_count);
     size_t servers = (size_t)server_count, at = (size_t)order;

@@ -4,7 +4,8 @@
 
 #define EXACT_MAX 4 /* up to here a bucket is one value */
 
-int mu_staleness_bucket(uint64_t value) {
+int mu_staleness_bucket(uint64_t value)
+{
     if (value <= EXACT_MAX)
         return (int)value;
     int bucket = EXACT_MAX + 1;
@@ -13,14 +14,16 @@ int mu_staleness_bucket(uint64_t value) {
     return bucket < MU_STALENESS_BUCKETS ? bucket : MU_STALENESS_BUCKETS - 1;
 }
 
-uint64_t mu_staleness_bucket_min(int bucket) {
+uint64_t mu_staleness_bucket_min(int bucket)
+{
     assert(bucket >= 0 && bucket < MU_STALENESS_BUCKETS);
     if (bucket <= EXACT_MAX)
         return (uint64_t)bucket;
     return ((uint64_t)EXACT_MAX << (bucket - EXACT_MAX - 1)) + 1;
 }
 
-void mu_staleness_add(struct mu_staleness *staleness, enum mu_verdict verdict, uint64_t value) {
+void mu_staleness_add(struct mu_staleness *staleness, enum mu_verdict verdict, uint64_t value)
+{
     assert(verdict < MU_VERDICT_COUNT);
     staleness->verdicts[verdict]++;
     staleness->buckets[mu_staleness_bucket(value)]++;
@@ -30,6 +33,7 @@ void mu_staleness_add(struct mu_staleness *staleness, enum mu_verdict verdict, u
         staleness->max = value;
 }
 
-double mu_staleness_mean(const struct mu_staleness *staleness) {
+double mu_staleness_mean(const struct mu_staleness *staleness)
+{
     return staleness->count ? (double)staleness->sum / (double)staleness->count : 0.0;
 }

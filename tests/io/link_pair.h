@@ -23,7 +23,8 @@ struct link_pair {
 static void link_pair_accepted(void *owner, struct mu_stream *stream);
 
 /* Ports are tried until one can be listened at. */
-static inline void link_pair_begin(struct link_pair *pair) {
+static inline void link_pair_begin(struct link_pair *pair)
+{
     memset(pair, 0, sizeof(*pair));
     assert_ok(mu_real_world_init(&pair->real));
     assert_ok(pair->real.world.ops->loop_create(&pair->real.world, &pair->loop));
@@ -38,32 +39,36 @@ static inline void link_pair_begin(struct link_pair *pair) {
     assert_ok(status);
 }
 
-static inline void link_pair_end(struct link_pair *pair) {
+static inline void link_pair_end(struct link_pair *pair)
+{
     pair->loop->ops->listener_close(pair->listener);
     pair->loop->ops->destroy(pair->loop);
     mu_real_world_finish(&pair->real);
 }
 
-static void link_pair_accepted(void *owner, struct mu_stream *stream) {
+static void link_pair_accepted(void *owner, struct mu_stream *stream)
+{
     struct link_pair *pair = owner;
     pair->accepted = stream;
     pair->is_accepted = true;
 }
 
-static inline void link_pair_until(struct link_pair *pair, const bool *flag) {
+static inline void link_pair_until(struct link_pair *pair, const bool *flag)
+{
     assert_ok(
         mu_loop_until(pair->loop, flag, mu_deadline(mu_now(pair->loop->world), LINK_PAIR_TIME)));
 }
 
 /* A stream to the listener that nobody owns yet, as accepted. */
-static inline struct mu_stream *link_pair_stream(struct link_pair *pair) {
+static inline struct mu_stream *link_pair_stream(struct link_pair *pair)
+{
     link_pair_until(pair, &pair->is_accepted);
     pair->is_accepted = false;
     return pair->accepted;
 }
 
-static void link_pair_connected(
-    void *owner, struct mu_link *link, enum mu_status status, int error) {
+static void link_pair_connected(void *owner, struct mu_link *link, enum mu_status status, int error)
+{
     (void)link;
     (void)error;
     struct link_pair *pair = owner;
@@ -71,7 +76,8 @@ static void link_pair_connected(
 }
 
 static inline enum mu_link_answer link_pair_hold(void *owner, struct mu_link *link,
-    const struct mu_frame *frame, const void *body, void **ret_payload) {
+    const struct mu_frame *frame, const void *body, void **ret_payload)
+{
     (void)owner;
     (void)link;
     (void)frame;
@@ -82,7 +88,8 @@ static inline enum mu_link_answer link_pair_hold(void *owner, struct mu_link *li
 
 /* Two ends; frames are held until they are adopted. */
 static inline void link_pair_connect(
-    struct link_pair *pair, struct mu_link **ret_near, struct mu_link **ret_far) {
+    struct link_pair *pair, struct mu_link **ret_near, struct mu_link **ret_far)
+{
     static const struct mu_link_events events = {
         .frame = link_pair_hold, .connected = link_pair_connected};
     pair->connected = false;

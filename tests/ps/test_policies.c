@@ -5,14 +5,16 @@
 #include "runtime/base/options.h"
 
 /* An option struct of any policy, filled from its rows. */
-static void *defaults(const struct mu_policy_ops *policy) {
+static void *defaults(const struct mu_policy_ops *policy)
+{
     void *options = calloc(1, policy->option_bytes + 1);
     mu_options_defaults(policy->options, options);
     return options;
 }
 
 static struct mu_judgement judge(
-    const struct mu_policy_ops *policy, const void *options, uint64_t staleness) {
+    const struct mu_policy_ops *policy, const void *options, uint64_t staleness)
+{
     struct mu_push_facts push = {.worker = 1,
         .replica_count = 3,
         .version = 1000,
@@ -21,7 +23,8 @@ static struct mu_judgement judge(
     return policy->judge(options, &push);
 }
 
-static void every_policy_describes_itself_and_is_found(void **state) {
+static void every_policy_describes_itself_and_is_found(void **state)
+{
     for (size_t i = 0; mu_policies[i]; i++) {
         assert_ptr_equal(mu_policy_find(mu_policies[i]->name), mu_policies[i]);
         assert_true(mu_policies[i]->doc[0] != '\0');
@@ -34,7 +37,8 @@ static void every_policy_describes_itself_and_is_found(void **state) {
     assert_null(mu_policy_find(""));
 }
 
-static void every_policy_applies_a_fresh_gradient_whole(void **state) {
+static void every_policy_applies_a_fresh_gradient_whole(void **state)
+{
     for (size_t i = 0; mu_policies[i]; i++) {
         void *options = defaults(mu_policies[i]);
         struct mu_judgement judgement = judge(mu_policies[i], options, 0);
@@ -44,7 +48,8 @@ static void every_policy_applies_a_fresh_gradient_whole(void **state) {
     }
 }
 
-static void a_judgement_depends_on_nothing_but_the_facts(void **state) {
+static void a_judgement_depends_on_nothing_but_the_facts(void **state)
+{
     for (size_t i = 0; mu_policies[i]; i++) {
         void *options = defaults(mu_policies[i]);
         for (uint64_t staleness = 0; staleness < 40; staleness++) {
@@ -59,12 +64,14 @@ static void a_judgement_depends_on_nothing_but_the_facts(void **state) {
     }
 }
 
-static void async_applies_however_stale(void **state) {
+static void async_applies_however_stale(void **state)
+{
     const struct mu_policy_ops *policy = mu_policy_find("async");
     assert_int_equal(judge(policy, NULL, 999).verdict, MU_VERDICT_APPLY);
 }
 
-static void drop_drops_what_is_later_than_the_bound(void **state) {
+static void drop_drops_what_is_later_than_the_bound(void **state)
+{
     struct mu_test_log log;
     const struct mu_policy_ops *policy = mu_policy_find("drop");
     void *options = defaults(policy);
@@ -80,12 +87,14 @@ static void drop_drops_what_is_later_than_the_bound(void **state) {
     free(options);
 }
 
-static void verdicts_have_names(void **state) {
+static void verdicts_have_names(void **state)
+{
     assert_string_equal(mu_verdict_name(MU_VERDICT_APPLY), "apply");
     assert_string_equal(mu_verdict_name(MU_VERDICT_DROP), "drop");
 }
 
-int main(void) {
+int main(void)
+{
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_policy_describes_itself_and_is_found),
         cmocka_unit_test(every_policy_applies_a_fresh_gradient_whole),

@@ -4,18 +4,21 @@
 
 static struct mu_decoder *decoder;
 
-static int make_decoder(void **state) {
+static int make_decoder(void **state)
+{
     (void)state;
     return mu_decoder_create(&decoder) == MU_OK ? 0 : -1;
 }
 
-static int drop_decoder(void **state) {
+static int drop_decoder(void **state)
+{
     (void)state;
     mu_decoder_destroy(decoder);
     return 0;
 }
 
-static void what_was_written_is_read(void **state) {
+static void what_was_written_is_read(void **state)
+{
     (void)state;
     uint8_t out[MU_PS_BODY_MAX];
     struct mu_ps_push_body push = {.seen = INT64_MAX, .scale = 0.25}, push_read;
@@ -38,7 +41,8 @@ static void what_was_written_is_read(void **state) {
     assert_int_equal(fresh_read.version, INT64_MAX);
 }
 
-static void the_largest_bodies_fit(void **state) {
+static void the_largest_bodies_fit(void **state)
+{
     (void)state;
     uint8_t out[MU_PS_BODY_MAX];
     struct mu_ps_verdict_body verdict = {
@@ -80,7 +84,8 @@ static void the_largest_bodies_fit(void **state) {
     assert_int_equal(read.replica_count, 0);
 }
 
-static void a_missing_or_wild_field_is_refused(void **state) {
+static void a_missing_or_wild_field_is_refused(void **state)
+{
     (void)state;
     uint8_t out[MU_PS_BODY_MAX];
     struct mu_ps_fresh_body fresh = {.version = 3};
@@ -101,7 +106,8 @@ static void a_missing_or_wild_field_is_refused(void **state) {
     assert_false(mu_ps_state_read(decoder, out, bytes, none, 1, &read));
 }
 
-int main(void) {
+int main(void)
+{
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_was_written_is_read),
         cmocka_unit_test(the_largest_bodies_fit),

@@ -13,20 +13,23 @@ static struct link_pair pair;
 static struct mu_test_log log_of_test;
 static float gradients[COUNT];
 
-static struct mu_judgement judge(const void *options, const struct mu_push_facts *push) {
+static struct mu_judgement judge(const void *options, const struct mu_push_facts *push)
+{
     (void)options;
     (void)push;
     return (struct mu_judgement){MU_VERDICT_APPLY, 1};
 }
 
-static double rate(void *owner, int64_t version) {
+static double rate(void *owner, int64_t version)
+{
     (void)owner;
     (void)version;
     return 0.5;
 }
 
 static struct mu_ps_server *make_server(
-    int order, int server_count, int replica_count, size_t element_count) {
+    int order, int server_count, int replica_count, size_t element_count)
+{
     static const struct mu_policy_ops policy = {.name = "async", .judge = judge};
     struct mu_ps_server_options options = {
         .loop = pair.loop,
@@ -57,7 +60,8 @@ struct peer {
 };
 
 static enum mu_link_answer on_frame(void *owner, struct mu_link *link, const struct mu_frame *frame,
-    const void *body, void **ret_payload) {
+    const void *body, void **ret_payload)
+{
     (void)link;
     (void)frame;
     (void)body;
@@ -67,7 +71,8 @@ static enum mu_link_answer on_frame(void *owner, struct mu_link *link, const str
 }
 
 static void on_arrived(
-    void *owner, struct mu_link *link, const struct mu_frame *frame, const void *body) {
+    void *owner, struct mu_link *link, const struct mu_frame *frame, const void *body)
+{
     (void)link;
     (void)frame;
     (void)body;
@@ -77,7 +82,8 @@ static void on_arrived(
         *peer->over = true;
 }
 
-static void on_ended(void *owner, struct mu_link *link, enum mu_status why, int error) {
+static void on_ended(void *owner, struct mu_link *link, enum mu_status why, int error)
+{
     (void)link;
     (void)why;
     (void)error;
@@ -88,7 +94,8 @@ static const struct mu_link_events peer_events = {
     .frame = on_frame, .arrived = on_arrived, .ended = on_ended};
 
 /* Connects a peer and returns the server's end. */
-static struct mu_link *make_peer(struct peer *peer) {
+static struct mu_link *make_peer(struct peer *peer)
+{
     struct mu_link *far;
     link_pair_connect(&pair, &peer->link, &far);
     mu_link_adopt(peer->link, &peer_events, peer);
@@ -145,7 +152,8 @@ static const struct wrong from_leaders[] = {
 
 /* The server cuts the peer off, says why, and goes on when asked to. */
 static void check_refused(struct mu_ps_server *server, struct peer *peer, const struct wrong *wrong,
-    struct mu_ps_culprit culprit, const char *name) {
+    struct mu_ps_culprit culprit, const char *name)
+{
     uint8_t body[MU_PS_BODY_MAX];
     struct mu_send send = {0};
     struct mu_frame frame = wrong->frame;
@@ -163,7 +171,8 @@ static void check_refused(struct mu_ps_server *server, struct peer *peer, const 
     assert_int_equal(mu_ps_server_version(server), 3);
 }
 
-static void a_worker_that_breaks_the_protocol_is_named(void **state) {
+static void a_worker_that_breaks_the_protocol_is_named(void **state)
+{
     (void)state;
     for (size_t i = 0; i < MU_COUNT_OF(from_workers); i++) {
         struct peer peer = {0};
@@ -177,7 +186,8 @@ static void a_worker_that_breaks_the_protocol_is_named(void **state) {
     }
 }
 
-static void a_follower_that_breaks_the_protocol_is_named(void **state) {
+static void a_follower_that_breaks_the_protocol_is_named(void **state)
+{
     (void)state;
     for (size_t i = 0; i < MU_COUNT_OF(from_servers); i++) {
         struct peer peer = {0};
@@ -191,7 +201,8 @@ static void a_follower_that_breaks_the_protocol_is_named(void **state) {
     }
 }
 
-static void a_head_that_breaks_the_protocol_is_named(void **state) {
+static void a_head_that_breaks_the_protocol_is_named(void **state)
+{
     (void)state;
     for (size_t i = 0; i < MU_COUNT_OF(from_heads); i++) {
         struct peer peer = {0};
@@ -205,7 +216,8 @@ static void a_head_that_breaks_the_protocol_is_named(void **state) {
     }
 }
 
-static void a_leader_that_breaks_the_protocol_is_named(void **state) {
+static void a_leader_that_breaks_the_protocol_is_named(void **state)
+{
     (void)state;
     for (size_t i = 0; i < MU_COUNT_OF(from_leaders); i++) {
         struct peer peer = {0};
@@ -222,7 +234,8 @@ static void a_leader_that_breaks_the_protocol_is_named(void **state) {
 /* ---- peers that are slow or gone ---- */
 
 static void push(struct peer *peer, struct mu_send *send, uint8_t *body, const float *from,
-    size_t count, uint64_t sequence) {
+    size_t count, uint64_t sequence)
+{
     struct mu_ps_push_body fields = {.seen = 0, .scale = 1};
     struct mu_frame frame = {
         .type = MU_FRAME_PUSH,
@@ -236,7 +249,8 @@ static void push(struct peer *peer, struct mu_send *send, uint8_t *body, const f
 
 #define LARGE ((size_t)4 << 20) /* 16 MiB: more than the sockets take */
 
-static void a_worker_that_does_not_read_is_left_in_the_network(void **state) {
+static void a_worker_that_does_not_read_is_left_in_the_network(void **state)
+{
     (void)state;
     bool over = false;
     float *memory = calloc(3 * LARGE, sizeof(float));
@@ -271,7 +285,8 @@ static void a_worker_that_does_not_read_is_left_in_the_network(void **state) {
     free(memory);
 }
 
-static void nobody_is_served_before_the_state_is_there(void **state) {
+static void nobody_is_served_before_the_state_is_there(void **state)
+{
     (void)state;
     bool over = false;
     float fresh[COUNT] = {0};
@@ -294,7 +309,8 @@ static void nobody_is_served_before_the_state_is_there(void **state) {
     mu_link_close(worker.link);
 }
 
-static void a_follower_that_is_gone_ends_the_head_only_when_it_is_needed(void **state) {
+static void a_follower_that_is_gone_ends_the_head_only_when_it_is_needed(void **state)
+{
     (void)state;
     float fresh[COUNT];
     struct peer follower = {0}, worker = {.fresh = fresh};
@@ -319,7 +335,8 @@ static void a_follower_that_is_gone_ends_the_head_only_when_it_is_needed(void **
     mu_link_close(worker.link);
 }
 
-static void a_span_that_no_frame_can_carry_is_a_wrong_configuration(void **state) {
+static void a_span_that_no_frame_can_carry_is_a_wrong_configuration(void **state)
+{
     (void)state;
     struct mu_ps_server_options options = {
         .loop = pair.loop,
@@ -335,19 +352,22 @@ static void a_span_that_no_frame_can_carry_is_a_wrong_configuration(void **state
     assert_said(&log_of_test, "use more parameter servers");
 }
 
-static int begin(void **state) {
+static int begin(void **state)
+{
     (void)state;
     link_pair_begin(&pair);
     return 0;
 }
 
-static int end(void **state) {
+static int end(void **state)
+{
     (void)state;
     link_pair_end(&pair);
     return 0;
 }
 
-int main(void) {
+int main(void)
+{
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_worker_that_breaks_the_protocol_is_named),
         cmocka_unit_test(a_follower_that_breaks_the_protocol_is_named),

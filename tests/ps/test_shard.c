@@ -9,14 +9,16 @@
 #define COUNT 20016 /* several blocks, and a part of one */
 #define STEPS 7
 
-static void fill(struct mu_random *random, float *values) {
+static void fill(struct mu_random *random, float *values)
+{
     for (size_t i = 0; i < COUNT; i++)
         values[i] = (float)mu_random_normal(random);
 }
 
 /* The whole vector in one call a step: what all shards together must equal. */
 static void step_whole(const struct mu_optimizer_ops *optimizer, const void *options,
-    const struct mu_arena *vectors, const float *gradients, int64_t step) {
+    const struct mu_arena *vectors, const float *gradients, int64_t step)
+{
     struct mu_optim_step whole = {
         .count = COUNT,
         .parameters = vectors[0].data,
@@ -32,14 +34,16 @@ static void step_whole(const struct mu_optimizer_ops *optimizer, const void *opt
 }
 
 static void check_shard(
-    const struct mu_shard *shard, const struct mu_arena *vectors, const float *buffer) {
+    const struct mu_shard *shard, const struct mu_arena *vectors, const float *buffer)
+{
     size_t bytes = shard->span.count * sizeof(float);
     for (int i = 0; i < shard->vector_count; i++)
         assert_memory_equal(shard->vectors[i].data, vectors[i].data + shard->span.first, bytes);
     assert_memory_equal(buffer, vectors[0].data + shard->span.first, bytes);
 }
 
-static void run(const struct mu_optimizer_ops *optimizer, int server_count) {
+static void run(const struct mu_optimizer_ops *optimizer, int server_count)
+{
     struct mu_shard shards[4];
     struct mu_arena vectors[MU_SHARD_VECTORS_MAX] = {0}, gradients = {0}, buffer = {0};
     void *options = calloc(1, optimizer->option_bytes + 1);
@@ -73,14 +77,16 @@ static void run(const struct mu_optimizer_ops *optimizer, int server_count) {
     free(options);
 }
 
-static void shards_equal_one_step_over_the_whole_vector(void **state) {
+static void shards_equal_one_step_over_the_whole_vector(void **state)
+{
     (void)state;
     for (int i = 0; mu_optimizers[i]; i++)
         for (int servers = 1; servers <= 4; servers++)
             run(mu_optimizers[i], servers);
 }
 
-static void a_copy_changes_nothing(void **state) {
+static void a_copy_changes_nothing(void **state)
+{
     (void)state;
     struct mu_shard shard;
     float buffer[48] = {1, 2, 3};
@@ -93,7 +99,8 @@ static void a_copy_changes_nothing(void **state) {
     mu_shard_finish(&shard);
 }
 
-int main(void) {
+int main(void)
+{
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(shards_equal_one_step_over_the_whole_vector),
         cmocka_unit_test(a_copy_changes_nothing),

@@ -2,7 +2,8 @@
 #include "ps/split.h"
 #include "test.h"
 
-static void check(size_t element_count, int server_count) {
+static void check(size_t element_count, int server_count)
+{
     size_t next = 0, smallest = SIZE_MAX, largest = 0;
     for (int i = 0; i < server_count; i++) {
         struct mu_span span = mu_split(element_count, server_count, i);
@@ -16,7 +17,8 @@ static void check(size_t element_count, int server_count) {
     assert_true(largest - smallest <= MU_VIEW_ALIGN);
 }
 
-static void spans_cover_the_vector_and_differ_by_at_most_one_unit(void **state) {
+static void spans_cover_the_vector_and_differ_by_at_most_one_unit(void **state)
+{
     (void)state;
     for (int servers = 1; servers <= MU_PS_SERVERS_MAX; servers++) {
         for (size_t units = 0; units < 200; units++)
@@ -26,7 +28,8 @@ static void spans_cover_the_vector_and_differ_by_at_most_one_unit(void **state) 
     }
 }
 
-static void an_odd_end_belongs_to_one_server(void **state) {
+static void an_odd_end_belongs_to_one_server(void **state)
+{
     (void)state;
     for (int servers = 1; servers <= 9; servers++) {
         size_t next = 0;
@@ -39,7 +42,8 @@ static void an_odd_end_belongs_to_one_server(void **state) {
     }
 }
 
-static void the_first_servers_have_the_larger_spans(void **state) {
+static void the_first_servers_have_the_larger_spans(void **state)
+{
     (void)state;
     assert_int_equal(mu_split(80, 3, 0).count, 32);
     assert_int_equal(mu_split(80, 3, 1).count, 32);
@@ -47,7 +51,8 @@ static void the_first_servers_have_the_larger_spans(void **state) {
     assert_int_equal(mu_split(16, 3, 2).count, 0);
 }
 
-int main(void) {
+int main(void)
+{
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(spans_cover_the_vector_and_differ_by_at_most_one_unit),
         cmocka_unit_test(an_odd_end_belongs_to_one_server),

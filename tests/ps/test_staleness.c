@@ -2,7 +2,8 @@
 #include "ps/staleness.h"
 #include "test.h"
 
-static void buckets_follow_each_other_without_gap(void **state) {
+static void buckets_follow_each_other_without_gap(void **state)
+{
     (void)state;
     static const uint64_t mins[] = {0, 1, 2, 3, 4, 5, 9, 17, 33};
     for (size_t i = 0; i < MU_COUNT_OF(mins); i++)
@@ -14,7 +15,8 @@ static void buckets_follow_each_other_without_gap(void **state) {
     assert_int_equal(mu_staleness_bucket(UINT64_MAX), MU_STALENESS_BUCKETS - 1);
 }
 
-static void every_gradient_is_counted_once(void **state) {
+static void every_gradient_is_counted_once(void **state)
+{
     (void)state;
     struct mu_staleness staleness = {0};
     assert_true(mu_staleness_mean(&staleness) == 0.0);
@@ -32,7 +34,8 @@ static void every_gradient_is_counted_once(void **state) {
     assert_true(mu_staleness_mean(&staleness) == 49.5);
 }
 
-int main(void) {
+int main(void)
+{
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(buckets_follow_each_other_without_gap),
         cmocka_unit_test(every_gradient_is_counted_once),
