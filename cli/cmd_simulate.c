@@ -48,7 +48,7 @@ static const char *const examples[] = {
 
 const struct mu_command mu_command_simulate = {
     .name = "simulate",
-    .doc = "trains on a simulated cluster, on virtual time, the same way for the same seed",
+    .doc = "trains on a simulated cluster: virtual time, one seed",
     .details = "The same roles as `muster run`, in one process: threads are fibers, links have a "
                "rate and a delay, and computing a step takes the time that --compute says. Two "
                "runs with the same seed write the same events.log, byte for byte. `--workers N` is "

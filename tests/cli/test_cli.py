@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the built program says and how it exits: test_cli.py MUSTER SOURCE_ROOT"""
 
+import glob
 import os
 import re
 import shutil
@@ -158,6 +159,22 @@ class Run(unittest.TestCase):
         self.refused(64, [], "JOB is missing")
         self.refused(66, ["/nowhere.json"], "/nowhere.json")
         self.refused(78, [job, "--set", "model.kind=mpl"], "did you mean `mlp`?")
+
+    def test_every_shipped_job_is_a_job(self):
+        jobs = glob.glob(os.path.join(ROOT, "configs", "*.json"))
+        self.assertGreaterEqual(len(jobs), 3)
+        for job in jobs:  # the data is missing, which is found out after the job was read
+            with tempfile.TemporaryDirectory() as out:
+                self.refused(66, [job, "--set", "data={\"kind\":\"idx\",\"path\":\"/nowhere\"}",
+                                  "--out", os.path.join(out, "run")], "/nowhere")
+
+    def test_without_a_cluster_it_says_that_it_trains_alone(self):
+        job = os.path.join(ROOT, "configs", "demo.json")
+        with tempfile.TemporaryDirectory() as out:
+            result = muster("run", job, "--steps", "2", "--out", os.path.join(out, "run"))
+            self.assertEqual(result.returncode, 0, result.stderr)
+            self.assertIn("this process trains alone", result.stderr)
+            self.assertIn("--local 2", result.stderr)
 
     def test_a_task_alone_in_a_larger_world_refuses(self):
         job = os.path.join(ROOT, "configs", "demo.json")
