@@ -9,7 +9,8 @@
 #define FLAGS_MAX 48
 #define NAME_BYTES_MAX 48
 
-const struct mu_option *mu_args_row(const struct mu_flag *flag) {
+const struct mu_option *mu_args_row(const struct mu_flag *flag)
+{
     if (!flag->sets)
         return &flag->option;
     const struct mu_option *row = mu_job_row_find(flag->sets);
@@ -17,7 +18,8 @@ const struct mu_option *mu_args_row(const struct mu_flag *flag) {
     return row;
 }
 
-bool mu_args_ask_help(char *const *arguments) {
+bool mu_args_ask_help(char *const *arguments)
+{
     for (; *arguments && strcmp(*arguments, "--") != 0; arguments++)
         if (strcmp(*arguments, "-h") == 0 || strcmp(*arguments, "--help") == 0)
             return true;
@@ -31,14 +33,16 @@ struct parse {
     char *const *next; /* argument */
 };
 
-static const struct mu_flag *find_flag(const struct mu_command *command, const char *name) {
+static const struct mu_flag *find_flag(const struct mu_command *command, const char *name)
+{
     for (const struct mu_flag *flag = command->flags; flag->option.name; flag++)
         if (strcmp(flag->option.name, name) == 0)
             return flag;
     return NULL;
 }
 
-static const struct mu_flag *find_letter(const struct mu_command *command, char letter) {
+static const struct mu_flag *find_letter(const struct mu_command *command, char letter)
+{
     for (const struct mu_flag *flag = command->flags; flag->option.name; flag++)
         if (flag->letter == letter)
             return flag;
@@ -46,7 +50,8 @@ static const struct mu_flag *find_letter(const struct mu_command *command, char 
 }
 
 /* "--start_timeout=5" -> "start-timeout"; the value or NULL. */
-static const char *split_flag(const char *argument, char name[NAME_BYTES_MAX]) {
+static const char *split_flag(const char *argument, char name[NAME_BYTES_MAX])
+{
     const char *equals = strchr(argument, '=');
     size_t length = equals ? (size_t)(equals - argument) : strlen(argument);
     mu_text_copy(name, length < NAME_BYTES_MAX ? length + 1 : NAME_BYTES_MAX, argument);
@@ -55,7 +60,8 @@ static const char *split_flag(const char *argument, char name[NAME_BYTES_MAX]) {
     return equals ? equals + 1 : NULL;
 }
 
-static enum mu_status fail_unknown(const struct parse *parse, const char *name) {
+static enum mu_status fail_unknown(const struct parse *parse, const char *name)
+{
     const char *names[FLAGS_MAX];
     size_t count = 0;
     char help[128];
@@ -71,7 +77,8 @@ static enum mu_status fail_unknown(const struct parse *parse, const char *name) 
 }
 
 static enum mu_status add_item(
-    const struct parse *parse, const char *flag, const char *item, struct mu_flag_list *list) {
+    const struct parse *parse, const char *flag, const char *item, struct mu_flag_list *list)
+{
     if (list->count == MU_FLAG_SETS_MAX)
         return mu_fail(
             parse->log, MU_E0001, NULL, "%s is given more than %d times", flag, MU_FLAG_SETS_MAX);
@@ -82,7 +89,8 @@ static enum mu_status add_item(
 /* "--steps 100" becomes "train.steps=100", which lives as long as the process: as the arguments
  * do. */
 static enum mu_status add_set(const struct parse *parse, const struct mu_flag *flag,
-    const char *name, const char *value, struct mu_flag_list *list) {
+    const char *name, const char *value, struct mu_flag_list *list)
+{
     static char texts[MU_FLAG_SETS_MAX][128];
     static int used;
     union {
@@ -101,7 +109,8 @@ static enum mu_status add_set(const struct parse *parse, const struct mu_flag *f
 }
 
 static enum mu_status set_flag(
-    const struct parse *parse, const struct mu_flag *flag, const char *name, const char *value) {
+    const struct parse *parse, const struct mu_flag *flag, const char *name, const char *value)
+{
     void *field = parse->options + flag->option.offset;
     if (flag->sets)
         return add_set(parse, flag, name, value, field);
@@ -113,7 +122,8 @@ static enum mu_status set_flag(
 }
 
 static enum mu_status take_flag(
-    struct parse *parse, const struct mu_flag *flag, const char *name, const char *value) {
+    struct parse *parse, const struct mu_flag *flag, const char *name, const char *value)
+{
     bool takes_value = flag->sets || flag->option.type != MU_OPTION_BOOL;
     if (!takes_value) {
         if (value)
@@ -135,7 +145,8 @@ static enum mu_status take_flag(
     return set_flag(parse, flag, name, value);
 }
 
-static enum mu_status take_long(struct parse *parse, const char *argument) {
+static enum mu_status take_long(struct parse *parse, const char *argument)
+{
     char name[NAME_BYTES_MAX], shown[NAME_BYTES_MAX + 2];
     const char *value = split_flag(argument + 2, name);
     const struct mu_flag *flag = find_flag(parse->command, name);
@@ -146,7 +157,8 @@ static enum mu_status take_long(struct parse *parse, const char *argument) {
 }
 
 /* "-qv": letters may stand together; the last may take a value. */
-static enum mu_status take_letters(struct parse *parse, const char *argument) {
+static enum mu_status take_letters(struct parse *parse, const char *argument)
+{
     for (const char *letter = argument + 1; *letter; letter++) {
         char name[3] = {'-', *letter, '\0'}, help[128];
         const struct mu_flag *flag = find_letter(parse->command, *letter);
@@ -159,7 +171,8 @@ static enum mu_status take_letters(struct parse *parse, const char *argument) {
     return MU_OK;
 }
 
-static enum mu_status take_operand(struct parse *parse, const char *text, int index) {
+static enum mu_status take_operand(struct parse *parse, const char *text, int index)
+{
     const struct mu_operand *operand = parse->command->operands;
     for (int i = 0; operand->name && i < index; i++)
         operand++;
@@ -176,7 +189,8 @@ static enum mu_status take_operand(struct parse *parse, const char *text, int in
     return MU_OK;
 }
 
-static void set_defaults(const struct mu_command *command, char *options) {
+static void set_defaults(const struct mu_command *command, char *options)
+{
     memset(options, 0, command->option_bytes);
     for (const struct mu_flag *flag = command->flags; flag->option.name; flag++) {
         const struct mu_option rows[] = {flag->option, {.name = NULL}};
@@ -185,7 +199,8 @@ static void set_defaults(const struct mu_command *command, char *options) {
     }
 }
 
-static enum mu_status check_operands(const struct parse *parse, int count) {
+static enum mu_status check_operands(const struct parse *parse, int count)
+{
     for (const struct mu_operand *operand = parse->command->operands; operand->name; operand++) {
         char help[128];
         mu_format(
@@ -198,7 +213,8 @@ static enum mu_status check_operands(const struct parse *parse, int count) {
 }
 
 enum mu_status mu_args_parse(
-    struct mu_log *log, const struct mu_command *command, char *const *arguments, void *options) {
+    struct mu_log *log, const struct mu_command *command, char *const *arguments, void *options)
+{
     struct parse parse = {log, command, options, arguments};
     int operands = 0;
     bool flags_end = false;

@@ -16,11 +16,13 @@
 /* Files that a task needs apart from one connection or two a peer. */
 #define FILES_OF_A_TASK 32
 
-static void print_line(const char *what, const char *text) {
+static void print_line(const char *what, const char *text)
+{
     printf("  %-18s %s\n", what, text);
 }
 
-static void print_machine(void) {
+static void print_machine(void)
+{
     struct utsname name = {0};
     cpu_set_t cpus;
     char text[256], memory[32];
@@ -39,7 +41,8 @@ static void print_machine(void) {
     print_line("memory", memory);
 }
 
-static void print_build(void) {
+static void print_build(void)
+{
     print_line("version", MU_VERSION);
     print_line("compiler", __VERSION__);
     print_line("MPI", HAVE_MPI ? "built in: under mpirun the ranks exchange their addresses"
@@ -49,7 +52,8 @@ static void print_build(void) {
     print_line("CUDA", HAVE_CUDA ? "the build found its driver library" : "not found by the build");
 }
 
-static void print_devices(void) {
+static void print_devices(void)
+{
     struct mu_text text;
     char gpus[256] = "";
     mu_text_init(&text);
@@ -66,7 +70,8 @@ static void print_devices(void) {
     mu_text_finish(&text);
 }
 
-static void print_limit(const char *what, int resource) {
+static void print_limit(const char *what, int resource)
+{
     struct rlimit limit;
     char text[80];
     if (getrlimit((__rlimit_resource_t)resource, &limit) != 0)
@@ -78,7 +83,8 @@ static void print_limit(const char *what, int resource) {
     print_line(what, text);
 }
 
-static void print_limits(struct mu_log *log) {
+static void print_limits(struct mu_log *log)
+{
     struct rlimit files;
     print_limit("open files", RLIMIT_NOFILE);
     print_limit("address space", RLIMIT_AS);
@@ -92,7 +98,8 @@ static void print_limits(struct mu_log *log) {
                                              : 0);
 }
 
-static void print_environment(void) {
+static void print_environment(void)
+{
     static const char *const names[] = {"MUSTER_CLUSTER", "MUSTER_TASK", "TF_CONFIG",
         "CLUSTER_SPEC", "SM_HOSTS", "WORLD_SIZE", "SLURM_NTASKS", "SLURM_STEP_NODELIST",
         "OMPI_COMM_WORLD_SIZE", "PMIX_RANK"};
@@ -106,7 +113,8 @@ static void print_environment(void) {
     mu_text_finish(&set);
 }
 
-static int run(struct mu_log *log, const void *options, char *const *arguments) {
+static int run(struct mu_log *log, const void *options, char *const *arguments)
+{
     printf("This build\n");
     print_build();
     printf("This machine\n");

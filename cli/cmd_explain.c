@@ -3,20 +3,23 @@
 #include <stdio.h>
 #include <string.h>
 
-static void print_row(enum mu_error error) {
+static void print_row(enum mu_error error)
+{
     enum mu_status status = mu_error_status(error);
     printf("E%04d  exit %d  %s\n", mu_error_number(error), mu_status_exit(status),
         mu_error_doc(error));
 }
 
 /* "E0104", "e104" and "104" are the same. */
-static bool read_number(const char *text, int64_t *ret_number) {
+static bool read_number(const char *text, int64_t *ret_number)
+{
     if (text[0] == 'E' || text[0] == 'e')
         text++;
     return mu_text_to_int64(text, ret_number);
 }
 
-static int run(struct mu_log *log, const void *options, char *const *arguments) {
+static int run(struct mu_log *log, const void *options, char *const *arguments)
+{
     const struct mu_cmd_explain_options *explain = options;
     int64_t number = 0;
     if (explain->error[0] == '\0') {

@@ -4,7 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
-static enum mu_status fail_unknown(struct mu_log *log, const char *name) {
+static enum mu_status fail_unknown(struct mu_log *log, const char *name)
+{
     const char *names[64] = {"job"};
     char help[80];
     size_t count = 1;
@@ -17,7 +18,8 @@ static enum mu_status fail_unknown(struct mu_log *log, const char *name) {
         "there is no manual page for `%.40s`", name);
 }
 
-static int run(struct mu_log *log, const void *options, char *const *arguments) {
+static int run(struct mu_log *log, const void *options, char *const *arguments)
+{
     const struct mu_cmd_man_options *man = options;
     struct mu_text page;
     char name[sizeof(man->words[0]) * 2 + 2];

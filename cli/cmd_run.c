@@ -8,7 +8,8 @@
 #include <string.h>
 
 /* A launcher starts every task on this machine: what names one task or one cluster contradicts. */
-static enum mu_status check_local(struct mu_log *log, const struct mu_cmd_run_options *options) {
+static enum mu_status check_local(struct mu_log *log, const struct mu_cmd_run_options *options)
+{
     const char *other = options->cluster[0] ? "--cluster"
                         : options->task[0]  ? "--task"
                         : options->roles[0] ? "--roles"
@@ -20,7 +21,8 @@ static enum mu_status check_local(struct mu_log *log, const struct mu_cmd_run_op
 }
 
 static enum mu_status make_request(struct mu_log *log, const struct mu_cmd_run_options *options,
-    struct mu_run_request *ret_request) {
+    struct mu_run_request *ret_request)
+{
     struct mu_run_request request = {
         .job_path = options->job,
         .sets = options->sets.item,
@@ -45,7 +47,8 @@ static enum mu_status make_request(struct mu_log *log, const struct mu_cmd_run_o
 }
 
 /* The same command line without --local: what each task is started with. */
-static char **arguments_of_tasks(char *const *arguments) {
+static char **arguments_of_tasks(char *const *arguments)
+{
     size_t count = 0, kept = 0;
     while (arguments[count])
         count++;
@@ -65,7 +68,8 @@ static char **arguments_of_tasks(char *const *arguments) {
 }
 
 static int run_local(struct mu_log *log, const struct mu_run_request *request,
-    const struct mu_job *job, char *const *arguments) {
+    const struct mu_job *job, char *const *arguments)
+{
     char out_dir[MU_CLI_PATH_MAX + MU_NAME_MAX];
     char **tasks = arguments_of_tasks(arguments);
     if (!tasks)
@@ -84,7 +88,8 @@ static int run_local(struct mu_log *log, const struct mu_run_request *request,
 
 /* This process is one task, or all there is. */
 static enum mu_status run_task(
-    struct mu_log *log, const struct mu_run_request *request, const struct mu_job *job) {
+    struct mu_log *log, const struct mu_run_request *request, const struct mu_job *job)
+{
     struct mu_launcher launcher;
     struct mu_spec spec = {0};
     bool exchange = mu_spec_needs_exchange(&request->cluster, &launcher);
@@ -100,7 +105,8 @@ static enum mu_status run_task(
     return status;
 }
 
-static int run(struct mu_log *log, const void *options, char *const *arguments) {
+static int run(struct mu_log *log, const void *options, char *const *arguments)
+{
     const struct mu_cmd_run_options *given = options;
     struct mu_run_request request = {0};
     struct mu_job *job = NULL;

@@ -14,8 +14,8 @@ static enum mu_status read_link(
         .mean_ns = (int64_t)(mean_ms * (double)MU_MS),
         .sigma = sigma,
     };
-    return mu_simulate_parse_link(log, options->link, &simulated->link_bits_per_second,
-        &simulated->link_latency_ns);
+    return mu_simulate_parse_link(
+        log, options->link, &simulated->link_bits_per_second, &simulated->link_latency_ns);
 }
 
 static int run(struct mu_log *log, const void *given, char *const *arguments)
@@ -23,9 +23,7 @@ static int run(struct mu_log *log, const void *given, char *const *arguments)
     (void)arguments;
     const struct mu_cmd_simulate_options *options = given;
     struct mu_job *job = NULL;
-    log->level = options->verbose ? MU_LEVEL_DEBUG
-        : options->quiet          ? MU_LEVEL_WARN
-                                  : MU_LEVEL_INFO;
+    log->level = options->verbose ? MU_LEVEL_DEBUG : options->quiet ? MU_LEVEL_WARN : MU_LEVEL_INFO;
     struct mu_sim_job simulated = {
         .replicas = (int)options->workers,
         .servers = (int)options->ps,

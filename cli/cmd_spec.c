@@ -5,7 +5,8 @@
 
 /* ---- muster spec check ---- */
 
-static void print_task(const struct mu_spec *spec, int index) {
+static void print_task(const struct mu_spec *spec, int index)
+{
     const struct mu_task *task = &spec->task[index];
     char name[MU_TASK_NAME_MAX], address[MU_HOST_MAX + 16] = "(not listed)", part[64];
     mu_task_name(task, name, sizeof(name));
@@ -20,7 +21,8 @@ static void print_task(const struct mu_spec *spec, int index) {
         index == spec->self ? "   <- this task" : "");
 }
 
-static void print_spec(const struct mu_spec *spec) {
+static void print_spec(const struct mu_spec *spec)
+{
     printf("%s: %d task%s, %d replica%s, %d parameter server%s, %s\n", spec->origin,
         spec->task_count, spec->task_count == 1 ? "" : "s", spec->replica_count,
         spec->replica_count == 1 ? "" : "s", spec->ps_count, spec->ps_count == 1 ? "" : "s",
@@ -37,7 +39,8 @@ static void print_spec(const struct mu_spec *spec) {
         (unsigned long long)spec->hash);
 }
 
-static enum mu_status check(struct mu_log *log, const struct mu_cmd_spec_options *options) {
+static enum mu_status check(struct mu_log *log, const struct mu_cmd_spec_options *options)
+{
     struct mu_spec_request request = {
         .cluster_path = options->cluster[0] ? options->cluster : NULL,
         .task = options->task[0] ? options->task : NULL,
@@ -52,13 +55,15 @@ static enum mu_status check(struct mu_log *log, const struct mu_cmd_spec_options
     return MU_OK;
 }
 
-static int run_check(struct mu_log *log, const void *options, char *const *arguments) {
+static int run_check(struct mu_log *log, const void *options, char *const *arguments)
+{
     return mu_status_exit(check(log, options));
 }
 
 /* ---- muster spec make ---- */
 
-static void add_list(struct mu_text *out, const char *role, const char *addresses, bool *any) {
+static void add_list(struct mu_text *out, const char *role, const char *addresses, bool *any)
+{
     char copy[MU_CLI_PATH_MAX], *rest = copy;
     bool first = true;
     if (addresses[0] == '\0')
@@ -74,7 +79,8 @@ static void add_list(struct mu_text *out, const char *role, const char *addresse
 }
 
 /* The addresses make a text that is read like any other spec: the rules are in one place. */
-static enum mu_status make(struct mu_log *log, const struct mu_cmd_spec_make_options *options) {
+static enum mu_status make(struct mu_log *log, const struct mu_cmd_spec_make_options *options)
+{
     struct mu_text text;
     struct mu_spec spec = {0};
     bool any = false;
@@ -98,7 +104,8 @@ static enum mu_status make(struct mu_log *log, const struct mu_cmd_spec_make_opt
     return status;
 }
 
-static int run_make(struct mu_log *log, const void *options, char *const *arguments) {
+static int run_make(struct mu_log *log, const void *options, char *const *arguments)
+{
     return mu_status_exit(make(log, options));
 }
 

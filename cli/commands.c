@@ -17,7 +17,8 @@ const struct mu_command *const mu_commands[] = {
     NULL,
 };
 
-const struct mu_command *mu_command_find(char *const *arguments, int *ret_words) {
+const struct mu_command *mu_command_find(char *const *arguments, int *ret_words)
+{
     for (size_t i = 0; mu_commands[i]; i++) {
         const char *name = mu_commands[i]->name, *space = strchr(name, ' ');
         if (!space && strcmp(arguments[0], name) == 0) {

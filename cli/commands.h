@@ -84,7 +84,9 @@ struct mu_cmd_explain_options {
         .option = {.name = NULL }                                                                  \
     }
 #define MU_OPERAND_NONE                                                                            \
-    { .name = NULL }
+    {                                                                                              \
+        .name = NULL                                                                               \
+    }
 
 /* A command's rows are beside its function, in cmd_NAME.c. */
 extern const struct mu_command mu_command_run, mu_command_simulate, mu_command_bench_train,

@@ -9,7 +9,8 @@
 
 /* Adds words to a line until it is full, then goes on in column `indent`. `column` is where the
  * line stands; the end is a newline. */
-static void add_wrapped(struct mu_text *out, int column, int indent, const char *text) {
+static void add_wrapped(struct mu_text *out, int column, int indent, const char *text)
+{
     for (const char *word = text; *word;) {
         int length = (int)strcspn(word, " ");
         if (column > indent && column + 1 + length > COLUMNS) {
@@ -28,7 +29,8 @@ static void add_wrapped(struct mu_text *out, int column, int indent, const char 
 }
 
 /* "--start-timeout SECONDS" */
-static void add_flag_name(const struct mu_flag *flag, struct mu_text *out) {
+static void add_flag_name(const struct mu_flag *flag, struct mu_text *out)
+{
     if (flag->letter)
         mu_text_add(out, "-%c, ", flag->letter);
     mu_text_add(out, "--%s", flag->option.name);
@@ -37,7 +39,8 @@ static void add_flag_name(const struct mu_flag *flag, struct mu_text *out) {
 }
 
 /* What it does, the range and the default in one sentence. */
-static void add_flag_doc(const struct mu_flag *flag, struct mu_text *out) {
+static void add_flag_doc(const struct mu_flag *flag, struct mu_text *out)
+{
     const struct mu_option *row = mu_args_row(flag);
     char range[160] = "";
     mu_text_add(out, "%s", flag->option.doc ? flag->option.doc : row->doc);
@@ -49,7 +52,8 @@ static void add_flag_doc(const struct mu_flag *flag, struct mu_text *out) {
             fallback ? "default " : "", fallback ? row->fallback : "");
 }
 
-static void add_usage(const struct mu_command *command, struct mu_text *out) {
+static void add_usage(const struct mu_command *command, struct mu_text *out)
+{
     mu_text_add(out, "muster %s", command->name);
     for (const struct mu_operand *operand = command->operands; operand->name; operand++)
         mu_text_add(out, operand->optional ? " [%s]" : " %s", operand->name);
@@ -57,7 +61,8 @@ static void add_usage(const struct mu_command *command, struct mu_text *out) {
         mu_text_add(out, " [flags]");
 }
 
-static void add_flags(const struct mu_command *command, struct mu_text *out) {
+static void add_flags(const struct mu_command *command, struct mu_text *out)
+{
     enum { INDENT = 28 };
     for (const struct mu_flag *flag = command->flags; flag->option.name; flag++) {
         struct mu_text name, doc;
@@ -77,7 +82,8 @@ static void add_flags(const struct mu_command *command, struct mu_text *out) {
     }
 }
 
-void mu_help_command(const struct mu_command *command, struct mu_text *out) {
+void mu_help_command(const struct mu_command *command, struct mu_text *out)
+{
     mu_text_add(out, "Usage: ");
     add_usage(command, out);
     mu_text_add(out, "\n\nmuster %s ", command->name);
@@ -97,7 +103,8 @@ void mu_help_command(const struct mu_command *command, struct mu_text *out) {
     mu_text_add(out, "\n`muster man %s` is the manual page.\n", command->name);
 }
 
-void mu_help_overview(struct mu_text *out) {
+void mu_help_overview(struct mu_text *out)
+{
     mu_text_add(out,
         "muster " MU_VERSION " - trains one model on many processes\n"
         "\n"

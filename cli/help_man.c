@@ -8,7 +8,8 @@
 #include <string.h>
 
 /* Text as troff takes it: backslashes and dashes escaped, no line that begins as a request. */
-static void add_escaped(struct mu_text *out, const char *text) {
+static void add_escaped(struct mu_text *out, const char *text)
+{
     bool begins = true;
     for (; *text; text++) {
         if (begins && (*text == '.' || *text == '\''))
@@ -24,7 +25,8 @@ static void add_escaped(struct mu_text *out, const char *text) {
 }
 
 /* "muster-spec-check", or all capitals; the dashes as troff has them. */
-static void add_page_name(struct mu_text *out, const char *name, bool capitals) {
+static void add_page_name(struct mu_text *out, const char *name, bool capitals)
+{
     mu_text_add(out, capitals ? "MUSTER" : "muster");
     if (name)
         mu_text_add(out, "\\-");
@@ -35,19 +37,22 @@ static void add_page_name(struct mu_text *out, const char *name, bool capitals) 
             mu_text_add(out, "%c", capitals ? toupper((unsigned char)*name) : *name);
 }
 
-static void add_title(struct mu_text *out, const char *name, int section) {
+static void add_title(struct mu_text *out, const char *name, int section)
+{
     mu_text_add(out, ".TH ");
     add_page_name(out, name, true);
     mu_text_add(out, " %d \"\" \"muster " MU_VERSION "\" \"muster\"\n", section);
 }
 
-static void add_section(struct mu_text *out, const char *name, const char *text) {
+static void add_section(struct mu_text *out, const char *name, const char *text)
+{
     mu_text_add(out, ".SH %s\n", name);
     add_escaped(out, text);
     mu_text_add(out, "\n");
 }
 
-static void add_exit_codes(struct mu_text *out) {
+static void add_exit_codes(struct mu_text *out)
+{
     int last = -1;
     mu_text_add(out, ".SH EXIT STATUS\n");
     for (int status = 0; status < MU_STATUS_COUNT; status++) {
@@ -61,7 +66,8 @@ static void add_exit_codes(struct mu_text *out) {
     mu_text_add(out, ".TP\n128+n\nended by signal n\n");
 }
 
-static void add_flag(struct mu_text *out, const struct mu_flag *flag) {
+static void add_flag(struct mu_text *out, const struct mu_flag *flag)
+{
     const struct mu_option *row = mu_args_row(flag);
     char range[160] = "";
     mu_text_add(out, ".TP\n");
@@ -89,7 +95,8 @@ static void add_flag(struct mu_text *out, const struct mu_flag *flag) {
     }
 }
 
-static void add_examples(struct mu_text *out, const struct mu_command *command) {
+static void add_examples(struct mu_text *out, const struct mu_command *command)
+{
     mu_text_add(out, ".SH EXAMPLES\n.nf\n");
     for (const char *const *example = command->examples; *example; example++) {
         add_escaped(out, *example);
@@ -98,7 +105,8 @@ static void add_examples(struct mu_text *out, const struct mu_command *command) 
     mu_text_add(out, ".fi\n");
 }
 
-void mu_help_man_command(const struct mu_command *command, struct mu_text *out) {
+void mu_help_man_command(const struct mu_command *command, struct mu_text *out)
+{
     add_title(out, command->name, 1);
     mu_text_add(out, ".SH NAME\n");
     add_page_name(out, command->name, false);
@@ -123,7 +131,8 @@ void mu_help_man_command(const struct mu_command *command, struct mu_text *out) 
     add_exit_codes(out);
 }
 
-void mu_help_man_overview(struct mu_text *out) {
+void mu_help_man_overview(struct mu_text *out)
+{
     add_title(out, NULL, 1);
     add_section(out, "NAME", "muster - trains one model on many processes");
     mu_text_add(out, ".SH SYNOPSIS\n\\fBmuster\\fR \\fICOMMAND\\fR [\\fIarguments\\fR]\n");
@@ -141,7 +150,8 @@ void mu_help_man_overview(struct mu_text *out) {
     add_exit_codes(out);
 }
 
-void mu_help_man_job(struct mu_text *out) {
+void mu_help_man_job(struct mu_text *out)
+{
     struct mu_text job;
     add_title(out, "job", 5);
     add_section(out, "NAME", "muster-job - what to learn, as a JSON file");

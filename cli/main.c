@@ -9,7 +9,8 @@
 #define NAMES_MAX 64
 
 /* To stdout, whole; a reader that has gone away (`| head -1`) is no failure. */
-static int print(void (*write)(struct mu_text *out)) {
+static int print(void (*write)(struct mu_text *out))
+{
     struct mu_text text;
     mu_text_init(&text);
     write(&text);
@@ -18,14 +19,16 @@ static int print(void (*write)(struct mu_text *out)) {
     return fflush(stdout) == 0 ? mu_status_exit(MU_OK) : mu_status_exit(MU_IO_ERROR);
 }
 
-static int print_version(void) {
+static int print_version(void)
+{
     printf("muster %s\n", MU_VERSION);
     printf("with: %s, %s, %s\n", HAVE_MPI ? "MPI" : "no MPI",
         HAVE_SYSTEMD ? "systemd" : "no systemd", HAVE_CUDA ? "CUDA" : "no CUDA");
     return 0;
 }
 
-static int print_command_help(const struct mu_command *command) {
+static int print_command_help(const struct mu_command *command)
+{
     struct mu_text text;
     mu_text_init(&text);
     mu_help_command(command, &text);
@@ -35,7 +38,8 @@ static int print_command_help(const struct mu_command *command) {
 }
 
 /* `muster spec`: half of a name. Its commands are shown. */
-static bool is_group(const char *word) {
+static bool is_group(const char *word)
+{
     size_t length = strlen(word);
     for (size_t i = 0; mu_commands[i]; i++)
         if (strncmp(mu_commands[i]->name, word, length) == 0 && mu_commands[i]->name[length] == ' ')
@@ -43,7 +47,8 @@ static bool is_group(const char *word) {
     return false;
 }
 
-static enum mu_status fail_group(struct mu_log *log, const char *word, const char *second) {
+static enum mu_status fail_group(struct mu_log *log, const char *word, const char *second)
+{
     struct mu_text names;
     size_t length = strlen(word);
     mu_text_init(&names);
@@ -57,7 +62,8 @@ static enum mu_status fail_group(struct mu_log *log, const char *word, const cha
     return status;
 }
 
-static enum mu_status fail_unknown(struct mu_log *log, const char *word) {
+static enum mu_status fail_unknown(struct mu_log *log, const char *word)
+{
     const char *names[NAMES_MAX];
     char help[96] = "`muster --help` lists the commands", firsts[NAMES_MAX][32];
     size_t count = 0;
@@ -73,7 +79,8 @@ static enum mu_status fail_unknown(struct mu_log *log, const char *word) {
 }
 
 static int run_command(
-    struct mu_log *log, const struct mu_command *command, char *const *arguments, int words) {
+    struct mu_log *log, const struct mu_command *command, char *const *arguments, int words)
+{
     if (mu_args_ask_help(arguments + words))
         return print_command_help(command);
     void *options = calloc(1, command->option_bytes + 1);
@@ -85,7 +92,8 @@ static int run_command(
     return code;
 }
 
-int main(int argc, char **argv) {
+int main(int argc, char **argv)
+{
     static char *const none[] = {NULL};
     char *const *arguments = argc > 0 ? argv + 1 : none;
     struct mu_log log;

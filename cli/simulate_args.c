@@ -3,7 +3,8 @@
 #include <string.h>
 
 /* "1e9,100" -> the two numbers; false if it is not two. */
-static bool two_numbers(const char *text, double *ret_first, double *ret_second) {
+static bool two_numbers(const char *text, double *ret_first, double *ret_second)
+{
     char copy[64];
     if (strlen(text) >= sizeof(copy))
         return false;
@@ -16,7 +17,8 @@ static bool two_numbers(const char *text, double *ret_first, double *ret_second)
 }
 
 enum mu_status mu_simulate_parse_compute(struct mu_log *log, const char *text,
-    enum mu_simulate_compute *ret_kind, double *ret_mean_ms, double *ret_sigma) {
+    enum mu_simulate_compute *ret_kind, double *ret_mean_ms, double *ret_sigma)
+{
     static const char fixed[] = "fixed:", lognormal[] = "lognormal:";
     double mean = 0, sigma = 0;
     bool is_fixed = strncmp(text, fixed, sizeof(fixed) - 1) == 0;
@@ -36,7 +38,8 @@ enum mu_status mu_simulate_parse_compute(struct mu_log *log, const char *text,
 }
 
 enum mu_status mu_simulate_parse_link(
-    struct mu_log *log, const char *text, int64_t *ret_bits_per_second, int64_t *ret_latency_ns) {
+    struct mu_log *log, const char *text, int64_t *ret_bits_per_second, int64_t *ret_latency_ns)
+{
     double bits = 0, latency_us = 0;
     if (!two_numbers(text, &bits, &latency_us) || !(bits >= 1e3 && bits <= 1e15) ||
         !(latency_us >= 0 && latency_us <= 1e7))

@@ -8,13 +8,15 @@
 #define HOST_NAME_MAX_BYTES 253 /* RFC 1035, without the final dot */
 static_assert(HOST_NAME_MAX_BYTES < MU_HOST_MAX);
 
-static bool refuse(char *reason, size_t bytes, const char *why) {
+static bool refuse(char *reason, size_t bytes, const char *why)
+{
     if (reason)
         mu_text_copy(reason, bytes, why);
     return false;
 }
 
-static bool parse_port(const char *text, int *ret_port, char *reason, size_t bytes) {
+static bool parse_port(const char *text, int *ret_port, char *reason, size_t bytes)
+{
     int64_t port = 0;
     if (text[0] == '\0')
         return refuse(reason, bytes, "has no port after the colon: write host:port");
@@ -27,7 +29,8 @@ static bool parse_port(const char *text, int *ret_port, char *reason, size_t byt
 }
 
 /* "fe80::1%eth0": the part before the zone, in its one canonical spelling, and the zone. */
-static bool parse_ipv6(const char *text, char *host, char *reason, size_t bytes) {
+static bool parse_ipv6(const char *text, char *host, char *reason, size_t bytes)
+{
     struct in6_addr binary;
     char address[INET6_ADDRSTRLEN], zone[32] = "";
     const char *percent = strchr(text, '%');
@@ -51,13 +54,15 @@ static bool parse_ipv6(const char *text, char *host, char *reason, size_t bytes)
 }
 
 /* A name whose last label is a number can only be meant as an IPv4 address (as in URLs). */
-static bool looks_like_ipv4(const char *host) {
+static bool looks_like_ipv4(const char *host)
+{
     const char *last = strrchr(host, '.');
     last = last ? last + 1 : host;
     return last[0] != '\0' && strspn(last, "0123456789") == strlen(last);
 }
 
-static bool parse_ipv4(const char *host, char *reason, size_t bytes) {
+static bool parse_ipv4(const char *host, char *reason, size_t bytes)
+{
     struct in_addr binary;
     if (inet_pton(AF_INET, host, &binary) != 1)
         return refuse(reason, bytes, "has a host of digits that is no IPv4 address");
@@ -66,7 +71,8 @@ static bool parse_ipv4(const char *host, char *reason, size_t bytes) {
     return true;
 }
 
-static bool parse_name(const char *host, char *reason, size_t bytes) {
+static bool parse_name(const char *host, char *reason, size_t bytes)
+{
     if (strlen(host) > HOST_NAME_MAX_BYTES)
         return refuse(reason, bytes, "has a host of more than 253 characters");
     size_t label = 0;
@@ -86,7 +92,8 @@ static bool parse_name(const char *host, char *reason, size_t bytes) {
 }
 
 static bool split(const char *text, char *host, const char **ret_port, bool *ret_bracketed,
-    char *reason, size_t bytes) {
+    char *reason, size_t bytes)
+{
     bool bracketed = text[0] == '[';
     const char *end = bracketed ? strchr(text, ']') : strrchr(text, ':');
     if (bracketed && !end)
@@ -107,7 +114,8 @@ static bool split(const char *text, char *host, const char **ret_port, bool *ret
 }
 
 bool mu_address_parse(
-    const char *text, struct mu_address *ret_address, char *reason, size_t reason_bytes) {
+    const char *text, struct mu_address *ret_address, char *reason, size_t reason_bytes)
+{
     struct mu_address address = {0};
     const char *port = NULL;
     bool bracketed = false;
@@ -139,12 +147,14 @@ bool mu_address_parse(
     return true;
 }
 
-void mu_address_format(const struct mu_address *address, char *out, size_t bytes) {
+void mu_address_format(const struct mu_address *address, char *out, size_t bytes)
+{
     bool brackets = strchr(address->host, ':') != NULL;
     mu_format(out, bytes, brackets ? "[%s]:%d" : "%s:%d", address->host, address->port);
 }
 
-bool mu_address_is_loopback(const struct mu_address *address) {
+bool mu_address_is_loopback(const struct mu_address *address)
+{
     struct in_addr four;
     struct in6_addr six;
     if (strcmp(address->host, "localhost") == 0)

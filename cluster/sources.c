@@ -4,13 +4,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-const char *mu_sources_get(const struct mu_spec_request *request, const char *name) {
+const char *mu_sources_get(const struct mu_spec_request *request, const char *name)
+{
     return request->environment ? request->environment(request->owner, name) : getenv(name);
 }
 
 /* A number that a launcher sets; `fallback` where it does not. */
 static enum mu_status read_number(struct mu_log *log, const struct mu_spec_request *request,
-    const char *launcher, const char *name, int fallback, int *ret_value) {
+    const char *launcher, const char *name, int fallback, int *ret_value)
+{
     const char *text = mu_sources_get(request, name);
     int64_t value = 0;
     *ret_value = fallback;
@@ -25,7 +27,8 @@ static enum mu_status read_number(struct mu_log *log, const struct mu_spec_reque
 
 static enum mu_status read_launcher(struct mu_log *log, const struct mu_spec_request *request,
     const char *name, const char *rank_variable, const char *size_variable,
-    struct mu_launcher *ret_launcher) {
+    struct mu_launcher *ret_launcher)
+{
     struct mu_launcher launcher = {.name = name, .rank_variable = rank_variable};
     MU_TRY(read_number(log, request, name, rank_variable, -1, &launcher.rank));
     if (size_variable)
@@ -39,18 +42,21 @@ static enum mu_status read_launcher(struct mu_log *log, const struct mu_spec_req
 
 /* In a batch script Slurm sets SLURM_PROCID=0 for the script itself: only a job step (srun) has a
  * list of nodes of its own, and only its numbers say who a task is. */
-static void doubt_slurm(const struct mu_spec_request *request, struct mu_launcher *slurm) {
+static void doubt_slurm(const struct mu_spec_request *request, struct mu_launcher *slurm)
+{
     if (slurm->rank == 0 && !mu_sources_get(request, "SLURM_STEP_NODELIST"))
         slurm->rank = -1;
 }
 
 /* Under mpirun the daemons are Slurm's tasks, and its numbers those of the daemons. */
-static bool is_outer(const struct mu_launcher *slurm, const struct mu_launcher *mpi) {
+static bool is_outer(const struct mu_launcher *slurm, const struct mu_launcher *mpi)
+{
     return mpi->size > 0 && slurm->size != mpi->size;
 }
 
 enum mu_status mu_sources_launchers(struct mu_log *log, const struct mu_spec_request *request,
-    struct mu_launcher ret_launcher[MU_LAUNCHERS_MAX], int *ret_count) {
+    struct mu_launcher ret_launcher[MU_LAUNCHERS_MAX], int *ret_count)
+{
     struct mu_launcher torch, slurm, mpi, pmix;
     int count = 0;
     MU_TRY(read_launcher(log, request, "torchrun", "RANK", "WORLD_SIZE", &torch));
@@ -75,17 +81,20 @@ enum mu_status mu_sources_launchers(struct mu_log *log, const struct mu_spec_req
     return MU_OK;
 }
 
-static int compare_hosts(const void *a, const void *b) {
+static int compare_hosts(const void *a, const void *b)
+{
     return strcmp(a, b);
 }
 
-static enum mu_status fail_sagemaker(struct mu_log *log, const char *text) {
+static enum mu_status fail_sagemaker(struct mu_log *log, const char *text)
+{
     return mu_fail(log, MU_E0105,
         "as in SM_HOSTS='[\"algo-1\", \"algo-2\"]' SM_CURRENT_HOST=algo-1", "SageMaker: %s", text);
 }
 
 static enum mu_status read_hosts(
-    struct mu_log *log, const mu_json_value *list, char (**ret_hosts)[MU_HOST_MAX]) {
+    struct mu_log *log, const mu_json_value *list, char (**ret_hosts)[MU_HOST_MAX])
+{
     bool valid = mu_json_type(list) == MU_JSON_ARRAY && mu_json_count(list) > 0 &&
                  mu_json_count(list) <= MU_TASKS_MAX;
     for (size_t i = 0; valid && i < mu_json_count(list); i++) {
@@ -106,7 +115,8 @@ static enum mu_status read_hosts(
 
 /* Checks each "host:port" as it would be in a spec. */
 static enum mu_status make_address(struct mu_log *log, const char *origin, const char *host,
-    int port, struct mu_address *ret_address) {
+    int port, struct mu_address *ret_address)
+{
     char text[MU_HOST_MAX + 16], reason[96];
     mu_format(text, sizeof(text), "%s:%d", host, port);
     if (mu_address_parse(text, ret_address, reason, sizeof(reason)))
@@ -115,7 +125,8 @@ static enum mu_status make_address(struct mu_log *log, const char *origin, const
 }
 
 static enum mu_status read_port_base(
-    struct mu_log *log, const struct mu_spec_request *request, int *ret_base) {
+    struct mu_log *log, const struct mu_spec_request *request, int *ret_base)
+{
     MU_TRY(read_number(log, request, "muster", "MUSTER_PORT", MU_SPEC_PORT_BASE, ret_base));
     if (*ret_base < 1 || *ret_base > 65535)
         return mu_fail(
@@ -124,7 +135,8 @@ static enum mu_status read_port_base(
 }
 
 static enum mu_status sagemaker_cluster(struct mu_log *log, const struct mu_spec_request *request,
-    char (*hosts)[MU_HOST_MAX], int count, struct mu_spec_draft *draft) {
+    char (*hosts)[MU_HOST_MAX], int count, struct mu_spec_draft *draft)
+{
     const char *current = mu_sources_get(request, "SM_CURRENT_HOST");
     int base = 0, counts[MU_ROLE_COUNT] = {[MU_ROLE_WORKER] = count};
     MU_TRY(read_port_base(log, request, &base));
@@ -154,7 +166,8 @@ static enum mu_status sagemaker_cluster(struct mu_log *log, const struct mu_spec
 }
 
 enum mu_status mu_sources_sagemaker(
-    struct mu_log *log, const struct mu_spec_request *request, struct mu_spec_draft *ret_draft) {
+    struct mu_log *log, const struct mu_spec_request *request, struct mu_spec_draft *ret_draft)
+{
     const char *text = mu_sources_get(request, "SM_HOSTS");
     struct mu_json *json = NULL;
     char(*hosts)[MU_HOST_MAX] = NULL;
@@ -172,14 +185,16 @@ enum mu_status mu_sources_sagemaker(
     return status;
 }
 
-static enum mu_status fail_slurm(struct mu_log *log, const char *text) {
+static enum mu_status fail_slurm(struct mu_log *log, const char *text)
+{
     return mu_fail(log, MU_E0105, "give the cluster as a file: --cluster FILE", "Slurm: %s", text);
 }
 
 /* Which node and which place on it every task has. "cyclic" deals tasks out one by one, the
  * ordinary way fills node after node. */
 static enum mu_status place_tasks(struct mu_log *log, const struct mu_spec_request *request,
-    const int *per_node, int node_count, int task_count, int *node_of, int *local_of) {
+    const int *per_node, int node_count, int task_count, int *node_of, int *local_of)
+{
     const char *distribution = mu_sources_get(request, "SLURM_DISTRIBUTION");
     bool cyclic = distribution && strncmp(distribution, "cyclic", 6) == 0;
     int placed = 0;
@@ -205,7 +220,8 @@ static enum mu_status place_tasks(struct mu_log *log, const struct mu_spec_reque
 
 /* What Slurm says about this one task must be what was computed for it, or all are wrong. */
 static enum mu_status check_place(
-    struct mu_log *log, const struct mu_spec_request *request, int node, int local) {
+    struct mu_log *log, const struct mu_spec_request *request, int node, int local)
+{
     int said_node = 0, said_local = 0;
     MU_TRY(read_number(log, request, "Slurm", "SLURM_NODEID", node, &said_node));
     MU_TRY(read_number(log, request, "Slurm", "SLURM_LOCALID", local, &said_local));
@@ -224,7 +240,8 @@ struct slurm_places {
 
 static enum mu_status address_tasks(struct mu_log *log, const struct mu_spec_request *request,
     const struct mu_launcher *launcher, char (*hosts)[MU_HOST_MAX], int host_count,
-    struct slurm_places *places) {
+    struct slurm_places *places)
+{
     const char *list = mu_sources_get(request, "SLURM_STEP_TASKS_PER_NODE");
     int base = 0;
     if (!list)
@@ -243,7 +260,8 @@ static enum mu_status address_tasks(struct mu_log *log, const struct mu_spec_req
 }
 
 enum mu_status mu_sources_slurm(struct mu_log *log, const struct mu_spec_request *request,
-    const struct mu_launcher *launcher, struct mu_spec_draft *ret_draft) {
+    const struct mu_launcher *launcher, struct mu_spec_draft *ret_draft)
+{
     const char *list = mu_sources_get(request, "SLURM_STEP_NODELIST");
     char(*hosts)[MU_HOST_MAX] = NULL;
     char reason[96];

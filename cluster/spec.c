@@ -7,16 +7,19 @@
 static const char *const role_names[] = {MU_ROLE_ROWS(MU_ROLE_TEXT)};
 #undef MU_ROLE_TEXT
 
-const char *mu_role_name(enum mu_role role) {
+const char *mu_role_name(enum mu_role role)
+{
     assert(role < MU_ROLE_COUNT);
     return role_names[role];
 }
 
-void mu_task_name(const struct mu_task *task, char *out, size_t bytes) {
+void mu_task_name(const struct mu_task *task, char *out, size_t bytes)
+{
     mu_format(out, bytes, "%s/%d", mu_role_name(task->role), task->index);
 }
 
-bool mu_task_parse(const char *text, enum mu_role *ret_role, int *ret_index) {
+bool mu_task_parse(const char *text, enum mu_role *ret_role, int *ret_index)
+{
     char name[16];
     int64_t index = 0;
     enum mu_role role = MU_ROLE_CHIEF;
@@ -41,7 +44,8 @@ bool mu_task_parse(const char *text, enum mu_role *ret_role, int *ret_index) {
     return true;
 }
 
-int mu_spec_find(const struct mu_spec *spec, enum mu_role role, int index) {
+int mu_spec_find(const struct mu_spec *spec, enum mu_role role, int index)
+{
     for (int i = 0; i < spec->task_count; i++)
         if (spec->task[i].role == role && spec->task[i].index == index)
             return i;
@@ -49,20 +53,24 @@ int mu_spec_find(const struct mu_spec *spec, enum mu_role role, int index) {
 }
 
 /* The replicas come first among the tasks: chief, then workers. */
-int mu_spec_replica(const struct mu_spec *spec, int replica) {
+int mu_spec_replica(const struct mu_spec *spec, int replica)
+{
     return replica >= 0 && replica < spec->replica_count ? replica : -1;
 }
 
-int mu_spec_ps(const struct mu_spec *spec, int order) {
+int mu_spec_ps(const struct mu_spec *spec, int order)
+{
     return order >= 0 && order < spec->ps_count ? spec->replica_count + order : -1;
 }
 
-void mu_spec_finish(struct mu_spec *spec) {
+void mu_spec_finish(struct mu_spec *spec)
+{
     free(spec->task);
     *spec = (struct mu_spec){0};
 }
 
-static uint64_t hash_of(const struct mu_spec *spec, bool *ret_failed) {
+static uint64_t hash_of(const struct mu_spec *spec, bool *ret_failed)
+{
     struct mu_text text;
     uint64_t hash = UINT64_C(0xcbf29ce484222325); /* FNV-1a (Fowler, Noll, Vo 1991), 64 bits */
     mu_text_init(&text);
@@ -74,7 +82,8 @@ static uint64_t hash_of(const struct mu_spec *spec, bool *ret_failed) {
     return hash;
 }
 
-static void number_tasks(struct mu_spec *spec) {
+static void number_tasks(struct mu_spec *spec)
+{
     for (int i = 0; i < spec->task_count; i++) {
         struct mu_task *task = &spec->task[i];
         bool trains = task->role == MU_ROLE_CHIEF || task->role == MU_ROLE_WORKER;
@@ -85,7 +94,8 @@ static void number_tasks(struct mu_spec *spec) {
 }
 
 enum mu_status mu_spec_assemble(struct mu_log *log, const struct mu_spec_draft *draft,
-    bool has_task, enum mu_role role, int index, struct mu_spec *ret_spec) {
+    bool has_task, enum mu_role role, int index, struct mu_spec *ret_spec)
+{
     struct mu_spec spec = {.self = -1};
     bool failed = false;
     spec.task = calloc((size_t)draft->count + 1, sizeof(*spec.task));
@@ -109,7 +119,8 @@ enum mu_status mu_spec_assemble(struct mu_log *log, const struct mu_spec_draft *
 }
 
 enum mu_status mu_spec_draft_make(struct mu_log *log, const int counts[MU_ROLE_COUNT],
-    const struct mu_address *addresses, const char *origin, struct mu_spec_draft *ret_draft) {
+    const struct mu_address *addresses, const char *origin, struct mu_spec_draft *ret_draft)
+{
     struct mu_spec_draft draft = {0};
     int64_t total = 0;
     for (int role = 0; role < MU_ROLE_COUNT; role++)
@@ -137,7 +148,8 @@ enum mu_status mu_spec_draft_make(struct mu_log *log, const int counts[MU_ROLE_C
 }
 
 enum mu_status mu_spec_from_addresses(struct mu_log *log, const int counts[MU_ROLE_COUNT],
-    const struct mu_address *addresses, int self, const char *origin, struct mu_spec *ret_spec) {
+    const struct mu_address *addresses, int self, const char *origin, struct mu_spec *ret_spec)
+{
     struct mu_spec_draft draft = {0};
     MU_TRY(mu_spec_draft_make(log, counts, addresses, origin, &draft));
     assert(self >= -1);
@@ -150,7 +162,8 @@ enum mu_status mu_spec_from_addresses(struct mu_log *log, const int counts[MU_RO
 }
 
 enum mu_status mu_spec_make(struct mu_log *log, const int counts[MU_ROLE_COUNT], const char *host,
-    const int *ports, struct mu_spec *ret_spec) {
+    const int *ports, struct mu_spec *ret_spec)
+{
     int total = 0;
     for (int role = 0; role < MU_ROLE_COUNT; role++)
         total += counts[role];
@@ -168,7 +181,8 @@ enum mu_status mu_spec_make(struct mu_log *log, const int counts[MU_ROLE_COUNT],
 }
 
 enum mu_status mu_spec_parse(struct mu_log *log, const char *origin, const char *text, size_t bytes,
-    const char *task, struct mu_spec *ret_spec) {
+    const char *task, struct mu_spec *ret_spec)
+{
     struct mu_spec_draft draft = {0};
     enum mu_role role = MU_ROLE_CHIEF;
     int index = 0;
@@ -187,7 +201,8 @@ enum mu_status mu_spec_parse(struct mu_log *log, const char *origin, const char 
 }
 
 static enum mu_status parse_count(struct mu_log *log, const char *flag, const char *item,
-    bool single, int counts[MU_ROLE_COUNT], bool seen[MU_ROLE_COUNT]) {
+    bool single, int counts[MU_ROLE_COUNT], bool seen[MU_ROLE_COUNT])
+{
     char name[32] = "worker", help[64];
     enum mu_role role = MU_ROLE_WORKER;
     int64_t count = 0;
@@ -214,7 +229,8 @@ static enum mu_status parse_count(struct mu_log *log, const char *flag, const ch
 }
 
 enum mu_status mu_spec_parse_counts(
-    struct mu_log *log, const char *flag, const char *text, int ret_counts[MU_ROLE_COUNT]) {
+    struct mu_log *log, const char *flag, const char *text, int ret_counts[MU_ROLE_COUNT])
+{
     int counts[MU_ROLE_COUNT] = {0}, total = 0;
     bool seen[MU_ROLE_COUNT] = {false};
     char copy[256], *rest = copy;

@@ -4,7 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int compare_entries(const void *a, const void *b) {
+static int compare_entries(const void *a, const void *b)
+{
     const struct mu_task *left = &((const struct mu_spec_entry *)a)->task;
     const struct mu_task *right = &((const struct mu_spec_entry *)b)->task;
     if (left->role != right->role)
@@ -12,21 +13,24 @@ static int compare_entries(const void *a, const void *b) {
     return (left->index > right->index) - (left->index < right->index);
 }
 
-static int count_role(const struct mu_spec_draft *draft, enum mu_role role) {
+static int count_role(const struct mu_spec_draft *draft, enum mu_role role)
+{
     int count = 0;
     for (int i = 0; i < draft->count; i++)
         count += draft->entry[i].task.role == role;
     return count;
 }
 
-static const struct mu_spec_entry *first_of(const struct mu_spec_draft *draft, enum mu_role role) {
+static const struct mu_spec_entry *first_of(const struct mu_spec_draft *draft, enum mu_role role)
+{
     for (int i = 0; i < draft->count; i++)
         if (draft->entry[i].task.role == role)
             return &draft->entry[i];
     return NULL;
 }
 
-int mu_spec_draft_find(const struct mu_spec_draft *draft, enum mu_role role, int index) {
+int mu_spec_draft_find(const struct mu_spec_draft *draft, enum mu_role role, int index)
+{
     struct mu_spec_entry key = {.task = {.role = role, .index = index}};
     const struct mu_spec_entry *found =
         draft->count == 0
@@ -36,8 +40,8 @@ int mu_spec_draft_find(const struct mu_spec_draft *draft, enum mu_role role, int
 }
 
 /* "worker/0..2, 5"; a long list of holes ends in "...". */
-static void describe_role(
-    const struct mu_spec_draft *draft, enum mu_role role, struct mu_text *out) {
+static void describe_role(const struct mu_spec_draft *draft, enum mu_role role, struct mu_text *out)
+{
     const struct mu_spec_entry *entry = draft->entry;
     int ranges = 0;
     for (int i = 0; i < draft->count; i++) {
@@ -57,7 +61,8 @@ static void describe_role(
     }
 }
 
-void mu_spec_describe_tasks(const struct mu_spec_draft *draft, char *out, size_t bytes) {
+void mu_spec_describe_tasks(const struct mu_spec_draft *draft, char *out, size_t bytes)
+{
     struct mu_text text;
     mu_text_init(&text);
     int last = -1, described = 0;
@@ -79,7 +84,8 @@ void mu_spec_describe_tasks(const struct mu_spec_draft *draft, char *out, size_t
     mu_text_finish(&text);
 }
 
-static enum mu_status check_identities(struct mu_log *log, const struct mu_spec_draft *draft) {
+static enum mu_status check_identities(struct mu_log *log, const struct mu_spec_draft *draft)
+{
     for (int i = 1; i < draft->count; i++) {
         const struct mu_spec_entry *entry = &draft->entry[i];
         char name[MU_TASK_NAME_MAX];
@@ -94,7 +100,8 @@ static enum mu_status check_identities(struct mu_log *log, const struct mu_spec_
 
 /* Chief and evaluator: at most one, and its index is 0. */
 static enum mu_status check_single(
-    struct mu_log *log, const struct mu_spec_draft *draft, enum mu_role role) {
+    struct mu_log *log, const struct mu_spec_draft *draft, enum mu_role role)
+{
     const struct mu_spec_entry *first = first_of(draft, role);
     const char *name = mu_role_name(role);
     if (!first)
@@ -109,7 +116,8 @@ static enum mu_status check_single(
     return MU_OK;
 }
 
-static enum mu_status check_somebody_trains(struct mu_log *log, const struct mu_spec_draft *draft) {
+static enum mu_status check_somebody_trains(struct mu_log *log, const struct mu_spec_draft *draft)
+{
     const char *example = "\"worker\": [\"10.0.0.1:2222\", \"10.0.0.2:2222\"]";
     if (count_role(draft, MU_ROLE_CHIEF) + count_role(draft, MU_ROLE_WORKER) > 0)
         return MU_OK;
@@ -123,7 +131,8 @@ static enum mu_status check_somebody_trains(struct mu_log *log, const struct mu_
         ps ? "parameter servers (`ps`)" : "an evaluator");
 }
 
-static int compare_addresses(const void *a, const void *b) {
+static int compare_addresses(const void *a, const void *b)
+{
     const struct mu_spec_entry *left = *(const struct mu_spec_entry *const *)a;
     const struct mu_spec_entry *right = *(const struct mu_spec_entry *const *)b;
     int order = strcmp(left->task.address.host, right->task.address.host);
@@ -134,12 +143,14 @@ static int compare_addresses(const void *a, const void *b) {
     return compare_entries(left, right);
 }
 
-static bool same_address(const struct mu_spec_entry *a, const struct mu_spec_entry *b) {
+static bool same_address(const struct mu_spec_entry *a, const struct mu_spec_entry *b)
+{
     return a->task.address.port == b->task.address.port &&
            strcmp(a->task.address.host, b->task.address.host) == 0;
 }
 
-static enum mu_status check_addresses(struct mu_log *log, const struct mu_spec_draft *draft) {
+static enum mu_status check_addresses(struct mu_log *log, const struct mu_spec_draft *draft)
+{
     const struct mu_spec_entry **by_address = calloc((size_t)draft->count, sizeof(*by_address));
     if (!by_address)
         return mu_fail(log, MU_E0801, NULL, "no memory for a spec of %d tasks", draft->count);
@@ -164,7 +175,8 @@ static enum mu_status check_addresses(struct mu_log *log, const struct mu_spec_d
 }
 
 /* One host's name for itself in a list that other hosts read: they would connect to themselves. */
-static void warn_of_loopback(struct mu_log *log, const struct mu_spec_draft *draft) {
+static void warn_of_loopback(struct mu_log *log, const struct mu_spec_draft *draft)
+{
     const struct mu_spec_entry *inside = NULL, *outside = NULL;
     for (int i = 0; i < draft->count; i++) {
         const struct mu_spec_entry *entry = &draft->entry[i];
@@ -185,7 +197,8 @@ static void warn_of_loopback(struct mu_log *log, const struct mu_spec_draft *dra
         draft->origin, names[0], addresses[0], names[1], addresses[1]);
 }
 
-enum mu_status mu_spec_check(struct mu_log *log, struct mu_spec_draft *draft) {
+enum mu_status mu_spec_check(struct mu_log *log, struct mu_spec_draft *draft)
+{
     if (draft->count > 0)
         qsort(draft->entry, (size_t)draft->count, sizeof(*draft->entry), compare_entries);
     MU_TRY(check_identities(log, draft));
@@ -198,7 +211,8 @@ enum mu_status mu_spec_check(struct mu_log *log, struct mu_spec_draft *draft) {
 }
 
 enum mu_status mu_spec_check_task(struct mu_log *log, const struct mu_spec_draft *draft,
-    enum mu_role role, int index, const char *where) {
+    enum mu_role role, int index, const char *where)
+{
     char tasks[200], name[MU_TASK_NAME_MAX];
     struct mu_task task = {.role = role, .index = index};
     bool in_json = draft->json && strcmp(where, "task") == 0;

@@ -16,8 +16,9 @@
  *   spec_write.c   spec -> JSON
  */
 #define MU_SPEC_PATH_MAX 48
-#define MU_SPEC_PORT_BASE 29400 /* where launchers name hosts but no ports; torchrun's choice too  \
-                                 */
+#define MU_SPEC_PORT_BASE                                                                          \
+    29400 /* where launchers name hosts but no ports; torchrun's choice too                        \
+           */
 
 /* A task with the place it came from: "cluster.worker[1]", "cluster.worker.1"; "" for none. */
 struct mu_spec_entry {

@@ -28,24 +28,28 @@ struct search {
     int launcher_count;
 };
 
-static const char *get(const struct search *search, const char *name) {
+static const char *get(const struct search *search, const char *name)
+{
     return mu_sources_get(search->request, name);
 }
 
-static bool has_cluster(const struct search *search) {
+static bool has_cluster(const struct search *search)
+{
     return search->draft.origin[0] != '\0';
 }
 
 static void say_nothing(struct mu_log *log, enum mu_level level, const char *text) {}
 
-static void add_claim(struct search *search, const char *source, enum mu_role role, int index) {
+static void add_claim(struct search *search, const char *source, enum mu_role role, int index)
+{
     assert(search->claim_count < CLAIMS_MAX);
     struct claim *claim = &search->claim[search->claim_count++];
     *claim = (struct claim){.role = role, .index = index};
     mu_text_copy(claim->source, sizeof(claim->source), source);
 }
 
-static void add_rank(struct search *search, const struct mu_launcher *launcher) {
+static void add_rank(struct search *search, const struct mu_launcher *launcher)
+{
     assert(search->claim_count < CLAIMS_MAX);
     struct claim *claim = &search->claim[search->claim_count++];
     *claim = (struct claim){.by_rank = true, .rank = launcher->rank};
@@ -53,8 +57,8 @@ static void add_rank(struct search *search, const struct mu_launcher *launcher) 
         claim->source, sizeof(claim->source), "%s ($%s)", launcher->name, launcher->rank_variable);
 }
 
-static enum mu_status claim_named_task(
-    struct search *search, const char *source, const char *text) {
+static enum mu_status claim_named_task(struct search *search, const char *source, const char *text)
+{
     enum mu_role role = MU_ROLE_CHIEF;
     int index = 0;
     char name[24], help[80];
@@ -73,7 +77,8 @@ static enum mu_status claim_named_task(
 
 /* The cluster is taken from the first source; a text further down only says who this task is. It
  * may be in another system's dialect: one that cannot be read has no say. */
-static enum mu_status take_text(struct search *search, const char *source, const char *text) {
+static enum mu_status take_text(struct search *search, const char *source, const char *text)
+{
     bool task_expected =
         !search->request->task && !get(search, "MUSTER_TASK") && !search->request->task_optional;
     if (!text)
@@ -95,7 +100,8 @@ static enum mu_status take_text(struct search *search, const char *source, const
     return MU_OK;
 }
 
-static enum mu_status take_file(struct search *search, const char *path) {
+static enum mu_status take_file(struct search *search, const char *path)
+{
     if (!path || has_cluster(search))
         return MU_OK;
     MU_TRY(mu_spec_draft_file(search->log, path, false, &search->draft));
@@ -104,7 +110,8 @@ static enum mu_status take_file(struct search *search, const char *path) {
     return MU_OK;
 }
 
-static enum mu_status take_texts(struct search *search) {
+static enum mu_status take_texts(struct search *search)
+{
     const char *own = get(search, "MUSTER_CLUSTER");
     MU_TRY(claim_named_task(search, "--task", search->request->task));
     MU_TRY(take_file(search, search->request->cluster_path));
@@ -118,7 +125,8 @@ static enum mu_status take_texts(struct search *search) {
     return MU_OK;
 }
 
-static enum mu_status take_launchers(struct search *search) {
+static enum mu_status take_launchers(struct search *search)
+{
     MU_TRY(mu_sources_launchers(
         search->log, search->request, search->launcher, &search->launcher_count));
     if (!has_cluster(search)) {
@@ -137,7 +145,8 @@ static enum mu_status take_launchers(struct search *search) {
 }
 
 static void name_claim(
-    const struct search *search, const struct claim *claim, char *out, size_t bytes) {
+    const struct search *search, const struct claim *claim, char *out, size_t bytes)
+{
     struct mu_task task = {.role = claim->role, .index = claim->index};
     if (claim->by_rank && claim->rank < search->draft.count)
         task = search->draft.entry[claim->rank].task;
@@ -153,13 +162,14 @@ static void name_claim(
 }
 
 /* -1: a task outside the list (an evaluator). */
-static int position_of(const struct search *search, const struct claim *claim) {
+static int position_of(const struct search *search, const struct claim *claim)
+{
     return claim->by_rank ? claim->rank
                           : mu_spec_draft_find(&search->draft, claim->role, claim->index);
 }
 
-static bool claims_agree(
-    const struct search *search, const struct claim *a, const struct claim *b) {
+static bool claims_agree(const struct search *search, const struct claim *a, const struct claim *b)
+{
     if (!a->by_rank && !b->by_rank)
         return a->role == b->role && a->index == b->index;
     int left = position_of(search, a), right = position_of(search, b);
@@ -169,7 +179,8 @@ static bool claims_agree(
     return left == right;
 }
 
-static enum mu_status compare_claims(const struct search *search) {
+static enum mu_status compare_claims(const struct search *search)
+{
     for (int i = 1; i < search->claim_count; i++) {
         const struct claim *first = &search->claim[0], *other = &search->claim[i];
         char left[160], right[160];
@@ -184,7 +195,8 @@ static enum mu_status compare_claims(const struct search *search) {
     return MU_OK;
 }
 
-static const struct mu_launcher *launcher_of(const struct search *search, bool larger_than_one) {
+static const struct mu_launcher *launcher_of(const struct search *search, bool larger_than_one)
+{
     for (int i = 0; i < search->launcher_count; i++)
         if (!larger_than_one || search->launcher[i].size > 1 || search->launcher[i].rank > 0)
             return &search->launcher[i];
@@ -193,7 +205,8 @@ static const struct mu_launcher *launcher_of(const struct search *search, bool l
 
 /* A task that believes to be alone while it is one of many would train, in silence, a model of its
  * own. */
-static enum mu_status refuse_to_be_alone(const struct search *search) {
+static enum mu_status refuse_to_be_alone(const struct search *search)
+{
     const struct mu_launcher *launcher = launcher_of(search, true);
     char world[32] = "others";
     if (!launcher)
@@ -213,7 +226,8 @@ static enum mu_status refuse_to_be_alone(const struct search *search) {
         launcher->rank_variable, world);
 }
 
-static enum mu_status fail_without_cluster(const struct search *search) {
+static enum mu_status fail_without_cluster(const struct search *search)
+{
     if (search->claim_count > 0 && !search->claim[0].by_rank)
         return mu_fail(search->log, MU_E0101, "add --cluster FILE, or set TF_CONFIG",
             "%s names a task, but no cluster was given", search->claim[0].source);
@@ -227,7 +241,8 @@ static enum mu_status fail_without_cluster(const struct search *search) {
         "no cluster spec: TF_CONFIG is not set and there is no --cluster");
 }
 
-static enum mu_status make_local(struct search *search, struct mu_spec *ret_spec) {
+static enum mu_status make_local(struct search *search, struct mu_spec *ret_spec)
+{
     struct mu_spec spec = {.local = true, .task_count = 1, .replica_count = 1};
     spec.task = calloc(1, sizeof(*spec.task));
     if (!spec.task)
@@ -238,7 +253,8 @@ static enum mu_status make_local(struct search *search, struct mu_spec *ret_spec
     return MU_OK;
 }
 
-static enum mu_status fail_without_task(const struct search *search) {
+static enum mu_status fail_without_task(const struct search *search)
+{
     char tasks[200];
     mu_spec_describe_tasks(&search->draft, tasks, sizeof(tasks));
     return mu_spec_fail(search->log, MU_E0107, &search->draft, "", "expected a key `task` in here",
@@ -247,7 +263,8 @@ static enum mu_status fail_without_task(const struct search *search) {
 }
 
 /* A rank is a position only if the launcher's world is the whole cluster. */
-static enum mu_status check_rank(const struct search *search, const struct claim *claim) {
+static enum mu_status check_rank(const struct search *search, const struct claim *claim)
+{
     const struct mu_launcher *launcher = launcher_of(search, true);
     int size = launcher ? launcher->size : 0;
     if ((size == 0 || size == search->draft.count) && claim->rank < search->draft.count)
@@ -260,7 +277,8 @@ static enum mu_status check_rank(const struct search *search, const struct claim
         search->draft.origin, search->draft.count, tasks);
 }
 
-static enum mu_status decide(struct search *search, bool allow_local, struct mu_spec *ret_spec) {
+static enum mu_status decide(struct search *search, bool allow_local, struct mu_spec *ret_spec)
+{
     enum mu_role role = MU_ROLE_CHIEF;
     int index = 0;
     if (!has_cluster(search)) {
@@ -290,7 +308,8 @@ static enum mu_status decide(struct search *search, bool allow_local, struct mu_
 }
 
 enum mu_status mu_spec_load(struct mu_log *log, const struct mu_spec_request *request,
-    bool allow_local, struct mu_spec *ret_spec) {
+    bool allow_local, struct mu_spec *ret_spec)
+{
     struct search search = {.log = log, .request = request};
     enum mu_status status = take_texts(&search);
     if (status == MU_OK)
@@ -301,8 +320,8 @@ enum mu_status mu_spec_load(struct mu_log *log, const struct mu_spec_request *re
     return status;
 }
 
-bool mu_spec_needs_exchange(
-    const struct mu_spec_request *request, struct mu_launcher *ret_launcher) {
+bool mu_spec_needs_exchange(const struct mu_spec_request *request, struct mu_launcher *ret_launcher)
+{
     static const char *const clusters[] = {
         "MUSTER_CLUSTER", "TF_CONFIG", "CLUSTER_SPEC", "SM_HOSTS"};
     struct mu_log silent = {.write = say_nothing, .level = MU_LEVEL_ERROR};

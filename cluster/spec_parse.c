@@ -13,14 +13,16 @@ static const char *const foreign_root_keys[] = {"environment", "rpc_layer", "job
     "eval_session_master", "service", "model_dir", "open_ports", "sparseCluster"};
 static const char *const task_keys[] = {"type", "index", "trial", "cloud"};
 
-static bool is_one_of(const char *name, const char *const names[], size_t count) {
+static bool is_one_of(const char *name, const char *const names[], size_t count)
+{
     for (size_t i = 0; i < count; i++)
         if (strcmp(name, names[i]) == 0)
             return true;
     return false;
 }
 
-bool mu_spec_role_parse(const char *name, enum mu_role *ret_role) {
+bool mu_spec_role_parse(const char *name, enum mu_role *ret_role)
+{
     static const struct {
         const char *name;
         enum mu_role role;
@@ -36,12 +38,14 @@ bool mu_spec_role_parse(const char *name, enum mu_role *ret_role) {
     return false;
 }
 
-const char *mu_spec_role_nearest(const char *name) {
+const char *mu_spec_role_nearest(const char *name)
+{
     return mu_text_nearest(name, role_keys, MU_COUNT_OF(role_keys));
 }
 
 /* Text of the user's in a message: short, and nothing that a terminal would obey. */
-static const char *shown(const char *text, char out[40]) {
+static const char *shown(const char *text, char out[40])
+{
     mu_text_copy(out, 36, text);
     if (strlen(text) > strlen(out))
         strcat(out, "...");
@@ -53,7 +57,8 @@ static const char *shown(const char *text, char out[40]) {
 
 enum mu_status mu_spec_fail(struct mu_log *log, enum mu_error error,
     const struct mu_spec_draft *draft, const char *path, const char *expected, const char *help,
-    const char *format, ...) {
+    const char *format, ...)
+{
     char text[512];
     va_list list;
     va_start(list, format);
@@ -67,7 +72,8 @@ enum mu_status mu_spec_fail(struct mu_log *log, enum mu_error error,
 
 static enum mu_status fail_key(struct mu_log *log, enum mu_error error,
     const struct mu_spec_draft *draft, const char *path, const char *expected, const char *nearest,
-    const char *text) {
+    const char *text)
+{
     char help[64] = "";
     struct mu_place place = mu_json_place(draft->json, path, true);
     if (nearest)
@@ -77,7 +83,8 @@ static enum mu_status fail_key(struct mu_log *log, enum mu_error error,
 
 /* An unknown key is only a warning, except where it is nearly the name of a key that is missing. */
 static enum mu_status check_root_keys(
-    struct mu_log *log, const struct mu_spec_draft *draft, bool task_expected) {
+    struct mu_log *log, const struct mu_spec_draft *draft, bool task_expected)
+{
     const mu_json_value *root = mu_json_root(draft->json);
     for (size_t i = 0; i < mu_json_count(root); i++) {
         const char *key = mu_json_key(root, i);
@@ -99,7 +106,8 @@ static enum mu_status check_root_keys(
 }
 
 static enum mu_status read_address(struct mu_log *log, const struct mu_spec_draft *draft,
-    const mu_json_value *value, struct mu_spec_entry *entry) {
+    const mu_json_value *value, struct mu_spec_entry *entry)
+{
     char reason[96];
     if (mu_json_type(value) != MU_JSON_STRING)
         return mu_spec_fail(log, MU_E0108, draft, entry->path, "expected \"host:port\"", NULL,
@@ -114,7 +122,8 @@ static enum mu_status read_address(struct mu_log *log, const struct mu_spec_draf
 }
 
 static enum mu_status read_index_key(struct mu_log *log, const struct mu_spec_draft *draft,
-    const char *role_key, const char *key, int *ret_index) {
+    const char *role_key, const char *key, int *ret_index)
+{
     int64_t index = 0;
     char path[3 * MU_SPEC_PATH_MAX], name[40];
     bool digits = key[0] != '\0' && strspn(key, "0123456789") == strlen(key);
@@ -130,7 +139,8 @@ static enum mu_status read_index_key(struct mu_log *log, const struct mu_spec_dr
 }
 
 static enum mu_status read_role(struct mu_log *log, struct mu_spec_draft *draft, const char *key,
-    const mu_json_value *tasks, enum mu_role role) {
+    const mu_json_value *tasks, enum mu_role role)
+{
     bool list = mu_json_type(tasks) == MU_JSON_ARRAY;
     for (size_t i = 0; i < mu_json_count(tasks); i++) {
         struct mu_spec_entry *entry = &draft->entry[draft->count];
@@ -151,7 +161,8 @@ static enum mu_status read_role(struct mu_log *log, struct mu_spec_draft *draft,
 
 /* The names and the types of the roles, and how many tasks there are in all. */
 static enum mu_status survey_roles(struct mu_log *log, const struct mu_spec_draft *draft,
-    const mu_json_value *cluster, size_t *ret_total) {
+    const mu_json_value *cluster, size_t *ret_total)
+{
     const char *taken[MU_ROLE_COUNT] = {NULL};
     size_t total = 0;
     for (size_t i = 0; i < mu_json_count(cluster); i++) {
@@ -187,7 +198,8 @@ static enum mu_status survey_roles(struct mu_log *log, const struct mu_spec_draf
     return MU_OK;
 }
 
-static enum mu_status read_cluster(struct mu_log *log, struct mu_spec_draft *draft) {
+static enum mu_status read_cluster(struct mu_log *log, struct mu_spec_draft *draft)
+{
     const mu_json_value *cluster = mu_json_member(mu_json_root(draft->json), "cluster");
     size_t total = 0;
     if (!cluster)
@@ -213,7 +225,8 @@ static enum mu_status read_cluster(struct mu_log *log, struct mu_spec_draft *dra
 }
 
 static enum mu_status read_task_type(
-    struct mu_log *log, struct mu_spec_draft *draft, const mu_json_value *task) {
+    struct mu_log *log, struct mu_spec_draft *draft, const mu_json_value *task)
+{
     const mu_json_value *type = mu_json_member(task, "type");
     const char *expected = "expected `chief`, `worker`, `ps` or `evaluator`";
     if (!type)
@@ -234,7 +247,8 @@ static enum mu_status read_task_type(
 
 /* An integer or a string of digits: 1.0, true and " 1" are not what a launcher meant to write. */
 static enum mu_status read_task_index(
-    struct mu_log *log, struct mu_spec_draft *draft, const mu_json_value *task) {
+    struct mu_log *log, struct mu_spec_draft *draft, const mu_json_value *task)
+{
     const mu_json_value *value = mu_json_member(task, "index");
     if (!value)
         return mu_spec_fail(log, MU_E0107, draft, "task", NULL,
@@ -265,7 +279,8 @@ static enum mu_status read_task_index(
     return MU_OK;
 }
 
-static enum mu_status read_task(struct mu_log *log, struct mu_spec_draft *draft) {
+static enum mu_status read_task(struct mu_log *log, struct mu_spec_draft *draft)
+{
     const mu_json_value *task = mu_json_member(mu_json_root(draft->json), "task");
     if (!task)
         return MU_OK;
@@ -287,7 +302,8 @@ static enum mu_status read_task(struct mu_log *log, struct mu_spec_draft *draft)
 }
 
 static enum mu_status read_draft(
-    struct mu_log *log, bool task_expected, struct mu_spec_draft *draft) {
+    struct mu_log *log, bool task_expected, struct mu_spec_draft *draft)
+{
     const mu_json_value *root = mu_json_root(draft->json);
     if (mu_json_type(root) != MU_JSON_OBJECT)
         return mu_spec_fail(log, MU_E0105, draft, "",
@@ -303,7 +319,8 @@ static enum mu_status read_draft(
 }
 
 enum mu_status mu_spec_draft_read(
-    struct mu_log *log, struct mu_json *json, bool task_expected, struct mu_spec_draft *ret_draft) {
+    struct mu_log *log, struct mu_json *json, bool task_expected, struct mu_spec_draft *ret_draft)
+{
     struct mu_spec_draft draft = {.json = json};
     mu_text_copy(draft.origin, sizeof(draft.origin), mu_json_source(json));
     enum mu_status status = read_draft(log, task_expected, &draft);
@@ -315,7 +332,8 @@ enum mu_status mu_spec_draft_read(
     return MU_OK;
 }
 
-static enum mu_status fail_too_large(struct mu_log *log, const char *origin, uint64_t bytes) {
+static enum mu_status fail_too_large(struct mu_log *log, const char *origin, uint64_t bytes)
+{
     char have[32], most[32];
     mu_text_bytes(have, sizeof(have), bytes);
     mu_text_bytes(most, sizeof(most), MU_JSON_BYTES_MAX);
@@ -324,7 +342,8 @@ static enum mu_status fail_too_large(struct mu_log *log, const char *origin, uin
 }
 
 enum mu_status mu_spec_draft_parse(struct mu_log *log, const char *origin, const char *text,
-    size_t bytes, bool task_expected, struct mu_spec_draft *ret_draft) {
+    size_t bytes, bool task_expected, struct mu_spec_draft *ret_draft)
+{
     struct mu_json *json = NULL;
     if (bytes > MU_JSON_BYTES_MAX)
         return fail_too_large(log, origin, bytes);
@@ -333,7 +352,8 @@ enum mu_status mu_spec_draft_parse(struct mu_log *log, const char *origin, const
 }
 
 enum mu_status mu_spec_draft_file(
-    struct mu_log *log, const char *path, bool task_expected, struct mu_spec_draft *ret_draft) {
+    struct mu_log *log, const char *path, bool task_expected, struct mu_spec_draft *ret_draft)
+{
     struct mu_json *json = NULL;
     struct stat facts;
     if (stat(path, &facts) == 0 && S_ISREG(facts.st_mode) && facts.st_size > MU_JSON_BYTES_MAX)
@@ -342,7 +362,8 @@ enum mu_status mu_spec_draft_file(
     return mu_spec_draft_read(log, json, task_expected, ret_draft);
 }
 
-void mu_spec_draft_finish(struct mu_spec_draft *draft) {
+void mu_spec_draft_finish(struct mu_spec_draft *draft)
+{
     mu_json_destroy(draft->json);
     free(draft->entry);
     *draft = (struct mu_spec_draft){0};

@@ -18,13 +18,15 @@ struct hosts {
     int count, most;
 };
 
-static int wrong(char *reason, size_t bytes, const char *why) {
+static int wrong(char *reason, size_t bytes, const char *why)
+{
     mu_text_copy(reason, bytes, why);
     return -1;
 }
 
 /* "1-3" at `at` -> first, last, width; the end of what was read, or NULL. */
-static const char *read_range(const char *at, long *ret_first, long *ret_last, int *ret_width) {
+static const char *read_range(const char *at, long *ret_first, long *ret_last, int *ret_width)
+{
     size_t width = strspn(at, "0123456789");
     if (width == 0 || width > WIDTH_MAX)
         return NULL;
@@ -44,7 +46,8 @@ static const char *read_range(const char *at, long *ret_first, long *ret_last, i
 /* Appends every expansion of the `length` bytes at `text` to `prefix`. Recursion: one level a
  * bracket, at most GROUPS_MAX. */
 static int expand(struct hosts *hosts, const char *prefix, const char *text, size_t length,
-    int level, char *reason, size_t bytes) {
+    int level, char *reason, size_t bytes)
+{
     char name[MU_HOST_MAX];
     const char *open = memchr(text, '[', length);
     size_t plain = open ? (size_t)(open - text) : length, used = strlen(prefix);
@@ -83,7 +86,8 @@ static int expand(struct hosts *hosts, const char *prefix, const char *text, siz
 }
 
 /* The length of the first item: up to a comma that stands outside brackets. */
-static size_t item_length(const char *list) {
+static size_t item_length(const char *list)
+{
     bool inside = false;
     size_t length = 0;
     for (; list[length] && (inside || list[length] != ','); length++) {
@@ -95,8 +99,9 @@ static size_t item_length(const char *list) {
     return length;
 }
 
-int mu_spec_slurm_hosts(const char *list, int most, char (**ret_hosts)[MU_HOST_MAX], char *reason,
-    size_t reason_bytes) {
+int mu_spec_slurm_hosts(
+    const char *list, int most, char (**ret_hosts)[MU_HOST_MAX], char *reason, size_t reason_bytes)
+{
     struct hosts hosts = {.name = calloc((size_t)most, MU_HOST_MAX), .most = most};
     if (!hosts.name)
         return wrong(reason, reason_bytes, "no memory");
@@ -114,7 +119,8 @@ int mu_spec_slurm_hosts(const char *list, int most, char (**ret_hosts)[MU_HOST_M
     return hosts.count;
 }
 
-int mu_spec_slurm_counts(const char *list, int most, int *ret_counts) {
+int mu_spec_slurm_counts(const char *list, int most, int *ret_counts)
+{
     int count = 0;
     for (const char *at = list;; at++) {
         size_t width = strspn(at, "0123456789");

@@ -2,7 +2,8 @@
 #include "cluster/spec_inside.h"
 #include <string.h>
 
-static int role_count(const struct mu_spec *spec, enum mu_role role, int *ret_first) {
+static int role_count(const struct mu_spec *spec, enum mu_role role, int *ret_first)
+{
     int count = 0;
     for (int i = 0; i < spec->task_count; i++) {
         /* An evaluator that stands outside has no address to list. */
@@ -15,7 +16,8 @@ static int role_count(const struct mu_spec *spec, enum mu_role role, int *ret_fi
 }
 
 /* A list where the indices are 0, 1, 2, ...; an object where there are holes. */
-static void write_role(const struct mu_task *task, int count, struct mu_text *out) {
+static void write_role(const struct mu_task *task, int count, struct mu_text *out)
+{
     bool dense = task[count - 1].index == count - 1;
     char address[MU_HOST_MAX + 16];
     mu_text_add(out, dense ? "[" : "{");
@@ -29,7 +31,8 @@ static void write_role(const struct mu_task *task, int count, struct mu_text *ou
     mu_text_add(out, dense ? "]" : "}");
 }
 
-static void write_cluster(const struct mu_spec *spec, enum mu_role last, struct mu_text *out) {
+static void write_cluster(const struct mu_spec *spec, enum mu_role last, struct mu_text *out)
+{
     bool any = false;
     mu_text_add(out, "\"cluster\":{");
     for (int role = 0; role <= (int)last; role++) {
@@ -43,13 +46,15 @@ static void write_cluster(const struct mu_spec *spec, enum mu_role last, struct 
     mu_text_add(out, "}");
 }
 
-void mu_spec_write(const struct mu_spec *spec, struct mu_text *out) {
+void mu_spec_write(const struct mu_spec *spec, struct mu_text *out)
+{
     mu_text_add(out, "{");
     write_cluster(spec, MU_ROLE_PS, out);
     mu_text_add(out, "}");
 }
 
-void mu_spec_write_tf_config(const struct mu_spec *spec, int task, struct mu_text *out) {
+void mu_spec_write_tf_config(const struct mu_spec *spec, int task, struct mu_text *out)
+{
     assert(task >= 0);
     assert(task < spec->task_count);
     mu_text_add(out, "{");
@@ -61,7 +66,8 @@ void mu_spec_write_tf_config(const struct mu_spec *spec, int task, struct mu_tex
 /* Says nothing: what a peer sent may be anything. */
 static void say_nothing(struct mu_log *log, enum mu_level level, const char *text) {}
 
-static void write_task(const struct mu_spec *spec, int task, struct mu_text *out) {
+static void write_task(const struct mu_spec *spec, int task, struct mu_text *out)
+{
     char name[MU_TASK_NAME_MAX], address[MU_HOST_MAX + 16];
     mu_task_name(&spec->task[task], name, sizeof(name));
     mu_address_format(&spec->task[task].address, address, sizeof(address));
@@ -69,8 +75,9 @@ static void write_task(const struct mu_spec *spec, int task, struct mu_text *out
 }
 
 /* "- worker/1 10.0.0.2:2222 (3 worker in all)" */
-static void write_side(const struct mu_spec *spec, enum mu_role role, int order, const char *sign,
-    struct mu_text *out) {
+static void write_side(
+    const struct mu_spec *spec, enum mu_role role, int order, const char *sign, struct mu_text *out)
+{
     int first = 0, count = role_count(spec, role, &first);
     mu_text_add(out, "%s ", sign);
     if (order < count)
@@ -80,14 +87,16 @@ static void write_side(const struct mu_spec *spec, enum mu_role role, int order,
     mu_text_add(out, " (%d %s in all)\n", count, mu_role_name(role));
 }
 
-static bool tasks_differ(const struct mu_task *a, const struct mu_task *b) {
+static bool tasks_differ(const struct mu_task *a, const struct mu_task *b)
+{
     return a->index != b->index || a->address.port != b->address.port ||
            strcmp(a->address.host, b->address.host) != 0;
 }
 
 /* The first place where the tasks of a role differ, or -1. */
 static int first_difference(
-    const struct mu_spec *ours, const struct mu_spec *theirs, enum mu_role role) {
+    const struct mu_spec *ours, const struct mu_spec *theirs, enum mu_role role)
+{
     int our_first = 0, their_first = 0;
     int our_count = role_count(ours, role, &our_first);
     int their_count = role_count(theirs, role, &their_first);
@@ -98,7 +107,8 @@ static int first_difference(
     return our_count == their_count ? -1 : common;
 }
 
-void mu_spec_difference(const char *ours, const char *theirs, struct mu_text *out) {
+void mu_spec_difference(const char *ours, const char *theirs, struct mu_text *out)
+{
     struct mu_log silent = {.write = say_nothing, .level = MU_LEVEL_ERROR};
     struct mu_spec our_spec = {0}, their_spec = {0};
     bool readable =

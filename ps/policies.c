@@ -6,7 +6,8 @@
 
 const struct mu_policy_ops *const mu_policies[] = {&mu_policy_async, &mu_policy_drop, NULL};
 
-const struct mu_policy_ops *mu_policy_find(const char *name) {
+const struct mu_policy_ops *mu_policy_find(const char *name)
+{
     for (size_t i = 0; mu_policies[i]; i++)
         if (strcmp(mu_policies[i]->name, name) == 0)
             return mu_policies[i];
@@ -17,7 +18,8 @@ const struct mu_policy_ops *mu_policy_find(const char *name) {
 static const char *const verdict_names[] = {MU_VERDICT_ROWS(MU_VERDICT_TEXT)};
 #undef MU_VERDICT_TEXT
 
-const char *mu_verdict_name(enum mu_verdict verdict) {
+const char *mu_verdict_name(enum mu_verdict verdict)
+{
     assert(verdict < MU_VERDICT_COUNT);
     return verdict_names[verdict];
 }

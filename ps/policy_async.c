@@ -3,7 +3,8 @@
 
 /* Asynchronous SGD: every gradient counts, whatever has happened since it was computed (Dean et al.
  * 2012; Recht et al. 2011). */
-static struct mu_judgement judge(const void *options, const struct mu_push_facts *push) {
+static struct mu_judgement judge(const void *options, const struct mu_push_facts *push)
+{
     return (struct mu_judgement){MU_VERDICT_APPLY, 1};
 }
 

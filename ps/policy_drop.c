@@ -11,7 +11,8 @@ struct drop_options {
     int64_t bound;
 };
 
-static struct mu_judgement judge(const void *options, const struct mu_push_facts *push) {
+static struct mu_judgement judge(const void *options, const struct mu_push_facts *push)
+{
     const struct drop_options *drop = options;
     if (push->staleness > (uint64_t)drop->bound)
         return (struct mu_judgement){MU_VERDICT_DROP, 0};

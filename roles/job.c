@@ -13,18 +13,21 @@ struct also {
     size_t count;
 };
 
-static void add_name(struct also *also, const char *name) {
+static void add_name(struct also *also, const char *name)
+{
     assert(also->count + 1 < NAMES_MAX); /* the last stays NULL */
     also->name[also->count++] = name;
 }
 
-static void add_names(struct also *also, const struct mu_option *rows) {
+static void add_names(struct also *also, const struct mu_option *rows)
+{
     for (; rows->name; rows++)
         add_name(also, rows->name);
 }
 
 static enum mu_status fail_kind(struct mu_log *log, const struct mu_job *job,
-    const struct mu_job_section *section, const char *name) {
+    const struct mu_job_section *section, const char *name)
+{
     const char *names[NAMES_MAX];
     struct mu_job_kind kind;
     struct mu_text expected;
@@ -48,8 +51,8 @@ static enum mu_status fail_kind(struct mu_log *log, const struct mu_job *job,
 }
 
 static enum mu_status choose_kind(struct mu_log *log, const struct mu_job *job,
-    const struct mu_job_section *section, const mu_json_value *object,
-    struct mu_job_kind *ret_kind) {
+    const struct mu_job_section *section, const mu_json_value *object, struct mu_job_kind *ret_kind)
+{
     const mu_json_value *value = object ? mu_json_member(object, section->kind_key) : NULL;
     const char *name = value && mu_json_type(value) == MU_JSON_STRING ? mu_json_string(value)
                                                                       : section->kind_fallback;
@@ -68,7 +71,8 @@ static enum mu_status choose_kind(struct mu_log *log, const struct mu_job *job,
 
 /* A section has rows of its own and those of its driver: one object, read twice. */
 static enum mu_status read_section(
-    struct mu_log *log, struct mu_job *job, const struct mu_job_section *section) {
+    struct mu_log *log, struct mu_job *job, const struct mu_job_section *section)
+{
     const mu_json_value *object = mu_json_member(mu_json_root(job->json), section->name);
     void *own = (char *)job + section->offset;
     struct mu_job_kind kind = {0};
@@ -97,7 +101,8 @@ static enum mu_status read_section(
 }
 
 /* "configs/mnist-sync.json" -> "mnist-sync" */
-static void name_after_file(struct mu_job *job, const char *path) {
+static void name_after_file(struct mu_job *job, const char *path)
+{
     const char *slash = strrchr(path, '/');
     char name[MU_NAME_MAX];
     mu_text_copy(name, sizeof(name), slash ? slash + 1 : path);
@@ -107,7 +112,8 @@ static void name_after_file(struct mu_job *job, const char *path) {
     mu_text_copy(job->name, sizeof(job->name), mu_text_is_name(name) ? name : "job");
 }
 
-static enum mu_status read_name(struct mu_log *log, struct mu_job *job, const char *path) {
+static enum mu_status read_name(struct mu_log *log, struct mu_job *job, const char *path)
+{
     const mu_json_value *value = mu_json_member(mu_json_root(job->json), "name");
     if (!value) {
         name_after_file(job, path);
@@ -121,7 +127,8 @@ static enum mu_status read_name(struct mu_log *log, struct mu_job *job, const ch
         "`name` cannot name a directory");
 }
 
-static enum mu_status check_device(struct mu_log *log, const struct mu_job *job) {
+static enum mu_status check_device(struct mu_log *log, const struct mu_job *job)
+{
     size_t count = 0;
     char help[80];
     for (; mu_device_names[count]; count++)
@@ -134,7 +141,8 @@ static enum mu_status check_device(struct mu_log *log, const struct mu_job *job)
         nearest ? help : NULL, "unknown device `%.40s`", job->train.device);
 }
 
-static enum mu_status read_job(struct mu_log *log, const char *path, struct mu_job *job) {
+static enum mu_status read_job(struct mu_log *log, const char *path, struct mu_job *job)
+{
     struct also sections = {0};
     const mu_json_value *root = mu_json_root(job->json);
     for (int i = 0; i < MU_JOB_SECTIONS; i++)
@@ -153,7 +161,8 @@ static enum mu_status read_job(struct mu_log *log, const char *path, struct mu_j
     return MU_OK;
 }
 
-static enum mu_status apply_set(struct mu_log *log, struct mu_json *json, const char *set) {
+static enum mu_status apply_set(struct mu_log *log, struct mu_json *json, const char *set)
+{
     char path[2 * MU_NAME_MAX];
     const char *equals = strchr(set, '=');
     if (!equals || equals == set || (size_t)(equals - set) >= sizeof(path))
@@ -164,7 +173,8 @@ static enum mu_status apply_set(struct mu_log *log, struct mu_json *json, const 
 }
 
 enum mu_status mu_job_load(
-    struct mu_log *log, const char *path, const char *const sets[], struct mu_job **ret_job) {
+    struct mu_log *log, const char *path, const char *const sets[], struct mu_job **ret_job)
+{
     struct mu_job *job = calloc(1, sizeof(*job));
     if (!job)
         return mu_fail(log, MU_E0801, NULL, "no memory for a job");
@@ -181,7 +191,8 @@ enum mu_status mu_job_load(
     return MU_OK;
 }
 
-void mu_job_destroy(struct mu_job *job) {
+void mu_job_destroy(struct mu_job *job)
+{
     if (!job)
         return;
     for (int i = 0; i < MU_JOB_SECTIONS; i++)

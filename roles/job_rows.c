@@ -150,39 +150,45 @@ static const struct mu_option log_rows[] = {
 
 /* One row a table; the tables differ in type only. */
 static struct mu_job_kind describe(const char *name, const char *doc,
-    const struct mu_option *options, size_t option_bytes, const void *ops) {
+    const struct mu_option *options, size_t option_bytes, const void *ops)
+{
     return (struct mu_job_kind){name, doc, options ? options : none, option_bytes, ops};
 }
 
-static bool model_kind(size_t index, struct mu_job_kind *ret) {
+static bool model_kind(size_t index, struct mu_job_kind *ret)
+{
     const struct mu_model_ops *ops = mu_models[index];
     if (ops)
         *ret = describe(ops->name, ops->doc, ops->options, ops->option_bytes, ops);
     return ops != NULL;
 }
 
-static bool data_kind(size_t index, struct mu_job_kind *ret) {
+static bool data_kind(size_t index, struct mu_job_kind *ret)
+{
     const struct mu_dataset_ops *ops = mu_datasets[index];
     if (ops)
         *ret = describe(ops->name, ops->doc, ops->options, ops->option_bytes, ops);
     return ops != NULL;
 }
 
-static bool policy_kind(size_t index, struct mu_job_kind *ret) {
+static bool policy_kind(size_t index, struct mu_job_kind *ret)
+{
     const struct mu_policy_ops *ops = mu_policies[index];
     if (ops)
         *ret = describe(ops->name, ops->doc, ops->options, ops->option_bytes, ops);
     return ops != NULL;
 }
 
-static bool optimizer_kind(size_t index, struct mu_job_kind *ret) {
+static bool optimizer_kind(size_t index, struct mu_job_kind *ret)
+{
     const struct mu_optimizer_ops *ops = mu_optimizers[index];
     if (ops)
         *ret = describe(ops->name, ops->doc, ops->options, ops->option_bytes, ops);
     return ops != NULL;
 }
 
-static bool schedule_kind(size_t index, struct mu_job_kind *ret) {
+static bool schedule_kind(size_t index, struct mu_job_kind *ret)
+{
     const struct mu_schedule_ops *ops = mu_schedules[index];
     if (ops)
         *ret = describe(ops->name, ops->doc, ops->options, ops->option_bytes, ops);
@@ -246,7 +252,8 @@ const struct mu_job_section mu_job_sections[MU_JOB_SECTIONS] = {
         .offset = offsetof(struct mu_job, log)},
 };
 
-const struct mu_option *mu_job_row_find(const char *path) {
+const struct mu_option *mu_job_row_find(const char *path)
+{
     for (int i = 0; i < MU_JOB_SECTIONS; i++) {
         size_t length = strlen(mu_job_sections[i].name);
         if (strncmp(path, mu_job_sections[i].name, length) == 0 && path[length] == '.')
@@ -256,7 +263,8 @@ const struct mu_option *mu_job_row_find(const char *path) {
 }
 
 bool mu_job_kind_find(
-    const struct mu_job_section *section, const char *name, struct mu_job_kind *ret_kind) {
+    const struct mu_job_section *section, const char *name, struct mu_job_kind *ret_kind)
+{
     struct mu_job_kind kind;
     for (size_t i = 0; section->kind(i, &kind); i++)
         if (strcmp(kind.name, name) == 0) {
@@ -266,12 +274,14 @@ bool mu_job_kind_find(
     return false;
 }
 
-void **mu_job_options_field(const struct mu_job_section *section, struct mu_job *job) {
+void **mu_job_options_field(const struct mu_job_section *section, struct mu_job *job)
+{
     return (void **)(void *)((char *)job + section->options_offset);
 }
 
 struct mu_job_kind mu_job_kind_chosen(
-    const struct mu_job_section *section, const struct mu_job *job) {
+    const struct mu_job_section *section, const struct mu_job *job)
+{
     struct mu_job_kind kind = {0};
     const void *ops = NULL;
     memcpy(&ops, (const char *)job + section->ops_offset, sizeof(ops));

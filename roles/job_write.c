@@ -12,7 +12,8 @@ static const struct leave_out of_hash[] = {
     {"data", "path"}, {"checkpoint", NULL}, {"log", NULL}, {"train", "device"}, {NULL, NULL}};
 static const struct leave_out nothing[] = {{NULL, NULL}};
 
-static bool is_left_out(const struct leave_out *list, const char *section, const char *key) {
+static bool is_left_out(const struct leave_out *list, const char *section, const char *key)
+{
     for (; list->section; list++)
         if (strcmp(list->section, section) == 0 && (!list->key || strcmp(list->key, key) == 0))
             return true;
@@ -20,7 +21,8 @@ static bool is_left_out(const struct leave_out *list, const char *section, const
 }
 
 static void write_rows(const char *section, const struct mu_option *rows, const void *options,
-    const struct leave_out *leave_out, bool *any, struct mu_text *out) {
+    const struct leave_out *leave_out, bool *any, struct mu_text *out)
+{
     struct mu_option kept[ROWS_MAX] = {{.name = NULL}};
     size_t count = 0;
     for (; rows->name; rows++)
@@ -36,7 +38,8 @@ static void write_rows(const char *section, const struct mu_option *rows, const 
 }
 
 static void write_section(const struct mu_job *job, const struct mu_job_section *section,
-    const struct leave_out *leave_out, struct mu_text *out) {
+    const struct leave_out *leave_out, struct mu_text *out)
+{
     bool any = false;
     mu_text_add(out, "\"%s\":{", section->name);
     if (section->kind) {
@@ -55,7 +58,8 @@ static void write_section(const struct mu_job *job, const struct mu_job_section 
 }
 
 static void write_sections(
-    const struct mu_job *job, const struct leave_out *leave_out, struct mu_text *out) {
+    const struct mu_job *job, const struct leave_out *leave_out, struct mu_text *out)
+{
     bool any = false;
     for (int i = 0; i < MU_JOB_SECTIONS; i++) {
         if (is_left_out(leave_out, mu_job_sections[i].name, ""))
@@ -66,7 +70,8 @@ static void write_sections(
     }
 }
 
-uint64_t mu_job_hash(const struct mu_job *job) {
+uint64_t mu_job_hash(const struct mu_job *job)
+{
     struct mu_text text;
     uint64_t hash = UINT64_C(0xcbf29ce484222325); /* FNV-1a (Fowler, Noll, Vo 1991), 64 bits */
     mu_text_init(&text);
@@ -79,7 +84,8 @@ uint64_t mu_job_hash(const struct mu_job *job) {
 
 static void say_nothing(struct mu_log *log, enum mu_level level, const char *text) {}
 
-void mu_job_write(const struct mu_job *job, struct mu_text *out) {
+void mu_job_write(const struct mu_job *job, struct mu_text *out)
+{
     struct mu_log silent = {.write = say_nothing};
     struct mu_text line;
     struct mu_json *json = NULL;
@@ -95,7 +101,8 @@ void mu_job_write(const struct mu_job *job, struct mu_text *out) {
     mu_text_finish(&line);
 }
 
-static void describe_kinds(const struct mu_job_section *section, struct mu_text *out) {
+static void describe_kinds(const struct mu_job_section *section, struct mu_text *out)
+{
     struct mu_job_kind kind;
     for (size_t i = 0; section->kind(i, &kind); i++) {
         mu_text_add(
@@ -104,7 +111,8 @@ static void describe_kinds(const struct mu_job_section *section, struct mu_text 
     }
 }
 
-void mu_job_describe(struct mu_text *out) {
+void mu_job_describe(struct mu_text *out)
+{
     mu_text_add(
         out, "A job is one JSON object with these sections; all but `model` may be absent.\n\n");
     mu_options_describe(mu_job_root_rows, out);

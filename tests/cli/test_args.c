@@ -21,7 +21,8 @@ static struct mu_test_log said;
 static struct mu_cmd_run_options given;
 
 /* The words of one line, parted by spaces. */
-static enum mu_status parse(const char *line) {
+static enum mu_status parse(const char *line)
+{
     static char copy[512];
     char *words[32] = {NULL}, *rest = copy;
     size_t count = 0;
@@ -32,7 +33,8 @@ static enum mu_status parse(const char *line) {
     return mu_args_parse(mu_test_log_init(&said), &run_command, words, &given);
 }
 
-static void defaults_are_those_of_the_rows(void **state) {
+static void defaults_are_those_of_the_rows(void **state)
+{
     assert_ok(parse("job.json"));
     assert_string_equal(given.job, "job.json");
     assert_string_equal(given.local, "");
@@ -43,7 +45,8 @@ static void defaults_are_those_of_the_rows(void **state) {
     assert_null(given.sets.item[0]);
 }
 
-static void flags_are_read_in_every_form(void **state) {
+static void flags_are_read_in_every_form(void **state)
+{
     assert_ok(parse("--local 4 job.json --start_timeout=5 --failure-detection fast -qv --resume "
                     "--out=runs/x --step-timeout 7.5"));
     assert_string_equal(given.job, "job.json");
@@ -59,7 +62,8 @@ static void flags_are_read_in_every_form(void **state) {
     assert_string_equal(given.job, "--odd.json");
 }
 
-static void short_flags_for_keys_of_the_job_become_sets_in_order(void **state) {
+static void short_flags_for_keys_of_the_job_become_sets_in_order(void **state)
+{
     assert_ok(parse("job.json --set a.b=c --steps 100 --lr 1e-3 --set=d.e=f --batch=8 --epochs 2"));
     static const char *const sets[] = {"a.b=c", "train.steps=100", "optimizer.learning_rate=1e-3",
         "d.e=f", "data.batch=8", "train.epochs=2"};
@@ -69,7 +73,8 @@ static void short_flags_for_keys_of_the_job_become_sets_in_order(void **state) {
     assert_null(given.sets.item[MU_COUNT_OF(sets)]);
 }
 
-static void wrong_flags_name_the_flag_the_range_and_the_nearest(void **state) {
+static void wrong_flags_name_the_flag_the_range_and_the_nearest(void **state)
+{
     static const struct {
         const char *line, *said[3];
     } rows[] = {
@@ -103,7 +108,8 @@ static void wrong_flags_name_the_flag_the_range_and_the_nearest(void **state) {
     }
 }
 
-static void sets_are_bounded(void **state) {
+static void sets_are_bounded(void **state)
+{
     char *words[2 * MU_FLAG_SETS_MAX + 8] = {NULL};
     static char flag[] = "--set", value[] = "a.b=c", job[] = "job.json";
     words[0] = job;
@@ -115,7 +121,8 @@ static void sets_are_bounded(void **state) {
     assert_said(&said, "--set is given more than 64 times");
 }
 
-static void help_is_asked_for_anywhere_before_two_dashes(void **state) {
+static void help_is_asked_for_anywhere_before_two_dashes(void **state)
+{
     static char job[] = "job", help[] = "--help", letter[] = "-h", dashes[] = "--";
     char *const first[] = {job, help, NULL}, *const second[] = {letter, job, NULL},
                 *const third[] = {job, dashes, help, NULL};
@@ -124,7 +131,8 @@ static void help_is_asked_for_anywhere_before_two_dashes(void **state) {
     assert_false(mu_args_ask_help(third));
 }
 
-static void every_flag_of_every_command_is_documented(void **state) {
+static void every_flag_of_every_command_is_documented(void **state)
+{
     const struct mu_flag *const tables[] = {
         mu_flags_run, mu_flags_simulate, mu_flags_bench_train, mu_flags_checkpoint};
     for (size_t i = 0; i < MU_COUNT_OF(tables); i++)
@@ -136,7 +144,8 @@ static void every_flag_of_every_command_is_documented(void **state) {
         }
 }
 
-static void simulated_times_and_links_are_read(void **state) {
+static void simulated_times_and_links_are_read(void **state)
+{
     struct mu_cmd_simulate_options simulate;
     static char job[] = "job.json";
     char *const words[] = {job, NULL};
@@ -166,7 +175,8 @@ static void simulated_times_and_links_are_read(void **state) {
         assert_int_equal(mu_simulate_parse_link(log, links[i], &bits, &latency), MU_USAGE);
 }
 
-int main(void) {
+int main(void)
+{
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(defaults_are_those_of_the_rows),
         cmocka_unit_test(flags_are_read_in_every_form),

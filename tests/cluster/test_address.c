@@ -3,7 +3,8 @@
 
 #include "cluster/spec.h"
 
-static void good_addresses_keep_their_meaning(void **state) {
+static void good_addresses_keep_their_meaning(void **state)
+{
     static const struct {
         const char *text, *host;
         int port;
@@ -30,7 +31,8 @@ static void good_addresses_keep_their_meaning(void **state) {
     }
 }
 
-static void bad_addresses_say_what_is_wrong(void **state) {
+static void bad_addresses_say_what_is_wrong(void **state)
+{
     static const struct {
         const char *text, *reason;
     } rows[] = {
@@ -75,7 +77,8 @@ static void bad_addresses_say_what_is_wrong(void **state) {
     }
 }
 
-static void a_host_of_300_characters_is_refused(void **state) {
+static void a_host_of_300_characters_is_refused(void **state)
+{
     char text[400], reason[96];
     struct mu_address address;
     memset(text, 'a', 300);
@@ -94,12 +97,14 @@ static void a_host_of_300_characters_is_refused(void **state) {
     assert_string_equal(reason, "has a part of its host of more than 63 characters");
 }
 
-static void a_reason_need_not_be_asked_for(void **state) {
+static void a_reason_need_not_be_asked_for(void **state)
+{
     struct mu_address address;
     assert_false(mu_address_parse("host", &address, NULL, 0));
 }
 
-static void loopback_is_known_in_all_its_forms(void **state) {
+static void loopback_is_known_in_all_its_forms(void **state)
+{
     static const struct {
         const char *text;
         bool loopback;
@@ -112,7 +117,8 @@ static void loopback_is_known_in_all_its_forms(void **state) {
     }
 }
 
-int main(void) {
+int main(void)
+{
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(good_addresses_keep_their_meaning),
         cmocka_unit_test(bad_addresses_say_what_is_wrong),

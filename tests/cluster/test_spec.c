@@ -7,7 +7,8 @@
 #define AS_WORKER ",\"task\":{\"type\":\"worker\",\"index\":0}"
 
 static enum mu_status parse(
-    struct mu_test_log *log, const char *text, const char *task, struct mu_spec *spec) {
+    struct mu_test_log *log, const char *text, const char *task, struct mu_spec *spec)
+{
     memset(spec, 0, sizeof(*spec));
     return mu_spec_parse(mu_test_log_init(log), "$TF_CONFIG", text, strlen(text), task, spec);
 }
@@ -126,7 +127,8 @@ static const struct refusal wrong_addresses[] = {
         "worker/0 and worker/1 have the same address [::1]:1", "E0109"},
 };
 
-static void all_refused(const struct refusal *rows, size_t count) {
+static void all_refused(const struct refusal *rows, size_t count)
+{
     for (size_t i = 0; i < count; i++) {
         struct mu_test_log log;
         struct mu_spec spec;
@@ -138,27 +140,33 @@ static void all_refused(const struct refusal *rows, size_t count) {
     }
 }
 
-static void text_that_is_not_json_is_refused_with_its_place(void **state) {
+static void text_that_is_not_json_is_refused_with_its_place(void **state)
+{
     all_refused(not_json, MU_COUNT_OF(not_json));
 }
 
-static void values_of_the_wrong_shape_are_refused(void **state) {
+static void values_of_the_wrong_shape_are_refused(void **state)
+{
     all_refused(wrong_shape, MU_COUNT_OF(wrong_shape));
 }
 
-static void clusters_that_cannot_train_are_refused(void **state) {
+static void clusters_that_cannot_train_are_refused(void **state)
+{
     all_refused(wrong_roles, MU_COUNT_OF(wrong_roles));
 }
 
-static void tasks_that_are_not_in_the_cluster_are_refused(void **state) {
+static void tasks_that_are_not_in_the_cluster_are_refused(void **state)
+{
     all_refused(wrong_tasks, MU_COUNT_OF(wrong_tasks));
 }
 
-static void addresses_that_cannot_be_used_are_refused(void **state) {
+static void addresses_that_cannot_be_used_are_refused(void **state)
+{
     all_refused(wrong_addresses, MU_COUNT_OF(wrong_addresses));
 }
 
-static void an_unknown_task_type_is_shown_with_a_caret(void **state) {
+static void an_unknown_task_type_is_shown_with_a_caret(void **state)
+{
     struct mu_test_log log;
     struct mu_spec spec;
     assert_int_equal(parse(&log, "{\"cluster\":{\"workers\":[\"a:1\"]}}", NULL, &spec), MU_CONFIG);
@@ -171,7 +179,8 @@ static void an_unknown_task_type_is_shown_with_a_caret(void **state) {
         "   = help: did you mean `worker`?\n");
 }
 
-static void a_whole_cluster_is_numbered(void **state) {
+static void a_whole_cluster_is_numbered(void **state)
+{
     struct mu_test_log log;
     struct mu_spec spec;
     assert_ok(parse(&log,
@@ -203,7 +212,8 @@ static void a_whole_cluster_is_numbered(void **state) {
     mu_spec_finish(&spec);
 }
 
-static void without_a_chief_the_first_worker_leads(void **state) {
+static void without_a_chief_the_first_worker_leads(void **state)
+{
     struct mu_test_log log;
     struct mu_spec spec;
     assert_ok(parse(&log, "{\"cluster\":{" W2 "}}", "worker/1", &spec));
@@ -214,7 +224,8 @@ static void without_a_chief_the_first_worker_leads(void **state) {
     mu_spec_finish(&spec);
 }
 
-static void master_means_chief(void **state) {
+static void master_means_chief(void **state)
+{
     struct mu_test_log log;
     struct mu_spec spec;
     assert_ok(parse(&log,
@@ -225,7 +236,8 @@ static void master_means_chief(void **state) {
     mu_spec_finish(&spec);
 }
 
-static void an_evaluator_may_stand_outside(void **state) {
+static void an_evaluator_may_stand_outside(void **state)
+{
     struct mu_test_log log;
     struct mu_spec inside, outside, other;
     assert_ok(parse(&log, "{\"cluster\":{" W2 "},\"task\":{\"type\":\"evaluator\",\"index\":0}}",
@@ -247,7 +259,8 @@ static void an_evaluator_may_stand_outside(void **state) {
     mu_spec_finish(&other);
 }
 
-static void holes_between_indices_are_legal(void **state) {
+static void holes_between_indices_are_legal(void **state)
+{
     struct mu_test_log log;
     struct mu_spec spec;
     assert_ok(parse(&log,
@@ -260,7 +273,8 @@ static void holes_between_indices_are_legal(void **state) {
     mu_spec_finish(&spec);
 }
 
-static void vertex_ai_names_are_understood(void **state) {
+static void vertex_ai_names_are_understood(void **state)
+{
     struct mu_test_log log;
     struct mu_spec spec;
     assert_ok(parse(&log,
@@ -275,7 +289,8 @@ static void vertex_ai_names_are_understood(void **state) {
     mu_spec_finish(&spec);
 }
 
-static void known_foreign_keys_pass_in_silence_and_others_warn(void **state) {
+static void known_foreign_keys_pass_in_silence_and_others_warn(void **state)
+{
     struct mu_test_log log;
     struct mu_spec spec;
     assert_ok(parse(&log,
@@ -292,7 +307,8 @@ static void known_foreign_keys_pass_in_silence_and_others_warn(void **state) {
     mu_spec_finish(&spec);
 }
 
-static void loopback_beside_other_hosts_is_a_warning_that_names_both(void **state) {
+static void loopback_beside_other_hosts_is_a_warning_that_names_both(void **state)
+{
     struct mu_test_log log;
     struct mu_spec spec;
     assert_ok(
@@ -306,7 +322,8 @@ static void loopback_beside_other_hosts_is_a_warning_that_names_both(void **stat
     mu_spec_finish(&spec);
 }
 
-static void a_text_without_a_task_has_no_self(void **state) {
+static void a_text_without_a_task_has_no_self(void **state)
+{
     struct mu_test_log log;
     struct mu_spec spec;
     assert_ok(parse(&log, "{\"cluster\":{" W2 "}}", NULL, &spec));
@@ -314,7 +331,8 @@ static void a_text_without_a_task_has_no_self(void **state) {
     mu_spec_finish(&spec);
 }
 
-static void task_names_are_read(void **state) {
+static void task_names_are_read(void **state)
+{
     static const struct {
         const char *text;
         bool good;
@@ -335,7 +353,8 @@ static void task_names_are_read(void **state) {
     }
 }
 
-static void counts_are_read(void **state) {
+static void counts_are_read(void **state)
+{
     struct mu_test_log log;
     int counts[MU_ROLE_COUNT];
     assert_ok(mu_spec_parse_counts(
@@ -349,7 +368,8 @@ static void counts_are_read(void **state) {
     assert_int_equal(counts[MU_ROLE_WORKER], 4);
 }
 
-static void wrong_counts_name_the_flag(void **state) {
+static void wrong_counts_name_the_flag(void **state)
+{
     static const struct {
         const char *text, *said;
     } rows[] = {{"", "--local"}, {"workers=2", "did you mean `worker`?"},
@@ -370,7 +390,8 @@ static void wrong_counts_name_the_flag(void **state) {
     }
 }
 
-int main(void) {
+int main(void)
+{
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(text_that_is_not_json_is_refused_with_its_place),
         cmocka_unit_test(values_of_the_wrong_shape_are_refused),

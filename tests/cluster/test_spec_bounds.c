@@ -14,13 +14,15 @@
 #define SLOWER 1
 #endif
 
-static int64_t cpu_ns(void) {
+static int64_t cpu_ns(void)
+{
     struct timespec time;
     clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
     return time.tv_sec * INT64_C(1000000000) + time.tv_nsec;
 }
 
-static void refused_in_time(const char *text, size_t bytes, const char *said) {
+static void refused_in_time(const char *text, size_t bytes, const char *said)
+{
     struct mu_test_log log;
     struct mu_spec spec = {0};
     int64_t start = cpu_ns();
@@ -31,7 +33,8 @@ static void refused_in_time(const char *text, size_t bytes, const char *said) {
     assert_said(&log, said);
 }
 
-static void ten_mebibytes_are_refused(void **state) {
+static void ten_mebibytes_are_refused(void **state)
+{
     size_t bytes = 10 << 20;
     char *text = malloc(bytes);
     memset(text, ' ', bytes);
@@ -39,7 +42,8 @@ static void ten_mebibytes_are_refused(void **state) {
     free(text);
 }
 
-static void nesting_a_hundred_thousand_deep_is_refused(void **state) {
+static void nesting_a_hundred_thousand_deep_is_refused(void **state)
+{
     size_t depth = 100000;
     char *text = malloc(depth);
     memset(text, '[', depth);
@@ -49,7 +53,8 @@ static void nesting_a_hundred_thousand_deep_is_refused(void **state) {
     free(text);
 }
 
-static void a_hundred_thousand_tasks_are_refused(void **state) {
+static void a_hundred_thousand_tasks_are_refused(void **state)
+{
     struct mu_text text;
     mu_text_init(&text);
     mu_text_add(&text, "{\"cluster\":{\"worker\":[\"a:1\"");
@@ -62,7 +67,8 @@ static void a_hundred_thousand_tasks_are_refused(void **state) {
     mu_text_finish(&text);
 }
 
-static void a_hundred_thousand_keys_are_refused(void **state) {
+static void a_hundred_thousand_keys_are_refused(void **state)
+{
     struct mu_text text;
     mu_text_init(&text);
     mu_text_add(&text, "{\"cluster\":{\"worker\":{\"0\":\"\"");
@@ -74,7 +80,8 @@ static void a_hundred_thousand_keys_are_refused(void **state) {
     mu_text_finish(&text);
 }
 
-static void the_largest_cluster_is_read_in_time(void **state) {
+static void the_largest_cluster_is_read_in_time(void **state)
+{
     struct mu_text text;
     struct mu_test_log log;
     struct mu_spec spec = {0};
@@ -92,7 +99,8 @@ static void the_largest_cluster_is_read_in_time(void **state) {
     mu_text_finish(&text);
 }
 
-static void memory_stays_bounded(void **state) {
+static void memory_stays_bounded(void **state)
+{
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);
     if (SLOWER == 1)
@@ -100,7 +108,8 @@ static void memory_stays_bounded(void **state) {
 }
 
 /* A mutated spec is read or refused; it never crashes, and a refusal always has a number. */
-static void mutated_specs_never_crash(void **state) {
+static void mutated_specs_never_crash(void **state)
+{
     static const char good[] =
         "{\"cluster\":{\"chief\":[\"h0:2222\"],\"worker\":[\"10.0.0.1:2222\",\"[::1]:2223\"],"
         "\"ps\":{\"0\":\"p:1\",\"4\":\"q:2\"},\"evaluator\":[\"e:5\"]},"
@@ -146,7 +155,8 @@ static void mutated_specs_never_crash(void **state) {
     assert_in_range(refused, 1000, 2000);
 }
 
-static void every_truncation_is_refused_with_its_place(void **state) {
+static void every_truncation_is_refused_with_its_place(void **state)
+{
     static const char good[] = "{\"cluster\":{\"worker\":[\"a:1\",\"b:1\"]}}";
     for (size_t bytes = 0; bytes + 1 < sizeof(good) - 1; bytes++) {
         struct mu_test_log log;
@@ -159,7 +169,8 @@ static void every_truncation_is_refused_with_its_place(void **state) {
     }
 }
 
-int main(void) {
+int main(void)
+{
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(ten_mebibytes_are_refused),
         cmocka_unit_test(nesting_a_hundred_thousand_deep_is_refused),

@@ -8,7 +8,8 @@
 #define IS(type, index) ",\"task\":{\"type\":\"" type "\",\"index\":" index "}}"
 
 /* An environment of "NAME=value" strings, NULL-terminated. */
-static const char *look_up(void *owner, const char *name) {
+static const char *look_up(void *owner, const char *name)
+{
     size_t length = strlen(name);
     for (const char *const *row = owner; *row; row++)
         if (strncmp(*row, name, length) == 0 && (*row)[length] == '=')
@@ -17,7 +18,8 @@ static const char *look_up(void *owner, const char *name) {
 }
 
 static enum mu_status load(struct mu_test_log *log, const char *const environment[],
-    struct mu_spec_request *request, bool allow_local, struct mu_spec *spec) {
+    struct mu_spec_request *request, bool allow_local, struct mu_spec *spec)
+{
     request->environment = look_up;
     request->owner = (void *)(uintptr_t)environment;
     memset(spec, 0, sizeof(*spec));
@@ -32,7 +34,8 @@ struct row {
     int counts[MU_ROLE_COUNT];
 };
 
-static void check(const struct row *rows, size_t count) {
+static void check(const struct row *rows, size_t count)
+{
     for (size_t i = 0; i < count; i++) {
         struct mu_test_log log;
         struct mu_spec spec;
@@ -58,7 +61,8 @@ static void check(const struct row *rows, size_t count) {
     }
 }
 
-static void nothing_given_is_local_where_that_is_allowed(void **state) {
+static void nothing_given_is_local_where_that_is_allowed(void **state)
+{
     struct mu_test_log log;
     struct mu_spec spec;
     struct mu_spec_request request = {0};
@@ -81,7 +85,8 @@ static void nothing_given_is_local_where_that_is_allowed(void **state) {
         "      muster run configs/demo.json --task worker/1\n");
 }
 
-static void an_empty_variable_is_an_error_that_shows_the_place(void **state) {
+static void an_empty_variable_is_an_error_that_shows_the_place(void **state)
+{
     static const struct row rows[] = {
         {.environment = {"TF_CONFIG="}, .said = {"error[E0102]", "$TF_CONFIG:1:1"}},
         {.environment = {"TF_CONFIG=null"}, .said = {"error[E0105]", "$TF_CONFIG:1:1"}},
@@ -91,7 +96,8 @@ static void an_empty_variable_is_an_error_that_shows_the_place(void **state) {
     check(rows, MU_COUNT_OF(rows));
 }
 
-static void the_first_source_in_order_is_taken(void **state) {
+static void the_first_source_in_order_is_taken(void **state)
+{
     static const struct row rows[] = {
         {.environment = {"TF_CONFIG=" CLUSTER IS("ps", "0")}, .self = "ps/0"},
         {.environment = {"TF_CONFIG=" CLUSTER "}"}, .task = "worker/1", .self = "worker/1"},
@@ -110,7 +116,8 @@ static void the_first_source_in_order_is_taken(void **state) {
     check(rows, MU_COUNT_OF(rows));
 }
 
-static void a_rank_is_a_position_in_the_cluster(void **state) {
+static void a_rank_is_a_position_in_the_cluster(void **state)
+{
     static const struct row rows[] = {
         {.environment = {"TF_CONFIG=" CLUSTER "}", "OMPI_COMM_WORLD_RANK=0",
              "OMPI_COMM_WORLD_SIZE=4"},
@@ -141,7 +148,8 @@ static void a_rank_is_a_position_in_the_cluster(void **state) {
     check(rows, MU_COUNT_OF(rows));
 }
 
-static void two_sources_that_disagree_are_both_named(void **state) {
+static void two_sources_that_disagree_are_both_named(void **state)
+{
     static const struct row rows[] = {
         {.environment = {"TF_CONFIG=" CLUSTER IS("worker", "0")},
             .task = "worker/1",
@@ -181,7 +189,8 @@ static void two_sources_that_disagree_are_both_named(void **state) {
     check(rows, MU_COUNT_OF(rows));
 }
 
-static void a_task_alone_in_a_larger_world_refuses(void **state) {
+static void a_task_alone_in_a_larger_world_refuses(void **state)
+{
 #define ONE                                                                                        \
     "TF_CONFIG={\"cluster\":{\"worker\":[\"a:1\"]},\"task\":{\"type\":\"worker\",\"index\":0}}"
     static const struct row rows[] = {
@@ -220,7 +229,8 @@ static void a_task_alone_in_a_larger_world_refuses(void **state) {
     mu_spec_finish(&spec);
 }
 
-static void sagemaker_hosts_are_workers_in_sorted_order(void **state) {
+static void sagemaker_hosts_are_workers_in_sorted_order(void **state)
+{
     struct mu_test_log log;
     struct mu_spec spec;
     struct mu_spec_request request = {0};
@@ -245,7 +255,8 @@ static void sagemaker_hosts_are_workers_in_sorted_order(void **state) {
     check(rows, MU_COUNT_OF(rows));
 }
 
-static void slurm_steps_become_clusters(void **state) {
+static void slurm_steps_become_clusters(void **state)
+{
     struct mu_test_log log;
     struct mu_spec spec;
     struct mu_spec_request request = {.counts = {1, 2, 1, 0}};
@@ -269,7 +280,8 @@ static void slurm_steps_become_clusters(void **state) {
 
 #define STEP "SLURM_NTASKS=5", "SLURM_STEP_NODELIST=n[1-2]", "SLURM_STEP_TASKS_PER_NODE=3,2"
 
-static void slurm_places_must_agree(void **state) {
+static void slurm_places_must_agree(void **state)
+{
     static const struct row rows[] = {
         {.environment = {STEP, "SLURM_PROCID=4", "SLURM_NODEID=1", "SLURM_LOCALID=1"},
             .self = "worker/4"},
@@ -303,7 +315,8 @@ static void slurm_places_must_agree(void **state) {
     check(rows, MU_COUNT_OF(rows));
 }
 
-static void a_file_is_read_and_wins(void **state) {
+static void a_file_is_read_and_wins(void **state)
+{
     char path[] = "/tmp/muster-spec-XXXXXX";
     int fd = mkstemp(path);
     assert_true(fd >= 0);
@@ -328,7 +341,8 @@ static void a_file_is_read_and_wins(void **state) {
     assert_said(&log, path);
 }
 
-static void ranks_of_mpi_without_a_cluster_exchange_addresses(void **state) {
+static void ranks_of_mpi_without_a_cluster_exchange_addresses(void **state)
+{
     struct mu_spec_request request = {.environment = look_up};
     struct mu_launcher launcher = {0};
 #define MPI "OMPI_COMM_WORLD_RANK=1", "OMPI_COMM_WORLD_SIZE=3"
@@ -346,7 +360,8 @@ static void ranks_of_mpi_without_a_cluster_exchange_addresses(void **state) {
     assert_int_equal(launcher.size, 3);
 }
 
-int main(void) {
+int main(void)
+{
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_given_is_local_where_that_is_allowed),
         cmocka_unit_test(an_empty_variable_is_an_error_that_shows_the_place),

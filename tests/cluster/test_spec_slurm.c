@@ -3,7 +3,8 @@
 
 #include "cluster/spec_inside.h"
 
-static void node_lists_are_expanded(void **state) {
+static void node_lists_are_expanded(void **state)
+{
     static const struct {
         const char *list, *expanded;
     } rows[] = {
@@ -28,7 +29,8 @@ static void node_lists_are_expanded(void **state) {
     }
 }
 
-static void malformed_node_lists_are_refused(void **state) {
+static void malformed_node_lists_are_refused(void **state)
+{
     static const char *const lists[] = {"", "a,,b", "a,", "n[", "n[]", "n[1", "n[1-", "n[1-]",
         "n[-1]", "n[3-1]", "n[1,]", "n[a]", "n[1-2-3]", "n[1 ]", "n[1-65]", "n[1-999999999]",
         "n[1234567890]", "a[1]b[1]c[1]d[1]e[1]", "r[1-9]n[1-9]"};
@@ -41,7 +43,8 @@ static void malformed_node_lists_are_refused(void **state) {
     }
 }
 
-static void a_long_host_is_refused(void **state) {
+static void a_long_host_is_refused(void **state)
+{
     char list[600], reason[96];
     char(*hosts)[MU_HOST_MAX] = NULL;
     memset(list, 'a', sizeof(list));
@@ -50,7 +53,8 @@ static void a_long_host_is_refused(void **state) {
     assert_string_equal(reason, "a host name is too long");
 }
 
-static void counts_are_expanded(void **state) {
+static void counts_are_expanded(void **state)
+{
     int counts[8];
     assert_int_equal(mu_spec_slurm_counts("5,4(x3)", 8, counts), 4);
     assert_int_equal(counts[0], 5);
@@ -63,7 +67,8 @@ static void counts_are_expanded(void **state) {
         assert_int_equal(mu_spec_slurm_counts(bad[i], 8, counts), -1);
 }
 
-int main(void) {
+int main(void)
+{
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(node_lists_are_expanded),
         cmocka_unit_test(malformed_node_lists_are_refused),

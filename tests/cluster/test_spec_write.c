@@ -6,13 +6,15 @@
 static const char whole[] = "{\"cluster\":{\"chief\":[\"c:1\"],\"worker\":[\"a:1\",\"[::1]:2\"],"
                             "\"ps\":[\"p:1\"]}";
 
-static void parse(const char *text, const char *task, struct mu_spec *spec) {
+static void parse(const char *text, const char *task, struct mu_spec *spec)
+{
     static struct mu_test_log log;
     memset(spec, 0, sizeof(*spec));
     assert_ok(mu_spec_parse(mu_test_log_init(&log), "text", text, strlen(text), task, spec));
 }
 
-static void the_canonical_text_does_not_depend_on_how_it_was_written(void **state) {
+static void the_canonical_text_does_not_depend_on_how_it_was_written(void **state)
+{
     static const char *const same[] = {
         "{\"cluster\":{\"chief\":[\"c:1\"],\"worker\":[\"a:1\",\"[::1]:2\"],\"ps\":[\"p:1\"]}}",
         "{ \"task\":{\"index\":0,\"type\":\"ps\"}, \"cluster\":{\"ps\":{\"0\":\"P:1\"},"
@@ -35,7 +37,8 @@ static void the_canonical_text_does_not_depend_on_how_it_was_written(void **stat
     }
 }
 
-static void another_cluster_has_another_hash(void **state) {
+static void another_cluster_has_another_hash(void **state)
+{
     static const char *const texts[] = {"{\"cluster\":{\"worker\":[\"a:1\"]}}",
         "{\"cluster\":{\"worker\":[\"a:2\"]}}", "{\"cluster\":{\"worker\":{\"1\":\"a:1\"}}}",
         "{\"cluster\":{\"chief\":[\"a:1\"]}}"};
@@ -50,7 +53,8 @@ static void another_cluster_has_another_hash(void **state) {
     }
 }
 
-static void a_written_tf_config_reads_back(void **state) {
+static void a_written_tf_config_reads_back(void **state)
+{
     struct mu_spec spec, again;
     struct mu_text text;
     char source[200];
@@ -68,7 +72,8 @@ static void a_written_tf_config_reads_back(void **state) {
     mu_spec_finish(&spec);
 }
 
-static void an_evaluator_outside_keeps_standing_outside(void **state) {
+static void an_evaluator_outside_keeps_standing_outside(void **state)
+{
     struct mu_spec spec;
     struct mu_text text;
     parse("{\"cluster\":{\"worker\":[\"a:1\"]}}", "evaluator", &spec);
@@ -80,7 +85,8 @@ static void an_evaluator_outside_keeps_standing_outside(void **state) {
     mu_spec_finish(&spec);
 }
 
-static void a_difference_is_two_lines_about_the_first_role_that_differs(void **state) {
+static void a_difference_is_two_lines_about_the_first_role_that_differs(void **state)
+{
 #define C(x) "{\"cluster\":{" x "}}"
     static const struct {
         const char *ours, *theirs, *said;
@@ -107,7 +113,8 @@ static void a_difference_is_two_lines_about_the_first_role_that_differs(void **s
     }
 }
 
-static void a_spec_is_made_from_counts(void **state) {
+static void a_spec_is_made_from_counts(void **state)
+{
     static struct mu_test_log log;
     struct mu_spec spec;
     struct mu_text text;
@@ -124,7 +131,8 @@ static void a_spec_is_made_from_counts(void **state) {
     mu_spec_finish(&spec);
 }
 
-static void a_spec_is_made_from_addresses(void **state) {
+static void a_spec_is_made_from_addresses(void **state)
+{
     static struct mu_test_log log;
     struct mu_spec spec;
     const int counts[MU_ROLE_COUNT] = {0, 2, 1, 0};
@@ -141,7 +149,8 @@ static void a_spec_is_made_from_addresses(void **state) {
     assert_said(&log, "Open MPI: worker/0 and ps/0 have the same address h1:7");
 }
 
-int main(void) {
+int main(void)
+{
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_canonical_text_does_not_depend_on_how_it_was_written),
         cmocka_unit_test(another_cluster_has_another_hash),

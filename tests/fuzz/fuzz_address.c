@@ -7,7 +7,8 @@
 
 #define HOSTS_MAX 64
 
-static void check_address(const char *text) {
+static void check_address(const char *text)
+{
     struct mu_address address, again;
     char reason[96] = "", written[MU_HOST_MAX + 16];
     if (!mu_address_parse(text, &address, reason, sizeof(reason))) {
@@ -21,7 +22,8 @@ static void check_address(const char *text) {
     (void)mu_address_is_loopback(&address);
 }
 
-static void check_task(const char *text) {
+static void check_task(const char *text)
+{
     struct mu_task task = {0}, again = {0};
     char name[MU_TASK_NAME_MAX];
     if (!mu_task_parse(text, &task.role, &task.index))
@@ -31,7 +33,8 @@ static void check_task(const char *text) {
     FUZZ_CHECK(again.role == task.role && again.index == task.index);
 }
 
-static void check_slurm(const char *text) {
+static void check_slurm(const char *text)
+{
     char(*hosts)[MU_HOST_MAX] = NULL;
     char reason[96] = "";
     int counts[HOSTS_MAX];
@@ -45,7 +48,8 @@ static void check_slurm(const char *text) {
     FUZZ_CHECK(mu_spec_slurm_counts(text, HOSTS_MAX, counts) <= HOSTS_MAX);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
+{
     char *text = malloc(bytes + 1);
     int counts[MU_ROLE_COUNT];
     struct mu_log log;

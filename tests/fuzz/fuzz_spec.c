@@ -6,7 +6,8 @@
 
 static struct mu_log fuzz_log;
 
-static void check_tasks(const struct mu_spec *spec) {
+static void check_tasks(const struct mu_spec *spec)
+{
     FUZZ_CHECK(spec->task_count > 0 && spec->task_count <= MU_TASKS_MAX + 1);
     FUZZ_CHECK(spec->replica_count > 0);
     FUZZ_CHECK(spec->evaluator_count <= 1);
@@ -24,7 +25,8 @@ static void check_tasks(const struct mu_spec *spec) {
     }
 }
 
-static void check_canonical(const struct mu_spec *spec) {
+static void check_canonical(const struct mu_spec *spec)
+{
     struct mu_text text, again, difference;
     struct mu_spec copy = {0};
     mu_text_init(&text);
@@ -43,7 +45,8 @@ static void check_canonical(const struct mu_spec *spec) {
     mu_text_finish(&difference);
 }
 
-static void check_written(const struct mu_spec *spec) {
+static void check_written(const struct mu_spec *spec)
+{
     struct mu_text text;
     struct mu_spec copy = {0};
     if (spec->self < 0)
@@ -56,7 +59,8 @@ static void check_written(const struct mu_spec *spec) {
     mu_text_finish(&text);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
+{
     struct mu_spec spec = {0};
     fuzz_log_init(&fuzz_log);
     if (mu_spec_parse(&fuzz_log, "$TF_CONFIG", (const char *)data, bytes, NULL, &spec) != MU_OK) {

@@ -7,17 +7,20 @@
 
 static char job_path[] = "/tmp/muster-job-XXXXXX";
 
-static int make_path(void **state) {
+static int make_path(void **state)
+{
     int fd = mkstemp(job_path);
     return fd < 0 ? -1 : close(fd);
 }
 
-static int drop_path(void **state) {
+static int drop_path(void **state)
+{
     return unlink(job_path);
 }
 
 static enum mu_status load(
-    struct mu_test_log *log, const char *text, const char *const sets[], struct mu_job **ret_job) {
+    struct mu_test_log *log, const char *text, const char *const sets[], struct mu_job **ret_job)
+{
     FILE *file = fopen(job_path, "w");
     assert_non_null(file);
     fputs(text, file);
@@ -39,7 +42,8 @@ static const char whole[] =
 
 #define MODEL "\"model\": {\"kind\": \"mlp\", \"widths\": [784, 10]}"
 
-static void a_whole_job_is_read(void **state) {
+static void a_whole_job_is_read(void **state)
+{
     struct mu_test_log log;
     struct mu_job *job;
     assert_ok(load(&log, whole, NULL, &job));
@@ -58,7 +62,8 @@ static void a_whole_job_is_read(void **state) {
     mu_job_destroy(job);
 }
 
-static void only_the_model_must_be_given(void **state) {
+static void only_the_model_must_be_given(void **state)
+{
     struct mu_test_log log;
     struct mu_job *job;
     assert_ok(load(&log, "{" MODEL "}", NULL, &job));
@@ -74,7 +79,8 @@ static void only_the_model_must_be_given(void **state) {
     mu_job_destroy(job);
 }
 
-static void a_policy_brings_its_own_options(void **state) {
+static void a_policy_brings_its_own_options(void **state)
+{
     struct mu_test_log log;
     struct mu_job *job;
     assert_ok(load(&log,
@@ -88,7 +94,8 @@ static void a_policy_brings_its_own_options(void **state) {
     mu_job_destroy(job);
 }
 
-static void malformed_jobs_say_where_and_what_was_meant(void **state) {
+static void malformed_jobs_say_where_and_what_was_meant(void **state)
+{
     static const struct {
         const char *text, *said[3];
     } rows[] = {
@@ -135,7 +142,8 @@ static void malformed_jobs_say_where_and_what_was_meant(void **state) {
     }
 }
 
-static void a_job_that_is_not_there_is_a_missing_input(void **state) {
+static void a_job_that_is_not_there_is_a_missing_input(void **state)
+{
     struct mu_test_log log;
     struct mu_job *job = NULL;
     assert_int_equal(
@@ -144,7 +152,8 @@ static void a_job_that_is_not_there_is_a_missing_input(void **state) {
     assert_null(job);
 }
 
-static void sets_override_and_are_checked_like_the_file(void **state) {
+static void sets_override_and_are_checked_like_the_file(void **state)
+{
     struct mu_test_log log;
     struct mu_job *job;
     const char *const good[] = {"train.epochs=9", "data.kind=glyphs", "data.path=x",
@@ -177,7 +186,8 @@ static void sets_override_and_are_checked_like_the_file(void **state) {
     }
 }
 
-static void a_written_job_reads_back_as_the_same(void **state) {
+static void a_written_job_reads_back_as_the_same(void **state)
+{
     struct mu_test_log log;
     struct mu_job *job, *again;
     struct mu_text text, text_again;
@@ -198,7 +208,8 @@ static void a_written_job_reads_back_as_the_same(void **state) {
     mu_job_destroy(again);
 }
 
-static void the_hash_covers_what_tasks_must_agree_on(void **state) {
+static void the_hash_covers_what_tasks_must_agree_on(void **state)
+{
     static const struct {
         const char *set;
         bool same;
@@ -221,7 +232,8 @@ static void the_hash_covers_what_tasks_must_agree_on(void **state) {
     mu_job_destroy(job);
 }
 
-static void the_description_names_every_section_and_kind(void **state) {
+static void the_description_names_every_section_and_kind(void **state)
+{
     struct mu_text text;
     mu_text_init(&text);
     mu_job_describe(&text);
@@ -235,7 +247,8 @@ static void the_description_names_every_section_and_kind(void **state) {
     mu_text_finish(&text);
 }
 
-int main(void) {
+int main(void)
+{
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_whole_job_is_read),
         cmocka_unit_test(only_the_model_must_be_given),
