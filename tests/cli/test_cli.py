@@ -149,7 +149,8 @@ class Run(unittest.TestCase):
         self.refused(64, [job, "--steps", "abc"], "--steps cannot be `abc`")
         self.refused(64, [job, "--lr", "nan"], "--lr cannot be `nan`")
         self.refused(64, [job, "--batch", "0"], "--batch cannot be `0`", "1 to 1048576")
-        self.refused(64, [job, "--start_timeout", "0"], "--start-timeout cannot be `0`", "1 to 86400")
+        self.refused(64, [job, "--start_timeout", "0"], "--start-timeout cannot be `0`",
+                     "1 to 86400")
         self.refused(64, [job, "--failure-detection", "fats"], "did you mean `fast`?")
         self.refused(64, [job, "--setp", "a=b"], "did you mean `--set")
         self.refused(64, [job, "--set", "nonsense"], "is not section.key=value")
