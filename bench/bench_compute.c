@@ -34,7 +34,8 @@ struct training {
     size_t batch;
 };
 
-static void fill(struct training *training) {
+static void fill(struct training *training)
+{
     struct mu_random random;
     mu_random_init(&random, 1);
     for (size_t i = 0; i < training->features.count; i++)
@@ -43,8 +44,8 @@ static void fill(struct training *training) {
         training->labels[i] = (int32_t)mu_random_below(&random, 10);
 }
 
-static enum mu_status begin(
-    struct training *training, struct mu_device *device, struct mu_log *log) {
+static enum mu_status begin(struct training *training, struct mu_device *device, struct mu_log *log)
+{
     size_t rows = training->batch;
     training->model_ops = mu_model_find("mlp");
     training->optimizer = mu_optimizer_find("sgd");
@@ -60,7 +61,8 @@ static enum mu_status begin(
     return training->model_ops->create(&options, &training->layout, device, rows, &training->model);
 }
 
-static void end(struct training *training) {
+static void end(struct training *training)
+{
     training->model_ops->destroy(training->model);
     mu_arena_finish(&training->parameters);
     mu_arena_finish(&training->gradients);
@@ -68,7 +70,8 @@ static void end(struct training *training) {
     free(training->labels);
 }
 
-static void train(struct training *training, int64_t index) {
+static void train(struct training *training, int64_t index)
+{
     size_t rows = training->batch, at = (size_t)(index % BATCHES) * rows;
     struct mu_batch batch = {rows, 784, training->features.data + at * 784, training->labels + at};
     struct mu_loss loss;
@@ -85,13 +88,15 @@ static void train(struct training *training, int64_t index) {
     training->optimizer->step(NULL, &step);
 }
 
-static double seconds_now(void) {
+static double seconds_now(void)
+{
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
-static double samples_per_second(struct training *training) {
+static double samples_per_second(struct training *training)
+{
     double start = seconds_now(), now = start;
     int64_t steps = 0;
     for (; now - start < 1; now = seconds_now())
@@ -100,12 +105,14 @@ static double samples_per_second(struct training *training) {
     return (double)steps * (double)training->batch / (now - start);
 }
 
-static int by_value(const void *a, const void *b) {
+static int by_value(const void *a, const void *b)
+{
     double x = *(const double *)a, y = *(const double *)b;
     return (x > y) - (x < y);
 }
 
-static void measure(struct training *training) {
+static void measure(struct training *training)
+{
     double window[WINDOWS];
     for (int64_t i = 0; i < 10; i++)
         train(training, i);
@@ -117,7 +124,8 @@ static void measure(struct training *training) {
         training->batch, window[WINDOWS / 2], window[0], window[WINDOWS - 1]);
 }
 
-int main(int argc, char **argv) {
+int main(int argc, char **argv)
+{
     struct mu_log log;
     mu_log_init_stderr(&log, MU_LEVEL_WARN);
     int64_t batch = 64;

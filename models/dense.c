@@ -25,7 +25,8 @@ struct dense {
     struct mu_arena arena;
 };
 
-bool mu_dense_layout(const struct mu_dense_shape *shape, struct mu_layout *ret_layout) {
+bool mu_dense_layout(const struct mu_dense_shape *shape, struct mu_layout *ret_layout)
+{
     mu_layout_init(ret_layout);
     for (int i = 0; i < shape->layer_count; i++) {
         int64_t weight_shape[2] = {(int64_t)shape->width[i], (int64_t)shape->width[i + 1]};
@@ -40,7 +41,8 @@ bool mu_dense_layout(const struct mu_dense_shape *shape, struct mu_layout *ret_l
     return true;
 }
 
-void mu_dense_shape_of(const struct mu_layout *layout, struct mu_dense_shape *ret_shape) {
+void mu_dense_shape_of(const struct mu_layout *layout, struct mu_dense_shape *ret_shape)
+{
     assert(layout->view_count >= 2 && layout->view_count % 2 == 0);
     assert(layout->view_count / 2 < MU_DENSE_WIDTHS_MAX);
     *ret_shape = (struct mu_dense_shape){.layer_count = layout->view_count / 2};
@@ -52,11 +54,13 @@ void mu_dense_shape_of(const struct mu_layout *layout, struct mu_dense_shape *re
     }
 }
 
-static size_t padded(size_t count) {
+static size_t padded(size_t count)
+{
     return (count + MU_VIEW_ALIGN - 1) / MU_VIEW_ALIGN * MU_VIEW_ALIGN;
 }
 
-static void find_layers(struct dense *dense, const struct mu_layout *layout) {
+static void find_layers(struct dense *dense, const struct mu_layout *layout)
+{
     struct mu_dense_shape shape;
     mu_dense_shape_of(layout, &shape);
     dense->layer_count = shape.layer_count;
@@ -72,7 +76,8 @@ static void find_layers(struct dense *dense, const struct mu_layout *layout) {
 }
 
 /* One arena for all activations: two deltas as wide as the widest layer, then y layer by layer. */
-static enum mu_status take_activations(struct dense *dense) {
+static enum mu_status take_activations(struct dense *dense)
+{
     size_t widest = 0, sum = 0;
     for (int i = 0; i < dense->layer_count; i++) {
         size_t count = padded(dense->rows_max * dense->layer[i].out);
@@ -92,7 +97,8 @@ static enum mu_status take_activations(struct dense *dense) {
 }
 
 enum mu_status mu_dense_create(const void *options, const struct mu_layout *layout,
-    struct mu_device *device, size_t rows_max, void **ret_model) {
+    struct mu_device *device, size_t rows_max, void **ret_model)
+{
     (void)options;
     struct dense *dense = calloc(1, sizeof(*dense));
     if (!dense)
@@ -109,7 +115,8 @@ enum mu_status mu_dense_create(const void *options, const struct mu_layout *layo
     return MU_OK;
 }
 
-void mu_dense_destroy(void *model) {
+void mu_dense_destroy(void *model)
+{
     struct dense *dense = model;
     if (!dense)
         return;
@@ -117,12 +124,14 @@ void mu_dense_destroy(void *model) {
     free(dense);
 }
 
-static const float *input_of(const struct dense *dense, int index, const struct mu_batch *batch) {
+static const float *input_of(const struct dense *dense, int index, const struct mu_batch *batch)
+{
     return index == 0 ? batch->features : dense->layer[index - 1].y;
 }
 
 void mu_dense_forward(
-    void *model, const float *parameters, const struct mu_batch *batch, struct mu_loss *ret_loss) {
+    void *model, const float *parameters, const struct mu_batch *batch, struct mu_loss *ret_loss)
+{
     struct dense *dense = model;
     struct mu_device *device = dense->device;
     size_t rows = batch->row_count;
@@ -149,17 +158,20 @@ void mu_dense_forward(
         device, rows, last->out, batch->labels, 1, last->y, &ret_loss->correct_count);
 }
 
-static void announce(const struct mu_slice_listener *listener, size_t first, size_t end) {
+static void announce(const struct mu_slice_listener *listener, size_t first, size_t end)
+{
     if (listener)
         listener->ready(listener->owner, (struct mu_span){first, end - first});
 }
 
-static void clear(float *gradients, size_t first, size_t end) {
+static void clear(float *gradients, size_t first, size_t end)
+{
     memset(gradients + first, 0, (end - first) * sizeof(float));
 }
 
 /* Rows of the weight in one slice: even parts. */
-static size_t rows_in_slice(const struct layer *layer) {
+static size_t rows_in_slice(const struct layer *layer)
+{
     size_t elements = layer->in * layer->out;
     size_t slices = (elements + MU_DENSE_SLICE_ELEMENTS - 1) / MU_DENSE_SLICE_ELEMENTS;
     return (layer->in + slices - 1) / slices;
@@ -168,8 +180,8 @@ static size_t rows_in_slice(const struct layer *layer) {
 /* Weight (in, out) = x^T (in, rows) * delta (rows, out), slice by slice, last rows first. The first
  * slice takes the bias and the gaps along: `end` is where what was announced before begins. */
 static void weight_gradient(const struct dense *dense, const struct layer *layer, size_t rows,
-    const float *x, const float *delta, float *gradients,
-    const struct mu_slice_listener *listener) {
+    const float *x, const float *delta, float *gradients, const struct mu_slice_listener *listener)
+{
     struct mu_device *device = dense->device;
     size_t part = rows_in_slice(layer), end = layer->end;
     for (size_t i = (layer->in - 1) / part * part;; i -= part) {
@@ -192,8 +204,8 @@ static void weight_gradient(const struct dense *dense, const struct layer *layer
 }
 
 static void layer_gradient(const struct dense *dense, const struct layer *layer, size_t rows,
-    const float *x, const float *delta, float *gradients,
-    const struct mu_slice_listener *listener) {
+    const float *x, const float *delta, float *gradients, const struct mu_slice_listener *listener)
+{
     size_t weight_end = layer->weight + layer->in * layer->out;
     size_t bias_end = layer->bias + layer->out;
     clear(gradients, weight_end, layer->bias);
@@ -205,7 +217,8 @@ static void layer_gradient(const struct dense *dense, const struct layer *layer,
 
 /* Input gradient (rows, in) = delta (rows, out) * weight^T, cleared where the layer below is. */
 static void input_gradient(const struct dense *dense, const struct layer *layer, size_t rows,
-    const float *parameters, const float *delta, const float *x, float *below) {
+    const float *parameters, const float *delta, const float *x, float *below)
+{
     struct mu_product product = {.transpose_b = true,
         .m = rows,
         .n = layer->in,
@@ -219,7 +232,8 @@ static void input_gradient(const struct dense *dense, const struct layer *layer,
 }
 
 void mu_dense_backward(void *model, const float *parameters, const struct mu_batch *batch,
-    float scale, float *gradients, const struct mu_slice_listener *listener) {
+    float scale, float *gradients, const struct mu_slice_listener *listener)
+{
     struct dense *dense = model;
     size_t rows = batch->row_count;
     const struct layer *last = &dense->layer[dense->layer_count - 1];

@@ -17,7 +17,7 @@
 
 /* Gradients are announced in pieces of about this many elements, so that a large layer's way to the
  * other replicas begins before all of it is computed. */
-#define MU_DENSE_SLICE_ELEMENTS (1 << 17)
+#define MU_DENSE_SLICE_ELEMENTS (1 << 18)
 
 struct mu_dense_shape {
     int layer_count;

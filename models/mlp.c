@@ -13,7 +13,8 @@ struct options {
 };
 
 static enum mu_status layout(const void *options, size_t feature_count, size_t class_count,
-    struct mu_log *log, struct mu_layout *ret_layout) {
+    struct mu_log *log, struct mu_layout *ret_layout)
+{
     const struct mu_integers *widths = &((const struct options *)options)->widths;
     if (widths->count < 2)
         return mu_fail(log, MU_E0203, "for example [784, 128, 10]",
@@ -31,7 +32,8 @@ static enum mu_status layout(const void *options, size_t feature_count, size_t c
 }
 
 /* Uniform in [-1, 1): 24 bits of a number that only the seed and the position decide. */
-static float uniform(uint64_t seed, size_t position) {
+static float uniform(uint64_t seed, size_t position)
+{
     uint64_t bits = mu_random_mix(seed, position) >> 40;
     return (float)bits * 0x1p-23F - 1;
 }
@@ -39,7 +41,8 @@ static float uniform(uint64_t seed, size_t position) {
 /* Weights: He et al. 2015, variance 2 / in, drawn uniformly: arithmetic only, so that all machines
  * draw the same. Biases: zeros. */
 static void init(
-    const void *options, const struct mu_layout *layout_of, uint64_t seed, float *parameters) {
+    const void *options, const struct mu_layout *layout_of, uint64_t seed, float *parameters)
+{
     (void)options;
     memset(parameters, 0, layout_of->element_count * sizeof(float));
     for (int i = 0; i < layout_of->view_count; i += 2) {

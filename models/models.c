@@ -6,7 +6,8 @@
 
 const struct mu_model_ops *const mu_models[] = {&mu_softmax, &mu_mlp, NULL};
 
-const struct mu_model_ops *mu_model_find(const char *name) {
+const struct mu_model_ops *mu_model_find(const char *name)
+{
     for (size_t i = 0; mu_models[i]; i++)
         if (strcmp(mu_models[i]->name, name) == 0)
             return mu_models[i];

@@ -7,7 +7,8 @@
 /* Softmax regression (multinomial logistic regression): one dense layer. Its loss is convex, so it
  * starts from zeros. */
 static enum mu_status layout(const void *options, size_t feature_count, size_t class_count,
-    struct mu_log *log, struct mu_layout *ret_layout) {
+    struct mu_log *log, struct mu_layout *ret_layout)
+{
     (void)options;
     struct mu_dense_shape shape = {.layer_count = 1, .width = {feature_count, class_count}};
     if (!mu_dense_layout(&shape, ret_layout))
@@ -19,7 +20,8 @@ static enum mu_status layout(const void *options, size_t feature_count, size_t c
 }
 
 static void init(
-    const void *options, const struct mu_layout *layout_of, uint64_t seed, float *parameters) {
+    const void *options, const struct mu_layout *layout_of, uint64_t seed, float *parameters)
+{
     (void)options;
     (void)seed;
     memset(parameters, 0, layout_of->element_count * sizeof(float));

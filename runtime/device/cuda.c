@@ -18,20 +18,23 @@ struct driver {
 };
 
 /* dlsym gives an object pointer; POSIX says how a function gets out of it. */
-static int find(void *library, const char *name, void *ret_function) {
+static int find(void *library, const char *name, void *ret_function)
+{
     void *found = dlsym(library, name);
     *(void **)ret_function = found;
     return found != NULL;
 }
 
-static int find_all(void *library, struct driver *driver) {
+static int find_all(void *library, struct driver *driver)
+{
     return find(library, "cuInit", &driver->init) &&
            find(library, "cuDeviceGetCount", &driver->device_count) &&
            find(library, "cuDeviceGetName", &driver->device_name) &&
            find(library, "cuDeviceTotalMem_v2", &driver->device_bytes);
 }
 
-static void describe(const struct driver *driver, int count, char *out, size_t bytes) {
+static void describe(const struct driver *driver, int count, char *out, size_t bytes)
+{
     size_t used = 0;
     for (int device = 0; device < count && device < DEVICES_MAX && used < bytes; device++) {
         char name[128] = "unnamed";
@@ -45,7 +48,8 @@ static void describe(const struct driver *driver, int count, char *out, size_t b
     }
 }
 
-int mu_cuda_device_count(char *out, size_t bytes) {
+int mu_cuda_device_count(char *out, size_t bytes)
+{
     struct driver driver;
     int count = 0;
     void *library = dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL);
@@ -66,7 +70,8 @@ int mu_cuda_device_count(char *out, size_t bytes) {
 
 #else
 
-int mu_cuda_device_count(char *out, size_t bytes) {
+int mu_cuda_device_count(char *out, size_t bytes)
+{
     snprintf(out, bytes, "none: built without CUDA");
     return 0;
 }

@@ -25,18 +25,21 @@ struct panels {
     size_t stride; /* from one whole panel to the next */
 };
 
-static size_t smaller(size_t a, size_t b) {
+static size_t smaller(size_t a, size_t b)
+{
     return a < b ? a : b;
 }
 
 /* Equal parts of at most `most` are better than a short last one. */
-static size_t part_of(size_t count, size_t most) {
+static size_t part_of(size_t count, size_t most)
+{
     size_t parts = (count + most - 1) / most;
     return parts ? (count + parts - 1) / parts : 0;
 }
 
 static void multiply_panel(
-    const struct mu_gemm_kernel *kernel, struct mu_gemm_tile tile, size_t rows) {
+    const struct mu_gemm_kernel *kernel, struct mu_gemm_tile tile, size_t rows)
+{
     size_t vectors = (tile.columns + kernel->lanes - 1) / kernel->lanes;
     for (size_t i = 0; i < rows; i += kernel->rows) {
         tile.rows = smaller(rows - i, kernel->rows);
@@ -52,7 +55,8 @@ struct block {
 };
 
 static void multiply_block(
-    const struct plan *plan, const struct panels *panels, const struct block *block) {
+    const struct plan *plan, const struct panels *panels, const struct block *block)
+{
     const struct mu_gemm_kernel *kernel = plan->kernel;
     const struct mu_product *product = plan->product;
     struct mu_gemm_tile tile = {.depth = block->depth,
@@ -72,7 +76,8 @@ static void multiply_block(
     }
 }
 
-static struct panels panels_of(const struct plan *plan, float *packed, const struct block *block) {
+static struct panels panels_of(const struct plan *plan, float *packed, const struct block *block)
+{
     const struct mu_product *product = plan->product;
     const struct mu_gemm_kernel *kernel = plan->kernel;
     size_t stride = plan->b_stride;
@@ -84,7 +89,8 @@ static struct panels panels_of(const struct plan *plan, float *packed, const str
     return (struct panels){packed, 0, kernel->columns * block->depth};
 }
 
-static struct plan plan_of(const struct mu_gemm_kernel *kernel, const struct mu_product *product) {
+static struct plan plan_of(const struct mu_gemm_kernel *kernel, const struct mu_product *product)
+{
     size_t a_columns = product->transpose_a ? product->m : product->k;
     size_t b_columns = product->transpose_b ? product->k : product->n;
     size_t a_stride = product->a_stride ? product->a_stride : a_columns;
@@ -96,12 +102,13 @@ static struct plan plan_of(const struct mu_gemm_kernel *kernel, const struct mu_
         .b_stride = product->b_stride ? product->b_stride : b_columns,
         .c_stride = product->c_stride ? product->c_stride : product->n,
         /* Packing pays when many rows use the panel, and it pads the last vector of a row. */
-        .in_place = !product->transpose_b && product->m <= MU_GEMM_ROWS_MAX &&
+        .in_place = !product->transpose_b && product->m <= MU_GEMM_ROWS_IN_PLACE &&
                     product->n % kernel->lanes == 0,
     };
 }
 
-void mu_gemm(const struct mu_gemm_kernel *kernel, float *packed, const struct mu_product *product) {
+void mu_gemm(const struct mu_gemm_kernel *kernel, float *packed, const struct mu_product *product)
+{
     assert(MU_GEMM_COLUMNS_MAX % kernel->columns == 0);
     struct plan plan = plan_of(kernel, product);
     struct block block = {0};

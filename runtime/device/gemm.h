@@ -9,13 +9,17 @@
  * van de Geijn 2015): the result is made tile by tile in registers, b is copied into panels as wide
  * as a tile when enough rows use it, and a is read where it lies.
  *
+ * Why not a library: at the sizes of a training step OpenBLAS is slower, oneDNN allocates in every
+ * call, and both bring a start-up time, megabytes and another order of sums with each version.
+ *
  * An element of c is one chain of multiply-adds over k, cut every MU_GEMM_DEPTH_MAX: the result
  * does not depend on tile sizes, on the number of rows or on where the rows are cut, and with
  * alpha 1 and beta 0 or 1 it is bit-equal on all processors that have fused multiply-add.
  */
-#define MU_GEMM_DEPTH_MAX 256   /* of k worked at once: a panel of b stays in the first caches */
-#define MU_GEMM_ROWS_MAX 128    /* of a worked at once: they stay in the second cache */
-#define MU_GEMM_COLUMNS_MAX 768 /* of b packed at once; a multiple of every tile's width */
+#define MU_GEMM_DEPTH_MAX 256     /* of k worked at once: a panel of b stays in the first caches */
+#define MU_GEMM_ROWS_MAX 64       /* of a and c worked at once, panel by panel */
+#define MU_GEMM_ROWS_IN_PLACE 128 /* up to so many, copying b costs more than it saves */
+#define MU_GEMM_COLUMNS_MAX 768   /* of b packed at once; a multiple of every tile's width */
 #define MU_GEMM_PACKED_FLOATS (MU_GEMM_DEPTH_MAX * MU_GEMM_COLUMNS_MAX)
 #define MU_GEMM_VECTORS_MAX 3 /* that the width of a tile has */
 

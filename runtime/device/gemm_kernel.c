@@ -27,16 +27,19 @@ typedef float loose_vector
 #define ALWAYS_INLINE __attribute__((always_inline))
 typedef float quad __attribute__((vector_size(16), aligned(4), may_alias));
 
-static inline vector load(const float *at) {
+static inline vector load(const float *at)
+{
     return *(const loose_vector *)at;
 }
 
-static inline void store(float *at, vector value) {
+static inline void store(float *at, vector value)
+{
     *(loose_vector *)at = value;
 }
 
 /* The part of a tile that is not whole goes through a buffer. */
-static void finish_part(const struct mu_gemm_tile *tile, const float *sums) {
+static void finish_part(const struct mu_gemm_tile *tile, const float *sums)
+{
     for (size_t i = 0; i < tile->rows; i++) {
         float *c = tile->c + i * tile->c_row;
         for (size_t j = 0; j < tile->columns; j++) {
@@ -57,7 +60,8 @@ struct sums {
 _Static_assert(ROWS == 4 || ROWS == 8, "rows are written out in fours");
 
 static inline ALWAYS_INLINE void add_row(
-    vector sums[3], const int vectors, const float *a, const vector b[3]) {
+    vector sums[3], const int vectors, const float *a, const vector b[3])
+{
     vector of_a = *a - (vector){0};
     sums[0] += of_a * b[0];
     if (vectors > 1)
@@ -66,8 +70,9 @@ static inline ALWAYS_INLINE void add_row(
         sums[2] += of_a * b[2];
 }
 
-static inline ALWAYS_INLINE void add_four_rows(vector sums[4][3], const int vectors,
-    const float *const row[4], size_t step, const vector b[3]) {
+static inline ALWAYS_INLINE void add_four_rows(
+    vector sums[4][3], const int vectors, const float *const row[4], size_t step, const vector b[3])
+{
     add_row(sums[0], vectors, row[0] + step, b);
     add_row(sums[1], vectors, row[1] + step, b);
     add_row(sums[2], vectors, row[2] + step, b);
@@ -75,7 +80,8 @@ static inline ALWAYS_INLINE void add_four_rows(vector sums[4][3], const int vect
 }
 
 static inline ALWAYS_INLINE void finish_vector(
-    const struct mu_gemm_tile *tile, vector sum, float *c) {
+    const struct mu_gemm_tile *tile, vector sum, float *c)
+{
     sum *= tile->alpha;
     if (tile->beta != 0)
         sum += tile->beta * load(c);
@@ -83,7 +89,8 @@ static inline ALWAYS_INLINE void finish_vector(
 }
 
 static inline ALWAYS_INLINE void finish_row(
-    const struct mu_gemm_tile *tile, const int vectors, const vector sums[3], float *c) {
+    const struct mu_gemm_tile *tile, const int vectors, const vector sums[3], float *c)
+{
     finish_vector(tile, sums[0], c);
     if (vectors > 1)
         finish_vector(tile, sums[1], c + LANES);
@@ -92,7 +99,8 @@ static inline ALWAYS_INLINE void finish_row(
 }
 
 static inline ALWAYS_INLINE void finish_four_rows(
-    const struct mu_gemm_tile *tile, const int vectors, const vector sums[4][3], float *c) {
+    const struct mu_gemm_tile *tile, const int vectors, const vector sums[4][3], float *c)
+{
     finish_row(tile, vectors, sums[0], c);
     finish_row(tile, vectors, sums[1], c + tile->c_row);
     finish_row(tile, vectors, sums[2], c + 2 * tile->c_row);
@@ -100,12 +108,14 @@ static inline ALWAYS_INLINE void finish_four_rows(
 }
 
 /* Rows that are not there are computed from the first and thrown away. */
-static void find_rows(const struct mu_gemm_tile *tile, const float *row[8]) {
+static void find_rows(const struct mu_gemm_tile *tile, const float *row[8])
+{
     for (size_t i = 0; i < 8; i++)
         row[i] = tile->a + (i < tile->rows ? i * tile->a_row : 0);
 }
 
-static inline ALWAYS_INLINE void multiply(const struct mu_gemm_tile *tile, const int vectors) {
+static inline ALWAYS_INLINE void multiply(const struct mu_gemm_tile *tile, const int vectors)
+{
     const float *row[8];
     find_rows(tile, row);
     struct sums sums = {0};
@@ -133,22 +143,26 @@ static inline ALWAYS_INLINE void multiply(const struct mu_gemm_tile *tile, const
     }
 }
 
-static void tile_of_one(const struct mu_gemm_tile *tile) {
+static void tile_of_one(const struct mu_gemm_tile *tile)
+{
     multiply(tile, 1);
 }
 
-static void tile_of_two(const struct mu_gemm_tile *tile) {
+static void tile_of_two(const struct mu_gemm_tile *tile)
+{
     multiply(tile, 2);
 }
 
 #if defined(__AVX2__)
-static void tile_of_three(const struct mu_gemm_tile *tile) {
+static void tile_of_three(const struct mu_gemm_tile *tile)
+{
     multiply(tile, 3);
 }
 #endif
 
 /* Four rows of `from` become four columns of `to`. */
-static inline void transpose_quads(const float *from, size_t from_row, float *to, size_t to_row) {
+static inline void transpose_quads(const float *from, size_t from_row, float *to, size_t to_row)
+{
     quad a = *(const quad *)from, b = *(const quad *)(from + from_row);
     quad c = *(const quad *)(from + 2 * from_row), d = *(const quad *)(from + 3 * from_row);
     quad ab_low = __builtin_shufflevector(a, b, 0, 4, 1, 5);
@@ -162,7 +176,8 @@ static inline void transpose_quads(const float *from, size_t from_row, float *to
 }
 
 static void pack_transposed(
-    size_t depth, size_t columns, size_t width, const float *b, size_t b_row, float *to) {
+    size_t depth, size_t columns, size_t width, const float *b, size_t b_row, float *to)
+{
     size_t j = 0, depth_of_quads = depth / 4 * 4;
     for (; j + 4 <= columns; j += 4) {
         for (size_t p = 0; p < depth_of_quads; p += 4)
@@ -177,14 +192,16 @@ static void pack_transposed(
 }
 
 static void pack_rows(
-    size_t depth, size_t columns, size_t width, const float *b, size_t b_row, float *to) {
+    size_t depth, size_t columns, size_t width, const float *b, size_t b_row, float *to)
+{
     for (size_t p = 0; p < depth; p++) {
         for (size_t j = 0; j < width; j++)
             to[p * width + j] = j < columns ? b[p * b_row + j] : 0;
     }
 }
 
-static void pack_whole_rows(size_t depth, const float *b, size_t b_row, float *to) {
+static void pack_whole_rows(size_t depth, const float *b, size_t b_row, float *to)
+{
     for (size_t p = 0; p < depth; p++) {
         store(to + p * COLUMNS, load(b + p * b_row));
         if (VECTORS > 1)
@@ -195,7 +212,8 @@ static void pack_whole_rows(size_t depth, const float *b, size_t b_row, float *t
 }
 
 static void pack(
-    bool transpose, size_t depth, size_t columns, const float *b, size_t b_row, float *packed) {
+    bool transpose, size_t depth, size_t columns, const float *b, size_t b_row, float *packed)
+{
     for (size_t j = 0; j < columns; j += COLUMNS) {
         size_t here = columns - j < COLUMNS ? columns - j : COLUMNS;
         size_t width = (here + LANES - 1) / LANES * LANES;

@@ -5,17 +5,20 @@
 #include "runtime/device/levels.h"
 
 #if defined(__x86_64__)
-static bool has_avx2(void) {
+static bool has_avx2(void)
+{
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
 }
 
-static bool has_avx512(void) {
+static bool has_avx512(void)
+{
     return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
            __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
 }
 #endif
 
-static bool has_baseline(void) {
+static bool has_baseline(void)
+{
     return true;
 }
 
@@ -31,13 +34,15 @@ static const struct level {
     {&mu_kernels_baseline, has_baseline},
 };
 
-const struct mu_kernels *mu_kernels_at(int index) {
+const struct mu_kernels *mu_kernels_at(int index)
+{
     for (size_t i = 0; i < MU_COUNT_OF(levels); i++)
         if (levels[i].runs_here() && index-- == 0)
             return levels[i].kernels;
     return NULL;
 }
 
-const struct mu_kernels *mu_kernels(void) {
+const struct mu_kernels *mu_kernels(void)
+{
     return mu_kernels_at(0);
 }

@@ -11,18 +11,21 @@
  */
 #define LANES 16
 
-static void add(float *restrict to, const float *restrict from, size_t count) {
+static void add(float *restrict to, const float *restrict from, size_t count)
+{
     for (size_t i = 0; i < count; i++)
         to[i] += from[i];
 }
 
-static void scale(float *x, float by, size_t count) {
+static void scale(float *x, float by, size_t count)
+{
     for (size_t i = 0; i < count; i++)
         x[i] *= by;
 }
 
 /* Lane l sums the elements l, l + 16, ...; then the lanes are summed in order. */
-static double square_sum(const float *x, size_t count) {
+static double square_sum(const float *x, size_t count)
+{
     double lanes[LANES] = {0};
     size_t whole = count / LANES * LANES;
     for (size_t i = 0; i < whole; i += LANES)
@@ -36,13 +39,14 @@ static double square_sum(const float *x, size_t count) {
     return sum;
 }
 
-static void from_bytes(float *restrict to, const uint8_t *restrict from, size_t count) {
+static void from_bytes(float *restrict to, const uint8_t *restrict from, size_t count)
+{
     for (size_t i = 0; i < count; i++)
         to[i] = (float)from[i] / 255.0F;
 }
 
-static void bias_relu_row(
-    size_t columns, const float *restrict bias, bool relu, float *restrict x) {
+static void bias_relu_row(size_t columns, const float *restrict bias, bool relu, float *restrict x)
+{
     if (relu) {
         for (size_t j = 0; j < columns; j++) {
             float sum = x[j] + bias[j];
@@ -53,24 +57,28 @@ static void bias_relu_row(
     }
 }
 
-static void bias_relu(size_t rows, size_t columns, const float *bias, bool relu, float *x) {
+static void bias_relu(size_t rows, size_t columns, const float *bias, bool relu, float *x)
+{
     for (size_t i = 0; i < rows; i++)
         bias_relu_row(columns, bias, relu, x + i * columns);
 }
 
-static void relu_backward(size_t count, const float *restrict y, float *restrict dx) {
+static void relu_backward(size_t count, const float *restrict y, float *restrict dx)
+{
     for (size_t i = 0; i < count; i++)
         dx[i] = y[i] > 0 ? dx[i] : 0;
 }
 
-static void column_sums(size_t rows, size_t columns, const float *dx, float *sums) {
+static void column_sums(size_t rows, size_t columns, const float *dx, float *sums)
+{
     for (size_t j = 0; j < columns; j++)
         sums[j] = 0;
     for (size_t i = 0; i < rows; i++)
         add(sums, dx + i * columns, columns);
 }
 
-static void sgd(const struct mu_optim_step *step) {
+static void sgd(const struct mu_optim_step *step)
+{
     float *restrict parameters = step->parameters;
     const float *restrict gradients = step->gradients;
     float rate = step->learning_rate, decay = step->weight_decay, by = step->gradient_scale;
@@ -80,7 +88,8 @@ static void sgd(const struct mu_optim_step *step) {
     }
 }
 
-static void momentum(const struct mu_optim_step *step, float factor, bool nesterov) {
+static void momentum(const struct mu_optim_step *step, float factor, bool nesterov)
+{
     float *restrict parameters = step->parameters;
     float *restrict velocity = step->slots[0];
     const float *restrict gradients = step->gradients;
@@ -93,7 +102,8 @@ static void momentum(const struct mu_optim_step *step, float factor, bool nester
     }
 }
 
-static void adam(const struct mu_optim_step *step, const struct mu_adam_factors *factors) {
+static void adam(const struct mu_optim_step *step, const struct mu_adam_factors *factors)
+{
     float *restrict parameters = step->parameters;
     float *restrict mean = step->slots[0];
     float *restrict square = step->slots[1];

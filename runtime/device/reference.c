@@ -6,18 +6,21 @@
 
 /* "reference": the definitions as plain loops with sums in double, the oracle of other devices. */
 
-static void destroy(struct mu_device *device) {
+static void destroy(struct mu_device *device)
+{
     free(device);
 }
 
 /* Element (row, column) of op(x), which has `columns` columns as it is stored. */
 static double element(
-    const float *x, bool transpose, size_t stride, size_t columns, size_t row, size_t column) {
+    const float *x, bool transpose, size_t stride, size_t columns, size_t row, size_t column)
+{
     size_t step = stride ? stride : columns;
     return (double)(transpose ? x[column * step + row] : x[row * step + column]);
 }
 
-static void gemm(struct mu_device *device, const struct mu_product *product) {
+static void gemm(struct mu_device *device, const struct mu_product *product)
+{
     (void)device;
     const struct mu_product *x = product;
     size_t a_columns = x->transpose_a ? x->m : x->k, b_columns = x->transpose_b ? x->k : x->n;
@@ -34,7 +37,8 @@ static void gemm(struct mu_device *device, const struct mu_product *product) {
 }
 
 static void bias_relu(
-    struct mu_device *device, size_t rows, size_t columns, const float *bias, bool relu, float *x) {
+    struct mu_device *device, size_t rows, size_t columns, const float *bias, bool relu, float *x)
+{
     (void)device;
     for (size_t i = 0; i < rows; i++)
         for (size_t j = 0; j < columns; j++) {
@@ -43,7 +47,8 @@ static void bias_relu(
         }
 }
 
-static void relu_backward(struct mu_device *device, size_t count, const float *y, float *dx) {
+static void relu_backward(struct mu_device *device, size_t count, const float *y, float *dx)
+{
     (void)device;
     for (size_t i = 0; i < count; i++)
         if (!(y[i] > 0))
@@ -51,7 +56,8 @@ static void relu_backward(struct mu_device *device, size_t count, const float *y
 }
 
 static void column_sums(
-    struct mu_device *device, size_t rows, size_t columns, const float *dx, float *sums) {
+    struct mu_device *device, size_t rows, size_t columns, const float *dx, float *sums)
+{
     (void)device;
     for (size_t j = 0; j < columns; j++) {
         double sum = 0;
@@ -62,7 +68,8 @@ static void column_sums(
 }
 
 static double softmax_row(
-    size_t classes, size_t label, float scale, float *logits, size_t *ret_correct) {
+    size_t classes, size_t label, float scale, float *logits, size_t *ret_correct)
+{
     size_t best = 0;
     for (size_t j = 1; j < classes; j++)
         if (logits[j] > logits[best])
@@ -80,7 +87,8 @@ static double softmax_row(
 }
 
 static double softmax_loss(struct mu_device *device, size_t rows, size_t classes,
-    const int32_t *labels, float scale, float *logits, size_t *ret_correct) {
+    const int32_t *labels, float scale, float *logits, size_t *ret_correct)
+{
     (void)device;
     double loss = 0;
     *ret_correct = 0;
@@ -100,7 +108,8 @@ static const struct mu_device_ops ops = {
     .softmax_loss = softmax_loss,
 };
 
-enum mu_status mu_reference_create(struct mu_log *log, struct mu_device **ret_device) {
+enum mu_status mu_reference_create(struct mu_log *log, struct mu_device **ret_device)
+{
     struct mu_device *device = calloc(1, sizeof(*device));
     if (!device)
         return mu_fail(log, MU_E0801, NULL, "no memory for device `reference`");

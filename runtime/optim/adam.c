@@ -13,7 +13,8 @@ struct options {
  * p -= rate * (m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + epsilon).
  */
 static struct mu_adam_factors factors_of(
-    const struct options *options, const struct mu_optim_step *step) {
+    const struct options *options, const struct mu_optim_step *step)
+{
     double correction1 = 1 - mu_power(options->beta1, step->step);
     double correction2 = 1 - mu_power(options->beta2, step->step);
     return (struct mu_adam_factors){
@@ -26,13 +27,15 @@ static struct mu_adam_factors factors_of(
     };
 }
 
-static void step_adam(const void *options, const struct mu_optim_step *step) {
+static void step_adam(const void *options, const struct mu_optim_step *step)
+{
     struct mu_adam_factors factors = factors_of(options, step);
     mu_kernels()->adam(step, &factors);
 }
 
 /* The decay is taken from the parameter, not added to the gradient. */
-static void step_adamw(const void *options, const struct mu_optim_step *step) {
+static void step_adamw(const void *options, const struct mu_optim_step *step)
+{
     struct mu_adam_factors factors = factors_of(options, step);
     factors.decay = 1 - step->learning_rate * step->weight_decay;
     struct mu_optim_step without = *step;

@@ -9,7 +9,8 @@ struct options {
 
 /* v = m * v + g; p -= rate * v, or with nesterov rate * (g + m * v): as in PyTorch and TensorFlow,
  * where the learning rate is outside of v. */
-static void step_momentum(const void *options, const struct mu_optim_step *step) {
+static void step_momentum(const void *options, const struct mu_optim_step *step)
+{
     const struct options *o = options;
     mu_kernels()->momentum(step, (float)o->momentum, o->nesterov);
 }

@@ -7,7 +7,8 @@
 const struct mu_optimizer_ops *const mu_optimizers[] = {
     &mu_sgd, &mu_momentum, &mu_adam, &mu_adamw, NULL};
 
-const struct mu_optimizer_ops *mu_optimizer_find(const char *name) {
+const struct mu_optimizer_ops *mu_optimizer_find(const char *name)
+{
     for (size_t i = 0; mu_optimizers[i]; i++)
         if (strcmp(mu_optimizers[i]->name, name) == 0)
             return mu_optimizers[i];

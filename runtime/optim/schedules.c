@@ -8,7 +8,8 @@
 const struct mu_schedule_ops *const mu_schedules[] = {
     &mu_schedule_constant, &mu_schedule_step, &mu_schedule_cosine, NULL};
 
-const struct mu_schedule_ops *mu_schedule_find(const char *name) {
+const struct mu_schedule_ops *mu_schedule_find(const char *name)
+{
     for (size_t i = 0; mu_schedules[i]; i++)
         if (strcmp(mu_schedules[i]->name, name) == 0)
             return mu_schedules[i];
@@ -26,13 +27,15 @@ struct warmup {
         .doc = "steps of a linear rise to the full rate (Goyal et al. 2017)"                       \
     }
 
-static double warmup_factor(const struct warmup *warmup, int64_t step) {
+static double warmup_factor(const struct warmup *warmup, int64_t step)
+{
     if (step >= warmup->warmup_steps)
         return 1;
     return (double)(step + 1) / (double)warmup->warmup_steps;
 }
 
-static double factor_constant(const void *options, int64_t step, int64_t steps_total) {
+static double factor_constant(const void *options, int64_t step, int64_t steps_total)
+{
     (void)steps_total;
     return warmup_factor(options, step);
 }
@@ -54,7 +57,8 @@ struct step_options {
     double factor;
 };
 
-static double factor_step(const void *options, int64_t step, int64_t steps_total) {
+static double factor_step(const void *options, int64_t step, int64_t steps_total)
+{
     const struct step_options *o = options;
     int64_t drops = o->every_steps > 0 ? step / o->every_steps : 0;
     for (int i = 0; i < o->at_percent.count; i++)
@@ -103,7 +107,8 @@ struct cosine_options {
 
 /* cos(pi * part) for part in 0..1 by the series of the sine about the middle, where it converges
  * fastest; arithmetic only, so that it is the same on every machine. */
-static double cosine_of_part(double part) {
+static double cosine_of_part(double part)
+{
     double x = 3.14159265358979323846 * (0.5 - part), term = x, sum = x;
     for (int n = 2; n <= 24; n += 2) {
         term *= -x * x / (n * (n + 1));
@@ -112,7 +117,8 @@ static double cosine_of_part(double part) {
     return sum;
 }
 
-static double factor_cosine(const void *options, int64_t step, int64_t steps_total) {
+static double factor_cosine(const void *options, int64_t step, int64_t steps_total)
+{
     const struct cosine_options *o = options;
     int64_t warmup_steps = o->warmup.warmup_steps;
     if (step < warmup_steps)

@@ -3,7 +3,8 @@
 #include "runtime/optim/kinds.h"
 
 /* g = scale * gradient + decay * p; p -= rate * g. */
-static void step_sgd(const void *options, const struct mu_optim_step *step) {
+static void step_sgd(const void *options, const struct mu_optim_step *step)
+{
     (void)options;
     mu_kernels()->sgd(step);
 }

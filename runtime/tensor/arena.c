@@ -7,12 +7,14 @@
 #define PAGE_BYTES ((size_t)4096)
 #define HUGE_PAGE_BYTES ((size_t)2 << 20)
 
-static size_t round_up(size_t bytes, size_t to) {
+static size_t round_up(size_t bytes, size_t to)
+{
     return (bytes + to - 1) / to * to;
 }
 
 /* Huge pages need an aligned start: more is mapped than needed, and the ends are given back. */
-static void *map_aligned(size_t bytes) {
+static void *map_aligned(size_t bytes)
+{
     size_t align = bytes >= HUGE_PAGE_BYTES ? HUGE_PAGE_BYTES : PAGE_BYTES;
     size_t slack = align - PAGE_BYTES;
     char *base =
@@ -27,7 +29,8 @@ static void *map_aligned(size_t bytes) {
     return base + before;
 }
 
-enum mu_status mu_arena_init(struct mu_arena *arena, size_t count) {
+enum mu_status mu_arena_init(struct mu_arena *arena, size_t count)
+{
     *arena = (struct mu_arena){0};
     if (count > SIZE_MAX / 2 / sizeof(float))
         return MU_NO_MEMORY;
@@ -43,7 +46,8 @@ enum mu_status mu_arena_init(struct mu_arena *arena, size_t count) {
     return MU_OK;
 }
 
-void mu_arena_finish(struct mu_arena *arena) {
+void mu_arena_finish(struct mu_arena *arena)
+{
     if (arena->data)
         munmap(arena->data, arena->mapped_bytes);
     *arena = (struct mu_arena){0};

@@ -7,11 +7,13 @@
 /* Far beyond any memory, and sums of such counts and their bytes still fit in a size_t. */
 #define ELEMENTS_MAX ((size_t)1 << 56)
 
-void mu_layout_init(struct mu_layout *layout) {
+void mu_layout_init(struct mu_layout *layout)
+{
     memset(layout, 0, sizeof(*layout)); /* equal layouts are equal bytes */
 }
 
-static bool product_of(int rank, const int64_t shape[], size_t *ret_count) {
+static bool product_of(int rank, const int64_t shape[], size_t *ret_count)
+{
     size_t count = 1;
     for (int axis = 0; axis < rank; axis++) {
         if (shape[axis] <= 0 || (uint64_t)shape[axis] > ELEMENTS_MAX / count)
@@ -22,7 +24,8 @@ static bool product_of(int rank, const int64_t shape[], size_t *ret_count) {
     return true;
 }
 
-bool mu_layout_add(struct mu_layout *layout, const char *name, int rank, const int64_t shape[]) {
+bool mu_layout_add(struct mu_layout *layout, const char *name, int rank, const int64_t shape[])
+{
     size_t count = 0;
     if (layout->view_count == MU_VIEWS_MAX || rank < 0 || rank > MU_RANK_MAX ||
         strlen(name) >= MU_NAME_MAX || !product_of(rank, shape, &count) ||
@@ -40,7 +43,8 @@ bool mu_layout_add(struct mu_layout *layout, const char *name, int rank, const i
     return true;
 }
 
-const struct mu_view *mu_layout_find(const struct mu_layout *layout, const char *name) {
+const struct mu_view *mu_layout_find(const struct mu_layout *layout, const char *name)
+{
     for (int i = 0; i < layout->view_count; i++)
         if (strcmp(layout->view[i].name, name) == 0)
             return &layout->view[i];
@@ -48,14 +52,16 @@ const struct mu_view *mu_layout_find(const struct mu_layout *layout, const char 
 }
 
 /* Numbers go in as eight little-endian bytes, so that every machine gets the same sum. */
-static uint32_t crc_of_number(uint32_t crc, uint64_t number) {
+static uint32_t crc_of_number(uint32_t crc, uint64_t number)
+{
     unsigned char bytes[8];
     for (int i = 0; i < 8; i++)
         bytes[i] = (unsigned char)(number >> (8 * i));
     return mu_crc32c(crc, bytes, sizeof(bytes));
 }
 
-uint32_t mu_layout_crc32c(const struct mu_layout *layout) {
+uint32_t mu_layout_crc32c(const struct mu_layout *layout)
+{
     uint32_t crc = crc_of_number(0, (uint64_t)layout->view_count);
     for (int i = 0; i < layout->view_count; i++) {
         const struct mu_view *view = &layout->view[i];
@@ -67,7 +73,8 @@ uint32_t mu_layout_crc32c(const struct mu_layout *layout) {
     return crc;
 }
 
-uint32_t mu_layout_crc32c_of(const struct mu_layout *layout, const float *vector) {
+uint32_t mu_layout_crc32c_of(const struct mu_layout *layout, const float *vector)
+{
     uint32_t crc = 0;
     for (int i = 0; i < layout->view_count; i++) {
         struct mu_span span = layout->view[i].span;

@@ -5,7 +5,8 @@
 #include "runtime/base/random.h"
 
 /* Normal numbers with a few exact zeros, from a seed. */
-static inline void numbers_fill(float *x, size_t count, uint64_t seed) {
+static inline void numbers_fill(float *x, size_t count, uint64_t seed)
+{
     struct mu_random random;
     mu_random_init(&random, seed);
     for (size_t i = 0; i < count; i++)

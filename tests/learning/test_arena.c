@@ -5,7 +5,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-static void arenas_of_all_sizes_are_zeroed_aligned_and_writable(void **state) {
+static void arenas_of_all_sizes_are_zeroed_aligned_and_writable(void **state)
+{
     (void)state;
     static const size_t counts[] = {0, 1, 1024, 1025, (1 << 19) - 1, 1 << 19, (1 << 20) + 12345};
     for (size_t i = 0; i < MU_COUNT_OF(counts); i++) {
@@ -22,7 +23,8 @@ static void arenas_of_all_sizes_are_zeroed_aligned_and_writable(void **state) {
     }
 }
 
-static void every_page_is_there_before_the_first_use(void **state) {
+static void every_page_is_there_before_the_first_use(void **state)
+{
     (void)state;
     struct mu_arena arena;
     assert_ok(mu_arena_init(&arena, (3 << 20) / sizeof(float)));
@@ -35,7 +37,8 @@ static void every_page_is_there_before_the_first_use(void **state) {
     mu_arena_finish(&arena);
 }
 
-static void more_than_there_can_be_is_no_memory(void **state) {
+static void more_than_there_can_be_is_no_memory(void **state)
+{
     (void)state;
     struct mu_arena arena;
     assert_int_equal(mu_arena_init(&arena, SIZE_MAX / 4), MU_NO_MEMORY);
@@ -44,7 +47,8 @@ static void more_than_there_can_be_is_no_memory(void **state) {
     mu_arena_finish(&arena);
 }
 
-int main(void) {
+int main(void)
+{
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(arenas_of_all_sizes_are_zeroed_aligned_and_writable),
         cmocka_unit_test(every_page_is_there_before_the_first_use),

@@ -18,7 +18,8 @@ struct bench {
 
 static struct bench bench;
 
-static int set_up(void **state) {
+static int set_up(void **state)
+{
     (void)state;
     mu_test_log_init(&bench.log);
     assert_ok(mu_reference_create(&bench.log.log, &bench.reference));
@@ -31,7 +32,8 @@ static int set_up(void **state) {
     return 0;
 }
 
-static int tear_down(void **state) {
+static int tear_down(void **state)
+{
     (void)state;
     mu_device_destroy(bench.reference);
     free(bench.a);
@@ -43,7 +45,8 @@ static int tear_down(void **state) {
 }
 
 /* The devices of the registry, then "cpu" at every level; NULL after the last. */
-static struct mu_device *device_at(int index) {
+static struct mu_device *device_at(int index)
+{
     struct mu_device *device = NULL;
     int count = 0;
     for (; mu_device_names[count]; count++)
@@ -57,7 +60,8 @@ static struct mu_device *device_at(int index) {
     return device;
 }
 
-static void assert_near(const float *got, const float *expected, size_t count, double tolerance) {
+static void assert_near(const float *got, const float *expected, size_t count, double tolerance)
+{
     for (size_t i = 0; i < count; i++) {
         double error = fabs((double)got[i] - (double)expected[i]);
         if (!(error <= tolerance * (1 + fabs((double)expected[i]))))
@@ -72,7 +76,8 @@ static const struct shape shapes[] = {{1, 1, 1}, {1, 10, 3}, {7, 16, 5}, {8, 48,
     {16, 32, 0}, {13, 10, 300}, {64, 10, 512}, {10, 64, 17}, {129, 33, 31}, {5, 800, 260},
     {64, 128, 257}, {140, 100, 90}, {3, 47, 7}, {33, 64, 16}};
 
-static void check_product(struct mu_device *device, struct mu_product product) {
+static void check_product(struct mu_device *device, struct mu_product product)
+{
     size_t rows = product.m;
     size_t stride = product.c_stride ? product.c_stride : product.n;
     size_t watched = rows * stride + 64; /* what lies behind must stay */
@@ -86,7 +91,8 @@ static void check_product(struct mu_device *device, struct mu_product product) {
     assert_near(bench.got, bench.expected, watched, tolerance);
 }
 
-static void gemm_agrees_with_the_reference(void **state) {
+static void gemm_agrees_with_the_reference(void **state)
+{
     (void)state;
     struct mu_device *device;
     for (int index = 0; (device = device_at(index)); index++) {
@@ -107,7 +113,8 @@ static void gemm_agrees_with_the_reference(void **state) {
     }
 }
 
-static void gemm_follows_strides_and_writes_nothing_between_rows(void **state) {
+static void gemm_follows_strides_and_writes_nothing_between_rows(void **state)
+{
     (void)state;
     struct mu_device *device;
     for (int index = 0; (device = device_at(index)); index++) {
@@ -130,7 +137,8 @@ static void gemm_follows_strides_and_writes_nothing_between_rows(void **state) {
     }
 }
 
-static void gemm_with_beta_zero_does_not_read_the_result(void **state) {
+static void gemm_with_beta_zero_does_not_read_the_result(void **state)
+{
     (void)state;
     struct mu_device *device;
     for (int index = 0; (device = device_at(index)); index++) {
@@ -145,7 +153,8 @@ static void gemm_with_beta_zero_does_not_read_the_result(void **state) {
     }
 }
 
-static void a_row_of_gemm_does_not_depend_on_the_other_rows(void **state) {
+static void a_row_of_gemm_does_not_depend_on_the_other_rows(void **state)
+{
     (void)state;
     struct mu_device *device;
     enum { M = 200, N = 64, K = 300 };
@@ -165,7 +174,8 @@ static void a_row_of_gemm_does_not_depend_on_the_other_rows(void **state) {
     }
 }
 
-static void element_wise_operators_agree_with_the_reference(void **state) {
+static void element_wise_operators_agree_with_the_reference(void **state)
+{
     (void)state;
     static const struct shape cases[] = {{1, 1, 0}, {3, 10, 0}, {64, 512, 0}, {5, 33, 0}};
     struct mu_device *device, *reference = bench.reference;
@@ -190,7 +200,8 @@ static void element_wise_operators_agree_with_the_reference(void **state) {
     }
 }
 
-static void softmax_loss_agrees_with_the_reference(void **state) {
+static void softmax_loss_agrees_with_the_reference(void **state)
+{
     (void)state;
     enum { ROWS = 40, CLASSES = 11 };
     int32_t labels[ROWS];
@@ -214,7 +225,8 @@ static void softmax_loss_agrees_with_the_reference(void **state) {
     }
 }
 
-static void softmax_of_two_equal_logits_is_a_half_each(void **state) {
+static void softmax_of_two_equal_logits_is_a_half_each(void **state)
+{
     (void)state;
     struct mu_device *device;
     for (int index = 0; (device = device_at(index)); index++) {
@@ -229,7 +241,8 @@ static void softmax_of_two_equal_logits_is_a_half_each(void **state) {
     }
 }
 
-static void an_unknown_device_names_those_there_are(void **state) {
+static void an_unknown_device_names_those_there_are(void **state)
+{
     (void)state;
     struct mu_device *device = NULL;
     assert_int_equal(mu_device_create("abacus", &bench.log.log, &device), MU_UNAVAILABLE);
@@ -238,7 +251,8 @@ static void an_unknown_device_names_those_there_are(void **state) {
     assert_said(&bench.log, "cpu, reference");
 }
 
-static void the_doctor_reads_one_line_about_gpus(void **state) {
+static void the_doctor_reads_one_line_about_gpus(void **state)
+{
     (void)state;
     char text[256] = "";
     int count = mu_cuda_device_count(text, sizeof(text));
@@ -247,7 +261,8 @@ static void the_doctor_reads_one_line_about_gpus(void **state) {
     assert_int_equal(count == 0, strncmp(text, "none", 4) == 0);
 }
 
-int main(void) {
+int main(void)
+{
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gemm_agrees_with_the_reference),
         cmocka_unit_test(gemm_follows_strides_and_writes_nothing_between_rows),

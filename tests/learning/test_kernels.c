@@ -10,7 +10,8 @@
 #define COUNT_MAX 1100
 static const size_t counts[] = {0, 1, 3, 15, 16, 17, 31, 32, 33, 63, 64, 65, 100, 1024, COUNT_MAX};
 
-static const struct mu_kernels *baseline(void) {
+static const struct mu_kernels *baseline(void)
+{
     const struct mu_kernels *last = NULL;
     for (int i = 0; mu_kernels_at(i); i++)
         last = mu_kernels_at(i);
@@ -23,7 +24,8 @@ struct vectors {
     double sum;
 };
 
-static void fill(struct vectors *vectors) {
+static void fill(struct vectors *vectors)
+{
     numbers_fill(vectors->x, COUNT_MAX, 1);
     numbers_fill(vectors->y, COUNT_MAX, 2);
     numbers_fill(vectors->u, COUNT_MAX, 3);
@@ -33,7 +35,8 @@ static void fill(struct vectors *vectors) {
     vectors->sum = 0;
 }
 
-static struct mu_optim_step step_of(struct vectors *vectors, size_t count) {
+static struct mu_optim_step step_of(struct vectors *vectors, size_t count)
+{
     return (struct mu_optim_step){.count = count,
         .parameters = vectors->x,
         .gradients = vectors->y,
@@ -44,52 +47,59 @@ static struct mu_optim_step step_of(struct vectors *vectors, size_t count) {
         .step = 3};
 }
 
-static void run_add(const struct mu_kernels *kernels, struct vectors *vectors, size_t count) {
+static void run_add(const struct mu_kernels *kernels, struct vectors *vectors, size_t count)
+{
     kernels->add(vectors->x, vectors->y, count);
 }
 
-static void run_scale(const struct mu_kernels *kernels, struct vectors *vectors, size_t count) {
+static void run_scale(const struct mu_kernels *kernels, struct vectors *vectors, size_t count)
+{
     kernels->scale(vectors->x, 0.3F, count);
 }
 
-static void run_square_sum(
-    const struct mu_kernels *kernels, struct vectors *vectors, size_t count) {
+static void run_square_sum(const struct mu_kernels *kernels, struct vectors *vectors, size_t count)
+{
     vectors->sum = kernels->square_sum(vectors->x, count);
 }
 
-static void run_from_bytes(
-    const struct mu_kernels *kernels, struct vectors *vectors, size_t count) {
+static void run_from_bytes(const struct mu_kernels *kernels, struct vectors *vectors, size_t count)
+{
     kernels->from_bytes(vectors->x, (const uint8_t *)vectors->y, count);
 }
 
-static void run_bias_relu(const struct mu_kernels *kernels, struct vectors *vectors, size_t count) {
+static void run_bias_relu(const struct mu_kernels *kernels, struct vectors *vectors, size_t count)
+{
     for (size_t columns = 1; columns <= count && columns <= 50; columns += 7)
         kernels->bias_relu(count / columns, columns, vectors->y, columns % 2 != 0, vectors->x);
 }
 
 static void run_relu_backward(
-    const struct mu_kernels *kernels, struct vectors *vectors, size_t count) {
+    const struct mu_kernels *kernels, struct vectors *vectors, size_t count)
+{
     kernels->relu_backward(count, vectors->y, vectors->x);
 }
 
-static void run_column_sums(
-    const struct mu_kernels *kernels, struct vectors *vectors, size_t count) {
+static void run_column_sums(const struct mu_kernels *kernels, struct vectors *vectors, size_t count)
+{
     for (size_t columns = 1; columns <= count && columns <= 50; columns += 7)
         kernels->column_sums(count / columns, columns, vectors->x, vectors->u + columns);
 }
 
-static void run_sgd(const struct mu_kernels *kernels, struct vectors *vectors, size_t count) {
+static void run_sgd(const struct mu_kernels *kernels, struct vectors *vectors, size_t count)
+{
     struct mu_optim_step step = step_of(vectors, count);
     kernels->sgd(&step);
 }
 
-static void run_momentum(const struct mu_kernels *kernels, struct vectors *vectors, size_t count) {
+static void run_momentum(const struct mu_kernels *kernels, struct vectors *vectors, size_t count)
+{
     struct mu_optim_step step = step_of(vectors, count);
     kernels->momentum(&step, 0.9F, false);
     kernels->momentum(&step, 0.9F, true);
 }
 
-static void run_adam(const struct mu_kernels *kernels, struct vectors *vectors, size_t count) {
+static void run_adam(const struct mu_kernels *kernels, struct vectors *vectors, size_t count)
+{
     struct mu_optim_step step = step_of(vectors, count);
     struct mu_adam_factors factors = {.beta1 = 0.9F,
         .beta2 = 0.999F,
@@ -100,7 +110,8 @@ static void run_adam(const struct mu_kernels *kernels, struct vectors *vectors, 
     kernels->adam(&step, &factors);
 }
 
-static void all_levels_give_the_same_bits(void **state) {
+static void all_levels_give_the_same_bits(void **state)
+{
     (void)state;
     static void (*const runs[])(const struct mu_kernels *, struct vectors *, size_t) = {run_add,
         run_scale, run_square_sum, run_from_bytes, run_bias_relu, run_relu_backward,
@@ -122,7 +133,8 @@ static void all_levels_give_the_same_bits(void **state) {
         }
 }
 
-static void bytes_become_parts_of_one(void **state) {
+static void bytes_become_parts_of_one(void **state)
+{
     (void)state;
     uint8_t bytes[256];
     float x[256];
@@ -133,14 +145,16 @@ static void bytes_become_parts_of_one(void **state) {
         assert_true(x[i] == (float)i / 255.0F);
 }
 
-static void sums_of_squares_are_in_double(void **state) {
+static void sums_of_squares_are_in_double(void **state)
+{
     (void)state;
     float x[] = {4096, 0x1p-12F, 3, 1e30F, 1e30F};
     assert_true(mu_kernels()->square_sum(x, 3) == 16777216.0 + 0x1p-24 + 9.0);
     assert_true(mu_kernels()->square_sum(x + 3, 2) == 2 * ((double)1e30F * (double)1e30F));
 }
 
-static const struct mu_gemm_kernel *gemm_named(const char *name) {
+static const struct mu_gemm_kernel *gemm_named(const char *name)
+{
     for (int i = 0; mu_kernels_at(i); i++)
         if (strcmp(mu_kernels_at(i)->name, name) == 0)
             return mu_kernels_at(i)->gemm;
@@ -148,7 +162,8 @@ static const struct mu_gemm_kernel *gemm_named(const char *name) {
 }
 
 /* The promise that lets machines with AVX2 and AVX-512 train together. */
-static void gemm_has_the_same_bits_wherever_multiply_add_is_fused(void **state) {
+static void gemm_has_the_same_bits_wherever_multiply_add_is_fused(void **state)
+{
     (void)state;
     const struct mu_gemm_kernel *wide = gemm_named("avx512"), *narrow = gemm_named("avx2");
     if (!wide || !narrow)
@@ -183,7 +198,8 @@ static void gemm_has_the_same_bits_wherever_multiply_add_is_fused(void **state) 
     free(packed);
 }
 
-int main(void) {
+int main(void)
+{
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(all_levels_give_the_same_bits),
         cmocka_unit_test(bytes_become_parts_of_one),

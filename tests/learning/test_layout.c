@@ -3,7 +3,8 @@
 
 #include "runtime/tensor/layout.h"
 
-static struct mu_layout two_views(void) {
+static struct mu_layout two_views(void)
+{
     struct mu_layout layout;
     mu_layout_init(&layout);
     assert_true(mu_layout_add(&layout, "a", 2, (const int64_t[]){3, 5}));
@@ -11,7 +12,8 @@ static struct mu_layout two_views(void) {
     return layout;
 }
 
-static void views_start_at_multiples_of_the_alignment(void **state) {
+static void views_start_at_multiples_of_the_alignment(void **state)
+{
     (void)state;
     struct mu_layout layout = two_views();
     assert_int_equal(layout.view[0].span.first, 0);
@@ -21,14 +23,16 @@ static void views_start_at_multiples_of_the_alignment(void **state) {
     assert_int_equal(layout.element_count, 48);
 }
 
-static void views_are_found_by_name(void **state) {
+static void views_are_found_by_name(void **state)
+{
     (void)state;
     struct mu_layout layout = two_views();
     assert_ptr_equal(mu_layout_find(&layout, "b"), &layout.view[1]);
     assert_null(mu_layout_find(&layout, "c"));
 }
 
-static void views_that_cannot_be_are_refused_and_leave_the_layout_as_it_was(void **state) {
+static void views_that_cannot_be_are_refused_and_leave_the_layout_as_it_was(void **state)
+{
     (void)state;
     struct mu_layout layout = two_views(), before = layout;
     int64_t huge[] = {INT64_MAX, INT64_MAX}, zero[] = {0}, negative[] = {-4};
@@ -44,7 +48,8 @@ static void views_that_cannot_be_are_refused_and_leave_the_layout_as_it_was(void
     assert_memory_equal(&layout, &before, sizeof(layout));
 }
 
-static void one_view_too_many_is_refused(void **state) {
+static void one_view_too_many_is_refused(void **state)
+{
     (void)state;
     struct mu_layout layout;
     mu_layout_init(&layout);
@@ -54,7 +59,8 @@ static void one_view_too_many_is_refused(void **state) {
     assert_false(mu_layout_add(&layout, "v", 1, one));
 }
 
-static void checksums_tell_names_and_shapes_apart(void **state) {
+static void checksums_tell_names_and_shapes_apart(void **state)
+{
     (void)state;
     struct mu_layout layout = two_views(), other;
     uint32_t crc = mu_layout_crc32c(&layout);
@@ -68,7 +74,8 @@ static void checksums_tell_names_and_shapes_apart(void **state) {
     assert_int_not_equal(mu_layout_crc32c(&other), crc);
 }
 
-static void checksums_of_vectors_leave_the_gaps_out(void **state) {
+static void checksums_of_vectors_leave_the_gaps_out(void **state)
+{
     (void)state;
     struct mu_layout layout = two_views();
     float vector[48] = {1, 2, 3};
@@ -80,7 +87,8 @@ static void checksums_of_vectors_leave_the_gaps_out(void **state) {
     assert_int_not_equal(mu_layout_crc32c_of(&layout, vector), crc);
 }
 
-int main(void) {
+int main(void)
+{
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(views_start_at_multiples_of_the_alignment),
         cmocka_unit_test(views_are_found_by_name),

@@ -23,25 +23,29 @@ struct scalar {
     double parameter, slot[2];
 };
 
-static void oracle_sgd(struct scalar *s, double gradient, int64_t step) {
+static void oracle_sgd(struct scalar *s, double gradient, int64_t step)
+{
     (void)step;
     s->parameter -= RATE * (gradient + DECAY * s->parameter);
 }
 
-static void oracle_momentum(struct scalar *s, double gradient, int64_t step) {
+static void oracle_momentum(struct scalar *s, double gradient, int64_t step)
+{
     (void)step;
     s->slot[0] = 0.9 * s->slot[0] + gradient + DECAY * s->parameter;
     s->parameter -= RATE * s->slot[0];
 }
 
-static void oracle_nesterov(struct scalar *s, double gradient, int64_t step) {
+static void oracle_nesterov(struct scalar *s, double gradient, int64_t step)
+{
     (void)step;
     gradient += DECAY * s->parameter;
     s->slot[0] = 0.9 * s->slot[0] + gradient;
     s->parameter -= RATE * (gradient + 0.9 * s->slot[0]);
 }
 
-static void oracle_adam(struct scalar *s, double gradient, int64_t step) {
+static void oracle_adam(struct scalar *s, double gradient, int64_t step)
+{
     gradient += DECAY * s->parameter;
     s->slot[0] = 0.9 * s->slot[0] + 0.1 * gradient;
     s->slot[1] = 0.999 * s->slot[1] + 0.001 * gradient * gradient;
@@ -50,7 +54,8 @@ static void oracle_adam(struct scalar *s, double gradient, int64_t step) {
     s->parameter -= RATE * mean / (sqrt(square) + 1e-8);
 }
 
-static void oracle_adamw(struct scalar *s, double gradient, int64_t step) {
+static void oracle_adamw(struct scalar *s, double gradient, int64_t step)
+{
     double decayed = s->parameter - RATE * DECAY * s->parameter;
     s->slot[0] = 0.9 * s->slot[0] + 0.1 * gradient;
     s->slot[1] = 0.999 * s->slot[1] + 0.001 * gradient * gradient;
@@ -67,7 +72,8 @@ static const struct kind {
     {"momentum", true, oracle_nesterov}, {"adam", false, oracle_adam},
     {"adamw", false, oracle_adamw}};
 
-static void options_of(const struct kind *kind, void *options) {
+static void options_of(const struct kind *kind, void *options)
+{
     struct mu_test_log log;
     const struct mu_option *rows = mu_optimizer_find(kind->name)->options;
     mu_options_defaults(rows, options);
@@ -78,7 +84,8 @@ static void options_of(const struct kind *kind, void *options) {
 
 /* Elements [first, first + count) at step `number`, with gradients drawn for it. */
 static void take_step(const struct kind *kind, const void *options, struct vectors *vectors,
-    size_t first, size_t count, int64_t number) {
+    size_t first, size_t count, int64_t number)
+{
     const struct mu_optimizer_ops *ops = mu_optimizer_find(kind->name);
     struct mu_optim_step step = {.count = count,
         .parameters = vectors->parameters + first,
@@ -92,12 +99,14 @@ static void take_step(const struct kind *kind, const void *options, struct vecto
     ops->step(options, &step);
 }
 
-static void begin(struct vectors *vectors) {
+static void begin(struct vectors *vectors)
+{
     memset(vectors, 0, sizeof(*vectors));
     numbers_fill(vectors->parameters, COUNT, 1);
 }
 
-static void every_optimizer_follows_its_formula(void **state) {
+static void every_optimizer_follows_its_formula(void **state)
+{
     (void)state;
     for (size_t k = 0; k < MU_COUNT_OF(kinds); k++) {
         static struct vectors vectors;
@@ -121,7 +130,8 @@ static void every_optimizer_follows_its_formula(void **state) {
     }
 }
 
-static void parts_of_a_span_give_the_bits_of_the_whole(void **state) {
+static void parts_of_a_span_give_the_bits_of_the_whole(void **state)
+{
     (void)state;
     static const size_t cuts[] = {0, 16, 48, 512, 528, COUNT};
     for (size_t k = 0; k < MU_COUNT_OF(kinds); k++) {
@@ -141,7 +151,8 @@ static void parts_of_a_span_give_the_bits_of_the_whole(void **state) {
     }
 }
 
-static void gaps_stay_zero(void **state) {
+static void gaps_stay_zero(void **state)
+{
     (void)state;
     for (size_t k = 0; k < MU_COUNT_OF(kinds); k++) {
         static struct vectors vectors;
@@ -154,7 +165,8 @@ static void gaps_stay_zero(void **state) {
     }
 }
 
-static void every_slot_that_is_declared_is_used_and_no_other(void **state) {
+static void every_slot_that_is_declared_is_used_and_no_other(void **state)
+{
     (void)state;
     for (size_t k = 0; k < MU_COUNT_OF(kinds); k++) {
         static struct vectors vectors;
@@ -172,7 +184,8 @@ static void every_slot_that_is_declared_is_used_and_no_other(void **state) {
     }
 }
 
-static void the_registry_finds_what_it_lists(void **state) {
+static void the_registry_finds_what_it_lists(void **state)
+{
     (void)state;
     assert_non_null(mu_optimizers[0]);
     for (int i = 0; mu_optimizers[i]; i++)
@@ -180,7 +193,8 @@ static void the_registry_finds_what_it_lists(void **state) {
     assert_null(mu_optimizer_find("newton"));
 }
 
-static void common_rows_have_defaults_in_their_range(void **state) {
+static void common_rows_have_defaults_in_their_range(void **state)
+{
     (void)state;
     struct mu_optim_common common;
     mu_options_defaults(mu_optim_common_rows, &common);
@@ -188,7 +202,8 @@ static void common_rows_have_defaults_in_their_range(void **state) {
     assert_true(common.weight_decay == 0 && common.clip_norm == 0);
 }
 
-static void clipping_brings_the_norm_down_and_never_up(void **state) {
+static void clipping_brings_the_norm_down_and_never_up(void **state)
+{
     (void)state;
     assert_true(mu_optim_clip_scale(0, 100) == 1);
     assert_true(mu_optim_clip_scale(5, 4) == 1);
@@ -198,7 +213,8 @@ static void clipping_brings_the_norm_down_and_never_up(void **state) {
     assert_true(mu_optim_clip_scale(5, (double)NAN) == 1);
 }
 
-int main(void) {
+int main(void)
+{
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_optimizer_follows_its_formula),
         cmocka_unit_test(parts_of_a_span_give_the_bits_of_the_whole),

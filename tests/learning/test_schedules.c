@@ -43,7 +43,8 @@ static const struct row {
     {"cosine", {{"warmup_steps", "10"}}, 4, 5, 0.5},
 };
 
-static void every_row_of_the_table_holds(void **state) {
+static void every_row_of_the_table_holds(void **state)
+{
     (void)state;
     for (size_t i = 0; i < MU_COUNT_OF(table); i++) {
         const struct mu_schedule_ops *ops = mu_schedule_find(table[i].kind);
@@ -60,7 +61,8 @@ static void every_row_of_the_table_holds(void **state) {
     }
 }
 
-static void the_cosine_falls_like_the_library_s_all_the_way(void **state) {
+static void the_cosine_falls_like_the_library_s_all_the_way(void **state)
+{
     (void)state;
     const struct mu_schedule_ops *ops = mu_schedule_find("cosine");
     char options[256] __attribute__((aligned(16)));
@@ -74,7 +76,8 @@ static void the_cosine_falls_like_the_library_s_all_the_way(void **state) {
     }
 }
 
-static void the_registry_finds_what_it_lists(void **state) {
+static void the_registry_finds_what_it_lists(void **state)
+{
     (void)state;
     assert_non_null(mu_schedules[0]);
     for (int i = 0; mu_schedules[i]; i++) {
@@ -84,7 +87,8 @@ static void the_registry_finds_what_it_lists(void **state) {
     assert_null(mu_schedule_find("lunar"));
 }
 
-int main(void) {
+int main(void)
+{
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_row_of_the_table_holds),
         cmocka_unit_test(the_cosine_falls_like_the_library_s_all_the_way),

@@ -19,29 +19,34 @@ void *__wrap_calloc(size_t count, size_t bytes);
 void *__wrap_realloc(void *old, size_t bytes);
 void *__wrap_aligned_alloc(size_t align, size_t bytes);
 
-void *__wrap_malloc(size_t bytes) {
+void *__wrap_malloc(size_t bytes)
+{
     allocations++;
     return __real_malloc(bytes);
 }
 
-void *__wrap_calloc(size_t count, size_t bytes) {
+void *__wrap_calloc(size_t count, size_t bytes)
+{
     allocations++;
     return __real_calloc(count, bytes);
 }
 
-void *__wrap_realloc(void *old, size_t bytes) {
+void *__wrap_realloc(void *old, size_t bytes)
+{
     allocations++;
     return __real_realloc(old, bytes);
 }
 
-void *__wrap_aligned_alloc(size_t align, size_t bytes) {
+void *__wrap_aligned_alloc(size_t align, size_t bytes)
+{
     allocations++;
     return __real_aligned_alloc(align, bytes);
 }
 
 static const struct mu_integers widths = {3, {784, 128, 10}};
 
-static void a_training_step_allocates_nothing(void **state) {
+static void a_training_step_allocates_nothing(void **state)
+{
     (void)state;
     enum { ROWS = 64 };
     struct mu_test_log log;
@@ -82,7 +87,8 @@ static void a_training_step_allocates_nothing(void **state) {
     mu_arena_finish(&features);
 }
 
-int main(void) {
+int main(void)
+{
     const struct CMUnitTest tests[] = {cmocka_unit_test(a_training_step_allocates_nothing)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
