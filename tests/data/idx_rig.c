@@ -82,16 +82,23 @@ size_t idx_rig_make(uint8_t *out, int rank, const uint32_t *shape, int modulus)
     return bytes;
 }
 
+void idx_rig_options(void *options)
+{
+    const struct mu_option *rows = mu_dataset_find("idx")->options;
+    mu_options_defaults(rows, options);
+    assert_ok(mu_options_set(
+        mu_test_log_init(&idx_rig_said), "path", mu_options_find(rows, "path"), folder, options));
+}
+
 enum mu_status idx_rig_open(
     enum mu_split split, void **ret_dataset, struct mu_dataset_facts *ret_facts)
 {
     const struct mu_dataset_ops *ops = mu_dataset_find("idx");
     void *options = calloc(1, ops->option_bytes);
-    struct mu_log *log = mu_test_log_init(&idx_rig_said);
     assert_non_null(options);
-    mu_options_defaults(ops->options, options);
-    assert_ok(mu_options_set(log, "path", mu_options_find(ops->options, "path"), folder, options));
-    enum mu_status status = ops->open(options, split, log, ret_dataset, ret_facts);
+    idx_rig_options(options);
+    enum mu_status status =
+        ops->open(options, split, mu_test_log_init(&idx_rig_said), ret_dataset, ret_facts);
     free(options);
     return status;
 }

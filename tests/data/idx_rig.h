@@ -19,6 +19,8 @@ void idx_rig_remove(const char *name);
 /* An IDX file of these dimensions whose element i is i modulo `modulus`; returns its bytes. */
 size_t idx_rig_make(uint8_t *out, int rank, const uint32_t *shape, int modulus);
 
+/* The data set's options for this folder. */
+void idx_rig_options(void *options);
 /* Opens the folder as a data set of ten classes; what was said is in idx_rig_said. */
 extern struct mu_test_log idx_rig_said;
 enum mu_status idx_rig_open(
