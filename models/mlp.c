@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "models/dense.h"
-#include "models/kinds.h"
+#include "models/model_kinds.h"
 #include "runtime/base/log.h"
 #include "runtime/base/random.h"
 #include <math.h>

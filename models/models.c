@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "models/models.h"
 
-#include "models/kinds.h"
+#include "models/model_kinds.h"
 #include <string.h>
 
 const struct mu_model_ops *const mu_models[] = {&mu_softmax, &mu_mlp, NULL};

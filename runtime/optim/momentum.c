@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "runtime/device/kernels.h"
-#include "runtime/optim/kinds.h"
+#include "runtime/optim/optim_kinds.h"
 
 struct options {
     double momentum;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "runtime/optim/optimizers.h"
 
-#include "runtime/optim/kinds.h"
+#include "runtime/optim/optim_kinds.h"
 #include <string.h>
 
 const struct mu_optimizer_ops *const mu_optimizers[] = {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "runtime/optim/schedules.h"
 
-#include "runtime/optim/kinds.h"
+#include "runtime/optim/optim_kinds.h"
 #include "runtime/optim/power.h"
 #include <string.h>
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "runtime/device/kernels.h"
-#include "runtime/optim/kinds.h"
+#include "runtime/optim/optim_kinds.h"
 
 /* g = scale * gradient + decay * p; p -= rate * g. */
 static void step_sgd(const void *options, const struct mu_optim_step *step)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#ifndef MU_MODELS_KINDS_H
-#define MU_MODELS_KINDS_H
+#ifndef MU_MODELS_MODEL_KINDS_H
+#define MU_MODELS_MODEL_KINDS_H
 
 #include "muster/model.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#ifndef MU_OPTIM_KINDS_H
-#define MU_OPTIM_KINDS_H
+#ifndef MU_OPTIM_OPTIM_KINDS_H
+#define MU_OPTIM_OPTIM_KINDS_H
 
 #include "muster/optimizer.h"
 #include "runtime/optim/schedules.h"
