@@ -67,8 +67,9 @@ static char **arguments_of_tasks(char *const *arguments)
     return tasks;
 }
 
+/* `local` is what --local said: the tasks quote it in the command that resumes. */
 static int run_local(struct mu_log *log, const struct mu_run_request *request,
-    const struct mu_job *job, char *const *arguments)
+    const struct mu_job *job, const char *local, char *const *arguments)
 {
     char out_dir[MU_CLI_PATH_MAX + MU_NAME_MAX];
     char **tasks = arguments_of_tasks(arguments);
@@ -78,6 +79,7 @@ static int run_local(struct mu_log *log, const struct mu_run_request *request,
         mu_format(out_dir, sizeof(out_dir), "%s", request->out_dir);
     else
         mu_format(out_dir, sizeof(out_dir), "runs/%s", job->name);
+    setenv("MUSTER_LOCAL", local, 1);
     int code = mu_local_run(log, &(struct mu_local_request){.counts = request->local_counts,
                                      .argv = tasks,
                                      .out_dir = out_dir,
@@ -116,7 +118,7 @@ static int run(struct mu_log *log, const void *options, char *const *arguments)
         status = mu_job_load(log, request.job_path, request.sets, &job);
     if (status != MU_OK)
         return mu_status_exit(status);
-    int code = request.local ? run_local(log, &request, job, arguments)
+    int code = request.local ? run_local(log, &request, job, given->local, arguments)
                              : mu_status_exit(run_task(log, &request, job));
     mu_job_destroy(job);
     return code;

@@ -3,13 +3,15 @@
 #include <stdio.h>
 
 void mu_activity_set(
-    struct mu_activity *activity, enum mu_doing doing, int64_t step, int64_t now_ns) {
+    struct mu_activity *activity, enum mu_doing doing, int64_t step, int64_t now_ns)
+{
     atomic_store_explicit(&activity->doing, doing, memory_order_relaxed);
     atomic_store_explicit(&activity->step, step, memory_order_relaxed);
     atomic_store_explicit(&activity->since_ns, now_ns, memory_order_relaxed);
 }
 
-void mu_activity_text(int doing, int64_t step, char *out, size_t bytes) {
+void mu_activity_text(int doing, int64_t step, char *out, size_t bytes)
+{
     static const struct {
         const char *text;
         bool numbered;

@@ -7,7 +7,8 @@
 /* How long a task that misses another waits for the leader to say who is lost. */
 #define VERDICT_NS (1500 * MU_MS)
 
-void mu_cluster_who(const struct mu_cluster *cluster, int task, char *out, size_t bytes) {
+void mu_cluster_who(const struct mu_cluster *cluster, int task, char *out, size_t bytes)
+{
     char name[MU_TASK_NAME_MAX] = "evaluator/0", address[MU_HOST_MAX + 16] = "?";
     if (task >= 0 && task < cluster->spec->task_count) {
         mu_task_name(&cluster->spec->task[task], name, sizeof(name));
@@ -16,7 +17,8 @@ void mu_cluster_who(const struct mu_cluster *cluster, int task, char *out, size_
     snprintf(out, bytes, "%s (%.100s)", name, address);
 }
 
-void mu_cluster_last_seen(const struct mu_cluster *cluster, int task, char *out, size_t bytes) {
+void mu_cluster_last_seen(const struct mu_cluster *cluster, int task, char *out, size_t bytes)
+{
     const struct mu_member *member = &cluster->member[task];
     char doing[96], age[32];
     out[0] = '\0';
@@ -27,7 +29,8 @@ void mu_cluster_last_seen(const struct mu_cluster *cluster, int task, char *out,
     snprintf(out, bytes, "; last seen %s, since %s", doing, age);
 }
 
-static void tell_members(struct mu_cluster *cluster, enum mu_error error, const char *text) {
+static void tell_members(struct mu_cluster *cluster, enum mu_error error, const char *text)
+{
     char short_text[MU_CLUSTER_TEXT_MAX];
     mu_text_copy(short_text, sizeof(short_text), text);
     uint8_t memory[MU_CLUSTER_TEXT_MAX + 64];
@@ -39,14 +42,16 @@ static void tell_members(struct mu_cluster *cluster, enum mu_error error, const 
     mu_control_broadcast(cluster, MU_FRAME_LOST, &body);
 }
 
-void mu_cluster_fail(struct mu_cluster *cluster, enum mu_status status) {
+void mu_cluster_fail(struct mu_cluster *cluster, enum mu_status status)
+{
     if (cluster->failed != MU_OK)
         return;
     cluster->failed = status;
     cluster->loop->cancelled = status;
 }
 
-void mu_cluster_lose(struct mu_cluster *cluster, enum mu_error error, int task, const char *text) {
+void mu_cluster_lose(struct mu_cluster *cluster, enum mu_error error, int task, const char *text)
+{
     if (cluster->failed != MU_OK || cluster->over)
         return;
     char help[600] = "";
@@ -60,7 +65,8 @@ void mu_cluster_lose(struct mu_cluster *cluster, enum mu_error error, int task, 
         tell_members(cluster, error, text);
 }
 
-void mu_cluster_lose_silent(struct mu_cluster *cluster, int task, int64_t silence_ns) {
+void mu_cluster_lose_silent(struct mu_cluster *cluster, int task, int64_t silence_ns)
+{
     const struct mu_member *member = &cluster->member[task];
     char who[160], seen[160], age[32], text[MU_CLUSTER_TEXT_MAX];
     bool same_host = strcmp(member->hello.host, cluster->hello.host) == 0;
@@ -75,7 +81,8 @@ void mu_cluster_lose_silent(struct mu_cluster *cluster, int task, int64_t silenc
 }
 
 /* The replica that has entered the fewest collectives, and only if others have entered more. */
-static int laggard(const struct mu_cluster *cluster) {
+static int laggard(const struct mu_cluster *cluster)
+{
     int64_t most = -1, least = INT64_MAX;
     int found = -1;
     for (int i = 0; i < cluster->spec->task_count; i++) {
@@ -93,7 +100,8 @@ static int laggard(const struct mu_cluster *cluster) {
 
 /* The leader knows what everybody does: it can name who keeps the others waiting. */
 void mu_cluster_lose_laggard(
-    struct mu_cluster *cluster, int task, const char *what, int64_t since_ns) {
+    struct mu_cluster *cluster, int task, const char *what, int64_t since_ns)
+{
     char who[160], seen[160], age[32], text[MU_CLUSTER_TEXT_MAX];
     int culprit = laggard(cluster);
     if (culprit < 0)
@@ -110,7 +118,8 @@ void mu_cluster_lose_laggard(
 }
 
 static void ask_leader(
-    struct mu_cluster *cluster, int task, const char *what, int64_t since_ns, const char *text) {
+    struct mu_cluster *cluster, int task, const char *what, int64_t since_ns, const char *text)
+{
     struct mu_link *leader = cluster->member[cluster->spec->leader].link;
     uint8_t memory[MU_CLUSTER_TEXT_MAX + 64];
     struct mu_body body;
@@ -123,7 +132,8 @@ static void ask_leader(
     mu_link_post(leader, MU_FRAME_SUSPECT, cluster->generation, 0, &body);
 }
 
-static void await_verdict(struct mu_cluster *cluster) {
+static void await_verdict(struct mu_cluster *cluster)
+{
     int64_t deadline = mu_now(cluster->world) + VERDICT_NS;
     while (cluster->failed == MU_OK && mu_now(cluster->world) < deadline) {
         enum mu_status turned = cluster->loop->ops->turn(cluster->loop, deadline);
@@ -131,8 +141,9 @@ static void await_verdict(struct mu_cluster *cluster) {
     }
 }
 
-enum mu_status mu_cluster_blame(struct mu_cluster *cluster, enum mu_status status, int task,
-    const char *what, int64_t since_ns) {
+enum mu_status mu_cluster_blame(
+    struct mu_cluster *cluster, enum mu_status status, int task, const char *what, int64_t since_ns)
+{
     if (cluster->failed != MU_OK)
         return cluster->failed;
     if (status != MU_TIMEOUT && status != MU_CLOSED)

@@ -2,17 +2,19 @@
 #include "cluster/caller.h"
 #include <ctype.h>
 #include <errno.h>
-#include <stdlib.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
-static void finish_with(struct mu_caller *caller, enum mu_status status, int error) {
+static void finish_with(struct mu_caller *caller, enum mu_status status, int error)
+{
     caller->status = status;
     caller->error = error;
     caller->done = true;
 }
 
-static void on_connected(void *owner, struct mu_link *link, enum mu_status status, int error) {
+static void on_connected(void *owner, struct mu_link *link, enum mu_status status, int error)
+{
     struct mu_caller *caller = owner;
     if (status == MU_OK)
         mu_hello_send(link, caller->ours);
@@ -22,7 +24,8 @@ static void on_connected(void *owner, struct mu_link *link, enum mu_status statu
 
 /* After the answer nothing more is read until the link has its real owner. */
 static enum mu_link_answer on_frame(void *owner, struct mu_link *link, const struct mu_frame *frame,
-    const void *body, void **ret_payload) {
+    const void *body, void **ret_payload)
+{
     (void)link;
     (void)body;
     (void)ret_payload;
@@ -34,7 +37,8 @@ static enum mu_link_answer on_frame(void *owner, struct mu_link *link, const str
 }
 
 static void on_arrived(
-    void *owner, struct mu_link *link, const struct mu_frame *frame, const void *body) {
+    void *owner, struct mu_link *link, const struct mu_frame *frame, const void *body)
+{
     struct mu_caller *caller = owner;
     enum mu_status status;
     if (frame->type == MU_FRAME_HELLO) {
@@ -47,7 +51,8 @@ static void on_arrived(
     finish_with(caller, status, 0);
 }
 
-static void on_ended(void *owner, struct mu_link *link, enum mu_status why, int error) {
+static void on_ended(void *owner, struct mu_link *link, enum mu_status why, int error)
+{
     struct mu_caller *caller = owner;
     mu_text_copy(caller->stray, sizeof(caller->stray), mu_link_stray(link));
     int version = mu_link_peer_version(link);
@@ -64,7 +69,8 @@ static const struct mu_link_events caller_events = {
 };
 
 void mu_caller_start(struct mu_caller *caller, struct mu_loop *loop,
-    const struct mu_address *address, const struct mu_hello *ours) {
+    const struct mu_address *address, const struct mu_hello *ours)
+{
     *caller = (struct mu_caller){.ours = ours};
     caller->theirs = calloc(1, sizeof(*caller->theirs));
     enum mu_status status =
@@ -74,13 +80,15 @@ void mu_caller_start(struct mu_caller *caller, struct mu_loop *loop,
         finish_with(caller, status, status == MU_NO_MEMORY ? ENOMEM : ENETUNREACH);
 }
 
-void mu_caller_finish(struct mu_caller *caller) {
+void mu_caller_finish(struct mu_caller *caller)
+{
     mu_link_close(caller->link);
     free(caller->theirs);
     *caller = (struct mu_caller){0};
 }
 
-const char *mu_caller_reason(const struct mu_caller *caller) {
+const char *mu_caller_reason(const struct mu_caller *caller)
+{
     if (caller->error == ENOENT)
         return "the name cannot be resolved";
     if (caller->error != 0)

@@ -11,7 +11,8 @@
 #define FLUSH_NS (300 * MU_MS)
 #define FINISH_NS (2 * MU_SECOND)
 
-static void fill_hello(struct mu_cluster *cluster) {
+static void fill_hello(struct mu_cluster *cluster)
+{
     const struct mu_cluster_options *options = &cluster->options;
     const struct mu_task *self = &cluster->spec->task[cluster->spec->self];
     struct mu_hello *hello = &cluster->hello;
@@ -37,12 +38,14 @@ static void fill_hello(struct mu_cluster *cluster) {
     mu_text_finish(&text);
 }
 
-bool mu_cluster_needs(const struct mu_cluster *cluster, int task) {
+bool mu_cluster_needs(const struct mu_cluster *cluster, int task)
+{
     return task < cluster->spec->task_count && cluster->spec->task[task].role != MU_ROLE_EVALUATOR;
 }
 
 enum mu_status mu_cluster_create(
-    const struct mu_cluster_options *options, struct mu_cluster **ret_cluster) {
+    const struct mu_cluster_options *options, struct mu_cluster **ret_cluster)
+{
     struct mu_cluster *cluster = calloc(1, sizeof(*cluster));
     if (!cluster)
         return MU_NO_MEMORY;
@@ -71,7 +74,8 @@ enum mu_status mu_cluster_create(
 }
 
 /* What was said last should arrive: "refused", "lost", "over". */
-static void flush_links(struct mu_cluster *cluster) {
+static void flush_links(struct mu_cluster *cluster)
+{
     int64_t deadline = mu_now(cluster->world) + FLUSH_NS;
     for (int i = 0; i <= cluster->spec->task_count; i++) {
         struct mu_link *link = cluster->member[i].link;
@@ -81,7 +85,8 @@ static void flush_links(struct mu_cluster *cluster) {
     }
 }
 
-void mu_cluster_destroy(struct mu_cluster *cluster) {
+void mu_cluster_destroy(struct mu_cluster *cluster)
+{
     if (!cluster)
         return;
     flush_links(cluster);
@@ -102,7 +107,8 @@ void mu_cluster_destroy(struct mu_cluster *cluster) {
 /* ---- links for the layers above ---- */
 
 static enum mu_link_answer hold_frame(void *owner, struct mu_link *link,
-    const struct mu_frame *frame, const void *body, void **ret_payload) {
+    const struct mu_frame *frame, const void *body, void **ret_payload)
+{
     (void)owner;
     (void)link;
     (void)frame;
@@ -111,7 +117,8 @@ static enum mu_link_answer hold_frame(void *owner, struct mu_link *link,
     return MU_LINK_HOLD;
 }
 
-static void waiting_ended(void *owner, struct mu_link *link, enum mu_status why, int error) {
+static void waiting_ended(void *owner, struct mu_link *link, enum mu_status why, int error)
+{
     (void)why;
     (void)error;
     struct mu_waiting_link *waiting = owner;
@@ -124,7 +131,8 @@ static const struct mu_link_events waiting_events = {
     .ended = waiting_ended,
 };
 
-bool mu_cluster_keep(struct mu_cluster *cluster, struct mu_link *link, int task, int kind) {
+bool mu_cluster_keep(struct mu_cluster *cluster, struct mu_link *link, int task, int kind)
+{
     for (int i = 0; i < cluster->waiting_count; i++) {
         struct mu_waiting_link *place = &cluster->waiting[i];
         if (place->link)
@@ -136,8 +144,8 @@ bool mu_cluster_keep(struct mu_cluster *cluster, struct mu_link *link, int task,
     return false;
 }
 
-static bool take_waiting(
-    struct mu_cluster *cluster, int task, int kind, struct mu_link **ret_link) {
+static bool take_waiting(struct mu_cluster *cluster, int task, int kind, struct mu_link **ret_link)
+{
     for (int i = 0; i < cluster->waiting_count; i++) {
         struct mu_waiting_link *place = &cluster->waiting[i];
         if (!place->link || place->task != task || place->kind != kind)
@@ -149,8 +157,9 @@ static bool take_waiting(
     return false;
 }
 
-enum mu_status mu_cluster_answer(struct mu_cluster *cluster, int task, int kind,
-    int64_t deadline_ns, struct mu_link **ret_link) {
+enum mu_status mu_cluster_answer(
+    struct mu_cluster *cluster, int task, int kind, int64_t deadline_ns, struct mu_link **ret_link)
+{
     while (!take_waiting(cluster, task, kind, ret_link)) {
         if (cluster->loop->cancelled != MU_OK)
             return cluster->loop->cancelled;
@@ -162,8 +171,9 @@ enum mu_status mu_cluster_answer(struct mu_cluster *cluster, int task, int kind,
     return MU_OK;
 }
 
-enum mu_status mu_cluster_dial(struct mu_cluster *cluster, int task, int kind, int64_t deadline_ns,
-    struct mu_link **ret_link) {
+enum mu_status mu_cluster_dial(
+    struct mu_cluster *cluster, int task, int kind, int64_t deadline_ns, struct mu_link **ret_link)
+{
     struct mu_hello hello = cluster->hello;
     hello.kind = (enum mu_link_kind)kind;
     hello.spec[0] = '\0';
@@ -184,19 +194,23 @@ enum mu_status mu_cluster_dial(struct mu_cluster *cluster, int task, int kind, i
 
 /* ---- questions ---- */
 
-uint64_t mu_cluster_run(const struct mu_cluster *cluster) {
+uint64_t mu_cluster_run(const struct mu_cluster *cluster)
+{
     return cluster->run;
 }
 
-uint32_t mu_cluster_generation(const struct mu_cluster *cluster) {
+uint32_t mu_cluster_generation(const struct mu_cluster *cluster)
+{
     return cluster->generation;
 }
 
-struct mu_data_shape mu_cluster_shape(const struct mu_cluster *cluster) {
+struct mu_data_shape mu_cluster_shape(const struct mu_cluster *cluster)
+{
     return cluster->options.shape;
 }
 
-int64_t mu_cluster_last_start_wall_ns(const struct mu_cluster *cluster) {
+int64_t mu_cluster_last_start_wall_ns(const struct mu_cluster *cluster)
+{
     int64_t last = cluster->hello.started_wall_ns;
     for (int i = 0; i < cluster->spec->task_count; i++)
         if (cluster->member[i].hello.started_wall_ns > last)
@@ -204,11 +218,13 @@ int64_t mu_cluster_last_start_wall_ns(const struct mu_cluster *cluster) {
     return last;
 }
 
-bool mu_cluster_leads(const struct mu_cluster *cluster) {
+bool mu_cluster_leads(const struct mu_cluster *cluster)
+{
     return cluster->leads;
 }
 
-int mu_cluster_alive(const struct mu_cluster *cluster, int *ret_of) {
+int mu_cluster_alive(const struct mu_cluster *cluster, int *ret_of)
+{
     int alive = 0;
     *ret_of = cluster->needed;
     if (!cluster->leads)
@@ -219,7 +235,8 @@ int mu_cluster_alive(const struct mu_cluster *cluster, int *ret_of) {
     return alive;
 }
 
-void mu_cluster_pulse(const struct mu_cluster *cluster, struct mu_cluster_pulse *ret_pulse) {
+void mu_cluster_pulse(const struct mu_cluster *cluster, struct mu_cluster_pulse *ret_pulse)
+{
     struct mu_cluster_pulse pulse = {.step_least = INT64_MAX};
     double loss = 0, accuracy = 0;
     int trained = 0;
@@ -243,35 +260,42 @@ void mu_cluster_pulse(const struct mu_cluster *cluster, struct mu_cluster_pulse 
 
 /* ---- stopping and ending ---- */
 
-bool mu_cluster_stop_wanted(const struct mu_cluster *cluster) {
+bool mu_cluster_stop_wanted(const struct mu_cluster *cluster)
+{
     return atomic_load(&cluster->stop_wanted);
 }
 
-void mu_cluster_want_stop(struct mu_cluster *cluster) {
+void mu_cluster_want_stop(struct mu_cluster *cluster)
+{
     atomic_store(&cluster->stop_wanted, true);
 }
 
-const bool *mu_cluster_over(const struct mu_cluster *cluster) {
+const bool *mu_cluster_over(const struct mu_cluster *cluster)
+{
     return &cluster->over;
 }
 
-enum mu_status mu_cluster_over_status(const struct mu_cluster *cluster) {
+enum mu_status mu_cluster_over_status(const struct mu_cluster *cluster)
+{
     return cluster->over_status;
 }
 
-enum mu_status mu_cluster_wait_over(struct mu_cluster *cluster) {
+enum mu_status mu_cluster_wait_over(struct mu_cluster *cluster)
+{
     MU_TRY(mu_loop_until(cluster->loop, &cluster->over, MU_FOREVER));
     return cluster->over_status;
 }
 
-static bool everybody_has_gone(const struct mu_cluster *cluster) {
+static bool everybody_has_gone(const struct mu_cluster *cluster)
+{
     for (int i = 0; i < cluster->spec->task_count; i++)
         if (mu_cluster_needs(cluster, i) && cluster->member[i].link)
             return false;
     return true;
 }
 
-void mu_cluster_finish(struct mu_cluster *cluster, enum mu_status status) {
+void mu_cluster_finish(struct mu_cluster *cluster, enum mu_status status)
+{
     uint8_t memory[64];
     struct mu_body body;
     mu_body_begin(&body, memory, sizeof(memory), 1);
@@ -286,7 +310,8 @@ void mu_cluster_finish(struct mu_cluster *cluster, enum mu_status status) {
     }
 }
 
-void mu_cluster_goodbye(struct mu_cluster *cluster, enum mu_status status, const char *text) {
+void mu_cluster_goodbye(struct mu_cluster *cluster, enum mu_status status, const char *text)
+{
     if (cluster->failed != MU_OK || cluster->over)
         return;
     char short_text[MU_CLUSTER_TEXT_MAX];

@@ -39,6 +39,8 @@ struct mu_cluster_options {
     int64_t dead_ns;              /* silence after which a task counts as lost */
     const char *resume;           /* the command that goes on after a failure, for the help lines */
     struct mu_activity *activity; /* of this task, sent with heartbeats */
+    void (*beat)(void *owner);    /* called with each heartbeat: a watchdog; NULL: none */
+    void *owner;
 };
 
 /* Copies what it needs except what is marked borrowed. NO_MEMORY. */

@@ -40,8 +40,8 @@ struct mu_cluster {
     struct mu_hello hello; /* ours */
     struct mu_door door;
     struct mu_timer *timer;
-    struct mu_member *member; /* (spec->task_count) */
-    struct mu_caller call;    /* member, before the start: to the leader */
+    struct mu_member *member;        /* (spec->task_count) */
+    struct mu_caller call;           /* member, before the start: to the leader */
     struct mu_waiting_link *waiting; /* (waiting_count): two for each task */
     int waiting_count;
 
@@ -70,7 +70,7 @@ void mu_control_tick(void *owner); /* every heartbeat_ns */
 void mu_control_note_self(struct mu_cluster *cluster, int64_t now);
 void mu_control_adopt(struct mu_cluster *cluster, int task, struct mu_link *link);
 void mu_control_broadcast(struct mu_cluster *cluster, uint8_t type, const struct mu_body *body);
-void mu_control_tell_start(struct mu_cluster *cluster); /* whoever has not been told */
+void mu_control_tell_start(struct mu_cluster *cluster);            /* whoever has not been told */
 bool mu_cluster_needs(const struct mu_cluster *cluster, int task); /* evaluators are not needed */
 
 /* Keeps a greeted link until mu_cluster_answer asks for it; false: too many wait. */

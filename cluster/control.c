@@ -10,13 +10,15 @@
 
 /* ---- sending ---- */
 
-void mu_control_broadcast(struct mu_cluster *cluster, uint8_t type, const struct mu_body *body) {
+void mu_control_broadcast(struct mu_cluster *cluster, uint8_t type, const struct mu_body *body)
+{
     for (int i = 0; i <= cluster->spec->task_count; i++)
         if (cluster->member[i].link)
             mu_link_post(cluster->member[i].link, type, cluster->generation, 0, body);
 }
 
-void mu_control_tell_start(struct mu_cluster *cluster) {
+void mu_control_tell_start(struct mu_cluster *cluster)
+{
     uint8_t memory[128];
     struct mu_body body;
     mu_body_begin(&body, memory, sizeof(memory), 4);
@@ -33,7 +35,8 @@ void mu_control_tell_start(struct mu_cluster *cluster) {
     }
 }
 
-static void send_heartbeat(struct mu_cluster *cluster, int64_t now) {
+static void send_heartbeat(struct mu_cluster *cluster, int64_t now)
+{
     const struct mu_member *self = &cluster->member[cluster->spec->self];
     uint8_t memory[256];
     struct mu_body body;
@@ -51,7 +54,8 @@ static void send_heartbeat(struct mu_cluster *cluster, int64_t now) {
 
 /* ---- receiving ---- */
 
-static void read_heartbeat(struct mu_member *member, struct mu_decoder *decoder, int64_t now) {
+static void read_heartbeat(struct mu_member *member, struct mu_decoder *decoder, int64_t now)
+{
     int64_t doing, age;
     if (mu_decoder_int(decoder, "doing", 0, MU_DOING_COUNT - 1, &doing))
         member->doing = (int)doing;
@@ -64,8 +68,8 @@ static void read_heartbeat(struct mu_member *member, struct mu_decoder *decoder,
     mu_decoder_real(decoder, "accuracy", &member->accuracy);
 }
 
-static void read_start(
-    struct mu_cluster *cluster, struct mu_decoder *decoder, uint32_t generation) {
+static void read_start(struct mu_cluster *cluster, struct mu_decoder *decoder, uint32_t generation)
+{
     uint64_t run;
     struct mu_data_shape shape;
     if (cluster->leads || cluster->started || !mu_decoder_uint(decoder, "run", &run) ||
@@ -79,7 +83,8 @@ static void read_start(
     cluster->started = true;
 }
 
-static void read_lost(struct mu_cluster *cluster, struct mu_decoder *decoder) {
+static void read_lost(struct mu_cluster *cluster, struct mu_decoder *decoder)
+{
     char text[MU_CLUSTER_TEXT_MAX];
     int64_t number;
     if (!mu_decoder_int(decoder, "error", 1, 9999, &number) ||
@@ -89,7 +94,8 @@ static void read_lost(struct mu_cluster *cluster, struct mu_decoder *decoder) {
     mu_cluster_lose(cluster, error, -1, text);
 }
 
-static void read_goodbye(struct mu_cluster *cluster, int task, struct mu_decoder *decoder) {
+static void read_goodbye(struct mu_cluster *cluster, int task, struct mu_decoder *decoder)
+{
     char text[MU_CLUSTER_TEXT_MAX], said[MU_CLUSTER_TEXT_MAX + 128], who[160];
     int64_t exit_code;
     if (!mu_decoder_int(decoder, "exit", 0, 255, &exit_code) ||
@@ -103,7 +109,8 @@ static void read_goodbye(struct mu_cluster *cluster, int task, struct mu_decoder
     mu_cluster_lose(cluster, MU_E0403, task, said);
 }
 
-static void read_suspect(struct mu_cluster *cluster, int from, struct mu_decoder *decoder) {
+static void read_suspect(struct mu_cluster *cluster, int from, struct mu_decoder *decoder)
+{
     int64_t task, age, now = mu_now(cluster->world);
     char text[MU_CLUSTER_TEXT_MAX];
     if (!cluster->leads || cluster->suspect >= 0 ||
@@ -124,13 +131,15 @@ static void read_suspect(struct mu_cluster *cluster, int from, struct mu_decoder
         reporter);
 }
 
-static void read_waiting(struct mu_cluster *cluster, struct mu_decoder *decoder) {
+static void read_waiting(struct mu_cluster *cluster, struct mu_decoder *decoder)
+{
     char text[MU_CLUSTER_TEXT_MAX];
     if (!cluster->started && mu_decoder_text(decoder, "text", text, sizeof(text)))
         mu_say(cluster->log, MU_LEVEL_INFO, "%s", text);
 }
 
-static void read_over(struct mu_cluster *cluster, struct mu_decoder *decoder) {
+static void read_over(struct mu_cluster *cluster, struct mu_decoder *decoder)
+{
     int64_t status;
     if (cluster->leads || !mu_decoder_int(decoder, "status", 0, MU_STATUS_COUNT - 1, &status))
         return;
@@ -138,7 +147,8 @@ static void read_over(struct mu_cluster *cluster, struct mu_decoder *decoder) {
     cluster->over_status = (enum mu_status)status;
 }
 
-static void read_stop(struct mu_cluster *cluster, int from) {
+static void read_stop(struct mu_cluster *cluster, int from)
+{
     if (!mu_cluster_stop_wanted(cluster)) {
         char who[160];
         mu_cluster_who(cluster, from, who, sizeof(who));
@@ -148,7 +158,8 @@ static void read_stop(struct mu_cluster *cluster, int from) {
 }
 
 /* Which task is at the other end: the owner of a control link is its member. */
-static int task_of(const struct mu_cluster *cluster, const struct mu_link *link) {
+static int task_of(const struct mu_cluster *cluster, const struct mu_link *link)
+{
     for (int i = 0; i <= cluster->spec->task_count; i++)
         if (cluster->member[i].link == link)
             return i;
@@ -156,7 +167,8 @@ static int task_of(const struct mu_cluster *cluster, const struct mu_link *link)
 }
 
 static enum mu_link_answer on_frame(void *owner, struct mu_link *link, const struct mu_frame *frame,
-    const void *body, void **ret_payload) {
+    const void *body, void **ret_payload)
+{
     (void)ret_payload;
     struct mu_cluster *cluster = owner;
     /* What belongs to another generation is refused; before the start there is none. */
@@ -170,7 +182,8 @@ static enum mu_link_answer on_frame(void *owner, struct mu_link *link, const str
 }
 
 static void on_arrived(
-    void *owner, struct mu_link *link, const struct mu_frame *frame, const void *body) {
+    void *owner, struct mu_link *link, const struct mu_frame *frame, const void *body)
+{
     (void)body;
     struct mu_cluster *cluster = owner;
     int task = task_of(cluster, link);
@@ -207,7 +220,8 @@ static void on_arrived(
     }
 }
 
-static void on_ended(void *owner, struct mu_link *link, enum mu_status why, int error) {
+static void on_ended(void *owner, struct mu_link *link, enum mu_status why, int error)
+{
     struct mu_cluster *cluster = owner;
     int task = task_of(cluster, link);
     struct mu_member *member = &cluster->member[task];
@@ -236,7 +250,8 @@ const struct mu_link_events mu_control_events = {
     .ended = on_ended,
 };
 
-void mu_control_adopt(struct mu_cluster *cluster, int task, struct mu_link *link) {
+void mu_control_adopt(struct mu_cluster *cluster, int task, struct mu_link *link)
+{
     struct mu_member *member = &cluster->member[task];
     member->link = link;
     member->joined = true;
@@ -247,7 +262,8 @@ void mu_control_adopt(struct mu_cluster *cluster, int task, struct mu_link *link
 
 /* ---- the tick ---- */
 
-void mu_control_note_self(struct mu_cluster *cluster, int64_t now) {
+void mu_control_note_self(struct mu_cluster *cluster, int64_t now)
+{
     const struct mu_activity *own = cluster->options.activity;
     struct mu_member *self = &cluster->member[cluster->spec->self];
     self->heard_ns = now;
@@ -260,7 +276,8 @@ void mu_control_note_self(struct mu_cluster *cluster, int64_t now) {
     self->accuracy = atomic_load_explicit(&own->accuracy, memory_order_relaxed);
 }
 
-static void check_silence(struct mu_cluster *cluster, int64_t now) {
+static void check_silence(struct mu_cluster *cluster, int64_t now)
+{
     for (int i = 0; i < cluster->spec->task_count; i++) {
         struct mu_member *member = &cluster->member[i];
         int64_t silence = now - member->heard_ns;
@@ -272,12 +289,14 @@ static void check_silence(struct mu_cluster *cluster, int64_t now) {
     }
 }
 
-static void check_suspect(struct mu_cluster *cluster, int64_t now) {
+static void check_suspect(struct mu_cluster *cluster, int64_t now)
+{
     if (cluster->suspect >= 0 && now - cluster->suspect_since_ns > SUSPICION_NS)
         mu_cluster_lose(cluster, MU_E0401, cluster->suspect, cluster->suspect_text);
 }
 
-static void pass_stop_on(struct mu_cluster *cluster) {
+static void pass_stop_on(struct mu_cluster *cluster)
+{
     if (mu_stop_requested(cluster->world))
         mu_cluster_want_stop(cluster);
     if (!cluster->stop_told && cluster->started && mu_cluster_stop_wanted(cluster)) {
@@ -286,9 +305,12 @@ static void pass_stop_on(struct mu_cluster *cluster) {
     }
 }
 
-void mu_control_tick(void *owner) {
+void mu_control_tick(void *owner)
+{
     struct mu_cluster *cluster = owner;
     int64_t now = mu_now(cluster->world);
+    if (cluster->options.beat)
+        cluster->options.beat(cluster->options.owner);
     bool slept = now - cluster->ticked_ns > LATE_TICKS * cluster->options.heartbeat_ns;
     cluster->ticked_ns = now;
     mu_door_tick(&cluster->door, now);

@@ -2,7 +2,8 @@
 #include "cluster/door.h"
 #include <string.h>
 
-static void turn_away(struct mu_door_stranger *stranger, const char *why) {
+static void turn_away(struct mu_door_stranger *stranger, const char *why)
+{
     struct mu_door *door = stranger->door;
     struct mu_link *link = stranger->link;
     stranger->link = NULL;
@@ -18,7 +19,8 @@ static void turn_away(struct mu_door_stranger *stranger, const char *why) {
 }
 
 static enum mu_link_answer on_frame(void *owner, struct mu_link *link, const struct mu_frame *frame,
-    const void *body, void **ret_payload) {
+    const void *body, void **ret_payload)
+{
     (void)owner;
     (void)link;
     (void)body;
@@ -28,7 +30,8 @@ static enum mu_link_answer on_frame(void *owner, struct mu_link *link, const str
 }
 
 static void on_arrived(
-    void *owner, struct mu_link *link, const struct mu_frame *frame, const void *body) {
+    void *owner, struct mu_link *link, const struct mu_frame *frame, const void *body)
+{
     struct mu_door_stranger *stranger = owner;
     struct mu_door *door = stranger->door;
     if (mu_hello_read(link, body, frame->body_bytes, &door->theirs) != MU_OK) {
@@ -46,7 +49,8 @@ static void on_arrived(
     mu_refusal_send(link, &refusal);
 }
 
-static void on_ended(void *owner, struct mu_link *link, enum mu_status why, int error) {
+static void on_ended(void *owner, struct mu_link *link, enum mu_status why, int error)
+{
     (void)error;
     struct mu_door_stranger *stranger = owner;
     if (why == MU_PROTOCOL) {
@@ -66,14 +70,16 @@ static const struct mu_link_events stranger_events = {
     .ended = on_ended,
 };
 
-static struct mu_door_stranger *free_place(struct mu_door *door) {
+static struct mu_door_stranger *free_place(struct mu_door *door)
+{
     for (int i = 0; i < MU_DOOR_STRANGERS_MAX; i++)
         if (!door->stranger[i].link)
             return &door->stranger[i];
     return NULL;
 }
 
-static void on_accepted(void *owner, struct mu_stream *stream) {
+static void on_accepted(void *owner, struct mu_stream *stream)
+{
     struct mu_door *door = owner;
     struct mu_door_stranger *place = free_place(door);
     if (!place) {
@@ -88,19 +94,22 @@ static void on_accepted(void *owner, struct mu_stream *stream) {
 }
 
 enum mu_status mu_door_open(
-    struct mu_door *door, const struct mu_address *address, int inherited_fd, int *ret_error) {
+    struct mu_door *door, const struct mu_address *address, int inherited_fd, int *ret_error)
+{
     memset(door->stranger, 0, sizeof(door->stranger));
     return door->loop->ops->listen(
         door->loop, address, inherited_fd, on_accepted, door, &door->listener, ret_error);
 }
 
-void mu_door_tick(struct mu_door *door, int64_t now_ns) {
+void mu_door_tick(struct mu_door *door, int64_t now_ns)
+{
     for (int i = 0; i < MU_DOOR_STRANGERS_MAX; i++)
         if (door->stranger[i].link && now_ns >= door->stranger[i].deadline_ns)
             turn_away(&door->stranger[i], "it said nothing in time");
 }
 
-void mu_door_flush(struct mu_door *door, int64_t deadline_ns) {
+void mu_door_flush(struct mu_door *door, int64_t deadline_ns)
+{
     for (int i = 0; door->loop && i < MU_DOOR_STRANGERS_MAX; i++) {
         struct mu_link *link = door->stranger[i].link;
         door->stranger[i].link = NULL;
@@ -109,7 +118,8 @@ void mu_door_flush(struct mu_door *door, int64_t deadline_ns) {
     }
 }
 
-void mu_door_close(struct mu_door *door) {
+void mu_door_close(struct mu_door *door)
+{
     if (!door->loop)
         return;
     door->loop->ops->listener_close(door->listener);

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cluster/hello.h"
 #include <inttypes.h>
-#include <stdlib.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define HELLO_BODY_MAX (MU_HELLO_SPEC_MAX + 1024)
 
-void mu_hello_send(struct mu_link *link, const struct mu_hello *hello) {
+void mu_hello_send(struct mu_link *link, const struct mu_hello *hello)
+{
     uint8_t memory[HELLO_BODY_MAX];
     struct mu_body body;
     mu_body_begin(&body, memory, sizeof(memory), 13);
@@ -28,7 +29,8 @@ void mu_hello_send(struct mu_link *link, const struct mu_hello *hello) {
     mu_link_post(link, MU_FRAME_HELLO, 0, 0, &body);
 }
 
-static bool read_u32(struct mu_decoder *decoder, const char *key, uint32_t *ret_value) {
+static bool read_u32(struct mu_decoder *decoder, const char *key, uint32_t *ret_value)
+{
     uint64_t value;
     if (!mu_decoder_uint(decoder, key, &value) || value > UINT32_MAX)
         return false;
@@ -37,7 +39,8 @@ static bool read_u32(struct mu_decoder *decoder, const char *key, uint32_t *ret_
 }
 
 enum mu_status mu_hello_read(
-    struct mu_link *link, const void *body, size_t bytes, struct mu_hello *ret_hello) {
+    struct mu_link *link, const void *body, size_t bytes, struct mu_hello *ret_hello)
+{
     struct mu_decoder *decoder = mu_link_decoder(link);
     MU_TRY(mu_decoder_read(decoder, body, bytes));
     int64_t kind, role, index, process;
@@ -63,7 +66,8 @@ enum mu_status mu_hello_read(
     return MU_OK;
 }
 
-void mu_refusal_send(struct mu_link *link, const struct mu_refusal *refusal) {
+void mu_refusal_send(struct mu_link *link, const struct mu_refusal *refusal)
+{
     uint8_t memory[MU_REFUSAL_TEXT_MAX + 64];
     struct mu_body body;
     mu_body_begin(&body, memory, sizeof(memory), 2);
@@ -74,7 +78,8 @@ void mu_refusal_send(struct mu_link *link, const struct mu_refusal *refusal) {
 }
 
 enum mu_status mu_refusal_read(
-    struct mu_link *link, const void *body, size_t bytes, struct mu_refusal *ret_refusal) {
+    struct mu_link *link, const void *body, size_t bytes, struct mu_refusal *ret_refusal)
+{
     struct mu_decoder *decoder = mu_link_decoder(link);
     MU_TRY(mu_decoder_read(decoder, body, bytes));
     int64_t number;
@@ -90,13 +95,15 @@ enum mu_status mu_refusal_read(
     return MU_PROTOCOL;
 }
 
-static void name_of(const struct mu_hello *hello, char *out, size_t bytes) {
+static void name_of(const struct mu_hello *hello, char *out, size_t bytes)
+{
     const struct mu_task task = {.role = hello->role, .index = hello->index};
     mu_task_name(&task, out, bytes);
 }
 
 static bool refuse_spec(const struct mu_hello *ours, const struct mu_hello *theirs,
-    const char *their_name, struct mu_refusal *refusal) {
+    const char *their_name, struct mu_refusal *refusal)
+{
     struct mu_text difference;
     mu_text_init(&difference);
     if (ours->spec[0] && theirs->spec[0])
@@ -111,7 +118,8 @@ static bool refuse_spec(const struct mu_hello *ours, const struct mu_hello *thei
 }
 
 bool mu_hello_agrees(
-    const struct mu_hello *ours, const struct mu_hello *theirs, struct mu_refusal *ret_refusal) {
+    const struct mu_hello *ours, const struct mu_hello *theirs, struct mu_refusal *ret_refusal)
+{
     char name[MU_TASK_NAME_MAX];
     name_of(theirs, name, sizeof(name));
     if (ours->spec_hash != theirs->spec_hash)

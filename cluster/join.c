@@ -22,17 +22,20 @@
 /* Those who are a little later than the leader are not called: they come by themselves. */
 #define PROBE_AFTER_NS MU_SECOND
 
-static void turn(struct mu_cluster *cluster, int64_t deadline_ns) {
+static void turn(struct mu_cluster *cluster, int64_t deadline_ns)
+{
     enum mu_status turned = cluster->loop->ops->turn(cluster->loop, deadline_ns);
     (void)turned; /* whether something ran shows in what has changed */
 }
 
-static int64_t start_deadline(const struct mu_cluster *cluster) {
+static int64_t start_deadline(const struct mu_cluster *cluster)
+{
     return mu_deadline(cluster->join_ns, cluster->options.start_timeout_ns);
 }
 
 /* Half of it to all of it, so that tasks that started together do not call together. */
-static int64_t jittered(struct mu_cluster *cluster, int64_t pause_ns) {
+static int64_t jittered(struct mu_cluster *cluster, int64_t pause_ns)
+{
     uint32_t random;
     cluster->world->ops->random_bytes(cluster->world, &random, sizeof(random));
     return pause_ns / 2 + (int64_t)((double)random / UINT32_MAX * (double)(pause_ns / 2));
@@ -40,20 +43,23 @@ static int64_t jittered(struct mu_cluster *cluster, int64_t pause_ns) {
 
 /* ---- the door ---- */
 
-static int task_of_hello(const struct mu_cluster *cluster, const struct mu_hello *hello) {
+static int task_of_hello(const struct mu_cluster *cluster, const struct mu_hello *hello)
+{
     int task = mu_spec_find(cluster->spec, hello->role, hello->index);
     if (task < 0 && hello->role == MU_ROLE_EVALUATOR)
         task = cluster->spec->task_count;
     return task;
 }
 
-static bool refuse(struct mu_refusal *refusal, enum mu_error error, const char *text) {
+static bool refuse(struct mu_refusal *refusal, enum mu_error error, const char *text)
+{
     refusal->error = error;
     mu_text_copy(refusal->text, sizeof(refusal->text), text);
     return false;
 }
 
-static bool refuse_double(const struct mu_hello *there, struct mu_refusal *refusal) {
+static bool refuse_double(const struct mu_hello *there, struct mu_refusal *refusal)
+{
     const struct mu_task task = {.role = there->role, .index = there->index};
     char name[MU_TASK_NAME_MAX], since[40], text[256];
     mu_task_name(&task, name, sizeof(name));
@@ -64,7 +70,8 @@ static bool refuse_double(const struct mu_hello *there, struct mu_refusal *refus
 }
 
 static bool greet_member(struct mu_cluster *cluster, int task, struct mu_link *link,
-    const struct mu_hello *theirs, struct mu_refusal *refusal) {
+    const struct mu_hello *theirs, struct mu_refusal *refusal)
+{
     struct mu_member *member = &cluster->member[task];
     if (!cluster->leads)
         return refuse(refusal, MU_E0404, "this task does not lead the cluster");
@@ -82,7 +89,8 @@ static bool greet_member(struct mu_cluster *cluster, int task, struct mu_link *l
 }
 
 /* What does not fit before the start ends both sides: nobody trains. */
-static void fail_start(struct mu_cluster *cluster, const struct mu_refusal *refusal) {
+static void fail_start(struct mu_cluster *cluster, const struct mu_refusal *refusal)
+{
     if (cluster->started || cluster->failed != MU_OK)
         return;
     mu_cluster_fail(cluster,
@@ -91,7 +99,8 @@ static void fail_start(struct mu_cluster *cluster, const struct mu_refusal *refu
 }
 
 static bool on_greeted(void *owner, struct mu_link *link, const struct mu_hello *theirs,
-    struct mu_refusal *ret_refusal) {
+    struct mu_refusal *ret_refusal)
+{
     struct mu_cluster *cluster = owner;
     if (!mu_hello_agrees(&cluster->hello, theirs, ret_refusal)) {
         fail_start(cluster, ret_refusal);
@@ -112,7 +121,8 @@ static bool on_greeted(void *owner, struct mu_link *link, const struct mu_hello 
 /* ---- opening ---- */
 
 /* Somebody listens at our address. If it is this very task, say so. */
-static enum mu_status say_in_use(struct mu_cluster *cluster, const char *address, int port) {
+static enum mu_status say_in_use(struct mu_cluster *cluster, const char *address, int port)
+{
     struct mu_hello hello = cluster->hello;
     hello.kind = MU_KIND_PROBE;
     struct mu_caller caller;
@@ -134,7 +144,8 @@ static enum mu_status say_in_use(struct mu_cluster *cluster, const char *address
     return mu_fail(cluster->log, MU_E0302, help, "%s is in use by %s", address, holder);
 }
 
-static enum mu_status say_not_open(struct mu_cluster *cluster, enum mu_status status, int error) {
+static enum mu_status say_not_open(struct mu_cluster *cluster, enum mu_status status, int error)
+{
     const struct mu_address *own = &cluster->spec->task[cluster->spec->self].address;
     char address[MU_HOST_MAX + 16], have[400];
     mu_address_format(own, address, sizeof(address));
@@ -155,7 +166,8 @@ static enum mu_status say_not_open(struct mu_cluster *cluster, enum mu_status st
     }
 }
 
-enum mu_status mu_cluster_open(struct mu_cluster *cluster) {
+enum mu_status mu_cluster_open(struct mu_cluster *cluster)
+{
     const struct mu_task *self = &cluster->spec->task[cluster->spec->self];
     cluster->join_ns = cluster->said_ns = cluster->ticked_ns = mu_now(cluster->world);
     cluster->door.loop = cluster->loop;
@@ -187,7 +199,8 @@ enum mu_status mu_cluster_open(struct mu_cluster *cluster) {
 
 /* Another service, another version or a refusal will not change by waiting. */
 static enum mu_status call_verdict(
-    struct mu_cluster *cluster, int task, const struct mu_caller *caller) {
+    struct mu_cluster *cluster, int task, const struct mu_caller *caller)
+{
     char who[160];
     mu_cluster_who(cluster, task, who, sizeof(who));
     if (caller->refused)
@@ -204,7 +217,8 @@ static enum mu_status call_verdict(
 
 /* ---- saying for whom we wait ---- */
 
-static bool time_to_say(struct mu_cluster *cluster) {
+static bool time_to_say(struct mu_cluster *cluster)
+{
     int64_t now = mu_now(cluster->world);
     if (now - cluster->said_ns < SAY_EVERY_NS)
         return false;
@@ -212,7 +226,8 @@ static bool time_to_say(struct mu_cluster *cluster) {
     return true;
 }
 
-static void add_left(const struct mu_cluster *cluster, struct mu_text *text) {
+static void add_left(const struct mu_cluster *cluster, struct mu_text *text)
+{
     char left[32], waited[32];
     int64_t now = mu_now(cluster->world);
     mu_text_duration(waited, sizeof(waited), now - cluster->join_ns);
@@ -220,7 +235,8 @@ static void add_left(const struct mu_cluster *cluster, struct mu_text *text) {
     mu_text_add(text, " for %s, %s left", waited, left);
 }
 
-static int missing_count(const struct mu_cluster *cluster) {
+static int missing_count(const struct mu_cluster *cluster)
+{
     int missing = 0;
     for (int i = 0; i < cluster->spec->task_count; i++)
         missing +=
@@ -228,7 +244,8 @@ static int missing_count(const struct mu_cluster *cluster) {
     return missing;
 }
 
-static void list_missing(const struct mu_cluster *cluster, int most, struct mu_text *text) {
+static void list_missing(const struct mu_cluster *cluster, int most, struct mu_text *text)
+{
     int listed = 0, missing = missing_count(cluster);
     for (int i = 0; i < cluster->spec->task_count && listed < most; i++) {
         const struct mu_member *member = &cluster->member[i];
@@ -244,7 +261,8 @@ static void list_missing(const struct mu_cluster *cluster, int most, struct mu_t
         mu_text_add(text, " and %d more", missing - listed);
 }
 
-static void say_missing(struct mu_cluster *cluster) {
+static void say_missing(struct mu_cluster *cluster)
+{
     struct mu_text text;
     mu_text_init(&text);
     mu_text_add(&text, "waiting for %d of %d tasks: ", missing_count(cluster), cluster->needed);
@@ -263,7 +281,8 @@ static void say_missing(struct mu_cluster *cluster) {
 
 /* ---- the leader's side ---- */
 
-static enum mu_status end_probe(struct mu_cluster *cluster, int task) {
+static enum mu_status end_probe(struct mu_cluster *cluster, int task)
+{
     struct mu_member *member = &cluster->member[task];
     struct mu_caller *caller = &member->caller;
     int64_t now = mu_now(cluster->world);
@@ -283,7 +302,8 @@ static enum mu_status end_probe(struct mu_cluster *cluster, int task) {
     return status;
 }
 
-static enum mu_status probe_missing(struct mu_cluster *cluster, const struct mu_hello *hello) {
+static enum mu_status probe_missing(struct mu_cluster *cluster, const struct mu_hello *hello)
+{
     int64_t now = mu_now(cluster->world);
     for (int i = 0; i < cluster->spec->task_count; i++) {
         struct mu_member *member = &cluster->member[i];
@@ -300,12 +320,14 @@ static enum mu_status probe_missing(struct mu_cluster *cluster, const struct mu_
     return MU_OK;
 }
 
-static void end_probes(struct mu_cluster *cluster) {
+static void end_probes(struct mu_cluster *cluster)
+{
     for (int i = 0; i < cluster->spec->task_count; i++)
         mu_caller_finish(&cluster->member[i].caller);
 }
 
-static enum mu_status say_never_came(struct mu_cluster *cluster) {
+static enum mu_status say_never_came(struct mu_cluster *cluster)
+{
     struct mu_text text;
     char waited[32];
     mu_text_init(&text);
@@ -320,7 +342,8 @@ static enum mu_status say_never_came(struct mu_cluster *cluster) {
     return status;
 }
 
-static void begin_run(struct mu_cluster *cluster) {
+static void begin_run(struct mu_cluster *cluster)
+{
     while (cluster->run == 0)
         cluster->world->ops->random_bytes(cluster->world, &cluster->run, sizeof(cluster->run));
     cluster->hello.run = cluster->run;
@@ -332,7 +355,8 @@ static void begin_run(struct mu_cluster *cluster) {
     mu_control_tell_start(cluster);
 }
 
-static enum mu_status gather(struct mu_cluster *cluster) {
+static enum mu_status gather(struct mu_cluster *cluster)
+{
     struct mu_hello probe = cluster->hello;
     probe.kind = MU_KIND_PROBE;
     int64_t deadline = start_deadline(cluster), now = mu_now(cluster->world);
@@ -357,7 +381,8 @@ static enum mu_status gather(struct mu_cluster *cluster) {
 
 /* ---- a member's side ---- */
 
-static void say_no_leader(struct mu_cluster *cluster, const char *reason) {
+static void say_no_leader(struct mu_cluster *cluster, const char *reason)
+{
     char who[160];
     struct mu_text text;
     mu_text_init(&text);
@@ -368,7 +393,8 @@ static void say_no_leader(struct mu_cluster *cluster, const char *reason) {
     mu_text_finish(&text);
 }
 
-static enum mu_status say_leader_never_came(struct mu_cluster *cluster, const char *reason) {
+static enum mu_status say_leader_never_came(struct mu_cluster *cluster, const char *reason)
+{
     char who[160], waited[32];
     mu_cluster_who(cluster, cluster->spec->leader, who, sizeof(who));
     mu_text_duration(waited, sizeof(waited), cluster->options.start_timeout_ns);
@@ -377,7 +403,8 @@ static enum mu_status say_leader_never_came(struct mu_cluster *cluster, const ch
 }
 
 /* One call to the leader: OK with `joined`, OK without (try again), or final. */
-static enum mu_status call_leader(struct mu_cluster *cluster, char *reason, size_t reason_bytes) {
+static enum mu_status call_leader(struct mu_cluster *cluster, char *reason, size_t reason_bytes)
+{
     int leader = cluster->spec->leader;
     struct mu_caller *caller = &cluster->call;
     mu_caller_start(caller, cluster->loop, &cluster->spec->task[leader].address, &cluster->hello);
@@ -400,7 +427,8 @@ static enum mu_status call_leader(struct mu_cluster *cluster, char *reason, size
     return MU_OK;
 }
 
-static enum mu_status join_leader(struct mu_cluster *cluster) {
+static enum mu_status join_leader(struct mu_cluster *cluster)
+{
     struct mu_member *leader = &cluster->member[cluster->spec->leader];
     int64_t deadline = start_deadline(cluster), pause = CALL_PAUSE_MIN_NS;
     int64_t again = mu_now(cluster->world);
@@ -428,6 +456,7 @@ static enum mu_status join_leader(struct mu_cluster *cluster) {
     return MU_OK;
 }
 
-enum mu_status mu_cluster_join(struct mu_cluster *cluster) {
+enum mu_status mu_cluster_join(struct mu_cluster *cluster)
+{
     return cluster->leads ? gather(cluster) : join_leader(cluster);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "collectives/group.h"
 
-enum mu_status mu_group_init(struct mu_group *group, struct mu_transport *transport) {
+enum mu_status mu_group_init(struct mu_group *group, struct mu_transport *transport)
+{
     *group = (struct mu_group){.transport = transport, .count = 1};
     if (!transport)
         return MU_OK;
@@ -13,7 +14,8 @@ enum mu_status mu_group_init(struct mu_group *group, struct mu_transport *transp
     return status;
 }
 
-void mu_group_finish(struct mu_group *group) {
+void mu_group_finish(struct mu_group *group)
+{
     if (group->transport)
         group->transport->ops->close(group->transport);
     mu_arena_finish(&group->scratch);

@@ -22,17 +22,20 @@ struct inproc {
     struct mu_inproc_hub *hub;
 };
 
-static struct pair *pair_of(struct mu_inproc_hub *hub, int from, int to) {
+static struct pair *pair_of(struct mu_inproc_hub *hub, int from, int to)
+{
     return &hub->pairs[from * hub->count + to];
 }
 
-static void push(struct mu_op **first, struct mu_op ***last, struct mu_op *op) {
+static void push(struct mu_op **first, struct mu_op ***last, struct mu_op *op)
+{
     (void)first;
     **last = op;
     *last = &op->next;
 }
 
-static struct mu_op *pop(struct mu_op **first, struct mu_op ***last) {
+static struct mu_op *pop(struct mu_op **first, struct mu_op ***last)
+{
     struct mu_op *op = *first;
     *first = op->next;
     if (!*first)
@@ -40,13 +43,15 @@ static struct mu_op *pop(struct mu_op **first, struct mu_op ***last) {
     return op;
 }
 
-static void finish(struct mu_op *op, enum mu_status status) {
+static void finish(struct mu_op *op, enum mu_status status)
+{
     op->status = status;
     op->done = true;
 }
 
 /* The oldest send meets the oldest receive. Inside the monitor. */
-static void meet(struct pair *pair) {
+static void meet(struct pair *pair)
+{
     while (pair->sends && pair->receives) {
         struct mu_op *send = pop(&pair->sends, &pair->last_send);
         struct mu_op *receive = pop(&pair->receives, &pair->last_receive);
@@ -58,7 +63,8 @@ static void meet(struct pair *pair) {
     }
 }
 
-static void post(struct inproc *inproc, struct mu_op *op, int from, int to, bool is_send) {
+static void post(struct inproc *inproc, struct mu_op *op, int from, int to, bool is_send)
+{
     struct mu_inproc_hub *hub = inproc->hub;
     struct pair *pair = pair_of(hub, from, to);
     hub->world->ops->enter(hub->world, hub->monitor);
@@ -76,20 +82,23 @@ static void post(struct inproc *inproc, struct mu_op *op, int from, int to, bool
 }
 
 static void inproc_send(struct mu_transport *transport, struct mu_op *op, int rank, uint64_t tag,
-    const void *from, size_t bytes) {
+    const void *from, size_t bytes)
+{
     /* The receiver only reads from there. */
     *op = (struct mu_op){.rank = rank, .tag = tag, .at = (void *)(uintptr_t)from, .bytes = bytes};
     post((struct inproc *)transport, op, transport->rank, rank, true);
 }
 
 static void inproc_receive(struct mu_transport *transport, struct mu_op *op, int rank, uint64_t tag,
-    void *to, size_t bytes) {
+    void *to, size_t bytes)
+{
     *op = (struct mu_op){.rank = rank, .tag = tag, .at = to, .bytes = bytes};
     post((struct inproc *)transport, op, rank, transport->rank, false);
 }
 
 static enum mu_status inproc_wait(
-    struct mu_transport *transport, struct mu_op *op, int64_t deadline_ns) {
+    struct mu_transport *transport, struct mu_op *op, int64_t deadline_ns)
+{
     struct mu_inproc_hub *hub = ((struct inproc *)transport)->hub;
     enum mu_status waited = MU_OK;
     hub->world->ops->enter(hub->world, hub->monitor);
@@ -101,7 +110,8 @@ static enum mu_status inproc_wait(
 }
 
 /* A rank that has gone: whoever waits for it hears so. */
-static void inproc_close(struct mu_transport *transport) {
+static void inproc_close(struct mu_transport *transport)
+{
     struct mu_inproc_hub *hub = ((struct inproc *)transport)->hub;
     hub->world->ops->enter(hub->world, hub->monitor);
     hub->gone[transport->rank] = true;
@@ -132,7 +142,8 @@ const struct mu_transport_ops mu_inproc_ops = {
 };
 
 enum mu_status mu_inproc_hub_create(
-    struct mu_world *world, int count, struct mu_inproc_hub **ret_hub) {
+    struct mu_world *world, int count, struct mu_inproc_hub **ret_hub)
+{
     struct mu_inproc_hub *hub = calloc(1, sizeof(*hub));
     if (!hub)
         return MU_NO_MEMORY;
@@ -152,7 +163,8 @@ enum mu_status mu_inproc_hub_create(
     return MU_OK;
 }
 
-void mu_inproc_hub_destroy(struct mu_inproc_hub *hub) {
+void mu_inproc_hub_destroy(struct mu_inproc_hub *hub)
+{
     if (!hub)
         return;
     hub->world->ops->monitor_destroy(hub->world, hub->monitor);
@@ -162,7 +174,8 @@ void mu_inproc_hub_destroy(struct mu_inproc_hub *hub) {
 }
 
 enum mu_status mu_inproc_open(
-    struct mu_inproc_hub *hub, int rank, struct mu_transport **ret_transport) {
+    struct mu_inproc_hub *hub, int rank, struct mu_transport **ret_transport)
+{
     struct inproc *inproc = calloc(1, sizeof(*inproc));
     if (!inproc)
         return MU_NO_MEMORY;

@@ -5,7 +5,8 @@
 
 #include <stdlib.h>
 
-bool mu_mpi_is_rank(void) {
+bool mu_mpi_is_rank(void)
+{
     return getenv("PMIX_RANK") != NULL;
 }
 
@@ -45,13 +46,15 @@ struct session {
     int64_t timeout_ns;
 };
 
-static enum mu_status fail_pmix(struct mu_log *log, const char *what, pmix_status_t status) {
+static enum mu_status fail_pmix(struct mu_log *log, const char *what, pmix_status_t status)
+{
     return mu_fail(log, MU_E0802,
         "is mpirun or srun still there? `mpirun -n 2 hostname` should work",
         "the launcher does not answer: %s: %s", what, PMIx_Error_string(status));
 }
 
-static enum mu_status get_number(struct session *session, const char *key, int *ret_number) {
+static enum mu_status get_number(struct session *session, const char *key, int *ret_number)
+{
     pmix_value_t *value = NULL;
     pmix_status_t status = PMIx_Get(&session->all, key, NULL, 0, &value);
     if (status != PMIX_SUCCESS)
@@ -71,14 +74,16 @@ struct fence {
 };
 static struct fence fence;
 
-static void on_fence(pmix_status_t status, void *owner) {
+static void on_fence(pmix_status_t status, void *owner)
+{
     struct fence *finished = owner;
     finished->status = status;
     sem_post(&finished->done);
 }
 
 /* Has this rank put its text? Asks the daemons, which know before the fence is through. */
-static bool has_come(struct session *session, const char *key, int rank) {
+static bool has_come(struct session *session, const char *key, int rank)
+{
     pmix_info_t info[2];
     pmix_proc_t proc = session->all;
     pmix_value_t *value = NULL;
@@ -93,7 +98,8 @@ static bool has_come(struct session *session, const char *key, int rank) {
     return status == PMIX_SUCCESS;
 }
 
-static enum mu_status fail_missing(struct session *session, const char *key) {
+static enum mu_status fail_missing(struct session *session, const char *key)
+{
     struct mu_text missing;
     char waited[32];
     mu_text_init(&missing);
@@ -109,7 +115,8 @@ static enum mu_status fail_missing(struct session *session, const char *key) {
 }
 
 /* Until every rank has put what it has under `key`. */
-static enum mu_status wait_for_all(struct session *session, const char *key) {
+static enum mu_status wait_for_all(struct session *session, const char *key)
+{
     pmix_info_t collect;
     bool yes = true;
     sem_init(&fence.done, 0, 0);
@@ -123,7 +130,8 @@ static enum mu_status wait_for_all(struct session *session, const char *key) {
     return fence.status == PMIX_SUCCESS ? MU_OK : fail_pmix(session->log, "fence", fence.status);
 }
 
-static enum mu_status put_text(struct session *session, const char *key, char *text) {
+static enum mu_status put_text(struct session *session, const char *key, char *text)
+{
     pmix_value_t value = {.type = PMIX_STRING, .data.string = text};
     pmix_status_t status = PMIx_Put(PMIX_GLOBAL, key, &value);
     if (status == PMIX_SUCCESS)
@@ -132,7 +140,8 @@ static enum mu_status put_text(struct session *session, const char *key, char *t
 }
 
 static enum mu_status get_text(
-    struct session *session, const char *key, int rank, char *out, size_t bytes) {
+    struct session *session, const char *key, int rank, char *out, size_t bytes)
+{
     pmix_proc_t proc = session->all;
     pmix_value_t *value = NULL;
     proc.rank = (pmix_rank_t)rank;
@@ -148,7 +157,8 @@ static enum mu_status get_text(
 
 /* ---- the two rounds ---- */
 
-static enum mu_status read_hosts(struct session *session, struct mu_mpi_host *hosts) {
+static enum mu_status read_hosts(struct session *session, struct mu_mpi_host *hosts)
+{
     char text[MU_MPI_NETWORKS_TEXT_MAX];
     for (int rank = 0; rank < session->count; rank++) {
         MU_TRY(get_text(session, KEY_NETWORKS, rank, text, sizeof(text)));
@@ -160,7 +170,8 @@ static enum mu_status read_hosts(struct session *session, struct mu_mpi_host *ho
 }
 
 static enum mu_status choose_address(struct session *session, const struct mu_mpi_host *hosts,
-    uint32_t *addresses, uint32_t *ret_address) {
+    uint32_t *addresses, uint32_t *ret_address)
+{
     int other = 0;
     if (!mu_mpi_networks_choose(hosts, session->count, addresses)) {
         while (other + 1 < session->count && strcmp(hosts[other].name, hosts[0].name) == 0)
@@ -174,7 +185,8 @@ static enum mu_status choose_address(struct session *session, const struct mu_mp
     return MU_OK;
 }
 
-static enum mu_status find_address(struct session *session, uint32_t *ret_address) {
+static enum mu_status find_address(struct session *session, uint32_t *ret_address)
+{
     struct mu_mpi_host here;
     char text[MU_MPI_NETWORKS_TEXT_MAX];
     *ret_address = INADDR_LOOPBACK;
@@ -197,7 +209,8 @@ static enum mu_status find_address(struct session *session, uint32_t *ret_addres
 }
 
 static enum mu_status listen_at(
-    struct mu_log *log, uint32_t address, int *ret_fd, struct mu_address *ret_bound) {
+    struct mu_log *log, uint32_t address, int *ret_fd, struct mu_address *ret_bound)
+{
     struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(address)};
     socklen_t bytes = sizeof(at);
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -215,7 +228,8 @@ static enum mu_status listen_at(
     return MU_OK;
 }
 
-static enum mu_status read_addresses(struct session *session, struct mu_address *addresses) {
+static enum mu_status read_addresses(struct session *session, struct mu_address *addresses)
+{
     char text[MU_HOST_MAX + 8];
     for (int rank = 0; rank < session->count; rank++) {
         MU_TRY(get_text(session, KEY_ADDRESS, rank, text, sizeof(text)));
@@ -231,7 +245,8 @@ static enum mu_status read_addresses(struct session *session, struct mu_address 
     return MU_OK;
 }
 
-static enum mu_status exchange(struct session *session, struct mu_mpi_place *place) {
+static enum mu_status exchange(struct session *session, struct mu_mpi_place *place)
+{
     uint32_t address;
     struct mu_address bound;
     char text[MU_HOST_MAX + 8];
@@ -250,7 +265,8 @@ static enum mu_status exchange(struct session *session, struct mu_mpi_place *pla
     return read_addresses(session, place->address);
 }
 
-static struct timespec deadline_after(int64_t timeout_ns) {
+static struct timespec deadline_after(int64_t timeout_ns)
+{
     struct timespec at;
     clock_gettime(CLOCK_MONOTONIC, &at);
     int64_t ns = mu_deadline(at.tv_sec * MU_SECOND + at.tv_nsec, timeout_ns);
@@ -258,7 +274,8 @@ static struct timespec deadline_after(int64_t timeout_ns) {
 }
 
 enum mu_status mu_mpi_exchange(
-    struct mu_log *log, int64_t timeout_ns, struct mu_mpi_place *ret_place) {
+    struct mu_log *log, int64_t timeout_ns, struct mu_mpi_place *ret_place)
+{
     struct session session = {
         .log = log, .deadline = deadline_after(timeout_ns), .timeout_ns = timeout_ns};
     struct mu_mpi_place place = {.listen_fd = -1};
@@ -288,7 +305,8 @@ enum mu_status mu_mpi_exchange(
 #include <unistd.h>
 
 enum mu_status mu_mpi_exchange(
-    struct mu_log *log, int64_t timeout_ns, struct mu_mpi_place *ret_place) {
+    struct mu_log *log, int64_t timeout_ns, struct mu_mpi_place *ret_place)
+{
     (void)timeout_ns;
     (void)ret_place;
     return mu_fail(log, MU_E0802, "build it with -Dmpi=enabled, or give a cluster spec",
@@ -297,7 +315,8 @@ enum mu_status mu_mpi_exchange(
 
 #endif
 
-void mu_mpi_place_finish(struct mu_mpi_place *place) {
+void mu_mpi_place_finish(struct mu_mpi_place *place)
+{
     if (place->listen_fd >= 0)
         close(place->listen_fd);
     free(place->address);

@@ -30,12 +30,14 @@ struct step {
     uint64_t tag;
 };
 
-static float *landing(struct step *step, struct mu_span segment, size_t index) {
+static float *landing(struct step *step, struct mu_span segment, size_t index)
+{
     return step->adds ? step->group->scratch.data + index % IN_FLIGHT * MU_SEGMENT_COUNT
                       : step->data + segment.first;
 }
 
-static void post_receive(struct step *step, size_t index) {
+static void post_receive(struct step *step, size_t index)
+{
     struct mu_group *group = step->group;
     if (index >= mu_ring_segments(step->received.count, MU_SEGMENT_COUNT))
         return;
@@ -45,7 +47,8 @@ static void post_receive(struct step *step, size_t index) {
         step->tag + index, landing(step, segment, index), segment.count * sizeof(float));
 }
 
-static void post_send(struct step *step, size_t index) {
+static void post_send(struct step *step, size_t index)
+{
     struct mu_group *group = step->group;
     if (index >= mu_ring_segments(step->sent.count, MU_SEGMENT_COUNT))
         return;
@@ -56,7 +59,8 @@ static void post_send(struct step *step, size_t index) {
 }
 
 static enum mu_status wait_for(
-    struct step *step, struct mu_op *op, int64_t deadline_ns, int *ret_rank) {
+    struct step *step, struct mu_op *op, int64_t deadline_ns, int *ret_rank)
+{
     struct mu_transport *transport = step->group->transport;
     enum mu_status status = transport->ops->wait(transport, op, deadline_ns);
     if (status != MU_OK)
@@ -64,7 +68,8 @@ static enum mu_status wait_for(
     return status;
 }
 
-static enum mu_status run_step(struct step *step, int64_t deadline_ns, int *ret_rank) {
+static enum mu_status run_step(struct step *step, int64_t deadline_ns, int *ret_rank)
+{
     size_t receives = mu_ring_segments(step->received.count, MU_SEGMENT_COUNT);
     size_t sends = mu_ring_segments(step->sent.count, MU_SEGMENT_COUNT);
     for (size_t i = 0; i < IN_FLIGHT; i++) {
@@ -89,12 +94,14 @@ static enum mu_status run_step(struct step *step, int64_t deadline_ns, int *ret_
 }
 
 /* sequence, step of the ring, segment: each op of a run has a tag of its own. */
-static uint64_t tag_of(uint32_t sequence, int step) {
+static uint64_t tag_of(uint32_t sequence, int step)
+{
     return (uint64_t)sequence << 32 | (uint64_t)step << 20;
 }
 
 enum mu_status mu_ring_allreduce(
-    struct mu_group *group, float *data, size_t count, int64_t deadline_ns, int *ret_rank) {
+    struct mu_group *group, float *data, size_t count, int64_t deadline_ns, int *ret_rank)
+{
     int ranks = group->count, rank = group->rank;
     uint32_t sequence = group->sequence++;
     struct step step = {.group = group, .data = data};

@@ -18,8 +18,8 @@ static enum mu_status wait_for(
  *   root:  send 0, send 1, ...
  *   next:  receive 0, send 0 | receive 1, send 1 | ...     the last rank only receives
  */
-enum mu_status mu_ring_broadcast(struct mu_group *group, int root, void *data, size_t bytes,
-    int64_t deadline_ns, int *ret_rank)
+enum mu_status mu_ring_broadcast(
+    struct mu_group *group, int root, void *data, size_t bytes, int64_t deadline_ns, int *ret_rank)
 {
     int right = (group->rank + 1) % group->count;
     int left = (group->rank + group->count - 1) % group->count;

@@ -16,14 +16,16 @@ struct tcp {
     struct incoming *incoming;
 };
 
-static struct tcp *tcp_of(struct mu_transport *transport) {
+static struct tcp *tcp_of(struct mu_transport *transport)
+{
     return (struct tcp *)transport;
 }
 
 /* ---- receiving ---- */
 
 static enum mu_link_answer on_frame(void *owner, struct mu_link *link, const struct mu_frame *frame,
-    const void *body, void **ret_payload) {
+    const void *body, void **ret_payload)
+{
     (void)link;
     (void)body;
     struct incoming *incoming = owner;
@@ -39,7 +41,8 @@ static enum mu_link_answer on_frame(void *owner, struct mu_link *link, const str
     return MU_LINK_TAKE;
 }
 
-static void finish_first(struct incoming *incoming, enum mu_status status) {
+static void finish_first(struct incoming *incoming, enum mu_status status)
+{
     struct mu_op *op = incoming->first;
     incoming->first = op->next;
     if (!incoming->first)
@@ -49,14 +52,16 @@ static void finish_first(struct incoming *incoming, enum mu_status status) {
 }
 
 static void on_arrived(
-    void *owner, struct mu_link *link, const struct mu_frame *frame, const void *body) {
+    void *owner, struct mu_link *link, const struct mu_frame *frame, const void *body)
+{
     (void)link;
     (void)frame;
     (void)body;
     finish_first(owner, MU_OK);
 }
 
-static void on_ended(void *owner, struct mu_link *link, enum mu_status why, int error) {
+static void on_ended(void *owner, struct mu_link *link, enum mu_status why, int error)
+{
     (void)link;
     (void)error;
     struct incoming *incoming = owner;
@@ -71,7 +76,8 @@ static const struct mu_link_events incoming_events = {
 };
 
 static void tcp_receive(struct mu_transport *transport, struct mu_op *op, int rank, uint64_t tag,
-    void *to, size_t bytes) {
+    void *to, size_t bytes)
+{
     struct incoming *incoming = &tcp_of(transport)->incoming[rank];
     *op = (struct mu_op){.rank = rank, .tag = tag, .at = to, .bytes = bytes};
     if (!mu_link_alive(incoming->link)) {
@@ -86,14 +92,16 @@ static void tcp_receive(struct mu_transport *transport, struct mu_op *op, int ra
 
 /* ---- sending ---- */
 
-static void on_sent(struct mu_send *send) {
+static void on_sent(struct mu_send *send)
+{
     struct mu_op *op = send->owner;
     op->status = send->status;
     op->done = true;
 }
 
 static void tcp_send(struct mu_transport *transport, struct mu_op *op, int rank, uint64_t tag,
-    const void *from, size_t bytes) {
+    const void *from, size_t bytes)
+{
     struct tcp *tcp = tcp_of(transport);
     const struct mu_frame frame = {.type = MU_FRAME_SEGMENT,
         .generation = tcp->generation,
@@ -110,7 +118,8 @@ static void tcp_send(struct mu_transport *transport, struct mu_op *op, int rank,
 /* Nothing comes this way on a link that we send on; its end is news all the same, but the receive
  * on the other link, or the next send, tells it. */
 static enum mu_link_answer refuse_frame(void *owner, struct mu_link *link,
-    const struct mu_frame *frame, const void *body, void **ret_payload) {
+    const struct mu_frame *frame, const void *body, void **ret_payload)
+{
     (void)owner;
     (void)link;
     (void)frame;
@@ -119,7 +128,8 @@ static enum mu_link_answer refuse_frame(void *owner, struct mu_link *link,
     return MU_LINK_REFUSE;
 }
 
-static void ignore_end(void *owner, struct mu_link *link, enum mu_status why, int error) {
+static void ignore_end(void *owner, struct mu_link *link, enum mu_status why, int error)
+{
     (void)owner;
     (void)link;
     (void)why;
@@ -132,7 +142,8 @@ static const struct mu_link_events outgoing_events = {
 };
 
 static enum mu_status tcp_wait(
-    struct mu_transport *transport, struct mu_op *op, int64_t deadline_ns) {
+    struct mu_transport *transport, struct mu_op *op, int64_t deadline_ns)
+{
     struct tcp *tcp = tcp_of(transport);
     if (op->done)
         return op->status;
@@ -144,7 +155,8 @@ static enum mu_status tcp_wait(
 
 /* ---- life ---- */
 
-static void tcp_close(struct mu_transport *transport) {
+static void tcp_close(struct mu_transport *transport)
+{
     struct tcp *tcp = tcp_of(transport);
     for (int rank = 0; rank < tcp->base.count; rank++) {
         if (tcp->outgoing)
@@ -168,7 +180,8 @@ const struct mu_transport_ops mu_tcp_ops = {
 
 enum mu_status mu_tcp_open(int rank, int count, uint32_t generation,
     struct mu_link *const outgoing[], struct mu_link *const incoming[],
-    struct mu_transport **ret_transport) {
+    struct mu_transport **ret_transport)
+{
     struct tcp *tcp = calloc(1, sizeof(*tcp));
     if (!tcp)
         return MU_NO_MEMORY;

@@ -58,12 +58,14 @@ struct canvas {
     four distance2[MU_GLYPH_SIDE][FOURS];
 };
 
-static float between(struct mu_random *random, float low, float high) {
+static float between(struct mu_random *random, float low, float high)
+{
     return low + (high - low) * (float)mu_random_unit(random);
 }
 
 /* Turned by twice the angle whose tangent is `half`: a rotation without sine and cosine. */
-static struct map map_draw(struct mu_random *random) {
+static struct map map_draw(struct mu_random *random)
+{
     float half = between(random, -0.15F, 0.15F);
     float norm = 1.0F / (1.0F + half * half);
     float cosine = (1.0F - half * half) * norm;
@@ -84,7 +86,8 @@ static struct map map_draw(struct mu_random *random) {
 }
 
 /* One round of corner cutting; the ends stay. Returns how many points `out` has. */
-static int chaikin(const struct point *in, int count, struct point *out) {
+static int chaikin(const struct point *in, int count, struct point *out)
+{
     int made = 0;
     out[made++] = in[0];
     for (int i = 0; i + 1 < count; i++) {
@@ -98,7 +101,8 @@ static int chaikin(const struct point *in, int count, struct point *out) {
     return made;
 }
 
-static int whole_clamped(float value, int low, int high) {
+static int whole_clamped(float value, int low, int high)
+{
     if (value < (float)low)
         return low;
     if (value > (float)high)
@@ -106,18 +110,21 @@ static int whole_clamped(float value, int low, int high) {
     return (int)value;
 }
 
-static four lower(four a, four b) {
+static four lower(four a, four b)
+{
     four_masks less = a < b;
     return (four)((less & (four_masks)a) | (~less & (four_masks)b));
 }
 
-static four higher(four a, four b) {
+static four higher(four a, four b)
+{
     four_masks more = a > b;
     return (four)((more & (four_masks)a) | (~more & (four_masks)b));
 }
 
 /* Lowers the distances of the pixels that the segment's ink can reach. */
-static void segment(struct canvas *canvas, struct point a, struct point b, float reach) {
+static void segment(struct canvas *canvas, struct point a, struct point b, float reach)
+{
     const int last = MU_GLYPH_SIDE - 1;
     const four steps = {0.0F, 1.0F, 2.0F, 3.0F}, zero = {0}, one = {1.0F, 1.0F, 1.0F, 1.0F};
     float dx = b.x - a.x, dy = b.y - a.y;
@@ -138,15 +145,16 @@ static void segment(struct canvas *canvas, struct point a, struct point b, float
     }
 }
 
-static void curve(struct canvas *canvas, const struct point *points, int count, float reach) {
+static void curve(struct canvas *canvas, const struct point *points, int count, float reach)
+{
     struct point once[CURVE_MAX], twice[CURVE_MAX];
     int made = chaikin(once, chaikin(points, count, once), twice);
     for (int i = 0; i + 1 < made; i++)
         segment(canvas, twice[i], twice[i + 1], reach);
 }
 
-static void strokes(
-    struct canvas *canvas, struct mu_random *random, const char *style, float reach) {
+static void strokes(struct canvas *canvas, struct mu_random *random, const char *style, float reach)
+{
     struct map map = map_draw(random);
     float wobble = between(random, 0.2F, 0.8F);
     struct point points[POINTS_MAX];
@@ -164,7 +172,8 @@ static void strokes(
     }
 }
 
-static void clutter(struct canvas *canvas, struct mu_random *random, float reach) {
+static void clutter(struct canvas *canvas, struct mu_random *random, float reach)
+{
     int count = (int)mu_random_below(random, 3);
     for (int i = 0; i < count; i++) {
         struct point a = {between(random, 0.0F, 27.0F), between(random, 0.0F, 27.0F)};
@@ -173,14 +182,16 @@ static void clutter(struct canvas *canvas, struct mu_random *random, float reach
     }
 }
 
-static void clear(struct canvas *canvas) {
+static void clear(struct canvas *canvas)
+{
     for (int y = 0; y < MU_GLYPH_SIDE; y++)
         for (int x = 0; x < FOURS; x++)
             canvas->distance2[y][x] = (four){FAR, FAR, FAR, FAR};
 }
 
 /* Full ink within half the reach of the pen, none beyond it. */
-static void ink(const struct canvas *canvas, float reach, float full, int pixels[MU_GLYPH_PIXELS]) {
+static void ink(const struct canvas *canvas, float reach, float full, int pixels[MU_GLYPH_PIXELS])
+{
     const four zero = {0}, most = {full, full, full, full};
     float reach2 = reach * reach;
     float slope = full / (0.75F * reach2);
@@ -195,8 +206,9 @@ static void ink(const struct canvas *canvas, float reach, float full, int pixels
 }
 
 /* Adds up to `strength` of 255 to every pixel, or takes it away. */
-static void noise(const int pixels[MU_GLYPH_PIXELS], struct mu_random *random, int strength,
-    uint8_t *ret_pixels) {
+static void noise(
+    const int pixels[MU_GLYPH_PIXELS], struct mu_random *random, int strength, uint8_t *ret_pixels)
+{
     for (int i = 0; i < MU_GLYPH_PIXELS; i += 8) {
         uint64_t bits = mu_random_next(random);
         for (int k = 0; k < 8; k++, bits >>= 8) {
@@ -207,7 +219,8 @@ static void noise(const int pixels[MU_GLYPH_PIXELS], struct mu_random *random, i
     }
 }
 
-int mu_glyph_draw(uint64_t seed, uint8_t ret_pixels[MU_GLYPH_PIXELS]) {
+int mu_glyph_draw(uint64_t seed, uint8_t ret_pixels[MU_GLYPH_PIXELS])
+{
     struct mu_random random;
     mu_random_init(&random, seed);
     int digit = (int)mu_random_below(&random, MU_GLYPH_CLASSES);

@@ -36,7 +36,8 @@ static const struct mu_option rows[] = {
     {0},
 };
 
-static struct mu_samples *samples_create(size_t count) {
+static struct mu_samples *samples_create(size_t count)
+{
     struct mu_samples *samples = calloc(1, sizeof(*samples));
     if (!samples)
         return NULL;
@@ -54,7 +55,8 @@ static struct mu_samples *samples_create(size_t count) {
 }
 
 static enum mu_status glyphs_open(const void *options_void, enum mu_split split, struct mu_log *log,
-    void **ret_dataset, struct mu_dataset_facts *ret_facts) {
+    void **ret_dataset, struct mu_dataset_facts *ret_facts)
+{
     const struct options *options = options_void;
     size_t count = (size_t)(split == MU_SPLIT_TRAIN ? options->samples : options->test_samples);
     struct mu_samples *samples = samples_create(count);
@@ -72,11 +74,13 @@ static enum mu_status glyphs_open(const void *options_void, enum mu_split split,
 }
 
 static void glyphs_read(
-    void *dataset, const uint32_t *index, size_t count, float *features, int32_t *labels) {
+    void *dataset, const uint32_t *index, size_t count, float *features, int32_t *labels)
+{
     mu_samples_read(dataset, index, count, features, labels);
 }
 
-static void glyphs_close(void *dataset) {
+static void glyphs_close(void *dataset)
+{
     if (dataset)
         mu_samples_finish(dataset);
     free(dataset);

@@ -29,15 +29,18 @@ struct mu_gz {
     uint8_t input[INPUT_BYTES];
 };
 
-static enum mu_status unreadable(struct mu_log *log, const char *name, const char *why) {
+static enum mu_status unreadable(struct mu_log *log, const char *name, const char *why)
+{
     return mu_fail(log, MU_E0501, NULL, "%s cannot be read: %s", name, why);
 }
 
-static enum mu_status damaged(const struct mu_gz *gz, const char *how) {
+static enum mu_status damaged(const struct mu_gz *gz, const char *how)
+{
     return mu_fail(gz->log, MU_E0502, "fetch the file again", "%s %s", gz->name, how);
 }
 
-enum mu_status mu_gz_open(struct mu_log *log, const char *path, struct mu_gz **ret_gz) {
+enum mu_status mu_gz_open(struct mu_log *log, const char *path, struct mu_gz **ret_gz)
+{
     /* Without O_NONBLOCK a FIFO in the place of a file would block here for ever. */
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0)
@@ -55,7 +58,8 @@ enum mu_status mu_gz_open(struct mu_log *log, const char *path, struct mu_gz **r
     return mu_gz_open_file(log, path, file, ret_gz);
 }
 
-static enum mu_status fill(struct mu_gz *gz) {
+static enum mu_status fill(struct mu_gz *gz)
+{
     gz->stream.next_in = gz->input;
     gz->stream.avail_in = (uInt)fread(gz->input, 1, INPUT_BYTES, gz->file);
     if (ferror(gz->file))
@@ -63,7 +67,8 @@ static enum mu_status fill(struct mu_gz *gz) {
     return MU_OK;
 }
 
-static enum mu_status start(struct mu_gz *gz) {
+static enum mu_status start(struct mu_gz *gz)
+{
     off_t bytes;
     if (fseeko(gz->file, 0, SEEK_END) != 0 || (bytes = ftello(gz->file)) < 0 ||
         fseeko(gz->file, 0, SEEK_SET) != 0)
@@ -81,7 +86,8 @@ static enum mu_status start(struct mu_gz *gz) {
 }
 
 enum mu_status mu_gz_open_file(
-    struct mu_log *log, const char *name, FILE *file, struct mu_gz **ret_gz) {
+    struct mu_log *log, const char *name, FILE *file, struct mu_gz **ret_gz)
+{
     struct mu_gz *gz = calloc(1, sizeof(*gz));
     if (!gz) {
         fclose(file);
@@ -99,7 +105,8 @@ enum mu_status mu_gz_open_file(
     return MU_OK;
 }
 
-void mu_gz_close(struct mu_gz *gz) {
+void mu_gz_close(struct mu_gz *gz)
+{
     if (!gz)
         return;
     if (gz->inflating)
@@ -108,21 +115,25 @@ void mu_gz_close(struct mu_gz *gz) {
     free(gz);
 }
 
-const char *mu_gz_name(const struct mu_gz *gz) {
+const char *mu_gz_name(const struct mu_gz *gz)
+{
     return gz->name;
 }
 
-size_t mu_gz_bytes_max(const struct mu_gz *gz) {
+size_t mu_gz_bytes_max(const struct mu_gz *gz)
+{
     size_t ratio = gz->packed ? DEFLATE_RATIO_MAX : 1;
     return gz->file_bytes > SIZE_MAX / ratio ? SIZE_MAX : gz->file_bytes * ratio;
 }
 
 /* Makes sure that there is input unless the file is at its end. */
-static enum mu_status refill(struct mu_gz *gz) {
+static enum mu_status refill(struct mu_gz *gz)
+{
     return gz->stream.avail_in > 0 ? MU_OK : fill(gz);
 }
 
-static enum mu_status read_plain(struct mu_gz *gz, uint8_t *out, size_t most, size_t *ret_bytes) {
+static enum mu_status read_plain(struct mu_gz *gz, uint8_t *out, size_t most, size_t *ret_bytes)
+{
     MU_TRY(refill(gz));
     size_t bytes = gz->stream.avail_in < most ? gz->stream.avail_in : most;
     memcpy(out, gz->stream.next_in, bytes);
@@ -133,7 +144,8 @@ static enum mu_status read_plain(struct mu_gz *gz, uint8_t *out, size_t most, si
 }
 
 /* One call of inflate. What follows a complete member must be another one. */
-static enum mu_status inflate_some(struct mu_gz *gz) {
+static enum mu_status inflate_some(struct mu_gz *gz)
+{
     if (gz->member_end && inflateReset(&gz->stream) != Z_OK)
         return damaged(gz, "cannot be unpacked");
     bool between = gz->member_end;
@@ -150,7 +162,8 @@ static enum mu_status inflate_some(struct mu_gz *gz) {
         gz->stream.msg ? gz->stream.msg : "inflate failed");
 }
 
-static enum mu_status read_packed(struct mu_gz *gz, uint8_t *out, size_t most, size_t *ret_bytes) {
+static enum mu_status read_packed(struct mu_gz *gz, uint8_t *out, size_t most, size_t *ret_bytes)
+{
     uInt room = most < OUTPUT_STEP ? (uInt)most : OUTPUT_STEP;
     gz->stream.next_out = out;
     gz->stream.avail_out = room;
@@ -167,12 +180,14 @@ static enum mu_status read_packed(struct mu_gz *gz, uint8_t *out, size_t most, s
 }
 
 /* Some bytes, at least one unless the file is at its end. */
-static enum mu_status read_some(struct mu_gz *gz, uint8_t *out, size_t most, size_t *ret_bytes) {
+static enum mu_status read_some(struct mu_gz *gz, uint8_t *out, size_t most, size_t *ret_bytes)
+{
     return gz->packed ? read_packed(gz, out, most, ret_bytes)
                       : read_plain(gz, out, most, ret_bytes);
 }
 
-enum mu_status mu_gz_read(struct mu_gz *gz, void *out, size_t bytes) {
+enum mu_status mu_gz_read(struct mu_gz *gz, void *out, size_t bytes)
+{
     uint8_t *at = out;
     for (size_t got = 0; bytes > 0; bytes -= got, at += got) {
         MU_TRY(read_some(gz, at, bytes, &got));
@@ -183,7 +198,8 @@ enum mu_status mu_gz_read(struct mu_gz *gz, void *out, size_t bytes) {
     return MU_OK;
 }
 
-enum mu_status mu_gz_end(struct mu_gz *gz) {
+enum mu_status mu_gz_end(struct mu_gz *gz)
+{
     uint8_t extra;
     size_t got;
     MU_TRY(read_some(gz, &extra, 1, &got));

@@ -43,7 +43,8 @@ static const char *const label_names[] = {
 
 /* The plain file if there is one, else the packed one. */
 static enum mu_status find_file(
-    struct mu_log *log, const char *directory, const char *name, char *out) {
+    struct mu_log *log, const char *directory, const char *name, char *out)
+{
     static const char *const endings[] = {"", ".gz"};
     for (size_t i = 0; i < MU_COUNT_OF(endings); i++) {
         snprintf(out, FILE_BYTES, "%s/%s%s", directory, name, endings[i]);
@@ -56,8 +57,9 @@ static enum mu_status find_file(
         "there is no %s/%s, nor %s.gz", directory, name, name);
 }
 
-static enum mu_status read_file(struct mu_log *log, const char *path, int rank_min, int rank_max,
-    struct mu_idx_file *ret_file) {
+static enum mu_status read_file(
+    struct mu_log *log, const char *path, int rank_min, int rank_max, struct mu_idx_file *ret_file)
+{
     struct mu_gz *gz;
     MU_TRY(mu_gz_open(log, path, &gz));
     enum mu_status status = mu_idx_file_read(log, gz, rank_min, rank_max, ret_file);
@@ -66,7 +68,8 @@ static enum mu_status read_file(struct mu_log *log, const char *path, int rank_m
 }
 
 static enum mu_status check_labels(
-    struct mu_log *log, const char *path, const struct mu_idx_file *labels, int64_t classes) {
+    struct mu_log *log, const char *path, const struct mu_idx_file *labels, int64_t classes)
+{
     for (size_t i = 0; i < labels->element_count; i++)
         if (labels->elements[i] >= classes)
             return mu_fail(log, MU_E0503, "data.classes says how many classes there are",
@@ -76,7 +79,8 @@ static enum mu_status check_labels(
 }
 
 static enum mu_status read_both(const struct options *options, enum mu_split split,
-    struct mu_log *log, struct mu_idx_file *images, struct mu_idx_file *labels) {
+    struct mu_log *log, struct mu_idx_file *images, struct mu_idx_file *labels)
+{
     char image_path[FILE_BYTES], label_path[FILE_BYTES];
     MU_TRY(find_file(log, options->path, image_names[split], image_path));
     MU_TRY(find_file(log, options->path, label_names[split], label_path));
@@ -91,7 +95,8 @@ static enum mu_status read_both(const struct options *options, enum mu_split spl
 }
 
 static enum mu_status idx_open(const void *options_void, enum mu_split split, struct mu_log *log,
-    void **ret_dataset, struct mu_dataset_facts *ret_facts) {
+    void **ret_dataset, struct mu_dataset_facts *ret_facts)
+{
     const struct options *options = options_void;
     struct mu_idx_file images = {0}, labels = {0};
     struct mu_samples *samples = NULL;
@@ -115,11 +120,13 @@ static enum mu_status idx_open(const void *options_void, enum mu_split split, st
 }
 
 static void idx_read(
-    void *dataset, const uint32_t *index, size_t count, float *features, int32_t *labels) {
+    void *dataset, const uint32_t *index, size_t count, float *features, int32_t *labels)
+{
     mu_samples_read(dataset, index, count, features, labels);
 }
 
-static void idx_close(void *dataset) {
+static void idx_close(void *dataset)
+{
     if (dataset)
         mu_samples_finish(dataset);
     free(dataset);

@@ -6,13 +6,15 @@
 
 #define TYPE_U8 0x08
 
-static uint32_t big_endian(const uint8_t *at) {
+static uint32_t big_endian(const uint8_t *at)
+{
     return (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3];
 }
 
 /* The four bytes that tell what it is. */
 static enum mu_status read_magic(
-    struct mu_log *log, struct mu_gz *gz, int rank_min, int rank_max, int *ret_rank) {
+    struct mu_log *log, struct mu_gz *gz, int rank_min, int rank_max, int *ret_rank)
+{
     uint8_t magic[4];
     MU_TRY(mu_gz_read(gz, magic, sizeof(magic)));
     if (magic[0] != 0 || magic[1] != 0)
@@ -30,7 +32,8 @@ static enum mu_status read_magic(
     return MU_OK;
 }
 
-static enum mu_status read_shape(struct mu_log *log, struct mu_gz *gz, struct mu_idx_file *file) {
+static enum mu_status read_shape(struct mu_log *log, struct mu_gz *gz, struct mu_idx_file *file)
+{
     uint8_t dimensions[4 * MU_IDX_RANK_MAX];
     MU_TRY(mu_gz_read(gz, dimensions, 4 * (size_t)file->rank));
     file->element_count = 1;
@@ -49,8 +52,9 @@ static enum mu_status read_shape(struct mu_log *log, struct mu_gz *gz, struct mu
     return MU_OK;
 }
 
-enum mu_status mu_idx_file_read(struct mu_log *log, struct mu_gz *gz, int rank_min, int rank_max,
-    struct mu_idx_file *ret_file) {
+enum mu_status mu_idx_file_read(
+    struct mu_log *log, struct mu_gz *gz, int rank_min, int rank_max, struct mu_idx_file *ret_file)
+{
     assert(rank_min > 0 && rank_max <= MU_IDX_RANK_MAX);
     struct mu_idx_file file = {0};
     MU_TRY(read_magic(log, gz, rank_min, rank_max, &file.rank));
@@ -70,7 +74,8 @@ enum mu_status mu_idx_file_read(struct mu_log *log, struct mu_gz *gz, int rank_m
     return MU_OK;
 }
 
-void mu_idx_file_finish(struct mu_idx_file *file) {
+void mu_idx_file_finish(struct mu_idx_file *file)
+{
     free(file->elements);
     *file = (struct mu_idx_file){0};
 }

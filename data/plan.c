@@ -11,7 +11,8 @@ struct cut {
     size_t first, count;
 };
 
-static struct cut cut_step(size_t left, int64_t step, int replica_count, int batch) {
+static struct cut cut_step(size_t left, int64_t step, int replica_count, int batch)
+{
     size_t whole = (size_t)replica_count * (size_t)batch;
     size_t steps = left / whole; /* whole ones */
     struct cut cut = {.first = left, .count = 0};
@@ -23,7 +24,8 @@ static struct cut cut_step(size_t left, int64_t step, int replica_count, int bat
 }
 
 /* A replica's share of a step: the first ones have one sample more where it does not come out. */
-static struct cut cut_replica(struct cut step, int replica, int replica_count) {
+static struct cut cut_replica(struct cut step, int replica, int replica_count)
+{
     size_t each = step.count / (size_t)replica_count;
     size_t more = step.count % (size_t)replica_count;
     size_t before = (size_t)replica;
@@ -33,7 +35,8 @@ static struct cut cut_replica(struct cut step, int replica, int replica_count) {
     };
 }
 
-enum mu_status mu_plan_init(struct mu_plan *plan, uint64_t seed, size_t sample_count) {
+enum mu_status mu_plan_init(struct mu_plan *plan, uint64_t seed, size_t sample_count)
+{
     assert(sample_count > 0);
     assert(sample_count <= UINT32_MAX);
     uint32_t *order = malloc(sample_count * sizeof(*order));
@@ -44,13 +47,15 @@ enum mu_status mu_plan_init(struct mu_plan *plan, uint64_t seed, size_t sample_c
     return MU_OK;
 }
 
-void mu_plan_finish(struct mu_plan *plan) {
+void mu_plan_finish(struct mu_plan *plan)
+{
     free(plan->order);
     *plan = (struct mu_plan){0};
 }
 
 /* Takes out what the stretch took; what is left moves together and keeps its order. */
-static void take_out(struct mu_plan *plan, const struct mu_stretch *stretch) {
+static void take_out(struct mu_plan *plan, const struct mu_stretch *stretch)
+{
     size_t kept = 0;
     int64_t steps = mu_plan_steps(plan->left, stretch->replica_count, stretch->batch);
     for (int64_t step = 0; step < steps; step++) {
@@ -68,7 +73,8 @@ static void take_out(struct mu_plan *plan, const struct mu_stretch *stretch) {
 }
 
 void mu_plan_begin(struct mu_plan *plan, int64_t epoch, const struct mu_stretch *done,
-    int done_count, int replica_count, int batch) {
+    int done_count, int replica_count, int batch)
+{
     assert(epoch >= 0);
     assert(done_count >= 0 && done_count <= MU_STRETCHES_MAX);
     assert(replica_count > 0 && replica_count <= MU_REPLICAS_MAX);
@@ -85,7 +91,8 @@ void mu_plan_begin(struct mu_plan *plan, int64_t epoch, const struct mu_stretch 
 }
 
 const uint32_t *mu_plan_samples(const struct mu_plan *plan, int64_t step, int replica,
-    size_t *ret_count, size_t *ret_global_count) {
+    size_t *ret_count, size_t *ret_global_count)
+{
     assert(step >= 0 && step < plan->step_count);
     assert(replica >= 0 && replica < plan->replica_count);
     struct cut all = cut_step(plan->left, step, plan->replica_count, plan->batch);
@@ -95,7 +102,8 @@ const uint32_t *mu_plan_samples(const struct mu_plan *plan, int64_t step, int re
     return plan->order + mine.first;
 }
 
-int64_t mu_plan_steps(size_t sample_count, int replica_count, int batch) {
+int64_t mu_plan_steps(size_t sample_count, int replica_count, int batch)
+{
     size_t whole = (size_t)replica_count * (size_t)batch;
     return (int64_t)(sample_count / whole + (sample_count % whole > 0));
 }

@@ -32,12 +32,14 @@ struct mu_prefetch {
     struct slot slot[];
 };
 
-static struct slot *slot_of(struct mu_prefetch *prefetch, int64_t number) {
+static struct slot *slot_of(struct mu_prefetch *prefetch, int64_t number)
+{
     return &prefetch->slot[number % prefetch->options.depth];
 }
 
 /* To the first step of the next epoch that has one. */
-static void next_epoch(struct mu_prefetch *prefetch) {
+static void next_epoch(struct mu_prefetch *prefetch)
+{
     const struct mu_prefetch_options *options = &prefetch->options;
     struct mu_plan *plan = options->plan;
     struct mu_stretch done[MU_STRETCHES_MAX];
@@ -49,7 +51,8 @@ static void next_epoch(struct mu_prefetch *prefetch) {
     prefetch->step = 0;
 }
 
-static void fill(struct mu_prefetch *prefetch, struct slot *slot) {
+static void fill(struct mu_prefetch *prefetch, struct slot *slot)
+{
     const struct mu_prefetch_options *options = &prefetch->options;
     const struct mu_plan *plan = options->plan;
     if (prefetch->step >= plan->step_count)
@@ -72,7 +75,8 @@ static void fill(struct mu_prefetch *prefetch, struct slot *slot) {
 }
 
 /* Waits for an empty slot; NULL when it is time to end. */
-static struct slot *wait_empty(struct mu_prefetch *prefetch) {
+static struct slot *wait_empty(struct mu_prefetch *prefetch)
+{
     struct mu_world *world = prefetch->options.world;
     enum mu_status status = MU_OK;
     world->ops->enter(world, prefetch->monitor);
@@ -84,7 +88,8 @@ static struct slot *wait_empty(struct mu_prefetch *prefetch) {
     return stop ? NULL : slot_of(prefetch, prefetch->filled);
 }
 
-static void reader_run(void *argument) {
+static void reader_run(void *argument)
+{
     struct mu_prefetch *prefetch = argument;
     struct mu_world *world = prefetch->options.world;
     for (struct slot *slot; (slot = wait_empty(prefetch));) {
@@ -97,7 +102,8 @@ static void reader_run(void *argument) {
 }
 
 /* The memory of all slots at once. */
-static enum mu_status take_memory(struct mu_prefetch *prefetch) {
+static enum mu_status take_memory(struct mu_prefetch *prefetch)
+{
     const struct mu_prefetch_options *options = &prefetch->options;
     size_t rows_max = (size_t)options->plan->batch;
     size_t depth = (size_t)options->depth;
@@ -119,7 +125,8 @@ static enum mu_status take_memory(struct mu_prefetch *prefetch) {
     return MU_OK;
 }
 
-static enum mu_status start(struct mu_prefetch *prefetch) {
+static enum mu_status start(struct mu_prefetch *prefetch)
+{
     struct mu_world *world = prefetch->options.world;
     MU_TRY(take_memory(prefetch));
     MU_TRY(world->ops->monitor_create(world, &prefetch->monitor));
@@ -127,7 +134,8 @@ static enum mu_status start(struct mu_prefetch *prefetch) {
 }
 
 enum mu_status mu_prefetch_create(
-    const struct mu_prefetch_options *options, struct mu_prefetch **ret_prefetch) {
+    const struct mu_prefetch_options *options, struct mu_prefetch **ret_prefetch)
+{
     assert(options->depth >= 2);
     assert(options->first_step >= 0);
     assert(options->replica >= 0 && options->replica < options->plan->replica_count);
@@ -146,7 +154,8 @@ enum mu_status mu_prefetch_create(
     return MU_OK;
 }
 
-static void stop_reader(struct mu_prefetch *prefetch) {
+static void stop_reader(struct mu_prefetch *prefetch)
+{
     struct mu_world *world = prefetch->options.world;
     world->ops->enter(world, prefetch->monitor);
     prefetch->stop = true;
@@ -155,7 +164,8 @@ static void stop_reader(struct mu_prefetch *prefetch) {
     world->ops->join(world, prefetch->reader);
 }
 
-void mu_prefetch_destroy(struct mu_prefetch *prefetch) {
+void mu_prefetch_destroy(struct mu_prefetch *prefetch)
+{
     if (!prefetch)
         return;
     struct mu_world *world = prefetch->options.world;
@@ -168,7 +178,8 @@ void mu_prefetch_destroy(struct mu_prefetch *prefetch) {
 }
 
 enum mu_status mu_prefetch_next(
-    struct mu_prefetch *prefetch, int64_t deadline_ns, const struct mu_prefetch_batch **ret_batch) {
+    struct mu_prefetch *prefetch, int64_t deadline_ns, const struct mu_prefetch_batch **ret_batch)
+{
     struct mu_world *world = prefetch->options.world;
     enum mu_status status = MU_OK;
     world->ops->enter(world, prefetch->monitor);
@@ -182,7 +193,8 @@ enum mu_status mu_prefetch_next(
     return there ? MU_OK : status;
 }
 
-void mu_prefetch_done(struct mu_prefetch *prefetch) {
+void mu_prefetch_done(struct mu_prefetch *prefetch)
+{
     struct mu_world *world = prefetch->options.world;
     world->ops->enter(world, prefetch->monitor);
     assert(prefetch->given == prefetch->taken + 1);

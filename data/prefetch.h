@@ -25,7 +25,7 @@ struct mu_prefetch_options {
     const struct mu_dataset_ops *ops;
     void *dataset; /* borrowed */
     size_t feature_count;
-    struct mu_plan *plan;  /* begun: reading starts at `first_step` of its present stretch */
+    struct mu_plan *plan; /* begun: reading starts at `first_step` of its present stretch */
     int64_t first_step;
     int replica;
     int depth; /* 2 or more */
@@ -45,8 +45,8 @@ void mu_prefetch_destroy(struct mu_prefetch *prefetch);
 /* The next batch, borrowed until done; waits for the reader. After the last step of an epoch the
  * next epoch begins by itself, as a whole new stretch. TIMEOUT at the deadline. One batch may be
  * held at a time. */
-enum mu_status mu_prefetch_next(struct mu_prefetch *prefetch, int64_t deadline_ns,
-    const struct mu_prefetch_batch **ret_batch);
+enum mu_status mu_prefetch_next(
+    struct mu_prefetch *prefetch, int64_t deadline_ns, const struct mu_prefetch_batch **ret_batch);
 void mu_prefetch_done(struct mu_prefetch *prefetch);
 
 #endif

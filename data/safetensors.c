@@ -50,7 +50,8 @@ struct check {
 };
 
 __attribute__((format(printf, 3, 4))) static enum mu_status bad_tensor(
-    const struct check *check, const char *name, const char *format, ...) {
+    const struct check *check, const char *name, const char *format, ...)
+{
     char why[256];
     va_list list;
     va_start(list, format);
@@ -60,11 +61,13 @@ __attribute__((format(printf, 3, 4))) static enum mu_status bad_tensor(
         2 * MU_NAME_MAX, name, why);
 }
 
-static bool is_natural(const mu_json_value *value) {
+static bool is_natural(const mu_json_value *value)
+{
     return mu_json_type(value) == MU_JSON_INTEGER && mu_json_integer(value) >= 0;
 }
 
-static bool is_naturals(const mu_json_value *value) {
+static bool is_naturals(const mu_json_value *value)
+{
     if (!value || mu_json_type(value) != MU_JSON_ARRAY)
         return false;
     for (size_t i = 0; i < mu_json_count(value); i++)
@@ -74,7 +77,8 @@ static bool is_naturals(const mu_json_value *value) {
 }
 
 static enum mu_status read_dtype(const struct check *check, const mu_json_value *value,
-    struct mu_safetensor *tensor, unsigned *ret_bits) {
+    struct mu_safetensor *tensor, unsigned *ret_bits)
+{
     if (!value || mu_json_type(value) != MU_JSON_STRING)
         return bad_tensor(check, tensor->name, "has no `dtype`");
     for (size_t i = 0; i < MU_COUNT_OF(dtypes); i++) {
@@ -88,7 +92,8 @@ static enum mu_status read_dtype(const struct check *check, const mu_json_value 
 }
 
 static enum mu_status read_shape(const struct check *check, const mu_json_value *value,
-    struct mu_safetensor *tensor, size_t *ret_count) {
+    struct mu_safetensor *tensor, size_t *ret_count)
+{
     if (!is_naturals(value))
         return bad_tensor(check, tensor->name, "needs a `shape` of numbers from 0");
     if (mu_json_count(value) > RANK_MAX)
@@ -105,7 +110,8 @@ static enum mu_status read_shape(const struct check *check, const mu_json_value 
 }
 
 static enum mu_status read_offsets(
-    const struct check *check, const mu_json_value *value, struct mu_safetensor *tensor) {
+    const struct check *check, const mu_json_value *value, struct mu_safetensor *tensor)
+{
     if (!is_naturals(value) || mu_json_count(value) != 2)
         return bad_tensor(check, tensor->name, "needs two `data_offsets`, numbers from 0");
     size_t begin = (size_t)mu_json_integer(mu_json_element(value, 0));
@@ -121,7 +127,8 @@ static enum mu_status read_offsets(
 }
 
 static enum mu_status read_tensor(const struct check *check, const char *name,
-    const mu_json_value *value, struct mu_safetensor *tensor) {
+    const mu_json_value *value, struct mu_safetensor *tensor)
+{
     unsigned bits = 0;
     size_t count = 0, bit_count;
     if (strlen(name) >= sizeof(tensor->name))
@@ -144,7 +151,8 @@ static enum mu_status read_tensor(const struct check *check, const char *name,
     return MU_OK;
 }
 
-static enum mu_status check_metadata(const struct check *check, const mu_json_value *value) {
+static enum mu_status check_metadata(const struct check *check, const mu_json_value *value)
+{
     bool good = mu_json_type(value) == MU_JSON_OBJECT;
     for (size_t i = 0; good && i < mu_json_count(value); i++)
         good = mu_json_type(mu_json_member_at(value, i)) == MU_JSON_STRING;
@@ -153,7 +161,8 @@ static enum mu_status check_metadata(const struct check *check, const mu_json_va
                       check->source, METADATA);
 }
 
-static int compare_offsets(const void *a_void, const void *b_void) {
+static int compare_offsets(const void *a_void, const void *b_void)
+{
     const struct mu_safetensor *a = a_void, *b = b_void;
     if (a->begin != b->begin)
         return a->begin < b->begin ? -1 : 1;
@@ -163,7 +172,8 @@ static int compare_offsets(const void *a_void, const void *b_void) {
 }
 
 /* Every byte of the data belongs to exactly one tensor. */
-static enum mu_status check_cover(const struct check *check, const struct mu_safetensors *tensors) {
+static enum mu_status check_cover(const struct check *check, const struct mu_safetensors *tensors)
+{
     size_t at = check->data_begin;
     for (size_t i = 0; i < tensors->tensor_count; i++) {
         const struct mu_safetensor *tensor = &tensors->tensor[i];
@@ -181,7 +191,8 @@ static enum mu_status check_cover(const struct check *check, const struct mu_saf
 }
 
 static enum mu_status read_tensors(
-    const struct check *check, const mu_json_value *root, struct mu_safetensors *tensors) {
+    const struct check *check, const mu_json_value *root, struct mu_safetensors *tensors)
+{
     for (size_t i = 0; i < mu_json_count(root); i++) {
         const char *name = mu_json_key(root, i);
         const mu_json_value *value = mu_json_member_at(root, i);
@@ -197,7 +208,8 @@ static enum mu_status read_tensors(
 }
 
 static enum mu_status read_header(
-    const struct check *check, const struct mu_json *json, struct mu_safetensors *ret_tensors) {
+    const struct check *check, const struct mu_json *json, struct mu_safetensors *ret_tensors)
+{
     const mu_json_value *root = mu_json_root(json);
     if (mu_json_type(root) != MU_JSON_OBJECT)
         return mu_fail(
@@ -218,7 +230,8 @@ static enum mu_status read_header(
     return MU_OK;
 }
 
-static uint64_t little_endian(const uint8_t *at) {
+static uint64_t little_endian(const uint8_t *at)
+{
     uint64_t value = 0;
     for (int i = 0; i < LENGTH_BYTES; i++)
         value |= (uint64_t)at[i] << (8 * i);
@@ -226,7 +239,8 @@ static uint64_t little_endian(const uint8_t *at) {
 }
 
 enum mu_status mu_safetensors_parse(struct mu_log *log, const char *source, const void *file,
-    size_t bytes, struct mu_safetensors *ret_tensors) {
+    size_t bytes, struct mu_safetensors *ret_tensors)
+{
     const uint8_t *at = file;
     if (bytes < LENGTH_BYTES)
         return mu_fail(log, MU_E0601, NULL, "%s is cut off: it has %zu bytes", source, bytes);
@@ -252,13 +266,15 @@ enum mu_status mu_safetensors_parse(struct mu_log *log, const char *source, cons
     return status;
 }
 
-void mu_safetensors_finish(struct mu_safetensors *tensors) {
+void mu_safetensors_finish(struct mu_safetensors *tensors)
+{
     free(tensors->tensor);
     *tensors = (struct mu_safetensors){0};
 }
 
 const struct mu_safetensor *mu_safetensors_find(
-    const struct mu_safetensors *tensors, const char *name) {
+    const struct mu_safetensors *tensors, const char *name)
+{
     for (size_t i = 0; i < tensors->tensor_count; i++)
         if (strcmp(tensors->tensor[i].name, name) == 0)
             return &tensors->tensor[i];

@@ -9,18 +9,21 @@
 #define LENGTH_BYTES 8
 #define PAD_BYTES 8 /* the data begin at a multiple of this */
 
-static int compare_names(const void *a_void, const void *b_void) {
+static int compare_names(const void *a_void, const void *b_void)
+{
     const struct mu_safetensor_source *a = a_void, *b = b_void;
     return strcmp(a->name, b->name);
 }
 
 /* The format asks for the widest dtype first, then names; here all are F32. */
-void mu_safetensors_sort(struct mu_safetensor_source *sources, size_t count) {
+void mu_safetensors_sort(struct mu_safetensor_source *sources, size_t count)
+{
     if (count > 1)
         qsort(sources, count, sizeof(*sources), compare_names);
 }
 
-static void add_metadata(const char *const metadata[], struct mu_text *out) {
+static void add_metadata(const char *const metadata[], struct mu_text *out)
+{
     mu_text_add(out, "\"__metadata__\":{");
     for (size_t i = 0; metadata[i]; i += 2) {
         assert(metadata[i + 1]);
@@ -34,7 +37,8 @@ static void add_metadata(const char *const metadata[], struct mu_text *out) {
 
 /* Returns where the next tensor's data begin. */
 static size_t add_tensor(
-    const struct mu_safetensor_source *source, size_t begin, struct mu_text *out) {
+    const struct mu_safetensor_source *source, size_t begin, struct mu_text *out)
+{
     size_t bytes = sizeof(float);
     mu_text_add_json_string(out, source->name);
     mu_text_add(out, ":{\"dtype\":\"F32\",\"shape\":[");
@@ -47,13 +51,15 @@ static size_t add_tensor(
     return begin + bytes;
 }
 
-static void store_length(char *at, size_t value) {
+static void store_length(char *at, size_t value)
+{
     for (int i = 0; i < LENGTH_BYTES; i++)
         at[i] = (char)(value >> (8 * i) & 0xff);
 }
 
 enum mu_status mu_safetensors_header(const struct mu_safetensor_source *sources, size_t count,
-    const char *const metadata[], struct mu_text *out) {
+    const char *const metadata[], struct mu_text *out)
+{
     static const char zeros[LENGTH_BYTES] = {0};
     size_t start = out->bytes, begin = 0;
     mu_text_append(out, zeros, LENGTH_BYTES); /* the length, once it is known */

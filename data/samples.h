@@ -14,8 +14,8 @@ struct mu_samples {
 
 void mu_samples_finish(struct mu_samples *samples); /* takes a zeroed one */
 /* CRC-32C over features, then labels. */
-void mu_samples_facts(const struct mu_samples *samples, size_t class_count,
-    struct mu_dataset_facts *ret_facts);
+void mu_samples_facts(
+    const struct mu_samples *samples, size_t class_count, struct mu_dataset_facts *ret_facts);
 /* mu_dataset_ops.read */
 void mu_samples_read(const struct mu_samples *samples, const uint32_t *index, size_t count,
     float *features, int32_t *labels);

@@ -47,17 +47,20 @@ struct async {
 /* ---- communication thread ---- */
 
 static enum mu_status blame_server(
-    struct async *async, enum mu_status status, int order, const char *what, int64_t since_ns) {
+    struct async *async, enum mu_status status, int order, const char *what, int64_t since_ns)
+{
     struct mu_replica *replica = async->replica;
     int task = order >= 0 ? mu_spec_ps(replica->spec, order) : -1;
     return mu_cluster_blame(replica->cluster, status, task, what, since_ns);
 }
 
-static int64_t deadline_from(const struct async *async, int64_t since_ns) {
+static int64_t deadline_from(const struct async *async, int64_t since_ns)
+{
     return mu_deadline(since_ns, async->replica->run->timeouts.step_ns);
 }
 
-static enum mu_status run_pull(struct mu_command *command) {
+static enum mu_status run_pull(struct mu_command *command)
+{
     struct async *async = command->owner;
     struct mu_replica *replica = async->replica;
     int64_t since = mu_now(replica->world);
@@ -69,11 +72,13 @@ static enum mu_status run_pull(struct mu_command *command) {
                                  "the first pull", since);
 }
 
-static int slot_index(const struct push_slot *slot) {
+static int slot_index(const struct push_slot *slot)
+{
     return (int)(slot - slot->async->slot);
 }
 
-static enum mu_status run_push(struct mu_command *command) {
+static enum mu_status run_push(struct mu_command *command)
+{
     struct push_slot *slot = command->owner;
     struct mu_replica *replica = slot->async->replica;
     int64_t since = mu_now(replica->world);
@@ -84,7 +89,8 @@ static enum mu_status run_push(struct mu_command *command) {
                                  mu_ps_client_culprit(replica->client), "a push", since);
 }
 
-static enum mu_status run_wait(struct mu_command *command) {
+static enum mu_status run_wait(struct mu_command *command)
+{
     struct push_slot *slot = command->owner;
     struct async *async = slot->async;
     struct mu_replica *replica = async->replica;
@@ -100,7 +106,8 @@ static enum mu_status run_wait(struct mu_command *command) {
 
 /* ---- snapshots, leader ---- */
 
-static enum mu_status run_snapshot_start(struct mu_command *command) {
+static enum mu_status run_snapshot_start(struct mu_command *command)
+{
     struct async *async = command->owner;
     struct mu_replica *replica = async->replica;
     float *vectors[1 + MU_SLOTS_MAX];
@@ -118,7 +125,8 @@ struct snapshot_end {
     int64_t version;
 };
 
-static enum mu_status run_snapshot_end(struct mu_command *command) {
+static enum mu_status run_snapshot_end(struct mu_command *command)
+{
     struct snapshot_end *end = command->owner;
     struct mu_replica *replica = end->async->replica;
     int64_t since = mu_now(replica->world);
@@ -132,7 +140,8 @@ static enum mu_status run_snapshot_end(struct mu_command *command) {
                                  mu_ps_snapshot_culprit(replica->snapshot), "a snapshot", since);
 }
 
-static enum mu_status start_saving(struct async *async, bool wait) {
+static enum mu_status start_saving(struct async *async, bool wait)
+{
     struct mu_replica *replica = async->replica;
     if (!replica->saver.world || async->saving || !mu_saver_begin(&replica->saver, wait))
         return MU_OK;
@@ -141,7 +150,8 @@ static enum mu_status start_saving(struct async *async, bool wait) {
 }
 
 /* If the snapshot has come (or `wait`), hands it to the writer. */
-static enum mu_status end_saving(struct async *async, bool wait) {
+static enum mu_status end_saving(struct async *async, bool wait)
+{
     struct mu_replica *replica = async->replica;
     struct snapshot_end end = {.async = async, .wait = wait};
     if (!async->saving)
@@ -156,7 +166,8 @@ static enum mu_status end_saving(struct async *async, bool wait) {
 }
 
 /* The state of all servers when everybody has finished: what is saved and what is evaluated. */
-static enum mu_status save_the_end(struct async *async) {
+static enum mu_status save_the_end(struct async *async)
+{
     struct mu_replica *replica = async->replica;
     mu_replica_doing(replica, MU_DOING_SAVING);
     if (replica->saver.world) {
@@ -173,7 +184,8 @@ static enum mu_status save_the_end(struct async *async) {
 
 /* ---- steps ---- */
 
-static void note_result(struct async *async, const struct mu_ps_result *result) {
+static void note_result(struct async *async, const struct mu_ps_result *result)
+{
     int64_t top = MU_SUMMARY_STALENESS_MAX - 1;
     async->staleness[result->staleness < top ? result->staleness : top]++;
     async->staleness_sum += (double)result->staleness;
@@ -183,7 +195,8 @@ static void note_result(struct async *async, const struct mu_ps_result *result) 
 }
 
 /* Waits for the push of this slot; its fresh parameters are the newest then. */
-static enum mu_status await_slot(struct async *async, struct push_slot *slot) {
+static enum mu_status await_slot(struct async *async, struct push_slot *slot)
+{
     struct mu_replica *replica = async->replica;
     if (!slot->under_way)
         return MU_OK;
@@ -199,7 +212,8 @@ static enum mu_status await_slot(struct async *async, struct push_slot *slot) {
     return MU_OK;
 }
 
-static void on_slice(void *owner, struct mu_span slice) {
+static void on_slice(void *owner, struct mu_span slice)
+{
     struct async *async = owner;
     struct mu_replica *replica = async->replica;
     replica->world->ops->computed(replica->world, replica->steps_own,
@@ -208,7 +222,8 @@ static void on_slice(void *owner, struct mu_span slice) {
 
 /* The mean gradient of this replica's batch. */
 static void compute(struct async *async, struct push_slot *slot, const struct mu_batch *batch,
-    struct mu_loss *ret_loss) {
+    struct mu_loss *ret_loss)
+{
     struct mu_replica *replica = async->replica;
     const struct mu_model_ops *model = replica->job->model;
     mu_replica_doing(replica, MU_DOING_COMPUTING);
@@ -220,7 +235,8 @@ static void compute(struct async *async, struct push_slot *slot, const struct mu
 }
 
 /* Clipping by global norm: over the whole gradient, so here and not at the servers. */
-static bool scale_of(struct async *async, struct push_slot *slot, double loss) {
+static bool scale_of(struct async *async, struct push_slot *slot, double loss)
+{
     double clip = async->replica->job->optim.clip_norm;
     slot->scale = 1;
     if (!isfinite(loss))
@@ -235,7 +251,8 @@ static bool scale_of(struct async *async, struct push_slot *slot, double loss) {
     return true;
 }
 
-static enum mu_status push(struct async *async, struct push_slot *slot, double loss) {
+static enum mu_status push(struct async *async, struct push_slot *slot, double loss)
+{
     struct mu_replica *replica = async->replica;
     if (!scale_of(async, slot, loss)) {
         mu_say(replica->log, MU_LEVEL_WARN, "a gradient is left out: its loss is %g", loss);
@@ -253,7 +270,8 @@ static enum mu_status push(struct async *async, struct push_slot *slot, double l
 }
 
 static void report(struct async *async, const struct mu_prefetch_batch *batch, double loss,
-    double accuracy, double staleness) {
+    double accuracy, double staleness)
+{
     struct mu_replica *replica = async->replica;
     struct mu_activity *activity = &replica->activity;
     int64_t own = atomic_load_explicit(&activity->samples, memory_order_relaxed) +
@@ -280,7 +298,8 @@ static void report(struct async *async, const struct mu_prefetch_batch *batch, d
     mu_reporter_step(&replica->reporter, &numbers);
 }
 
-static enum mu_status take_step(struct async *async, const struct mu_prefetch_batch *batch) {
+static enum mu_status take_step(struct async *async, const struct mu_prefetch_batch *batch)
+{
     struct mu_replica *replica = async->replica;
     struct push_slot *slot = &async->slot[replica->steps_own % async->slot_count];
     size_t rows = batch->batch.row_count;
@@ -300,7 +319,8 @@ static enum mu_status take_step(struct async *async, const struct mu_prefetch_ba
 }
 
 static enum mu_status next_batch(
-    struct mu_replica *replica, const struct mu_prefetch_batch **ret_batch) {
+    struct mu_replica *replica, const struct mu_prefetch_batch **ret_batch)
+{
     mu_replica_doing(replica, MU_DOING_READING);
     int64_t deadline = mu_deadline(mu_now(replica->world), replica->run->timeouts.step_ns);
     enum mu_status status = mu_prefetch_next(replica->prefetch, deadline, ret_batch);
@@ -318,7 +338,8 @@ enum { CLOSE_STOPPED, CLOSE_SUM, CLOSE_SAMPLES, CLOSE_VERDICTS };
 #define CLOSE_COUNT (CLOSE_MOST + MU_REPLICAS_MAX)
 
 /* Everybody has finished its pushes when this returns, and knows the counts of all. */
-static enum mu_status meet_at_the_end(struct async *async) {
+static enum mu_status meet_at_the_end(struct async *async)
+{
     struct mu_replica *replica = async->replica;
     struct mu_summary *summary = &replica->reporter.summary;
     float *all = calloc(CLOSE_COUNT, sizeof(*all));
@@ -349,7 +370,8 @@ static enum mu_status meet_at_the_end(struct async *async) {
     return status;
 }
 
-static enum mu_status train_to_the_end(struct async *async) {
+static enum mu_status train_to_the_end(struct async *async)
+{
     struct mu_replica *replica = async->replica;
     MU_TRY(mu_communicator_do(&replica->communicator, run_pull, async));
     while (replica->steps_own < async->steps_to_do && !replica->stopped) {
@@ -368,7 +390,8 @@ static enum mu_status train_to_the_end(struct async *async) {
 
 /* ---- life ---- */
 
-static int64_t own_share(const struct mu_replica *replica) {
+static int64_t own_share(const struct mu_replica *replica)
+{
     int64_t epochs = mu_positions_steps_left(&replica->positions, replica->job->train.epochs);
     int64_t limit = replica->job->train.steps;
     if (limit == 0)
@@ -377,7 +400,8 @@ static int64_t own_share(const struct mu_replica *replica) {
     return left / replica->count + (replica->rank < left % replica->count);
 }
 
-static enum mu_status make_slots(struct async *async) {
+static enum mu_status make_slots(struct async *async)
+{
     struct mu_replica *replica = async->replica;
     async->slot_count = (int)replica->job->mode.in_flight;
     async->slot = calloc((size_t)async->slot_count, sizeof(*async->slot));
@@ -392,7 +416,8 @@ static enum mu_status make_slots(struct async *async) {
     return MU_OK;
 }
 
-enum mu_status mu_async_train(struct mu_replica *replica) {
+enum mu_status mu_async_train(struct mu_replica *replica)
+{
     struct async async = {.replica = replica,
         .parameters = replica->parameters.data,
         .steps_to_do = own_share(replica)};

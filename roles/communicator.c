@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "roles/communicator.h"
 
-static struct mu_command *take(struct mu_communicator *communicator, bool *ret_leaving) {
+static struct mu_command *take(struct mu_communicator *communicator, bool *ret_leaving)
+{
     struct mu_world *world = communicator->world;
     world->ops->enter(world, communicator->monitor);
     struct mu_command *command = communicator->first;
@@ -16,7 +17,8 @@ static struct mu_command *take(struct mu_communicator *communicator, bool *ret_l
 }
 
 static void finish(
-    struct mu_communicator *communicator, struct mu_command *command, enum mu_status status) {
+    struct mu_communicator *communicator, struct mu_command *command, enum mu_status status)
+{
     struct mu_world *world = communicator->world;
     world->ops->enter(world, communicator->monitor);
     command->status = status;
@@ -25,7 +27,8 @@ static void finish(
     world->ops->leave(world, communicator->monitor);
 }
 
-static void make_loop(struct mu_communicator *communicator) {
+static void make_loop(struct mu_communicator *communicator)
+{
     struct mu_world *world = communicator->world;
     struct mu_loop *loop = NULL;
     enum mu_status status = world->ops->loop_create(world, &loop);
@@ -37,7 +40,8 @@ static void make_loop(struct mu_communicator *communicator) {
     world->ops->leave(world, communicator->monitor);
 }
 
-static void run_thread(void *argument) {
+static void run_thread(void *argument)
+{
     struct mu_communicator *communicator = argument;
     make_loop(communicator);
     if (!communicator->loop)
@@ -57,7 +61,8 @@ static void run_thread(void *argument) {
     communicator->loop->ops->destroy(communicator->loop);
 }
 
-enum mu_status mu_communicator_start(struct mu_communicator *communicator, struct mu_world *world) {
+enum mu_status mu_communicator_start(struct mu_communicator *communicator, struct mu_world *world)
+{
     *communicator = (struct mu_communicator){.world = world};
     communicator->last = &communicator->first;
     MU_TRY(world->ops->monitor_create(world, &communicator->monitor));
@@ -77,7 +82,8 @@ enum mu_status mu_communicator_start(struct mu_communicator *communicator, struc
     return status;
 }
 
-void mu_communicator_stop(struct mu_communicator *communicator) {
+void mu_communicator_stop(struct mu_communicator *communicator)
+{
     struct mu_world *world = communicator->world;
     if (!world)
         return;
@@ -93,7 +99,8 @@ void mu_communicator_stop(struct mu_communicator *communicator) {
     *communicator = (struct mu_communicator){0};
 }
 
-void mu_communicator_post(struct mu_communicator *communicator, struct mu_command *command) {
+void mu_communicator_post(struct mu_communicator *communicator, struct mu_command *command)
+{
     struct mu_world *world = communicator->world;
     command->done = false;
     command->next = NULL;
@@ -105,7 +112,8 @@ void mu_communicator_post(struct mu_communicator *communicator, struct mu_comman
 }
 
 enum mu_status mu_communicator_wait(
-    struct mu_communicator *communicator, struct mu_command *command) {
+    struct mu_communicator *communicator, struct mu_command *command)
+{
     struct mu_world *world = communicator->world;
     world->ops->enter(world, communicator->monitor);
     while (!command->done) {
@@ -118,7 +126,8 @@ enum mu_status mu_communicator_wait(
 }
 
 enum mu_status mu_communicator_do(struct mu_communicator *communicator,
-    enum mu_status (*run)(struct mu_command *command), void *owner) {
+    enum mu_status (*run)(struct mu_command *command), void *owner)
+{
     struct mu_command command = {.run = run, .owner = owner};
     mu_communicator_post(communicator, &command);
     return mu_communicator_wait(communicator, &command);

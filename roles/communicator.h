@@ -7,7 +7,8 @@
 /*
  * The communication thread of a replica: it owns the event loop and everything on it (the cluster,
  * the links, the collectives), and runs one command at a time, straight through. Between commands,
- * and inside their waits, the loop turns, so heartbeats flow while a step is computed or waited for.
+ * and inside their waits, the loop turns, so heartbeats flow while a step is computed or waited
+ * for.
  *
  *   training thread   post ---> queue ---> run on the communication thread ---> done ---> wait
  */
@@ -34,7 +35,8 @@ enum mu_status mu_communicator_start(struct mu_communicator *communicator, struc
 /* Everything on the loop must have been closed by a command before. Takes a zeroed one. */
 void mu_communicator_stop(struct mu_communicator *communicator);
 
-/* The command is the communicator's until wait has returned. Commands run in the order of posting. */
+/* The command is the communicator's until wait has returned. Commands run in the order of posting.
+ */
 void mu_communicator_post(struct mu_communicator *communicator, struct mu_command *command);
 /* Its deadline is the command's own business. */
 enum mu_status mu_communicator_wait(

@@ -3,7 +3,8 @@
 #include <stdlib.h>
 
 enum mu_status mu_evaluate(const struct mu_job *job, const struct mu_task_data *data, void *model,
-    size_t rows_max, const float *parameters, struct mu_evaluation *ret_evaluation) {
+    size_t rows_max, const float *parameters, struct mu_evaluation *ret_evaluation)
+{
     size_t features = data->test_facts.feature_count, count = data->test_facts.sample_count;
     /* Aligned like every vector that a kernel meets. */
     float *rows = aligned_alloc(64, (rows_max * features * sizeof(float) + 63) / 64 * 64);

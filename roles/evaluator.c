@@ -28,7 +28,8 @@ struct evaluator {
     int64_t seen; /* the newest step that was looked at */
 };
 
-static enum mu_status prepare(struct evaluator *evaluator) {
+static enum mu_status prepare(struct evaluator *evaluator)
+{
     struct mu_task_run *run = evaluator->run;
     const struct mu_job *job = run->job;
     const struct mu_dataset_facts *facts = &run->data->test_facts;
@@ -52,7 +53,8 @@ static enum mu_status prepare(struct evaluator *evaluator) {
     return mu_event_file_open(run->log, &options, &evaluator->events);
 }
 
-static enum mu_status evaluate(struct evaluator *evaluator, int64_t step) {
+static enum mu_status evaluate(struct evaluator *evaluator, int64_t step)
+{
     struct mu_task_run *run = evaluator->run;
     const struct mu_checkpoint_target target = {.model = run->job->model->name,
         .layout = &evaluator->layout,
@@ -83,14 +85,16 @@ static enum mu_status evaluate(struct evaluator *evaluator, int64_t step) {
 }
 
 /* True: there was a newer checkpoint, and it was evaluated. */
-static enum mu_status look(struct evaluator *evaluator, bool *ret_new) {
+static enum mu_status look(struct evaluator *evaluator, bool *ret_new)
+{
     struct mu_store *store = evaluator->run->world->store;
     int64_t newest = -1;
     *ret_new = store->ops->list(store, &newest, 1) > 0 && newest > evaluator->seen;
     return *ret_new ? evaluate(evaluator, newest) : MU_OK;
 }
 
-static enum mu_status follow(struct evaluator *evaluator) {
+static enum mu_status follow(struct evaluator *evaluator)
+{
     const bool *over = mu_cluster_over(evaluator->cluster);
     for (;;) {
         bool was_over = *over, found;
@@ -107,7 +111,8 @@ static enum mu_status follow(struct evaluator *evaluator) {
     }
 }
 
-static enum mu_status run_evaluator(struct evaluator *evaluator) {
+static enum mu_status run_evaluator(struct evaluator *evaluator)
+{
     struct mu_task_run *run = evaluator->run;
     if (!run->world->store)
         return mu_fail(run->log, MU_E0204, "give it the run directory of the chief with --out",
@@ -125,7 +130,8 @@ static enum mu_status run_evaluator(struct evaluator *evaluator) {
     return found ? MU_OK : status;
 }
 
-enum mu_status mu_evaluator_run(struct mu_task_run *run) {
+enum mu_status mu_evaluator_run(struct mu_task_run *run)
+{
     struct evaluator evaluator = {.run = run, .seen = -1};
     MU_TRY(run->world->ops->loop_create(run->world, &evaluator.loop));
     enum mu_status status = run_evaluator(&evaluator);

@@ -39,31 +39,36 @@ struct launcher {
     int64_t started_ns;
 };
 
-static int64_t clock_ns(clockid_t clock) {
+static int64_t clock_ns(clockid_t clock)
+{
     struct timespec now;
     clock_gettime(clock, &now);
     return now.tv_sec * MU_SECOND + now.tv_nsec;
 }
 
-static int64_t grace_ns(const struct launcher *launcher) {
+static int64_t grace_ns(const struct launcher *launcher)
+{
     int grace_ms = launcher->request->grace_ms;
     return (grace_ms > 0 ? grace_ms : MU_LOCAL_GRACE_MS) * MU_MS;
 }
 
 /* ---- stopping ---- */
 
-static void ask_to_stop(struct launcher *launcher, struct mu_local_child *child, int64_t now_ns) {
+static void ask_to_stop(struct launcher *launcher, struct mu_local_child *child, int64_t now_ns)
+{
     mu_local_child_signal(child, SIGTERM);
     child->due_ns = mu_deadline(now_ns, grace_ns(launcher));
 }
 
-static void kill_child(struct launcher *launcher, struct mu_local_child *child) {
+static void kill_child(struct launcher *launcher, struct mu_local_child *child)
+{
     mu_local_child_signal(child, SIGKILL);
     child->due_ns = MU_FOREVER;
     launcher->killed = true;
 }
 
-static void stop_all(struct launcher *launcher, int64_t now_ns) {
+static void stop_all(struct launcher *launcher, int64_t now_ns)
+{
     if (launcher->stopping)
         return;
     launcher->stopping = true;
@@ -72,16 +77,23 @@ static void stop_all(struct launcher *launcher, int64_t now_ns) {
             ask_to_stop(launcher, &launcher->children[i], now_ns);
 }
 
-static void kill_all(struct launcher *launcher) {
+static void kill_all(struct launcher *launcher)
+{
     launcher->stopping = true;
     for (int i = 0; i < launcher->count; i++)
         if (launcher->children[i].state != MU_LOCAL_ENDED)
             kill_child(launcher, &launcher->children[i]);
 }
 
-static void on_overdue(struct launcher *launcher, struct mu_local_child *child, int64_t now_ns) {
+static void on_overdue(struct launcher *launcher, struct mu_local_child *child, int64_t now_ns)
+{
     char text[32];
-    if (child->sent) {
+    if (child->state == MU_LOCAL_STOPPED) {
+        /* It cannot hear a request. */
+        mu_local_output_say(
+            &launcher->output, "%s is stopped (state T) and the run is over: killed", child->name);
+        kill_child(launcher, child);
+    } else if (child->sent) {
         mu_text_duration(text, sizeof(text), grace_ns(launcher));
         mu_local_output_say(
             &launcher->output, "%s has not stopped in %s: killed", child->name, text);
@@ -93,7 +105,8 @@ static void on_overdue(struct launcher *launcher, struct mu_local_child *child, 
     }
 }
 
-static void on_user_signal(struct launcher *launcher, int signal, int64_t now_ns) {
+static void on_user_signal(struct launcher *launcher, int signal, int64_t now_ns)
+{
     const char *name = sigabbrev_np(signal);
     if (launcher->user_signal) {
         mu_local_output_say(&launcher->output, "SIG%s again: every task is killed", name);
@@ -110,7 +123,8 @@ static void on_user_signal(struct launcher *launcher, int signal, int64_t now_ns
 
 /* Once the last replica has ended nothing is trained any more: servers should go soon, and the
  * evaluator may finish what it is at, if there is a result worth evaluating. */
-static void check_linger(struct launcher *launcher, int64_t now_ns) {
+static void check_linger(struct launcher *launcher, int64_t now_ns)
+{
     bool succeeded = false;
     for (int i = 0; i < launcher->count; i++) {
         const struct mu_local_child *child = &launcher->children[i];
@@ -135,7 +149,20 @@ static void check_linger(struct launcher *launcher, int64_t now_ns) {
     }
 }
 
-static void on_end(struct launcher *launcher, int index, int64_t now_ns) {
+/* A task is lost, and a run does not go on without one: the survivors end by themselves, each
+ * with the reason. Who cannot is stopped after a while. */
+static void await_survivors(struct launcher *launcher, int64_t now_ns)
+{
+    int64_t due_ns = mu_deadline(now_ns, MU_LOCAL_SURVIVORS_MS * MU_MS);
+    for (int i = 0; i < launcher->count; i++) {
+        struct mu_local_child *child = &launcher->children[i];
+        if (child->state != MU_LOCAL_ENDED && due_ns < child->due_ns)
+            child->due_ns = due_ns;
+    }
+}
+
+static void on_end(struct launcher *launcher, int index, int64_t now_ns)
+{
     struct mu_local_child *child = &launcher->children[index];
     char how[128];
     if (child->output_fd >= 0)
@@ -151,9 +178,13 @@ static void on_end(struct launcher *launcher, int index, int64_t now_ns) {
             stops ? ": the others are stopped" : "");
     if (stops)
         stop_all(launcher, now_ns);
+    else if (child->role != MU_ROLE_EVALUATOR && mu_local_child_code(child) != 0 &&
+             mu_local_child_code(child) != 75)
+        await_survivors(launcher, now_ns);
 }
 
-static void reap(struct launcher *launcher) {
+static void reap(struct launcher *launcher)
+{
     int64_t now_ns = clock_ns(CLOCK_MONOTONIC), wall_ns = clock_ns(CLOCK_REALTIME);
     for (int i = 0; i < launcher->count; i++) {
         struct mu_local_child *child = &launcher->children[i];
@@ -170,14 +201,16 @@ static void reap(struct launcher *launcher) {
 
 /* ---- the loop ---- */
 
-static bool is_over(const struct launcher *launcher) {
+static bool is_over(const struct launcher *launcher)
+{
     for (int i = 0; i < launcher->count; i++)
         if (launcher->children[i].state != MU_LOCAL_ENDED)
             return false;
     return true;
 }
 
-static int next_wait_ms(const struct launcher *launcher, int64_t now_ns) {
+static int next_wait_ms(const struct launcher *launcher, int64_t now_ns)
+{
     int64_t due_ns = MU_FOREVER;
     for (int i = 0; i < launcher->count; i++) {
         const struct mu_local_child *child = &launcher->children[i];
@@ -189,7 +222,8 @@ static int next_wait_ms(const struct launcher *launcher, int64_t now_ns) {
     return due_ns <= now_ns ? 0 : (int)((due_ns - now_ns) / MU_MS) + 1;
 }
 
-static void take_signals(struct launcher *launcher) {
+static void take_signals(struct launcher *launcher)
+{
     struct signalfd_siginfo info;
     while (read(launcher->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info))
         if (info.ssi_signo != SIGCHLD)
@@ -197,7 +231,8 @@ static void take_signals(struct launcher *launcher) {
     reap(launcher);
 }
 
-static void take_output(struct launcher *launcher) {
+static void take_output(struct launcher *launcher)
+{
     for (int i = 0; i < launcher->count; i++) {
         struct mu_local_child *child = &launcher->children[i];
         if (!launcher->polls[i].revents || child->output_fd < 0)
@@ -209,7 +244,8 @@ static void take_output(struct launcher *launcher) {
     }
 }
 
-static void check_overdue(struct launcher *launcher) {
+static void check_overdue(struct launcher *launcher)
+{
     int64_t now_ns = clock_ns(CLOCK_MONOTONIC);
     for (int i = 0; i < launcher->count; i++) {
         struct mu_local_child *child = &launcher->children[i];
@@ -218,7 +254,8 @@ static void check_overdue(struct launcher *launcher) {
     }
 }
 
-static void loop(struct launcher *launcher) {
+static void loop(struct launcher *launcher)
+{
     struct pollfd *signals = &launcher->polls[launcher->count];
     *signals = (struct pollfd){.fd = launcher->signal_fd, .events = POLLIN};
     while (!is_over(launcher)) {
@@ -239,7 +276,8 @@ static void loop(struct launcher *launcher) {
 
 /* ---- the start ---- */
 
-static void announce(struct launcher *launcher) {
+static void announce(struct launcher *launcher)
+{
     struct mu_text line;
     mu_text_init(&line);
     for (int i = 0; i < launcher->count; i++)
@@ -252,7 +290,8 @@ static void announce(struct launcher *launcher) {
 }
 
 static enum mu_status start_tasks(
-    struct launcher *launcher, const struct mu_spec *spec, const struct mu_local_start *start) {
+    struct launcher *launcher, const struct mu_spec *spec, const struct mu_local_start *start)
+{
     enum mu_status status = MU_OK;
     struct mu_text tf_config;
     mu_text_init(&tf_config);
@@ -269,7 +308,8 @@ static enum mu_status start_tasks(
 }
 
 /* exec of /proc/self/exe would show as `exe` in ps and top; the path behind it has a name. */
-static const char *find_program(const struct mu_local_request *request, char *path, size_t bytes) {
+static const char *find_program(const struct mu_local_request *request, char *path, size_t bytes)
+{
     static const char self[] = "/proc/self/exe";
     if (request->program)
         return request->program;
@@ -280,7 +320,8 @@ static const char *find_program(const struct mu_local_request *request, char *pa
     return access(path, X_OK) == 0 ? path : self;
 }
 
-static enum mu_status start_all(struct launcher *launcher, const struct mu_spec *spec) {
+static enum mu_status start_all(struct launcher *launcher, const struct mu_spec *spec)
+{
     char path[4096];
     char **environment =
         mu_local_child_environment(environ, launcher->output.terminal, launcher->output.columns);
@@ -296,7 +337,8 @@ static enum mu_status start_all(struct launcher *launcher, const struct mu_spec 
 }
 
 /* Binds a port for every task, so that all of them are known before the first is started. */
-static enum mu_status make_spec(struct launcher *launcher, struct mu_spec *ret_spec) {
+static enum mu_status make_spec(struct launcher *launcher, struct mu_spec *ret_spec)
+{
     int ports[MU_LOCAL_TASKS_MAX];
     for (int i = 0; i < launcher->count; i++) {
         MU_TRY(mu_local_child_listen(launcher->log, &launcher->children[i]));
@@ -313,7 +355,8 @@ static enum mu_status make_spec(struct launcher *launcher, struct mu_spec *ret_s
 }
 
 static enum mu_status launcher_init(struct launcher *launcher, struct mu_log *log,
-    const struct mu_local_request *request, const sigset_t *signals) {
+    const struct mu_local_request *request, const sigset_t *signals)
+{
     int count = 0;
     for (int role = 0; role < MU_ROLE_COUNT; role++)
         count += request->counts[role];
@@ -338,7 +381,8 @@ static enum mu_status launcher_init(struct launcher *launcher, struct mu_log *lo
     return MU_OK;
 }
 
-static void launcher_finish(struct launcher *launcher) {
+static void launcher_finish(struct launcher *launcher)
+{
     for (int i = 0; i < launcher->count; i++)
         mu_local_child_close(&launcher->children[i]);
     if (launcher->signal_fd >= 0)
@@ -350,7 +394,8 @@ static void launcher_finish(struct launcher *launcher) {
 
 /* ---- the end ---- */
 
-static int report(struct launcher *launcher) {
+static int report(struct launcher *launcher)
+{
     struct mu_text text;
     struct mu_local_outcome outcome = {.children = launcher->children,
         .count = launcher->count,
@@ -369,7 +414,8 @@ static int report(struct launcher *launcher) {
     return code;
 }
 
-static int run(struct launcher *launcher) {
+static int run(struct launcher *launcher)
+{
     struct mu_spec spec = {0};
     enum mu_status status = make_spec(launcher, &spec);
     if (status == MU_OK)
@@ -383,7 +429,8 @@ static int run(struct launcher *launcher) {
     return status == MU_OK ? report(launcher) : mu_status_exit(status);
 }
 
-int mu_local_run(struct mu_log *log, const struct mu_local_request *request) {
+int mu_local_run(struct mu_log *log, const struct mu_local_request *request)
+{
     struct launcher launcher;
     sigset_t signals, before;
     sigemptyset(&signals);

@@ -16,7 +16,8 @@
  *             MUSTER_LAUNCHED=terminal the leader's lines that end in \r are shown as one line at
  *             the bottom, overwritten
  *   the end   the launcher decides nothing that the cluster can decide: a task that a signal ended,
- *             or that ended with 69 or 75, is left to the survivors. Any other code is a failure
+ *             or that ended with 69 or 75, is left to the survivors, which end by themselves soon
+ *             (and are stopped if they do not). Any other code is a failure
  *             that no survivor can heal, and everything is stopped. The evaluator's failure is told
  *             and changes nothing
  *   signals   SIGINT, SIGTERM and SIGHUP become one SIGTERM for every task, which saves its state;
@@ -27,6 +28,7 @@
  */
 #define MU_LOCAL_TASKS_MAX 256
 #define MU_LOCAL_GRACE_MS 30000      /* from SIGTERM to SIGKILL */
+#define MU_LOCAL_SURVIVORS_MS 3000   /* for the others to end by themselves after a task is lost */
 #define MU_LOCAL_LINGER_MS 30000     /* for a ps after the last replica has ended */
 #define MU_LOCAL_EVALUATOR_MS 600000 /* for the evaluator, to finish its last evaluation */
 

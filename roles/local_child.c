@@ -26,7 +26,8 @@ static const char *const dropped[] = {"TF_CONFIG", "CLUSTER_SPEC", "MUSTER_CLUST
     "OMPI_", "PMIX_", "PMI_", "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS",
     "LISTEN_PID", "LISTEN_FDNAMES"};
 
-static bool is_dropped(const char *variable) {
+static bool is_dropped(const char *variable)
+{
     for (size_t i = 0; i < MU_COUNT_OF(dropped); i++) {
         size_t bytes = strlen(dropped[i]);
         if (strncmp(variable, dropped[i], bytes) == 0 &&
@@ -36,18 +37,21 @@ static bool is_dropped(const char *variable) {
     return false;
 }
 
-void mu_local_child_environment_free(char **environment) {
+void mu_local_child_environment_free(char **environment)
+{
     for (char **at = environment; at && *at; at++)
         free(*at);
     free(environment);
 }
 
-static bool add_variable(char **environment, size_t *count, const char *text) {
+static bool add_variable(char **environment, size_t *count, const char *text)
+{
     environment[*count] = strdup(text);
     return environment[(*count)++] != NULL;
 }
 
-char **mu_local_child_environment(char *const *ours, bool terminal, int columns) {
+char **mu_local_child_environment(char *const *ours, bool terminal, int columns)
+{
     size_t count = 0, have = 0;
     while (ours[have])
         have++;
@@ -71,7 +75,8 @@ char **mu_local_child_environment(char *const *ours, bool terminal, int columns)
     return NULL;
 }
 
-static int move_up(int fd) {
+static int move_up(int fd)
+{
     int moved = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, FD_FIRST);
     int error = errno;
     if (fd >= 0)
@@ -80,7 +85,8 @@ static int move_up(int fd) {
     return moved;
 }
 
-enum mu_status mu_local_child_listen(struct mu_log *log, struct mu_local_child *child) {
+enum mu_status mu_local_child_listen(struct mu_log *log, struct mu_local_child *child)
+{
     struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t bytes = sizeof(at);
     int fd = move_up(socket(AF_INET, SOCK_STREAM, 0));
@@ -100,7 +106,8 @@ enum mu_status mu_local_child_listen(struct mu_log *log, struct mu_local_child *
 
 /* Between fork and exec: only calls that are safe there. */
 _Noreturn static void become_task(const struct mu_local_start *start,
-    const struct mu_local_child *child, int output_fd, char **argv, char **environment) {
+    const struct mu_local_child *child, int output_fd, char **argv, char **environment)
+{
     sigset_t none;
     /* Should the launcher be killed, so are we. It may have been killed before this line. */
     prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -131,14 +138,16 @@ struct arguments {
     char name[8];
 };
 
-static void arguments_finish(struct arguments *arguments) {
+static void arguments_finish(struct arguments *arguments)
+{
     free(arguments->argv);
     free(arguments->environment);
     free(arguments->tf_config);
 }
 
 static bool arguments_init(
-    struct arguments *arguments, const struct mu_local_start *start, const char *tf_config) {
+    struct arguments *arguments, const struct mu_local_start *start, const char *tf_config)
+{
     size_t words = 0, variables = 0;
     while (start->argv[words])
         words++;
@@ -161,7 +170,8 @@ static bool arguments_init(
 }
 
 enum mu_status mu_local_child_start(struct mu_log *log, const struct mu_local_start *start,
-    const char *tf_config, struct mu_local_child *child) {
+    const char *tf_config, struct mu_local_child *child)
+{
     struct arguments arguments;
     int both[2];
     if (!arguments_init(&arguments, start, tf_config))
@@ -194,7 +204,8 @@ enum mu_status mu_local_child_start(struct mu_log *log, const struct mu_local_st
     return MU_OK;
 }
 
-bool mu_local_child_reap(struct mu_local_child *child, int64_t now_ns, int64_t wall_ns) {
+bool mu_local_child_reap(struct mu_local_child *child, int64_t now_ns, int64_t wall_ns)
+{
     int status;
     if (child->pid <= 0 || child->state == MU_LOCAL_ENDED ||
         waitpid(child->pid, &status, WNOHANG | WUNTRACED | WCONTINUED) != child->pid)
@@ -212,7 +223,8 @@ bool mu_local_child_reap(struct mu_local_child *child, int64_t now_ns, int64_t w
     return true;
 }
 
-void mu_local_child_signal(struct mu_local_child *child, int signal) {
+void mu_local_child_signal(struct mu_local_child *child, int signal)
+{
     if (child->pid <= 0 || child->state == MU_LOCAL_ENDED)
         return;
     child->sent = signal;
@@ -222,7 +234,8 @@ void mu_local_child_signal(struct mu_local_child *child, int signal) {
         kill(child->pid, SIGCONT);
 }
 
-void mu_local_child_close(struct mu_local_child *child) {
+void mu_local_child_close(struct mu_local_child *child)
+{
     if (child->listen_fd >= 0)
         close(child->listen_fd);
     if (child->output_fd >= 0)
@@ -230,27 +243,31 @@ void mu_local_child_close(struct mu_local_child *child) {
     child->listen_fd = child->output_fd = -1;
 }
 
-int mu_local_child_code(const struct mu_local_child *child) {
+int mu_local_child_code(const struct mu_local_child *child)
+{
     assert(child->state == MU_LOCAL_ENDED);
     return WIFSIGNALED(child->wait_status) ? 128 + WTERMSIG(child->wait_status)
                                            : WEXITSTATUS(child->wait_status);
 }
 
-bool mu_local_child_ended_by_us(const struct mu_local_child *child) {
+bool mu_local_child_ended_by_us(const struct mu_local_child *child)
+{
     if (!child->sent || !WIFSIGNALED(child->wait_status))
         return false;
     int signal = WTERMSIG(child->wait_status);
     return signal == SIGTERM || signal == child->sent;
 }
 
-static const char *meaning_of(int code) {
+static const char *meaning_of(int code)
+{
     for (int status = 0; status < MU_STATUS_COUNT; status++)
         if (mu_status_exit((enum mu_status)status) == code)
             return mu_status_text((enum mu_status)status);
     return "not a code of muster";
 }
 
-void mu_local_child_describe(const struct mu_local_child *child, char *out, size_t bytes) {
+void mu_local_child_describe(const struct mu_local_child *child, char *out, size_t bytes)
+{
     int status = child->wait_status;
     if (!WIFSIGNALED(status)) {
         int code = WEXITSTATUS(status);

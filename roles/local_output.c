@@ -16,7 +16,8 @@ static const char clear_line[] = "\r\033[K";
 /* Cyan, green, yellow, magenta, blue, and their bright forms: no red, which is for errors. */
 static const char *const colours[] = {"36", "32", "33", "35", "34", "96", "92", "93", "95", "94"};
 
-void mu_local_output_init(struct mu_local_output *output, int fd) {
+void mu_local_output_init(struct mu_local_output *output, int fd)
+{
     const char *term = getenv("TERM"), *no_colour = getenv("NO_COLOR");
     struct winsize size;
     *output = (struct mu_local_output){.fd = fd};
@@ -27,11 +28,13 @@ void mu_local_output_init(struct mu_local_output *output, int fd) {
         output->columns = ioctl(fd, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
 }
 
-void mu_local_output_finish(struct mu_local_output *output) {
+void mu_local_output_finish(struct mu_local_output *output)
+{
     mu_text_finish(&output->pending);
 }
 
-static void write_all(struct mu_local_output *output, const char *data, size_t bytes) {
+static void write_all(struct mu_local_output *output, const char *data, size_t bytes)
+{
     while (bytes > 0 && !output->broken) {
         ssize_t written = write(output->fd, data, bytes);
         if (written >= 0) {
@@ -46,7 +49,8 @@ static void write_all(struct mu_local_output *output, const char *data, size_t b
     }
 }
 
-void mu_local_output_flush(struct mu_local_output *output) {
+void mu_local_output_flush(struct mu_local_output *output)
+{
     bool redraw = output->progress[0] && (output->pending.bytes > 0 || !output->drawn);
     struct mu_text *pending = &output->pending;
     if (output->drawn && (redraw || pending->bytes > 0))
@@ -58,7 +62,8 @@ void mu_local_output_flush(struct mu_local_output *output) {
     mu_text_clear(pending);
 }
 
-void mu_local_output_clear(struct mu_local_output *output) {
+void mu_local_output_clear(struct mu_local_output *output)
+{
     output->progress[0] = 0;
     mu_local_output_flush(output);
     if (output->drawn)
@@ -66,7 +71,8 @@ void mu_local_output_clear(struct mu_local_output *output) {
     output->drawn = false;
 }
 
-void mu_local_output_say(struct mu_local_output *output, const char *format, ...) {
+void mu_local_output_say(struct mu_local_output *output, const char *format, ...)
+{
     va_list list;
     mu_text_add(&output->pending, "%s[muster]%s ", output->colour ? "\033[1m" : "",
         output->colour ? "\033[0m" : "");
@@ -77,7 +83,8 @@ void mu_local_output_say(struct mu_local_output *output, const char *format, ...
 }
 
 /* Remembers the line if it may be why the task fails: the last error, or else the last line. */
-static void keep_reason(struct mu_local_child *child) {
+static void keep_reason(struct mu_local_child *child)
+{
     const char *error = strstr(child->line, "error[");
     if (!error)
         error = strstr(child->line, "error: ");
@@ -87,7 +94,8 @@ static void keep_reason(struct mu_local_child *child) {
     child->reason_is_error = error != NULL;
 }
 
-static void emit_line(struct mu_local_output *output, struct mu_local_child *child, int index) {
+static void emit_line(struct mu_local_output *output, struct mu_local_child *child, int index)
+{
     child->line[child->line_bytes] = 0;
     keep_reason(child);
     if (output->colour)
@@ -101,14 +109,16 @@ static void emit_line(struct mu_local_output *output, struct mu_local_child *chi
 }
 
 /* Cuts a text to so many columns: one for each byte that starts a character. */
-static void cut_columns(char *text, int columns) {
+static void cut_columns(char *text, int columns)
+{
     for (; *text; text++)
         if (((unsigned char)*text & 0xc0) != 0x80 && columns-- <= 0)
             *text = 0, text--;
 }
 
 static void set_progress(
-    struct mu_local_output *output, struct mu_local_child *child, bool is_leader) {
+    struct mu_local_output *output, struct mu_local_child *child, bool is_leader)
+{
     child->line[child->line_bytes] = 0;
     child->line_bytes = 0;
     if (!is_leader || !output->terminal)
@@ -122,7 +132,8 @@ static void set_progress(
 }
 
 static void take_bytes(struct mu_local_output *output, struct mu_local_child *child, int index,
-    bool is_leader, const char *data, size_t bytes) {
+    bool is_leader, const char *data, size_t bytes)
+{
     for (size_t i = 0; i < bytes; i++) {
         bool overwrites = data[i] == '\r' && !(i + 1 < bytes && data[i + 1] == '\n');
         if (overwrites)
@@ -138,7 +149,8 @@ static void take_bytes(struct mu_local_output *output, struct mu_local_child *ch
 }
 
 bool mu_local_output_take(
-    struct mu_local_output *output, struct mu_local_child *child, int index, bool is_leader) {
+    struct mu_local_output *output, struct mu_local_child *child, int index, bool is_leader)
+{
     char data[READ_BYTES];
     for (int reads = 0; reads < READS_MAX; reads++) {
         ssize_t bytes = read(child->output_fd, data, sizeof(data));
@@ -152,7 +164,8 @@ bool mu_local_output_take(
     return true;
 }
 
-void mu_local_output_end(struct mu_local_output *output, struct mu_local_child *child, int index) {
+void mu_local_output_end(struct mu_local_output *output, struct mu_local_child *child, int index)
+{
     if (child->line_bytes > 0)
         emit_line(output, child, index);
 }

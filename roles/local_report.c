@@ -5,12 +5,14 @@
 #include <string.h>
 #include <sys/wait.h>
 
-static bool is_retry(int code) {
+static bool is_retry(int code)
+{
     return code == mu_status_exit(MU_UNAVAILABLE) || code == mu_status_exit(MU_PREEMPTED);
 }
 
 /* 69 says that somebody else failed, 75 that somebody asked to stop: neither is where it began. */
-static bool is_cause(const struct mu_local_child *child) {
+static bool is_cause(const struct mu_local_child *child)
+{
     int code = mu_local_child_code(child);
     return child->role != MU_ROLE_EVALUATOR && code != 0 && !is_retry(code) &&
            !mu_local_child_ended_by_us(child);
@@ -19,11 +21,13 @@ static bool is_cause(const struct mu_local_child *child) {
 /* The others can go on without a task that a signal ended; that is what they are there for. But a
  * task that says that its input is missing or its spec is wrong will say so again, and the others
  * would wait for it. */
-bool mu_local_report_is_final(const struct mu_local_child *child) {
+bool mu_local_report_is_final(const struct mu_local_child *child)
+{
     return is_cause(child) && !WIFSIGNALED(child->wait_status);
 }
 
-int mu_local_report_cause(const struct mu_local_outcome *outcome) {
+int mu_local_report_cause(const struct mu_local_outcome *outcome)
+{
     int first = -1;
     for (int i = 0; i < outcome->count; i++)
         if (is_cause(&outcome->children[i]) &&
@@ -33,7 +37,8 @@ int mu_local_report_cause(const struct mu_local_outcome *outcome) {
 }
 
 /* Position of the first that ended with this code, the evaluator aside, or -1. */
-static int find_code(const struct mu_local_outcome *outcome, int code) {
+static int find_code(const struct mu_local_outcome *outcome, int code)
+{
     int first = -1;
     for (int i = 0; i < outcome->count; i++) {
         const struct mu_local_child *child = &outcome->children[i];
@@ -44,7 +49,8 @@ static int find_code(const struct mu_local_outcome *outcome, int code) {
     return first;
 }
 
-static bool somebody_died_of_us(const struct mu_local_outcome *outcome) {
+static bool somebody_died_of_us(const struct mu_local_outcome *outcome)
+{
     for (int i = 0; i < outcome->count; i++)
         if (outcome->children[i].role != MU_ROLE_EVALUATOR &&
             mu_local_child_ended_by_us(&outcome->children[i]))
@@ -52,7 +58,8 @@ static bool somebody_died_of_us(const struct mu_local_outcome *outcome) {
     return false;
 }
 
-int mu_local_report_code(const struct mu_local_outcome *outcome) {
+int mu_local_report_code(const struct mu_local_outcome *outcome)
+{
     int cause = mu_local_report_cause(outcome);
     if (cause >= 0)
         return mu_local_child_code(&outcome->children[cause]);
@@ -68,8 +75,9 @@ int mu_local_report_code(const struct mu_local_outcome *outcome) {
     return 0;
 }
 
-static void write_task(const struct mu_local_outcome *outcome, const struct mu_local_child *child,
-    struct mu_text *out) {
+static void write_task(
+    const struct mu_local_outcome *outcome, const struct mu_local_child *child, struct mu_text *out)
+{
     char text[128];
     mu_text_time(text, sizeof(text), child->ended_wall_ns);
     mu_text_add(out, "\n  time   %s", text);
@@ -88,7 +96,8 @@ static void write_task(const struct mu_local_outcome *outcome, const struct mu_l
 }
 
 /* "  others chief 75, worker/0 killed" */
-static void write_others(const struct mu_local_outcome *outcome, int cause, struct mu_text *out) {
+static void write_others(const struct mu_local_outcome *outcome, int cause, struct mu_text *out)
+{
     const char *between = "\n  others ";
     for (int i = 0; i < outcome->count; i++) {
         const struct mu_local_child *child = &outcome->children[i];
@@ -104,7 +113,8 @@ static void write_others(const struct mu_local_outcome *outcome, int cause, stru
     }
 }
 
-static void write_evaluator(const struct mu_local_outcome *outcome, struct mu_text *out) {
+static void write_evaluator(const struct mu_local_outcome *outcome, struct mu_text *out)
+{
     for (int i = 0; i < outcome->count; i++) {
         const struct mu_local_child *child = &outcome->children[i];
         if (child->role != MU_ROLE_EVALUATOR || mu_local_child_code(child) == 0 || child->sent)
@@ -115,7 +125,8 @@ static void write_evaluator(const struct mu_local_outcome *outcome, struct mu_te
     }
 }
 
-void mu_local_report_write(const struct mu_local_outcome *outcome, struct mu_text *out) {
+void mu_local_report_write(const struct mu_local_outcome *outcome, struct mu_text *out)
+{
     int first = mu_local_report_cause(outcome);
     if (first < 0)
         first = find_code(outcome, mu_status_exit(MU_UNAVAILABLE));

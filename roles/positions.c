@@ -6,7 +6,8 @@
 /* ---- what was done before ---- */
 
 int mu_positions_done(
-    const struct mu_positions *positions, int64_t epoch, struct mu_stretch *ret_done) {
+    const struct mu_positions *positions, int64_t epoch, struct mu_stretch *ret_done)
+{
     int count = 0;
     for (int i = 0; i < positions->before_count && count < MU_STRETCHES_MAX; i++)
         if (positions->before[i].epoch == epoch)
@@ -15,7 +16,8 @@ int mu_positions_done(
 }
 
 static enum mu_status copy_before(
-    struct mu_positions *positions, const struct mu_position *before, int before_count) {
+    struct mu_positions *positions, const struct mu_position *before, int before_count)
+{
     size_t numbers = 0;
     for (int i = 0; i < before_count; i++)
         numbers += (size_t)before[i].stretch.replica_count;
@@ -35,7 +37,8 @@ static enum mu_status copy_before(
 }
 
 /* How much is left of each epoch that was begun before. */
-static enum mu_status count_begun(struct mu_positions *positions) {
+static enum mu_status count_begun(struct mu_positions *positions)
+{
     struct mu_plan plan;
     struct mu_stretch done[MU_STRETCHES_MAX];
     MU_TRY(mu_plan_init(&plan, positions->seed, positions->sample_count));
@@ -53,8 +56,8 @@ static enum mu_status count_begun(struct mu_positions *positions) {
 }
 
 enum mu_status mu_positions_init(struct mu_positions *positions, uint64_t seed, size_t sample_count,
-    int replica_count, int batch, int64_t epoch, const struct mu_position *before,
-    int before_count) {
+    int replica_count, int batch, int64_t epoch, const struct mu_position *before, int before_count)
+{
     assert(before_count <= MU_POSITIONS_MAX);
     *positions = (struct mu_positions){.seed = seed,
         .sample_count = sample_count,
@@ -73,19 +76,22 @@ enum mu_status mu_positions_init(struct mu_positions *positions, uint64_t seed, 
     return MU_OK;
 }
 
-void mu_positions_finish(struct mu_positions *positions) {
+void mu_positions_finish(struct mu_positions *positions)
+{
     free(positions->steps);
     *positions = (struct mu_positions){0};
 }
 
-int64_t mu_positions_epoch_steps(const struct mu_positions *positions, int64_t epoch) {
+int64_t mu_positions_epoch_steps(const struct mu_positions *positions, int64_t epoch)
+{
     for (int i = 0; i < positions->begun_count; i++)
         if (positions->begun[i].epoch == epoch)
             return positions->begun[i].steps;
     return mu_plan_steps(positions->sample_count, positions->replica_count, positions->batch);
 }
 
-int64_t mu_positions_steps_left(const struct mu_positions *positions, int64_t epochs) {
+int64_t mu_positions_steps_left(const struct mu_positions *positions, int64_t epochs)
+{
     int64_t steps = 0;
     for (int64_t epoch = positions->epoch; epoch < epochs; epoch++)
         steps += mu_positions_epoch_steps(positions, epoch);
@@ -96,7 +102,8 @@ int64_t mu_positions_steps_left(const struct mu_positions *positions, int64_t ep
 
 #define STRETCH_HEAD 3
 
-size_t mu_positions_pack(const struct mu_positions *positions, int64_t *ret_numbers) {
+size_t mu_positions_pack(const struct mu_positions *positions, int64_t *ret_numbers)
+{
     size_t count = 0;
     for (int i = 0; i < positions->before_count; i++) {
         const struct mu_position *position = &positions->before[i];
@@ -113,7 +120,8 @@ size_t mu_positions_pack(const struct mu_positions *positions, int64_t *ret_numb
     return count;
 }
 
-int mu_positions_unpack(int64_t *numbers, size_t count, struct mu_position *ret_list) {
+int mu_positions_unpack(int64_t *numbers, size_t count, struct mu_position *ret_list)
+{
     int found = 0;
     for (size_t at = 0; at < count; found++) {
         if (found == MU_POSITIONS_MAX || count - at < STRETCH_HEAD)
@@ -133,12 +141,14 @@ int mu_positions_unpack(int64_t *numbers, size_t count, struct mu_position *ret_
 
 /* ---- now ---- */
 
-size_t mu_positions_memory(const struct mu_positions *positions) {
+size_t mu_positions_memory(const struct mu_positions *positions)
+{
     return (size_t)MU_POSITIONS_MAX * (size_t)positions->replica_count;
 }
 
 /* Where a replica stands after `steps` steps: in *ret_epoch, after the returned number of steps. */
-static int64_t stand(const struct mu_positions *positions, int64_t steps, int64_t *ret_epoch) {
+static int64_t stand(const struct mu_positions *positions, int64_t steps, int64_t *ret_epoch)
+{
     int64_t epoch = positions->epoch;
     for (;;) {
         int64_t whole = mu_positions_epoch_steps(positions, epoch);
@@ -151,19 +161,22 @@ static int64_t stand(const struct mu_positions *positions, int64_t steps, int64_
     return steps;
 }
 
-int64_t mu_positions_epoch(const struct mu_positions *positions, int64_t steps) {
+int64_t mu_positions_epoch(const struct mu_positions *positions, int64_t steps)
+{
     int64_t epoch;
     stand(positions, steps, &epoch);
     return epoch;
 }
 
 /* Steps of this process that a replica has done in `epoch`. */
-static int64_t done_in(const struct mu_positions *positions, int64_t steps, int64_t epoch) {
+static int64_t done_in(const struct mu_positions *positions, int64_t steps, int64_t epoch)
+{
     int64_t at, within = stand(positions, steps, &at);
     return at > epoch ? mu_positions_epoch_steps(positions, epoch) : at == epoch ? within : 0;
 }
 
-static bool all_equal(const struct mu_stretch *stretch) {
+static bool all_equal(const struct mu_stretch *stretch)
+{
     for (int r = 1; r < stretch->replica_count; r++)
         if (stretch->steps_done[r] != stretch->steps_done[0])
             return false;
@@ -171,7 +184,8 @@ static bool all_equal(const struct mu_stretch *stretch) {
 }
 
 /* Two stretches that were worked alike, by replicas in step, are one. */
-static bool merges(const struct mu_stretch *before, const struct mu_stretch *now) {
+static bool merges(const struct mu_stretch *before, const struct mu_stretch *now)
+{
     return before->replica_count == now->replica_count && before->batch == now->batch &&
            all_equal(before) && all_equal(now);
 }
@@ -184,7 +198,8 @@ struct listing {
     int count;
 };
 
-static void list_own(struct listing *listing, int64_t epoch) {
+static void list_own(struct listing *listing, int64_t epoch)
+{
     const struct mu_positions *positions = listing->positions;
     struct mu_stretch now = {.replica_count = positions->replica_count,
         .batch = positions->batch,
@@ -207,7 +222,8 @@ static void list_own(struct listing *listing, int64_t epoch) {
     listing->memory += now.replica_count;
 }
 
-static void list_before(struct listing *listing, int64_t epoch) {
+static void list_before(struct listing *listing, int64_t epoch)
+{
     const struct mu_positions *positions = listing->positions;
     for (int i = 0; i < positions->before_count; i++)
         if (positions->before[i].epoch == epoch && listing->count < MU_POSITIONS_MAX)
@@ -215,7 +231,8 @@ static void list_before(struct listing *listing, int64_t epoch) {
 }
 
 int mu_positions_now(const struct mu_positions *positions, const int64_t *steps_since,
-    int64_t *memory, struct mu_position *ret_list, int64_t *ret_epoch) {
+    int64_t *memory, struct mu_position *ret_list, int64_t *ret_epoch)
+{
     int64_t first = INT64_MAX, last = positions->epoch;
     for (int r = 0; r < positions->replica_count; r++) {
         int64_t epoch;

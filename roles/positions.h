@@ -25,9 +25,9 @@ struct mu_positions {
 };
 
 /* From a checkpoint's first unfinished epoch and its list (count may be 0). NO_MEMORY. */
-enum mu_status mu_positions_init(struct mu_positions *positions, uint64_t seed,
-    size_t sample_count, int replica_count, int batch, int64_t epoch,
-    const struct mu_position *before, int before_count);
+enum mu_status mu_positions_init(struct mu_positions *positions, uint64_t seed, size_t sample_count,
+    int replica_count, int batch, int64_t epoch, const struct mu_position *before,
+    int before_count);
 void mu_positions_finish(struct mu_positions *positions);
 
 /* The list as numbers, to be sent; returns how many there are. `ret_numbers` may be NULL. */
@@ -49,8 +49,8 @@ int64_t mu_positions_steps_left(const struct mu_positions *positions, int64_t ep
 /*
  * The list for a checkpoint taken now. `steps_since` (replica_count) counts the steps of each
  * replica since this process began. Fills ret_list[MU_POSITIONS_MAX] with steps_done in `memory`
- * (MU_POSITIONS_MAX * replicas of the widest stretch; see mu_positions_memory) and returns how many;
- * *ret_epoch is the first epoch that is not finished.
+ * (MU_POSITIONS_MAX * replicas of the widest stretch; see mu_positions_memory) and returns how
+ * many; *ret_epoch is the first epoch that is not finished.
  */
 int mu_positions_now(const struct mu_positions *positions, const int64_t *steps_since,
     int64_t *memory, struct mu_position *ret_list, int64_t *ret_epoch);

@@ -23,7 +23,8 @@ struct ps_role {
     const char **name;
 };
 
-static double learning_rate(void *owner, int64_t version) {
+static double learning_rate(void *owner, int64_t version)
+{
     const struct ps_role *role = owner;
     const struct mu_job *job = role->run->job;
     return job->optim.learning_rate *
@@ -31,21 +32,24 @@ static double learning_rate(void *owner, int64_t version) {
 }
 
 static void judged(
-    void *owner, const struct mu_push_facts *push, const struct mu_judgement *judgement) {
+    void *owner, const struct mu_push_facts *push, const struct mu_judgement *judgement)
+{
     (void)judgement;
     struct ps_role *role = owner;
     mu_activity_set(
         &role->activity, MU_DOING_SERVING, (int64_t)push->version, mu_now(role->run->world));
 }
 
-static int order_of(const struct mu_spec *spec) {
+static int order_of(const struct mu_spec *spec)
+{
     int order = 0;
     while (mu_spec_ps(spec, order) != spec->self)
         order++;
     return order;
 }
 
-static enum mu_status name_replicas(struct ps_role *role) {
+static enum mu_status name_replicas(struct ps_role *role)
+{
     int count = role->run->spec->replica_count;
     role->names = calloc((size_t)count, sizeof(*role->names));
     role->name = calloc((size_t)count, sizeof(*role->name));
@@ -59,7 +63,8 @@ static enum mu_status name_replicas(struct ps_role *role) {
     return MU_OK;
 }
 
-static enum mu_status make_server(struct ps_role *role) {
+static enum mu_status make_server(struct ps_role *role)
+{
     const struct mu_job *job = role->run->job;
     const struct mu_spec *spec = role->run->spec;
     struct mu_data_shape shape = mu_cluster_shape(role->cluster);
@@ -92,7 +97,8 @@ static enum mu_status make_server(struct ps_role *role) {
     return mu_ps_server_create(&options, &role->server);
 }
 
-static enum mu_status answer(struct ps_role *role, int task, int kind, struct mu_link **ret_link) {
+static enum mu_status answer(struct ps_role *role, int task, int kind, struct mu_link **ret_link)
+{
     int64_t now = mu_now(role->run->world);
     int64_t deadline = mu_deadline(now, role->run->timeouts.step_ns);
     enum mu_status status = mu_cluster_answer(role->cluster, task, kind, deadline, ret_link);
@@ -101,7 +107,8 @@ static enum mu_status answer(struct ps_role *role, int task, int kind, struct mu
                : mu_cluster_blame(role->cluster, status, task, "waiting for a link", now);
 }
 
-static enum mu_status link_servers(struct ps_role *role) {
+static enum mu_status link_servers(struct ps_role *role)
+{
     const struct mu_spec *spec = role->run->spec;
     struct mu_link *link;
     int64_t now = mu_now(role->run->world);
@@ -120,7 +127,8 @@ static enum mu_status link_servers(struct ps_role *role) {
     return MU_OK;
 }
 
-static enum mu_status link_replicas(struct ps_role *role) {
+static enum mu_status link_replicas(struct ps_role *role)
+{
     const struct mu_spec *spec = role->run->spec;
     struct mu_link *link;
     MU_TRY(answer(role, spec->leader, MU_KIND_STATE, &link));
@@ -132,7 +140,8 @@ static enum mu_status link_replicas(struct ps_role *role) {
     return MU_OK;
 }
 
-static int culprit_task(const struct ps_role *role) {
+static int culprit_task(const struct ps_role *role)
+{
     struct mu_ps_culprit culprit = mu_ps_server_culprit(role->server);
     switch (culprit.kind) {
     case MU_PS_PEER_WORKER:
@@ -145,7 +154,8 @@ static int culprit_task(const struct ps_role *role) {
 }
 
 /* Verdicts and staleness of all gradients, on the head. */
-static void say_staleness(const struct ps_role *role) {
+static void say_staleness(const struct ps_role *role)
+{
     const struct mu_staleness *staleness = mu_ps_server_staleness(role->server);
     struct mu_text text;
     mu_text_init(&text);
@@ -165,7 +175,8 @@ static void say_staleness(const struct ps_role *role) {
 }
 
 /* The same for TensorBoard. */
-static enum mu_status write_staleness(const struct ps_role *role) {
+static enum mu_status write_staleness(const struct ps_role *role)
+{
     const struct mu_staleness *staleness = mu_ps_server_staleness(role->server);
     struct mu_task_run *run = role->run;
     char path[1024];
@@ -191,7 +202,8 @@ static enum mu_status write_staleness(const struct ps_role *role) {
     return MU_OK;
 }
 
-static enum mu_status serve(struct ps_role *role) {
+static enum mu_status serve(struct ps_role *role)
+{
     const bool *over = mu_cluster_over(role->cluster);
     enum mu_status status = mu_ps_server_run(role->server, over);
     if (status != MU_OK && !*over) {
@@ -206,7 +218,8 @@ static enum mu_status serve(struct ps_role *role) {
 }
 
 /* A parameter server in a synchronous job has nothing to do but to be there until the end. */
-static enum mu_status run_role(struct ps_role *role) {
+static enum mu_status run_role(struct ps_role *role)
+{
     mu_activity_set(&role->activity, MU_DOING_STARTING, 0, mu_now(role->run->world));
     MU_TRY(mu_task_join(role->run, role->loop, 0, &role->activity, &role->cluster));
     mu_activity_set(&role->activity, MU_DOING_SERVING, 0, mu_now(role->run->world));
@@ -218,7 +231,8 @@ static enum mu_status run_role(struct ps_role *role) {
     return serve(role);
 }
 
-enum mu_status mu_ps_role_run(struct mu_task_run *run) {
+enum mu_status mu_ps_role_run(struct mu_task_run *run)
+{
     struct ps_role role = {.run = run, .order = order_of(run->spec)};
     MU_TRY(run->world->ops->loop_create(run->world, &role.loop));
     enum mu_status status = run_role(&role);

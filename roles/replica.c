@@ -6,7 +6,8 @@
 
 /* ---- preparing ---- */
 
-static enum mu_status make_model(struct mu_replica *replica) {
+static enum mu_status make_model(struct mu_replica *replica)
+{
     const struct mu_job *job = replica->job;
     const struct mu_dataset_facts *facts = &replica->run->data->train_facts;
     MU_TRY(job->model->layout(job->model_options, facts->feature_count, facts->class_count,
@@ -21,7 +22,8 @@ static enum mu_status make_model(struct mu_replica *replica) {
     return MU_OK;
 }
 
-static enum mu_status check_modes(struct mu_replica *replica) {
+static enum mu_status check_modes(struct mu_replica *replica)
+{
     bool async = replica->job->mode.kind == MU_MODE_ASYNC;
     if (async && replica->spec->ps_count == 0)
         return mu_fail(replica->log, MU_E0204,
@@ -33,7 +35,8 @@ static enum mu_status check_modes(struct mu_replica *replica) {
     return MU_OK;
 }
 
-static int64_t total_steps(const struct mu_replica *replica) {
+static int64_t total_steps(const struct mu_replica *replica)
+{
     const struct mu_job *job = replica->job;
     int64_t each = mu_plan_steps(
         replica->run->data->train_facts.sample_count, replica->count, (int)job->data.batch);
@@ -41,7 +44,8 @@ static int64_t total_steps(const struct mu_replica *replica) {
     return job->train.steps > 0 ? job->train.steps : job->train.epochs * each * versions;
 }
 
-static void init(struct mu_replica *replica, struct mu_task_run *run) {
+static void init(struct mu_replica *replica, struct mu_task_run *run)
+{
     *replica = (struct mu_replica){
         .run = run,
         .world = run->world,
@@ -56,7 +60,8 @@ static void init(struct mu_replica *replica, struct mu_task_run *run) {
     mu_replica_doing(replica, MU_DOING_STARTING);
 }
 
-static void finish(struct mu_replica *replica) {
+static void finish(struct mu_replica *replica)
+{
     mu_prefetch_destroy(replica->prefetch);
     mu_saver_stop(&replica->saver);
     mu_reporter_close(&replica->reporter);
@@ -71,18 +76,20 @@ static void finish(struct mu_replica *replica) {
 
 /* ---- the run ---- */
 
-static enum mu_status train(struct mu_replica *replica) {
+static enum mu_status train(struct mu_replica *replica)
+{
     MU_TRY(mu_replica_restore(replica));
     MU_TRY(mu_reporter_open(&replica->reporter, replica->run, replica->leads,
         replica->run->resume ? replica->step : -1, replica->steps_total,
-        replica->last_start_wall_ns));
+        replica->last_start_wall_ns, replica->samples_before));
     MU_TRY(mu_replica_start_reading(replica));
     return replica->job->mode.kind == MU_MODE_ASYNC ? mu_async_train(replica)
                                                     : mu_sync_train(replica);
 }
 
 /* What the leader says and writes at the end; the others are still there. */
-static enum mu_status close_run(struct mu_replica *replica, enum mu_status status) {
+static enum mu_status close_run(struct mu_replica *replica, enum mu_status status)
+{
     struct mu_summary *summary = &replica->reporter.summary;
     struct mu_evaluation evaluation;
     mu_replica_doing(replica, MU_DOING_EVALUATING);
@@ -95,7 +102,8 @@ static enum mu_status close_run(struct mu_replica *replica, enum mu_status statu
     return mu_reporter_finish(&replica->reporter, status);
 }
 
-static enum mu_status run_to_the_end(struct mu_replica *replica) {
+static enum mu_status run_to_the_end(struct mu_replica *replica)
+{
     MU_TRY(check_modes(replica));
     MU_TRY(make_model(replica));
     MU_TRY(mu_replica_connect(replica));
@@ -107,7 +115,8 @@ static enum mu_status run_to_the_end(struct mu_replica *replica) {
     return mu_replica_part(replica, ending);
 }
 
-enum mu_status mu_replica_run(struct mu_task_run *run) {
+enum mu_status mu_replica_run(struct mu_task_run *run)
+{
     struct mu_replica replica;
     init(&replica, run);
     enum mu_status status = mu_communicator_start(&replica.communicator, run->world);

@@ -8,12 +8,14 @@
 
 /* Commands for the communication thread that make, use and close its links. */
 
-static int64_t link_deadline(const struct mu_replica *replica) {
+static int64_t link_deadline(const struct mu_replica *replica)
+{
     return mu_deadline(mu_now(replica->world), replica->run->timeouts.step_ns);
 }
 
-enum mu_status mu_replica_blame(struct mu_replica *replica, enum mu_status status, int rank,
-    const char *what, int64_t since_ns) {
+enum mu_status mu_replica_blame(
+    struct mu_replica *replica, enum mu_status status, int rank, const char *what, int64_t since_ns)
+{
     int task = rank >= 0 ? mu_spec_replica(replica->spec, rank) : -1;
     if (status == MU_PROTOCOL)
         return mu_fail(replica->log, MU_E0404, NULL,
@@ -22,14 +24,16 @@ enum mu_status mu_replica_blame(struct mu_replica *replica, enum mu_status statu
 }
 
 static enum mu_status blame_task(
-    struct mu_replica *replica, enum mu_status status, int task, int64_t since_ns) {
+    struct mu_replica *replica, enum mu_status status, int task, int64_t since_ns)
+{
     return status == MU_OK
                ? MU_OK
                : mu_cluster_blame(replica->cluster, status, task, "connecting", since_ns);
 }
 
 /* Calls the right neighbour, is called by the left one. */
-static enum mu_status make_ring(struct mu_replica *replica) {
+static enum mu_status make_ring(struct mu_replica *replica)
+{
     struct mu_link *to[MU_REPLICAS_MAX] = {0}, *from[MU_REPLICAS_MAX] = {0};
     int right = (replica->rank + 1) % replica->count;
     int left = (replica->rank + replica->count - 1) % replica->count;
@@ -56,7 +60,8 @@ static enum mu_status make_ring(struct mu_replica *replica) {
 
 /* Before any replica pushes, so that servers answer at once. */
 static enum mu_status call_servers(struct mu_replica *replica, int kind,
-    void (*add)(void *to, int order, struct mu_link *link), void *to) {
+    void (*add)(void *to, int order, struct mu_link *link), void *to)
+{
     for (int order = 0; order < replica->spec->ps_count; order++) {
         int task = mu_spec_ps(replica->spec, order);
         int64_t since = mu_now(replica->world);
@@ -69,15 +74,18 @@ static enum mu_status call_servers(struct mu_replica *replica, int kind,
     return MU_OK;
 }
 
-static void add_to_client(void *client, int order, struct mu_link *link) {
+static void add_to_client(void *client, int order, struct mu_link *link)
+{
     mu_ps_client_add_server(client, order, link);
 }
 
-static void add_to_snapshot(void *snapshot, int order, struct mu_link *link) {
+static void add_to_snapshot(void *snapshot, int order, struct mu_link *link)
+{
     mu_ps_snapshot_add_server(snapshot, order, link);
 }
 
-static enum mu_status make_client(struct mu_replica *replica) {
+static enum mu_status make_client(struct mu_replica *replica)
+{
     const struct mu_ps_client_options options = {
         .loop = replica->communicator.loop,
         .log = replica->log,
@@ -91,7 +99,8 @@ static enum mu_status make_client(struct mu_replica *replica) {
     return call_servers(replica, MU_KIND_PUSH, add_to_client, replica->client);
 }
 
-static enum mu_status make_snapshot(struct mu_replica *replica) {
+static enum mu_status make_snapshot(struct mu_replica *replica)
+{
     const struct mu_ps_snapshot_options options = {
         .loop = replica->communicator.loop,
         .log = replica->log,
@@ -105,7 +114,8 @@ static enum mu_status make_snapshot(struct mu_replica *replica) {
     return call_servers(replica, MU_KIND_STATE, add_to_snapshot, replica->snapshot);
 }
 
-static enum mu_status run_connect(struct mu_command *command) {
+static enum mu_status run_connect(struct mu_command *command)
+{
     struct mu_replica *replica = command->owner;
     replica->last_start_wall_ns = replica->run->started_wall_ns;
     if (replica->spec->local)
@@ -121,7 +131,8 @@ static enum mu_status run_connect(struct mu_command *command) {
     return make_client(replica);
 }
 
-enum mu_status mu_replica_connect(struct mu_replica *replica) {
+enum mu_status mu_replica_connect(struct mu_replica *replica)
+{
     return mu_communicator_do(&replica->communicator, run_connect, replica);
 }
 
@@ -133,7 +144,8 @@ struct sum {
     size_t count;
 };
 
-static enum mu_status run_sum(struct mu_command *command) {
+static enum mu_status run_sum(struct mu_command *command)
+{
     struct sum *sum = command->owner;
     int64_t since = mu_now(sum->replica->world);
     int rank = -1;
@@ -144,12 +156,14 @@ static enum mu_status run_sum(struct mu_command *command) {
                : mu_replica_blame(sum->replica, status, rank, "the closing all-reduce", since);
 }
 
-enum mu_status mu_replica_sum(struct mu_replica *replica, float *data, size_t count) {
+enum mu_status mu_replica_sum(struct mu_replica *replica, float *data, size_t count)
+{
     struct sum sum = {.replica = replica, .data = data, .count = count};
     return mu_communicator_do(&replica->communicator, run_sum, &sum);
 }
 
-bool mu_replica_stop_wanted(struct mu_replica *replica) {
+bool mu_replica_stop_wanted(struct mu_replica *replica)
+{
     return replica->cluster ? mu_cluster_stop_wanted(replica->cluster)
                             : mu_stop_requested(replica->world);
 }
@@ -161,7 +175,8 @@ struct ending {
     enum mu_status status;
 };
 
-static enum mu_status run_part(struct mu_command *command) {
+static enum mu_status run_part(struct mu_command *command)
+{
     struct ending *ending = command->owner;
     struct mu_replica *replica = ending->replica;
     if (!replica->leads)
@@ -170,13 +185,15 @@ static enum mu_status run_part(struct mu_command *command) {
     return ending->status;
 }
 
-enum mu_status mu_replica_part(struct mu_replica *replica, enum mu_status status) {
+enum mu_status mu_replica_part(struct mu_replica *replica, enum mu_status status)
+{
     struct ending ending = {.replica = replica, .status = status};
     return replica->cluster ? mu_communicator_do(&replica->communicator, run_part, &ending)
                             : status;
 }
 
-static enum mu_status run_disconnect(struct mu_command *command) {
+static enum mu_status run_disconnect(struct mu_command *command)
+{
     struct ending *ending = command->owner;
     struct mu_replica *replica = ending->replica;
     bool failed = ending->status != MU_OK && ending->status != MU_PREEMPTED;
@@ -192,7 +209,8 @@ static enum mu_status run_disconnect(struct mu_command *command) {
     return MU_OK;
 }
 
-void mu_replica_disconnect(struct mu_replica *replica, enum mu_status status) {
+void mu_replica_disconnect(struct mu_replica *replica, enum mu_status status)
+{
     struct ending ending = {.replica = replica, .status = status};
     enum mu_status closed = mu_communicator_do(&replica->communicator, run_disconnect, &ending);
     (void)closed;

@@ -19,7 +19,8 @@ struct broadcast {
     size_t bytes;
 };
 
-static enum mu_status run_broadcast(struct mu_command *command) {
+static enum mu_status run_broadcast(struct mu_command *command)
+{
     struct broadcast *broadcast = command->owner;
     struct mu_replica *replica = broadcast->replica;
     int64_t since = mu_now(replica->world);
@@ -31,7 +32,8 @@ static enum mu_status run_broadcast(struct mu_command *command) {
                : mu_replica_blame(replica, status, rank, "the broadcast of the state", since);
 }
 
-static enum mu_status broadcast(struct mu_replica *replica, void *data, size_t bytes) {
+static enum mu_status broadcast(struct mu_replica *replica, void *data, size_t bytes)
+{
     struct broadcast what = {.replica = replica, .data = data, .bytes = bytes};
     return mu_communicator_do(&replica->communicator, run_broadcast, &what);
 }
@@ -39,7 +41,8 @@ static enum mu_status broadcast(struct mu_replica *replica, void *data, size_t b
 /* ---- loading ---- */
 
 static enum mu_status load(struct mu_replica *replica, float *const slots[],
-    struct state_head *head, struct mu_manifest *ret_manifest) {
+    struct state_head *head, struct mu_manifest *ret_manifest)
+{
     const struct mu_job *job = replica->job;
     struct mu_checkpoint_target target = {
         .model = job->model->name,
@@ -62,6 +65,13 @@ static enum mu_status load(struct mu_replica *replica, float *const slots[],
     return MU_OK;
 }
 
+static bool has_checkpoint(const struct mu_replica *replica)
+{
+    struct mu_store *store = replica->world->store;
+    int64_t newest;
+    return store && store->ops->list(store, &newest, 1) > 0;
+}
+
 /* The servers' state goes to them from here; the vectors are whole. */
 struct seeding {
     struct mu_replica *replica;
@@ -69,7 +79,8 @@ struct seeding {
     int vector_count;
 };
 
-static enum mu_status run_seeding(struct mu_command *command) {
+static enum mu_status run_seeding(struct mu_command *command)
+{
     struct seeding *seeding = command->owner;
     struct mu_replica *replica = seeding->replica;
     int64_t since = mu_now(replica->world);
@@ -84,7 +95,8 @@ static enum mu_status run_seeding(struct mu_command *command) {
         since);
 }
 
-static enum mu_status seed_servers(struct mu_replica *replica, float *const slots[]) {
+static enum mu_status seed_servers(struct mu_replica *replica, float *const slots[])
+{
     struct seeding seeding = {.replica = replica, .vector_count = 1};
     seeding.vectors[0] = replica->parameters.data;
     if (replica->run->resume)
@@ -96,7 +108,8 @@ static enum mu_status seed_servers(struct mu_replica *replica, float *const slot
 /* ---- restoring ---- */
 
 static enum mu_status begin_positions(
-    struct mu_replica *replica, const struct state_head *head, int64_t *numbers) {
+    struct mu_replica *replica, const struct state_head *head, int64_t *numbers)
+{
     struct mu_position list[MU_POSITIONS_MAX];
     int count = mu_positions_unpack(numbers, (size_t)head->position_numbers, list);
     if (count < 0)
@@ -110,7 +123,8 @@ static enum mu_status begin_positions(
 
 /* Head and positions go around, then everybody knows where the run stands. */
 static enum mu_status share_positions(
-    struct mu_replica *replica, struct state_head *head, struct mu_manifest *manifest) {
+    struct mu_replica *replica, struct state_head *head, struct mu_manifest *manifest)
+{
     struct mu_positions before = {.before_count = manifest->position_count};
     memcpy(before.before, manifest->positions, sizeof(before.before));
     head->position_numbers = (int64_t)mu_positions_pack(&before, NULL);
@@ -131,7 +145,8 @@ static enum mu_status share_positions(
     return status;
 }
 
-static enum mu_status start_saver(struct mu_replica *replica) {
+static enum mu_status start_saver(struct mu_replica *replica)
+{
     const struct mu_job *job = replica->job;
     struct mu_snapshot fixed = {
         .seed = (uint64_t)job->train.seed,
@@ -152,7 +167,8 @@ static enum mu_status start_saver(struct mu_replica *replica) {
 }
 
 /* Synchronous: every replica has all vectors. */
-static enum mu_status share_vectors(struct mu_replica *replica, bool with_slots) {
+static enum mu_status share_vectors(struct mu_replica *replica, bool with_slots)
+{
     size_t bytes = replica->layout.element_count * sizeof(float);
     MU_TRY(broadcast(replica, replica->parameters.data, bytes));
     for (int i = 0; with_slots && i < replica->job->optimizer->slot_count; i++)
@@ -161,13 +177,14 @@ static enum mu_status share_vectors(struct mu_replica *replica, bool with_slots)
 }
 
 static enum mu_status restore_with(
-    struct mu_replica *replica, float *const slots[], struct mu_manifest *manifest) {
+    struct mu_replica *replica, float *const slots[], struct mu_manifest *manifest)
+{
     const struct mu_job *job = replica->job;
     bool async = job->mode.kind == MU_MODE_ASYNC, resume = replica->run->resume;
     struct state_head head = {0};
     job->model->init(
         job->model_options, &replica->layout, (uint64_t)job->train.seed, replica->parameters.data);
-    if (resume && replica->leads)
+    if (resume && replica->leads && has_checkpoint(replica))
         MU_TRY(load(replica, slots, &head, manifest));
     MU_TRY(share_positions(replica, &head, manifest));
     MU_TRY(start_saver(replica));
@@ -177,7 +194,8 @@ static enum mu_status restore_with(
     return !async && resume ? share_vectors(replica, true) : MU_OK;
 }
 
-enum mu_status mu_replica_restore(struct mu_replica *replica) {
+enum mu_status mu_replica_restore(struct mu_replica *replica)
+{
     struct mu_manifest manifest;
     struct mu_arena loaded[MU_SLOTS_MAX] = {0};
     float *slots[MU_SLOTS_MAX] = {0};
@@ -201,11 +219,13 @@ enum mu_status mu_replica_restore(struct mu_replica *replica) {
 
 /* ---- reading ---- */
 
-static int done_before(void *owner, int64_t epoch, struct mu_stretch *ret_done) {
+static int done_before(void *owner, int64_t epoch, struct mu_stretch *ret_done)
+{
     return mu_positions_done(owner, epoch, ret_done);
 }
 
-enum mu_status mu_replica_start_reading(struct mu_replica *replica) {
+enum mu_status mu_replica_start_reading(struct mu_replica *replica)
+{
     const struct mu_dataset_facts *facts = &replica->run->data->train_facts;
     const struct mu_positions *positions = &replica->positions;
     struct mu_stretch done[MU_STRETCHES_MAX];
@@ -229,7 +249,8 @@ enum mu_status mu_replica_start_reading(struct mu_replica *replica) {
 
 /* ---- saving ---- */
 
-bool mu_replica_save_is_due(const struct mu_replica *replica, int64_t step) {
+bool mu_replica_save_is_due(const struct mu_replica *replica, int64_t step)
+{
     const struct mu_job_checkpoint *rule = &replica->job->checkpoint;
     if (!replica->saver.world || step == replica->saved_step)
         return false;
@@ -241,7 +262,8 @@ bool mu_replica_save_is_due(const struct mu_replica *replica, int64_t step) {
 }
 
 void mu_replica_describe_snapshot(
-    struct mu_replica *replica, int64_t step, const int64_t *steps_since) {
+    struct mu_replica *replica, int64_t step, const int64_t *steps_since)
+{
     struct mu_saver *saver = &replica->saver;
     struct mu_snapshot *snapshot = &saver->snapshot;
     snapshot->step = step;
@@ -253,7 +275,8 @@ void mu_replica_describe_snapshot(
     replica->saved_ns = mu_now(replica->world);
 }
 
-enum mu_status mu_replica_save(struct mu_replica *replica, bool wanted) {
+enum mu_status mu_replica_save(struct mu_replica *replica, bool wanted)
+{
     struct mu_saver *saver = &replica->saver;
     size_t bytes = replica->layout.element_count * sizeof(float);
     if (!saver->world)

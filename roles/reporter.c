@@ -3,11 +3,13 @@
 #include <math.h>
 #include <stdio.h>
 
-static int64_t wall(const struct mu_reporter *reporter) {
+static int64_t wall(const struct mu_reporter *reporter)
+{
     return reporter->run->world->ops->wall_ns(reporter->run->world);
 }
 
-static enum mu_status open_files(struct mu_reporter *reporter, int64_t resume_step) {
+static enum mu_status open_files(struct mu_reporter *reporter, int64_t resume_step)
+{
     struct mu_task_run *run = reporter->run;
     char path[1024];
     mu_task_path(run, "tb", "", path, sizeof(path));
@@ -26,11 +28,13 @@ static enum mu_status open_files(struct mu_reporter *reporter, int64_t resume_st
 }
 
 enum mu_status mu_reporter_open(struct mu_reporter *reporter, struct mu_task_run *run, bool leads,
-    int64_t resume_step, int64_t steps_total, int64_t last_start_wall_ns) {
+    int64_t resume_step, int64_t steps_total, int64_t last_start_wall_ns, int64_t samples_before)
+{
     *reporter = (struct mu_reporter){.run = run,
         .leads = leads,
         .steps_total = steps_total,
         .last_start_wall_ns = last_start_wall_ns,
+        .samples_before = samples_before,
         .epochs = run->job->train.epochs,
         .speed = (double)NAN};
     reporter->summary = (struct mu_summary){.first_step_seconds = (double)NAN,
@@ -40,14 +44,16 @@ enum mu_status mu_reporter_open(struct mu_reporter *reporter, struct mu_task_run
     return run->out_dir ? open_files(reporter, resume_step) : MU_OK;
 }
 
-void mu_reporter_close(struct mu_reporter *reporter) {
+void mu_reporter_close(struct mu_reporter *reporter)
+{
     mu_event_file_close(reporter->events);
     mu_metrics_close(reporter->metrics);
     reporter->events = NULL;
     reporter->metrics = NULL;
 }
 
-static void write_point(struct mu_reporter *reporter, const struct mu_report *report) {
+static void write_point(struct mu_reporter *reporter, const struct mu_report *report)
+{
     int64_t now = wall(reporter);
     struct mu_event_file *events = reporter->events;
     if (events) {
@@ -66,7 +72,7 @@ static void write_point(struct mu_reporter *reporter, const struct mu_report *re
         return;
     mu_metrics_begin(reporter->metrics, now, report->step);
     mu_metrics_integer(reporter->metrics, "epoch", report->epoch);
-    mu_metrics_integer(reporter->metrics, "samples", report->samples);
+    mu_metrics_integer(reporter->metrics, "samples", reporter->samples_before + report->samples);
     mu_metrics_number(reporter->metrics, "loss", report->loss);
     mu_metrics_number(reporter->metrics, "accuracy", report->accuracy);
     mu_metrics_number(reporter->metrics, "learning_rate", report->learning_rate);
@@ -79,7 +85,8 @@ static void write_point(struct mu_reporter *reporter, const struct mu_report *re
 #define SPEED_EVERY_NS (500 * MU_MS)
 
 /* Speed over the last half second or so: short enough to show a change, long enough to read. */
-static void measure_speed(struct mu_reporter *reporter, int64_t now, int64_t samples) {
+static void measure_speed(struct mu_reporter *reporter, int64_t now, int64_t samples)
+{
     if (reporter->first_step_ns == 0) {
         reporter->first_step_ns = reporter->point_ns = now;
         reporter->first_samples = reporter->point_samples = samples;
@@ -95,17 +102,19 @@ static void measure_speed(struct mu_reporter *reporter, int64_t now, int64_t sam
     reporter->samples = samples;
 }
 
-static void show_progress(
-    struct mu_reporter *reporter, const struct mu_report *report, int64_t now) {
+static double seconds_left(
+    const struct mu_reporter *reporter, const struct mu_report *report, int64_t now)
+{
     double seconds = (double)(now - reporter->first_step_ns) / (double)MU_SECOND;
-    double done = (double)(report->samples - reporter->first_samples);
-    double step_samples = report->step > 0 && reporter->samples > 0
-                              ? done / (double)(report->step > 1 ? report->step - 1 : 1)
-                              : 0;
-    double left =
-        seconds > 1 && done > 0 && step_samples > 0
-            ? (double)(reporter->steps_total - report->step) * step_samples * seconds / done
-            : (double)NAN;
+    double done = (double)(report->step - reporter->first_step);
+    double left = (double)(reporter->steps_total - report->step);
+    return seconds > 1 && done > 0 && left > 0 ? left * seconds / done : (double)NAN;
+}
+
+#define TELL_EVERY_NS MU_SECOND
+
+static void show_progress(struct mu_reporter *reporter, const struct mu_report *report, int64_t now)
+{
     const struct mu_progress progress = {
         .epoch = report->epoch + 1,
         .epochs = reporter->epochs,
@@ -114,26 +123,38 @@ static void show_progress(
         .loss = report->loss,
         .accuracy = report->accuracy,
         .samples_per_second = reporter->speed,
-        .seconds_left = left,
+        .seconds_left = seconds_left(reporter, report, now),
         .alive = report->alive,
         .tasks = report->tasks,
     };
-    mu_progress_show(reporter->run->display, &progress, now, report->step >= reporter->steps_total);
+    struct mu_task_run *run = reporter->run;
+    if (run->display)
+        mu_progress_show(run->display, &progress, now, report->step >= reporter->steps_total);
+    if (run->tell && now - reporter->told_ns >= TELL_EVERY_NS) {
+        char text[160];
+        mu_progress_format(&progress, 120, false, text, sizeof(text));
+        run->tell(text);
+        reporter->told_ns = now;
+    }
 }
 
-void mu_reporter_step(struct mu_reporter *reporter, const struct mu_report *report) {
+void mu_reporter_step(struct mu_reporter *reporter, const struct mu_report *report)
+{
     int64_t now = mu_now(reporter->run->world);
+    if (reporter->first_step_ns == 0)
+        reporter->first_step = report->step;
     measure_speed(reporter, now, report->samples);
     reporter->summary.train_loss = report->loss;
     reporter->summary.steps = report->step;
     int64_t every = reporter->run->job->log.every_steps;
     if (every > 0 && (report->step % every == 0 || report->step >= reporter->steps_total))
         write_point(reporter, report);
-    if (reporter->run->display)
+    if (reporter->leads)
         show_progress(reporter, report, now);
 }
 
-enum mu_status mu_reporter_finish(struct mu_reporter *reporter, enum mu_status status) {
+enum mu_status mu_reporter_finish(struct mu_reporter *reporter, enum mu_status status)
+{
     struct mu_summary *summary = &reporter->summary;
     struct mu_task_run *run = reporter->run;
     if (run->display)

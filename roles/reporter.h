@@ -22,7 +22,9 @@ struct mu_reporter {
     int64_t last_start_wall_ns;     /* when the last task of the cluster was started */
     int64_t samples;                /* of the whole run since this process began */
     int64_t first_samples;          /* at first_step_ns */
-    int64_t point_ns, point_samples;
+    int64_t first_step;             /* done at first_step_ns */
+    int64_t samples_before;         /* of earlier processes of this run */
+    int64_t point_ns, point_samples, told_ns;
     double speed; /* samples per second, recent */
     struct mu_summary summary;
 };
@@ -40,7 +42,7 @@ struct mu_report {
 
 /* `resume_step` < 0: a new run. CANNOT_CREATE. */
 enum mu_status mu_reporter_open(struct mu_reporter *reporter, struct mu_task_run *run, bool leads,
-    int64_t resume_step, int64_t steps_total, int64_t last_start_wall_ns);
+    int64_t resume_step, int64_t steps_total, int64_t last_start_wall_ns, int64_t samples_before);
 void mu_reporter_step(struct mu_reporter *reporter, const struct mu_report *report);
 /* The closing numbers; leader only: writes summary.json and says them. */
 enum mu_status mu_reporter_finish(struct mu_reporter *reporter, enum mu_status status);

@@ -40,11 +40,12 @@ static enum mu_status exchange_addresses(struct real_task *task)
         wanted += counts[i];
     if (wanted == 0)
         counts[MU_ROLE_WORKER] = wanted = place.count;
-    enum mu_status status = wanted == place.count
-        ? mu_spec_from_addresses(&task->log.log, counts, place.address, place.rank, "mpirun",
-              &task->exchanged)
-        : mu_fail(&task->log.log, MU_E0110, "make the two numbers equal",
-              "--roles names %d tasks, and mpirun started %d", wanted, place.count);
+    enum mu_status status =
+        wanted == place.count
+            ? mu_spec_from_addresses(
+                  &task->log.log, counts, place.address, place.rank, "mpirun", &task->exchanged)
+            : mu_fail(&task->log.log, MU_E0110, "make the two numbers equal",
+                  "--roles names %d tasks, and mpirun started %d", wanted, place.count);
     task->inherited_fd = place.listen_fd;
     place.listen_fd = -1;
     mu_mpi_place_finish(&place);
@@ -94,8 +95,8 @@ static enum mu_status open_log(struct real_task *task)
 {
     char path[2300];
     const struct mu_task *self = &task->spec->task[task->spec->self];
-    mu_format(path, sizeof(path), "%s/logs/%s-%d.log", task->dir.path,
-        mu_role_name(self->role), self->index);
+    mu_format(path, sizeof(path), "%s/logs/%s-%d.log", task->dir.path, mu_role_name(self->role),
+        self->index);
     return mu_task_log_open(&task->log, path);
 }
 
@@ -106,6 +107,9 @@ static void open_display(struct real_task *task)
         return;
     mu_progress_display_init(
         &task->display, STDOUT_FILENO, launched && strcmp(launched, "terminal") == 0, true);
+    /* mpirun gives its ranks a terminal of its own making and mixes their lines. */
+    if (mu_mpi_is_rank())
+        task->display.terminal = false;
     task->log.display = &task->display;
 }
 
@@ -123,8 +127,14 @@ static enum mu_status prepare(struct real_task *task)
         mu_task_reads_test(task->spec), &task->log.log, &task->data);
 }
 
-static enum mu_status run_task(
-    struct real_task *task, int64_t started_ns, int64_t started_wall_ns)
+/* From the loop's timer: a loop that is wedged is restarted by the service manager. */
+static void beat(void *owner)
+{
+    (void)owner;
+    mu_notify_watchdog();
+}
+
+static enum mu_status run_task(struct real_task *task, int64_t started_ns, int64_t started_wall_ns)
 {
     struct mu_task_run run = {
         .world = &task->real.world,
@@ -141,6 +151,9 @@ static enum mu_status run_task(
         .started_wall_ns = started_wall_ns,
         .display = task->log.display ? &task->display : NULL,
     };
+    run.ready = mu_notify_ready;
+    run.beat = beat;
+    run.tell = mu_notify_status;
     run.timeouts.start_ns = task->request->start_timeout_ns;
     run.timeouts.step_ns = task->request->step_timeout_ns;
     if (task->request->failure_detection == MU_DETECT_FAST)

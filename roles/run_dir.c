@@ -46,15 +46,14 @@ static enum mu_status check_history(struct mu_run_dir *dir, struct mu_log *log, 
     if (any && !resume)
         return mu_fail(log, MU_E0604, "add --resume to go on with it, or choose another --out",
             "%s holds a run already, at step %lld", dir->path, (long long)newest);
+    /* So that a unit or a batch script can say --resume always. */
     if (!any && resume)
-        return mu_fail(log, MU_E0603, "leave out --resume to begin a new run",
-            "there is no checkpoint in %s", dir->path);
+        mu_say(log, MU_LEVEL_WARN, "there is no checkpoint in %s: the run begins anew", dir->path);
     return MU_OK;
 }
 
 enum mu_status mu_run_dir_open(struct mu_run_dir *dir, struct mu_log *log, const char *path,
-    const struct mu_job *job, const struct mu_spec *spec, const struct mu_world *world,
-    bool resume)
+    const struct mu_job *job, const struct mu_spec *spec, const struct mu_world *world, bool resume)
 {
     *dir = (struct mu_run_dir){0};
     bool leads = spec->self == spec->leader;

@@ -15,7 +15,7 @@ struct mu_run_dir {
 };
 
 /* Makes the folders; the leader locks it, writes job.json and cluster.json, and refuses to begin
- * anew where a run has left checkpoints, or to resume where there are none. `path` NULL:
+ * anew where a run has left checkpoints. `path` NULL:
  * "runs/<name of the job>". CANNOT_CREATE, NO_INPUT. */
 enum mu_status mu_run_dir_open(struct mu_run_dir *dir, struct mu_log *log, const char *path,
     const struct mu_job *job, const struct mu_spec *spec, const struct mu_world *world,

@@ -2,25 +2,30 @@
 #include "roles/saver.h"
 #include <stdlib.h>
 
-static void enter(struct mu_saver *saver) {
+static void enter(struct mu_saver *saver)
+{
     saver->world->ops->enter(saver->world, saver->monitor);
 }
 
-static void leave(struct mu_saver *saver) {
+static void leave(struct mu_saver *saver)
+{
     saver->world->ops->leave(saver->world, saver->monitor);
 }
 
-static void change(struct mu_saver *saver, int state) {
+static void change(struct mu_saver *saver, int state)
+{
     saver->state = state;
     saver->world->ops->notify(saver->world, saver->monitor);
 }
 
-static void await(struct mu_saver *saver) {
+static void await(struct mu_saver *saver)
+{
     enum mu_status waited = saver->world->ops->wait(saver->world, saver->monitor, MU_FOREVER);
     (void)waited;
 }
 
-static void run_writer(void *argument) {
+static void run_writer(void *argument)
+{
     struct mu_saver *saver = argument;
     enter(saver);
     for (;;) {
@@ -40,7 +45,8 @@ static void run_writer(void *argument) {
     leave(saver);
 }
 
-static enum mu_status make_buffers(struct mu_saver *saver, size_t position_numbers) {
+static enum mu_status make_buffers(struct mu_saver *saver, size_t position_numbers)
+{
     struct mu_snapshot *snapshot = &saver->snapshot;
     size_t count = snapshot->layout->element_count;
     saver->memory = calloc(position_numbers + 1, sizeof(*saver->memory));
@@ -56,7 +62,8 @@ static enum mu_status make_buffers(struct mu_saver *saver, size_t position_numbe
 }
 
 enum mu_status mu_saver_start(struct mu_saver *saver, struct mu_world *world, struct mu_log *log,
-    const struct mu_snapshot *fixed, int keep, size_t position_numbers) {
+    const struct mu_snapshot *fixed, int keep, size_t position_numbers)
+{
     *saver = (struct mu_saver){.world = world,
         .store = world->store,
         .log = log,
@@ -73,7 +80,8 @@ enum mu_status mu_saver_start(struct mu_saver *saver, struct mu_world *world, st
     return status;
 }
 
-void mu_saver_stop(struct mu_saver *saver) {
+void mu_saver_stop(struct mu_saver *saver)
+{
     if (!saver->world)
         return;
     if (saver->thread) {
@@ -90,7 +98,8 @@ void mu_saver_stop(struct mu_saver *saver) {
     *saver = (struct mu_saver){0};
 }
 
-bool mu_saver_begin(struct mu_saver *saver, bool wait) {
+bool mu_saver_begin(struct mu_saver *saver, bool wait)
+{
     enter(saver);
     while (wait && saver->state != MU_SAVER_IDLE)
         await(saver);
@@ -101,13 +110,15 @@ bool mu_saver_begin(struct mu_saver *saver, bool wait) {
     return free_now;
 }
 
-void mu_saver_submit(struct mu_saver *saver) {
+void mu_saver_submit(struct mu_saver *saver)
+{
     enter(saver);
     change(saver, MU_SAVER_FULL);
     leave(saver);
 }
 
-enum mu_status mu_saver_drain(struct mu_saver *saver) {
+enum mu_status mu_saver_drain(struct mu_saver *saver)
+{
     enter(saver);
     while (saver->state == MU_SAVER_FULL)
         await(saver);

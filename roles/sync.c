@@ -51,7 +51,8 @@ struct sync {
 
 /* ---- communication thread ---- */
 
-static enum mu_status run_bucket(struct mu_command *command) {
+static enum mu_status run_bucket(struct mu_command *command)
+{
     struct bucket_command *bucket = command->owner;
     struct sync *sync = bucket->sync;
     struct mu_replica *replica = sync->replica;
@@ -74,7 +75,8 @@ static enum mu_status run_bucket(struct mu_command *command) {
 
 /* ---- buckets ---- */
 
-static void on_bucket(void *owner, struct mu_span span) {
+static void on_bucket(void *owner, struct mu_span span)
+{
     struct sync *sync = owner;
     if (sync->replica->count == 1)
         return;
@@ -86,7 +88,8 @@ static void on_bucket(void *owner, struct mu_span span) {
     mu_communicator_post(&sync->replica->communicator, &bucket->command);
 }
 
-static void on_slice(void *owner, struct mu_span slice) {
+static void on_slice(void *owner, struct mu_span slice)
+{
     struct sync *sync = owner;
     struct mu_replica *replica = sync->replica;
     replica->world->ops->computed(replica->world, replica->step,
@@ -94,7 +97,8 @@ static void on_slice(void *owner, struct mu_span slice) {
     mu_bucketer_add(&sync->bucketer, slice);
 }
 
-static enum mu_status await_buckets(struct sync *sync) {
+static enum mu_status await_buckets(struct sync *sync)
+{
     enum mu_status status = MU_OK;
     for (int i = 0; i < sync->bucket_count; i++) {
         enum mu_status one =
@@ -108,7 +112,8 @@ static enum mu_status await_buckets(struct sync *sync) {
 
 /* ---- are we still equal? ---- */
 
-static void write_check(struct mu_replica *replica, float *checks) {
+static void write_check(struct mu_replica *replica, float *checks)
+{
     uint32_t crc =
         mu_crc32c(0, replica->parameters.data, replica->layout.element_count * sizeof(float));
     checks[CHECK_FLOATS * replica->rank] = (float)(crc & 0xffff);
@@ -116,7 +121,8 @@ static void write_check(struct mu_replica *replica, float *checks) {
 }
 
 /* The replica whose checksum is not that of most; -1: all are equal. */
-static int odd_one_out(const float *checks, int count) {
+static int odd_one_out(const float *checks, int count)
+{
     for (int r = 0; r < count; r++) {
         int same = 0;
         for (int other = 0; other < count; other++)
@@ -128,7 +134,8 @@ static int odd_one_out(const float *checks, int count) {
     return -1;
 }
 
-static enum mu_status compare_checks(struct mu_replica *replica, const float *checks) {
+static enum mu_status compare_checks(struct mu_replica *replica, const float *checks)
+{
     int odd = odd_one_out(checks, replica->count);
     if (odd < 0)
         return MU_OK;
@@ -140,12 +147,14 @@ static enum mu_status compare_checks(struct mu_replica *replica, const float *ch
         (long long)replica->step);
 }
 
-static bool check_is_due(const struct mu_replica *replica) {
+static bool check_is_due(const struct mu_replica *replica)
+{
     int64_t every = replica->job->mode.check_every;
     return replica->count > 1 && every > 0 && replica->step % every == 0;
 }
 
-static enum mu_status check_at_the_end(struct sync *sync) {
+static enum mu_status check_at_the_end(struct sync *sync)
+{
     struct mu_replica *replica = sync->replica;
     if (replica->count == 1)
         return MU_OK;
@@ -157,7 +166,8 @@ static enum mu_status check_at_the_end(struct sync *sync) {
 
 /* ---- a step ---- */
 
-static enum mu_status next_batch(struct sync *sync, const struct mu_prefetch_batch **ret_batch) {
+static enum mu_status next_batch(struct sync *sync, const struct mu_prefetch_batch **ret_batch)
+{
     struct mu_replica *replica = sync->replica;
     mu_replica_doing(replica, MU_DOING_READING);
     int64_t deadline = mu_deadline(mu_now(replica->world), replica->run->timeouts.step_ns);
@@ -169,7 +179,8 @@ static enum mu_status next_batch(struct sync *sync, const struct mu_prefetch_bat
 }
 
 /* Forward and backward; the buckets leave on the way. */
-static void compute(struct sync *sync, const struct mu_prefetch_batch *batch, bool checks) {
+static void compute(struct sync *sync, const struct mu_prefetch_batch *batch, bool checks)
+{
     struct mu_replica *replica = sync->replica;
     const struct mu_model_ops *model = replica->job->model;
     struct mu_loss loss;
@@ -193,14 +204,16 @@ static void compute(struct sync *sync, const struct mu_prefetch_batch *batch, bo
     mu_bucketer_flush(&sync->bucketer);
 }
 
-static double learning_rate(const struct mu_replica *replica) {
+static double learning_rate(const struct mu_replica *replica)
+{
     const struct mu_job *job = replica->job;
     return job->optim.learning_rate *
            job->schedule->factor(job->schedule_options, replica->step, replica->steps_total);
 }
 
 /* False: the gradient cannot be used, on any replica. */
-static bool update(struct sync *sync, double rate) {
+static bool update(struct sync *sync, double rate)
+{
     struct mu_replica *replica = sync->replica;
     const struct mu_job *job = replica->job;
     size_t count = replica->layout.element_count;
@@ -226,7 +239,8 @@ static bool update(struct sync *sync, double rate) {
     return true;
 }
 
-static enum mu_status count_bad_step(struct sync *sync, double loss) {
+static enum mu_status count_bad_step(struct sync *sync, double loss)
+{
     struct mu_replica *replica = sync->replica;
     sync->bad_steps++;
     mu_say(replica->log, MU_LEVEL_WARN, "step %lld left out on all replicas: its loss is %g",
@@ -237,7 +251,8 @@ static enum mu_status count_bad_step(struct sync *sync, double loss) {
         "%lld steps in a row had a loss that is not finite", (long long)sync->bad_steps);
 }
 
-static void report(struct sync *sync, const struct mu_report *numbers) {
+static void report(struct sync *sync, const struct mu_report *numbers)
+{
     struct mu_replica *replica = sync->replica;
     atomic_store_explicit(&replica->activity.samples, numbers->samples, memory_order_relaxed);
     atomic_store_explicit(&replica->activity.loss, numbers->loss, memory_order_relaxed);
@@ -245,7 +260,8 @@ static void report(struct sync *sync, const struct mu_report *numbers) {
     mu_reporter_step(&replica->reporter, numbers);
 }
 
-static enum mu_status take_step(struct sync *sync, const struct mu_prefetch_batch *batch) {
+static enum mu_status take_step(struct sync *sync, const struct mu_prefetch_batch *batch)
+{
     struct mu_replica *replica = sync->replica;
     bool checks = check_is_due(replica);
     double rate = learning_rate(replica);
@@ -280,7 +296,8 @@ static enum mu_status take_step(struct sync *sync, const struct mu_prefetch_batc
     return MU_OK;
 }
 
-static enum mu_status train_to_the_end(struct sync *sync) {
+static enum mu_status train_to_the_end(struct sync *sync)
+{
     struct mu_replica *replica = sync->replica;
     while (replica->step < replica->steps_total && !replica->stopped) {
         const struct mu_prefetch_batch *batch;
@@ -297,7 +314,8 @@ static enum mu_status train_to_the_end(struct sync *sync) {
     return mu_replica_save(replica, true);
 }
 
-enum mu_status mu_sync_train(struct mu_replica *replica) {
+enum mu_status mu_sync_train(struct mu_replica *replica)
+{
     struct sync sync = {.replica = replica};
     size_t extras = EXTRA_CHECKS + CHECK_FLOATS * (size_t)replica->count;
     sync.extra_count = (extras + MU_VIEW_ALIGN - 1) / MU_VIEW_ALIGN * MU_VIEW_ALIGN;

@@ -11,7 +11,8 @@ const struct mu_task_timeouts mu_task_timeouts_default = {
 };
 
 enum mu_status mu_task_data_open(const struct mu_job *job, bool train, bool test,
-    struct mu_log *log, struct mu_task_data *ret_data) {
+    struct mu_log *log, struct mu_task_data *ret_data)
+{
     *ret_data = (struct mu_task_data){0};
     enum mu_status status = MU_OK;
     if (train)
@@ -25,28 +26,33 @@ enum mu_status mu_task_data_open(const struct mu_job *job, bool train, bool test
     return status;
 }
 
-void mu_task_data_close(const struct mu_job *job, struct mu_task_data *data) {
+void mu_task_data_close(const struct mu_job *job, struct mu_task_data *data)
+{
     job->dataset->close(data->train);
     job->dataset->close(data->test);
     *data = (struct mu_task_data){0};
 }
 
-bool mu_task_reads_train(const struct mu_spec *spec) {
+bool mu_task_reads_train(const struct mu_spec *spec)
+{
     return spec->task[spec->self].replica >= 0;
 }
 
-bool mu_task_reads_test(const struct mu_spec *spec) {
+bool mu_task_reads_test(const struct mu_spec *spec)
+{
     return spec->self == spec->leader || spec->task[spec->self].role == MU_ROLE_EVALUATOR;
 }
 
-void mu_task_path(const struct mu_task_run *run, const char *folder, const char *suffix, char *out,
-    size_t bytes) {
+void mu_task_path(
+    const struct mu_task_run *run, const char *folder, const char *suffix, char *out, size_t bytes)
+{
     const struct mu_task *self = &run->spec->task[run->spec->self];
     mu_format(out, bytes, "%s/%s/%s-%d%s", run->out_dir, folder, mu_role_name(self->role),
         self->index, suffix);
 }
 
-enum mu_status mu_task_run(struct mu_task_run *run) {
+enum mu_status mu_task_run(struct mu_task_run *run)
+{
     switch (run->spec->task[run->spec->self].role) {
     case MU_ROLE_PS:
         return mu_ps_role_run(run);

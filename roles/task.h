@@ -37,12 +37,16 @@ struct mu_task_run {
     const struct mu_task_data *data; /* borrowed; what the role needs is opened */
     const char *out_dir;             /* NULL: nothing is written but the log */
     bool resume;
-    int inherited_fd;             /* listening socket from a launcher, or -1 */
-    const char *resume_command;   /* for help lines */
+    int inherited_fd;           /* listening socket from a launcher, or -1 */
+    const char *resume_command; /* for help lines */
     struct mu_task_timeouts timeouts;
-    int64_t started_ns;      /* of this process or simulated task */
+    int64_t started_ns; /* of this process or simulated task */
     int64_t started_wall_ns;
     struct mu_progress_display *display; /* of the leader; NULL: none */
+    /* A service manager in the real world; NULL: nobody. `ready` once, when the run has begun. */
+    void (*ready)(const char *status);
+    void (*beat)(void *owner);
+    void (*tell)(const char *status);
 };
 
 /* Runs the task to its end. What went wrong has been said. */
@@ -52,8 +56,8 @@ enum mu_status mu_task_run(struct mu_task_run *run);
 bool mu_task_reads_train(const struct mu_spec *spec);
 bool mu_task_reads_test(const struct mu_spec *spec);
 /* "tb/worker-1" below out_dir and the like; asserts that it fits. */
-void mu_task_path(const struct mu_task_run *run, const char *folder, const char *suffix,
-    char *out, size_t bytes);
+void mu_task_path(
+    const struct mu_task_run *run, const char *folder, const char *suffix, char *out, size_t bytes);
 
 /* The roles. */
 enum mu_status mu_replica_run(struct mu_task_run *run);

@@ -2,7 +2,8 @@
 #include "roles/task_cluster.h"
 
 enum mu_status mu_task_join(struct mu_task_run *run, struct mu_loop *loop, uint32_t layout_crc32c,
-    struct mu_activity *activity, struct mu_cluster **ret_cluster) {
+    struct mu_activity *activity, struct mu_cluster **ret_cluster)
+{
     const struct mu_dataset_facts *facts = &run->data->train_facts;
     bool reads = mu_task_reads_train(run->spec);
     const struct mu_cluster_options options = {
@@ -22,8 +23,13 @@ enum mu_status mu_task_join(struct mu_task_run *run, struct mu_loop *loop, uint3
         .dead_ns = run->timeouts.dead_ns,
         .resume = run->resume_command,
         .activity = activity,
+        .beat = run->beat,
+        .owner = run,
     };
     MU_TRY(mu_cluster_create(&options, ret_cluster));
     MU_TRY(mu_cluster_open(*ret_cluster));
-    return mu_cluster_join(*ret_cluster);
+    MU_TRY(mu_cluster_join(*ret_cluster));
+    if (run->ready)
+        run->ready("the run has begun");
+    return MU_OK;
 }

@@ -34,8 +34,7 @@ static void write_line(struct mu_log *log, enum mu_level level, const char *text
     if (task_log->fd < 0)
         return;
     mu_text_time(time, sizeof(time), task_log->world->ops->wall_ns(task_log->world));
-    bytes = snprintf(
-        line, sizeof(line), "%s %s %s %s\n", time, level_name(level), log->task, text);
+    bytes = snprintf(line, sizeof(line), "%s %s %s %s\n", time, level_name(level), log->task, text);
     write_out(task_log->fd, line, (size_t)bytes < most ? (size_t)bytes : most);
 }
 

@@ -13,7 +13,7 @@
 struct mu_task_log {
     struct mu_log log;
     struct mu_world *world;
-    int fd; /* of the file, -1: none */
+    int fd;                                    /* of the file, -1: none */
     const struct mu_progress_display *display; /* a line on the terminal to be cleared; or NULL */
 };
 

@@ -3,27 +3,32 @@
 #include <stdlib.h>
 #include <string.h>
 
-void mu_agenda_init(struct mu_agenda *agenda) {
+void mu_agenda_init(struct mu_agenda *agenda)
+{
     memset(agenda, 0, sizeof(*agenda));
 }
 
-void mu_agenda_finish(struct mu_agenda *agenda) {
+void mu_agenda_finish(struct mu_agenda *agenda)
+{
     assert(agenda->members == 0);
     free(agenda->heap);
     agenda->heap = NULL;
 }
 
-static bool is_before(const struct mu_event *a, const struct mu_event *b) {
+static bool is_before(const struct mu_event *a, const struct mu_event *b)
+{
     return a->at_ns != b->at_ns ? a->at_ns < b->at_ns : a->sequence < b->sequence;
 }
 
 /* Places count from 1, so that the children of p are 2p and 2p + 1. */
-static void put(struct mu_agenda *agenda, size_t place, struct mu_event *event) {
+static void put(struct mu_agenda *agenda, size_t place, struct mu_event *event)
+{
     agenda->heap[place - 1] = event;
     event->place = place;
 }
 
-static void sift_up(struct mu_agenda *agenda, struct mu_event *event) {
+static void sift_up(struct mu_agenda *agenda, struct mu_event *event)
+{
     size_t place = event->place;
     while (place > 1 && is_before(event, agenda->heap[place / 2 - 1])) {
         put(agenda, place, agenda->heap[place / 2 - 1]);
@@ -32,7 +37,8 @@ static void sift_up(struct mu_agenda *agenda, struct mu_event *event) {
     put(agenda, place, event);
 }
 
-static void sift_down(struct mu_agenda *agenda, struct mu_event *event) {
+static void sift_down(struct mu_agenda *agenda, struct mu_event *event)
+{
     size_t place = event->place;
     for (;;) {
         size_t child = 2 * place;
@@ -48,11 +54,13 @@ static void sift_down(struct mu_agenda *agenda, struct mu_event *event) {
     put(agenda, place, event);
 }
 
-int64_t mu_agenda_next_ns(const struct mu_agenda *agenda) {
+int64_t mu_agenda_next_ns(const struct mu_agenda *agenda)
+{
     return agenda->count ? agenda->heap[0]->at_ns : MU_FOREVER;
 }
 
-bool mu_agenda_advance(struct mu_agenda *agenda) {
+bool mu_agenda_advance(struct mu_agenda *agenda)
+{
     if (!agenda->count)
         return false;
     struct mu_event *event = agenda->heap[0];
@@ -65,7 +73,8 @@ bool mu_agenda_advance(struct mu_agenda *agenda) {
 }
 
 enum mu_status mu_agenda_event_init(
-    struct mu_agenda *agenda, struct mu_event *event, void (*happen)(void *owner), void *owner) {
+    struct mu_agenda *agenda, struct mu_event *event, void (*happen)(void *owner), void *owner)
+{
     assert(happen != NULL);
     if (agenda->members == agenda->capacity) {
         size_t capacity = agenda->capacity ? 2 * agenda->capacity : 64;
@@ -80,7 +89,8 @@ enum mu_status mu_agenda_event_init(
     return MU_OK;
 }
 
-void mu_agenda_event_finish(struct mu_event *event) {
+void mu_agenda_event_finish(struct mu_event *event)
+{
     if (!event->agenda)
         return;
     mu_agenda_disarm(event);
@@ -88,7 +98,8 @@ void mu_agenda_event_finish(struct mu_event *event) {
     event->agenda = NULL;
 }
 
-void mu_agenda_arm(struct mu_event *event, int64_t at_ns) {
+void mu_agenda_arm(struct mu_event *event, int64_t at_ns)
+{
     struct mu_agenda *agenda = event->agenda;
     mu_agenda_disarm(event);
     if (at_ns == MU_FOREVER)
@@ -101,7 +112,8 @@ void mu_agenda_arm(struct mu_event *event, int64_t at_ns) {
     sift_up(agenda, event);
 }
 
-void mu_agenda_disarm(struct mu_event *event) {
+void mu_agenda_disarm(struct mu_event *event)
+{
     if (!event->place)
         return;
     struct mu_agenda *agenda = event->agenda;

@@ -5,13 +5,15 @@
 #include <stdarg.h>
 #include <string.h>
 
-static void start_line(struct mu_event_log *events, const char *who) {
+static void start_line(struct mu_event_log *events, const char *who)
+{
     int64_t now_ns = events->agenda->now_ns;
     fprintf(
         events->file, "%" PRId64 ".%09" PRId64 " %s ", now_ns / MU_SECOND, now_ns % MU_SECOND, who);
 }
 
-void mu_event_log_line(struct mu_event_log *events, const char *who, const char *format, ...) {
+void mu_event_log_line(struct mu_event_log *events, const char *who, const char *format, ...)
+{
     if (!events->file)
         return;
     start_line(events, who);
@@ -23,7 +25,8 @@ void mu_event_log_line(struct mu_event_log *events, const char *who, const char 
 }
 
 static void write_lines(
-    struct mu_event_log *events, const char *who, enum mu_level level, const char *text) {
+    struct mu_event_log *events, const char *who, enum mu_level level, const char *text)
+{
     static const char *const levels[] = {"error", "warning", "info", "debug"};
     while (*text) {
         size_t bytes = strcspn(text, "\n");
@@ -33,7 +36,8 @@ static void write_lines(
     }
 }
 
-static void sink_write(struct mu_log *log, enum mu_level level, const char *text) {
+static void sink_write(struct mu_log *log, enum mu_level level, const char *text)
+{
     struct mu_event_sink *sink = log->owner;
     if (sink->events->file)
         write_lines(sink->events, log->task, level, text);
@@ -42,7 +46,8 @@ static void sink_write(struct mu_log *log, enum mu_level level, const char *text
 }
 
 void mu_event_log_sink_init(struct mu_event_sink *sink, struct mu_event_log *events,
-    const char *task, enum mu_level level, struct mu_log *also) {
+    const char *task, enum mu_level level, struct mu_log *also)
+{
     memset(sink, 0, sizeof(*sink));
     sink->events = events;
     sink->also = also;

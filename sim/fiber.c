@@ -54,7 +54,8 @@ struct mu_fiber {
 static _Thread_local struct mu_fiber *running;
 
 /* Before a switch to the fiber; the fake stack of the side that is left goes to *fake. */
-static void announce_entry(struct mu_fiber *fiber, void **fake) {
+static void announce_entry(struct mu_fiber *fiber, void **fake)
+{
 #ifdef FIBER_ASAN
     __sanitizer_start_switch_fiber(fake, fiber->stack, fiber->stack_bytes);
 #endif
@@ -67,7 +68,8 @@ static void announce_entry(struct mu_fiber *fiber, void **fake) {
 }
 
 /* Before a switch out of the fiber. `fake` is NULL when it will not run again. */
-static void announce_exit(struct mu_fiber *fiber, void **fake) {
+static void announce_exit(struct mu_fiber *fiber, void **fake)
+{
 #ifdef FIBER_ASAN
     __sanitizer_start_switch_fiber(fake, fiber->back_stack, fiber->back_stack_bytes);
 #endif
@@ -79,7 +81,8 @@ static void announce_exit(struct mu_fiber *fiber, void **fake) {
 }
 
 /* After a switch into the fiber. */
-static void confirm_entry(struct mu_fiber *fiber, void *fake) {
+static void confirm_entry(struct mu_fiber *fiber, void *fake)
+{
 #ifdef FIBER_ASAN
     __sanitizer_finish_switch_fiber(fake, &fiber->back_stack, &fiber->back_stack_bytes);
 #endif
@@ -88,14 +91,16 @@ static void confirm_entry(struct mu_fiber *fiber, void *fake) {
 }
 
 /* After a switch back to who has resumed a fiber. */
-static void confirm_exit(void *fake) {
+static void confirm_exit(void *fake)
+{
 #ifdef FIBER_ASAN
     __sanitizer_finish_switch_fiber(fake, NULL, NULL);
 #endif
     (void)fake;
 }
 
-static void fiber_main(void) {
+static void fiber_main(void)
+{
     struct mu_fiber *fiber = running;
     confirm_entry(fiber, NULL);
     fiber->run(fiber->argument);
@@ -105,7 +110,8 @@ static void fiber_main(void) {
     assert(false);
 }
 
-static void register_stack(struct mu_fiber *fiber) {
+static void register_stack(struct mu_fiber *fiber)
+{
 #ifdef FIBER_TSAN
     fiber->tsan = __tsan_create_fiber(0);
 #endif
@@ -115,7 +121,8 @@ static void register_stack(struct mu_fiber *fiber) {
     (void)fiber;
 }
 
-static void unregister_stack(struct mu_fiber *fiber) {
+static void unregister_stack(struct mu_fiber *fiber)
+{
 #ifdef FIBER_TSAN
     __tsan_destroy_fiber(fiber->tsan);
 #endif
@@ -125,7 +132,8 @@ static void unregister_stack(struct mu_fiber *fiber) {
     (void)fiber;
 }
 
-static void unmap(struct mu_fiber *fiber) {
+static void unmap(struct mu_fiber *fiber)
+{
 #ifdef FIBER_ASAN
     if (fiber->started && !fiber->ended) {
         /* What it owned is lost on purpose: the leak checker keeps seeing it from here. Also, the
@@ -138,7 +146,8 @@ static void unmap(struct mu_fiber *fiber) {
 }
 
 /* Lays out the mapping and returns the struct at its upper end. */
-static struct mu_fiber *lay_out(char *mapping, size_t mapping_bytes, size_t guard_bytes) {
+static struct mu_fiber *lay_out(char *mapping, size_t mapping_bytes, size_t guard_bytes)
+{
     size_t own_bytes = (sizeof(struct mu_fiber) + 63) / 64 * 64;
     struct mu_fiber *fiber = (void *)(mapping + mapping_bytes - own_bytes);
     fiber->mapping = mapping;
@@ -150,7 +159,8 @@ static struct mu_fiber *lay_out(char *mapping, size_t mapping_bytes, size_t guar
 }
 
 enum mu_status mu_fiber_create(
-    void (*run)(void *argument), void *argument, struct mu_fiber **ret_fiber) {
+    void (*run)(void *argument), void *argument, struct mu_fiber **ret_fiber)
+{
     assert(run != NULL);
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
     size_t own_pages = (sizeof(struct mu_fiber) + 63 + page - 1) / page;
@@ -178,7 +188,8 @@ enum mu_status mu_fiber_create(
     return MU_OK;
 }
 
-void mu_fiber_destroy(struct mu_fiber *fiber) {
+void mu_fiber_destroy(struct mu_fiber *fiber)
+{
     if (!fiber)
         return;
     assert(running != fiber);
@@ -186,7 +197,8 @@ void mu_fiber_destroy(struct mu_fiber *fiber) {
     unmap(fiber);
 }
 
-void mu_fiber_resume(struct mu_fiber *fiber) {
+void mu_fiber_resume(struct mu_fiber *fiber)
+{
     assert(!running);
     assert(!fiber->ended);
     void *fake = NULL;
@@ -198,7 +210,8 @@ void mu_fiber_resume(struct mu_fiber *fiber) {
     running = NULL;
 }
 
-void mu_fiber_suspend(void) {
+void mu_fiber_suspend(void)
+{
     struct mu_fiber *fiber = running;
     assert(fiber);
     void *fake = NULL;
@@ -207,6 +220,7 @@ void mu_fiber_suspend(void) {
     confirm_entry(fiber, fake);
 }
 
-bool mu_fiber_ended(const struct mu_fiber *fiber) {
+bool mu_fiber_ended(const struct mu_fiber *fiber)
+{
     return fiber->ended;
 }

@@ -22,7 +22,8 @@ struct mu_chunk {
     bool is_end, came_in;
 };
 
-static int64_t duration_ns(const struct mu_port *port, uint64_t bytes) {
+static int64_t duration_ns(const struct mu_port *port, uint64_t bytes)
+{
     if (port->bits_per_second == 0)
         return 0;
     uint64_t rate = (uint64_t)port->bits_per_second;
@@ -31,7 +32,8 @@ static int64_t duration_ns(const struct mu_port *port, uint64_t bytes) {
 
 /* ---- coming in ---- */
 
-static void flight_remove(struct mu_pipe *pipe, struct mu_chunk *chunk) {
+static void flight_remove(struct mu_pipe *pipe, struct mu_chunk *chunk)
+{
     assert(pipe->flight_first == chunk); /* they arrive in order */
     pipe->flight_first = chunk->next;
     if (!pipe->flight_first)
@@ -40,7 +42,8 @@ static void flight_remove(struct mu_pipe *pipe, struct mu_chunk *chunk) {
     free(chunk);
 }
 
-static void on_chunk(void *owner) {
+static void on_chunk(void *owner)
+{
     struct mu_chunk *chunk = owner;
     struct mu_pipe *pipe = chunk->pipe;
     struct mu_port *port = pipe->to;
@@ -61,23 +64,27 @@ static void on_chunk(void *owner) {
 
 /* ---- going out ---- */
 
-static size_t window_left(const struct mu_pipe *pipe) {
+static size_t window_left(const struct mu_pipe *pipe)
+{
     assert(pipe->sent - pipe->taken <= MU_PIPE_WINDOW_BYTES);
     return MU_PIPE_WINDOW_BYTES - (size_t)(pipe->sent - pipe->taken);
 }
 
 /* Bytes of the next chunk; 0: the window is full (a few bytes of room are not worth a chunk). */
-static size_t next_chunk_bytes(const struct mu_pipe *pipe) {
+static size_t next_chunk_bytes(const struct mu_pipe *pipe)
+{
     uint64_t waiting = pipe->written - pipe->sent;
     size_t bytes = waiting < MU_PIPE_CHUNK_BYTES ? (size_t)waiting : MU_PIPE_CHUNK_BYTES;
     return window_left(pipe) >= bytes ? bytes : 0;
 }
 
-static bool has_something(const struct mu_pipe *pipe) {
+static bool has_something(const struct mu_pipe *pipe)
+{
     return pipe->open && (next_chunk_bytes(pipe) > 0 || (pipe->ending && !pipe->end_sent));
 }
 
-static void port_queue(struct mu_pipe *pipe) {
+static void port_queue(struct mu_pipe *pipe)
+{
     struct mu_port *port = pipe->from;
     if (pipe->queued || port->sending == pipe || !has_something(pipe))
         return;
@@ -90,7 +97,8 @@ static void port_queue(struct mu_pipe *pipe) {
     port->last = pipe;
 }
 
-static void port_unqueue(struct mu_pipe *pipe) {
+static void port_unqueue(struct mu_pipe *pipe)
+{
     struct mu_port *port = pipe->from;
     struct mu_pipe **at = &port->first, *before = NULL;
     if (!pipe->queued)
@@ -106,7 +114,8 @@ static void port_unqueue(struct mu_pipe *pipe) {
 }
 
 /* Puts a chunk on the wire. Without memory for it the connection falls silent, as if cut. */
-static void set_out(struct mu_pipe *pipe, size_t bytes) {
+static void set_out(struct mu_pipe *pipe, size_t bytes)
+{
     struct mu_agenda *agenda = pipe->from->agenda;
     int64_t latency = pipe->events->latency_ns(pipe->owner);
     struct mu_chunk *chunk = pipe->lost || latency == MU_FOREVER ? NULL : calloc(1, sizeof(*chunk));
@@ -134,7 +143,8 @@ static void set_out(struct mu_pipe *pipe, size_t bytes) {
     mu_agenda_arm(&chunk->event, pipe->heads_ns);
 }
 
-static void port_send(struct mu_port *port) {
+static void port_send(struct mu_port *port)
+{
     struct mu_pipe *pipe = port->first;
     if (port->departed.place || !pipe)
         return;
@@ -149,7 +159,8 @@ static void port_send(struct mu_port *port) {
     mu_agenda_arm(&port->departed, port->agenda->now_ns + duration_ns(port, bytes));
 }
 
-static void on_departed(void *owner) {
+static void on_departed(void *owner)
+{
     struct mu_port *port = owner;
     struct mu_pipe *pipe = port->sending;
     port->sending = NULL;
@@ -162,14 +173,15 @@ static void on_departed(void *owner) {
         pipe->events->departed(pipe->owner);
 }
 
-enum mu_status mu_port_init(
-    struct mu_port *port, struct mu_agenda *agenda, int64_t bits_per_second) {
+enum mu_status mu_port_init(struct mu_port *port, struct mu_agenda *agenda, int64_t bits_per_second)
+{
     assert(bits_per_second >= 0);
     *port = (struct mu_port){.agenda = agenda, .bits_per_second = bits_per_second};
     return mu_agenda_event_init(agenda, &port->departed, on_departed, port);
 }
 
-void mu_port_finish(struct mu_port *port) {
+void mu_port_finish(struct mu_port *port)
+{
     assert(!port->first);
     mu_agenda_event_finish(&port->departed);
 }
@@ -177,11 +189,13 @@ void mu_port_finish(struct mu_port *port) {
 /* ---- pipes ---- */
 
 void mu_pipe_init(struct mu_pipe *pipe, struct mu_port *from, struct mu_port *to,
-    const struct mu_pipe_events *events, void *owner) {
+    const struct mu_pipe_events *events, void *owner)
+{
     *pipe = (struct mu_pipe){.from = from, .to = to, .events = events, .owner = owner};
 }
 
-static void parcels_free(struct mu_pipe *pipe) {
+static void parcels_free(struct mu_pipe *pipe)
+{
     while (pipe->first) {
         struct mu_parcel *parcel = pipe->first;
         pipe->first = parcel->next;
@@ -190,7 +204,8 @@ static void parcels_free(struct mu_pipe *pipe) {
     pipe->last = NULL;
 }
 
-void mu_pipe_finish(struct mu_pipe *pipe) {
+void mu_pipe_finish(struct mu_pipe *pipe)
+{
     if (!pipe->from)
         return;
     port_unqueue(pipe);
@@ -202,13 +217,15 @@ void mu_pipe_finish(struct mu_pipe *pipe) {
     pipe->from = NULL;
 }
 
-void mu_pipe_open(struct mu_pipe *pipe) {
+void mu_pipe_open(struct mu_pipe *pipe)
+{
     pipe->open = true;
     port_queue(pipe);
     port_send(pipe->from);
 }
 
-enum mu_status mu_pipe_write(struct mu_pipe *pipe, const struct mu_part *parts, int part_count) {
+enum mu_status mu_pipe_write(struct mu_pipe *pipe, const struct mu_part *parts, int part_count)
+{
     size_t bytes = 0;
     assert(!pipe->ending);
     for (int i = 0; i < part_count; i++)
@@ -238,13 +255,15 @@ enum mu_status mu_pipe_write(struct mu_pipe *pipe, const struct mu_part *parts, 
     return MU_OK;
 }
 
-void mu_pipe_drop(struct mu_pipe *pipe) {
+void mu_pipe_drop(struct mu_pipe *pipe)
+{
     pipe->written = pipe->sent;
     if (!has_something(pipe))
         port_unqueue(pipe);
 }
 
-void mu_pipe_end(struct mu_pipe *pipe, int error) {
+void mu_pipe_end(struct mu_pipe *pipe, int error)
+{
     assert(!pipe->ending);
     mu_pipe_drop(pipe);
     pipe->ending = true;
@@ -253,11 +272,13 @@ void mu_pipe_end(struct mu_pipe *pipe, int error) {
     port_send(pipe->from);
 }
 
-size_t mu_pipe_available(const struct mu_pipe *pipe) {
+size_t mu_pipe_available(const struct mu_pipe *pipe)
+{
     return (size_t)(pipe->arrived - pipe->taken);
 }
 
-void mu_pipe_take(struct mu_pipe *pipe, void *at, size_t bytes) {
+void mu_pipe_take(struct mu_pipe *pipe, void *at, size_t bytes)
+{
     assert(bytes <= mu_pipe_available(pipe));
     uint8_t *to = at;
     while (bytes > 0) {

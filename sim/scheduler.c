@@ -3,7 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void queue_append(struct mu_strand_queue *queue, struct mu_strand *strand) {
+static void queue_append(struct mu_strand_queue *queue, struct mu_strand *strand)
+{
     strand->next = NULL;
     if (queue->last)
         queue->last->next = strand;
@@ -12,7 +13,8 @@ static void queue_append(struct mu_strand_queue *queue, struct mu_strand *strand
     queue->last = strand;
 }
 
-static struct mu_strand *queue_take(struct mu_strand_queue *queue) {
+static struct mu_strand *queue_take(struct mu_strand_queue *queue)
+{
     struct mu_strand *strand = queue->first;
     if (!strand)
         return NULL;
@@ -25,7 +27,8 @@ static struct mu_strand *queue_take(struct mu_strand_queue *queue) {
 
 /* Moves the strands of one crew to the end of another queue, or nowhere; the order stays. */
 static void queue_sift(
-    struct mu_strand_queue *queue, const struct mu_crew *crew, struct mu_strand_queue *to) {
+    struct mu_strand_queue *queue, const struct mu_crew *crew, struct mu_strand_queue *to)
+{
     struct mu_strand_queue rest = {NULL, NULL};
     struct mu_strand *strand;
     while ((strand = queue_take(queue)) != NULL) {
@@ -37,7 +40,8 @@ static void queue_sift(
     *queue = rest;
 }
 
-void mu_scheduler_init(struct mu_scheduler *scheduler, struct mu_crew **crews, int crew_count) {
+void mu_scheduler_init(struct mu_scheduler *scheduler, struct mu_crew **crews, int crew_count)
+{
     memset(scheduler, 0, sizeof(*scheduler));
     mu_agenda_init(&scheduler->agenda);
     scheduler->crews = crews;
@@ -49,7 +53,8 @@ void mu_scheduler_init(struct mu_scheduler *scheduler, struct mu_crew **crews, i
         *crews[i] = (struct mu_crew){.scheduler = scheduler, .owner = crews[i]->owner};
 }
 
-void mu_scheduler_finish(struct mu_scheduler *scheduler) {
+void mu_scheduler_finish(struct mu_scheduler *scheduler)
+{
     for (int i = 0; i < scheduler->crew_count; i++)
         mu_crew_kill(scheduler->crews[i]);
     mu_agenda_finish(&scheduler->agenda);
@@ -57,27 +62,31 @@ void mu_scheduler_finish(struct mu_scheduler *scheduler) {
 
 /* ---- strands ---- */
 
-static void make_ready(struct mu_strand *strand) {
+static void make_ready(struct mu_strand *strand)
+{
     struct mu_crew *crew = strand->crew;
     mu_agenda_disarm(&strand->deadline);
     strand->state = MU_STRAND_READY;
     queue_append(crew->stops ? &crew->held : &strand->scheduler->ready, strand);
 }
 
-static void on_deadline(void *owner) {
+static void on_deadline(void *owner)
+{
     struct mu_strand *strand = owner;
     strand->timed_out = true;
     make_ready(strand);
 }
 
-static void strand_main(void *argument) {
+static void strand_main(void *argument)
+{
     struct mu_strand *strand = argument;
     strand->run(strand->argument);
     assert(strand->monitors == 0);
 }
 
 enum mu_status mu_strand_create(struct mu_crew *crew, const char *name, bool awaited,
-    void (*run)(void *argument), void *argument, struct mu_strand **ret_strand) {
+    void (*run)(void *argument), void *argument, struct mu_strand **ret_strand)
+{
     enum mu_status status = MU_NO_MEMORY;
     struct mu_scheduler *scheduler = crew->scheduler;
     struct mu_strand *strand = calloc(1, sizeof(*strand));
@@ -110,7 +119,8 @@ free_strand:
 }
 
 /* Whatever its state. */
-static void discard(struct mu_strand *strand) {
+static void discard(struct mu_strand *strand)
+{
     struct mu_strand **at = &strand->crew->strands;
     while (*at != strand)
         at = &(*at)->next_in_crew;
@@ -120,12 +130,14 @@ static void discard(struct mu_strand *strand) {
     free(strand);
 }
 
-void mu_strand_destroy(struct mu_strand *strand) {
+void mu_strand_destroy(struct mu_strand *strand)
+{
     assert(strand->state == MU_STRAND_ENDED);
     discard(strand);
 }
 
-bool mu_strand_wait(struct mu_scheduler *scheduler, const char *for_what, int64_t deadline_ns) {
+bool mu_strand_wait(struct mu_scheduler *scheduler, const char *for_what, int64_t deadline_ns)
+{
     struct mu_strand *strand = scheduler->running;
     assert(strand);
     assert(strand->monitors == 0); /* the code inside a monitor must not block */
@@ -138,25 +150,29 @@ bool mu_strand_wait(struct mu_scheduler *scheduler, const char *for_what, int64_
     return !strand->timed_out;
 }
 
-void mu_strand_ready(struct mu_strand *strand) {
+void mu_strand_ready(struct mu_strand *strand)
+{
     if (strand->state == MU_STRAND_WAITING)
         make_ready(strand);
 }
 
 /* ---- crews ---- */
 
-void mu_crew_stop(struct mu_crew *crew) {
+void mu_crew_stop(struct mu_crew *crew)
+{
     if (crew->stops++ == 0)
         queue_sift(&crew->scheduler->ready, crew, &crew->held);
 }
 
-void mu_crew_resume(struct mu_crew *crew) {
+void mu_crew_resume(struct mu_crew *crew)
+{
     assert(crew->stops > 0);
     if (--crew->stops == 0)
         queue_sift(&crew->held, crew, &crew->scheduler->ready);
 }
 
-void mu_crew_kill(struct mu_crew *crew) {
+void mu_crew_kill(struct mu_crew *crew)
+{
     struct mu_scheduler *scheduler = crew->scheduler;
     assert(!scheduler->running || scheduler->running->crew != crew);
     queue_sift(&scheduler->ready, crew, NULL);
@@ -171,7 +187,8 @@ void mu_crew_kill(struct mu_crew *crew) {
 
 /* ---- the run ---- */
 
-static void run_strand(struct mu_scheduler *scheduler, struct mu_strand *strand) {
+static void run_strand(struct mu_scheduler *scheduler, struct mu_strand *strand)
+{
     scheduler->running = strand;
     strand->state = MU_STRAND_RUNNING;
     mu_fiber_resume(strand->fiber);
@@ -182,7 +199,8 @@ static void run_strand(struct mu_scheduler *scheduler, struct mu_strand *strand)
     scheduler->awaited -= strand->awaited;
 }
 
-static void describe_strand(const struct mu_strand *strand, struct mu_text *text) {
+static void describe_strand(const struct mu_strand *strand, struct mu_text *text)
+{
     static const char *const states[] = {"could run", "runs", "waits for ", "has ended"};
     bool waits = strand->state == MU_STRAND_WAITING;
     mu_text_add(
@@ -195,7 +213,8 @@ static void describe_strand(const struct mu_strand *strand, struct mu_text *text
 
 /* Says what is wrong and what every strand that has not ended does. */
 static enum mu_status report(
-    const struct mu_scheduler *scheduler, struct mu_log *log, const char *what) {
+    const struct mu_scheduler *scheduler, struct mu_log *log, const char *what)
+{
     struct mu_text text;
     mu_text_init(&text);
     for (int i = 0; i < scheduler->crew_count; i++) {
@@ -212,7 +231,8 @@ static enum mu_status report(
 }
 
 /* What forbids to go on to the next event, or NULL. */
-static const char *bound_passed(const struct mu_scheduler *scheduler) {
+static const char *bound_passed(const struct mu_scheduler *scheduler)
+{
     const struct mu_agenda *agenda = &scheduler->agenda;
     if (agenda->count == 0)
         return "nothing can ever run again";
@@ -223,7 +243,8 @@ static const char *bound_passed(const struct mu_scheduler *scheduler) {
     return NULL;
 }
 
-static bool left_behind(const struct mu_scheduler *scheduler) {
+static bool left_behind(const struct mu_scheduler *scheduler)
+{
     for (int i = 0; i < scheduler->crew_count; i++) {
         for (const struct mu_strand *s = scheduler->crews[i]->strands; s; s = s->next_in_crew) {
             if (!s->awaited)
@@ -234,7 +255,8 @@ static bool left_behind(const struct mu_scheduler *scheduler) {
 }
 
 /* Runs what can run now; false if there is no end to it. */
-static bool run_ready(struct mu_scheduler *scheduler, uint64_t *runs) {
+static bool run_ready(struct mu_scheduler *scheduler, uint64_t *runs)
+{
     while (scheduler->ready.first && scheduler->awaited > 0) {
         if ((*runs)++ == scheduler->instant_runs_max)
             return false;
@@ -245,7 +267,8 @@ static bool run_ready(struct mu_scheduler *scheduler, uint64_t *runs) {
     return true;
 }
 
-enum mu_status mu_scheduler_run(struct mu_scheduler *scheduler, struct mu_log *log) {
+enum mu_status mu_scheduler_run(struct mu_scheduler *scheduler, struct mu_log *log)
+{
     struct mu_agenda *agenda = &scheduler->agenda;
     int64_t instant_ns = agenda->now_ns;
     uint64_t runs = 0; /* of strands, in this instant */

@@ -61,13 +61,12 @@ static enum mu_status open_outputs(struct sim_job *job)
     const struct mu_world outside = {.host = "simulation", .process = 1};
     if (!given->out_dir)
         return mu_store_memory_open(&job->dir.store);
-    MU_TRY(mu_run_dir_open(&job->dir, job->log, given->out_dir, given->job, &job->spec, &outside,
-        given->resume));
+    MU_TRY(mu_run_dir_open(
+        &job->dir, job->log, given->out_dir, given->job, &job->spec, &outside, given->resume));
     char path[2300];
     mu_format(path, sizeof(path), "%s/events.log", job->dir.path);
     job->events = fopen(path, job->given->resume ? "ae" : "we");
-    return job->events ? MU_OK
-                       : mu_fail(job->log, MU_E0604, NULL, "%s cannot be opened", path);
+    return job->events ? MU_OK : mu_fail(job->log, MU_E0604, NULL, "%s cannot be opened", path);
 }
 
 static enum mu_status name_tasks(struct sim_job *job)

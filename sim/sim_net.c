@@ -7,7 +7,8 @@
 
 /* ---- loops ---- */
 
-void mu_sim_item_queue(struct mu_sim_item *item) {
+void mu_sim_item_queue(struct mu_sim_item *item)
+{
     struct mu_sim_loop *loop = item->loop;
     if (item->queued)
         return;
@@ -24,7 +25,8 @@ void mu_sim_item_queue(struct mu_sim_item *item) {
         mu_strand_ready(loop->strand);
 }
 
-void mu_sim_item_unqueue(struct mu_sim_item *item) {
+void mu_sim_item_unqueue(struct mu_sim_item *item)
+{
     struct mu_sim_loop *loop = item->loop;
     if (!item->queued)
         return;
@@ -41,7 +43,8 @@ void mu_sim_item_unqueue(struct mu_sim_item *item) {
 
 /* Calls back for all that was ready before this turn; what becomes ready meanwhile is for the next
  * one. */
-static bool run_items(struct mu_sim_loop *loop) {
+static bool run_items(struct mu_sim_loop *loop)
+{
     bool any = loop->woken;
     loop->woken = false;
     loop->turn++;
@@ -54,7 +57,8 @@ static bool run_items(struct mu_sim_loop *loop) {
     return any;
 }
 
-static enum mu_status turn(struct mu_loop *base, int64_t deadline_ns) {
+static enum mu_status turn(struct mu_loop *base, int64_t deadline_ns)
+{
     struct mu_sim_loop *loop = (struct mu_sim_loop *)base;
     struct mu_scheduler *scheduler = loop->strand->scheduler;
     assert(scheduler->running == loop->strand); /* a loop has one owner */
@@ -66,21 +70,24 @@ static enum mu_status turn(struct mu_loop *base, int64_t deadline_ns) {
     return run_items(loop) ? MU_OK : MU_TIMEOUT;
 }
 
-static void wake(struct mu_loop *base) {
+static void wake(struct mu_loop *base)
+{
     struct mu_sim_loop *loop = (struct mu_sim_loop *)base;
     loop->woken = true;
     if (loop->waiting)
         mu_strand_ready(loop->strand);
 }
 
-static void loop_unlink(struct mu_sim_loop *loop) {
+static void loop_unlink(struct mu_sim_loop *loop)
+{
     struct mu_sim_loop **at = &loop->host->loops;
     while (*at != loop)
         at = &(*at)->next;
     *at = loop->next;
 }
 
-static void destroy(struct mu_loop *base) {
+static void destroy(struct mu_loop *base)
+{
     struct mu_sim_loop *loop = (struct mu_sim_loop *)base;
     assert(!loop->first);
     assert(!loop->timers);
@@ -90,20 +97,23 @@ static void destroy(struct mu_loop *base) {
 
 /* ---- listeners ---- */
 
-struct mu_listener *mu_sim_net_listener(struct mu_sim_host *host, int port) {
+struct mu_listener *mu_sim_net_listener(struct mu_sim_host *host, int port)
+{
     struct mu_listener *listener = host->listeners;
     while (listener && listener->port != port)
         listener = listener->next;
     return listener;
 }
 
-static void listener_free(struct mu_listener *listener) {
+static void listener_free(struct mu_listener *listener)
+{
     mu_sim_item_unqueue(&listener->item);
     free(listener);
 }
 
 /* Frees the port and refuses who was waiting to be accepted. */
-static void listener_stop(struct mu_listener *listener) {
+static void listener_stop(struct mu_listener *listener)
+{
     struct mu_listener **at = &listener->item.loop->host->listeners;
     while (*at != listener)
         at = &(*at)->next;
@@ -114,7 +124,8 @@ static void listener_stop(struct mu_listener *listener) {
         mu_sim_stream_close(stream);
 }
 
-static void listener_close(struct mu_listener *listener) {
+static void listener_close(struct mu_listener *listener)
+{
     if (!listener || listener->closed)
         return;
     listener_stop(listener);
@@ -122,7 +133,8 @@ static void listener_close(struct mu_listener *listener) {
         listener_free(listener);
 }
 
-static void listener_run(struct mu_sim_item *item) {
+static void listener_run(struct mu_sim_item *item)
+{
     struct mu_listener *listener = (struct mu_listener *)item;
     struct mu_stream *stream;
     listener->running = true;
@@ -135,7 +147,8 @@ static void listener_run(struct mu_sim_item *item) {
 
 static enum mu_status listen_at(struct mu_loop *base, const struct mu_address *address,
     int inherited_fd, void (*accepted)(void *owner, struct mu_stream *stream), void *owner,
-    struct mu_listener **ret_listener, int *ret_error) {
+    struct mu_listener **ret_listener, int *ret_error)
+{
     struct mu_sim_loop *loop = (struct mu_sim_loop *)base;
     struct mu_sim_host *host = loop->host;
     assert(inherited_fd < 0); /* nobody launches simulated tasks */
@@ -174,12 +187,14 @@ struct mu_timer {
     struct mu_timer *next; /* of the loop */
 };
 
-static void on_period(void *owner) {
+static void on_period(void *owner)
+{
     struct mu_timer *timer = owner;
     mu_sim_item_queue(&timer->item);
 }
 
-static void timer_run(struct mu_sim_item *item) {
+static void timer_run(struct mu_sim_item *item)
+{
     struct mu_timer *timer = (struct mu_timer *)item;
     /* From now and not from when it was due: who comes late does not get a burst. */
     mu_agenda_arm(&timer->event, mu_deadline(timer->event.agenda->now_ns, timer->period_ns));
@@ -187,7 +202,8 @@ static void timer_run(struct mu_sim_item *item) {
 }
 
 static enum mu_status timer_start(struct mu_loop *base, int64_t period_ns,
-    void (*fired)(void *owner), void *owner, struct mu_timer **ret_timer) {
+    void (*fired)(void *owner), void *owner, struct mu_timer **ret_timer)
+{
     struct mu_sim_loop *loop = (struct mu_sim_loop *)base;
     struct mu_agenda *agenda = &loop->strand->scheduler->agenda;
     assert(period_ns > 0);
@@ -209,7 +225,8 @@ static enum mu_status timer_start(struct mu_loop *base, int64_t period_ns,
     return MU_OK;
 }
 
-static void timer_stop(struct mu_timer *timer) {
+static void timer_stop(struct mu_timer *timer)
+{
     if (!timer)
         return;
     struct mu_timer **at = &timer->item.loop->timers;
@@ -223,12 +240,14 @@ static void timer_stop(struct mu_timer *timer) {
 
 /* ---- hosts ---- */
 
-static bool is_loopback(const char *address) {
+static bool is_loopback(const char *address)
+{
     return strcmp(address, "127.0.0.1") == 0 || strcmp(address, "::1") == 0 ||
            strcmp(address, "localhost") == 0;
 }
 
-struct mu_sim_host *mu_sim_net_find(struct mu_sim_host *from, const char *address) {
+struct mu_sim_host *mu_sim_net_find(struct mu_sim_host *from, const char *address)
+{
     struct mu_sim_net *net = from->net;
     if (is_loopback(address))
         return from;
@@ -239,7 +258,8 @@ struct mu_sim_host *mu_sim_net_find(struct mu_sim_host *from, const char *addres
     return NULL;
 }
 
-int64_t mu_sim_net_latency_ns(const struct mu_sim_host *from, const struct mu_sim_host *to) {
+int64_t mu_sim_net_latency_ns(const struct mu_sim_host *from, const struct mu_sim_host *to)
+{
     const struct mu_sim_net *net = from->net;
     const struct mu_sim_faults *faults = net->faults;
     if (!faults->link_delay_ns)
@@ -250,7 +270,8 @@ int64_t mu_sim_net_latency_ns(const struct mu_sim_host *from, const struct mu_si
 }
 
 enum mu_status mu_sim_net_host_init(
-    struct mu_sim_net *net, int index, const char *task, int64_t bits_per_second) {
+    struct mu_sim_net *net, int index, const char *task, int64_t bits_per_second)
+{
     struct mu_sim_host *host = &net->hosts[index];
     assert(index < MU_SIM_HOSTS_MAX);
     *host = (struct mu_sim_host){
@@ -260,7 +281,8 @@ enum mu_status mu_sim_net_host_init(
     return mu_port_init(&host->port, &net->scheduler->agenda, bits_per_second);
 }
 
-void mu_sim_net_host_reset(struct mu_sim_host *host) {
+void mu_sim_net_host_reset(struct mu_sim_host *host)
+{
     while (host->listeners) {
         struct mu_listener *listener = host->listeners;
         listener_stop(listener);
@@ -276,7 +298,8 @@ void mu_sim_net_host_reset(struct mu_sim_host *host) {
     }
 }
 
-void mu_sim_net_host_finish(struct mu_sim_host *host) {
+void mu_sim_net_host_finish(struct mu_sim_host *host)
+{
     mu_port_finish(&host->port);
 }
 
@@ -297,7 +320,8 @@ static const struct mu_net_ops sim_net_ops = {
 };
 
 enum mu_status mu_sim_net_loop_create(
-    struct mu_sim_host *host, struct mu_world *world, struct mu_loop **ret_loop) {
+    struct mu_sim_host *host, struct mu_world *world, struct mu_loop **ret_loop)
+{
     struct mu_sim_loop *loop = calloc(1, sizeof(*loop));
     if (!loop)
         return MU_NO_MEMORY;

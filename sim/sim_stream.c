@@ -53,17 +53,20 @@ struct write_state {
 static_assert(sizeof(struct write_state) <= sizeof(((struct mu_write *)NULL)->driver),
     "the state fits the room for it");
 
-static struct write_state *state_of(struct mu_write *write) {
+static struct write_state *state_of(struct mu_write *write)
+{
     return (struct write_state *)(void *)write->driver;
 }
 
-static struct mu_stream *other_of(struct mu_stream *stream) {
+static struct mu_stream *other_of(struct mu_stream *stream)
+{
     struct mu_stream *ends = stream->connection->ends;
     return stream == &ends[0] ? &ends[1] : &ends[0];
 }
 
 /* An event of the log: what this end does with the other, and the error if there is one. */
-static void say(struct mu_stream *stream, const char *what, int error) {
+static void say(struct mu_stream *stream, const char *what, int error)
+{
     struct mu_connection *connection = stream->connection;
     struct mu_stream *other = other_of(stream);
     const char *address =
@@ -77,7 +80,8 @@ static void say(struct mu_stream *stream, const char *what, int error) {
 
 /* ---- life ---- */
 
-static void connection_free(struct mu_connection *connection) {
+static void connection_free(struct mu_connection *connection)
+{
     for (int i = 0; i < 2; i++) {
         if (connection->ends[i].item.loop)
             mu_sim_item_unqueue(&connection->ends[i].item);
@@ -93,13 +97,15 @@ static void connection_free(struct mu_connection *connection) {
     free(connection);
 }
 
-static void connection_release(struct mu_connection *connection) {
+static void connection_release(struct mu_connection *connection)
+{
     connection->busy--;
     if (connection->busy == 0 && connection->ends[0].closed && connection->ends[1].closed)
         connection_free(connection);
 }
 
-static void abandon_writes(struct mu_stream *stream) {
+static void abandon_writes(struct mu_stream *stream)
+{
     while (stream->first) {
         struct mu_write *write = stream->first;
         stream->first = state_of(write)->next;
@@ -109,11 +115,13 @@ static void abandon_writes(struct mu_stream *stream) {
 }
 
 /* What a kernel says to the peer when a socket is closed. */
-static int parting_error(struct mu_stream *stream) {
+static int parting_error(struct mu_stream *stream)
+{
     return mu_pipe_available(&other_of(stream)->out) > 0 ? ECONNRESET : 0;
 }
 
-static void shut(struct mu_stream *stream, int error) {
+static void shut(struct mu_stream *stream, int error)
+{
     stream->closed = true;
     mu_sim_item_unqueue(&stream->item);
     mu_pipe_end(&stream->out, error);
@@ -121,7 +129,8 @@ static void shut(struct mu_stream *stream, int error) {
         mu_pipe_open(&stream->out); /* it was still connecting: the end is all that goes */
 }
 
-void mu_sim_stream_close(struct mu_stream *stream) {
+void mu_sim_stream_close(struct mu_stream *stream)
+{
     if (!stream || stream->closed)
         return;
     struct mu_connection *connection = stream->connection;
@@ -132,7 +141,8 @@ void mu_sim_stream_close(struct mu_stream *stream) {
     connection_release(connection);
 }
 
-void mu_sim_stream_reset_all(struct mu_sim_host *host) {
+void mu_sim_stream_reset_all(struct mu_sim_host *host)
+{
     struct mu_connection *next;
     for (struct mu_connection *connection = host->net->connections; connection; connection = next) {
         next = connection->next;
@@ -148,17 +158,20 @@ void mu_sim_stream_reset_all(struct mu_sim_host *host) {
 
 /* ---- what the wire says ---- */
 
-static void stream_changed(void *owner) {
+static void stream_changed(void *owner)
+{
     struct mu_stream *stream = owner;
     if (!stream->closed && !stream->connecting && stream->events)
         mu_sim_item_queue(&stream->item);
 }
 
-static void peer_changed(void *owner) {
+static void peer_changed(void *owner)
+{
     stream_changed(other_of(owner));
 }
 
-static int64_t latency_of(void *owner) {
+static int64_t latency_of(void *owner)
+{
     struct mu_stream *stream = owner;
     return mu_sim_net_latency_ns(stream->host, other_of(stream)->host);
 }
@@ -173,7 +186,8 @@ static const struct mu_pipe_events pipe_events = {
 
 /* The connection request has reached its host: whoever listens there gets a stream, even if his
  * task is stopped. */
-static bool offer(struct mu_connection *connection) {
+static bool offer(struct mu_connection *connection)
+{
     struct mu_stream *stream = &connection->ends[1];
     struct mu_listener *listener = mu_sim_net_listener(connection->to, stream->port);
     if (!listener)
@@ -189,13 +203,15 @@ static bool offer(struct mu_connection *connection) {
     return true;
 }
 
-static void fail(struct mu_connection *connection, enum mu_status status, int error) {
+static void fail(struct mu_connection *connection, enum mu_status status, int error)
+{
     connection->ends[0].failed = true;
     connection->ends[0].failure = status;
     connection->ends[0].error = error;
 }
 
-static void on_handshake(void *owner) {
+static void on_handshake(void *owner)
+{
     struct mu_connection *connection = owner;
     struct mu_stream *stream = &connection->ends[0];
     if (connection->to && !connection->answered) {
@@ -213,7 +229,8 @@ static void on_handshake(void *owner) {
 }
 
 static void stream_init(
-    struct mu_connection *connection, int end, struct mu_sim_host *host, struct mu_sim_host *to) {
+    struct mu_connection *connection, int end, struct mu_sim_host *host, struct mu_sim_host *to)
+{
     struct mu_stream *stream = &connection->ends[end];
     stream->connection = connection;
     stream->host = host;
@@ -221,7 +238,8 @@ static void stream_init(
 }
 
 /* When the other host learns of it; a name that cannot be resolved is known at once. */
-static int64_t first_answer_ns(struct mu_connection *connection, const struct mu_sim_host *from) {
+static int64_t first_answer_ns(struct mu_connection *connection, const struct mu_sim_host *from)
+{
     uint8_t binary[sizeof(struct in6_addr)];
     const char *address = connection->to_address;
     int64_t now_ns = connection->net->scheduler->agenda.now_ns;
@@ -234,7 +252,8 @@ static int64_t first_answer_ns(struct mu_connection *connection, const struct mu
     return now_ns;
 }
 
-static int next_ephemeral(struct mu_sim_host *host) {
+static int next_ephemeral(struct mu_sim_host *host)
+{
     int port = host->ephemeral_port;
     host->ephemeral_port = port == 65535 ? MU_SIM_EPHEMERAL_FIRST : port + 1;
     return port;
@@ -243,7 +262,8 @@ static int next_ephemeral(struct mu_sim_host *host) {
 static void stream_run(struct mu_sim_item *item);
 
 enum mu_status mu_sim_stream_connect(struct mu_loop *base, const struct mu_address *address,
-    const struct mu_stream_events *events, void *owner, struct mu_stream **ret_stream) {
+    const struct mu_stream_events *events, void *owner, struct mu_stream **ret_stream)
+{
     struct mu_sim_loop *loop = (struct mu_sim_loop *)base;
     struct mu_sim_net *net = loop->host->net;
     struct mu_connection *connection = calloc(1, sizeof(*connection));
@@ -279,7 +299,8 @@ enum mu_status mu_sim_stream_connect(struct mu_loop *base, const struct mu_addre
     return MU_OK;
 }
 
-struct mu_stream *mu_sim_stream_next(struct mu_listener *listener) {
+struct mu_stream *mu_sim_stream_next(struct mu_listener *listener)
+{
     struct mu_stream *stream = listener->first;
     if (stream) {
         listener->first = stream->next_in_backlog;
@@ -288,7 +309,8 @@ struct mu_stream *mu_sim_stream_next(struct mu_listener *listener) {
     return stream;
 }
 
-void mu_sim_stream_hand_over(struct mu_listener *listener, struct mu_stream *stream) {
+void mu_sim_stream_hand_over(struct mu_listener *listener, struct mu_stream *stream)
+{
     struct mu_connection *connection = stream->connection;
     connection->busy++;
     say(stream, "accepts", 0);
@@ -297,22 +319,24 @@ void mu_sim_stream_hand_over(struct mu_listener *listener, struct mu_stream *str
     connection_release(connection);
 }
 
-void mu_sim_stream_own(
-    struct mu_stream *stream, const struct mu_stream_events *events, void *owner) {
+void mu_sim_stream_own(struct mu_stream *stream, const struct mu_stream_events *events, void *owner)
+{
     assert(events);
     stream->events = events;
     stream->owner = owner;
     stream_changed(stream);
 }
 
-void mu_sim_stream_peer_name(struct mu_stream *stream, char *out, size_t bytes) {
+void mu_sim_stream_peer_name(struct mu_stream *stream, char *out, size_t bytes)
+{
     struct mu_stream *other = other_of(stream);
     snprintf(out, bytes, "%s:%d", other->host->address, other->port);
 }
 
 /* ---- callbacks ---- */
 
-static void finish_writes(struct mu_stream *stream) {
+static void finish_writes(struct mu_stream *stream)
+{
     while (
         !stream->closed && stream->first && state_of(stream->first)->end <= stream->out.departed) {
         struct mu_write *write = stream->first;
@@ -324,7 +348,8 @@ static void finish_writes(struct mu_stream *stream) {
 }
 
 /* Asks for room; false if there is none, until resume. */
-static bool has_room(struct mu_stream *stream, void **ret_at, size_t *ret_bytes) {
+static bool has_room(struct mu_stream *stream, void **ret_at, size_t *ret_bytes)
+{
     *ret_at = NULL;
     *ret_bytes = 0;
     stream->events->room(stream->owner, ret_at, ret_bytes);
@@ -332,7 +357,8 @@ static bool has_room(struct mu_stream *stream, void **ret_at, size_t *ret_bytes)
     return !stream->closed && !stream->paused;
 }
 
-static void read_some(struct mu_stream *stream) {
+static void read_some(struct mu_stream *stream)
+{
     struct mu_pipe *in = &other_of(stream)->out;
     uint64_t before = in->taken;
     void *at;
@@ -350,7 +376,8 @@ static void read_some(struct mu_stream *stream) {
             other_of(stream)->host->address, other_of(stream)->port);
 }
 
-static void maybe_end(struct mu_stream *stream) {
+static void maybe_end(struct mu_stream *stream)
+{
     struct mu_pipe *in = &other_of(stream)->out;
     void *at;
     size_t room_bytes;
@@ -369,7 +396,8 @@ static void maybe_end(struct mu_stream *stream) {
 }
 
 /* A failed connect closes the stream before its owner hears of it. */
-static void tell_failure(struct mu_stream *stream) {
+static void tell_failure(struct mu_stream *stream)
+{
     stream->closed = true;
     say(stream, "cannot connect to", stream->error);
     mu_pipe_drop(&stream->out);
@@ -377,14 +405,16 @@ static void tell_failure(struct mu_stream *stream) {
     stream->events->connected(stream->owner, stream->failure, stream->error);
 }
 
-static void tell_connected(struct mu_stream *stream) {
+static void tell_connected(struct mu_stream *stream)
+{
     stream->connected = false;
     say(stream, "is connected to", 0);
     mu_pipe_open(&stream->out);
     stream->events->connected(stream->owner, MU_OK, 0);
 }
 
-static void stream_run(struct mu_sim_item *item) {
+static void stream_run(struct mu_sim_item *item)
+{
     struct mu_stream *stream = (struct mu_stream *)item;
     struct mu_connection *connection = stream->connection;
     connection->busy++;
@@ -401,7 +431,8 @@ static void stream_run(struct mu_sim_item *item) {
 /* ---- calls ---- */
 
 void mu_sim_stream_write(
-    struct mu_stream *stream, struct mu_write *write, const struct mu_part *parts, int part_count) {
+    struct mu_stream *stream, struct mu_write *write, const struct mu_part *parts, int part_count)
+{
     assert(part_count >= 0 && part_count <= MU_PARTS_MAX);
     if (stream->closed || stream->ended ||
         mu_pipe_write(&stream->out, parts, part_count) != MU_OK) {
@@ -418,7 +449,8 @@ void mu_sim_stream_write(
         stream_changed(stream); /* a write of nothing is done at the next turn */
 }
 
-void mu_sim_stream_resume(struct mu_stream *stream) {
+void mu_sim_stream_resume(struct mu_stream *stream)
+{
     stream->paused = false;
     stream_changed(stream);
 }

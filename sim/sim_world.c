@@ -8,25 +8,30 @@
 #define STREAM_RANDOM 1
 #define STREAM_COMPUTE 2
 
-static struct mu_sim_world *sim_of(struct mu_world *world) {
+static struct mu_sim_world *sim_of(struct mu_world *world)
+{
     return (struct mu_sim_world *)world;
 }
 
-static struct mu_scheduler *scheduler_of(struct mu_world *world) {
+static struct mu_scheduler *scheduler_of(struct mu_world *world)
+{
     return sim_of(world)->crew->scheduler;
 }
 
 /* ---- time and chance ---- */
 
-static int64_t now_ns(struct mu_world *world) {
+static int64_t now_ns(struct mu_world *world)
+{
     return scheduler_of(world)->agenda.now_ns;
 }
 
-static int64_t wall_ns(struct mu_world *world) {
+static int64_t wall_ns(struct mu_world *world)
+{
     return MU_SIM_WALL_START_NS + now_ns(world);
 }
 
-static void random_bytes(struct mu_world *world, void *buffer, size_t bytes) {
+static void random_bytes(struct mu_world *world, void *buffer, size_t bytes)
+{
     uint8_t *at = buffer;
     while (bytes > 0) {
         uint64_t word = mu_random_next(&sim_of(world)->random);
@@ -37,12 +42,14 @@ static void random_bytes(struct mu_world *world, void *buffer, size_t bytes) {
     }
 }
 
-static void sleep_until(struct mu_world *world, int64_t deadline_ns) {
+static void sleep_until(struct mu_world *world, int64_t deadline_ns)
+{
     mu_strand_wait(scheduler_of(world), "time to pass", deadline_ns);
 }
 
 int64_t mu_sim_compute_ns(
-    const struct mu_sim_compute *compute, uint64_t seed, int task, int64_t step) {
+    const struct mu_sim_compute *compute, uint64_t seed, int task, int64_t step)
+{
     if (compute->kind == MU_SIM_COMPUTE_FIXED)
         return compute->mean_ns;
     struct mu_random random;
@@ -54,7 +61,8 @@ int64_t mu_sim_compute_ns(
     return (int64_t)((double)compute->mean_ns * factor);
 }
 
-static void computed(struct mu_world *world, int64_t step, double share) {
+static void computed(struct mu_world *world, int64_t step, double share)
+{
     struct mu_sim_world *sim = sim_of(world);
     assert(share >= 0 && share <= 1);
     double whole_ns = (double)mu_sim_compute_ns(sim->compute, sim->seed, sim->task, step);
@@ -73,7 +81,8 @@ struct mu_thread {
     bool done;
 };
 
-static void thread_main(void *argument) {
+static void thread_main(void *argument)
+{
     struct mu_thread *thread = argument;
     thread->run(thread->argument);
     thread->done = true;
@@ -82,7 +91,8 @@ static void thread_main(void *argument) {
 }
 
 static enum mu_status spawn(struct mu_world *world, const char *name, void (*run)(void *argument),
-    void *argument, struct mu_thread **ret_thread) {
+    void *argument, struct mu_thread **ret_thread)
+{
     struct mu_sim_world *sim = sim_of(world);
     struct mu_thread *thread = calloc(1, sizeof(*thread));
     if (!thread)
@@ -100,7 +110,8 @@ static enum mu_status spawn(struct mu_world *world, const char *name, void (*run
     return MU_OK;
 }
 
-static void join(struct mu_world *world, struct mu_thread *thread) {
+static void join(struct mu_world *world, struct mu_thread *thread)
+{
     struct mu_scheduler *scheduler = scheduler_of(world);
     assert(!thread->joiner);
     thread->joiner = scheduler->running;
@@ -123,7 +134,8 @@ struct mu_monitor {
     struct waiter *first; /* oldest first */
 };
 
-static enum mu_status monitor_create(struct mu_world *world, struct mu_monitor **ret_monitor) {
+static enum mu_status monitor_create(struct mu_world *world, struct mu_monitor **ret_monitor)
+{
     (void)world;
     struct mu_monitor *monitor = calloc(1, sizeof(*monitor));
     if (!monitor)
@@ -132,7 +144,8 @@ static enum mu_status monitor_create(struct mu_world *world, struct mu_monitor *
     return MU_OK;
 }
 
-static void monitor_destroy(struct mu_world *world, struct mu_monitor *monitor) {
+static void monitor_destroy(struct mu_world *world, struct mu_monitor *monitor)
+{
     (void)world;
     if (!monitor)
         return;
@@ -141,7 +154,8 @@ static void monitor_destroy(struct mu_world *world, struct mu_monitor *monitor) 
     free(monitor);
 }
 
-static void enter(struct mu_world *world, struct mu_monitor *monitor) {
+static void enter(struct mu_world *world, struct mu_monitor *monitor)
+{
     struct mu_strand *strand = scheduler_of(world)->running;
     /* Who is inside does not block and so is never caught there by somebody else; a second entry by
      * the same thread would be a deadlock in the real world. */
@@ -150,14 +164,16 @@ static void enter(struct mu_world *world, struct mu_monitor *monitor) {
     strand->monitors++;
 }
 
-static void leave(struct mu_world *world, struct mu_monitor *monitor) {
+static void leave(struct mu_world *world, struct mu_monitor *monitor)
+{
     struct mu_strand *strand = scheduler_of(world)->running;
     assert(monitor->inside == strand);
     monitor->inside = NULL;
     strand->monitors--;
 }
 
-static void remove_waiter(struct mu_monitor *monitor, struct waiter *waiter) {
+static void remove_waiter(struct mu_monitor *monitor, struct waiter *waiter)
+{
     struct waiter **at = &monitor->first;
     while (*at != waiter)
         at = &(*at)->next;
@@ -165,7 +181,8 @@ static void remove_waiter(struct mu_monitor *monitor, struct waiter *waiter) {
 }
 
 static enum mu_status monitor_wait(
-    struct mu_world *world, struct mu_monitor *monitor, int64_t deadline_ns) {
+    struct mu_world *world, struct mu_monitor *monitor, int64_t deadline_ns)
+{
     struct mu_scheduler *scheduler = scheduler_of(world);
     struct waiter waiter = {.strand = scheduler->running};
     struct waiter **at = &monitor->first;
@@ -180,7 +197,8 @@ static enum mu_status monitor_wait(
     return waiter.notified ? MU_OK : MU_TIMEOUT;
 }
 
-static void notify(struct mu_world *world, struct mu_monitor *monitor) {
+static void notify(struct mu_world *world, struct mu_monitor *monitor)
+{
     assert(monitor->inside == scheduler_of(world)->running);
     while (monitor->first) {
         struct waiter *waiter = monitor->first;
@@ -192,7 +210,8 @@ static void notify(struct mu_world *world, struct mu_monitor *monitor) {
 
 /* ---- the table ---- */
 
-static enum mu_status loop_create(struct mu_world *world, struct mu_loop **ret_loop) {
+static enum mu_status loop_create(struct mu_world *world, struct mu_loop **ret_loop)
+{
     return mu_sim_net_loop_create(sim_of(world)->host, world, ret_loop);
 }
 
@@ -215,7 +234,8 @@ static const struct mu_world_ops sim_world_ops = {
 };
 
 void mu_sim_world_init(struct mu_sim_world *sim, struct mu_crew *crew, struct mu_sim_host *host,
-    const struct mu_sim_compute *compute, uint64_t seed, int task) {
+    const struct mu_sim_compute *compute, uint64_t seed, int task)
+{
     *sim = (struct mu_sim_world){
         .world = {.ops = &sim_world_ops, .host = host->address, .process = 1000 + task},
         .crew = crew,

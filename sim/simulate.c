@@ -45,7 +45,8 @@ struct mu_sim {
 /* ---- faults ---- */
 
 static enum mu_status plan(
-    struct mu_sim *sim, struct planned what, int64_t at_ns, void (*happen)(void *owner)) {
+    struct mu_sim *sim, struct planned what, int64_t at_ns, void (*happen)(void *owner))
+{
     assert(what.task >= 0 && what.task < sim->task_count);
     struct planned *planned = calloc(1, sizeof(*planned));
     if (!planned)
@@ -62,7 +63,8 @@ static enum mu_status plan(
     return MU_OK;
 }
 
-static void kill_now(struct mu_sim *sim, int index) {
+static void kill_now(struct mu_sim *sim, int index)
+{
     struct sim_task *task = &sim->tasks[index];
     if (task->killed)
         return;
@@ -73,12 +75,14 @@ static void kill_now(struct mu_sim *sim, int index) {
     mu_crew_kill(&task->crew);
 }
 
-static void on_kill(void *owner) {
+static void on_kill(void *owner)
+{
     struct planned *planned = owner;
     kill_now(planned->sim, planned->task);
 }
 
-static void stop_now(struct planned *pause) {
+static void stop_now(struct planned *pause)
+{
     struct sim_task *task = &pause->sim->tasks[pause->task];
     if (task->killed)
         return;
@@ -89,7 +93,8 @@ static void stop_now(struct planned *pause) {
     mu_agenda_arm(&pause->event, pause->to_ns);
 }
 
-static void resume_now(struct planned *pause) {
+static void resume_now(struct planned *pause)
+{
     struct sim_task *task = &pause->sim->tasks[pause->task];
     if (pause->incarnation != task->incarnation)
         return;
@@ -97,7 +102,8 @@ static void resume_now(struct planned *pause) {
     mu_crew_resume(&task->crew);
 }
 
-static void on_pause(void *owner) {
+static void on_pause(void *owner)
+{
     struct planned *pause = owner;
     if (pause->stopped)
         resume_now(pause);
@@ -105,7 +111,8 @@ static void on_pause(void *owner) {
         stop_now(pause);
 }
 
-static void on_restart(void *owner) {
+static void on_restart(void *owner)
+{
     struct planned *planned = owner;
     struct mu_sim *sim = planned->sim;
     struct sim_task *task = &sim->tasks[planned->task];
@@ -116,23 +123,27 @@ static void on_restart(void *owner) {
     mu_event_log_line(&sim->events, task->name, "starts again: %s", mu_status_name(status));
 }
 
-enum mu_status mu_sim_kill(struct mu_sim *sim, int task, int64_t at_ns) {
+enum mu_status mu_sim_kill(struct mu_sim *sim, int task, int64_t at_ns)
+{
     return plan(sim, (struct planned){.task = task}, at_ns, on_kill);
 }
 
-enum mu_status mu_sim_pause(struct mu_sim *sim, int task, int64_t from_ns, int64_t to_ns) {
+enum mu_status mu_sim_pause(struct mu_sim *sim, int task, int64_t from_ns, int64_t to_ns)
+{
     assert(from_ns < to_ns);
     return plan(sim, (struct planned){.task = task, .to_ns = to_ns}, from_ns, on_pause);
 }
 
 enum mu_status mu_sim_restart(struct mu_sim *sim, int task, int64_t at_ns, const char *name,
-    void (*run)(void *argument), void *argument) {
+    void (*run)(void *argument), void *argument)
+{
     return plan(sim, (struct planned){.task = task, .name = name, .run = run, .argument = argument},
         at_ns, on_restart);
 }
 
 /* Lets the faults decide whether the task may run; true if it may not. */
-static bool consult(void *owner, struct mu_crew *crew) {
+static bool consult(void *owner, struct mu_crew *crew)
+{
     struct mu_sim *sim = owner;
     struct sim_task *task = crew->owner;
     int index = (int)(task - sim->tasks);
@@ -153,8 +164,8 @@ static bool consult(void *owner, struct mu_crew *crew) {
 
 /* ---- life ---- */
 
-static enum mu_status init_task(
-    struct mu_sim *sim, const struct mu_sim_options *options, int index) {
+static enum mu_status init_task(struct mu_sim *sim, const struct mu_sim_options *options, int index)
+{
     struct sim_task *task = &sim->tasks[index];
     if (options->names)
         mu_text_copy(task->name, sizeof(task->name), options->names[index]);
@@ -167,8 +178,8 @@ static enum mu_status init_task(
     return MU_OK;
 }
 
-static void init_parts(
-    struct mu_sim *sim, const struct mu_sim_options *options, struct mu_log *log) {
+static void init_parts(struct mu_sim *sim, const struct mu_sim_options *options, struct mu_log *log)
+{
     sim->log = log;
     sim->compute = options->compute;
     if (options->faults)
@@ -191,7 +202,8 @@ static void init_parts(
 }
 
 enum mu_status mu_sim_create(
-    const struct mu_sim_options *options, struct mu_log *log, struct mu_sim **ret_sim) {
+    const struct mu_sim_options *options, struct mu_log *log, struct mu_sim **ret_sim)
+{
     assert(options->tasks > 0 && options->tasks <= MU_SIM_TASKS_MAX);
     assert(options->link_latency_ns >= 0);
     size_t count = (size_t)options->tasks;
@@ -217,7 +229,8 @@ enum mu_status mu_sim_create(
     return MU_OK;
 }
 
-void mu_sim_destroy(struct mu_sim *sim) {
+void mu_sim_destroy(struct mu_sim *sim)
+{
     if (!sim)
         return;
     for (int i = 0; i < sim->task_count; i++)
@@ -240,31 +253,37 @@ void mu_sim_destroy(struct mu_sim *sim) {
 
 /* ---- use ---- */
 
-struct mu_world *mu_sim_task_world(struct mu_sim *sim, int task) {
+struct mu_world *mu_sim_task_world(struct mu_sim *sim, int task)
+{
     assert(task >= 0 && task < sim->task_count);
     return &sim->tasks[task].world.world;
 }
 
-struct mu_log *mu_sim_task_log(struct mu_sim *sim, int task) {
+struct mu_log *mu_sim_task_log(struct mu_sim *sim, int task)
+{
     assert(task >= 0 && task < sim->task_count);
     return &sim->tasks[task].sink.log;
 }
 
-const char *mu_sim_task_host(struct mu_sim *sim, int task) {
+const char *mu_sim_task_host(struct mu_sim *sim, int task)
+{
     return mu_sim_task_world(sim, task)->host;
 }
 
-bool mu_sim_task_killed(struct mu_sim *sim, int task) {
+bool mu_sim_task_killed(struct mu_sim *sim, int task)
+{
     assert(task >= 0 && task < sim->task_count);
     return sim->tasks[task].killed;
 }
 
-int64_t mu_sim_now_ns(struct mu_sim *sim) {
+int64_t mu_sim_now_ns(struct mu_sim *sim)
+{
     return sim->scheduler.agenda.now_ns;
 }
 
 enum mu_status mu_sim_start(
-    struct mu_sim *sim, int index, const char *name, void (*run)(void *argument), void *argument) {
+    struct mu_sim *sim, int index, const char *name, void (*run)(void *argument), void *argument)
+{
     assert(index >= 0 && index < sim->task_count);
     struct sim_task *task = &sim->tasks[index];
     char full_name[MU_STRAND_NAME_MAX];
@@ -273,7 +292,8 @@ enum mu_status mu_sim_start(
     return mu_strand_create(&task->crew, full_name, true, run, argument, &strand);
 }
 
-enum mu_status mu_sim_run(struct mu_sim *sim) {
+enum mu_status mu_sim_run(struct mu_sim *sim)
+{
     enum mu_status status = mu_scheduler_run(&sim->scheduler, sim->log);
     mu_event_log_line(&sim->events, "simulation", "ends: %s", mu_status_name(status));
     if (!sim->events.file)

@@ -35,8 +35,8 @@ struct mu_dataset_ops {
 
     /* Sample index[i] into row i: features (count, feature_count) floats, labels (count). Indices
      * are below sample_count (asserted). Allocates nothing, never fails. */
-    void (*read)(void *dataset, const uint32_t *index, size_t count, float *features,
-        int32_t *labels);
+    void (*read)(
+        void *dataset, const uint32_t *index, size_t count, float *features, int32_t *labels);
 
     void (*close)(void *dataset); /* takes NULL */
 };

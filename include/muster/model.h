@@ -12,7 +12,7 @@ struct mu_log;
 
 /* What a forward pass measures, over the rows of one batch. */
 struct mu_loss {
-    double loss_sum;     /* sum over rows of the loss of a row */
+    double loss_sum;      /* sum over rows of the loss of a row */
     size_t correct_count; /* rows whose largest logit is the label's */
 };
 
@@ -41,8 +41,8 @@ struct mu_model_ops {
 
     /* Seeded initial values: a pure function of (options, layout, seed), element by element, so
      * that every replica and every server can make its own part of the same vector. */
-    void (*init)(const void *options, const struct mu_layout *layout, uint64_t seed,
-        float *parameters);
+    void (*init)(
+        const void *options, const struct mu_layout *layout, uint64_t seed, float *parameters);
 
     /* On the heap; allocates everything a step needs. NO_MEMORY. */
     enum mu_status (*create)(const void *options, const struct mu_layout *layout,

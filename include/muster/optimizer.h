@@ -19,7 +19,8 @@ struct mu_optim_step {
     const float *gradients;
     float *slots[MU_SLOTS_MAX];
     float learning_rate;  /* after the schedule */
-    float weight_decay;   /* L2: added to the gradient as weight_decay * parameter (decoupled for adamw) */
+    float weight_decay;   /* L2: added to the gradient as weight_decay * parameter (decoupled for
+                             adamw) */
     float gradient_scale; /* multiplies every gradient first: clipping, policies */
     int64_t step;         /* 1 for the first */
 };

@@ -11,7 +11,8 @@
 static uint32_t table[SLICES][256];
 static pthread_once_t table_once = PTHREAD_ONCE_INIT;
 
-static void table_fill(void) {
+static void table_fill(void)
+{
     for (uint32_t byte = 0; byte < 256; byte++) {
         uint32_t crc = byte;
         for (int bit = 0; bit < 8; bit++)
@@ -26,7 +27,8 @@ static void table_fill(void) {
     }
 }
 
-uint32_t mu_crc32c_table(uint32_t crc, const void *data, size_t bytes) {
+uint32_t mu_crc32c_table(uint32_t crc, const void *data, size_t bytes)
+{
     pthread_once(&table_once, table_fill);
     const uint8_t *at = data;
     crc = ~crc;
@@ -43,7 +45,8 @@ uint32_t mu_crc32c_table(uint32_t crc, const void *data, size_t bytes) {
     return ~crc;
 }
 
-uint32_t mu_crc32c_mask(uint32_t crc) {
+uint32_t mu_crc32c_mask(uint32_t crc)
+{
     return ((crc >> 15) | (crc << 17)) + UINT32_C(0xa282ead8);
 }
 
@@ -69,20 +72,23 @@ static const struct thirds thirds_short = {256, 0xb9e02b86, 0xdd7e3b0c};
 
 #define TARGET __attribute__((target("sse4.2,pclmul")))
 
-static inline uint64_t load(const uint8_t *at) {
+static inline uint64_t load(const uint8_t *at)
+{
     uint64_t word;
     memcpy(&word, at, sizeof(word));
     return word;
 }
 
-TARGET static inline uint64_t multiply(uint64_t crc, uint32_t by) {
+TARGET static inline uint64_t multiply(uint64_t crc, uint32_t by)
+{
     __m128i product =
         _mm_clmulepi64_si128(_mm_cvtsi64_si128((long long)crc), _mm_cvtsi32_si128((int)by), 0);
     return (uint64_t)_mm_cvtsi128_si64(product);
 }
 
 TARGET static inline uint64_t crc_of_thirds(
-    uint64_t crc, const uint8_t *at, const struct thirds *thirds) {
+    uint64_t crc, const uint8_t *at, const struct thirds *thirds)
+{
     const uint8_t *a = at, *b = at + thirds->bytes, *c = b + thirds->bytes;
     uint64_t crc_b = 0, crc_c = 0;
     size_t last = thirds->bytes - 8;
@@ -97,7 +103,8 @@ TARGET static inline uint64_t crc_of_thirds(
     return _mm_crc32_u64(crc_c, load(c + last) ^ shifted);
 }
 
-TARGET static uint32_t crc32c_sse42(uint32_t start, const uint8_t *at, size_t bytes) {
+TARGET static uint32_t crc32c_sse42(uint32_t start, const uint8_t *at, size_t bytes)
+{
     uint64_t crc = ~start;
     for (; bytes >= 3 * thirds_long.bytes; bytes -= 3 * thirds_long.bytes) {
         crc = crc_of_thirds(crc, at, &thirds_long);
@@ -114,13 +121,15 @@ TARGET static uint32_t crc32c_sse42(uint32_t start, const uint8_t *at, size_t by
     return ~(uint32_t)crc;
 }
 
-uint32_t mu_crc32c(uint32_t crc, const void *data, size_t bytes) {
+uint32_t mu_crc32c(uint32_t crc, const void *data, size_t bytes)
+{
     if (__builtin_cpu_supports("sse4.2") && __builtin_cpu_supports("pclmul"))
         return crc32c_sse42(crc, data, bytes);
     return mu_crc32c_table(crc, data, bytes);
 }
 #else
-uint32_t mu_crc32c(uint32_t crc, const void *data, size_t bytes) {
+uint32_t mu_crc32c(uint32_t crc, const void *data, size_t bytes)
+{
     return mu_crc32c_table(crc, data, bytes);
 }
 #endif

@@ -12,19 +12,23 @@ struct error_row {
 static const struct error_row error_rows[] = {MU_ERROR_ROWS(ERROR_ROW)};
 #undef ERROR_ROW
 
-static const struct error_row *row_of(enum mu_error error) {
+static const struct error_row *row_of(enum mu_error error)
+{
     assert((unsigned)error < MU_ERROR_COUNT);
     return &error_rows[error];
 }
 
-int mu_error_number(enum mu_error error) {
+int mu_error_number(enum mu_error error)
+{
     return row_of(error)->number;
 }
 
-enum mu_status mu_error_status(enum mu_error error) {
+enum mu_status mu_error_status(enum mu_error error)
+{
     return row_of(error)->status;
 }
 
-const char *mu_error_doc(enum mu_error error) {
+const char *mu_error_doc(enum mu_error error)
+{
     return row_of(error)->doc;
 }

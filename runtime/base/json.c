@@ -30,7 +30,8 @@ struct mu_json {
 };
 
 /* jansson's iterators want a writable object although they only read it. */
-static json_t *writable(const json_t *json) {
+static json_t *writable(const json_t *json)
+{
     return (json_t *)(uintptr_t)json;
 }
 
@@ -40,29 +41,34 @@ static json_t *writable(const json_t *json) {
 static _Thread_local bool memory_failed;
 static pthread_once_t memory_once = PTHREAD_ONCE_INIT;
 
-static void *memory_get(size_t bytes) {
+static void *memory_get(size_t bytes)
+{
     void *memory = malloc(bytes);
     memory_failed |= !memory;
     return memory;
 }
 
-static void memory_set(void) {
+static void memory_set(void)
+{
     json_set_alloc_funcs(memory_get, free);
 }
 
-static void memory_watch(void) {
+static void memory_watch(void)
+{
     pthread_once(&memory_once, memory_set);
     memory_failed = false;
 }
 
 /* ---- parsing ---- */
 
-static enum mu_status fail_no_memory(struct mu_log *log) {
+static enum mu_status fail_no_memory(struct mu_log *log)
+{
     return mu_fail(log, MU_E0801, NULL, "no memory to read JSON");
 }
 
 static enum mu_status check_depth(
-    struct mu_log *log, enum mu_error error, const struct mu_json *json) {
+    struct mu_log *log, enum mu_error error, const struct mu_json *json)
+{
     size_t at = mu_json_scan_depth(json->text, json->bytes, MU_JSON_DEPTH_MAX);
     if (at == json->bytes)
         return MU_OK;
@@ -73,7 +79,8 @@ static enum mu_status check_depth(
 
 /* jansson says "... near 'token'" and counts to the end of the token. Cuts the token off the
  * message and returns how many bytes of the text it is. */
-static size_t cut_token(char *message, const char *before_end, size_t bytes_before) {
+static size_t cut_token(char *message, const char *before_end, size_t bytes_before)
+{
     char *near = strstr(message, " near '");
     char *last = strrchr(message, '\'');
     if (!near || last <= near + 6)
@@ -85,7 +92,8 @@ static size_t cut_token(char *message, const char *before_end, size_t bytes_befo
     return matches ? bytes : 0;
 }
 
-static const char *help_for(const struct mu_json *json, size_t offset, const char *message) {
+static const char *help_for(const struct mu_json *json, size_t offset, const char *message)
+{
     const char *text = json->text;
     char first = offset < json->bytes ? text[offset] : '\0';
     if (json->bytes == 0)
@@ -107,8 +115,9 @@ static const char *help_for(const struct mu_json *json, size_t offset, const cha
     return NULL;
 }
 
-static enum mu_status fail_to_parse(struct mu_log *log, enum mu_error error,
-    const struct mu_json *json, const json_error_t *reason) {
+static enum mu_status fail_to_parse(
+    struct mu_log *log, enum mu_error error, const struct mu_json *json, const json_error_t *reason)
+{
     char message[JSON_ERROR_TEXT_LENGTH];
     mu_text_copy(message, sizeof(message), reason->text);
     size_t end = reason->position > 0 ? (size_t)reason->position : 0;
@@ -123,11 +132,13 @@ static enum mu_status fail_to_parse(struct mu_log *log, enum mu_error error,
         log, error, &place, NULL, help_for(json, offset, message), "not valid JSON: %s", message);
 }
 
-static size_t count_children(const json_t *json) {
+static size_t count_children(const json_t *json)
+{
     return json_is_object(json) ? json_object_size(json) : json_array_size(json);
 }
 
-static size_t count_values(const json_t *json) {
+static size_t count_values(const json_t *json)
+{
     size_t count = 1;
     const char *key;
     json_t *member;
@@ -138,7 +149,8 @@ static size_t count_values(const json_t *json) {
 }
 
 /* Fills the node of a value and, from *next on, those of everything inside it. */
-static void fill_node(struct node *node, const char *key, const json_t *json, struct node **next) {
+static void fill_node(struct node *node, const char *key, const json_t *json, struct node **next)
+{
     struct node *child = *next;
     *node = (struct node){json, key, child, count_children(json)};
     *next += node->child_count;
@@ -151,7 +163,8 @@ static void fill_node(struct node *node, const char *key, const json_t *json, st
 }
 
 /* The nodes of a whole tree, the root first; NULL without memory. */
-static struct node *index_values(const json_t *root) {
+static struct node *index_values(const json_t *root)
+{
     struct node *nodes = calloc(count_values(root), sizeof(*nodes));
     if (!nodes)
         return NULL;
@@ -160,7 +173,8 @@ static struct node *index_values(const json_t *root) {
     return nodes;
 }
 
-static enum mu_status parse_copied(struct mu_log *log, enum mu_error error, struct mu_json *json) {
+static enum mu_status parse_copied(struct mu_log *log, enum mu_error error, struct mu_json *json)
+{
     MU_TRY(check_depth(log, error, json));
     json_error_t reason;
     memory_watch();
@@ -174,7 +188,8 @@ static enum mu_status parse_copied(struct mu_log *log, enum mu_error error, stru
 }
 
 enum mu_status mu_json_parse(struct mu_log *log, enum mu_error error, const char *source,
-    const char *text, size_t bytes, struct mu_json **ret_json) {
+    const char *text, size_t bytes, struct mu_json **ret_json)
+{
     assert(log && source && ret_json);
     if (bytes > MU_JSON_BYTES_MAX)
         return mu_fail(log, error, NULL, "%s has more than %d bytes", source, MU_JSON_BYTES_MAX);
@@ -202,7 +217,8 @@ enum mu_status mu_json_parse(struct mu_log *log, enum mu_error error, const char
 }
 
 enum mu_status mu_json_read(
-    struct mu_log *log, enum mu_error error, const char *path, struct mu_json **ret_json) {
+    struct mu_log *log, enum mu_error error, const char *path, struct mu_json **ret_json)
+{
     FILE *file = fopen(path, "re");
     if (!file)
         return mu_fail(log, MU_E0002, NULL, "cannot read %s: %s", path, strerror(errno));
@@ -221,7 +237,8 @@ enum mu_status mu_json_read(
     return status;
 }
 
-void mu_json_destroy(struct mu_json *json) {
+void mu_json_destroy(struct mu_json *json)
+{
     if (!json)
         return;
     json_decref(json->root);
@@ -233,20 +250,24 @@ void mu_json_destroy(struct mu_json *json) {
 
 /* ---- reading ---- */
 
-const mu_json_value *mu_json_root(const struct mu_json *json) {
+const mu_json_value *mu_json_root(const struct mu_json *json)
+{
     return json->nodes;
 }
 
-const char *mu_json_source(const struct mu_json *json) {
+const char *mu_json_source(const struct mu_json *json)
+{
     return json->source;
 }
 
-static const struct node *node_of(const mu_json_value *value) {
+static const struct node *node_of(const mu_json_value *value)
+{
     assert(value);
     return value;
 }
 
-enum mu_json_type mu_json_type(const mu_json_value *value) {
+enum mu_json_type mu_json_type(const mu_json_value *value)
+{
     switch (json_typeof(node_of(value)->json)) {
     case JSON_OBJECT:
         return MU_JSON_OBJECT;
@@ -267,7 +288,8 @@ enum mu_json_type mu_json_type(const mu_json_value *value) {
     return MU_JSON_NULL;
 }
 
-const char *mu_json_type_name(enum mu_json_type type) {
+const char *mu_json_type_name(enum mu_json_type type)
+{
     static const char *const names[] = {
         "null", "true or false", "an integer", "a number", "a string", "an array", "an object"};
     static_assert(MU_COUNT_OF(names) == MU_JSON_OBJECT + 1, "a name for every type");
@@ -275,38 +297,45 @@ const char *mu_json_type_name(enum mu_json_type type) {
     return names[type];
 }
 
-bool mu_json_bool(const mu_json_value *value) {
+bool mu_json_bool(const mu_json_value *value)
+{
     assert(mu_json_type(value) == MU_JSON_BOOL);
     return json_is_true(node_of(value)->json);
 }
 
-int64_t mu_json_integer(const mu_json_value *value) {
+int64_t mu_json_integer(const mu_json_value *value)
+{
     assert(mu_json_type(value) == MU_JSON_INTEGER);
     return json_integer_value(node_of(value)->json);
 }
 
-double mu_json_real(const mu_json_value *value) {
+double mu_json_real(const mu_json_value *value)
+{
     assert(json_is_number(node_of(value)->json));
     return json_number_value(node_of(value)->json);
 }
 
-const char *mu_json_string(const mu_json_value *value) {
+const char *mu_json_string(const mu_json_value *value)
+{
     assert(mu_json_type(value) == MU_JSON_STRING);
     return json_string_value(node_of(value)->json);
 }
 
-size_t mu_json_count(const mu_json_value *value) {
+size_t mu_json_count(const mu_json_value *value)
+{
     assert(mu_json_type(value) >= MU_JSON_ARRAY);
     return node_of(value)->child_count;
 }
 
-const mu_json_value *mu_json_element(const mu_json_value *array, size_t index) {
+const mu_json_value *mu_json_element(const mu_json_value *array, size_t index)
+{
     assert(mu_json_type(array) == MU_JSON_ARRAY);
     assert(index < node_of(array)->child_count);
     return &node_of(array)->child[index];
 }
 
-const mu_json_value *mu_json_member(const mu_json_value *object, const char *key) {
+const mu_json_value *mu_json_member(const mu_json_value *object, const char *key)
+{
     assert(mu_json_type(object) == MU_JSON_OBJECT);
     const struct node *node = node_of(object);
     for (size_t i = 0; i < node->child_count; i++) {
@@ -316,13 +345,15 @@ const mu_json_value *mu_json_member(const mu_json_value *object, const char *key
     return NULL;
 }
 
-const char *mu_json_key(const mu_json_value *object, size_t index) {
+const char *mu_json_key(const mu_json_value *object, size_t index)
+{
     assert(mu_json_type(object) == MU_JSON_OBJECT);
     assert(index < node_of(object)->child_count);
     return node_of(object)->child[index].key;
 }
 
-const mu_json_value *mu_json_member_at(const mu_json_value *object, size_t index) {
+const mu_json_value *mu_json_member_at(const mu_json_value *object, size_t index)
+{
     assert(mu_json_type(object) == MU_JSON_OBJECT);
     assert(index < node_of(object)->child_count);
     return &node_of(object)->child[index];
@@ -331,8 +362,9 @@ const mu_json_value *mu_json_member_at(const mu_json_value *object, size_t index
 /* ---- places ---- */
 
 /* From the bracket of a container to its child number `index`; *ret_key gets where its key is. */
-static size_t enter_child(const struct mu_json *json, size_t at, const struct node *child,
-    size_t index, size_t *ret_key) {
+static size_t enter_child(
+    const struct mu_json *json, size_t at, const struct node *child, size_t index, size_t *ret_key)
+{
     const char *text = json->text;
     size_t bytes = json->bytes;
     at = mu_json_scan_space(text, bytes, at + 1);
@@ -351,7 +383,8 @@ static size_t enter_child(const struct mu_json *json, size_t at, const struct no
 
 /* The child that the next step of a path leads to, or NULL; moves the path past the step. Keys may
  * have dots and brackets in them: the longest one that fits is meant. */
-static const struct node *path_step(const struct node *node, const char **path) {
+static const struct node *path_step(const struct node *node, const char **path)
+{
     const struct node *found = NULL;
     const char *at = *path;
     if (json_is_array(node->json)) {
@@ -375,7 +408,8 @@ static const struct node *path_step(const struct node *node, const char **path) 
     return found;
 }
 
-struct mu_place mu_json_place(const struct mu_json *json, const char *path, bool of_key) {
+struct mu_place mu_json_place(const struct mu_json *json, const char *path, bool of_key)
+{
     struct mu_place place = {json->source, json->text, json->bytes, 0, 0};
     const struct node *node = json->nodes;
     size_t at = mu_json_scan_space(json->text, json->bytes, 0), key_at = at;
@@ -398,7 +432,8 @@ struct mu_place mu_json_place(const struct mu_json *json, const char *path, bool
 
 /* The object that has or is to have the last step of `path` as a key; *ret_key is that step. Cuts
  * the path into its steps and makes sections that are not there. NULL if that cannot be. */
-static json_t *section_of(json_t *object, char *path, const char **ret_key) {
+static json_t *section_of(json_t *object, char *path, const char **ret_key)
+{
     for (char *dot; object && (dot = strchr(path, '.')); path = dot + 1) {
         *dot = '\0';
         if (!json_is_object(object) || *path == '\0')
@@ -416,7 +451,8 @@ static json_t *section_of(json_t *object, char *path, const char **ret_key) {
 }
 
 /* The tree as text, parsed again, so that places are right. */
-static enum mu_status rebuild(struct mu_log *log, struct mu_json *json, const json_t *root) {
+static enum mu_status rebuild(struct mu_log *log, struct mu_json *json, const json_t *root)
+{
     struct node *nodes = index_values(root);
     if (!nodes)
         return fail_no_memory(log);
@@ -439,7 +475,8 @@ static enum mu_status rebuild(struct mu_log *log, struct mu_json *json, const js
 }
 
 enum mu_status mu_json_set(
-    struct mu_log *log, struct mu_json *json, const char *path, const char *value) {
+    struct mu_log *log, struct mu_json *json, const char *path, const char *value)
+{
     if (!mu_text_is_utf8(path, strlen(path)) || !mu_text_is_utf8(value, strlen(value)))
         return mu_fail(log, MU_E0001, NULL, "cannot set `%s`: not valid UTF-8", path);
     memory_watch();

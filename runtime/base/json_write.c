@@ -4,7 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void write_real(double value, bool canonical, struct mu_text *out) {
+static void write_real(double value, bool canonical, struct mu_text *out)
+{
     struct mu_text digits;
     mu_text_init(&digits);
     mu_text_add_double(&digits, value == 0 ? 0 : value); /* no -0 */
@@ -17,7 +18,8 @@ static void write_real(double value, bool canonical, struct mu_text *out) {
     mu_text_finish(&digits);
 }
 
-static void write_scalar(const mu_json_value *value, bool canonical, struct mu_text *out) {
+static void write_scalar(const mu_json_value *value, bool canonical, struct mu_text *out)
+{
     switch (mu_json_type(value)) {
     case MU_JSON_BOOL:
         mu_text_add(out, "%s", mu_json_bool(value) ? "true" : "false");
@@ -41,12 +43,14 @@ struct member {
     const mu_json_value *value;
 };
 
-static int compare_keys(const void *a, const void *b) {
+static int compare_keys(const void *a, const void *b)
+{
     const struct member *left = a, *right = b;
     return strcmp(left->key, right->key);
 }
 
-static void write_sorted_members(const mu_json_value *object, struct mu_text *out) {
+static void write_sorted_members(const mu_json_value *object, struct mu_text *out)
+{
     size_t count = mu_json_count(object);
     struct member *members = calloc(count + 1, sizeof(*members));
     if (!members) {
@@ -65,7 +69,8 @@ static void write_sorted_members(const mu_json_value *object, struct mu_text *ou
     free(members);
 }
 
-void mu_json_write_canonical(const mu_json_value *value, struct mu_text *out) {
+void mu_json_write_canonical(const mu_json_value *value, struct mu_text *out)
+{
     enum mu_json_type type = mu_json_type(value);
     if (type == MU_JSON_OBJECT) {
         mu_text_append(out, "{", 1);
@@ -84,7 +89,8 @@ void mu_json_write_canonical(const mu_json_value *value, struct mu_text *out) {
 }
 
 /* Lists of scalars stay on their line: [784, 128, 10]. */
-static bool is_flat(const mu_json_value *container) {
+static bool is_flat(const mu_json_value *container)
+{
     size_t count = mu_json_count(container);
     bool flat = count == 0 || mu_json_type(container) == MU_JSON_ARRAY;
     for (size_t i = 0; flat && i < count; i++)
@@ -95,7 +101,8 @@ static bool is_flat(const mu_json_value *container) {
 static void write_pretty(const mu_json_value *value, int indent, struct mu_text *out);
 
 static void write_child(
-    const mu_json_value *container, size_t index, int indent, struct mu_text *out) {
+    const mu_json_value *container, size_t index, int indent, struct mu_text *out)
+{
     if (mu_json_type(container) == MU_JSON_ARRAY) {
         write_pretty(mu_json_element(container, index), indent, out);
         return;
@@ -105,7 +112,8 @@ static void write_child(
     write_pretty(mu_json_member_at(container, index), indent, out);
 }
 
-static void write_pretty(const mu_json_value *value, int indent, struct mu_text *out) {
+static void write_pretty(const mu_json_value *value, int indent, struct mu_text *out)
+{
     enum mu_json_type type = mu_json_type(value);
     if (type < MU_JSON_ARRAY) {
         write_scalar(value, false, out);
@@ -124,7 +132,8 @@ static void write_pretty(const mu_json_value *value, int indent, struct mu_text 
     mu_text_append(out, type == MU_JSON_ARRAY ? "]" : "}", 1);
 }
 
-void mu_json_write_pretty(const mu_json_value *value, struct mu_text *out) {
+void mu_json_write_pretty(const mu_json_value *value, struct mu_text *out)
+{
     write_pretty(value, 0, out);
     mu_text_append(out, "\n", 1);
 }

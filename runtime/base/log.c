@@ -21,7 +21,8 @@ struct message {
  * What users and peers typed must not reach a terminal as control codes: everything that is not
  * printable becomes `?`. A tab takes one column, as the caret counts.
  */
-static int printable_bytes(const char *text, size_t bytes) {
+static int printable_bytes(const char *text, size_t bytes)
+{
     int length = mu_text_utf8_bytes(text, bytes);
     unsigned char first = (unsigned char)text[0], second = length > 1 ? (unsigned char)text[1] : 0;
     bool control = first < 0x20 || first == 0x7f || (first == 0xc2 && second < 0xa0);
@@ -32,7 +33,8 @@ static int printable_bytes(const char *text, size_t bytes) {
     return control || turns ? 0 : length;
 }
 
-static void message_put(struct message *message, const char *text, size_t bytes) {
+static void message_put(struct message *message, const char *text, size_t bytes)
+{
     if (bytes < sizeof(message->text) - message->bytes) {
         memcpy(message->text + message->bytes, text, bytes);
         message->bytes += bytes;
@@ -41,7 +43,8 @@ static void message_put(struct message *message, const char *text, size_t bytes)
 }
 
 /* Adds one character, made printable, and returns how many bytes of `text` it was. */
-static size_t message_put_character(struct message *message, const char *text, size_t bytes) {
+static size_t message_put_character(struct message *message, const char *text, size_t bytes)
+{
     int printable = printable_bytes(text, bytes), whole = mu_text_utf8_bytes(text, bytes);
     if (printable > 0)
         message_put(message, text, (size_t)printable);
@@ -50,7 +53,8 @@ static size_t message_put_character(struct message *message, const char *text, s
     return whole > 0 ? (size_t)whole : 1;
 }
 
-static void message_put_clean(struct message *message, const char *text, size_t bytes) {
+static void message_put_clean(struct message *message, const char *text, size_t bytes)
+{
     for (size_t i = 0; i < bytes;) {
         if (text[i] == '\n')
             message_put(message, &text[i++], 1);
@@ -60,26 +64,30 @@ static void message_put_clean(struct message *message, const char *text, size_t 
 }
 
 __attribute__((format(printf, 2, 0))) static void message_add_v(
-    struct message *message, const char *format, va_list list) {
+    struct message *message, const char *format, va_list list)
+{
     char formatted[FORMATTED_BYTES_MAX];
     vsnprintf(formatted, sizeof(formatted), format, list);
     message_put_clean(message, formatted, strlen(formatted));
 }
 
 __attribute__((format(printf, 2, 3))) static void message_add(
-    struct message *message, const char *format, ...) {
+    struct message *message, const char *format, ...)
+{
     va_list list;
     va_start(list, format);
     message_add_v(message, format, list);
     va_end(list);
 }
 
-static void message_repeat(struct message *message, char byte, int count) {
+static void message_repeat(struct message *message, char byte, int count)
+{
     for (int i = 0; i < count; i++)
         message_put(message, &byte, 1);
 }
 
-static void write_whole(const char *text, size_t bytes) {
+static void write_whole(const char *text, size_t bytes)
+{
     while (bytes > 0) {
         ssize_t written = write(STDERR_FILENO, text, bytes);
         if (written <= 0)
@@ -89,7 +97,8 @@ static void write_whole(const char *text, size_t bytes) {
     }
 }
 
-static void write_stderr(struct mu_log *log, enum mu_level level, const char *text) {
+static void write_stderr(struct mu_log *log, enum mu_level level, const char *text)
+{
     struct message message = {.bytes = 0};
     if (level == MU_LEVEL_WARN)
         message_put(&message, "warning: ", strlen("warning: "));
@@ -98,11 +107,13 @@ static void write_stderr(struct mu_log *log, enum mu_level level, const char *te
     write_whole(message.text, message.bytes);
 }
 
-void mu_log_init_stderr(struct mu_log *log, enum mu_level level) {
+void mu_log_init_stderr(struct mu_log *log, enum mu_level level)
+{
     *log = (struct mu_log){.write = write_stderr, .level = level};
 }
 
-void mu_say(struct mu_log *log, enum mu_level level, const char *format, ...) {
+void mu_say(struct mu_log *log, enum mu_level level, const char *format, ...)
+{
     assert(log);
     if (level > log->level)
         return;
@@ -114,7 +125,8 @@ void mu_say(struct mu_log *log, enum mu_level level, const char *format, ...) {
     log->write(log, level, message.text);
 }
 
-static void keep_first(struct mu_log *log, enum mu_error error, const char *text) {
+static void keep_first(struct mu_log *log, enum mu_error error, const char *text)
+{
     int none = 0;
     if (!atomic_compare_exchange_strong(&log->first_taken, &none, 1))
         return;
@@ -128,7 +140,8 @@ static void keep_first(struct mu_log *log, enum mu_error error, const char *text
 
 /* "error[E0104]: unknown task type `workers`" */
 __attribute__((format(printf, 4, 0))) static void message_add_headline(struct message *message,
-    struct mu_log *log, enum mu_error error, const char *format, va_list list) {
+    struct mu_log *log, enum mu_error error, const char *format, va_list list)
+{
     message_add(message, "error[E%04d]: ", mu_error_number(error));
     size_t head_bytes = message->bytes;
     message_add_v(message, format, list);
@@ -136,7 +149,8 @@ __attribute__((format(printf, 4, 0))) static void message_add_headline(struct me
 }
 
 enum mu_status mu_fail(
-    struct mu_log *log, enum mu_error error, const char *help, const char *format, ...) {
+    struct mu_log *log, enum mu_error error, const char *help, const char *format, ...)
+{
     assert(log);
     struct message message = {.bytes = 0};
     va_list list;
@@ -157,7 +171,8 @@ struct line {
     int caret, caret_width;
 };
 
-static int count_columns(const char *text, size_t bytes) {
+static int count_columns(const char *text, size_t bytes)
+{
     int columns = 0;
     for (size_t i = 0; i < bytes; columns++) {
         int length = mu_text_utf8_bytes(text + i, bytes - i);
@@ -166,7 +181,8 @@ static int count_columns(const char *text, size_t bytes) {
     return columns;
 }
 
-static struct line line_find(const struct mu_place *place) {
+static struct line line_find(const struct mu_place *place)
+{
     size_t offset = place->offset < place->bytes ? place->offset : place->bytes;
     size_t start = 0, end = offset;
     struct line line = {.number = 1};
@@ -189,7 +205,8 @@ static struct line line_find(const struct mu_place *place) {
     return line;
 }
 
-static const char *skip_columns(const struct line *line, int columns) {
+static const char *skip_columns(const struct line *line, int columns)
+{
     size_t at = 0;
     for (int i = 0; i < columns && at < line->bytes; i++) {
         int length = mu_text_utf8_bytes(line->text + at, line->bytes - at);
@@ -200,7 +217,8 @@ static const char *skip_columns(const struct line *line, int columns) {
 
 /* The two lines with the text and the caret, cut to COLUMNS_MAX. */
 static void message_add_line(
-    struct message *message, const struct line *line, int gutter, const char *expected) {
+    struct message *message, const struct line *line, int gutter, const char *expected)
+{
     int first = 0;
     if (line->columns > COLUMNS_MAX && line->caret > COLUMNS_MAX - COLUMNS_BEFORE)
         first = line->caret - COLUMNS_BEFORE;
@@ -222,7 +240,8 @@ static void message_add_line(
 }
 
 enum mu_status mu_fail_at(struct mu_log *log, enum mu_error error, const struct mu_place *place,
-    const char *expected, const char *help, const char *format, ...) {
+    const char *expected, const char *help, const char *format, ...)
+{
     assert(log);
     struct message message = {.bytes = 0};
     va_list list;

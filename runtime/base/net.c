@@ -2,7 +2,8 @@
 #include "runtime/base/net.h"
 #include <assert.h>
 
-enum mu_status mu_loop_until(struct mu_loop *loop, const bool *flag, int64_t deadline_ns) {
+enum mu_status mu_loop_until(struct mu_loop *loop, const bool *flag, int64_t deadline_ns)
+{
     assert(loop);
     assert(flag);
     /* The first turn comes before the first look at the clock: what has arrived by a deadline that

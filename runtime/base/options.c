@@ -3,7 +3,8 @@
 #include "runtime/base/options_value.h"
 #include <string.h>
 
-const struct mu_option *mu_options_find(const struct mu_option *rows, const char *name) {
+const struct mu_option *mu_options_find(const struct mu_option *rows, const char *name)
+{
     for (const struct mu_option *row = rows; row->name; row++) {
         if (strcmp(row->name, name) == 0)
             return row;
@@ -11,7 +12,8 @@ const struct mu_option *mu_options_find(const struct mu_option *rows, const char
     return NULL;
 }
 
-void mu_options_range(const struct mu_option *row, char *out, size_t bytes) {
+void mu_options_range(const struct mu_option *row, char *out, size_t bytes)
+{
     struct mu_text text;
     mu_text_init(&text);
     mu_options_value_range(row, &text);
@@ -19,7 +21,8 @@ void mu_options_range(const struct mu_option *row, char *out, size_t bytes) {
     mu_text_finish(&text);
 }
 
-static size_t field_bytes(const struct mu_option *row) {
+static size_t field_bytes(const struct mu_option *row)
+{
     static const size_t bytes[] = {
         [MU_OPTION_BOOL] = sizeof(bool),
         [MU_OPTION_INTEGER] = sizeof(int64_t),
@@ -30,7 +33,8 @@ static size_t field_bytes(const struct mu_option *row) {
     return row->type == MU_OPTION_STRING ? row->bytes : bytes[row->type];
 }
 
-void mu_options_defaults(const struct mu_option *rows, void *options) {
+void mu_options_defaults(const struct mu_option *rows, void *options)
+{
     for (const struct mu_option *row = rows; row->name; row++) {
         void *field = mu_options_value_field(row, options);
         memset(field, 0, field_bytes(row));
@@ -42,7 +46,8 @@ void mu_options_defaults(const struct mu_option *rows, void *options) {
 }
 
 enum mu_status mu_options_set(struct mu_log *log, const char *flag, const struct mu_option *row,
-    const char *text, void *options) {
+    const char *text, void *options)
+{
     struct mu_complaint complaint;
     if (mu_options_value_text(row, text, mu_options_value_field(row, options), &complaint))
         return MU_OK;
@@ -54,14 +59,16 @@ enum mu_status mu_options_set(struct mu_log *log, const char *flag, const struct
         text, complaint.expected);
 }
 
-static void write_integers(const struct mu_integers *integers, struct mu_text *out) {
+static void write_integers(const struct mu_integers *integers, struct mu_text *out)
+{
     mu_text_append(out, "[", 1);
     for (int i = 0; i < integers->count; i++)
         mu_text_add(out, "%s%lld", i > 0 ? "," : "", (long long)integers->value[i]);
     mu_text_append(out, "]", 1);
 }
 
-static void write_value(const struct mu_option *row, const void *field, struct mu_text *out) {
+static void write_value(const struct mu_option *row, const void *field, struct mu_text *out)
+{
     char choice[MU_CHOICE_BYTES_MAX];
     switch (row->type) {
     case MU_OPTION_BOOL:
@@ -86,7 +93,8 @@ static void write_value(const struct mu_option *row, const void *field, struct m
     }
 }
 
-void mu_options_write(const struct mu_option *rows, const void *options, struct mu_text *out) {
+void mu_options_write(const struct mu_option *rows, const void *options, struct mu_text *out)
+{
     for (const struct mu_option *row = rows; row->name; row++) {
         mu_text_append(out, ",", row > rows);
         mu_text_add_json_string(out, row->name);
@@ -95,7 +103,8 @@ void mu_options_write(const struct mu_option *rows, const void *options, struct 
     }
 }
 
-static void describe_row(const struct mu_option *row, int name_columns, struct mu_text *out) {
+static void describe_row(const struct mu_option *row, int name_columns, struct mu_text *out)
+{
     struct mu_complaint allowed;
     mu_options_value_expected(&allowed, row);
     mu_text_add(out, "  %-*s  %s", name_columns, row->name, allowed.expected);
@@ -106,7 +115,8 @@ static void describe_row(const struct mu_option *row, int name_columns, struct m
     mu_text_add(out, ": %s\n", row->doc);
 }
 
-void mu_options_describe(const struct mu_option *rows, struct mu_text *out) {
+void mu_options_describe(const struct mu_option *rows, struct mu_text *out)
+{
     int name_columns = 0;
     for (const struct mu_option *row = rows; row->name; row++) {
         int columns = (int)strlen(row->name);

@@ -14,13 +14,15 @@ struct source {
 };
 
 /* "optimizer.rate"; a path that is too long is cut, and its place is then the text's start. */
-static void member_path(const struct source *source, const char *key, char out[PATH_BYTES_MAX]) {
+static void member_path(const struct source *source, const char *key, char out[PATH_BYTES_MAX])
+{
     const char *dot = source->path[0] ? "." : "";
     if (snprintf(out, PATH_BYTES_MAX, "%s%s%s", source->path, dot, key) >= PATH_BYTES_MAX)
         mu_text_copy(out, PATH_BYTES_MAX, source->path);
 }
 
-static bool is_listed(const char *const list[], const char *name) {
+static bool is_listed(const char *const list[], const char *name)
+{
     for (; list && *list; list++) {
         if (strcmp(*list, name) == 0)
             return true;
@@ -29,7 +31,8 @@ static bool is_listed(const char *const list[], const char *name) {
 }
 
 static size_t collect_names(
-    const struct mu_option *rows, const char *const also[], const char *names[NAMES_MAX]) {
+    const struct mu_option *rows, const char *const also[], const char *names[NAMES_MAX])
+{
     size_t count = 0;
     for (; also && *also && count < NAMES_MAX; also++)
         names[count++] = *also;
@@ -39,7 +42,8 @@ static size_t collect_names(
 }
 
 static enum mu_status fail_unknown(const struct source *source, const struct mu_option *rows,
-    const char *const also[], const char *key) {
+    const char *const also[], const char *key)
+{
     const char *names[NAMES_MAX];
     size_t count = collect_names(rows, also, names);
     const char *nearest = mu_text_nearest(key, names, count);
@@ -59,7 +63,8 @@ static enum mu_status fail_unknown(const struct source *source, const struct mu_
 }
 
 static enum mu_status check_keys(const struct source *source, const mu_json_value *object,
-    const struct mu_option *rows, const char *const also[]) {
+    const struct mu_option *rows, const char *const also[])
+{
     for (size_t i = 0; i < mu_json_count(object); i++) {
         const char *key = mu_json_key(object, i);
         if (!mu_options_find(rows, key) && !is_listed(also, key))
@@ -68,7 +73,8 @@ static enum mu_status check_keys(const struct source *source, const mu_json_valu
     return MU_OK;
 }
 
-static enum mu_status fail_missing(const struct source *source, const struct mu_option *row) {
+static enum mu_status fail_missing(const struct source *source, const struct mu_option *row)
+{
     struct mu_complaint allowed;
     mu_options_value_expected(&allowed, row);
     char path[PATH_BYTES_MAX];
@@ -84,7 +90,8 @@ static enum mu_status fail_missing(const struct source *source, const struct mu_
 
 /* "`train.batch` is a string, not an integer", "`train.batch` is out of range" */
 static enum mu_status fail_value(const struct source *source, const struct mu_option *row,
-    const mu_json_value *value, bool right_type, const struct mu_complaint *complaint) {
+    const mu_json_value *value, bool right_type, const struct mu_complaint *complaint)
+{
     char path[PATH_BYTES_MAX], expected[sizeof(complaint->expected) + 16];
     char nearest[MU_CHOICE_BYTES_MAX] = "", help[MU_CHOICE_BYTES_MAX + 32];
     enum mu_json_type type = mu_json_type(value);
@@ -101,7 +108,8 @@ static enum mu_status fail_value(const struct source *source, const struct mu_op
         "`%s` is out of range", path);
 }
 
-static bool fits_type(const struct mu_option *row, const mu_json_value *value) {
+static bool fits_type(const struct mu_option *row, const mu_json_value *value)
+{
     enum mu_json_type type = mu_json_type(value);
     switch (row->type) {
     case MU_OPTION_BOOL:
@@ -125,7 +133,8 @@ static bool fits_type(const struct mu_option *row, const mu_json_value *value) {
 }
 
 static bool set_integers(const struct mu_option *row, const mu_json_value *value, void *field,
-    struct mu_complaint *complaint) {
+    struct mu_complaint *complaint)
+{
     struct mu_integers integers = {.count = 0};
     for (size_t i = 0; i < mu_json_count(value); i++) {
         int64_t element = mu_json_integer(mu_json_element(value, i));
@@ -138,7 +147,8 @@ static bool set_integers(const struct mu_option *row, const mu_json_value *value
 
 /* The type is known to fit. */
 static bool set_value(const struct mu_option *row, const mu_json_value *value, void *field,
-    struct mu_complaint *complaint) {
+    struct mu_complaint *complaint)
+{
     switch (row->type) {
     case MU_OPTION_BOOL:
         *(bool *)field = mu_json_bool(value);
@@ -158,7 +168,8 @@ static bool set_value(const struct mu_option *row, const mu_json_value *value, v
 }
 
 static enum mu_status read_member(const struct source *source, const struct mu_option *row,
-    const mu_json_value *value, void *options) {
+    const mu_json_value *value, void *options)
+{
     struct mu_complaint complaint;
     bool right_type = fits_type(row, value);
     if (!right_type)
@@ -170,7 +181,8 @@ static enum mu_status read_member(const struct source *source, const struct mu_o
 
 enum mu_status mu_options_read(struct mu_log *log, const struct mu_json *json,
     const mu_json_value *object, const char *path, const struct mu_option *rows,
-    const char *const also[], void *options) {
+    const char *const also[], void *options)
+{
     struct source source = {log, json, path};
     mu_options_defaults(rows, options);
     if (object && mu_json_type(object) != MU_JSON_OBJECT) {

@@ -8,14 +8,16 @@
 
 /* ---- what a row allows ---- */
 
-const char *mu_options_value_type(enum mu_option_type type) {
+const char *mu_options_value_type(enum mu_option_type type)
+{
     static const char *const names[] = {
         "true or false", "an integer", "a number", "a string", "a string", "a list of integers"};
     return names[type];
 }
 
 /* The next of "a|b|c", its length in *bytes; NULL at the end. Start with NULL. */
-static const char *next_choice(const char *choices, const char *choice, size_t *bytes) {
+static const char *next_choice(const char *choices, const char *choice, size_t *bytes)
+{
     if (choice) {
         choices = choice + *bytes;
         if (*choices++ == '\0')
@@ -25,7 +27,8 @@ static const char *next_choice(const char *choices, const char *choice, size_t *
     return choices;
 }
 
-static int choice_index(const char *choices, const char *text) {
+static int choice_index(const char *choices, const char *text)
+{
     size_t bytes = 0;
     int index = 0;
     for (const char *at = NULL; (at = next_choice(choices, at, &bytes)); index++) {
@@ -35,7 +38,8 @@ static int choice_index(const char *choices, const char *text) {
     return -1;
 }
 
-void mu_options_value_choice(const char *choices, int index, char *out, size_t out_bytes) {
+void mu_options_value_choice(const char *choices, int index, char *out, size_t out_bytes)
+{
     size_t bytes = 0;
     const char *at = next_choice(choices, NULL, &bytes);
     while (at && index-- > 0)
@@ -44,7 +48,8 @@ void mu_options_value_choice(const char *choices, int index, char *out, size_t o
     mu_format(out, out_bytes, "%.*s", (int)bytes, at);
 }
 
-static void describe_choices(const char *choices, struct mu_text *out) {
+static void describe_choices(const char *choices, struct mu_text *out)
+{
     size_t bytes = 0;
     mu_text_add(out, "one of ");
     for (const char *at = NULL; (at = next_choice(choices, at, &bytes));) {
@@ -54,11 +59,13 @@ static void describe_choices(const char *choices, struct mu_text *out) {
     }
 }
 
-static bool has_range(const struct mu_option *row) {
+static bool has_range(const struct mu_option *row)
+{
     return row->min != 0 || row->max != 0;
 }
 
-void mu_options_value_range(const struct mu_option *row, struct mu_text *out) {
+void mu_options_value_range(const struct mu_option *row, struct mu_text *out)
+{
     if (row->type == MU_OPTION_CHOICE) {
         describe_choices(row->choices, out);
     } else if (has_range(row)) {
@@ -75,7 +82,8 @@ void mu_options_value_range(const struct mu_option *row, struct mu_text *out) {
 }
 
 /* The nearest by edit distance, as in mu_text_nearest. */
-void mu_options_value_nearest(const char *choices, const char *text, char *out, size_t out_bytes) {
+void mu_options_value_nearest(const char *choices, const char *text, char *out, size_t out_bytes)
+{
     char name[CHOICES_MAX][MU_CHOICE_BYTES_MAX];
     const char *names[CHOICES_MAX];
     size_t bytes = 0, count = 0;
@@ -91,7 +99,8 @@ void mu_options_value_nearest(const char *choices, const char *text, char *out, 
 /* ---- values ---- */
 
 __attribute__((format(printf, 2, 3))) static bool complain(
-    struct mu_complaint *complaint, const char *format, ...) {
+    struct mu_complaint *complaint, const char *format, ...)
+{
     va_list list;
     va_start(list, format);
     vsnprintf(complaint->expected, sizeof(complaint->expected), format, list);
@@ -100,7 +109,8 @@ __attribute__((format(printf, 2, 3))) static bool complain(
 }
 
 /* "an integer, 1 to 65535" */
-bool mu_options_value_expected(struct mu_complaint *complaint, const struct mu_option *row) {
+bool mu_options_value_expected(struct mu_complaint *complaint, const struct mu_option *row)
+{
     char range[MU_RANGE_BYTES_MAX];
     mu_options_range(row, range, sizeof(range));
     if (row->type == MU_OPTION_CHOICE)
@@ -111,12 +121,14 @@ bool mu_options_value_expected(struct mu_complaint *complaint, const struct mu_o
     return complain(complaint, "%s, %s%s", mu_options_value_type(row->type), each, range);
 }
 
-static bool in_range(const struct mu_option *row, double value) {
+static bool in_range(const struct mu_option *row, double value)
+{
     return !has_range(row) || (value >= row->min && value <= row->max);
 }
 
 bool mu_options_value_integer(
-    const struct mu_option *row, int64_t value, void *field, struct mu_complaint *complaint) {
+    const struct mu_option *row, int64_t value, void *field, struct mu_complaint *complaint)
+{
     if (!in_range(row, (double)value))
         return mu_options_value_expected(complaint, row);
     memcpy(field, &value, sizeof(value));
@@ -124,7 +136,8 @@ bool mu_options_value_integer(
 }
 
 bool mu_options_value_real(
-    const struct mu_option *row, double value, void *field, struct mu_complaint *complaint) {
+    const struct mu_option *row, double value, void *field, struct mu_complaint *complaint)
+{
     if (!isfinite(value) || !in_range(row, value))
         return mu_options_value_expected(complaint, row);
     value = value == 0 ? 0 : value; /* JSON text has no real -0 to write it as */
@@ -133,7 +146,8 @@ bool mu_options_value_real(
 }
 
 bool mu_options_value_string(
-    const struct mu_option *row, const char *value, void *field, struct mu_complaint *complaint) {
+    const struct mu_option *row, const char *value, void *field, struct mu_complaint *complaint)
+{
     if (strlen(value) >= row->bytes)
         return complain(complaint, "at most %zu bytes", row->bytes - 1);
     mu_text_copy(field, row->bytes, value);
@@ -141,7 +155,8 @@ bool mu_options_value_string(
 }
 
 bool mu_options_value_choose(
-    const struct mu_option *row, const char *value, void *field, struct mu_complaint *complaint) {
+    const struct mu_option *row, const char *value, void *field, struct mu_complaint *complaint)
+{
     int index = choice_index(row->choices, value);
     if (index < 0)
         return mu_options_value_expected(complaint, row);
@@ -150,7 +165,8 @@ bool mu_options_value_choose(
 }
 
 bool mu_options_value_append(const struct mu_option *row, int64_t value,
-    struct mu_integers *integers, struct mu_complaint *complaint) {
+    struct mu_integers *integers, struct mu_complaint *complaint)
+{
     if (integers->count == MU_INTEGERS_MAX)
         return complain(complaint, "at most %d integers", MU_INTEGERS_MAX);
     return mu_options_value_integer(row, value, &integers->value[integers->count++], complaint);
@@ -158,7 +174,8 @@ bool mu_options_value_append(const struct mu_option *row, int64_t value,
 
 /* ---- from text ---- */
 
-static bool text_to_bool(const char *text, bool *ret_value) {
+static bool text_to_bool(const char *text, bool *ret_value)
+{
     static const char *const words[] = {"false", "true", "no", "yes", "off", "on", "0", "1"};
     for (size_t i = 0; i < MU_COUNT_OF(words); i++) {
         if (strcmp(text, words[i]) == 0) {
@@ -171,7 +188,8 @@ static bool text_to_bool(const char *text, bool *ret_value) {
 
 /* "784,128,10", "[784, 128, 10]", "" */
 static bool set_integers_text(
-    const struct mu_option *row, const char *text, void *field, struct mu_complaint *complaint) {
+    const struct mu_option *row, const char *text, void *field, struct mu_complaint *complaint)
+{
     struct mu_integers integers = {.count = 0};
     bool bracket = *text == '[';
     text += bracket;
@@ -199,7 +217,8 @@ static bool set_integers_text(
 }
 
 bool mu_options_value_text(
-    const struct mu_option *row, const char *text, void *field, struct mu_complaint *complaint) {
+    const struct mu_option *row, const char *text, void *field, struct mu_complaint *complaint)
+{
     int64_t integer;
     double real;
     switch (row->type) {

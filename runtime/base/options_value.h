@@ -22,7 +22,8 @@ void mu_options_value_range(const struct mu_option *row, struct mu_text *out);
 void mu_options_value_choice(const char *choices, int index, char *out, size_t bytes);
 void mu_options_value_nearest(const char *choices, const char *text, char *out, size_t bytes);
 
-static inline void *mu_options_value_field(const struct mu_option *row, void *options) {
+static inline void *mu_options_value_field(const struct mu_option *row, void *options)
+{
     return (char *)options + row->offset;
 }
 

@@ -12,19 +12,23 @@ static const struct status_row status_rows[] = {MU_STATUS_ROWS(STATUS_ROW)};
 
 static_assert(MU_COUNT_OF(status_rows) == MU_STATUS_COUNT, "a row for every status");
 
-static const struct status_row *row_of(enum mu_status status) {
+static const struct status_row *row_of(enum mu_status status)
+{
     assert((unsigned)status < MU_STATUS_COUNT);
     return &status_rows[status];
 }
 
-const char *mu_status_name(enum mu_status status) {
+const char *mu_status_name(enum mu_status status)
+{
     return row_of(status)->name;
 }
 
-const char *mu_status_text(enum mu_status status) {
+const char *mu_status_text(enum mu_status status)
+{
     return row_of(status)->text;
 }
 
-int mu_status_exit(enum mu_status status) {
+int mu_status_exit(enum mu_status status)
+{
     return row_of(status)->exit_code;
 }

@@ -21,7 +21,7 @@ struct mu_store_file {
     const struct mu_store_piece {
         const void *at;
         size_t bytes;
-    } *pieces;
+    } * pieces;
     size_t piece_count;
 };
 

@@ -24,11 +24,13 @@ struct store_memory {
     struct entry *first;
 };
 
-static struct store_memory *memory_of(struct mu_store *store) {
+static struct store_memory *memory_of(struct mu_store *store)
+{
     return (struct store_memory *)store;
 }
 
-static void entry_destroy(struct entry *entry) {
+static void entry_destroy(struct entry *entry)
+{
     if (!entry)
         return;
     for (size_t i = 0; i < entry->file_count; i++)
@@ -36,7 +38,8 @@ static void entry_destroy(struct entry *entry) {
     free(entry);
 }
 
-static bool file_copy(struct kept_file *kept, const struct mu_store_file *file) {
+static bool file_copy(struct kept_file *kept, const struct mu_store_file *file)
+{
     mu_text_copy(kept->name, sizeof(kept->name), file->name);
     kept->bytes = 0;
     for (size_t i = 0; i < file->piece_count; i++)
@@ -54,7 +57,8 @@ static bool file_copy(struct kept_file *kept, const struct mu_store_file *file) 
 }
 
 static struct entry *entry_create(
-    int64_t number, const struct mu_store_file *files, size_t file_count) {
+    int64_t number, const struct mu_store_file *files, size_t file_count)
+{
     struct entry *entry = calloc(1, sizeof(*entry));
     if (!entry)
         return NULL;
@@ -70,7 +74,8 @@ static struct entry *entry_create(
 }
 
 /* The link that points to the entry of that number, or to where it would be. */
-static struct entry **entry_link(struct store_memory *memory, int64_t number) {
+static struct entry **entry_link(struct store_memory *memory, int64_t number)
+{
     struct entry **link = &memory->first;
     while (*link && (*link)->number < number)
         link = &(*link)->next;
@@ -78,7 +83,8 @@ static struct entry **entry_link(struct store_memory *memory, int64_t number) {
 }
 
 /* Takes the entry of that number out and puts `entry` in its place, either may be NULL. */
-static void entry_replace(struct store_memory *memory, int64_t number, struct entry *entry) {
+static void entry_replace(struct store_memory *memory, int64_t number, struct entry *entry)
+{
     pthread_mutex_lock(&memory->lock);
     struct entry **link = entry_link(memory, number);
     struct entry *old = *link && (*link)->number == number ? *link : NULL;
@@ -93,7 +99,8 @@ static void entry_replace(struct store_memory *memory, int64_t number, struct en
 }
 
 static enum mu_status memory_put(struct mu_store *store, struct mu_log *log, int64_t number,
-    const struct mu_store_file *files, size_t file_count) {
+    const struct mu_store_file *files, size_t file_count)
+{
     assert(number >= 0);
     assert(file_count <= MU_STORE_FILES_MAX);
     struct entry *entry = entry_create(number, files, file_count);
@@ -103,7 +110,8 @@ static enum mu_status memory_put(struct mu_store *store, struct mu_log *log, int
     return MU_OK;
 }
 
-static size_t memory_list(struct mu_store *store, int64_t *ret_numbers, size_t most) {
+static size_t memory_list(struct mu_store *store, int64_t *ret_numbers, size_t most)
+{
     struct store_memory *memory = memory_of(store);
     size_t count = 0, at = 0;
     pthread_mutex_lock(&memory->lock);
@@ -118,7 +126,8 @@ static size_t memory_list(struct mu_store *store, int64_t *ret_numbers, size_t m
     return count;
 }
 
-static const struct kept_file *file_find(const struct entry *entry, const char *name) {
+static const struct kept_file *file_find(const struct entry *entry, const char *name)
+{
     for (size_t i = 0; i < entry->file_count; i++) {
         if (strcmp(entry->file[i].name, name) == 0)
             return &entry->file[i];
@@ -128,7 +137,8 @@ static const struct kept_file *file_find(const struct entry *entry, const char *
 
 /* Under the lock; says nothing. */
 static enum mu_status file_read(const struct entry *entry, const char *name, size_t bytes_max,
-    void **ret_data, size_t *ret_bytes) {
+    void **ret_data, size_t *ret_bytes)
+{
     const struct kept_file *file = entry ? file_find(entry, name) : NULL;
     if (!file)
         return MU_NO_INPUT;
@@ -144,7 +154,8 @@ static enum mu_status file_read(const struct entry *entry, const char *name, siz
 }
 
 static enum mu_status memory_get(struct mu_store *store, struct mu_log *log, int64_t number,
-    const char *name, size_t bytes_max, void **ret_data, size_t *ret_bytes) {
+    const char *name, size_t bytes_max, void **ret_data, size_t *ret_bytes)
+{
     struct store_memory *memory = memory_of(store);
     pthread_mutex_lock(&memory->lock);
     struct entry *entry = *entry_link(memory, number);
@@ -161,18 +172,21 @@ static enum mu_status memory_get(struct mu_store *store, struct mu_log *log, int
     return status;
 }
 
-static enum mu_status memory_drop(struct mu_store *store, struct mu_log *log, int64_t number) {
+static enum mu_status memory_drop(struct mu_store *store, struct mu_log *log, int64_t number)
+{
     (void)log;
     entry_replace(memory_of(store), number, NULL);
     return MU_OK;
 }
 
-static void memory_describe(struct mu_store *store, int64_t number, char *out, size_t bytes) {
+static void memory_describe(struct mu_store *store, int64_t number, char *out, size_t bytes)
+{
     (void)store;
     mu_format(out, bytes, "memory:%lld", (long long)number);
 }
 
-static void memory_close(struct mu_store *store) {
+static void memory_close(struct mu_store *store)
+{
     if (!store)
         return;
     struct store_memory *memory = memory_of(store);
@@ -192,7 +206,8 @@ static const struct mu_store_ops memory_ops = {
     .close = memory_close,
 };
 
-enum mu_status mu_store_memory_open(struct mu_store **ret_store) {
+enum mu_status mu_store_memory_open(struct mu_store **ret_store)
+{
     struct store_memory *memory = calloc(1, sizeof(*memory));
     if (!memory)
         return MU_NO_MEMORY;

@@ -12,17 +12,20 @@
 
 static char text_empty[1]; /* never written to */
 
-void mu_text_init(struct mu_text *text) {
+void mu_text_init(struct mu_text *text)
+{
     *text = (struct mu_text){.data = text_empty};
 }
 
-void mu_text_finish(struct mu_text *text) {
+void mu_text_finish(struct mu_text *text)
+{
     if (text->capacity > 0)
         free(text->data);
     mu_text_init(text);
 }
 
-void mu_text_clear(struct mu_text *text) {
+void mu_text_clear(struct mu_text *text)
+{
     text->bytes = 0;
     text->failed = false;
     if (text->capacity > 0)
@@ -30,7 +33,8 @@ void mu_text_clear(struct mu_text *text) {
 }
 
 /* Room for `bytes` more and the NUL. */
-static bool text_reserve(struct mu_text *text, size_t bytes) {
+static bool text_reserve(struct mu_text *text, size_t bytes)
+{
     if (text->failed)
         return false;
     if (bytes < text->capacity - text->bytes) /* capacity 0: never, for bytes is 0 there too */
@@ -51,7 +55,8 @@ static bool text_reserve(struct mu_text *text, size_t bytes) {
     return true;
 }
 
-void mu_text_append(struct mu_text *text, const char *data, size_t bytes) {
+void mu_text_append(struct mu_text *text, const char *data, size_t bytes)
+{
     if (bytes == 0 || !text_reserve(text, bytes))
         return;
     memcpy(text->data + text->bytes, data, bytes);
@@ -59,7 +64,8 @@ void mu_text_append(struct mu_text *text, const char *data, size_t bytes) {
     text->data[text->bytes] = '\0';
 }
 
-void mu_text_add_v(struct mu_text *text, const char *format, va_list list) {
+void mu_text_add_v(struct mu_text *text, const char *format, va_list list)
+{
     va_list measured;
     va_copy(measured, list);
     int bytes = vsnprintf(NULL, 0, format, measured);
@@ -71,14 +77,16 @@ void mu_text_add_v(struct mu_text *text, const char *format, va_list list) {
     text->bytes += (size_t)bytes;
 }
 
-void mu_text_add(struct mu_text *text, const char *format, ...) {
+void mu_text_add(struct mu_text *text, const char *format, ...)
+{
     va_list list;
     va_start(list, format);
     mu_text_add_v(text, format, list);
     va_end(list);
 }
 
-int mu_text_utf8_bytes(const char *data, size_t bytes) {
+int mu_text_utf8_bytes(const char *data, size_t bytes)
+{
     const unsigned char *at = (const unsigned char *)data;
     if (bytes == 0)
         return 0;
@@ -97,7 +105,8 @@ int mu_text_utf8_bytes(const char *data, size_t bytes) {
     return overlong || surrogate || beyond ? 0 : length;
 }
 
-bool mu_text_is_utf8(const char *data, size_t bytes) {
+bool mu_text_is_utf8(const char *data, size_t bytes)
+{
     while (bytes > 0) {
         int length = mu_text_utf8_bytes(data, bytes);
         if (length == 0)
@@ -108,7 +117,8 @@ bool mu_text_is_utf8(const char *data, size_t bytes) {
     return true;
 }
 
-static void add_json_byte(struct mu_text *text, unsigned char byte) {
+static void add_json_byte(struct mu_text *text, unsigned char byte)
+{
     static const char letters[] = "\"\"\\\\\bb\ff\nn\rr\tt";
     for (int i = 0; letters[i]; i += 2) {
         if (byte == (unsigned char)letters[i]) {
@@ -122,7 +132,8 @@ static void add_json_byte(struct mu_text *text, unsigned char byte) {
         mu_text_append(text, (const char *)&byte, 1);
 }
 
-void mu_text_add_json_string(struct mu_text *text, const char *string) {
+void mu_text_add_json_string(struct mu_text *text, const char *string)
+{
     size_t bytes = strlen(string);
     mu_text_append(text, "\"", 1);
     for (size_t i = 0; i < bytes;) {
@@ -138,7 +149,8 @@ void mu_text_add_json_string(struct mu_text *text, const char *string) {
     mu_text_append(text, "\"", 1);
 }
 
-void mu_text_add_double(struct mu_text *text, double value) {
+void mu_text_add_double(struct mu_text *text, double value)
+{
     char digits[32] = "null";
     if (isfinite(value)) {
         for (int precision = 15; precision <= 17; precision++) {
@@ -150,7 +162,8 @@ void mu_text_add_double(struct mu_text *text, double value) {
     mu_text_append(text, digits, strlen(digits));
 }
 
-void mu_text_add_float(struct mu_text *text, float value) {
+void mu_text_add_float(struct mu_text *text, float value)
+{
     char digits[32] = "null";
     if (isfinite(value)) {
         for (int precision = 6; precision <= 9; precision++) {
@@ -162,7 +175,8 @@ void mu_text_add_float(struct mu_text *text, float value) {
     mu_text_append(text, digits, strlen(digits));
 }
 
-void mu_format(char *out, size_t bytes, const char *format, ...) {
+void mu_format(char *out, size_t bytes, const char *format, ...)
+{
     va_list list;
     va_start(list, format);
     int written = vsnprintf(out, bytes, format, list);
@@ -172,7 +186,8 @@ void mu_format(char *out, size_t bytes, const char *format, ...) {
     (void)written;
 }
 
-void mu_text_copy(char *out, size_t bytes, const char *text) {
+void mu_text_copy(char *out, size_t bytes, const char *text)
+{
     assert(bytes > 0);
     size_t length = strnlen(text, bytes);
     if (length == bytes) {
@@ -186,11 +201,13 @@ void mu_text_copy(char *out, size_t bytes, const char *text) {
 
 #define DISTANCE_BYTES_MAX 64
 
-static int min_of(int a, int b) {
+static int min_of(int a, int b)
+{
     return a < b ? a : b;
 }
 
-int mu_text_distance(const char *a, const char *b, int most) {
+int mu_text_distance(const char *a, const char *b, int most)
+{
     size_t rows = strlen(a), columns = strlen(b);
     if (rows > DISTANCE_BYTES_MAX || columns > DISTANCE_BYTES_MAX)
         return strcmp(a, b) == 0 ? 0 : most + 1;
@@ -211,7 +228,8 @@ int mu_text_distance(const char *a, const char *b, int most) {
     return min_of(table[rows % 3][columns], most + 1);
 }
 
-const char *mu_text_nearest(const char *name, const char *const names[], size_t count) {
+const char *mu_text_nearest(const char *name, const char *const names[], size_t count)
+{
     int most = strlen(name) <= 3 ? 1 : 2;
     const char *nearest = NULL;
     for (size_t i = 0; i < count; i++) {
@@ -224,7 +242,8 @@ const char *mu_text_nearest(const char *name, const char *const names[], size_t 
     return nearest;
 }
 
-void mu_text_duration(char *out, size_t bytes, int64_t ns) {
+void mu_text_duration(char *out, size_t bytes, int64_t ns)
+{
     const char *sign = ns < 0 ? "-" : "";
     uint64_t count = ns < 0 ? -(uint64_t)ns : (uint64_t)ns;
     uint64_t us = count / 1000, ms = us / 1000, seconds = ms / 1000, minutes = seconds / 60;
@@ -244,7 +263,8 @@ void mu_text_duration(char *out, size_t bytes, int64_t ns) {
             out, bytes, "%s%lluh%02llum", sign, (number)(minutes / 60), (number)(minutes % 60));
 }
 
-void mu_text_bytes(char *out, size_t bytes, uint64_t count) {
+void mu_text_bytes(char *out, size_t bytes, uint64_t count)
+{
     static const char *const units[] = {"KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
     if (count < 1024) {
         mu_format(out, bytes, "%d B", (int)count);
@@ -257,7 +277,8 @@ void mu_text_bytes(char *out, size_t bytes, uint64_t count) {
     mu_format(out, bytes, "%.1f %s", value, units[unit]);
 }
 
-void mu_text_time(char *out, size_t bytes, int64_t wall_ns) {
+void mu_text_time(char *out, size_t bytes, int64_t wall_ns)
+{
     int64_t ms = wall_ns / 1000000 - (wall_ns % 1000000 < 0);
     time_t seconds = (time_t)(ms / 1000 - (ms % 1000 < 0));
     struct tm parts;
@@ -267,7 +288,8 @@ void mu_text_time(char *out, size_t bytes, int64_t wall_ns) {
         (int)(ms - (int64_t)seconds * 1000));
 }
 
-bool mu_text_to_int64(const char *string, int64_t *ret_value) {
+bool mu_text_to_int64(const char *string, int64_t *ret_value)
+{
     if (!isdigit((unsigned char)string[string[0] == '-']))
         return false;
     char *end;
@@ -279,7 +301,8 @@ bool mu_text_to_int64(const char *string, int64_t *ret_value) {
     return true;
 }
 
-bool mu_text_to_double(const char *string, double *ret_value) {
+bool mu_text_to_double(const char *string, double *ret_value)
+{
     /* strtod alone would take blanks, hexadecimal, inf and nan. */
     if (string[0] == '\0' || string[strspn(string, "0123456789+-.eE")] != '\0')
         return false;
@@ -293,7 +316,8 @@ bool mu_text_to_double(const char *string, double *ret_value) {
 
 #define NAME_BYTES_MAX 64
 
-bool mu_text_is_name(const char *name) {
+bool mu_text_is_name(const char *name)
+{
     static const char alphanumeric[] =
         "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
     if (name[0] == '\0' || !strchr(alphanumeric, name[0]))

@@ -69,16 +69,19 @@ struct mu_world {
     int process;            /* id of this process, for messages and file names */
 };
 
-static inline int64_t mu_now(struct mu_world *world) {
+static inline int64_t mu_now(struct mu_world *world)
+{
     return world->ops->now_ns(world);
 }
 
-static inline bool mu_stop_requested(struct mu_world *world) {
+static inline bool mu_stop_requested(struct mu_world *world)
+{
     return world->ops->stop_requested && world->ops->stop_requested(world);
 }
 
 /* `from` + `duration`, saturating. */
-static inline int64_t mu_deadline(int64_t from, int64_t duration) {
+static inline int64_t mu_deadline(int64_t from, int64_t duration)
+{
     return duration >= MU_FOREVER - from ? MU_FOREVER : from + duration;
 }
 

@@ -13,9 +13,10 @@
 struct plan {
     const struct mu_gemm_kernel *kernel;
     const struct mu_product *product;
-    size_t a_row, a_step; /* op(a)[i, p] is a[i * a_row + p * a_step] */
+    float *packed_a, *packed_b; /* workspace */
+    size_t a_row, a_step;       /* op(a)[i, p] is a[i * a_row + p * a_step] */
     size_t b_stride, c_stride;
-    bool in_place; /* b is read where it lies */
+    bool in_place_a, in_place_b; /* read where they lie */
 };
 
 /* b of one block: packed panels or the caller's matrix. */
@@ -37,14 +38,15 @@ static size_t part_of(size_t count, size_t most)
     return parts ? (count + parts - 1) / parts : 0;
 }
 
+/* `strip`: from the rows of one tile to those of the next in a. */
 static void multiply_panel(
-    const struct mu_gemm_kernel *kernel, struct mu_gemm_tile tile, size_t rows)
+    const struct mu_gemm_kernel *kernel, struct mu_gemm_tile tile, size_t rows, size_t strip)
 {
     size_t vectors = (tile.columns + kernel->lanes - 1) / kernel->lanes;
     for (size_t i = 0; i < rows; i += kernel->rows) {
         tile.rows = smaller(rows - i, kernel->rows);
         kernel->tile[vectors - 1](&tile);
-        tile.a += kernel->rows * tile.a_row;
+        tile.a += strip;
         tile.c += kernel->rows * tile.c_row;
     }
 }
@@ -66,30 +68,39 @@ static void multiply_block(
         .a_step = plan->a_step,
         .c_row = plan->c_stride};
     tile.a = product->a + block->i * tile.a_row + block->p * tile.a_step;
+    size_t strip = kernel->rows * tile.a_row;
+    if (!plan->in_place_a) {
+        kernel->pack_a(block->depth, block->rows, tile.a, tile.a_step, plan->packed_a);
+        tile.a = plan->packed_a;
+        tile.a_row = 1;
+        tile.a_step = kernel->rows;
+        strip = kernel->rows * block->depth;
+    }
     for (size_t at = 0; at < block->columns; at += kernel->columns) {
         tile.columns = smaller(block->columns - at, kernel->columns);
         tile.b = panels->b + at / kernel->columns * panels->stride;
         size_t lanes = kernel->lanes;
         tile.b_row = panels->b_row ? panels->b_row : (tile.columns + lanes - 1) / lanes * lanes;
         tile.c = product->c + block->i * tile.c_row + block->j + at;
-        multiply_panel(kernel, tile, block->rows);
+        multiply_panel(kernel, tile, block->rows, strip);
     }
 }
 
-static struct panels panels_of(const struct plan *plan, float *packed, const struct block *block)
+static struct panels panels_of(const struct plan *plan, const struct block *block)
 {
     const struct mu_product *product = plan->product;
     const struct mu_gemm_kernel *kernel = plan->kernel;
     size_t stride = plan->b_stride;
     const float *b = product->transpose_b ? product->b + block->j * stride + block->p
                                           : product->b + block->p * stride + block->j;
-    if (plan->in_place)
+    if (plan->in_place_b)
         return (struct panels){b, stride, kernel->columns};
-    kernel->pack(product->transpose_b, block->depth, block->columns, b, stride, packed);
-    return (struct panels){packed, 0, kernel->columns * block->depth};
+    kernel->pack_b(product->transpose_b, block->depth, block->columns, b, stride, plan->packed_b);
+    return (struct panels){plan->packed_b, 0, kernel->columns * block->depth};
 }
 
-static struct plan plan_of(const struct mu_gemm_kernel *kernel, const struct mu_product *product)
+static struct plan plan_of(
+    const struct mu_gemm_kernel *kernel, float *packed, const struct mu_product *product)
 {
     size_t a_columns = product->transpose_a ? product->m : product->k;
     size_t b_columns = product->transpose_b ? product->k : product->n;
@@ -97,20 +108,23 @@ static struct plan plan_of(const struct mu_gemm_kernel *kernel, const struct mu_
     return (struct plan){
         .kernel = kernel,
         .product = product,
+        .packed_a = packed + MU_GEMM_DEPTH_MAX * MU_GEMM_COLUMNS_MAX,
+        .packed_b = packed,
         .a_row = product->transpose_a ? 1 : a_stride,
         .a_step = product->transpose_a ? a_stride : 1,
         .b_stride = product->b_stride ? product->b_stride : b_columns,
         .c_stride = product->c_stride ? product->c_stride : product->n,
+        .in_place_a = !product->transpose_a || product->k <= MU_GEMM_DEPTH_IN_PLACE,
         /* Packing pays when many rows use the panel, and it pads the last vector of a row. */
-        .in_place = !product->transpose_b && product->m <= MU_GEMM_ROWS_IN_PLACE &&
-                    product->n % kernel->lanes == 0,
+        .in_place_b = !product->transpose_b && product->m <= MU_GEMM_ROWS_IN_PLACE &&
+                      product->n % kernel->lanes == 0,
     };
 }
 
 void mu_gemm(const struct mu_gemm_kernel *kernel, float *packed, const struct mu_product *product)
 {
     assert(MU_GEMM_COLUMNS_MAX % kernel->columns == 0);
-    struct plan plan = plan_of(kernel, product);
+    struct plan plan = plan_of(kernel, packed, product);
     struct block block = {0};
     size_t depth_part = part_of(product->k, MU_GEMM_DEPTH_MAX);
     for (block.j = 0; block.j < product->n; block.j += MU_GEMM_COLUMNS_MAX) {
@@ -118,7 +132,7 @@ void mu_gemm(const struct mu_gemm_kernel *kernel, float *packed, const struct mu
         block.p = 0;
         do { /* once also for k = 0: c = beta * c */
             block.depth = smaller(product->k - block.p, depth_part);
-            struct panels panels = panels_of(&plan, packed, &block);
+            struct panels panels = panels_of(&plan, &block);
             for (block.i = 0; block.i < product->m; block.i += MU_GEMM_ROWS_MAX) {
                 block.rows = smaller(product->m - block.i, MU_GEMM_ROWS_MAX);
                 multiply_block(&plan, &panels, &block);

@@ -20,7 +20,8 @@
 #define MU_GEMM_ROWS_MAX 64       /* of a and c worked at once, panel by panel */
 #define MU_GEMM_ROWS_IN_PLACE 128 /* up to so many, copying b costs more than it saves */
 #define MU_GEMM_COLUMNS_MAX 768   /* of b packed at once; a multiple of every tile's width */
-#define MU_GEMM_PACKED_FLOATS (MU_GEMM_DEPTH_MAX * MU_GEMM_COLUMNS_MAX)
+#define MU_GEMM_DEPTH_IN_PLACE 64 /* up to so deep, a transposed a is read where it lies */
+#define MU_GEMM_PACKED_FLOATS (MU_GEMM_DEPTH_MAX * (MU_GEMM_COLUMNS_MAX + MU_GEMM_ROWS_MAX))
 #define MU_GEMM_VECTORS_MAX 3 /* that the width of a tile has */
 
 /* c (rows, columns) = alpha * a (rows, depth) * b (depth, columns) + beta * c. */
@@ -41,9 +42,12 @@ struct mu_gemm_kernel {
     size_t rows, columns; /* of a whole tile */
     /* tile[v - 1] does tiles of at most `rows` rows and v * lanes columns. */
     void (*tile[MU_GEMM_VECTORS_MAX])(const struct mu_gemm_tile *tile);
+    /* Transposed a (depth, rows) into strips one after the other, each (depth, this->rows); what
+     * the last strip has too many is left as it is. */
+    void (*pack_a)(size_t depth, size_t rows, const float *a, size_t a_stride, float *packed);
     /* op(b) (depth, columns) into panels one after the other, each (depth, width): width is
      * this->columns, in the last panel what is left, rounded up to lanes with zeros. */
-    void (*pack)(
+    void (*pack_b)(
         bool transpose, size_t depth, size_t columns, const float *b, size_t b_row, float *packed);
 };
 

@@ -2,6 +2,7 @@
 #include "runtime/device/gemm.h"
 
 #include "runtime/device/levels.h"
+#include <string.h>
 
 /*
  * The inner loops of gemm. Compiled once for each instruction set, with contraction allowed, so
@@ -160,6 +161,20 @@ static void tile_of_three(const struct mu_gemm_tile *tile)
 }
 #endif
 
+static void pack_a(size_t depth, size_t rows, const float *a, size_t a_stride, float *packed)
+{
+    for (size_t i = 0; i < rows; i += ROWS) {
+        size_t here = rows - i < ROWS ? rows - i : ROWS;
+        for (size_t p = 0; p < depth; p++, packed += ROWS) {
+            const float *from = a + p * a_stride + i;
+            if (here == ROWS)
+                memcpy(packed, from, ROWS * sizeof(float));
+            else
+                memcpy(packed, from, here * sizeof(float));
+        }
+    }
+}
+
 /* Four rows of `from` become four columns of `to`. */
 static inline void transpose_quads(const float *from, size_t from_row, float *to, size_t to_row)
 {
@@ -211,7 +226,7 @@ static void pack_whole_rows(size_t depth, const float *b, size_t b_row, float *t
     }
 }
 
-static void pack(
+static void pack_b(
     bool transpose, size_t depth, size_t columns, const float *b, size_t b_row, float *packed)
 {
     for (size_t j = 0; j < columns; j += COLUMNS) {
@@ -237,5 +252,6 @@ const struct mu_gemm_kernel MU_GEMM_KERNEL = {
 #else
     .tile = {tile_of_one, tile_of_two},
 #endif
-    .pack = pack,
+    .pack_a = pack_a,
+    .pack_b = pack_b,
 };

@@ -8,7 +8,8 @@
 
 /* ---- writing ---- */
 
-static int append(void *owner, const char *data, size_t bytes) {
+static int append(void *owner, const char *data, size_t bytes)
+{
     struct mu_body *body = owner;
     if (body->failed || bytes > body->capacity - body->bytes) {
         body->failed = true;
@@ -19,49 +20,57 @@ static int append(void *owner, const char *data, size_t bytes) {
     return 0;
 }
 
-static msgpack_packer packer_for(struct mu_body *body) {
+static msgpack_packer packer_for(struct mu_body *body)
+{
     msgpack_packer packer;
     msgpack_packer_init(&packer, body, append);
     return packer;
 }
 
-static void put_text(msgpack_packer *packer, const char *text) {
+static void put_text(msgpack_packer *packer, const char *text)
+{
     size_t bytes = strlen(text);
     msgpack_pack_str(packer, bytes);
     msgpack_pack_str_body(packer, text, bytes);
 }
 
-void mu_body_begin(struct mu_body *body, void *memory, size_t capacity, int fields) {
+void mu_body_begin(struct mu_body *body, void *memory, size_t capacity, int fields)
+{
     *body = (struct mu_body){.data = memory, .capacity = capacity};
     msgpack_packer packer = packer_for(body);
     msgpack_pack_map(&packer, (size_t)fields);
 }
 
-void mu_body_put_int(struct mu_body *body, const char *key, int64_t value) {
+void mu_body_put_int(struct mu_body *body, const char *key, int64_t value)
+{
     msgpack_packer packer = packer_for(body);
     put_text(&packer, key);
     msgpack_pack_int64(&packer, value);
 }
 
-void mu_body_put_uint(struct mu_body *body, const char *key, uint64_t value) {
+void mu_body_put_uint(struct mu_body *body, const char *key, uint64_t value)
+{
     msgpack_packer packer = packer_for(body);
     put_text(&packer, key);
     msgpack_pack_uint64(&packer, value);
 }
 
-void mu_body_put_real(struct mu_body *body, const char *key, double value) {
+void mu_body_put_real(struct mu_body *body, const char *key, double value)
+{
     msgpack_packer packer = packer_for(body);
     put_text(&packer, key);
     msgpack_pack_double(&packer, value);
 }
 
-void mu_body_put_text(struct mu_body *body, const char *key, const char *value) {
+void mu_body_put_text(struct mu_body *body, const char *key, const char *value)
+{
     msgpack_packer packer = packer_for(body);
     put_text(&packer, key);
     put_text(&packer, value);
 }
 
-void mu_body_put_ints(struct mu_body *body, const char *key, const int64_t *values, size_t count) {
+void mu_body_put_ints(struct mu_body *body, const char *key, const int64_t *values, size_t count)
+{
     msgpack_packer packer = packer_for(body);
     put_text(&packer, key);
     msgpack_pack_array(&packer, count);
@@ -79,7 +88,8 @@ struct opening {
     enum { SCALAR, BYTES, ARRAY, MAP, INVALID } kind;
 };
 
-static struct opening open_value(uint8_t byte) {
+static struct opening open_value(uint8_t byte)
+{
     if (byte <= 0x7f || byte >= 0xe0)
         return (struct opening){.kind = SCALAR};
     if (byte <= 0x8f)
@@ -126,7 +136,8 @@ static struct opening open_value(uint8_t byte) {
 }
 
 /* Reads one opening with its length and skips its data; false if that runs past the end. */
-static bool step_over(const uint8_t **at, size_t *left, struct opening *ret_opening) {
+static bool step_over(const uint8_t **at, size_t *left, struct opening *ret_opening)
+{
     struct opening opening = open_value(**at);
     ++*at;
     --*left;
@@ -145,7 +156,8 @@ static bool step_over(const uint8_t **at, size_t *left, struct opening *ret_open
     return true;
 }
 
-bool mu_body_scan(const void *data, size_t bytes) {
+bool mu_body_scan(const void *data, size_t bytes)
+{
     const uint8_t *at = data;
     size_t left = bytes;
     size_t wanted[MU_BODY_DEPTH_MAX + 1]; /* values still to come at each depth */
@@ -177,7 +189,8 @@ struct mu_decoder {
     msgpack_object root;
 };
 
-enum mu_status mu_decoder_create(struct mu_decoder **ret_decoder) {
+enum mu_status mu_decoder_create(struct mu_decoder **ret_decoder)
+{
     struct mu_decoder *decoder = calloc(1, sizeof(*decoder));
     if (!decoder)
         return MU_NO_MEMORY;
@@ -190,19 +203,22 @@ enum mu_status mu_decoder_create(struct mu_decoder **ret_decoder) {
     return MU_OK;
 }
 
-void mu_decoder_destroy(struct mu_decoder *decoder) {
+void mu_decoder_destroy(struct mu_decoder *decoder)
+{
     if (!decoder)
         return;
     msgpack_zone_destroy(&decoder->zone);
     free(decoder);
 }
 
-static bool same_text(const msgpack_object *a, const msgpack_object *b) {
+static bool same_text(const msgpack_object *a, const msgpack_object *b)
+{
     return a->via.str.size == b->via.str.size &&
            memcmp(a->via.str.ptr, b->via.str.ptr, a->via.str.size) == 0;
 }
 
-static bool keys_are_sound(const msgpack_object_map *map) {
+static bool keys_are_sound(const msgpack_object_map *map)
+{
     for (uint32_t i = 0; i < map->size; i++) {
         if (map->ptr[i].key.type != MSGPACK_OBJECT_STR)
             return false;
@@ -215,7 +231,8 @@ static bool keys_are_sound(const msgpack_object_map *map) {
 
 #define MU_BODY_KEYS_MAX 64
 
-enum mu_status mu_decoder_read(struct mu_decoder *decoder, const void *data, size_t bytes) {
+enum mu_status mu_decoder_read(struct mu_decoder *decoder, const void *data, size_t bytes)
+{
     decoder->root = (msgpack_object){.type = MSGPACK_OBJECT_MAP};
     if (bytes == 0)
         return MU_OK;
@@ -233,7 +250,8 @@ enum mu_status mu_decoder_read(struct mu_decoder *decoder, const void *data, siz
     return MU_OK;
 }
 
-static const msgpack_object *find(const struct mu_decoder *decoder, const char *key) {
+static const msgpack_object *find(const struct mu_decoder *decoder, const char *key)
+{
     const msgpack_object_map *map = &decoder->root.via.map;
     size_t bytes = strlen(key);
     for (uint32_t i = 0; i < map->size; i++)
@@ -243,7 +261,8 @@ static const msgpack_object *find(const struct mu_decoder *decoder, const char *
     return NULL;
 }
 
-static bool as_int(const msgpack_object *object, int64_t *ret_value) {
+static bool as_int(const msgpack_object *object, int64_t *ret_value)
+{
     if (object->type == MSGPACK_OBJECT_NEGATIVE_INTEGER)
         *ret_value = object->via.i64;
     else if (object->type == MSGPACK_OBJECT_POSITIVE_INTEGER && object->via.u64 <= INT64_MAX)
@@ -254,7 +273,8 @@ static bool as_int(const msgpack_object *object, int64_t *ret_value) {
 }
 
 bool mu_decoder_int(
-    struct mu_decoder *decoder, const char *key, int64_t min, int64_t max, int64_t *ret_value) {
+    struct mu_decoder *decoder, const char *key, int64_t min, int64_t max, int64_t *ret_value)
+{
     const msgpack_object *object = find(decoder, key);
     int64_t value;
     if (!object || !as_int(object, &value) || value < min || value > max)
@@ -263,7 +283,8 @@ bool mu_decoder_int(
     return true;
 }
 
-bool mu_decoder_uint(struct mu_decoder *decoder, const char *key, uint64_t *ret_value) {
+bool mu_decoder_uint(struct mu_decoder *decoder, const char *key, uint64_t *ret_value)
+{
     const msgpack_object *object = find(decoder, key);
     if (!object || object->type != MSGPACK_OBJECT_POSITIVE_INTEGER)
         return false;
@@ -271,7 +292,8 @@ bool mu_decoder_uint(struct mu_decoder *decoder, const char *key, uint64_t *ret_
     return true;
 }
 
-bool mu_decoder_real(struct mu_decoder *decoder, const char *key, double *ret_value) {
+bool mu_decoder_real(struct mu_decoder *decoder, const char *key, double *ret_value)
+{
     const msgpack_object *object = find(decoder, key);
     if (!object)
         return false;
@@ -281,7 +303,8 @@ bool mu_decoder_real(struct mu_decoder *decoder, const char *key, double *ret_va
     return true;
 }
 
-bool mu_decoder_text(struct mu_decoder *decoder, const char *key, char *out, size_t out_bytes) {
+bool mu_decoder_text(struct mu_decoder *decoder, const char *key, char *out, size_t out_bytes)
+{
     const msgpack_object *object = find(decoder, key);
     if (!object || object->type != MSGPACK_OBJECT_STR || object->via.str.size >= out_bytes)
         return false;
@@ -293,7 +316,8 @@ bool mu_decoder_text(struct mu_decoder *decoder, const char *key, char *out, siz
 }
 
 bool mu_decoder_ints(
-    struct mu_decoder *decoder, const char *key, int64_t *out, size_t most, size_t *ret_count) {
+    struct mu_decoder *decoder, const char *key, int64_t *out, size_t most, size_t *ret_count)
+{
     const msgpack_object *object = find(decoder, key);
     if (!object || object->type != MSGPACK_OBJECT_ARRAY || object->via.array.size > most)
         return false;

@@ -34,18 +34,21 @@ struct mu_uv_write {
 
 /* ---- life ---- */
 
-static void stream_free_if_done(struct mu_stream *stream) {
+static void stream_free_if_done(struct mu_stream *stream)
+{
     if (stream->closed && stream->handle_gone && !stream->resolving_now)
         free(stream);
 }
 
-static void on_handle_closed(uv_handle_t *handle) {
+static void on_handle_closed(uv_handle_t *handle)
+{
     struct mu_stream *stream = handle->data;
     stream->handle_gone = true;
     stream_free_if_done(stream);
 }
 
-static struct mu_stream *stream_create(struct mu_uv_loop *loop) {
+static struct mu_stream *stream_create(struct mu_uv_loop *loop)
+{
     struct mu_stream *stream = calloc(1, sizeof(*stream));
     if (!stream)
         return NULL;
@@ -58,7 +61,8 @@ static struct mu_stream *stream_create(struct mu_uv_loop *loop) {
     return stream;
 }
 
-static void unlink_write(struct mu_uv_write *write) {
+static void unlink_write(struct mu_uv_write *write)
+{
     *write->link = write->next;
     if (write->next)
         write->next->link = write->link;
@@ -95,7 +99,8 @@ void mu_uv_close(struct mu_stream *stream)
 
 /* Gradients leave as soon as they are ready; and on loopback the default congestion control may
  * pace a stream to a third of what the machine can do. */
-static void tune(struct mu_stream *stream) {
+static void tune(struct mu_stream *stream)
+{
     uv_tcp_nodelay(&stream->tcp, 1);
     struct sockaddr_storage peer;
     int peer_bytes = sizeof(peer);
@@ -112,7 +117,8 @@ static void tune(struct mu_stream *stream) {
         setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "reno", 4);
 }
 
-static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buffer) {
+static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buffer)
+{
     (void)suggested;
     struct mu_stream *stream = handle->data;
     void *at = NULL;
@@ -121,7 +127,8 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buffer) {
     *buffer = uv_buf_init(at, (unsigned)(bytes < INT32_MAX ? bytes : INT32_MAX));
 }
 
-static void on_read(uv_stream_t *handle, ssize_t count, const uv_buf_t *buffer) {
+static void on_read(uv_stream_t *handle, ssize_t count, const uv_buf_t *buffer)
+{
     (void)buffer;
     struct mu_stream *stream = handle->data;
     stream->loop->happened++;
@@ -137,21 +144,24 @@ static void on_read(uv_stream_t *handle, ssize_t count, const uv_buf_t *buffer) 
     }
 }
 
-void mu_uv_resume(struct mu_stream *stream) {
+void mu_uv_resume(struct mu_stream *stream)
+{
     if (!stream->closing && !stream->reading) {
         stream->reading = true;
         uv_read_start((uv_stream_t *)&stream->tcp, on_alloc, on_read);
     }
 }
 
-static void connect_failed(struct mu_stream *stream, enum mu_status status, int error) {
+static void connect_failed(struct mu_stream *stream, enum mu_status status, int error)
+{
     const struct mu_stream_events *events = stream->events;
     void *owner = stream->owner;
     mu_uv_close(stream);
     events->connected(owner, status, error);
 }
 
-static void on_connected(uv_connect_t *request, int status) {
+static void on_connected(uv_connect_t *request, int status)
+{
     struct mu_stream *stream = request->data;
     stream->loop->happened++;
     if (stream->closed)
@@ -165,12 +175,14 @@ static void on_connected(uv_connect_t *request, int status) {
     stream->events->connected(stream->owner, MU_OK, 0);
 }
 
-static int start_connecting(struct mu_stream *stream, const struct sockaddr *address) {
+static int start_connecting(struct mu_stream *stream, const struct sockaddr *address)
+{
     stream->connecting.data = stream;
     return uv_tcp_connect(&stream->connecting, &stream->tcp, address, on_connected);
 }
 
-static void on_resolved(uv_getaddrinfo_t *request, int status, struct addrinfo *found) {
+static void on_resolved(uv_getaddrinfo_t *request, int status, struct addrinfo *found)
+{
     struct mu_stream *stream = request->data;
     stream->loop->happened++;
     stream->resolving_now = false;
@@ -190,7 +202,8 @@ static void on_resolved(uv_getaddrinfo_t *request, int status, struct addrinfo *
 }
 
 /* Names are resolved on libuv's pool, whose threads are made only then. */
-static int start_resolving(struct mu_stream *stream, const struct mu_address *address) {
+static int start_resolving(struct mu_stream *stream, const struct mu_address *address)
+{
     char port[8];
     snprintf(port, sizeof(port), "%d", address->port & 0xffff);
     const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
@@ -202,7 +215,8 @@ static int start_resolving(struct mu_stream *stream, const struct mu_address *ad
 }
 
 enum mu_status mu_uv_connect(struct mu_loop *base, const struct mu_address *address,
-    const struct mu_stream_events *events, void *owner, struct mu_stream **ret_stream) {
+    const struct mu_stream_events *events, void *owner, struct mu_stream **ret_stream)
+{
     struct mu_stream *stream = stream_create((struct mu_uv_loop *)base);
     if (!stream)
         return MU_NO_MEMORY;
@@ -225,7 +239,8 @@ enum mu_status mu_uv_connect(struct mu_loop *base, const struct mu_address *addr
     return MU_OK;
 }
 
-struct mu_stream *mu_uv_accept(struct mu_uv_loop *loop, uv_stream_t *server) {
+struct mu_stream *mu_uv_accept(struct mu_uv_loop *loop, uv_stream_t *server)
+{
     struct mu_stream *stream = stream_create(loop);
     if (!stream)
         return NULL;
@@ -237,7 +252,8 @@ struct mu_stream *mu_uv_accept(struct mu_uv_loop *loop, uv_stream_t *server) {
     return stream;
 }
 
-void mu_uv_own(struct mu_stream *stream, const struct mu_stream_events *events, void *owner) {
+void mu_uv_own(struct mu_stream *stream, const struct mu_stream_events *events, void *owner)
+{
     stream->events = events;
     stream->owner = owner;
     mu_uv_resume(stream);
@@ -245,7 +261,8 @@ void mu_uv_own(struct mu_stream *stream, const struct mu_stream_events *events, 
 
 /* ---- writing ---- */
 
-static void on_written(uv_write_t *request, int status) {
+static void on_written(uv_write_t *request, int status)
+{
     struct mu_uv_write *write = request->data;
     struct mu_uv_loop *loop = write->stream->loop;
     struct mu_write *told = write->write;
@@ -257,8 +274,9 @@ static void on_written(uv_write_t *request, int status) {
         told->done(told, status == 0 ? MU_OK : MU_CLOSED);
 }
 
-void mu_uv_write(struct mu_stream *stream, struct mu_write *caller, const struct mu_part *parts,
-    int part_count) {
+void mu_uv_write(
+    struct mu_stream *stream, struct mu_write *caller, const struct mu_part *parts, int part_count)
+{
     assert(part_count <= MU_PARTS_MAX);
     if (stream->closing) {
         caller->done(caller, MU_CLOSED);
@@ -292,7 +310,8 @@ void mu_uv_write(struct mu_stream *stream, struct mu_write *caller, const struct
     }
 }
 
-void mu_uv_writes_free(struct mu_uv_loop *loop) {
+void mu_uv_writes_free(struct mu_uv_loop *loop)
+{
     while (loop->free_writes) {
         struct mu_uv_write *write = loop->free_writes;
         loop->free_writes = write->next;
@@ -300,7 +319,8 @@ void mu_uv_writes_free(struct mu_uv_loop *loop) {
     }
 }
 
-void mu_uv_peer_name(struct mu_stream *stream, char *out, size_t bytes) {
+void mu_uv_peer_name(struct mu_stream *stream, char *out, size_t bytes)
+{
     struct sockaddr_storage peer;
     int peer_bytes = sizeof(peer);
     char host[64] = "?";

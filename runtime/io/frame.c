@@ -7,32 +7,37 @@
 
 static_assert(MU_FRAME_CRC_OFFSET + 4 == MU_FRAME_HEADER_BYTES, "the crc ends the header");
 
-const char *mu_frame_type_name(int type) {
+const char *mu_frame_type_name(int type)
+{
 #define MU_FRAME_TYPE_NAME(name) [MU_FRAME_##name] = #name,
     static const char *const names[] = {MU_FRAME_TYPE_ROWS(MU_FRAME_TYPE_NAME)};
 #undef MU_FRAME_TYPE_NAME
     return type >= 0 && type < MU_FRAME_TYPE_COUNT ? names[type] : "?";
 }
 
-static void put(uint8_t *out, uint64_t value, int bytes) {
+static void put(uint8_t *out, uint64_t value, int bytes)
+{
     for (int i = 0; i < bytes; i++)
         out[i] = (uint8_t)(value >> (8 * i));
 }
 
-static uint64_t get(const uint8_t *in, int bytes) {
+static uint64_t get(const uint8_t *in, int bytes)
+{
     uint64_t value = 0;
     for (int i = 0; i < bytes; i++)
         value |= (uint64_t)in[i] << (8 * i);
     return value;
 }
 
-static uint32_t checksum(const uint8_t *header, const void *body, size_t body_bytes) {
+static uint32_t checksum(const uint8_t *header, const void *body, size_t body_bytes)
+{
     uint32_t crc = mu_crc32c(0, header, MU_FRAME_CRC_OFFSET);
     return body_bytes ? mu_crc32c(crc, body, body_bytes) : crc;
 }
 
 void mu_frame_encode(
-    const struct mu_frame *frame, const void *body, uint8_t out[MU_FRAME_HEADER_BYTES]) {
+    const struct mu_frame *frame, const void *body, uint8_t out[MU_FRAME_HEADER_BYTES])
+{
     assert(frame->type > MU_FRAME_NONE && frame->type < MU_FRAME_TYPE_COUNT);
     assert(frame->body_bytes <= MU_FRAME_BODY_MAX);
     assert(frame->payload_bytes <= MU_FRAME_PAYLOAD_MAX);
@@ -48,7 +53,8 @@ void mu_frame_encode(
 }
 
 enum mu_status mu_frame_decode(
-    const uint8_t header[MU_FRAME_HEADER_BYTES], struct mu_frame *ret_frame) {
+    const uint8_t header[MU_FRAME_HEADER_BYTES], struct mu_frame *ret_frame)
+{
     if (get(header, 4) != MU_FRAME_MAGIC)
         return MU_PROTOCOL;
     struct mu_frame frame = {
@@ -72,7 +78,8 @@ enum mu_status mu_frame_decode(
     return MU_OK;
 }
 
-bool mu_frame_check(const uint8_t header[MU_FRAME_HEADER_BYTES], const void *body) {
+bool mu_frame_check(const uint8_t header[MU_FRAME_HEADER_BYTES], const void *body)
+{
     size_t body_bytes = (size_t)get(header + 20, 4);
     return checksum(header, body, body_bytes) == get(header + MU_FRAME_CRC_OFFSET, 4);
 }

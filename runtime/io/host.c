@@ -12,7 +12,8 @@
 #define TCP_STATE_LISTEN 0x0a
 
 /* The inode of the socket that listens on the port, 0 if there is none. */
-static unsigned long listener_inode(const char *table, int port) {
+static unsigned long listener_inode(const char *table, int port)
+{
     FILE *file = fopen(table, "re");
     if (!file)
         return 0;
@@ -31,7 +32,8 @@ static unsigned long listener_inode(const char *table, int port) {
     return found;
 }
 
-static bool holds(const char *process, unsigned long inode) {
+static bool holds(const char *process, unsigned long inode)
+{
     char path[300], target[64], wanted[64];
     snprintf(path, sizeof(path), "/proc/%.20s/fd", process);
     snprintf(wanted, sizeof(wanted), "socket:[%lu]", inode);
@@ -50,7 +52,8 @@ static bool holds(const char *process, unsigned long inode) {
     return found;
 }
 
-static void process_name(const char *process, char *out, size_t bytes) {
+static void process_name(const char *process, char *out, size_t bytes)
+{
     char path[64];
     snprintf(path, sizeof(path), "/proc/%.20s/comm", process);
     FILE *file = fopen(path, "re");
@@ -61,7 +64,8 @@ static void process_name(const char *process, char *out, size_t bytes) {
         fclose(file);
 }
 
-bool mu_host_port_holder(int port, char *out, size_t bytes) {
+bool mu_host_port_holder(int port, char *out, size_t bytes)
+{
     unsigned long inode = listener_inode("/proc/net/tcp", port);
     if (!inode)
         inode = listener_inode("/proc/net/tcp6", port);
@@ -81,7 +85,8 @@ bool mu_host_port_holder(int port, char *out, size_t bytes) {
     return found;
 }
 
-void mu_host_addresses(char *out, size_t bytes) {
+void mu_host_addresses(char *out, size_t bytes)
+{
     struct ifaddrs *all = NULL;
     size_t used = 0;
     out[0] = '\0';
@@ -108,7 +113,8 @@ void mu_host_addresses(char *out, size_t bytes) {
     freeifaddrs(all);
 }
 
-bool mu_host_process_stopped(int process) {
+bool mu_host_process_stopped(int process)
+{
     char path[64], line[512];
     snprintf(path, sizeof(path), "/proc/%d/stat", process);
     FILE *file = fopen(path, "re");

@@ -53,7 +53,8 @@ struct mu_link {
 static const struct mu_stream_events stream_events;
 
 static enum mu_status link_create(
-    struct mu_loop *loop, const struct mu_link_events *events, void *owner, struct mu_link **ret) {
+    struct mu_loop *loop, const struct mu_link_events *events, void *owner, struct mu_link **ret)
+{
     struct mu_link *link = calloc(1, sizeof(*link));
     if (!link)
         return MU_NO_MEMORY;
@@ -68,7 +69,8 @@ static enum mu_status link_create(
     return MU_OK;
 }
 
-static void link_free(struct mu_link *link) {
+static void link_free(struct mu_link *link)
+{
     while (link->free_posts) {
         struct post *post = link->free_posts;
         link->free_posts = post->next_free;
@@ -80,7 +82,8 @@ static void link_free(struct mu_link *link) {
 }
 
 enum mu_status mu_link_connect(struct mu_loop *loop, const struct mu_address *address,
-    const struct mu_link_events *events, void *owner, struct mu_link **ret_link) {
+    const struct mu_link_events *events, void *owner, struct mu_link **ret_link)
+{
     struct mu_link *link;
     MU_TRY(link_create(loop, events, owner, &link));
     enum mu_status status = loop->ops->connect(loop, address, &stream_events, link, &link->stream);
@@ -93,7 +96,8 @@ enum mu_status mu_link_connect(struct mu_loop *loop, const struct mu_address *ad
 }
 
 enum mu_status mu_link_accept(struct mu_loop *loop, struct mu_stream *stream,
-    const struct mu_link_events *events, void *owner, struct mu_link **ret_link) {
+    const struct mu_link_events *events, void *owner, struct mu_link **ret_link)
+{
     struct mu_link *link;
     enum mu_status status = link_create(loop, events, owner, &link);
     if (status != MU_OK) {
@@ -106,12 +110,14 @@ enum mu_status mu_link_accept(struct mu_loop *loop, struct mu_stream *stream,
     return MU_OK;
 }
 
-void mu_link_adopt(struct mu_link *link, const struct mu_link_events *events, void *owner) {
+void mu_link_adopt(struct mu_link *link, const struct mu_link_events *events, void *owner)
+{
     link->events = events;
     link->owner = owner;
 }
 
-static void stream_close(struct mu_link *link) {
+static void stream_close(struct mu_link *link)
+{
     struct mu_stream *stream = link->stream;
     link->stream = NULL;
     if (stream)
@@ -120,17 +126,20 @@ static void stream_close(struct mu_link *link) {
 
 /* Closing a stream finishes its sends and an end is told to the owner: either may close the link.
  * While it is pinned it stays in memory. */
-static void pin(struct mu_link *link) {
+static void pin(struct mu_link *link)
+{
     link->pins++;
 }
 
-static void unpin(struct mu_link *link) {
+static void unpin(struct mu_link *link)
+{
     link->pins--;
     if (link->pins == 0 && link->doomed)
         link_free(link);
 }
 
-void mu_link_close(struct mu_link *link) {
+void mu_link_close(struct mu_link *link)
+{
     if (!link || link->doomed)
         return;
     link->doomed = true;
@@ -139,7 +148,8 @@ void mu_link_close(struct mu_link *link) {
     unpin(link);
 }
 
-void mu_link_flush(struct mu_link *link, int64_t deadline_ns) {
+void mu_link_flush(struct mu_link *link, int64_t deadline_ns)
+{
     pin(link);
     while (link->stream && link->posts_waiting > 0)
         if (link->loop->ops->turn(link->loop, deadline_ns) == MU_TIMEOUT &&
@@ -150,7 +160,8 @@ void mu_link_flush(struct mu_link *link, int64_t deadline_ns) {
 }
 
 /* Tells the owner, once, that the link is over. */
-static void link_end(struct mu_link *link, enum mu_status why, int error) {
+static void link_end(struct mu_link *link, enum mu_status why, int error)
+{
     if (!link->stream)
         return;
     pin(link);
@@ -162,7 +173,8 @@ static void link_end(struct mu_link *link, enum mu_status why, int error) {
 
 /* ---- receiving ---- */
 
-static void remember_stray(struct mu_link *link) {
+static void remember_stray(struct mu_link *link)
+{
     size_t count = link->staged - link->consumed;
     if (count > STRAY_BYTES)
         count = STRAY_BYTES;
@@ -177,7 +189,8 @@ static void remember_stray(struct mu_link *link) {
 }
 
 /* A header and its body are staged; asks the owner. False: nothing more can be read now. */
-static bool begin_frame(struct mu_link *link, const uint8_t *header) {
+static bool begin_frame(struct mu_link *link, const uint8_t *header)
+{
     const uint8_t *body = header + MU_FRAME_HEADER_BYTES;
     void *payload = NULL;
     link->frame_events = link->events;
@@ -202,7 +215,8 @@ static bool begin_frame(struct mu_link *link, const uint8_t *header) {
 }
 
 /* Looks for a whole header and body in what is staged and unused. */
-static bool next_header(struct mu_link *link) {
+static bool next_header(struct mu_link *link)
+{
     size_t unused = link->staged - link->consumed;
     const uint8_t *header = link->staging + link->consumed;
     /* A stranger shows within its first four bytes. */
@@ -228,7 +242,8 @@ static bool next_header(struct mu_link *link) {
 }
 
 /* Moves staged bytes to the payload's place and finishes the frame if that was all of it. */
-static bool end_frame(struct mu_link *link) {
+static bool end_frame(struct mu_link *link)
+{
     size_t head = MU_FRAME_HEADER_BYTES + link->frame.body_bytes;
     const uint8_t *body = link->staging + link->consumed + MU_FRAME_HEADER_BYTES;
     size_t staged = link->staged - link->consumed - head;
@@ -248,7 +263,8 @@ static bool end_frame(struct mu_link *link) {
 }
 
 /* Hands on all that is staged; the link may be gone afterwards. */
-static void dispatch(struct mu_link *link) {
+static void dispatch(struct mu_link *link)
+{
     if (link->dispatching)
         return;
     link->dispatching = true;
@@ -267,12 +283,14 @@ static void dispatch(struct mu_link *link) {
 }
 
 /* True while the rest of a payload can be read straight into its place. */
-static bool reads_payload(const struct mu_link *link) {
+static bool reads_payload(const struct mu_link *link)
+{
     return link->in_payload &&
            link->staged == link->consumed + MU_FRAME_HEADER_BYTES + link->frame.body_bytes;
 }
 
-static void on_room(void *owner, void **ret_at, size_t *ret_bytes) {
+static void on_room(void *owner, void **ret_at, size_t *ret_bytes)
+{
     struct mu_link *link = owner;
     if (link->held) {
         *ret_bytes = 0;
@@ -286,7 +304,8 @@ static void on_room(void *owner, void **ret_at, size_t *ret_bytes) {
     }
 }
 
-static void on_got(void *owner, size_t bytes) {
+static void on_got(void *owner, size_t bytes)
+{
     struct mu_link *link = owner;
     link->received += bytes;
     if (reads_payload(link))
@@ -296,12 +315,14 @@ static void on_got(void *owner, size_t bytes) {
     dispatch(link);
 }
 
-static void on_ended(void *owner, int error) {
+static void on_ended(void *owner, int error)
+{
     struct mu_link *link = owner;
     link_end(link, MU_CLOSED, error);
 }
 
-static void on_connected(void *owner, enum mu_status status, int error) {
+static void on_connected(void *owner, enum mu_status status, int error)
+{
     struct mu_link *link = owner;
     if (status != MU_OK)
         link->stream = NULL; /* it has closed itself */
@@ -315,7 +336,8 @@ static const struct mu_stream_events stream_events = {
     .ended = on_ended,
 };
 
-void mu_link_resume(struct mu_link *link) {
+void mu_link_resume(struct mu_link *link)
+{
     if (!link->held)
         return;
     link->held = false;
@@ -326,7 +348,8 @@ void mu_link_resume(struct mu_link *link) {
 
 /* ---- sending ---- */
 
-static void send_done(struct mu_write *write, enum mu_status status) {
+static void send_done(struct mu_write *write, enum mu_status status)
+{
     struct mu_send *send = write->owner;
     send->status = status;
     send->done = true;
@@ -335,7 +358,8 @@ static void send_done(struct mu_write *write, enum mu_status status) {
 }
 
 void mu_link_send(struct mu_link *link, struct mu_send *send, const struct mu_frame *frame,
-    const void *body, const void *payload) {
+    const void *body, const void *payload)
+{
     send->done = false;
     send->write = (struct mu_write){.done = send_done, .owner = send};
     if (!link->stream) {
@@ -353,7 +377,8 @@ void mu_link_send(struct mu_link *link, struct mu_send *send, const struct mu_fr
     link->loop->ops->write(link->stream, &send->write, parts, part_count);
 }
 
-static void post_done(struct mu_send *send) {
+static void post_done(struct mu_send *send)
+{
     struct post *post = (struct post *)((char *)send - offsetof(struct post, send));
     struct mu_link *link = send->owner;
     link->posts_waiting--;
@@ -363,7 +388,8 @@ static void post_done(struct mu_send *send) {
     link->free_posts = post;
 }
 
-static struct post *post_take(struct mu_link *link) {
+static struct post *post_take(struct mu_link *link)
+{
     struct post *post = link->free_posts;
     if (!post)
         return calloc(1, sizeof(*post));
@@ -372,7 +398,8 @@ static struct post *post_take(struct mu_link *link) {
 }
 
 void mu_link_post(struct mu_link *link, uint8_t type, uint32_t generation, uint64_t tag,
-    const struct mu_body *body) {
+    const struct mu_body *body)
+{
     if (!link->stream)
         return;
     size_t bytes = body ? body->bytes : 0;
@@ -396,43 +423,52 @@ void mu_link_post(struct mu_link *link, uint8_t type, uint32_t generation, uint6
     mu_link_send(link, &post->send, &frame, copy, NULL);
 }
 
-enum mu_status mu_send_wait(struct mu_link *link, struct mu_send *send, int64_t deadline_ns) {
+enum mu_status mu_send_wait(struct mu_link *link, struct mu_send *send, int64_t deadline_ns)
+{
     MU_TRY(mu_loop_until(link->loop, &send->done, deadline_ns));
     return send->status;
 }
 
 /* ---- questions ---- */
 
-struct mu_loop *mu_link_loop(struct mu_link *link) {
+struct mu_loop *mu_link_loop(struct mu_link *link)
+{
     return link->loop;
 }
 
-struct mu_decoder *mu_link_decoder(struct mu_link *link) {
+struct mu_decoder *mu_link_decoder(struct mu_link *link)
+{
     return link->decoder;
 }
 
-void mu_link_peer_name(struct mu_link *link, char *out, size_t bytes) {
+void mu_link_peer_name(struct mu_link *link, char *out, size_t bytes)
+{
     out[0] = '\0';
     if (link->stream)
         link->loop->ops->peer_name(link->stream, out, bytes);
 }
 
-const char *mu_link_stray(struct mu_link *link) {
+const char *mu_link_stray(struct mu_link *link)
+{
     return link->stray;
 }
 
-int mu_link_peer_version(struct mu_link *link) {
+int mu_link_peer_version(struct mu_link *link)
+{
     return link->peer_version;
 }
 
-bool mu_link_alive(struct mu_link *link) {
+bool mu_link_alive(struct mu_link *link)
+{
     return link->stream != NULL;
 }
 
-uint64_t mu_link_received(struct mu_link *link) {
+uint64_t mu_link_received(struct mu_link *link)
+{
     return link->received;
 }
 
-uint64_t mu_link_sent(struct mu_link *link) {
+uint64_t mu_link_sent(struct mu_link *link)
+{
     return link->sent;
 }

@@ -13,16 +13,19 @@ struct mu_listener {
     void *owner;
 };
 
-static void on_listener_closed(uv_handle_t *handle) {
+static void on_listener_closed(uv_handle_t *handle)
+{
     free(handle->data);
 }
 
-void mu_uv_listener_close(struct mu_listener *listener) {
+void mu_uv_listener_close(struct mu_listener *listener)
+{
     if (listener)
         uv_close((uv_handle_t *)&listener->tcp, on_listener_closed);
 }
 
-static void on_connection(uv_stream_t *server, int status) {
+static void on_connection(uv_stream_t *server, int status)
+{
     struct mu_listener *listener = server->data;
     listener->loop->happened++;
     if (status != 0)
@@ -33,7 +36,8 @@ static void on_connection(uv_stream_t *server, int status) {
 }
 
 /* Binds to the first address that the host name stands for. */
-static int bind_to(struct mu_listener *listener, const struct mu_address *address) {
+static int bind_to(struct mu_listener *listener, const struct mu_address *address)
+{
     char port[8];
     snprintf(port, sizeof(port), "%d", address->port & 0xffff);
     const struct addrinfo hints = {
@@ -46,7 +50,8 @@ static int bind_to(struct mu_listener *listener, const struct mu_address *addres
     return error;
 }
 
-static enum mu_status status_of(int error) {
+static enum mu_status status_of(int error)
+{
     switch (error) {
     case UV_EADDRINUSE:
         return MU_UNAVAILABLE;
@@ -61,7 +66,8 @@ static enum mu_status status_of(int error) {
 
 enum mu_status mu_uv_listen(struct mu_loop *base, const struct mu_address *address,
     int inherited_fd, void (*accepted)(void *owner, struct mu_stream *stream), void *owner,
-    struct mu_listener **ret_listener, int *ret_error) {
+    struct mu_listener **ret_listener, int *ret_error)
+{
     struct mu_uv_loop *loop = (struct mu_uv_loop *)base;
     struct mu_listener *listener = calloc(1, sizeof(*listener));
     if (!listener)

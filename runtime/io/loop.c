@@ -9,21 +9,25 @@ struct mu_timer {
     void *owner;
 };
 
-static void on_wakeup(uv_async_t *async) {
+static void on_wakeup(uv_async_t *async)
+{
     ((struct mu_uv_loop *)async->data)->happened++;
 }
 
-static void on_deadline(uv_timer_t *timer) {
+static void on_deadline(uv_timer_t *timer)
+{
     ((struct mu_uv_loop *)timer->data)->deadline_ns = MU_FOREVER;
 }
 
 /* libuv's timers count milliseconds: rounded up, so that a turn never ends before its deadline. */
-static uint64_t milliseconds(int64_t ns) {
+static uint64_t milliseconds(int64_t ns)
+{
     return ns <= 0 ? 0 : (uint64_t)((ns + MU_MS - 1) / MU_MS);
 }
 
 /* Leaves the timer alone when the same deadline is waited for again and again. */
-static void arm(struct mu_uv_loop *loop, int64_t deadline_ns) {
+static void arm(struct mu_uv_loop *loop, int64_t deadline_ns)
+{
     if (loop->deadline_ns == deadline_ns)
         return;
     loop->deadline_ns = deadline_ns;
@@ -36,7 +40,8 @@ static void arm(struct mu_uv_loop *loop, int64_t deadline_ns) {
         &loop->deadline, on_deadline, milliseconds(deadline_ns - mu_now(loop->base.world)), 0);
 }
 
-static enum mu_status turn(struct mu_loop *base, int64_t deadline_ns) {
+static enum mu_status turn(struct mu_loop *base, int64_t deadline_ns)
+{
     struct mu_uv_loop *loop = (struct mu_uv_loop *)base;
     uint64_t before = loop->happened;
     if (deadline_ns != MU_FOREVER && mu_now(base->world) >= deadline_ns) {
@@ -48,20 +53,23 @@ static enum mu_status turn(struct mu_loop *base, int64_t deadline_ns) {
     return loop->happened != before ? MU_OK : MU_TIMEOUT;
 }
 
-static void wake(struct mu_loop *base) {
+static void wake(struct mu_loop *base)
+{
     uv_async_send(&((struct mu_uv_loop *)base)->wakeup);
 }
 
 /* ---- timers ---- */
 
-static void on_timer(uv_timer_t *uv) {
+static void on_timer(uv_timer_t *uv)
+{
     struct mu_timer *timer = uv->data;
     timer->loop->happened++;
     timer->fired(timer->owner);
 }
 
 static enum mu_status timer_start(struct mu_loop *base, int64_t period_ns,
-    void (*fired)(void *owner), void *owner, struct mu_timer **ret_timer) {
+    void (*fired)(void *owner), void *owner, struct mu_timer **ret_timer)
+{
     struct mu_uv_loop *loop = (struct mu_uv_loop *)base;
     struct mu_timer *timer = calloc(1, sizeof(*timer));
     if (!timer)
@@ -76,18 +84,21 @@ static enum mu_status timer_start(struct mu_loop *base, int64_t period_ns,
     return MU_OK;
 }
 
-static void on_timer_closed(uv_handle_t *handle) {
+static void on_timer_closed(uv_handle_t *handle)
+{
     free(handle->data);
 }
 
-static void timer_stop(struct mu_timer *timer) {
+static void timer_stop(struct mu_timer *timer)
+{
     if (timer)
         uv_close((uv_handle_t *)&timer->uv, on_timer_closed);
 }
 
 /* ---- life ---- */
 
-static void destroy(struct mu_loop *base) {
+static void destroy(struct mu_loop *base)
+{
     struct mu_uv_loop *loop = (struct mu_uv_loop *)base;
     uv_close((uv_handle_t *)&loop->wakeup, NULL);
     uv_close((uv_handle_t *)&loop->deadline, NULL);
@@ -116,7 +127,8 @@ static const struct mu_net_ops uv_net_ops = {
     .timer_stop = timer_stop,
 };
 
-enum mu_status mu_uv_loop_create(struct mu_world *world, struct mu_loop **ret_loop) {
+enum mu_status mu_uv_loop_create(struct mu_world *world, struct mu_loop **ret_loop)
+{
     struct mu_uv_loop *loop = calloc(1, sizeof(*loop));
     if (!loop)
         return MU_NO_MEMORY;

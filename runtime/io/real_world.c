@@ -11,27 +11,32 @@
 #include <time.h>
 #include <unistd.h>
 
-static int64_t nanoseconds(clockid_t clock) {
+static int64_t nanoseconds(clockid_t clock)
+{
     struct timespec time;
     clock_gettime(clock, &time);
     return time.tv_sec * MU_SECOND + time.tv_nsec;
 }
 
-static struct timespec as_timespec(int64_t ns) {
+static struct timespec as_timespec(int64_t ns)
+{
     return (struct timespec){.tv_sec = ns / MU_SECOND, .tv_nsec = ns % MU_SECOND};
 }
 
-static int64_t now_ns(struct mu_world *world) {
+static int64_t now_ns(struct mu_world *world)
+{
     (void)world;
     return nanoseconds(CLOCK_MONOTONIC);
 }
 
-static int64_t wall_ns(struct mu_world *world) {
+static int64_t wall_ns(struct mu_world *world)
+{
     (void)world;
     return nanoseconds(CLOCK_REALTIME);
 }
 
-static void random_bytes(struct mu_world *world, void *buffer, size_t bytes) {
+static void random_bytes(struct mu_world *world, void *buffer, size_t bytes)
+{
     (void)world;
     uint8_t *at = buffer;
     while (bytes > 0) {
@@ -43,14 +48,16 @@ static void random_bytes(struct mu_world *world, void *buffer, size_t bytes) {
     }
 }
 
-static void sleep_until(struct mu_world *world, int64_t deadline_ns) {
+static void sleep_until(struct mu_world *world, int64_t deadline_ns)
+{
     (void)world;
     struct timespec deadline = as_timespec(deadline_ns);
     while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &deadline, NULL) == EINTR)
         ;
 }
 
-static void computed(struct mu_world *world, int64_t step, double share) {
+static void computed(struct mu_world *world, int64_t step, double share)
+{
     (void)world;
     (void)step;
     (void)share;
@@ -65,7 +72,8 @@ struct mu_thread {
     char name[16];
 };
 
-static void *thread_main(void *argument) {
+static void *thread_main(void *argument)
+{
     struct mu_thread *thread = argument;
     pthread_setname_np(pthread_self(), thread->name);
     thread->run(thread->argument);
@@ -73,7 +81,8 @@ static void *thread_main(void *argument) {
 }
 
 static enum mu_status spawn(struct mu_world *world, const char *name, void (*run)(void *argument),
-    void *argument, struct mu_thread **ret_thread) {
+    void *argument, struct mu_thread **ret_thread)
+{
     (void)world;
     struct mu_thread *thread = calloc(1, sizeof(*thread));
     if (!thread)
@@ -95,7 +104,8 @@ static enum mu_status spawn(struct mu_world *world, const char *name, void (*run
     return MU_OK;
 }
 
-static void join(struct mu_world *world, struct mu_thread *thread) {
+static void join(struct mu_world *world, struct mu_thread *thread)
+{
     (void)world;
     pthread_join(thread->pthread, NULL);
     free(thread);
@@ -108,7 +118,8 @@ struct mu_monitor {
     pthread_cond_t condition;
 };
 
-static enum mu_status monitor_create(struct mu_world *world, struct mu_monitor **ret_monitor) {
+static enum mu_status monitor_create(struct mu_world *world, struct mu_monitor **ret_monitor)
+{
     (void)world;
     struct mu_monitor *monitor = calloc(1, sizeof(*monitor));
     if (!monitor)
@@ -123,7 +134,8 @@ static enum mu_status monitor_create(struct mu_world *world, struct mu_monitor *
     return MU_OK;
 }
 
-static void monitor_destroy(struct mu_world *world, struct mu_monitor *monitor) {
+static void monitor_destroy(struct mu_world *world, struct mu_monitor *monitor)
+{
     (void)world;
     if (!monitor)
         return;
@@ -132,18 +144,21 @@ static void monitor_destroy(struct mu_world *world, struct mu_monitor *monitor) 
     free(monitor);
 }
 
-static void enter(struct mu_world *world, struct mu_monitor *monitor) {
+static void enter(struct mu_world *world, struct mu_monitor *monitor)
+{
     (void)world;
     pthread_mutex_lock(&monitor->mutex);
 }
 
-static void leave(struct mu_world *world, struct mu_monitor *monitor) {
+static void leave(struct mu_world *world, struct mu_monitor *monitor)
+{
     (void)world;
     pthread_mutex_unlock(&monitor->mutex);
 }
 
 static enum mu_status monitor_wait(
-    struct mu_world *world, struct mu_monitor *monitor, int64_t deadline_ns) {
+    struct mu_world *world, struct mu_monitor *monitor, int64_t deadline_ns)
+{
     (void)world;
     if (deadline_ns == MU_FOREVER) {
         pthread_cond_wait(&monitor->condition, &monitor->mutex);
@@ -154,12 +169,14 @@ static enum mu_status monitor_wait(
     return error == ETIMEDOUT ? MU_TIMEOUT : MU_OK;
 }
 
-static void notify(struct mu_world *world, struct mu_monitor *monitor) {
+static void notify(struct mu_world *world, struct mu_monitor *monitor)
+{
     (void)world;
     pthread_cond_broadcast(&monitor->condition);
 }
 
-static bool stop_requested(struct mu_world *world) {
+static bool stop_requested(struct mu_world *world)
+{
     (void)world;
     return mu_signals_stop() != 0;
 }
@@ -183,7 +200,8 @@ static const struct mu_world_ops real_world_ops = {
     .loop_create = mu_uv_loop_create,
 };
 
-enum mu_status mu_real_world_init(struct mu_real_world *real) {
+enum mu_status mu_real_world_init(struct mu_real_world *real)
+{
     *real = (struct mu_real_world){.world = {.ops = &real_world_ops}};
     if (gethostname(real->host, sizeof(real->host) - 1) != 0)
         return MU_IO_ERROR;
@@ -194,6 +212,7 @@ enum mu_status mu_real_world_init(struct mu_real_world *real) {
     return MU_OK;
 }
 
-void mu_real_world_finish(struct mu_real_world *real) {
+void mu_real_world_finish(struct mu_real_world *real)
+{
     real->world.ops = NULL;
 }

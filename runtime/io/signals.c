@@ -7,7 +7,8 @@
 
 static atomic_int stop_signal;
 
-static void on_stop(int number) {
+static void on_stop(int number)
+{
     static const char said[] =
         "\nasked to stop: finishing the step and saving; once more to end at once\n";
     if (atomic_exchange(&stop_signal, number) != 0)
@@ -16,13 +17,15 @@ static void on_stop(int number) {
     (void)written;
 }
 
-void mu_signals_watch(void) {
+void mu_signals_watch(void)
+{
     struct sigaction action = {.sa_handler = on_stop, .sa_flags = SA_RESTART};
     sigemptyset(&action.sa_mask);
     sigaction(SIGTERM, &action, NULL);
     sigaction(SIGINT, &action, NULL);
 }
 
-int mu_signals_stop(void) {
+int mu_signals_stop(void)
+{
     return atomic_load(&stop_signal);
 }

@@ -4,7 +4,8 @@
 #include "test.h"
 
 /* RFC 3720, B.4, and the check value of the catalogue of CRCs. */
-static void known_vectors_hold(void **state) {
+static void known_vectors_hold(void **state)
+{
     (void)state;
     uint8_t bytes[32];
     memset(bytes, 0, sizeof(bytes));
@@ -21,21 +22,24 @@ static void known_vectors_hold(void **state) {
     assert_int_equal(mu_crc32c_table(0, "123456789", 9), 0xe3069283);
 }
 
-static void no_bytes_leave_the_crc_as_it_is(void **state) {
+static void no_bytes_leave_the_crc_as_it_is(void **state)
+{
     (void)state;
     assert_int_equal(mu_crc32c(0, NULL, 0), 0);
     assert_int_equal(mu_crc32c(0x12345678, "", 0), 0x12345678);
     assert_int_equal(mu_crc32c_table(0x12345678, "", 0), 0x12345678);
 }
 
-static void fill(uint8_t *bytes, size_t count) {
+static void fill(uint8_t *bytes, size_t count)
+{
     struct mu_random random;
     mu_random_init(&random, 1);
     for (size_t i = 0; i < count; i++)
         bytes[i] = (uint8_t)mu_random_next(&random);
 }
 
-static void short_lengths_at_every_offset_agree_with_the_table(void **state) {
+static void short_lengths_at_every_offset_agree_with_the_table(void **state)
+{
     (void)state;
     uint8_t bytes[320];
     fill(bytes, sizeof(bytes));
@@ -47,7 +51,8 @@ static void short_lengths_at_every_offset_agree_with_the_table(void **state) {
 }
 
 /* Blocks of three streams begin at 768 and at 12288 bytes. */
-static void lengths_around_the_blocks_agree_with_the_table(void **state) {
+static void lengths_around_the_blocks_agree_with_the_table(void **state)
+{
     (void)state;
     static const size_t around[] = {768, 1536, 12288, 12288 + 768, 24576, 65536};
     static uint8_t bytes[65536 + 64];
@@ -61,7 +66,8 @@ static void lengths_around_the_blocks_agree_with_the_table(void **state) {
     }
 }
 
-static void pieces_give_the_crc_of_the_whole(void **state) {
+static void pieces_give_the_crc_of_the_whole(void **state)
+{
     (void)state;
     static uint8_t bytes[30000];
     fill(bytes, sizeof(bytes));
@@ -72,7 +78,8 @@ static void pieces_give_the_crc_of_the_whole(void **state) {
     }
 }
 
-static void every_single_flipped_bit_is_noticed(void **state) {
+static void every_single_flipped_bit_is_noticed(void **state)
+{
     (void)state;
     uint8_t bytes[800];
     fill(bytes, sizeof(bytes));
@@ -84,7 +91,8 @@ static void every_single_flipped_bit_is_noticed(void **state) {
     }
 }
 
-static void mask_is_that_of_tfrecord(void **state) {
+static void mask_is_that_of_tfrecord(void **state)
+{
     (void)state;
     assert_int_equal(mu_crc32c_mask(0), 0xa282ead8);
     /* Event files of TensorFlow begin with 18 00 00 00 00 00 00 00 a3 7f 4b 22. */
@@ -92,7 +100,8 @@ static void mask_is_that_of_tfrecord(void **state) {
     assert_int_equal(mu_crc32c_mask(mu_crc32c(0, length, 8)), 0x224b7fa3);
 }
 
-int main(void) {
+int main(void)
+{
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(known_vectors_hold),
         cmocka_unit_test(no_bytes_leave_the_crc_as_it_is),

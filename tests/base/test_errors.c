@@ -2,7 +2,8 @@
 #include "runtime/base/errors.h"
 #include "test.h"
 
-static void numbers_are_read_as_decimal(void **state) {
+static void numbers_are_read_as_decimal(void **state)
+{
     (void)state;
     assert_int_equal(mu_error_number(MU_E0001), 1);
     assert_int_equal(mu_error_number(MU_E0104), 104);
@@ -10,19 +11,22 @@ static void numbers_are_read_as_decimal(void **state) {
     assert_int_equal(mu_error_number(MU_E0804), 804);
 }
 
-static void numbers_ascend(void **state) {
+static void numbers_ascend(void **state)
+{
     (void)state;
     for (int i = 1; i < MU_ERROR_COUNT; i++)
         assert_true(mu_error_number((enum mu_error)i) > mu_error_number((enum mu_error)(i - 1)));
 }
 
-static void no_error_has_the_status_ok(void **state) {
+static void no_error_has_the_status_ok(void **state)
+{
     (void)state;
     for (int i = 0; i < MU_ERROR_COUNT; i++)
         assert_int_not_equal(mu_error_status((enum mu_error)i), MU_OK);
 }
 
-static void every_error_has_a_doc_in_lower_case_without_a_stop(void **state) {
+static void every_error_has_a_doc_in_lower_case_without_a_stop(void **state)
+{
     (void)state;
     for (int i = 0; i < MU_ERROR_COUNT; i++) {
         const char *doc = mu_error_doc((enum mu_error)i);
@@ -32,7 +36,8 @@ static void every_error_has_a_doc_in_lower_case_without_a_stop(void **state) {
     }
 }
 
-static void errors_of_a_spec_are_of_the_configuration(void **state) {
+static void errors_of_a_spec_are_of_the_configuration(void **state)
+{
     (void)state;
     for (int i = 0; i < MU_ERROR_COUNT; i++) {
         int number = mu_error_number((enum mu_error)i);
@@ -41,7 +46,8 @@ static void errors_of_a_spec_are_of_the_configuration(void **state) {
     }
 }
 
-int main(void) {
+int main(void)
+{
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(numbers_are_read_as_decimal),
         cmocka_unit_test(numbers_ascend),

@@ -7,27 +7,31 @@
 static struct mu_test_log said;
 static struct mu_json *json;
 
-static int setup(void **state) {
+static int setup(void **state)
+{
     (void)state;
     mu_test_log_init(&said);
     json = NULL;
     return 0;
 }
 
-static int teardown(void **state) {
+static int teardown(void **state)
+{
     (void)state;
     mu_json_destroy(json);
     return 0;
 }
 
-static const mu_json_value *parse(const char *text) {
+static const mu_json_value *parse(const char *text)
+{
     mu_json_destroy(json);
     json = NULL;
     assert_ok(mu_json_parse(&said.log, MU_E0102, "$TF_CONFIG", text, strlen(text), &json));
     return mu_json_root(json);
 }
 
-static void values_have_their_types(void **state) {
+static void values_have_their_types(void **state)
+{
     (void)state;
     const mu_json_value *root = parse(" {\"n\":null,\"b\":true,\"f\":false,\"i\":-7,\"r\":2.5,"
                                       "\"s\":\"x\\u00e9\",\"a\":[1,[2]],\"o\":{\"k\":1}}\n");
@@ -49,7 +53,8 @@ static void values_have_their_types(void **state) {
     assert_string_equal(mu_json_source(json), "$TF_CONFIG");
 }
 
-static void members_come_in_the_order_of_the_text(void **state) {
+static void members_come_in_the_order_of_the_text(void **state)
+{
     (void)state;
     const mu_json_value *root = parse("{\"z\":0,\"a\":1,\"m\":2,\"b\":3}");
     static const char *const keys[] = {"z", "a", "m", "b"};
@@ -59,20 +64,23 @@ static void members_come_in_the_order_of_the_text(void **state) {
     }
 }
 
-static void scalar_may_be_the_whole_text(void **state) {
+static void scalar_may_be_the_whole_text(void **state)
+{
     (void)state;
     assert_int_equal(mu_json_integer(parse("42")), 42);
     assert_string_equal(mu_json_string(parse("\"x\"")), "x");
     assert_int_equal(mu_json_type(parse("null")), MU_JSON_NULL);
 }
 
-static void integers_reach_the_ends_of_int64(void **state) {
+static void integers_reach_the_ends_of_int64(void **state)
+{
     (void)state;
     assert_int_equal(mu_json_integer(parse("9223372036854775807")), INT64_MAX);
     assert_int_equal(mu_json_integer(parse("-9223372036854775808")), INT64_MIN);
 }
 
-static void type_names_read_in_a_sentence(void **state) {
+static void type_names_read_in_a_sentence(void **state)
+{
     (void)state;
     assert_string_equal(mu_json_type_name(MU_JSON_STRING), "a string");
     assert_string_equal(mu_json_type_name(MU_JSON_OBJECT), "an object");
@@ -106,7 +114,8 @@ static const struct refusal refusals[] = {
     {"[01]", "$TF_CONFIG:1:", "not valid JSON: invalid token"},
 };
 
-static void every_refusal_says_what_and_where(void **state) {
+static void every_refusal_says_what_and_where(void **state)
+{
     (void)state;
     for (size_t i = 0; i < sizeof(refusals) / sizeof(refusals[0]); i++) {
         const struct refusal *row = &refusals[i];
@@ -122,13 +131,15 @@ static void every_refusal_says_what_and_where(void **state) {
     }
 }
 
-static void nul_byte_in_the_text_is_refused(void **state) {
+static void nul_byte_in_the_text_is_refused(void **state)
+{
     (void)state;
     assert_int_equal(mu_json_parse(&said.log, MU_E0201, "job", "[1,\0002]", 6, &json), MU_CONFIG);
     assert_said(&said, "error[E0201]: ");
 }
 
-static void nesting_is_limited(void **state) {
+static void nesting_is_limited(void **state)
+{
     (void)state;
     char text[2 * MU_JSON_DEPTH_MAX + 3];
     memset(text, '[', MU_JSON_DEPTH_MAX);
@@ -144,7 +155,8 @@ static void nesting_is_limited(void **state) {
     assert_said(&said, "nests deeper than 32 levels\n  --> x:1:33\n");
 }
 
-static void brackets_in_strings_do_not_nest(void **state) {
+static void brackets_in_strings_do_not_nest(void **state)
+{
     (void)state;
     parse("[\"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[\", "
           "\"\\\"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[\"]");
@@ -152,7 +164,8 @@ static void brackets_in_strings_do_not_nest(void **state) {
 
 static char big[MU_JSON_BYTES_MAX + 16];
 
-static void length_is_limited(void **state) {
+static void length_is_limited(void **state)
+{
     (void)state;
     memset(big, ' ', sizeof(big));
     memcpy(big, "[]", 2);
@@ -163,12 +176,14 @@ static void length_is_limited(void **state) {
     assert_said(&said, "x has more than 1048576 bytes");
 }
 
-static double seconds(void) {
+static double seconds(void)
+{
     return (double)clock() / CLOCKS_PER_SEC;
 }
 
 /* Fills a megabyte: `head`, then `unit` again and again (with its number in it), then `tail`. */
-static size_t fill(const char *head, const char *unit, const char *tail) {
+static size_t fill(const char *head, const char *unit, const char *tail)
+{
     size_t bytes = (size_t)sprintf(big, "%s", head), number = 0;
     while (bytes + 64 < MU_JSON_BYTES_MAX)
         bytes += (size_t)sprintf(big + bytes, "%s\"%zx\"%s", number ? "," : "", number, unit),
@@ -178,7 +193,8 @@ static size_t fill(const char *head, const char *unit, const char *tail) {
 
 /* Processor time, not the clock: a busy machine must not fail this. Linear work takes some tens of
  * milliseconds; quadratic work on 100,000 members takes minutes. */
-static void megabyte_of_members_is_read_in_linear_time(void **state) {
+static void megabyte_of_members_is_read_in_linear_time(void **state)
+{
     (void)state;
     double start = seconds();
     size_t bytes = fill("{", ":1", "}");
@@ -194,7 +210,8 @@ static void megabyte_of_members_is_read_in_linear_time(void **state) {
     assert_true(seconds() - start < 5);
 }
 
-static void file_is_read_whole(void **state) {
+static void file_is_read_whole(void **state)
+{
     (void)state;
     char path[] = "test_json_XXXXXX";
     int fd = mkstemp(path);
@@ -208,7 +225,8 @@ static void file_is_read_whole(void **state) {
     assert_string_equal(mu_json_source(json), path);
 }
 
-static void file_that_cannot_be_read_is_no_input(void **state) {
+static void file_that_cannot_be_read_is_no_input(void **state)
+{
     (void)state;
     assert_int_equal(mu_json_read(&said.log, MU_E0201, "no/such/file", &json), MU_NO_INPUT);
     assert_said(&said, "error[E0002]: cannot read no/such/file: No such file or directory");
@@ -218,7 +236,8 @@ static void file_that_cannot_be_read_is_no_input(void **state) {
     assert_said(&said, "error[E0201]: /dev/zero has more than 1048576 bytes");
 }
 
-int main(void) {
+int main(void)
+{
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(values_have_their_types, setup, teardown),
         cmocka_unit_test_setup_teardown(members_come_in_the_order_of_the_text, setup, teardown),

@@ -6,7 +6,8 @@
 static struct mu_test_log said;
 
 /* The piece of `text` that the path leads to must be `expected`; NULL: the start, without width. */
-static void expect(const char *text, const char *path, bool of_key, const char *expected) {
+static void expect(const char *text, const char *path, bool of_key, const char *expected)
+{
     struct mu_json *json;
     mu_test_log_init(&said);
     assert_ok(mu_json_parse(&said.log, MU_E0102, "text", text, strlen(text), &json));
@@ -26,7 +27,8 @@ static const char spec[] = "{ \"cluster\" : { \"worker\" :\n [ \"a:1\" , \"b:2\"
                            "  \"ps\": {\"deep\": [[1, 2], [ 3,-4.5e1 ]]} },\n"
                            "  \"task\":{\"type\":\"worker\",\"index\":0, \"on\":true} }";
 
-static void paths_lead_to_values(void **state) {
+static void paths_lead_to_values(void **state)
+{
     (void)state;
     expect(spec, "task.type", false, "\"worker\"");
     expect(spec, ".task.index", false, "0");
@@ -40,7 +42,8 @@ static void paths_lead_to_values(void **state) {
     expect(spec, "cluster.ps", false, "{\"deep\": [[1, 2], [ 3,-4.5e1 ]]}");
 }
 
-static void paths_lead_to_keys(void **state) {
+static void paths_lead_to_keys(void **state)
+{
     (void)state;
     expect(spec, "cluster", true, "\"cluster\"");
     expect(spec, "cluster.ps.deep", true, "\"deep\"");
@@ -48,14 +51,16 @@ static void paths_lead_to_keys(void **state) {
     expect(spec, "cluster.worker[1]", true, "\"b:2\""); /* an element has no key */
 }
 
-static void root_is_the_empty_path(void **state) {
+static void root_is_the_empty_path(void **state)
+{
     (void)state;
     expect("  [1] ", "", false, "[1]");
     expect("\n7\n", "", true, "7");
     expect(" \"x\"", "", false, "\"x\"");
 }
 
-static void path_to_nothing_falls_back_to_the_start(void **state) {
+static void path_to_nothing_falls_back_to_the_start(void **state)
+{
     (void)state;
     static const char *const nowhere[] = {"absent", "task.absent", "cluster.worker[3]",
         "cluster.worker[x]", "cluster.worker[", "cluster.worker[0", "cluster.worker.a", "task[0]",
@@ -65,7 +70,8 @@ static void path_to_nothing_falls_back_to_the_start(void **state) {
         expect(spec, nowhere[i], false, NULL);
 }
 
-static void keys_may_have_dots_brackets_and_escapes(void **state) {
+static void keys_may_have_dots_brackets_and_escapes(void **state)
+{
     (void)state;
     expect("{\"a\":{\"b\":1},\"a.b\":2}", "a.b", false, "2"); /* the longest key that fits */
     expect("{\"a[0]\":1,\"x\":2}", "a[0]", true, "\"a[0]\"");
@@ -73,7 +79,8 @@ static void keys_may_have_dots_brackets_and_escapes(void **state) {
     expect("{\"\\\\\":1, \"b\":2}", "b", false, "2");
 }
 
-static void scans_end_on_text_that_is_not_json(void **state) {
+static void scans_end_on_text_that_is_not_json(void **state)
+{
     (void)state;
     static const char *const texts[] = {"", "\"", "\"\\", "\"abc\\\"", "{", "[[[", "]", "}}", "a",
         "[\"", "{\"a\":", ",", ":", "\\", "[1,2", "\xff"};
@@ -90,7 +97,8 @@ static void scans_end_on_text_that_is_not_json(void **state) {
     }
 }
 
-int main(void) {
+int main(void)
+{
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(paths_lead_to_values),
         cmocka_unit_test(paths_lead_to_keys),

@@ -7,7 +7,8 @@ static struct mu_test_log said;
 static struct mu_json *json;
 static struct mu_text canonical;
 
-static int setup(void **state) {
+static int setup(void **state)
+{
     (void)state;
     static const char text[] = "{\"train\":{\"seed\":1,\"epochs\":5},\"name\":\"x\",\"list\":[1]}";
     mu_test_log_init(&said);
@@ -15,20 +16,23 @@ static int setup(void **state) {
     return mu_json_parse(&said.log, MU_E0201, "job.json", text, strlen(text), &json) != MU_OK;
 }
 
-static int teardown(void **state) {
+static int teardown(void **state)
+{
     (void)state;
     mu_json_destroy(json);
     mu_text_finish(&canonical);
     return 0;
 }
 
-static const char *now(void) {
+static const char *now(void)
+{
     mu_text_clear(&canonical);
     mu_json_write_canonical(mu_json_root(json), &canonical);
     return canonical.data;
 }
 
-static void value_that_is_json_is_json(void **state) {
+static void value_that_is_json_is_json(void **state)
+{
     (void)state;
     assert_ok(mu_json_set(&said.log, json, "train.seed", "7"));
     assert_ok(mu_json_set(&said.log, json, "train.rate", "0.05"));
@@ -38,7 +42,8 @@ static void value_that_is_json_is_json(void **state) {
                                "\"train\":{\"epochs\":5,\"on\":true,\"rate\":0.05,\"seed\":7}}");
 }
 
-static void value_that_is_not_json_is_a_string(void **state) {
+static void value_that_is_not_json_is_a_string(void **state)
+{
     (void)state;
     assert_ok(mu_json_set(&said.log, json, "name", "data/mnist"));
     assert_ok(mu_json_set(&said.log, json, "train.seed", "007"));
@@ -47,14 +52,16 @@ static void value_that_is_not_json_is_a_string(void **state) {
                                "\"train\":{\"epochs\":\"\",\"seed\":\"007\"}}");
 }
 
-static void sections_that_are_absent_are_made(void **state) {
+static void sections_that_are_absent_are_made(void **state)
+{
     (void)state;
     assert_ok(mu_json_set(&said.log, json, "data.cache.path", "d"));
     assert_string_equal(now(), "{\"data\":{\"cache\":{\"path\":\"d\"}},\"list\":[1],\"name\":\"x\","
                                "\"train\":{\"epochs\":5,\"seed\":1}}");
 }
 
-static void places_are_those_of_the_rebuilt_text(void **state) {
+static void places_are_those_of_the_rebuilt_text(void **state)
+{
     (void)state;
     assert_ok(mu_json_set(&said.log, json, "train.seed", "12345"));
     struct mu_place place = mu_json_place(json, "train.seed", false);
@@ -63,7 +70,8 @@ static void places_are_those_of_the_rebuilt_text(void **state) {
     assert_string_equal(mu_json_source(json), "job.json");
 }
 
-static void refused_change_leaves_the_document(void **state) {
+static void refused_change_leaves_the_document(void **state)
+{
     (void)state;
     static const char *const paths[] = {
         "", ".", "train.", ".train", "train..seed", "name.x", "list.0", "train.seed.x"};
@@ -81,7 +89,8 @@ static void refused_change_leaves_the_document(void **state) {
     assert_string_equal(now(), before);
 }
 
-static void nesting_and_length_stay_limited(void **state) {
+static void nesting_and_length_stay_limited(void **state)
+{
     (void)state;
     char deep[2 * MU_JSON_DEPTH_MAX + 1];
     memset(deep, '[', MU_JSON_DEPTH_MAX);
@@ -95,7 +104,8 @@ static void nesting_and_length_stay_limited(void **state) {
     assert_said(&said, "has more than");
 }
 
-int main(void) {
+int main(void)
+{
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(value_that_is_json_is_json, setup, teardown),
         cmocka_unit_test_setup_teardown(value_that_is_not_json_is_a_string, setup, teardown),

@@ -8,13 +8,15 @@
 
 static struct mu_test_log said;
 
-static int setup(void **state) {
+static int setup(void **state)
+{
     (void)state;
     mu_test_log_init(&said);
     return 0;
 }
 
-static void error_has_number_text_and_help(void **state) {
+static void error_has_number_text_and_help(void **state)
+{
     (void)state;
     enum mu_status status =
         mu_fail(&said.log, MU_E0104, "did you mean `worker`?", "unknown task type `%s`", "workers");
@@ -23,13 +25,15 @@ static void error_has_number_text_and_help(void **state) {
                                    "  = help: did you mean `worker`?\n");
 }
 
-static void error_without_help_is_one_line(void **state) {
+static void error_without_help_is_one_line(void **state)
+{
     (void)state;
     assert_int_equal(mu_fail(&said.log, MU_E0001, NULL, "wrong"), MU_USAGE);
     assert_string_equal(said.text, "error[E0001]: wrong\n");
 }
 
-static struct mu_place place_of(const char *text, const char *what) {
+static struct mu_place place_of(const char *text, const char *what)
+{
     struct mu_place place = {"$TF_CONFIG", text, strlen(text), 0, strlen(what)};
     const char *at = strstr(text, what);
     assert_non_null(at);
@@ -37,7 +41,8 @@ static struct mu_place place_of(const char *text, const char *what) {
     return place;
 }
 
-static void place_is_shown_with_a_caret(void **state) {
+static void place_is_shown_with_a_caret(void **state)
+{
     (void)state;
     struct mu_place place =
         place_of("{\"cluster\":{\"workers\":[\"10.0.0.1:2222\"]}}", "\"workers\"");
@@ -52,7 +57,8 @@ static void place_is_shown_with_a_caret(void **state) {
                                    "   = help: did you mean `worker`?\n");
 }
 
-static void gutter_widens_with_the_line_number(void **state) {
+static void gutter_widens_with_the_line_number(void **state)
+{
     (void)state;
     struct mu_place place = place_of("\n\n\n\n\n\n\n\n\n  wrong here\n", "wrong");
     (void)!mu_fail_at(&said.log, MU_E0201, &place, NULL, "look", "no");
@@ -64,7 +70,8 @@ static void gutter_widens_with_the_line_number(void **state) {
                                    "    = help: look\n");
 }
 
-static void columns_count_characters_not_bytes(void **state) {
+static void columns_count_characters_not_bytes(void **state)
+{
     (void)state;
     struct mu_place place = place_of("\xc3\xa9\xe2\x82\xac wrong", "wrong");
     (void)!mu_fail_at(&said.log, MU_E0201, &place, NULL, NULL, "no");
@@ -72,14 +79,16 @@ static void columns_count_characters_not_bytes(void **state) {
     assert_said(&said, "   |    ^^^^^\n");
 }
 
-static void caret_stays_on_its_line(void **state) {
+static void caret_stays_on_its_line(void **state)
+{
     (void)state;
     struct mu_place place = place_of("ab {\n  x\n}", "{\n  x\n}");
     (void)!mu_fail_at(&said.log, MU_E0201, &place, NULL, NULL, "no");
     assert_said(&said, " 1 | ab {\n   |    ^\n");
 }
 
-static void end_of_text_has_a_caret_behind_it(void **state) {
+static void end_of_text_has_a_caret_behind_it(void **state)
+{
     (void)state;
     struct mu_place place = {"f", "ab", 2, 2, 0};
     (void)!mu_fail_at(&said.log, MU_E0201, &place, NULL, NULL, "no");
@@ -91,7 +100,8 @@ static void end_of_text_has_a_caret_behind_it(void **state) {
 }
 
 /* Where the caret of the last message points to, in the line above it. */
-static const char *pointed_at(void) {
+static const char *pointed_at(void)
+{
     const char *caret_line = strrchr(said.text, '|');
     const char *caret = strchr(caret_line, '^');
     const char *line_end = caret_line;
@@ -103,7 +113,8 @@ static const char *pointed_at(void) {
     return line + (caret - (line_end + 1));
 }
 
-static void long_lines_are_cut_around_the_caret(void **state) {
+static void long_lines_are_cut_around_the_caret(void **state)
+{
     (void)state;
     char text[3001];
     for (size_t offset = 0; offset + 5 <= 3000; offset += 83) {
@@ -119,7 +130,8 @@ static void long_lines_are_cut_around_the_caret(void **state) {
     }
 }
 
-static void control_bytes_never_reach_the_terminal(void **state) {
+static void control_bytes_never_reach_the_terminal(void **state)
+{
     (void)state;
     struct mu_place place = place_of("a\tb\x1b[31m\x80\xc2\x9b\xe2\x80\xaewrong", "wrong");
     (void)!mu_fail_at(&said.log, MU_E0201, &place, "c\x1b", "d\x7f", "e\x1b %s", "\xff\r\x07");
@@ -131,7 +143,8 @@ static void control_bytes_never_reach_the_terminal(void **state) {
                                    "   = help: d?\n");
 }
 
-static void first_error_is_kept(void **state) {
+static void first_error_is_kept(void **state)
+{
     (void)state;
     (void)!mu_fail(&said.log, MU_E0401, "help", "worker/%d died\nand more", 2);
     (void)!mu_fail(&said.log, MU_E0601, NULL, "second");
@@ -140,17 +153,20 @@ static void first_error_is_kept(void **state) {
     assert_string_equal(said.log.first_text, "worker/2 died");
 }
 
-static void *fail_often(void *argument) {
+static void *fail_often(void *argument)
+{
     for (int i = 0; i < 200; i++)
         (void)!mu_fail(argument, i % 2 ? MU_E0401 : MU_E0601, NULL, i % 2 ? "peer" : "disk");
     return NULL;
 }
 
-static void write_nothing(struct mu_log *log, enum mu_level level, const char *text) {
+static void write_nothing(struct mu_log *log, enum mu_level level, const char *text)
+{
     (void)log, (void)level, (void)text;
 }
 
-static void one_of_many_threads_is_the_first(void **state) {
+static void one_of_many_threads_is_the_first(void **state)
+{
     (void)state;
     said.log.write = write_nothing;
     pthread_t threads[4];
@@ -162,7 +178,8 @@ static void one_of_many_threads_is_the_first(void **state) {
     assert_int_equal(said.log.first_number, 601);
 }
 
-static void levels_above_the_log_are_not_written(void **state) {
+static void levels_above_the_log_are_not_written(void **state)
+{
     (void)state;
     said.log.level = MU_LEVEL_WARN;
     mu_say(&said.log, MU_LEVEL_INFO, "not this");
@@ -170,7 +187,8 @@ static void levels_above_the_log_are_not_written(void **state) {
     assert_string_equal(said.text, "but this\n");
 }
 
-static void messages_too_long_are_cut_at_a_character(void **state) {
+static void messages_too_long_are_cut_at_a_character(void **state)
+{
     (void)state;
     static char big[MU_LOG_TEXT_MAX * 2];
     for (size_t i = 0; i + 2 < sizeof(big); i += 2)
@@ -185,7 +203,8 @@ static void messages_too_long_are_cut_at_a_character(void **state) {
 }
 
 /* On a datagram socket every write is one message. */
-static void stderr_gets_each_message_in_one_write(void **state) {
+static void stderr_gets_each_message_in_one_write(void **state)
+{
     (void)state;
     struct mu_log log;
     int ends[2], kept = dup(STDERR_FILENO);
@@ -211,7 +230,8 @@ static void stderr_gets_each_message_in_one_write(void **state) {
     close(ends[1]);
 }
 
-int main(void) {
+int main(void)
+{
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(error_has_number_text_and_help, setup),
         cmocka_unit_test_setup(error_without_help_is_one_line, setup),

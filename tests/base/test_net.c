@@ -12,12 +12,14 @@ static struct {
     struct mu_loop loop;
 } script;
 
-static int64_t script_now(struct mu_world *world) {
+static int64_t script_now(struct mu_world *world)
+{
     (void)world;
     return script.now_ns;
 }
 
-static enum mu_status script_turn(struct mu_loop *loop, int64_t deadline_ns) {
+static enum mu_status script_turn(struct mu_loop *loop, int64_t deadline_ns)
+{
     (void)deadline_ns;
     script.turns++;
     script.now_ns += MU_MS;
@@ -32,7 +34,8 @@ static const struct mu_world_ops world_ops = {.name = "script", .now_ns = script
 static struct mu_world world = {.ops = &world_ops};
 static const struct mu_net_ops net_ops = {.turn = script_turn};
 
-static int script_reset(void **state) {
+static int script_reset(void **state)
+{
     (void)state;
     memset(&script, 0, sizeof(script));
     script.loop.ops = &net_ops;
@@ -40,41 +43,47 @@ static int script_reset(void **state) {
     return 0;
 }
 
-static void flag_that_is_set_needs_no_turn(void **state) {
+static void flag_that_is_set_needs_no_turn(void **state)
+{
     (void)state;
     script.flag = true;
     assert_ok(mu_loop_until(&script.loop, &script.flag, 0));
     assert_int_equal(script.turns, 0);
 }
 
-static void turns_until_the_flag(void **state) {
+static void turns_until_the_flag(void **state)
+{
     (void)state;
     script.flag_at_turn = 5;
     assert_ok(mu_loop_until(&script.loop, &script.flag, MU_SECOND));
     assert_int_equal(script.turns, 5);
 }
 
-static void early_end_of_a_turn_is_no_timeout(void **state) {
+static void early_end_of_a_turn_is_no_timeout(void **state)
+{
     (void)state;
     script.flag_at_turn = 5;
     script.turn_status = MU_TIMEOUT;
     assert_ok(mu_loop_until(&script.loop, &script.flag, MU_SECOND));
 }
 
-static void missing_flag_ends_in_timeout_at_the_deadline(void **state) {
+static void missing_flag_ends_in_timeout_at_the_deadline(void **state)
+{
     (void)state;
     assert_int_equal(mu_loop_until(&script.loop, &script.flag, 10 * MU_MS), MU_TIMEOUT);
     assert_int_equal(script.turns, 10);
 }
 
-static void busy_loop_does_not_put_off_the_deadline(void **state) {
+static void busy_loop_does_not_put_off_the_deadline(void **state)
+{
     (void)state;
     script.turn_status = MU_OK;
     script.flag_at_turn = 11;
     assert_int_equal(mu_loop_until(&script.loop, &script.flag, 10 * MU_MS), MU_TIMEOUT);
 }
 
-static void passed_deadline_still_polls_once(void **state) {
+static void passed_deadline_still_polls_once(void **state)
+{
     (void)state;
     script.now_ns = MU_SECOND;
     script.flag_at_turn = 1;
@@ -84,7 +93,8 @@ static void passed_deadline_still_polls_once(void **state) {
     assert_int_equal(script.turns, 2);
 }
 
-static void cancelled_loop_ends_every_wait(void **state) {
+static void cancelled_loop_ends_every_wait(void **state)
+{
     (void)state;
     script.cancel_at_turn = 3;
     script.flag_at_turn = 3;
@@ -94,14 +104,16 @@ static void cancelled_loop_ends_every_wait(void **state) {
     assert_int_equal(script.turns, 3);
 }
 
-static void deadlines_saturate(void **state) {
+static void deadlines_saturate(void **state)
+{
     (void)state;
     assert_int_equal(mu_deadline(5, 7), 12);
     assert_int_equal(mu_deadline(5, MU_FOREVER), MU_FOREVER);
     assert_int_equal(mu_deadline(MU_FOREVER - 1, 2), MU_FOREVER);
 }
 
-int main(void) {
+int main(void)
+{
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(flag_that_is_set_needs_no_turn, script_reset),
         cmocka_unit_test_setup(turns_until_the_flag, script_reset),

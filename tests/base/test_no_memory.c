@@ -14,7 +14,8 @@
 static int allocations_left = -1; /* before the one that fails; -1: none fails */
 static bool has_failed;
 
-static bool fails(void) {
+static bool fails(void)
+{
     if (allocations_left < 0 || allocations_left-- > 0)
         return false;
     allocations_left = -1;
@@ -31,26 +32,31 @@ void *__wrap_calloc(size_t count, size_t bytes);
 void *__wrap_realloc(void *old, size_t bytes);
 char *__wrap_strdup(const char *text);
 
-void *__wrap_malloc(size_t bytes) {
+void *__wrap_malloc(size_t bytes)
+{
     return fails() ? NULL : __real_malloc(bytes);
 }
 
-void *__wrap_calloc(size_t count, size_t bytes) {
+void *__wrap_calloc(size_t count, size_t bytes)
+{
     return fails() ? NULL : __real_calloc(count, bytes);
 }
 
-void *__wrap_realloc(void *old, size_t bytes) {
+void *__wrap_realloc(void *old, size_t bytes)
+{
     return fails() ? NULL : __real_realloc(old, bytes);
 }
 
-char *__wrap_strdup(const char *text) {
+char *__wrap_strdup(const char *text)
+{
     return fails() ? NULL : __real_strdup(text);
 }
 
 static struct mu_test_log said;
 
 /* Runs until nothing fails any more; returns how many runs had a failure. */
-static int run_all(enum mu_status (*run)(void)) {
+static int run_all(enum mu_status (*run)(void))
+{
     for (int n = 0; n < RUNS_MAX; n++) {
         mu_test_log_init(&said);
         allocations_left = n;
@@ -69,7 +75,8 @@ static int run_all(enum mu_status (*run)(void)) {
 
 static const char document[] = "{\"a\":{\"b\":[1,2.5,\"text\"],\"c\":null},\"d\":true}";
 
-static enum mu_status parse(void) {
+static enum mu_status parse(void)
+{
     struct mu_json *json = NULL;
     enum mu_status status =
         mu_json_parse(&said.log, MU_E0201, "job", document, strlen(document), &json);
@@ -80,12 +87,14 @@ static enum mu_status parse(void) {
     return status;
 }
 
-static void parsing_says_that_there_is_no_memory(void **state) {
+static void parsing_says_that_there_is_no_memory(void **state)
+{
     (void)state;
     assert_true(run_all(parse) > 10);
 }
 
-static char *canonical(const struct mu_json *json) {
+static char *canonical(const struct mu_json *json)
+{
     int kept = allocations_left;
     allocations_left = -1;
     struct mu_text text;
@@ -95,7 +104,8 @@ static char *canonical(const struct mu_json *json) {
     return text.data;
 }
 
-static enum mu_status set(void) {
+static enum mu_status set(void)
+{
     struct mu_json *json = NULL;
     int kept = allocations_left;
     allocations_left = -1;
@@ -111,12 +121,14 @@ static enum mu_status set(void) {
     return status;
 }
 
-static void failed_set_leaves_the_document(void **state) {
+static void failed_set_leaves_the_document(void **state)
+{
     (void)state;
     assert_true(run_all(set) > 20);
 }
 
-static enum mu_status write_texts(void) {
+static enum mu_status write_texts(void)
+{
     struct mu_text text;
     mu_text_init(&text);
     for (int i = 0; i < 100; i++) {
@@ -131,12 +143,14 @@ static enum mu_status write_texts(void) {
     return status;
 }
 
-static void text_remembers_that_it_failed_and_stays_valid(void **state) {
+static void text_remembers_that_it_failed_and_stays_valid(void **state)
+{
     (void)state;
     assert_true(run_all(write_texts) > 3);
 }
 
-static enum mu_status write_json(void) {
+static enum mu_status write_json(void)
+{
     struct mu_json *json = NULL;
     struct mu_text text;
     int kept = allocations_left;
@@ -152,12 +166,14 @@ static enum mu_status write_json(void) {
     return status;
 }
 
-static void json_text_remembers_that_it_failed(void **state) {
+static void json_text_remembers_that_it_failed(void **state)
+{
     (void)state;
     assert_true(run_all(write_json) > 3);
 }
 
-static enum mu_status put_and_get(void) {
+static enum mu_status put_and_get(void)
+{
     struct mu_store *store;
     struct mu_store_piece piece = {"abc", 3};
     struct mu_store_file files[] = {{"a", &piece, 1}, {"b", &piece, 1}};
@@ -176,13 +192,15 @@ static enum mu_status put_and_get(void) {
     return status;
 }
 
-static void failed_put_leaves_no_entry(void **state) {
+static void failed_put_leaves_no_entry(void **state)
+{
     (void)state;
     assert_int_equal(run_all(put_and_get), 5);
 }
 
 /* A refusal needs memory only for its help: it is said all the same. */
-static void errors_are_said_without_memory(void **state) {
+static void errors_are_said_without_memory(void **state)
+{
     (void)state;
     struct mu_json *json;
     struct sample sample;
@@ -200,7 +218,8 @@ static void errors_are_said_without_memory(void **state) {
     mu_json_destroy(json);
 }
 
-int main(void) {
+int main(void)
+{
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(parsing_says_that_there_is_no_memory),
         cmocka_unit_test(failed_set_leaves_the_document),

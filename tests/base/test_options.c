@@ -6,7 +6,8 @@
 static struct mu_test_log said;
 static struct sample sample;
 
-static int setup(void **state) {
+static int setup(void **state)
+{
     (void)state;
     mu_test_log_init(&said);
     memset(&sample, 0xa5, sizeof(sample));
@@ -14,13 +15,15 @@ static int setup(void **state) {
     return 0;
 }
 
-static enum mu_status set(const char *name, const char *text) {
+static enum mu_status set(const char *name, const char *text)
+{
     char flag[64];
     mu_format(flag, sizeof(flag), "--%s", name);
     return mu_options_set(&said.log, flag, mu_options_find(sample_rows, name), text, &sample);
 }
 
-static void defaults_are_those_of_the_rows(void **state) {
+static void defaults_are_those_of_the_rows(void **state)
+{
     (void)state;
     assert_false(sample.nesterov);
     assert_int_equal(sample.batch, 64);
@@ -32,19 +35,22 @@ static void defaults_are_those_of_the_rows(void **state) {
     assert_int_equal(sample.widths.value[2], 10);
 }
 
-static void required_fields_become_zeros(void **state) {
+static void required_fields_become_zeros(void **state)
+{
     (void)state;
     for (size_t i = 0; i < sizeof(sample.path); i++)
         assert_int_equal(sample.path[i], 0);
 }
 
-static void rows_are_found_by_name(void **state) {
+static void rows_are_found_by_name(void **state)
+{
     (void)state;
     assert_string_equal(mu_options_find(sample_rows, "batch")->name, "batch");
     assert_null(mu_options_find(sample_rows, "Batch"));
 }
 
-static void text_sets_every_type(void **state) {
+static void text_sets_every_type(void **state)
+{
     (void)state;
     assert_ok(set("nesterov", "yes"));
     assert_ok(set("batch", "128"));
@@ -63,13 +69,15 @@ static void text_sets_every_type(void **state) {
     assert_int_equal(sample.any, INT64_C(-9000000000000000000));
 }
 
-static void minus_zero_is_zero(void **state) {
+static void minus_zero_is_zero(void **state)
+{
     (void)state;
     assert_ok(set("learning_rate", "-0"));
     assert_int_equal(signbit(sample.rate), 0);
 }
 
-static void list_of_integers_may_be_empty(void **state) {
+static void list_of_integers_may_be_empty(void **state)
+{
     (void)state;
     assert_ok(set("widths", "[]"));
     assert_int_equal(sample.widths.count, 0);
@@ -79,7 +87,8 @@ static void list_of_integers_may_be_empty(void **state) {
     assert_int_equal(sample.widths.count, 0);
 }
 
-static void wrong_text_is_refused_with_the_range(void **state) {
+static void wrong_text_is_refused_with_the_range(void **state)
+{
     (void)state;
     static const char integers[] = "a list of integers, each 1 to 1000000";
     static const struct {
@@ -124,13 +133,15 @@ static void wrong_text_is_refused_with_the_range(void **state) {
     }
 }
 
-static void range(const struct mu_option *row, const char *expected) {
+static void range(const struct mu_option *row, const char *expected)
+{
     char out[64];
     mu_options_range(row, out, sizeof(out));
     assert_string_equal(out, expected);
 }
 
-static void ranges_read_in_a_sentence(void **state) {
+static void ranges_read_in_a_sentence(void **state)
+{
     (void)state;
     range(mu_options_find(sample_rows, "batch"), "1 to 65536");
     range(mu_options_find(sample_rows, "kind"), "one of constant, cosine or step");
@@ -143,7 +154,8 @@ static void ranges_read_in_a_sentence(void **state) {
     range(&row, "one of only");
 }
 
-static void description_has_a_line_a_row(void **state) {
+static void description_has_a_line_a_row(void **state)
+{
     (void)state;
     struct mu_text out;
     mu_text_init(&out);
@@ -160,7 +172,8 @@ static void description_has_a_line_a_row(void **state) {
     mu_text_finish(&out);
 }
 
-static void options_are_written_as_json_members(void **state) {
+static void options_are_written_as_json_members(void **state)
+{
     (void)state;
     struct mu_text out;
     mu_text_init(&out);
@@ -172,7 +185,8 @@ static void options_are_written_as_json_members(void **state) {
     mu_text_finish(&out);
 }
 
-int main(void) {
+int main(void)
+{
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(defaults_are_those_of_the_rows, setup),
         cmocka_unit_test_setup(required_fields_become_zeros, setup),

@@ -5,7 +5,8 @@
 static struct mu_test_log said;
 static struct sample sample;
 
-static int setup(void **state) {
+static int setup(void **state)
+{
     (void)state;
     mu_test_log_init(&said);
     memset(&sample, 0xa5, sizeof(sample));
@@ -13,7 +14,8 @@ static int setup(void **state) {
 }
 
 /* Reads the member "data" of the document. */
-static enum mu_status read_sample(const char *text, const char *const also[]) {
+static enum mu_status read_sample(const char *text, const char *const also[])
+{
     struct mu_json *json = NULL;
     assert_ok(mu_json_parse(&said.log, MU_E0201, "job.json", text, strlen(text), &json));
     const mu_json_value *object = mu_json_member(mu_json_root(json), "data");
@@ -23,7 +25,8 @@ static enum mu_status read_sample(const char *text, const char *const also[]) {
     return status;
 }
 
-static void members_set_every_type(void **state) {
+static void members_set_every_type(void **state)
+{
     (void)state;
     assert_ok(read_sample("{\"data\":{\"nesterov\":true,\"batch\":32,\"learning_rate\":1,"
                           "\"path\":\"p\",\"kind\":\"constant\",\"widths\":[3,2],\"any\":-1}}",
@@ -38,7 +41,8 @@ static void members_set_every_type(void **state) {
     assert_int_equal(sample.any, -1);
 }
 
-static void absent_members_keep_their_defaults(void **state) {
+static void absent_members_keep_their_defaults(void **state)
+{
     (void)state;
     assert_ok(read_sample("{\"data\":{\"path\":\"p\"}}", NULL));
     assert_int_equal(sample.batch, 64);
@@ -46,7 +50,8 @@ static void absent_members_keep_their_defaults(void **state) {
     assert_int_equal(sample.widths.count, 3);
 }
 
-static void keys_of_the_caller_are_left_to_it(void **state) {
+static void keys_of_the_caller_are_left_to_it(void **state)
+{
     (void)state;
     static const char *const also[] = {"driver", NULL};
     assert_ok(read_sample("{\"data\":{\"driver\":7,\"path\":\"p\"}}", also));
@@ -57,7 +62,8 @@ struct refusal {
     const char *text, *said;
 };
 
-static void refusals_are(const struct refusal *rows, size_t count) {
+static void refusals_are(const struct refusal *rows, size_t count)
+{
     for (size_t i = 0; i < count; i++) {
         mu_test_log_init(&said);
         assert_int_equal(read_sample(rows[i].text, NULL), MU_CONFIG);
@@ -65,7 +71,8 @@ static void refusals_are(const struct refusal *rows, size_t count) {
     }
 }
 
-static void wrong_keys_are_refused_with_the_nearest(void **state) {
+static void wrong_keys_are_refused_with_the_nearest(void **state)
+{
     (void)state;
     static const struct refusal rows[] = {
         {"{\"data\":{\"bacth\":1}}", "error[E0202]: unknown key `data.bacth`\n"
@@ -86,7 +93,8 @@ static void wrong_keys_are_refused_with_the_nearest(void **state) {
     refusals_are(rows, MU_COUNT_OF(rows));
 }
 
-static void wrong_values_are_refused_with_the_range(void **state) {
+static void wrong_values_are_refused_with_the_range(void **state)
+{
     (void)state;
     static const struct refusal rows[] = {
         {"{\"data\":{\"batch\":0}}", "error[E0203]: `data.batch` is out of range\n"
@@ -123,7 +131,8 @@ static void wrong_values_are_refused_with_the_range(void **state) {
     refusals_are(rows, MU_COUNT_OF(rows));
 }
 
-static void every_wrong_type_is_named(void **state) {
+static void every_wrong_type_is_named(void **state)
+{
     (void)state;
     static const struct {
         const char *member, *said;
@@ -152,7 +161,8 @@ static void every_wrong_type_is_named(void **state) {
     }
 }
 
-static void required_row_is_missed_without_an_object_too(void **state) {
+static void required_row_is_missed_without_an_object_too(void **state)
+{
     (void)state;
     assert_int_equal(read_sample("{}", NULL), MU_CONFIG);
     assert_said(&said, "`data.path` is missing");
@@ -163,7 +173,8 @@ static void required_row_is_missed_without_an_object_too(void **state) {
                                    "  = help: the folder of the files\n");
 }
 
-static void written_options_read_back(void **state) {
+static void written_options_read_back(void **state)
+{
     (void)state;
     struct mu_text text;
     mu_text_init(&text);
@@ -181,7 +192,8 @@ static void written_options_read_back(void **state) {
     mu_text_finish(&text);
 }
 
-int main(void) {
+int main(void)
+{
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(members_set_every_type, setup),
         cmocka_unit_test_setup(absent_members_keep_their_defaults, setup),

@@ -4,7 +4,8 @@
 #include <math.h>
 
 /* The reference code of xoshiro256** on the state 1, 2, 3, 4. */
-static void stream_is_xoshiro256_star_star(void **state) {
+static void stream_is_xoshiro256_star_star(void **state)
+{
     (void)state;
     struct mu_random random = {{1, 2, 3, 4}};
     assert_int_equal(mu_random_next(&random), 11520);
@@ -14,7 +15,8 @@ static void stream_is_xoshiro256_star_star(void **state) {
 }
 
 /* The reference code of SplitMix64 from 1234567. */
-static void seeding_is_splitmix64(void **state) {
+static void seeding_is_splitmix64(void **state)
+{
     (void)state;
     struct mu_random random;
     mu_random_init(&random, 1234567);
@@ -24,7 +26,8 @@ static void seeding_is_splitmix64(void **state) {
     assert_int_equal(random.state[3], UINT64_C(4593380528125082431));
 }
 
-static void mix_depends_on_every_bit_of_both(void **state) {
+static void mix_depends_on_every_bit_of_both(void **state)
+{
     (void)state;
     uint64_t base = mu_random_mix(42, 17);
     for (int bit = 0; bit < 64; bit++) {
@@ -35,7 +38,8 @@ static void mix_depends_on_every_bit_of_both(void **state) {
     }
 }
 
-static void neighbouring_seeds_are_no_shifted_copies(void **state) {
+static void neighbouring_seeds_are_no_shifted_copies(void **state)
+{
     (void)state;
     for (uint64_t shift = 0; shift < 100; shift++)
         assert_int_not_equal(mu_random_mix(1, 50), mu_random_mix(2, shift));
@@ -43,7 +47,8 @@ static void neighbouring_seeds_are_no_shifted_copies(void **state) {
     assert_int_not_equal(mu_random_mix(1, 1), mu_random_mix(1 + gamma, 0));
 }
 
-static void below_stays_below_and_reaches_all(void **state) {
+static void below_stays_below_and_reaches_all(void **state)
+{
     (void)state;
     struct mu_random random;
     mu_random_init(&random, 3);
@@ -59,7 +64,8 @@ static void below_stays_below_and_reaches_all(void **state) {
 }
 
 /* With a bound of 3 * 2^62 a plain modulo would give the first third twice as often. */
-static void below_has_no_bias(void **state) {
+static void below_has_no_bias(void **state)
+{
     (void)state;
     struct mu_random random;
     mu_random_init(&random, 4);
@@ -70,7 +76,8 @@ static void below_has_no_bias(void **state) {
         assert_in_range(thirds[i], 9500, 10500);
 }
 
-static void unit_is_uniform(void **state) {
+static void unit_is_uniform(void **state)
+{
     (void)state;
     struct mu_random random;
     mu_random_init(&random, 5);
@@ -83,7 +90,8 @@ static void unit_is_uniform(void **state) {
     assert_true(fabs(sum / 100000 - 0.5) < 0.005);
 }
 
-static void normal_has_its_moments(void **state) {
+static void normal_has_its_moments(void **state)
+{
     (void)state;
     struct mu_random random;
     mu_random_init(&random, 6);
@@ -99,7 +107,8 @@ static void normal_has_its_moments(void **state) {
     assert_true(fabs(fourths / 200000 - 3) < 0.15);
 }
 
-static void permutation_has_every_number_once(void **state) {
+static void permutation_has_every_number_once(void **state)
+{
     (void)state;
     static uint32_t order[1000];
     static int seen[1000];
@@ -113,7 +122,8 @@ static void permutation_has_every_number_once(void **state) {
     }
 }
 
-static void permutation_is_a_function_of_the_seed(void **state) {
+static void permutation_is_a_function_of_the_seed(void **state)
+{
     (void)state;
     uint32_t a[100], b[100], c[100];
     mu_random_permutation(9, a, 100);
@@ -124,7 +134,8 @@ static void permutation_is_a_function_of_the_seed(void **state) {
 }
 
 /* All 24 orders of four, each about 1000 times of 24000. */
-static void every_permutation_is_as_likely(void **state) {
+static void every_permutation_is_as_likely(void **state)
+{
     (void)state;
     int count[256] = {0}, kinds = 0;
     for (uint64_t seed = 0; seed < 24000; seed++) {
@@ -141,7 +152,8 @@ static void every_permutation_is_as_likely(void **state) {
     assert_int_equal(kinds, 24);
 }
 
-int main(void) {
+int main(void)
+{
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(stream_is_xoshiro256_star_star),
         cmocka_unit_test(seeding_is_splitmix64),

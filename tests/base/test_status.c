@@ -2,7 +2,8 @@
 #include "runtime/base/status.h"
 #include "test.h"
 
-static void every_status_has_name_text_and_exit_code(void **state) {
+static void every_status_has_name_text_and_exit_code(void **state)
+{
     (void)state;
     for (int i = 0; i < MU_STATUS_COUNT; i++) {
         enum mu_status status = (enum mu_status)i;
@@ -13,7 +14,8 @@ static void every_status_has_name_text_and_exit_code(void **state) {
 }
 
 /* Launchers key their restart policies on these numbers: they never change. */
-static void exit_codes_are_those_of_the_table(void **state) {
+static void exit_codes_are_those_of_the_table(void **state)
+{
     (void)state;
     assert_int_equal(mu_status_exit(MU_OK), 0);
     assert_int_equal(mu_status_exit(MU_BUG), 1);
@@ -31,20 +33,23 @@ static void exit_codes_are_those_of_the_table(void **state) {
     assert_int_equal(mu_status_exit(MU_CONFIG), 78);
 }
 
-static void only_ok_exits_with_zero(void **state) {
+static void only_ok_exits_with_zero(void **state)
+{
     (void)state;
     for (int i = MU_OK + 1; i < MU_STATUS_COUNT; i++)
         assert_int_not_equal(mu_status_exit((enum mu_status)i), 0);
 }
 
-static void names_are_those_of_the_enum(void **state) {
+static void names_are_those_of_the_enum(void **state)
+{
     (void)state;
     assert_string_equal(mu_status_name(MU_OK), "OK");
     assert_string_equal(mu_status_name(MU_UNAVAILABLE), "UNAVAILABLE");
     assert_string_equal(mu_status_text(MU_UNAVAILABLE), "a peer or a service is unavailable");
 }
 
-int main(void) {
+int main(void)
+{
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_status_has_name_text_and_exit_code),
         cmocka_unit_test(exit_codes_are_those_of_the_table),

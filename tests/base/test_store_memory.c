@@ -5,26 +5,30 @@
 static struct mu_test_log said;
 static struct mu_store *store;
 
-static int setup(void **state) {
+static int setup(void **state)
+{
     (void)state;
     mu_test_log_init(&said);
     return mu_store_memory_open(&store) != MU_OK;
 }
 
-static int teardown(void **state) {
+static int teardown(void **state)
+{
     (void)state;
     store->ops->close(store);
     return 0;
 }
 
-static void put(int64_t number, const char *name, const char *text) {
+static void put(int64_t number, const char *name, const char *text)
+{
     struct mu_store_piece piece = {text, strlen(text)};
     struct mu_store_file file = {.pieces = &piece, .piece_count = 1};
     mu_format(file.name, sizeof(file.name), "%s", name);
     assert_ok(store->ops->put(store, &said.log, number, &file, 1));
 }
 
-static void expect(int64_t number, const char *name, const char *text) {
+static void expect(int64_t number, const char *name, const char *text)
+{
     void *data;
     size_t bytes;
     assert_ok(store->ops->get(store, &said.log, number, name, 100, &data, &bytes));
@@ -33,7 +37,8 @@ static void expect(int64_t number, const char *name, const char *text) {
     free(data);
 }
 
-static void expect_absent(int64_t number, const char *name) {
+static void expect_absent(int64_t number, const char *name)
+{
     void *data = &said;
     size_t bytes = 7;
     assert_int_equal(
@@ -43,7 +48,8 @@ static void expect_absent(int64_t number, const char *name) {
     assert_string_equal(said.text, "");
 }
 
-static void pieces_are_read_back_joined(void **state) {
+static void pieces_are_read_back_joined(void **state)
+{
     (void)state;
     struct mu_store_piece pieces[] = {{"abc", 3}, {NULL, 0}, {"de", 2}};
     struct mu_store_piece other[] = {{"xyz", 3}};
@@ -55,7 +61,8 @@ static void pieces_are_read_back_joined(void **state) {
     expect(7, "none", "");
 }
 
-static void entries_are_listed_in_ascending_order(void **state) {
+static void entries_are_listed_in_ascending_order(void **state)
+{
     (void)state;
     int64_t numbers[8] = {0};
     assert_int_equal(store->ops->list(store, numbers, 8), 0);
@@ -69,7 +76,8 @@ static void entries_are_listed_in_ascending_order(void **state) {
     assert_int_equal(numbers[3], 0);
 }
 
-static void newest_are_listed_where_not_all_fit(void **state) {
+static void newest_are_listed_where_not_all_fit(void **state)
+{
     (void)state;
     int64_t numbers[3] = {0, 0, -1};
     for (int i = 1; i <= 5; i++)
@@ -81,7 +89,8 @@ static void newest_are_listed_where_not_all_fit(void **state) {
     assert_int_equal(store->ops->list(store, numbers, 0), 5);
 }
 
-static void put_replaces_the_whole_entry(void **state) {
+static void put_replaces_the_whole_entry(void **state)
+{
     (void)state;
     put(1, "old", "before");
     put(1, "new", "after");
@@ -91,7 +100,8 @@ static void put_replaces_the_whole_entry(void **state) {
     expect_absent(1, "old");
 }
 
-static void caller_may_change_its_memory_afterwards(void **state) {
+static void caller_may_change_its_memory_afterwards(void **state)
+{
     (void)state;
     char text[] = "before";
     put(1, "a", text);
@@ -99,7 +109,8 @@ static void caller_may_change_its_memory_afterwards(void **state) {
     expect(1, "a", "before");
 }
 
-static void absent_entry_is_said_by_status_alone(void **state) {
+static void absent_entry_is_said_by_status_alone(void **state)
+{
     (void)state;
     put(2, "a", "x");
     expect_absent(1, "a");
@@ -107,7 +118,8 @@ static void absent_entry_is_said_by_status_alone(void **state) {
     expect_absent(2, "b");
 }
 
-static void file_over_the_limit_is_bad_data(void **state) {
+static void file_over_the_limit_is_bad_data(void **state)
+{
     (void)state;
     void *data;
     size_t bytes;
@@ -118,7 +130,8 @@ static void file_over_the_limit_is_bad_data(void **state) {
     free(data);
 }
 
-static void dropped_entry_is_gone_and_others_stay(void **state) {
+static void dropped_entry_is_gone_and_others_stay(void **state)
+{
     (void)state;
     put(1, "a", "one");
     put(2, "a", "two");
@@ -131,14 +144,16 @@ static void dropped_entry_is_gone_and_others_stay(void **state) {
     expect(3, "a", "three");
 }
 
-static void entry_is_described_by_its_number(void **state) {
+static void entry_is_described_by_its_number(void **state)
+{
     (void)state;
     char text[32];
     store->ops->describe(store, 12, text, sizeof(text));
     assert_string_equal(text, "memory:12");
 }
 
-int main(void) {
+int main(void)
+{
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(pieces_are_read_back_joined, setup, teardown),
         cmocka_unit_test_setup_teardown(entries_are_listed_in_ascending_order, setup, teardown),

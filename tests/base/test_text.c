@@ -4,19 +4,22 @@
 
 static struct mu_text text;
 
-static int setup(void **state) {
+static int setup(void **state)
+{
     (void)state;
     mu_text_init(&text);
     return 0;
 }
 
-static int teardown(void **state) {
+static int teardown(void **state)
+{
     (void)state;
     mu_text_finish(&text);
     return 0;
 }
 
-static void empty_text_is_an_empty_string(void **state) {
+static void empty_text_is_an_empty_string(void **state)
+{
     (void)state;
     assert_string_equal(text.data, "");
     assert_int_equal(text.bytes, 0);
@@ -25,7 +28,8 @@ static void empty_text_is_an_empty_string(void **state) {
     assert_string_equal(text.data, "");
 }
 
-static void text_grows_over_every_capacity(void **state) {
+static void text_grows_over_every_capacity(void **state)
+{
     (void)state;
     for (int i = 0; i < 1000; i++) {
         mu_text_append(&text, "abcdefg", 7);
@@ -36,7 +40,8 @@ static void text_grows_over_every_capacity(void **state) {
     assert_false(text.failed);
 }
 
-static void formats_longer_than_the_capacity_fit(void **state) {
+static void formats_longer_than_the_capacity_fit(void **state)
+{
     (void)state;
     for (int columns = 0; columns < 300; columns++) {
         mu_text_clear(&text);
@@ -46,7 +51,8 @@ static void formats_longer_than_the_capacity_fit(void **state) {
     }
 }
 
-static void cleared_text_keeps_its_memory(void **state) {
+static void cleared_text_keeps_its_memory(void **state)
+{
     (void)state;
     mu_text_add(&text, "something");
     size_t capacity = text.capacity;
@@ -55,13 +61,15 @@ static void cleared_text_keeps_its_memory(void **state) {
     assert_int_equal(text.capacity, capacity);
 }
 
-static void json_string(const char *string, const char *expected) {
+static void json_string(const char *string, const char *expected)
+{
     mu_text_clear(&text);
     mu_text_add_json_string(&text, string);
     assert_string_equal(text.data, expected);
 }
 
-static void json_strings_are_escaped(void **state) {
+static void json_strings_are_escaped(void **state)
+{
     (void)state;
     json_string("", "\"\"");
     json_string("plain", "\"plain\"");
@@ -75,7 +83,8 @@ static void json_strings_are_escaped(void **state) {
         "b\xef\xbf\xbd\"");
 }
 
-static void utf8_follows_the_table_of_well_formed_bytes(void **state) {
+static void utf8_follows_the_table_of_well_formed_bytes(void **state)
+{
     (void)state;
     static const char *const good[] = {"", "a", "\xc2\x80", "\xdf\xbf", "\xe0\xa0\x80",
         "\xed\x9f\xbf", "\xee\x80\x80", "\xf0\x90\x80\x80", "\xf4\x8f\xbf\xbf"};
@@ -90,7 +99,8 @@ static void utf8_follows_the_table_of_well_formed_bytes(void **state) {
     assert_int_equal(mu_text_utf8_bytes("\xe2\x82\xac!", 4), 3);
 }
 
-static void copies_are_cut_between_characters(void **state) {
+static void copies_are_cut_between_characters(void **state)
+{
     (void)state;
     char out[6];
     mu_text_copy(out, sizeof(out), "abc");
@@ -107,7 +117,8 @@ static void copies_are_cut_between_characters(void **state) {
     assert_string_equal(out, "");
 }
 
-static void distance_counts_edits(void **state) {
+static void distance_counts_edits(void **state)
+{
     (void)state;
     assert_int_equal(mu_text_distance("", "", 9), 0);
     assert_int_equal(mu_text_distance("worker", "worker", 9), 0);
@@ -120,7 +131,8 @@ static void distance_counts_edits(void **state) {
     assert_int_equal(mu_text_distance("momentum", "adam", 2), 3); /* at most + 1 */
 }
 
-static void distance_of_long_names_is_bounded(void **state) {
+static void distance_of_long_names_is_bounded(void **state)
+{
     (void)state;
     char a[200], b[200];
     memset(a, 'a', sizeof(a));
@@ -134,7 +146,8 @@ static void distance_of_long_names_is_bounded(void **state) {
     assert_int_equal(mu_text_distance(a, b, 2), 1);
 }
 
-static void nearest_name_is_suggested(void **state) {
+static void nearest_name_is_suggested(void **state)
+{
     (void)state;
     static const char *const names[] = {"chief", "worker", "ps", "evaluator"};
     assert_string_equal(mu_text_nearest("workers", names, 4), "worker");
@@ -148,7 +161,8 @@ static void nearest_name_is_suggested(void **state) {
     assert_string_equal(mu_text_nearest("rte", close, 3), "rate");
 }
 
-static void names_have_no_path_in_them(void **state) {
+static void names_have_no_path_in_them(void **state)
+{
     (void)state;
     char longest[66];
     memset(longest, 'a', 65);
@@ -164,7 +178,8 @@ static void names_have_no_path_in_them(void **state) {
         assert_false(mu_text_is_name(bad[i]));
 }
 
-int main(void) {
+int main(void)
+{
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(empty_text_is_an_empty_string, setup, teardown),
         cmocka_unit_test_setup_teardown(text_grows_over_every_capacity, setup, teardown),

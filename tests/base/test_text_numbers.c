@@ -8,25 +8,29 @@
 
 static struct mu_text text;
 
-static int teardown(void **state) {
+static int teardown(void **state)
+{
     (void)state;
     mu_text_finish(&text);
     return 0;
 }
 
-static const char *of_double(double value) {
+static const char *of_double(double value)
+{
     mu_text_finish(&text);
     mu_text_add_double(&text, value);
     return text.data;
 }
 
-static const char *of_float(float value) {
+static const char *of_float(float value)
+{
     mu_text_finish(&text);
     mu_text_add_float(&text, value);
     return text.data;
 }
 
-static void doubles_are_as_short_as_can_be(void **state) {
+static void doubles_are_as_short_as_can_be(void **state)
+{
     (void)state;
     assert_string_equal(of_double(0.1), "0.1");
     assert_string_equal(of_double(0.05), "0.05");
@@ -39,14 +43,16 @@ static void doubles_are_as_short_as_can_be(void **state) {
     assert_string_equal(of_double((double)0.1f), "0.10000000149011612");
 }
 
-static void what_json_cannot_say_is_null(void **state) {
+static void what_json_cannot_say_is_null(void **state)
+{
     (void)state;
     assert_string_equal(of_double((double)NAN), "null");
     assert_string_equal(of_double((double)INFINITY), "null");
     assert_string_equal(of_float(-INFINITY), "null");
 }
 
-static void doubles_and_floats_read_back_bit_for_bit(void **state) {
+static void doubles_and_floats_read_back_bit_for_bit(void **state)
+{
     (void)state;
     struct mu_random random;
     mu_random_init(&random, 8);
@@ -69,7 +75,8 @@ static void doubles_and_floats_read_back_bit_for_bit(void **state) {
     assert_true(strtod(of_double(DBL_MAX), NULL) == DBL_MAX);
 }
 
-static void durations_fit_their_size(void **state) {
+static void durations_fit_their_size(void **state)
+{
     (void)state;
     static const struct {
         int64_t ns;
@@ -85,7 +92,8 @@ static void durations_fit_their_size(void **state) {
     }
 }
 
-static void amounts_of_bytes_have_binary_units(void **state) {
+static void amounts_of_bytes_have_binary_units(void **state)
+{
     (void)state;
     static const struct {
         uint64_t bytes;
@@ -100,7 +108,8 @@ static void amounts_of_bytes_have_binary_units(void **state) {
     }
 }
 
-static void times_are_utc_with_milliseconds(void **state) {
+static void times_are_utc_with_milliseconds(void **state)
+{
     (void)state;
     char out[32];
     mu_text_time(out, sizeof(out), 0);
@@ -113,7 +122,8 @@ static void times_are_utc_with_milliseconds(void **state) {
     assert_string_equal(out, "2262-04-11T23:47:16.854Z");
 }
 
-static void whole_numbers_are_read_strictly(void **state) {
+static void whole_numbers_are_read_strictly(void **state)
+{
     (void)state;
     int64_t value = 77;
     assert_true(mu_text_to_int64("0", &value) && value == 0);
@@ -129,7 +139,8 @@ static void whole_numbers_are_read_strictly(void **state) {
     assert_int_equal(value, 77);
 }
 
-static void reals_are_read_strictly(void **state) {
+static void reals_are_read_strictly(void **state)
+{
     (void)state;
     double value = 77;
     assert_true(mu_text_to_double("0.05", &value) && value == 0.05);
@@ -145,7 +156,8 @@ static void reals_are_read_strictly(void **state) {
     assert_true(value == 77);
 }
 
-int main(void) {
+int main(void)
+{
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(doubles_are_as_short_as_can_be, teardown),
         cmocka_unit_test_teardown(what_json_cannot_say_is_null, teardown),

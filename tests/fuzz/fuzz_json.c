@@ -31,7 +31,8 @@ static const struct mu_option rows[] = {
 
 static struct mu_log fuzz_log;
 
-static void check_place(const struct mu_json *json, const char *path, int *places) {
+static void check_place(const struct mu_json *json, const char *path, int *places)
+{
     for (int of_key = 0; of_key < 2 && *places < PLACES_MAX; of_key++, ++*places) {
         struct mu_place place = mu_json_place(json, path, of_key);
         FUZZ_CHECK(place.offset <= place.bytes);
@@ -41,7 +42,8 @@ static void check_place(const struct mu_json *json, const char *path, int *place
 }
 
 static void check_value(
-    const struct mu_json *json, const mu_json_value *value, char *path, int *places) {
+    const struct mu_json *json, const mu_json_value *value, char *path, int *places)
+{
     size_t end = strlen(path);
     enum mu_json_type type = mu_json_type(value);
     check_place(json, path, places);
@@ -63,7 +65,8 @@ static void check_value(
 }
 
 /* Whether the text reads as a document whose canonical text is `canonical`. */
-static void check_same(const struct mu_text *text, const struct mu_text *canonical) {
+static void check_same(const struct mu_text *text, const struct mu_text *canonical)
+{
     if (text->bytes > MU_JSON_BYTES_MAX)
         return; /* escapes and indents may lengthen a document over the limit */
     struct mu_json *json = NULL;
@@ -78,7 +81,8 @@ static void check_same(const struct mu_text *text, const struct mu_text *canonic
     mu_json_destroy(json);
 }
 
-static void check_written(const struct mu_json *json) {
+static void check_written(const struct mu_json *json)
+{
     struct mu_text canonical, pretty;
     mu_text_init(&canonical);
     mu_text_init(&pretty);
@@ -91,7 +95,8 @@ static void check_written(const struct mu_json *json) {
     mu_text_finish(&pretty);
 }
 
-static void check_options(const struct mu_json *json) {
+static void check_options(const struct mu_json *json)
+{
     static const char *const also[] = {"cluster", "task", NULL};
     struct options options;
     if (mu_options_read(&fuzz_log, json, mu_json_root(json), "", rows, also, &options) != MU_OK)
@@ -103,7 +108,8 @@ static void check_options(const struct mu_json *json) {
     FUZZ_CHECK(memchr(options.type, '\0', sizeof(options.type)));
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
+{
     struct mu_json *json = NULL;
     fuzz_log_init(&fuzz_log);
     if (mu_json_parse(&fuzz_log, MU_E0201, "input", (const char *)data, bytes, &json) != MU_OK) {

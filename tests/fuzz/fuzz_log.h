@@ -9,7 +9,8 @@
 
 /* A log that says nothing and checks what it should have said: whatever the input, a terminal gets
  * valid UTF-8 without control codes, in lines of bounded length. */
-static inline void fuzz_log_write(struct mu_log *log, enum mu_level level, const char *text) {
+static inline void fuzz_log_write(struct mu_log *log, enum mu_level level, const char *text)
+{
     (void)log;
     (void)level;
     size_t bytes = strlen(text);
@@ -19,7 +20,8 @@ static inline void fuzz_log_write(struct mu_log *log, enum mu_level level, const
         FUZZ_CHECK((unsigned char)text[i] >= 0x20 || text[i] == '\n');
 }
 
-static inline void fuzz_log_init(struct mu_log *log) {
+static inline void fuzz_log_init(struct mu_log *log)
+{
     *log = (struct mu_log){.write = fuzz_log_write, .level = MU_LEVEL_DEBUG};
 }
 

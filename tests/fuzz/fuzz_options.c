@@ -29,14 +29,16 @@ static const struct mu_option rows[] = {
 
 static struct mu_log fuzz_log;
 
-static void write_object(const struct options *options, struct mu_text *out) {
+static void write_object(const struct options *options, struct mu_text *out)
+{
     mu_text_append(out, "{", 1);
     mu_options_write(rows, options, out);
     mu_text_append(out, "}", 1);
     FUZZ_CHECK(!out->failed);
 }
 
-static void check_reads_back(const struct options *options) {
+static void check_reads_back(const struct options *options)
+{
     struct mu_text text, again;
     struct mu_json *json = NULL;
     struct options read;
@@ -55,7 +57,8 @@ static void check_reads_back(const struct options *options) {
     mu_json_destroy(json);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
+{
     char *text = malloc(bytes + 1);
     if (!text)
         return 0;

@@ -8,11 +8,13 @@
 
 #define FILE_BYTES_MAX (1 << 21)
 
-static int is_visible(const struct dirent *entry) {
+static int is_visible(const struct dirent *entry)
+{
     return entry->d_name[0] != '.';
 }
 
-static void replay(const char *folder, const char *name, uint8_t *room) {
+static void replay(const char *folder, const char *name, uint8_t *room)
+{
     char path[4096];
     snprintf(path, sizeof(path), "%s/%s", folder, name);
     FILE *file = fopen(path, "rb");
@@ -30,7 +32,8 @@ static void replay(const char *folder, const char *name, uint8_t *room) {
     free(data);
 }
 
-int main(int argc, char **argv) {
+int main(int argc, char **argv)
+{
     struct dirent **entries = NULL;
     int count = argc == 2 ? scandir(argv[1], &entries, is_visible, alphasort) : -1;
     uint8_t *room = malloc(FILE_BYTES_MAX);

@@ -25,11 +25,13 @@ static json_t *config;
 static int alive_fd = -1;
 static volatile sig_atomic_t stopped;
 
-static void on_term(int signal) {
+static void on_term(int signal)
+{
     stopped = signal;
 }
 
-static void find_name(void) {
+static void find_name(void)
+{
     const char *text = getenv("TF_CONFIG");
     config = text ? json_loads(text, 0, NULL) : NULL;
     json_t *task = json_object_get(config, "task");
@@ -41,7 +43,8 @@ static void find_name(void) {
 }
 
 /* The port in the spec of "worker/1". */
-static int port_of(const char *task) {
+static int port_of(const char *task)
+{
     char role[32];
     int index = 0;
     sscanf(task, "%31[a-z]/%d", role, &index);
@@ -54,12 +57,14 @@ static int port_of(const char *task) {
 
 /* Only a connection that was accepted is sure to break when its other end dies: one that is still
  * in the backlog may stay half open for seconds. */
-static void meet(void) {
+static void meet(void)
+{
     if (accept(atoi(getenv("MUSTER_LISTEN_FD")), NULL, NULL) < 0)
         exit(94);
 }
 
-static int greet(const char *task) {
+static int greet(const char *task)
+{
     struct sockaddr_in at = {.sin_family = AF_INET,
         .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
         .sin_port = htons((uint16_t)port_of(task))};
@@ -69,7 +74,8 @@ static int greet(const char *task) {
     return fd;
 }
 
-static void wait_until_gone(const char *task) {
+static void wait_until_gone(const char *task)
+{
     int fd = greet(task);
     char byte;
     while (read(fd, &byte, 1) > 0)
@@ -77,7 +83,8 @@ static void wait_until_gone(const char *task) {
     close(fd);
 }
 
-static void write_name(void) {
+static void write_name(void)
+{
     char line[80];
     int bytes = snprintf(line, sizeof(line), "%s\n", name);
     if (write(alive_fd, line, (size_t)bytes) != bytes)
@@ -85,7 +92,8 @@ static void write_name(void) {
 }
 
 /* The socket under MUSTER_LISTEN_FD must be the one of the spec. */
-static void check_socket(void) {
+static void check_socket(void)
+{
     struct sockaddr_in at;
     socklen_t bytes = sizeof(at);
     const char *fd = getenv("MUSTER_LISTEN_FD");
@@ -94,7 +102,8 @@ static void check_socket(void) {
         exit(96);
 }
 
-static void act(const char *action) {
+static void act(const char *action)
+{
     const char *text = strchr(action, ':') ? strchr(action, ':') + 1 : "";
     if (strncmp(action, "print:", 6) == 0)
         printf("%s\n", text);
@@ -128,14 +137,16 @@ static void act(const char *action) {
 }
 
 /* `save`: SIGTERM is blocked from the start, so that it cannot come too early. */
-static void wait_for_term(void) {
+static void wait_for_term(void)
+{
     sigset_t none;
     sigemptyset(&none);
     while (!stopped)
         sigsuspend(&none);
 }
 
-static void act_all(char *actions) {
+static void act_all(char *actions)
+{
     char *rest = NULL;
     if (strstr(actions, "save")) {
         sigset_t term;
@@ -152,7 +163,8 @@ static void act_all(char *actions) {
     }
 }
 
-int main(int argc, char **argv) {
+int main(int argc, char **argv)
+{
     find_name();
     check_socket();
     size_t bytes = strlen(name);

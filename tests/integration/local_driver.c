@@ -4,7 +4,8 @@
 
 #include <stdlib.h>
 
-int main(int argc, char **argv) {
+int main(int argc, char **argv)
+{
     struct mu_log log;
     int counts[MU_ROLE_COUNT];
     mu_log_init_stderr(&log, MU_LEVEL_INFO);

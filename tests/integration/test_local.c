@@ -26,7 +26,8 @@ struct launch {
 };
 
 static void launch_on(struct launch *launch, int output, const char *grace_ms, const char *counts,
-    const char *const words[]) {
+    const char *const words[])
+{
     int alive[2];
     char alive_word[16];
     const char *argv[WORDS_MAX] = {driver_path, fake_path, grace_ms, counts, alive_word};
@@ -55,7 +56,8 @@ static void launch_on(struct launch *launch, int output, const char *grace_ms, c
 }
 
 static void launch_with(
-    struct launch *launch, const char *grace_ms, const char *counts, const char *const words[]) {
+    struct launch *launch, const char *grace_ms, const char *counts, const char *const words[])
+{
     int both[2];
     *launch = (struct launch){0};
     assert_int_equal(pipe2(both, O_CLOEXEC), 0);
@@ -64,7 +66,8 @@ static void launch_with(
 }
 
 /* Reads what comes within the time; false at the end (a pty ends with EIO). */
-static bool read_some(int fd, struct launch *launch) {
+static bool read_some(int fd, struct launch *launch)
+{
     struct pollfd in = {.fd = fd, .events = POLLIN};
     if (poll(&in, 1, WAIT_MS) != 1)
         fail_msg("nothing came in %d ms; so far:\n%s", WAIT_MS, launch->text);
@@ -74,14 +77,16 @@ static bool read_some(int fd, struct launch *launch) {
     return got > 0;
 }
 
-static void await_text(struct launch *launch, const char *needle) {
+static void await_text(struct launch *launch, const char *needle)
+{
     while (!strstr(launch->text, needle))
         if (!read_some(launch->output, launch))
             fail_msg("expected \"%s\" in:\n%s", needle, launch->text);
 }
 
 /* Until so many tasks have said `ready`. */
-static void await_ready(struct launch *launch, int count) {
+static void await_ready(struct launch *launch, int count)
+{
     struct launch said = {0};
     int lines = 0;
     while (lines < count) {
@@ -93,14 +98,16 @@ static void await_ready(struct launch *launch, int count) {
     }
 }
 
-static void await_all_gone(struct launch *launch) {
+static void await_all_gone(struct launch *launch)
+{
     struct launch said = {0};
     while (read_some(launch->alive, &said))
         continue;
 }
 
 /* The exit code, as a shell would see it; all output has been read and every task is gone. */
-static int finish(struct launch *launch) {
+static int finish(struct launch *launch)
+{
     int status;
     while (read_some(launch->output, launch))
         continue;
@@ -112,7 +119,8 @@ static int finish(struct launch *launch) {
 }
 
 /* As announced in "started chief/0 pid 12, worker/0 pid 13". */
-static pid_t pid_of(struct launch *launch, const char *name) {
+static pid_t pid_of(struct launch *launch, const char *name)
+{
     char words[64];
     snprintf(words, sizeof(words), "%s pid ", name);
     await_text(launch, words);
@@ -132,7 +140,8 @@ static pid_t pid_of(struct launch *launch, const char *name) {
             fail_msg("did not expect \"%s\" in:\n%s", needle, (launch)->text);                     \
     } while (0)
 
-static void every_line_bears_the_name_of_its_task(void **state) {
+static void every_line_bears_the_name_of_its_task(void **state)
+{
     struct launch launch;
     launch_with(&launch, "0", "chief=1,worker=2,ps=1,evaluator=1",
         WORDS("chief/0=print:alpha,print:beta,exit:0", "worker/0=print:gamma",
@@ -148,7 +157,8 @@ static void every_line_bears_the_name_of_its_task(void **state) {
     assert_not_shown(&launch, "first to fail");
 }
 
-static void a_partial_line_waits_for_its_rest_and_is_shown_at_the_end(void **state) {
+static void a_partial_line_waits_for_its_rest_and_is_shown_at_the_end(void **state)
+{
     struct launch launch;
     launch_with(&launch, "0", "chief=1,worker=1",
         WORDS("chief/0=part:one ,gone:worker/0,part:two,exit:0",
@@ -158,7 +168,8 @@ static void a_partial_line_waits_for_its_rest_and_is_shown_at_the_end(void **sta
     assert_shown(&launch, "[worker/0] between\n");
 }
 
-static void tasks_learn_who_they_are_from_tf_config_alone(void **state) {
+static void tasks_learn_who_they_are_from_tf_config_alone(void **state)
+{
     struct launch launch;
     setenv("SLURM_PROCID", "7", 1);
     setenv("MUSTER_TASK", "worker/9", 1);
@@ -176,7 +187,8 @@ static void tasks_learn_who_they_are_from_tf_config_alone(void **state) {
     assert_shown(&launch, "] MUSTER_LAUNCHED=pipe\n");
 }
 
-static void a_failure_for_good_stops_the_others_and_is_the_exit_code(void **state) {
+static void a_failure_for_good_stops_the_others_and_is_the_exit_code(void **state)
+{
     struct launch launch;
     launch_with(&launch, "0", "chief=1,worker=2",
         WORDS("chief/0=ready,greet:worker/1,save,exit:75",
@@ -189,7 +201,8 @@ static void a_failure_for_good_stops_the_others_and_is_the_exit_code(void **stat
     assert_shown(&launch, "others chief/0 75, worker/0 69");
 }
 
-static void a_task_that_a_signal_ended_is_left_to_the_survivors(void **state) {
+static void a_task_that_a_signal_ended_is_left_to_the_survivors(void **state)
+{
     struct launch launch;
     launch_with(&launch, "0", "chief=1,worker=1",
         WORDS("chief/0=gone:worker/0,print:trained on,exit:0", "worker/0=meet,kill:9"));
@@ -200,7 +213,8 @@ static void a_task_that_a_signal_ended_is_left_to_the_survivors(void **state) {
     assert_not_shown(&launch, "others are stopped");
 }
 
-static void a_survivor_that_gives_up_is_not_the_cause(void **state) {
+static void a_survivor_that_gives_up_is_not_the_cause(void **state)
+{
     struct launch launch;
     launch_with(&launch, "0", "chief=1,worker=1",
         WORDS("chief/0=gone:worker/0,exit:69", "worker/0=meet,kill:6"));
@@ -210,13 +224,15 @@ static void a_survivor_that_gives_up_is_not_the_cause(void **state) {
     assert_shown(&launch, "others chief/0 69");
 }
 
-static void retry_comes_before_preempted(void **state) {
+static void retry_comes_before_preempted(void **state)
+{
     struct launch launch;
     launch_with(&launch, "0", "chief=1,worker=1", WORDS("chief/0=exit:75", "worker/0=exit:69"));
     assert_int_equal(finish(&launch), 69);
 }
 
-static void the_evaluators_failure_is_told_and_changes_nothing(void **state) {
+static void the_evaluators_failure_is_told_and_changes_nothing(void **state)
+{
     struct launch launch;
     launch_with(&launch, "0", "chief=1,evaluator=1",
         WORDS("chief/0=gone:evaluator/0,exit:0", "evaluator/0=meet,error:no test set,exit:66"));
@@ -226,7 +242,8 @@ static void the_evaluators_failure_is_told_and_changes_nothing(void **state) {
     assert_not_shown(&launch, "first to fail");
 }
 
-static void an_interrupt_asks_every_task_to_save(void **state) {
+static void an_interrupt_asks_every_task_to_save(void **state)
+{
     struct launch launch;
     launch_with(&launch, "0", "chief=1,worker=1,ps=1",
         WORDS("chief/0=ready,save,print:saved,exit:75", "worker/0=ready,save,exit:75",
@@ -239,7 +256,8 @@ static void an_interrupt_asks_every_task_to_save(void **state) {
     assert_not_shown(&launch, "first to fail");
 }
 
-static void a_second_interrupt_kills(void **state) {
+static void a_second_interrupt_kills(void **state)
+{
     struct launch launch;
     launch_with(&launch, "0", "chief=1,worker=1",
         WORDS("chief/0=ignore,ready,wait", "worker/0=ignore,ready,wait"));
@@ -251,7 +269,8 @@ static void a_second_interrupt_kills(void **state) {
     assert_shown(&launch, "SIGTERM again: every task is killed");
 }
 
-static void a_task_that_does_not_stop_is_killed_after_the_grace(void **state) {
+static void a_task_that_does_not_stop_is_killed_after_the_grace(void **state)
+{
     struct launch launch;
     launch_with(&launch, "50", "chief=1,worker=1",
         WORDS("chief/0=ignore,ready,wait", "worker/0=ready,save,exit:75"));
@@ -261,7 +280,8 @@ static void a_task_that_does_not_stop_is_killed_after_the_grace(void **state) {
     assert_shown(&launch, "chief/0 has not stopped in 50 ms: killed");
 }
 
-static void no_task_outlives_a_launcher_that_is_killed(void **state) {
+static void no_task_outlives_a_launcher_that_is_killed(void **state)
+{
     struct launch launch;
     launch_with(&launch, "0", "chief=1,worker=2,ps=1",
         WORDS("chief/0=ignore,ready,wait", "worker/0=ignore,ready,wait",
@@ -272,14 +292,16 @@ static void no_task_outlives_a_launcher_that_is_killed(void **state) {
     assert_int_equal(finish(&launch), 128 + SIGKILL);
 }
 
-static void a_server_may_not_stay_when_training_has_failed(void **state) {
+static void a_server_may_not_stay_when_training_has_failed(void **state)
+{
     struct launch launch;
     launch_with(&launch, "0", "chief=1,ps=1,evaluator=1",
         WORDS("chief/0=exit:69", "ps/0=wait", "evaluator/0=wait"));
     assert_int_equal(finish(&launch), 69);
 }
 
-static void a_stopped_task_is_seen(void **state) {
+static void a_stopped_task_is_seen(void **state)
+{
     struct launch launch;
     launch_with(&launch, "0", "chief=1,worker=1",
         WORDS("chief/0=ready,save,exit:75", "worker/0=kill:19,save,exit:75"));
@@ -290,7 +312,8 @@ static void a_stopped_task_is_seen(void **state) {
 }
 
 /* A terminal: the leader's \r lines are one line at the bottom, redrawn under every other line. */
-static void progress_is_one_line_at_the_bottom_of_a_terminal(void **state) {
+static void progress_is_one_line_at_the_bottom_of_a_terminal(void **state)
+{
     struct launch launch = {0};
     struct winsize size = {.ws_col = 20, .ws_row = 24};
     launch.output = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
@@ -315,14 +338,16 @@ static void progress_is_one_line_at_the_bottom_of_a_terminal(void **state) {
     assert_not_shown(&launch, "\033[36m");
 }
 
-static void too_many_tasks_are_refused(void **state) {
+static void too_many_tasks_are_refused(void **state)
+{
     struct launch launch;
     launch_with(&launch, "0", "worker=257", WORDS("worker/0=exit:0"));
     assert_int_equal(finish(&launch), 64);
     assert_shown(&launch, "at most 256");
 }
 
-int main(int argc, char **argv) {
+int main(int argc, char **argv)
+{
     if (argc < 3)
         return 64;
     driver_path = argv[1];

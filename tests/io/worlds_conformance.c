@@ -16,7 +16,9 @@ static const struct {
     world_case *run;
 } cases[] = {
 #define CASE(name)                                                                                 \
-    { #name, name }
+    {                                                                                              \
+#name, name                                                                                \
+    }
     CASE(sleep_lasts_until_its_deadline),
     CASE(random_bytes_differ),
     CASE(threads_exclude_each_other_in_a_monitor),
@@ -49,7 +51,8 @@ static const struct {
 };
 
 /* A port that the kernel has just found free. */
-static int free_port(void) {
+static int free_port(void)
+{
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t bytes = sizeof(address);
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -61,7 +64,8 @@ static int free_port(void) {
     return ntohs(address.sin_port);
 }
 
-static void run_in_the_real_world(world_case *run) {
+static void run_in_the_real_world(world_case *run)
+{
     struct mu_real_world real;
     struct mu_address address = {.host = "127.0.0.1", .port = free_port()};
     assert_ok(mu_real_world_init(&real));
@@ -78,12 +82,14 @@ struct simulated {
     const char *wrong;
 };
 
-static void simulated_main(void *argument) {
+static void simulated_main(void *argument)
+{
     struct simulated *simulated = argument;
     simulated->wrong = simulated->run(simulated->world, &simulated->address);
 }
 
-static void run_in_the_simulated_world(world_case *run) {
+static void run_in_the_simulated_world(world_case *run)
+{
     static struct mu_test_log log;
     struct mu_sim *sim;
     const struct mu_sim_options options = {.tasks = 2,
@@ -111,12 +117,14 @@ struct chosen {
     size_t world, number;
 };
 
-static void run_chosen(void **state) {
+static void run_chosen(void **state)
+{
     const struct chosen *chosen = *state;
     worlds[chosen->world].run(cases[chosen->number].run);
 }
 
-int main(void) {
+int main(void)
+{
     static struct CMUnitTest tests[MU_COUNT_OF(worlds) * MU_COUNT_OF(cases)];
     static struct chosen chosen[MU_COUNT_OF(tests)];
     static char names[MU_COUNT_OF(tests)][100];

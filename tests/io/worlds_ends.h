@@ -21,7 +21,8 @@ typedef const char *world_case(struct mu_world *world, const struct mu_address *
 
 #define PATIENCE (30 * MU_SECOND)
 
-static inline int64_t soon(struct mu_world *world, int64_t ns) {
+static inline int64_t soon(struct mu_world *world, int64_t ns)
+{
     return mu_deadline(mu_now(world), ns);
 }
 

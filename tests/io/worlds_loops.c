@@ -7,7 +7,8 @@
 /* ---- connecting and listening ---- */
 
 const char *where_nobody_listens_connections_are_refused(
-    struct mu_world *world, const struct mu_address *free_address) {
+    struct mu_world *world, const struct mu_address *free_address)
+{
     struct end end = {0};
     CHECK(world->ops->loop_create(world, &end.loop) == MU_OK);
     CHECK(end.loop->ops->connect(end.loop, free_address, &mu_ends_events, &end, &end.stream) ==
@@ -21,7 +22,8 @@ const char *where_nobody_listens_connections_are_refused(
 }
 
 const char *a_name_that_nobody_has_is_no_input(
-    struct mu_world *world, const struct mu_address *free_address) {
+    struct mu_world *world, const struct mu_address *free_address)
+{
     struct end end = {0};
     struct mu_address address = {.host = "not a host name", .port = 2222};
     CHECK(world->ops->loop_create(world, &end.loop) == MU_OK);
@@ -33,7 +35,8 @@ const char *a_name_that_nobody_has_is_no_input(
 }
 
 const char *a_port_has_one_listener_at_a_time(
-    struct mu_world *world, const struct mu_address *free_address) {
+    struct mu_world *world, const struct mu_address *free_address)
+{
     static struct pair pair;
     struct mu_listener *second = NULL;
     int error = 0;
@@ -55,7 +58,8 @@ const char *a_port_has_one_listener_at_a_time(
 }
 
 const char *only_addresses_of_this_host_can_be_listened_at(
-    struct mu_world *world, const struct mu_address *free_address) {
+    struct mu_world *world, const struct mu_address *free_address)
+{
     struct mu_loop *loop;
     struct mu_listener *listener = NULL;
     struct mu_address address = {.host = "192.0.2.1", .port = free_address->port};
@@ -72,7 +76,8 @@ const char *only_addresses_of_this_host_can_be_listened_at(
 /* ---- turns, wakes, timers ---- */
 
 const char *a_turn_ends_at_its_deadline(
-    struct mu_world *world, const struct mu_address *free_address) {
+    struct mu_world *world, const struct mu_address *free_address)
+{
     struct mu_loop *loop;
     CHECK(world->ops->loop_create(world, &loop) == MU_OK);
     int64_t deadline = soon(world, 3 * MU_MS);
@@ -89,13 +94,15 @@ struct waker {
     struct mu_loop *loop;
 };
 
-static void wake_loop(void *argument) {
+static void wake_loop(void *argument)
+{
     struct waker *waker = argument;
     waker->loop->ops->wake(waker->loop);
 }
 
 const char *a_wake_from_another_thread_ends_the_turn(
-    struct mu_world *world, const struct mu_address *free_address) {
+    struct mu_world *world, const struct mu_address *free_address)
+{
     struct waker waker = {NULL};
     struct mu_thread *thread;
     CHECK(world->ops->loop_create(world, &waker.loop) == MU_OK);
@@ -118,7 +125,8 @@ struct ticks {
     bool enough;
 };
 
-static void on_tick(void *owner) {
+static void on_tick(void *owner)
+{
     struct ticks *ticks = owner;
     if (++ticks->count == ticks->stop_at) {
         ticks->loop->ops->timer_stop(ticks->timer);
@@ -127,7 +135,8 @@ static void on_tick(void *owner) {
 }
 
 const char *timers_tick_until_they_are_stopped(
-    struct mu_world *world, const struct mu_address *free_address) {
+    struct mu_world *world, const struct mu_address *free_address)
+{
     struct ticks ticks = {.stop_at = 4};
     CHECK(world->ops->loop_create(world, &ticks.loop) == MU_OK);
     const struct mu_net_ops *ops = ticks.loop->ops;
@@ -154,7 +163,8 @@ struct talker {
     const char *wrong;
 };
 
-static const char *talk(struct talker *talker) {
+static const char *talk(struct talker *talker)
+{
     static struct end end;
     struct mu_world *world = talker->world;
     memset(&end, 0, sizeof(end));
@@ -175,13 +185,15 @@ static const char *talk(struct talker *talker) {
     return NULL;
 }
 
-static void talker_main(void *argument) {
+static void talker_main(void *argument)
+{
     struct talker *talker = argument;
     talker->wrong = talk(talker);
 }
 
 const char *threads_talk_over_loops_of_their_own(
-    struct mu_world *world, const struct mu_address *free_address) {
+    struct mu_world *world, const struct mu_address *free_address)
+{
     static struct pair pair;
     struct mu_thread *thread;
     struct talker talker = {.world = world, .address = *free_address};

@@ -8,7 +8,8 @@
 /* ---- streams ---- */
 
 const char *what_is_said_is_heard_and_answered(
-    struct mu_world *world, const struct mu_address *free_address) {
+    struct mu_world *world, const struct mu_address *free_address)
+{
     static struct pair pair;
     OPEN(&pair);
     uint8_t heard[2 * ROOM_BYTES] = {0}, answered[2 * ROOM_BYTES] = {0};
@@ -25,7 +26,8 @@ const char *what_is_said_is_heard_and_answered(
     return mu_ends_pair_close(&pair);
 }
 
-const char *peers_have_names(struct mu_world *world, const struct mu_address *free_address) {
+const char *peers_have_names(struct mu_world *world, const struct mu_address *free_address)
+{
     static struct pair pair;
     OPEN(&pair);
     char of_server[300], of_client[300], expected[300];
@@ -42,7 +44,8 @@ const char *peers_have_names(struct mu_world *world, const struct mu_address *fr
 #define LARGE_BYTES ((size_t)8 << 20)
 
 const char *large_transfers_survive_pauses(
-    struct mu_world *world, const struct mu_address *free_address) {
+    struct mu_world *world, const struct mu_address *free_address)
+{
     static struct pair pair;
     OPEN(&pair);
     uint8_t *sent = mu_ends_pattern(LARGE_BYTES), *heard = calloc(1, LARGE_BYTES + ROOM_BYTES);
@@ -69,7 +72,8 @@ const char *large_transfers_survive_pauses(
 #define HUGE_BYTES ((size_t)48 << 20)
 
 const char *a_reader_that_pauses_stops_the_writer(
-    struct mu_world *world, const struct mu_address *free_address) {
+    struct mu_world *world, const struct mu_address *free_address)
+{
     static struct pair pair;
     OPEN(&pair);
     uint8_t *sent = calloc(1, HUGE_BYTES);
@@ -91,7 +95,8 @@ const char *a_reader_that_pauses_stops_the_writer(
 }
 
 const char *writes_arrive_and_finish_in_order(
-    struct mu_world *world, const struct mu_address *free_address) {
+    struct mu_world *world, const struct mu_address *free_address)
+{
     static struct pair pair;
     enum { WRITES = 24, PART = 9000 };
     OPEN(&pair);
@@ -115,7 +120,8 @@ const char *writes_arrive_and_finish_in_order(
 }
 
 const char *the_end_comes_after_the_last_byte(
-    struct mu_world *world, const struct mu_address *free_address) {
+    struct mu_world *world, const struct mu_address *free_address)
+{
     static struct pair pair;
     OPEN(&pair);
     uint8_t *sent = mu_ends_pattern((size_t)1 << 20);
@@ -133,7 +139,8 @@ const char *the_end_comes_after_the_last_byte(
 }
 
 const char *a_paused_reader_sees_the_end_when_it_resumes(
-    struct mu_world *world, const struct mu_address *free_address) {
+    struct mu_world *world, const struct mu_address *free_address)
+{
     static struct pair pair;
     OPEN(&pair);
     pair.server.hold = true;
@@ -152,7 +159,8 @@ const char *a_paused_reader_sees_the_end_when_it_resumes(
 }
 
 const char *closing_on_unread_bytes_is_a_reset(
-    struct mu_world *world, const struct mu_address *free_address) {
+    struct mu_world *world, const struct mu_address *free_address)
+{
     static struct pair pair;
     OPEN(&pair);
     pair.server.hold = true;
@@ -167,7 +175,8 @@ const char *closing_on_unread_bytes_is_a_reset(
 }
 
 const char *writes_are_over_before_the_end_is_told(
-    struct mu_world *world, const struct mu_address *free_address) {
+    struct mu_world *world, const struct mu_address *free_address)
+{
     static struct pair pair;
     OPEN(&pair);
     uint8_t *sent = calloc(1, HUGE_BYTES);
@@ -185,7 +194,8 @@ const char *writes_are_over_before_the_end_is_told(
 }
 
 const char *close_finishes_writes_from_inside(
-    struct mu_world *world, const struct mu_address *free_address) {
+    struct mu_world *world, const struct mu_address *free_address)
+{
     static struct pair pair;
     OPEN(&pair);
     uint8_t *sent = calloc(1, HUGE_BYTES);
@@ -206,7 +216,8 @@ const char *close_finishes_writes_from_inside(
 
 /* ---- closing from inside callbacks ---- */
 
-const char *connected_may_close(struct mu_world *world, const struct mu_address *free_address) {
+const char *connected_may_close(struct mu_world *world, const struct mu_address *free_address)
+{
     static struct pair pair;
     const char *wrong = mu_ends_pair_listen(world, free_address, &pair);
     pair.client.close_when_connected = true;
@@ -220,7 +231,8 @@ const char *connected_may_close(struct mu_world *world, const struct mu_address 
     return mu_ends_pair_close(&pair);
 }
 
-const char *got_may_close(struct mu_world *world, const struct mu_address *free_address) {
+const char *got_may_close(struct mu_world *world, const struct mu_address *free_address)
+{
     static struct pair pair;
     OPEN(&pair);
     uint8_t *sent = mu_ends_pattern((size_t)1 << 20);
@@ -235,7 +247,8 @@ const char *got_may_close(struct mu_world *world, const struct mu_address *free_
     return mu_ends_pair_close(&pair);
 }
 
-const char *ended_may_close(struct mu_world *world, const struct mu_address *free_address) {
+const char *ended_may_close(struct mu_world *world, const struct mu_address *free_address)
+{
     static struct pair pair;
     OPEN(&pair);
     pair.server.close_when_ended = true;
@@ -247,7 +260,8 @@ const char *ended_may_close(struct mu_world *world, const struct mu_address *fre
 }
 
 const char *accepted_may_close_stream_and_listener(
-    struct mu_world *world, const struct mu_address *free_address) {
+    struct mu_world *world, const struct mu_address *free_address)
+{
     static struct pair pair;
     const char *wrong = mu_ends_pair_listen(world, free_address, &pair);
     pair.refuse = pair.close_listener = true;
@@ -261,7 +275,8 @@ const char *accepted_may_close_stream_and_listener(
 }
 
 const char *closing_while_it_connects_is_silent(
-    struct mu_world *world, const struct mu_address *free_address) {
+    struct mu_world *world, const struct mu_address *free_address)
+{
     static struct pair pair;
     const char *wrong = mu_ends_pair_listen(world, free_address, &pair);
     if (!wrong)

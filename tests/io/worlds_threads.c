@@ -5,7 +5,8 @@
 /* ---- time, threads, monitors ---- */
 
 const char *sleep_lasts_until_its_deadline(
-    struct mu_world *world, const struct mu_address *free_address) {
+    struct mu_world *world, const struct mu_address *free_address)
+{
     int64_t before = mu_now(world), deadline = before + 3 * MU_MS;
     world->ops->sleep_until(world, deadline);
     CHECK(mu_now(world) >= deadline);
@@ -15,7 +16,8 @@ const char *sleep_lasts_until_its_deadline(
     return NULL;
 }
 
-const char *random_bytes_differ(struct mu_world *world, const struct mu_address *free_address) {
+const char *random_bytes_differ(struct mu_world *world, const struct mu_address *free_address)
+{
     uint8_t first[33] = {0}, second[33] = {0};
     world->ops->random_bytes(world, first, 32);
     world->ops->random_bytes(world, second, 32);
@@ -31,7 +33,8 @@ struct shared {
     bool go;
 };
 
-static void add_many(void *argument) {
+static void add_many(void *argument)
+{
     struct shared *shared = argument;
     const struct mu_world_ops *ops = shared->world->ops;
     for (int i = 0; i < 2000; i++) {
@@ -42,7 +45,8 @@ static void add_many(void *argument) {
 }
 
 const char *threads_exclude_each_other_in_a_monitor(
-    struct mu_world *world, const struct mu_address *free_address) {
+    struct mu_world *world, const struct mu_address *free_address)
+{
     struct shared shared = {.world = world};
     struct mu_thread *threads[4];
     CHECK(world->ops->monitor_create(world, &shared.monitor) == MU_OK);
@@ -56,8 +60,8 @@ const char *threads_exclude_each_other_in_a_monitor(
     return NULL;
 }
 
-const char *wait_ends_at_its_deadline(
-    struct mu_world *world, const struct mu_address *free_address) {
+const char *wait_ends_at_its_deadline(struct mu_world *world, const struct mu_address *free_address)
+{
     struct mu_monitor *monitor;
     CHECK(world->ops->monitor_create(world, &monitor) == MU_OK);
     world->ops->enter(world, monitor);
@@ -73,7 +77,8 @@ const char *wait_ends_at_its_deadline(
     return NULL;
 }
 
-static void wait_for_go(void *argument) {
+static void wait_for_go(void *argument)
+{
     struct shared *shared = argument;
     const struct mu_world_ops *ops = shared->world->ops;
     int64_t deadline = soon(shared->world, PATIENCE);
@@ -91,7 +96,8 @@ static void wait_for_go(void *argument) {
 }
 
 const char *notify_wakes_all_that_wait(
-    struct mu_world *world, const struct mu_address *free_address) {
+    struct mu_world *world, const struct mu_address *free_address)
+{
     struct shared shared = {.world = world};
     struct mu_thread *threads[3];
     CHECK(world->ops->monitor_create(world, &shared.monitor) == MU_OK);
@@ -113,7 +119,8 @@ const char *notify_wakes_all_that_wait(
     return NULL;
 }
 
-static void take_odd_turns(void *argument) {
+static void take_odd_turns(void *argument)
+{
     struct shared *shared = argument;
     const struct mu_world_ops *ops = shared->world->ops;
     ops->enter(shared->world, shared->monitor);
@@ -128,7 +135,8 @@ static void take_odd_turns(void *argument) {
     ops->leave(shared->world, shared->monitor);
 }
 
-const char *two_threads_alternate(struct mu_world *world, const struct mu_address *free_address) {
+const char *two_threads_alternate(struct mu_world *world, const struct mu_address *free_address)
+{
     struct shared shared = {.world = world};
     struct mu_thread *thread;
     CHECK(world->ops->monitor_create(world, &shared.monitor) == MU_OK);

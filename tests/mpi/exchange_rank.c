@@ -20,14 +20,16 @@
 #include <time.h>
 #include <unistd.h>
 
-static double now_ms(void) {
+static double now_ms(void)
+{
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (double)now.tv_sec * 1e3 + (double)now.tv_nsec * 1e-6;
 }
 
 /* Connects to the next rank, says our number, and hears that of the rank before. */
-static int meet(const struct mu_mpi_place *place) {
+static int meet(const struct mu_mpi_place *place)
+{
     const struct mu_address *next = &place->address[(place->rank + 1) % place->count];
     struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons((uint16_t)next->port)};
     int said = place->rank, heard = -1;
@@ -45,7 +47,8 @@ static int meet(const struct mu_mpi_place *place) {
     return heard == (place->rank + place->count - 1) % place->count ? 0 : 92;
 }
 
-static int act(const struct mu_mpi_place *place, char **argv) {
+static int act(const struct mu_mpi_place *place, char **argv)
+{
     if (strcmp(argv[1], "meet") == 0)
         return meet(place);
     if (strcmp(argv[1], "time") == 0)
@@ -60,7 +63,8 @@ static int act(const struct mu_mpi_place *place, char **argv) {
     return 93;
 }
 
-int main(int argc, char **argv) {
+int main(int argc, char **argv)
+{
     struct mu_log log;
     struct mu_mpi_place place;
     const char *rank = getenv("PMIX_RANK");

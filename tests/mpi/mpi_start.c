@@ -5,7 +5,8 @@
 #include <stdlib.h>
 #include <time.h>
 
-int main(int argc, char **argv) {
+int main(int argc, char **argv)
+{
     int rank, count;
     struct timespec start, end;
     clock_gettime(CLOCK_MONOTONIC, &start);

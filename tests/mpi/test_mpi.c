@@ -22,7 +22,8 @@ struct job {
     size_t bytes;
 };
 
-static void job_start(struct job *job, const char *action, const char *argument) {
+static void job_start(struct job *job, const char *action, const char *argument)
+{
     int both[2];
     const char *words[] = {mpirun_path, "-n", RANKS, rank_path, action, argument, NULL};
     union {
@@ -43,7 +44,8 @@ static void job_start(struct job *job, const char *action, const char *argument)
     job->output = both[0];
 }
 
-static bool job_read(struct job *job) {
+static bool job_read(struct job *job)
+{
     struct pollfd in = {.fd = job->output, .events = POLLIN};
     if (poll(&in, 1, WAIT_MS) != 1)
         fail_msg("nothing came in %d ms; so far:\n%s", WAIT_MS, job->text);
@@ -53,7 +55,8 @@ static bool job_read(struct job *job) {
     return got > 0;
 }
 
-static int job_finish(struct job *job) {
+static int job_finish(struct job *job)
+{
     int status;
     while (job_read(job))
         continue;
@@ -62,20 +65,23 @@ static int job_finish(struct job *job) {
     return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 }
 
-static int count_of(const struct job *job, const char *needle) {
+static int count_of(const struct job *job, const char *needle)
+{
     int count = 0;
     for (const char *at = job->text; (at = strstr(at, needle)); at++)
         count++;
     return count;
 }
 
-static void await_count(struct job *job, const char *needle, int count) {
+static void await_count(struct job *job, const char *needle, int count)
+{
     while (count_of(job, needle) < count)
         if (!job_read(job))
             fail_msg("expected %d times \"%s\" in:\n%s", count, needle, job->text);
 }
 
-static void every_rank_reaches_the_next(void **state) {
+static void every_rank_reaches_the_next(void **state)
+{
     struct job job;
     char line[64];
     job_start(&job, "meet", NULL);
@@ -87,20 +93,23 @@ static void every_rank_reaches_the_next(void **state) {
     }
 }
 
-static void the_exit_code_of_a_rank_is_mpiruns(void **state) {
+static void the_exit_code_of_a_rank_is_mpiruns(void **state)
+{
     struct job job;
     job_start(&job, "exit", "66");
     assert_int_equal(job_finish(&job), 66);
 }
 
-static void a_signal_that_ends_a_rank_is_mpiruns_exit_code(void **state) {
+static void a_signal_that_ends_a_rank_is_mpiruns_exit_code(void **state)
+{
     struct job job;
     job_start(&job, "kill", NULL);
     assert_int_equal(job_finish(&job), 128 + SIGKILL);
 }
 
 /* The pipe of the output ends when the last rank has closed it. */
-static void no_rank_outlives_an_mpirun_that_is_killed(void **state) {
+static void no_rank_outlives_an_mpirun_that_is_killed(void **state)
+{
     struct job job;
     job_start(&job, "wait", NULL);
     await_count(&job, "waits\n", 5);
@@ -108,7 +117,8 @@ static void no_rank_outlives_an_mpirun_that_is_killed(void **state) {
     assert_int_equal(job_finish(&job), 128 + SIGKILL);
 }
 
-static void a_rank_that_does_not_come_is_named(void **state) {
+static void a_rank_that_does_not_come_is_named(void **state)
+{
     struct job job;
     job_start(&job, "absent", NULL);
     assert_int_equal(job_finish(&job), 69);
@@ -116,7 +126,8 @@ static void a_rank_that_does_not_come_is_named(void **state) {
         fail_msg("the reason is not in:\n%s", job.text);
 }
 
-static void without_a_launcher_the_exchange_says_so(void **state) {
+static void without_a_launcher_the_exchange_says_so(void **state)
+{
     int both[2], status;
     char text[1024] = "";
     assert_int_equal(pipe2(both, O_CLOEXEC), 0);
@@ -135,7 +146,8 @@ static void without_a_launcher_the_exchange_says_so(void **state) {
     assert_non_null(strstr(text, "error[E0101]"));
 }
 
-int main(int argc, char **argv) {
+int main(int argc, char **argv)
+{
     if (argc < 3)
         return 64;
     mpirun_path = argv[1];

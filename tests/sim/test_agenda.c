@@ -12,16 +12,19 @@ struct happening {
 
 static int order[EVENTS], happened;
 
-static void happen(void *owner) {
+static void happen(void *owner)
+{
     order[happened++] = ((struct happening *)owner)->number;
 }
 
-static int setup(void **state) {
+static int setup(void **state)
+{
     happened = 0;
     return 0;
 }
 
-static void create(struct mu_agenda *agenda, struct happening *happenings) {
+static void create(struct mu_agenda *agenda, struct happening *happenings)
+{
     mu_agenda_init(agenda);
     for (int i = 0; i < EVENTS; i++) {
         happenings[i].number = i;
@@ -29,13 +32,15 @@ static void create(struct mu_agenda *agenda, struct happening *happenings) {
     }
 }
 
-static void destroy(struct mu_agenda *agenda, struct happening *happenings) {
+static void destroy(struct mu_agenda *agenda, struct happening *happenings)
+{
     for (int i = 0; i < EVENTS; i++)
         mu_agenda_event_finish(&happenings[i].event);
     mu_agenda_finish(agenda);
 }
 
-static void events_happen_by_time_then_by_arming(void **state) {
+static void events_happen_by_time_then_by_arming(void **state)
+{
     struct mu_agenda agenda;
     static struct happening happenings[EVENTS];
     create(&agenda, happenings);
@@ -51,7 +56,8 @@ static void events_happen_by_time_then_by_arming(void **state) {
     destroy(&agenda, happenings);
 }
 
-static void disarmed_events_do_not_happen(void **state) {
+static void disarmed_events_do_not_happen(void **state)
+{
     struct mu_agenda agenda;
     static struct happening happenings[EVENTS];
     create(&agenda, happenings);
@@ -70,7 +76,8 @@ static void disarmed_events_do_not_happen(void **state) {
     destroy(&agenda, happenings);
 }
 
-static void the_past_is_now_and_forever_is_never(void **state) {
+static void the_past_is_now_and_forever_is_never(void **state)
+{
     struct mu_agenda agenda;
     static struct happening happenings[EVENTS];
     create(&agenda, happenings);
@@ -86,7 +93,8 @@ static void the_past_is_now_and_forever_is_never(void **state) {
     destroy(&agenda, happenings);
 }
 
-int main(void) {
+int main(void)
+{
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(events_happen_by_time_then_by_arming, setup),
         cmocka_unit_test_setup(disarmed_events_do_not_happen, setup),

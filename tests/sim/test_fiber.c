@@ -7,7 +7,8 @@ struct counter {
     int rounds, seen;
 };
 
-static void count(void *argument) {
+static void count(void *argument)
+{
     struct counter *counter = argument;
     for (int i = 0; i < counter->rounds; i++) {
         counter->seen++;
@@ -15,7 +16,8 @@ static void count(void *argument) {
     }
 }
 
-static void fibers_take_turns_and_end(void **state) {
+static void fibers_take_turns_and_end(void **state)
+{
     enum { FIBERS = 20, ROUNDS = 2000 };
     struct counter counters[FIBERS];
     struct mu_fiber *fibers[FIBERS];
@@ -36,7 +38,8 @@ static void fibers_take_turns_and_end(void **state) {
 }
 
 /* Uses much of the stack in every call, and looks whether it is still the same afterwards. */
-static int deep(int depth) {
+static int deep(int depth)
+{
     volatile unsigned char frame[16 * 1024];
     for (size_t i = 0; i < sizeof(frame); i += 512)
         frame[i] = (unsigned char)(depth + (int)(i / 512));
@@ -48,11 +51,13 @@ static int deep(int depth) {
     return wrong + below;
 }
 
-static void go_deep(void *argument) {
+static void go_deep(void *argument)
+{
     *(int *)argument = deep(20);
 }
 
-static void stacks_are_large_and_apart(void **state) {
+static void stacks_are_large_and_apart(void **state)
+{
     int wrong[2] = {-1, -1};
     struct mu_fiber *fibers[2];
     for (int i = 0; i < 2; i++)
@@ -71,7 +76,8 @@ static void stacks_are_large_and_apart(void **state) {
 
 /* The frames of a fiber that is destroyed in the middle never return; whatever is mapped at the
  * same place afterwards must not suffer from the marks that sanitizers put around them. */
-static void a_fiber_may_be_abandoned(void **state) {
+static void a_fiber_may_be_abandoned(void **state)
+{
     for (int i = 0; i < 50; i++) {
         int wrong = -1;
         struct mu_fiber *fiber;
@@ -84,7 +90,8 @@ static void a_fiber_may_be_abandoned(void **state) {
     mu_fiber_destroy(NULL);
 }
 
-static void allocate_and_hang(void *argument) {
+static void allocate_and_hang(void *argument)
+{
     char *volatile kept = malloc(100);
     *(bool *)argument = kept != NULL;
     mu_fiber_suspend();
@@ -92,7 +99,8 @@ static void allocate_and_hang(void *argument) {
 }
 
 /* Fails, under a leak checker, if it takes what a killed fiber had for a leak. */
-static void what_an_abandoned_fiber_owns_is_no_leak(void **state) {
+static void what_an_abandoned_fiber_owns_is_no_leak(void **state)
+{
     bool allocated = false;
     struct mu_fiber *fiber;
     assert_ok(mu_fiber_create(allocate_and_hang, &allocated, &fiber));
@@ -101,7 +109,8 @@ static void what_an_abandoned_fiber_owns_is_no_leak(void **state) {
     mu_fiber_destroy(fiber);
 }
 
-int main(void) {
+int main(void)
+{
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(fibers_take_turns_and_end),
         cmocka_unit_test(stacks_are_large_and_apart),

@@ -17,25 +17,29 @@ struct line {
     int64_t latency_ns;
 };
 
-static void on_departed(void *owner) {
+static void on_departed(void *owner)
+{
     struct line *line = owner;
     line->departed_ns = line->pipe.from->agenda->now_ns;
 }
 
-static void take(struct line *line) {
+static void take(struct line *line)
+{
     size_t bytes = mu_pipe_available(&line->pipe);
     mu_pipe_take(&line->pipe, line->taken + line->taken_bytes, bytes);
     line->taken_bytes += bytes;
 }
 
-static void on_arrived(void *owner) {
+static void on_arrived(void *owner)
+{
     struct line *line = owner;
     line->last_ns = line->pipe.to->agenda->now_ns;
     if (!line->hold)
         take(line);
 }
 
-static int64_t latency(void *owner) {
+static int64_t latency(void *owner)
+{
     return ((struct line *)owner)->latency_ns;
 }
 
@@ -47,7 +51,8 @@ static struct mu_port ports[3];
 static struct line lines[2];
 static uint8_t *data;
 
-static int setup(void **state) {
+static int setup(void **state)
+{
     mu_agenda_init(&agenda);
     memset(lines, 0, sizeof(lines));
     for (int i = 0; i < 3; i++)
@@ -64,7 +69,8 @@ static int setup(void **state) {
     return 0;
 }
 
-static int teardown(void **state) {
+static int teardown(void **state)
+{
     for (int i = 0; i < 2; i++) {
         mu_pipe_finish(&lines[i].pipe);
         free(lines[i].taken);
@@ -76,30 +82,36 @@ static int teardown(void **state) {
     return 0;
 }
 
-static void open_line(int number, int from, int to) {
+static void open_line(int number, int from, int to)
+{
     struct line *line = &lines[number];
     mu_pipe_init(&line->pipe, &ports[from], &ports[to], &line_events, line);
     mu_pipe_open(&line->pipe);
 }
 
-static void write_bytes(int number, size_t bytes) {
+static void write_bytes(int number, size_t bytes)
+{
     assert_ok(mu_pipe_write(&lines[number].pipe, &(struct mu_part){data, bytes}, 1));
 }
 
-static void run(void) {
+static void run(void)
+{
     while (mu_agenda_advance(&agenda))
         ;
 }
 
-static int64_t wire_ns(size_t bytes) {
+static int64_t wire_ns(size_t bytes)
+{
     return (int64_t)bytes * 8 * MU_SECOND / GIGABIT;
 }
 
-static void assert_close_to(int64_t ns, int64_t expected_ns) {
+static void assert_close_to(int64_t ns, int64_t expected_ns)
+{
     assert_in_range(ns, expected_ns * 99 / 100, expected_ns * 101 / 100);
 }
 
-static void bytes_take_their_length_over_the_rate_plus_the_latency(void **state) {
+static void bytes_take_their_length_over_the_rate_plus_the_latency(void **state)
+{
     open_line(0, 0, 1);
     write_bytes(0, MEBIBYTE);
     run();
@@ -109,7 +121,8 @@ static void bytes_take_their_length_over_the_rate_plus_the_latency(void **state)
     assert_close_to(lines[0].departed_ns, wire_ns(MEBIBYTE));
 }
 
-static void the_slower_port_sets_the_pace(void **state) {
+static void the_slower_port_sets_the_pace(void **state)
+{
     ports[1].bits_per_second = GIGABIT / 10;
     open_line(0, 0, 1);
     write_bytes(0, 2 * MEBIBYTE);
@@ -117,7 +130,8 @@ static void the_slower_port_sets_the_pace(void **state) {
     assert_close_to(lines[0].last_ns, 10 * wire_ns(2 * MEBIBYTE) + LATENCY_NS);
 }
 
-static void two_pipes_share_a_sender_evenly(void **state) {
+static void two_pipes_share_a_sender_evenly(void **state)
+{
     open_line(0, 0, 1);
     open_line(1, 0, 2);
     write_bytes(0, 3 * MEBIBYTE);
@@ -128,7 +142,8 @@ static void two_pipes_share_a_sender_evenly(void **state) {
     assert_close_to(lines[0].last_ns, wire_ns(6 * MEBIBYTE - MU_PIPE_CHUNK_BYTES) + LATENCY_NS);
 }
 
-static void two_senders_share_a_receiver(void **state) {
+static void two_senders_share_a_receiver(void **state)
+{
     open_line(0, 0, 2);
     open_line(1, 1, 2);
     write_bytes(0, 2 * MEBIBYTE);
@@ -139,7 +154,8 @@ static void two_senders_share_a_receiver(void **state) {
     assert_close_to(lines[0].departed_ns, wire_ns(2 * MEBIBYTE));
 }
 
-static void a_small_message_passes_between_the_chunks_of_a_large_one(void **state) {
+static void a_small_message_passes_between_the_chunks_of_a_large_one(void **state)
+{
     open_line(0, 0, 1);
     open_line(1, 0, 1);
     write_bytes(0, 4 * MEBIBYTE);
@@ -148,7 +164,8 @@ static void a_small_message_passes_between_the_chunks_of_a_large_one(void **stat
     assert_true(lines[1].last_ns <= wire_ns(3 * MU_PIPE_CHUNK_BYTES) + LATENCY_NS);
 }
 
-static void a_full_window_stops_the_sender(void **state) {
+static void a_full_window_stops_the_sender(void **state)
+{
     open_line(0, 0, 1);
     lines[0].hold = true;
     write_bytes(0, 10 * MEBIBYTE);
@@ -162,7 +179,8 @@ static void a_full_window_stops_the_sender(void **state) {
     assert_memory_equal(lines[0].taken, data, 10 * MEBIBYTE);
 }
 
-static void bytes_are_those_of_the_time_of_the_write(void **state) {
+static void bytes_are_those_of_the_time_of_the_write(void **state)
+{
     uint8_t mine[3] = {1, 2, 3};
     open_line(0, 0, 1);
     assert_ok(mu_pipe_write(&lines[0].pipe, &(struct mu_part){mine, 3}, 1));
@@ -171,7 +189,8 @@ static void bytes_are_those_of_the_time_of_the_write(void **state) {
     assert_int_equal(lines[0].taken[0], 1);
 }
 
-static void the_end_follows_what_has_set_out(void **state) {
+static void the_end_follows_what_has_set_out(void **state)
+{
     open_line(0, 0, 1);
     write_bytes(0, 4 * MU_PIPE_CHUNK_BYTES);
     while (lines[0].pipe.departed == 0)
@@ -183,7 +202,8 @@ static void the_end_follows_what_has_set_out(void **state) {
     assert_int_equal(lines[0].taken_bytes, 2 * MU_PIPE_CHUNK_BYTES); /* one gone, one going */
 }
 
-static void a_delay_does_not_reorder_and_a_loss_is_silence(void **state) {
+static void a_delay_does_not_reorder_and_a_loss_is_silence(void **state)
+{
     open_line(0, 0, 1);
     lines[0].latency_ns = 50 * MU_MS;
     write_bytes(0, 1000);
@@ -206,7 +226,8 @@ static void a_delay_does_not_reorder_and_a_loss_is_silence(void **state) {
     assert_false(lines[0].pipe.end_arrived);
 }
 
-int main(void) {
+int main(void)
+{
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         CASE(bytes_take_their_length_over_the_rate_plus_the_latency),

@@ -34,25 +34,29 @@ struct node {
 static struct node nodes[TASKS];
 static uint8_t step_data[STEP_BYTES];
 
-static void on_connected(void *owner, enum mu_status status, int error) {
+static void on_connected(void *owner, enum mu_status status, int error)
+{
     struct node *node = owner;
     node->connected = true;
     node->status = status;
 }
 
-static void on_room(void *owner, void **ret_at, size_t *ret_bytes) {
+static void on_room(void *owner, void **ret_at, size_t *ret_bytes)
+{
     struct node *node = owner;
     *ret_at = node->scratch;
     *ret_bytes = sizeof(node->scratch);
 }
 
-static void on_got(void *owner, size_t bytes) {
+static void on_got(void *owner, size_t bytes)
+{
     struct node *node = owner;
     node->got += bytes;
     node->last_ns = mu_now(node->world);
 }
 
-static void on_ended(void *owner, int error) {
+static void on_ended(void *owner, int error)
+{
     struct node *node = owner;
     node->end_error = error;
     node->ended_ns = mu_now(node->world);
@@ -62,26 +66,30 @@ static void on_ended(void *owner, int error) {
 static const struct mu_stream_events events = {
     .connected = on_connected, .room = on_room, .got = on_got, .ended = on_ended};
 
-static void on_accepted(void *owner, struct mu_stream *stream) {
+static void on_accepted(void *owner, struct mu_stream *stream)
+{
     struct node *node = owner;
     node->streams[node->stream_count++] = stream;
     node->all_ended = false;
     node->loop->ops->own(stream, &events, node);
 }
 
-static void on_written(struct mu_write *write, enum mu_status status) {
+static void on_written(struct mu_write *write, enum mu_status status)
+{
     struct node *node = write->owner;
     node->written = true;
     node->last_write = status;
 }
 
-static void close_all(struct node *node) {
+static void close_all(struct node *node)
+{
     for (int i = 0; i < node->stream_count; i++)
         node->loop->ops->close(node->streams[i]);
     node->loop->ops->destroy(node->loop);
 }
 
-static void serve(void *argument) {
+static void serve(void *argument)
+{
     struct node *node = argument;
     struct mu_listener *listener;
     struct mu_address address = {.port = PORT};
@@ -97,7 +105,8 @@ static void serve(void *argument) {
     close_all(node);
 }
 
-static bool send_step(struct node *node, int64_t step) {
+static bool send_step(struct node *node, int64_t step)
+{
     struct mu_write write = {.done = on_written, .owner = node};
     const struct mu_part part = {step_data, STEP_BYTES};
     node->world->ops->computed(node->world, step, 1);
@@ -107,7 +116,8 @@ static bool send_step(struct node *node, int64_t step) {
     return node->last_write == MU_OK;
 }
 
-static void work(void *argument) {
+static void work(void *argument)
+{
     struct node *node = argument;
     struct mu_address address = {.port = PORT};
     mu_format(address.host, sizeof(address.host), "%s", node->server);
@@ -141,7 +151,8 @@ struct stage {
 
 static struct stage stage;
 
-static struct mu_sim_options plain(int tasks, uint64_t seed) {
+static struct mu_sim_options plain(int tasks, uint64_t seed)
+{
     return (struct mu_sim_options){.tasks = tasks,
         .seed = seed,
         .compute = {.kind = MU_SIM_COMPUTE_LOGNORMAL, .mean_ns = 5 * MU_MS, .sigma = 0.3},
@@ -150,7 +161,8 @@ static struct mu_sim_options plain(int tasks, uint64_t seed) {
         .level = MU_LEVEL_INFO};
 }
 
-static void set_up(struct mu_sim_options options, int steps) {
+static void set_up(struct mu_sim_options options, int steps)
+{
     memset(nodes, 0, sizeof(nodes));
     stage.file = open_memstream(&stage.events, &stage.event_bytes);
     assert_non_null(stage.file);
@@ -167,7 +179,8 @@ static void set_up(struct mu_sim_options options, int steps) {
     }
 }
 
-static int take_down(void **state) {
+static int take_down(void **state)
+{
     mu_sim_destroy(stage.sim);
     if (stage.file)
         fclose(stage.file);
@@ -177,7 +190,8 @@ static int take_down(void **state) {
 }
 
 /* The events of a whole run, on the heap. */
-static char *events_of(uint64_t seed) {
+static char *events_of(uint64_t seed)
+{
     set_up(plain(TASKS, seed), 3);
     assert_ok(mu_sim_run(stage.sim));
     assert_int_equal(nodes[0].got, (TASKS - 1) * 3 * STEP_BYTES);
@@ -188,7 +202,8 @@ static char *events_of(uint64_t seed) {
 
 /* ---- claims ---- */
 
-static void equal_seeds_give_equal_events_and_others_do_not(void **state) {
+static void equal_seeds_give_equal_events_and_others_do_not(void **state)
+{
     char *first = events_of(1), *again = events_of(1), *other = events_of(2);
     assert_true(strlen(first) > 1000);
     assert_string_equal(first, again);
@@ -198,7 +213,8 @@ static void equal_seeds_give_equal_events_and_others_do_not(void **state) {
     free(other);
 }
 
-static void events_tell_what_happened(void **state) {
+static void events_tell_what_happened(void **state)
+{
     char *text = events_of(1);
     static const char *const told[] = {"0.000000000 task/0 listens at 10.0.0.1:2222\n",
         "0.000000000 task/1 connects to 10.0.0.1:2222\n", "0.000200000 task/1 is connected to",
@@ -212,7 +228,8 @@ static void events_tell_what_happened(void **state) {
     free(text);
 }
 
-static void a_transfer_takes_its_bytes_over_the_rate_plus_the_latency(void **state) {
+static void a_transfer_takes_its_bytes_over_the_rate_plus_the_latency(void **state)
+{
     struct mu_sim_options options = plain(2, 1);
     options.compute = (struct mu_sim_compute){.kind = MU_SIM_COMPUTE_FIXED, .mean_ns = 7 * MU_MS};
     set_up(options, 1);
@@ -223,7 +240,8 @@ static void a_transfer_takes_its_bytes_over_the_rate_plus_the_latency(void **sta
     assert_in_range(nodes[0].last_ns, expected_ns * 99 / 100, expected_ns * 101 / 100);
 }
 
-static void a_killed_task_ends_all_its_streams(void **state) {
+static void a_killed_task_ends_all_its_streams(void **state)
+{
     set_up(plain(TASKS, 3), 5);
     nodes[1].sends_for_ever = true;
     assert_ok(mu_sim_kill(stage.sim, 1, 30 * MU_MS));
@@ -235,7 +253,8 @@ static void a_killed_task_ends_all_its_streams(void **state) {
     assert_non_null(strstr(stage.events, "task/0 sees the end of 10.0.0.2:40000\n"));
 }
 
-static void a_killed_server_unblocks_who_writes_to_it(void **state) {
+static void a_killed_server_unblocks_who_writes_to_it(void **state)
+{
     set_up(plain(3, 3), 0);
     nodes[1].sends_for_ever = nodes[2].sends_for_ever = true;
     assert_ok(mu_sim_kill(stage.sim, 0, 40 * MU_MS));
@@ -247,14 +266,16 @@ static void a_killed_server_unblocks_who_writes_to_it(void **state) {
     }
 }
 
-static void nobody_listens_where_a_task_was_killed(void **state) {
+static void nobody_listens_where_a_task_was_killed(void **state)
+{
     set_up(plain(2, 3), 1);
     assert_ok(mu_sim_kill(stage.sim, 0, 0));
     assert_ok(mu_sim_run(stage.sim));
     assert_int_equal(nodes[1].status, MU_UNAVAILABLE);
 }
 
-static void a_killed_task_can_start_again(void **state) {
+static void a_killed_task_can_start_again(void **state)
+{
     set_up(plain(3, 3), 6);
     assert_ok(mu_sim_pause(stage.sim, 1, 11 * MU_MS, 14 * MU_MS)); /* ends with the old one */
     assert_ok(mu_sim_kill(stage.sim, 1, 12 * MU_MS));
@@ -267,7 +288,8 @@ static void a_killed_task_can_start_again(void **state) {
     assert_null(strstr(stage.events, "goes on"));
 }
 
-static void a_paused_task_is_silent_and_loses_nothing(void **state) {
+static void a_paused_task_is_silent_and_loses_nothing(void **state)
+{
     set_up(plain(2, 3), 4);
     assert_ok(mu_sim_pause(stage.sim, 0, 10 * MU_MS, 400 * MU_MS));
     assert_ok(mu_sim_run(stage.sim));
@@ -280,7 +302,8 @@ static void a_paused_task_is_silent_and_loses_nothing(void **state) {
     assert_memory_equal(next, " task/0 goes on\n", 16);
 }
 
-static void a_task_paused_for_ever_is_one_its_peers_must_give_up(void **state) {
+static void a_task_paused_for_ever_is_one_its_peers_must_give_up(void **state)
+{
     set_up(plain(2, 3), 1);
     assert_ok(mu_sim_pause(stage.sim, 1, 1 * MU_MS, MU_FOREVER));
     assert_ok(mu_sim_kill(stage.sim, 1, 3 * MU_SECOND));
@@ -291,12 +314,14 @@ static void a_task_paused_for_ever_is_one_its_peers_must_give_up(void **state) {
 
 /* ---- faults as functions ---- */
 
-static int64_t cut_after_20_ms(void *owner, int from, int to, int64_t now_ns) {
+static int64_t cut_after_20_ms(void *owner, int from, int to, int64_t now_ns)
+{
     (*(int *)owner)++;
     return now_ns > 20 * MU_MS && from == 1 ? MU_FOREVER : 0;
 }
 
-static void a_cut_link_is_silence(void **state) {
+static void a_cut_link_is_silence(void **state)
+{
     int asked = 0;
     const struct mu_sim_faults faults = {.owner = &asked, .link_delay_ns = cut_after_20_ms};
     struct mu_sim_options options = plain(2, 3);
@@ -309,7 +334,8 @@ static void a_cut_link_is_silence(void **state) {
     assert_int_equal(nodes[0].ended_count, 0);
 }
 
-static int64_t stop_or_kill(void *owner, int task, int64_t now_ns) {
+static int64_t stop_or_kill(void *owner, int task, int64_t now_ns)
+{
     int *asked = owner;
     if (task != 1)
         return 0;
@@ -317,7 +343,8 @@ static int64_t stop_or_kill(void *owner, int task, int64_t now_ns) {
     return *asked == 3 ? 50 * MU_MS : *asked == 6 ? MU_SIM_KILL : 0;
 }
 
-static void the_faults_may_stop_and_kill_who_is_about_to_run(void **state) {
+static void the_faults_may_stop_and_kill_who_is_about_to_run(void **state)
+{
     int asked = 0;
     const struct mu_sim_faults faults = {.owner = &asked, .task_stop_ns = stop_or_kill};
     struct mu_sim_options options = plain(2, 3);
@@ -333,7 +360,8 @@ static void the_faults_may_stop_and_kill_who_is_about_to_run(void **state) {
 
 /* ---- bounds and computing ---- */
 
-static void wait_for_nobody(void *argument) {
+static void wait_for_nobody(void *argument)
+{
     struct node *node = argument;
     struct mu_monitor *monitor;
     if (node->world->ops->monitor_create(node->world, &monitor) != MU_OK)
@@ -342,7 +370,8 @@ static void wait_for_nobody(void *argument) {
     (void)!node->world->ops->wait(node->world, monitor, MU_FOREVER);
 }
 
-static void a_deadlock_ends_the_simulation_and_names_the_threads(void **state) {
+static void a_deadlock_ends_the_simulation_and_names_the_threads(void **state)
+{
     struct mu_sim_options options = plain(1, 1);
     assert_ok(mu_sim_create(&options, mu_test_log_init(&stage.log), &stage.sim));
     nodes[0] = (struct node){.world = mu_sim_task_world(stage.sim, 0)};
@@ -351,7 +380,8 @@ static void a_deadlock_ends_the_simulation_and_names_the_threads(void **state) {
     assert_said(&stage.log, "task/0 main waits for a notify");
 }
 
-static void what_tasks_say_is_passed_on_with_their_names(void **state) {
+static void what_tasks_say_is_passed_on_with_their_names(void **state)
+{
     static struct mu_test_log also;
     struct mu_sim_options options = plain(2, 1);
     options.also = mu_test_log_init(&also);
@@ -360,7 +390,8 @@ static void what_tasks_say_is_passed_on_with_their_names(void **state) {
     assert_said(&also, "task/0: served 1048576 bytes");
 }
 
-static void computing_times_have_their_mean_and_their_spread(void **state) {
+static void computing_times_have_their_mean_and_their_spread(void **state)
+{
     const struct mu_sim_compute compute = {MU_SIM_COMPUTE_LOGNORMAL, 100 * MU_MS, 0.5};
     enum { STEPS = 20000 };
     double sum = 0, log_sum = 0, log_squares = 0;
@@ -375,7 +406,8 @@ static void computing_times_have_their_mean_and_their_spread(void **state) {
     assert_float_equal(sqrt(log_squares / STEPS - log_mean * log_mean), 0.5, 0.02);
 }
 
-static void computing_times_depend_on_seed_task_and_step_only(void **state) {
+static void computing_times_depend_on_seed_task_and_step_only(void **state)
+{
     const struct mu_sim_compute compute = {MU_SIM_COMPUTE_LOGNORMAL, 100 * MU_MS, 0.5};
     int64_t ns = mu_sim_compute_ns(&compute, 1, 1, 1);
     assert_int_equal(mu_sim_compute_ns(&compute, 1, 1, 1), ns);
@@ -386,7 +418,8 @@ static void computing_times_depend_on_seed_task_and_step_only(void **state) {
     assert_int_equal(mu_sim_compute_ns(&fixed, 1, 2, 3), 100 * MU_MS);
 }
 
-int main(void) {
+int main(void)
+{
 #define CASE(name) cmocka_unit_test_teardown(name, take_down)
     const struct CMUnitTest tests[] = {
         CASE(equal_seeds_give_equal_events_and_others_do_not),

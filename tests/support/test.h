@@ -27,8 +27,8 @@ static inline void mu_test_log_write(struct mu_log *log, enum mu_level level, co
 {
     struct mu_test_log *test = log->owner;
     (void)level;
-    int written = snprintf(
-        test->text + test->bytes, sizeof(test->text) - test->bytes, "%s\n", text);
+    int written =
+        snprintf(test->text + test->bytes, sizeof(test->text) - test->bytes, "%s\n", text);
     if (written > 0 && test->bytes + (size_t)written < sizeof(test->text))
         test->bytes += (size_t)written;
 }
