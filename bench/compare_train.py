@@ -63,7 +63,8 @@ def tensorflow(*arguments, **extra):
 
 
 TABLE = [
-    ("one", "one process / PyTorch", 1.4, compute, torch("PYTHON", "torch_train.py", "mlp", "64", "1")),
+    ("one", "one process / PyTorch", 1.4, compute,
+     torch("PYTHON", "torch_train.py", "mlp", "64", "1")),
     ("ddp", "2 workers synchronous / PyTorch DDP gloo", 2.0, muster("--workers", "2"),
      torch("torch_ranks.sh", "2", "torch_ddp.py", "mlp", "64")),
     ("mwms", "2 workers synchronous / TensorFlow MultiWorkerMirrored", 3.0,

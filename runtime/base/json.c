@@ -288,15 +288,6 @@ enum mu_json_type mu_json_type(const mu_json_value *value)
     return MU_JSON_NULL;
 }
 
-const char *mu_json_type_name(enum mu_json_type type)
-{
-    static const char *const names[] = {
-        "null", "true or false", "an integer", "a number", "a string", "an array", "an object"};
-    static_assert(MU_COUNT_OF(names) == MU_JSON_OBJECT + 1, "a name for every type");
-    assert((unsigned)type < MU_COUNT_OF(names));
-    return names[type];
-}
-
 bool mu_json_bool(const mu_json_value *value)
 {
     assert(mu_json_type(value) == MU_JSON_BOOL);

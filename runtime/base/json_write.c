@@ -137,3 +137,12 @@ void mu_json_write_pretty(const mu_json_value *value, struct mu_text *out)
     write_pretty(value, 0, out);
     mu_text_append(out, "\n", 1);
 }
+
+const char *mu_json_type_name(enum mu_json_type type)
+{
+    static const char *const names[] = {
+        "null", "true or false", "an integer", "a number", "a string", "an array", "an object"};
+    static_assert(MU_COUNT_OF(names) == MU_JSON_OBJECT + 1, "a name for every type");
+    assert((unsigned)type < MU_COUNT_OF(names));
+    return names[type];
+}
