@@ -1,0 +1,277 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Real clusters on loopback, for the tests beside this file.
+
+A test waits for what it can see, never for a while: a line of output, an end, a file. MUSTER_SLOW=N
+(for sanitizers and valgrind) makes every bound on time N times as long.
+"""
+import json
+import os
+import pathlib
+import random
+import re
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import unittest
+
+SLOW = float(os.environ.get("MUSTER_SLOW", "1"))
+PATIENCE = 30 * SLOW  # for what must come, and no claim says how soon
+LAUNCHERS = ("TF_CONFIG", "CLUSTER_SPEC", "MUSTER_", "SM_", "SLURM_", "OMPI_", "PMIX_", "RANK",
+             "WORLD_SIZE")
+MUSTER = os.path.abspath(sys.argv[1]) if len(sys.argv) > 1 else "muster"
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+SYNC = str(ROOT / "configs" / "demo.json")
+ASYNC = str(ROOT / "configs" / "demo-async.json")
+LONG = ["--epochs", "1000000"]  # a run that does not end by itself
+
+
+def environment(**more):
+    """Without any launcher's variables."""
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(LAUNCHERS)}
+    clean.update(more)
+    return clean
+
+
+def until(condition, what, patience=None):
+    """The first value of `condition()` that is true; fails after a while."""
+    deadline = time.monotonic() + (patience or PATIENCE)
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > deadline:
+            raise AssertionError(f"waited in vain for {what}")
+        time.sleep(0.005)
+
+
+class Process:
+    """One process of ours and its lines, each with the time it came."""
+
+    def __init__(self, name, arguments, **variables):
+        self.name = name
+        self.lines = []
+        self.started = time.monotonic()
+        self.process = subprocess.Popen(
+            arguments, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            env=environment(**variables))
+        self.pid = self.process.pid
+        self.ended = None
+        self.reader = threading.Thread(target=self._read, daemon=True)
+        self.reader.start()
+        self.waiter = threading.Thread(target=self._wait, daemon=True)
+        self.waiter.start()
+
+    def _read(self):
+        for line in self.process.stdout:
+            self.lines.append((time.monotonic(), line.decode(errors="replace").rstrip("\n")))
+
+    def _wait(self):
+        self.process.wait()
+        self.ended = time.monotonic()
+
+    @property
+    def text(self):
+        return "\n".join(line for _, line in self.lines)
+
+    def says(self, pattern, patience=None):
+        """Waits for a line; returns its match and when it came."""
+        def look():
+            for when, line in list(self.lines):
+                match = re.search(pattern, line)
+                if match:
+                    return match, when
+            if self.ended is not None and not self.reader.is_alive():
+                raise AssertionError(f"{self.name} ended without saying {pattern!r}:\n{self.text}")
+            return None
+        try:
+            return until(look, f"{self.name} to say {pattern!r}", patience)
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self.text}") from None
+
+    def ends(self, patience=None):
+        """The exit code, as a shell gives it."""
+        until(lambda: self.ended is not None, f"the end of {self.name}:\n{self.text}\n",
+              patience)
+        self.reader.join(PATIENCE)
+        code = self.process.returncode
+        return code if code >= 0 else 128 - code
+
+    @property
+    def took(self):
+        return self.ended - self.started
+
+    def signal(self, number):
+        if self.ended is None:
+            os.kill(self.pid, number)
+        return time.monotonic()
+
+    def close(self):
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        self.reader.join(PATIENCE)
+        self.process.stdout.close()
+
+
+def free_ports(count, host="127.0.0.1"):
+    held = [socket.socket() for _ in range(count)]
+    for one in held:
+        one.bind((host, 0))
+    ports = [one.getsockname()[1] for one in held]
+    for one in held:
+        one.close()
+    return ports
+
+
+class Cluster:
+    """Tasks that are started one by one, each by its own command. The cluster has an address of the
+    loopback network to itself, so that no connection of others takes its ports."""
+
+    def __init__(self, case, job=SYNC, arguments=(), **counts):
+        self.case = case
+        self.job = job
+        self.arguments = list(arguments)
+        self.out = case.folder("run")
+        self.host = f"127.{random.randint(1, 254)}.{random.randint(0, 255)}.{random.randint(1, 254)}"
+        ports = iter(free_ports(sum(counts.values()), self.host))
+        self.spec = {role: [f"{self.host}:{next(ports)}" for _ in range(count)]
+                     for role, count in counts.items() if count}
+        self.names = [f"{role}/{i}" for role in self.spec for i in range(len(self.spec[role]))]
+        self.tasks = {}
+
+    def address(self, name):
+        role, index = name.split("/")
+        return self.spec[role][int(index)]
+
+    def port(self, name):
+        return int(self.address(name).rsplit(":", 1)[1])
+
+    def config(self, name, spec=None):
+        role, index = name.split("/")
+        return json.dumps({"cluster": spec or self.spec,
+                           "task": {"type": role, "index": int(index)}})
+
+    def start(self, name, *arguments, spec=None, job=None):
+        task = Process(name, [MUSTER, "run", job or self.job, "--out", str(self.out),
+                              *self.arguments, *arguments], TF_CONFIG=self.config(name, spec))
+        self.case.own(task)
+        self.tasks[name] = task
+        return task
+
+    def start_all(self, *arguments):
+        for name in self.names:
+            self.start(name, *arguments)
+        return self
+
+    def trains(self):
+        """Waits until some steps are behind."""
+        self.case.trains(self.out)
+        return self
+
+    def others(self, *names):
+        return [self.tasks[name] for name in self.tasks if name not in names]
+
+
+class Case(unittest.TestCase):
+    maxDiff = None
+
+    def setUp(self):
+        self._owned = []
+        self._bad_before = self._bad()
+        self._root = pathlib.Path(tempfile.mkdtemp(prefix="muster-test-"))
+        self._runs = 0
+
+    def tearDown(self):
+        for one in self._owned:
+            one.close()
+        if self._bad() > self._bad_before:
+            for one in self._owned:
+                print(f"---- {one.name}: {one.process.returncode}\n{one.text[-3000:]}",
+                      file=sys.stderr)
+        shutil.rmtree(self._root, ignore_errors=True)
+
+    def _bad(self):
+        result = self._outcome.result
+        return len(result.failures) + len(result.errors)
+
+    def own(self, process):
+        self._owned.append(process)
+
+    def folder(self, name):
+        self._runs += 1
+        return self._root / f"{name}-{self._runs}"
+
+    def muster(self, *arguments, **variables):
+        """One command to its end."""
+        process = Process("muster", [MUSTER, *map(str, arguments)], **variables)
+        self.own(process)
+        process.code = process.ends()
+        return process
+
+    def local(self, roles, *arguments, job=SYNC, out=None, **variables):
+        """A cluster under the launcher, started."""
+        out = out or self.folder("run")
+        process = Process("launcher", [MUSTER, "run", job, "--local", roles, "--out", str(out),
+                                       *map(str, arguments)], **variables)
+        process.out = out
+        self.own(process)
+        return process
+
+    def trained(self, roles, *arguments, code=0, **more):
+        """A cluster under the launcher, to its end; its summary in `.summary`."""
+        process = self.local(roles, *arguments, **more)
+        self.assertEqual(process.ends(), code, process.text)
+        path = process.out / "summary.json"
+        process.summary = json.loads(path.read_text()) if path.exists() else None
+        return process
+
+    def trains(self, out, points=3):
+        path = out / "metrics.jsonl"
+        until(lambda: path.exists() and path.read_text().count("\n") >= points,
+              f"{points} points in {path}")
+
+    def pids(self, launcher):
+        """Of the tasks of a launcher, by name."""
+        match, _ = launcher.says(r"started (.*)")
+        return {name: int(pid) for name, pid in re.findall(r"(\S+) pid (\d+)", match.group(1))}
+
+
+def alive(pid):
+    try:
+        state = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return state not in "ZX"
+
+
+def tensors(path):
+    """The tensors of a safetensors file of float32: name -> array of floats."""
+    data = path.read_bytes()
+    (header_bytes,) = struct.unpack("<Q", data[:8])
+    header = json.loads(data[8:8 + header_bytes])
+    found = {}
+    for name, tensor in header.items():
+        if name == "__metadata__":
+            continue
+        first, last = tensor["data_offsets"]
+        assert tensor["dtype"] == "F32", tensor
+        found[name] = struct.unpack(f"<{(last - first) // 4}f",
+                                    data[8 + header_bytes + first:8 + header_bytes + last])
+    return found
+
+
+def checkpoints(out):
+    """Folders of the checkpoints of a run, oldest first."""
+    return sorted((path for path in (out / "checkpoints").glob("[0-9]*") if path.is_dir()),
+                  key=lambda path: int(path.name))
+
+
+def main():
+    """`test.py MUSTER [TEST...]`"""
+    unittest.main(module="__main__", argv=[sys.argv[0], *sys.argv[2:]], verbosity=2)

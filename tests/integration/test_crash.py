@@ -1,0 +1,153 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Tasks that die or hang, and what the others say and do: test_crash.py MUSTER"""
+import os
+import signal
+import time
+
+from cluster import ASYNC, LONG, SLOW, SYNC, Case, Cluster, alive, checkpoints, main, until
+
+SYNC_TASKS = dict(chief=1, worker=2)
+ASYNC_TASKS = dict(chief=1, worker=1, ps=2)
+FAST = ["--failure-detection", "fast"]
+
+
+class Survivors(Case):
+    def told(self, cluster, culprit, since, within, pattern):
+        """Every other task ends with 69 and names the culprit, once."""
+        for task in cluster.others(culprit):
+            self.assertEqual(task.ends(), 69, (task.name, task.text))
+            self.assertLess(task.ended - since, within * SLOW, (task.name, task.text))
+            who = rf"{culprit} \({cluster.address(culprit)}\)"
+            self.assertRegex(task.text, rf"error\[E040[12]\]: .*{who} {pattern}", task.name)
+            self.assertRegex(task.text, r"; last seen \S.*, since \S", task.name)
+            self.assertRegex(task.text, rf"help: to go on .*: muster run \S+ --out {cluster.out} "
+                                        r"--resume", task.name)
+            self.assertEqual(task.text.count("error["), 1, task.text)
+
+
+class Crash(Survivors):
+    def kill(self, job, counts, culprit):
+        cluster = Cluster(self, job=job, arguments=LONG, **counts).start_all().trains()
+        killed = cluster.tasks[culprit].signal(signal.SIGKILL)
+        self.told(cluster, culprit, killed, 2, "died: ")
+
+    def test_a_killed_worker_of_a_synchronous_run_is_named_by_all(self):
+        self.kill(SYNC, SYNC_TASKS, "worker/1")
+
+    def test_a_killed_chief_of_a_synchronous_run_is_named_by_all(self):
+        self.kill(SYNC, SYNC_TASKS, "chief/0")
+
+    def test_a_killed_leading_worker_is_named_by_all(self):
+        self.kill(SYNC, dict(worker=3), "worker/0")
+
+    def test_a_killed_server_of_a_synchronous_run_is_named_by_all(self):
+        self.kill(SYNC, dict(chief=1, worker=1, ps=1), "ps/0")
+
+    def test_a_killed_worker_of_an_asynchronous_run_is_named_by_all(self):
+        self.kill(ASYNC, ASYNC_TASKS, "worker/0")
+
+    def test_a_killed_chief_of_an_asynchronous_run_is_named_by_all(self):
+        self.kill(ASYNC, ASYNC_TASKS, "chief/0")
+
+    def test_a_killed_first_server_is_named_by_all(self):
+        self.kill(ASYNC, ASYNC_TASKS, "ps/0")
+
+    def test_a_killed_second_server_is_named_by_all(self):
+        self.kill(ASYNC, ASYNC_TASKS, "ps/1")
+
+    def test_the_command_that_resumes_goes_on(self):
+        cluster = Cluster(self, arguments=["--steps", "2000", "--set", "checkpoint.every_steps=50"],
+                          **SYNC_TASKS).start_all()
+        until(lambda: checkpoints(cluster.out), "a checkpoint")
+        cluster.tasks["worker/0"].signal(signal.SIGKILL)
+        for task in cluster.others("worker/0"):
+            self.assertEqual(task.ends(), 69)
+        again = cluster.tasks["chief/0"].says(r"to go on .*: muster (.*)")[0].group(1).split()
+        self.assertEqual(again[1], cluster.job)
+        cluster.arguments = again[4:]
+        cluster.start_all()
+        cluster.tasks["chief/0"].says(r"resuming from step \d+")
+        for task in cluster.tasks.values():
+            self.assertEqual(task.ends(), 0, task.text)
+
+    def test_the_launcher_exits_as_the_killed_task_did(self):
+        for job, roles, culprit in ((SYNC, "chief=1,worker=2", "worker/1"),
+                                    (SYNC, "chief=1,worker=1", "chief/0"),
+                                    (ASYNC, "chief=1,worker=1,ps=1", "ps/0")):
+            launcher = self.local(roles, *LONG, job=job)
+            pids = self.pids(launcher)
+            self.trains(launcher.out)
+            os.kill(pids[culprit], signal.SIGKILL)
+            killed = time.monotonic()
+            self.assertEqual(launcher.ends(), 137, launcher.text)
+            self.assertLess(launcher.ended - killed, 3 * SLOW)
+            self.assertIn(f"{culprit} was the first to fail", launcher.text)
+            self.assertRegex(launcher.text, r"--local " + roles)
+            self.assertFalse([name for name in pids if alive(pids[name])])
+
+
+class Hang(Survivors):
+    def stop(self, job, counts, culprit, dead, *arguments):
+        cluster = Cluster(self, job=job, arguments=[*LONG, *arguments], **counts).start_all()
+        cluster.trains()
+        stopped = cluster.tasks[culprit].signal(signal.SIGSTOP)
+        self.told(cluster, culprit, stopped, dead + 1, "(is stopped|is unresponsive)")
+        for task in cluster.others(culprit):
+            self.assertGreater(task.ended - stopped, dead - 0.2, task.text)
+        self.assertTrue(alive(cluster.tasks[culprit].pid))
+        return cluster
+
+    def test_a_stopped_worker_is_named_after_the_fast_deadline(self):
+        self.stop(SYNC, SYNC_TASKS, "worker/0", 0.8, *FAST)
+
+    def test_a_stopped_chief_is_named_after_the_fast_deadline(self):
+        self.stop(SYNC, SYNC_TASKS, "chief/0", 0.8, *FAST)
+
+    def test_a_stopped_server_is_named_after_the_fast_deadline(self):
+        self.stop(ASYNC, ASYNC_TASKS, "ps/1", 0.8, *FAST)
+
+    def test_a_stopped_asynchronous_worker_is_named_after_the_fast_deadline(self):
+        self.stop(ASYNC, ASYNC_TASKS, "worker/0", 0.8, *FAST)
+
+    def test_a_stopped_worker_is_named_after_the_default_deadline(self):
+        self.stop(SYNC, SYNC_TASKS, "worker/1", 5)
+
+    def test_a_pause_shorter_than_the_deadline_loses_nothing(self):
+        cluster = Cluster(self, arguments=["--steps", "6000"], chief=1, worker=1)
+        cluster.start_all().trains()
+        worker = cluster.tasks["worker/0"]
+        stopped = worker.signal(signal.SIGSTOP)
+        until(lambda: time.monotonic() - stopped > 0.5, "half a second")
+        worker.signal(signal.SIGCONT)
+        for task in cluster.tasks.values():
+            self.assertEqual(task.ends(), 0, task.text)
+
+    def test_a_stale_chief_writes_nothing(self):
+        cluster = self.stop(SYNC, SYNC_TASKS, "chief/0", 0.8, *FAST, "--set",
+                            "checkpoint.every_steps=20")
+        before = [(path, path.stat().st_mtime_ns) for path in checkpoints(cluster.out)]
+        chief = cluster.tasks["chief/0"]
+        going_on = chief.signal(signal.SIGCONT)
+        self.assertEqual(chief.ends(), 69, chief.text)
+        self.assertLess(chief.ended - going_on, 2 * SLOW)
+        # What it was writing when it was stopped may still appear; nothing that came after.
+        after = [(path, path.stat().st_mtime_ns) for path in checkpoints(cluster.out)]
+        newer = [path for path, when in after if (path, when) not in before]
+        self.assertLessEqual(len(newer), 1)
+
+    def test_a_stale_worker_does_not_disturb_the_next_run(self):
+        cluster = self.stop(SYNC, SYNC_TASKS, "worker/1", 0.8, *FAST)
+        stale = cluster.tasks["worker/1"]
+        cluster.arguments = ["--steps", "1500", "--resume"]
+        chief, worker = cluster.start("chief/0"), cluster.start("worker/0")
+        stale.signal(signal.SIGCONT)
+        self.assertIn(stale.ends(), (69, 76), stale.text)
+        self.assertRegex(stale.text, r"error\[E0[34]0\d\]: ")
+        fresh = cluster.start("worker/1")
+        for task in (chief, worker, fresh):
+            self.assertEqual(task.ends(), 0, task.text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,70 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Checkpoints that are damaged or of another model: test_saved.py MUSTER"""
+from cluster import ASYNC, SYNC, Case, checkpoints, main
+
+ARGUMENTS = ["--steps", "60", "--set", "checkpoint.every_steps=20"]
+
+
+def flip_last(path):
+    """A bit of the last tensor in the file."""
+    data = bytearray(path.read_bytes())
+    data[-5] ^= 0x10
+    path.write_bytes(data)
+
+
+class Saved(Case):
+    def run_of_three(self, job=SYNC, roles="chief=1,worker=1"):
+        run = self.trained(roles, *ARGUMENTS, job=job)
+        self.assertEqual(len(checkpoints(run.out)), 3)
+        return run
+
+    def resume(self, run, *arguments, code=0, job=SYNC, roles="chief=1,worker=1"):
+        return self.trained(roles, "--steps", "80", *arguments, "--resume", out=run.out, job=job,
+                            code=code)
+
+    def test_a_damaged_newest_checkpoint_is_replaced_by_the_one_before_and_this_is_said(self):
+        for job, roles in ((SYNC, "chief=1,worker=1"), (ASYNC, "chief=1,worker=1,ps=2")):
+            run = self.run_of_three(job, roles)
+            steps = [int(path.name) for path in checkpoints(run.out)]
+            flip_last(checkpoints(run.out)[-1] / "model.safetensors")
+            again = self.resume(run, job=job, roles=roles)
+            self.assertRegex(again.text, r"warning: .*%d.*(dense|layer)\S*/" % steps[-1])
+            self.assertIn(f"resuming from step {steps[-2]} ", again.text)
+
+    def test_when_all_are_damaged_the_tensor_is_named(self):
+        run = self.run_of_three()
+        for path in checkpoints(run.out):
+            flip_last(path / "optimizer.safetensors")
+        again = self.resume(run, code=65)
+        self.assertRegex(again.text, r"error\[E0601\]: .*(dense|layer)\S*/")
+
+    def test_a_checkpoint_cut_at_any_place_is_refused(self):
+        run = self.run_of_three()
+        for path in checkpoints(run.out):
+            data = (path / "model.safetensors").read_bytes()
+            (path / "model.safetensors").write_bytes(data[:len(data) // (1 + int(path.name))])
+        self.assertIn("error[E0601]", self.resume(run, code=65).text)
+
+    def test_a_checkpoint_of_another_model_is_refused_with_both_shapes(self):
+        run = self.run_of_three()
+        again = self.resume(run, "--set", "model.widths=[784,64,10]", code=65)
+        self.assertIn("error[E0602]", again.text)
+        self.assertRegex(again.text, r"128")
+        self.assertRegex(again.text, r"64")
+
+    def test_a_checkpoint_of_another_optimizer_is_refused(self):
+        run = self.run_of_three()
+        again = self.resume(run, "--set", 'optimizer={"kind":"adam"}', code=65)
+        self.assertIn("error[E0602]", again.text)
+        self.assertIn("momentum", again.text)
+
+    def test_a_directory_with_a_run_is_not_written_over(self):
+        run = self.run_of_three()
+        again = self.trained("1", "--steps", "80", out=run.out, code=73)
+        self.assertIn("error[E0604]", again.text)
+        self.assertIn("--resume", again.text)
+
+
+if __name__ == "__main__":
+    main()

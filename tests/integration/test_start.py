@@ -1,0 +1,245 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""How a cluster comes together, and what it says when it cannot: test_start.py MUSTER"""
+import itertools
+import json
+import os
+import socket
+import threading
+import time
+
+from cluster import ASYNC, PATIENCE, SLOW, Case, Cluster, free_ports, main
+
+QUICK = ["--steps", "24", "--set", "data.samples=2000"]
+BASE = dict(chief=1, worker=2, ps=1, evaluator=1)
+
+
+class StartOrders(Case):
+    def crc_of(self, order):
+        cluster = Cluster(self, arguments=QUICK, **BASE)
+        for name in order:
+            cluster.start(name)
+        for task in cluster.tasks.values():
+            self.assertEqual(task.ends(), 0, (order, task.name, task.text))
+        summary = json.loads((cluster.out / "summary.json").read_text())
+        self.assertLess(summary["first_step_seconds"], 1 * SLOW, order)
+        return summary["parameters_crc32c"]
+
+    def converge(self, orders):
+        found = {self.crc_of(order) for order in orders}
+        self.assertEqual(len(found), 1, found)
+
+    def test_any_order_of_starting_converges_to_the_same_parameters(self):
+        names = Cluster(self, **BASE).names
+        turned = [names[i:] + names[:i] for i in range(1, len(names))]
+        self.converge([names, names[::-1], *turned[::2]])
+
+    @staticmethod
+    def all_orders(case):
+        case.converge(itertools.permutations(Cluster(case, **BASE).names))
+
+
+if os.environ.get("MUSTER_ALL_ORDERS"):
+    class AllStartOrders(StartOrders):
+        def test_all_orders_of_starting_converge_to_the_same_parameters(self):
+            self.all_orders(self)
+
+
+class Waiting(Case):
+    def test_who_waits_says_for_whom_at_which_address_and_how_much_longer(self):
+        cluster = Cluster(self, arguments=QUICK, chief=1, worker=1, ps=1)
+        chief, ps = cluster.start("chief/0"), cluster.start("ps/0")
+        wanted = rf"waiting for 1 of 3 tasks: worker/0 \({cluster.address('worker/0')}\).*s left"
+        for task in (chief, ps):
+            _, when = task.says(wanted)
+            self.assertLess(when - task.started, 5.5 * SLOW)
+        worker = cluster.start("worker/0")
+        for task in (chief, ps, worker):
+            self.assertEqual(task.ends(), 0, task.text)
+
+    def test_a_member_without_its_leader_says_so(self):
+        cluster = Cluster(self, arguments=QUICK, chief=1, worker=1)
+        worker = cluster.start("worker/0")
+        worker.says(rf"waiting for chief/0 \({cluster.address('chief/0')}\): .*refused.* left")
+
+    def test_tasks_that_never_come_are_all_named_with_the_last_error(self):
+        cluster = Cluster(self, arguments=QUICK, chief=1, worker=2, ps=2)
+        chief = cluster.start("chief/0", "--start-timeout", "2")
+        worker = cluster.start("worker/1", "--start-timeout", "4")
+        self.assertEqual(chief.ends(), 69, chief.text)
+        self.assertTrue(2 <= chief.took < 3 * SLOW, chief.took)
+        self.assertIn("error[E0301]: 3 of 5 tasks did not come within 2.0 s", chief.text)
+        for name in ("worker/0", "ps/0", "ps/1"):
+            self.assertRegex(chief.text, rf"{name} \({cluster.address(name)}\): .*refused")
+        self.assertNotRegex(chief.text, r"error.*worker/1")
+        self.assertIn("--start-timeout", chief.text)
+        # The worker hears of it, or sees its leader go and waits for another to its own time-out.
+        self.assertEqual(worker.ends(), 69, worker.text)
+
+    def test_a_leader_that_never_comes_is_named(self):
+        cluster = Cluster(self, arguments=QUICK, chief=1, worker=1)
+        worker = cluster.start("worker/0", "--start-timeout", "1")
+        self.assertEqual(worker.ends(), 69, worker.text)
+        self.assertRegex(worker.text, rf"error\[E0301\]: chief/0 \({cluster.address('chief/0')}\)"
+                                      r" did not begin the run within 1.0 s: .*refused")
+
+
+class Addresses(Case):
+    def test_a_port_in_use_is_said_at_once_with_its_holder(self):
+        cluster = Cluster(self, arguments=QUICK, chief=1, worker=1)
+        with socket.socket() as holder:
+            holder.bind((cluster.host, cluster.port("worker/0")))
+            holder.listen()
+            worker = cluster.start("worker/0")
+            self.assertEqual(worker.ends(), 69, worker.text)
+        self.assertLess(worker.took, 1 * SLOW)
+        self.assertRegex(worker.text, rf"error\[E0302\]: {cluster.address('worker/0')} is in use "
+                                      rf"by .*\b{os.getpid()}\b")
+        self.assertIn(f"ss -ltnp 'sport = :{cluster.port('worker/0')}'", worker.text)
+
+    def test_an_address_of_another_host_is_refused(self):
+        cluster = Cluster(self, arguments=QUICK, chief=1, worker=1)
+        cluster.spec["worker"] = ["192.0.2.1:7777"]
+        worker = cluster.start("worker/0")
+        self.assertEqual(worker.ends(), 78, worker.text)
+        self.assertRegex(worker.text, r"error\[E0303\]: 192.0.2.1 is not an address of this host "
+                                      r"\(it has .*\)")
+
+    def test_a_name_that_cannot_be_resolved_is_tried_until_the_start_timeout(self):
+        cluster = Cluster(self, arguments=QUICK, chief=1, worker=1)
+        cluster.spec["worker"] = ["no-such-host.invalid:7777"]
+        worker = cluster.start("worker/0", "--start-timeout", "2")
+        self.assertEqual(worker.ends(), 69, worker.text)
+        self.assertGreaterEqual(worker.took, 2)
+        self.assertIn("error[E0310]: the name no-such-host.invalid cannot be resolved",
+                      worker.text)
+
+
+class Doubles(Case):
+    def test_a_second_copy_of_a_task_is_refused_and_the_first_is_undisturbed(self):
+        cluster = Cluster(self, arguments=["--steps", "3000"], chief=1, worker=1).start_all()
+        cluster.trains()
+        running = dict(cluster.tasks)
+        for name in ("worker/0", "chief/0"):
+            copy = cluster.start(name, "--out", str(self.folder("copy")))
+            self.assertEqual(copy.ends(), 76, copy.text)
+            self.assertRegex(copy.text, rf"error\[E0307\]: {name} is already running as pid "
+                                        rf"{running[name].pid} on \S+ since")
+        for task in running.values():
+            self.assertEqual(task.ends(), 0, task.text)
+        self.assertEqual(json.loads((cluster.out / "summary.json").read_text())["steps"], 3000)
+
+    def test_two_runs_do_not_share_a_directory(self):
+        first = Cluster(self, arguments=["--steps", "100000"], chief=1, worker=1).start_all()
+        first.trains()
+        second = self.muster("run", first.job, "--out", first.out, "--resume", "--local", "1")
+        self.assertEqual(second.code, 73, second.text)
+        self.assertRegex(second.text, rf"error\[E0607\].*pid {first.tasks['chief/0'].pid}")
+
+
+class Differences(Case):
+    def both(self, mine, theirs):
+        for task in (mine, theirs):
+            self.assertEqual(task.ends(), 76, task.text)
+
+    def test_different_specs_end_both_sides_with_hashes_and_the_difference(self):
+        cluster = Cluster(self, arguments=QUICK, chief=1, worker=2)
+        other = dict(cluster.spec, worker=[cluster.address("worker/0"), f"{cluster.host}:9"])
+        chief = cluster.start("chief/0")
+        worker = cluster.start("worker/0", spec=other)
+        self.both(chief, worker)
+        hashes = [set(self.hashes(task)) for task in (chief, worker)]
+        self.assertEqual(hashes[0], hashes[1])
+        self.assertEqual(len(hashes[0]), 2)
+        for task in (chief, worker):
+            self.assertIn("error[E0304]", task.text)
+            difference = [line for _, line in task.lines if "worker" in line and
+                          (f"{cluster.host}:9" in line or cluster.address("worker/1") in line)]
+            self.assertEqual(len(difference), 2, task.text)
+        self.assertFalse((cluster.out / "metrics.jsonl").exists() and
+                         (cluster.out / "metrics.jsonl").read_text())
+
+    @staticmethod
+    def hashes(task):
+        import re
+        return re.findall(r"([0-9a-f]{16}) h?ere|([0-9a-f]{16}) there", task.text) and \
+            re.findall(r"[0-9a-f]{16}", task.text)
+
+    def test_different_jobs_end_both_sides(self):
+        for difference in (["--lr", "0.5"], ["--set", "model.widths=[784,64,10]"],
+                           ["--set", "train.seed=9"]):
+            cluster = Cluster(self, arguments=QUICK, chief=1, worker=1)
+            chief = cluster.start("chief/0")
+            worker = cluster.start("worker/0", *difference)
+            self.both(chief, worker)
+            for task in (chief, worker):
+                self.assertRegex(task.text, r"error\[E0305\]: .*has another job")
+
+
+class Service:
+    """Something else that listens where a task should: says `greeting`, or answers with it."""
+
+    def __init__(self, host, port, greeting, asks_first):
+        self.socket = socket.create_server((host, port))
+        self.greeting, self.asks_first = greeting, asks_first
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def serve(self):
+        while True:
+            try:
+                connection, _ = self.socket.accept()
+            except OSError:
+                return
+            threading.Thread(target=self.answer, args=(connection,), daemon=True).start()
+
+    def answer(self, connection):
+        with connection:
+            try:
+                if self.asks_first:
+                    connection.recv(4096)
+                connection.sendall(self.greeting)
+                connection.settimeout(PATIENCE)
+                while connection.recv(4096):
+                    pass
+            except OSError:
+                pass
+
+    def close(self):
+        self.socket.shutdown(socket.SHUT_RDWR)
+        self.socket.close()
+
+
+SSH = (b"SSH-2.0-OpenSSH_9.2p1\r\n", False, "SSH-2.0-OpenSSH_9.2p1")
+HTTP = (b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n", True, "HTTP/1.1 400 Bad Request")
+
+
+class WrongService(Case):
+    def finds(self, started, elsewhere, service, counts):
+        greeting, asks_first, shown = service
+        cluster = Cluster(self, job=ASYNC, arguments=QUICK, **counts)
+        other = Service(cluster.host, cluster.port(elsewhere), greeting, asks_first)
+        try:
+            task = cluster.start(started)
+            self.assertEqual(task.ends(), 76, task.text)
+            self.assertLess(task.took, 2 * SLOW, task.text)
+            self.assertIn("error[E0306]", task.text)
+            self.assertIn(cluster.address(elsewhere), task.text)
+            self.assertIn(f"`{shown[:7]}", task.text)
+        finally:
+            other.close()
+
+    def test_at_the_leaders_address_it_is_named_by_what_it_says(self):
+        for service in (SSH, HTTP):
+            self.finds("worker/0", "chief/0", service, dict(chief=1, worker=1, ps=1))
+
+    def test_at_a_servers_address_the_leader_finds_it(self):
+        for service in (SSH, HTTP):
+            self.finds("chief/0", "ps/0", service, dict(chief=1, worker=1, ps=1))
+
+    def test_at_a_workers_address_the_leader_finds_it(self):
+        for service in (SSH, HTTP):
+            self.finds("chief/0", "worker/0", service, dict(chief=1, worker=1, ps=1))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,127 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Runs that are asked to stop, and runs that go on: test_stop.py MUSTER"""
+import json
+import os
+import pathlib
+import re
+import signal
+
+from cluster import ASYNC, LONG, SLOW, SYNC, Case, Cluster, alive, checkpoints, main, until
+
+SAMPLES = 12000  # of the embedded set
+EPOCHS = 4
+
+
+def newest(out):
+    return json.loads((checkpoints(out)[-1] / "manifest.json").read_text())
+
+
+class Stop(Case):
+    def stopped(self, job, roles, number, *arguments):
+        """A run under the launcher that was asked to stop after some steps."""
+        launcher = self.local(roles, *arguments, job=job)
+        self.trains(launcher.out)
+        asked = launcher.signal(number)
+        self.assertEqual(launcher.ends(), 75, launcher.text)
+        self.assertLess(launcher.ended - asked, 3 * SLOW)
+        launcher.says(r"asked to save its state and stop")
+        self.assertTrue(checkpoints(launcher.out))
+        self.assertEqual(json.loads((launcher.out / "summary.json").read_text())["exit"], 75)
+        return launcher
+
+    def test_a_stopped_synchronous_run_resumes_to_the_same_bits(self):
+        arguments = ["--epochs", EPOCHS]
+        whole = self.trained("chief=1,worker=2", *arguments)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            stopped = self.stopped(SYNC, "chief=1,worker=2", number, *arguments)
+            again = self.trained("chief=1,worker=2", *arguments, "--resume", out=stopped.out)
+            self.assertRegex(again.text, r"resuming from step \d+")
+            for key in ("parameters_crc32c", "steps", "epochs", "test_accuracy"):
+                self.assertEqual(again.summary[key], whole.summary[key], key)
+            self.assertEqual(newest(stopped.out)["samples_done"], EPOCHS * SAMPLES)
+
+    def test_a_signal_to_one_worker_stops_all_after_the_same_step(self):
+        cluster = Cluster(self, arguments=LONG, chief=1, worker=2).start_all().trains()
+        asked = cluster.tasks["worker/1"].signal(signal.SIGTERM)
+        for task in cluster.tasks.values():
+            self.assertEqual(task.ends(), 75, (task.name, task.text))
+            self.assertLess(task.ended - asked, 2 * SLOW)
+        cluster.tasks["chief/0"].says(r"worker/1 .* asks the run to stop")
+        summary = json.loads((cluster.out / "summary.json").read_text())
+        self.assertEqual(newest(cluster.out)["step"], summary["steps"])
+        self.assertEqual(newest(cluster.out)["parameters_crc32c"], summary["parameters_crc32c"])
+
+    def test_a_signal_to_one_worker_or_server_stops_an_asynchronous_run(self):
+        for name in ("worker/0", "ps/0"):
+            cluster = Cluster(self, job=ASYNC, arguments=LONG, chief=1, worker=1, ps=1)
+            cluster.start_all().trains()
+            asked = cluster.tasks[name].signal(signal.SIGTERM)
+            for task in cluster.tasks.values():
+                self.assertEqual(task.ends(), 75, (name, task.name, task.text))
+                self.assertLess(task.ended - asked, 2 * SLOW)
+            self.assertTrue(checkpoints(cluster.out))
+
+    def test_another_number_of_workers_reads_every_sample_once_an_epoch(self):
+        arguments = ["--epochs", EPOCHS]
+        stopped = self.stopped(SYNC, "chief=1,worker=3", signal.SIGTERM, *arguments)
+        done = newest(stopped.out)["samples_done"]
+        self.assertTrue(0 < done < EPOCHS * SAMPLES, done)
+        again = self.trained("chief=1,worker=1", *arguments, "--resume", out=stopped.out)
+        self.assertEqual(newest(stopped.out)["samples_done"], EPOCHS * SAMPLES)
+        self.assertEqual(again.summary["epochs"], EPOCHS)
+        self.assertGreater(again.summary["test_accuracy"], 0.93)
+
+    def test_an_asynchronous_run_resumes_with_other_numbers_of_workers_and_servers(self):
+        arguments = ["--epochs", EPOCHS]
+        stopped = self.stopped(ASYNC, "chief=1,worker=1,ps=2", signal.SIGTERM, *arguments)
+        done = newest(stopped.out)["samples_done"]
+        self.assertTrue(0 < done < EPOCHS * SAMPLES, done)
+        again = self.trained("chief=1,worker=2,ps=1", *arguments, "--resume", job=ASYNC,
+                             out=stopped.out)
+        self.assertEqual(newest(stopped.out)["samples_done"], EPOCHS * SAMPLES)
+        self.assertGreater(again.summary["test_accuracy"], 0.90)
+        self.assertEqual(again.summary["parameters_crc32c"],
+                         newest(stopped.out)["parameters_crc32c"])
+
+    def test_a_second_signal_ends_a_task_at_once(self):
+        # A lone chief that waits for a worker that is stopped cannot finish its step.
+        for number, code in ((signal.SIGTERM, 143), (signal.SIGINT, 130)):
+            cluster = Cluster(self, arguments=LONG, chief=1, worker=1).start_all().trains()
+            cluster.tasks["worker/0"].signal(signal.SIGSTOP)
+            chief = cluster.tasks["chief/0"]
+            chief.signal(number)
+            chief.says("^asked to stop: finishing the step")
+            self.assertNotIn("", [line for _, line in chief.lines])
+            asked = chief.signal(number)
+            self.assertEqual(chief.ends(), code, chief.text)
+            self.assertLess(chief.ended - asked, 1 * SLOW)
+            for task in cluster.others("chief/0"):
+                task.close()
+
+    def test_a_second_signal_to_the_launcher_kills_all_at_once(self):
+        launcher = self.local("chief=1,worker=1", *LONG)
+        pids = self.pids(launcher)
+        self.trains(launcher.out)
+        os.kill(pids["worker/0"], signal.SIGSTOP)  # so that the first request cannot be met
+        launcher.says(r"worker/0 is stopped")
+        launcher.signal(signal.SIGINT)
+        launcher.says(r"SIGINT: every task is asked")
+        asked = launcher.signal(signal.SIGINT)
+        self.assertIn(launcher.ends(), (130, 137), launcher.text)
+        self.assertLess(launcher.ended - asked, 1 * SLOW)
+        self.assertFalse([name for name in pids if alive(pids[name])])
+
+    def test_a_run_that_waits_for_others_stops_when_asked(self):
+        cluster = Cluster(self, arguments=LONG, chief=1, worker=1)
+        for name in ("chief/0", "worker/0"):
+            task = cluster.start(name)
+            until(lambda: re.search(rf":{cluster.port(name):04X} 00000000:0000 0A",
+                                    pathlib.Path("/proc/net/tcp").read_text()), "its port")
+            asked = task.signal(signal.SIGTERM)
+            self.assertEqual(task.ends(), 75, task.text)
+            self.assertLess(task.ended - asked, 1 * SLOW)
+
+
+if __name__ == "__main__":
+    main()
