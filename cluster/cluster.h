@@ -40,6 +40,9 @@ struct mu_cluster_options {
     const char *resume;           /* the command that goes on after a failure, for the help lines */
     struct mu_activity *activity; /* of this task, sent with heartbeats */
     void (*beat)(void *owner);    /* called with each heartbeat: a watchdog; NULL: none */
+    /* Has this run left something since we began to wait? Then a leader that is not there any more
+     * will not come. NULL: it may still come. */
+    bool (*was_there)(void *owner);
     void *owner;
 };
 
@@ -58,7 +61,8 @@ enum mu_status mu_cluster_open(struct mu_cluster *cluster);
  * whom every five seconds. OK: the run has begun, with generation 1. UNAVAILABLE at the start
  * time-out, naming all that are missing; PROTOCOL if specs, jobs, models or data differ, or the
  * address belongs to something else.
- * An evaluator joins as an observer: it is not waited for, and may come later.
+ * An evaluator joins as an observer: it is not waited for, and may come later. UNAVAILABLE also if
+ * the run was over before it could join.
  */
 enum mu_status mu_cluster_join(struct mu_cluster *cluster);
 

@@ -427,6 +427,18 @@ static enum mu_status call_leader(struct mu_cluster *cluster, char *reason, size
     return MU_OK;
 }
 
+/* One more call; a run that was there before it, and whose leader does not answer, is over. */
+static enum mu_status call_again(struct mu_cluster *cluster, char *reason, size_t reason_bytes)
+{
+    const struct mu_cluster_options *options = &cluster->options;
+    bool was_there = options->was_there && options->was_there(options->owner);
+    MU_TRY(call_leader(cluster, reason, reason_bytes));
+    if (!was_there || cluster->member[cluster->spec->leader].joined)
+        return MU_OK;
+    mu_say(cluster->log, MU_LEVEL_INFO, "the run was over before this task could join it");
+    return MU_UNAVAILABLE;
+}
+
 static enum mu_status join_leader(struct mu_cluster *cluster)
 {
     struct mu_member *leader = &cluster->member[cluster->spec->leader];
@@ -442,7 +454,7 @@ static enum mu_status join_leader(struct mu_cluster *cluster)
         if (now >= deadline)
             return say_leader_never_came(cluster, leader->joined ? "it waits for others" : reason);
         if (!leader->joined && now >= again) {
-            MU_TRY(call_leader(cluster, reason, sizeof(reason)));
+            MU_TRY(call_again(cluster, reason, sizeof(reason)));
             again = mu_now(cluster->world) + jittered(cluster, pause);
             pause = 2 * pause < CALL_PAUSE_MAX_NS ? 2 * pause : CALL_PAUSE_MAX_NS;
         }

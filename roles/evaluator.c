@@ -119,6 +119,8 @@ static enum mu_status run_evaluator(struct evaluator *evaluator)
             "the evaluator has no checkpoints to follow");
     MU_TRY(prepare(evaluator));
     mu_activity_set(&evaluator->activity, MU_DOING_STARTING, 0, mu_now(run->world));
+    if (run->world->store->ops->list(run->world->store, &run->newest_before, 1) == 0)
+        run->newest_before = -1;
     enum mu_status status = mu_task_join(run, evaluator->loop, mu_layout_crc32c(&evaluator->layout),
         &evaluator->activity, &evaluator->cluster);
     if (status == MU_OK)

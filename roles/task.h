@@ -42,6 +42,7 @@ struct mu_task_run {
     struct mu_task_timeouts timeouts;
     int64_t started_ns; /* of this process or simulated task */
     int64_t started_wall_ns;
+    int64_t newest_before; /* evaluator: step of the newest checkpoint when it began, or -1 */
     struct mu_progress_display *display; /* of the leader; NULL: none */
     /* A service manager in the real world; NULL: nobody. `ready` once, when the run has begun. */
     void (*ready)(const char *status);

@@ -1,5 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "roles/task_cluster.h"
+#include "runtime/base/store.h"
+
+/* A checkpoint that has come since shows that the leader was there. */
+static bool was_there(void *owner)
+{
+    const struct mu_task_run *run = owner;
+    int64_t newest;
+    return run->world->store->ops->list(run->world->store, &newest, 1) > 0 &&
+           newest > run->newest_before;
+}
 
 enum mu_status mu_task_join(struct mu_task_run *run, struct mu_loop *loop, uint32_t layout_crc32c,
     struct mu_activity *activity, struct mu_cluster **ret_cluster)
@@ -24,6 +34,7 @@ enum mu_status mu_task_join(struct mu_task_run *run, struct mu_loop *loop, uint3
         .resume = run->resume_command,
         .activity = activity,
         .beat = run->beat,
+        .was_there = run->spec->task[run->spec->self].role == MU_ROLE_EVALUATOR ? was_there : NULL,
         .owner = run,
     };
     MU_TRY(mu_cluster_create(&options, ret_cluster));
