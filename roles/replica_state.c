@@ -282,7 +282,7 @@ enum mu_status mu_replica_save(struct mu_replica *replica, bool wanted)
     if (!saver->world)
         return MU_OK;
     bool due = mu_replica_save_is_due(replica, replica->step);
-    if ((due || (wanted && saver->saved_step != replica->step)) && mu_saver_begin(saver, wanted)) {
+    if ((due || (wanted && replica->saved_step != replica->step)) && mu_saver_begin(saver, wanted)) {
         int64_t since[MU_REPLICAS_MAX];
         for (int r = 0; r < replica->count; r++)
             since[r] = replica->step - replica->steps_begun;

@@ -38,8 +38,6 @@ static void run_writer(void *argument)
             mu_checkpoint_save(saver->store, saver->log, &saver->snapshot, saver->keep);
         enter(saver);
         saver->status = status;
-        if (status == MU_OK)
-            saver->saved_step = saver->snapshot.step;
         change(saver, MU_SAVER_IDLE);
     }
     leave(saver);
@@ -68,8 +66,7 @@ enum mu_status mu_saver_start(struct mu_saver *saver, struct mu_world *world, st
         .store = world->store,
         .log = log,
         .keep = keep,
-        .snapshot = *fixed,
-        .saved_step = -1};
+        .snapshot = *fixed};
     enum mu_status status = make_buffers(saver, position_numbers);
     if (status == MU_OK)
         status = world->ops->monitor_create(world, &saver->monitor);

@@ -23,7 +23,6 @@ struct mu_saver {
     enum { MU_SAVER_IDLE, MU_SAVER_FILLING, MU_SAVER_FULL } state;
     bool leaving;
     enum mu_status status; /* of the last save */
-    int64_t saved_step;    /* the newest that is safe; -1: none yet */
 
     /* To be filled between begin and submit. */
     struct mu_arena vectors[1 + MU_SLOTS_MAX]; /* parameters, slots */
