@@ -48,8 +48,9 @@ static enum mu_status count_begun(struct mu_positions *positions)
             continue;
         int count = mu_positions_done(positions, epoch, done);
         mu_plan_begin(&plan, epoch, done, count, positions->replica_count, positions->batch);
-        positions->begun[positions->begun_count++] =
-            (struct mu_epoch_steps){.epoch = epoch, .steps = plan.step_count};
+        positions->begun[positions->begun_count++] = (struct mu_epoch_steps){.epoch = epoch,
+            .steps = count < MU_STRETCHES_MAX ? plan.step_count : 0,
+            .left = plan.left};
     }
     mu_plan_finish(&plan);
     return MU_OK;
@@ -146,32 +147,45 @@ size_t mu_positions_memory(const struct mu_positions *positions)
     return (size_t)MU_POSITIONS_MAX * (size_t)positions->replica_count;
 }
 
+/* Steps of an epoch that are counted for a replica. */
+static int64_t counted_steps(const struct mu_positions *positions, int64_t epoch, int replica)
+{
+    size_t left = positions->sample_count;
+    for (int i = 0; i < positions->begun_count; i++)
+        if (positions->begun[i].epoch == epoch)
+            left = positions->begun[i].left;
+    size_t replicas = (size_t)positions->replica_count;
+    size_t rows = left % (replicas * (size_t)positions->batch);
+    bool empty = rows > 0 && rows < replicas && (size_t)replica >= rows;
+    return mu_positions_epoch_steps(positions, epoch) -
+           (positions->empty_uncounted && empty ? 1 : 0);
+}
+
 /* Where a replica stands after `steps` steps: in *ret_epoch, after the returned number of steps. */
-static int64_t stand(const struct mu_positions *positions, int64_t steps, int64_t *ret_epoch)
+static int64_t stand(
+    const struct mu_positions *positions, int replica, int64_t steps, int64_t *ret_epoch)
 {
     int64_t epoch = positions->epoch;
-    for (;;) {
-        int64_t whole = mu_positions_epoch_steps(positions, epoch);
-        if (steps < whole)
-            break;
-        steps -= whole;
+    while (steps > 0 && steps >= counted_steps(positions, epoch, replica)) {
+        steps -= counted_steps(positions, epoch, replica);
         epoch++;
     }
     *ret_epoch = epoch;
     return steps;
 }
 
-int64_t mu_positions_epoch(const struct mu_positions *positions, int64_t steps)
+int64_t mu_positions_epoch(const struct mu_positions *positions, int replica, int64_t steps)
 {
     int64_t epoch;
-    stand(positions, steps, &epoch);
+    stand(positions, replica, steps, &epoch);
     return epoch;
 }
 
 /* Steps of this process that a replica has done in `epoch`. */
-static int64_t done_in(const struct mu_positions *positions, int64_t steps, int64_t epoch)
+static int64_t done_in(
+    const struct mu_positions *positions, int replica, int64_t steps, int64_t epoch)
 {
-    int64_t at, within = stand(positions, steps, &at);
+    int64_t at, within = stand(positions, replica, steps, &at);
     return at > epoch ? mu_positions_epoch_steps(positions, epoch) : at == epoch ? within : 0;
 }
 
@@ -206,7 +220,7 @@ static void list_own(struct listing *listing, int64_t epoch)
         .steps_done = listing->memory};
     int64_t most = 0;
     for (int r = 0; r < now.replica_count; r++) {
-        now.steps_done[r] = done_in(positions, listing->steps_since[r], epoch);
+        now.steps_done[r] = done_in(positions, r, listing->steps_since[r], epoch);
         most = now.steps_done[r] > most ? now.steps_done[r] : most;
     }
     if (most == 0)
@@ -236,7 +250,7 @@ int mu_positions_now(const struct mu_positions *positions, const int64_t *steps_
     int64_t first = INT64_MAX, last = positions->epoch;
     for (int r = 0; r < positions->replica_count; r++) {
         int64_t epoch;
-        stand(positions, steps_since[r], &epoch);
+        stand(positions, r, steps_since[r], &epoch);
         first = epoch < first ? epoch : first;
         last = epoch > last ? epoch : last;
     }

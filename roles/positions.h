@@ -20,11 +20,17 @@ struct mu_positions {
     /* Steps that this process has to do in the epochs of which something was done before. */
     struct mu_epoch_steps {
         int64_t epoch, steps;
+        size_t left; /* samples */
     } begun[MU_POSITIONS_MAX];
     int begun_count;
+    /* Asynchronous: at the end of an epoch there may be less samples than replicas, and whose part
+     * is empty pushes nothing: that step is not among those that the servers counted. */
+    bool empty_uncounted;
 };
 
-/* From a checkpoint's first unfinished epoch and its list (count may be 0). NO_MEMORY. */
+/* From a checkpoint's first unfinished epoch and its list (count may be 0). What is left of an
+ * epoch that was interrupted MU_STRETCHES_MAX times is given up: nothing is read twice. NO_MEMORY.
+ */
 enum mu_status mu_positions_init(struct mu_positions *positions, uint64_t seed, size_t sample_count,
     int replica_count, int batch, int64_t epoch, const struct mu_position *before,
     int before_count);
@@ -42,7 +48,7 @@ int mu_positions_done(
 /* Steps that this process does in `epoch`. */
 int64_t mu_positions_epoch_steps(const struct mu_positions *positions, int64_t epoch);
 /* The epoch that a replica is in after `steps` steps since this process began. */
-int64_t mu_positions_epoch(const struct mu_positions *positions, int64_t steps);
+int64_t mu_positions_epoch(const struct mu_positions *positions, int replica, int64_t steps);
 /* Steps that this process does until the end of epoch `epochs` - 1. */
 int64_t mu_positions_steps_left(const struct mu_positions *positions, int64_t epochs);
 

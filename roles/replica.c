@@ -98,7 +98,7 @@ static enum mu_status close_run(struct mu_replica *replica, enum mu_status statu
     summary->test_accuracy = evaluation.accuracy;
     summary->steps = replica->step;
     summary->parameters_crc32c = mu_layout_crc32c_of(&replica->layout, replica->parameters.data);
-    summary->epochs = mu_positions_epoch(&replica->positions, replica->steps_own);
+    summary->epochs = mu_positions_epoch(&replica->positions, replica->rank, replica->steps_own);
     return mu_reporter_finish(&replica->reporter, status);
 }
 

@@ -116,9 +116,11 @@ static enum mu_status begin_positions(
         return mu_fail(replica->log, MU_E0404, NULL, "the data position is malformed");
     replica->step = replica->steps_begun = replica->saved_step = head->step;
     replica->samples_before = head->samples;
-    return mu_positions_init(&replica->positions, (uint64_t)replica->job->train.seed,
+    MU_TRY(mu_positions_init(&replica->positions, (uint64_t)replica->job->train.seed,
         replica->run->data->train_facts.sample_count, replica->count, (int)replica->job->data.batch,
-        head->epoch, list, count);
+        head->epoch, list, count));
+    replica->positions.empty_uncounted = replica->job->mode.kind == MU_MODE_ASYNC;
+    return MU_OK;
 }
 
 /* Head and positions go around, then everybody knows where the run stands. */
@@ -282,7 +284,8 @@ enum mu_status mu_replica_save(struct mu_replica *replica, bool wanted)
     if (!saver->world)
         return MU_OK;
     bool due = mu_replica_save_is_due(replica, replica->step);
-    if ((due || (wanted && replica->saved_step != replica->step)) && mu_saver_begin(saver, wanted)) {
+    if ((due || (wanted && replica->saved_step != replica->step)) &&
+        mu_saver_begin(saver, wanted)) {
         int64_t since[MU_REPLICAS_MAX];
         for (int r = 0; r < replica->count; r++)
             since[r] = replica->step - replica->steps_begun;
