@@ -30,8 +30,8 @@ enum field {
 };
 
 /* What goes first where the line is too long; who is missing goes last, the step never. */
-static const enum field least_first[] = {FIELD_BAR, FIELD_RATE, FIELD_ACCURACY, FIELD_LEFT,
-    FIELD_PERCENT, FIELD_EPOCH, FIELD_LOSS, FIELD_ALIVE};
+static const enum field least_first[] = {FIELD_BAR, FIELD_PERCENT, FIELD_LEFT, FIELD_RATE,
+    FIELD_ACCURACY, FIELD_EPOCH, FIELD_LOSS, FIELD_ALIVE};
 
 struct fields {
     char text[FIELD_COUNT][FIELD_BYTES]; /* "": not shown */
@@ -69,6 +69,18 @@ static void format_rate(double rate, char out[FIELD_BYTES])
     snprintf(out, FIELD_BYTES, "%.*f%s/s", unit > 0 && rate < 99.95 ? 1 : 0, rate, units[unit]);
 }
 
+/* Whole seconds, rounded up: "1 s left" until it is over. */
+static void format_left(double seconds, char out[FIELD_BYTES])
+{
+    int64_t whole = (int64_t)ceil(seconds);
+    char text[FIELD_BYTES - 8];
+    if (whole < 60)
+        snprintf(text, sizeof(text), "%d s", (int)(whole > 0 ? whole : 1));
+    else
+        mu_text_duration(text, sizeof(text), whole * INT64_C(1000000000));
+    snprintf(out, FIELD_BYTES, "%s left", text);
+}
+
 static void format_alive(const struct mu_progress *progress, char out[FIELD_BYTES])
 {
     if (progress->missing)
@@ -95,11 +107,8 @@ static void fill_fields(const struct mu_progress *progress, bool utf8, struct fi
             fields->text[FIELD_ACCURACY], FIELD_BYTES, "acc %.1f %%", 100 * progress->accuracy);
     if (progress->samples_per_second > 0)
         format_rate(progress->samples_per_second, fields->text[FIELD_RATE]);
-    if (progress->seconds_left >= 0 && progress->seconds_left < 1e9) {
-        mu_text_duration(fields->text[FIELD_LEFT], FIELD_BYTES - 6,
-            (int64_t)progress->seconds_left * INT64_C(1000000000));
-        strcat(fields->text[FIELD_LEFT], " left");
-    }
+    if (progress->seconds_left >= 0 && progress->seconds_left < 1e9)
+        format_left(progress->seconds_left, fields->text[FIELD_LEFT]);
     format_alive(progress, fields->text[FIELD_ALIVE]);
 }
 

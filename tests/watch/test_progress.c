@@ -21,10 +21,10 @@ static void a_wide_line_shows_everything(void **state)
     char line[256];
     mu_progress_format(&half, 200, true, line, sizeof(line));
     assert_string_equal(line, "epoch 2/10 ████▎       43 %  step 812/1875  loss 0.0312  "
-                              "acc 99.1 %  11.2k/s  1m12s left  4/4 alive");
+                              "acc 99.1 %  11.2k/s  1m13s left  4/4 alive");
     mu_progress_format(&half, 200, false, line, sizeof(line));
     assert_string_equal(line, "epoch 2/10 ####......  43 %  step 812/1875  loss 0.0312  "
-                              "acc 99.1 %  11.2k/s  1m12s left  4/4 alive");
+                              "acc 99.1 %  11.2k/s  1m13s left  4/4 alive");
 }
 
 /* Columns as a terminal counts them. */
