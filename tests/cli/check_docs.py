@@ -1,0 +1,129 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""What the documents say about the program is so: check_docs.py MUSTER SOURCE_ROOT
+
+In code (fenced, indented or `inline`) of every Markdown file, and in deploy/ and examples/: each
+`muster COMMAND` is a command, each flag after it is one of its flags, each `./dev NAME` is listed by
+./dev, each E-number has an explanation, each job of configs/ exists. Each link leads to a file. Outside Markdown, where `muster` may be a
+word, only calls of commands that exist are looked at.
+"""
+import functools
+import os
+import re
+import subprocess
+import sys
+
+MUSTER, ROOT = sys.argv[1], sys.argv[2]
+
+CALL = re.compile(r'(?:^|[\s`(/\'"=])muster ((?:[a-z]|-)[^`|;&>#\n]*)')
+DEV = re.compile(r'\./dev ([a-z]+)')
+NUMBER = re.compile(r'\bE0\d{3}\b')
+JOB = re.compile(r'\bconfigs/[\w-]+\.json')
+LINK = re.compile(r'\]\(([^)#\s]+)[^)]*\)')
+FLAG = re.compile(r'(?<!\S)(--?[A-Za-z][\w-]*)')
+
+
+@functools.lru_cache(None)
+def run(*words):
+    return subprocess.run(words, capture_output=True, text=True, cwd=ROOT)
+
+
+def help_of(command):
+    result = run(MUSTER, *command.split(), '--help')
+    ours = result.stdout.startswith(f'Usage: muster {command} ') or \
+        result.stdout.startswith(f'Usage: muster {command}\n')
+    return result.stdout if result.returncode == 0 and ours else None
+
+
+def code_of_markdown(text):
+    """Fenced and indented lines as they are, and each inline span on a line of its own."""
+    out, fenced = [], False
+    for line in text.splitlines():
+        if line.lstrip().startswith('```'):
+            fenced = not fenced
+            out.append('')
+        elif fenced or line.startswith('    '):
+            out.append(line)
+        else:
+            out.append('\n'.join(re.findall(r'`([^`]+)`', line)))
+    return '\n'.join(out)
+
+
+def check_call(call, is_code):
+    words = call.replace('"', ' ').replace("'", ' ').split()
+    if words[0].startswith('-'):
+        known = not is_code or run(MUSTER, words[0]).returncode == 0
+        return None if known else f'`muster {words[0]}` is not accepted'
+    command = next((c for c in (' '.join(words[:2]), words[0]) if help_of(c)), None)
+    if not command:
+        if not is_code or any(row.startswith(f'  {words[0]} ') for row in run(MUSTER, '--help').stdout.splitlines()):
+            return None  # "muster checkpoint": a group
+        return f'there is no command `muster {" ".join(words[:2])}`'
+    known = re.findall(r'^  (?:-(\w), )?(--[\w-]+)', help_of(command), re.M)
+    allowed = {long for _, long in known} | {'-' + short for short, _ in known if short}
+    for flag in FLAG.findall(call):
+        if flag.replace('_', '-') not in allowed | {'--help', '-h'}:
+            return f'`muster {command}` has no flag {flag}'
+    return None
+
+
+def check_code(code, is_code):
+    joined = re.sub(r'\\\n\s*', ' ', code)
+    for call in CALL.findall(joined):
+        yield check_call(call, is_code)
+    listed = re.findall(r'^  (\w+) ', run('./dev').stdout, re.M)
+    for name in DEV.findall(joined):
+        if name not in listed:
+            yield f'./dev has no command {name}'
+    for job in JOB.findall(joined):
+        if not os.path.exists(os.path.join(ROOT, job)):
+            yield f'there is no {job}'
+
+
+def check_numbers(text):
+    for number in NUMBER.findall(text):
+        if run(MUSTER, 'explain', number).returncode != 0:
+            yield f'`muster explain` does not know {number}'
+
+
+def check_links(path, text):
+    for link in LINK.findall(text):
+        target = os.path.join(ROOT, os.path.dirname(path), link)
+        if not link.startswith(('http:', 'https:')) and not os.path.exists(target):
+            yield f'the link to {link} leads nowhere'
+
+
+def documents():
+    for folder in ('.', 'docs', 'deploy', 'examples'):
+        for where, folders, names in os.walk(os.path.join(ROOT, folder)):
+            if folder == '.':
+                folders.clear()
+            for name in sorted(names):
+                yield os.path.relpath(os.path.join(where, name), ROOT)
+
+
+def violations(path):
+    with open(os.path.join(ROOT, path), encoding='utf-8') as file:
+        text = file.read()
+    markdown = path.endswith('.md')
+    yield from check_code(code_of_markdown(text) if markdown else text, markdown)
+    if markdown:
+        yield from check_numbers(text)
+        yield from check_links(path, text)
+
+
+def main():
+    count = wrong = 0
+    for path in documents():
+        if not path.endswith(('.md', '.sh', '.sbatch', '.service', '.yaml', 'Dockerfile')):
+            continue
+        count += 1
+        for violation in filter(None, violations(path)):
+            print(f'{path}: {violation}')
+            wrong += 1
+    print(f'{wrong} violations in {count} documents')
+    return 1 if wrong or count < 10 else 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
