@@ -14,9 +14,6 @@
  *   slot 0:  compute, push ........ fresh ->  compute, push ...
  *   slot 1:            compute, push ........ fresh -> ...
  */
-#define FORWARD_SHARE (1.0 / 3)
-#define BACKWARD_SHARE (1 - FORWARD_SHARE)
-
 struct async;
 
 struct push_slot {
@@ -217,7 +214,7 @@ static void on_slice(void *owner, struct mu_span slice)
     struct async *async = owner;
     struct mu_replica *replica = async->replica;
     replica->world->ops->computed(replica->world, replica->steps_own,
-        BACKWARD_SHARE * (double)slice.count / (double)replica->layout.element_count);
+        MU_BACKWARD_SHARE * (double)slice.count / (double)replica->layout.element_count);
 }
 
 /* The mean gradient of this replica's batch. */
@@ -228,7 +225,7 @@ static void compute(struct async *async, struct push_slot *slot, const struct mu
     const struct mu_model_ops *model = replica->job->model;
     mu_replica_doing(replica, MU_DOING_COMPUTING);
     model->forward(replica->model, async->parameters, batch, ret_loss);
-    replica->world->ops->computed(replica->world, replica->steps_own, FORWARD_SHARE);
+    replica->world->ops->computed(replica->world, replica->steps_own, MU_FORWARD_SHARE);
     const struct mu_slice_listener listener = {.ready = on_slice, .owner = async};
     model->backward(replica->model, async->parameters, batch, 1.0f / (float)batch->row_count,
         slot->gradients.data, &listener);
@@ -318,18 +315,6 @@ static enum mu_status take_step(struct async *async, const struct mu_prefetch_ba
     return mu_replica_save_is_due(replica, replica->step) ? start_saving(async, false) : MU_OK;
 }
 
-static enum mu_status next_batch(
-    struct mu_replica *replica, const struct mu_prefetch_batch **ret_batch)
-{
-    mu_replica_doing(replica, MU_DOING_READING);
-    int64_t deadline = mu_deadline(mu_now(replica->world), replica->run->timeouts.step_ns);
-    enum mu_status status = mu_prefetch_next(replica->prefetch, deadline, ret_batch);
-    return status == MU_TIMEOUT
-               ? mu_fail(replica->log, MU_E0501, "is the file system of the data slow or gone?",
-                     "no batch could be read in time")
-               : status;
-}
-
 /* ---- the end ---- */
 
 enum { CLOSE_STOPPED, CLOSE_SUM, CLOSE_SAMPLES, CLOSE_VERDICTS };
@@ -376,7 +361,7 @@ static enum mu_status train_to_the_end(struct async *async)
     MU_TRY(mu_communicator_do(&replica->communicator, run_pull, async));
     while (replica->steps_own < async->steps_to_do && !replica->stopped) {
         const struct mu_prefetch_batch *batch;
-        MU_TRY(next_batch(replica, &batch));
+        MU_TRY(mu_replica_next_batch(replica, &batch));
         enum mu_status status = take_step(async, batch);
         mu_prefetch_done(replica->prefetch);
         MU_TRY(status);

@@ -74,6 +74,27 @@ static void finish(struct mu_replica *replica)
     mu_arena_finish(&replica->parameters);
 }
 
+/* ---- for both ways to train ---- */
+
+enum mu_status mu_replica_next_batch(
+    struct mu_replica *replica, const struct mu_prefetch_batch **ret_batch)
+{
+    mu_replica_doing(replica, MU_DOING_READING);
+    int64_t deadline = mu_deadline(mu_now(replica->world), replica->run->timeouts.step_ns);
+    enum mu_status status = mu_prefetch_next(replica->prefetch, deadline, ret_batch);
+    if (status == MU_TIMEOUT)
+        return mu_fail(replica->log, MU_E0501, "is the file system of the data slow or gone?",
+            "no batch could be read in time");
+    return status;
+}
+
+double mu_replica_learning_rate(const struct mu_replica *replica)
+{
+    const struct mu_job *job = replica->job;
+    return job->optim.learning_rate *
+           job->schedule->factor(job->schedule_options, replica->step, replica->steps_total);
+}
+
 /* ---- the run ---- */
 
 static enum mu_status train(struct mu_replica *replica)

@@ -62,6 +62,18 @@ struct mu_replica {
     int64_t last_start_wall_ns; /* of the tasks of this cluster */
 };
 
+/* Shares of a step's arithmetic, for worlds where it has a duration. */
+#define MU_FORWARD_SHARE (1.0 / 3)
+#define MU_BACKWARD_SHARE (1 - MU_FORWARD_SHARE)
+
+/* ---- replica.c ---- */
+
+/* The next batch; mu_prefetch_done when it is worked. NO_INPUT (MU_E0501) if it does not come. */
+enum mu_status mu_replica_next_batch(
+    struct mu_replica *replica, const struct mu_prefetch_batch **ret_batch);
+/* Of the next step, by the schedule. */
+double mu_replica_learning_rate(const struct mu_replica *replica);
+
 /* ---- replica_links.c ---- */
 
 /* Joins the cluster and makes every link: the ring, and the parameter servers. */

@@ -24,10 +24,6 @@ enum { EXTRA_LOSS, EXTRA_CORRECT, EXTRA_STOP, EXTRA_CHECKS };
 #define CHECK_FLOATS 2 /* a checksum as two numbers of 16 bits */
 #define BUCKETS_MAX (MU_VIEWS_MAX + 2)
 
-/* Shares of a step's arithmetic, for worlds where it has a duration. */
-#define FORWARD_SHARE (1.0 / 3)
-#define BACKWARD_SHARE (1 - FORWARD_SHARE)
-
 struct sync;
 
 struct bucket_command {
@@ -93,7 +89,7 @@ static void on_slice(void *owner, struct mu_span slice)
     struct sync *sync = owner;
     struct mu_replica *replica = sync->replica;
     replica->world->ops->computed(replica->world, replica->step,
-        BACKWARD_SHARE * (double)slice.count / (double)replica->layout.element_count);
+        MU_BACKWARD_SHARE * (double)slice.count / (double)replica->layout.element_count);
     mu_bucketer_add(&sync->bucketer, slice);
 }
 
@@ -166,18 +162,6 @@ static enum mu_status check_at_the_end(struct sync *sync)
 
 /* ---- a step ---- */
 
-static enum mu_status next_batch(struct sync *sync, const struct mu_prefetch_batch **ret_batch)
-{
-    struct mu_replica *replica = sync->replica;
-    mu_replica_doing(replica, MU_DOING_READING);
-    int64_t deadline = mu_deadline(mu_now(replica->world), replica->run->timeouts.step_ns);
-    enum mu_status status = mu_prefetch_next(replica->prefetch, deadline, ret_batch);
-    if (status == MU_TIMEOUT)
-        return mu_fail(replica->log, MU_E0501, "is the file system of the data slow or gone?",
-            "no batch could be read in time");
-    return status;
-}
-
 /* Forward and backward; the buckets leave on the way. */
 static void compute(struct sync *sync, const struct mu_prefetch_batch *batch, bool checks)
 {
@@ -186,7 +170,7 @@ static void compute(struct sync *sync, const struct mu_prefetch_batch *batch, bo
     struct mu_loss loss;
     mu_replica_doing(replica, MU_DOING_COMPUTING);
     model->forward(replica->model, replica->parameters.data, &batch->batch, &loss);
-    replica->world->ops->computed(replica->world, replica->step, FORWARD_SHARE);
+    replica->world->ops->computed(replica->world, replica->step, MU_FORWARD_SHARE);
 
     memset(sync->extras, 0, sync->extra_count * sizeof(float));
     sync->extras[EXTRA_LOSS] = (float)loss.loss_sum;
@@ -202,13 +186,6 @@ static void compute(struct sync *sync, const struct mu_prefetch_batch *batch, bo
     model->backward(replica->model, replica->parameters.data, &batch->batch,
         1.0f / (float)batch->global_count, sync->gradients.data, &listener);
     mu_bucketer_flush(&sync->bucketer);
-}
-
-static double learning_rate(const struct mu_replica *replica)
-{
-    const struct mu_job *job = replica->job;
-    return job->optim.learning_rate *
-           job->schedule->factor(job->schedule_options, replica->step, replica->steps_total);
 }
 
 /* False: the gradient cannot be used, on any replica. */
@@ -264,7 +241,7 @@ static enum mu_status take_step(struct sync *sync, const struct mu_prefetch_batc
 {
     struct mu_replica *replica = sync->replica;
     bool checks = check_is_due(replica);
-    double rate = learning_rate(replica);
+    double rate = mu_replica_learning_rate(replica);
     compute(sync, batch, checks);
     mu_replica_doing(replica, MU_DOING_REDUCING);
     MU_TRY(await_buckets(sync));
@@ -301,7 +278,7 @@ static enum mu_status train_to_the_end(struct sync *sync)
     struct mu_replica *replica = sync->replica;
     while (replica->step < replica->steps_total && !replica->stopped) {
         const struct mu_prefetch_batch *batch;
-        MU_TRY(next_batch(sync, &batch));
+        MU_TRY(mu_replica_next_batch(replica, &batch));
         if (batch->epoch >= replica->job->train.epochs && replica->job->train.steps == 0)
             break;
         enum mu_status status = take_step(sync, batch);
