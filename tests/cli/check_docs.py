@@ -13,7 +13,7 @@ import re
 import subprocess
 import sys
 
-MUSTER, ROOT = sys.argv[1], sys.argv[2]
+MUSTER, ROOT = os.path.abspath(sys.argv[1]), sys.argv[2]
 
 CALL = re.compile(r'(?:^|[\s`(/\'"=])muster ((?:[a-z]|-)[^`|;&>#\n]*)')
 DEV = re.compile(r'\./dev ([a-z]+)')
