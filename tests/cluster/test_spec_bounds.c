@@ -14,6 +14,18 @@
 #define SLOWER 1
 #endif
 
+/* Under valgrind nothing is as quick or as small as it is. */
+static bool is_hurried(void)
+{
+    return getenv("MUSTER_UNHURRIED") == NULL;
+}
+
+static void assert_quick(int64_t ns, int64_t ns_max)
+{
+    if (is_hurried())
+        assert_in_range(ns, 0, SLOWER * ns_max);
+}
+
 static int64_t cpu_ns(void)
 {
     struct timespec time;
@@ -28,7 +40,7 @@ static void refused_in_time(const char *text, size_t bytes, const char *said)
     int64_t start = cpu_ns();
     enum mu_status status =
         mu_spec_parse(mu_test_log_init(&log), "$TF_CONFIG", text, bytes, "worker/0", &spec);
-    assert_in_range(cpu_ns() - start, 0, SLOWER * NS_MAX);
+    assert_quick(cpu_ns() - start, NS_MAX);
     assert_int_equal(status, MU_CONFIG);
     assert_said(&log, said);
 }
@@ -93,7 +105,7 @@ static void the_largest_cluster_is_read_in_time(void **state)
     int64_t start = cpu_ns();
     assert_ok(mu_spec_parse(
         mu_test_log_init(&log), "$TF_CONFIG", text.data, text.bytes, "worker/0", &spec));
-    assert_in_range(cpu_ns() - start, 0, SLOWER * NS_MAX / 2);
+    assert_quick(cpu_ns() - start, NS_MAX / 2);
     assert_int_equal(spec.replica_count, MU_TASKS_MAX);
     mu_spec_finish(&spec);
     mu_text_finish(&text);
@@ -103,7 +115,7 @@ static void memory_stays_bounded(void **state)
 {
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);
-    if (SLOWER == 1)
+    if (SLOWER == 1 && is_hurried())
         assert_in_range(usage.ru_maxrss, 0, 64 * 1024);
 }
 
