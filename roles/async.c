@@ -92,6 +92,8 @@ static enum mu_status run_wait(struct mu_command *command)
     struct async *async = slot->async;
     struct mu_replica *replica = async->replica;
     int64_t since = mu_now(replica->world);
+    /* The push could not even begin: there is nothing to wait for, and why has been said. */
+    MU_TRY(slot->start.status);
     enum mu_status status = mu_ps_client_wait(
         replica->client, slot_index(slot), deadline_from(async, since), &slot->result);
     if (replica->leads)
@@ -202,7 +204,6 @@ static enum mu_status await_slot(struct async *async, struct push_slot *slot)
     mu_communicator_post(&replica->communicator, &slot->wait);
     MU_TRY(mu_communicator_wait(&replica->communicator, &slot->wait));
     slot->under_way = false;
-    MU_TRY(slot->start.status);
     note_result(async, &slot->result);
     async->parameters = slot->fresh.data;
     async->version = replica->step = slot->result.version;

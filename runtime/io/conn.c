@@ -8,6 +8,8 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#define WRITES_RESERVED 32 /* of a loop, before it makes more */
+
 struct mu_stream {
     uv_tcp_t tcp;
     uv_connect_t connecting;
@@ -308,6 +310,18 @@ void mu_uv_write(
         loop->free_writes = write;
         caller->done(caller, MU_CLOSED);
     }
+}
+
+bool mu_uv_writes_reserve(struct mu_uv_loop *loop)
+{
+    for (int i = 0; i < WRITES_RESERVED; i++) {
+        struct mu_uv_write *write = calloc(1, sizeof(*write));
+        if (!write)
+            return false;
+        write->next = loop->free_writes;
+        loop->free_writes = write;
+    }
+    return true;
 }
 
 void mu_uv_writes_free(struct mu_uv_loop *loop)

@@ -134,12 +134,14 @@ enum mu_status mu_uv_loop_create(struct mu_world *world, struct mu_loop **ret_lo
         return MU_NO_MEMORY;
     loop->base = (struct mu_loop){.ops = &uv_net_ops, .world = world};
     loop->deadline_ns = MU_FOREVER;
-    if (uv_loop_init(&loop->uv) != 0) {
+    if (!mu_uv_writes_reserve(loop) || uv_loop_init(&loop->uv) != 0) {
+        mu_uv_writes_free(loop);
         free(loop);
         return MU_NO_MEMORY;
     }
     if (uv_async_init(&loop->uv, &loop->wakeup, on_wakeup) != 0) {
         uv_loop_close(&loop->uv);
+        mu_uv_writes_free(loop);
         free(loop);
         return MU_UNAVAILABLE;
     }

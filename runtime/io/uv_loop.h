@@ -34,6 +34,9 @@ void mu_uv_write(
 void mu_uv_resume(struct mu_stream *stream);
 void mu_uv_peer_name(struct mu_stream *stream, char *out, size_t bytes);
 void mu_uv_close(struct mu_stream *stream);
+/* Records for as many writes at once as a training step makes, so that none is made on the way.
+ * False: no memory; free what there is. */
+bool mu_uv_writes_reserve(struct mu_uv_loop *loop);
 void mu_uv_writes_free(struct mu_uv_loop *loop);
 
 /* listener.c */

@@ -3,9 +3,6 @@
 """Checkpoints that are damaged or of another model: test_saved.py MUSTER"""
 from cluster import ASYNC, SYNC, Case, checkpoints, main
 
-ARGUMENTS = ["--steps", "60", "--set", "checkpoint.every_steps=20"]
-
-
 def flip_last(path):
     """A bit of the last tensor in the file."""
     data = bytearray(path.read_bytes())
@@ -15,7 +12,9 @@ def flip_last(path):
 
 class Saved(Case):
     def run_of_three(self, job=SYNC, roles="chief=1,worker=1"):
-        run = self.trained(roles, *ARGUMENTS, job=job)
+        run = self.trained(roles, "--steps", "20", job=job)
+        for steps in ("40", "60"):
+            run = self.trained(roles, "--steps", steps, "--resume", job=job, out=run.out)
         self.assertEqual(len(checkpoints(run.out)), 3)
         return run
 

@@ -1,0 +1,115 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Damaged and missing data is found before the first step: test_data.py MUSTER"""
+import gzip
+import random
+import struct
+
+from cluster import ASYNC, SLOW, SYNC, Case, Cluster, main
+
+SIDE, COUNT = 8, 200
+
+
+def images(count, seed=1):
+    pixels = random.Random(seed).randbytes(count * SIDE * SIDE)
+    return struct.pack(">4I", 0x00000803, count, SIDE, SIDE) + pixels
+
+
+def labels(count, seed=1):
+    chance = random.Random(seed)
+    return struct.pack(">2I", 0x00000801, count) + bytes(chance.randrange(10) for _ in range(count))
+
+
+class Data(Case):
+    def setUp(self):
+        super().setUp()
+        self.files = {"train-images-idx3-ubyte": images(COUNT),
+                      "train-labels-idx1-ubyte": labels(COUNT),
+                      "t10k-images-idx3-ubyte": images(50, 2),
+                      "t10k-labels-idx1-ubyte": labels(50, 2)}
+
+    def ends_with(self, code, job=SYNC, roles="chief=1,worker=1"):
+        folder = self.folder("data")
+        folder.mkdir()
+        for name, data in self.files.items():
+            (folder / name).write_bytes(data)
+        data = '{"kind":"idx","path":"%s","batch":10}' % folder
+        run = self.trained(roles, "--steps", "8", "--set", f"data={data}", "--set",
+                           "model.widths=[64,16,10]", code=code, job=job)
+        self.assertLess(run.took, 5 * SLOW)
+        if code:
+            metrics = run.out / "metrics.jsonl"
+            self.assertFalse(metrics.exists() and metrics.read_text(), "a step was taken")
+        return run
+
+    def edit(self, name, data):
+        self.files[name] = data
+
+    def test_sound_files_train_plain_and_packed(self):
+        plain = self.ends_with(0)
+        self.files = {name + ".gz": gzip.compress(data) for name, data in self.files.items()}
+        packed = self.ends_with(0)
+        self.assertEqual(plain.summary["parameters_crc32c"], packed.summary["parameters_crc32c"])
+
+    def test_a_label_out_of_range_is_named_with_its_record(self):
+        name = "train-labels-idx1-ubyte"
+        data = bytearray(self.files[name])
+        data[8 + 137] = 10
+        self.edit(name, bytes(data))
+        for job, roles in ((SYNC, "chief=1,worker=1"), (ASYNC, "chief=1,worker=1,ps=1")):
+            run = self.ends_with(65, job, roles)
+            self.assertRegex(run.text, rf"error\[E0503\]: label 10 of record 137 in \S+{name} is "
+                                       r"out of range 0 to 9")
+
+    def test_a_truncated_file_is_named(self):
+        for name, cut in (("train-images-idx3-ubyte", 16 + 100 * SIDE * SIDE + 5),
+                          ("train-labels-idx1-ubyte", 8 + 150), ("t10k-images-idx3-ubyte", 10)):
+            whole = self.files[name]
+            self.edit(name, whole[:cut])
+            run = self.ends_with(65)
+            self.assertRegex(run.text, rf"error\[E0502\]: \S*{name}.*")
+            self.edit(name, whole)
+
+    def test_a_truncated_packed_file_is_named(self):
+        name = "train-images-idx3-ubyte"
+        packed = gzip.compress(self.files.pop(name))
+        self.edit(name + ".gz", packed[:len(packed) // 2])
+        self.assertRegex(self.ends_with(65).text, rf"error\[E0502\]: \S*{name}.gz")
+
+    def test_counts_that_do_not_match_are_both_named(self):
+        self.edit("train-labels-idx1-ubyte", labels(COUNT - 1))
+        self.assertRegex(self.ends_with(65).text,
+                         rf"error\[E0504\]: .* {COUNT} images.* {COUNT - 1} labels")
+
+    def test_another_kind_of_file_is_refused(self):
+        self.edit("train-images-idx3-ubyte", b"\x89PNG\r\n\x1a\n" + bytes(100))
+        self.assertIn("error[E0502]", self.ends_with(65).text)
+
+    def test_a_missing_file_is_named(self):
+        for name in list(self.files):
+            whole = self.files.pop(name)
+            self.assertRegex(self.ends_with(66).text, rf"error\[E0501\]: there is no \S*{name}")
+            self.edit(name, whole)
+
+    def test_tasks_with_different_data_do_not_train_together(self):
+        folders = []
+        for _ in range(2):
+            folder = self.folder("data")
+            folder.mkdir()
+            for name, data in self.files.items():
+                (folder / name).write_bytes(data)
+            folders.append(folder)
+            changed = bytearray(self.files["train-images-idx3-ubyte"])
+            changed[-1] ^= 1
+            self.files["train-images-idx3-ubyte"] = bytes(changed)
+        cluster = Cluster(self, arguments=["--steps", "8", "--set", "model.widths=[64,16,10]"],
+                          chief=1, worker=1)
+        for name, folder in zip(cluster.names, folders):
+            cluster.start(name, "--set", 'data={"kind":"idx","path":"%s"}' % folder)
+        for task in cluster.tasks.values():
+            self.assertEqual(task.ends(), 76, task.text)
+            self.assertRegex(task.text, r"error\[E0305\]: .*another (training data|job)")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,71 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Runs that must come to the same parameters: test_equal.py MUSTER"""
+import json
+
+from cluster import ASYNC, SYNC, Case, checkpoints, main, tensors
+
+SHORT = ["--set", "data.samples=2400", "--set", "data.test_samples=500", "--epochs", "2"]
+
+
+class Equal(Case):
+    def simulated(self, *arguments, job=SYNC):
+        out = self.folder("simulated")
+        run = self.muster("simulate", job, *arguments, *SHORT, "--out", out)
+        self.assertEqual(run.code, 0, run.text)
+        run.events = (out / "events.log").read_bytes()
+        run.summary = json.loads((out / "summary.json").read_text())
+        return run
+
+    def parameters(self, run):
+        return tensors(checkpoints(run.out)[-1] / "model.safetensors")
+
+    def test_four_workers_do_what_one_does_with_four_times_the_batch(self):
+        four = self.trained("chief=1,worker=3", *SHORT, "--batch", "16")
+        one = self.trained("1", *SHORT, "--batch", "64")
+        for key in ("steps", "samples", "epochs"):
+            self.assertEqual(four.summary[key], one.summary[key], key)
+        theirs = self.parameters(one)
+        for name, values in self.parameters(four).items():
+            largest = max(map(abs, theirs[name]))
+            worst = max(abs(a - b) for a, b in zip(values, theirs[name]))
+            self.assertLess(worst, 2e-5 * max(largest, 1), name)
+        self.assertAlmostEqual(four.summary["train_loss"], one.summary["train_loss"], places=4)
+
+    def test_the_same_run_twice_ends_with_the_same_bits(self):
+        runs = [self.trained("chief=1,worker=2", *SHORT) for _ in range(2)]
+        self.assertEqual(*(run.summary["parameters_crc32c"] for run in runs))
+        other = self.trained("chief=1,worker=2", *SHORT, "--set", "train.seed=2")
+        self.assertNotEqual(other.summary["parameters_crc32c"],
+                            runs[0].summary["parameters_crc32c"])
+
+    def test_a_real_run_and_a_simulated_one_end_with_the_same_bits(self):
+        for replicas, bucket in ((1, 1 << 20), (3, 1 << 20), (4, 4096)):
+            arguments = ["--set", f"mode.bucket_bytes={bucket}"]
+            roles = "chief=1" + (f",worker={replicas - 1}" if replicas > 1 else "")
+            real = self.trained(roles, *SHORT, *arguments)
+            simulated = self.simulated("--workers", replicas, "--seed", 7, *arguments)
+            for key in ("parameters_crc32c", "steps", "epochs", "samples", "test_accuracy"):
+                self.assertEqual(real.summary[key], simulated.summary[key], (replicas, key))
+
+    def test_a_seed_repeats_a_simulation_byte_for_byte(self):
+        for job, arguments in ((SYNC, ("--workers", 3)),
+                               (ASYNC, ("--workers", 2, "--ps", 2))):
+            arguments += ("--compute", "lognormal:10,0.5")
+            first, again, other = (self.simulated(*arguments, "--seed", seed, job=job)
+                                   for seed in (3, 3, 4))
+            self.assertEqual(first.events, again.events, job)
+            self.assertEqual(first.summary, again.summary)
+            self.assertNotEqual(first.events, other.events, job)
+            self.assertGreater(len(first.events), 1000)
+
+    def test_a_simulated_asynchronous_run_reads_every_sample(self):
+        run = self.simulated("--workers", 3, "--ps", 2, "--compute", "lognormal:10,0.5", job=ASYNC)
+        self.assertEqual(run.summary["samples"], 4800)
+        self.assertEqual(sum(run.summary["verdicts"].values()),
+                         sum(run.summary["staleness"]["histogram"]))
+        self.assertGreater(run.summary["staleness"]["mean"], 0.5)
+
+
+if __name__ == "__main__":
+    main()

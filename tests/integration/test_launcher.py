@@ -1,0 +1,104 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""muster run --local: what it leaves behind, and the first real cause: test_launcher.py MUSTER"""
+import json
+import os
+import pathlib
+import re
+import signal
+import time
+
+from cluster import ASYNC, LONG, SLOW, SYNC, Case, alive, checkpoints, main, until
+
+
+class Launcher(Case):
+    def ports(self, out):
+        spec = until(lambda: (out / "cluster.json").exists() and
+                     json.loads((out / "cluster.json").read_text()), "cluster.json")
+        return re.findall(r"127\.0\.0\.1:(\d+)", json.dumps(spec))
+
+    def test_a_killed_launcher_leaves_no_process_and_no_port(self):
+        launcher = self.local("chief=1,worker=1,ps=1,evaluator=1", *LONG, job=ASYNC)
+        pids = self.pids(launcher)
+        self.trains(launcher.out)
+        ports = self.ports(launcher.out)
+        self.assertGreaterEqual(len(ports), 3)
+        killed = launcher.signal(signal.SIGKILL)
+        launcher.ends()
+        until(lambda: not any(map(alive, pids.values())), "all tasks to be gone", 2 * SLOW)
+        self.assertLess(time.monotonic() - killed, 2 * SLOW)
+        table = pathlib.Path("/proc/net/tcp").read_text()
+        for port in ports:
+            self.assertNotRegex(table, rf":{int(port):04X} 00000000:0000 0A")
+
+    def test_a_killed_evaluator_does_not_disturb_training(self):
+        launcher = self.local("chief=1,worker=1,evaluator=1", "--steps", "1500")
+        pids = self.pids(launcher)
+        self.trains(launcher.out)
+        os.kill(pids["evaluator/0"], signal.SIGKILL)
+        self.assertEqual(launcher.ends(), 0, launcher.text)
+        self.assertIn("the evaluator failed; training did not depend on it", launcher.text)
+        self.assertEqual(json.loads((launcher.out / "summary.json").read_text())["steps"], 1500)
+
+    def test_a_stopped_evaluator_does_not_hold_up_training(self):
+        launcher = self.local("chief=1,worker=1,evaluator=1", "--steps", "1500", "--set",
+                              "checkpoint.every_steps=100")
+        pids = self.pids(launcher)
+        self.trains(launcher.out)
+        os.kill(pids["evaluator/0"], signal.SIGSTOP)
+        until(lambda: (launcher.out / "summary.json").exists(), "the end of training")
+        until(lambda: not alive(pids["chief/0"]) and not alive(pids["worker/0"]), "their end")
+        os.kill(pids["evaluator/0"], signal.SIGCONT)
+        self.assertEqual(launcher.ends(), 0, launcher.text)
+
+    def test_the_evaluator_evaluates_the_last_checkpoint(self):
+        run = self.trained("chief=1,worker=1,evaluator=1", "--steps", "300", "--set",
+                           "checkpoint.every_steps=50")
+        line, _ = run.says(r"^\[evaluator/0\] step 300: test loss \S+, test accuracy (\S+) %")
+        self.assertAlmostEqual(float(line.group(1)), 100 * run.summary["test_accuracy"], places=2)
+        self.assertEqual([int(path.name) for path in checkpoints(run.out)], [200, 250, 300])
+
+    def test_every_line_says_which_task_wrote_it(self):
+        run = self.trained("chief=1,worker=2,ps=1,evaluator=1", "--steps", "60", "--verbose",
+                           job=ASYNC)
+        tasks = set()
+        for _, line in run.lines:
+            match = re.match(r"\[(muster|chief/0|worker/[01]|ps/0|evaluator/0)\] \S", line)
+            self.assertTrue(match, line)
+            tasks.add(match.group(1))
+        self.assertIn("chief/0", tasks)
+        self.assertIn("evaluator/0", tasks)
+
+    def test_the_exit_code_is_the_first_real_cause_and_not_what_it_led_to(self):
+        # Only the evaluator and the leader read the test set; all tasks fail when the data is gone.
+        run = self.trained("chief=1,worker=1", code=66, job=SYNC, *(
+            "--set", 'data={"kind":"idx","path":"/nowhere"}'))
+        self.assertEqual(run.text.count("was the first to fail"), 1)
+        # One task aborts, the others end with 69 because of it.
+        launcher = self.local("chief=1,worker=2", *LONG)
+        pids = self.pids(launcher)
+        self.trains(launcher.out)
+        os.kill(pids["worker/0"], signal.SIGSEGV)
+        self.assertEqual(launcher.ends(), 139, launcher.text)
+        self.assertIn("worker/0 was the first to fail", launcher.text)
+        self.assertRegex(launcher.text, r"others .*chief/0 69")
+
+    def test_a_diverging_run_ends_with_its_own_cause(self):
+        run = self.trained("chief=1,worker=1", "--lr", "1e6", "--set",
+                           "optimizer.weight_decay=1e6", "--set", "train.bad_steps_max=3", code=70)
+        self.assertIn("error[E0702]", run.text)
+
+    def test_a_directory_that_cannot_be_written_is_said_before_anything_else(self):
+        folder = self.folder("file")
+        folder.write_text("not a directory")
+        run = self.trained("chief=1,worker=1", out=folder / "run", code=73)
+        self.assertLess(run.took, 2 * SLOW)
+        self.assertIn(str(folder), run.text)
+
+    def test_an_asynchronous_job_without_a_server_is_refused(self):
+        run = self.trained("chief=1,worker=1", job=ASYNC, code=78)
+        self.assertIn("error[E0204]", run.text)
+
+
+if __name__ == "__main__":
+    main()
