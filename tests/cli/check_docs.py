@@ -3,9 +3,9 @@
 """What the documents say about the program is so: check_docs.py MUSTER SOURCE_ROOT
 
 In code (fenced, indented or `inline`) of every Markdown file, and in deploy/ and examples/: each
-`muster COMMAND` is a command, each flag after it is one of its flags, each `./dev NAME` is listed by
-./dev, each E-number has an explanation, each job of configs/ exists. Each link leads to a file. Outside Markdown, where `muster` may be a
-word, only calls of commands that exist are looked at.
+`muster COMMAND` is a command, each flag after it is one of its flags, each `./dev NAME` is listed
+by ./dev, each job of configs/ exists. Each E-number has an explanation, each link leads to a file.
+Outside Markdown, where `muster` may be a word, only calls of commands that exist are looked at.
 """
 import functools
 import os
@@ -56,8 +56,9 @@ def check_call(call, is_code):
         return None if known else f'`muster {words[0]}` is not accepted'
     command = next((c for c in (' '.join(words[:2]), words[0]) if help_of(c)), None)
     if not command:
-        if not is_code or any(row.startswith(f'  {words[0]} ') for row in run(MUSTER, '--help').stdout.splitlines()):
-            return None  # "muster checkpoint": a group
+        is_group = f'\n  {words[0]} ' in run(MUSTER, '--help').stdout  # "muster checkpoint"
+        if is_group or not is_code:
+            return None
         return f'there is no command `muster {" ".join(words[:2])}`'
     known = re.findall(r'^  (?:-(\w), )?(--[\w-]+)', help_of(command), re.M)
     allowed = {long for _, long in known} | {'-' + short for short, _ in known if short}

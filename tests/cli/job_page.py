@@ -27,14 +27,14 @@ cluster size and in the simulator.
   "checkpoint": { "every_steps": 500, "keep": 3 } }
 ```
 
-`configs/` holds the jobs that ship. A section names one kind and gives its options; an option that is
-absent has its default. An unknown key, a wrong type and a value out of range end the run before it
+`configs/` holds the jobs that ship. A section names one kind and gives its options; an option that
+is absent has its default. An unknown key, a wrong type and a value out of range end the run before it
 begins, with exit code 78, the place in the file, the range and the nearest name.
 
-`--set SECTION.KEY=VALUE` overrides any key (`--set data.path=mnist`); a job that has
-options of one kind is refused when this chooses another. `--epochs`, `--steps`, `--batch` and `--lr` are short for the
-keys of that name. What a run was asked, defaults and overrides included, is in `job.json` of its
-[directory](RUN_DIRECTORY.md), which is itself a job file.
+`--set SECTION.KEY=VALUE` overrides any key (`--set data.path=mnist`); a job that has options of one
+kind is refused when this chooses another. `--epochs`, `--steps`, `--batch` and `--lr` are short for
+the keys of that name. What a run was asked, defaults and overrides included, is in `job.json` of
+its [directory](RUN_DIRECTORY.md), which is itself a job file.
 
 All tasks of a run need the same job. They compare a hash of it before they start; `name`,
 `data.path`, `checkpoint`, `log` and `train.device` may differ.
@@ -52,6 +52,10 @@ def description(muster):
     page = subprocess.run([muster, 'man', 'job'], check=True, capture_output=True, text=True).stdout
     text = page.split('\n.nf\n', 1)[1].split('\n.fi', 1)[0]
     return re.sub(r'\\([-e&])', lambda m: {'-': '-', 'e': '\\', '&': ''}[m.group(1)], text)
+
+
+def sentence(text):
+    return text[0].upper() + text[1:] + '.'
 
 
 def cell(text):
@@ -74,9 +78,9 @@ def page(text):
     out = [HEAD.rstrip('\n')]
     for line in text.splitlines()[1:]:
         if match := KIND.fullmatch(line):
-            out += ['', f'### {match[1]} = "{match[2]}"', '', match[3][0].upper() + match[3][1:] + '.']
+            out += ['', f'### {match[1]} = "{match[2]}"', '', sentence(match[3])]
         elif match := SECTION.fullmatch(line):
-            out += ['', f'## {match[1]}', '', match[2][0].upper() + match[2][1:] + '.']
+            out += ['', f'## {match[1]}', '', sentence(match[2])]
         elif match := KIND_DEFAULT.fullmatch(line):
             add_row(out, 'kind', 'one of those below', f'`{match[1]}`', '')
         elif match := ROW.fullmatch(line):
