@@ -28,8 +28,8 @@ cluster size and in the simulator.
 ```
 
 `configs/` holds the jobs that ship. A section names one kind and gives its options; an option that
-is absent has its default. An unknown key, a wrong type and a value out of range end the run before it
-begins, with exit code 78, the place in the file, the range and the nearest name.
+is absent has its default. An unknown key, a wrong type and a value out of range end the run before
+it begins, with exit code 78, the place in the file, the range and the nearest name.
 
 `--set SECTION.KEY=VALUE` overrides any key (`--set data.path=mnist`); a job that has options of one
 kind is refused when this chooses another. `--epochs`, `--steps`, `--batch` and `--lr` are short for
