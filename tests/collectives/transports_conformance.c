@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "../io/link_pair.h"
+#include "collectives/transport.h"
+
+/* One table of cases over every transport, two ranks on one thread. */
+struct rig {
+    struct link_pair pair; /* tcp */
+    struct mu_inproc_hub *hub;
+    struct mu_transport *rank[2];
+    struct mu_op send[4], receive[4];
+};
+
+static struct rig rig;
+
+/* ---- how to get two ranks ---- */
+
+static enum mu_link_answer hold(void *owner, struct mu_link *link, const struct mu_frame *frame,
+    const void *body, void **ret_payload)
+{
+    (void)owner;
+    (void)link;
+    (void)frame;
+    (void)body;
+    (void)ret_payload;
+    return MU_LINK_HOLD;
+}
+
+static void connected(void *owner, struct mu_link *link, enum mu_status status, int error)
+{
+    (void)link;
+    (void)error;
+    struct link_pair *pair = owner;
+    pair->connected = status == MU_OK;
+}
+
+static void ended(void *owner, struct mu_link *link, enum mu_status why, int error)
+{
+    (void)owner;
+    (void)link;
+    (void)why;
+    (void)error;
+}
+
+static const struct mu_link_events raw = {.frame = hold, .connected = connected, .ended = ended};
+
+static void one_way(struct mu_link **ret_from, struct mu_link **ret_to)
+{
+    struct link_pair *pair = &rig.pair;
+    pair->connected = pair->is_accepted = false;
+    assert_ok(mu_link_connect(pair->loop, &pair->address, &raw, pair, ret_from));
+    link_pair_until(pair, &pair->connected);
+    link_pair_until(pair, &pair->is_accepted);
+    assert_ok(mu_link_accept(pair->loop, pair->accepted, &raw, pair, ret_to));
+}
+
+static int begin_tcp(void **state)
+{
+    (void)state;
+    struct mu_link *out[2][2] = {0}, *in[2][2] = {0};
+    memset(&rig, 0, sizeof(rig));
+    link_pair_begin(&rig.pair);
+    one_way(&out[0][1], &in[1][0]);
+    one_way(&out[1][0], &in[0][1]);
+    for (int r = 0; r < 2; r++)
+        assert_ok(mu_tcp_open(r, 2, 1, out[r], in[r], &rig.rank[r]));
+    return 0;
+}
+
+static int begin_inproc(void **state)
+{
+    (void)state;
+    memset(&rig, 0, sizeof(rig));
+    assert_ok(mu_real_world_init(&rig.pair.real));
+    assert_ok(mu_inproc_hub_create(&rig.pair.real.world, 2, &rig.hub));
+    for (int r = 0; r < 2; r++)
+        assert_ok(mu_inproc_open(rig.hub, r, &rig.rank[r]));
+    return 0;
+}
+
+static int end(void **state)
+{
+    (void)state;
+    for (int r = 0; r < 2; r++)
+        if (rig.rank[r])
+            rig.rank[r]->ops->close(rig.rank[r]);
+    if (rig.hub)
+        mu_inproc_hub_destroy(rig.hub);
+    else
+        link_pair_end(&rig.pair);
+    return 0;
+}
+
+static int64_t soon(void)
+{
+    return mu_deadline(mu_now(&rig.pair.real.world), LINK_PAIR_TIME);
+}
+
+static void send_to(int from, int slot, uint64_t tag, const void *data, size_t bytes)
+{
+    rig.rank[from]->ops->send(rig.rank[from], &rig.send[slot], 1 - from, tag, data, bytes);
+}
+
+static void receive_at(int to, int slot, uint64_t tag, void *data, size_t bytes)
+{
+    rig.rank[to]->ops->receive(rig.rank[to], &rig.receive[slot], 1 - to, tag, data, bytes);
+}
+
+static enum mu_status wait_receive(int rank, int slot)
+{
+    return rig.rank[rank]->ops->wait(rig.rank[rank], &rig.receive[slot], soon());
+}
+
+static enum mu_status wait_send(int rank, int slot)
+{
+    return rig.rank[rank]->ops->wait(rig.rank[rank], &rig.send[slot], soon());
+}
+
+/* ---- the cases ---- */
+
+static void a_message_lands_where_the_receiver_said(void **state)
+{
+    (void)state;
+    char here[] = "0123456789", there[sizeof(here)] = "";
+    receive_at(1, 0, 7, there, sizeof(there));
+    send_to(0, 0, 7, here, sizeof(here));
+    assert_ok(wait_receive(1, 0));
+    assert_ok(wait_send(0, 0));
+    assert_string_equal(there, here);
+}
+
+static void a_message_waits_for_its_receiver(void **state)
+{
+    (void)state;
+    char here[] = "early", there[sizeof(here)] = "";
+    send_to(1, 0, 9, here, sizeof(here));
+    receive_at(0, 0, 9, there, sizeof(there));
+    assert_ok(wait_receive(0, 0));
+    assert_ok(wait_send(1, 0));
+    assert_string_equal(there, here);
+}
+
+static void messages_arrive_in_order(void **state)
+{
+    (void)state;
+    int32_t here[4] = {1, 2, 3, 4}, there[4] = {0};
+    for (int i = 0; i < 2; i++)
+        receive_at(1, i, (uint64_t)i, &there[i], sizeof(int32_t));
+    for (int i = 0; i < 4; i++)
+        send_to(0, i, (uint64_t)i, &here[i], sizeof(int32_t));
+    for (int i = 2; i < 4; i++)
+        receive_at(1, i, (uint64_t)i, &there[i], sizeof(int32_t));
+    for (int i = 0; i < 4; i++) {
+        assert_ok(wait_receive(1, i));
+        assert_ok(wait_send(0, i));
+    }
+    assert_memory_equal(here, there, sizeof(here));
+}
+
+static void large_messages_pass_each_other(void **state)
+{
+    (void)state;
+    size_t bytes = 5 << 20;
+    uint8_t *data[4];
+    for (int i = 0; i < 4; i++) {
+        data[i] = malloc(bytes);
+        memset(data[i], i < 2 ? 0x55 + i : 0, bytes);
+    }
+    for (int r = 0; r < 2; r++)
+        receive_at(r, r, 1, data[2 + r], bytes);
+    for (int r = 0; r < 2; r++)
+        send_to(r, r, 1, data[r], bytes);
+    for (int r = 0; r < 2; r++) {
+        assert_ok(wait_receive(r, r));
+        assert_ok(wait_send(r, r));
+    }
+    assert_memory_equal(data[0], data[3], bytes);
+    assert_memory_equal(data[1], data[2], bytes);
+    for (int i = 0; i < 4; i++)
+        free(data[i]);
+}
+
+static void another_tag_is_an_error_and_not_a_wrong_message(void **state)
+{
+    (void)state;
+    int32_t here = 1, there = 2;
+    receive_at(1, 0, 5, &there, sizeof(there));
+    send_to(0, 0, 6, &here, sizeof(here));
+    assert_int_equal(wait_receive(1, 0), MU_PROTOCOL);
+    assert_int_equal(there, 2);
+}
+
+static void another_length_is_an_error_and_not_a_wrong_message(void **state)
+{
+    (void)state;
+    int32_t here[2] = {1, 1}, there = 2;
+    receive_at(1, 0, 5, &there, sizeof(there));
+    send_to(0, 0, 5, here, sizeof(here));
+    assert_int_equal(wait_receive(1, 0), MU_PROTOCOL);
+    assert_int_equal(there, 2);
+}
+
+static void a_wait_ends_at_its_deadline(void **state)
+{
+    (void)state;
+    int32_t there;
+    receive_at(1, 0, 5, &there, sizeof(there));
+    int64_t deadline = mu_now(&rig.pair.real.world) + 20 * MU_MS;
+    assert_int_equal(rig.rank[1]->ops->wait(rig.rank[1], &rig.receive[0], deadline), MU_TIMEOUT);
+    assert_true(mu_now(&rig.pair.real.world) >= deadline);
+}
+
+static void a_peer_that_leaves_ends_the_wait(void **state)
+{
+    (void)state;
+    int32_t there;
+    receive_at(1, 0, 5, &there, sizeof(there));
+    rig.rank[0]->ops->close(rig.rank[0]);
+    rig.rank[0] = NULL;
+    assert_int_equal(wait_receive(1, 0), MU_CLOSED);
+    receive_at(1, 1, 5, &there, sizeof(there));
+    assert_int_equal(wait_receive(1, 1), MU_CLOSED);
+}
+
+static void every_transport_describes_itself(void **state)
+{
+    (void)state;
+    for (int i = 0; mu_transports[i]; i++) {
+        assert_true(mu_transports[i]->name[0] && mu_transports[i]->doc[0]);
+        assert_true(mu_transports[i]->send && mu_transports[i]->receive);
+        assert_true(mu_transports[i]->wait && mu_transports[i]->close);
+    }
+}
+
+#define CASE(kind, claim)                                                                          \
+    {                                                                                              \
+#kind ": " #claim, claim, begin_##kind, end, NULL                                          \
+    }
+#define CASES(kind)                                                                                \
+    CASE(kind, a_message_lands_where_the_receiver_said),                                           \
+        CASE(kind, a_message_waits_for_its_receiver), CASE(kind, messages_arrive_in_order),        \
+        CASE(kind, large_messages_pass_each_other),                                                \
+        CASE(kind, another_tag_is_an_error_and_not_a_wrong_message),                               \
+        CASE(kind, another_length_is_an_error_and_not_a_wrong_message),                            \
+        CASE(kind, a_wait_ends_at_its_deadline), CASE(kind, a_peer_that_leaves_ends_the_wait)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_transport_describes_itself), CASES(inproc), CASES(tcp)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
