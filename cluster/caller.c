@@ -16,6 +16,7 @@ static void finish_with(struct mu_caller *caller, enum mu_status status, int err
 static void on_connected(void *owner, struct mu_link *link, enum mu_status status, int error)
 {
     struct mu_caller *caller = owner;
+    caller->connected = status == MU_OK;
     if (status == MU_OK)
         mu_hello_send(link, caller->ours);
     else
@@ -93,5 +94,8 @@ const char *mu_caller_reason(const struct mu_caller *caller)
         return "the name cannot be resolved";
     if (caller->error != 0)
         return strerror(caller->error);
-    return caller->done ? "the connection was closed" : "no answer yet";
+    if (caller->done)
+        return "the connection was closed";
+    return caller->connected ? "it accepts connections and says nothing: is it muster?"
+                             : "no answer yet";
 }

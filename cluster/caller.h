@@ -10,7 +10,7 @@
  */
 struct mu_caller {
     struct mu_link *link; /* after OK: the owner's to adopt and resume */
-    bool done;
+    bool connected, done;
     enum mu_status status; /* OK, UNAVAILABLE (see error), CLOSED, PROTOCOL (see refusal, stray) */
     int error;             /* errno, ENOENT for a name that cannot be resolved */
     bool refused;

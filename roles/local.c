@@ -407,9 +407,10 @@ static int report(struct launcher *launcher)
     mu_text_init(&text);
     mu_local_report_write(&outcome, &text);
     int code = mu_local_report_code(&outcome);
+    /* The log puts `warning: ` before warnings. */
     if (text.bytes > 0)
-        mu_say(launcher->log, code ? MU_LEVEL_ERROR : MU_LEVEL_WARN, "%s: %s",
-            code ? "error" : "warning", text.data);
+        mu_say(launcher->log, code ? MU_LEVEL_ERROR : MU_LEVEL_WARN, "%s%s",
+            code ? "error: " : "", text.data);
     mu_text_finish(&text);
     return code;
 }

@@ -15,6 +15,7 @@ struct ps_role {
     struct mu_loop *loop;
     struct mu_cluster *cluster;
     struct mu_ps_server *server;
+    struct mu_timer *timer;
     struct mu_layout layout;
     struct mu_activity activity;
     int order;
@@ -31,13 +32,14 @@ static double learning_rate(void *owner, int64_t version)
            job->schedule->factor(job->schedule_options, version, role->steps_total);
 }
 
-static void judged(
-    void *owner, const struct mu_push_facts *push, const struct mu_judgement *judgement)
+/* What the heartbeats say of this server. */
+static void note_version(void *owner)
 {
-    (void)judgement;
     struct ps_role *role = owner;
-    mu_activity_set(
-        &role->activity, MU_DOING_SERVING, (int64_t)push->version, mu_now(role->run->world));
+    int64_t version = mu_ps_server_version(role->server);
+    if (version != atomic_load(&role->activity.step))
+        mu_activity_set(
+            &role->activity, MU_DOING_SERVING, version, mu_now(role->run->world));
 }
 
 static int order_of(const struct mu_spec *spec)
@@ -90,7 +92,6 @@ static enum mu_status make_server(struct ps_role *role)
         .policy = job->policy,
         .policy_options = job->policy_options,
         .learning_rate = learning_rate,
-        .judged = judged,
         .owner = role,
         .replica_names = role->name,
     };
@@ -228,6 +229,8 @@ static enum mu_status run_role(struct ps_role *role)
     MU_TRY(make_server(role));
     MU_TRY(link_servers(role));
     MU_TRY(link_replicas(role));
+    MU_TRY(role->loop->ops->timer_start(role->loop, role->run->timeouts.heartbeat_ns, note_version,
+        role, &role->timer));
     return serve(role);
 }
 
@@ -238,6 +241,7 @@ enum mu_status mu_ps_role_run(struct mu_task_run *run)
     enum mu_status status = run_role(&role);
     if (role.cluster && status != MU_OK && status != MU_PREEMPTED)
         mu_cluster_goodbye(role.cluster, status, run->log->first_text);
+    role.loop->ops->timer_stop(role.timer);
     mu_ps_server_destroy(role.server);
     mu_cluster_destroy(role.cluster);
     role.loop->ops->destroy(role.loop);

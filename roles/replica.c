@@ -123,6 +123,21 @@ static enum mu_status close_run(struct mu_replica *replica, enum mu_status statu
     return mu_reporter_finish(&replica->reporter, status);
 }
 
+/* A run that failed leaves its numbers too: how far it came, and the exit code. */
+static void close_failed(struct mu_replica *replica, enum mu_status status)
+{
+    if (status == MU_OK || status == MU_PREEMPTED || !replica->leads || !replica->reporter.run)
+        return;
+    struct mu_summary *summary = &replica->reporter.summary;
+    summary->steps = replica->step;
+    summary->epochs =
+        mu_positions_epoch(&replica->positions, replica->rank, replica->steps_own);
+    summary->parameters_crc32c = mu_layout_crc32c_of(&replica->layout, replica->parameters.data);
+    /* What went wrong has been said already. */
+    enum mu_status written = mu_reporter_finish(&replica->reporter, status);
+    (void)written;
+}
+
 static enum mu_status run_to_the_end(struct mu_replica *replica)
 {
     MU_TRY(check_modes(replica));
@@ -143,6 +158,7 @@ enum mu_status mu_replica_run(struct mu_task_run *run)
     enum mu_status status = mu_communicator_start(&replica.communicator, run->world);
     if (status == MU_OK) {
         status = run_to_the_end(&replica);
+        close_failed(&replica, status);
         mu_replica_disconnect(&replica, status);
         mu_communicator_stop(&replica.communicator);
     }

@@ -161,7 +161,7 @@ enum mu_status mu_reporter_finish(struct mu_reporter *reporter, enum mu_status s
         mu_progress_clear(run->display);
     int64_t now = mu_now(run->world);
     summary->exit = mu_status_exit(status);
-    summary->samples = reporter->samples;
+    summary->samples = reporter->samples_before + reporter->samples;
     summary->wall_seconds = (double)(now - run->started_ns) / (double)MU_SECOND;
     double trained = (double)(reporter->last_ns - reporter->first_step_ns) / (double)MU_SECOND;
     if (trained > 0)

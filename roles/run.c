@@ -87,6 +87,12 @@ static void note_resume(struct real_task *task)
     const char *local = getenv("MUSTER_LOCAL");
     if (local)
         mu_text_add(&text, " --local %s", local);
+    if (request->cluster.cluster_path)
+        mu_text_add(&text, " --cluster %s", request->cluster.cluster_path);
+    if (request->cluster.task)
+        mu_text_add(&text, " --task %s", request->cluster.task);
+    else if (!local && !task->spec->local)
+        mu_text_add(&text, " on every host, started as before");
     mu_text_copy(task->resume, sizeof(task->resume), text.data);
     mu_text_finish(&text);
 }

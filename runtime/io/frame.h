@@ -50,8 +50,7 @@
     ROW(SNAPSHOT)  /* leader to first ps: the state, please; first ps to the others */             \
     ROW(STATE)     /* ps to leader: one vector of one span at a version */                         \
     ROW(RESTORE)   /* leader to ps: one vector of one span to begin with */                        \
-    ROW(READY)     /* ps to leader: restored */                                                    \
-    ROW(MESSAGE)   /* a small message of the layer above */
+    ROW(READY)     /* ps to leader: restored */
 
 #define MU_FRAME_TYPE_ENUM(name) MU_FRAME_##name,
 enum mu_frame_type { MU_FRAME_TYPE_ROWS(MU_FRAME_TYPE_ENUM) MU_FRAME_TYPE_COUNT };

@@ -125,7 +125,7 @@ static void what_is_sent_is_what_a_link_receives(void **state)
     mu_link_post(link, MU_FRAME_HEARTBEAT, 1, 5, &body);
     memset(small, 0, 3); /* a post has copied it */
     mu_link_send(link, &send, &frame, "def", memory);
-    mu_link_post(link, MU_FRAME_MESSAGE, 1, 9, &large);
+    mu_link_post(link, MU_FRAME_STOP, 1, 9, &large);
     assert_false(send.done);
     finish_writes(&stream, MU_OK);
     assert_true(send.done && send.status == MU_OK);
