@@ -40,9 +40,10 @@ struct mu_cluster {
     struct mu_hello hello; /* ours */
     struct mu_door door;
     struct mu_timer *timer;
-    struct mu_member *member;        /* (spec->task_count) */
-    struct mu_caller call;           /* member, before the start: to the leader */
-    struct mu_waiting_link *waiting; /* (waiting_count): two for each task */
+    struct mu_member *member;          /* (spec->task_count) */
+    struct mu_caller call;             /* member, before the start: to the leader */
+    char missing[MU_CLUSTER_TEXT_MAX]; /* member: for whom the leader waits, as it said last */
+    struct mu_waiting_link *waiting;   /* (waiting_count): two for each task */
     int waiting_count;
 
     bool leads;

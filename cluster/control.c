@@ -134,8 +134,11 @@ static void read_suspect(struct mu_cluster *cluster, int from, struct mu_decoder
 static void read_waiting(struct mu_cluster *cluster, struct mu_decoder *decoder)
 {
     char text[MU_CLUSTER_TEXT_MAX];
-    if (!cluster->started && mu_decoder_text(decoder, "text", text, sizeof(text)))
-        mu_say(cluster->log, MU_LEVEL_INFO, "%s", text);
+    if (cluster->started || !mu_decoder_text(decoder, "text", text, sizeof(text)))
+        return;
+    mu_say(cluster->log, MU_LEVEL_INFO, "%s", text);
+    if (!mu_decoder_text(decoder, "missing", cluster->missing, sizeof(cluster->missing)))
+        cluster->missing[0] = '\0';
 }
 
 static void read_over(struct mu_cluster *cluster, struct mu_decoder *decoder)

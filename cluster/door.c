@@ -53,6 +53,7 @@ static void on_ended(void *owner, struct mu_link *link, enum mu_status why, int 
 {
     (void)error;
     struct mu_door_stranger *stranger = owner;
+    assert(stranger->link == link);
     if (why == MU_PROTOCOL) {
         int version = mu_link_peer_version(link);
         bool other = version != 0 && version != MU_PROTOCOL_VERSION;

@@ -21,6 +21,8 @@
 #define CALL_PATIENCE_NS (2 * MU_SECOND)
 /* Those who are a little later than the leader are not called: they come by themselves. */
 #define PROBE_AFTER_NS MU_SECOND
+/* A leader that gives up when its members do has so long to tell them for whom it waited. */
+#define VERDICT_NS MU_SECOND
 
 static void turn(struct mu_cluster *cluster, int64_t deadline_ns)
 {
@@ -261,22 +263,31 @@ static void list_missing(const struct mu_cluster *cluster, int most, struct mu_t
         mu_text_add(text, " and %d more", missing - listed);
 }
 
+static void put_short(struct mu_body *body, const char *key, const char *text)
+{
+    char short_text[MU_CLUSTER_TEXT_MAX];
+    mu_text_copy(short_text, sizeof(short_text), text);
+    mu_body_put_text(body, key, short_text);
+}
+
 static void say_missing(struct mu_cluster *cluster)
 {
-    struct mu_text text;
+    struct mu_text text, missing;
     mu_text_init(&text);
-    mu_text_add(&text, "waiting for %d of %d tasks: ", missing_count(cluster), cluster->needed);
-    list_missing(cluster, 3, &text);
+    mu_text_init(&missing);
+    list_missing(cluster, 3, &missing);
+    mu_text_add(&text, "waiting for %d of %d tasks: %s", missing_count(cluster), cluster->needed,
+        missing.data);
     add_left(cluster, &text);
     mu_say(cluster->log, MU_LEVEL_INFO, "%s", text.data);
-    char short_text[MU_CLUSTER_TEXT_MAX];
-    mu_text_copy(short_text, sizeof(short_text), text.data);
-    mu_text_finish(&text);
-    uint8_t memory[MU_CLUSTER_TEXT_MAX + 32];
+    uint8_t memory[2 * MU_CLUSTER_TEXT_MAX + 64];
     struct mu_body body;
-    mu_body_begin(&body, memory, sizeof(memory), 1);
-    mu_body_put_text(&body, "text", short_text);
+    mu_body_begin(&body, memory, sizeof(memory), 2);
+    put_short(&body, "text", text.data);
+    put_short(&body, "missing", missing.data);
     mu_control_broadcast(cluster, MU_FRAME_WAITING, &body);
+    mu_text_finish(&text);
+    mu_text_finish(&missing);
 }
 
 /* ---- the leader's side ---- */
@@ -395,7 +406,12 @@ static void say_no_leader(struct mu_cluster *cluster, const char *reason)
 
 static enum mu_status say_leader_never_came(struct mu_cluster *cluster, const char *reason)
 {
-    char who[160], waited[32];
+    char who[160], waited[32], waits[MU_CLUSTER_TEXT_MAX + 32];
+    if (cluster->member[cluster->spec->leader].joined) {
+        snprintf(waits, sizeof(waits), "it waits for %s",
+            cluster->missing[0] ? cluster->missing : "others");
+        reason = waits;
+    }
     mu_cluster_who(cluster, cluster->spec->leader, who, sizeof(who));
     mu_text_duration(waited, sizeof(waited), cluster->options.start_timeout_ns);
     return mu_fail(cluster->log, MU_E0301, "start it, or wait longer with --start-timeout SECONDS",
@@ -451,8 +467,8 @@ static enum mu_status join_leader(struct mu_cluster *cluster)
         if (mu_cluster_stop_wanted(cluster))
             return MU_PREEMPTED;
         int64_t now = mu_now(cluster->world);
-        if (now >= deadline)
-            return say_leader_never_came(cluster, leader->joined ? "it waits for others" : reason);
+        if (now >= mu_deadline(deadline, leader->joined ? VERDICT_NS : 0))
+            return say_leader_never_came(cluster, reason);
         if (!leader->joined && now >= again) {
             MU_TRY(call_again(cluster, reason, sizeof(reason)));
             again = mu_now(cluster->world) + jittered(cluster, pause);

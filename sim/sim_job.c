@@ -104,6 +104,7 @@ static enum mu_status start_task(struct sim_job *job, int i)
         .inherited_fd = -1,
         .timeouts = mu_task_timeouts_default,
     };
+    task->status = MU_UNAVAILABLE;
     if (i == job->spec.leader)
         world->store = job->dir.store;
     return mu_sim_start(job->sim, i, "main", run_task, task);
@@ -132,6 +133,8 @@ static enum mu_status simulate(struct sim_job *job)
     for (int i = 0; i < job->spec.task_count; i++)
         MU_TRY(start_task(job, i));
     MU_TRY(mu_sim_run(job->sim));
+    for (int i = 0; given->statuses && i < job->spec.task_count; i++)
+        given->statuses[i] = job->task[i].status;
     return job->task[job->spec.leader].status;
 }
 

@@ -16,6 +16,9 @@ struct mu_sim_job {
     const char *out_dir;
     bool resume;
     const struct mu_sim_faults *faults; /* NULL: none */
+    /* (replicas + servers) How each task ended; of one that was killed: UNAVAILABLE. NULL: nobody
+     * asks. */
+    enum mu_status *statuses;
 };
 
 /* Runs it to its end: the status of the leader, or BROKEN if the simulation itself could not go on.

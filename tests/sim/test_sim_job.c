@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "test.h"
+
+#include "sim/sim_job.h"
+#include <inttypes.h>
+
+/* Whole jobs in simulated time; one task dies, or does not run for a while, at many points. */
+#define TASKS_MAX 6
+#define POINTS 40 /* in time at which a fault is tried */
+#define KILL INT64_C(0)
+
+static const char *sync_path, *async_path;
+
+/* What a killed task had allocated is lost, as simulate.h says. */
+const char *__asan_default_options(void);
+const char *__asan_default_options(void)
+{
+    return "detect_leaks=0";
+}
+
+static const char *const sets[] = {"data.samples=600", "data.test_samples=50", "data.batch=20",
+    "model.widths=[784,16,10]", "train.epochs=2", NULL};
+
+/* One task, one time, one fault; and when anything ran at all. */
+struct fault {
+    int victim;
+    int64_t at_ns, pause_ns;
+    bool done;
+    int64_t last_ns;
+};
+
+static int64_t stop_ns(void *owner, int task, int64_t now_ns)
+{
+    struct fault *fault = owner;
+    fault->last_ns = now_ns;
+    if (task != fault->victim || fault->done || now_ns < fault->at_ns)
+        return 0;
+    fault->done = true;
+    return fault->pause_ns == KILL ? MU_SIM_KILL : fault->pause_ns;
+}
+
+struct outcome {
+    struct mu_test_log log;
+    enum mu_status leader, statuses[TASKS_MAX];
+    int replicas, servers;
+};
+
+static void simulate(struct outcome *outcome, const char *path, int replicas, int servers,
+    uint64_t seed, struct fault *fault)
+{
+    struct mu_log *log = mu_test_log_init(&outcome->log);
+    const struct mu_sim_faults faults = {.owner = fault, .task_stop_ns = stop_ns};
+    struct mu_job *job = NULL;
+    log->level = MU_LEVEL_INFO;
+    assert_ok(mu_job_load(log, path, sets, &job));
+    const struct mu_sim_job simulated = {
+        .job = job,
+        .replicas = outcome->replicas = replicas,
+        .servers = outcome->servers = servers,
+        .seed = seed,
+        .compute = {.kind = MU_SIM_COMPUTE_LOGNORMAL, .mean_ns = 10 * MU_MS, .sigma = 0.3},
+        .link_bits_per_second = 1000000000,
+        .link_latency_ns = 50000,
+        .faults = &faults,
+        .statuses = outcome->statuses,
+    };
+    outcome->leader = mu_sim_job_run(&simulated, log);
+    mu_job_destroy(job);
+}
+
+/* The names as mu_spec_from_addresses makes them: chief, workers, servers. */
+static void name_of(const struct outcome *outcome, int task, char out[MU_TASK_NAME_MAX])
+{
+    if (task == 0)
+        snprintf(out, MU_TASK_NAME_MAX, "chief/0");
+    else if (task < outcome->replicas)
+        snprintf(out, MU_TASK_NAME_MAX, "worker/%d", task - 1);
+    else
+        snprintf(out, MU_TASK_NAME_MAX, "ps/%d", task - outcome->replicas);
+}
+
+/* The first error that a task has said; "" if none. */
+static void error_of(const struct outcome *outcome, int task, char *out, size_t bytes)
+{
+    char name[MU_TASK_NAME_MAX], begin[64];
+    name_of(outcome, task, name);
+    snprintf(begin, sizeof(begin), "%s: error[", name);
+    const char *at = strstr(outcome->log.text, begin);
+    snprintf(out, bytes, "%.*s", at ? (int)strcspn(at, "\n") : 0, at ? at : "");
+}
+
+static void expect_blame(const struct outcome *outcome, const struct fault *fault)
+{
+    char victim[MU_TASK_NAME_MAX], name[MU_TASK_NAME_MAX], said[1024], address[40];
+    name_of(outcome, fault->victim, victim);
+    snprintf(address, sizeof(address), "%s (10.0.0.%d:2222)", victim, fault->victim + 1);
+    for (int i = 0; i < outcome->replicas + outcome->servers; i++) {
+        name_of(outcome, i, name);
+        if (i == fault->victim)
+            continue;
+        error_of(outcome, i, said, sizeof(said));
+        if (outcome->statuses[i] != MU_UNAVAILABLE || !strstr(said, address))
+            fail_msg("%s at %" PRId64 " ns: %s ended with %s and said \"%s\"\n%s", victim,
+                fault->at_ns, name, mu_status_name(outcome->statuses[i]), said, outcome->log.text);
+    }
+}
+
+static int64_t length_of_run(const char *path, int replicas, int servers)
+{
+    static struct outcome outcome;
+    struct fault none = {.victim = -1};
+    simulate(&outcome, path, replicas, servers, 1, &none);
+    for (int i = 0; i < replicas + servers; i++)
+        assert_int_equal(outcome.statuses[i], MU_OK);
+    assert_int_equal(outcome.leader, MU_OK);
+    assert_true(none.last_ns > 100 * MU_MS);
+    return none.last_ns;
+}
+
+static void kill_at_many_times(const char *path, int replicas, int servers, int victim)
+{
+    static struct outcome outcome;
+    /* Its last moments aside: there the run is over for some already. */
+    int64_t length_ns = length_of_run(path, replicas, servers) * 9 / 10;
+    for (int k = 0; k < POINTS; k++) {
+        struct fault fault = {.victim = victim, .at_ns = length_ns * k / POINTS + k};
+        simulate(&outcome, path, replicas, servers, 1, &fault);
+        assert_true(fault.done);
+        expect_blame(&outcome, &fault);
+    }
+}
+
+static void a_dead_worker_of_a_synchronous_run_is_named_by_all(void **state)
+{
+    (void)state;
+    kill_at_many_times(sync_path, 3, 0, 2);
+}
+
+static void a_dead_leader_of_a_synchronous_run_is_named_by_all(void **state)
+{
+    (void)state;
+    kill_at_many_times(sync_path, 3, 0, 0);
+}
+
+static void a_dead_server_is_named_by_all(void **state)
+{
+    (void)state;
+    kill_at_many_times(async_path, 2, 2, 2);
+    kill_at_many_times(async_path, 2, 2, 3);
+}
+
+static void a_dead_worker_of_an_asynchronous_run_is_named_by_all(void **state)
+{
+    (void)state;
+    kill_at_many_times(async_path, 2, 2, 1);
+}
+
+static void a_dead_leader_of_an_asynchronous_run_is_named_by_all(void **state)
+{
+    (void)state;
+    kill_at_many_times(async_path, 2, 2, 0);
+}
+
+static void a_task_that_hangs_is_named_by_all_at_the_deadline(void **state)
+{
+    (void)state;
+    static struct outcome outcome;
+    static const struct {
+        bool async;
+        int replicas, servers, victim;
+    } rows[] = {
+        {false, 3, 0, 0}, {false, 3, 0, 1}, {true, 2, 2, 0}, {true, 2, 2, 1}, {true, 2, 2, 3}};
+    for (size_t row = 0; row < sizeof(rows) / sizeof(rows[0]); row++)
+        for (int k = 1; k < 4; k++) {
+            struct fault fault = {
+                .victim = rows[row].victim, .at_ns = k * 60 * MU_MS, .pause_ns = 60 * MU_SECOND};
+            simulate(&outcome, rows[row].async ? async_path : sync_path, rows[row].replicas,
+                rows[row].servers, 1, &fault);
+            assert_true(fault.done);
+            expect_blame(&outcome, &fault);
+            assert_int_equal(outcome.statuses[fault.victim], MU_UNAVAILABLE);
+        }
+}
+
+static void a_pause_shorter_than_the_deadline_loses_nothing(void **state)
+{
+    (void)state;
+    static struct outcome outcome;
+    for (int victim = 0; victim < 4; victim++)
+        for (int k = 0; k < 4; k++) {
+            struct fault fault = {
+                .victim = victim, .at_ns = k * 50 * MU_MS, .pause_ns = 4500 * MU_MS};
+            bool async = k % 2 == 1;
+            simulate(
+                &outcome, async ? async_path : sync_path, async ? 2 : 4, async ? 2 : 0, 1, &fault);
+            assert_true(fault.done);
+            for (int i = 0; i < 4; i++)
+                if (outcome.statuses[i] != MU_OK)
+                    fail_msg("task %d paused at %" PRId64 ":\n%s", victim, fault.at_ns,
+                        outcome.log.text);
+            assert_said(&outcome.log, "1200 samples");
+        }
+}
+
+int main(int argc, char **argv)
+{
+    if (argc != 3)
+        return 1;
+    sync_path = argv[1];
+    async_path = argv[2];
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_dead_worker_of_a_synchronous_run_is_named_by_all),
+        cmocka_unit_test(a_dead_leader_of_a_synchronous_run_is_named_by_all),
+        cmocka_unit_test(a_dead_server_is_named_by_all),
+        cmocka_unit_test(a_dead_worker_of_an_asynchronous_run_is_named_by_all),
+        cmocka_unit_test(a_dead_leader_of_an_asynchronous_run_is_named_by_all),
+        cmocka_unit_test(a_task_that_hangs_is_named_by_all_at_the_deadline),
+        cmocka_unit_test(a_pause_shorter_than_the_deadline_loses_nothing),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
