@@ -46,7 +46,7 @@ struct mu_job_checkpoint {
 };
 
 struct mu_job_log {
-    int64_t every_steps; /* between points in event files and metrics.jsonl */
+    int64_t every_steps; /* between points in event files and metrics.jsonl; 0: none */
 };
 
 struct mu_job {

@@ -141,10 +141,10 @@ static const struct mu_option log_rows[] = {
     {.name = "every_steps",
         .type = MU_OPTION_INTEGER,
         .offset = offsetof(struct mu_job_log, every_steps),
-        .min = 1,
+        .min = 0,
         .max = 1e9,
         .fallback = "20",
-        .doc = "steps between points in event files and metrics.jsonl"},
+        .doc = "steps between points in event files and metrics.jsonl; 0: none"},
     {.name = NULL},
 };
 
