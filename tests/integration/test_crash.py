@@ -63,7 +63,8 @@ class Crash(Survivors):
         cluster.tasks["worker/0"].signal(signal.SIGKILL)
         for task in cluster.others("worker/0"):
             self.assertEqual(task.ends(), 69)
-        again = cluster.tasks["chief/0"].says(r"to go on .*: muster (.*)")[0].group(1).split()
+        again = cluster.tasks["chief/0"].says(
+            r"to go on .*: muster (run \S.*?)( on every host.*)?$")[0].group(1).split()
         self.assertEqual(again[1], cluster.job)
         cluster.arguments = again[4:]
         cluster.start_all()
