@@ -38,6 +38,17 @@ def environment(**more):
     return clean
 
 
+# A process of ours has said something or has ended. Files tell nobody when they change: they are
+# looked at that often.
+NEWS = threading.Condition()
+LOOK_EVERY = 0.01
+
+
+def tell():
+    with NEWS:
+        NEWS.notify_all()
+
+
 def until(condition, what, patience=None):
     """The first value of `condition()` that is true; fails after a while."""
     deadline = time.monotonic() + (patience or PATIENCE)
@@ -47,7 +58,8 @@ def until(condition, what, patience=None):
             return value
         if time.monotonic() > deadline:
             raise AssertionError(f"waited in vain for {what}")
-        time.sleep(0.005)
+        with NEWS:
+            NEWS.wait(LOOK_EVERY)
 
 
 class Process:
@@ -70,10 +82,12 @@ class Process:
     def _read(self):
         for line in self.process.stdout:
             self.lines.append((time.monotonic(), line.decode(errors="replace").rstrip("\n")))
+            tell()
 
     def _wait(self):
         self.process.wait()
         self.ended = time.monotonic()
+        tell()
 
     @property
     def text(self):
@@ -138,7 +152,7 @@ class Cluster:
         self.job = job
         self.arguments = list(arguments)
         self.out = case.folder("run")
-        self.host = f"127.{random.randint(1, 254)}.{random.randint(0, 255)}.{random.randint(1, 254)}"
+        self.host = ".".join(str(random.randint(1, 254)) if i else "127" for i in range(4))
         ports = iter(free_ports(sum(counts.values()), self.host))
         self.spec = {role: [f"{self.host}:{next(ports)}" for _ in range(count)]
                      for role, count in counts.items() if count}

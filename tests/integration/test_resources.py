@@ -10,7 +10,8 @@ import subprocess
 import time
 import unittest
 
-from cluster import ASYNC, LONG, MUSTER, SLOW, SYNC, Case, Cluster, Process, environment, main, until
+from cluster import (ASYNC, LONG, MUSTER, SLOW, SYNC, Case, Cluster, Process, environment, main,
+                     until)
 
 COUNTER = os.environ.get("COUNT_ALLOCATIONS_LIBRARY")
 MIB = 1 << 20
