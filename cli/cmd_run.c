@@ -3,6 +3,7 @@
 #include "roles/job.h"
 #include "roles/local.h"
 #include "roles/run.h"
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -80,12 +81,21 @@ static int run_local(struct mu_log *log, const struct mu_run_request *request,
     else
         mu_format(out_dir, sizeof(out_dir), "runs/%s", job->name);
     setenv("MUSTER_LOCAL", local, 1);
+    setenv("MUSTER_PROGRAM", program_invocation_name, 1);
     int code = mu_local_run(log, &(struct mu_local_request){.counts = request->local_counts,
                                      .argv = tasks,
                                      .out_dir = out_dir,
                                      .quiet = request->quiet});
     free(tasks);
     return code;
+}
+
+static bool names_roles(const struct mu_run_request *request)
+{
+    int named = 0;
+    for (int i = 0; i < MU_ROLE_COUNT; i++)
+        named += request->cluster.counts[i];
+    return named > 0;
 }
 
 /* This process is one task, or all there is. */
@@ -97,6 +107,12 @@ static enum mu_status run_task(
     bool exchange = mu_spec_needs_exchange(&request->cluster, &launcher);
     if (!exchange)
         MU_TRY(mu_spec_load(log, &request->cluster, true, &spec));
+    if (spec.local && names_roles(request)) {
+        mu_spec_finish(&spec);
+        return mu_fail(log, MU_E0001,
+            "mpirun -n N muster run ..., or --local ROLES on this machine",
+            "--roles is for the ranks of a launcher, and no launcher started this process");
+    }
     if (spec.local)
         mu_say(log, MU_LEVEL_INFO,
             "no cluster is given: this process trains alone; `muster run %s --local 2` starts two "

@@ -55,9 +55,9 @@ void mu_cluster_lose(struct mu_cluster *cluster, enum mu_error error, int task, 
     if (cluster->failed != MU_OK || cluster->over)
         return;
     char help[600] = "";
-    if (cluster->options.resume)
-        snprintf(help, sizeof(help), "to go on from the last checkpoint: %.500s",
-            cluster->options.resume);
+    /* What a task says of itself would be the same after a resume. */
+    if (cluster->options.resume && error != MU_E0403)
+        mu_text_copy(help, sizeof(help), cluster->options.resume);
     enum mu_status status = mu_fail(cluster->log, error, help[0] ? help : NULL, "%s", text);
     (void)task;
     mu_cluster_fail(cluster, status);
@@ -166,5 +166,8 @@ enum mu_status mu_cluster_blame(
         ask_leader(cluster, status == MU_TIMEOUT ? -1 : task, what, since_ns, text);
     await_verdict(cluster);
     mu_cluster_lose(cluster, status == MU_TIMEOUT ? MU_E0402 : MU_E0401, task, text);
+    /* Nothing is a loss once the run is over; the wait has failed all the same. */
+    if (cluster->failed == MU_OK)
+        return cluster->over && cluster->over_status != MU_OK ? cluster->over_status : status;
     return cluster->failed;
 }

@@ -3,7 +3,6 @@
 #include "runtime/io/host.h"
 #include <errno.h>
 #include <inttypes.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -89,9 +88,10 @@ void mu_cluster_destroy(struct mu_cluster *cluster)
 {
     if (!cluster)
         return;
+    /* Nobody comes in any more, and nothing is done on a heartbeat. */
+    cluster->loop->ops->timer_stop(cluster->timer);
+    mu_door_shut(&cluster->door);
     flush_links(cluster);
-    if (cluster->timer)
-        cluster->loop->ops->timer_stop(cluster->timer);
     mu_door_flush(&cluster->door, mu_now(cluster->world) + FLUSH_NS);
     mu_door_close(&cluster->door);
     for (int i = 0; i <= cluster->spec->task_count; i++)
@@ -187,6 +187,9 @@ enum mu_status mu_cluster_dial(
         caller.link = NULL;
     } else if (caller.refused) {
         status = mu_fail(cluster->log, caller.refusal.error, NULL, "%s", caller.refusal.text);
+    } else if (status == MU_PROTOCOL) {
+        status =
+            mu_fail(cluster->log, MU_E0404, NULL, "task %d answers a call with nonsense", task);
     }
     mu_caller_finish(&caller);
     return status == MU_UNAVAILABLE && cluster->loop->cancelled == MU_OK ? MU_CLOSED : status;
@@ -233,29 +236,6 @@ int mu_cluster_alive(const struct mu_cluster *cluster, int *ret_of)
         alive += mu_cluster_needs(cluster, i) &&
                  (i == cluster->spec->self || cluster->member[i].link != NULL);
     return alive;
-}
-
-void mu_cluster_pulse(const struct mu_cluster *cluster, struct mu_cluster_pulse *ret_pulse)
-{
-    struct mu_cluster_pulse pulse = {.step_least = INT64_MAX};
-    double loss = 0, accuracy = 0;
-    int trained = 0;
-    for (int i = 0; i < cluster->spec->task_count; i++) {
-        const struct mu_member *member = &cluster->member[i];
-        if (cluster->spec->task[i].replica < 0)
-            continue;
-        pulse.samples += member->samples;
-        pulse.step_least = member->step < pulse.step_least ? member->step : pulse.step_least;
-        pulse.step_most = member->step > pulse.step_most ? member->step : pulse.step_most;
-        if (member->samples == 0)
-            continue;
-        loss += member->loss;
-        accuracy += member->accuracy;
-        trained++;
-    }
-    pulse.loss = trained ? loss / trained : (double)NAN;
-    pulse.accuracy = trained ? accuracy / trained : (double)NAN;
-    *ret_pulse = pulse;
 }
 
 /* ---- stopping and ending ---- */

@@ -36,8 +36,9 @@ struct mu_cluster_options {
     int inherited_fd;             /* a listening socket from the launcher, or -1 */
     int64_t start_timeout_ns;     /* for everybody to come */
     int64_t heartbeat_ns;         /* 100 ms */
+    int64_t step_ns;              /* after which a task that computes or reads counts as hanging */
     int64_t dead_ns;              /* silence after which a task counts as lost */
-    const char *resume;           /* the command that goes on after a failure, for the help lines */
+    const char *resume;           /* how to go on after a failure, for the help lines */
     struct mu_activity *activity; /* of this task, sent with heartbeats */
     void (*beat)(void *owner);    /* called with each heartbeat: a watchdog; NULL: none */
     /* Has this run left something since we began to wait? Then a leader that is not there any more
@@ -83,14 +84,6 @@ bool mu_cluster_leads(const struct mu_cluster *cluster);
 /* Tasks of the run that are alive, and of how many; the leader knows, members say what they were
  * told at the start. */
 int mu_cluster_alive(const struct mu_cluster *cluster, int *ret_of);
-
-/* What the leader heard last from the replicas: sums and means for its progress line. */
-struct mu_cluster_pulse {
-    int64_t samples;
-    double loss, accuracy; /* mean over the replicas that have trained; NaN: none */
-    int64_t step_least, step_most;
-};
-void mu_cluster_pulse(const struct mu_cluster *cluster, struct mu_cluster_pulse *ret_pulse);
 
 /*
  * A wait has failed: `status` is what it returned, `task` whom it was waiting for (-1: somebody).

@@ -38,6 +38,7 @@ struct mu_cluster {
     struct mu_log *log;
     const struct mu_spec *spec;
     struct mu_hello hello; /* ours */
+    struct mu_hello probe; /* the same, for asking who is missing */
     struct mu_door door;
     struct mu_timer *timer;
     struct mu_member *member;          /* (spec->task_count) */

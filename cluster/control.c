@@ -87,7 +87,7 @@ static void read_lost(struct mu_cluster *cluster, struct mu_decoder *decoder)
 {
     char text[MU_CLUSTER_TEXT_MAX];
     int64_t number;
-    if (!mu_decoder_int(decoder, "error", 1, 9999, &number) ||
+    if (cluster->leads || !mu_decoder_int(decoder, "error", 1, 9999, &number) ||
         !mu_decoder_text(decoder, "text", text, sizeof(text)))
         return;
     enum mu_error error = number == 402 ? MU_E0402 : number == 403 ? MU_E0403 : MU_E0401;
@@ -292,6 +292,25 @@ static void check_silence(struct mu_cluster *cluster, int64_t now)
     }
 }
 
+/* A task whose heartbeats come may still do nothing: a thread that hangs in a driver or a disk. */
+static void check_stuck(struct mu_cluster *cluster, int64_t now)
+{
+    for (int i = 0; i < cluster->spec->task_count; i++) {
+        const struct mu_member *member = &cluster->member[i];
+        bool alone = member->doing == MU_DOING_READING || member->doing == MU_DOING_COMPUTING ||
+                     member->doing == MU_DOING_UPDATING;
+        if (!alone || cluster->spec->task[i].replica < 0 || member->left ||
+            now - member->since_ns < cluster->options.step_ns)
+            continue;
+        char who[160], seen[160], text[MU_CLUSTER_TEXT_MAX];
+        mu_cluster_who(cluster, i, who, sizeof(who));
+        mu_cluster_last_seen(cluster, i, seen, sizeof(seen));
+        snprintf(text, sizeof(text), "%s does not get on%s", who, seen);
+        mu_cluster_lose(cluster, MU_E0402, i, text);
+        return;
+    }
+}
+
 static void check_suspect(struct mu_cluster *cluster, int64_t now)
 {
     if (cluster->suspect >= 0 && now - cluster->suspect_since_ns > SUSPICION_NS)
@@ -314,7 +333,9 @@ void mu_control_tick(void *owner)
     int64_t now = mu_now(cluster->world);
     if (cluster->options.beat)
         cluster->options.beat(cluster->options.owner);
-    bool slept = now - cluster->ticked_ns > LATE_TICKS * cluster->options.heartbeat_ns;
+    int64_t late_ns = now - cluster->ticked_ns - cluster->options.heartbeat_ns;
+    if (late_ns <= LATE_TICKS * cluster->options.heartbeat_ns)
+        late_ns = 0;
     cluster->ticked_ns = now;
     mu_door_tick(&cluster->door, now);
     pass_stop_on(cluster);
@@ -326,11 +347,14 @@ void mu_control_tick(void *owner)
     send_heartbeat(cluster, now);
     if (cluster->over || cluster->failed != MU_OK)
         return;
-    if (slept) {
+    if (late_ns > 0) {
+        /* The time we slept is nobody's silence. */
         for (int i = 0; i <= cluster->spec->task_count; i++)
-            cluster->member[i].heard_ns = now;
+            cluster->member[i].heard_ns += late_ns;
         return;
     }
     check_silence(cluster, now);
+    if (cluster->leads)
+        check_stuck(cluster, now);
     check_suspect(cluster, now);
 }

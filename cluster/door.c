@@ -109,6 +109,13 @@ void mu_door_tick(struct mu_door *door, int64_t now_ns)
             turn_away(&door->stranger[i], "it said nothing in time");
 }
 
+void mu_door_shut(struct mu_door *door)
+{
+    if (door->loop)
+        door->loop->ops->listener_close(door->listener);
+    door->listener = NULL;
+}
+
 void mu_door_flush(struct mu_door *door, int64_t deadline_ns)
 {
     for (int i = 0; door->loop && i < MU_DOOR_STRANGERS_MAX; i++) {
@@ -123,8 +130,7 @@ void mu_door_close(struct mu_door *door)
 {
     if (!door->loop)
         return;
-    door->loop->ops->listener_close(door->listener);
-    door->listener = NULL;
+    mu_door_shut(door);
     for (int i = 0; i < MU_DOOR_STRANGERS_MAX; i++) {
         mu_link_close(door->stranger[i].link);
         door->stranger[i].link = NULL;

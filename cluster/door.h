@@ -37,6 +37,8 @@ enum mu_status mu_door_open(
     struct mu_door *door, const struct mu_address *address, int inherited_fd, int *ret_error);
 /* Turns away whoever has not said hello in time. To be called now and then. */
 void mu_door_tick(struct mu_door *door, int64_t now_ns);
+/* Takes no more calls. */
+void mu_door_shut(struct mu_door *door); /* takes one that never opened */
 /* Waits until those who were refused have heard why. */
 void mu_door_flush(struct mu_door *door, int64_t deadline_ns);
 void mu_door_close(struct mu_door *door); /* takes one that never opened */

@@ -186,7 +186,8 @@ enum mu_status mu_cluster_open(struct mu_cluster *cluster)
         int error = 0;
         enum mu_status status =
             mu_door_open(&cluster->door, &self->address, cluster->options.inherited_fd, &error);
-        bool again = status == MU_NO_INPUT && mu_now(cluster->world) < start_deadline(cluster);
+        bool again = status == MU_NO_INPUT && mu_now(cluster->world) < start_deadline(cluster) &&
+                     !mu_stop_requested(cluster->world);
         if (status == MU_OK)
             return MU_OK;
         if (!again)
@@ -368,9 +369,9 @@ static void begin_run(struct mu_cluster *cluster)
 
 static enum mu_status gather(struct mu_cluster *cluster)
 {
-    struct mu_hello probe = cluster->hello;
-    probe.kind = MU_KIND_PROBE;
     int64_t deadline = start_deadline(cluster), now = mu_now(cluster->world);
+    cluster->probe = cluster->hello;
+    cluster->probe.kind = MU_KIND_PROBE;
     for (int i = 0; i < cluster->spec->task_count; i++)
         cluster->member[i].call_again_ns = now + PROBE_AFTER_NS;
     while (missing_count(cluster) > 0) {
@@ -381,7 +382,7 @@ static enum mu_status gather(struct mu_cluster *cluster)
             return MU_PREEMPTED;
         if (mu_now(cluster->world) >= deadline)
             return say_never_came(cluster);
-        MU_TRY(probe_missing(cluster, &probe));
+        MU_TRY(probe_missing(cluster, &cluster->probe));
         if (time_to_say(cluster))
             say_missing(cluster);
     }
@@ -429,7 +430,8 @@ static enum mu_status call_leader(struct mu_cluster *cluster, char *reason, size
     if (status != MU_OK && status != MU_TIMEOUT)
         return status;
     mu_text_copy(reason, reason_bytes, mu_caller_reason(caller));
-    if (!caller->done || caller->status != MU_OK) {
+    bool here = caller->done && caller->status == MU_OK && mu_link_alive(caller->link);
+    if (!here) {
         status = call_verdict(cluster, leader, caller);
         mu_caller_finish(caller);
         return status;

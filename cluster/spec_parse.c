@@ -64,8 +64,10 @@ enum mu_status mu_spec_fail(struct mu_log *log, enum mu_error error,
     va_start(list, format);
     vsnprintf(text, sizeof(text), format, list);
     va_end(list);
+    if (!help)
+        help = "`muster spec make` writes a spec, `muster spec check` explains one";
     if (!draft->json || !path)
-        return mu_fail(log, error, help ? help : expected, "%s: %s", draft->origin, text);
+        return mu_fail(log, error, help, "%s: %s", draft->origin, text);
     struct mu_place place = mu_json_place(draft->json, path, false);
     return mu_fail_at(log, error, &place, expected, help, "%s", text);
 }

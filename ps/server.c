@@ -371,6 +371,11 @@ struct mu_ps_culprit mu_ps_server_culprit(const struct mu_ps_server *server)
     return server->culprit;
 }
 
+int64_t mu_ps_server_total(const struct mu_ps_server *server)
+{
+    return server->updates_total;
+}
+
 int64_t mu_ps_server_version(const struct mu_ps_server *server)
 {
     return server->shard.version;

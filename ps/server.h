@@ -99,6 +99,8 @@ struct mu_ps_culprit {
 };
 struct mu_ps_culprit mu_ps_server_culprit(const struct mu_ps_server *server);
 
+/* Updates that the run plans, as the leader said when it gave the state; 0: not said. */
+int64_t mu_ps_server_total(const struct mu_ps_server *server);
 int64_t mu_ps_server_version(const struct mu_ps_server *server);
 /* Of all gradients since the start of this process; followers count what the head told them. */
 const struct mu_staleness *mu_ps_server_staleness(const struct mu_ps_server *server);

@@ -87,8 +87,9 @@ struct mu_ps_server {
     bool look_again;      /* something was freed that a held link may wait for */
     bool snapshot_queued; /* at most one is in the queue */
     struct mu_ps_state_stream stream;
-    uint32_t restored;   /* vectors that have come, bit by bit */
-    int restoring_count; /* vectors that will come */
+    int64_t updates_total; /* RESTORE */
+    uint32_t restored;     /* vectors that have come, bit by bit */
+    int restoring_count;   /* vectors that will come */
 
     struct mu_staleness staleness;
     uint64_t *sequence_served; /* (replica_count) next to be served */

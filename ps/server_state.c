@@ -25,7 +25,7 @@ static enum mu_link_answer on_restore(
         return mu_ps_refuse(peer, "sent a RESTORE after the start");
     if (!mu_ps_state_read(mu_link_decoder(peer->link), body, frame->body_bytes, server->judged,
             server->options.replica_count, &state) ||
-        !judged_is_sound(&state))
+        !judged_is_sound(&state) || state.version > INT64_MAX / 2)
         return mu_ps_refuse(peer, "sent a RESTORE whose body is malformed");
     if (state.vector_count != 1 && state.vector_count != server->shard.vector_count)
         return mu_ps_refuse(peer, "restores %d vectors; the optimizer has %d", state.vector_count,
@@ -34,6 +34,7 @@ static enum mu_link_answer on_restore(
         return mu_ps_refuse(peer, "restores %u bytes; the span of ps/%d has %zu",
             frame->payload_bytes, server->options.order, mu_ps_span_bytes(server));
     *ret_payload = server->shard.vectors[state.vector].data;
+    server->updates_total = (int64_t)(frame->tag & INT64_MAX);
     server->restored |= 1u << state.vector;
     server->shard.version = state.version;
     server->restoring_count = state.vector_count;

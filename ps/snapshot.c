@@ -28,6 +28,7 @@ struct mu_ps_snapshot {
     uint64_t id;
     float *vectors[MU_SHARD_VECTORS_MAX];
     int64_t version;
+    int64_t total; /* RESTORE: of updates that the run plans */
     int64_t judged[MU_PS_REPLICAS_MAX], judged_seen[MU_PS_REPLICAS_MAX];
     uint8_t first_body[MU_PS_STATE_BODY_MAX]; /* of RESTORE to the head, the counts included */
     uint8_t bodies[MU_SHARD_VECTORS_MAX][MU_PS_BODY_MAX];
@@ -267,6 +268,7 @@ static void send_vector(
     struct mu_frame frame = {
         .type = MU_FRAME_RESTORE,
         .generation = source->snapshot->options.generation,
+        .tag = (uint64_t)source->snapshot->total,
         .body_bytes = (uint32_t)body_bytes,
         .payload_bytes = (uint32_t)(source->span.count * sizeof(float)),
     };
@@ -295,11 +297,12 @@ static void restore_vector(
 }
 
 enum mu_status mu_ps_snapshot_restore(struct mu_ps_snapshot *snapshot, const float *const vectors[],
-    int vector_count, int64_t version, const int64_t *judged, int64_t deadline_ns)
+    int vector_count, int64_t version, int64_t total, const int64_t *judged, int64_t deadline_ns)
 {
     assert(vector_count == 1 || vector_count == snapshot->vector_count);
     assert(version >= 0);
     MU_TRY(begin(snapshot, RESTORING));
+    snapshot->total = total;
     for (int i = 0; i < snapshot->options.server_count; i++)
         snapshot->sources[i].sends_pending = vector_count;
     struct mu_ps_state_body state = {

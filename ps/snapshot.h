@@ -39,11 +39,12 @@ bool mu_ps_snapshot_done(const struct mu_ps_snapshot *snapshot);
 enum mu_status mu_ps_snapshot_wait(
     struct mu_ps_snapshot *snapshot, int64_t deadline_ns, int64_t *ret_version, int64_t *judged);
 
-/* Gives all servers the state to begin with and waits until all have it. Before the first push.
+/* Gives all servers the state to begin with, and the number of updates that the run plans in
+ * `total` (for schedules), and waits until all have it. Before the first push.
  * vector_count: 1 (slots begin with zeros) or 1 + slot_count. `judged` may be NULL: zeros. Fails
  * like wait, TIMEOUT included. */
 enum mu_status mu_ps_snapshot_restore(struct mu_ps_snapshot *snapshot, const float *const vectors[],
-    int vector_count, int64_t version, const int64_t *judged, int64_t deadline_ns);
+    int vector_count, int64_t version, int64_t total, const int64_t *judged, int64_t deadline_ns);
 
 /* The order of the server that the last failure is about; -1: none. */
 int mu_ps_snapshot_culprit(const struct mu_ps_snapshot *snapshot);

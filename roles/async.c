@@ -35,7 +35,7 @@ struct async {
     int64_t steps_to_do; /* of this replica */
     int64_t staleness[MU_SUMMARY_STALENESS_MAX];
     int64_t staleness_most, verdicts[MU_VERDICT_COUNT];
-    double staleness_sum;
+    int64_t staleness_sum;
     int64_t bad_steps;
     bool saving; /* leader: a snapshot is on its way */
     int64_t *judged;
@@ -48,7 +48,8 @@ static enum mu_status blame_server(
 {
     struct mu_replica *replica = async->replica;
     int task = order >= 0 ? mu_spec_ps(replica->spec, order) : -1;
-    return mu_cluster_blame(replica->cluster, status, task, what, since_ns);
+    return mu_replica_cut(
+        replica, mu_cluster_blame(replica->cluster, status, task, what, since_ns));
 }
 
 static int64_t deadline_from(const struct async *async, int64_t since_ns)
@@ -60,6 +61,7 @@ static enum mu_status run_pull(struct mu_command *command)
 {
     struct async *async = command->owner;
     struct mu_replica *replica = async->replica;
+    MU_TRY(replica->failed);
     int64_t since = mu_now(replica->world);
     /* Servers begin when the leader has given them their state: that may take a while. */
     enum mu_status status =
@@ -78,6 +80,7 @@ static enum mu_status run_push(struct mu_command *command)
 {
     struct push_slot *slot = command->owner;
     struct mu_replica *replica = slot->async->replica;
+    MU_TRY(replica->failed);
     int64_t since = mu_now(replica->world);
     enum mu_status status = mu_ps_client_push(replica->client, slot_index(slot),
         slot->gradients.data, slot->scale, slot->seen, slot->fresh.data);
@@ -91,13 +94,12 @@ static enum mu_status run_wait(struct mu_command *command)
     struct push_slot *slot = command->owner;
     struct async *async = slot->async;
     struct mu_replica *replica = async->replica;
+    MU_TRY(replica->failed);
     int64_t since = mu_now(replica->world);
     /* The push could not even begin: there is nothing to wait for, and why has been said. */
     MU_TRY(slot->start.status);
     enum mu_status status = mu_ps_client_wait(
         replica->client, slot_index(slot), deadline_from(async, since), &slot->result);
-    if (replica->leads)
-        mu_cluster_pulse(replica->cluster, &replica->pulse);
     return status == MU_OK ? MU_OK
                            : blame_server(async, status, mu_ps_client_culprit(replica->client),
                                  "the answer to a push", since);
@@ -109,6 +111,7 @@ static enum mu_status run_snapshot_start(struct mu_command *command)
 {
     struct async *async = command->owner;
     struct mu_replica *replica = async->replica;
+    MU_TRY(replica->failed);
     float *vectors[1 + MU_SLOTS_MAX];
     for (int i = 0; i <= MU_SLOTS_MAX; i++)
         vectors[i] = replica->saver.vectors[i].data;
@@ -128,6 +131,7 @@ static enum mu_status run_snapshot_end(struct mu_command *command)
 {
     struct snapshot_end *end = command->owner;
     struct mu_replica *replica = end->async->replica;
+    MU_TRY(replica->failed);
     int64_t since = mu_now(replica->world);
     if (!end->wait && !mu_ps_snapshot_done(replica->snapshot))
         return MU_OK;
@@ -159,8 +163,10 @@ static enum mu_status end_saving(struct async *async, bool wait)
     if (!end.done)
         return MU_OK;
     async->saving = false;
-    mu_replica_describe_snapshot(replica, end.version, async->judged);
-    mu_saver_submit(&replica->saver);
+    if (mu_replica_describe_snapshot(replica, end.version, async->judged))
+        mu_saver_submit(&replica->saver);
+    else
+        mu_saver_drop(&replica->saver);
     return MU_OK;
 }
 
@@ -187,7 +193,7 @@ static void note_result(struct async *async, const struct mu_ps_result *result)
 {
     int64_t top = MU_SUMMARY_STALENESS_MAX - 1;
     async->staleness[result->staleness < top ? result->staleness : top]++;
-    async->staleness_sum += (double)result->staleness;
+    async->staleness_sum += result->staleness;
     if (result->staleness > async->staleness_most)
         async->staleness_most = result->staleness;
     async->verdicts[result->verdict]++;
@@ -277,18 +283,15 @@ static void report(struct async *async, const struct mu_prefetch_batch *batch, d
     atomic_store_explicit(&activity->samples, own, memory_order_relaxed);
     atomic_store_explicit(&activity->loss, loss, memory_order_relaxed);
     atomic_store_explicit(&activity->accuracy, accuracy, memory_order_relaxed);
-    const struct mu_job *job = replica->job;
-    /* The leader's numbers are those of all, a little older. */
-    bool all = replica->leads && replica->pulse.samples > 0;
-    int64_t samples = all && replica->pulse.samples > own ? replica->pulse.samples : own;
+    /* Each version is a batch of somebody's; exact counts are summed at the end. */
+    int64_t versions = replica->step - replica->steps_begun;
     const struct mu_report numbers = {
         .step = replica->step,
         .epoch = batch->epoch,
-        .samples = samples > replica->reporter.samples ? samples : replica->reporter.samples,
-        .loss = all ? replica->pulse.loss : loss,
-        .accuracy = all ? replica->pulse.accuracy : accuracy,
-        .learning_rate = job->optim.learning_rate * job->schedule->factor(job->schedule_options,
-                                                        replica->step, replica->steps_total),
+        .samples = versions * replica->job->data.batch,
+        .loss = loss,
+        .accuracy = accuracy,
+        .learning_rate = mu_replica_learning_rate(replica),
         .staleness = staleness,
         .alive = replica->count + replica->spec->ps_count,
         .tasks = replica->count + replica->spec->ps_count,
@@ -318,40 +321,76 @@ static enum mu_status take_step(struct async *async, const struct mu_prefetch_ba
 
 /* ---- the end ---- */
 
+/*
+ * Counts are summed as float32: in pieces of 12 bits, which stay exact for up to MU_REPLICAS_MAX
+ * replicas.
+ */
+#define PIECE_BITS 12
+#define PIECES 4
 enum { CLOSE_STOPPED, CLOSE_SUM, CLOSE_SAMPLES, CLOSE_VERDICTS };
 #define CLOSE_STALENESS (CLOSE_VERDICTS + MU_VERDICT_COUNT)
 #define CLOSE_MOST (CLOSE_STALENESS + MU_SUMMARY_STALENESS_MAX)
 #define CLOSE_COUNT (CLOSE_MOST + MU_REPLICAS_MAX)
 
-/* Everybody has finished its pushes when this returns, and knows the counts of all. */
+static_assert(MU_REPLICAS_MAX << PIECE_BITS <= 1 << 24, "a sum of pieces is exact in float32");
+
+static void put_count(float *all, int at, int64_t count)
+{
+    for (int i = 0; i < PIECES; i++)
+        all[PIECES * at + i] = (float)(count >> (PIECE_BITS * i) & ((1 << PIECE_BITS) - 1));
+}
+
+static int64_t get_count(const float *all, int at)
+{
+    int64_t count = 0;
+    for (int i = 0; i < PIECES; i++)
+        count += (int64_t)all[PIECES * at + i] << (PIECE_BITS * i);
+    return count;
+}
+
+static void put_counts(const struct async *async, float *all)
+{
+    const struct mu_replica *replica = async->replica;
+    put_count(all, CLOSE_STOPPED, replica->stopped);
+    put_count(all, CLOSE_SUM, async->staleness_sum);
+    put_count(all, CLOSE_SAMPLES, atomic_load(&replica->activity.samples));
+    for (int i = 0; i < MU_VERDICT_COUNT; i++)
+        put_count(all, CLOSE_VERDICTS + i, async->verdicts[i]);
+    for (int i = 0; i < MU_SUMMARY_STALENESS_MAX; i++)
+        put_count(all, CLOSE_STALENESS + i, async->staleness[i]);
+    put_count(all, CLOSE_MOST + replica->rank, async->staleness_most);
+}
+
+static void get_counts(struct mu_replica *replica, const float *all)
+{
+    struct mu_summary *summary = &replica->reporter.summary;
+    replica->stopped = get_count(all, CLOSE_STOPPED) > 0;
+    replica->reporter.samples = get_count(all, CLOSE_SAMPLES);
+    summary->staleness_sum = (double)get_count(all, CLOSE_SUM);
+    for (int i = 0; i < MU_VERDICT_COUNT; i++)
+        summary->verdicts[i] = get_count(all, CLOSE_VERDICTS + i);
+    for (int i = 0; i < MU_SUMMARY_STALENESS_MAX; i++)
+        summary->staleness[i] = get_count(all, CLOSE_STALENESS + i);
+    for (int r = 0; r < replica->count; r++) {
+        int64_t most = get_count(all, CLOSE_MOST + r);
+        summary->staleness_max = most > summary->staleness_max ? most : summary->staleness_max;
+    }
+}
+
+/* Everybody has finished its pushes when this returns OK, and knows the counts of all. */
 static enum mu_status meet_at_the_end(struct async *async)
 {
     struct mu_replica *replica = async->replica;
-    struct mu_summary *summary = &replica->reporter.summary;
-    float *all = calloc(CLOSE_COUNT, sizeof(*all));
+    float *all = calloc(PIECES * CLOSE_COUNT, sizeof(*all));
     if (!all)
         return MU_NO_MEMORY;
-    all[CLOSE_STOPPED] = replica->stopped ? 1 : 0;
-    all[CLOSE_SUM] = (float)async->staleness_sum;
-    all[CLOSE_SAMPLES] = (float)atomic_load(&replica->activity.samples);
-    for (int i = 0; i < MU_VERDICT_COUNT; i++)
-        all[CLOSE_VERDICTS + i] = (float)async->verdicts[i];
-    for (int i = 0; i < MU_SUMMARY_STALENESS_MAX; i++)
-        all[CLOSE_STALENESS + i] = (float)async->staleness[i];
-    all[CLOSE_MOST + replica->rank] = (float)async->staleness_most;
+    put_counts(async, all);
     mu_replica_doing(replica, MU_DOING_ENDING);
-    enum mu_status status = mu_replica_sum(replica, all, CLOSE_MOST + (size_t)replica->count);
-    replica->stopped = all[CLOSE_STOPPED] > 0;
-    replica->reporter.samples = (int64_t)all[CLOSE_SAMPLES];
+    enum mu_status status =
+        mu_replica_sum(replica, all, PIECES * (CLOSE_MOST + (size_t)replica->count));
+    if (status == MU_OK)
+        get_counts(replica, all);
     replica->reporter.last_ns = mu_now(replica->world);
-    summary->staleness_sum = all[CLOSE_SUM];
-    for (int i = 0; i < MU_VERDICT_COUNT; i++)
-        summary->verdicts[i] = (int64_t)all[CLOSE_VERDICTS + i];
-    for (int i = 0; i < MU_SUMMARY_STALENESS_MAX; i++)
-        summary->staleness[i] = (int64_t)all[CLOSE_STALENESS + i];
-    for (int r = 0; r < replica->count; r++)
-        if ((int64_t)all[CLOSE_MOST + r] > summary->staleness_max)
-            summary->staleness_max = (int64_t)all[CLOSE_MOST + r];
     free(all);
     return status;
 }

@@ -90,9 +90,10 @@ void mu_communicator_stop(struct mu_communicator *communicator)
     if (communicator->thread) {
         world->ops->enter(world, communicator->monitor);
         communicator->leaving = true;
-        world->ops->leave(world, communicator->monitor);
+        /* Inside: until we leave, the thread cannot see it and take the loop away. */
         if (communicator->loop)
             communicator->loop->ops->wake(communicator->loop);
+        world->ops->leave(world, communicator->monitor);
         world->ops->join(world, communicator->thread);
     }
     world->ops->monitor_destroy(world, communicator->monitor);

@@ -409,8 +409,8 @@ static int report(struct launcher *launcher)
     int code = mu_local_report_code(&outcome);
     /* The log puts `warning: ` before warnings. */
     if (text.bytes > 0)
-        mu_say(launcher->log, code ? MU_LEVEL_ERROR : MU_LEVEL_WARN, "%s%s",
-            code ? "error: " : "", text.data);
+        mu_say(launcher->log, code ? MU_LEVEL_ERROR : MU_LEVEL_WARN, "%s%s", code ? "error: " : "",
+            text.data);
     mu_text_finish(&text);
     return code;
 }

@@ -210,11 +210,16 @@ struct listing {
     int64_t *memory;
     struct mu_position *list;
     int count;
+    bool full; /* something did not fit */
 };
 
 static void list_own(struct listing *listing, int64_t epoch)
 {
     const struct mu_positions *positions = listing->positions;
+    if (listing->count == MU_POSITIONS_MAX) {
+        listing->full = true;
+        return;
+    }
     struct mu_stretch now = {.replica_count = positions->replica_count,
         .batch = positions->batch,
         .steps_done = listing->memory};
@@ -230,7 +235,7 @@ static void list_own(struct listing *listing, int64_t epoch)
         for (int r = 0; r < now.replica_count; r++)
             now.steps_done[r] += last->stretch.steps_done[r];
         last->stretch = now;
-    } else if (listing->count < MU_POSITIONS_MAX) {
+    } else {
         listing->list[listing->count++] = (struct mu_position){.epoch = epoch, .stretch = now};
     }
     listing->memory += now.replica_count;
@@ -239,9 +244,14 @@ static void list_own(struct listing *listing, int64_t epoch)
 static void list_before(struct listing *listing, int64_t epoch)
 {
     const struct mu_positions *positions = listing->positions;
-    for (int i = 0; i < positions->before_count; i++)
-        if (positions->before[i].epoch == epoch && listing->count < MU_POSITIONS_MAX)
+    for (int i = 0; i < positions->before_count; i++) {
+        if (positions->before[i].epoch != epoch)
+            continue;
+        if (listing->count < MU_POSITIONS_MAX)
             listing->list[listing->count++] = positions->before[i];
+        else
+            listing->full = true;
+    }
 }
 
 int mu_positions_now(const struct mu_positions *positions, const int64_t *steps_since,
@@ -263,5 +273,5 @@ int mu_positions_now(const struct mu_positions *positions, const int64_t *steps_
         list_own(&listing, epoch);
     }
     *ret_epoch = first;
-    return listing.count;
+    return listing.full ? -1 : listing.count;
 }

@@ -56,7 +56,8 @@ int64_t mu_positions_steps_left(const struct mu_positions *positions, int64_t ep
  * The list for a checkpoint taken now. `steps_since` (replica_count) counts the steps of each
  * replica since this process began. Fills ret_list[MU_POSITIONS_MAX] with steps_done in `memory`
  * (MU_POSITIONS_MAX * replicas of the widest stretch; see mu_positions_memory) and returns how
- * many; *ret_epoch is the first epoch that is not finished.
+ * many; *ret_epoch is the first epoch that is not finished. -1: the replicas are so many epochs
+ * apart, or were interrupted so often, that the list does not fit.
  */
 int mu_positions_now(const struct mu_positions *positions, const int64_t *steps_since,
     int64_t *memory, struct mu_position *ret_list, int64_t *ret_epoch);

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "data/plan.h"
 #include "ps/policies.h"
 #include "ps/server.h"
 #include "roles/task_cluster.h"
@@ -19,7 +18,6 @@ struct ps_role {
     struct mu_layout layout;
     struct mu_activity activity;
     int order;
-    int64_t steps_total;
     char (*names)[MU_TASK_NAME_MAX];
     const char **name;
 };
@@ -29,7 +27,7 @@ static double learning_rate(void *owner, int64_t version)
     const struct ps_role *role = owner;
     const struct mu_job *job = role->run->job;
     return job->optim.learning_rate *
-           job->schedule->factor(job->schedule_options, version, role->steps_total);
+           job->schedule->factor(job->schedule_options, version, mu_ps_server_total(role->server));
 }
 
 /* What the heartbeats say of this server. */
@@ -38,8 +36,7 @@ static void note_version(void *owner)
     struct ps_role *role = owner;
     int64_t version = mu_ps_server_version(role->server);
     if (version != atomic_load(&role->activity.step))
-        mu_activity_set(
-            &role->activity, MU_DOING_SERVING, version, mu_now(role->run->world));
+        mu_activity_set(&role->activity, MU_DOING_SERVING, version, mu_now(role->run->world));
 }
 
 static int order_of(const struct mu_spec *spec)
@@ -72,10 +69,6 @@ static enum mu_status make_server(struct ps_role *role)
     struct mu_data_shape shape = mu_cluster_shape(role->cluster);
     MU_TRY(job->model->layout(job->model_options, (size_t)shape.features, (size_t)shape.classes,
         role->run->log, &role->layout));
-    role->steps_total = job->train.steps > 0 ? job->train.steps
-                                             : job->train.epochs * spec->replica_count *
-                                                   mu_plan_steps((size_t)shape.samples,
-                                                       spec->replica_count, (int)job->data.batch);
     MU_TRY(name_replicas(role));
     const struct mu_ps_server_options options = {
         .loop = role->loop,
@@ -229,8 +222,8 @@ static enum mu_status run_role(struct ps_role *role)
     MU_TRY(make_server(role));
     MU_TRY(link_servers(role));
     MU_TRY(link_replicas(role));
-    MU_TRY(role->loop->ops->timer_start(role->loop, role->run->timeouts.heartbeat_ns, note_version,
-        role, &role->timer));
+    MU_TRY(role->loop->ops->timer_start(
+        role->loop, role->run->timeouts.heartbeat_ns, note_version, role, &role->timer));
     return serve(role);
 }
 

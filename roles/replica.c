@@ -35,15 +35,6 @@ static enum mu_status check_modes(struct mu_replica *replica)
     return MU_OK;
 }
 
-static int64_t total_steps(const struct mu_replica *replica)
-{
-    const struct mu_job *job = replica->job;
-    int64_t each = mu_plan_steps(
-        replica->run->data->train_facts.sample_count, replica->count, (int)job->data.batch);
-    int64_t versions = job->mode.kind == MU_MODE_ASYNC ? replica->count : 1;
-    return job->train.steps > 0 ? job->train.steps : job->train.epochs * each * versions;
-}
-
 static void init(struct mu_replica *replica, struct mu_task_run *run)
 {
     *replica = (struct mu_replica){
@@ -56,7 +47,6 @@ static void init(struct mu_replica *replica, struct mu_task_run *run)
         .count = run->spec->replica_count,
         .leads = run->spec->self == run->spec->leader,
     };
-    replica->steps_total = total_steps(replica);
     mu_replica_doing(replica, MU_DOING_STARTING);
 }
 
@@ -120,6 +110,9 @@ static enum mu_status close_run(struct mu_replica *replica, enum mu_status statu
     summary->steps = replica->step;
     summary->parameters_crc32c = mu_layout_crc32c_of(&replica->layout, replica->parameters.data);
     summary->epochs = mu_positions_epoch(&replica->positions, replica->rank, replica->steps_own);
+    if (replica->stopped && replica->run->resume_command)
+        mu_say(replica->log, MU_LEVEL_INFO, "stopped at step %lld; %s", (long long)replica->step,
+            replica->run->resume_command);
     return mu_reporter_finish(&replica->reporter, status);
 }
 
@@ -130,8 +123,7 @@ static void close_failed(struct mu_replica *replica, enum mu_status status)
         return;
     struct mu_summary *summary = &replica->reporter.summary;
     summary->steps = replica->step;
-    summary->epochs =
-        mu_positions_epoch(&replica->positions, replica->rank, replica->steps_own);
+    summary->epochs = mu_positions_epoch(&replica->positions, replica->rank, replica->steps_own);
     summary->parameters_crc32c = mu_layout_crc32c_of(&replica->layout, replica->parameters.data);
     /* What went wrong has been said already. */
     enum mu_status written = mu_reporter_finish(&replica->reporter, status);

@@ -58,8 +58,8 @@ struct mu_replica {
     struct mu_group group;
     struct mu_ps_client *client;     /* asynchronous */
     struct mu_ps_snapshot *snapshot; /* asynchronous, leader */
-    struct mu_cluster_pulse pulse;
-    int64_t last_start_wall_ns; /* of the tasks of this cluster */
+    enum mu_status failed;           /* a command has failed: nothing is under way any more */
+    int64_t last_start_wall_ns;      /* of the tasks of this cluster */
 };
 
 /* Shares of a step's arithmetic, for worlds where it has a duration. */
@@ -83,7 +83,11 @@ enum mu_status mu_replica_connect(struct mu_replica *replica);
 enum mu_status mu_replica_part(struct mu_replica *replica, enum mu_status status);
 /* Closes all, after telling the leader what went wrong, if something did. */
 void mu_replica_disconnect(struct mu_replica *replica, enum mu_status status);
-/* On the communication thread: what a failed wait means, for the ring's neighbour `rank`. */
+/* On the communication thread, when a command has failed with `status`: closes the ring and the
+ * links to the servers, so that none of the memory the command was given is used any more. Returns
+ * `status`. */
+enum mu_status mu_replica_cut(struct mu_replica *replica, enum mu_status status);
+/* The same after finding out what a failed wait means, for the ring's neighbour `rank`. */
 enum mu_status mu_replica_blame(struct mu_replica *replica, enum mu_status status, int rank,
     const char *what, int64_t since_ns);
 /* All-reduce by sum of a small vector, for barriers and closing counts; no deadline but the life of
@@ -104,8 +108,9 @@ enum mu_status mu_replica_restore(struct mu_replica *replica);
 enum mu_status mu_replica_start_reading(struct mu_replica *replica);
 /* Synchronous, leader: saves now if it is due (or `wanted`); waits for the writer if `wanted`. */
 enum mu_status mu_replica_save(struct mu_replica *replica, bool wanted);
-/* Fills in what is not vectors, from the steps of each replica since this process began. */
-void mu_replica_describe_snapshot(
+/* Fills in what is not vectors, from the steps of each replica since this process began. False: it
+ * cannot be described, which has been said. */
+bool mu_replica_describe_snapshot(
     struct mu_replica *replica, int64_t step, const int64_t *steps_since);
 bool mu_replica_save_is_due(const struct mu_replica *replica, int64_t step);
 

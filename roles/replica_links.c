@@ -18,9 +18,22 @@ enum mu_status mu_replica_blame(
 {
     int task = rank >= 0 ? mu_spec_replica(replica->spec, rank) : -1;
     if (status == MU_PROTOCOL)
-        return mu_fail(replica->log, MU_E0404, NULL,
+        status = mu_fail(replica->log, MU_E0404, NULL,
             "replica %d does something else than this one in %s", rank, what);
-    return mu_cluster_blame(replica->cluster, status, task, what, since_ns);
+    else
+        status = mu_cluster_blame(replica->cluster, status, task, what, since_ns);
+    return mu_replica_cut(replica, status);
+}
+
+enum mu_status mu_replica_cut(struct mu_replica *replica, enum mu_status status)
+{
+    replica->failed = status;
+    mu_ps_client_destroy(replica->client);
+    mu_ps_snapshot_destroy(replica->snapshot);
+    mu_group_finish(&replica->group);
+    replica->client = NULL;
+    replica->snapshot = NULL;
+    return status;
 }
 
 static enum mu_status blame_task(
@@ -53,8 +66,13 @@ static enum mu_status make_ring(struct mu_replica *replica)
         return status;
     }
     struct mu_transport *transport;
-    MU_TRY(mu_tcp_open(replica->rank, replica->count, mu_cluster_generation(replica->cluster), to,
-        from, &transport));
+    status = mu_tcp_open(replica->rank, replica->count, mu_cluster_generation(replica->cluster), to,
+        from, &transport);
+    if (status != MU_OK) {
+        mu_link_close(to[right]);
+        mu_link_close(from[left]);
+        return status;
+    }
     return mu_group_init(&replica->group, transport);
 }
 
@@ -147,6 +165,7 @@ struct sum {
 static enum mu_status run_sum(struct mu_command *command)
 {
     struct sum *sum = command->owner;
+    MU_TRY(sum->replica->failed);
     int64_t since = mu_now(sum->replica->world);
     int rank = -1;
     enum mu_status status =
@@ -181,6 +200,9 @@ static enum mu_status run_part(struct mu_command *command)
     struct mu_replica *replica = ending->replica;
     if (!replica->leads)
         return mu_cluster_wait_over(replica->cluster);
+    /* Somebody was lost while we closed the books: the others have been told so already. */
+    if (replica->communicator.loop->cancelled != MU_OK)
+        return replica->communicator.loop->cancelled;
     mu_cluster_finish(replica->cluster, ending->status);
     return ending->status;
 }
@@ -199,12 +221,9 @@ static enum mu_status run_disconnect(struct mu_command *command)
     bool failed = ending->status != MU_OK && ending->status != MU_PREEMPTED;
     if (replica->cluster && failed)
         mu_cluster_goodbye(replica->cluster, ending->status, replica->log->first_text);
-    mu_ps_client_destroy(replica->client);
-    mu_ps_snapshot_destroy(replica->snapshot);
-    mu_group_finish(&replica->group);
+    enum mu_status closed = mu_replica_cut(replica, ending->status);
+    (void)closed;
     mu_cluster_destroy(replica->cluster);
-    replica->client = NULL;
-    replica->snapshot = NULL;
     replica->cluster = NULL;
     return MU_OK;
 }

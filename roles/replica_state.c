@@ -11,6 +11,7 @@
 /* The head of what goes around the ring; the packed positions follow. */
 struct state_head {
     int64_t step, epoch, samples, position_numbers;
+    int64_t resumed; /* from a checkpoint: the leader alone decides */
 };
 
 struct broadcast {
@@ -23,6 +24,7 @@ static enum mu_status run_broadcast(struct mu_command *command)
 {
     struct broadcast *broadcast = command->owner;
     struct mu_replica *replica = broadcast->replica;
+    MU_TRY(replica->failed);
     int64_t since = mu_now(replica->world);
     int root = replica->spec->task[replica->spec->leader].replica, rank = -1;
     enum mu_status status = mu_ring_broadcast(
@@ -57,6 +59,7 @@ static enum mu_status load(struct mu_replica *replica, float *const slots[],
     }
     MU_TRY(mu_checkpoint_load(
         replica->world->store, replica->log, MU_CHECKPOINT_NEWEST, &target, ret_manifest));
+    head->resumed = 1;
     head->step = ret_manifest->step;
     head->epoch = ret_manifest->epoch;
     head->samples = ret_manifest->samples_done;
@@ -84,28 +87,42 @@ static enum mu_status run_seeding(struct mu_command *command)
     struct seeding *seeding = command->owner;
     struct mu_replica *replica = seeding->replica;
     int64_t since = mu_now(replica->world);
-    enum mu_status status =
-        mu_ps_snapshot_restore(replica->snapshot, seeding->vectors, seeding->vector_count,
-            replica->step, NULL, mu_deadline(since, replica->run->timeouts.step_ns));
+    enum mu_status status = mu_ps_snapshot_restore(replica->snapshot, seeding->vectors,
+        seeding->vector_count, replica->step, replica->steps_total, NULL,
+        mu_deadline(since, replica->run->timeouts.step_ns));
     if (status == MU_OK)
         return MU_OK;
     int order = mu_ps_snapshot_culprit(replica->snapshot);
-    return mu_cluster_blame(replica->cluster, status,
-        order >= 0 ? mu_spec_ps(replica->spec, order) : -1, "restoring the parameter servers",
-        since);
+    int task = order >= 0 ? mu_spec_ps(replica->spec, order) : -1;
+    return mu_replica_cut(replica,
+        mu_cluster_blame(replica->cluster, status, task, "restoring the parameter servers", since));
 }
 
-static enum mu_status seed_servers(struct mu_replica *replica, float *const slots[])
+static enum mu_status seed_servers(struct mu_replica *replica, float *const slots[], bool resumed)
 {
     struct seeding seeding = {.replica = replica, .vector_count = 1};
     seeding.vectors[0] = replica->parameters.data;
-    if (replica->run->resume)
+    if (resumed)
         for (int i = 0; i < replica->job->optimizer->slot_count; i++)
             seeding.vectors[seeding.vector_count++] = slots[i];
     return mu_communicator_do(&replica->communicator, run_seeding, &seeding);
 }
 
 /* ---- restoring ---- */
+
+/* What is done and what these epochs have left, with the replicas and the batch of now. */
+static void set_total(struct mu_replica *replica)
+{
+    const struct mu_job *job = replica->job;
+    int64_t versions = job->mode.kind == MU_MODE_ASYNC ? replica->count : 1;
+    int64_t left = mu_positions_steps_left(&replica->positions, job->train.epochs) * versions;
+    replica->steps_total = job->train.steps > 0 ? job->train.steps : replica->step + left;
+    if (replica->leads && replica->step >= replica->steps_total)
+        mu_say(replica->log, MU_LEVEL_WARN,
+            "nothing is left to train: the run has done its %lld epochs; raise train.epochs to go "
+            "on",
+            (long long)job->train.epochs);
+}
 
 static enum mu_status begin_positions(
     struct mu_replica *replica, const struct state_head *head, int64_t *numbers)
@@ -120,6 +137,7 @@ static enum mu_status begin_positions(
         replica->run->data->train_facts.sample_count, replica->count, (int)replica->job->data.batch,
         head->epoch, list, count));
     replica->positions.empty_uncounted = replica->job->mode.kind == MU_MODE_ASYNC;
+    set_total(replica);
     return MU_OK;
 }
 
@@ -169,11 +187,11 @@ static enum mu_status start_saver(struct mu_replica *replica)
 }
 
 /* Synchronous: every replica has all vectors. */
-static enum mu_status share_vectors(struct mu_replica *replica, bool with_slots)
+static enum mu_status share_vectors(struct mu_replica *replica)
 {
     size_t bytes = replica->layout.element_count * sizeof(float);
     MU_TRY(broadcast(replica, replica->parameters.data, bytes));
-    for (int i = 0; with_slots && i < replica->job->optimizer->slot_count; i++)
+    for (int i = 0; i < replica->job->optimizer->slot_count; i++)
         MU_TRY(broadcast(replica, replica->slots[i].data, bytes));
     return MU_OK;
 }
@@ -191,9 +209,9 @@ static enum mu_status restore_with(
     MU_TRY(share_positions(replica, &head, manifest));
     MU_TRY(start_saver(replica));
     if (async && replica->leads)
-        MU_TRY(seed_servers(replica, slots));
+        MU_TRY(seed_servers(replica, slots, head.resumed));
     /* Without a checkpoint all have drawn the same values. */
-    return !async && resume ? share_vectors(replica, true) : MU_OK;
+    return !async && head.resumed ? share_vectors(replica) : MU_OK;
 }
 
 enum mu_status mu_replica_restore(struct mu_replica *replica)
@@ -263,18 +281,24 @@ bool mu_replica_save_is_due(const struct mu_replica *replica, int64_t step)
     return period > 0 && mu_now(replica->world) - replica->saved_ns >= period;
 }
 
-void mu_replica_describe_snapshot(
+bool mu_replica_describe_snapshot(
     struct mu_replica *replica, int64_t step, const int64_t *steps_since)
 {
     struct mu_saver *saver = &replica->saver;
     struct mu_snapshot *snapshot = &saver->snapshot;
-    snapshot->step = step;
-    snapshot->wall_ns = replica->world->ops->wall_ns(replica->world);
-    snapshot->position_count = mu_positions_now(
-        &replica->positions, steps_since, saver->memory, saver->positions, &snapshot->epoch);
-    snapshot->samples_done = replica->samples_before + replica->reporter.samples;
     replica->saved_step = step;
     replica->saved_ns = mu_now(replica->world);
+    snapshot->step = step;
+    snapshot->wall_ns = replica->world->ops->wall_ns(replica->world);
+    snapshot->samples_done = replica->samples_before + replica->reporter.samples;
+    snapshot->position_count = mu_positions_now(
+        &replica->positions, steps_since, saver->memory, saver->positions, &snapshot->epoch);
+    if (snapshot->position_count >= 0)
+        return true;
+    mu_say(replica->log, MU_LEVEL_WARN,
+        "the checkpoint of step %lld is left out: the replicas are more than %d epochs apart",
+        (long long)step, MU_POSITIONS_MAX);
+    return false;
 }
 
 enum mu_status mu_replica_save(struct mu_replica *replica, bool wanted)
@@ -292,8 +316,10 @@ enum mu_status mu_replica_save(struct mu_replica *replica, bool wanted)
         memcpy(saver->vectors[0].data, replica->parameters.data, bytes);
         for (int i = 0; i < replica->job->optimizer->slot_count; i++)
             memcpy(saver->vectors[1 + i].data, replica->slots[i].data, bytes);
-        mu_replica_describe_snapshot(replica, replica->step, since);
-        mu_saver_submit(saver);
+        if (mu_replica_describe_snapshot(replica, replica->step, since))
+            mu_saver_submit(saver);
+        else
+            mu_saver_drop(saver);
     }
     return wanted ? mu_saver_drain(saver) : MU_OK;
 }

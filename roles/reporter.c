@@ -163,11 +163,16 @@ enum mu_status mu_reporter_finish(struct mu_reporter *reporter, enum mu_status s
     summary->exit = mu_status_exit(status);
     summary->samples = reporter->samples_before + reporter->samples;
     summary->wall_seconds = (double)(now - run->started_ns) / (double)MU_SECOND;
-    double trained = (double)(reporter->last_ns - reporter->first_step_ns) / (double)MU_SECOND;
+    double trained = reporter->first_step_ns > 0
+                         ? (double)(reporter->last_ns - reporter->first_step_ns) / (double)MU_SECOND
+                         : 0;
     if (trained > 0)
         summary->samples_per_second =
             (double)(reporter->samples - reporter->first_samples) / trained;
-    if (!isnan(summary->test_accuracy))
+    if (!isnan(summary->test_accuracy) && reporter->first_step_ns == 0)
+        mu_say(run->log, MU_LEVEL_INFO, "nothing trained: test accuracy %.2f %%",
+            100 * summary->test_accuracy);
+    else if (!isnan(summary->test_accuracy))
         mu_say(run->log, MU_LEVEL_INFO,
             "%lld steps, %lld samples in %.1f s (%.0f samples/s): loss %.4f, test accuracy %.2f %%",
             (long long)summary->steps, (long long)summary->samples, trained,

@@ -22,7 +22,7 @@ struct real_task {
     struct mu_progress_display display;
     struct mu_spec exchanged; /* under mpirun without a spec */
     const struct mu_spec *spec;
-    char resume[1024]; /* the command that goes on after a failure */
+    char resume[1024]; /* how to go on after a failure */
     int inherited_fd;
 };
 
@@ -81,18 +81,19 @@ static void note_resume(struct real_task *task)
     const struct mu_run_request *request = task->request;
     struct mu_text text;
     mu_text_init(&text);
-    mu_text_add(&text, "muster run %s --out %s --resume", request->job_path, task->dir.path);
+    const char *program = getenv("MUSTER_PROGRAM"), *local = getenv("MUSTER_LOCAL");
+    bool elsewhere = !local && !task->spec->local;
+    mu_text_add(&text, "to go on from the last checkpoint%s: %s run %s --out %s --resume",
+        elsewhere ? ", with every task started again" : "", program ? program : "muster",
+        request->job_path, task->dir.path);
     for (int i = 0; request->sets && request->sets[i]; i++)
         mu_text_add(&text, " --set %s", request->sets[i]);
-    const char *local = getenv("MUSTER_LOCAL");
     if (local)
         mu_text_add(&text, " --local %s", local);
     if (request->cluster.cluster_path)
         mu_text_add(&text, " --cluster %s", request->cluster.cluster_path);
     if (request->cluster.task)
         mu_text_add(&text, " --task %s", request->cluster.task);
-    else if (!local && !task->spec->local)
-        mu_text_add(&text, " on every host, started as before");
     mu_text_copy(task->resume, sizeof(task->resume), text.data);
     mu_text_finish(&text);
 }
@@ -125,12 +126,21 @@ static enum mu_status prepare(struct real_task *task)
     MU_TRY(mu_run_dir_open(&task->dir, &task->log.log, task->request->out_dir, task->job,
         task->spec, world, task->request->resume));
     MU_TRY(open_log(task));
+    mu_task_log_note(&task->log, "starts as pid %d on %s", world->process, world->host);
     note_resume(task);
     open_display(task);
     warn_of_strangers(task);
     world->store = task->dir.store;
     return mu_task_data_open(task->job, mu_task_reads_train(task->spec),
         mu_task_reads_test(task->spec), &task->log.log, &task->data);
+}
+
+static bool task_has_begun;
+
+static void ready(const char *status)
+{
+    task_has_begun = true;
+    mu_notify_ready(status);
 }
 
 /* From the loop's timer: a loop that is wedged is restarted by the service manager. */
@@ -157,7 +167,8 @@ static enum mu_status run_task(struct real_task *task, int64_t started_ns, int64
         .started_wall_ns = started_wall_ns,
         .display = task->log.display ? &task->display : NULL,
     };
-    run.ready = mu_notify_ready;
+    task_has_begun = task->spec->local;
+    run.ready = ready;
     run.beat = beat;
     run.tell = mu_notify_status;
     run.timeouts.start_ns = task->request->start_timeout_ns;
@@ -190,11 +201,20 @@ enum mu_status mu_run(struct mu_log *log, const struct mu_run_request *request,
     enum mu_status status = spec ? MU_OK : exchange_addresses(&task);
     if (status == MU_OK) {
         mu_task_name(&task.spec->task[task.spec->self], task.log.log.task, MU_TASK_NAME_MAX);
+        task.log.prefixed = mu_mpi_is_rank();
         status = prepare(&task);
     }
     if (status == MU_OK)
         status = run_task(&task, started_ns, started_wall_ns);
+    if (status == MU_NO_MEMORY && task.log.log.first_number == 0)
+        status = mu_fail(&task.log.log, MU_E0801, "muster doctor shows the limits of this machine",
+            "the job needs more memory than can be had");
+    mu_task_log_note(
+        &task.log, "ends with exit code %d (%s)", mu_status_exit(status), mu_status_text(status));
     mu_notify_stopping(mu_status_text(status));
     finish(&task);
+    /* Asked to stop before there was anything to save: no state is saved, and 75 would be a lie. */
+    if (status == MU_PREEMPTED && !task_has_begun)
+        mu_signals_die();
     return status;
 }

@@ -62,11 +62,8 @@ static enum mu_status make_buffers(struct mu_saver *saver, size_t position_numbe
 enum mu_status mu_saver_start(struct mu_saver *saver, struct mu_world *world, struct mu_log *log,
     const struct mu_snapshot *fixed, int keep, size_t position_numbers)
 {
-    *saver = (struct mu_saver){.world = world,
-        .store = world->store,
-        .log = log,
-        .keep = keep,
-        .snapshot = *fixed};
+    *saver = (struct mu_saver){
+        .world = world, .store = world->store, .log = log, .keep = keep, .snapshot = *fixed};
     enum mu_status status = make_buffers(saver, position_numbers);
     if (status == MU_OK)
         status = world->ops->monitor_create(world, &saver->monitor);
@@ -111,6 +108,13 @@ void mu_saver_submit(struct mu_saver *saver)
 {
     enter(saver);
     change(saver, MU_SAVER_FULL);
+    leave(saver);
+}
+
+void mu_saver_drop(struct mu_saver *saver)
+{
+    enter(saver);
+    change(saver, MU_SAVER_IDLE);
     leave(saver);
 }
 

@@ -39,6 +39,7 @@ void mu_saver_stop(struct mu_saver *saver);
 /* Is the buffer free? Then it is the caller's until submit. `wait`: until it is. */
 bool mu_saver_begin(struct mu_saver *saver, bool wait);
 void mu_saver_submit(struct mu_saver *saver);
+void mu_saver_drop(struct mu_saver *saver); /* instead of submit */
 /* Waits until nothing is being written; how the last save ended. */
 enum mu_status mu_saver_drain(struct mu_saver *saver);
 

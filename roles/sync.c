@@ -6,6 +6,7 @@
 #include "runtime/device/kernels.h"
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /*
@@ -22,7 +23,6 @@
  */
 enum { EXTRA_LOSS, EXTRA_CORRECT, EXTRA_STOP, EXTRA_CHECKS };
 #define CHECK_FLOATS 2 /* a checksum as two numbers of 16 bits */
-#define BUCKETS_MAX (MU_VIEWS_MAX + 2)
 
 struct sync;
 
@@ -38,9 +38,8 @@ struct sync {
     float *extras;
     size_t extra_count;
     struct mu_bucketer bucketer;
-    struct bucket_command bucket[BUCKETS_MAX];
-    int bucket_count;
-    enum mu_status failed; /* communication thread: an earlier bucket of this step */
+    struct bucket_command *bucket; /* (buckets_max) */
+    int bucket_count, buckets_max;
     int64_t bad_steps;
     bool finished;
 };
@@ -52,8 +51,8 @@ static enum mu_status run_bucket(struct mu_command *command)
     struct bucket_command *bucket = command->owner;
     struct sync *sync = bucket->sync;
     struct mu_replica *replica = sync->replica;
-    if (sync->failed != MU_OK)
-        return sync->failed;
+    if (replica->failed != MU_OK)
+        return replica->failed;
     int64_t since = mu_now(replica->world);
     int rank = -1;
     atomic_fetch_add_explicit(&replica->activity.collective, 1, memory_order_relaxed);
@@ -65,8 +64,7 @@ static enum mu_status run_bucket(struct mu_command *command)
     char what[96];
     snprintf(what, sizeof(what), "all-reduce of step %lld (bucket %d)",
         (long long)replica->step + 1, (int)(bucket - sync->bucket) + 1);
-    sync->failed = mu_replica_blame(replica, status, rank, what, since);
-    return sync->failed;
+    return mu_replica_blame(replica, status, rank, what, since);
 }
 
 /* ---- buckets ---- */
@@ -76,7 +74,7 @@ static void on_bucket(void *owner, struct mu_span span)
     struct sync *sync = owner;
     if (sync->replica->count == 1)
         return;
-    assert(sync->bucket_count < BUCKETS_MAX);
+    assert(sync->bucket_count < sync->buckets_max);
     struct bucket_command *bucket = &sync->bucket[sync->bucket_count++];
     bucket->command = (struct mu_command){.run = run_bucket, .owner = bucket};
     bucket->sync = sync;
@@ -116,29 +114,37 @@ static void write_check(struct mu_replica *replica, float *checks)
     checks[CHECK_FLOATS * replica->rank + 1] = (float)(crc >> 16);
 }
 
-/* The replica whose checksum is not that of most; -1: all are equal. */
-static int odd_one_out(const float *checks, int count)
+static int same_as(const float *checks, int count, int rank)
 {
-    for (int r = 0; r < count; r++) {
-        int same = 0;
-        for (int other = 0; other < count; other++)
-            same += memcmp(checks + CHECK_FLOATS * r, checks + CHECK_FLOATS * other,
-                        CHECK_FLOATS * sizeof(float)) == 0;
-        if (2 * same < count || (same < count && 2 * same == count && r > 0))
-            return r;
-    }
-    return -1;
+    int same = 0;
+    for (int other = 0; other < count; other++)
+        same += memcmp(checks + CHECK_FLOATS * rank, checks + CHECK_FLOATS * other,
+                    CHECK_FLOATS * sizeof(float)) == 0;
+    return same;
 }
 
+/* With a majority against it a replica can be named; otherwise nobody knows who is right. */
 static enum mu_status compare_checks(struct mu_replica *replica, const float *checks)
 {
-    int odd = odd_one_out(checks, replica->count);
-    if (odd < 0)
+    static const char help[] =
+        "check the memory of the machines; the last checkpoint is from before";
+    int count = replica->count, odd = -1;
+    bool majority = false;
+    for (int rank = 0; rank < count; rank++) {
+        int same = same_as(checks, count, rank);
+        majority = majority || 2 * same > count;
+        if (same < count && 2 * same < count)
+            odd = rank;
+    }
+    if (same_as(checks, count, 0) == count)
         return MU_OK;
+    if (!majority)
+        return mu_fail(replica->log, MU_E0701, help,
+            "the parameters of the replicas are no longer equal at step %lld",
+            (long long)replica->step);
     char who[MU_TASK_NAME_MAX];
     mu_task_name(&replica->spec->task[mu_spec_replica(replica->spec, odd)], who, sizeof(who));
-    return mu_fail(replica->log, MU_E0701,
-        "check the memory of that machine; the last checkpoint is from before",
+    return mu_fail(replica->log, MU_E0701, help,
         "the parameters of %s are not those of the others at step %lld", who,
         (long long)replica->step);
 }
@@ -291,22 +297,29 @@ static enum mu_status train_to_the_end(struct sync *sync)
     return mu_replica_save(replica, true);
 }
 
+/* Every bucket but the last is full. */
+static enum mu_status make_buckets(struct sync *sync)
+{
+    size_t buckets = sync->gradients.count / sync->bucketer.bucket_count + 1;
+    sync->buckets_max = (int)buckets;
+    sync->bucket = calloc(buckets, sizeof(*sync->bucket));
+    return sync->bucket ? MU_OK : MU_NO_MEMORY;
+}
+
 enum mu_status mu_sync_train(struct mu_replica *replica)
 {
     struct sync sync = {.replica = replica};
     size_t extras = EXTRA_CHECKS + CHECK_FLOATS * (size_t)replica->count;
+    size_t bucket = (size_t)replica->job->mode.bucket_bytes / sizeof(float);
     sync.extra_count = (extras + MU_VIEW_ALIGN - 1) / MU_VIEW_ALIGN * MU_VIEW_ALIGN;
     sync.bucketer = (struct mu_bucketer){
-        .bucket_count = (size_t)replica->job->mode.bucket_bytes / sizeof(float),
-        .full = on_bucket,
-        .owner = &sync,
-    };
+        .bucket_count = bucket > 0 ? bucket : 1, .full = on_bucket, .owner = &sync};
     MU_TRY(mu_arena_init(&sync.gradients, replica->layout.element_count + sync.extra_count));
     sync.extras = sync.gradients.data + replica->layout.element_count;
-    enum mu_status status = train_to_the_end(&sync);
-    /* What is under way still reads and writes the gradients until the links are closed. */
-    if (status != MU_OK)
-        mu_replica_disconnect(replica, status);
+    enum mu_status status = make_buckets(&sync);
+    if (status == MU_OK)
+        status = train_to_the_end(&sync);
     mu_arena_finish(&sync.gradients);
+    free(sync.bucket);
     return status;
 }

@@ -30,6 +30,7 @@ enum mu_status mu_task_join(struct mu_task_run *run, struct mu_loop *loop, uint3
         .inherited_fd = run->inherited_fd,
         .start_timeout_ns = run->timeouts.start_ns,
         .heartbeat_ns = run->timeouts.heartbeat_ns,
+        .step_ns = run->timeouts.step_ns,
         .dead_ns = run->timeouts.dead_ns,
         .resume = run->resume_command,
         .activity = activity,

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "runtime/io/link.h"
-#include <ctype.h>
+#include "runtime/io/stray.h"
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -46,6 +47,7 @@ struct mu_link {
     uint64_t received, sent;
     int peer_version;
     char stray[STRAY_BYTES + 1];
+    char peer[80]; /* while it was there */
 };
 
 /* ---- life ---- */
@@ -195,21 +197,6 @@ static void link_end(struct mu_link *link, enum mu_status why, int error)
 
 /* ---- receiving ---- */
 
-static void remember_stray(struct mu_link *link)
-{
-    size_t count = link->staged - link->consumed;
-    if (count > STRAY_BYTES)
-        count = STRAY_BYTES;
-    size_t kept = 0;
-    for (; kept < count; kept++) {
-        uint8_t byte = link->staging[link->consumed + kept];
-        if (byte == '\r' || byte == '\n')
-            break;
-        link->stray[kept] = isprint(byte) ? (char)byte : '.';
-    }
-    link->stray[kept] = '\0';
-}
-
 /* A header and its body are staged; asks the owner. False: nothing more can be read now. */
 static bool begin_frame(struct mu_link *link, const uint8_t *header)
 {
@@ -236,6 +223,17 @@ static bool begin_frame(struct mu_link *link, const uint8_t *header)
     return true;
 }
 
+/* The peer speaks something else. One that speaks another version of ours is told which we speak,
+ * so that it can say so too. */
+static void not_ours(struct mu_link *link)
+{
+    char name[sizeof(link->peer)];
+    mu_link_peer_name(link, name, sizeof(name)); /* kept for messages after the end */
+    if (link->peer_version != 0 && link->peer_version != MU_PROTOCOL_VERSION)
+        mu_link_post(link, MU_FRAME_REFUSAL, 0, 0, NULL);
+    link_end(link, MU_PROTOCOL, 0);
+}
+
 /* Looks for a whole header and body in what is staged and unused. */
 static bool next_header(struct mu_link *link)
 {
@@ -243,8 +241,8 @@ static bool next_header(struct mu_link *link)
     const uint8_t *header = link->staging + link->consumed;
     /* A stranger shows within its first four bytes. */
     if (unused >= 4 && unused < MU_FRAME_HEADER_BYTES && memcmp(header, "MUST", 4) != 0) {
-        remember_stray(link);
-        link_end(link, MU_PROTOCOL, 0);
+        mu_stray_show(header, unused, link->stray, sizeof(link->stray));
+        not_ours(link);
         return false;
     }
     if (unused < MU_FRAME_HEADER_BYTES)
@@ -253,11 +251,11 @@ static bool next_header(struct mu_link *link)
     if (memcmp(header, "MUST", 4) == 0)
         link->peer_version = header[4];
     else
-        remember_stray(link);
+        mu_stray_show(header, unused, link->stray, sizeof(link->stray));
     if (status == MU_OK && unused < MU_FRAME_HEADER_BYTES + link->frame.body_bytes)
         return false;
     if (status != MU_OK || !mu_frame_check(header, header + MU_FRAME_HEADER_BYTES)) {
-        link_end(link, MU_PROTOCOL, 0);
+        not_ours(link);
         return false;
     }
     return begin_frame(link, header);
@@ -466,8 +464,9 @@ struct mu_decoder *mu_link_decoder(struct mu_link *link)
 void mu_link_peer_name(struct mu_link *link, char *out, size_t bytes)
 {
     out[0] = '\0';
-    if (link->stream)
-        link->loop->ops->peer_name(link->stream, out, bytes);
+    if (link->stream && !link->peer[0])
+        link->loop->ops->peer_name(link->stream, link->peer, sizeof(link->peer));
+    snprintf(out, bytes, "%s", link->peer);
 }
 
 const char *mu_link_stray(struct mu_link *link)

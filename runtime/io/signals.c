@@ -34,3 +34,11 @@ int mu_signals_stop(void)
 {
     return atomic_load(&stop_signal);
 }
+
+_Noreturn void mu_signals_die(void)
+{
+    int number = mu_signals_stop() ? mu_signals_stop() : SIGTERM;
+    signal(number, SIG_DFL);
+    raise(number);
+    _exit(128 + number);
+}

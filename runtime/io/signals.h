@@ -8,4 +8,7 @@ void mu_signals_watch(void);
 /* The signal that asked, or 0. From any thread. */
 int mu_signals_stop(void);
 
+/* Ends the process as the signal that asked would have: 128 + its number. */
+_Noreturn void mu_signals_die(void);
+
 #endif

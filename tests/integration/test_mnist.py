@@ -23,7 +23,8 @@ for job, roles, least in RUNS:
         out = os.path.join(folder, "run")
         done = subprocess.run(
             [MUSTER, "run", str(ROOT / "configs" / f"{job}.json"), "--local", roles, "--out", out,
-             "--set", f"data.path={DATA}"], stdin=subprocess.DEVNULL, capture_output=True, text=True)
+             "--set", f"data.path={DATA}"],
+            stdin=subprocess.DEVNULL, capture_output=True, text=True)
         if done.returncode != 0:
             print(f"{job}: exit {done.returncode}\n{done.stdout}{done.stderr}")
             failed += 1

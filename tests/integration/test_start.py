@@ -248,5 +248,37 @@ class WrongService(Case):
             self.finds("chief/0", "worker/0", service, dict(chief=1, worker=1, ps=1))
 
 
+class OtherVersion(Case):
+    """A peer of a later version, as far as it can be known: its frames say 2 where ours say 1."""
+    LATER = b"MUST\x02" + bytes(27)
+
+    def test_a_task_that_calls_it_ends_with_both_versions(self):
+        for started, elsewhere in (("worker/0", "chief/0"), ("chief/0", "worker/0")):
+            cluster = Cluster(self, job=ASYNC, arguments=QUICK, chief=1, worker=1, ps=1)
+            other = Service(cluster.host, cluster.port(elsewhere), self.LATER, False)
+            try:
+                task = cluster.start(started)
+                self.assertEqual(task.ends(), 76, task.text)
+                self.assertIn("error[E0308]", task.text)
+                self.assertIn("speaks protocol 2, this task 1", task.text)
+                self.assertIn(cluster.address(elsewhere), task.text)
+            finally:
+                other.close()
+
+    def test_a_task_that_it_calls_tells_its_own(self):
+        cluster = Cluster(self, job=ASYNC, arguments=QUICK, chief=1, worker=1, ps=1)
+        task = cluster.start("chief/0")
+        host, port = cluster.address("chief/0").rsplit(":", 1)
+        def call():
+            try:
+                return socket.create_connection((host, int(port)), timeout=5)
+            except OSError:
+                return None
+        with until(call, "the chief to listen") as connection:
+            connection.sendall(self.LATER)
+            self.assertEqual(connection.recv(5), b"MUST\x01")
+        task.says("another version of the protocol")
+
+
 if __name__ == "__main__":
     main()

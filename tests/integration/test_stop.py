@@ -119,7 +119,7 @@ class Stop(Case):
             until(lambda: re.search(rf":{cluster.port(name):04X} 00000000:0000 0A",
                                     pathlib.Path("/proc/net/tcp").read_text()), "its port")
             asked = task.signal(signal.SIGTERM)
-            self.assertEqual(task.ends(), 75, task.text)
+            self.assertEqual(task.ends(), 143, task.text)
             self.assertLess(task.ended - asked, 1 * SLOW)
 
 

@@ -47,7 +47,7 @@ static enum mu_status lead(struct rig_task *task)
     int64_t deadline = mu_deadline(mu_now(task->world), RIG_TIME);
     const float *const first[] = {run->first[0], run->first[1]};
     MU_TRY(mu_ps_snapshot_restore(
-        task->snapshot, first, 2, run->first_version, run->first_judged, deadline));
+        task->snapshot, first, 2, run->first_version, 1000, run->first_judged, deadline));
     for (int i = 0; i < SNAPSHOTS; i++) {
         struct taken *taken = &run->taken[i];
         MU_TRY(mu_ps_snapshot_start(task->snapshot, taken->vectors));
