@@ -89,6 +89,7 @@ static void on_overdue(struct launcher *launcher, struct mu_local_child *child, 
 {
     char text[32];
     if (child->state == MU_LOCAL_STOPPED) {
+        child->was_stopped = true;
         /* It cannot hear a request. */
         mu_local_output_say(
             &launcher->output, "%s is stopped (state T) and the run is over: killed", child->name);

@@ -22,8 +22,9 @@ struct mu_local_child {
     int wait_status;  /* as waitpid gave it, once ended */
     int64_t ended_ns; /* on the monotonic clock */
     int64_t ended_wall_ns;
-    int sent;       /* the last signal that we sent it; 0: none */
-    int64_t due_ns; /* when patience with it ends: then SIGTERM, and after that SIGKILL */
+    bool was_stopped; /* state T when the run was over: the others had given it up */
+    int sent;         /* the last signal that we sent it; 0: none */
+    int64_t due_ns;   /* when patience with it ends: then SIGTERM, and after that SIGKILL */
     /* The line that is not finished yet, and the last line that looked like a reason. */
     char line[MU_LOCAL_LINE_MAX];
     size_t line_bytes;

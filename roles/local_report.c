@@ -113,6 +113,16 @@ static void write_others(const struct mu_local_outcome *outcome, int cause, stru
     }
 }
 
+/* A task that was stopped while the others ended with 69: they had given it up. */
+static int find_stopped(const struct mu_local_outcome *outcome)
+{
+    for (int i = 0; i < outcome->count; i++)
+        if (outcome->children[i].role != MU_ROLE_EVALUATOR && outcome->children[i].was_stopped)
+            return i;
+    return -1;
+}
+
+/* Alone it is worth a word; with the others it only followed them. */
 static void write_evaluator(const struct mu_local_outcome *outcome, struct mu_text *out)
 {
     for (int i = 0; i < outcome->count; i++) {
@@ -127,13 +137,21 @@ static void write_evaluator(const struct mu_local_outcome *outcome, struct mu_te
 
 void mu_local_report_write(const struct mu_local_outcome *outcome, struct mu_text *out)
 {
-    int first = mu_local_report_cause(outcome);
+    int first = mu_local_report_cause(outcome), stopped = find_stopped(outcome);
+    if (first < 0 && stopped >= 0) {
+        mu_text_add(out, "%s was stopped (state T), and the others gave it up",
+            outcome->children[stopped].name);
+        write_task(outcome, &outcome->children[stopped], out);
+        write_others(outcome, stopped, out);
+        return;
+    }
     if (first < 0)
         first = find_code(outcome, mu_status_exit(MU_UNAVAILABLE));
     if (first >= 0) {
         mu_text_add(out, "%s was the first to fail", outcome->children[first].name);
         write_task(outcome, &outcome->children[first], out);
         write_others(outcome, first, out);
+        return;
     }
     write_evaluator(outcome, out);
 }
