@@ -20,6 +20,15 @@ class Equal(Case):
     def parameters(self, run):
         return tensors(checkpoints(run.out)[-1] / "model.safetensors")
 
+    def test_the_size_of_buckets_changes_nothing(self):
+        """Wide layers make many slices; a bucket may be smaller than any, or hold them all."""
+        crcs = set()
+        for size in (4096, 1 << 20, 1 << 28):
+            run = self.trained("worker=2", "--steps", 3, "--set", f"mode.bucket_bytes={size}",
+                               "--set", "model.widths=[784,1024,2048,10]")
+            crcs.add(run.summary["parameters_crc32c"])
+        self.assertEqual(len(crcs), 1, crcs)
+
     def test_four_workers_do_what_one_does_with_four_times_the_batch(self):
         four = self.trained("chief=1,worker=3", *SHORT, "--batch", "16")
         one = self.trained("1", *SHORT, "--batch", "64")

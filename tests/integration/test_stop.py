@@ -72,6 +72,23 @@ class Stop(Case):
         self.assertEqual(again.summary["epochs"], EPOCHS)
         self.assertGreater(again.summary["test_accuracy"], 0.93)
 
+    def test_more_workers_and_a_larger_batch_train_the_epochs_that_are_left(self):
+        for job, one, more in ((SYNC, "chief=1", ["chief=1,worker=2", "--batch", "64"]),
+                               (ASYNC, "chief=1,ps=1", ["chief=1,worker=2,ps=1"])):
+            first = self.trained(one, "--epochs", 1, job=job)
+            roles, *batch = more
+            again = self.trained(roles, "--epochs", 3, *batch, "--resume", job=job, out=first.out)
+            self.assertEqual(again.summary["epochs"], 3, again.text)
+            self.assertEqual(again.summary["samples"], 3 * SAMPLES, again.text)
+            self.assertEqual(newest(first.out)["samples_done"], 3 * SAMPLES)
+
+    def test_a_finished_run_says_that_nothing_is_left(self):
+        first = self.trained("chief=1,worker=1", "--epochs", 1)
+        again = self.trained("chief=1,worker=1", "--epochs", 1, "--resume", out=first.out)
+        self.assertIn("nothing is left to train", again.text)
+        self.assertNotIn("nan", again.text)
+        self.assertEqual(again.summary["parameters_crc32c"], first.summary["parameters_crc32c"])
+
     def test_an_asynchronous_run_resumes_with_other_numbers_of_workers_and_servers(self):
         arguments = ["--epochs", EPOCHS]
         stopped = self.stopped(ASYNC, "chief=1,worker=1,ps=2", signal.SIGTERM, *arguments)
