@@ -24,8 +24,8 @@ class Mpirun(unittest.TestCase):
         env = dict(os.environ, OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1",
                    OMPI_MCA_rmaps_base_oversubscribe="1", **variables)
         return subprocess.run(
-            [MPIRUN, "-n", str(ranks), MUSTER, "run", str(ROOT / "configs" / job), "--out", self.out,
-             *QUICK, *arguments], env=env, capture_output=True, text=True, timeout=100,
+            [MPIRUN, "-n", str(ranks), MUSTER, "run", str(ROOT / "configs" / job), "--out",
+             self.out, *QUICK, *arguments], env=env, capture_output=True, text=True, timeout=100,
             stdin=subprocess.DEVNULL)
 
     def summary(self):

@@ -10,6 +10,7 @@ one of them can fail.
 import fnmatch
 import os
 import re
+import shutil
 import subprocess
 import sys
 
@@ -127,7 +128,7 @@ def strip(text):
 
 def list_paths(root):
     """What git tracks, or every file where this is no checkout (a release)."""
-    if os.path.exists(os.path.join(root, '.git')):
+    if os.path.exists(os.path.join(root, '.git')) and shutil.which('git'):
         out = subprocess.run(['git', '-C', root, 'ls-files', '-z'], check=True,
                              stdout=subprocess.PIPE).stdout
         paths = [path for path in out.decode().split('\0') if path]
