@@ -204,8 +204,10 @@ static enum mu_status serve(struct ps_role *role)
         int64_t now = mu_now(role->run->world);
         return mu_cluster_blame(role->cluster, status, culprit_task(role), "serving", now);
     }
-    if (role->order == 0 && mu_ps_server_staleness(role->server)->count > 0) {
-        say_staleness(role);
+    if (mu_ps_server_staleness(role->server)->count > 0) {
+        /* All servers count the same; one line is enough. */
+        if (role->order == 0)
+            say_staleness(role);
         MU_TRY(write_staleness(role));
     }
     return mu_cluster_over_status(role->cluster);

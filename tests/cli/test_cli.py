@@ -232,6 +232,7 @@ class Spec(unittest.TestCase):
             took = time.perf_counter() - start
             self.assertEqual(result.returncode, 78, spec[:80])
             self.assertRegex(result.stderr, r"^error\[E01\d\d\]: ")
+            self.assertIn("= help: ", result.stderr, spec[:80])
             self.assertLess(took, 0.1, spec[:80])
 
     def test_a_huge_file_is_refused_in_time_and_memory(self):
