@@ -73,8 +73,8 @@ static enum mu_status check_depth(
     if (at == json->bytes)
         return MU_OK;
     struct mu_place place = {json->source, json->text, json->bytes, at, 1};
-    return mu_fail_at(
-        log, error, &place, NULL, NULL, "the JSON nests deeper than %d levels", MU_JSON_DEPTH_MAX);
+    return mu_fail_at(log, error, &place, NULL, "a spec nests five levels, a job two",
+        "the JSON nests deeper than %d levels", MU_JSON_DEPTH_MAX);
 }
 
 /* jansson says "... near 'token'" and counts to the end of the token. Cuts the token off the
@@ -112,7 +112,7 @@ static const char *help_for(const struct mu_json *json, size_t offset, const cha
     }
     if (strncmp(message, "string or '}'", 13) == 0 && first != '\0')
         return "JSON writes keys in double quotes; in a shell, put single quotes around the whole";
-    return NULL;
+    return "complete or remove what the caret shows; `python3 -m json.tool FILE` reads JSON too";
 }
 
 static enum mu_status fail_to_parse(
