@@ -197,11 +197,6 @@ enum mu_status mu_cluster_dial(
 
 /* ---- questions ---- */
 
-uint64_t mu_cluster_run(const struct mu_cluster *cluster)
-{
-    return cluster->run;
-}
-
 uint32_t mu_cluster_generation(const struct mu_cluster *cluster)
 {
     return cluster->generation;
@@ -219,23 +214,6 @@ int64_t mu_cluster_last_start_wall_ns(const struct mu_cluster *cluster)
         if (cluster->member[i].hello.started_wall_ns > last)
             last = cluster->member[i].hello.started_wall_ns;
     return last;
-}
-
-bool mu_cluster_leads(const struct mu_cluster *cluster)
-{
-    return cluster->leads;
-}
-
-int mu_cluster_alive(const struct mu_cluster *cluster, int *ret_of)
-{
-    int alive = 0;
-    *ret_of = cluster->needed;
-    if (!cluster->leads)
-        return cluster->started ? cluster->needed : 0;
-    for (int i = 0; i < cluster->spec->task_count; i++)
-        alive += mu_cluster_needs(cluster, i) &&
-                 (i == cluster->spec->self || cluster->member[i].link != NULL);
-    return alive;
 }
 
 /* ---- stopping and ending ---- */

@@ -74,16 +74,11 @@ enum mu_status mu_cluster_dial(
 enum mu_status mu_cluster_answer(
     struct mu_cluster *cluster, int task, int kind, int64_t deadline_ns, struct mu_link **ret_link);
 
-uint64_t mu_cluster_run(const struct mu_cluster *cluster); /* id of the run, after join */
 uint32_t mu_cluster_generation(const struct mu_cluster *cluster);
 /* The shape of the training data, as the leader has it; after join. */
 struct mu_data_shape mu_cluster_shape(const struct mu_cluster *cluster);
 /* When the last of the tasks that the leader knows was started. */
 int64_t mu_cluster_last_start_wall_ns(const struct mu_cluster *cluster);
-bool mu_cluster_leads(const struct mu_cluster *cluster);
-/* Tasks of the run that are alive, and of how many; the leader knows, members say what they were
- * told at the start. */
-int mu_cluster_alive(const struct mu_cluster *cluster, int *ret_of);
 
 /*
  * A wait has failed: `status` is what it returned, `task` whom it was waiting for (-1: somebody).

@@ -47,7 +47,7 @@ static void sound_replicas_pass_every_check(void **state)
     assert_ok(train(&test_log, 3, 0));
 }
 
-static void a_replica_that_differs_is_found_and_named(void **state)
+static void a_replica_that_differs_is_found_within_ten_steps(void **state)
 {
     (void)state;
     /* The 32nd step of an optimizer is that of replica (32 - 1) % 3, in step 11. */
@@ -70,7 +70,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sound_replicas_pass_every_check),
-        cmocka_unit_test(a_replica_that_differs_is_found_and_named),
+        cmocka_unit_test(a_replica_that_differs_is_found_within_ten_steps),
         cmocka_unit_test(a_difference_in_the_last_step_is_found_at_the_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
