@@ -2,31 +2,96 @@
 #ifndef MU_COLLECTIVES_GROUP_H
 #define MU_COLLECTIVES_GROUP_H
 
+#include "collectives/algorithm.h"
 #include "collectives/transport.h"
-#include "runtime/tensor/arena.h"
 
 /*
  * The ranks that do collectives together, as one of them sees it. Every rank calls the same
- * operations in the same order; `sequence` counts them and travels in the tags, so that two
- * operations cannot mix.
+ * operations in the same order; `sequence` counts them and travels in tags and signatures, so that
+ * two operations cannot mix.
  */
-#define MU_OPS_IN_FLIGHT 2
+#define MU_OPS_IN_FLIGHT 4
+#define MU_SEGMENT_BYTES ((size_t)256 << 10) /* added while it is still in the cache */
+#define MU_GROUP_ERROR_MAX 512
+#define MU_CHOICES_MAX 16
+
+struct mu_shared;
+
+/* What things cost here, in seconds; measured by mu_costs_probe or given. Equal on all ranks. */
+struct mu_costs {
+    double message; /* one way, a few bytes */
+    double byte;    /* of a long message, sending and receiving at once */
+    double add;     /* one byte added to another, in cache */
+    double barrier; /* shared memory; 0 without it */
+    double direct;  /* a byte of an all-reduce of vectors in shared memory */
+    double staged;  /* the same, elsewhere */
+};
+
+/* A choice that was made, so that the next equal request costs nothing. */
+struct mu_choice {
+    struct mu_signature key; /* sequence and algorithm 0 */
+    bool shared;             /* the vector lies in shared memory */
+    const struct mu_algorithm *algorithm;
+};
 
 struct mu_group {
+    struct mu_world *world;
     struct mu_transport *transport; /* NULL in a group of one */
+    struct mu_shared *shared;       /* NULL: no shared memory with all ranks */
     int rank, count;
+    int *member; /* (count) ranks of the transport; NULL: all of it, in order */
+    uint32_t id; /* 0: the whole */
     uint32_t sequence;
-    struct mu_arena scratch; /* two segments */
+    uint32_t splits;               /* groups made of this one */
+    struct mu_signature signature; /* of the operation under way */
+
+    bool deterministic;
+    const struct mu_algorithm *forced; /* NULL: the best */
+    struct mu_costs costs;
+    struct mu_choice choice[MU_CHOICES_MAX];
+    int choices, choice_next;
+    int64_t timeout_ns; /* of the calls of include/muster/collectives.h */
+
+    /* Hierarchical: the ranks of this host, and the first ranks of all hosts (on those only). NULL
+     * where there is one host or one rank a host. */
+    struct mu_group *home, *abroad;
+    struct mu_group *parent; /* whose transport this is; NULL: our own */
+
+    void *scratch; /* MU_OPS_IN_FLIGHT segments */
     /* What is under way. Here and not on a stack: after a failure the transport still knows them.
      */
     struct mu_op send[MU_OPS_IN_FLIGHT], receive[MU_OPS_IN_FLIGHT];
+    char error[MU_GROUP_ERROR_MAX];
+    void *owner; /* of whoever opened it: closed last. See mu_group_open. */
+    void (*close_owner)(void *owner);
 };
 
-/* 256 KiB: added while it is still in the cache. */
-#define MU_SEGMENT_COUNT ((size_t)64 << 10)
+/* Takes the transport (NULL for a group of one, then `world` says whose). NO_MEMORY: it is closed.
+ */
+enum mu_status mu_group_init(
+    struct mu_group *group, struct mu_world *world, struct mu_transport *transport);
+void mu_group_finish(struct mu_group *group); /* takes a zeroed one; closes shared, home, abroad */
 
-/* Takes the transport (which may be NULL for count 1). NO_MEMORY: it is closed. */
-enum mu_status mu_group_init(struct mu_group *group, struct mu_transport *transport);
-void mu_group_finish(struct mu_group *group); /* takes a zeroed one */
+/* Any request, by the algorithm that is forced or best; writes group->error on failure. The calls
+ * of include/muster/collectives.h are this with group->timeout_ns. */
+enum mu_status mu_group_run(
+    struct mu_group *group, const struct mu_request *request, int64_t deadline_ns, int *ret_rank);
+
+/* Rank of the transport of a rank of the group. */
+static inline int mu_group_peer(const struct mu_group *group, int rank)
+{
+    return group->member ? group->member[rank] : rank;
+}
+
+/* ---- what algorithms send and receive with; group ranks; tags made of sequence, step, segment --
+ */
+uint64_t mu_group_tag(const struct mu_group *group, uint32_t step, uint64_t segment);
+void mu_group_send(struct mu_group *group, struct mu_op *op, int rank, uint64_t tag,
+    const void *from, size_t bytes);
+void mu_group_receive(
+    struct mu_group *group, struct mu_op *op, int rank, uint64_t tag, void *to, size_t bytes);
+/* Sets *ret_rank (of the group) on failure. */
+enum mu_status mu_group_wait(
+    struct mu_group *group, struct mu_op *op, int64_t deadline_ns, int *ret_rank);
 
 #endif

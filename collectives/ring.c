@@ -2,6 +2,9 @@
 #include "collectives/ring.h"
 #include "collectives/ring_index.h"
 #include "runtime/device/kernels.h"
+#include <math.h>
+
+#define MU_SEGMENT_COUNT (MU_SEGMENT_BYTES / sizeof(float))
 
 /*
  * Three ranks, chunks a b c; + is the sum so far. Reduce-scatter, then all-gather:
@@ -19,7 +22,7 @@
  *
  * A chunk travels in segments, two under way at a time: while one is being added the next arrives.
  */
-#define IN_FLIGHT MU_OPS_IN_FLIGHT
+#define IN_FLIGHT 2
 
 /* One step of the ring: a chunk goes right while another comes from the left. */
 struct step {
@@ -27,12 +30,12 @@ struct step {
     float *data;
     struct mu_span sent, received;
     bool adds; /* what comes is added; otherwise it replaces */
-    uint64_t tag;
+    uint32_t number;
 };
 
 static float *landing(struct step *step, struct mu_span segment, size_t index)
 {
-    return step->adds ? step->group->scratch.data + index % IN_FLIGHT * MU_SEGMENT_COUNT
+    return step->adds ? (float *)step->group->scratch + index % IN_FLIGHT * MU_SEGMENT_COUNT
                       : step->data + segment.first;
 }
 
@@ -43,8 +46,9 @@ static void post_receive(struct step *step, size_t index)
         return;
     struct mu_span segment = mu_ring_segment(step->received, MU_SEGMENT_COUNT, index);
     int left = (group->rank + group->count - 1) % group->count;
-    group->transport->ops->receive(group->transport, &step->group->receive[index % IN_FLIGHT], left,
-        step->tag + index, landing(step, segment, index), segment.count * sizeof(float));
+    mu_group_receive(group, &group->receive[index % IN_FLIGHT], left,
+        mu_group_tag(group, step->number, index), landing(step, segment, index),
+        segment.count * sizeof(float));
 }
 
 static void post_send(struct step *step, size_t index)
@@ -54,18 +58,9 @@ static void post_send(struct step *step, size_t index)
         return;
     struct mu_span segment = mu_ring_segment(step->sent, MU_SEGMENT_COUNT, index);
     int right = (group->rank + 1) % group->count;
-    group->transport->ops->send(group->transport, &step->group->send[index % IN_FLIGHT], right,
-        step->tag + index, step->data + segment.first, segment.count * sizeof(float));
-}
-
-static enum mu_status wait_for(
-    struct step *step, struct mu_op *op, int64_t deadline_ns, int *ret_rank)
-{
-    struct mu_transport *transport = step->group->transport;
-    enum mu_status status = transport->ops->wait(transport, op, deadline_ns);
-    if (status != MU_OK)
-        *ret_rank = op->rank;
-    return status;
+    mu_group_send(group, &group->send[index % IN_FLIGHT], right,
+        mu_group_tag(group, step->number, index), step->data + segment.first,
+        segment.count * sizeof(float));
 }
 
 static enum mu_status run_step(struct step *step, int64_t deadline_ns, int *ret_rank)
@@ -78,7 +73,8 @@ static enum mu_status run_step(struct step *step, int64_t deadline_ns, int *ret_
     }
     for (size_t i = 0; i < receives || i < sends; i++) {
         if (i < receives) {
-            MU_TRY(wait_for(step, &step->group->receive[i % IN_FLIGHT], deadline_ns, ret_rank));
+            MU_TRY(mu_group_wait(
+                step->group, &step->group->receive[i % IN_FLIGHT], deadline_ns, ret_rank));
             struct mu_span segment = mu_ring_segment(step->received, MU_SEGMENT_COUNT, i);
             if (step->adds)
                 mu_kernels()->add(
@@ -86,40 +82,52 @@ static enum mu_status run_step(struct step *step, int64_t deadline_ns, int *ret_
             post_receive(step, i + IN_FLIGHT);
         }
         if (i < sends) {
-            MU_TRY(wait_for(step, &step->group->send[i % IN_FLIGHT], deadline_ns, ret_rank));
+            MU_TRY(mu_group_wait(
+                step->group, &step->group->send[i % IN_FLIGHT], deadline_ns, ret_rank));
             post_send(step, i + IN_FLIGHT);
         }
     }
     return MU_OK;
 }
 
-/* sequence, step of the ring, segment: each op of a run has a tag of its own. */
-static uint64_t tag_of(uint32_t sequence, int step)
+static enum mu_status run(
+    struct mu_group *group, const struct mu_request *request, int64_t deadline_ns, int *ret_rank)
 {
-    return (uint64_t)sequence << 32 | (uint64_t)step << 20;
-}
-
-enum mu_status mu_ring_allreduce(
-    struct mu_group *group, float *data, size_t count, int64_t deadline_ns, int *ret_rank)
-{
+    float *data = request->data;
+    size_t count = request->count;
     int ranks = group->count, rank = group->rank;
-    uint32_t sequence = group->sequence++;
     struct step step = {.group = group, .data = data};
-    assert(mu_ring_segments(count / (size_t)ranks + 1, MU_SEGMENT_COUNT) < 1u << 20);
 
     step.adds = true;
     for (int i = 0; i < ranks - 1; i++) {
-        step.tag = tag_of(sequence, i);
+        step.number = (uint32_t)i;
         step.sent = mu_ring_chunk(count, ranks, mu_ring_reduce_sends(rank, ranks, i));
         step.received = mu_ring_chunk(count, ranks, mu_ring_reduce_receives(rank, ranks, i));
         MU_TRY(run_step(&step, deadline_ns, ret_rank));
     }
     step.adds = false;
     for (int i = 0; i < ranks - 1; i++) {
-        step.tag = tag_of(sequence, ranks - 1 + i);
+        step.number = (uint32_t)(ranks - 1 + i);
         step.sent = mu_ring_chunk(count, ranks, mu_ring_gather_sends(rank, ranks, i));
         step.received = mu_ring_chunk(count, ranks, mu_ring_gather_receives(rank, ranks, i));
         MU_TRY(run_step(&step, deadline_ns, ret_rank));
     }
     return MU_OK;
 }
+
+static double score(
+    const struct mu_group *group, const struct mu_request *request, const char **ret_why)
+{
+    (void)ret_why;
+    double steps = 2.0 * (group->count - 1), bytes = 4.0 * (double)request->count;
+    return steps * (group->costs.message + bytes / group->count * group->costs.byte);
+}
+
+const struct mu_algorithm mu_ring = {
+    .name = "ring",
+    .doc = "reduce-scatter and all-gather around a ring (Patarasuk and Yuan 2009)",
+    .kinds = 1u << MU_ALLREDUCE,
+    .keeps_order = true,
+    .score = score,
+    .run = run,
+};

@@ -16,7 +16,6 @@
  * OK; TIMEOUT, CLOSED or PROTOCOL with *ret_rank, the neighbour it was waiting for; or what the
  * loop was cancelled with. After a failure the vector holds neither the old nor the new values.
  */
-enum mu_status mu_ring_allreduce(
-    struct mu_group *group, float *data, size_t count, int64_t deadline_ns, int *ret_rank);
+extern const struct mu_algorithm mu_ring;
 
 #endif

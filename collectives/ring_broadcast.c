@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "collectives/ring_broadcast.h"
 
-#define SEGMENT_BYTES (MU_SEGMENT_COUNT * sizeof(float))
+#define SEGMENT_BYTES MU_SEGMENT_BYTES
 /* Not to be mixed up with the tags of an all-reduce of the same sequence. */
 #define BROADCAST_TAG (UINT64_C(1) << 63)
 

@@ -2,18 +2,17 @@
 #include "collectives/tcp.h"
 #include <stdlib.h>
 
-/* One direction from a peer: receives that are posted and not done, oldest first. */
-struct incoming {
+/* A peer: receives that are posted and not done, oldest first. */
+struct peer {
     struct tcp *tcp;
-    struct mu_link *link;
+    struct mu_link *link; /* NULL: none, or this rank itself */
     struct mu_op *first, **last;
 };
 
 struct tcp {
     struct mu_transport base;
     uint32_t generation;
-    struct mu_link **outgoing;
-    struct incoming *incoming;
+    struct peer *peer; /* (count) */
 };
 
 static struct tcp *tcp_of(struct mu_transport *transport)
@@ -28,9 +27,9 @@ static enum mu_link_answer on_frame(void *owner, struct mu_link *link, const str
 {
     (void)link;
     (void)body;
-    struct incoming *incoming = owner;
-    struct mu_op *op = incoming->first;
-    if (frame->type != MU_FRAME_SEGMENT || frame->generation != incoming->tcp->generation)
+    struct peer *peer = owner;
+    struct mu_op *op = peer->first;
+    if (frame->type != MU_FRAME_SEGMENT || frame->generation != peer->tcp->generation)
         return MU_LINK_REFUSE;
     if (!op)
         return MU_LINK_HOLD;
@@ -41,12 +40,12 @@ static enum mu_link_answer on_frame(void *owner, struct mu_link *link, const str
     return MU_LINK_TAKE;
 }
 
-static void finish_first(struct incoming *incoming, enum mu_status status)
+static void finish_first(struct peer *peer, enum mu_status status)
 {
-    struct mu_op *op = incoming->first;
-    incoming->first = op->next;
-    if (!incoming->first)
-        incoming->last = &incoming->first;
+    struct mu_op *op = peer->first;
+    peer->first = op->next;
+    if (!peer->first)
+        peer->last = &peer->first;
     op->status = status;
     op->done = true;
 }
@@ -64,12 +63,12 @@ static void on_ended(void *owner, struct mu_link *link, enum mu_status why, int 
 {
     (void)link;
     (void)error;
-    struct incoming *incoming = owner;
-    while (incoming->first)
-        finish_first(incoming, why);
+    struct peer *peer = owner;
+    while (peer->first)
+        finish_first(peer, why);
 }
 
-static const struct mu_link_events incoming_events = {
+static const struct mu_link_events link_events = {
     .frame = on_frame,
     .arrived = on_arrived,
     .ended = on_ended,
@@ -78,16 +77,16 @@ static const struct mu_link_events incoming_events = {
 static void tcp_receive(struct mu_transport *transport, struct mu_op *op, int rank, uint64_t tag,
     void *to, size_t bytes)
 {
-    struct incoming *incoming = &tcp_of(transport)->incoming[rank];
+    struct peer *peer = &tcp_of(transport)->peer[rank];
     *op = (struct mu_op){.rank = rank, .tag = tag, .at = to, .bytes = bytes};
-    if (!mu_link_alive(incoming->link)) {
+    if (!mu_link_alive(peer->link)) {
         op->status = MU_CLOSED;
         op->done = true;
         return;
     }
-    *incoming->last = op;
-    incoming->last = &op->next;
-    mu_link_resume(incoming->link);
+    *peer->last = op;
+    peer->last = &op->next;
+    mu_link_resume(peer->link);
 }
 
 /* ---- sending ---- */
@@ -112,45 +111,20 @@ static void tcp_send(struct mu_transport *transport, struct mu_op *op, int rank,
     op->rank = rank;
     op->send.finished = on_sent;
     op->send.owner = op;
-    mu_link_send(tcp->outgoing[rank], &op->send, &frame, NULL, from);
+    mu_link_send(tcp->peer[rank].link, &op->send, &frame, NULL, from);
 }
-
-/* Nothing comes this way on a link that we send on; its end is news all the same, but the receive
- * on the other link, or the next send, tells it. */
-static enum mu_link_answer refuse_frame(void *owner, struct mu_link *link,
-    const struct mu_frame *frame, const void *body, void **ret_payload)
-{
-    (void)owner;
-    (void)link;
-    (void)frame;
-    (void)body;
-    (void)ret_payload;
-    return MU_LINK_REFUSE;
-}
-
-static void ignore_end(void *owner, struct mu_link *link, enum mu_status why, int error)
-{
-    (void)owner;
-    (void)link;
-    (void)why;
-    (void)error;
-}
-
-static const struct mu_link_events outgoing_events = {
-    .frame = refuse_frame,
-    .ended = ignore_end,
-};
 
 static enum mu_status tcp_wait(
     struct mu_transport *transport, struct mu_op *op, int64_t deadline_ns)
 {
-    struct tcp *tcp = tcp_of(transport);
-    if (op->done)
-        return op->status;
-    struct mu_link *link =
-        tcp->outgoing[op->rank] ? tcp->outgoing[op->rank] : tcp->incoming[op->rank].link;
-    MU_TRY(mu_loop_until(mu_link_loop(link), &op->done, deadline_ns));
+    if (!op->done)
+        MU_TRY(mu_loop_until(transport->loop, &op->done, deadline_ns));
     return op->status;
+}
+
+static bool tcp_reaches(struct mu_transport *transport, int rank)
+{
+    return tcp_of(transport)->peer[rank].link != NULL;
 }
 
 /* ---- life ---- */
@@ -158,54 +132,42 @@ static enum mu_status tcp_wait(
 static void tcp_close(struct mu_transport *transport)
 {
     struct tcp *tcp = tcp_of(transport);
-    for (int rank = 0; rank < tcp->base.count; rank++) {
-        if (tcp->outgoing)
-            mu_link_close(tcp->outgoing[rank]);
-        if (tcp->incoming)
-            mu_link_close(tcp->incoming[rank].link);
-    }
-    free(tcp->outgoing);
-    free(tcp->incoming);
+    for (int rank = 0; rank < tcp->base.count; rank++)
+        mu_link_close(tcp->peer[rank].link);
+    free(tcp->peer);
     free(tcp);
 }
 
 const struct mu_transport_ops mu_tcp_ops = {
     .name = "tcp",
-    .doc = "one stream to each neighbour",
+    .doc = "one stream to each rank",
     .send = tcp_send,
     .receive = tcp_receive,
     .wait = tcp_wait,
+    .reaches = tcp_reaches,
     .close = tcp_close,
 };
 
-enum mu_status mu_tcp_open(int rank, int count, uint32_t generation,
-    struct mu_link *const outgoing[], struct mu_link *const incoming[],
-    struct mu_transport **ret_transport)
+enum mu_status mu_tcp_open(struct mu_loop *loop, int rank, int count, uint32_t generation,
+    struct mu_link *const link[], struct mu_transport **ret_transport)
 {
     struct tcp *tcp = calloc(1, sizeof(*tcp));
     if (!tcp)
         return MU_NO_MEMORY;
-    tcp->base = (struct mu_transport){.ops = &mu_tcp_ops, .rank = rank, .count = count};
+    tcp->base =
+        (struct mu_transport){.ops = &mu_tcp_ops, .rank = rank, .count = count, .loop = loop};
     tcp->generation = generation;
-    tcp->outgoing = calloc((size_t)count, sizeof(*tcp->outgoing));
-    tcp->incoming = calloc((size_t)count, sizeof(*tcp->incoming));
-    if (!tcp->outgoing || !tcp->incoming) {
-        free(tcp->outgoing);
-        free(tcp->incoming);
+    tcp->peer = calloc((size_t)count, sizeof(*tcp->peer));
+    if (!tcp->peer) {
         free(tcp);
         return MU_NO_MEMORY;
     }
-    for (int peer = 0; peer < count; peer++) {
-        struct incoming *from = &tcp->incoming[peer];
-        *from = (struct incoming){.tcp = tcp, .link = incoming[peer], .last = &from->first};
-        tcp->outgoing[peer] = outgoing[peer];
-        if (outgoing[peer]) {
-            mu_link_adopt(outgoing[peer], &outgoing_events, tcp);
-            mu_link_resume(outgoing[peer]);
-        }
-        if (incoming[peer]) {
-            mu_link_adopt(incoming[peer], &incoming_events, from);
-            mu_link_resume(incoming[peer]);
+    for (int r = 0; r < count; r++) {
+        struct peer *peer = &tcp->peer[r];
+        *peer = (struct peer){.tcp = tcp, .link = link[r], .last = &peer->first};
+        if (link[r]) {
+            mu_link_adopt(link[r], &link_events, peer);
+            mu_link_resume(link[r]);
         }
     }
     *ret_transport = &tcp->base;

@@ -2,6 +2,8 @@
 #ifndef MU_COLLECTIVES_TRANSPORT_H
 #define MU_COLLECTIVES_TRANSPORT_H
 
+#include "collectives/request.h"
+#include "runtime/base/log.h"
 #include "runtime/base/world.h"
 #include "runtime/io/link.h"
 
@@ -34,27 +36,70 @@ struct mu_transport_ops {
         const void *from, size_t bytes);
     void (*receive)(struct mu_transport *transport, struct mu_op *op, int rank, uint64_t tag,
         void *to, size_t bytes);
-    /* Blocks until the op is done: its status, TIMEOUT, or what the loop was cancelled with. */
+    /* Blocks until the op is done: its status, TIMEOUT, or what the loop was cancelled with. First
+     * it spins for a short time: to sleep and be woken costs more than most messages. */
     enum mu_status (*wait)(struct mu_transport *transport, struct mu_op *op, int64_t deadline_ns);
+    /* Is there a way to this rank? NULL: to all. */
+    bool (*reaches)(struct mu_transport *transport, int rank);
+    /* Tells the others why this rank goes no further, as far as that can be done at once; they find
+     * it in `farewell`. NULL: they only see it gone. */
+    void (*abort)(struct mu_transport *transport, const char *why);
+    /* Asks all ranks what they are doing and waits for those that answer: in `seen`. NULL: only
+     * what came by itself is known. Blocks. */
+    void (*survey)(struct mu_transport *transport, int64_t deadline_ns);
     /* Takes back what is under way and frees the transport. */
     void (*close)(struct mu_transport *transport);
+};
+
+/* What is known about a rank, for messages. */
+struct mu_seen {
+    struct mu_signature signature; /* what it entered last; sequence 0: nothing yet */
+    int64_t since_ns;              /* when this was heard */
+    bool answers;                  /* it answered the last survey */
+    char farewell[128];            /* why it said it would go no further; "" */
 };
 
 struct mu_transport {
     const struct mu_transport_ops *ops;
     int rank, count;
+    /* What this rank is doing; NULL: nothing is compared. It travels with the first message to each
+     * rank; a receive from a rank that does something else ends with PROTOCOL, before any byte of
+     * it is used, and `seen` has what that was. */
+    const struct mu_signature *signature;
+    struct mu_seen *seen;     /* (count), of the driver */
+    const char *const *names; /* (count) "worker/1 (10.0.0.2:2222)"; NULL: rank numbers serve */
+    struct mu_loop *loop;     /* that waits turn; NULL: none */
 };
 
-/* The registry, for help and checks: "tcp", "inproc". NULL-terminated. */
+/* The registry, for help and checks: "inproc", "tcp", "shm", "route", "mpi". NULL-terminated. */
 extern const struct mu_transport_ops *const mu_transports[];
 
 /*
- * tcp: over links that are greeted already. `link[r]` leads to rank r or is NULL where none is
- * needed; `incoming[r]` comes from rank r. The transport owns them from now on.
+ * tcp: over links that are greeted already, both ways over the same: `link[r]` leads to rank r, or
+ * is NULL where there is none. The transport owns them from now on. `loop`: of the links.
  */
-enum mu_status mu_tcp_open(int rank, int count, uint32_t generation,
-    struct mu_link *const outgoing[], struct mu_link *const incoming[],
-    struct mu_transport **ret_transport);
+enum mu_status mu_tcp_open(struct mu_loop *loop, int rank, int count, uint32_t generation,
+    struct mu_link *const link[], struct mu_transport **ret_transport);
+/*
+ * Collective: ranks of the same host (as `home` says, see segments.h) put unix sockets in the place
+ * of TCP between them, where that works; where it does not they stay as they are. A setting, so
+ * that either can be measured.
+ */
+enum mu_status mu_tcp_move_home(
+    struct mu_transport *tcp, struct mu_log *log, const bool home[], int64_t deadline_ns);
+
+/* shm: through rings of bytes in shared memory, between the ranks of one host. Takes `segments`, in
+ * which every rank is reached, each of mu_shm_segment_bytes(count). `messages` may be NULL: then a
+ * peer that dies is only noticed at the deadline; otherwise its loop is turned while waiting, and
+ * it is borrowed. */
+struct mu_segments;
+size_t mu_shm_segment_bytes(int count);
+enum mu_status mu_shm_open(struct mu_world *world, int rank, struct mu_segments *segments,
+    struct mu_transport *messages, struct mu_transport **ret_transport);
+
+/* route: to each rank by the first of the two that reaches it; takes both. */
+enum mu_status mu_route_open(
+    struct mu_transport *near, struct mu_transport *far, struct mu_transport **ret_transport);
 
 /* inproc: ranks are threads of one world; for tests, and the oracle of the others. */
 struct mu_inproc_hub;

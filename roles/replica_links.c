@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "collectives/ring.h"
 #include "roles/replica.h"
 #include "roles/task_cluster.h"
 #include "runtime/tensor/layout.h"
 #include <stdlib.h>
 #include <string.h>
+
+#define MESH_MAX 64 /* replicas that all have a link to each other */
 
 /* Commands for the communication thread that make, use and close its links. */
 
@@ -44,36 +45,44 @@ static enum mu_status blame_task(
                : mu_cluster_blame(replica->cluster, status, task, "connecting", since_ns);
 }
 
-/* Calls the right neighbour, is called by the left one. */
-static enum mu_status make_ring(struct mu_replica *replica)
+/* Whom does this replica talk to? Everybody, or in a large group the neighbours on the ring. */
+static bool is_neighbour(const struct mu_replica *replica, int rank)
 {
-    struct mu_link *to[MU_REPLICAS_MAX] = {0}, *from[MU_REPLICAS_MAX] = {0};
-    int right = (replica->rank + 1) % replica->count;
-    int left = (replica->rank + replica->count - 1) % replica->count;
-    int right_task = mu_spec_replica(replica->spec, right);
-    int left_task = mu_spec_replica(replica->spec, left);
+    int away = (rank - replica->rank + replica->count) % replica->count;
+    return away != 0 && (replica->count <= MESH_MAX || away == 1 || away == replica->count - 1);
+}
+
+static enum mu_status make_link(struct mu_replica *replica, int rank, struct mu_link **ret_link)
+{
+    int task = mu_spec_replica(replica->spec, rank);
     int64_t since = mu_now(replica->world), deadline = link_deadline(replica);
+    enum mu_status status =
+        rank < replica->rank
+            ? mu_cluster_dial(replica->cluster, task, MU_KIND_RING, deadline, ret_link)
+            : mu_cluster_answer(replica->cluster, task, MU_KIND_RING, deadline, ret_link);
+    return blame_task(replica, status, task, since);
+}
+
+/* One link between any two: the one of higher rank calls. */
+static enum mu_status make_mesh(struct mu_replica *replica)
+{
+    struct mu_link *link[MU_REPLICAS_MAX] = {0};
+    struct mu_transport *transport = NULL;
+    enum mu_status status = MU_OK;
     if (replica->count == 1)
-        return mu_group_init(&replica->group, NULL);
-    MU_TRY(blame_task(replica,
-        mu_cluster_dial(replica->cluster, right_task, MU_KIND_RING, deadline, &to[right]),
-        right_task, since));
-    enum mu_status status = blame_task(replica,
-        mu_cluster_answer(replica->cluster, left_task, MU_KIND_RING, deadline, &from[left]),
-        left_task, since);
+        return mu_group_init(&replica->group, replica->world, NULL);
+    for (int rank = 0; rank < replica->count && status == MU_OK; rank++)
+        if (is_neighbour(replica, rank))
+            status = make_link(replica, rank, &link[rank]);
+    if (status == MU_OK)
+        status = mu_tcp_open(replica->communicator.loop, replica->rank, replica->count,
+            mu_cluster_generation(replica->cluster), link, &transport);
     if (status != MU_OK) {
-        mu_link_close(to[right]);
+        for (int rank = 0; rank < replica->count; rank++)
+            mu_link_close(link[rank]);
         return status;
     }
-    struct mu_transport *transport;
-    status = mu_tcp_open(replica->rank, replica->count, mu_cluster_generation(replica->cluster), to,
-        from, &transport);
-    if (status != MU_OK) {
-        mu_link_close(to[right]);
-        mu_link_close(from[left]);
-        return status;
-    }
-    return mu_group_init(&replica->group, transport);
+    return mu_group_init(&replica->group, replica->world, transport);
 }
 
 /* Before any replica pushes, so that servers answer at once. */
@@ -137,11 +146,11 @@ static enum mu_status run_connect(struct mu_command *command)
     struct mu_replica *replica = command->owner;
     replica->last_start_wall_ns = replica->run->started_wall_ns;
     if (replica->spec->local)
-        return mu_group_init(&replica->group, NULL);
+        return mu_group_init(&replica->group, replica->world, NULL);
     MU_TRY(mu_task_join(replica->run, replica->communicator.loop,
         mu_layout_crc32c(&replica->layout), &replica->activity, &replica->cluster));
     replica->last_start_wall_ns = mu_cluster_last_start_wall_ns(replica->cluster);
-    MU_TRY(make_ring(replica));
+    MU_TRY(make_mesh(replica));
     if (replica->job->mode.kind != MU_MODE_ASYNC)
         return MU_OK;
     if (replica->leads)
@@ -166,10 +175,11 @@ static enum mu_status run_sum(struct mu_command *command)
 {
     struct sum *sum = command->owner;
     MU_TRY(sum->replica->failed);
+    const struct mu_request request = {
+        .kind = MU_ALLREDUCE, .data = sum->data, .count = sum->count};
     int64_t since = mu_now(sum->replica->world);
     int rank = -1;
-    enum mu_status status =
-        mu_ring_allreduce(&sum->replica->group, sum->data, sum->count, MU_FOREVER, &rank);
+    enum mu_status status = mu_group_run(&sum->replica->group, &request, MU_FOREVER, &rank);
     return status == MU_OK
                ? MU_OK
                : mu_replica_blame(sum->replica, status, rank, "the closing all-reduce", since);

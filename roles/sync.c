@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "collectives/bucket.h"
-#include "collectives/ring.h"
 #include "roles/replica.h"
 #include "runtime/base/crc32c.h"
 #include "runtime/device/kernels.h"
@@ -56,9 +55,11 @@ static enum mu_status run_bucket(struct mu_command *command)
     int64_t since = mu_now(replica->world);
     int rank = -1;
     atomic_fetch_add_explicit(&replica->activity.collective, 1, memory_order_relaxed);
-    enum mu_status status =
-        mu_ring_allreduce(&replica->group, sync->gradients.data + bucket->span.first,
-            bucket->span.count, mu_deadline(since, replica->run->timeouts.step_ns), &rank);
+    const struct mu_request request = {.kind = MU_ALLREDUCE,
+        .data = sync->gradients.data + bucket->span.first,
+        .count = bucket->span.count};
+    enum mu_status status = mu_group_run(
+        &replica->group, &request, mu_deadline(since, replica->run->timeouts.step_ns), &rank);
     if (status == MU_OK)
         return MU_OK;
     char what[96];

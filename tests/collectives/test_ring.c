@@ -27,11 +27,14 @@ static void run_rank(void *argument)
     struct mu_group group = {0};
     rank->status = mu_inproc_open(rank->hub, rank->number, &transport);
     if (rank->status == MU_OK)
-        rank->status = mu_group_init(&group, transport);
+        rank->status = mu_group_init(&group, rank->world, transport);
     int64_t deadline = mu_now(rank->world) + rank->patience_ns;
     for (int i = 0; i < rank->rounds && rank->status == MU_OK && !rank->leaves; i++)
-        rank->status = mu_ring_allreduce(&group, rank->data,
-            rank->count - (rank->other_length ? 1 : 0), deadline, &rank->culprit);
+        rank->status = mu_ring.run(&group,
+            &(struct mu_request){.kind = MU_ALLREDUCE,
+                .data = rank->data,
+                .count = rank->count - (rank->other_length ? 1 : 0)},
+            deadline, &rank->culprit);
     mu_group_finish(&group);
 }
 
@@ -102,9 +105,9 @@ static void every_rank_gets_the_sum_in_the_promised_order(void **state)
 static void long_vectors_travel_in_segments(void **state)
 {
     (void)state;
-    allreduce_of(2, 5 * MU_SEGMENT_COUNT + 3);
-    allreduce_of(3, 4 * MU_SEGMENT_COUNT + 1);
-    allreduce_of(4, 4 * MU_SEGMENT_COUNT);
+    allreduce_of(2, 5 * (MU_SEGMENT_BYTES / sizeof(float)) + 3);
+    allreduce_of(3, 4 * (MU_SEGMENT_BYTES / sizeof(float)) + 1);
+    allreduce_of(4, 4 * (MU_SEGMENT_BYTES / sizeof(float)));
 }
 
 static void fail_of(int count, void (*spoil)(struct rank *ranks), struct rank *ranks)

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MU_COLLECTIVES_CHOOSE_H
+#define MU_COLLECTIVES_CHOOSE_H
+
+#include "collectives/group.h"
+#include "runtime/base/text.h"
+
+/* Which algorithm runs: the forced one, or the one of the lowest score. Equal on all ranks. NULL
+ * and group->error if none can (or the forced one cannot: it says why, and which can). */
+const struct mu_algorithm *mu_choose(struct mu_group *group, const struct mu_request *request);
+int mu_choose_place(const struct mu_algorithm *algorithm); /* in mu_algorithms */
+/* By name; NULL if there is no such. */
+const struct mu_algorithm *mu_choose_find(const char *name);
+/* "bytes  chosen  predicted  others (or why not)", a row a size: `muster bench allreduce
+ * --explain`. */
+void mu_choose_explain(struct mu_group *group, const struct mu_request *requests,
+    size_t request_count, struct mu_text *out);
+
+/* Collective: measures group->costs in less than 200 ms and agrees on them. */
+enum mu_status mu_costs_probe(struct mu_group *group, int64_t deadline_ns);
+
+#endif

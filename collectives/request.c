@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "collectives/request.h"
+#include "collectives/algorithm.h"
+#include "collectives/ring_index.h"
+#include <stdio.h>
+#include <string.h>
+
+static const struct {
+    const char *name;
+    size_t bytes;
+} dtypes[MU_DTYPE_COUNT] = {
+    [MU_FLOAT32] = {"float32", 4},
+    [MU_FLOAT64] = {"float64", 8},
+    [MU_FLOAT16] = {"float16", 2},
+    [MU_BFLOAT16] = {"bfloat16", 2},
+    [MU_INT32] = {"int32", 4},
+    [MU_INT64] = {"int64", 8},
+    [MU_UINT8] = {"uint8", 1},
+};
+
+static const char *const reductions[MU_REDUCTION_COUNT] = {
+    [MU_SUM] = "sum", [MU_MEAN] = "mean", [MU_MIN] = "min", [MU_MAX] = "max"};
+
+static const char *const kinds[MU_REQUEST_KIND_COUNT] = {
+    [MU_ALLREDUCE] = "all-reduce",
+    [MU_REDUCE_SCATTER] = "reduce-scatter",
+    [MU_ALLGATHER] = "all-gather",
+    [MU_BROADCAST] = "broadcast",
+    [MU_ALLTOALL] = "all-to-all",
+    [MU_BARRIER] = "barrier",
+};
+
+size_t mu_dtype_bytes(enum mu_dtype dtype)
+{
+    return dtypes[dtype].bytes;
+}
+
+const char *mu_dtype_name(enum mu_dtype dtype)
+{
+    return (unsigned)dtype < MU_DTYPE_COUNT ? dtypes[dtype].name : "?";
+}
+
+const char *mu_reduction_name(enum mu_reduction reduction)
+{
+    return (unsigned)reduction < MU_REDUCTION_COUNT ? reductions[reduction] : "?";
+}
+
+const char *mu_request_kind_name(enum mu_request_kind kind)
+{
+    return (unsigned)kind < MU_REQUEST_KIND_COUNT ? kinds[kind] : "?";
+}
+
+static bool reduces(const struct mu_signature *signature)
+{
+    return signature->kind == MU_ALLREDUCE || signature->kind == MU_REDUCE_SCATTER;
+}
+
+void mu_signature_describe(const struct mu_signature *signature, char *out, size_t bytes)
+{
+    size_t algorithms = 0;
+    while (mu_algorithms[algorithms])
+        algorithms++;
+    const char *by =
+        signature->algorithm < algorithms ? mu_algorithms[signature->algorithm]->name : "?";
+    snprintf(out, bytes, "%s %u of %llu %s%s%s, by %s",
+        mu_request_kind_name((enum mu_request_kind)signature->kind), signature->sequence,
+        (unsigned long long)signature->count, mu_dtype_name((enum mu_dtype)signature->dtype),
+        reduces(signature) ? ", " : "",
+        reduces(signature) ? mu_reduction_name((enum mu_reduction)signature->reduction) : "", by);
+}
+
+bool mu_signature_equal(const struct mu_signature *a, const struct mu_signature *b)
+{
+    return memcmp(a, b, sizeof(*a)) == 0;
+}
+
+struct mu_span mu_request_part(const struct mu_request *request, int ranks, int rank)
+{
+    if (!request->counts)
+        return mu_ring_chunk(request->count, ranks, rank);
+    struct mu_span part = {0, request->counts[rank]};
+    for (int r = 0; r < rank; r++)
+        part.first += request->counts[r];
+    return part;
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MU_COLLECTIVES_SEGMENTS_H
+#define MU_COLLECTIVES_SEGMENTS_H
+
+#include "collectives/transport.h"
+#include "runtime/base/log.h"
+
+/*
+ * One piece of shared memory for each rank, made by it and mapped by the other ranks of its host.
+ * They find each other by trying: names are random, told over `messages`, and taken away as soon as
+ * all have mapped them, so that nothing is left when a process dies. What a process that died in
+ * between has left is swept by the next start: nobody holds its lock any more.
+ *
+ * A rank may be on this host (the same boot of the same kernel) and still not be reached: another
+ * user, a container with a /dev/shm of its own, /dev/shm full. That is said once, with the reason,
+ * and the caller takes the next transport.
+ */
+struct mu_segments {
+    int rank, count;
+    size_t bytes;
+    bool *home; /* (count) on this host */
+    void **at;  /* (count) mapped here, page-aligned; NULL: not reached */
+    bool all;   /* every rank reaches every rank */
+};
+
+/* Collective over all ranks of `messages`; `bytes` the same on all. Zeroed, every page touched by
+ * its owner. OK also if none is reached. NO_MEMORY; TIMEOUT, CLOSED, PROTOCOL as messages. */
+enum mu_status mu_segments_open(struct mu_log *log, struct mu_transport *messages, size_t bytes,
+    int64_t deadline_ns, struct mu_segments **ret_segments);
+void mu_segments_close(struct mu_segments *segments); /* takes NULL */
+
+#endif

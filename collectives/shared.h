@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MU_COLLECTIVES_SHARED_H
+#define MU_COLLECTIVES_SHARED_H
+
+#include "collectives/group.h"
+#include "runtime/base/log.h"
+
+/*
+ * Memory that all ranks of a group on one host share: a line of flags for each rank, a place to
+ * stage vectors that lie elsewhere, and arenas, in which vectors are added where they lie.
+ *
+ * Waiting is spin, then yield, then sleep in short pieces with `pause` between them; with more
+ * ranks than processors the spin is short. A peer that is stopped or dead ends a wait by its
+ * deadline, or earlier by `pause`.
+ */
+struct mu_shared;
+
+/* Collective over group->transport: makes group->shared, or leaves it NULL where not all ranks are
+ * reached (which has been said). */
+enum mu_status mu_shared_open(struct mu_group *group, struct mu_log *log, int64_t deadline_ns);
+/* The same for a sub-group, from its parent's memory or its own. */
+void mu_shared_close(struct mu_shared *shared); /* takes NULL; frees its arenas too */
+
+/* Collective: an arena of `bytes` on each rank; NULL (on all ranks) if one of them has no memory.
+ * Page-aligned, zeroed, touched. */
+void *mu_shared_alloc(struct mu_group *group, size_t bytes, int64_t deadline_ns);
+void mu_shared_free(struct mu_group *group, void *memory);
+/* Does it all lie in one arena? */
+bool mu_shared_contains(const struct mu_shared *shared, const void *data, size_t bytes);
+
+/* Called now and then by whoever waits: not OK ends the wait with it. By default the loop of the
+ * group's transport is turned without waiting. */
+void mu_shared_set_pause(
+    struct mu_shared *shared, enum mu_status (*pause)(void *owner), void *owner);
+
+/* What rank `rank` is doing, as its line of flags says: false: it is in no operation now. */
+bool mu_shared_seen(const struct mu_shared *shared, int rank, struct mu_signature *ret_signature);
+
+#endif

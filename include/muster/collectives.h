@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MUSTER_COLLECTIVES_H
+#define MUSTER_COLLECTIVES_H
+
+#include "muster/status.h"
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * Collectives without the trainer: link libmuster, start the processes, call these.
+ *
+ *     struct mu_group *group;
+ *     if (mu_group_open(NULL, &group) != MU_OK) return 1;       // under mpirun: nothing to say
+ *     mu_group_allreduce(group, x, n, MU_FLOAT32, MU_SUM);
+ *     mu_group_close(group);
+ *
+ * All ranks of a group call the same operations in the same order, with the same kind, type, count,
+ * reduction and root; if they do not, both sides get PROTOCOL and mu_group_error names them. Calls
+ * block. A group belongs to one thread at a time. Vectors are contiguous, in the caller's memory
+ * and aligned to their type. After a failure the vector holds neither the old nor the new values
+ * and the group only serves to be closed.
+ *
+ * OK; TIMEOUT (a rank did not come), CLOSED (a rank is gone), PROTOCOL (ranks disagree). The reason
+ * is in mu_group_error.
+ */
+enum mu_dtype {
+    MU_FLOAT32,
+    MU_FLOAT64,
+    MU_FLOAT16,  /* IEEE binary16 */
+    MU_BFLOAT16, /* upper half of a float32 */
+    MU_INT32,
+    MU_INT64,
+    MU_UINT8,
+    MU_DTYPE_COUNT
+};
+
+/*
+ * float16 and bfloat16 are added in float32, and each sum of two is rounded to nearest even.
+ * Integers wrap. MEAN is the sum divided by the number of ranks, integers towards zero. MIN and
+ * MAX: a NaN on any rank gives NaN.
+ */
+enum mu_reduction { MU_SUM, MU_MEAN, MU_MIN, MU_MAX, MU_REDUCTION_COUNT };
+
+struct mu_group;
+
+struct mu_group_options {
+    /* Rank and addresses of all ranks ("10.0.0.1:2222"); NULL: as the launcher says, TF_CONFIG or
+     * mpirun, srun --mpi=pmix. */
+    const char *const *addresses; /* (count) */
+    int rank, count;
+    const char *transport;  /* NULL: "route", the best way to each rank */
+    const char *algorithm;  /* NULL: the best for each call */
+    int deterministic;      /* the same bits whichever algorithm runs */
+    double timeout_seconds; /* 0: 300 */
+};
+
+/* Collective: waits for all ranks. `options` NULL: all as the launcher says. */
+enum mu_status mu_group_open(const struct mu_group_options *options, struct mu_group **ret_group);
+void mu_group_close(struct mu_group *group); /* takes NULL */
+/* Why the last call failed; never NULL. `group` NULL: of mu_group_open on this thread. */
+const char *mu_group_error(const struct mu_group *group);
+int mu_group_rank(const struct mu_group *group);
+int mu_group_size(const struct mu_group *group);
+
+/* data[i] = reduction over the ranks of data[i]; the same bits on all ranks. */
+enum mu_status mu_group_allreduce(struct mu_group *group, void *data, size_t count,
+    enum mu_dtype dtype, enum mu_reduction reduction);
+/* `data` is one vector of `counts[0] + counts[1] + ...` elements on every rank. Afterwards part r
+ * of it, on rank r, is reduced; the other parts hold nothing of use. */
+enum mu_status mu_group_reduce_scatter(struct mu_group *group, void *data, const size_t counts[],
+    enum mu_dtype dtype, enum mu_reduction reduction);
+/* Part r of `data` is taken from rank r. Parts may be empty. */
+enum mu_status mu_group_allgather(
+    struct mu_group *group, void *data, const size_t counts[], enum mu_dtype dtype);
+enum mu_status mu_group_broadcast(
+    struct mu_group *group, void *data, size_t count, enum mu_dtype dtype, int root);
+/* Part r of `from` goes to rank r; part s of `to` comes from rank s; `count` elements each. */
+enum mu_status mu_group_alltoall(
+    struct mu_group *group, const void *from, void *to, size_t count, enum mu_dtype dtype);
+enum mu_status mu_group_barrier(struct mu_group *group);
+
+/* Collective: the ranks that give the same `color` make a group, in the order of (`key`, rank).
+ * A negative color: none, *ret_group is NULL. Close it before its parent. */
+enum mu_status mu_group_split(
+    struct mu_group *group, int color, int key, struct mu_group **ret_group);
+
+/* Collective, the same `bytes` on all ranks: zeroed memory, aligned to a page. On one host it is
+ * shared, and an all-reduce of vectors at the same place of it on all ranks copies nothing.
+ * NULL: no memory. */
+void *mu_group_alloc(struct mu_group *group, size_t bytes);
+void mu_group_free(struct mu_group *group, void *memory); /* collective; takes NULL */
+
+#endif
