@@ -131,6 +131,20 @@ static const struct mu_link_events waiting_events = {
     .ended = waiting_ended,
 };
 
+/* On its way to its real owner, who finds out by itself if it ends. */
+static void handed_over_ended(void *owner, struct mu_link *link, enum mu_status why, int error)
+{
+    (void)owner;
+    (void)link;
+    (void)why;
+    (void)error;
+}
+
+static const struct mu_link_events handed_over_events = {
+    .frame = hold_frame,
+    .ended = handed_over_ended,
+};
+
 bool mu_cluster_keep(struct mu_cluster *cluster, struct mu_link *link, int task, int kind)
 {
     for (int i = 0; i < cluster->waiting_count; i++) {
@@ -151,6 +165,7 @@ static bool take_waiting(struct mu_cluster *cluster, int task, int kind, struct 
         if (!place->link || place->task != task || place->kind != kind)
             continue;
         *ret_link = place->link;
+        mu_link_adopt(place->link, &handed_over_events, NULL);
         place->link = NULL;
         return true;
     }
@@ -184,6 +199,7 @@ enum mu_status mu_cluster_dial(
         status = caller.status;
     if (status == MU_OK) {
         *ret_link = caller.link;
+        mu_link_adopt(caller.link, &handed_over_events, NULL);
         caller.link = NULL;
     } else if (caller.refused) {
         status = mu_fail(cluster->log, caller.refusal.error, NULL, "%s", caller.refusal.text);
