@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "runtime/io/shared_memory.h"
+#include "runtime/base/text.h"
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#define FOLDER "/dev/shm"
+#define PATH_BYTES (sizeof(FOLDER "/") + MU_SHARED_MEMORY_NAME_MAX)
+#define CREATE_TRIES 8
+
+/* ---- waiting ---- */
+
+void mu_shm_wait(const _Atomic uint32_t *word, uint32_t value, int64_t timeout_ns)
+{
+    struct timespec timeout = {
+        .tv_sec = timeout_ns / 1000000000, .tv_nsec = timeout_ns % 1000000000};
+    if (timeout_ns > 0)
+        syscall(SYS_futex, word, FUTEX_WAIT, value, &timeout, NULL, 0);
+}
+
+void mu_shm_wake(_Atomic uint32_t *word)
+{
+    syscall(SYS_futex, word, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+}
+
+void mu_shm_yield(void)
+{
+    sched_yield();
+}
+
+int mu_shm_processors(void)
+{
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof(set), &set) == 0 && CPU_COUNT(&set) > 0)
+        return CPU_COUNT(&set);
+    long online = sysconf(_SC_NPROCESSORS_ONLN);
+    return online > 0 ? (int)online : 1;
+}
+
+/* ---- who may share ---- */
+
+static int hex_digit(char c)
+{
+    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+void mu_shared_memory_host(struct mu_shared_memory_host *ret_host)
+{
+    *ret_host = (struct mu_shared_memory_host){.user = (uint32_t)geteuid()};
+    char text[64];
+    int file = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+    ssize_t bytes = file >= 0 ? read(file, text, sizeof(text)) : 0;
+    int digits = 0;
+    for (ssize_t i = 0; i < bytes && digits < 32; i++) {
+        int digit = hex_digit(text[i]);
+        if (digit >= 0) {
+            uint8_t *byte = &ret_host->boot[digits++ / 2];
+            *byte = (uint8_t)(*byte << 4 | digit);
+        }
+    }
+    if (file >= 0)
+        close(file);
+}
+
+bool mu_shared_memory_same_host(
+    const struct mu_shared_memory_host *a, const struct mu_shared_memory_host *b)
+{
+    static const uint8_t unknown[sizeof(a->boot)];
+    return memcmp(a->boot, b->boot, sizeof(a->boot)) == 0 &&
+           memcmp(a->boot, unknown, sizeof(unknown)) != 0;
+}
+
+/* ---- making ---- */
+
+static void path_of(const char *name, char path[PATH_BYTES])
+{
+    mu_format(path, PATH_BYTES, "%s/%s", FOLDER, name);
+}
+
+static void say_full(int file, size_t bytes, char why[MU_SHARED_MEMORY_WHY_MAX])
+{
+    struct statvfs about;
+    char needs[32], has[32] = "nothing";
+    mu_text_bytes(needs, sizeof(needs), bytes);
+    if (fstatvfs(file, &about) == 0)
+        mu_text_bytes(has, sizeof(has), (uint64_t)about.f_bavail * about.f_frsize);
+    mu_format(why, MU_SHARED_MEMORY_WHY_MAX, "%s is full (needs %s, has %s)", FOLDER, needs, has);
+}
+
+/* To grow a file beyond this limit is a signal that kills. */
+static bool file_size_allowed(size_t bytes, char why[MU_SHARED_MEMORY_WHY_MAX])
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_FSIZE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY ||
+        bytes <= limit.rlim_cur)
+        return true;
+    char needs[32], most[32];
+    mu_text_bytes(needs, sizeof(needs), bytes);
+    mu_text_bytes(most, sizeof(most), limit.rlim_cur);
+    mu_format(why, MU_SHARED_MEMORY_WHY_MAX,
+        "files may have %s at the most and %s are needed (ulimit -f)", most, needs);
+    return false;
+}
+
+/* A new file under the lock of its maker: errno, or 0. A sweep that comes between the making and
+ * the locking takes it for a leftover: then another one is made. */
+static int create_locked(const char *path, int *ret_file)
+{
+    for (int i = 0; i < CREATE_TRIES; i++) {
+        int file = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+        if (file < 0)
+            return errno;
+        struct stat about;
+        if (flock(file, LOCK_EX) == 0 && fstat(file, &about) == 0 && about.st_nlink > 0) {
+            *ret_file = file;
+            return 0;
+        }
+        close(file);
+    }
+    return EAGAIN;
+}
+
+/* Room now, or an error now: a page that is only promised is a signal when it is touched. */
+static int fill(int file, size_t bytes)
+{
+    int error;
+    do
+        error = posix_fallocate(file, 0, (off_t)bytes);
+    while (error == EINTR);
+    return error;
+}
+
+static int map(int file, size_t bytes, void **ret_at)
+{
+    void *at = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, file, 0);
+    if (at == MAP_FAILED)
+        return errno;
+    *ret_at = at;
+    return 0;
+}
+
+static enum mu_status create_failed(
+    struct mu_shared_memory *memory, int error, char why[MU_SHARED_MEMORY_WHY_MAX])
+{
+    bool full = error == ENOSPC || error == ENOMEM;
+    if (error == ENOSPC)
+        say_full(memory->file, memory->bytes, why);
+    else
+        mu_format(why, MU_SHARED_MEMORY_WHY_MAX, "%s cannot be used: %s", FOLDER, strerror(error));
+    mu_shared_memory_close(memory);
+    return full ? MU_NO_MEMORY : MU_UNAVAILABLE;
+}
+
+enum mu_status mu_shared_memory_create(struct mu_shared_memory *memory, const uint8_t random[16],
+    size_t bytes, char why[MU_SHARED_MEMORY_WHY_MAX])
+{
+    *memory = (struct mu_shared_memory){.file = -1};
+    if (!file_size_allowed(bytes, why))
+        return MU_UNAVAILABLE;
+    char name[MU_SHARED_MEMORY_NAME_MAX], path[PATH_BYTES];
+    int used = snprintf(name, sizeof(name), "muster-%u-", (unsigned)geteuid());
+    for (int i = 0; i < 16; i++)
+        used += snprintf(name + used, sizeof(name) - (size_t)used, "%02x", random[i]);
+    path_of(name, path);
+
+    int error = create_locked(path, &memory->file);
+    if (error != 0)
+        return create_failed(memory, error, why);
+    memcpy(memory->name, name, sizeof(name));
+    memory->bytes = bytes;
+    error = fill(memory->file, bytes);
+    if (error == 0)
+        error = map(memory->file, bytes, &memory->at);
+    return error == 0 ? MU_OK : create_failed(memory, error, why);
+}
+
+/* ---- opening ---- */
+
+static const char *open_error(int error)
+{
+    switch (error) {
+    case ENOENT:
+        return "does not see this " FOLDER " (another container?)";
+    case EACCES:
+    case EPERM:
+        return "belongs to another user";
+    default:
+        return strerror(error);
+    }
+}
+
+/* Is it what a peer of ours makes? A file of another size would be a signal when it is touched. */
+static const char *foreign(int file, size_t bytes)
+{
+    struct stat about;
+    if (fstat(file, &about) != 0)
+        return strerror(errno);
+    if (about.st_uid != geteuid())
+        return "belongs to another user";
+    if (!S_ISREG(about.st_mode) || (size_t)about.st_size != bytes)
+        return "has another kind of file under that name";
+    return NULL;
+}
+
+enum mu_status mu_shared_memory_open(struct mu_shared_memory *memory, const char *name,
+    size_t bytes, char why[MU_SHARED_MEMORY_WHY_MAX])
+{
+    *memory = (struct mu_shared_memory){.file = -1};
+    if (strchr(name, '/') || strncmp(name, "muster-", 7) != 0) {
+        mu_text_copy(why, MU_SHARED_MEMORY_WHY_MAX, "told a name that is not one");
+        return MU_UNAVAILABLE;
+    }
+    char path[PATH_BYTES];
+    path_of(name, path);
+    int file = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    const char *reason = file < 0 ? open_error(errno) : foreign(file, bytes);
+    if (!reason) {
+        int error = map(file, bytes, &memory->at);
+        reason = error != 0 ? strerror(error) : NULL;
+        memory->bytes = bytes;
+    }
+    if (file >= 0)
+        close(file);
+    if (reason)
+        mu_text_copy(why, MU_SHARED_MEMORY_WHY_MAX, reason);
+    return reason ? MU_UNAVAILABLE : MU_OK;
+}
+
+/* ---- leaving ---- */
+
+void mu_shared_memory_unlink(struct mu_shared_memory *memory)
+{
+    if (!memory->name[0])
+        return;
+    char path[PATH_BYTES];
+    path_of(memory->name, path);
+    unlink(path);
+    memory->name[0] = '\0';
+}
+
+void mu_shared_memory_close(struct mu_shared_memory *memory)
+{
+    mu_shared_memory_unlink(memory);
+    if (memory->at)
+        munmap(memory->at, memory->bytes);
+    if (memory->bytes > 0 && memory->file >= 0)
+        close(memory->file);
+    *memory = (struct mu_shared_memory){.file = -1};
+}
+
+/* Nobody holds its lock: whoever made it is dead. */
+static bool is_left(int folder, const char *name)
+{
+    struct stat about;
+    int file = openat(folder, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (file < 0)
+        return false;
+    bool left = fstat(file, &about) == 0 && S_ISREG(about.st_mode) && about.st_uid == geteuid() &&
+                flock(file, LOCK_EX | LOCK_NB) == 0 && unlinkat(folder, name, 0) == 0;
+    close(file);
+    return left;
+}
+
+int mu_shared_memory_sweep(void)
+{
+    char prefix[32];
+    mu_format(prefix, sizeof(prefix), "muster-%u-", (unsigned)geteuid());
+    DIR *folder = opendir(FOLDER);
+    int swept = 0;
+    for (struct dirent *entry; folder && (entry = readdir(folder));)
+        if (strncmp(entry->d_name, prefix, strlen(prefix)) == 0)
+            swept += is_left(dirfd(folder), entry->d_name);
+    if (folder)
+        closedir(folder);
+    return swept;
+}

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MU_IO_SHARED_MEMORY_H
+#define MU_IO_SHARED_MEMORY_H
+
+#include "runtime/base/status.h"
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * Memory that the processes of one host share, as files in /dev/shm, and the sleep and wake that go
+ * with it. Everything here is of the real world: no call knows of struct mu_world.
+ */
+
+/* Sleeps while *word == value, for `timeout_ns` at the most; also ends early, for no reason: look
+ * again. The word may lie in memory that processes share. */
+void mu_shm_wait(const _Atomic uint32_t *word, uint32_t value, int64_t timeout_ns);
+/* Wakes all that sleep on the word; a system call even if nobody does. */
+void mu_shm_wake(_Atomic uint32_t *word);
+/* Lets others run: for waits that have spun for long enough. */
+void mu_shm_yield(void);
+/* Tells the processor that this is a loop that spins. */
+static inline void mu_shm_relax(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ __volatile__("yield");
+#endif
+}
+/* Processors that this process may run on, 1 or more. */
+int mu_shm_processors(void);
+
+/* Which running kernel this is, and as whom we run: what decides who may share memory. Fixed size,
+ * no padding: it travels. */
+struct mu_shared_memory_host {
+    uint8_t boot[16]; /* zero: not known, the host of nobody else */
+    uint32_t user;
+    uint32_t reserved;
+};
+void mu_shared_memory_host(struct mu_shared_memory_host *ret_host);
+bool mu_shared_memory_same_host(
+    const struct mu_shared_memory_host *a, const struct mu_shared_memory_host *b);
+
+/* A piece of shared memory. A name is 128 random bits: no two are ever the same, and nobody guesses
+ * one. Its maker holds a lock on it while it lives, which is how a leftover is told from a piece in
+ * use. */
+#define MU_SHARED_MEMORY_NAME_MAX 64
+#define MU_SHARED_MEMORY_WHY_MAX 160
+struct mu_shared_memory {
+    void *at; /* page-aligned; NULL: none */
+    size_t bytes;
+    int file;                             /* the maker's, locked; -1 */
+    char name[MU_SHARED_MEMORY_NAME_MAX]; /* "" once it is unlinked, and where it was opened */
+};
+
+/* Makes `bytes`, zeroed, every page there and mapped, for this user only. UNAVAILABLE, NO_MEMORY
+ * (/dev/shm is full): `why` says so in words that follow "because", "/dev/shm is full (needs 12.0
+ * MiB, has 3.0 MiB)"; then nothing is left behind. */
+enum mu_status mu_shared_memory_create(struct mu_shared_memory *memory, const uint8_t random[16],
+    size_t bytes, char why[MU_SHARED_MEMORY_WHY_MAX]);
+/* Maps what a peer has made under the name. It must be ours in user and exact in size; what lies in
+ * it is for the caller to check. UNAVAILABLE: with `why`. */
+enum mu_status mu_shared_memory_open(struct mu_shared_memory *memory, const char *name,
+    size_t bytes, char why[MU_SHARED_MEMORY_WHY_MAX]);
+/* Takes the name away; the memory stays until all have closed it. */
+void mu_shared_memory_unlink(struct mu_shared_memory *memory);
+void mu_shared_memory_close(struct mu_shared_memory *memory); /* takes a zeroed one; unlinks */
+
+/* Removes what dead processes of this user have left; returns how many pieces. */
+int mu_shared_memory_sweep(void);
+
+#endif
