@@ -1,0 +1,315 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "runtime/device/reduce_half.h"
+#include "runtime/device/reduce_levels.h"
+#include <string.h>
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+/*
+ * Compiled once for each type and instruction set, without contraction: plain C that the compiler
+ * turns into vectors. meson.build says which type this copy is of: MU_REDUCE_STORED is what lies in
+ * memory; at most one of
+ * MU_REDUCE_INTEGER, _FLOAT16 and _BFLOAT16 is 1.
+ *
+ * The loops take the operation as a constant argument and are always inlined, so each of the nine
+ * functions of the table is one loop around one instruction. `omp simd` says that elements do not
+ * depend on each other: `to` may be one of the sources, but never overlaps it otherwise.
+ */
+typedef MU_REDUCE_STORED stored;
+#define INLINE static inline __attribute__((always_inline))
+#define BLOCK_BYTES 4096 /* what stays in the nearest cache between one source and the next */
+#define BLOCK (BLOCK_BYTES / sizeof(value))
+
+/* ---- one element ---- */
+
+#if MU_REDUCE_FLOAT16 || MU_REDUCE_BFLOAT16
+typedef float value;
+
+INLINE value load(stored x)
+{
+    return MU_REDUCE_FLOAT16 ? mu_half_from_float16(x) : mu_half_from_bfloat16(x);
+}
+
+INLINE stored store(value x)
+{
+    return MU_REDUCE_FLOAT16 ? mu_half_to_float16(x) : mu_half_to_bfloat16(x);
+}
+#else
+typedef stored value;
+
+INLINE value load(stored x)
+{
+    return x;
+}
+
+INLINE stored store(value x)
+{
+    return x;
+}
+#endif
+
+typedef value operation(value a, value b);
+
+#if MU_REDUCE_INTEGER
+INLINE value sum_of(value a, value b)
+{
+    return (value)((uint64_t)a + (uint64_t)b); /* wraps */
+}
+
+INLINE value min_of(value a, value b)
+{
+    return a < b ? a : b;
+}
+
+INLINE value max_of(value a, value b)
+{
+    return a > b ? a : b;
+}
+#else
+INLINE value sum_of(value a, value b)
+{
+    return load(store(a + b)); /* rounded to what is stored after each addition */
+}
+
+/* A NaN wins, and is always the same one; of two zeros the negative one is less: so that the result
+ * has the same bits whichever of the two is named first. */
+INLINE value min_of(value a, value b)
+{
+    value less = a < b || (a == b && __builtin_signbit(a)) ? a : b;
+    return __builtin_isunordered(a, b) ? (value)__builtin_nan("") : less;
+}
+
+INLINE value max_of(value a, value b)
+{
+    value more = a > b || (a == b && !__builtin_signbit(a)) ? a : b;
+    return __builtin_isunordered(a, b) ? (value)__builtin_nan("") : more;
+}
+#endif
+
+/* ---- vectors ---- */
+
+INLINE void two(operation *by, stored *to, const stored *a, const stored *b, size_t count)
+{
+#pragma omp simd
+    for (size_t i = 0; i < count; i++)
+        to[i] = store(by(load(a[i]), load(b[i])));
+}
+
+/* All sources of `count` elements from `first` on, at most BLOCK. */
+INLINE void gather(operation *by, stored *result, const void *const from[], int from_count,
+    size_t first, size_t count)
+{
+    value so_far[BLOCK];
+    const stored *source = (const stored *)from[0] + first;
+#pragma omp simd
+    for (size_t i = 0; i < count; i++)
+        so_far[i] = load(source[i]);
+    for (int k = 1; k < from_count - 1; k++) {
+        source = (const stored *)from[k] + first;
+#pragma omp simd
+        for (size_t i = 0; i < count; i++)
+            so_far[i] = by(so_far[i], load(source[i]));
+    }
+    source = (const stored *)from[from_count - 1] + first;
+#pragma omp simd
+    for (size_t i = 0; i < count; i++)
+        result[i] = store(by(so_far[i], load(source[i])));
+}
+
+INLINE void many(operation *by, stored *to, const void *const from[], int from_count, size_t count)
+{
+    if (from_count == 1 && to != from[0])
+        memcpy(to, from[0], count * sizeof(stored));
+    if (from_count == 2)
+        two(by, to, from[0], from[1], count);
+    if (from_count <= 2)
+        return;
+    for (size_t first = 0; first < count; first += BLOCK)
+        gather(
+            by, to + first, from, from_count, first, count - first < BLOCK ? count - first : BLOCK);
+}
+
+/* Two vectors that fit in the cache: no block between. */
+INLINE void two_to_two(
+    operation *by, stored *one, stored *other, const stored *a, const stored *b, size_t count)
+{
+#pragma omp simd
+    for (size_t i = 0; i < count; i++) {
+        stored result = store(by(load(a[i]), load(b[i])));
+        one[i] = result;
+        other[i] = result;
+    }
+}
+
+#if defined(__AVX512F__)
+typedef __m512i wide;
+INLINE void stream(void *to, const void *from)
+{
+    _mm512_stream_si512(to, _mm512_loadu_si512(from));
+}
+#elif defined(__AVX2__)
+typedef __m256i wide;
+INLINE void stream(void *to, const void *from)
+{
+    _mm256_stream_si256(to, _mm256_loadu_si256(from));
+}
+#elif defined(__x86_64__)
+typedef __m128i wide;
+INLINE void stream(void *to, const void *from)
+{
+    _mm_stream_si128(to, _mm_loadu_si128(from));
+}
+#endif
+
+/* Past the cache, whole lines at a time; the ends of the vector that are not whole lines are
+ * stored as usual. */
+static void put(void *to, const void *from, size_t bytes, bool streaming)
+{
+#if defined(__x86_64__)
+    enum { LINE = 64 };
+    size_t head = (LINE - (uintptr_t)to % LINE) % LINE;
+    if (streaming && bytes >= head + LINE) {
+        size_t whole = (bytes - head) / LINE * LINE;
+        memcpy(to, from, head);
+        for (size_t at = head; at < head + whole; at += sizeof(wide))
+            stream((char *)to + at, (const char *)from + at);
+        memcpy((char *)to + head + whole, (const char *)from + head + whole, bytes - head - whole);
+        return;
+    }
+#else
+    (void)streaming;
+#endif
+    memcpy(to, from, bytes);
+}
+
+/* Streamed lines become visible to other processors before anything that is stored later. */
+static void settle(bool streaming)
+{
+#if defined(__x86_64__)
+    if (streaming)
+        _mm_sfence();
+#else
+    (void)streaming;
+#endif
+}
+
+INLINE void many_to_many(operation *by, void *const to[], const void *const from[],
+    int vector_count, size_t count, bool streaming)
+{
+    if (vector_count == 1 || (vector_count == 2 && !streaming)) {
+        if (vector_count == 1)
+            many(by, to[0], from, 1, count);
+        else
+            two_to_two(by, to[0], to[1], from[0], from[1], count);
+        return;
+    }
+    stored result[BLOCK] __attribute__((aligned(64)));
+    for (size_t first = 0; first < count; first += BLOCK) {
+        size_t some = count - first < BLOCK ? count - first : BLOCK;
+        gather(by, result, from, vector_count, first, some);
+        for (int k = 0; k < vector_count; k++)
+            put((stored *)to[k] + first, result, some * sizeof(stored), streaming);
+    }
+    settle(streaming);
+}
+
+/* ---- the table ---- */
+
+static void sum_two(void *to, const void *a, const void *b, size_t count)
+{
+    two(sum_of, to, a, b, count);
+}
+
+static void min_two(void *to, const void *a, const void *b, size_t count)
+{
+    two(min_of, to, a, b, count);
+}
+
+static void max_two(void *to, const void *a, const void *b, size_t count)
+{
+    two(max_of, to, a, b, count);
+}
+
+static void sum_many(void *to, const void *const from[], int from_count, size_t count)
+{
+    many(sum_of, to, from, from_count, count);
+}
+
+static void min_many(void *to, const void *const from[], int from_count, size_t count)
+{
+    many(min_of, to, from, from_count, count);
+}
+
+static void max_many(void *to, const void *const from[], int from_count, size_t count)
+{
+    many(max_of, to, from, from_count, count);
+}
+
+static void sum_many_to_many(
+    void *const to[], const void *const from[], int vector_count, size_t count, bool streaming)
+{
+    many_to_many(sum_of, to, from, vector_count, count, streaming);
+}
+
+static void min_many_to_many(
+    void *const to[], const void *const from[], int vector_count, size_t count, bool streaming)
+{
+    many_to_many(min_of, to, from, vector_count, count, streaming);
+}
+
+static void max_many_to_many(
+    void *const to[], const void *const from[], int vector_count, size_t count, bool streaming)
+{
+    many_to_many(max_of, to, from, vector_count, count, streaming);
+}
+
+static void divide(void *x, int by, size_t count)
+{
+    stored *to = x;
+    value divisor = (value)by;
+#if MU_REDUCE_INTEGER
+    if (divisor != by) { /* more ranks than the type can count: less than one each */
+        memset(x, 0, count * sizeof(stored));
+        return;
+    }
+#endif
+#pragma omp simd
+    for (size_t i = 0; i < count; i++)
+        to[i] = store(load(to[i]) / divisor);
+}
+
+#if MU_REDUCE_FLOAT16 || MU_REDUCE_BFLOAT16
+static void narrow(uint16_t *to, const float *from, size_t count)
+{
+#pragma omp simd
+    for (size_t i = 0; i < count; i++)
+        to[i] = store(from[i]);
+}
+
+static void widen(float *to, const uint16_t *from, size_t count)
+{
+#pragma omp simd
+    for (size_t i = 0; i < count; i++)
+        to[i] = load(from[i]);
+}
+
+static void add_half(float *to, const uint16_t *from, size_t count)
+{
+#pragma omp simd
+    for (size_t i = 0; i < count; i++)
+        to[i] += load(from[i]);
+}
+#endif
+
+const struct mu_reduce_table MU_REDUCE_TABLE = {
+    .sum = {sum_two, sum_many, sum_many_to_many},
+    .min = {min_two, min_many, min_many_to_many},
+    .max = {max_two, max_many, max_many_to_many},
+    .divide = divide,
+#if MU_REDUCE_FLOAT16 || MU_REDUCE_BFLOAT16
+    .narrow = narrow,
+    .widen = widen,
+    .add_half = add_half,
+#endif
+};
