@@ -1,0 +1,443 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "collectives/mesh.h"
+#include "runtime/base/text.h"
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define GREETING_NS (5 * MU_SECOND) /* that a stranger has for its hello */
+#define RETRY_NS (20 * MU_MS)       /* between two calls of a rank that is not there yet */
+#define PARTING_NS MU_SECOND        /* that one who is turned away has to read why */
+#define MISSING_MAX 8               /* ranks that are named when some do not come */
+#define NAME_BYTES (MU_HOST_MAX + 32)
+
+struct mesh;
+
+/* The way to one rank. */
+struct way {
+    struct mesh *mesh;
+    struct mu_link *link; /* called, or greeted */
+    bool greeted;
+    int64_t call_ns; /* when to call next */
+    int error;       /* errno of the last call */
+};
+
+struct stranger {
+    struct mesh *mesh;
+    struct mu_link *link; /* NULL: this place is free */
+    int64_t deadline_ns;
+};
+
+struct mesh {
+    const struct mu_mesh_request *request;
+    struct mu_listener *listener;
+    struct way *way; /* (count) */
+    int greeted;     /* of `way` */
+    struct stranger stranger[MU_MESH_STRANGERS_MAX];
+    enum mu_status failed; /* said already */
+};
+
+static void name_rank(const struct mu_mesh_request *request, int rank, char out[NAME_BYTES])
+{
+    const struct mu_address *address = &request->address[rank];
+    bool bare = strchr(address->host, ':') != NULL;
+    mu_format(out, NAME_BYTES, "rank %d (%s%s%s:%d)", rank, bare ? "[" : "", address->host,
+        bare ? "]" : "", address->port);
+}
+
+/* ---- hello ---- */
+
+struct hello {
+    uint64_t group;
+    int64_t from, to, count;
+};
+
+static void send_hello(struct mu_link *link, const struct mu_mesh_request *request, int to)
+{
+    uint8_t memory[MU_BODY_SMALL];
+    struct mu_body body;
+    mu_body_begin(&body, memory, sizeof(memory), 4);
+    mu_body_put_uint(&body, "group", request->group);
+    mu_body_put_int(&body, "count", request->count);
+    mu_body_put_int(&body, "from", request->rank);
+    mu_body_put_int(&body, "to", to);
+    mu_link_post(link, MU_FRAME_HELLO, 0, 0, &body);
+}
+
+static bool read_hello(
+    struct mu_link *link, const struct mu_frame *frame, const void *body, struct hello *ret_hello)
+{
+    struct mu_decoder *decoder = mu_link_decoder(link);
+    return mu_decoder_read(decoder, body, frame->body_bytes) == MU_OK &&
+           mu_decoder_uint(decoder, "group", &ret_hello->group) &&
+           mu_decoder_int(decoder, "count", 1, INT32_MAX, &ret_hello->count) &&
+           mu_decoder_int(decoder, "from", 0, ret_hello->count - 1, &ret_hello->from) &&
+           mu_decoder_int(decoder, "to", 0, ret_hello->count - 1, &ret_hello->to);
+}
+
+static bool same_group(const struct mu_mesh_request *request, const struct hello *hello)
+{
+    return hello->group == request->group && hello->count == request->count &&
+           hello->to == request->rank;
+}
+
+static void send_refusal(struct mu_link *link, enum mu_error error)
+{
+    uint8_t memory[MU_BODY_SMALL];
+    struct mu_body body;
+    mu_body_begin(&body, memory, sizeof(memory), 1);
+    mu_body_put_int(&body, "error", mu_error_number(error));
+    mu_link_post(link, MU_FRAME_REFUSAL, 0, 0, &body);
+}
+
+static enum mu_link_answer take_greetings(
+    void *owner, struct mu_link *link, const struct mu_frame *frame, const void *body, void **ret)
+{
+    bool expected = frame->type == MU_FRAME_HELLO || frame->type == MU_FRAME_REFUSAL;
+    return expected && frame->payload_bytes == 0 ? MU_LINK_TAKE : MU_LINK_REFUSE;
+}
+
+/* What comes after the hello is for the link's next owner. */
+static enum mu_link_answer hold(
+    void *owner, struct mu_link *link, const struct mu_frame *frame, const void *body, void **ret)
+{
+    return MU_LINK_HOLD;
+}
+
+static void ignore(
+    void *owner, struct mu_link *link, const struct mu_frame *frame, const void *body)
+{
+}
+
+/* It is gone before the group was complete: it may come again. Afterwards whoever has the link
+ * finds it gone. */
+static void lose(void *owner, struct mu_link *link, enum mu_status why, int error)
+{
+    struct way *way = owner;
+    if (way->mesh->greeted == way->mesh->request->count - 1)
+        return;
+    way->mesh->greeted -= way->greeted;
+    way->greeted = false;
+    way->error = error;
+    way->call_ns = mu_now(way->mesh->request->loop->world) + RETRY_NS;
+    mu_link_close(way->link);
+    way->link = NULL;
+}
+
+static const struct mu_link_events greeted_events = {
+    .frame = hold, .arrived = ignore, .ended = lose};
+
+static void welcome(struct way *way, struct mu_link *link)
+{
+    mu_link_adopt(link, &greeted_events, way);
+    way->link = link;
+    way->greeted = true;
+    way->mesh->greeted++;
+}
+
+/* ---- calling the lower ranks ---- */
+
+static int rank_of(const struct way *way)
+{
+    return (int)(way - way->mesh->way);
+}
+
+static void fail_call(struct way *way, enum mu_error error, const char *help, const char *what)
+{
+    char name[NAME_BYTES];
+    const struct mu_mesh_request *request = way->mesh->request;
+    name_rank(request, rank_of(way), name);
+    way->mesh->failed = mu_fail(request->log, error, help, "%s: %s", name, what);
+}
+
+static void be_refused(
+    struct way *way, struct mu_link *link, const struct mu_frame *frame, const void *body)
+{
+    int64_t number = 0;
+    struct mu_decoder *decoder = mu_link_decoder(link);
+    if (mu_decoder_read(decoder, body, frame->body_bytes) == MU_OK &&
+        mu_decoder_int(decoder, "error", 0, 9999, &number) && number == mu_error_number(MU_E0307))
+        fail_call(way, MU_E0307, "each rank is started once",
+            "it has this rank already, from another process");
+    else
+        fail_call(way, MU_E0309, "give all ranks the same addresses in the same order",
+            "it belongs to another group than this rank");
+}
+
+static void on_answer(
+    void *owner, struct mu_link *link, const struct mu_frame *frame, const void *body)
+{
+    struct way *way = owner;
+    struct hello hello;
+    if (frame->type == MU_FRAME_REFUSAL)
+        be_refused(way, link, frame, body);
+    else if (!read_hello(link, frame, body, &hello))
+        fail_call(way, MU_E0308, "start the same version of muster on every host",
+            "its hello is not that of a rank");
+    else if (!same_group(way->mesh->request, &hello) || hello.from != rank_of(way))
+        fail_call(way, MU_E0309, "give all ranks the same addresses in the same order",
+            "it belongs to another group than this rank");
+    else
+        welcome(way, link);
+}
+
+static void on_connected(void *owner, struct mu_link *link, enum mu_status status, int error)
+{
+    struct way *way = owner;
+    if (status == MU_OK)
+        send_hello(link, way->mesh->request, rank_of(way));
+    else
+        lose(way, link, MU_CLOSED, error);
+}
+
+static void on_call_ended(void *owner, struct mu_link *link, enum mu_status why, int error)
+{
+    struct way *way = owner;
+    char what[160];
+    const char *stray = mu_link_stray(link);
+    if (why == MU_PROTOCOL && way->mesh->failed == MU_OK) {
+        mu_format(
+            what, sizeof(what), "another service answers there%s%s", stray[0] ? ": " : "", stray);
+        fail_call(way, MU_E0306, "look at the address and the port", what);
+    }
+    lose(way, link, why, error);
+}
+
+static const struct mu_link_events call_events = {.connected = on_connected,
+    .frame = take_greetings,
+    .arrived = on_answer,
+    .ended = on_call_ended};
+
+static enum mu_status call_lower_ranks(struct mesh *mesh, int64_t now_ns)
+{
+    const struct mu_mesh_request *request = mesh->request;
+    for (int rank = 0; rank < request->rank; rank++) {
+        struct way *way = &mesh->way[rank];
+        if (way->link || way->call_ns > now_ns)
+            continue;
+        enum mu_status status =
+            mu_link_connect(request->loop, &request->address[rank], &call_events, way, &way->link);
+        if (status == MU_NO_MEMORY)
+            return mu_fail(request->log, MU_E0801, NULL, "no memory for a link");
+        if (status != MU_OK) {
+            way->error = ENETUNREACH;
+            way->call_ns = now_ns + RETRY_NS;
+        }
+    }
+    return MU_OK;
+}
+
+/* ---- answering the higher ranks ---- */
+
+static void turn_away(struct stranger *stranger, const char *why)
+{
+    char name[80];
+    struct mu_link *link = stranger->link;
+    stranger->link = NULL;
+    mu_link_peer_name(link, name, sizeof(name));
+    mu_say(stranger->mesh->request->log, MU_LEVEL_WARN, "turned away %s: %s%s%s", name, why,
+        mu_link_stray(link)[0] ? ": " : "", mu_link_stray(link));
+    mu_link_close(link);
+}
+
+/* It stays a stranger until it has read why, and leaves; or its time is up. */
+static void refuse(struct stranger *stranger, enum mu_error error)
+{
+    stranger->deadline_ns = mu_now(stranger->mesh->request->loop->world) + PARTING_NS;
+    send_refusal(stranger->link, error);
+}
+
+static void on_hello(
+    void *owner, struct mu_link *link, const struct mu_frame *frame, const void *body)
+{
+    struct stranger *stranger = owner;
+    struct mesh *mesh = stranger->mesh;
+    struct hello hello;
+    if (frame->type != MU_FRAME_HELLO || !read_hello(link, frame, body, &hello)) {
+        turn_away(stranger, "its hello is not that of a rank");
+    } else if (!same_group(mesh->request, &hello) || hello.from <= mesh->request->rank) {
+        refuse(stranger, MU_E0309);
+    } else if (mesh->way[hello.from].greeted) {
+        refuse(stranger, MU_E0307);
+    } else {
+        stranger->link = NULL;
+        send_hello(link, mesh->request, (int)hello.from);
+        welcome(&mesh->way[hello.from], link);
+    }
+}
+
+static void on_stranger_ended(void *owner, struct mu_link *link, enum mu_status why, int error)
+{
+    struct stranger *stranger = owner;
+    if (why == MU_PROTOCOL) {
+        turn_away(stranger, "it does not speak muster, or another version");
+        return;
+    }
+    mu_link_close(stranger->link);
+    stranger->link = NULL;
+}
+
+static const struct mu_link_events stranger_events = {
+    .frame = take_greetings, .arrived = on_hello, .ended = on_stranger_ended};
+
+static void on_accepted(void *owner, struct mu_stream *stream)
+{
+    struct mesh *mesh = owner;
+    struct mu_loop *loop = mesh->request->loop;
+    struct stranger *place = NULL;
+    for (int i = 0; i < MU_MESH_STRANGERS_MAX && !place; i++)
+        if (!mesh->stranger[i].link)
+            place = &mesh->stranger[i];
+    if (!place) { /* a rank that is sent away here calls again */
+        loop->ops->close(stream);
+        return;
+    }
+    *place = (struct stranger){.mesh = mesh, .deadline_ns = mu_now(loop->world) + GREETING_NS};
+    if (mu_link_accept(loop, stream, &stranger_events, place, &place->link) != MU_OK)
+        place->link = NULL;
+}
+
+static void watch_strangers(struct mesh *mesh, int64_t now_ns)
+{
+    for (int i = 0; i < MU_MESH_STRANGERS_MAX; i++)
+        if (mesh->stranger[i].link && now_ns >= mesh->stranger[i].deadline_ns)
+            turn_away(&mesh->stranger[i], "it is none of ours, or said nothing in time");
+}
+
+static enum mu_status start_listening(struct mesh *mesh)
+{
+    const struct mu_mesh_request *request = mesh->request;
+    char name[NAME_BYTES];
+    int error = 0;
+    enum mu_status status =
+        request->loop->ops->listen(request->loop, &request->address[request->rank],
+            request->listen_fd, on_accepted, mesh, &mesh->listener, &error);
+    if (status == MU_OK)
+        return MU_OK;
+    if (request->listen_fd >= 0)
+        close(request->listen_fd);
+    name_rank(request, request->rank, name);
+    if (status == MU_NO_MEMORY)
+        return mu_fail(request->log, MU_E0801, NULL, "no memory to listen as %s", name);
+    if (status == MU_NO_INPUT)
+        return mu_fail(request->log, MU_E0310, NULL, "%s: there is no host of this name", name);
+    if (status == MU_UNAVAILABLE)
+        return mu_fail(
+            request->log, MU_E0302, "who has it: `ss -ltnp`", "%s: the port is in use", name);
+    return mu_fail(request->log, MU_E0303, "the address of a rank is one of its own host",
+        "cannot listen as %s: %s", name, strerror(error));
+}
+
+/* ---- the whole ---- */
+
+static const char *reason_of(const struct mesh *mesh, int rank)
+{
+    const struct way *way = &mesh->way[rank];
+    if (rank > mesh->request->rank)
+        return "it has not called";
+    if (way->link)
+        return "it is there and does not answer";
+    return way->error == ENOENT ? "there is no host of this name"
+           : way->error         ? strerror(way->error)
+                                : "it closed the connection";
+}
+
+static enum mu_status fail_missing(const struct mesh *mesh, int64_t begin_ns)
+{
+    const struct mu_mesh_request *request = mesh->request;
+    char waited[32], name[NAME_BYTES];
+    struct mu_text missing;
+    int named = 0;
+    mu_text_init(&missing);
+    for (int rank = 0; rank < request->count && named < MISSING_MAX; rank++) {
+        if (rank == request->rank || mesh->way[rank].greeted)
+            continue;
+        name_rank(request, rank, name);
+        mu_text_add(&missing, "%s%s: %s", named++ ? "; " : "", name, reason_of(mesh, rank));
+    }
+    mu_text_duration(waited, sizeof(waited), mu_now(request->loop->world) - begin_ns);
+    enum mu_status status =
+        mu_fail(request->log, MU_E0301, "is it started, and does a firewall let it through?",
+            "not all %d ranks came within %s; missing: %s", request->count, waited, missing.data);
+    mu_text_finish(&missing);
+    return status;
+}
+
+static int64_t next_call_ns(const struct mesh *mesh)
+{
+    int64_t next = MU_FOREVER;
+    for (int rank = 0; rank < mesh->request->rank; rank++)
+        if (!mesh->way[rank].link && mesh->way[rank].call_ns < next)
+            next = mesh->way[rank].call_ns;
+    return next;
+}
+
+static enum mu_status gather(struct mesh *mesh, int64_t deadline_ns)
+{
+    struct mu_loop *loop = mesh->request->loop;
+    int64_t begin = mu_now(loop->world);
+    while (mesh->greeted < mesh->request->count - 1) {
+        int64_t now = mu_now(loop->world);
+        if (now >= deadline_ns)
+            return fail_missing(mesh, begin);
+        watch_strangers(mesh, now);
+        MU_TRY(call_lower_ranks(mesh, now));
+        int64_t until = next_call_ns(mesh), soon = mu_deadline(now, GREETING_NS);
+        until = until < soon ? until : soon;
+        enum mu_status turned = loop->ops->turn(loop, until < deadline_ns ? until : deadline_ns);
+        (void)turned; /* the clock is looked at above */
+        MU_TRY(loop->cancelled);
+        MU_TRY(mesh->failed);
+    }
+    return MU_OK;
+}
+
+/* Hands over what is greeted; `status` not OK: nothing. */
+static void finish(struct mesh *mesh, enum mu_status status, struct mu_link *ret_link[])
+{
+    mesh->request->loop->ops->listener_close(mesh->listener);
+    for (int i = 0; i < MU_MESH_STRANGERS_MAX; i++)
+        if (mesh->stranger[i].link)
+            mu_link_flush(mesh->stranger[i].link, mu_now(mesh->request->loop->world) + PARTING_NS);
+    for (int rank = 0; rank < mesh->request->count; rank++)
+        if (status == MU_OK)
+            ret_link[rank] = mesh->way[rank].link;
+        else
+            mu_link_close(mesh->way[rank].link);
+    free(mesh->way);
+}
+
+enum mu_status mu_mesh_open(
+    const struct mu_mesh_request *request, int64_t deadline_ns, struct mu_link *ret_link[])
+{
+    assert(request->rank >= 0 && request->rank < request->count);
+    struct mesh mesh = {.request = request};
+    mesh.way = calloc((size_t)request->count, sizeof(*mesh.way));
+    if (!mesh.way) {
+        if (request->listen_fd >= 0)
+            close(request->listen_fd);
+        return mu_fail(request->log, MU_E0801, NULL, "no memory for %d links", request->count);
+    }
+    for (int rank = 0; rank < request->count; rank++)
+        mesh.way[rank].mesh = &mesh;
+    enum mu_status status = start_listening(&mesh);
+    if (status == MU_OK)
+        status = gather(&mesh, deadline_ns);
+    finish(&mesh, status, ret_link);
+    return status;
+}
+
+/* FNV-1a (Fowler, Noll, Vo) of the addresses as text. */
+uint64_t mu_mesh_group_of(const struct mu_address *address, int count)
+{
+    uint64_t hash = UINT64_C(0xcbf29ce484222325);
+    for (int rank = 0; rank < count; rank++) {
+        char text[MU_HOST_MAX + 16];
+        mu_format(text, sizeof(text), "%s %d,", address[rank].host, address[rank].port);
+        for (const char *at = text; *at; at++)
+            hash = (hash ^ (uint8_t)*at) * UINT64_C(0x100000001b3);
+    }
+    return hash;
+}

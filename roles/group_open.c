@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "roles/group_open.h"
+#include "cluster/spec.h"
+#include "collectives/mesh.h"
+#include "collectives/mpi.h"
+#include "runtime/io/real_world.h"
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define TIMEOUT_SECONDS 300
+#define TIMEOUT_SECONDS_MAX (1000.0 * 24 * 3600)
+
+/* What a group that stands alone stands on. */
+struct ground {
+    struct mu_real_world real;
+    struct mu_loop *loop;
+};
+
+/* Why mu_group_open failed, on this thread. */
+static _Thread_local char open_error[MU_LOG_TEXT_MAX];
+
+const char *mu_group_error(const struct mu_group *group)
+{
+    return group ? group->error : open_error;
+}
+
+static void close_ground(void *owner)
+{
+    struct ground *ground = owner;
+    if (ground->loop)
+        ground->loop->ops->destroy(ground->loop);
+    if (ground->real.world.ops)
+        mu_real_world_finish(&ground->real);
+    free(ground);
+}
+
+static enum mu_status make_ground(struct mu_log *log, struct ground **ret_ground)
+{
+    struct ground *ground = calloc(1, sizeof(*ground));
+    enum mu_status status = ground ? mu_real_world_init(&ground->real) : MU_NO_MEMORY;
+    if (status == MU_OK)
+        status = ground->real.world.ops->loop_create(&ground->real.world, &ground->loop);
+    if (status == MU_OK) {
+        *ret_ground = ground;
+        return MU_OK;
+    }
+    if (ground)
+        close_ground(ground);
+    return mu_fail(log, MU_E0801, NULL, "no memory or descriptors for an event loop");
+}
+
+/* ---- a group in a place that is known ---- */
+
+static enum mu_status make_transport(struct ground *ground, struct mu_log *log,
+    const struct mu_group_place *place, int64_t deadline_ns, struct mu_transport **ret_transport)
+{
+    struct mu_link **link = calloc((size_t)place->count, sizeof(*link));
+    const struct mu_mesh_request request = {
+        .loop = ground->loop,
+        .log = log,
+        .rank = place->rank,
+        .count = place->count,
+        .address = place->address,
+        .listen_fd = place->listen_fd,
+        .group = place->id ? place->id : mu_mesh_group_of(place->address, place->count),
+    };
+    if (!link)
+        return mu_fail(log, MU_E0801, NULL, "no memory for %d links", place->count);
+    enum mu_status status = mu_mesh_open(&request, deadline_ns, link);
+    if (status == MU_OK) {
+        status = mu_tcp_open(ground->loop, place->rank, place->count, 0, link, ret_transport);
+        for (int rank = 0; status != MU_OK && rank < place->count; rank++)
+            mu_link_close(link[rank]);
+    }
+    free(link);
+    return status;
+}
+
+static enum mu_status open_on(struct ground *ground, const struct mu_group_place *place,
+    const struct mu_build_options *options, int64_t start_timeout_ns, struct mu_group **ret_group)
+{
+    struct mu_world *world = &ground->real.world;
+    int64_t deadline = mu_deadline(mu_now(world), start_timeout_ns);
+    struct mu_transport *transport = NULL;
+    if (place->count > 1)
+        MU_TRY(make_transport(ground, options->log, place, deadline, &transport));
+    struct mu_group *group = calloc(1, sizeof(*group));
+    if (!group) {
+        if (transport)
+            transport->ops->close(transport);
+        return mu_fail(options->log, MU_E0801, NULL, "no memory for a group");
+    }
+    enum mu_status status = mu_group_build(group, world, transport, options, deadline);
+    if (status != MU_OK) {
+        free(group);
+        return status;
+    }
+    group->owner = ground;
+    group->close_owner = close_ground;
+    *ret_group = group;
+    return MU_OK;
+}
+
+enum mu_status mu_group_open_place(const struct mu_group_place *place,
+    const struct mu_build_options *options, int64_t start_timeout_ns, struct mu_group **ret_group)
+{
+    struct ground *ground = NULL;
+    MU_TRY(make_ground(options->log, &ground));
+    enum mu_status status = open_on(ground, place, options, start_timeout_ns, ret_group);
+    if (status != MU_OK)
+        close_ground(ground);
+    return status;
+}
+
+void mu_group_close(struct mu_group *group)
+{
+    if (!group)
+        return;
+    void (*close_owner)(void *owner) = group->close_owner;
+    void *owner = group->owner;
+    mu_group_finish(group);
+    free(group);
+    if (close_owner)
+        close_owner(owner);
+}
+
+/* ---- finding the place ---- */
+
+/* Errors are for mu_group_error; what else is worth telling goes to stderr. */
+static void write_library_log(struct mu_log *log, enum mu_level level, const char *text)
+{
+    if (level == MU_LEVEL_ERROR)
+        mu_text_copy(open_error, sizeof(open_error), text);
+    else
+        fprintf(stderr, "muster: %s\n", text);
+}
+
+static enum mu_status given_place(struct mu_log *log, const struct mu_group_options *options,
+    struct mu_address *address, struct mu_group_place *place)
+{
+    char reason[128];
+    for (int rank = 0; rank < options->count; rank++)
+        if (!mu_address_parse(options->addresses[rank], &address[rank], reason, sizeof(reason)))
+            return mu_fail(log, MU_E0108, NULL, "address %d, `%.80s`, %s", rank,
+                options->addresses[rank], reason);
+    place->rank = options->rank;
+    place->count = options->count;
+    return MU_OK;
+}
+
+/* The replicas of the spec, chief first. */
+static enum mu_status spec_place(struct mu_log *log, const struct mu_spec *spec,
+    struct mu_address **ret_address, struct mu_group_place *place)
+{
+    char name[MU_TASK_NAME_MAX];
+    *place = (struct mu_group_place){.count = 1, .listen_fd = -1};
+    if (spec->local)
+        return MU_OK;
+    const struct mu_task *self = &spec->task[spec->self];
+    mu_task_name(self, name, sizeof(name));
+    if (self->replica < 0)
+        return mu_fail(log, MU_E0107, "the chief and the workers are the ranks",
+            "%s has no rank in a group", name);
+    *ret_address = calloc((size_t)spec->replica_count, sizeof(**ret_address));
+    if (!*ret_address)
+        return mu_fail(log, MU_E0801, NULL, "no memory for %d addresses", spec->replica_count);
+    for (int rank = 0; rank < spec->replica_count; rank++)
+        (*ret_address)[rank] = spec->task[mu_spec_replica(spec, rank)].address;
+    place->rank = self->replica;
+    place->count = spec->replica_count;
+    place->id = spec->hash;
+    return MU_OK;
+}
+
+static enum mu_status launched_place(struct mu_log *log, int64_t timeout_ns,
+    struct mu_address **ret_address, struct mu_group_place *place)
+{
+    const struct mu_spec_request nothing = {0};
+    struct mu_launcher launcher;
+    struct mu_mpi_place mpi;
+    struct mu_spec spec = {0};
+    if (!mu_spec_needs_exchange(&nothing, &launcher)) {
+        MU_TRY(mu_spec_load(log, &nothing, true, &spec));
+        enum mu_status status = spec_place(log, &spec, ret_address, place);
+        mu_spec_finish(&spec);
+        return status;
+    }
+    MU_TRY(mu_mpi_exchange(log, timeout_ns, &mpi));
+    *place =
+        (struct mu_group_place){.rank = mpi.rank, .count = mpi.count, .listen_fd = mpi.listen_fd};
+    *ret_address = mpi.address; /* both are ours now */
+    return MU_OK;
+}
+
+static enum mu_status find_place(struct mu_log *log, const struct mu_group_options *options,
+    int64_t timeout_ns, struct mu_address **ret_address, struct mu_group_place *place)
+{
+    *place = (struct mu_group_place){.listen_fd = -1};
+    if (!options->addresses)
+        return launched_place(log, timeout_ns, ret_address, place);
+    if (options->count < 1 || options->rank < 0 || options->rank >= options->count)
+        return mu_fail(log, MU_E0107, "ranks count from 0", "rank %d of a group of %d",
+            options->rank, options->count);
+    *ret_address = calloc((size_t)options->count, sizeof(**ret_address));
+    if (!*ret_address)
+        return mu_fail(log, MU_E0801, NULL, "no memory for %d addresses", options->count);
+    return given_place(log, options, *ret_address, place);
+}
+
+static enum mu_status open_with(
+    struct mu_log *log, const struct mu_group_options *options, struct mu_group **ret_group)
+{
+    double seconds = options->timeout_seconds > 0 ? options->timeout_seconds : TIMEOUT_SECONDS;
+    int64_t timeout_ns = (int64_t)(fmin(seconds, TIMEOUT_SECONDS_MAX) * (double)MU_SECOND);
+    struct mu_address *address = NULL;
+    struct mu_group_place place;
+    MU_TRY(mu_build_check(log, options->transport, options->algorithm));
+    enum mu_status status = find_place(log, options, timeout_ns, &address, &place);
+    place.address = address;
+    const struct mu_build_options build = {.log = log,
+        .transport = options->transport,
+        .algorithm = options->algorithm,
+        .deterministic = options->deterministic != 0,
+        .timeout_ns = timeout_ns};
+    if (status == MU_OK)
+        status = mu_group_open_place(&place, &build, timeout_ns, ret_group);
+    free(address);
+    return status;
+}
+
+/* A log that the group may go on using. */
+static struct mu_log *library_log(void)
+{
+    static struct mu_log log = {.write = write_library_log, .level = MU_LEVEL_WARN};
+    return &log;
+}
+
+enum mu_status mu_group_open(const struct mu_group_options *options, struct mu_group **ret_group)
+{
+    static const struct mu_group_options as_launched;
+    mu_text_copy(open_error, sizeof(open_error), "");
+    enum mu_status status = open_with(library_log(), options ? options : &as_launched, ret_group);
+    if (status != MU_OK && !open_error[0])
+        mu_format(open_error, sizeof(open_error), "%s", mu_status_text(status));
+    return status;
+}
