@@ -19,6 +19,9 @@ struct mu_sim_faults {
     /* A thread of the task is about to run. 0: it does; > 0: the whole task stops for so long;
      * MU_SIM_KILL: it dies. */
     int64_t (*task_stop_ns)(void *owner, int task, int64_t now_ns);
+    /* A share of a step's arithmetic begins. What it takes longer than drawn: the thread that
+     * computes is stuck, the others of its task run. */
+    int64_t (*compute_delay_ns)(void *owner, int task, int64_t step);
 };
 
 #endif

@@ -66,7 +66,10 @@ static void computed(struct mu_world *world, int64_t step, double share)
     struct mu_sim_world *sim = sim_of(world);
     assert(share >= 0 && share <= 1);
     double whole_ns = (double)mu_sim_compute_ns(sim->compute, sim->seed, sim->task, step);
+    const struct mu_sim_faults *faults = sim->host->net->faults;
     int64_t ns = (int64_t)(share * whole_ns);
+    if (faults->compute_delay_ns)
+        ns += faults->compute_delay_ns(faults->owner, sim->task, step);
     mu_event_log_line(sim->host->net->events, sim->host->task,
         "computes %.4f of step %lld for %lld ns", share, (long long)step, (long long)ns);
     mu_strand_wait(scheduler_of(world), "its arithmetic", mu_deadline(now_ns(world), ns));

@@ -25,6 +25,8 @@ static const char *const sets[] = {"data.samples=600", "data.test_samples=50", "
 struct fault {
     int victim;
     int64_t at_ns, pause_ns;
+    int64_t stuck_step; /* > 0: the thread that trains does not get on in this step */
+    int64_t compute_ns; /* of a step, on average; 0: 10 ms */
     bool done;
     int64_t last_ns;
 };
@@ -33,10 +35,19 @@ static int64_t stop_ns(void *owner, int task, int64_t now_ns)
 {
     struct fault *fault = owner;
     fault->last_ns = now_ns;
-    if (task != fault->victim || fault->done || now_ns < fault->at_ns)
+    if (task != fault->victim || fault->done || fault->stuck_step > 0 || now_ns < fault->at_ns)
         return 0;
     fault->done = true;
     return fault->pause_ns == KILL ? MU_SIM_KILL : fault->pause_ns;
+}
+
+static int64_t stick_ns(void *owner, int task, int64_t step)
+{
+    struct fault *fault = owner;
+    if (task != fault->victim || fault->done || fault->stuck_step == 0 || step != fault->stuck_step)
+        return 0;
+    fault->done = true;
+    return 1000 * MU_SECOND;
 }
 
 struct outcome {
@@ -49,7 +60,9 @@ static void simulate(struct outcome *outcome, const char *path, int replicas, in
     uint64_t seed, struct fault *fault)
 {
     struct mu_log *log = mu_test_log_init(&outcome->log);
-    const struct mu_sim_faults faults = {.owner = fault, .task_stop_ns = stop_ns};
+    const struct mu_sim_faults faults = {
+        .owner = fault, .task_stop_ns = stop_ns, .compute_delay_ns = stick_ns};
+    int64_t compute_ns = fault->compute_ns > 0 ? fault->compute_ns : 10 * MU_MS;
     struct mu_job *job = NULL;
     log->level = MU_LEVEL_INFO;
     assert_ok(mu_job_load(log, path, sets, &job));
@@ -58,7 +71,7 @@ static void simulate(struct outcome *outcome, const char *path, int replicas, in
         .replicas = outcome->replicas = replicas,
         .servers = outcome->servers = servers,
         .seed = seed,
-        .compute = {.kind = MU_SIM_COMPUTE_LOGNORMAL, .mean_ns = 10 * MU_MS, .sigma = 0.3},
+        .compute = {.kind = MU_SIM_COMPUTE_LOGNORMAL, .mean_ns = compute_ns, .sigma = 0.3},
         .link_bits_per_second = 1000000000,
         .link_latency_ns = 50000,
         .faults = &faults,
@@ -182,6 +195,44 @@ static void a_task_that_hangs_is_named_by_all_at_the_deadline(void **state)
         }
 }
 
+/* Its heartbeats come all the while. `how` is what every other task has to say of it. */
+static void stick(const char *path, int replicas, int servers, struct fault fault, const char *how)
+{
+    static struct outcome outcome;
+    fault.stuck_step = 6;
+    simulate(&outcome, path, replicas, servers, 1, &fault);
+    assert_true(fault.done);
+    expect_blame(&outcome, &fault);
+    assert_int_equal(outcome.statuses[fault.victim], MU_UNAVAILABLE);
+    for (int i = 0; i < replicas + servers; i++) {
+        char said[1024];
+        error_of(&outcome, i, said, sizeof(said));
+        if (!strstr(said, "error[E0402]: ") || !strstr(said, how) ||
+            !strstr(said, "; last seen computing step "))
+            fail_msg("expected \"%s\" in \"%s\"", how, said);
+    }
+}
+
+static void a_stuck_thread_is_named_by_the_leader_when_its_step_has_taken_too_long(void **state)
+{
+    (void)state;
+    /* The others enter the all-reduce, and so wait, long after it was last seen to begin. */
+    for (int victim = 0; victim < 3; victim++)
+        stick(sync_path, 3, 0, (struct fault){.victim = victim, .compute_ns = MU_SECOND},
+            ") does not get on; ");
+    for (int victim = 0; victim < 2; victim++)
+        stick(async_path, 2, 2, (struct fault){.victim = victim}, ") does not get on; ");
+}
+
+static void a_stuck_thread_is_named_by_who_waits_for_it_in_the_all_reduce(void **state)
+{
+    (void)state;
+    /* They enter it so soon that their deadline passes before the leader looks again. */
+    for (int victim = 0; victim < 3; victim++)
+        stick(sync_path, 3, 0, (struct fault){.victim = victim, .compute_ns = MU_MS},
+            " waited 1m00s: ");
+}
+
 static void a_pause_shorter_than_the_deadline_loses_nothing(void **state)
 {
     (void)state;
@@ -215,6 +266,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_dead_worker_of_an_asynchronous_run_is_named_by_all),
         cmocka_unit_test(a_dead_leader_of_an_asynchronous_run_is_named_by_all),
         cmocka_unit_test(a_task_that_hangs_is_named_by_all_at_the_deadline),
+        cmocka_unit_test(a_stuck_thread_is_named_by_the_leader_when_its_step_has_taken_too_long),
+        cmocka_unit_test(a_stuck_thread_is_named_by_who_waits_for_it_in_the_all_reduce),
         cmocka_unit_test(a_pause_shorter_than_the_deadline_loses_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
