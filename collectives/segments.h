@@ -19,7 +19,7 @@ struct mu_segments {
     int rank, count;
     size_t bytes;
     bool *home; /* (count) on this host */
-    void **at;  /* (count) mapped here, page-aligned; NULL: not reached */
+    void **at;  /* (count) mapped here, page-aligned; NULL: not reached, as it reaches not us */
     bool all;   /* every rank reaches every rank */
 };
 
@@ -28,5 +28,8 @@ struct mu_segments {
 enum mu_status mu_segments_open(struct mu_log *log, struct mu_transport *messages, size_t bytes,
     int64_t deadline_ns, struct mu_segments **ret_segments);
 void mu_segments_close(struct mu_segments *segments); /* takes NULL */
+/* Is the process of this rank, which is reached, still there? False: it has died or closed its
+ * segments. A system call: for waits that are long already. */
+bool mu_segments_alive(const struct mu_segments *segments, int rank);
 
 #endif

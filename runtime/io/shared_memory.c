@@ -4,13 +4,14 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <linux/futex.h>
 #include <sched.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -84,7 +85,27 @@ bool mu_shared_memory_same_host(
            memcmp(a->boot, unknown, sizeof(unknown)) != 0;
 }
 
+void mu_shared_memory_random(void *buffer, size_t bytes)
+{
+    uint8_t *at = buffer;
+    while (bytes > 0) {
+        ssize_t count = getrandom(at, bytes, 0);
+        if (count > 0) {
+            at += count;
+            bytes -= (size_t)count;
+        }
+    }
+}
+
 /* ---- making ---- */
+
+static void draw_name(char name[MU_SHARED_MEMORY_NAME_MAX])
+{
+    uint64_t random[2];
+    mu_shared_memory_random(random, sizeof(random));
+    mu_format(name, MU_SHARED_MEMORY_NAME_MAX, "muster-%u-%016" PRIx64 "%016" PRIx64,
+        (unsigned)geteuid(), random[0], random[1]);
+}
 
 static void path_of(const char *name, char path[PATH_BYTES])
 {
@@ -165,16 +186,14 @@ static enum mu_status create_failed(
     return full ? MU_NO_MEMORY : MU_UNAVAILABLE;
 }
 
-enum mu_status mu_shared_memory_create(struct mu_shared_memory *memory, const uint8_t random[16],
-    size_t bytes, char why[MU_SHARED_MEMORY_WHY_MAX])
+enum mu_status mu_shared_memory_create(
+    struct mu_shared_memory *memory, size_t bytes, char why[MU_SHARED_MEMORY_WHY_MAX])
 {
     *memory = (struct mu_shared_memory){.file = -1};
     if (!file_size_allowed(bytes, why))
         return MU_UNAVAILABLE;
     char name[MU_SHARED_MEMORY_NAME_MAX], path[PATH_BYTES];
-    int used = snprintf(name, sizeof(name), "muster-%u-", (unsigned)geteuid());
-    for (int i = 0; i < 16; i++)
-        used += snprintf(name + used, sizeof(name) - (size_t)used, "%02x", random[i]);
+    draw_name(name);
     path_of(name, path);
 
     int error = create_locked(path, &memory->file);
@@ -190,54 +209,56 @@ enum mu_status mu_shared_memory_create(struct mu_shared_memory *memory, const ui
 
 /* ---- opening ---- */
 
-static const char *open_error(int error)
+static void say_error(int error, char why[MU_SHARED_MEMORY_WHY_MAX])
 {
-    switch (error) {
-    case ENOENT:
-        return "does not see this " FOLDER " (another container?)";
-    case EACCES:
-    case EPERM:
-        return "belongs to another user";
-    default:
-        return strerror(error);
-    }
+    if (error == ENOENT)
+        mu_text_copy(
+            why, MU_SHARED_MEMORY_WHY_MAX, "it does not see this " FOLDER " (another container?)");
+    else if (error == EACCES || error == EPERM)
+        mu_text_copy(why, MU_SHARED_MEMORY_WHY_MAX, "it belongs to another user");
+    else if (error == EINVAL)
+        mu_text_copy(why, MU_SHARED_MEMORY_WHY_MAX, "what has its name is not from it");
+    else
+        mu_format(why, MU_SHARED_MEMORY_WHY_MAX, "it cannot be mapped: %s", strerror(error));
 }
 
 /* Is it what a peer of ours makes? A file of another size would be a signal when it is touched. */
-static const char *foreign(int file, size_t bytes)
+static int check_ours(int file, size_t bytes)
 {
     struct stat about;
     if (fstat(file, &about) != 0)
-        return strerror(errno);
+        return errno;
     if (about.st_uid != geteuid())
-        return "belongs to another user";
-    if (!S_ISREG(about.st_mode) || (size_t)about.st_size != bytes)
-        return "has another kind of file under that name";
-    return NULL;
+        return EACCES;
+    return S_ISREG(about.st_mode) && (size_t)about.st_size == bytes ? 0 : EINVAL;
+}
+
+static bool is_name(const char *name)
+{
+    size_t prefix = strlen("muster-");
+    return strncmp(name, "muster-", prefix) == 0 && !strchr(name, '/') &&
+           strlen(name) < MU_SHARED_MEMORY_NAME_MAX;
 }
 
 enum mu_status mu_shared_memory_open(struct mu_shared_memory *memory, const char *name,
     size_t bytes, char why[MU_SHARED_MEMORY_WHY_MAX])
 {
     *memory = (struct mu_shared_memory){.file = -1};
-    if (strchr(name, '/') || strncmp(name, "muster-", 7) != 0) {
-        mu_text_copy(why, MU_SHARED_MEMORY_WHY_MAX, "told a name that is not one");
-        return MU_UNAVAILABLE;
-    }
     char path[PATH_BYTES];
-    path_of(name, path);
-    int file = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-    const char *reason = file < 0 ? open_error(errno) : foreign(file, bytes);
-    if (!reason) {
-        int error = map(file, bytes, &memory->at);
-        reason = error != 0 ? strerror(error) : NULL;
+    int error = EINVAL;
+    if (is_name(name)) {
+        path_of(name, path);
+        memory->file = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
         memory->bytes = bytes;
+        error = memory->file < 0 ? errno : check_ours(memory->file, bytes);
     }
-    if (file >= 0)
-        close(file);
-    if (reason)
-        mu_text_copy(why, MU_SHARED_MEMORY_WHY_MAX, reason);
-    return reason ? MU_UNAVAILABLE : MU_OK;
+    if (error == 0)
+        error = map(memory->file, bytes, &memory->at);
+    if (error == 0)
+        return MU_OK;
+    say_error(error, why);
+    mu_shared_memory_close(memory);
+    return MU_UNAVAILABLE;
 }
 
 /* ---- leaving ---- */
@@ -260,6 +281,14 @@ void mu_shared_memory_close(struct mu_shared_memory *memory)
     if (memory->bytes > 0 && memory->file >= 0)
         close(memory->file);
     *memory = (struct mu_shared_memory){.file = -1};
+}
+
+bool mu_shared_memory_held(const struct mu_shared_memory *memory)
+{
+    if (flock(memory->file, LOCK_SH | LOCK_NB) != 0)
+        return true;
+    flock(memory->file, LOCK_UN);
+    return false;
 }
 
 /* Nobody holds its lock: whoever made it is dead. */
