@@ -130,15 +130,25 @@ INLINE void many(operation *by, stored *to, const void *const from[], int from_c
             by, to + first, from, from_count, first, count - first < BLOCK ? count - first : BLOCK);
 }
 
-/* Two vectors that fit in the cache: no block between. */
-INLINE void two_to_two(
-    operation *by, stored *one, stored *other, const stored *a, const stored *b, size_t count)
+/* `vector_count` is constant: nothing lies between the loads of an element and its stores. */
+#define FUSED_MAX 4
+INLINE void fused(
+    operation *by, void *const to[], const void *const from[], int vector_count, size_t count)
 {
+    stored *results[FUSED_MAX];
+    const stored *sources[FUSED_MAX];
+    for (int k = 0; k < vector_count; k++) {
+        results[k] = to[k];
+        sources[k] = from[k];
+    }
 #pragma omp simd
     for (size_t i = 0; i < count; i++) {
-        stored result = store(by(load(a[i]), load(b[i])));
-        one[i] = result;
-        other[i] = result;
+        value so_far = load(sources[0][i]);
+        for (int k = 1; k < vector_count; k++)
+            so_far = by(so_far, load(sources[k][i]));
+        stored result = store(so_far);
+        for (int k = 0; k < vector_count; k++)
+            results[k][i] = result;
     }
 }
 
@@ -194,16 +204,9 @@ static void settle(bool streaming)
 #endif
 }
 
-INLINE void many_to_many(operation *by, void *const to[], const void *const from[],
-    int vector_count, size_t count, bool streaming)
+INLINE void blockwise(operation *by, void *const to[], const void *const from[], int vector_count,
+    size_t count, bool streaming)
 {
-    if (vector_count == 1 || (vector_count == 2 && !streaming)) {
-        if (vector_count == 1)
-            many(by, to[0], from, 1, count);
-        else
-            two_to_two(by, to[0], to[1], from[0], from[1], count);
-        return;
-    }
     stored result[BLOCK] __attribute__((aligned(64)));
     for (size_t first = 0; first < count; first += BLOCK) {
         size_t some = count - first < BLOCK ? count - first : BLOCK;
@@ -212,6 +215,21 @@ INLINE void many_to_many(operation *by, void *const to[], const void *const from
             put((stored *)to[k] + first, result, some * sizeof(stored), streaming);
     }
     settle(streaming);
+}
+
+INLINE void many_to_many(operation *by, void *const to[], const void *const from[],
+    int vector_count, size_t count, bool streaming)
+{
+    if (vector_count == 1)
+        many(by, to[0], from, 1, count);
+    else if (vector_count == 2 && !streaming)
+        fused(by, to, from, 2, count);
+    else if (vector_count == 3 && !streaming)
+        fused(by, to, from, 3, count);
+    else if (vector_count == 4 && !streaming)
+        fused(by, to, from, 4, count);
+    else
+        blockwise(by, to, from, vector_count, count, streaming);
 }
 
 /* ---- the table ---- */
