@@ -52,6 +52,16 @@ int mu_shm_processors(void)
     return online > 0 ? (int)online : 1;
 }
 
+void mu_shm_processor_set(uint64_t ret_set[MU_SHM_PROCESSOR_WORDS])
+{
+    static_assert(
+        sizeof(cpu_set_t) == MU_SHM_PROCESSOR_WORDS * sizeof(uint64_t), "as Linux has it");
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof(set), &set) != 0)
+        CPU_ZERO(&set);
+    memcpy(ret_set, &set, sizeof(set));
+}
+
 /* ---- who may share ---- */
 
 static int hex_digit(char c)

@@ -31,6 +31,9 @@ static inline void mu_shm_relax(void)
 }
 /* Processors that this process may run on, 1 or more. */
 int mu_shm_processors(void);
+/* Which those are, a bit each: ranks bound to one processor each do not crowd each other. */
+#define MU_SHM_PROCESSOR_WORDS 16
+void mu_shm_processor_set(uint64_t ret_set[MU_SHM_PROCESSOR_WORDS]);
 
 /* Which running kernel this is, and as whom we run: what decides who may share memory. Fixed size,
  * no padding: it travels. */
