@@ -1,0 +1,395 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "own_shm.h"
+#include "runtime/base/world.h"
+#include "runtime/io/real_world.h"
+#include "runtime/io/shared_memory.h"
+#include "test.h"
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/file.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define BYTES ((size_t)64 << 10)
+#define PATH_MAX_BYTES 128
+
+static char why[MU_SHARED_MEMORY_WHY_MAX];
+
+static bool exists(const char *name)
+{
+    char path[PATH_MAX_BYTES];
+    snprintf(path, sizeof(path), "/dev/shm/%s", name);
+    return access(path, F_OK) == 0;
+}
+
+/* ---- another process ---- */
+
+struct other {
+    pid_t process;
+    int hear, tell;
+};
+
+/* Makes a piece, tells its name, and lives until it is ended. */
+static void other_main(int tell, int hear)
+{
+    struct mu_shared_memory memory;
+    char end;
+    if (mu_shared_memory_create(&memory, BYTES, why) == MU_OK &&
+        write(tell, memory.name, sizeof(memory.name)) > 0 && read(hear, &end, 1) >= 0)
+        _exit(0);
+    _exit(1);
+}
+
+static void other_start(struct other *other, char name[MU_SHARED_MEMORY_NAME_MAX])
+{
+    int up[2], down[2];
+    assert_int_equal(pipe(up), 0);
+    assert_int_equal(pipe(down), 0);
+    other->process = fork();
+    assert_true(other->process >= 0);
+    if (other->process == 0) {
+        close(down[1]);
+        other_main(up[1], down[0]);
+    }
+    close(up[1]);
+    close(down[0]);
+    other->hear = up[0];
+    other->tell = down[1];
+    assert_int_equal(read(other->hear, name, MU_SHARED_MEMORY_NAME_MAX), MU_SHARED_MEMORY_NAME_MAX);
+}
+
+static void other_kill(struct other *other)
+{
+    kill(other->process, SIGKILL);
+    waitpid(other->process, NULL, 0);
+    close(other->hear);
+    close(other->tell);
+}
+
+/* ---- the cases ---- */
+
+static void what_one_writes_the_other_reads(void **state)
+{
+    (void)state;
+    struct mu_shared_memory made, opened;
+    assert_ok(mu_shared_memory_create(&made, BYTES, why));
+    assert_ok(mu_shared_memory_open(&opened, made.name, BYTES, why));
+    const char *there = opened.at;
+    for (size_t i = 0; i < BYTES; i++)
+        assert_int_equal(there[i], 0);
+    strcpy((char *)made.at + BYTES - 8, "shared");
+    assert_string_equal(there + BYTES - 8, "shared");
+    mu_shared_memory_close(&opened);
+    mu_shared_memory_close(&made);
+}
+
+static void it_is_for_this_user_only_and_gone_with_its_maker(void **state)
+{
+    (void)state;
+    struct mu_shared_memory made;
+    struct stat about;
+    char name[MU_SHARED_MEMORY_NAME_MAX];
+    assert_ok(mu_shared_memory_create(&made, BYTES, why));
+    assert_int_equal(fstat(made.file, &about), 0);
+    assert_int_equal(about.st_mode & 0777, 0600);
+    strcpy(name, made.name);
+    assert_true(exists(name));
+    mu_shared_memory_close(&made);
+    assert_false(exists(name));
+    mu_shared_memory_close(&made);
+}
+
+static void two_names_are_never_the_same(void **state)
+{
+    (void)state;
+    struct mu_shared_memory made[2];
+    for (int i = 0; i < 2; i++)
+        assert_ok(mu_shared_memory_create(&made[i], BYTES, why));
+    assert_string_not_equal(made[0].name, made[1].name);
+    for (int i = 0; i < 2; i++)
+        mu_shared_memory_close(&made[i]);
+}
+
+static void what_is_mapped_outlives_its_name(void **state)
+{
+    (void)state;
+    struct mu_shared_memory made, opened;
+    assert_ok(mu_shared_memory_create(&made, BYTES, why));
+    assert_ok(mu_shared_memory_open(&opened, made.name, BYTES, why));
+    char name[MU_SHARED_MEMORY_NAME_MAX];
+    strcpy(name, made.name);
+    mu_shared_memory_unlink(&made);
+    assert_false(exists(name));
+    *(char *)made.at = 7;
+    mu_shared_memory_close(&made);
+    assert_int_equal(*(char *)opened.at, 7);
+    mu_shared_memory_close(&opened);
+}
+
+static void more_than_there_is_is_an_error_that_says_how_much(void **state)
+{
+    (void)state;
+    struct statvfs about;
+    assert_int_equal(statvfs("/dev/shm", &about), 0);
+    size_t bytes = (about.f_blocks + 16) * about.f_frsize;
+    struct mu_shared_memory made;
+    assert_int_equal(mu_shared_memory_create(&made, bytes, why), MU_NO_MEMORY);
+    assert_non_null(strstr(why, "/dev/shm is full (needs "));
+    assert_null(made.at);
+}
+
+static void full_thread(void *argument)
+{
+    struct mu_shared_memory made[2] = {{.file = -1}, {.file = -1}};
+    enum mu_status *status = argument;
+    if (!own_shm("size=1m")) {
+        *status = MU_DENIED;
+        return;
+    }
+    *status = mu_shared_memory_create(&made[0], 512 << 10, why);
+    if (*status == MU_OK)
+        *status = mu_shared_memory_create(&made[1], 768 << 10, why);
+    for (int i = 0; i < 2; i++)
+        mu_shared_memory_close(&made[i]);
+}
+
+/* In a thread of its own, for that is whose /dev/shm it is. */
+static void in_thread(void (*run)(void *argument), void *argument)
+{
+    struct mu_real_world real;
+    struct mu_thread *thread;
+    assert_ok(mu_real_world_init(&real));
+    assert_ok(real.world.ops->spawn(&real.world, "test", run, argument, &thread));
+    real.world.ops->join(&real.world, thread);
+    mu_real_world_finish(&real);
+}
+
+static void a_full_place_is_an_error_and_no_signal(void **state)
+{
+    (void)state;
+    enum mu_status status = MU_OK;
+    in_thread(full_thread, &status);
+    if (status == MU_DENIED) {
+        print_message("a file system cannot be mounted here\n");
+        skip();
+    }
+    assert_int_equal(status, MU_NO_MEMORY);
+    assert_string_equal(why, "/dev/shm is full (needs 768.0 KiB, has 512.0 KiB)");
+}
+
+static void a_limit_on_files_is_an_error_and_no_signal(void **state)
+{
+    (void)state;
+    struct rlimit before, low;
+    getrlimit(RLIMIT_FSIZE, &before);
+    low = before;
+    low.rlim_cur = 4096;
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &low), 0);
+    struct mu_shared_memory made;
+    enum mu_status status = mu_shared_memory_create(&made, BYTES, why);
+    setrlimit(RLIMIT_FSIZE, &before);
+    assert_int_equal(status, MU_UNAVAILABLE);
+    assert_non_null(strstr(why, "ulimit -f"));
+}
+
+static void a_name_that_is_not_there_is_another_container(void **state)
+{
+    (void)state;
+    struct mu_shared_memory opened;
+    assert_int_equal(mu_shared_memory_open(&opened, "muster-0-0123", BYTES, why), MU_UNAVAILABLE);
+    assert_string_equal(why, "it does not see this /dev/shm (another container?)");
+}
+
+static void another_size_is_refused(void **state)
+{
+    (void)state;
+    struct mu_shared_memory made, opened;
+    assert_ok(mu_shared_memory_create(&made, BYTES, why));
+    assert_int_equal(mu_shared_memory_open(&opened, made.name, 2 * BYTES, why), MU_UNAVAILABLE);
+    assert_non_null(strstr(why, "not from it"));
+    mu_shared_memory_close(&made);
+}
+
+static void a_path_is_no_name(void **state)
+{
+    (void)state;
+    struct mu_shared_memory opened;
+    assert_int_equal(
+        mu_shared_memory_open(&opened, "muster-/../passwd", BYTES, why), MU_UNAVAILABLE);
+    assert_int_equal(mu_shared_memory_open(&opened, "passwd", BYTES, why), MU_UNAVAILABLE);
+}
+
+struct as_nobody {
+    const char *name;
+    enum mu_status status;
+};
+
+/* The raw call changes this thread only. */
+static void nobody_thread(void *argument)
+{
+    struct as_nobody *as = argument;
+    struct mu_shared_memory opened;
+    if (syscall(SYS_setresuid, 65534, 65534, 65534) != 0)
+        as->status = MU_DENIED;
+    else
+        as->status = mu_shared_memory_open(&opened, as->name, BYTES, why);
+}
+
+static void another_user_is_told_so(void **state)
+{
+    (void)state;
+    struct mu_shared_memory made;
+    assert_ok(mu_shared_memory_create(&made, BYTES, why));
+    struct as_nobody as = {.name = made.name};
+    in_thread(nobody_thread, &as);
+    mu_shared_memory_close(&made);
+    if (as.status == MU_DENIED) {
+        print_message("only root can become another user\n");
+        skip();
+    }
+    assert_int_equal(as.status, MU_UNAVAILABLE);
+    assert_string_equal(why, "it belongs to another user");
+}
+
+static void what_a_dead_process_left_is_swept(void **state)
+{
+    (void)state;
+    struct other other;
+    char name[MU_SHARED_MEMORY_NAME_MAX];
+    other_start(&other, name);
+    other_kill(&other);
+    assert_true(exists(name));
+    assert_true(mu_shared_memory_sweep() >= 1);
+    assert_false(exists(name));
+}
+
+static void what_a_living_process_holds_is_kept(void **state)
+{
+    (void)state;
+    struct other other;
+    struct mu_shared_memory made;
+    char name[MU_SHARED_MEMORY_NAME_MAX];
+    other_start(&other, name);
+    assert_ok(mu_shared_memory_create(&made, BYTES, why));
+    mu_shared_memory_sweep();
+    assert_true(exists(name));
+    assert_true(exists(made.name));
+    mu_shared_memory_close(&made);
+    other_kill(&other);
+    mu_shared_memory_sweep();
+}
+
+static void a_file_of_another_name_is_not_swept(void **state)
+{
+    (void)state;
+    const char *path = "/dev/shm/mustard-test";
+    int file = open(path, O_CREAT | O_RDWR, 0600);
+    assert_true(file >= 0);
+    close(file);
+    mu_shared_memory_sweep();
+    assert_int_equal(unlink(path), 0);
+}
+
+static void a_killed_maker_is_noticed(void **state)
+{
+    (void)state;
+    struct other other;
+    struct mu_shared_memory opened;
+    char name[MU_SHARED_MEMORY_NAME_MAX];
+    other_start(&other, name);
+    assert_ok(mu_shared_memory_open(&opened, name, BYTES, why));
+    assert_true(mu_shared_memory_held(&opened));
+    other_kill(&other);
+    assert_false(mu_shared_memory_held(&opened));
+    mu_shared_memory_close(&opened);
+    mu_shared_memory_sweep();
+}
+
+static void this_host_is_this_host(void **state)
+{
+    (void)state;
+    struct mu_shared_memory_host here, again, elsewhere, unknown = {0};
+    mu_shared_memory_host(&here);
+    mu_shared_memory_host(&again);
+    assert_true(mu_shared_memory_same_host(&here, &again));
+    elsewhere = here;
+    elsewhere.boot[15] ^= 1;
+    assert_false(mu_shared_memory_same_host(&here, &elsewhere));
+    assert_false(mu_shared_memory_same_host(&unknown, &unknown));
+    assert_int_equal(here.user, geteuid());
+}
+
+/* ---- sleep and wake ---- */
+
+static _Atomic uint32_t word;
+
+static void sleeper(void *argument)
+{
+    (void)argument;
+    while (atomic_load(&word) == 0)
+        mu_shm_wait(&word, 0, 20 * MU_SECOND);
+    atomic_store(&word, 2);
+    mu_shm_wake(&word);
+}
+
+static void a_sleeper_is_woken(void **state)
+{
+    (void)state;
+    struct mu_real_world real;
+    struct mu_thread *thread;
+    atomic_store(&word, 0);
+    assert_ok(mu_real_world_init(&real));
+    int64_t begin = mu_now(&real.world);
+    assert_ok(real.world.ops->spawn(&real.world, "sleeper", sleeper, NULL, &thread));
+    atomic_store(&word, 1);
+    mu_shm_wake(&word);
+    while (atomic_load(&word) == 1)
+        mu_shm_wait(&word, 1, 20 * MU_SECOND);
+    real.world.ops->join(&real.world, thread);
+    assert_int_equal(atomic_load(&word), 2);
+    assert_true(mu_now(&real.world) - begin < 10 * MU_SECOND);
+}
+
+static void a_sleep_ends_at_its_time(void **state)
+{
+    (void)state;
+    struct mu_real_world real;
+    assert_ok(mu_real_world_init(&real));
+    atomic_store(&word, 0);
+    int64_t begin = mu_now(&real.world), now = begin;
+    while (now - begin < 5 * MU_MS) {
+        mu_shm_wait(&word, 0, 5 * MU_MS - (now - begin));
+        now = mu_now(&real.world);
+    }
+    mu_shm_wait(&word, 1, 20 * MU_SECOND);
+    assert_true(mu_now(&real.world) - begin < 10 * MU_SECOND);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_one_writes_the_other_reads),
+        cmocka_unit_test(it_is_for_this_user_only_and_gone_with_its_maker),
+        cmocka_unit_test(two_names_are_never_the_same),
+        cmocka_unit_test(what_is_mapped_outlives_its_name),
+        cmocka_unit_test(more_than_there_is_is_an_error_that_says_how_much),
+        cmocka_unit_test(a_full_place_is_an_error_and_no_signal),
+        cmocka_unit_test(a_limit_on_files_is_an_error_and_no_signal),
+        cmocka_unit_test(a_name_that_is_not_there_is_another_container),
+        cmocka_unit_test(another_size_is_refused),
+        cmocka_unit_test(a_path_is_no_name),
+        cmocka_unit_test(another_user_is_told_so),
+        cmocka_unit_test(what_a_dead_process_left_is_swept),
+        cmocka_unit_test(what_a_living_process_holds_is_kept),
+        cmocka_unit_test(a_file_of_another_name_is_not_swept),
+        cmocka_unit_test(a_killed_maker_is_noticed),
+        cmocka_unit_test(this_host_is_this_host),
+        cmocka_unit_test(a_sleeper_is_woken),
+        cmocka_unit_test(a_sleep_ends_at_its_time),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
