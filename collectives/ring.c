@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "collectives/ring.h"
+#include "collectives/flow.h"
 #include "collectives/ring_index.h"
-#include "runtime/device/kernels.h"
 #include <math.h>
 
-#define MU_SEGMENT_COUNT (MU_SEGMENT_BYTES / sizeof(float))
-
 /*
- * Three ranks, chunks a b c; + is the sum so far. Reduce-scatter, then all-gather:
+ * Three ranks, chunks a b c; + is the sum so far. All-reduce:
  *
  *            rank 0        rank 1        rank 2
  *   start    a0 b0 c0      a1 b1 c1      a2 b2 c2
@@ -20,113 +18,99 @@
  *   step 3   A  ->         B  ->         C  ->
  *            A  B  C       A  B  C       A  B  C
  *
- * A chunk travels in segments, two under way at a time: while one is being added the next arrives.
+ * A reduce-scatter is the first half of it, begun one chunk earlier so that part r ends at rank r;
+ * an all-gather the second; a broadcast is an all-gather to which only the root brings a part.
  */
-#define IN_FLIGHT 2
-
-/* One step of the ring: a chunk goes right while another comes from the left. */
-struct step {
-    struct mu_group *group;
-    float *data;
-    struct mu_span sent, received;
-    bool adds; /* what comes is added; otherwise it replaces */
-    uint32_t number;
+struct plan {
+    const struct mu_request *request;
+    struct mu_ring_plan ring;
+    int left, right;
 };
 
-static float *landing(struct step *step, struct mu_span segment, size_t index)
+static struct mu_span part_of(const struct mu_request *request, int ranks, int part)
 {
-    return step->adds ? (float *)step->group->scratch + index % IN_FLIGHT * MU_SEGMENT_COUNT
-                      : step->data + segment.first;
+    if (request->kind == MU_BROADCAST)
+        return (struct mu_span){0, part == request->root ? request->count : 0};
+    return mu_request_part(request, ranks, part);
 }
 
-static void post_receive(struct step *step, size_t index)
+static struct mu_leg leg_of(const struct plan *plan, int rank, int part)
 {
-    struct mu_group *group = step->group;
-    if (index >= mu_ring_segments(step->received.count, MU_SEGMENT_COUNT))
-        return;
-    struct mu_span segment = mu_ring_segment(step->received, MU_SEGMENT_COUNT, index);
-    int left = (group->rank + group->count - 1) % group->count;
-    mu_group_receive(group, &group->receive[index % IN_FLIGHT], left,
-        mu_group_tag(group, step->number, index), landing(step, segment, index),
-        segment.count * sizeof(float));
+    struct mu_span span = part_of(plan->request, plan->ring.ranks, part);
+    size_t first_bytes = span.first * mu_dtype_bytes(plan->request->dtype);
+    return (struct mu_leg){
+        .rank = rank,
+        .count = span.count,
+        .to = (char *)plan->request->data + first_bytes,
+        .from = (char *)plan->request->data + first_bytes,
+    };
 }
 
-static void post_send(struct step *step, size_t index)
+static struct mu_leg sends(const void *owner, int step)
 {
-    struct mu_group *group = step->group;
-    if (index >= mu_ring_segments(step->sent.count, MU_SEGMENT_COUNT))
-        return;
-    struct mu_span segment = mu_ring_segment(step->sent, MU_SEGMENT_COUNT, index);
-    int right = (group->rank + 1) % group->count;
-    mu_group_send(group, &group->send[index % IN_FLIGHT], right,
-        mu_group_tag(group, step->number, index), step->data + segment.first,
-        segment.count * sizeof(float));
+    const struct plan *plan = owner;
+    struct mu_leg leg = leg_of(plan, plan->right, mu_ring_sends(&plan->ring, step));
+    if (step != plan->ring.adding_steps)
+        leg.to = NULL; /* only a whole sum is rounded at home too */
+    return leg;
 }
 
-static enum mu_status run_step(struct step *step, int64_t deadline_ns, int *ret_rank)
+static struct mu_leg receives(const void *owner, int step)
 {
-    size_t receives = mu_ring_segments(step->received.count, MU_SEGMENT_COUNT);
-    size_t sends = mu_ring_segments(step->sent.count, MU_SEGMENT_COUNT);
-    for (size_t i = 0; i < IN_FLIGHT; i++) {
-        post_receive(step, i);
-        post_send(step, i);
-    }
-    for (size_t i = 0; i < receives || i < sends; i++) {
-        if (i < receives) {
-            MU_TRY(mu_group_wait(
-                step->group, &step->group->receive[i % IN_FLIGHT], deadline_ns, ret_rank));
-            struct mu_span segment = mu_ring_segment(step->received, MU_SEGMENT_COUNT, i);
-            if (step->adds)
-                mu_kernels()->add(
-                    step->data + segment.first, landing(step, segment, i), segment.count);
-            post_receive(step, i + IN_FLIGHT);
-        }
-        if (i < sends) {
-            MU_TRY(mu_group_wait(
-                step->group, &step->group->send[i % IN_FLIGHT], deadline_ns, ret_rank));
-            post_send(step, i + IN_FLIGHT);
-        }
-    }
-    return MU_OK;
+    const struct plan *plan = owner;
+    struct mu_leg leg = leg_of(plan, plan->left, mu_ring_receives(&plan->ring, step));
+    leg.use = step < plan->ring.adding_steps ? MU_LEG_BEFORE : MU_LEG_REPLACES;
+    return leg;
 }
 
 static enum mu_status run(
     struct mu_group *group, const struct mu_request *request, int64_t deadline_ns, int *ret_rank)
 {
-    float *data = request->data;
-    size_t count = request->count;
-    int ranks = group->count, rank = group->rank;
-    struct step step = {.group = group, .data = data};
+    struct plan plan = {
+        .request = request,
+        .ring = mu_ring_plan(request->kind, group->deterministic, group->count, group->rank),
+        .left = (group->rank + group->count - 1) % group->count,
+        .right = (group->rank + 1) % group->count,
+    };
+    struct mu_flow flow = {
+        .group = group,
+        .request = request,
+        .steps = plan.ring.steps,
+        .relays = true,
+        .sends = sends,
+        .receives = receives,
+        .plan = &plan,
+    };
+    return mu_flow_run(&flow, deadline_ns, ret_rank);
+}
 
-    step.adds = true;
-    for (int i = 0; i < ranks - 1; i++) {
-        step.number = (uint32_t)i;
-        step.sent = mu_ring_chunk(count, ranks, mu_ring_reduce_sends(rank, ranks, i));
-        step.received = mu_ring_chunk(count, ranks, mu_ring_reduce_receives(rank, ranks, i));
-        MU_TRY(run_step(&step, deadline_ns, ret_rank));
-    }
-    step.adds = false;
-    for (int i = 0; i < ranks - 1; i++) {
-        step.number = (uint32_t)(ranks - 1 + i);
-        step.sent = mu_ring_chunk(count, ranks, mu_ring_gather_sends(rank, ranks, i));
-        step.received = mu_ring_chunk(count, ranks, mu_ring_gather_receives(rank, ranks, i));
-        MU_TRY(run_step(&step, deadline_ns, ret_rank));
-    }
-    return MU_OK;
+/* Seconds of a step that moves `bytes`: of the slowest link, or of the delay of one segment. */
+static double step_of(const struct mu_costs *costs, double bytes, double segment, double byte)
+{
+    return fmax(bytes * byte, costs->message + segment * byte);
 }
 
 static double score(
     const struct mu_group *group, const struct mu_request *request, const char **ret_why)
 {
     (void)ret_why;
-    double steps = 2.0 * (group->count - 1), bytes = 4.0 * (double)request->count;
-    return steps * (group->costs.message + bytes / group->count * group->costs.byte);
+    const struct mu_costs *costs = &group->costs;
+    double bytes = (double)request->count * (double)mu_flow_wire_bytes(request);
+    struct mu_ring_plan plan = mu_ring_plan(request->kind, group->deterministic, group->count, 0);
+    double chunk = request->kind == MU_BROADCAST ? bytes : bytes / group->count;
+    double segment = fmin(chunk, (double)mu_flow_segment_bytes((size_t)chunk));
+    double added = costs->byte + costs->add;
+    double passing = costs->message + segment * costs->byte;
+    if (request->kind == MU_BROADCAST)
+        return bytes * costs->byte + costs->message + (plan.steps - 1) * passing;
+    return costs->message + plan.adding_steps * step_of(costs, chunk, segment, added) +
+           (plan.steps - plan.adding_steps) * step_of(costs, chunk, segment, costs->byte);
 }
 
 const struct mu_algorithm mu_ring = {
     .name = "ring",
-    .doc = "reduce-scatter and all-gather around a ring (Patarasuk and Yuan 2009)",
-    .kinds = 1u << MU_ALLREDUCE,
+    .doc = "once or twice around a ring, in segments (Patarasuk and Yuan 2009)",
+    .kinds = 1u << MU_ALLREDUCE | 1u << MU_REDUCE_SCATTER | 1u << MU_ALLGATHER | 1u << MU_BROADCAST,
     .keeps_order = true,
     .score = score,
     .run = run,

@@ -15,33 +15,26 @@ static int modulo(int value, int ranks)
     return (value % ranks + ranks) % ranks;
 }
 
-int mu_ring_reduce_sends(int rank, int ranks, int step)
+struct mu_ring_plan mu_ring_plan(enum mu_request_kind kind, bool canonical, int ranks, int rank)
 {
-    return modulo(rank - step, ranks);
+    struct mu_ring_plan plan = {.ranks = ranks, .first = rank, .steps = ranks - 1};
+    if (kind == MU_ALLREDUCE) {
+        plan.steps = 2 * (ranks - 1);
+        plan.adding_steps = ranks - 1;
+    } else if (kind == MU_REDUCE_SCATTER) {
+        plan.steps = canonical && ranks > 1 ? ranks : ranks - 1;
+        plan.adding_steps = ranks - 1;
+        plan.first = canonical ? rank : modulo(rank - 1, ranks);
+    }
+    return plan;
 }
 
-int mu_ring_reduce_receives(int rank, int ranks, int step)
+int mu_ring_sends(const struct mu_ring_plan *plan, int step)
 {
-    return modulo(rank - step - 1, ranks);
+    return modulo(plan->first - step, plan->ranks);
 }
 
-int mu_ring_gather_sends(int rank, int ranks, int step)
+int mu_ring_receives(const struct mu_ring_plan *plan, int step)
 {
-    return modulo(rank + 1 - step, ranks);
-}
-
-int mu_ring_gather_receives(int rank, int ranks, int step)
-{
-    return modulo(rank - step, ranks);
-}
-
-size_t mu_ring_segments(size_t chunk_count, size_t segment)
-{
-    return (chunk_count + segment - 1) / segment;
-}
-
-struct mu_span mu_ring_segment(struct mu_span chunk, size_t segment, size_t index)
-{
-    size_t begin = index * segment, left = chunk.count - begin;
-    return (struct mu_span){.first = chunk.first + begin, .count = left < segment ? left : segment};
+    return modulo(plan->first - step - 1, plan->ranks);
 }

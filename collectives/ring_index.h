@@ -2,20 +2,27 @@
 #ifndef MU_COLLECTIVES_RING_INDEX_H
 #define MU_COLLECTIVES_RING_INDEX_H
 
-#include "muster/tensor.h"
+#include "collectives/request.h"
 
 /* The arithmetic of the ring, apart from its I/O. A vector of `count` elements is cut into one
  * chunk a rank; sizes differ by at most one, and chunks may be empty. */
 struct mu_span mu_ring_chunk(size_t count, int ranks, int chunk);
 
-/* Which chunk `rank` sends and receives at `step` (0 .. ranks-2) of the two halves. */
-int mu_ring_reduce_sends(int rank, int ranks, int step);
-int mu_ring_reduce_receives(int rank, int ranks, int step);
-int mu_ring_gather_sends(int rank, int ranks, int step);
-int mu_ring_gather_receives(int rank, int ranks, int step);
+/*
+ * Once around or twice: at step s each rank sends chunk `first` - s to its right and receives the
+ * one before it from its left, so that a chunk that was received at one step is sent at the next.
+ * In the first steps what comes is added, in the others stored.
+ */
+struct mu_ring_plan {
+    int ranks;
+    int first; /* the chunk that this rank sends first */
+    int steps, adding_steps;
+};
 
-/* Segments of at most `segment` elements that a chunk travels in. */
-size_t mu_ring_segments(size_t chunk_count, size_t segment);
-struct mu_span mu_ring_segment(struct mu_span chunk, size_t segment, size_t index);
+/* `canonical`: chunk c is summed in the order c, c+1, ... (see algorithm.h), which takes a
+ * reduce-scatter one step more: the sum ends at rank c-1. */
+struct mu_ring_plan mu_ring_plan(enum mu_request_kind kind, bool canonical, int ranks, int rank);
+int mu_ring_sends(const struct mu_ring_plan *plan, int step);
+int mu_ring_receives(const struct mu_ring_plan *plan, int step);
 
 #endif

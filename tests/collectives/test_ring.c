@@ -1,185 +1,178 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "collectives/flow.h"
 #include "collectives/ring.h"
-#include "collectives/ring_index.h"
-#include "runtime/base/random.h"
-#include "runtime/io/real_world.h"
+#include "ranks.h"
+#include "runtime/base/world.h"
 #include "test.h"
 
-/* Every rank is a thread; the vectors meet over the inproc transport. */
-struct rank {
-    struct mu_world *world;
-    struct mu_inproc_hub *hub;
-    int number;
-    float *data;
-    size_t count;
-    int rounds;
-    bool leaves;       /* instead of taking part */
-    bool other_length; /* of the vector, by mistake */
-    int64_t patience_ns;
-    enum mu_status status;
-    int culprit;
-};
+#define SEGMENT_COUNT (MU_SEGMENT_BYTES / sizeof(float))
 
-static void run_rank(void *argument)
+static void sum_of(int ranks, size_t count)
 {
-    struct rank *rank = argument;
-    struct mu_transport *transport;
-    struct mu_group group = {0};
-    rank->status = mu_inproc_open(rank->hub, rank->number, &transport);
-    if (rank->status == MU_OK)
-        rank->status = mu_group_init(&group, rank->world, transport);
-    int64_t deadline = mu_now(rank->world) + rank->patience_ns;
-    for (int i = 0; i < rank->rounds && rank->status == MU_OK && !rank->leaves; i++)
-        rank->status = mu_ring.run(&group,
-            &(struct mu_request){.kind = MU_ALLREDUCE,
-                .data = rank->data,
-                .count = rank->count - (rank->other_length ? 1 : 0)},
-            deadline, &rank->culprit);
-    mu_group_finish(&group);
-}
-
-static float value(int rank, size_t i)
-{
-    return (float)((double)(mu_random_mix((uint64_t)rank + 7, i) >> 40) / 1000.0 - 8000.0);
-}
-
-/* The order of rounding that ring.h promises. */
-static float expected(int ranks, size_t count, size_t i)
-{
-    int chunk = 0;
-    while (i >= mu_ring_chunk(count, ranks, chunk).first + mu_ring_chunk(count, ranks, chunk).count)
-        chunk++;
-    float sum = value(chunk, i);
-    for (int r = 1; r < ranks; r++)
-        sum += value((chunk + r) % ranks, i);
-    return sum;
-}
-
-static void start(struct rank *ranks, int count, size_t elements, struct mu_real_world *real,
-    struct mu_thread **threads)
-{
-    for (int r = 0; r < count; r++) {
-        ranks[r].world = &real->world;
-        ranks[r].number = r;
-        ranks[r].count = elements;
-        ranks[r].rounds = ranks[r].rounds ? ranks[r].rounds : 1;
-        ranks[r].patience_ns = ranks[r].patience_ns ? ranks[r].patience_ns : 20 * MU_SECOND;
-        ranks[r].data = calloc(elements + 1, sizeof(float));
-        for (size_t i = 0; i < elements; i++)
-            ranks[r].data[i] = value(r, i);
-        assert_ok(real->world.ops->spawn(&real->world, "rank", run_rank, &ranks[r], &threads[r]));
-    }
-}
-
-static void allreduce_of(int count, size_t elements)
-{
-    struct mu_real_world real;
-    struct mu_inproc_hub *hub;
-    struct rank ranks[16] = {0};
-    struct mu_thread *threads[16];
-    assert_ok(mu_real_world_init(&real));
-    assert_ok(mu_inproc_hub_create(&real.world, count, &hub));
-    for (int r = 0; r < count; r++)
-        ranks[r].hub = hub;
-    start(ranks, count, elements, &real, threads);
-    for (int r = 0; r < count; r++)
-        real.world.ops->join(&real.world, threads[r]);
-    for (int r = 0; r < count; r++) {
-        assert_ok(ranks[r].status);
-        for (size_t i = 0; i < elements; i++)
-            if (ranks[r].data[i] != expected(count, elements, i))
-                fail_msg("%d ranks, %zu elements: rank %d element %zu", count, elements, r, i);
-        free(ranks[r].data);
-    }
-    mu_inproc_hub_destroy(hub);
+    mu_test_canonical_check(&(struct mu_test_operation){
+        .algorithm = &mu_ring,
+        .request = {.kind = MU_ALLREDUCE, .count = count},
+        .ranks = ranks,
+    });
 }
 
 static void every_rank_gets_the_sum_in_the_promised_order(void **state)
 {
     (void)state;
-    for (int count = 1; count <= 9; count++)
-        for (size_t elements = 0; elements <= 20; elements++)
-            allreduce_of(count, elements);
+    for (int ranks = 1; ranks <= 9; ranks++)
+        for (size_t count = 0; count <= 20; count++)
+            sum_of(ranks, count);
 }
 
 static void long_vectors_travel_in_segments(void **state)
 {
     (void)state;
-    allreduce_of(2, 5 * (MU_SEGMENT_BYTES / sizeof(float)) + 3);
-    allreduce_of(3, 4 * (MU_SEGMENT_BYTES / sizeof(float)) + 1);
-    allreduce_of(4, 4 * (MU_SEGMENT_BYTES / sizeof(float)));
+    sum_of(2, 21 * SEGMENT_COUNT + 3);
+    sum_of(3, 16 * SEGMENT_COUNT + 1);
+    sum_of(4, 12 * SEGMENT_COUNT);
+    sum_of(5, MU_FLOW_SEGMENT_BYTES_MIN + 7);
 }
 
-static void fail_of(int count, void (*spoil)(struct rank *ranks), struct rank *ranks)
+/* ---- half types on the wire ---- */
+
+static float rounded(enum mu_dtype half, float x)
 {
-    struct mu_real_world real;
-    struct mu_inproc_hub *hub;
-    struct mu_thread *threads[16];
-    assert_ok(mu_real_world_init(&real));
-    assert_ok(mu_inproc_hub_create(&real.world, count, &hub));
-    for (int r = 0; r < count; r++)
-        ranks[r].hub = hub;
-    spoil(ranks);
-    start(ranks, count, 100, &real, threads);
-    for (int r = 0; r < count; r++) {
-        real.world.ops->join(&real.world, threads[r]);
-        free(ranks[r].data);
+    uint16_t bits;
+    float back;
+    mu_test_store(half, &bits, 0, (double)x);
+    back = (float)mu_test_load(half, &bits, 0);
+    return back;
+}
+
+/* The partial sum is rounded on each hop, and once more at the end. */
+static float hops(enum mu_dtype half, int ranks, size_t count, size_t i)
+{
+    int chunk = 0;
+    struct mu_request request = {.kind = MU_ALLREDUCE, .count = count};
+    while (i >= mu_request_part(&request, ranks, chunk).first +
+                    mu_request_part(&request, ranks, chunk).count)
+        chunk++;
+    float sum = mu_test_rough(chunk, i);
+    for (int r = 1; r < ranks; r++)
+        sum = mu_test_rough((chunk + r) % ranks, i) + rounded(half, sum);
+    return rounded(half, sum);
+}
+
+static double rough_value(int rank, size_t i)
+{
+    return mu_test_rough(rank, i);
+}
+
+static void narrow_sum_of(enum mu_dtype half, int ranks, size_t count)
+{
+    struct mu_test_rank rank[MU_TEST_RANKS_MAX] = {0};
+    struct mu_test_operation operation = {
+        .algorithm = &mu_ring,
+        .request = {.kind = MU_ALLREDUCE, .wire = half, .count = count},
+        .ranks = ranks,
+    };
+    mu_test_ranks_run(&operation, rough_value, rank);
+    for (int r = 0; r < ranks; r++) {
+        assert_ok(rank[r].status);
+        for (size_t i = 0; i < count; i++)
+            assert_true(((float *)(void *)rank[r].data)[i] == hops(half, ranks, count, i));
     }
-    mu_inproc_hub_destroy(hub);
+    mu_test_ranks_free(&operation, rank);
 }
 
-static void rank_1_leaves(struct rank *ranks)
+static void sums_that_travel_in_half_types_end_bit_equal(void **state)
 {
-    ranks[1].leaves = true;
+    (void)state;
+    for (int ranks = 2; ranks <= 5; ranks++)
+        for (enum mu_dtype half = MU_FLOAT16; half <= MU_BFLOAT16; half++) {
+            narrow_sum_of(half, ranks, 1);
+            narrow_sum_of(half, ranks, 1000);
+            narrow_sum_of(half, ranks, 9 * SEGMENT_COUNT + 1);
+        }
 }
+
+/* ---- parts of any length ---- */
+
+static void gather_of(int ranks, const size_t *counts)
+{
+    struct mu_test_operation operation = {
+        .algorithm = &mu_ring,
+        .request = {.kind = MU_ALLGATHER, .dtype = MU_INT32, .wire = MU_INT32, .counts = counts},
+        .ranks = ranks,
+    };
+    for (int r = 0; r < ranks; r++)
+        operation.request.count += counts[r];
+    mu_test_operation_check(&operation);
+    operation.request.kind = MU_REDUCE_SCATTER;
+    mu_test_operation_check(&operation);
+    operation.deterministic = true;
+    mu_test_operation_check(&operation);
+}
+
+static void parts_of_any_length_are_gathered_and_scattered(void **state)
+{
+    (void)state;
+    gather_of(3, (const size_t[]){0, 40 * SEGMENT_COUNT, 0});
+    gather_of(3, (const size_t[]){1, 30 * SEGMENT_COUNT, 17});
+    gather_of(4, (const size_t[]){0, 0, 0, 0});
+    gather_of(4, (const size_t[]){20 * SEGMENT_COUNT + 1, 3, 0, 5 * SEGMENT_COUNT});
+    gather_of(5, (const size_t[]){0, 1, 2, 3, 4});
+}
+
+/* ---- failures ---- */
 
 static void a_rank_that_leaves_ends_the_others_with_its_name(void **state)
 {
     (void)state;
-    struct rank ranks[16] = {0};
-    fail_of(3, rank_1_leaves, ranks);
-    assert_int_equal(ranks[2].status, MU_CLOSED);
-    assert_int_equal(ranks[2].culprit, 1);
-    assert_int_equal(ranks[0].status, MU_CLOSED);
-}
-
-static void rank_2_has_another_length(struct rank *ranks)
-{
-    ranks[2].other_length = true;
+    struct mu_test_rank rank[MU_TEST_RANKS_MAX] = {0};
+    struct mu_test_operation operation = {
+        .algorithm = &mu_ring,
+        .request = {.kind = MU_ALLREDUCE, .count = 100},
+        .ranks = 3,
+        .leaver = 1 + 1,
+    };
+    mu_test_ranks_run(&operation, rough_value, rank);
+    assert_int_equal(rank[2].status, MU_CLOSED);
+    assert_int_equal(rank[2].culprit, 1);
+    assert_int_equal(rank[0].status, MU_CLOSED);
+    mu_test_ranks_free(&operation, rank);
 }
 
 static void ranks_that_disagree_about_the_length_hear_so(void **state)
 {
     (void)state;
-    struct rank ranks[16] = {0};
-    fail_of(3, rank_2_has_another_length, ranks);
+    struct mu_test_rank rank[MU_TEST_RANKS_MAX] = {0};
+    struct mu_test_operation operation = {
+        .algorithm = &mu_ring,
+        .request = {.kind = MU_ALLREDUCE, .count = 100},
+        .ranks = 3,
+        .mistaken = 2 + 1,
+    };
+    mu_test_ranks_run(&operation, rough_value, rank);
     int protocol = 0;
     for (int r = 0; r < 3; r++) {
-        assert_int_not_equal(ranks[r].status, MU_OK);
-        protocol += ranks[r].status == MU_PROTOCOL;
+        assert_int_not_equal(rank[r].status, MU_OK);
+        protocol += rank[r].status == MU_PROTOCOL;
     }
     assert_true(protocol > 0);
+    mu_test_ranks_free(&operation, rank);
 }
 
 static void missing_peer_ends_in_timeout(void **state)
 {
     (void)state;
-    struct mu_real_world real;
-    struct mu_inproc_hub *hub;
-    assert_ok(mu_real_world_init(&real));
-    assert_ok(mu_inproc_hub_create(&real.world, 2, &hub));
-    struct rank alone = {.world = &real.world,
-        .hub = hub,
-        .data = calloc(4, sizeof(float)),
-        .count = 4,
-        .rounds = 1,
-        .culprit = -1,
-        .patience_ns = 20 * MU_MS};
-    run_rank(&alone);
-    assert_int_equal(alone.status, MU_TIMEOUT);
-    assert_int_equal(alone.culprit, 1);
-    free(alone.data);
-    mu_inproc_hub_destroy(hub);
+    struct mu_test_rank rank[MU_TEST_RANKS_MAX] = {0};
+    struct mu_test_operation operation = {
+        .algorithm = &mu_ring,
+        .request = {.kind = MU_ALLREDUCE, .count = 4},
+        .ranks = 2,
+        .patience_ns = 20 * MU_MS,
+        .sleeper = 1 + 1,
+    };
+    mu_test_ranks_run(&operation, rough_value, rank);
+    assert_int_equal(rank[0].status, MU_TIMEOUT);
+    assert_int_equal(rank[0].culprit, 1);
+    mu_test_ranks_free(&operation, rank);
 }
 
 int main(void)
@@ -187,6 +180,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_rank_gets_the_sum_in_the_promised_order),
         cmocka_unit_test(long_vectors_travel_in_segments),
+        cmocka_unit_test(sums_that_travel_in_half_types_end_bit_equal),
+        cmocka_unit_test(parts_of_any_length_are_gathered_and_scattered),
         cmocka_unit_test(a_rank_that_leaves_ends_the_others_with_its_name),
         cmocka_unit_test(ranks_that_disagree_about_the_length_hear_so),
         cmocka_unit_test(missing_peer_ends_in_timeout),
