@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "collectives/inproc.h"
+#include "runtime/base/text.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -7,14 +8,27 @@
 struct pair {
     struct mu_op *sends, **last_send;
     struct mu_op *receives, **last_receive;
+    enum mu_status over; /* why nothing goes this way any more; OK: it does */
 };
+
+struct rank;
 
 struct mu_inproc_hub {
     struct mu_world *world;
     struct mu_monitor *monitor;
     int count;
-    bool *gone;         /* (count) */
+    struct rank *ranks; /* (count) */
     struct pair *pairs; /* (from, to) */
+};
+
+/* What the others may know of a rank. */
+struct rank {
+    bool gone;
+    bool is_signed; /* its last message was part of: */
+    struct mu_signature signature;
+    int64_t since_ns;
+    bool inside;
+    char farewell[128];
 };
 
 struct inproc {
@@ -49,18 +63,59 @@ static void finish(struct mu_op *op, enum mu_status status)
     op->done = true;
 }
 
-/* The oldest send meets the oldest receive. Inside the monitor. */
-static void meet(struct pair *pair)
+static bool same_operation(const struct rank *a, const struct rank *b)
 {
+    return !a->is_signed || !b->is_signed || mu_signature_equal(&a->signature, &b->signature);
+}
+
+static void end_pair(struct pair *pair, enum mu_status why)
+{
+    while (pair->sends)
+        finish(pop(&pair->sends, &pair->last_send), why);
+    while (pair->receives)
+        finish(pop(&pair->receives, &pair->last_receive), why);
+    if (pair->over == MU_OK)
+        pair->over = why;
+}
+
+/* The oldest send meets the oldest receive. Inside the monitor. */
+static void meet(struct mu_inproc_hub *hub, int from, int to)
+{
+    struct pair *pair = pair_of(hub, from, to);
     while (pair->sends && pair->receives) {
-        struct mu_op *send = pop(&pair->sends, &pair->last_send);
-        struct mu_op *receive = pop(&pair->receives, &pair->last_receive);
-        bool agree = send->tag == receive->tag && send->bytes == receive->bytes;
-        if (agree)
-            memcpy(receive->at, send->at, send->bytes);
-        finish(send, agree ? MU_OK : MU_PROTOCOL);
-        finish(receive, agree ? MU_OK : MU_PROTOCOL);
+        struct mu_op *send = pair->sends, *receive = pair->receives;
+        if (send->tag != receive->tag || send->bytes != receive->bytes ||
+            !same_operation(&hub->ranks[from], &hub->ranks[to])) {
+            end_pair(pair, MU_PROTOCOL);
+            end_pair(pair_of(hub, to, from), MU_PROTOCOL);
+            return;
+        }
+        memcpy(receive->at, send->at, send->bytes);
+        finish(pop(&pair->sends, &pair->last_send), MU_OK);
+        finish(pop(&pair->receives, &pair->last_receive), MU_OK);
     }
+}
+
+/* Inside the monitor. */
+static void sign(struct mu_inproc_hub *hub, const struct mu_transport *transport)
+{
+    struct rank *us = &hub->ranks[transport->rank];
+    us->is_signed = transport->signature != NULL;
+    if (!us->is_signed || mu_signature_equal(&us->signature, transport->signature))
+        return;
+    us->signature = *transport->signature;
+    us->since_ns = mu_now(hub->world);
+}
+
+/* Inside the monitor. */
+static void look_at(struct mu_inproc_hub *hub, struct mu_transport *transport, int rank)
+{
+    const struct rank *them = &hub->ranks[rank];
+    struct mu_seen *seen = &transport->seen[rank];
+    seen->signature = them->signature;
+    seen->since_ns = them->since_ns;
+    seen->inside = them->inside;
+    memcpy(seen->farewell, them->farewell, sizeof(seen->farewell));
 }
 
 static void post(struct inproc *inproc, struct mu_op *op, int from, int to, bool is_send)
@@ -68,14 +123,15 @@ static void post(struct inproc *inproc, struct mu_op *op, int from, int to, bool
     struct mu_inproc_hub *hub = inproc->hub;
     struct pair *pair = pair_of(hub, from, to);
     hub->world->ops->enter(hub->world, hub->monitor);
-    if (hub->gone[op->rank]) {
-        finish(op, MU_CLOSED);
+    sign(hub, &inproc->base);
+    if (pair->over != MU_OK) {
+        finish(op, pair->over);
     } else {
         if (is_send)
             push(&pair->sends, &pair->last_send, op);
         else
             push(&pair->receives, &pair->last_receive, op);
-        meet(pair);
+        meet(hub, from, to);
         hub->world->ops->notify(hub->world, hub->monitor);
     }
     hub->world->ops->leave(hub->world, hub->monitor);
@@ -100,35 +156,59 @@ static enum mu_status inproc_wait(
     struct mu_transport *transport, struct mu_op *op, int64_t deadline_ns)
 {
     struct mu_inproc_hub *hub = ((struct inproc *)transport)->hub;
+    struct rank *us = &hub->ranks[transport->rank];
     enum mu_status waited = MU_OK;
     hub->world->ops->enter(hub->world, hub->monitor);
+    us->inside = true;
     while (!op->done && waited != MU_TIMEOUT)
         waited = hub->world->ops->wait(hub->world, hub->monitor, deadline_ns);
     enum mu_status status = op->done ? op->status : MU_TIMEOUT;
+    us->inside = status != MU_OK;
+    look_at(hub, transport, op->rank);
     hub->world->ops->leave(hub->world, hub->monitor);
     return status;
 }
 
-/* A rank that has gone: whoever waits for it hears so. */
+/* Whoever waits for a rank that has gone hears so. Inside the monitor. */
+static void leave(struct mu_inproc_hub *hub, int rank)
+{
+    hub->ranks[rank].gone = true;
+    for (int peer = 0; peer < hub->count; peer++) {
+        end_pair(pair_of(hub, rank, peer), MU_CLOSED);
+        end_pair(pair_of(hub, peer, rank), MU_CLOSED);
+    }
+    hub->world->ops->notify(hub->world, hub->monitor);
+}
+
+static void inproc_abort(struct mu_transport *transport, const char *why)
+{
+    struct mu_inproc_hub *hub = ((struct inproc *)transport)->hub;
+    struct rank *us = &hub->ranks[transport->rank];
+    hub->world->ops->enter(hub->world, hub->monitor);
+    mu_text_copy(us->farewell, sizeof(us->farewell), why);
+    leave(hub, transport->rank);
+    hub->world->ops->leave(hub->world, hub->monitor);
+}
+
+static void inproc_survey(struct mu_transport *transport, int64_t deadline_ns)
+{
+    (void)deadline_ns; /* nobody needs to be asked */
+    struct mu_inproc_hub *hub = ((struct inproc *)transport)->hub;
+    hub->world->ops->enter(hub->world, hub->monitor);
+    for (int rank = 0; rank < hub->count; rank++) {
+        look_at(hub, transport, rank);
+        transport->seen[rank].answers = !hub->ranks[rank].gone;
+    }
+    hub->world->ops->leave(hub->world, hub->monitor);
+}
+
 static void inproc_close(struct mu_transport *transport)
 {
     struct mu_inproc_hub *hub = ((struct inproc *)transport)->hub;
     hub->world->ops->enter(hub->world, hub->monitor);
-    hub->gone[transport->rank] = true;
-    for (int peer = 0; peer < hub->count; peer++) {
-        struct pair *to = pair_of(hub, transport->rank, peer);
-        struct pair *from = pair_of(hub, peer, transport->rank);
-        while (to->receives)
-            finish(pop(&to->receives, &to->last_receive), MU_CLOSED);
-        while (from->sends)
-            finish(pop(&from->sends, &from->last_send), MU_CLOSED);
-        while (to->sends)
-            finish(pop(&to->sends, &to->last_send), MU_CLOSED);
-        while (from->receives)
-            finish(pop(&from->receives, &from->last_receive), MU_CLOSED);
-    }
-    hub->world->ops->notify(hub->world, hub->monitor);
+    leave(hub, transport->rank);
     hub->world->ops->leave(hub->world, hub->monitor);
+    free(transport->seen);
     free(transport);
 }
 
@@ -138,6 +218,8 @@ const struct mu_transport_ops mu_inproc_ops = {
     .send = inproc_send,
     .receive = inproc_receive,
     .wait = inproc_wait,
+    .abort = inproc_abort,
+    .survey = inproc_survey,
     .close = inproc_close,
 };
 
@@ -149,9 +231,9 @@ enum mu_status mu_inproc_hub_create(
         return MU_NO_MEMORY;
     size_t pair_count = (size_t)count * (size_t)count;
     *hub = (struct mu_inproc_hub){.world = world, .count = count};
-    hub->gone = calloc((size_t)count, sizeof(*hub->gone));
+    hub->ranks = calloc((size_t)count, sizeof(*hub->ranks));
     hub->pairs = calloc(pair_count, sizeof(*hub->pairs));
-    if (!hub->gone || !hub->pairs || world->ops->monitor_create(world, &hub->monitor) != MU_OK) {
+    if (!hub->ranks || !hub->pairs || world->ops->monitor_create(world, &hub->monitor) != MU_OK) {
         mu_inproc_hub_destroy(hub);
         return MU_NO_MEMORY;
     }
@@ -168,7 +250,7 @@ void mu_inproc_hub_destroy(struct mu_inproc_hub *hub)
     if (!hub)
         return;
     hub->world->ops->monitor_destroy(hub->world, hub->monitor);
-    free(hub->gone);
+    free(hub->ranks);
     free(hub->pairs);
     free(hub);
 }
@@ -180,6 +262,11 @@ enum mu_status mu_inproc_open(
     if (!inproc)
         return MU_NO_MEMORY;
     inproc->base = (struct mu_transport){.ops = &mu_inproc_ops, .rank = rank, .count = hub->count};
+    inproc->base.seen = calloc((size_t)hub->count, sizeof(*inproc->base.seen));
+    if (!inproc->base.seen) {
+        free(inproc);
+        return MU_NO_MEMORY;
+    }
     inproc->hub = hub;
     *ret_transport = &inproc->base;
     return MU_OK;

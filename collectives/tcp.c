@@ -1,46 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "collectives/tcp.h"
+#include "collectives/tcp_peer.h"
 #include <stdlib.h>
 
-/* A peer: receives that are posted and not done, oldest first. */
-struct peer {
-    struct tcp *tcp;
-    struct mu_link *link; /* NULL: none, or this rank itself */
-    struct mu_op *first, **last;
-};
+/* How often a rank that waits tells the others what for: who surveys them then need not be heard by
+ * a rank that reads nothing, because it has not posted a receive. */
+#define TELL_NS MU_SECOND
 
-struct tcp {
-    struct mu_transport base;
-    uint32_t generation;
-    struct peer *peer; /* (count) */
-};
-
-static struct tcp *tcp_of(struct mu_transport *transport)
+static struct mu_tcp *tcp_of(struct mu_transport *transport)
 {
-    return (struct tcp *)transport;
+    return (struct mu_tcp *)transport;
 }
 
 /* ---- receiving ---- */
 
-static enum mu_link_answer on_frame(void *owner, struct mu_link *link, const struct mu_frame *frame,
-    const void *body, void **ret_payload)
-{
-    (void)link;
-    (void)body;
-    struct peer *peer = owner;
-    struct mu_op *op = peer->first;
-    if (frame->type != MU_FRAME_SEGMENT || frame->generation != peer->tcp->generation)
-        return MU_LINK_REFUSE;
-    if (!op)
-        return MU_LINK_HOLD;
-    /* The ranks disagree about what they are doing: an error, not a wrong sum. */
-    if (frame->tag != op->tag || frame->payload_bytes != op->bytes)
-        return MU_LINK_REFUSE;
-    *ret_payload = op->at;
-    return MU_LINK_TAKE;
-}
-
-static void finish_first(struct peer *peer, enum mu_status status)
+static void finish_first(struct mu_tcp_peer *peer, enum mu_status status)
 {
     struct mu_op *op = peer->first;
     peer->first = op->next;
@@ -50,22 +23,72 @@ static void finish_first(struct peer *peer, enum mu_status status)
     op->done = true;
 }
 
+void mu_tcp_lose(struct mu_tcp_peer *peer, enum mu_status why)
+{
+    struct mu_link *link = peer->link;
+    if (peer->over == MU_OK)
+        peer->over = why;
+    while (peer->first)
+        finish_first(peer, peer->over);
+    if (why == MU_CLOSED) {
+        peer->link = NULL;
+        mu_link_close(link);
+    }
+}
+
+static enum mu_link_answer on_segment(
+    struct mu_tcp_peer *peer, const struct mu_frame *frame, const void *body, void **ret_payload)
+{
+    struct mu_op *op = peer->first;
+    peer->takes = false;
+    if (!mu_tcp_hear_segment(peer, frame, body))
+        return MU_LINK_REFUSE;
+    if (!op)
+        return peer->over != MU_OK || peer->tcp->drains ? MU_LINK_SKIP : MU_LINK_HOLD;
+    /* The ranks disagree about what they are doing: an error, not a wrong sum. */
+    if (frame->tag != op->tag || frame->payload_bytes != op->bytes ||
+        !mu_tcp_same_operation(peer, frame)) {
+        mu_tcp_lose(peer, MU_PROTOCOL);
+        mu_tcp_tell(peer, MU_TCP_DIFFERS);
+        return MU_LINK_SKIP;
+    }
+    *ret_payload = op->at;
+    peer->takes = true;
+    return MU_LINK_TAKE;
+}
+
+static enum mu_link_answer on_frame(void *owner, struct mu_link *link, const struct mu_frame *frame,
+    const void *body, void **ret_payload)
+{
+    (void)link;
+    struct mu_tcp_peer *peer = owner;
+    bool note = frame->type == MU_FRAME_DOING || frame->type == MU_FRAME_GOODBYE;
+    if (frame->generation != peer->tcp->generation)
+        return MU_LINK_REFUSE;
+    if (frame->type == MU_FRAME_SEGMENT && frame->payload_bytes > 0)
+        return on_segment(peer, frame, body, ret_payload);
+    return note && frame->payload_bytes == 0 ? MU_LINK_TAKE : MU_LINK_REFUSE;
+}
+
 static void on_arrived(
     void *owner, struct mu_link *link, const struct mu_frame *frame, const void *body)
 {
     (void)link;
-    (void)frame;
-    (void)body;
-    finish_first(owner, MU_OK);
+    struct mu_tcp_peer *peer = owner;
+    if (frame->type != MU_FRAME_SEGMENT)
+        mu_tcp_hear_note(peer, frame, body);
+    else if (peer->takes)
+        finish_first(peer, MU_OK);
 }
 
 static void on_ended(void *owner, struct mu_link *link, enum mu_status why, int error)
 {
     (void)link;
     (void)error;
-    struct peer *peer = owner;
-    while (peer->first)
-        finish_first(peer, why);
+    struct mu_tcp_peer *peer = owner;
+    if (peer->over == MU_OK)
+        peer->over = why;
+    mu_tcp_lose(peer, MU_CLOSED);
 }
 
 static const struct mu_link_events link_events = {
@@ -77,13 +100,16 @@ static const struct mu_link_events link_events = {
 static void tcp_receive(struct mu_transport *transport, struct mu_op *op, int rank, uint64_t tag,
     void *to, size_t bytes)
 {
-    struct peer *peer = &tcp_of(transport)->peer[rank];
-    *op = (struct mu_op){.rank = rank, .tag = tag, .at = to, .bytes = bytes};
-    if (!mu_link_alive(peer->link)) {
-        op->status = MU_CLOSED;
-        op->done = true;
+    struct mu_tcp_peer *peer = &tcp_of(transport)->peer[rank];
+    op->rank = rank;
+    op->tag = tag;
+    op->at = to;
+    op->bytes = bytes;
+    op->next = NULL;
+    op->status = peer->over;
+    op->done = peer->over != MU_OK;
+    if (op->done)
         return;
-    }
     *peer->last = op;
     peer->last = &op->next;
     mu_link_resume(peer->link);
@@ -101,39 +127,65 @@ static void on_sent(struct mu_send *send)
 static void tcp_send(struct mu_transport *transport, struct mu_op *op, int rank, uint64_t tag,
     const void *from, size_t bytes)
 {
-    struct tcp *tcp = tcp_of(transport);
-    const struct mu_frame frame = {.type = MU_FRAME_SEGMENT,
+    struct mu_tcp *tcp = tcp_of(transport);
+    struct mu_tcp_peer *peer = &tcp->peer[rank];
+    op->rank = rank;
+    op->status = peer->over;
+    op->done = peer->over != MU_OK;
+    if (op->done)
+        return;
+    struct mu_frame frame = {.type = MU_FRAME_SEGMENT,
         .generation = tcp->generation,
         .tag = tag,
         .payload_bytes = (uint32_t)bytes};
-    op->done = false;
-    op->status = MU_OK;
-    op->rank = rank;
+    const void *body = mu_tcp_sign(peer, op, &frame);
     op->send.finished = on_sent;
     op->send.owner = op;
-    mu_link_send(tcp->peer[rank].link, &op->send, &frame, NULL, from);
+    mu_link_send(peer->link, &op->send, &frame, body, from);
+}
+
+/* ---- waiting ---- */
+
+static enum mu_status wait_and_tell(struct mu_tcp *tcp, struct mu_op *op, int64_t deadline_ns)
+{
+    struct mu_loop *loop = tcp->base.loop;
+    for (;;) {
+        int64_t tell_ns = mu_deadline(mu_now(loop->world), TELL_NS);
+        int64_t until_ns = tell_ns < deadline_ns ? tell_ns : deadline_ns;
+        enum mu_status status = mu_loop_until(loop, &op->done, until_ns);
+        if (status != MU_TIMEOUT || until_ns == deadline_ns)
+            return status;
+        mu_tcp_tell_all(tcp);
+    }
 }
 
 static enum mu_status tcp_wait(
     struct mu_transport *transport, struct mu_op *op, int64_t deadline_ns)
 {
+    struct mu_tcp *tcp = tcp_of(transport);
+    enum mu_status status = MU_OK;
+    tcp->inside = true;
     if (!op->done)
-        MU_TRY(mu_loop_until(transport->loop, &op->done, deadline_ns));
-    return op->status;
+        status = wait_and_tell(tcp, op, deadline_ns);
+    if (status == MU_OK)
+        status = op->status;
+    tcp->inside = status != MU_OK;
+    return status;
 }
 
 static bool tcp_reaches(struct mu_transport *transport, int rank)
 {
-    return tcp_of(transport)->peer[rank].link != NULL;
+    return tcp_of(transport)->peer[rank].reached;
 }
 
 /* ---- life ---- */
 
 static void tcp_close(struct mu_transport *transport)
 {
-    struct tcp *tcp = tcp_of(transport);
+    struct mu_tcp *tcp = tcp_of(transport);
     for (int rank = 0; rank < tcp->base.count; rank++)
         mu_link_close(tcp->peer[rank].link);
+    free(tcp->base.seen);
     free(tcp->peer);
     free(tcp);
 }
@@ -145,31 +197,45 @@ const struct mu_transport_ops mu_tcp_ops = {
     .receive = tcp_receive,
     .wait = tcp_wait,
     .reaches = tcp_reaches,
+    .abort = mu_tcp_abort,
+    .survey = mu_tcp_survey,
     .close = tcp_close,
 };
+
+static void take_link(struct mu_tcp *tcp, int rank, struct mu_link *link)
+{
+    struct mu_tcp_peer *peer = &tcp->peer[rank];
+    *peer = (struct mu_tcp_peer){.tcp = tcp,
+        .rank = rank,
+        .link = link,
+        .reached = link != NULL,
+        .over = link ? MU_OK : MU_CLOSED,
+        .last = &peer->first};
+    if (link) {
+        mu_link_adopt(link, &link_events, peer);
+        mu_link_resume(link);
+    }
+}
 
 enum mu_status mu_tcp_open(struct mu_loop *loop, int rank, int count, uint32_t generation,
     struct mu_link *const link[], struct mu_transport **ret_transport)
 {
-    struct tcp *tcp = calloc(1, sizeof(*tcp));
+    struct mu_tcp *tcp = calloc(1, sizeof(*tcp));
     if (!tcp)
         return MU_NO_MEMORY;
     tcp->base =
         (struct mu_transport){.ops = &mu_tcp_ops, .rank = rank, .count = count, .loop = loop};
     tcp->generation = generation;
     tcp->peer = calloc((size_t)count, sizeof(*tcp->peer));
-    if (!tcp->peer) {
+    tcp->base.seen = calloc((size_t)count, sizeof(*tcp->base.seen));
+    if (!tcp->peer || !tcp->base.seen) {
+        free(tcp->base.seen);
+        free(tcp->peer);
         free(tcp);
         return MU_NO_MEMORY;
     }
-    for (int r = 0; r < count; r++) {
-        struct peer *peer = &tcp->peer[r];
-        *peer = (struct peer){.tcp = tcp, .link = link[r], .last = &peer->first};
-        if (link[r]) {
-            mu_link_adopt(link[r], &link_events, peer);
-            mu_link_resume(link[r]);
-        }
-    }
+    for (int r = 0; r < count; r++)
+        take_link(tcp, r, link[r]);
     *ret_transport = &tcp->base;
     return MU_OK;
 }

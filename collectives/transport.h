@@ -15,6 +15,8 @@
  */
 struct mu_transport;
 
+#define MU_SIGNATURE_NOTE_BYTES 48
+
 /* One send or receive under way, in the caller's memory: filled by the transport. */
 struct mu_op {
     bool done;
@@ -25,6 +27,7 @@ struct mu_op {
     size_t bytes;
     struct mu_op *next;
     struct mu_send send;
+    uint8_t note[MU_SIGNATURE_NOTE_BYTES]; /* our signature, where it goes with this message */
 };
 
 struct mu_transport_ops {
@@ -39,6 +42,9 @@ struct mu_transport_ops {
     /* Blocks until the op is done: its status, TIMEOUT, or what the loop was cancelled with. First
      * it spins for a short time: to sleep and be woken costs more than most messages. */
     enum mu_status (*wait)(struct mu_transport *transport, struct mu_op *op, int64_t deadline_ns);
+    /* Moves on what can be moved at once; false: nothing is under way any more. NULL: what is under
+     * way moves by itself, or when the loop is turned. */
+    bool (*poll)(struct mu_transport *transport);
     /* Is there a way to this rank? NULL: to all. */
     bool (*reaches)(struct mu_transport *transport, int rank);
     /* Tells the others why this rank goes no further, as far as that can be done at once; they find
@@ -56,6 +62,7 @@ struct mu_seen {
     struct mu_signature signature; /* what it entered last; sequence 0: nothing yet */
     int64_t since_ns;              /* when this was heard */
     bool answers;                  /* it answered the last survey */
+    bool inside;                   /* it was still in that operation when it last said so */
     char farewell[128];            /* why it said it would go no further; "" */
 };
 
@@ -88,16 +95,16 @@ enum mu_status mu_tcp_open(struct mu_loop *loop, int rank, int count, uint32_t g
 enum mu_status mu_tcp_move_home(
     struct mu_transport *tcp, struct mu_log *log, const bool home[], int64_t deadline_ns);
 
-/* shm: through rings of bytes in shared memory, between the ranks of one host. Takes `segments`, in
- * which every rank is reached, each of mu_shm_segment_bytes(count). `messages` may be NULL: then a
- * peer that dies is only noticed at the deadline; otherwise its loop is turned while waiting, and
- * it is borrowed. */
+/* shm: through rings of bytes in shared memory, to the ranks that `segments` reaches, each of
+ * mu_shm_segment_bytes(count). Takes the segments; NO_MEMORY: they are closed. `messages` is
+ * borrowed, its loop is turned while waiting; NULL: there is no loop. */
 struct mu_segments;
 size_t mu_shm_segment_bytes(int count);
 enum mu_status mu_shm_open(struct mu_world *world, int rank, struct mu_segments *segments,
     struct mu_transport *messages, struct mu_transport **ret_transport);
 
-/* route: to each rank by the first of the two that reaches it; takes both. */
+/* route: to each rank by the first of the two that reaches it; takes both. NO_MEMORY: they are
+ * closed. `near` may have borrowed `far`. */
 enum mu_status mu_route_open(
     struct mu_transport *near, struct mu_transport *far, struct mu_transport **ret_transport);
 

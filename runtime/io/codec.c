@@ -78,6 +78,14 @@ void mu_body_put_ints(struct mu_body *body, const char *key, const int64_t *valu
         msgpack_pack_int64(&packer, values[i]);
 }
 
+void mu_body_put_bytes(struct mu_body *body, const char *key, const void *data, size_t bytes)
+{
+    msgpack_packer packer = packer_for(body);
+    put_text(&packer, key);
+    msgpack_pack_bin(&packer, bytes);
+    msgpack_pack_bin_body(&packer, data, bytes);
+}
+
 /* ---- the scan ---- */
 
 /* What the byte that opens a value says about it. */
@@ -325,5 +333,14 @@ bool mu_decoder_ints(
         if (!as_int(&object->via.array.ptr[i], &out[i]))
             return false;
     *ret_count = object->via.array.size;
+    return true;
+}
+
+bool mu_decoder_bytes(struct mu_decoder *decoder, const char *key, void *out, size_t bytes)
+{
+    const msgpack_object *object = find(decoder, key);
+    if (!object || object->type != MSGPACK_OBJECT_BIN || object->via.bin.size != bytes)
+        return false;
+    memcpy(out, object->via.bin.ptr, bytes);
     return true;
 }

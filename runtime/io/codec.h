@@ -28,6 +28,7 @@ void mu_body_put_uint(struct mu_body *body, const char *key, uint64_t value);
 void mu_body_put_real(struct mu_body *body, const char *key, double value);
 void mu_body_put_text(struct mu_body *body, const char *key, const char *value);
 void mu_body_put_ints(struct mu_body *body, const char *key, const int64_t *values, size_t count);
+void mu_body_put_bytes(struct mu_body *body, const char *key, const void *data, size_t bytes);
 
 /* Every count and length fits in what is left, nesting is at most MU_BODY_DEPTH_MAX, one value and
  * nothing after it. Needs no memory. */
@@ -52,5 +53,7 @@ bool mu_decoder_text(struct mu_decoder *decoder, const char *key, char *out, siz
 /* Up to `most` integers; false if there are more. */
 bool mu_decoder_ints(
     struct mu_decoder *decoder, const char *key, int64_t *out, size_t most, size_t *ret_count);
+/* Copies exactly `bytes`; false if there are more or less. */
+bool mu_decoder_bytes(struct mu_decoder *decoder, const char *key, void *out, size_t bytes);
 
 #endif

@@ -38,8 +38,8 @@ struct mu_link {
     const struct mu_link_events *frame_events;
     void *frame_owner;
     bool in_payload, held, dispatching, doomed;
-    int pins; /* functions at work that look at the link after a callback */
-    uint8_t *payload;
+    int pins;         /* functions at work that look at the link after a callback */
+    uint8_t *payload; /* NULL: skipped */
     size_t payload_done;
 
     struct post *free_posts;
@@ -155,7 +155,7 @@ void mu_link_close(struct mu_link *link)
 static enum mu_link_answer part_frame(void *owner, struct mu_link *link,
     const struct mu_frame *frame, const void *body, void **ret_payload)
 {
-    return frame->payload_bytes == 0 ? MU_LINK_TAKE : MU_LINK_HOLD;
+    return MU_LINK_SKIP;
 }
 
 static void part_arrived(
@@ -206,6 +206,10 @@ static bool begin_frame(struct mu_link *link, const uint8_t *header)
     link->frame_owner = link->owner;
     switch (link->events->frame(link->owner, link, &link->frame, body, &payload)) {
     case MU_LINK_TAKE:
+        assert(!link->stream || payload || link->frame.payload_bytes == 0);
+        break;
+    case MU_LINK_SKIP:
+        payload = NULL;
         break;
     case MU_LINK_HOLD:
         link->held = true;
@@ -216,7 +220,6 @@ static bool begin_frame(struct mu_link *link, const uint8_t *header)
     }
     if (!link->stream)
         return false;
-    assert(payload || link->frame.payload_bytes == 0);
     link->payload = payload;
     link->payload_done = 0;
     link->in_payload = true;
@@ -269,7 +272,7 @@ static bool end_frame(struct mu_link *link)
     size_t staged = link->staged - link->consumed - head;
     size_t missing = link->frame.payload_bytes - link->payload_done;
     size_t count = staged < missing ? staged : missing;
-    if (count > 0)
+    if (count > 0 && link->payload)
         memcpy(link->payload + link->payload_done, link->staging + link->consumed + head, count);
     link->payload_done += count;
     if (count < missing) {
@@ -305,7 +308,7 @@ static void dispatch(struct mu_link *link)
 /* True while the rest of a payload can be read straight into its place. */
 static bool reads_payload(const struct mu_link *link)
 {
-    return link->in_payload &&
+    return link->in_payload && link->payload &&
            link->staged == link->consumed + MU_FRAME_HEADER_BYTES + link->frame.body_bytes;
 }
 
@@ -441,6 +444,11 @@ void mu_link_post(struct mu_link *link, uint8_t type, uint32_t generation, uint6
     post->send.owner = link;
     link->posts_waiting++;
     mu_link_send(link, &post->send, &frame, copy, NULL);
+}
+
+int mu_link_posts_waiting(const struct mu_link *link)
+{
+    return link->posts_waiting;
 }
 
 enum mu_status mu_send_wait(struct mu_link *link, struct mu_send *send, int64_t deadline_ns)

@@ -15,6 +15,7 @@ struct mu_link;
 
 enum mu_link_answer {
     MU_LINK_TAKE,   /* the payload goes to *ret_payload */
+    MU_LINK_SKIP,   /* the payload is read and thrown away; `arrived` follows */
     MU_LINK_HOLD,   /* not now: nothing more is read until mu_link_resume, then asked again */
     MU_LINK_REFUSE, /* the protocol does not allow this: the link ends with PROTOCOL */
 };
@@ -67,6 +68,7 @@ void mu_link_send(struct mu_link *link, struct mu_send *send, const struct mu_fr
 #define MU_LINK_POSTS_MAX 256
 void mu_link_post(struct mu_link *link, uint8_t type, uint32_t generation, uint64_t tag,
     const struct mu_body *body);
+int mu_link_posts_waiting(const struct mu_link *link);
 void mu_link_resume(struct mu_link *link);
 
 struct mu_loop *mu_link_loop(struct mu_link *link);

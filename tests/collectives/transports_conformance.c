@@ -220,6 +220,112 @@ static void a_peer_that_leaves_ends_the_wait(void **state)
     assert_int_equal(wait_receive(1, 1), MU_CLOSED);
 }
 
+static const struct mu_signature sum_813 = {.sequence = 813, .kind = MU_ALLREDUCE, .count = 4096};
+static const struct mu_signature broadcast_813 = {
+    .sequence = 813, .kind = MU_BROADCAST, .count = 4096};
+
+static void sign(const struct mu_signature *by_0, const struct mu_signature *by_1)
+{
+    rig.rank[0]->signature = by_0;
+    rig.rank[1]->signature = by_1;
+}
+
+static void ranks_that_do_the_same_exchange_what_they_do(void **state)
+{
+    (void)state;
+    struct mu_signature next = sum_813;
+    int32_t here[2] = {1, 2}, there[2] = {0};
+    sign(&sum_813, &sum_813);
+    for (int i = 0; i < 2; i++) {
+        receive_at(1, i, (uint64_t)i, &there[i], sizeof(here[i]));
+        send_to(0, i, (uint64_t)i, &here[i], sizeof(here[i]));
+        assert_ok(wait_receive(1, i));
+        assert_ok(wait_send(0, i));
+        assert_true(mu_signature_equal(&rig.rank[1]->seen[0].signature, &next));
+        next.sequence++;
+        sign(&next, &next);
+    }
+    assert_int_equal(there[0], 1);
+    assert_int_equal(there[1], 2);
+}
+
+static void what_is_not_signed_is_not_compared(void **state)
+{
+    (void)state;
+    int32_t here = 1, there = 2;
+    sign(&sum_813, &sum_813);
+    receive_at(1, 0, 1, &there, sizeof(there));
+    send_to(0, 0, 1, &here, sizeof(here));
+    assert_ok(wait_receive(1, 0));
+    assert_ok(wait_send(0, 0));
+    sign(NULL, &broadcast_813);
+    receive_at(1, 0, 2, &there, sizeof(there));
+    send_to(0, 0, 2, &here, sizeof(here));
+    assert_ok(wait_receive(1, 0));
+    assert_ok(wait_send(0, 0));
+}
+
+/* Rank 1 hears from rank 0 by what it receives; rank 0, to which nothing comes, by being told. */
+static void ranks_that_do_different_things_both_hear_what_the_other_does(void **state)
+{
+    (void)state;
+    int32_t here = 1, there[2] = {2, 2};
+    sign(&sum_813, &broadcast_813);
+    for (int r = 0; r < 2; r++)
+        receive_at(r, r, 1, &there[r], sizeof(here));
+    send_to(0, 0, 1, &here, sizeof(here));
+    for (int r = 0; r < 2; r++)
+        assert_int_equal(wait_receive(1 - r, 1 - r), MU_PROTOCOL);
+    assert_true(mu_signature_equal(&rig.rank[1]->seen[0].signature, &sum_813));
+    assert_true(mu_signature_equal(&rig.rank[0]->seen[1].signature, &broadcast_813));
+    assert_true(rig.rank[0]->seen[1].since_ns <= mu_now(&rig.pair.real.world));
+    assert_int_equal(there[1], 2);
+    for (int r = 0; r < 2; r++) {
+        receive_at(r, 2 + r, 2, &there[r], sizeof(here));
+        assert_int_equal(wait_receive(r, 2 + r), MU_PROTOCOL);
+    }
+}
+
+static void a_rank_that_aborts_says_why(void **state)
+{
+    (void)state;
+    int32_t there;
+    receive_at(1, 0, 5, &there, sizeof(there));
+    rig.rank[0]->ops->abort(rig.rank[0], "no memory for the gradient");
+    assert_int_equal(wait_receive(1, 0), MU_CLOSED);
+    assert_string_equal(rig.rank[1]->seen[0].farewell, "no memory for the gradient");
+    receive_at(1, 1, 5, &there, sizeof(there));
+    assert_int_equal(wait_receive(1, 1), MU_CLOSED);
+}
+
+static void a_survey_tells_what_ranks_are_doing(void **state)
+{
+    (void)state;
+    int32_t there;
+    sign(&sum_813, &broadcast_813);
+    receive_at(1, 0, 5, &there, sizeof(there));
+    int64_t late = mu_now(&rig.pair.real.world);
+    assert_int_equal(rig.rank[1]->ops->wait(rig.rank[1], &rig.receive[0], late), MU_TIMEOUT);
+    rig.rank[0]->ops->survey(rig.rank[0], soon());
+    assert_true(rig.rank[0]->seen[1].answers && rig.rank[0]->seen[1].inside);
+    assert_true(mu_signature_equal(&rig.rank[0]->seen[1].signature, &broadcast_813));
+    assert_true(mu_now(&rig.pair.real.world) < late + LINK_PAIR_TIME);
+}
+
+static void a_survey_does_not_wait_for_who_is_gone(void **state)
+{
+    (void)state;
+    int32_t there;
+    receive_at(0, 0, 5, &there, sizeof(there));
+    rig.rank[1]->ops->close(rig.rank[1]);
+    rig.rank[1] = NULL;
+    assert_int_equal(wait_receive(0, 0), MU_CLOSED);
+    int64_t before = mu_now(&rig.pair.real.world);
+    rig.rank[0]->ops->survey(rig.rank[0], soon());
+    assert_false(rig.rank[0]->seen[1].answers);
+    assert_true(mu_now(&rig.pair.real.world) < before + LINK_PAIR_TIME);
+}
+
 static void every_transport_describes_itself(void **state)
 {
     (void)state;
@@ -240,7 +346,12 @@ static void every_transport_describes_itself(void **state)
         CASE(kind, large_messages_pass_each_other),                                                \
         CASE(kind, another_tag_is_an_error_and_not_a_wrong_message),                               \
         CASE(kind, another_length_is_an_error_and_not_a_wrong_message),                            \
-        CASE(kind, a_wait_ends_at_its_deadline), CASE(kind, a_peer_that_leaves_ends_the_wait)
+        CASE(kind, a_wait_ends_at_its_deadline), CASE(kind, a_peer_that_leaves_ends_the_wait),     \
+        CASE(kind, ranks_that_do_the_same_exchange_what_they_do),                                  \
+        CASE(kind, what_is_not_signed_is_not_compared),                                            \
+        CASE(kind, ranks_that_do_different_things_both_hear_what_the_other_does),                  \
+        CASE(kind, a_rank_that_aborts_says_why), CASE(kind, a_survey_tells_what_ranks_are_doing),  \
+        CASE(kind, a_survey_does_not_wait_for_who_is_gone)
 
 int main(void)
 {

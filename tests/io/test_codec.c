@@ -25,13 +25,14 @@ static size_t write_sample(uint8_t *out, size_t capacity)
 {
     static const int64_t values[] = {0, -1, INT64_MIN, INT64_MAX};
     struct mu_body body;
-    mu_body_begin(&body, out, capacity, 6);
+    mu_body_begin(&body, out, capacity, 7);
     mu_body_put_int(&body, "int", -7);
     mu_body_put_uint(&body, "uint", UINT64_MAX);
     mu_body_put_real(&body, "real", -0.5);
     mu_body_put_text(&body, "text", "worker/1");
     mu_body_put_ints(&body, "ints", values, 4);
     mu_body_put_ints(&body, "none", NULL, 0);
+    mu_body_put_bytes(&body, "bytes", "a\0b", 3);
     assert_false(body.failed);
     return body.bytes;
 }
@@ -55,6 +56,8 @@ static void what_was_written_is_read(void **state)
     assert_true(mu_decoder_ints(decoder, "ints", values, 4, &count) && count == 4);
     assert_true(values[2] == INT64_MIN && values[3] == INT64_MAX);
     assert_true(mu_decoder_ints(decoder, "none", values, 4, &count) && count == 0);
+    assert_true(mu_decoder_bytes(decoder, "bytes", text, 3));
+    assert_memory_equal(text, "a\0b", 3);
 }
 
 static void a_field_that_does_not_fit_is_not_there(void **state)

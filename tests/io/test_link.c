@@ -114,6 +114,28 @@ static void a_refused_frame_ends_the_link(void **state)
     mu_link_close(link);
 }
 
+static void a_skipped_payload_is_read_and_nobody_gets_it(void **state)
+{
+    (void)state;
+    static struct owner owner;
+    static uint8_t bytes[200 << 10];
+    size_t first = add_frame(bytes, 1, 4, 100000);
+    size_t second = add_frame(bytes + first, 2, 4, 9);
+    for (size_t step = 1; step < 3 * first; step = step * 3 + 1) {
+        struct mu_link *link = open_link(&owner);
+        owner.answer = MU_LINK_SKIP;
+        assert_int_equal(feed(bytes, first, step), first);
+        assert_int_equal(owner.arrived, 1);
+        for (size_t i = 0; i < sizeof(owner.payload); i++)
+            assert_int_equal(owner.payload[i], 0);
+        owner.answer = MU_LINK_TAKE;
+        assert_int_equal(feed(bytes + first, second, step), second);
+        assert_int_equal(owner.last_tag, 2);
+        assert_memory_equal(owner.payload, bytes + first + second - 9, 9);
+        mu_link_close(link);
+    }
+}
+
 /* ---- strangers ---- */
 
 static void check_stranger(const char *sent, const char *kept)
@@ -163,6 +185,7 @@ int main(void)
         cmocka_unit_test(every_truncation_ends_without_a_frame),
         cmocka_unit_test(every_flipped_bit_ends_without_a_frame),
         cmocka_unit_test(a_held_frame_waits_and_is_asked_about_again),
+        cmocka_unit_test(a_skipped_payload_is_read_and_nobody_gets_it),
         cmocka_unit_test(a_refused_frame_ends_the_link),
         cmocka_unit_test(another_service_is_quoted),
         cmocka_unit_test(a_newer_peer_is_known_by_its_version),

@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "collectives/tcp_peer.h"
+#include "runtime/base/text.h"
+
+/*
+ * What ranks say about themselves, beside the data:
+ *
+ *   SEGMENT  flag SIGNED: it is part of the operation that this rank signed last; the first one of
+ *            an operation has the signature for its body
+ *   DOING    "signature", "inside" that operation still; "asks": say the same; "differs": yours is
+ *            another one, and what this rank was to send you will not come
+ *   GOODBYE  "text": why this rank goes no further
+ */
+#define SIGNED 1
+#define DOING_BYTES_MAX 128
+#define FAREWELL_MAX 640 /* on the wire; of which mu_seen keeps less */
+
+static struct mu_seen *seen_of(const struct mu_tcp_peer *peer)
+{
+    return &peer->tcp->base.seen[peer->rank];
+}
+
+/* ---- signatures ---- */
+
+/* What ranks disagree about is not overwritten: it is what the messages are to say. */
+static void hear(struct mu_tcp_peer *peer, const struct mu_signature *signature)
+{
+    struct mu_seen *seen = seen_of(peer);
+    if (peer->over != MU_OK || mu_signature_equal(&seen->signature, signature))
+        return;
+    seen->signature = *signature;
+    seen->since_ns = mu_now(peer->tcp->base.loop->world);
+    seen->inside = true;
+}
+
+static bool read_signature(struct mu_tcp_peer *peer, const struct mu_frame *frame, const void *body,
+    struct mu_signature *ret_signature)
+{
+    struct mu_decoder *decoder = mu_link_decoder(peer->link);
+    return mu_decoder_read(decoder, body, frame->body_bytes) == MU_OK &&
+           mu_decoder_bytes(decoder, "signature", ret_signature, sizeof(*ret_signature));
+}
+
+bool mu_tcp_hear_segment(struct mu_tcp_peer *peer, const struct mu_frame *frame, const void *body)
+{
+    struct mu_signature signature;
+    if (frame->body_bytes == 0)
+        return true;
+    if (!read_signature(peer, frame, body, &signature))
+        return false;
+    hear(peer, &signature);
+    return true;
+}
+
+bool mu_tcp_same_operation(const struct mu_tcp_peer *peer, const struct mu_frame *frame)
+{
+    const struct mu_signature *ours = peer->tcp->base.signature;
+    return !ours || !(frame->flags & SIGNED) || mu_signature_equal(&seen_of(peer)->signature, ours);
+}
+
+const void *mu_tcp_sign(struct mu_tcp_peer *peer, struct mu_op *op, struct mu_frame *frame)
+{
+    const struct mu_signature *ours = peer->tcp->base.signature;
+    if (!ours)
+        return NULL;
+    frame->flags |= SIGNED;
+    if (mu_signature_equal(&peer->told, ours))
+        return NULL;
+    struct mu_body body;
+    peer->told = *ours;
+    mu_body_begin(&body, op->note, sizeof(op->note), 1);
+    mu_body_put_bytes(&body, "signature", ours, sizeof(*ours));
+    assert(!body.failed);
+    frame->body_bytes = (uint32_t)body.bytes;
+    return op->note;
+}
+
+/* ---- telling ---- */
+
+void mu_tcp_tell(struct mu_tcp_peer *peer, enum mu_tcp_note note)
+{
+    const struct mu_signature *ours = peer->tcp->base.signature;
+    uint8_t memory[DOING_BYTES_MAX];
+    struct mu_body body;
+    if (!peer->link)
+        return;
+    mu_body_begin(&body, memory, sizeof(memory), ours ? 4 : 3);
+    if (ours)
+        mu_body_put_bytes(&body, "signature", ours, sizeof(*ours));
+    mu_body_put_int(&body, "inside", peer->tcp->inside);
+    mu_body_put_int(&body, "asks", note == MU_TCP_ASKS);
+    mu_body_put_int(&body, "differs", note == MU_TCP_DIFFERS);
+    mu_link_post(peer->link, MU_FRAME_DOING, peer->tcp->generation, 0, &body);
+}
+
+void mu_tcp_tell_all(struct mu_tcp *tcp)
+{
+    for (int rank = 0; rank < tcp->base.count; rank++) {
+        struct mu_tcp_peer *peer = &tcp->peer[rank];
+        if (peer->link && mu_link_posts_waiting(peer->link) == 0)
+            mu_tcp_tell(peer, MU_TCP_TELLS);
+    }
+}
+
+void mu_tcp_abort(struct mu_transport *transport, const char *why)
+{
+    struct mu_tcp *tcp = (struct mu_tcp *)transport;
+    char text[FAREWELL_MAX];
+    uint8_t memory[FAREWELL_MAX + 16];
+    struct mu_body body;
+    mu_text_copy(text, sizeof(text), why);
+    mu_body_begin(&body, memory, sizeof(memory), 1);
+    mu_body_put_text(&body, "text", text);
+    tcp->drains = true;
+    for (int rank = 0; rank < tcp->base.count; rank++)
+        if (tcp->peer[rank].link)
+            mu_link_post(tcp->peer[rank].link, MU_FRAME_GOODBYE, tcp->generation, 0, &body);
+    (void)!tcp->base.loop->ops->turn(tcp->base.loop, mu_now(tcp->base.loop->world));
+}
+
+/* ---- hearing ---- */
+
+static void look_if_surveyed(struct mu_tcp *tcp)
+{
+    tcp->surveyed = true;
+    for (int rank = 0; rank < tcp->base.count; rank++)
+        if (tcp->peer[rank].link && !tcp->base.seen[rank].answers)
+            tcp->surveyed = false;
+}
+
+static bool hear_doing(struct mu_tcp_peer *peer, const struct mu_frame *frame, const void *body)
+{
+    struct mu_decoder *decoder = mu_link_decoder(peer->link);
+    struct mu_signature signature;
+    int64_t inside, asks, differs;
+    bool is_signed = read_signature(peer, frame, body, &signature);
+    if (!mu_decoder_int(decoder, "inside", 0, 1, &inside) ||
+        !mu_decoder_int(decoder, "asks", 0, 1, &asks) ||
+        !mu_decoder_int(decoder, "differs", 0, 1, &differs))
+        return false;
+    if (is_signed)
+        hear(peer, &signature);
+    seen_of(peer)->inside = inside;
+    seen_of(peer)->answers = true;
+    if (asks)
+        mu_tcp_tell(peer, MU_TCP_TELLS);
+    if (differs && peer->over == MU_OK)
+        mu_tcp_lose(peer, MU_PROTOCOL);
+    return true;
+}
+
+static bool hear_goodbye(struct mu_tcp_peer *peer, const struct mu_frame *frame, const void *body)
+{
+    struct mu_decoder *decoder = mu_link_decoder(peer->link);
+    char text[FAREWELL_MAX];
+    if (mu_decoder_read(decoder, body, frame->body_bytes) != MU_OK ||
+        !mu_decoder_text(decoder, "text", text, sizeof(text)))
+        return false;
+    mu_text_copy(seen_of(peer)->farewell, sizeof(seen_of(peer)->farewell), text);
+    mu_tcp_lose(peer, MU_CLOSED);
+    return true;
+}
+
+void mu_tcp_hear_note(struct mu_tcp_peer *peer, const struct mu_frame *frame, const void *body)
+{
+    bool sound = frame->type == MU_FRAME_DOING ? hear_doing(peer, frame, body)
+                                               : hear_goodbye(peer, frame, body);
+    if (!sound)
+        mu_tcp_lose(peer, MU_CLOSED);
+    look_if_surveyed(peer->tcp);
+}
+
+/* ---- the survey ---- */
+
+void mu_tcp_survey(struct mu_transport *transport, int64_t deadline_ns)
+{
+    struct mu_tcp *tcp = (struct mu_tcp *)transport;
+    tcp->drains = tcp->drains || tcp->inside;
+    for (int rank = 0; rank < tcp->base.count; rank++) {
+        tcp->base.seen[rank].answers = false;
+        if (!tcp->peer[rank].link)
+            continue;
+        mu_tcp_tell(&tcp->peer[rank], MU_TCP_ASKS);
+        if (tcp->drains && tcp->peer[rank].link)
+            mu_link_resume(tcp->peer[rank].link);
+    }
+    look_if_surveyed(tcp);
+    (void)!mu_loop_until(tcp->base.loop, &tcp->surveyed, deadline_ns);
+}

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MU_COLLECTIVES_TCP_PEER_H
+#define MU_COLLECTIVES_TCP_PEER_H
+
+#include "collectives/tcp.h"
+
+/* What the files of the tcp transport share: tcp.c moves the data, tcp_notes.c says and hears what
+ * ranks are doing. */
+struct mu_tcp;
+
+struct mu_tcp_peer {
+    struct mu_tcp *tcp;
+    int rank;
+    struct mu_link *link;        /* NULL: none, this rank itself, or over */
+    bool reached;                /* there was one */
+    enum mu_status over;         /* why it gets nothing and gives nothing any more; OK: it does */
+    struct mu_op *first, **last; /* receives that are posted and not done, oldest first */
+    bool takes;                  /* the first of them is arriving */
+    struct mu_signature told;    /* of ours, with the last message that had one */
+};
+
+struct mu_tcp {
+    struct mu_transport base;
+    uint32_t generation;
+    struct mu_tcp_peer *peer; /* (count) */
+    bool inside;              /* an operation: a wait is under way, or the last one failed */
+    /* Nobody will post receives for what comes: it is thrown away, so that the notes behind it
+     * arrive. */
+    bool drains;
+    bool surveyed; /* everybody has answered */
+};
+
+/* The peer ends: what is posted finishes with `why`, and so does all that is asked of it later.
+ * CLOSED: its link is closed. */
+void mu_tcp_lose(struct mu_tcp_peer *peer, enum mu_status why);
+
+/* ---- tcp_notes.c ---- */
+
+/* A segment may have the sender's signature for its body: false if that is not one. */
+bool mu_tcp_hear_segment(struct mu_tcp_peer *peer, const struct mu_frame *frame, const void *body);
+/* Is a segment of what this rank is doing, too? */
+bool mu_tcp_same_operation(const struct mu_tcp_peer *peer, const struct mu_frame *frame);
+/* Adds our signature to a segment if the peer does not know it yet; returns the body. */
+const void *mu_tcp_sign(struct mu_tcp_peer *peer, struct mu_op *op, struct mu_frame *frame);
+/* A frame that is no segment has come. */
+void mu_tcp_hear_note(struct mu_tcp_peer *peer, const struct mu_frame *frame, const void *body);
+
+enum mu_tcp_note { MU_TCP_TELLS = 0, MU_TCP_ASKS = 1, MU_TCP_DIFFERS = 2 };
+void mu_tcp_tell(struct mu_tcp_peer *peer, enum mu_tcp_note note);
+/* Without being asked, to those who read. */
+void mu_tcp_tell_all(struct mu_tcp *tcp);
+
+void mu_tcp_abort(struct mu_transport *transport, const char *why);
+void mu_tcp_survey(struct mu_transport *transport, int64_t deadline_ns);
+
+#endif
