@@ -133,8 +133,27 @@ class Process:
         self.process.stdout.close()
 
 
+# Holds the first thread of a process, the one that trains, where it is; the others go on.
+HOLD = """
+import ctypes, os, signal, sys
+SEIZE, INTERRUPT, ANY_THREAD = 0x4206, 0x4207, 0x40000000
+libc = ctypes.CDLL(None, use_errno=True)
+libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p]
+for request in SEIZE, INTERRUPT:
+    if libc.ptrace(request, int(sys.argv[1]), None, None) != 0:
+        sys.exit("cannot trace: " + os.strerror(ctypes.get_errno()))
+os.waitpid(int(sys.argv[1]), ANY_THREAD)
+print("held", flush=True)
+signal.pause()
+"""
+
+
+def family(host):
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
+
+
 def free_ports(count, host="127.0.0.1"):
-    held = [socket.socket() for _ in range(count)]
+    held = [socket.socket(family(host)) for _ in range(count)]
     for one in held:
         one.bind((host, 0))
     ports = [one.getsockname()[1] for one in held]
@@ -144,17 +163,20 @@ def free_ports(count, host="127.0.0.1"):
 
 
 class Cluster:
-    """Tasks that are started one by one, each by its own command. The cluster has an address of the
-    loopback network to itself, so that no connection of others takes its ports."""
+    """Tasks that are started one by one, each by its own command. Unless told otherwise the cluster
+    has an address of the loopback network to itself, so that no connection of others takes its
+    ports."""
 
-    def __init__(self, case, job=SYNC, arguments=(), **counts):
+    def __init__(self, case, job=SYNC, arguments=(), host=None, **counts):
         self.case = case
         self.job = job
         self.arguments = list(arguments)
         self.out = case.folder("run")
-        self.host = ".".join(str(random.randint(1, 254)) if i else "127" for i in range(4))
+        self.host = host or ".".join(
+            str(random.randint(1, 254)) if i else "127" for i in range(4))
         ports = iter(free_ports(sum(counts.values()), self.host))
-        self.spec = {role: [f"{self.host}:{next(ports)}" for _ in range(count)]
+        shown = f"[{self.host}]" if ":" in self.host else self.host
+        self.spec = {role: [f"{shown}:{next(ports)}" for _ in range(count)]
                      for role, count in counts.items() if count}
         self.names = [f"{role}/{i}" for role in self.spec for i in range(len(self.spec[role]))]
         self.tasks = {}
@@ -216,6 +238,15 @@ class Case(unittest.TestCase):
 
     def own(self, process):
         self._owned.append(process)
+
+    def hold(self, process):
+        """Its thread that trains does not get on any more, until what this returns is closed."""
+        holder = Process("holder", [sys.executable, "-c", HOLD, str(process.pid)])
+        self.own(holder)
+        until(lambda: holder.lines or holder.ended, "a hold on a thread")
+        if holder.text != "held":
+            self.skipTest(f"{holder.text}: allow ptrace (kernel.yama.ptrace_scope=0, or root)")
+        return holder
 
     def folder(self, name):
         self._runs += 1

@@ -124,6 +124,26 @@ class Hang(Survivors):
         for task in cluster.tasks.values():
             self.assertEqual(task.ends(), 0, task.text)
 
+    def stick(self, culprit):
+        cluster = Cluster(self, arguments=[*LONG, "--step-timeout", "2"], **SYNC_TASKS)
+        cluster.start_all().trains()
+        stuck = cluster.tasks[culprit]
+        since = time.monotonic()
+        holder = self.hold(stuck)
+        # Whether the leader sees it or who waits in the all-reduce depends on where it was held.
+        self.told(cluster, culprit, since, 4, "(does not get on|has not come)")
+        for task in cluster.others(culprit):
+            self.assertGreater(task.ended - since, 1.8, task.text)
+        self.assertTrue(alive(stuck.pid))
+        holder.close()
+        self.assertEqual(stuck.ends(), 69, stuck.text)
+
+    def test_a_worker_whose_heartbeats_come_but_not_its_steps_is_named_after_the_step_timeout(self):
+        self.stick("worker/0")
+
+    def test_a_chief_whose_heartbeats_come_but_not_its_steps_is_named_after_the_step_timeout(self):
+        self.stick("chief/0")
+
     def test_a_stale_chief_writes_nothing(self):
         cluster = self.stop(SYNC, SYNC_TASKS, "chief/0", 0.8, *FAST, "--set",
                             "checkpoint.every_steps=20")

@@ -10,7 +10,7 @@ import socket
 import threading
 import unittest
 
-from cluster import ASYNC, PATIENCE, SLOW, Case, Cluster, main, until
+from cluster import ASYNC, PATIENCE, SLOW, SYNC, Case, Cluster, main, until
 
 QUICK = ["--steps", "24", "--set", "data.samples=2000"]
 BASE = dict(chief=1, worker=2, ps=1, evaluator=1)
@@ -122,6 +122,51 @@ class Addresses(Case):
         self.assertGreaterEqual(worker.took, 2)
         self.assertIn("error[E0310]: the name no-such-host.invalid cannot be resolved",
                       worker.text)
+
+
+    def test_a_cluster_of_ipv6_addresses_trains_to_the_end(self):
+        try:
+            found = [Cluster(self, job=job, arguments=QUICK, host=host, **BASE)
+                     for job, host in ((SYNC, "::1"), (ASYNC, "::1"), (SYNC, None))]
+        except OSError as error:
+            self.skipTest(f"::1 cannot be bound: {error}")
+        crcs = [self.trained_by_hand(cluster)["parameters_crc32c"] for cluster in found]
+        self.assertEqual(crcs[0], crcs[2])
+        spec = json.loads((found[0].out / "cluster.json").read_text())
+        self.assertIn(found[0].address("chief/0"), json.dumps(spec))
+
+    def trained_by_hand(self, cluster):
+        for task in cluster.start_all().tasks.values():
+            self.assertEqual(task.ends(), 0, task.text)
+        summary = json.loads((cluster.out / "summary.json").read_text())
+        self.assertEqual(summary["steps"], 24)
+        return summary
+
+
+class Strangers(Case):
+    LINE = "peers are not authenticated"
+
+    def own_address(self):
+        """One by which other hosts could reach this one; nothing is sent."""
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asks:
+            try:
+                asks.connect(("203.0.113.1", 9))
+            except OSError as error:
+                self.skipTest(f"this machine has no address but loopback: {error}")
+            return asks.getsockname()[0]
+
+    def said(self, **more):
+        cluster = Cluster(self, arguments=QUICK, chief=1, worker=1, ps=1, **more).start_all()
+        for task in cluster.tasks.values():
+            self.assertEqual(task.ends(), 0, task.text)
+        return {name: task.text.count(self.LINE) for name, task in cluster.tasks.items()}
+
+    def test_off_loopback_the_leader_says_once_that_peers_are_not_authenticated(self):
+        self.assertEqual(self.said(host=self.own_address()),
+                         {"chief/0": 1, "worker/0": 0, "ps/0": 0})
+
+    def test_on_loopback_nobody_does(self):
+        self.assertEqual(set(self.said().values()), {0})
 
 
 class Doubles(Case):
