@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "collectives/algorithm.h"
+#include "collectives/doubling.h"
+#include "collectives/halving.h"
+#include "collectives/pairwise.h"
 #include "collectives/ring.h"
 
-const struct mu_algorithm *const mu_algorithms[] = {&mu_ring, NULL};
+const struct mu_algorithm *const mu_algorithms[] = {
+    &mu_ring, &mu_doubling, &mu_halving, &mu_pairwise, NULL};
