@@ -1,26 +1,115 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "collectives/choose.h"
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
-const struct mu_algorithm *mu_choose(struct mu_group *group, const struct mu_request *request)
+/* ---- one algorithm ---- */
+
+/* Sums of rounded numbers; everything else comes out the same in any order. */
+static bool order_counts(const struct mu_request *request)
+{
+    bool reduces = request->kind == MU_ALLREDUCE || request->kind == MU_REDUCE_SCATTER;
+    bool rounds = request->dtype == MU_FLOAT32 || request->dtype == MU_FLOAT64 ||
+                  request->dtype == MU_FLOAT16 || request->dtype == MU_BFLOAT16;
+    return reduces && rounds && (request->reduction == MU_SUM || request->reduction == MU_MEAN);
+}
+
+/* Seconds, or INFINITY and why not. */
+static double rate(const struct mu_group *group, const struct mu_request *request,
+    const struct mu_algorithm *algorithm, const char **ret_why)
+{
+    *ret_why = "cannot";
+    if (!(algorithm->kinds & 1u << request->kind)) {
+        *ret_why = "does other operations";
+        return INFINITY;
+    }
+    if (group->deterministic && !algorithm->keeps_order && order_counts(request)) {
+        *ret_why = "does not keep the order of rounding";
+        return INFINITY;
+    }
+    double score = algorithm->score(group, request, ret_why);
+    return isnan(score) ? INFINITY : score;
+}
+
+static const struct mu_algorithm *find_best(
+    const struct mu_group *group, const struct mu_request *request)
 {
     const struct mu_algorithm *best = NULL;
     double least = INFINITY;
+    const char *why;
     for (int i = 0; mu_algorithms[i]; i++) {
-        const struct mu_algorithm *algorithm = mu_algorithms[i];
-        const char *why = NULL;
-        if (!(algorithm->kinds & 1u << request->kind))
-            continue;
-        if (group->forced && algorithm != group->forced)
-            continue;
-        double score = algorithm->score(group, request, &why);
+        double score = rate(group, request, mu_algorithms[i], &why);
         if (score < least) {
             least = score;
-            best = algorithm;
+            best = mu_algorithms[i];
         }
     }
     return best;
+}
+
+/* ---- why not ---- */
+
+__attribute__((format(printf, 2, 3))) static void add(
+    struct mu_group *group, const char *format, ...)
+{
+    size_t used = strlen(group->error);
+    va_list list;
+    va_start(list, format);
+    vsnprintf(group->error + used, sizeof(group->error) - used, format, list);
+    va_end(list);
+}
+
+/* "; ring, direct can" */
+static void add_able(struct mu_group *group, const struct mu_request *request)
+{
+    const char *why;
+    int able = 0;
+    for (int i = 0; mu_algorithms[i]; i++)
+        if (isfinite(rate(group, request, mu_algorithms[i], &why)))
+            add(group, "%s%s", able++ ? ", " : "; ", mu_algorithms[i]->name);
+    add(group, able ? " can" : "; no other can either");
+}
+
+static void add_reasons(struct mu_group *group, const struct mu_request *request)
+{
+    const char *why;
+    for (int i = 0; mu_algorithms[i]; i++) {
+        (void)rate(group, request, mu_algorithms[i], &why);
+        add(group, "%s%s %s", i ? "; " : ": ", mu_algorithms[i]->name, why);
+    }
+}
+
+static void explain_failure(struct mu_group *group, const struct mu_request *request)
+{
+    const char *why = NULL;
+    group->error[0] = '\0';
+    if (group->forced) {
+        (void)rate(group, request, group->forced, &why);
+        add(group, "%s cannot do %s of %zu %s: it %s", group->forced->name,
+            mu_request_kind_name(request->kind), request->count, mu_dtype_name(request->dtype),
+            why);
+        add_able(group, request);
+    } else {
+        add(group, "no algorithm can do %s of %zu %s", mu_request_kind_name(request->kind),
+            request->count, mu_dtype_name(request->dtype));
+        add_reasons(group, request);
+    }
+}
+
+/* ---- the choice ---- */
+
+const struct mu_algorithm *mu_choose(struct mu_group *group, const struct mu_request *request)
+{
+    const char *why;
+    const struct mu_algorithm *algorithm = group->forced;
+    if (!algorithm)
+        algorithm = find_best(group, request);
+    else if (isinf(rate(group, request, algorithm, &why)))
+        algorithm = NULL;
+    if (!algorithm)
+        explain_failure(group, request);
+    return algorithm;
 }
 
 int mu_choose_place(const struct mu_algorithm *algorithm)
@@ -37,4 +126,58 @@ const struct mu_algorithm *mu_choose_find(const char *name)
         if (strcmp(mu_algorithms[i]->name, name) == 0)
             return mu_algorithms[i];
     return NULL;
+}
+
+void mu_choose_forget(struct mu_group *group)
+{
+    group->choices = group->choice_next = 0;
+}
+
+/* ---- the table ---- */
+
+static const char *time_text(char out[32], double seconds)
+{
+    if (seconds < 1e-3)
+        mu_format(out, 32, "%.1f us", seconds * 1e6);
+    else if (seconds < 1)
+        mu_format(out, 32, "%.1f ms", seconds * 1e3);
+    else
+        mu_format(out, 32, "%.2f s", seconds);
+    return out;
+}
+
+static void add_others(struct mu_group *group, const struct mu_request *request,
+    const struct mu_algorithm *chosen, struct mu_text *out)
+{
+    char text[32];
+    const char *separator = "";
+    for (int i = 0; mu_algorithms[i]; i++) {
+        const char *why;
+        double score = rate(group, request, mu_algorithms[i], &why);
+        if (mu_algorithms[i] == chosen)
+            continue;
+        mu_text_add(out, "%s%s %s", separator, mu_algorithms[i]->name,
+            isfinite(score) ? time_text(text, score) : why);
+        separator = ", ";
+    }
+}
+
+static void add_row(struct mu_group *group, const struct mu_request *request, struct mu_text *out)
+{
+    const char *why;
+    char text[32];
+    const struct mu_algorithm *chosen = group->forced ? group->forced : find_best(group, request);
+    double score = chosen ? rate(group, request, chosen, &why) : INFINITY;
+    mu_text_add(out, "%12zu  %-13s  %9s  ", request->count * mu_dtype_bytes(request->dtype),
+        isfinite(score) ? chosen->name : "none", isfinite(score) ? time_text(text, score) : "-");
+    add_others(group, request, isfinite(score) ? chosen : NULL, out);
+    mu_text_add(out, "\n");
+}
+
+void mu_choose_explain(struct mu_group *group, const struct mu_request *requests,
+    size_t request_count, struct mu_text *out)
+{
+    mu_text_add(out, "%12s  %-13s  %9s  %s\n", "bytes", "chosen", "predicted", "others");
+    for (size_t i = 0; i < request_count; i++)
+        add_row(group, &requests[i], out);
 }

@@ -11,12 +11,15 @@ const struct mu_algorithm *mu_choose(struct mu_group *group, const struct mu_req
 int mu_choose_place(const struct mu_algorithm *algorithm); /* in mu_algorithms */
 /* By name; NULL if there is no such. */
 const struct mu_algorithm *mu_choose_find(const char *name);
+/* After the costs have changed: groups remember what they chose. */
+void mu_choose_forget(struct mu_group *group);
 /* "bytes  chosen  predicted  others (or why not)", a row a size: `muster bench allreduce
  * --explain`. */
 void mu_choose_explain(struct mu_group *group, const struct mu_request *requests,
     size_t request_count, struct mu_text *out);
 
-/* Collective: measures group->costs in less than 200 ms and agrees on them. */
+/* Collective: measures group->costs in less than 200 ms and agrees on them; see costs.c. Fails as
+ * mu_group_run. */
 enum mu_status mu_costs_probe(struct mu_group *group, int64_t deadline_ns);
 
 #endif

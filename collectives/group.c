@@ -1,11 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "collectives/group.h"
 #include "collectives/choose.h"
+#include "collectives/group_report.h"
 #include "collectives/shared.h"
 #include "runtime/base/crc32c.h"
-#include <stdio.h>
+#include "runtime/base/text.h"
+#include "runtime/device/reduce.h"
 #include <stdlib.h>
 #include <string.h>
+
+static enum mu_status make_scratch(struct mu_group *group)
+{
+    group->scratch = aligned_alloc(4096, MU_OPS_IN_FLIGHT * MU_SEGMENT_BYTES);
+    if (!group->scratch) {
+        mu_group_finish(group);
+        return MU_NO_MEMORY;
+    }
+    memset(group->scratch, 0, MU_OPS_IN_FLIGHT * MU_SEGMENT_BYTES);
+    return MU_OK;
+}
 
 enum mu_status mu_group_init(
     struct mu_group *group, struct mu_world *world, struct mu_transport *transport)
@@ -16,13 +29,32 @@ enum mu_status mu_group_init(
         return MU_OK;
     group->rank = transport->rank;
     group->count = transport->count;
-    group->scratch = aligned_alloc(4096, MU_OPS_IN_FLIGHT * MU_SEGMENT_BYTES);
-    if (!group->scratch) {
+    return make_scratch(group);
+}
+
+enum mu_status mu_group_init_part(
+    struct mu_group *group, struct mu_group *parent, const int rank[], int count, uint32_t id)
+{
+    *group = (struct mu_group){.world = parent->world,
+        .transport = parent->transport,
+        .parent = parent,
+        .count = count,
+        .id = id,
+        .deterministic = parent->deterministic,
+        .forced = parent->forced,
+        .costs = parent->costs,
+        .timeout_ns = parent->timeout_ns};
+    group->member = calloc((size_t)count, sizeof(*group->member));
+    if (!group->member) {
         mu_group_finish(group);
         return MU_NO_MEMORY;
     }
-    memset(group->scratch, 0, MU_OPS_IN_FLIGHT * MU_SEGMENT_BYTES);
-    return MU_OK;
+    for (int i = 0; i < count; i++) {
+        group->member[i] = mu_group_peer(parent, rank[i]);
+        if (rank[i] == parent->rank)
+            group->rank = i;
+    }
+    return make_scratch(group);
 }
 
 static void finish_child(struct mu_group *child)
@@ -37,6 +69,8 @@ void mu_group_finish(struct mu_group *group)
     finish_child(group->home);
     finish_child(group->abroad);
     mu_shared_close(group->shared);
+    if (group->transport && group->transport->signature == &group->signature)
+        group->transport->signature = NULL;
     if (group->transport && !group->parent)
         group->transport->ops->close(group->transport);
     free(group->member);
@@ -92,42 +126,159 @@ enum mu_status mu_group_wait(
 
 /* ---- running a request ---- */
 
-static void sign(struct mu_group *group, const struct mu_request *request)
+static bool is_reduction(enum mu_request_kind kind)
 {
-    group->signature = (struct mu_signature){
+    return kind == MU_ALLREDUCE || kind == MU_REDUCE_SCATTER;
+}
+
+/* What makes no sense, or NULL. */
+static const char *find_fault(const struct mu_group *group, const struct mu_request *request)
+{
+    enum mu_dtype dtype = request->dtype, wire = request->wire;
+    if ((unsigned)request->kind >= MU_REQUEST_KIND_COUNT)
+        return "there is no such operation";
+    if (request->kind == MU_BARRIER)
+        return NULL;
+    if ((unsigned)dtype >= MU_DTYPE_COUNT)
+        return "there is no such type";
+    if (is_reduction(request->kind) && (unsigned)request->reduction >= MU_REDUCTION_COUNT)
+        return "there is no such reduction";
+    if (request->count > SIZE_MAX / 2 / sizeof(double) / (size_t)group->count)
+        return "there are more elements than memory";
+    if (request->count && (!request->data || (request->kind == MU_ALLTOALL && !request->from)))
+        return "there is no vector";
+    if (request->kind == MU_BROADCAST && (request->root < 0 || request->root >= group->count))
+        return "the root is no rank of the group";
+    if (wire != dtype && (request->kind != MU_ALLREDUCE || dtype != MU_FLOAT32 ||
+                             (request->reduction != MU_SUM && request->reduction != MU_MEAN) ||
+                             (wire != MU_FLOAT16 && wire != MU_BFLOAT16)))
+        return "only a sum of float32 travels in another type, and only in a half one";
+    return NULL;
+}
+
+static enum mu_status refuse(
+    struct mu_group *group, const struct mu_request *request, const char *fault)
+{
+    const char *kind = mu_request_kind_name(request->kind);
+    mu_format(group->error, sizeof(group->error), "%s %u: %s", kind, group->sequence, fault);
+    return MU_USAGE;
+}
+
+/* Sequence and algorithm are not known yet. */
+static void describe(const struct mu_group *group, const struct mu_request *request,
+    struct mu_signature *ret_signature)
+{
+    *ret_signature = (struct mu_signature){
         .group = group->id,
-        .sequence = ++group->sequence,
         .kind = (uint8_t)request->kind,
         .dtype = (uint8_t)request->dtype,
         .wire = (uint8_t)request->wire,
         .reduction = (uint8_t)request->reduction,
         .root = request->root,
-        .counts_crc = request->counts ? mu_crc32c(0, request->counts,
-                                            (size_t)group->count * sizeof(*request->counts))
-                                      : 0,
         .count = request->count,
     };
+    if (request->counts)
+        ret_signature->counts_crc =
+            mu_crc32c(0, request->counts, (size_t)group->count * sizeof(*request->counts));
+}
+
+/* For the vector that it shares with no one: a request is only equal to one of the same memory. */
+static bool lies_in_shared(const struct mu_group *group, const struct mu_request *request)
+{
+    return group->shared && mu_shared_contains(group->shared, request->data,
+                                request->count * mu_dtype_bytes(request->dtype));
+}
+
+static bool is_choice(const struct mu_choice *choice, const struct mu_group *group,
+    const struct mu_signature *key, bool shared)
+{
+    return mu_signature_equal(&choice->key, key) && choice->shared == shared &&
+           choice->forced == group->forced && choice->deterministic == group->deterministic;
+}
+
+/* NULL and group->error: none can. */
+static const struct mu_choice *choose(struct mu_group *group, const struct mu_request *request,
+    const struct mu_signature *key, bool shared)
+{
+    for (int i = 0; i < group->choices; i++)
+        if (is_choice(&group->choice[i], group, key, shared))
+            return &group->choice[i];
+    const struct mu_algorithm *algorithm = mu_choose(group, request);
+    if (!algorithm)
+        return NULL;
+    struct mu_choice *choice = &group->choice[group->choice_next];
+    *choice = (struct mu_choice){.key = *key,
+        .shared = shared,
+        .deterministic = group->deterministic,
+        .forced = group->forced,
+        .algorithm = algorithm,
+        .place = (uint8_t)mu_choose_place(algorithm)};
+    group->choice_next = (group->choice_next + 1) % MU_CHOICES_MAX;
+    if (group->choices < MU_CHOICES_MAX)
+        group->choices++;
+    return choice;
 }
 
 static void alone(const struct mu_request *request)
 {
-    if (request->kind == MU_ALLTOALL && request->data != request->from)
-        memcpy(request->data, request->from, request->count * mu_dtype_bytes(request->dtype));
+    if (request->kind == MU_ALLTOALL && request->count && request->data != request->from)
+        memmove(request->data, request->from, request->count * mu_dtype_bytes(request->dtype));
 }
 
+/* The part of a summed vector that this rank has all of, by the number of ranks. */
+static void divide(const struct mu_group *group, const struct mu_request *request)
+{
+    struct mu_span part = {0, request->count};
+    if (request->kind == MU_REDUCE_SCATTER)
+        part = mu_request_part(request, group->count, group->rank);
+    mu_reduce_divide(request->dtype,
+        (char *)request->data + part.first * mu_dtype_bytes(request->dtype), group->count,
+        part.count);
+}
+
+static enum mu_status run_chosen(struct mu_group *group, const struct mu_algorithm *algorithm,
+    const struct mu_request *request, int64_t deadline_ns, int *ret_rank)
+{
+    if (request->reduction != MU_MEAN || !is_reduction(request->kind))
+        return algorithm->run(group, request, deadline_ns, ret_rank);
+    struct mu_request sum = *request;
+    sum.reduction = MU_SUM;
+    MU_TRY(algorithm->run(group, &sum, deadline_ns, ret_rank));
+    divide(group, request);
+    return MU_OK;
+}
+
+/* Some 10 ns if an equal request was there before: the shortest all-reduce takes 150. */
 enum mu_status mu_group_run(
     struct mu_group *group, const struct mu_request *request, int64_t deadline_ns, int *ret_rank)
 {
+    struct mu_signature signature;
     *ret_rank = -1;
-    sign(group, request);
+    group->sequence += group->sequence == UINT32_MAX ? 2 : 1; /* 0: none yet */
+    const char *fault = find_fault(group, request);
+    if (fault)
+        return refuse(group, request, fault);
     if (group->count == 1) {
         alone(request);
         return MU_OK;
     }
-    const struct mu_algorithm *algorithm = mu_choose(group, request);
-    if (!algorithm)
+    describe(group, request, &signature);
+    const struct mu_choice *choice =
+        choose(group, request, &signature, lies_in_shared(group, request));
+    if (!choice)
         return MU_CONFIG;
-    group->signature.algorithm = (uint8_t)mu_choose_place(algorithm);
+    signature.sequence = group->sequence;
+    signature.algorithm = choice->place;
+    group->signature = signature;
     group->transport->signature = &group->signature;
-    return algorithm->run(group, request, deadline_ns, ret_rank);
+    /* What runs in shared memory says so itself. */
+    bool notes = group->shared && !choice->algorithm->any_thread;
+    if (notes)
+        mu_shared_note(group->shared, &group->signature);
+    enum mu_status status = run_chosen(group, choice->algorithm, request, deadline_ns, ret_rank);
+    if (status != MU_OK)
+        mu_group_report(group, status, ret_rank);
+    else if (notes)
+        mu_shared_note(group->shared, NULL);
+    return status;
 }

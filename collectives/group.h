@@ -31,7 +31,10 @@ struct mu_costs {
 struct mu_choice {
     struct mu_signature key; /* sequence and algorithm 0 */
     bool shared;             /* the vector lies in shared memory */
+    bool deterministic;
+    const struct mu_algorithm *forced;
     const struct mu_algorithm *algorithm;
+    uint8_t place; /* in mu_algorithms */
 };
 
 struct mu_group {
@@ -51,6 +54,7 @@ struct mu_group {
     struct mu_choice choice[MU_CHOICES_MAX];
     int choices, choice_next;
     int64_t timeout_ns; /* of the calls of include/muster/collectives.h */
+    int64_t entered_ns; /* when such a call began; 0: not in one */
 
     /* Hierarchical: the ranks of this host, and the first ranks of all hosts (on those only). NULL
      * where there is one host or one rank a host. */
@@ -70,10 +74,24 @@ struct mu_group {
  */
 enum mu_status mu_group_init(
     struct mu_group *group, struct mu_world *world, struct mu_transport *transport);
+/*
+ * A part of `parent`, over its transport: ranks `rank` (count) of it, this one among them, with its
+ * settings, costs and timeout. Not collective, but all of them must give the same `id`, and no
+ * other group of the transport may have it. NO_MEMORY.
+ */
+enum mu_status mu_group_init_part(
+    struct mu_group *group, struct mu_group *parent, const int rank[], int count, uint32_t id);
 void mu_group_finish(struct mu_group *group); /* takes a zeroed one; closes shared, home, abroad */
 
-/* Any request, by the algorithm that is forced or best; writes group->error on failure. The calls
- * of include/muster/collectives.h are this with group->timeout_ns. */
+/*
+ * Any request, by the algorithm that is forced or best. The calls of include/muster/collectives.h
+ * are this with group->timeout_ns. A vector of no elements is an operation as any other: whoever
+ * asks for another one learns it.
+ *
+ * On failure group->error says why, and *ret_rank names the rank that is to blame, as far as is
+ * known: for TIMEOUT the one that is furthest behind; -1: none. USAGE: the request makes no sense;
+ * CONFIG: no algorithm can do it.
+ */
 enum mu_status mu_group_run(
     struct mu_group *group, const struct mu_request *request, int64_t deadline_ns, int *ret_rank);
 

@@ -50,28 +50,38 @@ const char *mu_request_kind_name(enum mu_request_kind kind)
     return (unsigned)kind < MU_REQUEST_KIND_COUNT ? kinds[kind] : "?";
 }
 
-static bool reduces(const struct mu_signature *signature)
+static const char *algorithm_name(uint8_t place)
 {
-    return signature->kind == MU_ALLREDUCE || signature->kind == MU_REDUCE_SCATTER;
+    for (uint8_t i = 0; mu_algorithms[i]; i++)
+        if (i == place)
+            return mu_algorithms[i]->name;
+    return "?";
+}
+
+/* What differs from request to request: the types, the reduction, the root. */
+static void describe_details(const struct mu_signature *signature, char *out, size_t bytes)
+{
+    bool reduces = signature->kind == MU_ALLREDUCE || signature->kind == MU_REDUCE_SCATTER;
+    int used = snprintf(out, bytes, " of %llu %s", (unsigned long long)signature->count,
+        mu_dtype_name((enum mu_dtype)signature->dtype));
+    if (signature->wire != signature->dtype)
+        used += snprintf(out + used, bytes - (size_t)used, " as %s",
+            mu_dtype_name((enum mu_dtype)signature->wire));
+    if (reduces)
+        snprintf(out + used, bytes - (size_t)used, ", %s",
+            mu_reduction_name((enum mu_reduction)signature->reduction));
+    if (signature->kind == MU_BROADCAST)
+        snprintf(out + used, bytes - (size_t)used, ", from rank %d", signature->root);
 }
 
 void mu_signature_describe(const struct mu_signature *signature, char *out, size_t bytes)
 {
-    size_t algorithms = 0;
-    while (mu_algorithms[algorithms])
-        algorithms++;
-    const char *by =
-        signature->algorithm < algorithms ? mu_algorithms[signature->algorithm]->name : "?";
-    snprintf(out, bytes, "%s %u of %llu %s%s%s, by %s",
-        mu_request_kind_name((enum mu_request_kind)signature->kind), signature->sequence,
-        (unsigned long long)signature->count, mu_dtype_name((enum mu_dtype)signature->dtype),
-        reduces(signature) ? ", " : "",
-        reduces(signature) ? mu_reduction_name((enum mu_reduction)signature->reduction) : "", by);
-}
-
-bool mu_signature_equal(const struct mu_signature *a, const struct mu_signature *b)
-{
-    return memcmp(a, b, sizeof(*a)) == 0;
+    char details[MU_SIGNATURE_TEXT_MAX] = "";
+    if (signature->kind != MU_BARRIER)
+        describe_details(signature, details, sizeof(details));
+    snprintf(out, bytes, "%s %u%s, by %s",
+        mu_request_kind_name((enum mu_request_kind)signature->kind), signature->sequence, details,
+        algorithm_name(signature->algorithm));
 }
 
 struct mu_span mu_request_part(const struct mu_request *request, int ranks, int rank)

@@ -4,7 +4,9 @@
 
 #include "muster/collectives.h"
 #include "muster/tensor.h"
+#include <assert.h>
 #include <stdbool.h>
+#include <string.h>
 
 /* What one rank asks of its group: one call of include/muster/collectives.h. */
 enum mu_request_kind {
@@ -43,14 +45,19 @@ struct mu_signature {
     uint32_t counts_crc; /* of `counts`, 0 without */
     uint64_t count;
 };
+static_assert(sizeof(struct mu_signature) == 32, "no padding");
 
 size_t mu_dtype_bytes(enum mu_dtype dtype);
 const char *mu_dtype_name(enum mu_dtype dtype);              /* "float32" */
 const char *mu_reduction_name(enum mu_reduction reduction);  /* "sum" */
 const char *mu_request_kind_name(enum mu_request_kind kind); /* "all-reduce" */
-/* "all-reduce 813 of 4096 float32, sum, by ring" */
+/* "all-reduce 813 of 4096 float32, sum, by ring". What another process sent may be described. */
+#define MU_SIGNATURE_TEXT_MAX 128
 void mu_signature_describe(const struct mu_signature *signature, char *out, size_t bytes);
-bool mu_signature_equal(const struct mu_signature *a, const struct mu_signature *b);
+static inline bool mu_signature_equal(const struct mu_signature *a, const struct mu_signature *b)
+{
+    return memcmp(a, b, sizeof(*a)) == 0;
+}
 
 /* Part `rank` of a request: of `counts`, or of equal parts that differ by at most one element
  * (mu_ring_chunk) where there are none. */

@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "collectives/group_report.h"
+#include "collectives/shared.h"
+#include "runtime/base/text.h"
+#include <stdio.h>
+
+#define SURVEY_NS MU_SECOND /* what a rank that is alive answers in */
+#define NAMED_MAX 3         /* of those that are missing; the others are counted */
+
+/* ---- words ---- */
+
+__attribute__((format(printf, 2, 3))) static void add(
+    struct mu_group *group, const char *format, ...)
+{
+    size_t used = strlen(group->error);
+    va_list list;
+    va_start(list, format);
+    vsnprintf(group->error + used, sizeof(group->error) - used, format, list);
+    va_end(list);
+}
+
+/* "worker/1 (10.0.0.2:2222)", "rank 1 (10.0.0.2:2222)", "rank 1" */
+static void add_name(struct mu_group *group, int rank)
+{
+    const char *const *names = group->transport->names;
+    const char *name = names ? names[mu_group_peer(group, rank)] : NULL;
+    if (!name)
+        add(group, "rank %d", rank);
+    else if (strchr(name, '('))
+        add(group, "%s", name);
+    else
+        add(group, "rank %d (%s)", rank, name);
+}
+
+static void add_signature(struct mu_group *group, const struct mu_signature *signature)
+{
+    char text[MU_SIGNATURE_TEXT_MAX];
+    mu_signature_describe(signature, text, sizeof(text));
+    add(group, "%s%s", text, signature->group == group->id ? "" : " in another group");
+}
+
+static void add_duration(struct mu_group *group, int64_t ns)
+{
+    char text[32];
+    mu_text_duration(text, sizeof(text), ns);
+    add(group, "%s", text);
+}
+
+/* ---- what is known about a rank ---- */
+
+struct sight {
+    struct mu_signature signature; /* sequence 0: nothing is known */
+    int64_t since_ns;              /* when that was heard; 0: it is so now */
+    bool inside, silent;           /* still in it; did not answer */
+};
+
+static struct sight look(const struct mu_group *group, int rank)
+{
+    struct sight sight = {0};
+    const struct mu_transport *transport = group->transport;
+    if (group->shared) {
+        sight.inside = mu_shared_seen(group->shared, rank, &sight.signature);
+        if (sight.signature.sequence)
+            return sight;
+    }
+    if (transport->seen) {
+        const struct mu_seen *seen = &transport->seen[mu_group_peer(group, rank)];
+        sight.signature = seen->signature;
+        sight.since_ns = seen->since_ns;
+        sight.inside = seen->inside;
+        sight.silent = transport->ops->survey && !seen->answers;
+    }
+    return sight;
+}
+
+/* Sequences go around. */
+static bool entered(const struct mu_group *group, const struct sight *sight)
+{
+    return sight->signature.group == group->id && sight->signature.sequence &&
+           (int32_t)(sight->signature.sequence - group->signature.sequence) >= 0;
+}
+
+static bool knows(const struct mu_group *group)
+{
+    return group->shared || group->transport->seen;
+}
+
+/* ---- TIMEOUT ---- */
+
+/* The later the operation that a rank was last seen in, the less it is to blame. */
+static int64_t progress(const struct mu_group *group, const struct sight *sight)
+{
+    int64_t behind = (int32_t)(group->signature.sequence - sight->signature.sequence);
+    if (entered(group, sight))
+        return sight->silent ? 0 : 1;
+    return sight->signature.group == group->id ? -behind : -1;
+}
+
+/* Who is furthest behind; among equals whom the algorithm was waiting for. */
+static int find_last(const struct mu_group *group, int waited_for)
+{
+    int last = waited_for;
+    int64_t least = INT64_MAX;
+    for (int i = 0; i < group->count; i++) {
+        int rank = (i + (waited_for < 0 ? 0 : waited_for)) % group->count;
+        struct sight sight = look(group, rank);
+        if (rank == group->rank || progress(group, &sight) >= least)
+            continue;
+        least = progress(group, &sight);
+        last = rank;
+    }
+    return last;
+}
+
+static void add_missing(struct mu_group *group, int rank)
+{
+    struct sight sight = look(group, rank);
+    int64_t now = mu_now(group->world);
+    add_name(group, rank);
+    add(group, " has not entered it");
+    if (sight.signature.sequence == 0) {
+        add(group, "; it has not been seen in any");
+    } else {
+        add(group, "; last seen %s %s %u", sight.inside ? "in" : "after",
+            mu_request_kind_name((enum mu_request_kind)sight.signature.kind),
+            sight.signature.sequence);
+        if (sight.signature.group != group->id)
+            add(group, " of another group");
+    }
+    if (sight.since_ns) {
+        add(group, " ");
+        add_duration(group, now - sight.since_ns);
+        add(group, " ago");
+    }
+    if (sight.silent)
+        add(group, ", and does not answer");
+}
+
+/* Those that are not there yet, `first` before the others; how many. */
+static int add_all_missing(struct mu_group *group, int first)
+{
+    int missing = 0;
+    for (int i = 0; i < group->count; i++) {
+        int rank = (i + first) % group->count;
+        struct sight sight = look(group, rank);
+        if (rank == group->rank || entered(group, &sight))
+            continue;
+        if (missing++ >= NAMED_MAX)
+            continue;
+        add(group, missing == 1 ? ": " : "; ");
+        add_missing(group, rank);
+    }
+    if (missing > NAMED_MAX)
+        add(group, "; and %d more", missing - NAMED_MAX);
+    return missing;
+}
+
+static void report_timeout(struct mu_group *group, int *ret_rank)
+{
+    int64_t now = mu_now(group->world);
+    add_signature(group, &group->signature);
+    if (group->entered_ns) {
+        add(group, " waited ");
+        add_duration(group, now - group->entered_ns);
+    } else {
+        add(group, " waited until its deadline");
+    }
+    if (group->transport->ops->survey)
+        group->transport->ops->survey(group->transport, mu_deadline(now, SURVEY_NS));
+    if (knows(group))
+        *ret_rank = find_last(group, *ret_rank);
+    if (*ret_rank < 0 || (knows(group) && add_all_missing(group, *ret_rank) > 0))
+        return;
+    struct sight sight = look(group, *ret_rank);
+    add(group, knows(group) ? ": all have entered it; " : ": ");
+    add_name(group, *ret_rank);
+    add(group, sight.silent ? " does not answer" : " has sent nothing more");
+}
+
+/* ---- PROTOCOL, CLOSED ---- */
+
+static void report_mismatch(struct mu_group *group, int rank)
+{
+    struct sight sight = look(group, rank);
+    struct mu_signature theirs = sight.signature;
+    if (theirs.sequence == 0 || mu_signature_equal(&theirs, &group->signature)) {
+        add_signature(group, &group->signature);
+        add(group, ": ");
+        add_name(group, rank);
+        add(group, " sent what does not belong to it");
+        return;
+    }
+    add_name(group, rank);
+    add(group, " does ");
+    add_signature(group, &theirs);
+    add(group, "; this rank does ");
+    add_signature(group, &group->signature);
+    theirs.counts_crc = group->signature.counts_crc;
+    if (mu_signature_equal(&theirs, &group->signature))
+        add(group, ", in other parts");
+}
+
+static void report_closed(struct mu_group *group, int rank)
+{
+    const struct mu_seen *seen = group->transport->seen;
+    const char *farewell = seen ? seen[mu_group_peer(group, rank)].farewell : "";
+    add_signature(group, &group->signature);
+    add(group, ": ");
+    add_name(group, rank);
+    if (farewell[0])
+        add(group, " goes no further: %s", farewell);
+    else
+        add(group, " is gone");
+}
+
+/* The trainer's ranks hear of each other by cluster/, which knows better who was first. */
+static bool stands_alone(const struct mu_group *group)
+{
+    while (group->parent)
+        group = group->parent;
+    return group->close_owner != NULL;
+}
+
+void mu_group_report(struct mu_group *group, enum mu_status status, int *ret_rank)
+{
+    group->error[0] = '\0';
+    if (status == MU_TIMEOUT) {
+        report_timeout(group, ret_rank);
+    } else if (status == MU_PROTOCOL && *ret_rank >= 0) {
+        report_mismatch(group, *ret_rank);
+    } else if (status == MU_CLOSED && *ret_rank >= 0) {
+        report_closed(group, *ret_rank);
+    } else {
+        add_signature(group, &group->signature);
+        add(group, ": %s", mu_status_text(status));
+    }
+    if (group->transport->ops->abort && stands_alone(group))
+        group->transport->ops->abort(group->transport, group->error);
+}
