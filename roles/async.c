@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "roles/replica.h"
+#include "roles/gradient.h"
 #include "runtime/device/kernels.h"
 #include <math.h>
 #include <stdlib.h>
@@ -216,26 +216,18 @@ static enum mu_status await_slot(struct async *async, struct push_slot *slot)
     return MU_OK;
 }
 
-static void on_slice(void *owner, struct mu_span slice)
-{
-    struct async *async = owner;
-    struct mu_replica *replica = async->replica;
-    replica->world->ops->computed(replica->world, replica->steps_own,
-        MU_BACKWARD_SHARE * (double)slice.count / (double)replica->layout.element_count);
-}
-
-/* The mean gradient of this replica's batch. */
+/* The mean gradient of this replica's rows. */
 static void compute(struct async *async, struct push_slot *slot, const struct mu_batch *batch,
     struct mu_loss *ret_loss)
 {
     struct mu_replica *replica = async->replica;
-    const struct mu_model_ops *model = replica->job->model;
+    const struct mu_gradient_request request = {.parameters = async->parameters,
+        .batch = batch,
+        .scale = 1.0f / (float)batch->row_count,
+        .gradients = slot->gradients.data,
+        .step = replica->steps_own};
     mu_replica_doing(replica, MU_DOING_COMPUTING);
-    model->forward(replica->model, async->parameters, batch, ret_loss);
-    replica->world->ops->computed(replica->world, replica->steps_own, MU_FORWARD_SHARE);
-    const struct mu_slice_listener listener = {.ready = on_slice, .owner = async};
-    model->backward(replica->model, async->parameters, batch, 1.0f / (float)batch->row_count,
-        slot->gradients.data, &listener);
+    mu_gradient_compute(replica, &request, ret_loss);
 }
 
 /* Clipping by global norm: over the whole gradient, so here and not at the servers. */
@@ -288,7 +280,7 @@ static void report(struct async *async, const struct mu_prefetch_batch *batch, d
     const struct mu_report numbers = {
         .step = replica->step,
         .epoch = batch->epoch,
-        .samples = versions * replica->job->data.batch,
+        .samples = versions * mu_job_rows(replica->job),
         .loss = loss,
         .accuracy = accuracy,
         .learning_rate = mu_replica_learning_rate(replica),

@@ -8,10 +8,12 @@
 #include "runtime/base/store.h"
 
 /*
- * A checkpoint: one entry of a store, numbered by its step, of three files.
+ * A checkpoint: one entry of a store, numbered by its step, of three files or four.
  *
  *   model.safetensors       a tensor a view of the layout, by its name
  *   optimizer.safetensors   "<slot>/<view>" for every slot of the optimizer and every view
+ *   residual.safetensors    only with a compressor that keeps something: "residuals", a row a
+ *                           replica, and "shared", what all replicas have alike
  *   manifest.json           the rest, and the checksums of all
  *
  * It holds whole vectors, so it loads at any number of workers and servers: each cuts its spans out
@@ -19,6 +21,7 @@
  */
 #define MU_CHECKPOINT_MODEL "model.safetensors"
 #define MU_CHECKPOINT_OPTIMIZER "optimizer.safetensors"
+#define MU_CHECKPOINT_RESIDUAL "residual.safetensors"
 #define MU_CHECKPOINT_NEWEST INT64_C(-1)
 #define MU_CHECKPOINTS_MAX 1024 /* entries looked at in one store */
 
@@ -38,6 +41,17 @@ struct mu_snapshot {
     int slot_count;
     const char *slot_names[MU_SLOTS_MAX];
     const float *slots[MU_SLOTS_MAX];
+    int residual_count;     /* 0: there are none */
+    const float *residuals; /* (residual_count, layout->element_count) */
+    size_t shared_count;    /* 0: nothing */
+    const float *shared;    /* (shared_count) */
+};
+
+/* What a compressor kept, as loaded: `data` is the caller's to free. */
+struct mu_checkpoint_residual {
+    int residual_count;
+    size_t element_count, shared_count;
+    float *data; /* the residuals, then what is shared */
 };
 
 /* Where a checkpoint goes when it is loaded, and what it must be. */
@@ -71,6 +85,10 @@ enum mu_status mu_checkpoint_load(struct mu_store *store, struct mu_log *log, in
 /* The same for the parameters alone: target->optimizer and the slots are not looked at. */
 enum mu_status mu_checkpoint_read_for_eval(struct mu_store *store, struct mu_log *log, int64_t step,
     const struct mu_checkpoint_target *target, struct mu_manifest *ret_manifest);
+
+/* What a compressor kept, of the entry that was loaded; all zero if the entry has none. */
+enum mu_status mu_checkpoint_read_residual(struct mu_store *store, struct mu_log *log,
+    const struct mu_manifest *manifest, struct mu_checkpoint_residual *ret_residual);
 
 /* Verifies one entry against its own manifest, whatever model it is of. */
 enum mu_status mu_checkpoint_verify(

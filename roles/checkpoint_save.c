@@ -37,6 +37,17 @@ static void add_vector(
     }
 }
 
+static void add_matrix(
+    struct outgoing *file, const char *name, size_t rows, size_t columns, const float *data)
+{
+    struct mu_safetensor_source *source = &file->sources[file->source_count++];
+    mu_text_copy(source->name, sizeof(source->name), name);
+    source->rank = rows > 0 ? 2 : 1;
+    source->shape[0] = (int64_t)(rows > 0 ? rows : columns);
+    source->shape[1] = (int64_t)columns;
+    source->data = data;
+}
+
 static size_t bytes_of(const struct mu_safetensor_source *source)
 {
     size_t bytes = sizeof(float);
@@ -89,12 +100,25 @@ static enum mu_status describe_run(const struct mu_snapshot *snapshot, struct mu
     return MU_OK;
 }
 
-/* The three files, in memory but for the tensors themselves. */
+/* The files, in memory but for the tensors themselves. */
 struct entry {
-    struct outgoing model, optimizer;
+    struct outgoing model, optimizer, residual;
     struct mu_manifest manifest;
     struct mu_text manifest_text;
 };
+
+static enum mu_status add_residual(
+    struct entry *entry, struct mu_log *log, const struct mu_snapshot *snapshot)
+{
+    if (snapshot->residual_count > 0)
+        add_matrix(&entry->residual, "residuals", (size_t)snapshot->residual_count,
+            snapshot->layout->element_count, snapshot->residuals);
+    if (snapshot->shared_count > 0)
+        add_matrix(&entry->residual, "shared", 0, snapshot->shared_count, snapshot->shared);
+    if (entry->residual.source_count == 0)
+        return MU_OK;
+    return close_file(&entry->residual, MU_CHECKPOINT_RESIDUAL, log, &entry->manifest);
+}
 
 static enum mu_status fill_entry(
     struct entry *entry, struct mu_log *log, const struct mu_snapshot *snapshot)
@@ -106,6 +130,7 @@ static enum mu_status fill_entry(
             &entry->optimizer, snapshot->slot_names[i], snapshot->layout, snapshot->slots[i]);
     MU_TRY(close_file(&entry->model, MU_CHECKPOINT_MODEL, log, &entry->manifest));
     MU_TRY(close_file(&entry->optimizer, MU_CHECKPOINT_OPTIMIZER, log, &entry->manifest));
+    MU_TRY(add_residual(entry, log, snapshot));
     mu_manifest_write(&entry->manifest, &entry->manifest_text);
     return entry->manifest_text.failed ? MU_NO_MEMORY : MU_OK;
 }
@@ -114,15 +139,18 @@ static enum mu_status put_entry(struct mu_store *store, struct mu_log *log, stru
 {
     const struct mu_text *text = &entry->manifest_text;
     struct mu_store_piece manifest = {text->data, text->bytes};
+    size_t residuals = entry->residual.source_count;
     const struct mu_store_file files[] = {
         {MU_CHECKPOINT_MODEL, entry->model.pieces, 1 + entry->model.source_count},
         {MU_CHECKPOINT_OPTIMIZER, entry->optimizer.pieces, 1 + entry->optimizer.source_count},
         {MU_MANIFEST_NAME, &manifest, 1},
+        {MU_CHECKPOINT_RESIDUAL, entry->residual.pieces, 1 + residuals},
     };
     if (text->bytes > MU_JSON_BYTES_MAX)
         return mu_fail(log, MU_E0605, NULL, "the manifest has %zu bytes; the most is %d",
             text->bytes, MU_JSON_BYTES_MAX);
-    return store->ops->put(store, log, entry->manifest.step, files, MU_COUNT_OF(files));
+    return store->ops->put(
+        store, log, entry->manifest.step, files, MU_COUNT_OF(files) - (residuals > 0 ? 0 : 1));
 }
 
 static void drop(struct mu_store *store, struct mu_log *log, int64_t number)
@@ -156,6 +184,7 @@ enum mu_status mu_checkpoint_save(
             log, MU_E0801, NULL, "no memory to save step %lld", (long long)snapshot->step);
     outgoing_init(&entry->model);
     outgoing_init(&entry->optimizer);
+    outgoing_init(&entry->residual);
     mu_manifest_init(&entry->manifest);
     mu_text_init(&entry->manifest_text);
     enum mu_status status = fill_entry(entry, log, snapshot);
@@ -165,6 +194,7 @@ enum mu_status mu_checkpoint_save(
         status = put_entry(store, log, entry);
     mu_text_finish(&entry->manifest_text);
     mu_manifest_finish(&entry->manifest);
+    mu_text_finish(&entry->residual.header);
     mu_text_finish(&entry->optimizer.header);
     mu_text_finish(&entry->model.header);
     free(entry);

@@ -57,6 +57,8 @@ static void run_thread(void *argument)
             enum mu_status turned = communicator->loop->ops->turn(communicator->loop, MU_FOREVER);
             (void)turned;
         }
+        atomic_store_explicit(
+            &communicator->cancelled, communicator->loop->cancelled, memory_order_release);
     }
     communicator->loop->ops->destroy(communicator->loop);
 }

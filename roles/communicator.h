@@ -3,6 +3,7 @@
 #define MU_ROLES_COMMUNICATOR_H
 
 #include "runtime/base/net.h"
+#include <stdatomic.h>
 
 /*
  * The communication thread of a replica: it owns the event loop and everything on it (the cluster,
@@ -28,6 +29,7 @@ struct mu_communicator {
     struct mu_command *first, **last;
     bool ready, leaving;
     enum mu_status status; /* of making the loop */
+    atomic_int cancelled;  /* loop->cancelled, for other threads */
 };
 
 /* The thread runs and has its loop when this returns. */

@@ -2,6 +2,7 @@
 #ifndef MU_ROLES_JOB_H
 #define MU_ROLES_JOB_H
 
+#include "collectives/compressor.h"
 #include "muster/dataset.h"
 #include "muster/model.h"
 #include "muster/optimizer.h"
@@ -16,15 +17,22 @@
  * its options; the drivers' rows are the schema. Documented in docs/JOB.md, made from the rows.
  */
 enum mu_mode_kind { MU_MODE_SYNC, MU_MODE_ASYNC };
+enum mu_mode_transport { MU_MODE_ROUTE, MU_MODE_SHM, MU_MODE_TCP };
 
 struct mu_job_data {
-    int64_t batch;    /* per replica */
-    int64_t prefetch; /* batches read ahead */
+    int64_t batch;      /* rows of a replica that are computed at once */
+    int64_t accumulate; /* such batches in a step: their gradients are added up */
+    int64_t prefetch;   /* steps read ahead */
 };
 
 struct mu_job_mode {
-    int kind;             /* enum mu_mode_kind */
-    int64_t bucket_bytes; /* sync: gradients travel in buckets of about this size */
+    int kind;                    /* enum mu_mode_kind */
+    int64_t bucket_bytes;        /* sync: gradients travel in buckets of about this size */
+    int64_t first_bucket_bytes;  /* and the first of a step of this one */
+    bool deterministic;          /* sync: the same bits whichever algorithm adds them */
+    bool arena;                  /* sync: on one host the gradients lie in shared memory */
+    int transport;               /* sync: enum mu_mode_transport */
+    char algorithm[MU_NAME_MAX]; /* sync: a name from the table of algorithms; "": the best */
     int64_t
         check_every;   /* sync: steps between checks that replicas are equal; 0: only at the end */
     int64_t in_flight; /* async: pushes of one worker under way at once */
@@ -46,7 +54,8 @@ struct mu_job_checkpoint {
 };
 
 struct mu_job_log {
-    int64_t every_steps; /* between points in event files and metrics.jsonl; 0: none */
+    int64_t every_steps;    /* between points in event files and metrics.jsonl; 0: none */
+    int64_t timeline_steps; /* the leader draws so many of its first steps; 0: none */
 };
 
 struct mu_job {
@@ -63,6 +72,8 @@ struct mu_job {
     const struct mu_optimizer_ops *optimizer;
     void *optimizer_options;
     struct mu_optim_common optim;
+    const struct mu_compressor_ops *compressor;
+    void *compressor_options;
     const struct mu_schedule_ops *schedule;
     void *schedule_options;
     struct mu_job_train train;
@@ -78,6 +89,11 @@ struct mu_job {
 enum mu_status mu_job_load(
     struct mu_log *log, const char *path, const char *const sets[], struct mu_job **ret_job);
 void mu_job_destroy(struct mu_job *job); /* takes NULL */
+/* Rows that a replica works on in a step. */
+static inline int64_t mu_job_rows(const struct mu_job *job)
+{
+    return job->data.batch * job->data.accumulate;
+}
 /* The job as resolved, every default filled in: job.json of the run directory. */
 void mu_job_write(const struct mu_job *job, struct mu_text *out);
 /* Every section with its rows: `muster run --help-job`, docs/JOB.md, the man page. */

@@ -26,14 +26,21 @@ static const struct mu_option data_rows[] = {
         .min = 1,
         .max = 1 << 20,
         .fallback = "64",
-        .doc = "samples per replica and step"},
+        .doc = "samples that a replica computes at once"},
+    {.name = "accumulate",
+        .type = MU_OPTION_INTEGER,
+        .offset = offsetof(struct mu_job_data, accumulate),
+        .min = 1,
+        .max = 1024,
+        .fallback = "1",
+        .doc = "batches per replica and step; their gradients are added and exchanged once"},
     {.name = "prefetch",
         .type = MU_OPTION_INTEGER,
         .offset = offsetof(struct mu_job_data, prefetch),
         .min = 2,
         .max = 64,
         .fallback = "3",
-        .doc = "batches held, one in work and the others read ahead"},
+        .doc = "steps whose data is held, one in work and the others read ahead"},
     {.name = NULL},
 };
 
@@ -51,6 +58,36 @@ static const struct mu_option mode_rows[] = {
         .max = 1 << 30,
         .fallback = "1048576",
         .doc = "sync: gradients travel in buckets of about so many bytes"},
+    {.name = "first_bucket_bytes",
+        .type = MU_OPTION_INTEGER,
+        .offset = offsetof(struct mu_job_mode, first_bucket_bytes),
+        .min = 1 << 10,
+        .max = 1 << 30,
+        .fallback = "65536",
+        .doc =
+            "sync: the first bucket of a step is of about so many, so that talking begins early"},
+    {.name = "transport",
+        .type = MU_OPTION_CHOICE,
+        .offset = offsetof(struct mu_job_mode, transport),
+        .fallback = "route",
+        .choices = "route|shm|tcp",
+        .doc = "sync: how gradients travel; route: shared memory on one host, tcp to others"},
+    {.name = "algorithm",
+        .type = MU_OPTION_STRING,
+        .offset = offsetof(struct mu_job_mode, algorithm),
+        .bytes = MU_NAME_MAX,
+        .fallback = "",
+        .doc = "sync: one for all sums, as ring; empty: the best for each, by measured costs"},
+    {.name = "deterministic",
+        .type = MU_OPTION_BOOL,
+        .offset = offsetof(struct mu_job_mode, deterministic),
+        .fallback = "true",
+        .doc = "sync: the same bits whichever algorithm adds the gradients"},
+    {.name = "arena",
+        .type = MU_OPTION_BOOL,
+        .offset = offsetof(struct mu_job_mode, arena),
+        .fallback = "true",
+        .doc = "sync: replicas of one host have their gradients in shared memory"},
     {.name = "check_every",
         .type = MU_OPTION_INTEGER,
         .offset = offsetof(struct mu_job_mode, check_every),
@@ -145,6 +182,13 @@ static const struct mu_option log_rows[] = {
         .max = 1e9,
         .fallback = "20",
         .doc = "steps between points in event files and metrics.jsonl; 0: none"},
+    {.name = "timeline_steps",
+        .type = MU_OPTION_INTEGER,
+        .offset = offsetof(struct mu_job_log, timeline_steps),
+        .min = 0,
+        .max = 10000,
+        .fallback = "0",
+        .doc = "sync: the leader draws so many of its first steps in timeline.json; 0: none"},
     {.name = NULL},
 };
 
@@ -182,6 +226,14 @@ static bool policy_kind(size_t index, struct mu_job_kind *ret)
 static bool optimizer_kind(size_t index, struct mu_job_kind *ret)
 {
     const struct mu_optimizer_ops *ops = mu_optimizers[index];
+    if (ops)
+        *ret = describe(ops->name, ops->doc, ops->options, ops->option_bytes, ops);
+    return ops != NULL;
+}
+
+static bool compressor_kind(size_t index, struct mu_job_kind *ret)
+{
+    const struct mu_compressor_ops *ops = mu_compressors[index];
     if (ops)
         *ret = describe(ops->name, ops->doc, ops->options, ops->option_bytes, ops);
     return ops != NULL;
@@ -238,6 +290,14 @@ const struct mu_job_section mu_job_sections[MU_JOB_SECTIONS] = {
         .kind_fallback = "constant",
         .ops_offset = offsetof(struct mu_job, schedule),
         .options_offset = offsetof(struct mu_job, schedule_options)},
+    {.name = "compress",
+        .doc = "fewer bytes, synchronous: how gradients are summed approximately",
+        .rows = none,
+        .kind = compressor_kind,
+        .kind_key = "kind",
+        .kind_fallback = "none",
+        .ops_offset = offsetof(struct mu_job, compressor),
+        .options_offset = offsetof(struct mu_job, compressor_options)},
     {.name = "train",
         .doc = "how long, and on what",
         .rows = train_rows,

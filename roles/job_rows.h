@@ -9,7 +9,7 @@
  * The schema of a job as data: which sections there are, which rows each has of its own, and which
  * table of drivers a section chooses from. Reading, writing and describing follow it.
  */
-#define MU_JOB_SECTIONS 8
+#define MU_JOB_SECTIONS 9
 
 /* One entry of a table of drivers, whatever the table. */
 struct mu_job_kind {

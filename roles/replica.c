@@ -16,6 +16,8 @@ static enum mu_status make_model(struct mu_replica *replica)
     MU_TRY(job->model->create(job->model_options, &replica->layout, replica->device,
         (size_t)job->data.batch, &replica->model));
     MU_TRY(mu_arena_init(&replica->parameters, replica->layout.element_count));
+    if (job->data.accumulate > 1)
+        MU_TRY(mu_arena_init(&replica->accumulated, replica->layout.element_count));
     if (job->mode.kind == MU_MODE_SYNC)
         for (int i = 0; i < job->optimizer->slot_count; i++)
             MU_TRY(mu_arena_init(&replica->slots[i], replica->layout.element_count));
@@ -55,12 +57,15 @@ static void finish(struct mu_replica *replica)
     mu_prefetch_destroy(replica->prefetch);
     mu_saver_stop(&replica->saver);
     mu_reporter_close(&replica->reporter);
+    mu_timeline_close(&replica->timeline);
     mu_plan_finish(&replica->plan);
     mu_positions_finish(&replica->positions);
     replica->job->model->destroy(replica->model);
     mu_device_destroy(replica->device);
     for (int i = 0; i < MU_SLOTS_MAX; i++)
         mu_arena_finish(&replica->slots[i]);
+    mu_arena_finish(&replica->residual);
+    mu_arena_finish(&replica->accumulated);
     mu_arena_finish(&replica->parameters);
 }
 
@@ -93,6 +98,9 @@ static enum mu_status train(struct mu_replica *replica)
     MU_TRY(mu_reporter_open(&replica->reporter, replica->run, replica->leads,
         replica->run->resume ? replica->step : -1, replica->steps_total,
         replica->last_start_wall_ns, replica->samples_before));
+    if (replica->leads && replica->run->out_dir)
+        MU_TRY(
+            mu_timeline_open(&replica->timeline, replica->world, replica->job->log.timeline_steps));
     MU_TRY(mu_replica_start_reading(replica));
     return replica->job->mode.kind == MU_MODE_ASYNC ? mu_async_train(replica)
                                                     : mu_sync_train(replica);
@@ -113,6 +121,11 @@ static enum mu_status close_run(struct mu_replica *replica, enum mu_status statu
     if (replica->stopped && replica->run->resume_command)
         mu_say(replica->log, MU_LEVEL_INFO, "stopped at step %lld; %s", (long long)replica->step,
             replica->run->resume_command);
+    if (replica->timeline.open) {
+        char path[1024];
+        mu_format(path, sizeof(path), "%s/timeline.json", replica->run->out_dir);
+        MU_TRY(mu_timeline_write(&replica->timeline, replica->log, path));
+    }
     return mu_reporter_finish(&replica->reporter, status);
 }
 

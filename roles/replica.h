@@ -11,6 +11,7 @@
 #include "roles/positions.h"
 #include "roles/reporter.h"
 #include "roles/saver.h"
+#include "roles/timeline.h"
 #include "runtime/device/device.h"
 
 /*
@@ -34,6 +35,7 @@ struct mu_replica {
     void *model;
     struct mu_arena parameters;
     struct mu_arena slots[MU_SLOTS_MAX]; /* synchronous: of the optimizer */
+    struct mu_arena accumulated;         /* of later parts of a batch; empty without such */
 
     /* ---- what is done and what is left ---- */
     struct mu_positions positions;
@@ -49,14 +51,17 @@ struct mu_replica {
     /* ---- what others see ---- */
     struct mu_activity activity;
     struct mu_reporter reporter;
-    struct mu_saver saver; /* leader with a run directory */
+    struct mu_timeline timeline; /* leader, if the job wants one */
+    struct mu_saver saver;       /* leader with a run directory */
     int64_t saved_ns, saved_step;
 
     /* ---- the communication thread's; the training thread only between commands ---- */
     struct mu_communicator communicator;
     struct mu_cluster *cluster; /* NULL: alone */
     struct mu_group group;
-    struct mu_ps_client *client;     /* asynchronous */
+    void *compressor;            /* synchronous: its state */
+    struct mu_arena residual;    /* what it has left out so far; empty if it leaves out nothing */
+    struct mu_ps_client *client; /* asynchronous */
     struct mu_ps_snapshot *snapshot; /* asynchronous, leader */
     enum mu_status failed;           /* a command has failed: nothing is under way any more */
     int64_t last_start_wall_ns;      /* of the tasks of this cluster */
@@ -106,8 +111,10 @@ static inline void mu_replica_doing(struct mu_replica *replica, enum mu_doing do
 enum mu_status mu_replica_restore(struct mu_replica *replica);
 /* Begins to read batches. */
 enum mu_status mu_replica_start_reading(struct mu_replica *replica);
-/* Synchronous, leader: saves now if it is due (or `wanted`); waits for the writer if `wanted`. */
-enum mu_status mu_replica_save(struct mu_replica *replica, bool wanted);
+/* Synchronous: the leader saves if this is `due` and the writer is free (or `wait`: when it is, and
+ * has written). With a compressor that keeps something all replicas take part, and `due` is equal
+ * on all. */
+enum mu_status mu_replica_save(struct mu_replica *replica, bool due, bool wait);
 /* Fills in what is not vectors, from the steps of each replica since this process began. False: it
  * cannot be described, which has been said. */
 bool mu_replica_describe_snapshot(

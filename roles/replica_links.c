@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "collectives/build.h"
 #include "roles/replica.h"
 #include "roles/task_cluster.h"
 #include "runtime/tensor/layout.h"
@@ -31,7 +32,10 @@ enum mu_status mu_replica_cut(struct mu_replica *replica, enum mu_status status)
     replica->failed = status;
     mu_ps_client_destroy(replica->client);
     mu_ps_snapshot_destroy(replica->snapshot);
-    mu_group_finish(&replica->group);
+    /* Only what moves by itself: the memory that the group shares may still be computed in. */
+    if (replica->group.transport)
+        replica->group.transport->ops->close(replica->group.transport);
+    replica->group.transport = NULL;
     replica->client = NULL;
     replica->snapshot = NULL;
     return status;
@@ -63,6 +67,23 @@ static enum mu_status make_link(struct mu_replica *replica, int rank, struct mu_
     return blame_task(replica, status, task, since);
 }
 
+static enum mu_status make_group(struct mu_replica *replica, struct mu_transport *transport)
+{
+    static const char *const transports[] = {
+        [MU_MODE_ROUTE] = "route", [MU_MODE_SHM] = "shm", [MU_MODE_TCP] = "tcp"};
+    const struct mu_job_mode *mode = &replica->job->mode;
+    const struct mu_build_options options = {.log = replica->log,
+        .transport = transports[mode->transport],
+        .algorithm = mode->algorithm[0] ? mode->algorithm : NULL,
+        .deterministic = mode->deterministic};
+    int64_t since = mu_now(replica->world);
+    if (replica->count > MESH_MAX)
+        return mu_group_init(&replica->group, replica->world, transport);
+    enum mu_status status = mu_group_build(
+        &replica->group, replica->world, transport, &options, link_deadline(replica));
+    return blame_task(replica, status, -1, since);
+}
+
 /* One link between any two: the one of higher rank calls. */
 static enum mu_status make_mesh(struct mu_replica *replica)
 {
@@ -82,7 +103,7 @@ static enum mu_status make_mesh(struct mu_replica *replica)
             mu_link_close(link[rank]);
         return status;
     }
-    return mu_group_init(&replica->group, replica->world, transport);
+    return make_group(replica, transport);
 }
 
 /* Before any replica pushes, so that servers answer at once. */
@@ -233,6 +254,10 @@ static enum mu_status run_disconnect(struct mu_command *command)
         mu_cluster_goodbye(replica->cluster, ending->status, replica->log->first_text);
     enum mu_status closed = mu_replica_cut(replica, ending->status);
     (void)closed;
+    if (replica->compressor)
+        replica->job->compressor->close(replica->compressor);
+    replica->compressor = NULL;
+    mu_group_finish(&replica->group);
     mu_cluster_destroy(replica->cluster);
     replica->cluster = NULL;
     return MU_OK;

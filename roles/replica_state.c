@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "collectives/ring_broadcast.h"
-#include "roles/replica.h"
+#include "roles/residuals.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -134,8 +134,8 @@ static enum mu_status begin_positions(
     replica->step = replica->steps_begun = replica->saved_step = head->step;
     replica->samples_before = head->samples;
     MU_TRY(mu_positions_init(&replica->positions, (uint64_t)replica->job->train.seed,
-        replica->run->data->train_facts.sample_count, replica->count, (int)replica->job->data.batch,
-        head->epoch, list, count));
+        replica->run->data->train_facts.sample_count, replica->count,
+        (int)mu_job_rows(replica->job), head->epoch, list, count));
     replica->positions.empty_uncounted = replica->job->mode.kind == MU_MODE_ASYNC;
     set_total(replica);
     return MU_OK;
@@ -210,8 +210,12 @@ static enum mu_status restore_with(
     MU_TRY(start_saver(replica));
     if (async && replica->leads)
         MU_TRY(seed_servers(replica, slots, head.resumed));
+    if (async)
+        return MU_OK;
     /* Without a checkpoint all have drawn the same values. */
-    return !async && head.resumed ? share_vectors(replica) : MU_OK;
+    if (head.resumed)
+        MU_TRY(share_vectors(replica));
+    return mu_residuals_open(replica, head.resumed ? manifest : NULL);
 }
 
 enum mu_status mu_replica_restore(struct mu_replica *replica)
@@ -252,7 +256,7 @@ enum mu_status mu_replica_start_reading(struct mu_replica *replica)
     MU_TRY(mu_plan_init(&replica->plan, positions->seed, facts->sample_count));
     int done_count = mu_positions_done(positions, positions->epoch, done);
     mu_plan_begin(&replica->plan, positions->epoch, done, done_count, replica->count,
-        (int)replica->job->data.batch);
+        (int)mu_job_rows(replica->job));
     const struct mu_prefetch_options options = {
         .world = replica->world,
         .ops = replica->job->dataset,
@@ -301,25 +305,31 @@ bool mu_replica_describe_snapshot(
     return false;
 }
 
-enum mu_status mu_replica_save(struct mu_replica *replica, bool wanted)
+/* Copies what the next checkpoint is made of; the saver has been begun. */
+static void fill_saver(struct mu_replica *replica)
 {
     struct mu_saver *saver = &replica->saver;
     size_t bytes = replica->layout.element_count * sizeof(float);
-    if (!saver->world)
-        return MU_OK;
-    bool due = mu_replica_save_is_due(replica, replica->step);
-    if ((due || (wanted && replica->saved_step != replica->step)) &&
-        mu_saver_begin(saver, wanted)) {
-        int64_t since[MU_REPLICAS_MAX];
-        for (int r = 0; r < replica->count; r++)
-            since[r] = replica->step - replica->steps_begun;
-        memcpy(saver->vectors[0].data, replica->parameters.data, bytes);
-        for (int i = 0; i < replica->job->optimizer->slot_count; i++)
-            memcpy(saver->vectors[1 + i].data, replica->slots[i].data, bytes);
-        if (mu_replica_describe_snapshot(replica, replica->step, since))
-            mu_saver_submit(saver);
-        else
-            mu_saver_drop(saver);
-    }
-    return wanted ? mu_saver_drain(saver) : MU_OK;
+    int64_t since[MU_REPLICAS_MAX];
+    for (int r = 0; r < replica->count; r++)
+        since[r] = replica->step - replica->steps_begun;
+    memcpy(saver->vectors[0].data, replica->parameters.data, bytes);
+    for (int i = 0; i < replica->job->optimizer->slot_count; i++)
+        memcpy(saver->vectors[1 + i].data, replica->slots[i].data, bytes);
+    if (mu_replica_describe_snapshot(replica, replica->step, since))
+        mu_saver_submit(saver);
+    else
+        mu_saver_drop(saver);
+}
+
+enum mu_status mu_replica_save(struct mu_replica *replica, bool due, bool wait)
+{
+    struct mu_saver *saver = &replica->saver;
+    bool begun =
+        saver->world && due && replica->saved_step != replica->step && mu_saver_begin(saver, wait);
+    if (due && mu_residuals_kept(replica))
+        MU_TRY(mu_residuals_gather(replica, begun));
+    if (begun)
+        fill_saver(replica);
+    return wait && saver->world ? mu_saver_drain(saver) : MU_OK;
 }

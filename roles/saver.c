@@ -88,6 +88,7 @@ void mu_saver_stop(struct mu_saver *saver)
     saver->world->ops->monitor_destroy(saver->world, saver->monitor);
     for (int i = 0; i <= MU_SLOTS_MAX; i++)
         mu_arena_finish(&saver->vectors[i]);
+    mu_arena_finish(&saver->residuals);
     free(saver->memory);
     *saver = (struct mu_saver){0};
 }

@@ -26,6 +26,7 @@ struct mu_saver {
 
     /* To be filled between begin and submit. */
     struct mu_arena vectors[1 + MU_SLOTS_MAX]; /* parameters, slots */
+    struct mu_arena residuals;                 /* and what a compressor keeps; may be empty */
     struct mu_snapshot snapshot;               /* its vectors point to the above */
     struct mu_position positions[MU_POSITIONS_MAX];
     int64_t *memory; /* of the positions */

@@ -239,8 +239,10 @@ static const struct mu_world_ops sim_world_ops = {
 void mu_sim_world_init(struct mu_sim_world *sim, struct mu_crew *crew, struct mu_sim_host *host,
     const struct mu_sim_compute *compute, uint64_t seed, int task)
 {
-    *sim = (struct mu_sim_world){
-        .world = {.ops = &sim_world_ops, .host = host->address, .process = 1000 + task},
+    *sim = (struct mu_sim_world){.world = {.ops = &sim_world_ops,
+                                     .host = host->address,
+                                     .process = 1000 + task,
+                                     .processors = 1 << 20},
         .crew = crew,
         .host = host,
         .compute = compute,

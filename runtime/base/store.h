@@ -12,7 +12,7 @@
  * Drivers: directory (runtime/io/store_directory.c), memory (runtime/base/store_memory.c, for tests
  * and simulations). One writer at a time; readers need no lock: an entry is whole or absent.
  */
-#define MU_STORE_FILES_MAX 4
+#define MU_STORE_FILES_MAX 5
 #define MU_STORE_NAME_MAX 32
 
 /* A file as the pieces it is made of, written in order without being joined in memory. */

@@ -67,6 +67,7 @@ struct mu_world {
     struct mu_store *store; /* where checkpoints go, see store.h; NULL: nowhere */
     const char *host;       /* name of this host, for messages and file names */
     int process;            /* id of this process, for messages and file names */
+    int processors;         /* that this process may run on */
 };
 
 static inline int64_t mu_now(struct mu_world *world)

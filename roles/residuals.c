@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "roles/residuals.h"
+#include "runtime/device/kernels.h"
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- one vector from one replica to all ---- */
+
+struct spread {
+    struct mu_replica *replica;
+    int root;
+    void *data;
+    size_t bytes;
+};
+
+static enum mu_status run_spread(struct mu_command *command)
+{
+    struct spread *spread = command->owner;
+    struct mu_replica *replica = spread->replica;
+    MU_TRY(replica->failed);
+    int64_t since = mu_now(replica->world);
+    int rank = -1;
+    const struct mu_request request = {.kind = MU_BROADCAST,
+        .dtype = MU_UINT8,
+        .wire = MU_UINT8,
+        .data = spread->data,
+        .count = spread->bytes,
+        .root = spread->root};
+    enum mu_status status = mu_group_run(&replica->group, &request, MU_FOREVER, &rank);
+    return status == MU_OK
+               ? MU_OK
+               : mu_replica_blame(replica, status, rank, "the exchange of residuals", since);
+}
+
+static enum mu_status spread(struct mu_replica *replica, int root, void *data, size_t bytes)
+{
+    struct spread what = {.replica = replica, .root = root, .data = data, .bytes = bytes};
+    if (replica->count == 1 || bytes == 0)
+        return MU_OK;
+    return mu_communicator_do(&replica->communicator, run_spread, &what);
+}
+
+static int leader_of(const struct mu_replica *replica)
+{
+    return replica->spec->task[replica->spec->leader].replica;
+}
+
+/* ---- opening ---- */
+
+static enum mu_status run_open(struct mu_command *command)
+{
+    struct mu_replica *replica = command->owner;
+    const struct mu_job *job = replica->job;
+    return job->compressor->open(job->compressor_options, &replica->layout,
+        (uint64_t)job->train.seed, &replica->group, replica->residual.data, &replica->compressor);
+}
+
+static float *shared_of(const struct mu_replica *replica, size_t *ret_count)
+{
+    const struct mu_compressor_ops *ops = replica->job->compressor;
+    *ret_count = 0;
+    return ops->shared_state ? ops->shared_state(replica->compressor, ret_count) : NULL;
+}
+
+bool mu_residuals_kept(const struct mu_replica *replica)
+{
+    size_t shared;
+    return replica->residual.data || shared_of(replica, &shared);
+}
+
+/* What the leader has loaded, told to all: how many rows, whether it fits this job. */
+struct loaded_head {
+    int64_t residuals, elements, shared;
+};
+
+/* Row r belongs to replica r, or, if their number has changed, to all in equal parts. */
+static enum mu_status share_rows(
+    struct mu_replica *replica, const struct loaded_head *head, const float *rows, float *passing)
+{
+    size_t count = replica->layout.element_count, bytes = count * sizeof(float);
+    float *residual = replica->residual.data;
+    for (int64_t row = 0; row < head->residuals; row++) {
+        if (replica->leads)
+            memcpy(passing, rows + (size_t)row * count, bytes);
+        MU_TRY(spread(replica, leader_of(replica), passing, bytes));
+        if (head->residuals != replica->count)
+            mu_kernels()->add(residual, passing, count);
+        else if (row == replica->rank)
+            memcpy(residual, passing, bytes);
+    }
+    if (head->residuals != replica->count)
+        mu_kernels()->scale(residual, 1.0F / (float)replica->count, count);
+    return MU_OK;
+}
+
+static enum mu_status share_loaded(
+    struct mu_replica *replica, const struct mu_checkpoint_residual *loaded)
+{
+    struct loaded_head head = {
+        loaded->residual_count, (int64_t)loaded->element_count, (int64_t)loaded->shared_count};
+    size_t count = replica->layout.element_count, shared_count;
+    float *shared = shared_of(replica, &shared_count);
+    MU_TRY(spread(replica, leader_of(replica), &head, sizeof(head)));
+    if (head.residuals > 0 && replica->residual.data && (size_t)head.elements == count) {
+        struct mu_arena passing = {0};
+        MU_TRY(mu_arena_init(&passing, count));
+        enum mu_status status = share_rows(replica, &head, loaded->data, passing.data);
+        mu_arena_finish(&passing);
+        MU_TRY(status);
+    }
+    if (!shared || (size_t)head.shared != shared_count)
+        return MU_OK;
+    if (replica->leads)
+        memcpy(shared, loaded->data + (size_t)head.residuals * (size_t)head.elements,
+            shared_count * sizeof(float));
+    return spread(replica, leader_of(replica), shared, shared_count * sizeof(float));
+}
+
+static enum mu_status make_room_in_saver(struct mu_replica *replica)
+{
+    struct mu_saver *saver = &replica->saver;
+    size_t shared_count, residuals = replica->residual.data ? (size_t)replica->count : 0;
+    shared_of(replica, &shared_count);
+    if (!saver->world || residuals + shared_count == 0)
+        return MU_OK;
+    MU_TRY(
+        mu_arena_init(&saver->residuals, residuals * replica->layout.element_count + shared_count));
+    saver->snapshot.residual_count = (int)residuals;
+    saver->snapshot.residuals = saver->residuals.data;
+    saver->snapshot.shared_count = shared_count;
+    saver->snapshot.shared = saver->residuals.data + residuals * replica->layout.element_count;
+    return MU_OK;
+}
+
+enum mu_status mu_residuals_open(struct mu_replica *replica, const struct mu_manifest *manifest)
+{
+    if (replica->job->compressor->has_residual)
+        MU_TRY(mu_arena_init(&replica->residual, replica->layout.element_count));
+    MU_TRY(mu_communicator_do(&replica->communicator, run_open, replica));
+    if (!mu_residuals_kept(replica))
+        return MU_OK;
+    MU_TRY(make_room_in_saver(replica));
+    struct mu_checkpoint_residual loaded = {0};
+    if (manifest && replica->leads)
+        MU_TRY(mu_checkpoint_read_residual(replica->world->store, replica->log, manifest, &loaded));
+    enum mu_status status = share_loaded(replica, &loaded);
+    free(loaded.data);
+    return status;
+}
+
+/* ---- gathering ---- */
+
+enum mu_status mu_residuals_gather(struct mu_replica *replica, bool keep)
+{
+    size_t count = replica->layout.element_count, shared_count;
+    float *room = keep ? replica->saver.residuals.data : NULL;
+    const float *shared = shared_of(replica, &shared_count);
+    int rows = replica->residual.data ? replica->count : 0;
+    struct mu_arena passing = {0};
+    if (rows > 0)
+        MU_TRY(mu_arena_init(&passing, count));
+    enum mu_status status = MU_OK;
+    for (int row = 0; row < rows && status == MU_OK; row++) {
+        if (row == replica->rank)
+            memcpy(passing.data, replica->residual.data, count * sizeof(float));
+        status = spread(replica, row, passing.data, count * sizeof(float));
+        if (room && status == MU_OK)
+            memcpy(room + (size_t)row * count, passing.data, count * sizeof(float));
+    }
+    if (room && shared && status == MU_OK)
+        memcpy(room + (size_t)rows * count, shared, shared_count * sizeof(float));
+    mu_arena_finish(&passing);
+    return status;
+}
