@@ -16,9 +16,8 @@
 struct mu_shared;
 
 /* Collective over group->transport: makes group->shared, or leaves it NULL where not all ranks are
- * reached (which has been said). */
+ * reached (which has been said). A sub-group gets memory of its own. */
 enum mu_status mu_shared_open(struct mu_group *group, struct mu_log *log, int64_t deadline_ns);
-/* The same for a sub-group, from its parent's memory or its own. */
 void mu_shared_close(struct mu_shared *shared); /* takes NULL; frees its arenas too */
 
 /* Collective: an arena of `bytes` on each rank; NULL (on all ranks) if one of them has no memory.
@@ -28,12 +27,15 @@ void mu_shared_free(struct mu_group *group, void *memory);
 /* Does it all lie in one arena? */
 bool mu_shared_contains(const struct mu_shared *shared, const void *data, size_t bytes);
 
-/* Called now and then by whoever waits: not OK ends the wait with it. By default the loop of the
- * group's transport is turned without waiting. */
+/* Called now and then by whoever waits: not OK ends the wait with it. NULL, as at first: the
+ * loop of the group's transport is turned without waiting. */
 void mu_shared_set_pause(
     struct mu_shared *shared, enum mu_status (*pause)(void *owner), void *owner);
 
-/* What rank `rank` is doing, as its line of flags says: false: it is in no operation now. */
+/* Tells the others what this rank does now, also where that is not in shared memory: who waits for
+ * it here then knows that it does something else. NULL: it has left it. */
+void mu_shared_note(struct mu_shared *shared, const struct mu_signature *signature);
+/* What rank `rank` has noted last (sequence 0: nothing yet); false: it is in no operation now. */
 bool mu_shared_seen(const struct mu_shared *shared, int rank, struct mu_signature *ret_signature);
 
 #endif

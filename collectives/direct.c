@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "collectives/direct.h"
+#include <math.h>
+
+/*
+ * Ranks that share memory read what they need straight from each other. An all-reduce of two ranks:
+ *
+ *   in place                                  staged
+ *     a  a0 a1      b  b0 b1                    put    copy the vector into the own slot
+ *     meet                                      meet
+ *     rank 0 adds a0 + b0 into a and b          take   add the own vector and the slots of the
+ *     rank 1 adds a1 + b1 into a and b                 others into the own vector
+ *     meet                                      (next segment, other slot: nobody waits twice)
+ *
+ * Vectors in arenas go in place, others staged; where some are and some are not, staged.
+ */
+
+static bool is_everywhere(const struct mu_direct *direct, bool in_place)
+{
+    for (int rank = 0; rank < direct->count; rank++)
+        if ((mu_shared_meet_shown(direct->shared, rank)->where != 0) != in_place)
+            return false;
+    return true;
+}
+
+static enum mu_status meet(const struct mu_direct *direct)
+{
+    return mu_shared_meet(direct->group, direct->deadline_ns, direct->ret_rank);
+}
+
+static enum mu_status run_staged(
+    const struct mu_direct *direct, const struct mu_direct_steps *staged, bool has_put)
+{
+    size_t steps = staged->count(direct);
+    for (size_t step = 0; step < steps; step++) {
+        if (step > 0 || !has_put) {
+            staged->put(direct, step);
+            MU_TRY(meet(direct));
+        }
+        staged->take(direct, step);
+    }
+    return MU_OK;
+}
+
+static enum mu_status run_entered(const struct mu_direct *direct)
+{
+    const struct mu_direct_steps *staged = mu_direct_staged(direct);
+    uint64_t where = mu_direct_in_place_where(direct);
+    if (!where)
+        staged->put(direct, 0);
+    MU_TRY(mu_shared_meet_enter(direct->group, where, direct->deadline_ns, direct->ret_rank));
+    if (is_everywhere(direct, false))
+        return run_staged(direct, staged, true);
+    if (!is_everywhere(direct, true))
+        return run_staged(direct, staged, false);
+    mu_direct_in_place(direct);
+    return meet(direct);
+}
+
+static enum mu_status run(
+    struct mu_group *group, const struct mu_request *request, int64_t deadline_ns, int *ret_rank)
+{
+    struct mu_direct direct = {
+        .group = group,
+        .shared = group->shared,
+        .request = request,
+        .reducer = mu_reducer(request->dtype, request->reduction),
+        .element = mu_dtype_bytes(request->dtype),
+        .rank = group->rank,
+        .count = group->count,
+        .deadline_ns = deadline_ns,
+        .ret_rank = ret_rank,
+    };
+    mu_shared_note(group->shared, &group->signature);
+    enum mu_status status = run_entered(&direct);
+    mu_shared_note(group->shared, NULL);
+    return status;
+}
+
+/*
+ * By what a byte costs in an arena, wherever this rank's vector lies: ranks may differ in that, and
+ * may not in their choice. Staged is still the least that shared memory can do.
+ */
+static double score(
+    const struct mu_group *group, const struct mu_request *request, const char **ret_why)
+{
+    if (!group->shared) {
+        *ret_why = "needs shared memory with all ranks";
+        return INFINITY;
+    }
+    if (group->deterministic && request->wire != request->dtype) {
+        *ret_why = "nothing is narrowed in shared memory";
+        return INFINITY;
+    }
+    double bytes = (double)request->count * (double)mu_dtype_bytes(request->dtype);
+    if (request->kind == MU_ALLTOALL)
+        bytes *= group->count;
+    return 2 * group->costs.barrier + bytes * group->costs.direct;
+}
+
+const struct mu_algorithm mu_direct = {
+    .name = "direct",
+    .doc = "each rank reduces its part of all vectors, in shared memory",
+    .kinds = 1u << MU_ALLREDUCE | 1u << MU_REDUCE_SCATTER | 1u << MU_ALLGATHER |
+             1u << MU_BROADCAST | 1u << MU_ALLTOALL | 1u << MU_BARRIER,
+    .keeps_order = true,
+    .any_thread = true,
+    .score = score,
+    .run = run,
+};

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MU_COLLECTIVES_DIRECT_H
+#define MU_COLLECTIVES_DIRECT_H
+
+#include "collectives/shared_meet.h"
+#include "runtime/device/reduce.h"
+
+extern const struct mu_algorithm mu_direct;
+
+/* ---- for direct*.c ---- */
+
+/* One operation under way. `element`: bytes of one. */
+struct mu_direct {
+    struct mu_group *group;
+    struct mu_shared *shared;
+    const struct mu_request *request;
+    const struct mu_reducer *reducer;
+    size_t element;
+    int rank, count;
+    int64_t deadline_ns;
+    int *ret_rank;
+};
+
+/*
+ * Staged: in steps, each of which is one meeting: a rank puts what others need of its vector into
+ * its slot, all meet, and each takes what it needs from the slots of the others.
+ */
+struct mu_direct_steps {
+    /* How many, 1 or more; the same on all ranks. */
+    size_t (*count)(const struct mu_direct *direct);
+    void (*put)(const struct mu_direct *direct, size_t step);
+    void (*take)(const struct mu_direct *direct, size_t step);
+};
+const struct mu_direct_steps *mu_direct_staged(const struct mu_direct *direct);
+
+/* In place: where the vector lies that others need something of; 0: not in an arena, or too short
+ * to be worth it. */
+uint64_t mu_direct_in_place_where(const struct mu_direct *direct);
+/* All ranks have shown where theirs lie. A meeting has to follow. */
+void mu_direct_in_place(const struct mu_direct *direct);
+
+/* Elements `first` and on of a vector. */
+static inline void *mu_direct_at(const struct mu_direct *direct, void *vector, size_t first)
+{
+    return (char *)vector + first * direct->element;
+}
+
+/* The rank after this one, around. */
+static inline int mu_direct_next(const struct mu_direct *direct, int rank)
+{
+    return rank + 1 < direct->count ? rank + 1 : 0;
+}
+
+#endif

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "collectives/direct.h"
+#include <string.h>
+
+/*
+ * Every rank's vector lies in an arena that all have mapped. Between the two meetings each rank
+ * does its share of the work on the vectors of all: nothing is copied in or out.
+ */
+
+/* Below this one meeting and a copy take less than two meetings. */
+#define BYTES_MIN 4096
+/* Of all vectors together: above, they fall out of the cache before anybody reads them again. */
+#define STREAMING_BYTES_MIN ((size_t)64 << 20)
+
+static size_t bytes_of(const struct mu_direct *direct)
+{
+    const struct mu_request *request = direct->request;
+    size_t parts = request->kind == MU_ALLTOALL ? (size_t)direct->count : 1;
+    return parts * request->count * direct->element;
+}
+
+uint64_t mu_direct_in_place_where(const struct mu_direct *direct)
+{
+    const struct mu_request *request = direct->request;
+    bool alltoall = request->kind == MU_ALLTOALL;
+    size_t bytes = bytes_of(direct);
+    /* An all-to-all in one vector would write over what others have still to read. */
+    if (request->kind == MU_BARRIER || bytes < BYTES_MIN ||
+        (alltoall && request->from == request->data))
+        return 0;
+    return mu_shared_where(direct->shared, alltoall ? request->from : request->data, bytes);
+}
+
+static void *vector_of(const struct mu_direct *direct, int rank)
+{
+    return mu_shared_at(direct->shared, rank, mu_shared_meet_shown(direct->shared, rank)->where);
+}
+
+/* All vectors, from element `first` on, in the order in which part `rank` of them is added. */
+static void line_up(const struct mu_direct *direct, size_t first)
+{
+    int rank = direct->rank;
+    for (int i = 0; i < direct->count; i++) {
+        direct->shared->to[i] = mu_direct_at(direct, vector_of(direct, rank), first);
+        direct->shared->from[i] = direct->shared->to[i];
+        rank = mu_direct_next(direct, rank);
+    }
+}
+
+static void allreduce(const struct mu_direct *direct)
+{
+    struct mu_span part = mu_request_part(direct->request, direct->count, direct->rank);
+    bool streaming = bytes_of(direct) * (size_t)direct->count >= STREAMING_BYTES_MIN;
+    if (part.count == 0)
+        return;
+    line_up(direct, part.first);
+    direct->reducer->many_to_many(
+        direct->shared->to, direct->shared->from, direct->count, part.count, streaming);
+}
+
+static void reduce_scatter(const struct mu_direct *direct)
+{
+    struct mu_span part = mu_request_part(direct->request, direct->count, direct->rank);
+    if (part.count == 0)
+        return;
+    line_up(direct, part.first);
+    direct->reducer->many(direct->shared->to[0], direct->shared->from, direct->count, part.count);
+}
+
+static void allgather(const struct mu_direct *direct)
+{
+    for (int rank = mu_direct_next(direct, direct->rank); rank != direct->rank;
+         rank = mu_direct_next(direct, rank)) {
+        struct mu_span part = mu_request_part(direct->request, direct->count, rank);
+        memcpy(mu_direct_at(direct, direct->request->data, part.first),
+            mu_direct_at(direct, vector_of(direct, rank), part.first),
+            part.count * direct->element);
+    }
+}
+
+static void broadcast(const struct mu_direct *direct)
+{
+    const struct mu_request *request = direct->request;
+    if (direct->rank != request->root)
+        memcpy(request->data, vector_of(direct, request->root), bytes_of(direct));
+}
+
+static void alltoall(const struct mu_direct *direct)
+{
+    size_t count = direct->request->count;
+    for (int i = 0, rank = direct->rank; i < direct->count; i++) {
+        memcpy(mu_direct_at(direct, direct->request->data, (size_t)rank * count),
+            mu_direct_at(direct, vector_of(direct, rank), (size_t)direct->rank * count),
+            count * direct->element);
+        rank = mu_direct_next(direct, rank);
+    }
+}
+
+void mu_direct_in_place(const struct mu_direct *direct)
+{
+    static void (*const by_kind[MU_REQUEST_KIND_COUNT])(const struct mu_direct *direct) = {
+        [MU_ALLREDUCE] = allreduce,
+        [MU_REDUCE_SCATTER] = reduce_scatter,
+        [MU_ALLGATHER] = allgather,
+        [MU_BROADCAST] = broadcast,
+        [MU_ALLTOALL] = alltoall,
+    };
+    by_kind[direct->request->kind](direct);
+}

@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "collectives/direct.h"
+#include <string.h>
+
+/*
+ * Vectors that lie elsewhere go through the slots. A slot holds one lane for each rank, or is one
+ * lane for all. Step s moves piece s of every part, a lane full.
+ *
+ * What is put at step s is taken after the meeting of step s; a slot is used again two meetings
+ * later, when all have taken it.
+ */
+#define ONE_STEP_BYTES ((size_t)32 << 10)
+
+/* ---- pieces and lanes ---- */
+
+static size_t lane_bytes(const struct mu_direct *direct)
+{
+    return MU_SEGMENT_BYTES / (size_t)direct->count & ~(size_t)63;
+}
+
+static size_t lane_count(const struct mu_direct *direct)
+{
+    return lane_bytes(direct) / direct->element;
+}
+
+static size_t slot_count(const struct mu_direct *direct)
+{
+    return MU_SEGMENT_BYTES / direct->element;
+}
+
+static size_t pieces_of(size_t part_count, size_t piece_count)
+{
+    return (part_count + piece_count - 1) / piece_count;
+}
+
+/* Piece `index` of a part; empty beyond its end. */
+static struct mu_span piece_of(struct mu_span part, size_t piece_count, size_t index)
+{
+    if (index >= pieces_of(part.count, piece_count))
+        return (struct mu_span){part.first, 0};
+    size_t done = index * piece_count, left = part.count - done;
+    return (struct mu_span){part.first + done, left < piece_count ? left : piece_count};
+}
+
+static struct mu_span part_of(const struct mu_direct *direct, int rank)
+{
+    return mu_request_part(direct->request, direct->count, rank);
+}
+
+static size_t longest_part(const struct mu_direct *direct)
+{
+    size_t longest = 0;
+    for (int rank = 0; rank < direct->count; rank++) {
+        size_t count = part_of(direct, rank).count;
+        longest = count > longest ? count : longest;
+    }
+    return longest;
+}
+
+/* All take part in one meeting at least: nobody leaves before all have come. */
+static size_t at_least_one(size_t steps)
+{
+    return steps ? steps : 1;
+}
+
+/* Lane `lane` of what rank `rank` has shown. */
+static const void *shown(const struct mu_direct *direct, int rank, int lane)
+{
+    return mu_shared_meet_shown(direct->shared, rank)->bytes + (size_t)lane * lane_bytes(direct);
+}
+
+/* Lane `lane` of what we will show. */
+static void *own(const struct mu_direct *direct, int lane)
+{
+    return mu_shared_meet_own(direct->shared)->bytes + (size_t)lane * lane_bytes(direct);
+}
+
+static void copy(const struct mu_direct *direct, void *to, const void *from, size_t count)
+{
+    if (count)
+        memcpy(to, from, count * direct->element);
+}
+
+static void *data_at(const struct mu_direct *direct, size_t first)
+{
+    return mu_direct_at(direct, direct->request->data, first);
+}
+
+/* ---- a short all-reduce: everybody adds everything ---- */
+
+static size_t bytes_of(const struct mu_direct *direct)
+{
+    return direct->request->count * direct->element;
+}
+
+static size_t one_step(const struct mu_direct *direct)
+{
+    (void)direct;
+    return 1;
+}
+
+static void short_put(const struct mu_direct *direct, size_t step)
+{
+    (void)step;
+    struct mu_shared_slot *slot = mu_shared_meet_own(direct->shared);
+    size_t bytes = bytes_of(direct);
+    copy(direct, bytes <= sizeof(slot->small) ? slot->small : slot->bytes, direct->request->data,
+        direct->request->count);
+}
+
+static const void *short_source(const struct mu_direct *direct, int rank, size_t first)
+{
+    if (rank == direct->rank)
+        return data_at(direct, first);
+    const struct mu_shared_slot *slot = mu_shared_meet_shown(direct->shared, rank);
+    const unsigned char *bytes =
+        bytes_of(direct) <= sizeof(slot->small) ? slot->small : slot->bytes;
+    return bytes + first * direct->element;
+}
+
+/* Each part in its own order. */
+static void short_take(const struct mu_direct *direct, size_t step)
+{
+    (void)step;
+    const void **from = direct->shared->from;
+    for (int part_rank = 0; part_rank < direct->count; part_rank++) {
+        struct mu_span part = part_of(direct, part_rank);
+        int rank = part_rank;
+        if (part.count == 0)
+            break;
+        for (int i = 0; i < direct->count; i++) {
+            from[i] = short_source(direct, rank, part.first);
+            rank = mu_direct_next(direct, rank);
+        }
+        direct->reducer->many(data_at(direct, part.first), from, direct->count, part.count);
+    }
+}
+
+/* ---- reduce-scatter ---- */
+
+static size_t scatter_steps(const struct mu_direct *direct)
+{
+    return at_least_one(pieces_of(longest_part(direct), lane_count(direct)));
+}
+
+/* Lane r: for rank r, which reduces it. */
+static void scatter_put(const struct mu_direct *direct, size_t step)
+{
+    for (int rank = mu_direct_next(direct, direct->rank); rank != direct->rank;
+         rank = mu_direct_next(direct, rank)) {
+        struct mu_span piece = piece_of(part_of(direct, rank), lane_count(direct), step);
+        copy(direct, own(direct, rank), data_at(direct, piece.first), piece.count);
+    }
+}
+
+static void scatter_take(const struct mu_direct *direct, size_t step)
+{
+    struct mu_span piece = piece_of(part_of(direct, direct->rank), lane_count(direct), step);
+    const void **from = direct->shared->from;
+    int rank = direct->rank;
+    if (piece.count == 0)
+        return;
+    from[0] = data_at(direct, piece.first);
+    for (int i = 1; i < direct->count; i++) {
+        rank = mu_direct_next(direct, rank);
+        from[i] = shown(direct, rank, direct->rank);
+    }
+    direct->reducer->many(data_at(direct, piece.first), from, direct->count, piece.count);
+}
+
+/* ---- all-reduce: a reduce-scatter whose results go out with the next step's lanes ---- */
+
+static size_t long_steps(const struct mu_direct *direct)
+{
+    return scatter_steps(direct) + 1;
+}
+
+/* Our own lane is free: it takes our result of the step before. */
+static void long_put(const struct mu_direct *direct, size_t step)
+{
+    scatter_put(direct, step);
+    if (step == 0)
+        return;
+    struct mu_span piece = piece_of(part_of(direct, direct->rank), lane_count(direct), step - 1);
+    scatter_take(direct, step - 1);
+    copy(direct, own(direct, direct->rank), data_at(direct, piece.first), piece.count);
+}
+
+static void long_take(const struct mu_direct *direct, size_t step)
+{
+    if (step == 0)
+        return;
+    for (int rank = mu_direct_next(direct, direct->rank); rank != direct->rank;
+         rank = mu_direct_next(direct, rank)) {
+        struct mu_span piece = piece_of(part_of(direct, rank), lane_count(direct), step - 1);
+        copy(direct, data_at(direct, piece.first), shown(direct, rank, rank), piece.count);
+    }
+}
+
+/* ---- all-gather ---- */
+
+static size_t gather_steps(const struct mu_direct *direct)
+{
+    return at_least_one(pieces_of(longest_part(direct), slot_count(direct)));
+}
+
+static void gather_put(const struct mu_direct *direct, size_t step)
+{
+    struct mu_span piece = piece_of(part_of(direct, direct->rank), slot_count(direct), step);
+    copy(direct, own(direct, 0), data_at(direct, piece.first), piece.count);
+}
+
+static void gather_take(const struct mu_direct *direct, size_t step)
+{
+    for (int rank = mu_direct_next(direct, direct->rank); rank != direct->rank;
+         rank = mu_direct_next(direct, rank)) {
+        struct mu_span piece = piece_of(part_of(direct, rank), slot_count(direct), step);
+        copy(direct, data_at(direct, piece.first), shown(direct, rank, 0), piece.count);
+    }
+}
+
+/* ---- broadcast ---- */
+
+static struct mu_span broadcast_piece(const struct mu_direct *direct, size_t step)
+{
+    return piece_of((struct mu_span){0, direct->request->count}, slot_count(direct), step);
+}
+
+static size_t broadcast_steps(const struct mu_direct *direct)
+{
+    return at_least_one(pieces_of(direct->request->count, slot_count(direct)));
+}
+
+static void broadcast_put(const struct mu_direct *direct, size_t step)
+{
+    struct mu_span piece = broadcast_piece(direct, step);
+    if (direct->rank == direct->request->root)
+        copy(direct, own(direct, 0), data_at(direct, piece.first), piece.count);
+}
+
+static void broadcast_take(const struct mu_direct *direct, size_t step)
+{
+    struct mu_span piece = broadcast_piece(direct, step);
+    int root = direct->request->root;
+    if (direct->rank != root)
+        copy(direct, data_at(direct, piece.first), shown(direct, root, 0), piece.count);
+}
+
+/* ---- all-to-all ---- */
+
+static struct mu_span alltoall_piece(const struct mu_direct *direct, int rank, size_t step)
+{
+    size_t count = direct->request->count;
+    return piece_of((struct mu_span){(size_t)rank * count, count}, lane_count(direct), step);
+}
+
+static size_t alltoall_steps(const struct mu_direct *direct)
+{
+    return at_least_one(pieces_of(direct->request->count, lane_count(direct)));
+}
+
+/* Lane r: for rank r. Our own goes the same way, so that `from` and `data` may be one vector. */
+static void alltoall_put(const struct mu_direct *direct, size_t step)
+{
+    const char *from = direct->request->from;
+    for (int rank = 0; rank < direct->count; rank++) {
+        struct mu_span piece = alltoall_piece(direct, rank, step);
+        copy(direct, own(direct, rank), from + piece.first * direct->element, piece.count);
+    }
+}
+
+static void alltoall_take(const struct mu_direct *direct, size_t step)
+{
+    for (int i = 0, rank = direct->rank; i < direct->count; i++) {
+        struct mu_span piece = alltoall_piece(direct, rank, step);
+        copy(direct, data_at(direct, piece.first), shown(direct, rank, direct->rank), piece.count);
+        rank = mu_direct_next(direct, rank);
+    }
+}
+
+/* ---- barrier ---- */
+
+static void nothing(const struct mu_direct *direct, size_t step)
+{
+    (void)direct;
+    (void)step;
+}
+
+const struct mu_direct_steps *mu_direct_staged(const struct mu_direct *direct)
+{
+    static const struct mu_direct_steps by_kind[MU_REQUEST_KIND_COUNT] = {
+        [MU_ALLREDUCE] = {long_steps, long_put, long_take},
+        [MU_REDUCE_SCATTER] = {scatter_steps, scatter_put, scatter_take},
+        [MU_ALLGATHER] = {gather_steps, gather_put, gather_take},
+        [MU_BROADCAST] = {broadcast_steps, broadcast_put, broadcast_take},
+        [MU_ALLTOALL] = {alltoall_steps, alltoall_put, alltoall_take},
+        [MU_BARRIER] = {one_step, nothing, nothing},
+    };
+    static const struct mu_direct_steps short_allreduce = {one_step, short_put, short_take};
+    if (direct->request->kind == MU_ALLREDUCE && bytes_of(direct) <= ONE_STEP_BYTES)
+        return &short_allreduce;
+    return &by_kind[direct->request->kind];
+}

@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "collectives/shared_meet.h"
+
+/*
+ * Waiting: spin, then yield, then sleep. To be woken takes 25 to 30 us, so whoever has waited ten
+ * times as long loses little by sleeping. Sleeps are short pieces, because somebody has to look
+ * after the network meanwhile, and because a wake may be missed: the peer looks for sleepers after
+ * it has come, but the processor may do the two in the other order; a fence against that would cost
+ * each meeting more than a missed piece costs the one in millions.
+ */
+#define YIELD_NS INT64_C(300000)
+#define YIELDS_PER_LOOK 16
+#define SLEEP_NS_MIN INT64_C(100000)
+#define SLEEP_NS_MAX INT64_C(1000000)
+
+static bool is_here(const struct mu_shared *shared, int rank)
+{
+    const struct mu_shared_slot *slot = mu_shared_meet_shown(shared, rank);
+    return atomic_load_explicit(&slot->epoch, memory_order_acquire) == shared->epoch;
+}
+
+static void come(struct mu_shared *shared)
+{
+    struct mu_shared_rank *own = shared->ranks[shared->rank];
+    uint32_t epoch = ++shared->epoch;
+    _Atomic uint32_t *word = &own->slot[epoch & 1].epoch;
+    atomic_store_explicit(word, epoch, memory_order_release);
+    if (atomic_load_explicit(&own->sleepers, memory_order_relaxed))
+        mu_shm_wake(word);
+}
+
+static void sleep_for(struct mu_shared *shared, int rank, int64_t piece_ns)
+{
+    struct mu_shared_rank *peer = shared->ranks[rank];
+    _Atomic uint32_t *word = &peer->slot[shared->epoch & 1].epoch;
+    uint32_t old = atomic_load_explicit(word, memory_order_relaxed);
+    atomic_fetch_add(&peer->sleepers, 1);
+    if (old != shared->epoch)
+        mu_shm_wait(word, old, piece_ns);
+    atomic_fetch_sub(&peer->sleepers, 1);
+}
+
+/* ---- a long wait ---- */
+
+static void remember(struct mu_group *group, int rank, const struct mu_signature *signature)
+{
+    struct mu_transport *transport = group->transport;
+    if (!transport->seen || group->shared->pause)
+        return; /* it belongs to whoever turns its loop */
+    struct mu_seen *seen = &transport->seen[mu_group_peer(group, rank)];
+    seen->signature = *signature;
+    seen->since_ns = mu_now(group->world);
+}
+
+static bool has_hung_up(struct mu_group *group, int rank)
+{
+    struct mu_transport *transport = group->transport;
+    int peer = mu_group_peer(group, rank);
+    if (group->shared->pause)
+        return false; /* to be said by who pauses: the transport may be another thread's */
+    return (transport->seen && transport->seen[peer].farewell[0]) ||
+           (transport->ops->reaches && !transport->ops->reaches(transport, peer));
+}
+
+/* Will this rank never come, by what it says it does? It may be in an operation that waits for
+ * messages, or have given up on this one. */
+static enum mu_status judge(struct mu_group *group, int rank)
+{
+    struct mu_signature theirs;
+    const struct mu_signature *ours = &group->signature;
+    bool inside = mu_shared_seen(group->shared, rank, &theirs);
+    if (theirs.sequence == 0 || (int32_t)(theirs.sequence - ours->sequence) < 0)
+        return MU_OK;
+    if (mu_signature_equal(&theirs, ours))
+        return inside ? MU_OK : MU_CLOSED;
+    remember(group, rank, &theirs);
+    return MU_PROTOCOL;
+}
+
+static enum mu_status pause_here(struct mu_shared *shared)
+{
+    struct mu_loop *loop = shared->transport->loop;
+    if (shared->pause)
+        return shared->pause(shared->pause_owner);
+    if (!loop)
+        return MU_OK;
+    /* TIMEOUT only says that there was nothing to do. */
+    enum mu_status turned = loop->ops->turn(loop, 0);
+    (void)turned;
+    return loop->cancelled;
+}
+
+static enum mu_status look_around(struct mu_group *group, int rank, bool is_long)
+{
+    struct mu_shared *shared = group->shared;
+    MU_TRY(pause_here(shared));
+    enum mu_status status = judge(group, rank);
+    bool gone = status == MU_OK && (has_hung_up(group, rank) ||
+                                       (is_long && !shared->source->alive(shared->segments, rank)));
+    if (gone)
+        status = MU_CLOSED;
+    /* What it did before it left still counts. */
+    return is_here(shared, rank) ? MU_OK : status;
+}
+
+static enum mu_status wait_long(struct mu_group *group, int rank, int64_t deadline_ns)
+{
+    struct mu_shared *shared = group->shared;
+    int64_t began = mu_now(shared->world), piece_ns = 0;
+    for (;;) {
+        for (int i = 0; i < YIELDS_PER_LOOK && !piece_ns; i++) {
+            mu_shm_yield();
+            if (is_here(shared, rank))
+                return MU_OK;
+        }
+        int64_t now = mu_now(shared->world);
+        MU_TRY(look_around(group, rank, piece_ns == SLEEP_NS_MAX));
+        if (is_here(shared, rank))
+            return MU_OK;
+        if (now >= deadline_ns)
+            return MU_TIMEOUT;
+        if (now - began < YIELD_NS)
+            continue;
+        piece_ns = piece_ns ? 2 * piece_ns : SLEEP_NS_MIN;
+        piece_ns = piece_ns < SLEEP_NS_MAX ? piece_ns : SLEEP_NS_MAX;
+        sleep_for(shared, rank, piece_ns < deadline_ns - now ? piece_ns : deadline_ns - now);
+    }
+}
+
+static enum mu_status wait_for(struct mu_group *group, int rank, int64_t deadline_ns, int *ret_rank)
+{
+    struct mu_shared *shared = group->shared;
+    for (int i = 0; i < shared->spins; i++) {
+        if (is_here(shared, rank))
+            return MU_OK;
+        mu_shm_relax();
+    }
+    enum mu_status status = wait_long(group, rank, deadline_ns);
+    if (status != MU_OK)
+        *ret_rank = rank;
+    return status;
+}
+
+/* ---- meetings ---- */
+
+static int next_rank(const struct mu_shared *shared, int rank)
+{
+    return rank + 1 < shared->count ? rank + 1 : 0;
+}
+
+enum mu_status mu_shared_meet(struct mu_group *group, int64_t deadline_ns, int *ret_rank)
+{
+    struct mu_shared *shared = group->shared;
+    come(shared);
+    for (int rank = next_rank(shared, shared->rank); rank != shared->rank;
+         rank = next_rank(shared, rank))
+        MU_TRY(wait_for(group, rank, deadline_ns, ret_rank));
+    return MU_OK;
+}
+
+static enum mu_status compare(struct mu_group *group, int rank, int *ret_rank)
+{
+    const struct mu_signature *theirs = &mu_shared_meet_shown(group->shared, rank)->signature;
+    if (mu_signature_equal(theirs, &group->signature))
+        return MU_OK;
+    remember(group, rank, theirs);
+    *ret_rank = rank;
+    return MU_PROTOCOL;
+}
+
+enum mu_status mu_shared_meet_enter(
+    struct mu_group *group, uint64_t where, int64_t deadline_ns, int *ret_rank)
+{
+    struct mu_shared *shared = group->shared;
+    struct mu_shared_slot *own = mu_shared_meet_own(shared);
+    own->where = where;
+    own->signature = group->signature;
+    come(shared);
+    for (int rank = next_rank(shared, shared->rank); rank != shared->rank;
+         rank = next_rank(shared, rank)) {
+        MU_TRY(wait_for(group, rank, deadline_ns, ret_rank));
+        MU_TRY(compare(group, rank, ret_rank));
+    }
+    return MU_OK;
+}
