@@ -224,7 +224,7 @@ class Case(unittest.TestCase):
         self._runs = 0
 
     def tearDown(self):
-        for one in self._owned:
+        for one in reversed(self._owned):  # who holds another is last, and lets it go
             one.close()
         if self._bad() > self._bad_before:
             for one in self._owned:
