@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "collectives/algorithm.h"
+#include "collectives/direct.h"
 #include "collectives/doubling.h"
 #include "collectives/halving.h"
 #include "collectives/pairwise.h"
 #include "collectives/ring.h"
 
 const struct mu_algorithm *const mu_algorithms[] = {
-    &mu_ring, &mu_doubling, &mu_halving, &mu_pairwise, NULL};
+    &mu_direct, &mu_ring, &mu_doubling, &mu_halving, &mu_pairwise, NULL};
