@@ -9,7 +9,7 @@
 /*
  * Three rounds, each in all pairs:
  *
- *   where   which kernel, which user           who could share memory at all
+ *   where   which kernel, user, processors     who could share memory at all
  *   offer   a name and a token, or why not     each maps what its peers on this host have made
  *   result  whom I have mapped, or why not     two ranks reach each other if both have mapped;
  *                                              all rows full: `all`, the same on every rank
@@ -19,6 +19,11 @@
 #define PAGE_BYTES ((size_t)4096)
 #define TOKEN_BYTES 16
 #define TAG (UINT64_C(0xff) << 56) /* above those of operations */
+
+struct where {
+    struct mu_shared_memory_host host;
+    uint64_t processors[MU_SHM_PROCESSOR_WORDS];
+};
 
 /* The first page of a segment. */
 struct header {
@@ -58,23 +63,53 @@ static bool is_simulated(const struct mu_transport *messages)
 
 /* ---- where ---- */
 
-static enum mu_status find_home(struct segments *segments)
+/* Adds what the ranks of this host may run on. */
+static void count_processors(
+    const struct where *there, uint64_t any[MU_SHM_PROCESSOR_WORDS], int *ranks)
+{
+    for (int word = 0; word < MU_SHM_PROCESSOR_WORDS; word++)
+        any[word] |= there->processors[word];
+    ++*ranks;
+}
+
+static bool is_crowded(const uint64_t any[MU_SHM_PROCESSOR_WORDS], int ranks)
+{
+    for (int word = 0; word < MU_SHM_PROCESSOR_WORDS; word++)
+        ranks -= __builtin_popcountll(any[word]);
+    return ranks > 0;
+}
+
+static void look_home(struct segments *segments, struct mu_swap *swap)
 {
     struct mu_segments *base = &segments->base;
-    struct mu_shared_memory_host here, there;
-    struct mu_swap *swap;
-    MU_TRY(mu_swap_create(segments->messages, sizeof(here), &swap));
-    mu_shared_memory_host(&here);
-    for (int rank = 0; rank < base->count; rank++)
-        memcpy(mu_swap_out(swap, rank), &here, sizeof(here));
-    MU_TRY(mu_swap_run(swap, TAG, segments->deadline_ns));
+    const struct where *here = mu_swap_out(swap, base->rank);
+    uint64_t any[MU_SHM_PROCESSOR_WORDS] = {0};
+    int ranks = 0;
     for (int rank = 0; rank < base->count; rank++) {
-        memcpy(&there, mu_swap_in(swap, rank), sizeof(there));
-        base->home[rank] = rank == base->rank || mu_shared_memory_same_host(&here, &there);
-        if (base->home[rank] && rank != base->rank && here.user != there.user)
+        bool ours = rank == base->rank;
+        const struct where *there = ours ? here : mu_swap_in(swap, rank);
+        base->home[rank] = ours || mu_shared_memory_same_host(&here->host, &there->host);
+        if (!base->home[rank])
+            continue;
+        count_processors(there, any, &ranks);
+        if (here->host.user != there->host.user)
             mu_text_copy(
                 segments->why[rank], sizeof(segments->why[rank]), "it belongs to another user");
     }
+    base->crowded = is_crowded(any, ranks);
+}
+
+static enum mu_status find_home(struct segments *segments)
+{
+    struct mu_swap *swap;
+    MU_TRY(mu_swap_create(segments->messages, sizeof(struct where), &swap));
+    struct where here;
+    mu_shared_memory_host(&here.host);
+    mu_shm_processor_set(here.processors);
+    for (int rank = 0; rank < segments->base.count; rank++)
+        memcpy(mu_swap_out(swap, rank), &here, sizeof(here));
+    MU_TRY(mu_swap_run(swap, TAG, segments->deadline_ns));
+    look_home(segments, swap);
     mu_swap_destroy(swap);
     return MU_OK;
 }

@@ -21,6 +21,9 @@ struct mu_segments {
     bool *home; /* (count) on this host */
     void **at;  /* (count) mapped here, page-aligned; NULL: not reached, as it reaches not us */
     bool all;   /* every rank reaches every rank */
+    /* More ranks on this host than processors that any of them may run on: whoever spins keeps from
+     * running whom it waits for. */
+    bool crowded;
 };
 
 /* Collective over all ranks of `messages`; `bytes` the same on all. Zeroed, every page touched by

@@ -105,8 +105,8 @@ enum mu_status mu_shm_open(struct mu_world *world, int rank, struct mu_segments 
 
 /* route: to each rank by the first of the two that reaches it; takes both. NO_MEMORY: they are
  * closed. `near` may have borrowed `far`. */
-enum mu_status mu_route_open(
-    struct mu_transport *near, struct mu_transport *far, struct mu_transport **ret_transport);
+enum mu_status mu_route_open(struct mu_world *world, struct mu_transport *near,
+    struct mu_transport *far, struct mu_transport **ret_transport);
 
 /* inproc: ranks are threads of one world; for tests, and the oracle of the others. */
 struct mu_inproc_hub;
