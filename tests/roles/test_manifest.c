@@ -159,7 +159,7 @@ static void sealed_nonsense_is_refused_by_name(void **state)
         {"\"tensors\": {}", "\"tensors\": []", "`optimizer.safetensors`"},
         {"\"files\": {",
             "\"files\": {\"a\": {\"bytes\": 0, \"crc32c\": \"00000000\", "
-            "\"tensors\": {}}, \"b\": {}, \"c\": {}, ",
+            "\"tensors\": {}}, \"b\": {}, \"c\": {}, \"d\": {}, ",
             "`files`"},
     };
     for (size_t i = 0; i < MU_COUNT_OF(cases); i++) {
