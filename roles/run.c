@@ -135,12 +135,41 @@ static enum mu_status prepare(struct real_task *task)
         mu_task_reads_test(task->spec), &task->log.log, &task->data);
 }
 
+/* A process is one task; what it has come to is asked where nothing is handed on. */
+static struct real_task *own_task;
 static bool task_has_begun;
+
+/* Whoever starts the tasks by hand, each on a terminal, sees progress on the leader's alone. */
+static bool is_silent_on_a_terminal(const struct real_task *task)
+{
+    return task->spec && !task->spec->local && task->spec->self != task->spec->leader &&
+           !getenv("MUSTER_LAUNCHED") && !mu_mpi_is_rank() && isatty(STDOUT_FILENO);
+}
+
+static void say_joined(struct real_task *task)
+{
+    const struct mu_task *leader = &task->spec->task[task->spec->leader];
+    char name[MU_TASK_NAME_MAX], address[MU_HOST_MAX + 16];
+    if (!is_silent_on_a_terminal(task))
+        return;
+    mu_task_name(leader, name, sizeof(name));
+    mu_address_format(&leader->address, address, sizeof(address));
+    mu_say(&task->log.log, MU_LEVEL_INFO, "%s has joined the run; %s (%s) shows its progress",
+        task->log.log.task, name, address);
+}
+
+/* Whatever else it ends with has been said. */
+static void say_over(struct real_task *task, enum mu_status status)
+{
+    if (is_silent_on_a_terminal(task) && (status == MU_OK || status == MU_PREEMPTED))
+        mu_say(&task->log.log, MU_LEVEL_INFO, "the run is over: %s", mu_status_text(status));
+}
 
 static void ready(const char *status)
 {
     task_has_begun = true;
     mu_notify_ready(status);
+    say_joined(own_task);
 }
 
 /* From the loop's timer: a loop that is wedged is restarted by the service manager. */
@@ -168,6 +197,7 @@ static enum mu_status run_task(struct real_task *task, int64_t started_ns, int64
         .display = task->log.display ? &task->display : NULL,
     };
     task_has_begun = task->spec->local;
+    own_task = task;
     run.ready = ready;
     run.beat = beat;
     run.tell = mu_notify_status;
@@ -211,6 +241,7 @@ enum mu_status mu_run(struct mu_log *log, const struct mu_run_request *request,
             "the job needs more memory than can be had");
     mu_task_log_note(
         &task.log, "ends with exit code %d (%s)", mu_status_exit(status), mu_status_text(status));
+    say_over(&task, status);
     mu_notify_stopping(mu_status_text(status));
     finish(&task);
     /* Asked to stop before there was anything to save: no state is saved, and 75 would be a lie. */

@@ -5,12 +5,14 @@ import itertools
 import json
 import os
 import re
+import shlex
+import shutil
 import signal
 import socket
 import threading
 import unittest
 
-from cluster import ASYNC, PATIENCE, SLOW, SYNC, Case, Cluster, main, until
+from cluster import ASYNC, MUSTER, PATIENCE, SLOW, SYNC, Case, Cluster, Process, main, until
 
 QUICK = ["--steps", "24", "--set", "data.samples=2000"]
 BASE = dict(chief=1, worker=2, ps=1, evaluator=1)
@@ -141,6 +143,35 @@ class Addresses(Case):
         summary = json.loads((cluster.out / "summary.json").read_text())
         self.assertEqual(summary["steps"], 24)
         return summary
+
+
+class Terminals(Case):
+    LINES = (r"^{name} has joined the run; chief/0 \({chief}\) shows its progress$",
+             r"^the run is over: done$")
+
+    def lines(self, cluster, name, wrapper):
+        command = [MUSTER, "run", cluster.job, "--out", str(cluster.out), *cluster.arguments]
+        task = Process(name, wrapper(command), TF_CONFIG=cluster.config(name))
+        self.own(task)
+        cluster.start("chief/0")
+        self.assertEqual(task.ends(), 0, task.text)
+        self.assertEqual(cluster.tasks["chief/0"].ends(), 0)
+        return [line.rstrip("\r") for _, line in task.lines]
+
+    @unittest.skipUnless(shutil.which("script"), "script (bsdutils) is not here")
+    def test_a_task_started_by_hand_says_that_it_has_joined_and_that_the_run_is_over(self):
+        for name in ("worker/0", "ps/0"):
+            cluster = Cluster(self, arguments=QUICK, **{"chief": 1, name[:-2]: 1})
+            said = self.lines(cluster, name, lambda command: [
+                "script", "-qec", shlex.join(command), "/dev/null"])
+            self.assertEqual(len(said), 2, said)
+            for line, wanted in zip(said, self.LINES):
+                self.assertRegex(line, wanted.format(
+                    name=name, chief=re.escape(cluster.address("chief/0"))))
+
+    def test_where_nobody_looks_it_says_nothing(self):
+        cluster = Cluster(self, arguments=QUICK, chief=1, worker=1)
+        self.assertEqual(self.lines(cluster, "worker/0", lambda command: command), [])
 
 
 class Strangers(Case):
