@@ -271,9 +271,11 @@ static double score(
 {
     const struct mu_costs *costs = &group->costs;
     double bytes = (double)request->count * (double)mu_dtype_bytes(request->dtype);
-    *ret_why = mu_flow_why_not(group, request, true);
-    if (*ret_why)
+    const char *why = mu_flow_why_not(request);
+    if (why) {
+        *ret_why = why;
         return INFINITY;
+    }
     if (request->kind == MU_ALLREDUCE)
         return gathers(group, request) ? gather_seconds(group, bytes)
                                        : exchange_seconds(group, bytes);

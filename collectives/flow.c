@@ -277,13 +277,7 @@ size_t mu_flow_wire_bytes(const struct mu_request *request)
     return mu_flow_narrows(request) ? sizeof(uint16_t) : mu_dtype_bytes(request->dtype);
 }
 
-const char *mu_flow_why_not(
-    const struct mu_group *group, const struct mu_request *request, bool keeps_order)
+const char *mu_flow_why_not(const struct mu_request *request)
 {
-    bool adds = request->kind == MU_ALLREDUCE || request->kind == MU_REDUCE_SCATTER;
-    if (adds && group->deterministic && !keeps_order)
-        return "does not keep the order of rounding";
-    if (mu_flow_narrows(request))
-        return "does not narrow on the way";
-    return NULL;
+    return mu_flow_narrows(request) ? "does not narrow on the way" : NULL;
 }

@@ -64,9 +64,8 @@ bool mu_flow_narrows(const struct mu_request *request);
 /* The bytes of an element on its way. */
 size_t mu_flow_wire_bytes(const struct mu_request *request);
 
-/* Why an algorithm that adds in an order of its own, or moves elements as they are, cannot do a
- * request; NULL: it can. For scores. */
-const char *mu_flow_why_not(
-    const struct mu_group *group, const struct mu_request *request, bool keeps_order);
+/* Why an algorithm that moves elements as they are cannot do a request; NULL: it can. For scores.
+ */
+const char *mu_flow_why_not(const struct mu_request *request);
 
 #endif

@@ -59,6 +59,7 @@ struct mu_group {
     /* Hierarchical: the ranks of this host, and the first ranks of all hosts (on those only). NULL
      * where there is one host or one rank a host. */
     struct mu_group *home, *abroad;
+    int hosts; /* how many, where there are `home` and `abroad` */
     struct mu_group *parent; /* whose transport this is; NULL: our own */
 
     void *scratch; /* MU_OPS_IN_FLIGHT segments */

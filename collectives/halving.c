@@ -106,9 +106,11 @@ static double score(
     const struct mu_costs *costs = &group->costs;
     double bytes = (double)request->count * (double)mu_dtype_bytes(request->dtype);
     int rounds = mu_doubling_rounds(group->count);
-    *ret_why = mu_flow_why_not(group, request, true);
-    if (*ret_why)
+    const char *why = mu_flow_why_not(request);
+    if (why) {
+        *ret_why = why;
         return INFINITY;
+    }
     double moved = bytes - bytes / group->count;
     double scatter = (takes_turns(group) ? group->count - 1 : rounds) * costs->message +
                      moved * (costs->byte + costs->add);

@@ -2,18 +2,21 @@
 #include "collectives/doubling.h"
 #include "collectives/flow.h"
 #include "collectives/halving.h"
+#include "collectives/hierarchical.h"
 #include "collectives/pairwise.h"
 #include "collectives/ring.h"
+#include "collectives/tree.h"
+#include "collectives/tree_double.h"
 #include "ranks.h"
 #include "runtime/base/world.h"
 #include "test.h"
 
 /* Everything that goes by messages alone does every kind of operation that it says it can. */
 static const struct mu_algorithm *const algorithms[] = {
-    &mu_ring, &mu_doubling, &mu_halving, &mu_pairwise};
+    &mu_ring, &mu_doubling, &mu_halving, &mu_tree, &mu_tree_double, &mu_pairwise};
 #define ALGORITHM_COUNT (sizeof(algorithms) / sizeof(algorithms[0]))
 
-static const int rank_counts[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 16};
+static const int rank_counts[] = {2, 3, 4, 5, 6, 7, 8, 9, 16};
 #define RANK_COUNTS (sizeof(rank_counts) / sizeof(rank_counts[0]))
 
 static bool adds(enum mu_request_kind kind)
