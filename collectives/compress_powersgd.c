@@ -13,7 +13,8 @@
  *
  *     P (rows, r) = M Q           all-reduced, then made orthonormal
  *     Q (columns, r) = M^T P      of this replica
- *     residual = M - P Q^T        of this replica: never larger than M, whatever the others have
+ *     residual = M - P Q^T        of this replica: what it has in the directions of P is done with,
+ *                                 also where the others have something else
  *     Q all-reduced               kept for the next step
  *     gradient = P Q^T
  *
