@@ -85,6 +85,8 @@ static enum mu_status route_wait(
     enum mu_status status = wait_both(route, way, other, op, deadline_ns);
     if (status != MU_OK)
         see(route);
+    else if (way->seen)
+        route->base.seen[op->rank].signature = way->seen[op->rank].signature;
     return status;
 }
 

@@ -116,9 +116,17 @@ static void shm_receive(struct mu_transport *transport, struct mu_op *op, int ra
     move(shm, &shm->peer[rank]);
 }
 
+/* Says that this rank is there to whoever has asked. */
+static void answer(struct shm *shm)
+{
+    uint32_t asked = atomic_load_explicit(&shm->board->asked, memory_order_relaxed);
+    atomic_store_explicit(&shm->board->answer, asked, memory_order_release);
+}
+
 static bool shm_poll(struct mu_transport *transport)
 {
     struct shm *shm = shm_of(transport);
+    answer(shm);
     move_all(shm);
     return shm->active_count > 0;
 }
@@ -134,8 +142,7 @@ static bool shm_reaches(struct mu_transport *transport, int rank)
 static enum mu_status look_around(struct shm *shm, int64_t now_ns)
 {
     struct mu_loop *loop = shm->base.loop;
-    atomic_store_explicit(&shm->board->answer,
-        atomic_load_explicit(&shm->board->asked, memory_order_relaxed), memory_order_release);
+    answer(shm);
     if (!loop)
         return MU_OK;
     if (now_ns - shm->turned_ns >= TURN_NS) {

@@ -133,6 +133,8 @@ static bool take_head(
         refuse(peer, &head.signature);
         return false;
     }
+    if (head.signature.sequence != 0)
+        peer->seen->signature = head.signature;
     peer->receiving = true;
     peer->received = 0;
     return true;

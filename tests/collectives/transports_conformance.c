@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "../io/link_pair.h"
+#include "collectives/segments.h"
 #include "collectives/transport.h"
+#include "rank_threads.h"
 
 /* One table of cases over every transport, two ranks on one thread. */
 struct rig {
     struct link_pair pair; /* tcp */
     struct mu_inproc_hub *hub;
+    struct mu_timer *timer;          /* shm */
+    struct mu_segments *segments[2]; /* shm */
     struct mu_transport *rank[2];
     struct mu_op send[4], receive[4];
 };
@@ -76,9 +80,61 @@ static int begin_inproc(void **state)
     return 0;
 }
 
+static enum mu_status open_segments(struct rank *rank)
+{
+    return mu_segments_open(&rank->log.log, rank->transport, mu_shm_segment_bytes(2),
+        ranks_soon(rank), &rig.segments[rank->rank]);
+}
+
+/* Both ranks are on one thread: while one waits, the loop that it turns moves the other. */
+static void poll_both(void *owner)
+{
+    (void)owner;
+    for (int r = 0; r < 2; r++)
+        if (rig.rank[r])
+            (void)rig.rank[r]->ops->poll(rig.rank[r]);
+}
+
+/* After link_pair_begin. */
+static void open_shm(void)
+{
+    static struct ranks ranks;
+    ranks_begin(&ranks, 2);
+    ranks_run(&ranks, open_segments);
+    ranks_end(&ranks);
+    struct mu_transport messages = {.loop = rig.pair.loop};
+    for (int r = 0; r < 2; r++) {
+        assert_ok(ranks.rank[r].status);
+        assert_true(rig.segments[r]->all);
+        assert_ok(mu_shm_open(&rig.pair.real.world, r, rig.segments[r], &messages, &rig.rank[r]));
+    }
+    assert_ok(rig.pair.loop->ops->timer_start(rig.pair.loop, MU_MS, poll_both, NULL, &rig.timer));
+}
+
+static int begin_shm(void **state)
+{
+    (void)state;
+    memset(&rig, 0, sizeof(rig));
+    link_pair_begin(&rig.pair);
+    open_shm();
+    return 0;
+}
+
+static int begin_route(void **state)
+{
+    begin_tcp(state);
+    struct mu_transport *far[2] = {rig.rank[0], rig.rank[1]};
+    open_shm();
+    for (int r = 0; r < 2; r++)
+        assert_ok(mu_route_open(&rig.pair.real.world, rig.rank[r], far[r], &rig.rank[r]));
+    return 0;
+}
+
 static int end(void **state)
 {
     (void)state;
+    if (rig.timer)
+        rig.pair.loop->ops->timer_stop(rig.timer);
     for (int r = 0; r < 2; r++)
         if (rig.rank[r])
             rig.rank[r]->ops->close(rig.rank[r]);
@@ -355,7 +411,7 @@ static void every_transport_describes_itself(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_transport_describes_itself), CASES(inproc), CASES(tcp)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(every_transport_describes_itself),
+        CASES(inproc), CASES(tcp), CASES(shm), CASES(route)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
