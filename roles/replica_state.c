@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "collectives/ring_broadcast.h"
 #include "roles/residuals.h"
 #include <inttypes.h>
 #include <stdio.h>
@@ -26,9 +25,14 @@ static enum mu_status run_broadcast(struct mu_command *command)
     struct mu_replica *replica = broadcast->replica;
     MU_TRY(replica->failed);
     int64_t since = mu_now(replica->world);
-    int root = replica->spec->task[replica->spec->leader].replica, rank = -1;
-    enum mu_status status = mu_ring_broadcast(
-        &replica->group, root, broadcast->data, broadcast->bytes, MU_FOREVER, &rank);
+    const struct mu_request request = {.kind = MU_BROADCAST,
+        .dtype = MU_UINT8,
+        .wire = MU_UINT8,
+        .data = broadcast->data,
+        .count = broadcast->bytes,
+        .root = replica->spec->task[replica->spec->leader].replica};
+    int rank = -1;
+    enum mu_status status = mu_group_run(&replica->group, &request, MU_FOREVER, &rank);
     return status == MU_OK
                ? MU_OK
                : mu_replica_blame(replica, status, rank, "the broadcast of the state", since);
