@@ -51,20 +51,40 @@ static enum mu_status find_steps(struct view *view, const char *path, int64_t st
         "there is no checkpoint of step %lld in %s", (long long)step, path);
 }
 
-/* The directory is a run's or its folder of checkpoints. */
+/* "checkpoints/500" is one checkpoint: becomes "checkpoints", and its step. */
+static bool split_entry(char *path, int64_t *ret_step)
+{
+    char manifest[MU_CLI_PATH_MAX + 16];
+    struct stat stat_;
+    for (size_t end = strlen(path); end > 1 && path[end - 1] == '/'; end--)
+        path[end - 1] = '\0';
+    char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+    mu_format(manifest, sizeof(manifest), "%s/manifest.json", path);
+    if (strspn(name, "0123456789") != strlen(name) || stat(manifest, &stat_) != 0 ||
+        !mu_text_to_int64(name, ret_step))
+        return false;
+    mu_text_copy(slash ? slash : path, 2, slash ? "" : ".");
+    return true;
+}
+
+/* The directory is a run's, its folder of checkpoints, or one of these. */
 static enum mu_status view_open(
     struct view *view, struct mu_log *log, const struct mu_cmd_checkpoint_options *asked)
 {
-    char inside[MU_CLI_PATH_MAX + 16];
-    mu_format(inside, sizeof(inside), "%s/checkpoints", asked->directory);
+    char path[MU_CLI_PATH_MAX + 16];
+    int64_t step = asked->step, own_step;
+    mu_format(path, sizeof(path), "%s/checkpoints", asked->directory);
     if (!is_folder(asked->directory))
         return mu_fail(log, MU_E0002, "name a run directory or its checkpoints folder",
             "there is no directory %s", asked->directory);
-    const char *path = is_folder(inside) ? inside : asked->directory;
+    if (!is_folder(path))
+        mu_text_copy(path, sizeof(path), asked->directory);
+    if (split_entry(path, &own_step) && step < 0)
+        step = own_step;
     view->log = log;
     view->json = asked->json;
     MU_TRY(mu_store_directory_open(log, path, &view->store));
-    enum mu_status status = find_steps(view, path, asked->step);
+    enum mu_status status = find_steps(view, path, step);
     if (status == MU_OK)
         mu_text_init(&view->out);
     else
@@ -392,8 +412,9 @@ const struct mu_command mu_command_checkpoint_verify = {
 const struct mu_command mu_command_checkpoint_show = {
     .name = "checkpoint show",
     .doc = "the manifest of one; shape, range and norm of each tensor",
-    .details = "Shows the newest checkpoint, or the one that --step names.",
+    .details = "Shows the newest checkpoint, or the one that --step or DIR names.",
     .examples = (const char *const[]){"muster checkpoint show runs/mnist",
+        "muster checkpoint show runs/mnist/checkpoints/500",
         "muster checkpoint show --json --step 500 runs/mnist", NULL},
     .flags = mu_flags_checkpoint,
     .operands = mu_operands_checkpoint,
