@@ -40,7 +40,7 @@ bool mu_compress_basis_column(float *x, size_t rows, size_t columns, size_t colu
         for (size_t other = 0; other < column; other++)
             subtract(x, rows, columns, column, dot(x, rows, columns, column, other), other);
     double after = sqrt(dot(x, rows, columns, column, column));
-    if (after <= NOTHING_LEFT * before) {
+    if (isfinite(before) && after <= NOTHING_LEFT * before) {
         clear(x, rows, columns, column);
         return false;
     }

@@ -65,22 +65,20 @@ static enum mu_status open(const void *options, const struct mu_layout *layout, 
     return MU_OK;
 }
 
-/* Moves the `chosen` largest from `x` to `pairs`. What is left must be finite. */
+/* Moves the `chosen` largest from `x` to `pairs`. What is left is finite. */
 static void take(float *x, size_t count, size_t chosen, struct pair *pairs)
 {
     struct mu_compress_cut cut = mu_compress_select(x, count, chosen);
     for (size_t i = 0; i < count; i++) {
         uint32_t magnitude = mu_compress_select_magnitude(x[i]);
-        if (magnitude < cut.magnitude)
+        if (magnitude < cut.magnitude || (magnitude == cut.magnitude && cut.ties == 0))
             continue;
-        if (magnitude > cut.magnitude || cut.ties > 0) {
-            cut.ties -= magnitude == cut.magnitude;
-            *pairs++ = (struct pair){(uint32_t)i, x[i]};
-            x[i] = 0;
-        } else if (magnitude >= MU_COMPRESS_SELECT_INFINITY) {
-            x[i] = 0;
-        }
+        cut.ties -= magnitude == cut.magnitude;
+        *pairs++ = (struct pair){(uint32_t)i, x[i]};
+        x[i] = 0;
     }
+    if (cut.magnitude >= MU_COMPRESS_SELECT_INFINITY) /* there may be more of that */
+        mu_compress_scrub(x, count);
 }
 
 static enum mu_status add_pairs(

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "compress_rig.h"
 
+#include <math.h>
+
 #define ELEMENTS 1600
 
 static void vector_layout(struct mu_layout *layout)
@@ -90,6 +92,30 @@ static void of_one_element_one_is_sent(void **state)
     compress_rig_end(&rig);
 }
 
+static void mostly_no_numbers(struct compress_replica *replica, int64_t step)
+{
+    static const float bad[] = {INFINITY, NAN, -INFINITY, 1};
+    (void)step;
+    for (size_t i = 0; i < ELEMENTS; i++)
+        replica->data[i] = bad[i % 4];
+}
+
+static void no_numbers_that_are_too_many_to_send_are_not_kept(void **state)
+{
+    (void)state;
+    static const char *const densities[] = {"density=0.01", "density=0.5"}; /* NaN alone; more */
+    for (int d = 0; d < 2; d++) {
+        struct compress_rig rig;
+        begin(&rig, "topk", (const char *const[]){densities[d], NULL}, 1);
+        rig.gradient = mostly_no_numbers;
+        compress_rig_run(&rig, 1);
+        assert_true(isnan(rig.replica[0].data[1]));
+        for (size_t i = 0; i < ELEMENTS; i++)
+            assert_true(rig.replica[0].residual[i] == (i % 4 == 3 ? 1 : 0));
+        compress_rig_end(&rig);
+    }
+}
+
 static size_t count_sent(struct compress_rig *rig)
 {
     size_t sent = 0;
@@ -135,6 +161,7 @@ int main(void)
         cmocka_unit_test(of_equals_the_first_go_first),
         cmocka_unit_test(one_in_a_hundred_with_its_index_is_two_percent_of_the_bytes),
         cmocka_unit_test(of_one_element_one_is_sent),
+        cmocka_unit_test(no_numbers_that_are_too_many_to_send_are_not_kept),
         cmocka_unit_test(density_comes_down_in_quarters),
         cmocka_unit_test(a_gradient_too_long_for_32_bits_is_refused),
     };
