@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/commands.h"
+#include "cli/job_file.h"
 #include "roles/local.h"
 #include <math.h>
 #include <stdio.h>
@@ -122,10 +123,23 @@ static void print(struct bench *bench)
     mu_text_finish(&text);
 }
 
+static enum mu_status check(
+    struct mu_log *log, const struct mu_cmd_bench_train_options *options)
+{
+    struct mu_job *job;
+    MU_TRY(mu_job_file_load(log, options->job, options->sets.item, &job));
+    enum mu_status status = mu_job_fit(log, job, (int)options->workers, (int)options->ps);
+    mu_job_destroy(job);
+    return status;
+}
+
 static int run(struct mu_log *log, const void *given, char *const *arguments)
 {
     (void)arguments;
     struct bench bench = {.log = log, .options = given};
+    enum mu_status status = check(log, given);
+    if (status != MU_OK)
+        return mu_status_exit(status);
     for (int i = 0; i < BENCH_RUNS; i++) {
         int code = run_once(&bench, i);
         if (code != 0)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/commands.h"
-#include "roles/job.h"
+#include "cli/job_file.h"
 #include "roles/local.h"
 #include "roles/run.h"
 #include <errno.h>
@@ -73,6 +73,11 @@ static int run_local(struct mu_log *log, const struct mu_run_request *request,
     const struct mu_job *job, const char *local, char *const *arguments)
 {
     char out_dir[MU_CLI_PATH_MAX + MU_NAME_MAX];
+    const int *counts = request->local_counts;
+    enum mu_status fits =
+        mu_job_fit(log, job, counts[MU_ROLE_CHIEF] + counts[MU_ROLE_WORKER], counts[MU_ROLE_PS]);
+    if (fits != MU_OK)
+        return mu_status_exit(fits);
     char **tasks = arguments_of_tasks(arguments);
     if (!tasks)
         return mu_status_exit(mu_fail(log, MU_E0801, NULL, "no memory for the command line"));
@@ -82,10 +87,9 @@ static int run_local(struct mu_log *log, const struct mu_run_request *request,
         mu_format(out_dir, sizeof(out_dir), "runs/%s", job->name);
     setenv("MUSTER_LOCAL", local, 1);
     setenv("MUSTER_PROGRAM", program_invocation_name, 1);
-    int code = mu_local_run(log, &(struct mu_local_request){.counts = request->local_counts,
-                                     .argv = tasks,
-                                     .out_dir = out_dir,
-                                     .quiet = request->quiet});
+    int code = mu_local_run(
+        log, &(struct mu_local_request){
+                 .counts = counts, .argv = tasks, .out_dir = out_dir, .quiet = request->quiet});
     free(tasks);
     return code;
 }
@@ -131,7 +135,7 @@ static int run(struct mu_log *log, const void *options, char *const *arguments)
     log->level = given->verbose ? MU_LEVEL_DEBUG : given->quiet ? MU_LEVEL_WARN : MU_LEVEL_INFO;
     enum mu_status status = make_request(log, given, &request);
     if (status == MU_OK)
-        status = mu_job_load(log, request.job_path, request.sets, &job);
+        status = mu_job_file_load(log, request.job_path, request.sets, &job);
     if (status != MU_OK)
         return mu_status_exit(status);
     int code = request.local ? run_local(log, &request, job, given->local, arguments)

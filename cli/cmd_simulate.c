@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/commands.h"
-#include "roles/job.h"
+#include "cli/job_file.h"
 #include "sim/sim_job.h"
 
 static enum mu_status read_link(
@@ -18,6 +18,15 @@ static enum mu_status read_link(
         log, options->link, &simulated->link_bits_per_second, &simulated->link_latency_ns);
 }
 
+static enum mu_status check_resume(
+    struct mu_log *log, const struct mu_cmd_simulate_options *options)
+{
+    if (!options->resume || options->out[0])
+        return MU_OK;
+    return mu_fail(log, MU_E0001, "add --out DIR, where the run to go on with was written",
+        "--resume needs --out: without it nothing is kept");
+}
+
 static int run(struct mu_log *log, const void *given, char *const *arguments)
 {
     (void)arguments;
@@ -29,10 +38,15 @@ static int run(struct mu_log *log, const void *given, char *const *arguments)
         .servers = (int)options->ps,
         .seed = (uint64_t)options->seed,
         .out_dir = options->out[0] ? options->out : NULL,
+        .resume = options->resume,
     };
-    enum mu_status status = mu_job_load(log, options->job, options->sets.item, &job);
+    enum mu_status status = check_resume(log, options);
+    if (status == MU_OK)
+        status = mu_job_file_load(log, options->job, options->sets.item, &job);
     if (status == MU_OK)
         status = read_link(log, options, &simulated);
+    if (status == MU_OK)
+        status = mu_job_fit(log, job, simulated.replicas, simulated.servers);
     simulated.job = job;
     if (status == MU_OK)
         status = mu_sim_job_run(&simulated, log);

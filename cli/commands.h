@@ -37,7 +37,7 @@ struct mu_cmd_simulate_options {
     int64_t workers, ps, seed;
     char compute[64]; /* "fixed:MS" or "lognormal:MEAN,SIGMA"; read by mu_simulate_parse_compute */
     char link[64];    /* "BITS,LATENCY_US"; read by mu_simulate_parse_link */
-    bool quiet, verbose;
+    bool resume, quiet, verbose;
 };
 /* USAGE naming the flag. */
 enum mu_status mu_simulate_parse_compute(struct mu_log *log, const char *text,

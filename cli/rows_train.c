@@ -121,6 +121,10 @@ const struct mu_flag mu_flags_simulate[] = {
          .doc = "of everything that chance decides: the same seed, the same run"},
         .value = "N"},
     TEXT_FLAG(SIMULATE, "out", out, "DIR", "where the run is written; nothing is if absent"),
+    {.option = {.name = "resume",
+         .type = MU_OPTION_BOOL,
+         .offset = offsetof(SIMULATE, resume),
+         .doc = "goes on from the newest checkpoint of the run in --out"}},
     {.option = {.name = "compute",
          .type = MU_OPTION_STRING,
          .offset = offsetof(SIMULATE, compute),
@@ -154,7 +158,13 @@ const struct mu_operand mu_operands_simulate[] = {JOB_OPERAND(SIMULATE), MU_OPER
 #define BENCH struct mu_cmd_bench_train_options
 
 const struct mu_flag mu_flags_bench_train[] = {
-    TEXT_FLAG(BENCH, "job", job, "FILE", "the job; configs/demo.json if absent"),
+    {.option = {.name = "job",
+         .type = MU_OPTION_STRING,
+         .offset = offsetof(BENCH, job),
+         .bytes = sizeof(((BENCH *)NULL)->job),
+         .fallback = "configs/demo.json",
+         .doc = "the job"},
+        .value = "FILE"},
     {.option = {.name = "workers",
          .type = MU_OPTION_INTEGER,
          .offset = offsetof(BENCH, workers),
@@ -199,7 +209,7 @@ const struct mu_flag mu_flags_checkpoint[] = {
 };
 const struct mu_operand mu_operands_checkpoint[] = {
     {.name = "DIR",
-        .doc = "of a run, or of its checkpoints",
+        .doc = "of a run, of its checkpoints, or of one of them",
         .offset = offsetof(CHECKPOINT, directory),
         .bytes = sizeof(((CHECKPOINT *)NULL)->directory)},
     MU_OPERAND_NONE,

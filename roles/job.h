@@ -89,6 +89,11 @@ struct mu_job {
 enum mu_status mu_job_load(
     struct mu_log *log, const char *path, const char *const sets[], struct mu_job **ret_job);
 void mu_job_destroy(struct mu_job *job); /* takes NULL */
+
+/* Can a cluster of so many replicas and parameter servers train it? CONFIG, and why. To be asked
+ * before any task is started: each of them would say the same. */
+enum mu_status mu_job_fit(
+    struct mu_log *log, const struct mu_job *job, int replica_count, int ps_count);
 /* Rows that a replica works on in a step. */
 static inline int64_t mu_job_rows(const struct mu_job *job)
 {

@@ -3,6 +3,7 @@
 """What the built program says and how it exits: test_cli.py MUSTER SOURCE_ROOT"""
 
 import glob
+import json
 import os
 import re
 import shutil
@@ -125,6 +126,10 @@ class Usage(unittest.TestCase):
         self.refused(["spec", "check", "--cluster="], "--cluster: the value is empty")
         self.refused(["spec", "check", "extra"], "`extra` is one argument too many")
         self.refused(["spec", "check", "--task", "x" * 64], "--task")
+        self.refused(["simulate", "job.json", "--wrkers", "3"], "unknown flag `--wrkers`",
+                     "did you mean `--workers`?")
+        self.refused(["spec", "make", "--wrkers", "a:1"], "did you mean `--worker`?")
+        self.refused(["simulate", "job.json", "--resume"], "--resume needs --out", "add --out DIR")
         self.refused(["explain", "E9999"], "there is no error `E9999`")
         self.refused(["man", "spec", "chck"], "no manual page for `spec chck`",
                      "did you mean `spec check`?")
@@ -161,6 +166,27 @@ class Run(unittest.TestCase):
         self.refused(66, ["/nowhere.json"], "/nowhere.json")
         self.refused(78, [job, "--set", "model.kind=mpl"], "did you mean `mlp`?")
 
+    def test_a_job_file_that_is_not_there_is_answered_with_the_nearest(self):
+        with tempfile.TemporaryDirectory() as folder:
+            os.mkdir(os.path.join(folder, "configs"))
+            for path in ("mine.json", "notes.txt", "configs/mine-async.json", "configs/demo.json"):
+                with open(os.path.join(folder, path), "w", encoding="utf-8") as file:
+                    file.write("{}")
+            for asked, meant in (("mien.json", "mine.json"), ("mine", "mine.json"),
+                                 ("configs/demo", "configs/demo.json"),
+                                 ("configs/mine-asinc.json", "configs/mine-async.json"),
+                                 ("./mime.json", "mine.json"), ("demo.json", "configs/demo.json"),
+                                 (f"{folder}/mne.json", f"{folder}/mine.json"),
+                                 ("notes.tx", None), ("elsewhere/mine.json", None),
+                                 ("x" * 300, None)):
+                for command in (["run"], ["simulate"], ["bench", "train", "--job"]):
+                    result = subprocess.run([os.path.abspath(MUSTER), *command, asked], text=True,
+                                            cwd=folder, capture_output=True, timeout=60)
+                    self.assertEqual(result.returncode, 66, (command, asked, result.stderr))
+                    self.assertIn(f"error[E0002]: cannot read {asked}: ", result.stderr)
+                    self.assertEqual(f"did you mean `{meant}`?" in result.stderr,
+                                     meant is not None, result.stderr)
+
     def test_every_shipped_job_is_a_job(self):
         jobs = glob.glob(os.path.join(ROOT, "configs", "*.json"))
         self.assertGreaterEqual(len(jobs), 3)
@@ -182,6 +208,67 @@ class Run(unittest.TestCase):
         result = muster("run", job, RANK="0", WORLD_SIZE="4")
         self.assertEqual(result.returncode, 78)
         self.assertIn("torchrun ($RANK) started 4 tasks", result.stderr)
+
+
+@unittest.skipUnless("simulate" in commands(), "this build has no `muster simulate`")
+class Simulate(unittest.TestCase):
+    JOB = os.path.join(ROOT, "configs", "demo.json")
+
+    def simulate(self, out, *arguments):
+        result = muster("simulate", self.JOB, *arguments, "--out", out)
+        path = os.path.join(out, "summary.json")
+        summary = None
+        if result.returncode == 0:
+            with open(path, encoding="utf-8") as file:
+                summary = json.load(file)
+        return result, summary
+
+    def test_a_simulation_that_is_resumed_ends_as_one_that_was_not_interrupted(self):
+        with tempfile.TemporaryDirectory() as folder:
+            first, again = os.path.join(folder, "first"), os.path.join(folder, "again")
+            _, whole = self.simulate(again, "--steps", "40")
+            result, _ = self.simulate(first, "--steps", "20")
+            self.assertEqual(result.returncode, 0, result.stderr)
+            result, _ = self.simulate(first, "--steps", "40")
+            self.assertEqual(result.returncode, 73)
+            self.assertIn("add --resume", result.stderr)
+            result, resumed = self.simulate(first, "--steps", "40", "--resume")
+            self.assertEqual(result.returncode, 0, result.stderr)
+            self.assertIn("resuming from step 20", result.stderr)
+            self.assertEqual(resumed["parameters_crc32c"], whole["parameters_crc32c"])
+
+    def test_a_job_that_the_cluster_cannot_train_is_refused_once(self):
+        result = muster("simulate", os.path.join(ROOT, "configs", "demo-async.json"))
+        self.assertEqual(result.returncode, 78)
+        self.assertEqual(result.stderr.count("error[E0204]"), 1, result.stderr)
+
+
+class Checkpoint(unittest.TestCase):
+    def test_one_entry_can_be_named_by_its_directory(self):
+        job = os.path.join(ROOT, "configs", "demo.json")
+        with tempfile.TemporaryDirectory() as folder:
+            out = os.path.join(folder, "run")
+            made = muster("run", job, "--steps", "20", "--set", "checkpoint.every_steps=10",
+                          "--set", "checkpoint.keep=9", "--out", out)
+            self.assertEqual(made.returncode, 0, made.stderr)
+            steps = os.listdir(os.path.join(out, "checkpoints"))
+            self.assertIn("20", steps)
+            for step in steps:
+                entry = os.path.join(out, "checkpoints", step)
+                for path, where in ((entry, None), (entry + "//", None), (step, "checkpoints"),
+                                    (f"./{step}/", "checkpoints")):
+                    result = subprocess.run(
+                        [os.path.abspath(MUSTER), "checkpoint", "show", path], text=True,
+                        cwd=os.path.join(out, where or "."), capture_output=True, timeout=60)
+                    self.assertEqual(result.returncode, 0, result.stderr)
+                    self.assertIn(f"\n  step {step}, epoch ", result.stdout)
+                listed = muster("checkpoint", "list", "--json", entry).stdout
+                self.assertEqual([json.loads(line)["step"] for line in listed.splitlines()],
+                                 [int(step)])
+            # Neither a folder without a manifest nor a step that is not there.
+            os.mkdir(os.path.join(folder, "7"))
+            self.assertEqual(muster("checkpoint", "show", os.path.join(folder, "7")).returncode, 66)
+            self.assertEqual(muster("checkpoint", "show", "--step", "7", entry).returncode, 66)
 
 
 class Spec(unittest.TestCase):

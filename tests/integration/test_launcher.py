@@ -100,9 +100,12 @@ class Launcher(Case):
         self.assertLess(run.took, 2 * SLOW)
         self.assertIn(str(folder), run.text)
 
-    def test_an_asynchronous_job_without_a_server_is_refused(self):
+    def test_a_job_that_the_cluster_cannot_train_is_refused_once_before_any_task_starts(self):
         run = self.trained("chief=1,worker=1", job=ASYNC, code=78)
-        self.assertIn("error[E0204]", run.text)
+        self.assertEqual(run.text, """\
+error[E0204]: mode `async` needs a parameter server, and the cluster has none
+  = help: add a parameter server to the cluster (ps), or use --set mode.kind=sync""")
+        self.assertFalse(run.out.exists())
 
 
 if __name__ == "__main__":
