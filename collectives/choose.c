@@ -32,6 +32,14 @@ static double rate(const struct mu_group *group, const struct mu_request *reques
     return isnan(score) ? INFINITY : score;
 }
 
+/* A forced algorithm is for the kinds that it does; the rest are done as well as can be. */
+static const struct mu_algorithm *forced_for(
+    const struct mu_group *group, const struct mu_request *request)
+{
+    bool does = group->forced && group->forced->kinds & 1u << request->kind;
+    return does ? group->forced : NULL;
+}
+
 static const struct mu_algorithm *find_best(
     const struct mu_group *group, const struct mu_request *request)
 {
@@ -84,7 +92,7 @@ static void explain_failure(struct mu_group *group, const struct mu_request *req
 {
     const char *why = NULL;
     group->error[0] = '\0';
-    if (group->forced) {
+    if (forced_for(group, request)) {
         (void)rate(group, request, group->forced, &why);
         add(group, "%s cannot do %s of %zu %s: it %s", group->forced->name,
             mu_request_kind_name(request->kind), request->count, mu_dtype_name(request->dtype),
@@ -102,7 +110,7 @@ static void explain_failure(struct mu_group *group, const struct mu_request *req
 const struct mu_algorithm *mu_choose(struct mu_group *group, const struct mu_request *request)
 {
     const char *why;
-    const struct mu_algorithm *algorithm = group->forced;
+    const struct mu_algorithm *algorithm = forced_for(group, request);
     if (!algorithm)
         algorithm = find_best(group, request);
     else if (isinf(rate(group, request, algorithm, &why)))
@@ -115,7 +123,7 @@ const struct mu_algorithm *mu_choose(struct mu_group *group, const struct mu_req
 int mu_choose_place(const struct mu_algorithm *algorithm)
 {
     int place = 0;
-    while (mu_algorithms[place] != algorithm)
+    while (mu_algorithms[place] && mu_algorithms[place] != algorithm)
         place++;
     return place;
 }
@@ -166,7 +174,8 @@ static void add_row(struct mu_group *group, const struct mu_request *request, st
 {
     const char *why;
     char text[32];
-    const struct mu_algorithm *chosen = group->forced ? group->forced : find_best(group, request);
+    const struct mu_algorithm *forced = forced_for(group, request);
+    const struct mu_algorithm *chosen = forced ? forced : find_best(group, request);
     double score = chosen ? rate(group, request, chosen, &why) : INFINITY;
     mu_text_add(out, "%12zu  %-13s  %9s  ", request->count * mu_dtype_bytes(request->dtype),
         isfinite(score) ? chosen->name : "none", isfinite(score) ? time_text(text, score) : "-");

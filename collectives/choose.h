@@ -5,10 +5,12 @@
 #include "collectives/group.h"
 #include "runtime/base/text.h"
 
-/* Which algorithm runs: the forced one, or the one of the lowest score. Equal on all ranks. NULL
- * and group->error if none can (or the forced one cannot: it says why, and which can). */
+/* Which algorithm runs: the forced one if it does this kind of operation, or the one of the lowest
+ * score. Equal on all ranks. NULL and group->error if none can (or the forced one cannot: it says
+ * why, and which can). */
 const struct mu_algorithm *mu_choose(struct mu_group *group, const struct mu_request *request);
-int mu_choose_place(const struct mu_algorithm *algorithm); /* in mu_algorithms */
+/* In mu_algorithms; after all of them if it is not there. */
+int mu_choose_place(const struct mu_algorithm *algorithm);
 /* By name; NULL if there is no such. */
 const struct mu_algorithm *mu_choose_find(const char *name);
 /* After the costs have changed: groups remember what they chose. */

@@ -90,9 +90,7 @@ static enum mu_status settle(struct probe *probe, int slot)
         mu_group_wait(group, &group->receive[slot], probe->deadline_ns, &probe->rank);
     if (status == MU_OK)
         status = mu_group_wait(group, &group->send[slot], probe->deadline_ns, &probe->rank);
-    if (status != MU_OK)
-        mu_group_report(group, status, &probe->rank);
-    return status;
+    return status == MU_OK ? MU_OK : mu_group_report(group, status, &probe->rank);
 }
 
 static enum mu_status send_short(struct probe *probe)

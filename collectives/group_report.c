@@ -85,6 +85,42 @@ static bool knows(const struct mu_group *group)
     return group->shared || group->transport->seen;
 }
 
+/* ---- PROTOCOL, CLOSED ---- */
+
+static void report_mismatch(struct mu_group *group, int rank)
+{
+    struct sight sight = look(group, rank);
+    struct mu_signature theirs = sight.signature;
+    if (theirs.sequence == 0 || mu_signature_equal(&theirs, &group->signature)) {
+        add_signature(group, &group->signature);
+        add(group, ": ");
+        add_name(group, rank);
+        add(group, " sent what does not belong to it");
+        return;
+    }
+    add_name(group, rank);
+    add(group, " does ");
+    add_signature(group, &theirs);
+    add(group, "; this rank does ");
+    add_signature(group, &group->signature);
+    theirs.counts_crc = group->signature.counts_crc;
+    if (mu_signature_equal(&theirs, &group->signature))
+        add(group, ", in other parts");
+}
+
+static void report_closed(struct mu_group *group, int rank)
+{
+    const struct mu_seen *seen = group->transport->seen;
+    const char *farewell = seen ? seen[mu_group_peer(group, rank)].farewell : "";
+    add_signature(group, &group->signature);
+    add(group, ": ");
+    add_name(group, rank);
+    if (farewell[0])
+        add(group, " goes no further: %s", farewell);
+    else
+        add(group, " is gone");
+}
+
 /* ---- TIMEOUT ---- */
 
 /* The later the operation that a rank was last seen in, the less it is to blame. */
@@ -155,9 +191,30 @@ static int add_all_missing(struct mu_group *group, int first)
     return missing;
 }
 
-static void report_timeout(struct mu_group *group, int *ret_rank)
+/* Somebody does something else under the same number: -1 if nobody does. */
+static int find_other(const struct mu_group *group)
+{
+    for (int rank = 0; rank < group->count; rank++) {
+        struct sight sight = look(group, rank);
+        if (rank != group->rank && sight.signature.group == group->id &&
+            sight.signature.sequence == group->signature.sequence &&
+            !mu_signature_equal(&sight.signature, &group->signature))
+            return rank;
+    }
+    return -1;
+}
+
+static enum mu_status report_timeout(struct mu_group *group, int *ret_rank)
 {
     int64_t now = mu_now(group->world);
+    if (group->transport->ops->survey)
+        group->transport->ops->survey(group->transport, mu_deadline(now, SURVEY_NS));
+    int other = find_other(group);
+    if (other >= 0) {
+        *ret_rank = other;
+        report_mismatch(group, other);
+        return MU_PROTOCOL;
+    }
     add_signature(group, &group->signature);
     if (group->entered_ns) {
         add(group, " waited ");
@@ -165,52 +222,15 @@ static void report_timeout(struct mu_group *group, int *ret_rank)
     } else {
         add(group, " waited until its deadline");
     }
-    if (group->transport->ops->survey)
-        group->transport->ops->survey(group->transport, mu_deadline(now, SURVEY_NS));
     if (knows(group))
         *ret_rank = find_last(group, *ret_rank);
     if (*ret_rank < 0 || (knows(group) && add_all_missing(group, *ret_rank) > 0))
-        return;
+        return MU_TIMEOUT;
     struct sight sight = look(group, *ret_rank);
     add(group, knows(group) ? ": all have entered it; " : ": ");
     add_name(group, *ret_rank);
     add(group, sight.silent ? " does not answer" : " has sent nothing more");
-}
-
-/* ---- PROTOCOL, CLOSED ---- */
-
-static void report_mismatch(struct mu_group *group, int rank)
-{
-    struct sight sight = look(group, rank);
-    struct mu_signature theirs = sight.signature;
-    if (theirs.sequence == 0 || mu_signature_equal(&theirs, &group->signature)) {
-        add_signature(group, &group->signature);
-        add(group, ": ");
-        add_name(group, rank);
-        add(group, " sent what does not belong to it");
-        return;
-    }
-    add_name(group, rank);
-    add(group, " does ");
-    add_signature(group, &theirs);
-    add(group, "; this rank does ");
-    add_signature(group, &group->signature);
-    theirs.counts_crc = group->signature.counts_crc;
-    if (mu_signature_equal(&theirs, &group->signature))
-        add(group, ", in other parts");
-}
-
-static void report_closed(struct mu_group *group, int rank)
-{
-    const struct mu_seen *seen = group->transport->seen;
-    const char *farewell = seen ? seen[mu_group_peer(group, rank)].farewell : "";
-    add_signature(group, &group->signature);
-    add(group, ": ");
-    add_name(group, rank);
-    if (farewell[0])
-        add(group, " goes no further: %s", farewell);
-    else
-        add(group, " is gone");
+    return MU_TIMEOUT;
 }
 
 /* The trainer's ranks hear of each other by cluster/, which knows better who was first. */
@@ -221,11 +241,11 @@ static bool stands_alone(const struct mu_group *group)
     return group->close_owner != NULL;
 }
 
-void mu_group_report(struct mu_group *group, enum mu_status status, int *ret_rank)
+enum mu_status mu_group_report(struct mu_group *group, enum mu_status status, int *ret_rank)
 {
     group->error[0] = '\0';
     if (status == MU_TIMEOUT) {
-        report_timeout(group, ret_rank);
+        status = report_timeout(group, ret_rank);
     } else if (status == MU_PROTOCOL && *ret_rank >= 0) {
         report_mismatch(group, *ret_rank);
     } else if (status == MU_CLOSED && *ret_rank >= 0) {
@@ -236,4 +256,5 @@ void mu_group_report(struct mu_group *group, enum mu_status status, int *ret_ran
     }
     if (group->transport->ops->abort && stands_alone(group))
         group->transport->ops->abort(group->transport, group->error);
+    return status;
 }

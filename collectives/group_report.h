@@ -15,7 +15,10 @@
  *
  * *ret_rank is whom the algorithm was waiting for; after TIMEOUT it becomes the rank that is
  * furthest behind, for which all others wait. Where the group stands alone, the others are told.
+ *
+ * Returns the status; but PROTOCOL for a TIMEOUT because ranks disagree and all only send, or all
+ * only wait: two that both take themselves for the root of a broadcast.
  */
-void mu_group_report(struct mu_group *group, enum mu_status status, int *ret_rank);
+enum mu_status mu_group_report(struct mu_group *group, enum mu_status status, int *ret_rank);
 
 #endif
