@@ -2,7 +2,6 @@
 #include "collectives/doubling.h"
 #include "collectives/flow.h"
 #include "collectives/halving.h"
-#include "collectives/hierarchical.h"
 #include "collectives/pairwise.h"
 #include "collectives/ring.h"
 #include "collectives/tree.h"
@@ -51,6 +50,8 @@ static void check_kind(const struct mu_algorithm *algorithm, enum mu_request_kin
 {
     size_t few = (size_t)ranks;
     const size_t counts[] = {0, 1, few - 1, few, few + 1, 1000, 9001};
+    if (kind == MU_BARRIER)
+        return;
     for (size_t c = 0; c < sizeof(counts) / sizeof(counts[0]); c++)
         check(algorithm, ranks,
             request_of(kind, (enum mu_dtype)((c + few) % MU_DTYPE_COUNT), counts[c], ranks));
@@ -75,10 +76,24 @@ static void long_vectors_are_cut(void **state)
     for (size_t a = 0; a < ALGORITHM_COUNT; a++)
         for (enum mu_request_kind kind = 0; kind < MU_REQUEST_KIND_COUNT; kind++)
             for (int ranks = 2; ranks <= 5; ranks++)
-                if (algorithms[a]->kinds & 1u << kind)
+                if (algorithms[a]->kinds & 1u << kind && kind != MU_BARRIER)
                     check(algorithms[a], ranks,
                         request_of(kind, MU_FLOAT32,
                             kind == MU_ALLTOALL ? count / (size_t)ranks : count, ranks));
+}
+
+static void no_rank_comes_through_a_barrier_early(void **state)
+{
+    (void)state;
+    for (size_t a = 0; a < ALGORITHM_COUNT; a++)
+        for (size_t r = 0; r < RANK_COUNTS; r++)
+            if (algorithms[a]->kinds & 1u << MU_BARRIER)
+                mu_test_barrier_check(&(struct mu_test_operation){
+                    .algorithm = algorithms[a],
+                    .request = {.kind = MU_BARRIER},
+                    .ranks = rank_counts[r],
+                    .rounds = 20,
+                });
 }
 
 /* ---- parts of any length ---- */
@@ -216,6 +231,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_rank_ends_with_what_it_should),
         cmocka_unit_test(long_vectors_are_cut),
+        cmocka_unit_test(no_rank_comes_through_a_barrier_early),
         cmocka_unit_test(parts_may_be_empty_or_much_longer_than_others),
         cmocka_unit_test(those_that_keep_the_order_round_alike),
         cmocka_unit_test(all_ranks_end_with_the_same_bits),

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ranks.h"
-#include "collectives/ring_index.h"
+#include "collectives/hierarchical.h"
 #include "runtime/base/random.h"
 #include "runtime/device/reduce.h"
 #include "runtime/io/real_world.h"
 #include "test.h"
+#include <stdatomic.h>
 
 /* ---- values ---- */
 
@@ -65,12 +66,38 @@ struct thread {
     struct mu_inproc_hub *hub;
     struct mu_test_rank *rank;
     int number;
+    atomic_int *entered; /* how often by all ranks together */
 };
 
 size_t mu_test_elements(const struct mu_test_operation *operation)
 {
     size_t count = operation->request.count;
     return operation->request.kind == MU_ALLTOALL ? count * (size_t)operation->ranks : count;
+}
+
+static enum mu_status prepare(struct mu_group *group, const struct mu_test_operation *operation)
+{
+    int host[MU_TEST_RANKS_MAX];
+    group->deterministic = operation->deterministic;
+    if (operation->host_ranks == 0)
+        return MU_OK;
+    for (int r = 0; r < operation->ranks; r++)
+        host[r] = r / operation->host_ranks;
+    return mu_hierarchical_init(group, host);
+}
+
+static void run_rounds(struct thread *thread, struct mu_group *group,
+    const struct mu_request *request, int64_t deadline_ns)
+{
+    const struct mu_test_operation *operation = thread->operation;
+    struct mu_test_rank *rank = thread->rank;
+    int rounds = operation->rounds ? operation->rounds : 1;
+    for (int i = 0; i < rounds && rank->status == MU_OK; i++) {
+        group->signature.sequence++;
+        atomic_fetch_add(thread->entered, 1);
+        rank->status = operation->algorithm->run(group, request, deadline_ns, &rank->culprit);
+        rank->early += atomic_load(thread->entered) < (i + 1) * operation->ranks;
+    }
 }
 
 static void run_rank(void *argument)
@@ -87,17 +114,11 @@ static void run_rank(void *argument)
     rank->status = mu_inproc_open(thread->hub, thread->number, &transport);
     if (rank->status == MU_OK)
         rank->status = mu_group_init(&group, thread->world, transport);
-    if (rank->status == MU_OK) {
-        group.deterministic = operation->deterministic;
-        if (operation->prepare)
-            operation->prepare(&group, operation);
-    }
+    if (rank->status == MU_OK)
+        rank->status = prepare(&group, operation);
     int64_t patience = operation->patience_ns ? operation->patience_ns : 60 * MU_SECOND;
-    int64_t deadline = mu_now(thread->world) + patience;
-    int rounds =
-        operation->leaver == thread->number + 1 ? 0 : operation->rounds + !operation->rounds;
-    for (int i = 0; i < rounds && rank->status == MU_OK; i++)
-        rank->status = operation->algorithm->run(&group, &request, deadline, &rank->culprit);
+    if (operation->leaver != thread->number + 1)
+        run_rounds(thread, &group, &request, mu_now(thread->world) + patience);
     mu_group_finish(&group);
 }
 
@@ -123,12 +144,13 @@ void mu_test_ranks_run(const struct mu_test_operation *operation,
     struct mu_inproc_hub *hub;
     struct thread thread[MU_TEST_RANKS_MAX];
     struct mu_thread *handle[MU_TEST_RANKS_MAX] = {0};
+    atomic_int entered = 0;
     assert_true(operation->ranks <= MU_TEST_RANKS_MAX);
     assert_ok(mu_real_world_init(&real));
     assert_ok(mu_inproc_hub_create(&real.world, operation->ranks, &hub));
     for (int r = 0; r < operation->ranks; r++) {
         fill(operation, value, &ranks[r], r);
-        thread[r] = (struct thread){operation, &real.world, hub, &ranks[r], r};
+        thread[r] = (struct thread){operation, &real.world, hub, &ranks[r], r, &entered};
     }
     for (int r = 0; r < operation->ranks; r++)
         if (operation->sleeper != r + 1)
@@ -246,6 +268,19 @@ void mu_test_canonical_check(const struct mu_test_operation *operation)
                 fail_msg("%s: rank %d of %d, element %zu of %zu is rounded otherwise",
                     operation->algorithm->name, r, operation->ranks, i,
                     mu_test_elements(operation));
+    }
+    mu_test_ranks_free(operation, ranks);
+}
+
+void mu_test_barrier_check(const struct mu_test_operation *operation)
+{
+    struct mu_test_rank ranks[MU_TEST_RANKS_MAX] = {0};
+    mu_test_ranks_run(operation, mu_test_small, ranks);
+    for (int r = 0; r < operation->ranks; r++) {
+        assert_ok(ranks[r].status);
+        if (ranks[r].early)
+            fail_msg("%s: rank %d of %d was through %d barriers early", operation->algorithm->name,
+                r, operation->ranks, ranks[r].early);
     }
     mu_test_ranks_free(operation, ranks);
 }

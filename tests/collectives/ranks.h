@@ -15,11 +15,10 @@ struct mu_test_operation {
     bool deterministic;
     int rounds; /* 0: 1 */
     int64_t patience_ns;
-    int leaver;   /* rank + 1 of one that closes instead of taking part */
-    int sleeper;  /* rank + 1 of one that never comes */
-    int mistaken; /* rank + 1 of one with a vector that is one shorter */
-    int hosts_of; /* ranks on a host, for group->home and abroad; 0: one host */
-    void (*prepare)(struct mu_group *group, const struct mu_test_operation *operation);
+    int leaver;     /* rank + 1 of one that closes instead of taking part */
+    int sleeper;    /* rank + 1 of one that never comes */
+    int mistaken;   /* rank + 1 of one with a vector that is one shorter */
+    int host_ranks; /* on each host, for group->home and abroad; 0: nothing is said of hosts */
 };
 
 struct mu_test_rank {
@@ -27,6 +26,7 @@ struct mu_test_rank {
     size_t data_bytes;
     enum mu_status status;
     int culprit;
+    int early; /* times it was through while others had not come */
 };
 
 /* Elements of the whole vector on each rank. */
@@ -48,5 +48,7 @@ void mu_test_ranks_free(const struct mu_test_operation *operation, struct mu_tes
 void mu_test_operation_check(const struct mu_test_operation *operation);
 /* The same for sums of float32 in the canonical order: bit by bit. */
 void mu_test_canonical_check(const struct mu_test_operation *operation);
+/* Fails the test if a rank comes through before all have come. */
+void mu_test_barrier_check(const struct mu_test_operation *operation);
 
 #endif
