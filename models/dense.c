@@ -22,6 +22,7 @@ struct dense {
     size_t rows_max;
     float *
         delta[2]; /* (rows_max, widest): d(loss)/d(output) of the layer at hand and the one below */
+    struct mu_slice_listener needs; /* of forward; nobody: ready is NULL */
     struct mu_arena arena;
 };
 
@@ -129,6 +130,18 @@ static const float *input_of(const struct dense *dense, int index, const struct 
     return index == 0 ? batch->features : dense->layer[index - 1].y;
 }
 
+void mu_dense_watch(void *model, const struct mu_slice_listener *needs)
+{
+    struct dense *dense = model;
+    dense->needs = needs ? *needs : (struct mu_slice_listener){0};
+}
+
+static void announce(const struct mu_slice_listener *listener, size_t first, size_t end)
+{
+    if (listener && listener->ready)
+        listener->ready(listener->owner, (struct mu_span){first, end - first});
+}
+
 void mu_dense_forward(
     void *model, const float *parameters, const struct mu_batch *batch, struct mu_loss *ret_loss)
 {
@@ -137,11 +150,12 @@ void mu_dense_forward(
     size_t rows = batch->row_count;
     assert(rows <= dense->rows_max);
     *ret_loss = (struct mu_loss){0};
-    if (rows == 0)
-        return;
-    assert(batch->feature_count == dense->layer[0].in);
+    assert(rows == 0 || batch->feature_count == dense->layer[0].in);
     for (int i = 0; i < dense->layer_count; i++) {
         const struct layer *layer = &dense->layer[i];
+        announce(&dense->needs, layer->weight, layer->end);
+        if (rows == 0)
+            continue;
         struct mu_product product = {.m = rows,
             .n = layer->out,
             .k = layer->in,
@@ -153,15 +167,11 @@ void mu_dense_forward(
         bool relu = i + 1 < dense->layer_count;
         device->ops->bias_relu(device, rows, layer->out, parameters + layer->bias, relu, layer->y);
     }
+    if (rows == 0)
+        return;
     const struct layer *last = &dense->layer[dense->layer_count - 1];
     ret_loss->loss_sum = device->ops->softmax_loss(
         device, rows, last->out, batch->labels, 1, last->y, &ret_loss->correct_count);
-}
-
-static void announce(const struct mu_slice_listener *listener, size_t first, size_t end)
-{
-    if (listener)
-        listener->ready(listener->owner, (struct mu_span){first, end - first});
 }
 
 static void clear(float *gradients, size_t first, size_t end)
@@ -195,7 +205,10 @@ static void weight_gradient(const struct dense *dense, const struct layer *layer
             .a_stride = layer->in,
             .b = delta,
             .c = gradients + first};
-        device->ops->gemm(device, &product);
+        if (rows > 0)
+            device->ops->gemm(device, &product);
+        else
+            clear(gradients, first, first + product.m * product.n);
         announce(listener, first, end);
         end = first;
         if (i == 0)
@@ -210,8 +223,11 @@ static void layer_gradient(const struct dense *dense, const struct layer *layer,
     size_t bias_end = layer->bias + layer->out;
     clear(gradients, weight_end, layer->bias);
     clear(gradients, bias_end, layer->end);
-    dense->device->ops->column_sums(
-        dense->device, rows, layer->out, delta, gradients + layer->bias);
+    if (rows > 0)
+        dense->device->ops->column_sums(
+            dense->device, rows, layer->out, delta, gradients + layer->bias);
+    else
+        clear(gradients, layer->bias, bias_end);
     weight_gradient(dense, layer, rows, x, delta, gradients, listener);
 }
 
@@ -237,11 +253,6 @@ void mu_dense_backward(void *model, const float *parameters, const struct mu_bat
     struct dense *dense = model;
     size_t rows = batch->row_count;
     const struct layer *last = &dense->layer[dense->layer_count - 1];
-    if (rows == 0) {
-        clear(gradients, 0, last->end);
-        announce(listener, 0, last->end);
-        return;
-    }
     float *delta = dense->delta[0], *below = dense->delta[1];
     for (size_t i = 0; i < rows * last->out; i++)
         delta[i] = scale * last->y[i];
@@ -249,7 +260,7 @@ void mu_dense_backward(void *model, const float *parameters, const struct mu_bat
         const struct layer *layer = &dense->layer[i];
         const float *x = input_of(dense, i, batch);
         layer_gradient(dense, layer, rows, x, delta, gradients, listener);
-        if (i > 0) /* nobody needs the gradient of the features */
+        if (i > 0 && rows > 0) /* nobody needs the gradient of the features */
             input_gradient(dense, layer, rows, parameters, delta, x, below);
         float *free_now = delta;
         delta = below;

@@ -35,6 +35,7 @@ enum mu_status mu_dense_create(const void *options, const struct mu_layout *layo
 void mu_dense_destroy(void *model);
 void mu_dense_forward(
     void *model, const float *parameters, const struct mu_batch *batch, struct mu_loss *ret_loss);
+void mu_dense_watch(void *model, const struct mu_slice_listener *needs);
 void mu_dense_backward(void *model, const float *parameters, const struct mu_batch *batch,
     float scale, float *gradients, const struct mu_slice_listener *listener);
 

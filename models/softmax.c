@@ -39,5 +39,6 @@ const struct mu_model_ops mu_softmax = {
     .create = mu_dense_create,
     .destroy = mu_dense_destroy,
     .forward = mu_dense_forward,
+    .watch = mu_dense_watch,
     .backward = mu_dense_backward,
 };

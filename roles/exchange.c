@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "roles/exchange.h"
 #include "collectives/choose.h"
+#include "collectives/order.h"
 #include "collectives/shared.h"
 #include "roles/timeline.h"
 #include <stdio.h>
@@ -8,12 +9,19 @@
 #include <string.h>
 
 #define TRIALS 5 /* of each way to exchange, to choose */
+/* Steps that the plan of the order is made from: not the first ones, in which caches are cold. */
+#define LOOK_FROM 4
+#define LOOK_UNTIL 12
 
 struct mu_exchange_bucket {
     struct mu_command command;
     struct mu_exchange *exchange;
     struct mu_span span; /* of the gradient; count 0: the extras */
     int number;
+    int64_t step; /* replica->step may be ahead when it travels */
+    bool taken;
+    /* Seconds, over the steps that were looked at. */
+    double ready_sum, exchange_sum;
 };
 
 /* ---- one bucket, on whichever thread owns the group now ---- */
@@ -25,7 +33,7 @@ static enum mu_status sum_bucket(
     struct mu_replica *replica = exchange->replica;
     if (bucket->span.count > 0)
         return replica->job->compressor->allreduce(replica->compressor, &replica->group,
-            bucket->span, exchange->gradients + bucket->span.first, replica->step, deadline_ns,
+            bucket->span, exchange->gradients + bucket->span.first, bucket->step, deadline_ns,
             ret_rank);
     const struct mu_request extras = {
         .kind = MU_ALLREDUCE, .data = exchange->extras, .count = exchange->extra_count};
@@ -40,7 +48,9 @@ static enum mu_status run_bucket(
     atomic_fetch_add_explicit(&replica->activity.collective, 1, memory_order_relaxed);
     enum mu_status status =
         sum_bucket(bucket, mu_deadline(since, replica->run->timeouts.step_ns), ret_rank);
-    mu_timeline_add(&replica->timeline, MU_TIMELINE_EXCHANGE, bucket->number, since);
+    bucket->exchange_sum += (double)(mu_now(replica->world) - since) / 1e9;
+    mu_timeline_add(
+        &replica->timeline, MU_TIMELINE_EXCHANGE, bucket->number, bucket->step + 1, since);
     return status;
 }
 
@@ -49,8 +59,8 @@ static enum mu_status blame(
 {
     struct mu_replica *replica = bucket->exchange->replica;
     char what[96];
-    snprintf(what, sizeof(what), "all-reduce of step %lld (bucket %d)",
-        (long long)replica->step + 1, bucket->number + 1);
+    snprintf(what, sizeof(what), "all-reduce of step %lld (bucket %d)", (long long)bucket->step + 1,
+        bucket->number + 1);
     return mu_replica_blame(replica, status, rank, what, since);
 }
 
@@ -125,6 +135,21 @@ static struct mu_exchange_bucket *next_bucket(struct mu_exchange *exchange)
     return exchange->bucket[exchange->bucket_count++];
 }
 
+static bool is_posted_in_order(const struct mu_exchange *exchange)
+{
+    return exchange->order && exchange->posted < exchange->order_count;
+}
+
+/* Hands on what is next, as far as it is ready. */
+static void post_ready(struct mu_exchange *exchange)
+{
+    struct mu_communicator *communicator = &exchange->replica->communicator;
+    while (
+        is_posted_in_order(exchange) && exchange->order[exchange->posted] < exchange->bucket_count)
+        mu_communicator_post(
+            communicator, &exchange->bucket[exchange->order[exchange->posted++]]->command);
+}
+
 static void on_bucket(void *owner, struct mu_span span)
 {
     struct mu_exchange *exchange = owner;
@@ -136,19 +161,19 @@ static void on_bucket(void *owner, struct mu_span span)
         exchange->no_memory = true;
         return;
     }
-    *bucket = (struct mu_exchange_bucket){.command = {.run = run_command, .owner = bucket},
-        .exchange = exchange,
-        .span = span,
-        .number = exchange->bucket_count - 1};
-    if (!exchange->on_training_thread)
+    bucket->command = (struct mu_command){.run = run_command, .owner = bucket};
+    bucket->exchange = exchange;
+    bucket->span = span;
+    bucket->number = exchange->bucket_count - 1;
+    bucket->step = replica->step;
+    bucket->taken = false;
+    bucket->ready_sum += (double)(mu_now(replica->world) - exchange->begun_ns) / 1e9;
+    if (exchange->on_training_thread)
+        return;
+    if (is_posted_in_order(exchange))
+        post_ready(exchange);
+    else
         mu_communicator_post(&replica->communicator, &bucket->command);
-}
-
-void mu_exchange_begin(struct mu_exchange *exchange)
-{
-    exchange->bucket_count = 0;
-    mu_bucketer_begin(&exchange->bucketer);
-    on_bucket(exchange, (struct mu_span){0});
 }
 
 void mu_exchange_slice(void *exchange, struct mu_span slice)
@@ -159,19 +184,107 @@ void mu_exchange_slice(void *exchange, struct mu_span slice)
 enum mu_status mu_exchange_finish(struct mu_exchange *exchange)
 {
     struct mu_replica *replica = exchange->replica;
-    enum mu_status status = MU_OK;
     mu_bucketer_flush(&exchange->bucketer);
+    if (exchange->no_memory)
+        return mu_fail(replica->log, MU_E0801, NULL, "no memory for the buckets of a step");
     if (exchange->on_training_thread)
         return run_here(exchange);
-    for (int i = 0; i < exchange->bucket_count; i++) {
-        enum mu_status one =
-            mu_communicator_wait(&replica->communicator, &exchange->bucket[i]->command);
-        if (status == MU_OK)
-            status = one;
-    }
-    if (status == MU_OK && exchange->no_memory)
-        return mu_fail(replica->log, MU_E0801, NULL, "no memory for the buckets of a step");
-    return status;
+    return exchange->bucket_count > 0 ? mu_exchange_wait(exchange, 0) : MU_OK;
+}
+
+int mu_exchange_count(const struct mu_exchange *exchange)
+{
+    return exchange->bucket_count;
+}
+
+struct mu_span mu_exchange_span(const struct mu_exchange *exchange, int bucket)
+{
+    return exchange->bucket[bucket]->span;
+}
+
+enum mu_status mu_exchange_wait(struct mu_exchange *exchange, int bucket)
+{
+    struct mu_exchange_bucket *it = exchange->bucket[bucket];
+    return exchange->on_training_thread
+               ? MU_OK
+               : mu_communicator_wait(&exchange->replica->communicator, &it->command);
+}
+
+bool mu_exchange_take(struct mu_exchange *exchange, int bucket)
+{
+    bool taken = exchange->bucket[bucket]->taken;
+    exchange->bucket[bucket]->taken = true;
+    return !taken;
+}
+
+/* ---- the order ---- */
+
+static void forget_times(struct mu_exchange *exchange)
+{
+    for (int i = 0; i < exchange->bucket_max; i++)
+        exchange->bucket[i]->ready_sum = exchange->bucket[i]->exchange_sum = 0;
+}
+
+static enum mu_status run_share_order(struct mu_command *command)
+{
+    struct mu_exchange *exchange = command->owner;
+    struct mu_replica *replica = exchange->replica;
+    MU_TRY(replica->failed);
+    int64_t since = mu_now(replica->world);
+    int rank = -1;
+    const struct mu_request request = {.kind = MU_BROADCAST,
+        .dtype = MU_INT32,
+        .wire = MU_INT32,
+        .data = exchange->order,
+        .count = (size_t)exchange->order_count,
+        .root = replica->spec->task[replica->spec->leader].replica};
+    enum mu_status status = mu_group_run(
+        &replica->group, &request, mu_deadline(since, replica->run->timeouts.step_ns), &rank);
+    return status == MU_OK
+               ? MU_OK
+               : mu_replica_blame(replica, status, rank, "planning the order of buckets", since);
+}
+
+/* The extras go first in any order. */
+static void plan(struct mu_exchange *exchange, struct mu_order_bucket *times)
+{
+    exchange->order[0] = 0;
+    for (int i = 1; i < exchange->order_count; i++)
+        times[i - 1] = (struct mu_order_bucket){.first = exchange->bucket[i]->span.first,
+            .ready = exchange->bucket[i]->ready_sum,
+            .seconds = exchange->bucket[i]->exchange_sum};
+    mu_order_plan(times, exchange->order_count - 1, exchange->order + 1);
+    for (int i = 1; i < exchange->order_count; i++)
+        exchange->order[i]++;
+}
+
+static enum mu_status make_order(struct mu_exchange *exchange)
+{
+    int count = exchange->bucket_count;
+    struct mu_order_bucket *times = calloc((size_t)count + 1, sizeof(*times));
+    exchange->order = calloc((size_t)count + 1, sizeof(*exchange->order));
+    exchange->order_count = count;
+    if (times && exchange->order && exchange->replica->leads)
+        plan(exchange, times);
+    bool made = times && exchange->order;
+    free(times);
+    if (!made)
+        return mu_fail(exchange->replica->log, MU_E0801, NULL, "no memory for an order");
+    return mu_communicator_do(&exchange->replica->communicator, run_share_order, exchange);
+}
+
+enum mu_status mu_exchange_begin(struct mu_exchange *exchange)
+{
+    exchange->steps++;
+    if (exchange->plans && exchange->steps == LOOK_FROM)
+        forget_times(exchange);
+    if (exchange->plans && exchange->steps == LOOK_UNTIL)
+        MU_TRY(make_order(exchange));
+    exchange->bucket_count = exchange->posted = 0;
+    exchange->begun_ns = mu_now(exchange->replica->world);
+    mu_bucketer_begin(&exchange->bucketer);
+    on_bucket(exchange, (struct mu_span){0});
+    return MU_OK;
 }
 
 /* ---- opening ---- */
@@ -234,7 +347,7 @@ static enum mu_status run_trial(struct mu_exchange *exchange, double *ret_second
 {
     struct mu_replica *replica = exchange->replica;
     int64_t since = mu_now(replica->world);
-    mu_exchange_begin(exchange);
+    MU_TRY(mu_exchange_begin(exchange));
     mu_exchange_slice(exchange, (struct mu_span){0, replica->layout.element_count});
     MU_TRY(mu_exchange_finish(exchange));
     *ret_seconds = seconds_since(replica, since);
@@ -281,7 +394,9 @@ enum mu_status mu_exchange_open(
             .full = on_bucket,
             .owner = exchange};
     MU_TRY(make_vectors(exchange));
-    return choose_thread(exchange);
+    MU_TRY(choose_thread(exchange));
+    exchange->steps = 0;
+    return MU_OK;
 }
 
 static enum mu_status run_free(struct mu_command *command)
@@ -304,5 +419,6 @@ void mu_exchange_close(struct mu_exchange *exchange)
     for (int i = 0; i < exchange->bucket_max; i++)
         free(exchange->bucket[i]);
     free(exchange->bucket);
+    free(exchange->order);
     *exchange = (struct mu_exchange){0};
 }

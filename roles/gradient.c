@@ -4,6 +4,7 @@
 
 /* One part of the rows under way. */
 struct part {
+    struct mu_span forward_at; /* what forward is working with */
     struct mu_replica *replica;
     const struct mu_gradient_request *request;
     float *into; /* where backward writes: the gradients, or the vector beside them */
@@ -25,14 +26,41 @@ static void on_slice(void *owner, struct mu_span slice)
         request->ready(request->owner, slice);
 }
 
+static void forward_passed(struct part *part)
+{
+    struct mu_world *world = part->replica->world;
+    double elements = (double)part->replica->layout.element_count;
+    if (part->forward_at.count > 0)
+        world->ops->computed(world, part->request->step,
+            part->share * MU_FORWARD_SHARE * (double)part->forward_at.count / elements);
+}
+
+/* Forward goes on to the next slice: the time of the one before has passed. */
+static void on_need(void *owner, struct mu_span slice)
+{
+    struct part *part = owner;
+    const struct mu_slice_listener *needs = &part->replica->needs;
+    forward_passed(part);
+    part->forward_at = slice;
+    if (needs->ready)
+        needs->ready(needs->owner, slice);
+}
+
 static void run_part(struct part *part, const struct mu_batch *rows, struct mu_loss *sum)
 {
     struct mu_replica *replica = part->replica;
     const struct mu_gradient_request *request = part->request;
     const struct mu_model_ops *model = replica->job->model;
     struct mu_loss loss;
+    const struct mu_slice_listener needs = {.ready = on_need, .owner = part};
+    if (model->watch)
+        model->watch(replica->model, &needs);
+    else
+        part->forward_at.count = replica->layout.element_count;
     model->forward(replica->model, request->parameters, rows, &loss);
-    replica->world->ops->computed(replica->world, request->step, part->share * MU_FORWARD_SHARE);
+    forward_passed(part);
+    if (model->watch)
+        model->watch(replica->model, NULL);
     sum->loss_sum += loss.loss_sum;
     sum->correct_count += loss.correct_count;
     if (part->last && request->measured)

@@ -35,7 +35,8 @@ struct mu_replica {
     void *model;
     struct mu_arena parameters;
     struct mu_arena slots[MU_SLOTS_MAX]; /* synchronous: of the optimizer */
-    struct mu_arena accumulated;         /* of later parts of a batch; empty without such */
+    struct mu_slice_listener needs; /* told before forward reads parameters; nobody: no `ready` */
+    struct mu_arena accumulated;    /* of later parts of a batch; empty without such */
 
     /* ---- what is done and what is left ---- */
     struct mu_positions positions;

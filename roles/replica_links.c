@@ -20,8 +20,10 @@ enum mu_status mu_replica_blame(
 {
     int task = rank >= 0 ? mu_spec_replica(replica->spec, rank) : -1;
     if (status == MU_PROTOCOL)
-        status = mu_fail(replica->log, MU_E0404, NULL,
-            "replica %d does something else than this one in %s", rank, what);
+        status = mu_fail(replica->log, MU_E0404, NULL, "in %s: %s", what, replica->group.error);
+    else if (status == MU_CONFIG)
+        status = mu_fail(replica->log, MU_E0204, "leave out mode.algorithm, or choose one that can",
+            "in %s: %s", what, replica->group.error);
     else
         status = mu_cluster_blame(replica->cluster, status, task, what, since_ns);
     return mu_replica_cut(replica, status);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "roles/exchange.h"
 #include "roles/gradient.h"
+#include "roles/settle.h"
 #include "roles/sync_check.h"
 #include "runtime/device/kernels.h"
 #include <math.h>
@@ -20,7 +20,9 @@ enum { EXTRA_LOSS, EXTRA_CORRECT, EXTRA_STOP, EXTRA_SAVE, EXTRA_CHECKS };
 struct sync {
     struct mu_replica *replica;
     struct mu_exchange exchange;
-    bool checks; /* this step */
+    struct mu_settle settle;
+    enum mu_status begun; /* of the present step's exchange */
+    bool checks;          /* this step */
     int64_t bad_steps;
 };
 
@@ -42,6 +44,10 @@ static void on_measured(void *owner, const struct mu_loss *loss)
 {
     struct sync *sync = owner;
     float *extras = sync->exchange.extras;
+    /* Forward has asked for all parameters; what it did not look at is settled here. */
+    sync->begun = mu_settle_all(&sync->settle);
+    if (sync->begun != MU_OK)
+        return;
     memset(extras, 0, sync->exchange.extra_count * sizeof(float));
     extras[EXTRA_LOSS] = (float)loss->loss_sum;
     extras[EXTRA_CORRECT] = (float)loss->correct_count;
@@ -49,12 +55,14 @@ static void on_measured(void *owner, const struct mu_loss *loss)
     extras[EXTRA_SAVE] = mu_replica_save_is_due(sync->replica, sync->replica->step + 1) ? 1 : 0;
     if (sync->checks)
         mu_sync_check_write(sync->replica, extras + EXTRA_CHECKS);
-    mu_exchange_begin(&sync->exchange);
+    sync->begun = mu_exchange_begin(&sync->exchange);
 }
 
 static void on_slice(void *owner, struct mu_span slice)
 {
-    mu_exchange_slice(&((struct sync *)owner)->exchange, slice);
+    struct sync *sync = owner;
+    if (sync->begun == MU_OK)
+        mu_exchange_slice(&sync->exchange, slice);
 }
 
 /* Forward and backward; the buckets leave on the way. */
@@ -73,7 +81,7 @@ static void compute(struct sync *sync, const struct mu_prefetch_batch *batch)
     int64_t since = mu_now(replica->world);
     mu_replica_doing(replica, MU_DOING_COMPUTING);
     mu_gradient_compute(replica, &request, &loss);
-    mu_timeline_add(&replica->timeline, MU_TIMELINE_COMPUTING, 0, since);
+    mu_timeline_add(&replica->timeline, MU_TIMELINE_COMPUTING, 0, replica->step + 1, since);
 }
 
 static enum mu_status await_exchange(struct sync *sync)
@@ -81,37 +89,44 @@ static enum mu_status await_exchange(struct sync *sync)
     struct mu_replica *replica = sync->replica;
     int64_t since = mu_now(replica->world);
     mu_replica_doing(replica, MU_DOING_REDUCING);
+    MU_TRY(sync->begun);
     enum mu_status status = mu_exchange_finish(&sync->exchange);
-    mu_timeline_add(&replica->timeline, MU_TIMELINE_WAITING, 0, since);
+    mu_timeline_add(&replica->timeline, MU_TIMELINE_WAITING, 0, replica->step + 1, since);
     return status;
 }
 
-/* False: the gradient cannot be used, on any replica. */
-static bool update(struct sync *sync, double rate)
+/* Clipping looks at the whole gradient. False: it cannot be used, on any replica. */
+static bool scale_of(struct sync *sync, float *ret_scale)
 {
     struct mu_replica *replica = sync->replica;
-    const struct mu_job *job = replica->job;
-    size_t count = replica->layout.element_count;
-    float scale = 1;
-    if (job->optim.clip_norm > 0) {
-        double norm = sqrt(mu_kernels()->square_sum(sync->exchange.gradients, count));
-        if (!isfinite(norm))
-            return false;
-        scale = mu_optim_clip_scale(job->optim.clip_norm, norm);
-    }
+    double clip = replica->job->optim.clip_norm;
+    *ret_scale = 1;
+    if (clip <= 0)
+        return true;
+    double norm =
+        sqrt(mu_kernels()->square_sum(sync->exchange.gradients, replica->layout.element_count));
+    if (!isfinite(norm))
+        return false;
+    *ret_scale = mu_optim_clip_scale(clip, norm);
+    return true;
+}
+
+/* The buckets become a step of the optimizer: now, or when the next forward asks for them. */
+static enum mu_status update(struct sync *sync, double rate, double loss, bool *ret_used)
+{
+    struct mu_replica *replica = sync->replica;
     struct mu_optim_step step = {
-        .count = count,
-        .parameters = replica->parameters.data,
-        .gradients = sync->exchange.gradients,
         .learning_rate = (float)rate,
-        .weight_decay = (float)job->optim.weight_decay,
-        .gradient_scale = scale,
+        .weight_decay = (float)replica->job->optim.weight_decay,
         .step = replica->step + 1,
     };
-    for (int i = 0; i < job->optimizer->slot_count; i++)
-        step.slots[i] = replica->slots[i].data;
-    job->optimizer->step(job->optimizer_options, &step);
-    return true;
+    *ret_used = isfinite(loss);
+    if (replica->job->optim.clip_norm > 0)
+        for (int i = 0; i < mu_exchange_count(&sync->exchange); i++)
+            MU_TRY(mu_exchange_wait(&sync->exchange, i));
+    *ret_used = *ret_used && scale_of(sync, &step.gradient_scale);
+    mu_settle_begin(&sync->settle, &step, *ret_used);
+    return sync->settle.late ? MU_OK : mu_settle_all(&sync->settle);
 }
 
 static enum mu_status count_bad_step(struct sync *sync, double loss)
@@ -148,10 +163,9 @@ static enum mu_status take_step(struct sync *sync, const struct mu_prefetch_batc
 
     double rows = (double)batch->global_count;
     double loss = sync->exchange.extras[EXTRA_LOSS] / rows;
-    int64_t since = mu_now(replica->world);
-    bool updated = isfinite(loss) && update(sync, rate);
-    mu_timeline_add(&replica->timeline, MU_TIMELINE_UPDATING, 0, since);
-    if (updated)
+    bool used;
+    MU_TRY(update(sync, rate, loss, &used));
+    if (used)
         sync->bad_steps = 0;
     else
         MU_TRY(count_bad_step(sync, loss));
@@ -173,22 +187,31 @@ static enum mu_status take_step(struct sync *sync, const struct mu_prefetch_batc
     return MU_OK;
 }
 
+/* The leader has announced it with the step. */
+static enum mu_status save(struct sync *sync)
+{
+    if (sync->exchange.extras[EXTRA_SAVE] <= 0)
+        return MU_OK;
+    MU_TRY(mu_settle_all(&sync->settle));
+    return mu_replica_save(sync->replica, true, false);
+}
+
 static enum mu_status train_to_the_end(struct sync *sync)
 {
     struct mu_replica *replica = sync->replica;
     while (replica->step < replica->steps_total && !replica->stopped) {
         const struct mu_prefetch_batch *batch;
         int64_t since = mu_now(replica->world);
-        replica->timeline.step = replica->step + 1;
         MU_TRY(mu_replica_next_batch(replica, &batch));
-        mu_timeline_add(&replica->timeline, MU_TIMELINE_READING, 0, since);
+        mu_timeline_add(&replica->timeline, MU_TIMELINE_READING, 0, replica->step + 1, since);
         if (batch->epoch >= replica->job->train.epochs && replica->job->train.steps == 0)
             break;
         enum mu_status status = take_step(sync, batch);
         mu_prefetch_done(replica->prefetch);
         MU_TRY(status);
-        MU_TRY(mu_replica_save(replica, sync->exchange.extras[EXTRA_SAVE] > 0, false));
+        MU_TRY(save(sync));
     }
+    MU_TRY(mu_settle_all(&sync->settle));
     MU_TRY(check_at_the_end(sync));
     mu_replica_doing(replica, MU_DOING_SAVING);
     return mu_replica_save(replica, true, true);
@@ -199,8 +222,11 @@ enum mu_status mu_sync_train(struct mu_replica *replica)
     struct sync sync = {.replica = replica};
     size_t extras = EXTRA_CHECKS + MU_SYNC_CHECK_FLOATS * (size_t)replica->count;
     enum mu_status status = mu_exchange_open(&sync.exchange, replica, extras);
-    if (status == MU_OK)
+    if (status == MU_OK) {
+        mu_settle_init(&sync.settle, &sync.exchange);
         status = train_to_the_end(&sync);
+    }
+    replica->needs = (struct mu_slice_listener){0};
     mu_exchange_close(&sync.exchange);
     return status;
 }

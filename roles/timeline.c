@@ -32,8 +32,8 @@ enum mu_status mu_timeline_open(struct mu_timeline *timeline, struct mu_world *w
     return timeline->open ? MU_OK : MU_NO_MEMORY;
 }
 
-void mu_timeline_add(
-    struct mu_timeline *timeline, enum mu_timeline_kind kind, int number, int64_t since)
+void mu_timeline_add(struct mu_timeline *timeline, enum mu_timeline_kind kind, int number,
+    int64_t step, int64_t since)
 {
     if (!timeline->open)
         return;
@@ -44,7 +44,7 @@ void mu_timeline_add(
     }
     timeline->event[place] = (struct mu_timeline_event){.kind = kind,
         .number = number,
-        .step = timeline->step,
+        .step = step,
         .since_ns = since,
         .until_ns = mu_now(timeline->world)};
 }

@@ -27,7 +27,6 @@ struct mu_timeline_event;
 struct mu_timeline {
     struct mu_world *world;
     int64_t begin_ns;
-    int64_t step; /* written by the training thread between exchanges */
     struct mu_timeline_event *event;
     int event_max;
     atomic_int event_count; /* may exceed event_max: what did not fit */
@@ -37,9 +36,9 @@ struct mu_timeline {
 /* `steps` 0: no timeline; all calls do nothing. NO_MEMORY. */
 enum mu_status mu_timeline_open(
     struct mu_timeline *timeline, struct mu_world *world, int64_t steps);
-/* From `since` to now. `number`: of the bucket. */
-void mu_timeline_add(
-    struct mu_timeline *timeline, enum mu_timeline_kind kind, int number, int64_t since);
+/* From `since` to now, for step `step`. `number`: of the bucket. */
+void mu_timeline_add(struct mu_timeline *timeline, enum mu_timeline_kind kind, int number,
+    int64_t step, int64_t since);
 /* Writes what there is to `path` and closes. CANNOT_CREATE, IO_ERROR. Takes one that is not open.
  */
 enum mu_status mu_timeline_write(

@@ -16,8 +16,9 @@ struct mu_loss {
     size_t correct_count; /* rows whose largest logit is the label's */
 };
 
-/* Called by backward on the thread that runs it, once for each slice whose gradient is final, last
- * layer first; the slices are contiguous and end where the one before them began. */
+/* Called by backward on the thread that runs it, once for each slice whose gradient is final, as
+ * soon as it is: for most models last layer first. Together the slices are the whole vector; those
+ * that follow each other should touch, so that they can travel together. */
 struct mu_slice_listener {
     void (*ready)(void *owner, struct mu_span slice);
     void *owner;
@@ -54,8 +55,14 @@ struct mu_model_ops {
     void (*forward)(void *model, const float *parameters, const struct mu_batch *batch,
         struct mu_loss *ret_loss);
 
+    /* May be NULL. From now on forward tells `needs` (NULL: nobody) before it first reads the
+     * parameters of a slice, in its order; together the slices are the whole vector, also with zero
+     * rows. So the last gradients may still be on their way when the next forward begins. */
+    void (*watch)(void *model, const struct mu_slice_listener *needs);
+
     /* Writes (never adds to) gradients = scale * d(loss_sum)/d(parameters) of the batch of the last
      * forward, zero gaps included, and announces each slice as it becomes final. Zero rows: zeros.
+     * The slices are the same for any number of rows.
      * `listener` may be NULL. */
     void (*backward)(void *model, const float *parameters, const struct mu_batch *batch,
         float scale, float *gradients, const struct mu_slice_listener *listener);

@@ -1,0 +1,82 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""How gradients are summed: transports, algorithms, compression, accumulation, the timeline:
+test_exchange.py MUSTER"""
+import json
+
+from cluster import SYNC, Case, checkpoints, main, tensors
+
+SHORT = ["--set", "data.samples=2400", "--set", "data.test_samples=500", "--epochs", "2"]
+WAYS = [["mode.transport=tcp"], ["mode.transport=shm"], ["mode.arena=false"],
+        ["mode.algorithm=direct"]] + [
+    ["mode.transport=tcp", f"mode.algorithm={name}"] for name in ("ring", "doubling", "halving")]
+KEEPING = {"topk": '{"kind":"topk","density":0.05}', "onebit": '{"kind":"onebit"}',
+           "powersgd": '{"kind":"powersgd","rank":2}',
+           "randomk": '{"kind":"randomk","density":0.05}'}
+
+
+def sets(*pairs):
+    return [word for pair in pairs for word in ("--set", pair)]
+
+
+class Exchange(Case):
+    def test_every_way_to_sum_gives_the_same_bits(self):
+        for roles in ("worker=2", "chief=1,worker=2"):
+            crcs = {}
+            for way in WAYS:
+                run = self.trained(roles, *SHORT, "--steps", "20", *sets(*way))
+                crcs[" ".join(way)] = run.summary["parameters_crc32c"]
+            self.assertEqual(len(set(crcs.values())), 1, crcs)
+
+    def test_an_algorithm_that_cannot_run_is_refused_with_those_that_can(self):
+        run = self.trained("worker=2", *SHORT, *sets("mode.algorithm=direct", "mode.transport=tcp"),
+                           code=78)
+        self.assertIn("ring", run.text)
+        run = self.trained("worker=2", *SHORT, *sets("mode.algorithm=rign"), code=78)
+        self.assertIn("ring", run.text)
+
+    def test_accumulated_batches_train_like_one_large_batch(self):
+        parts = self.trained("worker=2", *SHORT, "--batch", "8", *sets("data.accumulate=4"))
+        whole = self.trained("worker=2", *SHORT, "--batch", "32")
+        for key in ("steps", "samples", "epochs"):
+            self.assertEqual(parts.summary[key], whole.summary[key], key)
+        theirs = tensors(checkpoints(whole.out)[-1] / "model.safetensors")
+        for name, values in tensors(checkpoints(parts.out)[-1] / "model.safetensors").items():
+            largest = max(map(abs, theirs[name]))
+            worst = max(abs(a - b) for a, b in zip(values, theirs[name]))
+            self.assertLess(worst, 2e-5 * max(largest, 1), name)
+
+    def test_a_compressed_run_that_is_interrupted_goes_on_bit_exactly(self):
+        for kind, section in KEEPING.items():
+            way = sets(f"compress={section}")
+            through = self.trained("worker=2", *SHORT, "--steps", "30", *way)
+            broken = self.trained("worker=2", *SHORT, "--steps", "17", *way)
+            again = self.trained("worker=2", *SHORT, "--steps", "30", *way, "--resume",
+                                 out=broken.out)
+            self.assertEqual(again.summary["parameters_crc32c"],
+                             through.summary["parameters_crc32c"], kind)
+
+    def test_residuals_go_on_with_another_number_of_workers(self):
+        way = sets(f"compress={KEEPING['topk']}")
+        run = self.trained("worker=3", *SHORT, "--steps", "12", *way)
+        kept = tensors(checkpoints(run.out)[-1] / "residual.safetensors")["residuals"]
+        self.assertGreater(max(map(abs, kept)), 0)
+        again = self.trained("worker=2", *SHORT, "--steps", "13", *way, "--resume", out=run.out)
+        self.assertEqual(again.summary["steps"], 13)
+
+    def test_the_timeline_shows_buckets_that_travel_while_backward_runs(self):
+        run = self.trained("worker=2", *SHORT, "--steps", "20", *sets(
+            "mode.transport=tcp", "log.timeline_steps=20", "model.widths=[784,512,512,10]",
+            "mode.bucket_bytes=262144", "data.batch=512", "data.samples=20480"))
+        events = [e for e in json.loads((run.out / "timeline.json").read_text()) if e["ph"] == "X"]
+        computing = [e for e in events if e["name"].startswith("forward")]
+        buckets = [e for e in events if e["name"].startswith("exchange")]
+        self.assertEqual(len(computing), 20)
+        overlapping = sum(
+            c["args"]["step"] == b["args"]["step"] and c["ts"] < b["ts"] < c["ts"] + c["dur"]
+            for c in computing for b in buckets)
+        self.assertGreater(overlapping, 20)
+
+
+if __name__ == "__main__":
+    main()
