@@ -64,6 +64,15 @@ class Exchange(Case):
         again = self.trained("worker=2", *SHORT, "--steps", "13", *way, "--resume", out=run.out)
         self.assertEqual(again.summary["steps"], 13)
 
+    def test_a_replica_without_rows_takes_part_with_zeros(self):
+        """193 samples, 3 times 64 a step: the second step of an epoch has one row in all."""
+        for mode in ("mode.transport=tcp", "mode.transport=route"):
+            run = self.trained("worker=3", "--epochs", "3", "--batch", "64", *sets(
+                mode, "data.samples=193", "model.widths=[784,1024,512,10]",
+                "mode.bucket_bytes=65536"))
+            self.assertEqual(run.summary["samples"], 3 * 193)
+            self.assertEqual(run.summary["steps"], 6)
+
     def test_the_timeline_shows_buckets_that_travel_while_backward_runs(self):
         run = self.trained("worker=2", *SHORT, "--steps", "20", *sets(
             "mode.transport=tcp", "log.timeline_steps=20", "model.widths=[784,512,512,10]",
