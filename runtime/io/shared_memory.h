@@ -26,7 +26,7 @@ static inline void mu_shm_relax(void)
 #if defined(__x86_64__) || defined(__i386__)
     __builtin_ia32_pause();
 #elif defined(__aarch64__)
-    __asm__ __volatile__("yield");
+    __asm__("yield");
 #endif
 }
 /* Processors that this process may run on, 1 or more. */
