@@ -258,7 +258,7 @@ static const char *const examples[] = {
 
 const struct mu_command mu_command_bench_allreduce = {
     .name = "bench allreduce",
-    .doc = "the speed of all-reduce between processes, beside other people's",
+    .doc = "the speed of all-reduce, beside that of other libraries",
     .details =
         "Microseconds of one operation on the slowest rank: median, least and most of the batches. "
         "Every size is verified against what the sum must be, before and after. Ranks have a core "
