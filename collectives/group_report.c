@@ -19,17 +19,17 @@ __attribute__((format(printf, 2, 3))) static void add(
     va_end(list);
 }
 
-/* "worker/1 (10.0.0.2:2222)", "rank 1 (10.0.0.2:2222)", "rank 1" */
+/* "worker/1 (10.0.0.2:2222)", "rank 1 (10.0.0.2:2222)", "rank 1": by its number in the whole. */
 static void add_name(struct mu_group *group, int rank)
 {
-    const char *const *names = group->transport->names;
-    const char *name = names ? names[mu_group_peer(group, rank)] : NULL;
+    int peer = mu_group_peer(group, rank);
+    const char *name = group->transport->names ? group->transport->names[peer] : NULL;
     if (!name)
-        add(group, "rank %d", rank);
+        add(group, "rank %d", peer);
     else if (strchr(name, '('))
         add(group, "%s", name);
     else
-        add(group, "rank %d (%s)", rank, name);
+        add(group, "rank %d (%s)", peer, name);
 }
 
 static void add_signature(struct mu_group *group, const struct mu_signature *signature)
@@ -204,6 +204,14 @@ static int find_other(const struct mu_group *group)
     return -1;
 }
 
+/* A part works for the call of its whole; 0: not known. */
+static int64_t entered_at(const struct mu_group *group)
+{
+    while (group->entered_ns == 0 && group->parent)
+        group = group->parent;
+    return group->entered_ns;
+}
+
 static enum mu_status report_timeout(struct mu_group *group, int *ret_rank)
 {
     int64_t now = mu_now(group->world);
@@ -216,9 +224,9 @@ static enum mu_status report_timeout(struct mu_group *group, int *ret_rank)
         return MU_PROTOCOL;
     }
     add_signature(group, &group->signature);
-    if (group->entered_ns) {
+    if (entered_at(group)) {
         add(group, " waited ");
-        add_duration(group, now - group->entered_ns);
+        add_duration(group, now - entered_at(group));
     } else {
         add(group, " waited until its deadline");
     }
@@ -233,6 +241,22 @@ static enum mu_status report_timeout(struct mu_group *group, int *ret_rank)
     return MU_TIMEOUT;
 }
 
+/* ---- all of it ---- */
+
+/* Of the ranks of one host, or of the first ranks of all: a step of an operation of the whole. */
+static bool is_step(const struct mu_group *group)
+{
+    return group->parent && (group->parent->home == group || group->parent->abroad == group);
+}
+
+/* The step that failed has said why, and knows better. "": none did. */
+static const char *step_error(const struct mu_group *group)
+{
+    if (group->home && group->home->error[0])
+        return group->home->error;
+    return group->abroad ? group->abroad->error : "";
+}
+
 /* The trainer's ranks hear of each other by cluster/, which knows better who was first. */
 static bool stands_alone(const struct mu_group *group)
 {
@@ -241,20 +265,33 @@ static bool stands_alone(const struct mu_group *group)
     return group->close_owner != NULL;
 }
 
+static enum mu_status report(struct mu_group *group, enum mu_status status, int *ret_rank)
+{
+    if (step_error(group)[0]) {
+        add_signature(group, &group->signature);
+        add(group, ": %s", step_error(group));
+        return status;
+    }
+    if (status == MU_TIMEOUT)
+        return report_timeout(group, ret_rank);
+    if (status == MU_PROTOCOL && *ret_rank >= 0) {
+        report_mismatch(group, *ret_rank);
+        return status;
+    }
+    if (status == MU_CLOSED && *ret_rank >= 0) {
+        report_closed(group, *ret_rank);
+        return status;
+    }
+    add_signature(group, &group->signature);
+    add(group, ": %s", mu_status_text(status));
+    return status;
+}
+
 enum mu_status mu_group_report(struct mu_group *group, enum mu_status status, int *ret_rank)
 {
     group->error[0] = '\0';
-    if (status == MU_TIMEOUT) {
-        status = report_timeout(group, ret_rank);
-    } else if (status == MU_PROTOCOL && *ret_rank >= 0) {
-        report_mismatch(group, *ret_rank);
-    } else if (status == MU_CLOSED && *ret_rank >= 0) {
-        report_closed(group, *ret_rank);
-    } else {
-        add_signature(group, &group->signature);
-        add(group, ": %s", mu_status_text(status));
-    }
-    if (group->transport->ops->abort && stands_alone(group))
+    status = report(group, status, ret_rank);
+    if (group->transport->ops->abort && stands_alone(group) && !is_step(group))
         group->transport->ops->abort(group->transport, group->error);
     return status;
 }

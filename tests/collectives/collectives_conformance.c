@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "collectives/choose.h"
+#include "collectives/hierarchical.h"
 #include "collectives/shared.h"
 #include "rank_threads.h"
 #include "ranks.h"
@@ -35,25 +36,6 @@ struct seat {
 
 /* ---- making groups ---- */
 
-/* A part of the whole, or NULL where there is only one rank in it, or not this one. */
-static struct mu_group *part_of(struct mu_group *whole, int first, int step, int count, uint32_t id)
-{
-    int member[RANKS_MAX], members = 0;
-    bool inside = false;
-    for (int r = first; r < whole->count && members < count; r += step) {
-        member[members++] = r;
-        inside |= r == whole->rank;
-    }
-    if (!inside || members < 2)
-        return NULL;
-    struct mu_group *part = calloc(1, sizeof(*part));
-    if (part && mu_group_init_part(part, whole, member, members, id) != MU_OK) {
-        free(part);
-        return NULL;
-    }
-    return part;
-}
-
 static enum mu_status sit(struct seat *seat, struct rank *rank)
 {
     struct mu_group *group = &seat->group;
@@ -61,9 +43,9 @@ static enum mu_status sit(struct seat *seat, struct rank *rank)
     MU_TRY(mu_group_init(group, &rank->ranks->real.world, rank->transport));
     if (setting.ground == SHARED)
         MU_TRY(mu_shared_open(group, &rank->log.log, ranks_soon(rank)));
-    if (setting.ground == HOSTS && group->count > 2) {
-        group->home = part_of(group, group->rank / 2 * 2, 1, 2, 1);
-        group->abroad = part_of(group, 0, 2, RANKS_MAX, 2);
+    if (setting.ground == HOSTS) {
+        static const int host[RANKS_MAX] = {0, 0, 1, 1, 2, 2, 3, 3};
+        MU_TRY(mu_hierarchical_init(group, host));
     }
     seat->data = calloc(COUNT_MAX, sizeof(double));
     seat->from = calloc(COUNT_MAX, sizeof(double));
@@ -216,7 +198,7 @@ static enum mu_status check(struct seat *seat, struct mu_request *request)
     for (size_t i = 0; i < length; i++)
         mu_test_store(request->dtype, seat->from, i, mu_test_small(seat->group.rank, i));
     for (int a = 0; mu_algorithms[a]; a++) {
-        if (!can(seat, mu_algorithms[a], request))
+        if (!needs_ground(mu_algorithms[a]) || !can(seat, mu_algorithms[a], request))
             continue;
         memcpy(seat->data, seat->from, length * mu_dtype_bytes(request->dtype));
         MU_TRY(run_by(seat, mu_algorithms[a], request));
