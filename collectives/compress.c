@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "collectives/compress.h"
+#include "runtime/device/kernels.h"
 #include <math.h>
 
 enum mu_status mu_compress_sum(
@@ -34,13 +35,12 @@ enum mu_status mu_compress_gather(
 
 bool mu_compress_scrub(float *x, size_t count)
 {
-    bool found = false;
+    /* Squares of float32 do not overflow in double. */
+    if (isfinite(mu_kernels()->square_sum(x, count)))
+        return false;
     for (size_t i = 0; i < count; i++)
-        if (!isfinite(x[i])) {
-            x[i] = 0;
-            found = true;
-        }
-    return found;
+        x[i] = isfinite(x[i]) ? x[i] : 0;
+    return true;
 }
 
 struct mu_span mu_compress_piece(const struct mu_layout *layout, int view, struct mu_span span)

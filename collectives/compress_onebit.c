@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "collectives/compress.h"
 #include "runtime/device/kernels.h"
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -75,48 +76,82 @@ static size_t words_of_bucket(const struct onebit *onebit, struct mu_span span)
 
 /* ---- one block ---- */
 
-static void find_levels(const float *x, size_t count, float level[LEVEL_WORDS])
+static uint32_t is_high(float x)
 {
-    double low = 0, high = 0;
-    size_t highs = 0;
-    for (size_t i = 0; i < count; i++) {
-        bool up = x[i] >= 0;
-        high += up ? (double)x[i] : 0;
-        low += up ? 0 : (double)x[i]; /* and what is no number */
-        highs += up;
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof(bits));
+    return ~bits >> 31;
+}
+
+/* Of the word that begins at element i. */
+static size_t bits_at(size_t i, size_t count)
+{
+    return count - i < WORD_BITS ? count - i : WORD_BITS;
+}
+
+static void set_bits(const float *x, size_t count, uint32_t *words)
+{
+    for (size_t i = 0; i < count; i += WORD_BITS, x += WORD_BITS) {
+        size_t bits = bits_at(i, count);
+        uint32_t word = 0;
+        for (size_t bit = 0; bit < bits; bit++)
+            word |= is_high(x[bit]) << bit;
+        *words++ = word;
     }
-    level[0] = highs < count ? (float)(low / (double)(count - highs)) : 0;
-    level[1] = highs > 0 ? (float)(high / (double)highs) : 0;
+}
+
+/* The sums of x and of |x|: half their difference is that of what is below zero, so that nothing
+ * depends on signs, which cannot be foretold. Several at once, as one addition waits for another.
+ */
+#define LANES 4
+
+static void find_sums(const float *x, size_t count, double *ret_sum, double *ret_magnitude)
+{
+    double sum[LANES] = {0}, magnitude[LANES] = {0};
+    for (size_t i = 0; i < count; i++) {
+        sum[i % LANES] += (double)x[i];
+        magnitude[i % LANES] += fabs((double)x[i]);
+    }
+    *ret_sum = sum[0] + sum[1] + sum[2] + sum[3];
+    *ret_magnitude = magnitude[0] + magnitude[1] + magnitude[2] + magnitude[3];
+}
+
+static void find_levels(
+    const float *x, size_t count, const uint32_t *words, float level[LEVEL_WORDS])
+{
+    double sum, magnitude;
+    size_t highs = 0;
+    for (size_t i = 0; i < count; i += WORD_BITS)
+        highs += (size_t)__builtin_popcount(*words++);
+    find_sums(x, count, &sum, &magnitude);
+    level[0] = highs < count ? (float)((sum - magnitude) / 2 / (double)(count - highs)) : 0;
+    level[1] = highs > 0 ? (float)((sum + magnitude) / 2 / (double)highs) : 0;
+}
+
+/* x += or -= what the words say. */
+static void decode_add(float *x, size_t count, const uint32_t *words, float sign)
+{
+    float level[LEVEL_WORDS];
+    memcpy(level, words, sizeof(level));
+    level[0] *= sign;
+    level[1] *= sign;
+    words += LEVEL_WORDS;
+    for (size_t i = 0; i < count; i += WORD_BITS, x += WORD_BITS) {
+        size_t bits = bits_at(i, count);
+        uint32_t word = *words++;
+        for (size_t bit = 0; bit < bits; bit++)
+            x[bit] += level[word >> bit & 1];
+    }
 }
 
 /* Writes the block's words; x becomes what they do not say. */
 static void encode(float *x, size_t count, uint32_t *words)
 {
     float level[LEVEL_WORDS];
-    find_levels(x, count, level);
+    set_bits(x, count, words + LEVEL_WORDS);
+    find_levels(x, count, words + LEVEL_WORDS, level);
     memcpy(words, level, sizeof(level));
-    words += LEVEL_WORDS;
-    for (size_t i = 0; i < count; i += WORD_BITS) {
-        uint32_t word = 0;
-        for (size_t j = i; j < count && j < i + WORD_BITS; j++) {
-            uint32_t up = x[j] >= 0;
-            word |= up << (j - i);
-            x[j] -= level[up];
-        }
-        *words++ = word;
-    }
-}
-
-static void decode_add(float *x, size_t count, const uint32_t *words)
-{
-    float level[LEVEL_WORDS];
-    memcpy(level, words, sizeof(level));
-    words += LEVEL_WORDS;
-    for (size_t i = 0; i < count; i += WORD_BITS) {
-        uint32_t word = *words++;
-        for (size_t j = i; j < count && j < i + WORD_BITS; j++)
-            x[j] += level[word >> (j - i) & 1];
-    }
+    decode_add(x, count, words, -1);
 }
 
 /* ---- buckets ---- */
@@ -138,7 +173,7 @@ static void decode_bucket(
     struct walk walk = {onebit, span, 0, 0};
     struct mu_span block;
     while (next_block(&walk, &block)) {
-        decode_add(x + block.first, block.count, words);
+        decode_add(x + block.first, block.count, words, 1);
         words += words_of(block.count);
     }
 }

@@ -23,8 +23,8 @@ struct mu_compress_cut {
     size_t ties;
 };
 
-/* 1 <= chosen <= count. Three passes, one digit of the magnitude each: a radix sort of which only
- * the bin that holds the cut is looked into. */
+/* 1 <= chosen <= count <= UINT32_MAX. Three passes, one digit of the magnitude each: a radix sort
+ * of which only the bin that holds the cut is looked into. */
 struct mu_compress_cut mu_compress_select(const float *x, size_t count, size_t chosen);
 
 #endif
