@@ -7,10 +7,8 @@
  * does its share of the work on the vectors of all: nothing is copied in or out.
  */
 
-/* Below this one meeting and a copy take less than two meetings. */
-#define BYTES_MIN 4096
-/* Of all vectors together: above, they fall out of the cache before anybody reads them again. */
-#define STREAMING_BYTES_MIN ((size_t)64 << 20)
+/* For each rank but one. Below, one meeting and a copy take less than two meetings. */
+#define BYTES_MIN 2048
 
 static size_t bytes_of(const struct mu_direct *direct)
 {
@@ -25,7 +23,7 @@ uint64_t mu_direct_in_place_where(const struct mu_direct *direct)
     bool alltoall = request->kind == MU_ALLTOALL;
     size_t bytes = bytes_of(direct);
     /* An all-to-all in one vector would write over what others have still to read. */
-    if (request->kind == MU_BARRIER || bytes < BYTES_MIN ||
+    if (request->kind == MU_BARRIER || bytes < BYTES_MIN * ((size_t)direct->count - 1) ||
         (alltoall && request->from == request->data))
         return 0;
     return mu_shared_where(direct->shared, alltoall ? request->from : request->data, bytes);
@@ -50,12 +48,12 @@ static void line_up(const struct mu_direct *direct, size_t first)
 static void allreduce(const struct mu_direct *direct)
 {
     struct mu_span part = mu_request_part(direct->request, direct->count, direct->rank);
-    bool streaming = bytes_of(direct) * (size_t)direct->count >= STREAMING_BYTES_MIN;
     if (part.count == 0)
         return;
     line_up(direct, part.first);
+    /* Not past the cache: all lines that are stored have just been loaded. */
     direct->reducer->many_to_many(
-        direct->shared->to, direct->shared->from, direct->count, part.count, streaming);
+        direct->shared->to, direct->shared->from, direct->count, part.count, false);
 }
 
 static void reduce_scatter(const struct mu_direct *direct)

@@ -9,7 +9,7 @@
  * What is put at step s is taken after the meeting of step s; a slot is used again two meetings
  * later, when all have taken it.
  */
-#define ONE_STEP_BYTES ((size_t)32 << 10)
+#define ONE_STEP_BYTES ((size_t)256 << 10) /* of all vectors: then a meeting takes longer */
 
 /* ---- pieces and lanes ---- */
 
@@ -297,7 +297,9 @@ const struct mu_direct_steps *mu_direct_staged(const struct mu_direct *direct)
         [MU_BARRIER] = {one_step, nothing, nothing},
     };
     static const struct mu_direct_steps short_allreduce = {one_step, short_put, short_take};
-    if (direct->request->kind == MU_ALLREDUCE && bytes_of(direct) <= ONE_STEP_BYTES)
+    static_assert(ONE_STEP_BYTES <= MU_SEGMENT_BYTES, "one vector fits into a slot");
+    if (direct->request->kind == MU_ALLREDUCE &&
+        bytes_of(direct) * (size_t)direct->count <= ONE_STEP_BYTES)
         return &short_allreduce;
     return &by_kind[direct->request->kind];
 }
