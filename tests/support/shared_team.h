@@ -25,6 +25,7 @@ struct team_report {
 struct team {
     int count;
     int64_t patience_ns;
+    const struct mu_shared_source *source;
     void (*body)(struct mu_group *group, struct team_report *report, void *argument);
     void *argument;
     struct mu_real_world real;
@@ -101,7 +102,7 @@ static inline void team_run_rank(void *argument)
         .rank = seat->rank,
         .count = team->count};
     report->status =
-        mu_shared_open_from(&group, &log, mu_now(group.world) + 20 * MU_SECOND, &team_source);
+        mu_shared_open_from(&group, &log, mu_now(group.world) + 20 * MU_SECOND, team->source);
     if (report->status == MU_OK)
         team->body(&group, report, team->argument);
     mu_shared_close(group.shared);
@@ -118,8 +119,11 @@ static inline void team_init(struct team *team, int count,
     void (*body)(struct mu_group *group, struct team_report *report, void *argument),
     void *argument)
 {
-    *team = (struct team){
-        .count = count, .patience_ns = 20 * MU_SECOND, .body = body, .argument = argument};
+    *team = (struct team){.count = count,
+        .patience_ns = 20 * MU_SECOND,
+        .source = &team_source,
+        .body = body,
+        .argument = argument};
     assert_ok(mu_real_world_init(&team->real));
     team->pool = team_map(TEAM_POOL_BYTES);
     team->report = team_map(TEAM_RANKS_MAX * sizeof(*team->report));
