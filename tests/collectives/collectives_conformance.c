@@ -169,6 +169,13 @@ static enum mu_status complain(
     return MU_BUG;
 }
 
+/* What goes by messages alone does the same on every ground. */
+static bool needs_ground(const struct mu_algorithm *algorithm)
+{
+    static const char *const who[] = {[SHARED] = "direct", [HOSTS] = "hierarchical"};
+    return setting.ground == APART || strcmp(algorithm->name, who[setting.ground]) == 0;
+}
+
 static bool can(
     const struct seat *seat, const struct mu_algorithm *algorithm, const struct mu_request *request)
 {
