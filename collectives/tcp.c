@@ -5,6 +5,7 @@
 /* How often a rank that waits tells the others what for: who surveys them then need not be heard by
  * a rank that reads nothing, because it has not posted a receive. */
 #define TELL_NS MU_SECOND
+#define SPIN_NS 50000 /* as long as it takes to sleep and be woken, or a little more */
 
 static struct mu_tcp *tcp_of(struct mu_transport *transport)
 {
@@ -165,8 +166,11 @@ static enum mu_status tcp_wait(
     struct mu_tcp *tcp = tcp_of(transport);
     enum mu_status status = MU_OK;
     tcp->inside = true;
-    if (!op->done)
+    if (!op->done) {
+        transport->loop->spin_ns = transport->loop->processors > 0 ? SPIN_NS : 0;
         status = wait_and_tell(tcp, op, deadline_ns);
+        transport->loop->spin_ns = 0;
+    }
     if (status == MU_OK)
         status = op->status;
     tcp->inside = status != MU_OK;
@@ -234,8 +238,13 @@ enum mu_status mu_tcp_open(struct mu_loop *loop, int rank, int count, uint32_t g
         free(tcp);
         return MU_NO_MEMORY;
     }
-    for (int r = 0; r < count; r++)
+    int at_home = 1;
+    for (int r = 0; r < count; r++) {
         take_link(tcp, r, link[r]);
+        at_home += link[r] && mu_link_at_home(link[r]);
+    }
+    if (at_home > loop->processors)
+        loop->crowded = true;
     *ret_transport = &tcp->base;
     return MU_OK;
 }

@@ -1,20 +1,38 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "runtime/base/net.h"
 #include <assert.h>
+#include <sched.h>
+
+#define MU_SPIN_ALONE 4 /* a loop has its processor for itself for this part of the time it spins  \
+                         */
+
+/* Looks without sleeping. A peer that has the same processor as we can only answer once it gets it:
+ * after a while, or where processors are scarce at once, others are let run between two looks. */
+static void look(struct mu_loop *loop, int64_t now_ns, int64_t began_ns)
+{
+    bool yields = loop->crowded || now_ns - began_ns > loop->spin_ns / MU_SPIN_ALONE;
+    if (loop->ops->turn(loop, now_ns) == MU_TIMEOUT && yields)
+        sched_yield();
+}
 
 enum mu_status mu_loop_until(struct mu_loop *loop, const bool *flag, int64_t deadline_ns)
 {
     assert(loop);
     assert(flag);
+    assert(loop->spin_ns == 0 || loop->processors > 0);
+    int64_t now_ns = mu_now(loop->world), began_ns = now_ns;
     /* The first turn comes before the first look at the clock: what has arrived by a deadline that
      * has passed still counts. A turn may end early, so its own TIMEOUT decides nothing. */
-    for (bool late = false;; late = mu_now(loop->world) >= deadline_ns) {
+    for (bool late = false;; now_ns = mu_now(loop->world), late = now_ns >= deadline_ns) {
         if (loop->cancelled != MU_OK)
             return loop->cancelled;
         if (*flag)
             return MU_OK;
         if (late)
             return MU_TIMEOUT;
-        (void)!loop->ops->turn(loop, deadline_ns);
+        if (now_ns - began_ns < loop->spin_ns)
+            look(loop, now_ns, began_ns);
+        else
+            (void)!loop->ops->turn(loop, deadline_ns);
     }
 }

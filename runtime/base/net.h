@@ -13,7 +13,9 @@
  */
 #define MU_HOST_MAX 256
 
-/* "10.0.0.1", "::1" (no brackets) or a name; port in host order. */
+/* "10.0.0.1", "::1" (no brackets) or a name; port in host order. "unix:NAME", in the real world
+ * only: a socket of this host that ends with its listener, for processes of the same user; the port
+ * says nothing. */
 struct mu_address {
     char host[MU_HOST_MAX];
     int port;
@@ -82,6 +84,8 @@ struct mu_net_ops {
         int part_count);
     /* Asks `room` again after it gave none. */
     void (*resume)(struct mu_stream *stream);
+    /* Is the other end on this host, as far as its address tells? NULL: never. */
+    bool (*at_home)(struct mu_stream *stream);
     /* "10.0.0.3:41233", the other end. */
     void (*peer_name)(struct mu_stream *stream, char *out, size_t bytes);
     /* No callback comes after this, except `done` with CLOSED for writes that were under way, from
@@ -100,6 +104,12 @@ struct mu_loop {
     struct mu_world *world;
     /* Once not OK, every wait on this loop returns it: somebody was lost, or the user said stop. */
     enum mu_status cancelled;
+    int processors; /* that this process may run on; 0: time stands still while one looks */
+    /* How mu_loop_until waits, set by who waits: it looks again and again for so long before it
+     * sleeps, because to sleep and be woken takes longer than most messages. 0: it sleeps at once.
+     * Only where there are processors. */
+    int64_t spin_ns;
+    bool crowded; /* others need the processors: they are let run between two looks */
 };
 
 /* Turns the loop until *flag is true, the loop is cancelled or the deadline passes: OK, the

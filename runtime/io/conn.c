@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "runtime/io/unix_socket.h"
 #include "runtime/io/uv_loop.h"
 #include <errno.h>
 #include <netinet/in.h>
@@ -7,19 +8,31 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #define WRITES_RESERVED 32 /* of a loop, before it makes more */
+/* Of one stream in one turn, about: then whoever waits for them uses them while they are in the
+ * cache, and the other streams get their turn. */
+#define READ_BYTES_MAX ((size_t)256 << 10)
 
 struct mu_stream {
-    uv_tcp_t tcp;
+    union {
+        uv_handle_t handle;
+        uv_stream_t stream;
+        uv_tcp_t tcp;
+        uv_pipe_t pipe;
+    } uv;
     uv_connect_t connecting;
     uv_getaddrinfo_t resolving;
     struct mu_uv_loop *loop;
     const struct mu_stream_events *events;
     void *owner;
-    struct mu_uv_write *writes; /* under way, newest first */
-    int port;
+    struct mu_uv_write *writes;                 /* under way, newest first */
+    struct mu_stream *next_fresh, **fresh_link; /* in loop->fresh; the link is NULL if it is not */
     bool resolving_now, reading;
+    bool at_home;
+    uint64_t turn;    /* of the loop, in which it has read: */
+    size_t turn_got;  /* bytes */
     bool closing;     /* the handle is being closed: by the owner, or because the stream broke */
     bool handle_gone; /* it has been */
     bool closed;      /* the owner needs the stream no more */
@@ -49,18 +62,34 @@ static void on_handle_closed(uv_handle_t *handle)
     stream_free_if_done(stream);
 }
 
-static struct mu_stream *stream_create(struct mu_uv_loop *loop)
+static struct mu_stream *stream_create(struct mu_uv_loop *loop, bool is_unix)
 {
     struct mu_stream *stream = calloc(1, sizeof(*stream));
     if (!stream)
         return NULL;
     stream->loop = loop;
-    if (uv_tcp_init(&loop->uv, &stream->tcp) != 0) {
+    if ((is_unix ? uv_pipe_init(&loop->uv, &stream->uv.pipe, 0)
+                 : uv_tcp_init(&loop->uv, &stream->uv.tcp)) != 0) {
         free(stream);
         return NULL;
     }
-    stream->tcp.data = stream;
+    stream->uv.handle.data = stream;
     return stream;
+}
+
+static bool is_unix(const struct mu_stream *stream)
+{
+    return stream->uv.handle.type == UV_NAMED_PIPE;
+}
+
+static void unlink_fresh(struct mu_stream *stream)
+{
+    if (!stream->fresh_link)
+        return;
+    *stream->fresh_link = stream->next_fresh;
+    if (stream->next_fresh)
+        stream->next_fresh->fresh_link = stream->fresh_link;
+    stream->fresh_link = NULL;
 }
 
 static void unlink_write(struct mu_uv_write *write)
@@ -77,9 +106,10 @@ static void shut(struct mu_stream *stream)
     if (stream->closing)
         return;
     stream->closing = true;
+    unlink_fresh(stream);
     if (stream->resolving_now)
         uv_cancel((uv_req_t *)&stream->resolving);
-    uv_close((uv_handle_t *)&stream->tcp, on_handle_closed);
+    uv_close(&stream->uv.handle, on_handle_closed);
     for (struct mu_uv_write *write = stream->writes; write; write = write->next) {
         struct mu_write *told = write->write;
         write->write = NULL;
@@ -99,24 +129,54 @@ void mu_uv_close(struct mu_stream *stream)
 
 /* ---- connecting ---- */
 
-/* Gradients leave as soon as they are ready; and on loopback the default congestion control may
+static bool same_ip(const struct sockaddr_storage *a, const struct sockaddr_storage *b)
+{
+    if (a->ss_family != b->ss_family)
+        return false;
+    if (a->ss_family == AF_INET)
+        return ((const struct sockaddr_in *)a)->sin_addr.s_addr ==
+               ((const struct sockaddr_in *)b)->sin_addr.s_addr;
+    return a->ss_family == AF_INET6 &&
+           IN6_ARE_ADDR_EQUAL(&((const struct sockaddr_in6 *)a)->sin6_addr,
+               &((const struct sockaddr_in6 *)b)->sin6_addr);
+}
+
+/* Both ends have the same address, as they do over loopback, too. */
+static bool has_one_address(struct mu_stream *stream)
+{
+    struct sockaddr_storage near = {0}, far = {0};
+    int near_bytes = sizeof(near), far_bytes = sizeof(far);
+    return uv_tcp_getsockname(&stream->uv.tcp, (struct sockaddr *)&near, &near_bytes) == 0 &&
+           uv_tcp_getpeername(&stream->uv.tcp, (struct sockaddr *)&far, &far_bytes) == 0 &&
+           same_ip(&near, &far);
+}
+
+/* Gradients leave as soon as they are ready; and inside a host the default congestion control may
  * pace a stream to a third of what the machine can do. */
 static void tune(struct mu_stream *stream)
 {
-    uv_tcp_nodelay(&stream->tcp, 1);
-    struct sockaddr_storage peer;
-    int peer_bytes = sizeof(peer);
     uv_os_fd_t fd;
-    if (uv_tcp_getpeername(&stream->tcp, (struct sockaddr *)&peer, &peer_bytes) != 0 ||
-        uv_fileno((uv_handle_t *)&stream->tcp, &fd) != 0)
+    stream->at_home = is_unix(stream) || has_one_address(stream);
+    if (is_unix(stream))
         return;
-    bool loopback = false;
-    if (peer.ss_family == AF_INET)
-        loopback = ntohl(((struct sockaddr_in *)&peer)->sin_addr.s_addr) >> 24 == 127;
-    else if (peer.ss_family == AF_INET6)
-        loopback = IN6_IS_ADDR_LOOPBACK(&((struct sockaddr_in6 *)&peer)->sin6_addr);
-    if (loopback && setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "cubic", 5) != 0)
+    uv_tcp_nodelay(&stream->uv.tcp, 1);
+    if (!stream->at_home || uv_fileno(&stream->uv.handle, &fd) != 0)
+        return;
+    if (setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "cubic", 5) != 0)
         setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "reno", 4);
+}
+
+bool mu_uv_at_home(struct mu_stream *stream)
+{
+    return stream->at_home;
+}
+
+static bool had_its_turn(struct mu_stream *stream)
+{
+    if (stream->turn != stream->loop->turns)
+        stream->turn_got = 0;
+    stream->turn = stream->loop->turns;
+    return stream->turn_got >= READ_BYTES_MAX;
 }
 
 static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buffer)
@@ -125,7 +185,8 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buffer)
     struct mu_stream *stream = handle->data;
     void *at = NULL;
     size_t bytes = 0;
-    stream->events->room(stream->owner, &at, &bytes);
+    if (!had_its_turn(stream))
+        stream->events->room(stream->owner, &at, &bytes);
     *buffer = uv_buf_init(at, (unsigned)(bytes < INT32_MAX ? bytes : INT32_MAX));
 }
 
@@ -135,11 +196,12 @@ static void on_read(uv_stream_t *handle, ssize_t count, const uv_buf_t *buffer)
     struct mu_stream *stream = handle->data;
     stream->loop->happened++;
     if (count > 0) {
+        stream->turn_got += (size_t)count;
         stream->events->got(stream->owner, (size_t)count);
-    } else if (count == UV_ENOBUFS) {
+    } else if (count == UV_ENOBUFS && !had_its_turn(stream)) {
         stream->reading = false;
         uv_read_stop(handle);
-    } else if (count < 0) {
+    } else if (count < 0 && count != UV_ENOBUFS) {
         shut(stream);
         if (!stream->closed)
             stream->events->ended(stream->owner, count == UV_EOF ? 0 : (int)-count);
@@ -150,7 +212,7 @@ void mu_uv_resume(struct mu_stream *stream)
 {
     if (!stream->closing && !stream->reading) {
         stream->reading = true;
-        uv_read_start((uv_stream_t *)&stream->tcp, on_alloc, on_read);
+        uv_read_start(&stream->uv.stream, on_alloc, on_read);
     }
 }
 
@@ -162,25 +224,63 @@ static void connect_failed(struct mu_stream *stream, enum mu_status status, int 
     events->connected(owner, status, error);
 }
 
+static void connect_worked(struct mu_stream *stream)
+{
+    stream->loop->happened++;
+    tune(stream);
+    mu_uv_resume(stream);
+    stream->events->connected(stream->owner, MU_OK, 0);
+}
+
 static void on_connected(uv_connect_t *request, int status)
 {
     struct mu_stream *stream = request->data;
     stream->loop->happened++;
     if (stream->closed)
         return;
-    if (status != 0) {
+    if (status != 0)
         connect_failed(stream, MU_UNAVAILABLE, -status);
-        return;
+    else
+        connect_worked(stream);
+}
+
+void mu_uv_tell_fresh(struct mu_uv_loop *loop)
+{
+    while (loop->fresh) {
+        struct mu_stream *stream = loop->fresh;
+        unlink_fresh(stream);
+        connect_worked(stream);
     }
-    tune(stream);
-    mu_uv_resume(stream);
-    stream->events->connected(stream->owner, MU_OK, 0);
+}
+
+/* A unix socket is connected at once or not at all. */
+static int connect_unix(struct mu_stream *stream, const char *name)
+{
+    int fd = mu_unix_connect(name);
+    if (fd < 0)
+        return fd;
+    if (!mu_unix_same_user(fd)) {
+        close(fd);
+        return UV_EPERM;
+    }
+    int error = uv_pipe_open(&stream->uv.pipe, fd);
+    if (error != 0) {
+        close(fd);
+        return error;
+    }
+    struct mu_uv_loop *loop = stream->loop;
+    stream->next_fresh = loop->fresh;
+    stream->fresh_link = &loop->fresh;
+    if (loop->fresh)
+        loop->fresh->fresh_link = &stream->next_fresh;
+    loop->fresh = stream;
+    return 0;
 }
 
 static int start_connecting(struct mu_stream *stream, const struct sockaddr *address)
 {
     stream->connecting.data = stream;
-    return uv_tcp_connect(&stream->connecting, &stream->tcp, address, on_connected);
+    return uv_tcp_connect(&stream->connecting, &stream->uv.tcp, address, on_connected);
 }
 
 static void on_resolved(uv_getaddrinfo_t *request, int status, struct addrinfo *found)
@@ -219,7 +319,8 @@ static int start_resolving(struct mu_stream *stream, const struct mu_address *ad
 enum mu_status mu_uv_connect(struct mu_loop *base, const struct mu_address *address,
     const struct mu_stream_events *events, void *owner, struct mu_stream **ret_stream)
 {
-    struct mu_stream *stream = stream_create((struct mu_uv_loop *)base);
+    const char *name = mu_unix_name(address->host);
+    struct mu_stream *stream = stream_create((struct mu_uv_loop *)base, name != NULL);
     if (!stream)
         return MU_NO_MEMORY;
     stream->events = events;
@@ -227,7 +328,9 @@ enum mu_status mu_uv_connect(struct mu_loop *base, const struct mu_address *addr
     struct sockaddr_in ip4;
     struct sockaddr_in6 ip6;
     int error;
-    if (uv_ip4_addr(address->host, address->port, &ip4) == 0)
+    if (name)
+        error = connect_unix(stream, name);
+    else if (uv_ip4_addr(address->host, address->port, &ip4) == 0)
         error = start_connecting(stream, (const struct sockaddr *)&ip4);
     else if (uv_ip6_addr(address->host, address->port, &ip6) == 0)
         error = start_connecting(stream, (const struct sockaddr *)&ip6);
@@ -241,12 +344,18 @@ enum mu_status mu_uv_connect(struct mu_loop *base, const struct mu_address *addr
     return MU_OK;
 }
 
+static bool may_talk(struct mu_stream *stream)
+{
+    uv_os_fd_t fd;
+    return !is_unix(stream) || (uv_fileno(&stream->uv.handle, &fd) == 0 && mu_unix_same_user(fd));
+}
+
 struct mu_stream *mu_uv_accept(struct mu_uv_loop *loop, uv_stream_t *server)
 {
-    struct mu_stream *stream = stream_create(loop);
+    struct mu_stream *stream = stream_create(loop, server->type == UV_NAMED_PIPE);
     if (!stream)
         return NULL;
-    if (uv_accept(server, (uv_stream_t *)&stream->tcp) != 0) {
+    if (uv_accept(server, &stream->uv.stream) != 0 || !may_talk(stream)) {
         mu_uv_close(stream);
         return NULL;
     }
@@ -263,36 +372,53 @@ void mu_uv_own(struct mu_stream *stream, const struct mu_stream_events *events, 
 
 /* ---- writing ---- */
 
-static void on_written(uv_write_t *request, int status)
+static void finish_write(struct mu_uv_write *write)
 {
-    struct mu_uv_write *write = request->data;
     struct mu_uv_loop *loop = write->stream->loop;
-    struct mu_write *told = write->write;
-    loop->happened++;
     unlink_write(write);
     write->next = loop->free_writes;
     loop->free_writes = write;
+}
+
+static void on_written(uv_write_t *request, int status)
+{
+    struct mu_uv_write *write = request->data;
+    struct mu_write *told = write->write;
+    write->stream->loop->happened++;
+    finish_write(write);
     if (told)
         told->done(told, status == 0 ? MU_OK : MU_CLOSED);
 }
 
-void mu_uv_write(
-    struct mu_stream *stream, struct mu_write *caller, const struct mu_part *parts, int part_count)
+/* What the socket takes at once needs no libuv and no second look. Advances the buffers by it;
+ * returns how many are left. */
+static unsigned write_now(struct mu_stream *stream, uv_buf_t **buffers, unsigned count)
 {
-    assert(part_count <= MU_PARTS_MAX);
-    if (stream->closing) {
-        caller->done(caller, MU_CLOSED);
-        return;
+    int written = stream->writes ? UV_EAGAIN : uv_try_write(&stream->uv.stream, *buffers, count);
+    size_t left = written > 0 ? (size_t)written : 0;
+    for (; count > 0 && left >= (*buffers)->len; count--)
+        left -= (*buffers)++->len;
+    if (count > 0) {
+        (*buffers)->base += left;
+        (*buffers)->len -= left;
     }
-    struct mu_uv_loop *loop = stream->loop;
+    return count;
+}
+
+static struct mu_uv_write *write_take(struct mu_uv_loop *loop)
+{
     struct mu_uv_write *write = loop->free_writes;
-    if (write)
-        loop->free_writes = write->next;
-    else
-        write = calloc(1, sizeof(*write));
-    uv_buf_t buffers[MU_PARTS_MAX];
-    for (int i = 0; i < part_count; i++)
-        buffers[i] = (uv_buf_t){.base = (char *)(uintptr_t)parts[i].at, .len = parts[i].bytes};
+    if (!write)
+        return calloc(1, sizeof(*write));
+    loop->free_writes = write->next;
+    return write;
+}
+
+/* The rest waits in libuv, in its order. */
+static void write_later(
+    struct mu_stream *stream, struct mu_write *caller, uv_buf_t *buffers, unsigned count)
+{
+    struct mu_uv_write *write = write_take(stream->loop);
     if (!write) {
         caller->done(caller, MU_CLOSED);
         return;
@@ -303,13 +429,28 @@ void mu_uv_write(
     if (stream->writes)
         stream->writes->link = &write->next;
     stream->writes = write;
-    if (uv_write(&write->uv, (uv_stream_t *)&stream->tcp, buffers, (unsigned)part_count,
-            on_written) != 0) {
-        unlink_write(write);
-        write->next = loop->free_writes;
-        loop->free_writes = write;
+    if (uv_write(&write->uv, &stream->uv.stream, buffers, count, on_written) != 0) {
+        finish_write(write);
         caller->done(caller, MU_CLOSED);
     }
+}
+
+void mu_uv_write(
+    struct mu_stream *stream, struct mu_write *caller, const struct mu_part *parts, int part_count)
+{
+    assert(part_count <= MU_PARTS_MAX);
+    if (stream->closing) {
+        caller->done(caller, MU_CLOSED);
+        return;
+    }
+    uv_buf_t memory[MU_PARTS_MAX], *buffers = memory;
+    for (int i = 0; i < part_count; i++)
+        memory[i] = (uv_buf_t){.base = (char *)(uintptr_t)parts[i].at, .len = parts[i].bytes};
+    unsigned left = write_now(stream, &buffers, (unsigned)part_count);
+    if (left == 0)
+        caller->done(caller, MU_OK);
+    else
+        write_later(stream, caller, buffers, left);
 }
 
 bool mu_uv_writes_reserve(struct mu_uv_loop *loop)
@@ -339,7 +480,11 @@ void mu_uv_peer_name(struct mu_stream *stream, char *out, size_t bytes)
     int peer_bytes = sizeof(peer);
     char host[64] = "?";
     int port = 0;
-    if (uv_tcp_getpeername(&stream->tcp, (struct sockaddr *)&peer, &peer_bytes) == 0) {
+    if (is_unix(stream)) {
+        snprintf(out, bytes, "unix socket");
+        return;
+    }
+    if (uv_tcp_getpeername(&stream->uv.tcp, (struct sockaddr *)&peer, &peer_bytes) == 0) {
         if (peer.ss_family == AF_INET6) {
             uv_ip6_name((struct sockaddr_in6 *)&peer, host, sizeof(host));
             port = ntohs(((struct sockaddr_in6 *)&peer)->sin6_port);

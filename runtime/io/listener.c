@@ -1,13 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "runtime/io/unix_socket.h"
 #include "runtime/io/uv_loop.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #define LISTEN_BACKLOG 128
 
 struct mu_listener {
-    uv_tcp_t tcp;
+    union {
+        uv_handle_t handle;
+        uv_stream_t stream;
+        uv_tcp_t tcp;
+        uv_pipe_t pipe;
+    } uv;
     struct mu_uv_loop *loop;
     void (*accepted)(void *owner, struct mu_stream *stream);
     void *owner;
@@ -21,7 +28,7 @@ static void on_listener_closed(uv_handle_t *handle)
 void mu_uv_listener_close(struct mu_listener *listener)
 {
     if (listener)
-        uv_close((uv_handle_t *)&listener->tcp, on_listener_closed);
+        uv_close(&listener->uv.handle, on_listener_closed);
 }
 
 static void on_connection(uv_stream_t *server, int status)
@@ -35,6 +42,15 @@ static void on_connection(uv_stream_t *server, int status)
         listener->accepted(listener->owner, stream);
 }
 
+static int bind_unix(struct mu_listener *listener, const char *name)
+{
+    int fd = mu_unix_bind(name);
+    int error = fd < 0 ? fd : uv_pipe_open(&listener->uv.pipe, fd);
+    if (fd >= 0 && error != 0)
+        close(fd);
+    return error;
+}
+
 /* Binds to the first address that the host name stands for. */
 static int bind_to(struct mu_listener *listener, const struct mu_address *address)
 {
@@ -45,7 +61,7 @@ static int bind_to(struct mu_listener *listener, const struct mu_address *addres
     struct addrinfo *found = NULL;
     if (getaddrinfo(address->host, port, &hints, &found) != 0)
         return UV_ENOENT;
-    int error = uv_tcp_bind(&listener->tcp, found->ai_addr, 0);
+    int error = uv_tcp_bind(&listener->uv.tcp, found->ai_addr, 0);
     freeaddrinfo(found);
     return error;
 }
@@ -73,15 +89,18 @@ enum mu_status mu_uv_listen(struct mu_loop *base, const struct mu_address *addre
     if (!listener)
         return MU_NO_MEMORY;
     *listener = (struct mu_listener){.loop = loop, .accepted = accepted, .owner = owner};
-    if (uv_tcp_init(&loop->uv, &listener->tcp) != 0) {
+    const char *name = mu_unix_name(address->host);
+    if ((name ? uv_pipe_init(&loop->uv, &listener->uv.pipe, 0)
+              : uv_tcp_init(&loop->uv, &listener->uv.tcp)) != 0) {
         free(listener);
         return MU_NO_MEMORY;
     }
-    listener->tcp.data = listener;
-    int error =
-        inherited_fd >= 0 ? uv_tcp_open(&listener->tcp, inherited_fd) : bind_to(listener, address);
+    listener->uv.handle.data = listener;
+    int error = name                ? bind_unix(listener, name)
+                : inherited_fd >= 0 ? uv_tcp_open(&listener->uv.tcp, inherited_fd)
+                                    : bind_to(listener, address);
     if (error == 0)
-        error = uv_listen((uv_stream_t *)&listener->tcp, LISTEN_BACKLOG, on_connection);
+        error = uv_listen(&listener->uv.stream, LISTEN_BACKLOG, on_connection);
     if (error != 0) {
         mu_uv_listener_close(listener);
         *ret_error = -error;

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "runtime/io/shared_memory.h"
 #include "runtime/io/uv_loop.h"
 #include <stdlib.h>
 
@@ -44,7 +45,10 @@ static enum mu_status turn(struct mu_loop *base, int64_t deadline_ns)
 {
     struct mu_uv_loop *loop = (struct mu_uv_loop *)base;
     uint64_t before = loop->happened;
-    if (deadline_ns != MU_FOREVER && mu_now(base->world) >= deadline_ns) {
+    loop->turns++;
+    mu_uv_tell_fresh(loop);
+    if (loop->happened != before ||
+        (deadline_ns != MU_FOREVER && mu_now(base->world) >= deadline_ns)) {
         uv_run(&loop->uv, UV_RUN_NOWAIT);
     } else {
         arm(loop, deadline_ns);
@@ -121,6 +125,7 @@ static const struct mu_net_ops uv_net_ops = {
     .own = mu_uv_own,
     .write = mu_uv_write,
     .resume = mu_uv_resume,
+    .at_home = mu_uv_at_home,
     .peer_name = mu_uv_peer_name,
     .close = mu_uv_close,
     .timer_start = timer_start,
@@ -132,7 +137,8 @@ enum mu_status mu_uv_loop_create(struct mu_world *world, struct mu_loop **ret_lo
     struct mu_uv_loop *loop = calloc(1, sizeof(*loop));
     if (!loop)
         return MU_NO_MEMORY;
-    loop->base = (struct mu_loop){.ops = &uv_net_ops, .world = world};
+    loop->base =
+        (struct mu_loop){.ops = &uv_net_ops, .world = world, .processors = mu_shm_processors()};
     loop->deadline_ns = MU_FOREVER;
     if (!mu_uv_writes_reserve(loop) || uv_loop_init(&loop->uv) != 0) {
         mu_uv_writes_free(loop);
