@@ -310,6 +310,7 @@ static struct segments *create(struct mu_transport *messages, size_t bytes)
         mu_segments_close(&segments->base);
         return NULL;
     }
+    segments->base.home[messages->rank] = true;
     return segments;
 }
 

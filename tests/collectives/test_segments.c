@@ -194,6 +194,41 @@ static void a_file_without_the_token_is_not_trusted(void **state)
     check_odd_one("what has its name is not from it");
 }
 
+static void nothing_is_shared_in_a_simulated_world(void **state)
+{
+    (void)state;
+    static const struct mu_world_ops ops = {.name = "simulated"};
+    struct mu_world world = {.ops = &ops};
+    struct mu_loop loop = {.world = &world};
+    ranks_begin(&ranks, 2);
+    for (int r = 0; r < 2; r++)
+        ranks.rank[r].transport->loop = &loop;
+    ranks_run(&ranks, open_segments);
+    for (int r = 0; r < 2; r++) {
+        assert_ok(ranks.rank[r].status);
+        assert_false(segments[r]->all || segments[r]->home[1 - r]);
+        assert_null(segments[r]->at[1 - r]);
+        assert_string_equal(ranks.rank[r].log.text, "");
+    }
+}
+
+static enum mu_status leave_or_open(struct rank *rank)
+{
+    if (!is_odd(rank))
+        return open_segments(rank);
+    return MU_OK;
+}
+
+static void a_rank_that_does_not_come_ends_in_its_transports_way(void **state)
+{
+    (void)state;
+    ranks_begin(&ranks, 2);
+    ranks.rank[1].transport->ops->abort(ranks.rank[1].transport, "not today");
+    ranks_run(&ranks, leave_or_open);
+    assert_int_equal(ranks.rank[0].status, MU_CLOSED);
+    assert_null(segments[0]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -204,6 +239,8 @@ int main(void)
         cmocka_unit_test_teardown(a_full_shm_is_said_and_left_out, teardown),
         cmocka_unit_test_teardown(another_user_is_said_and_left_out, teardown),
         cmocka_unit_test_teardown(a_file_without_the_token_is_not_trusted, teardown),
+        cmocka_unit_test_teardown(nothing_is_shared_in_a_simulated_world, teardown),
+        cmocka_unit_test_teardown(a_rank_that_does_not_come_ends_in_its_transports_way, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
