@@ -233,8 +233,8 @@ static enum mu_status check_lengths(struct seat *seat, struct mu_request request
 {
     size_t ranks = (size_t)seat->group.count;
     const size_t counts[] = {0, 1, 3, ranks - 1, ranks, 1000, COUNT_MAX};
-    /* The longest with each type and with each reduction, but not with both. */
-    bool rare = request.dtype != MU_FLOAT32 && request.reduction != MU_SUM;
+    /* The longest with each type and with each reduction, but not with both, nor on many. */
+    bool rare = request.dtype != MU_FLOAT32 && (request.reduction != MU_SUM || ranks > 3);
     for (size_t c = 0; c < MU_COUNT_OF(counts) - rare; c++) {
         request.count = counts[c];
         if (request.kind == MU_ALLTOALL)
