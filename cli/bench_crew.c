@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/bench_crew.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -45,7 +46,7 @@ void mu_bench_crew_finish(struct mu_bench_crew *crew)
 static enum mu_status take_stream(struct mu_bench_crew *crew, int rank, int fd)
 {
     const struct timeval most = {.tv_sec = SILENT_SECONDS_MAX};
-    int other = dup(fd);
+    int other = fcntl(fd, F_DUPFD_CLOEXEC, 0);
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &most, sizeof(most));
     crew->in[rank] = fdopen(fd, "r");
     crew->out[rank] = other >= 0 ? fdopen(other, "w") : NULL;

@@ -35,13 +35,7 @@ static int64_t now_ns(void)
 
 static enum mu_status allreduce(struct bench_rank *bench, float *data, size_t count)
 {
-    int rank;
-    const struct mu_request request = {.kind = MU_ALLREDUCE,
-        .dtype = MU_FLOAT32,
-        .wire = MU_FLOAT32,
-        .data = data,
-        .count = count};
-    return mu_group_run(bench->group, &request, MU_FOREVER, &rank);
+    return mu_group_allreduce(bench->group, data, count, MU_FLOAT32, MU_SUM);
 }
 
 /* ---- data ---- */
@@ -77,7 +71,10 @@ static enum mu_status verify(struct bench_rank *bench)
 
 static void release(struct bench_rank *bench)
 {
-    free(bench->data);
+    if (bench->in_arena)
+        mu_group_free(bench->group, bench->data);
+    else
+        free(bench->data);
     bench->data = NULL;
 }
 
@@ -86,7 +83,8 @@ static enum mu_status allocate(struct bench_rank *bench, size_t bytes)
     release(bench);
     bench->count = bytes / sizeof(float);
     size_t rounded = (bytes + PAGE_BYTES - 1) / PAGE_BYTES * PAGE_BYTES;
-    bench->data = aligned_alloc(PAGE_BYTES, rounded);
+    bench->data = bench->in_arena ? mu_group_alloc(bench->group, rounded)
+                                  : aligned_alloc(PAGE_BYTES, rounded);
     if (bench->data)
         return MU_OK;
     snprintf(bench->group->error, sizeof(bench->group->error), "no memory for %zu bytes", bytes);
@@ -162,9 +160,7 @@ static enum mu_status do_explain(
             .data = bench->data,
             .count = (size_t)options->bytes.value[i] / sizeof(float)};
     mu_text_init(&text);
-    for (int i = 0; i < options->bytes.count; i++)
-        mu_text_add(&text, "%lld %s\n", (long long)options->bytes.value[i],
-            mu_choose(bench->group, &request[i])->name);
+    mu_choose_explain(bench->group, request, (size_t)options->bytes.count, &text);
     if (bench->group->rank == 0)
         fputs(text.data, stdout);
     fflush(stdout);
