@@ -78,16 +78,30 @@ static void end_pair(struct pair *pair, enum mu_status why)
         pair->over = why;
 }
 
+/* Do both wait for the other, in different operations? */
+static bool differ(struct mu_inproc_hub *hub, int a, int b)
+{
+    const struct pair *out = pair_of(hub, a, b), *in = pair_of(hub, b, a);
+    return (out->sends || in->receives) && (in->sends || out->receives) &&
+           !same_operation(&hub->ranks[a], &hub->ranks[b]);
+}
+
+static void disagree(struct mu_inproc_hub *hub, int a, int b)
+{
+    end_pair(pair_of(hub, a, b), MU_PROTOCOL);
+    end_pair(pair_of(hub, b, a), MU_PROTOCOL);
+}
+
 /* The oldest send meets the oldest receive. Inside the monitor. */
 static void meet(struct mu_inproc_hub *hub, int from, int to)
 {
     struct pair *pair = pair_of(hub, from, to);
+    if (differ(hub, from, to))
+        disagree(hub, from, to);
     while (pair->sends && pair->receives) {
         struct mu_op *send = pair->sends, *receive = pair->receives;
-        if (send->tag != receive->tag || send->bytes != receive->bytes ||
-            !same_operation(&hub->ranks[from], &hub->ranks[to])) {
-            end_pair(pair, MU_PROTOCOL);
-            end_pair(pair_of(hub, to, from), MU_PROTOCOL);
+        if (send->tag != receive->tag || send->bytes != receive->bytes) {
+            disagree(hub, from, to);
             return;
         }
         memcpy(receive->at, send->at, send->bytes);

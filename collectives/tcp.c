@@ -37,6 +37,13 @@ void mu_tcp_lose(struct mu_tcp_peer *peer, enum mu_status why)
     }
 }
 
+static bool is_for(
+    const struct mu_tcp_peer *peer, const struct mu_op *op, const struct mu_frame *frame)
+{
+    return frame->tag == op->tag && frame->payload_bytes == op->bytes &&
+           mu_tcp_same_operation(peer, frame);
+}
+
 static enum mu_link_answer on_segment(
     struct mu_tcp_peer *peer, const struct mu_frame *frame, const void *body, void **ret_payload)
 {
@@ -44,15 +51,16 @@ static enum mu_link_answer on_segment(
     peer->takes = false;
     if (!mu_tcp_hear_segment(peer, frame, body))
         return MU_LINK_REFUSE;
-    if (!op)
-        return peer->over != MU_OK || peer->tcp->drains ? MU_LINK_SKIP : MU_LINK_HOLD;
+    if (peer->over != MU_OK || (!op && peer->tcp->drains))
+        return MU_LINK_SKIP;
     /* The ranks disagree about what they are doing: an error, not a wrong sum. */
-    if (frame->tag != op->tag || frame->payload_bytes != op->bytes ||
-        !mu_tcp_same_operation(peer, frame)) {
+    if (op ? !is_for(peer, op, frame) : !mu_tcp_may_become_same(peer, frame)) {
         mu_tcp_lose(peer, MU_PROTOCOL);
         mu_tcp_tell(peer, MU_TCP_DIFFERS);
         return MU_LINK_SKIP;
     }
+    if (!op)
+        return MU_LINK_HOLD;
     *ret_payload = op->at;
     peer->takes = true;
     return MU_LINK_TAKE;

@@ -58,6 +58,14 @@ bool mu_tcp_same_operation(const struct mu_tcp_peer *peer, const struct mu_frame
     return !ours || !(frame->flags & SIGNED) || mu_signature_equal(&seen_of(peer)->signature, ours);
 }
 
+bool mu_tcp_may_become_same(const struct mu_tcp_peer *peer, const struct mu_frame *frame)
+{
+    const struct mu_signature *ours = peer->tcp->base.signature;
+    const struct mu_signature *theirs = &seen_of(peer)->signature;
+    return mu_tcp_same_operation(peer, frame) || theirs->group != ours->group ||
+           (int32_t)(theirs->sequence - ours->sequence) > 0;
+}
+
 const void *mu_tcp_sign(struct mu_tcp_peer *peer, struct mu_op *op, struct mu_frame *frame)
 {
     const struct mu_signature *ours = peer->tcp->base.signature;

@@ -40,6 +40,8 @@ void mu_tcp_lose(struct mu_tcp_peer *peer, enum mu_status why);
 bool mu_tcp_hear_segment(struct mu_tcp_peer *peer, const struct mu_frame *frame, const void *body);
 /* Is a segment of what this rank is doing, too? */
 bool mu_tcp_same_operation(const struct mu_tcp_peer *peer, const struct mu_frame *frame);
+/* Or of something that this rank may still come to? What it has passed will never be received. */
+bool mu_tcp_may_become_same(const struct mu_tcp_peer *peer, const struct mu_frame *frame);
 /* Adds our signature to a segment if the peer does not know it yet; returns the body. */
 const void *mu_tcp_sign(struct mu_tcp_peer *peer, struct mu_op *op, struct mu_frame *frame);
 /* A frame that is no segment has come. */

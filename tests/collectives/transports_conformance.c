@@ -342,6 +342,24 @@ static void ranks_that_do_different_things_both_hear_what_the_other_does(void **
     }
 }
 
+/* Two roots of one broadcast: nobody ever receives. */
+static void two_that_only_send_hear_that_they_differ(void **state)
+{
+    (void)state;
+    size_t bytes = 16 << 20;
+    void *data = calloc(1, bytes);
+    sign(&sum_813, &broadcast_813);
+    for (int r = 0; r < 2; r++)
+        send_to(r, r, 1, data, bytes);
+    for (int r = 0; r < 2; r++) {
+        int32_t there;
+        receive_at(r, r, 2, &there, sizeof(there));
+        assert_int_equal(wait_receive(r, r), MU_PROTOCOL);
+        assert_true(wait_send(r, r) == MU_OK || wait_send(r, r) == MU_PROTOCOL);
+    }
+    free(data);
+}
+
 static void a_rank_that_aborts_says_why(void **state)
 {
     (void)state;
@@ -406,6 +424,7 @@ static void every_transport_describes_itself(void **state)
         CASE(kind, ranks_that_do_the_same_exchange_what_they_do),                                  \
         CASE(kind, what_is_not_signed_is_not_compared),                                            \
         CASE(kind, ranks_that_do_different_things_both_hear_what_the_other_does),                  \
+        CASE(kind, two_that_only_send_hear_that_they_differ),                                      \
         CASE(kind, a_rank_that_aborts_says_why), CASE(kind, a_survey_tells_what_ranks_are_doing),  \
         CASE(kind, a_survey_does_not_wait_for_who_is_gone)
 
