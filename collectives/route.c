@@ -65,7 +65,7 @@ static void see(struct route *route)
 static enum mu_status wait_both(struct route *route, struct mu_transport *way,
     struct mu_transport *other, struct mu_op *op, int64_t deadline_ns)
 {
-    while (!op->done && poll_one(other)) {
+    while (poll_one(other)) {
         int64_t slice_ns = mu_now(route->world) + SLICE_NS;
         if (slice_ns >= deadline_ns)
             break;

@@ -99,7 +99,7 @@ static void near_and_far_move_at_once(void **state)
  */
 static enum mu_status wait_in_turn(struct rank *rank)
 {
-    static char data[2][BYTES], token[2];
+    static char data[2][BYTES], token[4];
     struct mu_op a, b;
     int64_t deadline_ns = ranks_soon(rank);
     struct mu_transport *us = route[rank->rank];
@@ -112,12 +112,12 @@ static enum mu_status wait_in_turn(struct rank *rank)
     case 1:
         us->ops->receive(us, &a, 0, 1, data[1], BYTES);
         MU_TRY(us->ops->wait(us, &a, deadline_ns));
-        us->ops->send(us, &b, 2, 3, &token[1], 1);
+        us->ops->send(us, &b, 2, 3, &token[2], 1);
         return us->ops->wait(us, &b, deadline_ns);
     case 2:
         us->ops->receive(us, &a, 1, 3, &token[1], 1);
         MU_TRY(us->ops->wait(us, &a, deadline_ns));
-        us->ops->send(us, &b, 0, 2, &token[0], 1);
+        us->ops->send(us, &b, 0, 2, &token[3], 1);
         return us->ops->wait(us, &b, deadline_ns);
     default:
         return MU_OK;
