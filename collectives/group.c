@@ -9,16 +9,55 @@
 #include <stdlib.h>
 #include <string.h>
 
-static enum mu_status make_scratch(struct mu_group *group)
+/* ---- memory that a transport may know ---- */
+
+#define PAGE_BYTES 4096
+
+struct mu_group_memory {
+    char scratch[MU_OPS_IN_FLIGHT * MU_SEGMENT_BYTES];
+    struct mu_op send[MU_OPS_IN_FLIGHT], receive[MU_OPS_IN_FLIGHT];
+    struct mu_group_memory *next;
+};
+
+static enum mu_status make_memory(struct mu_group *group)
 {
-    group->scratch = aligned_alloc(4096, MU_OPS_IN_FLIGHT * MU_SEGMENT_BYTES);
-    if (!group->scratch) {
+    size_t bytes = (sizeof(*group->memory) + PAGE_BYTES - 1) / PAGE_BYTES * PAGE_BYTES;
+    group->memory = aligned_alloc(PAGE_BYTES, bytes);
+    if (!group->memory) {
         mu_group_finish(group);
         return MU_NO_MEMORY;
     }
-    memset(group->scratch, 0, MU_OPS_IN_FLIGHT * MU_SEGMENT_BYTES);
+    memset(group->memory, 0, bytes);
+    group->scratch = group->memory->scratch;
+    group->send = group->memory->send;
+    group->receive = group->memory->receive;
     return MU_OK;
 }
+
+static void leave_memory(struct mu_group *group)
+{
+    struct mu_group *whole = group->parent;
+    while (whole->parent)
+        whole = whole->parent;
+    group->memory->next = whole->lost;
+    whole->lost = group->memory;
+}
+
+/* The transport is closed, or nothing is under way. */
+static void free_memory(struct mu_group *group)
+{
+    if (group->memory && group->parent && group->failed)
+        leave_memory(group);
+    else
+        free(group->memory);
+    while (group->lost) {
+        struct mu_group_memory *next = group->lost->next;
+        free(group->lost);
+        group->lost = next;
+    }
+}
+
+/* ---- life ---- */
 
 enum mu_status mu_group_init(
     struct mu_group *group, struct mu_world *world, struct mu_transport *transport)
@@ -29,7 +68,7 @@ enum mu_status mu_group_init(
         return MU_OK;
     group->rank = transport->rank;
     group->count = transport->count;
-    return make_scratch(group);
+    return make_memory(group);
 }
 
 enum mu_status mu_group_init_part(
@@ -54,7 +93,7 @@ enum mu_status mu_group_init_part(
         if (rank[i] == parent->rank)
             group->rank = i;
     }
-    return make_scratch(group);
+    return make_memory(group);
 }
 
 static void finish_child(struct mu_group *child)
@@ -74,7 +113,7 @@ void mu_group_finish(struct mu_group *group)
     if (group->transport && !group->parent)
         group->transport->ops->close(group->transport);
     free(group->member);
-    free(group->scratch);
+    free_memory(group);
     *group = (struct mu_group){0};
 }
 
@@ -119,8 +158,10 @@ enum mu_status mu_group_wait(
     struct mu_group *group, struct mu_op *op, int64_t deadline_ns, int *ret_rank)
 {
     enum mu_status status = group->transport->ops->wait(group->transport, op, deadline_ns);
-    if (status != MU_OK)
+    if (status != MU_OK) {
+        group->failed = true;
         *ret_rank = rank_of_peer(group, op->rank);
+    }
     return status;
 }
 

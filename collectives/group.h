@@ -59,13 +59,15 @@ struct mu_group {
     /* Hierarchical: the ranks of this host, and the first ranks of all hosts (on those only). NULL
      * where there is one host or one rank a host. */
     struct mu_group *home, *abroad;
-    int hosts; /* how many, where there are `home` and `abroad` */
+    int hosts;               /* how many, where there are `home` and `abroad` */
     struct mu_group *parent; /* whose transport this is; NULL: our own */
 
     void *scratch; /* MU_OPS_IN_FLIGHT segments */
-    /* What is under way. Here and not on a stack: after a failure the transport still knows them.
-     */
-    struct mu_op send[MU_OPS_IN_FLIGHT], receive[MU_OPS_IN_FLIGHT];
+    /* What is under way. After a failure the transport still knows them, and the scratch: those of
+     * a part then stay in `lost` of the whole until the transport is closed. */
+    struct mu_op *send, *receive; /* (MU_OPS_IN_FLIGHT) */
+    struct mu_group_memory *memory, *lost;
+    bool failed; /* something may be under way */
     char error[MU_GROUP_ERROR_MAX];
     void *owner; /* of whoever opened it: closed last. See mu_group_open. */
     void (*close_owner)(void *owner);
