@@ -49,13 +49,13 @@ static void check(const struct mu_algorithm *algorithm, int ranks, struct mu_req
 static void check_kind(const struct mu_algorithm *algorithm, enum mu_request_kind kind, int ranks)
 {
     size_t few = (size_t)ranks;
-    const size_t counts[] = {0, 1, few - 1, few, few + 1, 1000, 9001};
+    const size_t counts[] = {0, 1, few - 1, few + 1, 9001};
     if (kind == MU_BARRIER)
         return;
     for (size_t c = 0; c < sizeof(counts) / sizeof(counts[0]); c++)
         check(algorithm, ranks,
             request_of(kind, (enum mu_dtype)((c + few) % MU_DTYPE_COUNT), counts[c], ranks));
-    for (enum mu_dtype dtype = 0; dtype < MU_DTYPE_COUNT && ranks <= 5; dtype++)
+    for (enum mu_dtype dtype = 0; dtype < MU_DTYPE_COUNT && (ranks == 3 || ranks == 4); dtype++)
         check(algorithm, ranks, request_of(kind, dtype, 777, ranks));
 }
 
@@ -119,7 +119,7 @@ static void parts_may_be_empty_or_much_longer_than_others(void **state)
         {4000, much, much, 2, 9, 0, 0, 1},
     };
     for (size_t a = 0; a < ALGORITHM_COUNT; a++)
-        for (int ranks = 2; ranks <= 8; ranks += ranks < 5 ? 1 : 3)
+        for (int ranks = 2; ranks <= 8; ranks += ranks < 4 ? 1 : 4)
             for (size_t c = 0; c < sizeof(counts) / sizeof(counts[0]); c++) {
                 if (algorithms[a]->kinds & 1u << MU_ALLGATHER)
                     check_parts(algorithms[a], MU_ALLGATHER, ranks, counts[c]);

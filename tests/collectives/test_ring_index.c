@@ -62,7 +62,7 @@ static struct sum board[RANKS_MAX][RANKS_MAX];
 
 static void play(enum mu_request_kind kind, bool canonical, int ranks)
 {
-    struct mu_ring_plan plan[RANKS_MAX];
+    struct mu_ring_plan plan[RANKS_MAX] = {0};
     for (int r = 0; r < ranks; r++) {
         plan[r] = mu_ring_plan(kind, canonical, ranks, r);
         for (int c = 0; c < ranks; c++)
