@@ -243,7 +243,7 @@ static const struct mu_option rows[] = {
         .offset = offsetof(struct options, block),
         .min = 32,
         .max = 1e12,
-        .fallback = "1024",
+        .fallback = "256",
         .doc = "elements that share two levels"},
     {.name = NULL},
 };

@@ -18,6 +18,10 @@
  * What is not finite in a gradient comes out as something that is not finite, on all replicas and
  * at one element at least, and is never kept for later.
  *
+ * What comes late comes in bursts, and momentum repeats each: drivers whose residual lives long
+ * (randomk: 1/density steps; onebit) want a smaller learning rate or no momentum, see
+ * docs/COLLECTIVES.md.
+ *
  * A step is undone (a rank was lost in the middle of it; its gradient turned out to be useless) by
  * putting back copies of the residual and of the shared state from before its first bucket.
  */
