@@ -82,7 +82,8 @@ enum mu_status mu_group_init_part(
         .deterministic = parent->deterministic,
         .forced = parent->forced,
         .costs = parent->costs,
-        .timeout_ns = parent->timeout_ns};
+        .timeout_ns = parent->timeout_ns,
+        .wire = parent->wire};
     group->member = calloc((size_t)count, sizeof(*group->member));
     if (!group->member) {
         mu_group_finish(group);

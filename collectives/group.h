@@ -53,7 +53,9 @@ struct mu_group {
     struct mu_costs costs;
     struct mu_choice choice[MU_CHOICES_MAX];
     int choices, choice_next;
-    int64_t timeout_ns; /* of the calls of include/muster/collectives.h */
+    /* Of the calls of include/muster/collectives.h: */
+    int64_t timeout_ns;
+    enum mu_dtype wire; /* of all-reduces of float32 by sum or mean */
     int64_t entered_ns; /* when such a call began; 0: not in one */
 
     /* Hierarchical: the ranks of this host, and the first ranks of all hosts (on those only). NULL

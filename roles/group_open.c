@@ -226,6 +226,8 @@ static enum mu_status open_with(
         .timeout_ns = timeout_ns};
     if (status == MU_OK)
         status = mu_group_open_place(&place, &build, timeout_ns, ret_group);
+    if (status == MU_OK)
+        (*ret_group)->wire = options->wire;
     free(address);
     return status;
 }
