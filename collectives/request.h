@@ -56,7 +56,7 @@ const char *mu_request_kind_name(enum mu_request_kind kind); /* "all-reduce" */
 void mu_signature_describe(const struct mu_signature *signature, char *out, size_t bytes);
 static inline bool mu_signature_equal(const struct mu_signature *a, const struct mu_signature *b)
 {
-    return memcmp(a, b, sizeof(*a)) == 0;
+    return !memcmp(a, b, sizeof(*a));
 }
 
 /* Part `rank` of a request: of `counts`, or of equal parts that differ by at most one element

@@ -17,7 +17,7 @@
  * depend on each other: `to` may be one of the sources, but never overlaps it otherwise.
  */
 typedef MU_REDUCE_STORED stored;
-#define INLINE static inline __attribute__((always_inline))
+#define INLINE inline __attribute__((always_inline))
 #define BLOCK_BYTES 4096 /* what stays in the nearest cache between one source and the next */
 #define BLOCK (BLOCK_BYTES / sizeof(value))
 
@@ -26,61 +26,68 @@ typedef MU_REDUCE_STORED stored;
 #if MU_REDUCE_FLOAT16 || MU_REDUCE_BFLOAT16
 typedef float value;
 
-INLINE value load(stored x)
+static INLINE value load(stored x)
 {
     return MU_REDUCE_FLOAT16 ? mu_half_from_float16(x) : mu_half_from_bfloat16(x);
 }
 
-INLINE stored store(value x)
+static INLINE stored store(value x)
 {
     return MU_REDUCE_FLOAT16 ? mu_half_to_float16(x) : mu_half_to_bfloat16(x);
 }
 #else
 typedef stored value;
 
-INLINE value load(stored x)
+static INLINE value load(stored x)
 {
     return x;
 }
 
-INLINE stored store(value x)
+static INLINE stored store(value x)
 {
     return x;
 }
 #endif
 
+/* What is left of a sum between one addition and the next. */
+static INLINE value rounded(value x)
+{
+    return load(store(x));
+}
+
+/* The result is not rounded yet to what is stored. */
 typedef value operation(value a, value b);
 
 #if MU_REDUCE_INTEGER
-INLINE value sum_of(value a, value b)
+static INLINE value sum_of(value a, value b)
 {
     return (value)((uint64_t)a + (uint64_t)b); /* wraps */
 }
 
-INLINE value min_of(value a, value b)
+static INLINE value min_of(value a, value b)
 {
     return a < b ? a : b;
 }
 
-INLINE value max_of(value a, value b)
+static INLINE value max_of(value a, value b)
 {
     return a > b ? a : b;
 }
 #else
-INLINE value sum_of(value a, value b)
+static INLINE value sum_of(value a, value b)
 {
-    return load(store(a + b)); /* rounded to what is stored after each addition */
+    return a + b;
 }
 
 /* A NaN wins, and is always the same one; of two zeros the negative one is less: so that the result
  * has the same bits whichever of the two is named first. */
-INLINE value min_of(value a, value b)
+static INLINE value min_of(value a, value b)
 {
     value less = a < b || (a == b && __builtin_signbit(a)) ? a : b;
     return __builtin_isunordered(a, b) ? (value)__builtin_nan("") : less;
 }
 
-INLINE value max_of(value a, value b)
+static INLINE value max_of(value a, value b)
 {
     value more = a > b || (a == b && !__builtin_signbit(a)) ? a : b;
     return __builtin_isunordered(a, b) ? (value)__builtin_nan("") : more;
@@ -89,7 +96,7 @@ INLINE value max_of(value a, value b)
 
 /* ---- vectors ---- */
 
-INLINE void two(operation *by, stored *to, const stored *a, const stored *b, size_t count)
+static INLINE void two(operation *by, stored *to, const stored *a, const stored *b, size_t count)
 {
 #pragma omp simd
     for (size_t i = 0; i < count; i++)
@@ -97,7 +104,7 @@ INLINE void two(operation *by, stored *to, const stored *a, const stored *b, siz
 }
 
 /* All sources of `count` elements from `first` on, at most BLOCK. */
-INLINE void gather(operation *by, stored *result, const void *const from[], int from_count,
+static INLINE void gather(operation *by, stored *result, const void *const from[], int from_count,
     size_t first, size_t count)
 {
     value so_far[BLOCK];
@@ -109,7 +116,7 @@ INLINE void gather(operation *by, stored *result, const void *const from[], int 
         source = (const stored *)from[k] + first;
 #pragma omp simd
         for (size_t i = 0; i < count; i++)
-            so_far[i] = by(so_far[i], load(source[i]));
+            so_far[i] = rounded(by(so_far[i], load(source[i])));
     }
     source = (const stored *)from[from_count - 1] + first;
 #pragma omp simd
@@ -117,7 +124,8 @@ INLINE void gather(operation *by, stored *result, const void *const from[], int 
         result[i] = store(by(so_far[i], load(source[i])));
 }
 
-INLINE void many(operation *by, stored *to, const void *const from[], int from_count, size_t count)
+static INLINE void many(
+    operation *by, stored *to, const void *const from[], int from_count, size_t count)
 {
     if (from_count == 1 && to != from[0])
         memcpy(to, from[0], count * sizeof(stored));
@@ -132,7 +140,7 @@ INLINE void many(operation *by, stored *to, const void *const from[], int from_c
 
 /* `vector_count` is constant: nothing lies between the loads of an element and its stores. */
 #define FUSED_MAX 4
-INLINE void fused(
+static INLINE void fused(
     operation *by, void *const to[], const void *const from[], int vector_count, size_t count)
 {
     stored *results[FUSED_MAX];
@@ -145,7 +153,7 @@ INLINE void fused(
     for (size_t i = 0; i < count; i++) {
         value so_far = load(sources[0][i]);
         for (int k = 1; k < vector_count; k++)
-            so_far = by(so_far, load(sources[k][i]));
+            so_far = by(rounded(so_far), load(sources[k][i]));
         stored result = store(so_far);
         for (int k = 0; k < vector_count; k++)
             results[k][i] = result;
@@ -154,19 +162,19 @@ INLINE void fused(
 
 #if defined(__AVX512F__)
 typedef __m512i wide;
-INLINE void stream(void *to, const void *from)
+static INLINE void stream(void *to, const void *from)
 {
     _mm512_stream_si512(to, _mm512_loadu_si512(from));
 }
 #elif defined(__AVX2__)
 typedef __m256i wide;
-INLINE void stream(void *to, const void *from)
+static INLINE void stream(void *to, const void *from)
 {
     _mm256_stream_si256(to, _mm256_loadu_si256(from));
 }
 #elif defined(__x86_64__)
 typedef __m128i wide;
-INLINE void stream(void *to, const void *from)
+static INLINE void stream(void *to, const void *from)
 {
     _mm_stream_si128(to, _mm_loadu_si128(from));
 }
@@ -204,8 +212,8 @@ static void settle(bool streaming)
 #endif
 }
 
-INLINE void blockwise(operation *by, void *const to[], const void *const from[], int vector_count,
-    size_t count, bool streaming)
+static INLINE void blockwise(operation *by, void *const to[], const void *const from[],
+    int vector_count, size_t count, bool streaming)
 {
     stored result[BLOCK] __attribute__((aligned(64)));
     for (size_t first = 0; first < count; first += BLOCK) {
@@ -217,7 +225,7 @@ INLINE void blockwise(operation *by, void *const to[], const void *const from[],
     settle(streaming);
 }
 
-INLINE void many_to_many(operation *by, void *const to[], const void *const from[],
+static INLINE void many_to_many(operation *by, void *const to[], const void *const from[],
     int vector_count, size_t count, bool streaming)
 {
     if (vector_count == 1)
