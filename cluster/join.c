@@ -79,6 +79,11 @@ static bool greet_member(struct mu_cluster *cluster, int task, struct mu_link *l
         return refuse(refusal, MU_E0404, "this task does not lead the cluster");
     if (task == cluster->spec->self)
         return refuse_double(&cluster->hello, refusal);
+    /* The very same process has given up waiting for an answer and calls again. */
+    if (member->link && member->hello.incarnation == theirs->incarnation && !cluster->started) {
+        mu_link_close(member->link);
+        member->link = NULL;
+    }
     if (member->link)
         return refuse_double(&member->hello, refusal);
     if (cluster->started && mu_cluster_needs(cluster, task))

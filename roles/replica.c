@@ -24,19 +24,6 @@ static enum mu_status make_model(struct mu_replica *replica)
     return MU_OK;
 }
 
-static enum mu_status check_modes(struct mu_replica *replica)
-{
-    bool async = replica->job->mode.kind == MU_MODE_ASYNC;
-    if (async && replica->spec->ps_count == 0)
-        return mu_fail(replica->log, MU_E0204,
-            "add a parameter server to the cluster (ps), or use --set mode.kind=sync",
-            "mode `async` needs a parameter server, and the cluster has none");
-    if (replica->count > MU_REPLICAS_MAX)
-        return mu_fail(replica->log, MU_E0204, NULL, "%d replicas are more than the %d allowed",
-            replica->count, MU_REPLICAS_MAX);
-    return MU_OK;
-}
-
 static void init(struct mu_replica *replica, struct mu_task_run *run)
 {
     *replica = (struct mu_replica){
@@ -116,6 +103,9 @@ static enum mu_status close_run(struct mu_replica *replica, enum mu_status statu
         (size_t)replica->job->data.batch, replica->parameters.data, &evaluation));
     summary->test_accuracy = evaluation.accuracy;
     summary->steps = replica->step;
+    if (replica->compressor)
+        summary->exchange_bytes =
+            (int64_t)replica->job->compressor->sent_bytes(replica->compressor);
     summary->parameters_crc32c = mu_layout_crc32c_of(&replica->layout, replica->parameters.data);
     summary->epochs = mu_positions_epoch(&replica->positions, replica->rank, replica->steps_own);
     if (replica->stopped && replica->run->resume_command)
@@ -145,7 +135,7 @@ static void close_failed(struct mu_replica *replica, enum mu_status status)
 
 static enum mu_status run_to_the_end(struct mu_replica *replica)
 {
-    MU_TRY(check_modes(replica));
+    MU_TRY(mu_job_fit(replica->log, replica->job, replica->count, replica->spec->ps_count));
     MU_TRY(make_model(replica));
     MU_TRY(mu_replica_connect(replica));
     MU_TRY(train(replica));

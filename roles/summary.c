@@ -57,6 +57,7 @@ void mu_summary_write(const struct mu_summary *summary, struct mu_text *out)
     write_number(out, "samples_per_second", summary->samples_per_second);
     write_number(out, "train_loss", summary->train_loss);
     write_number(out, "test_accuracy", summary->test_accuracy);
+    write_integer(out, "exchange_bytes", summary->exchange_bytes);
     mu_text_add(out, "  \"parameters_crc32c\": \"%08x\",\n", summary->parameters_crc32c);
     write_staleness(summary, out);
     write_verdicts(summary, out);

@@ -18,6 +18,7 @@ struct mu_summary {
     double samples_per_second;  /* NaN: no step was done */
     double train_loss;          /* mean of the last epoch or interval; NaN: not known */
     double test_accuracy;       /* 0..1; NaN: not known */
+    int64_t exchange_bytes;     /* of gradients that one replica sent; synchronous */
     uint32_t parameters_crc32c; /* mu_layout_crc32c_of the parameters */
     int64_t staleness[MU_SUMMARY_STALENESS_MAX]; /* pushes by their staleness; synchronous: zeros */
     double staleness_sum;
@@ -26,7 +27,7 @@ struct mu_summary {
 };
 
 /* `exit`, `steps`, `epochs`, `samples`, `wall_seconds`, `first_step_seconds`, `samples_per_second`,
- * `train_loss`, `test_accuracy`, `parameters_crc32c` (eight hex digits), `staleness` (`mean`,
+ * `train_loss`, `test_accuracy`, `exchange_bytes`, `parameters_crc32c` (eight hex digits), `staleness` (`mean`,
  * `max`, `histogram`: counts for 0, 1, 2, ... up to the largest seen), `verdicts` (counts by name).
  * What is not known is null. */
 void mu_summary_write(const struct mu_summary *summary, struct mu_text *out);

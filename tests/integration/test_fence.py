@@ -17,8 +17,8 @@ class Fence(Case):
     """Has a hello that is right in every field: the one with which the leader looks for worker/1,
     made into worker/1's own."""
 
-    def cluster(self, *arguments):
-        cluster = Cluster(self, arguments=arguments, chief=1, worker=2)
+    def cluster(self, *arguments, workers=2):
+        cluster = Cluster(self, arguments=arguments, chief=1, worker=workers)
         with socket.create_server((cluster.host, cluster.port("worker/1"))) as server:
             server.settimeout(PATIENCE)
             cluster.start("chief/0")
@@ -60,6 +60,16 @@ class Fence(Case):
         with Peer.call(cluster.address("chief/0")) as link:
             self.assertEqual(self.greet(link, kind=PROBE, run=body["run"])[0], HELLO)
         self.assertTrue(all(alive(task.pid) for task in cluster.tasks.values()))
+
+    def test_a_process_that_calls_again_before_the_start_is_no_second_copy(self):
+        """It gave up waiting for an answer; the leader has not seen the end of its first call."""
+        cluster = self.cluster(workers=3)
+        address = cluster.address("chief/0")
+        with Peer.call(address) as first, Peer.call(address) as second, Peer.call(address) as other:
+            self.assertEqual(self.greet(first, kind=CONTROL)[0], HELLO)
+            self.assertEqual(self.greet(second, kind=CONTROL)[0], HELLO)
+            kind, body = self.greet(other, kind=CONTROL, incarnation=7)
+            self.assertEqual((kind, body["error"]), (REFUSAL, 307), body)
 
     def joined(self, cluster):
         """A link as worker/1 that is a member of the run, and the generation of the run."""
