@@ -214,19 +214,25 @@ const struct mu_transport_ops mu_tcp_ops = {
     .close = tcp_close,
 };
 
-static void take_link(struct mu_tcp *tcp, int rank, struct mu_link *link)
+void mu_tcp_take_link(struct mu_tcp_peer *peer, struct mu_link *link)
+{
+    peer->link = link;
+    mu_link_adopt(link, &link_events, peer);
+    mu_link_resume(link);
+    if (!mu_link_alive(link))
+        mu_tcp_lose(peer, MU_CLOSED);
+}
+
+static void init_peer(struct mu_tcp *tcp, int rank, struct mu_link *link)
 {
     struct mu_tcp_peer *peer = &tcp->peer[rank];
     *peer = (struct mu_tcp_peer){.tcp = tcp,
         .rank = rank,
-        .link = link,
         .reached = link != NULL,
         .over = link ? MU_OK : MU_CLOSED,
         .last = &peer->first};
-    if (link) {
-        mu_link_adopt(link, &link_events, peer);
-        mu_link_resume(link);
-    }
+    if (link)
+        mu_tcp_take_link(peer, link);
 }
 
 enum mu_status mu_tcp_open(struct mu_loop *loop, int rank, int count, uint32_t generation,
@@ -248,7 +254,7 @@ enum mu_status mu_tcp_open(struct mu_loop *loop, int rank, int count, uint32_t g
     }
     int at_home = 1;
     for (int r = 0; r < count; r++) {
-        take_link(tcp, r, link[r]);
+        init_peer(tcp, r, link[r]);
         at_home += link[r] && mu_link_at_home(link[r]);
     }
     if (at_home > loop->processors)

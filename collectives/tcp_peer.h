@@ -5,7 +5,7 @@
 #include "collectives/tcp.h"
 
 /* What the files of the tcp transport share: tcp.c moves the data, tcp_notes.c says and hears what
- * ranks are doing. */
+ * ranks are doing, tcp_home.c puts other links in the place of the first. */
 struct mu_tcp;
 
 struct mu_tcp_peer {
@@ -30,6 +30,8 @@ struct mu_tcp {
     bool surveyed; /* everybody has answered */
 };
 
+/* Frames of the peer come over this link from now on. */
+void mu_tcp_take_link(struct mu_tcp_peer *peer, struct mu_link *link);
 /* The peer ends: what is posted finishes with `why`, and so does all that is asked of it later.
  * CLOSED: its link is closed. */
 void mu_tcp_lose(struct mu_tcp_peer *peer, enum mu_status why);

@@ -57,15 +57,30 @@ static void one_way(struct mu_link **ret_from, struct mu_link **ret_to)
     assert_ok(mu_link_accept(pair->loop, pair->accepted, &raw, pair, ret_to));
 }
 
-static int begin_tcp(void **state)
+static void open_tcp(void)
 {
-    (void)state;
     struct mu_link *link[2][2] = {0};
-    memset(&rig, 0, sizeof(rig));
-    link_pair_begin(&rig.pair);
     one_way(&link[0][1], &link[1][0]);
     for (int r = 0; r < 2; r++)
         assert_ok(mu_tcp_open(rig.pair.loop, r, 2, 1, link[r], &rig.rank[r]));
+}
+
+static int begin_tcp(void **state)
+{
+    (void)state;
+    memset(&rig, 0, sizeof(rig));
+    link_pair_begin(&rig.pair);
+    open_tcp();
+    return 0;
+}
+
+/* The same over a unix socket. */
+static int begin_tcp_unix(void **state)
+{
+    (void)state;
+    memset(&rig, 0, sizeof(rig));
+    link_pair_begin_at(&rig.pair, "unix:muster-test");
+    open_tcp();
     return 0;
 }
 
@@ -431,6 +446,6 @@ static void every_transport_describes_itself(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(every_transport_describes_itself),
-        CASES(inproc), CASES(tcp), CASES(shm), CASES(route)};
+        CASES(inproc), CASES(tcp), CASES(tcp_unix), CASES(shm), CASES(route)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -22,21 +22,29 @@ struct link_pair {
 
 static void link_pair_accepted(void *owner, struct mu_stream *stream);
 
-/* Ports are tried until one can be listened at. */
-static inline void link_pair_begin(struct link_pair *pair)
+/* Ports, or unix names, are tried until one can be listened at. */
+static inline void link_pair_begin_at(struct link_pair *pair, const char *host)
 {
     memset(pair, 0, sizeof(*pair));
     assert_ok(mu_real_world_init(&pair->real));
     assert_ok(pair->real.world.ops->loop_create(&pair->real.world, &pair->loop));
-    strcpy(pair->address.host, "127.0.0.1");
     enum mu_status status = MU_UNAVAILABLE;
     for (int i = 0; status != MU_OK && i < 100; i++) {
         int error;
         pair->address.port = 20000 + (getpid() * 7 + i * 131) % 12000;
+        if (strncmp(host, "unix:", 5) == 0)
+            snprintf(pair->address.host, MU_HOST_MAX, "%s-%d-%d", host, getpid(), i);
+        else
+            snprintf(pair->address.host, MU_HOST_MAX, "%s", host);
         status = pair->loop->ops->listen(
             pair->loop, &pair->address, -1, link_pair_accepted, pair, &pair->listener, &error);
     }
     assert_ok(status);
+}
+
+static inline void link_pair_begin(struct link_pair *pair)
+{
+    link_pair_begin_at(pair, "127.0.0.1");
 }
 
 static inline void link_pair_end(struct link_pair *pair)

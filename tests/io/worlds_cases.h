@@ -34,6 +34,7 @@ world_case where_nobody_listens_connections_are_refused;
 world_case a_name_that_nobody_has_is_no_input;
 world_case a_port_has_one_listener_at_a_time;
 world_case only_addresses_of_this_host_can_be_listened_at;
+world_case unix_sockets_are_of_the_real_world;
 world_case a_turn_ends_at_its_deadline;
 world_case a_wake_from_another_thread_ends_the_turn;
 world_case timers_tick_until_they_are_stopped;

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* ---- connecting and listening ---- */
 
@@ -74,6 +75,32 @@ const char *only_addresses_of_this_host_can_be_listened_at(
 }
 
 /* ---- turns, wakes, timers ---- */
+
+/* The simulated one has no such addresses. */
+const char *unix_sockets_are_of_the_real_world(
+    struct mu_world *world, const struct mu_address *free_address)
+{
+    (void)free_address;
+    struct mu_loop *loop;
+    struct mu_listener *listener = NULL;
+    struct mu_address address = {.port = 1};
+    struct end end = {0};
+    int error = 0;
+    bool real = strcmp(world->ops->name, "real") == 0;
+    snprintf(address.host, sizeof(address.host), "unix:muster-loops-%d", getpid());
+    CHECK(world->ops->loop_create(world, &loop) == MU_OK);
+    CHECK(loop->ops->listen(loop, &address, -1, mu_ends_on_accepted, NULL, &listener, &error) ==
+          (real ? MU_OK : MU_CONFIG));
+    loop->ops->listener_close(listener);
+    if (real)
+        CHECK(loop->ops->connect(loop, &address, &mu_ends_events, &end, &end.stream) ==
+              MU_UNAVAILABLE);
+    memset(address.host + 5, 'x', 120); /* longer than such a name can be */
+    CHECK(loop->ops->listen(loop, &address, -1, mu_ends_on_accepted, NULL, &listener, &error) !=
+          MU_OK);
+    loop->ops->destroy(loop);
+    return NULL;
+}
 
 const char *a_turn_ends_at_its_deadline(
     struct mu_world *world, const struct mu_address *free_address)

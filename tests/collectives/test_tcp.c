@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "collectives/mesh.h"
+#include "collectives/tcp_peer.h"
+#include "rank_threads.h"
+#include <arpa/inet.h>
+#include <unistd.h>
+
+/* Three ranks on links of their own, each a thread with a loop. */
+#define RANKS 3
+
+static struct mu_address address[RANKS];
+static int listen_fd[RANKS];
+
+/* What each rank believes of the others. */
+static bool home[RANKS][RANKS];
+static int unix_links[RANKS];
+static struct mu_seen seen_by_0[RANKS];
+
+static int bind_ports(void **state)
+{
+    (void)state;
+    for (int r = 0; r < RANKS; r++) {
+        struct sockaddr_in any = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+        socklen_t bytes = sizeof(any);
+        listen_fd[r] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        if (bind(listen_fd[r], (struct sockaddr *)&any, sizeof(any)) != 0 ||
+            getsockname(listen_fd[r], (struct sockaddr *)&any, &bytes) != 0)
+            return -1;
+        address[r] = (struct mu_address){.host = "127.0.0.1", .port = ntohs(any.sin_port)};
+        for (int other = 0; other < RANKS; other++)
+            home[r][other] = true;
+    }
+    return 0;
+}
+
+static enum mu_status open_tcp(struct rank *rank, struct mu_transport **ret_tcp)
+{
+    struct mu_world *world = &rank->ranks->real.world;
+    struct mu_link *link[RANKS];
+    struct mu_loop *loop;
+    MU_TRY(world->ops->loop_create(world, &loop));
+    const struct mu_mesh_request request = {.loop = loop,
+        .log = &rank->log.log,
+        .rank = rank->rank,
+        .count = RANKS,
+        .address = address,
+        .listen_fd = listen_fd[rank->rank],
+        .group = 7};
+    MU_TRY(mu_mesh_open(&request, ranks_soon(rank), link));
+    return mu_tcp_open(loop, rank->rank, RANKS, 1, link, ret_tcp);
+}
+
+static void close_tcp(struct mu_transport *tcp)
+{
+    struct mu_loop *loop = tcp->loop;
+    tcp->ops->close(tcp);
+    loop->ops->destroy(loop);
+}
+
+/* Everybody sends everybody a number. */
+static enum mu_status exchange(struct rank *rank, struct mu_transport *tcp, uint64_t tag)
+{
+    struct mu_op send[RANKS], receive[RANKS];
+    uint64_t there[RANKS], here = tag * 100 + (uint64_t)rank->rank;
+    for (int r = 0; r < RANKS; r++) {
+        if (r == rank->rank)
+            continue;
+        tcp->ops->receive(tcp, &receive[r], r, tag, &there[r], sizeof(there[r]));
+        tcp->ops->send(tcp, &send[r], r, tag, &here, sizeof(here));
+    }
+    for (int r = 0; r < RANKS; r++) {
+        if (r == rank->rank)
+            continue;
+        MU_TRY(tcp->ops->wait(tcp, &receive[r], ranks_soon(rank)));
+        MU_TRY(tcp->ops->wait(tcp, &send[r], ranks_soon(rank)));
+        if (there[r] != tag * 100 + (uint64_t)r)
+            return MU_BAD_DATA;
+    }
+    return MU_OK;
+}
+
+/* ---- unix sockets ---- */
+
+static int count_unix_links(struct mu_transport *transport)
+{
+    struct mu_tcp *tcp = (struct mu_tcp *)transport;
+    int count = 0;
+    for (int r = 0; r < RANKS; r++) {
+        char name[80] = "";
+        if (tcp->peer[r].link)
+            mu_link_peer_name(tcp->peer[r].link, name, sizeof(name));
+        count += strcmp(name, "unix socket") == 0;
+    }
+    return count;
+}
+
+static enum mu_status move_and_talk(struct rank *rank)
+{
+    struct mu_transport *tcp;
+    struct mu_signature signature = {.sequence = 1};
+    MU_TRY(open_tcp(rank, &tcp));
+    tcp->signature = &signature;
+    MU_TRY(exchange(rank, tcp, 1));
+    MU_TRY(mu_tcp_move_home(tcp, &rank->log.log, home[rank->rank], ranks_soon(rank)));
+    unix_links[rank->rank] = count_unix_links(tcp);
+    for (uint64_t tag = 2; tag < 50; tag++) {
+        signature.sequence++;
+        MU_TRY(exchange(rank, tcp, tag));
+    }
+    close_tcp(tcp);
+    return MU_OK;
+}
+
+static void run_ranks(enum mu_status (*run)(struct rank *rank))
+{
+    static struct ranks ranks;
+    ranks_begin(&ranks, RANKS);
+    ranks_run(&ranks, run);
+    for (int r = 0; r < RANKS; r++)
+        assert_ok(ranks.rank[r].status);
+    ranks_end(&ranks);
+}
+
+static void ranks_of_one_host_go_over_to_unix_sockets(void **state)
+{
+    (void)state;
+    run_ranks(move_and_talk);
+    for (int r = 0; r < RANKS; r++)
+        assert_int_equal(unix_links[r], RANKS - 1);
+}
+
+static void ranks_of_other_hosts_stay_on_tcp(void **state)
+{
+    (void)state;
+    for (int r = 0; r < RANKS; r++)
+        home[r][2] = home[2][r] = r == 2;
+    run_ranks(move_and_talk);
+    assert_int_equal(unix_links[0], 1);
+    assert_int_equal(unix_links[1], 1);
+    assert_int_equal(unix_links[2], 0);
+}
+
+static void ranks_that_do_not_agree_where_they_are_stay_on_tcp(void **state)
+{
+    (void)state;
+    for (int r = 1; r < RANKS; r++)
+        home[r][0] = false;
+    home[1][2] = home[2][1] = false;
+    run_ranks(move_and_talk);
+    for (int r = 0; r < RANKS; r++)
+        assert_int_equal(unix_links[r], 0);
+}
+
+/* ---- surveys ---- */
+
+/* 1 waits for 0, who asks it; but in front of the question there is a message that 1 has not come
+ * to. So it is heard because it says by itself what it waits for. */
+static enum mu_status ask(struct rank *rank, struct mu_transport *tcp)
+{
+    struct mu_op send;
+    uint64_t early = 1;
+    tcp->ops->send(tcp, &send, 1, 9, &early, sizeof(early));
+    MU_TRY(tcp->ops->wait(tcp, &send, ranks_soon(rank)));
+    tcp->ops->survey(tcp, ranks_soon(rank));
+    memcpy(seen_by_0, tcp->seen, sizeof(seen_by_0));
+    for (int r = 1; r < RANKS; r++) {
+        tcp->ops->send(tcp, &send, r, 8, &early, sizeof(early));
+        MU_TRY(tcp->ops->wait(tcp, &send, ranks_soon(rank)));
+    }
+    return MU_OK;
+}
+
+/* Rank 1 waits for rank 2, and rank 2 for rank 0. */
+static enum mu_status wait_in_line(struct rank *rank, struct mu_transport *tcp)
+{
+    struct mu_op send, receive;
+    uint64_t there;
+    int before = rank->rank == 1 ? 2 : 0;
+    tcp->ops->receive(tcp, &receive, before, 8, &there, sizeof(there));
+    MU_TRY(tcp->ops->wait(tcp, &receive, ranks_soon(rank)));
+    if (rank->rank == 2) {
+        tcp->ops->send(tcp, &send, 1, 8, &there, sizeof(there));
+        return tcp->ops->wait(tcp, &send, ranks_soon(rank));
+    }
+    for (uint64_t tag = 9; tag >= 8; tag--) {
+        tcp->ops->receive(tcp, &receive, 0, tag, &there, sizeof(there));
+        MU_TRY(tcp->ops->wait(tcp, &receive, ranks_soon(rank)));
+    }
+    return MU_OK;
+}
+
+static enum mu_status survey(struct rank *rank)
+{
+    struct mu_transport *tcp;
+    struct mu_signature signature = {.sequence = 40, .count = 3};
+    MU_TRY(open_tcp(rank, &tcp));
+    tcp->signature = &signature;
+    MU_TRY(rank->rank == 0 ? ask(rank, tcp) : wait_in_line(rank, tcp));
+    MU_TRY(exchange(rank, tcp, 10));
+    close_tcp(tcp);
+    return MU_OK;
+}
+
+static void a_rank_that_reads_no_question_is_heard_all_the_same(void **state)
+{
+    (void)state;
+    run_ranks(survey);
+    for (int r = 1; r < RANKS; r++) {
+        assert_true(seen_by_0[r].answers && seen_by_0[r].inside);
+        assert_int_equal(seen_by_0[r].signature.sequence, 40);
+    }
+}
+
+#define CASE(claim) cmocka_unit_test_setup(claim, bind_ports)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        CASE(ranks_of_one_host_go_over_to_unix_sockets),
+        CASE(ranks_of_other_hosts_stay_on_tcp),
+        CASE(ranks_that_do_not_agree_where_they_are_stay_on_tcp),
+        CASE(a_rank_that_reads_no_question_is_heard_all_the_same),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
