@@ -34,11 +34,16 @@ static enum mu_status make_memory(struct mu_group *group)
     return MU_OK;
 }
 
+static struct mu_group *whole_of(struct mu_group *group)
+{
+    while (group->parent)
+        group = group->parent;
+    return group;
+}
+
 static void leave_memory(struct mu_group *group)
 {
-    struct mu_group *whole = group->parent;
-    while (whole->parent)
-        whole = whole->parent;
+    struct mu_group *whole = whole_of(group);
     group->memory->next = whole->lost;
     whole->lost = group->memory;
 }
@@ -109,10 +114,11 @@ void mu_group_finish(struct mu_group *group)
     finish_child(group->home);
     finish_child(group->abroad);
     mu_shared_close(group->shared);
-    if (group->transport && group->transport->signature == &group->signature)
-        group->transport->signature = NULL;
-    if (group->transport && !group->parent)
-        group->transport->ops->close(group->transport);
+    struct mu_transport *transport = whole_of(group)->transport; /* NULL: somebody has closed it */
+    if (transport && transport->signature == &group->signature)
+        transport->signature = NULL;
+    if (transport && !group->parent)
+        transport->ops->close(transport);
     free(group->member);
     free_memory(group);
     *group = (struct mu_group){0};

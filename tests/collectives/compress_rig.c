@@ -153,7 +153,7 @@ void compress_rig_end(struct compress_rig *rig)
     for (int r = 0; r < rig->ranks.count; r++) {
         struct compress_replica *replica = &rig->replica[r];
         rig->ops->close(replica->state);
-        replica->group.transport = NULL; /* closed with the ranks */
+        rig->ranks.rank[r].transport = NULL; /* it knows what has failed, and goes first */
         mu_group_finish(&replica->group);
         free(replica->residual);
         free(replica->data);

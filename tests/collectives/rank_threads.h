@@ -13,7 +13,7 @@
 struct ranks;
 struct rank {
     struct ranks *ranks;
-    struct mu_transport *transport;
+    struct mu_transport *transport; /* NULL: whoever has taken it closes it */
     int rank;
     enum mu_status status; /* what `run` returned */
     struct mu_test_log log;
@@ -69,7 +69,8 @@ static inline void ranks_run(struct ranks *ranks, enum mu_status (*run)(struct r
 static inline void ranks_end(struct ranks *ranks)
 {
     for (int r = 0; r < ranks->count; r++)
-        ranks->rank[r].transport->ops->close(ranks->rank[r].transport);
+        if (ranks->rank[r].transport)
+            ranks->rank[r].transport->ops->close(ranks->rank[r].transport);
     mu_inproc_hub_destroy(ranks->hub);
     mu_real_world_finish(&ranks->real);
 }

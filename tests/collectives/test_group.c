@@ -58,23 +58,21 @@ static enum mu_status act(struct mu_group *group, struct part *part, int rank)
     return mu_group_run(group, &part->request, group->entered_ns + PATIENCE, &play.culprit[rank]);
 }
 
+static struct mu_group groups[RANKS_MAX];
+
 static enum mu_status run(struct rank *rank)
 {
-    struct mu_group group;
     int r = rank->rank;
-    MU_TRY(mu_group_init(&group, &rank->ranks->real.world, rank->transport));
+    struct mu_group *group = &groups[r];
+    MU_TRY(mu_group_init(group, &rank->ranks->real.world, rank->transport));
     rank->transport->names = names;
     enum mu_status status = MU_OK;
     if (play.shares)
-        status = mu_shared_open(&group, &rank->log.log, ranks_soon(rank));
+        status = mu_shared_open(group, &rank->log.log, ranks_soon(rank));
     if (status == MU_OK)
-        play.status[r] = act(&group, &play.part[r], r);
-    memcpy(play.error[r], group.error, sizeof(group.error));
-    wait_for_others(group.world, group.count);
-    /* The transport stays with the rank. */
-    rank->transport->signature = NULL;
-    group.transport = NULL;
-    mu_group_finish(&group);
+        play.status[r] = act(group, &play.part[r], r);
+    memcpy(play.error[r], group->error, sizeof(group->error));
+    wait_for_others(group->world, group->count);
     return status;
 }
 
@@ -86,14 +84,18 @@ static void begin(bool shares)
         play.part[r] = (struct part){.request = whole, .algorithm = shares ? "direct" : "ring"};
 }
 
+/* Groups close their transports, when nobody waits any more. */
 static void perform(int count)
 {
     static struct ranks ranks;
     atomic_store(&finished, 0);
     ranks_begin(&ranks, count);
     ranks_run(&ranks, run);
-    for (int r = 0; r < count; r++)
+    for (int r = 0; r < count; r++) {
         assert_ok(ranks.rank[r].status);
+        mu_group_finish(&groups[r]);
+    }
+    ranks.count = 0;
     ranks_end(&ranks);
 }
 
