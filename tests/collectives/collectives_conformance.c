@@ -53,9 +53,11 @@ static enum mu_status sit(struct seat *seat, struct rank *rank)
     return seat->data && seat->from && seat->expected ? MU_OK : MU_NO_MEMORY;
 }
 
-/* The transport stays with the rank. */
+/* The transport stays with the rank, and so does what it knows of after a failure. */
 static void rise(struct seat *seat)
 {
+    if (seat->group.failed)
+        return;
     seat->rank->transport->signature = NULL;
     seat->group.transport = NULL;
     mu_group_finish(&seat->group);
