@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "collectives/algorithm.h"
 #include "data/plan.h"
 #include "roles/job_rows.h"
 #include "runtime/device/device.h"
@@ -7,6 +8,7 @@
 #include <string.h>
 
 #define NAMES_MAX 64
+#define ALGORITHMS_MAX 32
 
 /* The keys that another reader of the same section takes. */
 struct also {
@@ -128,18 +130,43 @@ static enum mu_status read_name(struct mu_log *log, struct mu_job *job, const ch
         "`name` cannot name a directory");
 }
 
+/* One of `names`, or an unknown name at `path` with the nearest one. */
+static enum mu_status check_name(struct mu_log *log, const struct mu_job *job, const char *path,
+    const char *value, const char *const names[], size_t count, const char *where)
+{
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(names[i], value) == 0)
+            return MU_OK;
+    char help[80];
+    const char *nearest = mu_text_nearest(value, names, count);
+    mu_format(help, sizeof(help), "did you mean `%s`?", nearest ? nearest : "");
+    struct mu_place place = mu_json_place(job->json, path, false);
+    return mu_fail_at(log, MU_E0202, &place, where, nearest ? help : NULL, "unknown %s `%.40s`",
+        strchr(path, '.') + 1, value);
+}
+
 static enum mu_status check_device(struct mu_log *log, const struct mu_job *job)
 {
     size_t count = 0;
-    char help[80];
-    for (; mu_device_names[count]; count++)
-        if (strcmp(mu_device_names[count], job->train.device) == 0)
-            return MU_OK;
-    const char *nearest = mu_text_nearest(job->train.device, mu_device_names, count);
-    mu_format(help, sizeof(help), "did you mean `%s`?", nearest ? nearest : "");
-    struct mu_place place = mu_json_place(job->json, "train.device", false);
-    return mu_fail_at(log, MU_E0202, &place, "`muster doctor` lists the devices",
-        nearest ? help : NULL, "unknown device `%.40s`", job->train.device);
+    while (mu_device_names[count])
+        count++;
+    return check_name(log, job, "train.device", job->train.device, mu_device_names, count,
+        "`muster doctor` lists the devices");
+}
+
+static enum mu_status check_algorithm(struct mu_log *log, const struct mu_job *job)
+{
+    const char *names[ALGORITHMS_MAX];
+    char where[256] = "expected one of";
+    size_t count = 0;
+    for (; mu_algorithms[count] && count < ALGORITHMS_MAX; count++) {
+        names[count] = mu_algorithms[count]->name;
+        size_t used = strlen(where);
+        snprintf(where + used, sizeof(where) - used, "%s %s", count ? "," : "", names[count]);
+    }
+    if (!job->mode.algorithm[0])
+        return MU_OK;
+    return check_name(log, job, "mode.algorithm", job->mode.algorithm, names, count, where);
 }
 
 static enum mu_status read_job(struct mu_log *log, const char *path, struct mu_job *job)
@@ -158,6 +185,7 @@ static enum mu_status read_job(struct mu_log *log, const char *path, struct mu_j
     for (int i = 0; i < MU_JOB_SECTIONS; i++)
         MU_TRY(read_section(log, job, &mu_job_sections[i]));
     MU_TRY(check_device(log, job));
+    MU_TRY(check_algorithm(log, job));
     job->hash = mu_job_hash(job);
     return MU_OK;
 }
