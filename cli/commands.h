@@ -3,7 +3,7 @@
 #define MU_CLI_COMMANDS_H
 
 #include "cli/args.h"
-#include "roles/request.h"
+#include "roles/run_request.h"
 
 /*
  * Every command: the struct that its flags fill. cmd_NAME.c does the work; the table lists what

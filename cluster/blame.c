@@ -117,18 +117,20 @@ void mu_cluster_lose_laggard(
     mu_cluster_lose(cluster, MU_E0402, culprit, text);
 }
 
+/* `late`: a wait that has lasted too long, for `what`; otherwise `text` says what broke. */
 static void ask_leader(
-    struct mu_cluster *cluster, int task, const char *what, int64_t since_ns, const char *text)
+    struct mu_cluster *cluster, int task, bool late, int64_t since_ns, const char *text)
 {
     struct mu_link *leader = cluster->member[cluster->spec->leader].link;
     uint8_t memory[MU_CLUSTER_TEXT_MAX + 64];
     struct mu_body body;
     if (!leader)
         return;
-    mu_body_begin(&body, memory, sizeof(memory), 3);
+    mu_body_begin(&body, memory, sizeof(memory), 4);
     mu_body_put_int(&body, "task", task);
     mu_body_put_int(&body, "age", mu_now(cluster->world) - since_ns);
-    mu_body_put_text(&body, "text", task < 0 ? what : text);
+    mu_body_put_int(&body, "late", late);
+    mu_body_put_text(&body, "text", text);
     mu_link_post(leader, MU_FRAME_SUSPECT, cluster->generation, 0, &body);
 }
 
@@ -163,7 +165,8 @@ enum mu_status mu_cluster_blame(
         return cluster->failed;
     }
     if (!cluster->leads)
-        ask_leader(cluster, status == MU_TIMEOUT ? -1 : task, what, since_ns, text);
+        ask_leader(
+            cluster, task, status == MU_TIMEOUT, since_ns, status == MU_TIMEOUT ? what : text);
     await_verdict(cluster);
     mu_cluster_lose(cluster, status == MU_TIMEOUT ? MU_E0402 : MU_E0401, task, text);
     /* Nothing is a loss once the run is over; the wait has failed all the same. */

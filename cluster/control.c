@@ -111,18 +111,21 @@ static void read_goodbye(struct mu_cluster *cluster, int task, struct mu_decoder
 
 static void read_suspect(struct mu_cluster *cluster, int from, struct mu_decoder *decoder)
 {
-    int64_t task, age, now = mu_now(cluster->world);
+    int64_t task, age, late, now = mu_now(cluster->world);
     char text[MU_CLUSTER_TEXT_MAX];
     if (!cluster->leads || cluster->suspect >= 0 ||
         !mu_decoder_int(decoder, "task", -1, cluster->spec->task_count - 1, &task) ||
         !mu_decoder_int(decoder, "age", 0, now, &age) ||
+        !mu_decoder_int(decoder, "late", 0, 1, &late) ||
         !mu_decoder_text(decoder, "text", text, sizeof(text)))
         return;
-    if (task < 0) {
+    if (late) {
         mu_control_note_self(cluster, now);
-        mu_cluster_lose_laggard(cluster, -1, text, now - age);
+        mu_cluster_lose_laggard(cluster, (int)task, text, now - age);
         return;
     }
+    if (task < 0)
+        return;
     char reporter[160];
     mu_cluster_who(cluster, from, reporter, sizeof(reporter));
     cluster->suspect = (int)task;

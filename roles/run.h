@@ -3,7 +3,7 @@
 #define MU_ROLES_RUN_H
 
 #include "roles/job.h"
-#include "roles/request.h"
+#include "roles/run_request.h"
 
 /* Runs one task in the real world, to its end: the run directory, the log, the store, the data, the
  * role. `spec` says who we are; NULL: the ranks of mpirun tell each other. What went wrong has been

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#ifndef MU_ROLES_REQUEST_H
-#define MU_ROLES_REQUEST_H
+#ifndef MU_ROLES_RUN_REQUEST_H
+#define MU_ROLES_RUN_REQUEST_H
 
 #include "cluster/spec.h"
 
