@@ -5,7 +5,8 @@
 usage: bench/compress.py MUSTER [EPOCHS [SEEDS]]
 
 Every compressor with the same job and the same seeds, at a rate that late gradients and momentum
-bear; random-k, whose gradients come in bursts, without momentum and beside plain sgd. Bytes are those one replica sends in a step.
+bear; random-k, whose gradients come in bursts, without momentum and beside plain sgd. Bytes are
+those one replica sends in a step.
 MNIST is read from MUSTER_DATA/mnist (default ../shared/data/mnist). One JSON object a row.
 """
 import json, os, pathlib, statistics, subprocess, sys, tempfile
@@ -20,7 +21,8 @@ PLAIN = ("optimizer.learning_rate=0.2", "optimizer.momentum=0")
 KINDS = [({"kind": "none"}, MOMENTUM), ({"kind": "bf16"}, MOMENTUM), ({"kind": "fp16"}, MOMENTUM),
          ({"kind": "topk", "density": 0.01}, MOMENTUM), ({"kind": "onebit"}, MOMENTUM),
          ({"kind": "powersgd", "rank": 2}, MOMENTUM), ({"kind": "none"}, PLAIN),
-         ({"kind": "randomk", "density": 0.1}, PLAIN), ({"kind": "randomk", "density": 0.01}, PLAIN)]
+         ({"kind": "randomk", "density": 0.1}, PLAIN),
+         ({"kind": "randomk", "density": 0.01}, PLAIN)]
 
 if not os.path.isdir(DATA):
     sys.exit(f"skipped: there is no {DATA}")

@@ -27,7 +27,8 @@ struct mu_summary {
 };
 
 /* `exit`, `steps`, `epochs`, `samples`, `wall_seconds`, `first_step_seconds`, `samples_per_second`,
- * `train_loss`, `test_accuracy`, `exchange_bytes`, `parameters_crc32c` (eight hex digits), `staleness` (`mean`,
+ * `train_loss`, `test_accuracy`, `exchange_bytes`, `parameters_crc32c` (eight hex digits),
+ * `staleness` (`mean`,
  * `max`, `histogram`: counts for 0, 1, 2, ... up to the largest seen), `verdicts` (counts by name).
  * What is not known is null. */
 void mu_summary_write(const struct mu_summary *summary, struct mu_text *out);
