@@ -251,7 +251,7 @@ static void come_when_the_other_sleeps(
     CHECK(report, atomic_load(&shared->ranks[group->rank]->sleepers) == 0);
 }
 
-static void who_waits_for_long_sleeps_and_is_woken(void **state)
+static void who_waits_for_long_sleeps_until_the_other_comes(void **state)
 {
     (void)state;
     run_team(2, come_when_the_other_sleeps, NULL);
@@ -453,7 +453,7 @@ int main(void)
         cmocka_unit_test(a_dead_rank_ends_the_wait_before_the_deadline),
         cmocka_unit_test(a_farewell_ends_the_wait_before_the_deadline),
         cmocka_unit_test(what_pause_says_ends_the_wait),
-        cmocka_unit_test(who_waits_for_long_sleeps_and_is_woken),
+        cmocka_unit_test(who_waits_for_long_sleeps_until_the_other_comes),
         cmocka_unit_test(ranks_bound_to_one_processor_yield_early_and_apart_they_spin),
         cmocka_unit_test(a_note_says_what_a_rank_does_and_whether_it_left),
         cmocka_unit_test(an_arena_is_zeroed_found_and_seen_by_the_other),
