@@ -43,15 +43,20 @@ const char *mu_bench_peer_name(const struct mu_cmd_bench_allreduce_options *opti
 
 /* ---- where things are ---- */
 
+static bool find_self(char self[MU_CLI_PATH_MAX])
+{
+    ssize_t count = readlink("/proc/self/exe", self, MU_CLI_PATH_MAX - 1);
+    self[count > 0 ? count : 0] = '\0';
+    return count > 0;
+}
+
 /* A program of bench/, in the build folder beside this one or installed. */
 static bool find_program(const char *name, char *out, size_t bytes)
 {
     static const char *const folders[] = {"bench", "../libexec/muster"};
     char self[MU_CLI_PATH_MAX];
-    ssize_t count = readlink("/proc/self/exe", self, sizeof(self) - 1);
-    if (count <= 0)
+    if (!find_self(self))
         return false;
-    self[count] = '\0';
     *strrchr(self, '/') = '\0';
     for (size_t i = 0; i < MU_COUNT_OF(folders); i++) {
         int length = snprintf(out, bytes, "%s/%s/%s", self, folders[i], name);
@@ -154,9 +159,12 @@ enum mu_status mu_bench_peer_start(
 enum mu_status mu_bench_peer_start_ours(struct mu_bench_crew *crew, char *const *arguments)
 {
     struct command command = {0};
+    char self[MU_CLI_PATH_MAX];
     MU_TRY(mu_bench_crew_listen(crew));
+    if (!find_self(self))
+        return mu_fail(crew->log, MU_E0804, NULL, "/proc/self/exe cannot be read");
     add_open_mpi(&command, crew);
-    add(&command, "/proc/self/exe");
+    add(&command, self);
     add_all(&command, (const char *const *)arguments);
     add_all(&command, (const char *const[]){"--join", crew->socket, NULL});
     return run(crew, &command);

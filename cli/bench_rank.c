@@ -211,11 +211,12 @@ static enum mu_status open_group(struct bench_rank *bench, struct mu_log *log,
         .deterministic = options->deterministic,
         .home = options->home ? MU_BUILD_HOME_TCP : MU_BUILD_HOME_BEST,
     };
-    pin(place->rank, place->count);
+    if (place) /* otherwise mpirun has done it */
+        pin(place->rank, place->count);
     MU_TRY(mu_group_open_place(place, &build, START_TIMEOUT_NS, &bench->group));
-    bench->run_max = (int)(DOUBLINGS / log2(place->count));
+    bench->run_max = (int)(DOUBLINGS / log2(bench->group->count));
     for (int i = 0; i < PERIOD; i++)
-        bench->period[i] = SCALE * (float)(i + place->rank + 1);
+        bench->period[i] = SCALE * (float)(i + bench->group->rank + 1);
     return MU_OK;
 }
 

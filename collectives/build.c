@@ -96,10 +96,13 @@ static enum mu_status come_home(struct build *build)
         return MU_OK;
     MU_TRY(mu_segments_open(log, build->transport, bytes, build->deadline_ns, &segments));
     build->host = first_at_home(segments);
-    if (shares)
+    enum mu_status status = MU_OK;
+    if (build->options->home == MU_BUILD_HOME_BEST)
+        status = mu_tcp_move_home(build->transport, log, segments->home, build->deadline_ns);
+    if (status == MU_OK && shares)
         return share(build, segments);
     mu_segments_close(segments);
-    return MU_OK;
+    return status;
 }
 
 /* ---- hosts ---- */

@@ -3,6 +3,7 @@
 #include "cluster/spec.h"
 #include "collectives/mesh.h"
 #include "collectives/mpi.h"
+#include "collectives/mpi_transport.h"
 #include "runtime/io/real_world.h"
 #include <math.h>
 #include <stdio.h>
@@ -84,7 +85,9 @@ static enum mu_status open_on(struct ground *ground, const struct mu_group_place
     struct mu_world *world = &ground->real.world;
     int64_t deadline = mu_deadline(mu_now(world), start_timeout_ns);
     struct mu_transport *transport = NULL;
-    if (place->count > 1)
+    if (!place)
+        MU_TRY(mu_mpi_open(options->log, world, ground->loop, &transport));
+    else if (place->count > 1)
         MU_TRY(make_transport(ground, options->log, place, deadline, &transport));
     struct mu_group *group = calloc(1, sizeof(*group));
     if (!group) {
@@ -217,7 +220,8 @@ static enum mu_status open_with(
     struct mu_address *address = NULL;
     struct mu_group_place place;
     MU_TRY(mu_build_check(log, options->transport, options->algorithm));
-    enum mu_status status = find_place(log, options, timeout_ns, &address, &place);
+    bool is_mpi = options->transport && strcmp(options->transport, "mpi") == 0;
+    enum mu_status status = is_mpi ? MU_OK : find_place(log, options, timeout_ns, &address, &place);
     place.address = address;
     const struct mu_build_options build = {.log = log,
         .transport = options->transport,
@@ -225,7 +229,7 @@ static enum mu_status open_with(
         .deterministic = options->deterministic != 0,
         .timeout_ns = timeout_ns};
     if (status == MU_OK)
-        status = mu_group_open_place(&place, &build, timeout_ns, ret_group);
+        status = mu_group_open_place(is_mpi ? NULL : &place, &build, timeout_ns, ret_group);
     if (status == MU_OK)
         (*ret_group)->wire = options->wire;
     free(address);

@@ -14,8 +14,8 @@ struct mu_group_place {
     uint64_t id;   /* of the group, see mesh.h; 0: made of the addresses */
 };
 
-/* mu_group_open for a caller that knows all of this. The log of `options` must outlive the group.
- */
+/* mu_group_open for a caller that knows all of this; `place` NULL: the place that MPI gives, for
+ * the transport mpi. The log of `options` must outlive the group. */
 enum mu_status mu_group_open_place(const struct mu_group_place *place,
     const struct mu_build_options *options, int64_t start_timeout_ns, struct mu_group **ret_group);
 
