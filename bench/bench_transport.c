@@ -79,7 +79,15 @@ static int listen_somewhere(struct mu_address *address)
     return fd;
 }
 
-static void open_rank(const struct mu_address *address, int fd)
+static void move_home(void)
+{
+    const bool home[2] = {true, true};
+    struct mu_log log;
+    mu_log_init_stderr(&log, MU_LEVEL_DEBUG);
+    need(mu_tcp_move_home(bench.transport, &log, home, MU_FOREVER) == MU_OK, "not moved");
+}
+
+static void open_rank(const char *kind, const struct mu_address *address, int fd)
 {
     struct mu_listener *listener = NULL;
     struct mu_link *links[2] = {0};
@@ -95,6 +103,8 @@ static void open_rank(const struct mu_address *address, int fd)
     net->listener_close(listener);
     links[1 - bench.rank] = bench.link;
     need(mu_tcp_open(bench.loop, bench.rank, 2, 1, links, &bench.transport) == MU_OK, "no memory");
+    if (strcmp(kind, "unix") == 0)
+        move_home();
     bench.transport->signature = &bench.signature;
 }
 
@@ -207,7 +217,7 @@ int main(int argc, char **argv)
     bench.rank = child == 0;
     if (bench.rank == 1)
         close(fd);
-    open_rank(&address, fd);
+    open_rank(kind, &address, fd);
     run_rank(kind);
     int status = 0;
     if (bench.rank == 0 && (waitpid(child, &status, 0) != child || status != 0))

@@ -443,7 +443,7 @@ void mu_uv_write(
         caller->done(caller, MU_CLOSED);
         return;
     }
-    uv_buf_t memory[MU_PARTS_MAX], *buffers = memory;
+    uv_buf_t memory[MU_PARTS_MAX] = {0}, *buffers = memory;
     for (int i = 0; i < part_count; i++)
         memory[i] = (uv_buf_t){.base = (char *)(uintptr_t)parts[i].at, .len = parts[i].bytes};
     unsigned left = write_now(stream, &buffers, (unsigned)part_count);

@@ -9,7 +9,7 @@
 
 #define PREFIX "unix:"
 /* Asked for; the kernel gives what net.core.wmem_max allows. */
-#define SEND_BUFFER_BYTES (1 << 20)
+#define SEND_BUFFER_BYTES (512 << 10)
 
 const char *mu_unix_name(const char *host)
 {

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "runtime/base/net.h"
 #include "test.h"
+#include <sched.h>
 
 /* A loop whose turns follow a script; every turn takes one millisecond. */
 static struct {
     int64_t now_ns;
-    int turns;
+    int turns, looks, yields;         /* looks: turns that may not sleep */
     int flag_at_turn, cancel_at_turn; /* 0: never */
     enum mu_status turn_status;
     bool flag;
@@ -20,14 +21,21 @@ static int64_t script_now(struct mu_world *world)
 
 static enum mu_status script_turn(struct mu_loop *loop, int64_t deadline_ns)
 {
-    (void)deadline_ns;
     script.turns++;
+    script.looks += deadline_ns <= script.now_ns;
     script.now_ns += MU_MS;
     if (script.turns == script.flag_at_turn)
         script.flag = true;
     if (script.turns == script.cancel_at_turn)
         loop->cancelled = MU_UNAVAILABLE;
     return script.turn_status;
+}
+
+/* In the place of the C library's. */
+int sched_yield(void)
+{
+    script.yields++;
+    return 0;
 }
 
 static const struct mu_world_ops world_ops = {.name = "script", .now_ns = script_now};
@@ -104,6 +112,42 @@ static void cancelled_loop_ends_every_wait(void **state)
     assert_int_equal(script.turns, 3);
 }
 
+static void script_spins(bool crowded)
+{
+    script.loop.processors = 2;
+    script.loop.spin_ns = 4 * MU_MS;
+    script.loop.crowded = crowded;
+    script.turn_status = MU_TIMEOUT;
+    script.flag_at_turn = 7;
+    assert_ok(mu_loop_until(&script.loop, &script.flag, MU_SECOND));
+}
+
+static void a_loop_that_spins_looks_before_it_sleeps(void **state)
+{
+    (void)state;
+    script_spins(false);
+    assert_int_equal(script.turns, 7);
+    assert_int_equal(script.looks, 4);
+    assert_int_equal(script.yields, 2); /* after a quarter of that time */
+}
+
+static void where_it_is_crowded_others_run_between_two_looks(void **state)
+{
+    (void)state;
+    script_spins(true);
+    assert_int_equal(script.looks, 4);
+    assert_int_equal(script.yields, 4);
+}
+
+static void a_loop_that_does_not_spin_sleeps_at_once(void **state)
+{
+    (void)state;
+    script.flag_at_turn = 7;
+    script.turn_status = MU_TIMEOUT;
+    assert_ok(mu_loop_until(&script.loop, &script.flag, MU_SECOND));
+    assert_int_equal(script.looks + script.yields, 0);
+}
+
 static void deadlines_saturate(void **state)
 {
     (void)state;
@@ -122,6 +166,9 @@ int main(void)
         cmocka_unit_test_setup(busy_loop_does_not_put_off_the_deadline, script_reset),
         cmocka_unit_test_setup(passed_deadline_still_polls_once, script_reset),
         cmocka_unit_test_setup(cancelled_loop_ends_every_wait, script_reset),
+        cmocka_unit_test_setup(a_loop_that_spins_looks_before_it_sleeps, script_reset),
+        cmocka_unit_test_setup(where_it_is_crowded_others_run_between_two_looks, script_reset),
+        cmocka_unit_test_setup(a_loop_that_does_not_spin_sleeps_at_once, script_reset),
         cmocka_unit_test(deadlines_saturate),
     };
     return cmocka_run_group_tests_name("net", tests, NULL, NULL);

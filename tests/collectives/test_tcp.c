@@ -195,6 +195,7 @@ static enum mu_status survey(struct rank *rank)
     struct mu_signature signature = {.sequence = 40, .count = 3};
     MU_TRY(open_tcp(rank, &tcp));
     tcp->signature = &signature;
+    MU_TRY(exchange(rank, tcp, 7));
     MU_TRY(rank->rank == 0 ? ask(rank, tcp) : wait_in_line(rank, tcp));
     MU_TRY(exchange(rank, tcp, 10));
     close_tcp(tcp);
