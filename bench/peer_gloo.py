@@ -5,6 +5,7 @@
 Forks a process for each rank. Each speaks the lines of cli/bench_rank.h over SOCKET and does what
 our own ranks do: the same data, the same runs, the same rest in between.
 """
+import importlib.util
 import math
 import os
 import socket
@@ -85,6 +86,8 @@ def serve(path, rank, ranks):
 
 def main():
     path, ranks = sys.argv[1], int(sys.argv[2])
+    if not importlib.util.find_spec("torch"):
+        sys.exit(f"{sys.executable} has no torch: TORCH_PYTHON names a Python that has")
     os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
     children = []
     for rank in range(ranks):

@@ -33,9 +33,13 @@ void mu_bench_crew_finish(struct mu_bench_crew *crew)
     }
     if (crew->listen_fd >= 0)
         close(crew->listen_fd);
-    for (int i = 0; i < crew->count; i++)
-        if (crew->child[i] > 0)
-            waitpid(crew->child[i], NULL, 0);
+    for (int i = 0; i < crew->count; i++) {
+        if (crew->child[i] <= 0)
+            continue;
+        if (crew->failed) /* the others may be waiting for the one that failed */
+            kill(crew->child[i], crew->folder[0] ? SIGTERM : SIGKILL);
+        waitpid(crew->child[i], NULL, 0);
+    }
     if (crew->folder[0]) {
         unlink(crew->socket);
         rmdir(crew->folder);
@@ -103,10 +107,15 @@ enum mu_status mu_bench_crew_fork(struct mu_bench_crew *crew, int *ret_rank, int
 enum mu_status mu_bench_crew_listen(struct mu_bench_crew *crew)
 {
     struct sockaddr_un at = {.sun_family = AF_UNIX};
-    mu_format(crew->folder, sizeof(crew->folder), "/tmp/muster-bench-XXXXXX");
+    const char *base = getenv("TMPDIR");
+    /* Addresses of sockets are short. */
+    bool fits = base && strlen(base) < sizeof(crew->folder) - sizeof("/muster-bench-XXXXXX");
+    mu_format(crew->folder, sizeof(crew->folder), "%s/muster-bench-XXXXXX", fits ? base : "/tmp");
     if (!mkdtemp(crew->folder)) {
+        enum mu_status status = mu_fail(
+            crew->log, MU_E0604, NULL, "%s cannot be made: %s", crew->folder, strerror(errno));
         crew->folder[0] = '\0';
-        return mu_fail(crew->log, MU_E0604, NULL, "no folder in /tmp: %s", strerror(errno));
+        return status;
     }
     mu_format(crew->socket, sizeof(crew->socket), "%s/lead", crew->folder);
     mu_text_copy(at.sun_path, sizeof(at.sun_path), crew->socket);
@@ -163,8 +172,10 @@ enum mu_status mu_bench_crew_command(struct mu_bench_crew *crew, char *const arg
         _exit(127);
     }
     crew->child[0] = child;
+    crew->failed = true; /* until all have come */
     for (int place = 0; place < crew->count; place++)
         MU_TRY(accept_one(crew, place));
+    crew->failed = false;
     return MU_OK;
 }
 
@@ -174,12 +185,14 @@ enum mu_status mu_bench_crew_command(struct mu_bench_crew *crew, char *const arg
 static enum mu_status hear(struct mu_bench_crew *crew, int rank, char line[MU_BENCH_LINE_MAX])
 {
     errno = 0;
+    crew->failed = true; /* until it has spoken */
     if (!fgets(line, MU_BENCH_LINE_MAX, crew->in[rank]))
         return mu_fail(crew->log, MU_E0401, NULL, "%s: rank %d %s", crew->name, rank,
             errno == EAGAIN ? "is silent" : "has ended");
     line[strcspn(line, "\n")] = '\0';
     if (strncmp(line, "failed ", 7) == 0)
         return mu_fail(crew->log, MU_E0403, NULL, "%s: rank %d: %s", crew->name, rank, line + 7);
+    crew->failed = false;
     return MU_OK;
 }
 

@@ -20,6 +20,7 @@ struct mu_bench_crew {
     char folder[64];                 /* "": none */
     char socket[80];
     int listen_fd;
+    bool failed;        /* its ranks are not to be waited for */
     char algorithm[32]; /* that rank 0 chose for the size at hand */
 };
 

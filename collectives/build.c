@@ -13,12 +13,15 @@
 
 enum mu_status mu_build_check(struct mu_log *log, const char *transport, const char *algorithm)
 {
-    bool found = transport == NULL;
-    for (size_t i = 0; !found && mu_transports[i]; i++)
-        found = strcmp(mu_transports[i]->name, transport) == 0;
-    if (!found)
+    const struct mu_transport_ops *const *found = mu_transports;
+    while (transport && *found && strcmp((*found)->name, transport) != 0)
+        found++;
+    if (!*found)
         return mu_fail(log, MU_E0001, "tcp, shm, route and mpi are there",
             "there is no transport `%s`", transport);
+    if (!(*found)->send)
+        return mu_fail(log, MU_E0802, "take another transport, or build it with what it needs",
+            "the transport %s is not in this build", transport);
     if (!algorithm || mu_choose_find(algorithm))
         return MU_OK;
     const char *names[NAMES_MAX];

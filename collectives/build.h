@@ -36,8 +36,8 @@ struct mu_build_options {
 enum mu_status mu_group_build(struct mu_group *group, struct mu_world *world,
     struct mu_transport *transport, const struct mu_build_options *options, int64_t deadline_ns);
 
-/* Is there a transport, an algorithm of this name? USAGE (MU_E0001) with the names there are. NULL
- * is one. */
+/* Is there a transport, an algorithm of this name? NULL is one. USAGE (MU_E0001) with the names
+ * there are; UNAVAILABLE (MU_E0802): not in this build. */
 enum mu_status mu_build_check(struct mu_log *log, const char *transport, const char *algorithm);
 
 #endif

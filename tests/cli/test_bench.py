@@ -1,0 +1,126 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""muster bench allreduce, as others call it: test_bench.py MUSTER"""
+import glob
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import unittest
+
+MUSTER = os.path.abspath(sys.argv[1])
+PEERS = os.path.join(os.path.dirname(MUSTER), "bench")
+QUICK = ["--rounds", "3", "--budget", "2"]
+FIELDS = {"bytes": int, "ranks": int, "transport": str, "algorithm": str, "median_us": float,
+          "min_us": float, "max_us": float}
+
+
+def bench(*arguments, **variables):
+    env = dict(os.environ, OMPI_MCA_rmaps_base_oversubscribe="1", **variables)
+    return subprocess.run([MUSTER, "bench", "allreduce", *arguments], env=env,
+                          capture_output=True, text=True, timeout=100, stdin=subprocess.DEVNULL)
+
+
+def rows(*arguments):
+    done = bench("--json", *QUICK, *arguments)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def has_peer(name, launcher):
+    return os.path.exists(os.path.join(PEERS, "peer_" + name)) and shutil.which(launcher)
+
+
+class Bench(unittest.TestCase):
+    def test_one_object_a_size_with_what_is_promised(self):
+        found = rows("--ranks", "2", "--bytes", "4,1024,65536", "--transport", "tcp",
+                     "--memory", "any")
+        self.assertEqual([row["bytes"] for row in found], [4, 1024, 65536])
+        for row in found:
+            for field, kind in FIELDS.items():
+                self.assertIsInstance(row[field], kind, row)
+            self.assertLessEqual(row["min_us"], row["median_us"])
+            self.assertLessEqual(row["median_us"], row["max_us"])
+            self.assertEqual((row["ranks"], row["transport"]), (2, "tcp"))
+            self.assertNotIn("ratio", row)
+
+    def test_every_transport_and_memory_adds_right(self):
+        for transport in ("shm", "tcp", "route"):
+            for memory in ("arena", "any"):
+                found = rows("--ranks", "3", "--bytes", "4,4000,1048580", "--transport", transport,
+                             "--memory", memory)
+                self.assertEqual(len(found), 3)
+
+    def test_plain_tcp_can_be_asked_for(self):
+        self.assertEqual(len(rows("--bytes", "4096", "--transport", "tcp", "--home", "tcp")), 1)
+
+    def test_an_algorithm_can_be_forced(self):
+        for name in ("ring", "doubling", "halving"):
+            row, = rows("--bytes", "40000", "--transport", "tcp", "--algorithm", name)
+            self.assertEqual(row["algorithm"], name)
+
+    def test_the_deterministic_setting_is_taken(self):
+        self.assertEqual(len(rows("--bytes", "4,262144", "--deterministic")), 2)
+
+    def test_the_table_has_a_line_a_size(self):
+        done = bench("--bytes", "4,1024", *QUICK)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        lines = done.stdout.splitlines()
+        self.assertEqual(len(lines), 4)
+        self.assertRegex(lines[1], r"bytes +algorithm +median us +min us +max us$")
+
+    def test_the_choice_is_explained_for_every_size(self):
+        done = bench("--explain", "--bytes", "4,1048576", "--transport", "tcp")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("chosen", done.stdout.splitlines()[0])
+        self.assertRegex(done.stdout, r"(?m)^ *4 ")
+        self.assertRegex(done.stdout, r"(?m)^ *1048576 ")
+
+    def test_what_cannot_be_is_told(self):
+        done = bench("--bytes", "6")
+        self.assertEqual(done.returncode, 64)
+        self.assertIn("6 is no multiple of 4", done.stderr)
+        done = bench("--bytes", "8", "--algorithm", "rng")
+        self.assertEqual(done.returncode, 64)
+        self.assertIn("did you mean `ring`?", done.stderr)
+        done = bench("--bytes", "8", "--algorithm", "direct", "--transport", "tcp", *QUICK)
+        self.assertEqual(done.returncode, 69, done.stderr)
+        self.assertIn("direct", done.stderr)
+
+
+class Peers(unittest.TestCase):
+    def compare(self, peer, *arguments):
+        for row in rows("--bytes", "4,65536", "--peer", peer, *arguments):
+            self.assertEqual(row["peer"], peer)
+            self.assertGreater(row["peer_median_us"], 0)
+            self.assertGreater(row["ratio"], 0)
+
+    @unittest.skipUnless(has_peer("openmpi", "mpirun"), "no Open MPI")
+    def test_open_mpi_runs_by_turns_with_ours(self):
+        for arguments in ((), ("--transport", "tcp"), ("--ranks", "3")):
+            self.compare("openmpi", *arguments)
+        self.compare("openmpi-plain")
+
+    @unittest.skipUnless(has_peer("openmpi", "mpirun"), "no Open MPI")
+    def test_nothing_is_left_behind(self):
+        with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+            done = bench("--bytes", "8", "--peer", "openmpi", *QUICK, TMPDIR=folder)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertEqual(glob.glob(folder + "/muster-bench-*"), [])
+
+    @unittest.skipUnless(has_peer("mpich", "mpirun.mpich"), "no MPICH")
+    def test_mpich_runs_by_turns_with_ours(self):
+        self.compare("mpich")
+
+    def test_a_peer_that_is_not_there_is_told(self):
+        if has_peer("mpich", "mpirun.mpich"):
+            self.skipTest("MPICH is there")
+        done = bench("--bytes", "4", "--peer", "mpich", *QUICK)
+        self.assertEqual(done.returncode, 69)
+        self.assertIn("mpich", done.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main(argv=sys.argv[:1], verbosity=2)

@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The public collectives under mpirun: test_mpi_group.py MPIRUN EXAMPLE GROUP_RANK MUSTER HAS_MPI
+
+EXAMPLE is examples/allreduce.c; GROUP_RANK tries every operation over a transport that it is given.
+"""
+import json
+import os
+import subprocess
+import sys
+import unittest
+
+MPIRUN, EXAMPLE, GROUP_RANK, MUSTER = (os.path.abspath(path) for path in sys.argv[1:5])
+HAS_MPI = sys.argv[5] == "true"
+
+
+def mpirun(ranks, *command):
+    env = dict(os.environ, OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1",
+               OMPI_MCA_rmaps_base_oversubscribe="1")
+    return subprocess.run([MPIRUN, "-n", str(ranks), *command], env=env, capture_output=True,
+                          text=True, timeout=100, stdin=subprocess.DEVNULL)
+
+
+class MpiGroup(unittest.TestCase):
+    def all_right(self, ranks, transport):
+        done = mpirun(ranks, GROUP_RANK, transport)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        self.assertEqual(sorted(done.stdout.splitlines()),
+                         [f"rank {rank} of {ranks}: all is right" for rank in range(ranks)])
+
+    def test_the_example_needs_nothing_but_mpirun(self):
+        done = mpirun(4, EXAMPLE)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        self.assertEqual(sorted(done.stdout.splitlines()), [
+            f"rank {rank} of 4: 1048576 of 1048576 sums are right" for rank in range(4)])
+
+    def test_every_operation_over_our_own_transports(self):
+        for transport in ("route", "shm", "tcp"):
+            self.all_right(4, transport)
+
+    @unittest.skipUnless(HAS_MPI, "built without Open MPI")
+    def test_every_operation_over_mpi(self):
+        for ranks in (1, 2, 4, 5):
+            self.all_right(ranks, "mpi")
+
+    @unittest.skipUnless(HAS_MPI, "built without Open MPI")
+    def test_ranks_that_differ_are_told_over_mpi(self):
+        done = mpirun(2, GROUP_RANK, "mpi", "differ")
+        self.assertIn("of 1 float32", done.stdout, done.stdout + done.stderr)
+        self.assertIn("of 2 float32", done.stdout, done.stdout + done.stderr)
+
+    @unittest.skipUnless(HAS_MPI, "built without Open MPI")
+    def test_the_bench_runs_over_mpi_and_with_its_all_reduce(self):
+        for algorithm in ((), ("--algorithm", "mpi"), ("--algorithm", "ring")):
+            done = subprocess.run(
+                [MUSTER, "bench", "allreduce", "--transport", "mpi", "--bytes", "4,40000", "--json",
+                 "--rounds", "3", "--budget", "2", *algorithm], capture_output=True, text=True,
+                timeout=100, stdin=subprocess.DEVNULL)
+            self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+            rows = [json.loads(line) for line in done.stdout.splitlines()]
+            self.assertEqual([row["bytes"] for row in rows], [4, 40000])
+            if algorithm:
+                self.assertEqual(rows[0]["algorithm"], algorithm[1])
+
+
+if __name__ == "__main__":
+    unittest.main(argv=sys.argv[:1], verbosity=2)
