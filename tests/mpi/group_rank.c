@@ -5,6 +5,7 @@
  * the others, and all must be told. Prints one line a rank; exit 0 if all is as it should be.
  */
 #include "muster/collectives.h"
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
