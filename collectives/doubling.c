@@ -222,8 +222,8 @@ static enum mu_status barrier(struct mu_group *group, int64_t deadline_ns, int *
     for (int i = 0; i < mu_doubling_rounds(group->count); i++) {
         struct mu_doubling_round round = mu_doubling_round(group->count, group->rank, i);
         uint64_t tag = mu_group_tag(group, (uint32_t)i, 0);
-        mu_group_receive(group, &group->receive[0], round.from, tag, group->scratch, 1);
         mu_group_send(group, &group->send[0], round.to, tag, &token, 1);
+        mu_group_receive(group, &group->receive[0], round.from, tag, group->scratch, 1);
         MU_TRY(mu_group_wait(group, &group->receive[0], deadline_ns, ret_rank));
         MU_TRY(mu_group_wait(group, &group->send[0], deadline_ns, ret_rank));
     }

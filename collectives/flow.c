@@ -169,12 +169,13 @@ static bool is_here(const struct run *run)
     return !run->flow->relays || run->out.posted < run->own + run->in.finished;
 }
 
+/* What others wait for goes first. */
 static void post_all(struct run *run)
 {
-    while (run->in.posted - run->in.finished < IN_FLIGHT && more(&run->in))
-        post_receive(run);
     while (run->out.posted - run->out.finished < IN_FLIGHT && is_here(run) && more(&run->out))
         post_send(run);
+    while (run->in.posted - run->in.finished < IN_FLIGHT && more(&run->in))
+        post_receive(run);
 }
 
 static bool under_way(const struct lane *lane)

@@ -2,9 +2,7 @@
 #include "collectives/hierarchical.h"
 #include "collectives/doubling_index.h"
 #include "collectives/flow.h"
-#include "runtime/base/crc32c.h"
 #include <math.h>
-#include <stdlib.h>
 
 /*
  * Two hosts, ranks 0 1 2 and 3 4; sums so far:
@@ -20,7 +18,6 @@ static enum mu_status run_part(struct mu_group *group, struct mu_group *part,
     const struct mu_request *request, int64_t deadline_ns, int *ret_rank)
 {
     int rank = -1;
-    part->forced = NULL; /* what is forced on the whole is this */
     enum mu_status status = mu_group_run(part, request, deadline_ns, &rank);
     group->transport->signature = &group->signature;
     if (status != MU_OK && rank >= 0) {
@@ -70,65 +67,3 @@ const struct mu_algorithm mu_hierarchical = {
     .score = score,
     .run = run,
 };
-
-/* ---- hosts ---- */
-
-static bool is_first(const int host[], int rank)
-{
-    for (int before = 0; before < rank; before++)
-        if (host[before] == host[rank])
-            return false;
-    return true;
-}
-
-/* Unlike the ids of mu_group_split, which count upwards. */
-static uint32_t id_of(const struct mu_group *group, bool home)
-{
-    uint32_t number = UINT32_MAX - home, id = mu_crc32c(group->id, &number, sizeof(number));
-    return id ? id : 1;
-}
-
-static enum mu_status make(
-    struct mu_group *group, const int rank[], int count, bool home, struct mu_group **ret_part)
-{
-    struct mu_group *part = calloc(1, sizeof(*part));
-    enum mu_status status =
-        part ? mu_group_init_part(part, group, rank, count, id_of(group, home)) : MU_NO_MEMORY;
-    if (status != MU_OK)
-        free(part);
-    else
-        *ret_part = part;
-    return status;
-}
-
-static enum mu_status make_both(struct mu_group *group, const int host[], int rank[])
-{
-    int neighbours = 0, hosts = 0;
-    for (int r = 0; r < group->count; r++)
-        if (host[r] == host[group->rank])
-            rank[neighbours++] = r;
-    MU_TRY(make(group, rank, neighbours, true, &group->home));
-    for (int r = 0; r < group->count; r++)
-        if (is_first(host, r))
-            rank[hosts++] = r;
-    group->hosts = hosts;
-    return is_first(host, group->rank) ? make(group, rank, hosts, false, &group->abroad) : MU_OK;
-}
-
-enum mu_status mu_hierarchical_init(struct mu_group *group, const int host[])
-{
-    int hosts = 0;
-    for (int r = 0; r < group->count; r++)
-        hosts += is_first(host, r);
-    if (hosts == 1 || hosts == group->count)
-        return MU_OK;
-    int *rank = calloc((size_t)group->count, sizeof(*rank));
-    enum mu_status status = rank ? make_both(group, host, rank) : MU_NO_MEMORY;
-    free(rank);
-    if (status != MU_OK && group->home) {
-        mu_group_finish(group->home);
-        free(group->home);
-        group->home = NULL;
-    }
-    return status;
-}

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "collectives/choose.h"
-#include "collectives/hierarchical.h"
 #include "collectives/shared.h"
 #include "rank_threads.h"
 #include "ranks.h"
@@ -43,10 +42,8 @@ static enum mu_status sit(struct seat *seat, struct rank *rank)
     MU_TRY(mu_group_init(group, &rank->ranks->real.world, rank->transport));
     if (setting.ground == SHARED)
         MU_TRY(mu_shared_open(group, &rank->log.log, ranks_soon(rank)));
-    if (setting.ground == HOSTS) {
-        static const int host[RANKS_MAX] = {0, 0, 1, 1, 2, 2, 3, 3};
-        MU_TRY(mu_hierarchical_init(group, host));
-    }
+    if (setting.ground == HOSTS)
+        MU_TRY(mu_test_make_hosts(group, 2));
     seat->data = calloc(COUNT_MAX, sizeof(double));
     seat->from = calloc(COUNT_MAX, sizeof(double));
     seat->expected = calloc(COUNT_MAX, sizeof(double));

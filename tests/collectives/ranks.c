@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ranks.h"
-#include "collectives/hierarchical.h"
 #include "runtime/base/random.h"
 #include "runtime/device/reduce.h"
 #include "runtime/io/real_world.h"
@@ -75,15 +74,35 @@ size_t mu_test_elements(const struct mu_test_operation *operation)
     return operation->request.kind == MU_ALLTOALL ? count * (size_t)operation->ranks : count;
 }
 
+#define HOME_ID 1
+#define ABROAD_ID 2
+
+static enum mu_status make_part(
+    struct mu_group *group, const int rank[], int count, uint32_t id, struct mu_group **ret_part)
+{
+    *ret_part = calloc(1, sizeof(**ret_part));
+    return *ret_part ? mu_group_init_part(*ret_part, group, rank, count, id) : MU_NO_MEMORY;
+}
+
+enum mu_status mu_test_make_hosts(struct mu_group *group, int host_ranks)
+{
+    if (host_ranks == 0 || host_ranks >= group->count)
+        return MU_OK;
+    int rank[MU_TEST_RANKS_MAX], count = 0, first = group->rank / host_ranks * host_ranks;
+    for (int r = first; r < group->count && r < first + host_ranks; r++)
+        rank[count++] = r;
+    MU_TRY(make_part(group, rank, count, HOME_ID, &group->home));
+    group->hosts = 0;
+    for (int r = 0; r < group->count; r += host_ranks)
+        rank[group->hosts++] = r;
+    return first == group->rank ? make_part(group, rank, group->hosts, ABROAD_ID, &group->abroad)
+                                : MU_OK;
+}
+
 static enum mu_status prepare(struct mu_group *group, const struct mu_test_operation *operation)
 {
-    int host[MU_TEST_RANKS_MAX];
     group->deterministic = operation->deterministic;
-    if (operation->host_ranks == 0)
-        return MU_OK;
-    for (int r = 0; r < operation->ranks; r++)
-        host[r] = r / operation->host_ranks;
-    return mu_hierarchical_init(group, host);
+    return mu_test_make_hosts(group, operation->host_ranks);
 }
 
 static void run_rounds(struct thread *thread, struct mu_group *group,

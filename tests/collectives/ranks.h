@@ -29,6 +29,10 @@ struct mu_test_rank {
     int early; /* times it was through while others had not come */
 };
 
+/* Makes group->home and abroad: neighbours are on one host, `host_ranks` on each, fewer on the
+ * last; nothing where that is all of them. */
+enum mu_status mu_test_make_hosts(struct mu_group *group, int host_ranks);
+
 /* Elements of the whole vector on each rank. */
 size_t mu_test_elements(const struct mu_test_operation *operation);
 /* Value of an element of the input: whole numbers so small that 20 of them add up exactly in every

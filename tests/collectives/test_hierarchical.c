@@ -69,37 +69,6 @@ static void it_says_what_it_needs(void **state)
     assert_string_equal(why, "needs several hosts and several ranks on one");
 }
 
-static void one_host_or_one_rank_on_each_needs_no_parts(void **state)
-{
-    (void)state;
-    struct mu_group group = {.count = 3};
-    assert_ok(mu_hierarchical_init(&group, (const int[]){5, 5, 5}));
-    assert_null(group.home);
-    assert_ok(mu_hierarchical_init(&group, (const int[]){2, 0, 1}));
-    assert_null(group.home);
-}
-
-static void hosts_may_lie_in_any_order(void **state)
-{
-    (void)state;
-    struct mu_group group = {.count = 5, .rank = 3};
-    assert_ok(mu_hierarchical_init(&group, (const int[]){7, 4, 7, 4, 9}));
-    assert_int_equal(group.hosts, 3);
-    assert_int_equal(group.home->count, 2);
-    assert_int_equal(group.home->rank, 1);
-    assert_int_equal(group.home->member[0], 1);
-    assert_null(group.abroad);
-    mu_group_finish(&group);
-
-    group = (struct mu_group){.count = 5, .rank = 4};
-    assert_ok(mu_hierarchical_init(&group, (const int[]){7, 4, 7, 4, 9}));
-    assert_int_equal(group.home->count, 1);
-    assert_int_equal(group.abroad->count, 3);
-    assert_int_equal(group.abroad->rank, 2);
-    assert_int_equal(group.abroad->member[1], 1);
-    mu_group_finish(&group);
-}
-
 /* Rank 4 of the group is rank 0 of its home. */
 static void a_rank_that_does_not_come_is_named(void **state)
 {
@@ -122,8 +91,6 @@ int main(void)
         cmocka_unit_test(what_goes_abroad_may_be_narrow),
         cmocka_unit_test(no_rank_comes_through_a_barrier_early),
         cmocka_unit_test(it_says_what_it_needs),
-        cmocka_unit_test(one_host_or_one_rank_on_each_needs_no_parts),
-        cmocka_unit_test(hosts_may_lie_in_any_order),
         cmocka_unit_test(a_rank_that_does_not_come_is_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
