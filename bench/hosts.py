@@ -3,7 +3,8 @@
 """All-reduce across four hosts that are namespaces of this machine, beside Open MPI and gloo.
 
     bench/hosts.py BUILD_FOLDER [--bytes N,N,...] [--wire float32|float16|bfloat16]
-                   [--peer openmpi|gloo|none] [--rate MBIT] [--rounds N] [--budget MS]
+                   [--algorithm NAME] [--peer openmpi|gloo|none] [--rate MBIT] [--rounds N]
+                   [--budget MS]
 
 The hosts hang on one bridge, each link limited both ways. They have their own network, their own
 /dev/shm and their own name, and the machine's processors in common: whoever computes or spins takes
@@ -155,11 +156,11 @@ class Crew:
 
 # ---- who runs ----
 
-def ours(hosts, build, wire):
+def ours(hosts, build, options):
     def commands(path):
         addresses = [f"{address}:{PORT}" for address in hosts.addresses]
-        return [hosts.at(rank, f"{build}/bench/bench_hosts", path, wire, str(rank), *addresses)
-                for rank in range(HOSTS)]
+        return [hosts.at(rank, f"{build}/bench/bench_hosts", path, options.wire,
+                         options.algorithm, str(rank), *addresses) for rank in range(HOSTS)]
     return Crew(hosts.folder, "muster", commands)
 
 
@@ -225,7 +226,7 @@ def measure(byte_count, options, us, peer):
 def bench(options):
     build = str(pathlib.Path(options.build).resolve())
     with Hosts(options.rate) as hosts:
-        us = ours(hosts, build, options.wire)
+        us = ours(hosts, build, options)
         peer = None
         try:
             if options.peer != "none":
@@ -255,6 +256,7 @@ def main():
     parser.add_argument("build")
     parser.add_argument("--bytes", default="4,1024,16384,262144,4194304,67108864")
     parser.add_argument("--wire", default="float32", choices=["float32", "float16", "bfloat16"])
+    parser.add_argument("--algorithm", default="best")
     parser.add_argument("--peer", default="openmpi", choices=[*PEERS, "none"])
     parser.add_argument("--rate", type=float, default=1000, help="of each link, Mbit/s")
     parser.add_argument("--rounds", type=int, default=7)

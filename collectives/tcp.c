@@ -252,13 +252,8 @@ enum mu_status mu_tcp_open(struct mu_loop *loop, int rank, int count, uint32_t g
         free(tcp);
         return MU_NO_MEMORY;
     }
-    int at_home = 1;
-    for (int r = 0; r < count; r++) {
+    for (int r = 0; r < count; r++)
         init_peer(tcp, r, link[r]);
-        at_home += link[r] && mu_link_at_home(link[r]);
-    }
-    if (at_home > loop->processors)
-        loop->crowded = true;
     *ret_transport = &tcp->base;
     return MU_OK;
 }

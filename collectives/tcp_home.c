@@ -345,15 +345,6 @@ static enum mu_status run(struct move *move, const bool home[], int64_t deadline
     return status;
 }
 
-static void count_home(struct mu_loop *loop, const bool home[], int count)
-{
-    int at_home = 0;
-    for (int rank = 0; rank < count; rank++)
-        at_home += home[rank];
-    if (at_home > loop->processors)
-        loop->crowded = true;
-}
-
 enum mu_status mu_tcp_move_home(
     struct mu_transport *transport, struct mu_log *log, const bool home[], int64_t deadline_ns)
 {
@@ -370,7 +361,6 @@ enum mu_status mu_tcp_move_home(
     if (move.way && move.guest) {
         for (int rank = 0; rank < transport->count; rank++)
             move.way[rank] = (struct way){.move = &move, .rank = rank};
-        count_home(transport->loop, home, transport->count);
         transport->signature = NULL;
         status = run(&move, home, deadline_ns);
         transport->signature = signature;

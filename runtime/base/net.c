@@ -3,15 +3,11 @@
 #include <assert.h>
 #include <sched.h>
 
-#define MU_SPIN_ALONE 4 /* a loop has its processor for itself for this part of the time it spins  \
-                         */
-
-/* Looks without sleeping. A peer that has the same processor as we can only answer once it gets it:
- * after a while, or where processors are scarce at once, others are let run between two looks. */
-static void look(struct mu_loop *loop, int64_t now_ns, int64_t began_ns)
+/* Looks without sleeping. A peer that has the same processor as we can only answer once it gets it,
+ * so others are let run between two looks; where nobody else wants it, that costs nothing. */
+static void look(struct mu_loop *loop, int64_t now_ns)
 {
-    bool yields = loop->crowded || now_ns - began_ns > loop->spin_ns / MU_SPIN_ALONE;
-    if (loop->ops->turn(loop, now_ns) == MU_TIMEOUT && yields)
+    if (loop->ops->turn(loop, now_ns) == MU_TIMEOUT)
         sched_yield();
 }
 
@@ -31,7 +27,7 @@ enum mu_status mu_loop_until(struct mu_loop *loop, const bool *flag, int64_t dea
         if (late)
             return MU_TIMEOUT;
         if (now_ns - began_ns < loop->spin_ns)
-            look(loop, now_ns, began_ns);
+            look(loop, now_ns);
         else
             (void)!loop->ops->turn(loop, deadline_ns);
     }

@@ -84,8 +84,6 @@ struct mu_net_ops {
         int part_count);
     /* Asks `room` again after it gave none. */
     void (*resume)(struct mu_stream *stream);
-    /* Is the other end on this host, as far as its address tells? NULL: never. */
-    bool (*at_home)(struct mu_stream *stream);
     /* "10.0.0.3:41233", the other end. */
     void (*peer_name)(struct mu_stream *stream, char *out, size_t bytes);
     /* No callback comes after this, except `done` with CLOSED for writes that were under way, from
@@ -109,7 +107,6 @@ struct mu_loop {
      * sleeps, because to sleep and be woken takes longer than most messages. 0: it sleeps at once.
      * Only where there are processors. */
     int64_t spin_ns;
-    bool crowded; /* others need the processors: they are let run between two looks */
 };
 
 /* Turns the loop until *flag is true, the loop is cancelled or the deadline passes: OK, the

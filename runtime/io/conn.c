@@ -30,7 +30,6 @@ struct mu_stream {
     struct mu_uv_write *writes;                 /* under way, newest first */
     struct mu_stream *next_fresh, **fresh_link; /* in loop->fresh; the link is NULL if it is not */
     bool resolving_now, reading;
-    bool at_home;
     uint64_t turn;    /* of the loop, in which it has read: */
     size_t turn_got;  /* bytes */
     bool closing;     /* the handle is being closed: by the owner, or because the stream broke */
@@ -156,19 +155,13 @@ static bool has_one_address(struct mu_stream *stream)
 static void tune(struct mu_stream *stream)
 {
     uv_os_fd_t fd;
-    stream->at_home = is_unix(stream) || has_one_address(stream);
     if (is_unix(stream))
         return;
     uv_tcp_nodelay(&stream->uv.tcp, 1);
-    if (!stream->at_home || uv_fileno(&stream->uv.handle, &fd) != 0)
+    if (!has_one_address(stream) || uv_fileno(&stream->uv.handle, &fd) != 0)
         return;
     if (setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "cubic", 5) != 0)
         setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "reno", 4);
-}
-
-bool mu_uv_at_home(struct mu_stream *stream)
-{
-    return stream->at_home;
 }
 
 static bool had_its_turn(struct mu_stream *stream)

@@ -487,11 +487,6 @@ int mu_link_peer_version(struct mu_link *link)
     return link->peer_version;
 }
 
-bool mu_link_at_home(struct mu_link *link)
-{
-    return link->stream && link->loop->ops->at_home && link->loop->ops->at_home(link->stream);
-}
-
 bool mu_link_alive(struct mu_link *link)
 {
     return link->stream != NULL;

@@ -79,7 +79,6 @@ void mu_link_peer_name(struct mu_link *link, char *out, size_t bytes);
 const char *mu_link_stray(struct mu_link *link);
 /* The protocol version of the peer's last frame, 0 before. */
 int mu_link_peer_version(struct mu_link *link);
-bool mu_link_at_home(struct mu_link *link); /* to this host, as far as can be told */
 bool mu_link_alive(struct mu_link *link);
 uint64_t mu_link_received(struct mu_link *link); /* bytes in all */
 uint64_t mu_link_sent(struct mu_link *link);

@@ -125,7 +125,6 @@ static const struct mu_net_ops uv_net_ops = {
     .own = mu_uv_own,
     .write = mu_uv_write,
     .resume = mu_uv_resume,
-    .at_home = mu_uv_at_home,
     .peer_name = mu_uv_peer_name,
     .close = mu_uv_close,
     .timer_start = timer_start,
