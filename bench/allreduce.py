@@ -1,0 +1,90 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""The table of all-reduces in docs/COLLECTIVES.md: bench/allreduce.py MUSTER [--write FILE]
+
+Runs `muster bench allreduce` for every row, a peer by turns with ours, and prints Markdown; with
+--write it replaces what FILE has between its two lines of comment. Gloo takes part where
+TORCH_PYTHON, or python3, has torch; MPICH where this build has found its compiler.
+"""
+import argparse
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+SHORT, MIDDLE, LONG = (4, 1024), (16384, 262144, 4194304), (67108864, 268435456)
+# title, arguments, sizes, peers
+ROWS = [
+    ("one host, 2 ranks, arena", "--ranks 2 --transport route --memory arena",
+     SHORT + MIDDLE + LONG, ("openmpi", "mpich")),
+    ("one host, 2 ranks, any memory", "--ranks 2 --transport route --memory any",
+     SHORT + MIDDLE + LONG, ("openmpi", "mpich")),
+    ("one host, 4 ranks, arena", "--ranks 4 --transport route --memory arena",
+     (4, 262144, 67108864), ("openmpi", "openmpi-plain")),
+    ("tcp, 2 ranks", "--ranks 2 --transport tcp --memory any",
+     (4, 4194304, 67108864), ("openmpi", "gloo")),
+    ("tcp without unix sockets, 2 ranks", "--ranks 2 --transport tcp --home tcp --memory any",
+     (4, 4194304, 67108864), ("openmpi", "gloo")),
+    ("tcp, 4 ranks", "--ranks 4 --transport tcp --memory any",
+     (4, 4194304, 67108864), ("openmpi", "gloo")),
+    ("Open MPI's messages, 2 ranks", "--ranks 2 --transport mpi --memory any",
+     (4, 262144, 67108864), ("openmpi",)),
+]
+BEGIN, END = "<!-- bench/allreduce.py begins -->", "<!-- bench/allreduce.py ends -->"
+
+
+def measure(muster, arguments, sizes, peer):
+    command = [muster, "bench", "allreduce", *arguments.split(), "--peer", peer, "--json",
+               "--bytes", ",".join(map(str, sizes))]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode != 0:
+        print(f"no {peer} here: {done.stderr.splitlines()[0]}", file=sys.stderr)
+        return {}
+    return {row["bytes"]: row for row in map(json.loads, done.stdout.splitlines())}
+
+
+def size_name(count):
+    for unit, name in ((1 << 20, "MiB"), (1 << 10, "KiB")):
+        if count >= unit:
+            return f"{count // unit} {name}"
+    return f"{count} B"
+
+
+def microseconds(value):
+    return f"{value:,.0f}" if value >= 100 else f"{value:.2f}"
+
+
+def table(muster):
+    yield "| | bytes | algorithm | us | peer | its us | ratio |"
+    yield "| --- | --- | --- | --- | --- | --- | --- |"
+    for title, arguments, sizes, peers in ROWS:
+        for peer in peers:
+            rows = measure(muster, arguments, sizes, peer)
+            for size in sizes:
+                if size in rows:
+                    row = rows[size]
+                    yield (f"| {title} | {size_name(size)} | {row['algorithm']} | "
+                           f"{microseconds(row['median_us'])} | {peer} | "
+                           f"{microseconds(row['peer_median_us'])} | {row['ratio']:.2f} |")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("muster")
+    parser.add_argument("--write", metavar="FILE", type=pathlib.Path)
+    options = parser.parse_args()
+    lines = []
+    for line in table(os.path.abspath(options.muster)):
+        print(line, flush=True)
+        lines.append(line)
+    if options.write:
+        text = options.write.read_text(encoding="utf-8")
+        head, rest = text.split(BEGIN)
+        tail = rest.split(END)[1]
+        options.write.write_text(head + BEGIN + "\n" + "\n".join(lines) + "\n" + END + tail,
+                                 encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
