@@ -5,12 +5,12 @@
 /*
  * Ranks that share memory read what they need straight from each other. An all-reduce of two ranks:
  *
- *   in place                                  staged
- *     a  a0 a1      b  b0 b1                    put    copy the vector into the own slot
- *     meet                                      meet
- *     rank 0 adds a0 + b0 into a and b          take   add the own vector and the slots of the
- *     rank 1 adds a1 + b1 into a and b                 others into the own vector
- *     meet                                      (next segment, other slot: nobody waits twice)
+ *   in place                        staged, short              staged, long: as in place, in lanes
+ *     a  a0 a1     b  b0 b1           put a, b into slots        put a1, b0 into lanes
+ *     meet                            meet                       meet
+ *     rank 0: a0, b0 = a0 + b0        a = a + slot of b          a0, lane = a0 + b0; next a1 ...
+ *     rank 1: a1, b1 = a1 + b1        b = a + b                  meet
+ *     meet                                                       a1 = lane; ...
  *
  * Vectors in arenas go in place, others staged; where some are and some are not, staged.
  */

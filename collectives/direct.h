@@ -39,6 +39,22 @@ uint64_t mu_direct_in_place_where(const struct mu_direct *direct);
 /* All ranks have shown where theirs lie. A meeting has to follow. */
 void mu_direct_in_place(const struct mu_direct *direct);
 
+/* Of this rank's vector. */
+static inline size_t mu_direct_bytes(const struct mu_direct *direct)
+{
+    size_t parts = direct->request->kind == MU_ALLTOALL ? (size_t)direct->count : 1;
+    return parts * direct->request->count * direct->element;
+}
+
+/* One meeting and copies take less than two meetings, which are the slower the more ranks there
+ * are. */
+#define MU_DIRECT_SHORT_BYTES 2048 /* for each rank but one */
+static inline bool mu_direct_is_short(const struct mu_direct *direct)
+{
+    size_t bytes = mu_direct_bytes(direct);
+    return bytes < MU_DIRECT_SHORT_BYTES * ((size_t)direct->count - 1) && bytes <= MU_SEGMENT_BYTES;
+}
+
 /* Elements `first` and on of a vector. */
 static inline void *mu_direct_at(const struct mu_direct *direct, void *vector, size_t first)
 {

@@ -7,26 +7,16 @@
  * does its share of the work on the vectors of all: nothing is copied in or out.
  */
 
-/* For each rank but one. Below, one meeting and a copy take less than two meetings. */
-#define BYTES_MIN 2048
-
-static size_t bytes_of(const struct mu_direct *direct)
-{
-    const struct mu_request *request = direct->request;
-    size_t parts = request->kind == MU_ALLTOALL ? (size_t)direct->count : 1;
-    return parts * request->count * direct->element;
-}
-
 uint64_t mu_direct_in_place_where(const struct mu_direct *direct)
 {
     const struct mu_request *request = direct->request;
     bool alltoall = request->kind == MU_ALLTOALL;
-    size_t bytes = bytes_of(direct);
     /* An all-to-all in one vector would write over what others have still to read. */
-    if (request->kind == MU_BARRIER || bytes < BYTES_MIN * ((size_t)direct->count - 1) ||
+    if (request->kind == MU_BARRIER || mu_direct_is_short(direct) ||
         (alltoall && request->from == request->data))
         return 0;
-    return mu_shared_where(direct->shared, alltoall ? request->from : request->data, bytes);
+    return mu_shared_where(
+        direct->shared, alltoall ? request->from : request->data, mu_direct_bytes(direct));
 }
 
 static void *vector_of(const struct mu_direct *direct, int rank)
@@ -80,7 +70,7 @@ static void broadcast(const struct mu_direct *direct)
 {
     const struct mu_request *request = direct->request;
     if (direct->rank != request->root)
-        memcpy(request->data, vector_of(direct, request->root), bytes_of(direct));
+        memcpy(request->data, vector_of(direct, request->root), mu_direct_bytes(direct));
 }
 
 static void alltoall(const struct mu_direct *direct)

@@ -9,7 +9,6 @@
  * What is put at step s is taken after the meeting of step s; a slot is used again two meetings
  * later, when all have taken it.
  */
-#define ONE_STEP_BYTES ((size_t)256 << 10) /* of all vectors: then a meeting takes longer */
 
 /* ---- pieces and lanes ---- */
 
@@ -64,7 +63,7 @@ static size_t at_least_one(size_t steps)
 }
 
 /* Lane `lane` of what rank `rank` has shown. */
-static const void *shown(const struct mu_direct *direct, int rank, int lane)
+static void *shown(const struct mu_direct *direct, int rank, int lane)
 {
     return mu_shared_meet_shown(direct->shared, rank)->bytes + (size_t)lane * lane_bytes(direct);
 }
@@ -88,9 +87,9 @@ static void *data_at(const struct mu_direct *direct, size_t first)
 
 /* ---- a short all-reduce: everybody adds everything ---- */
 
-static size_t bytes_of(const struct mu_direct *direct)
+static bool is_small(const struct mu_direct *direct)
 {
-    return direct->request->count * direct->element;
+    return direct->request->count * direct->element <= MU_SHARED_SMALL_BYTES;
 }
 
 static size_t one_step(const struct mu_direct *direct)
@@ -103,8 +102,7 @@ static void short_put(const struct mu_direct *direct, size_t step)
 {
     (void)step;
     struct mu_shared_slot *slot = mu_shared_meet_own(direct->shared);
-    size_t bytes = bytes_of(direct);
-    copy(direct, bytes <= sizeof(slot->small) ? slot->small : slot->bytes, direct->request->data,
+    copy(direct, is_small(direct) ? slot->small : slot->bytes, direct->request->data,
         direct->request->count);
 }
 
@@ -113,8 +111,7 @@ static const void *short_source(const struct mu_direct *direct, int rank, size_t
     if (rank == direct->rank)
         return data_at(direct, first);
     const struct mu_shared_slot *slot = mu_shared_meet_shown(direct->shared, rank);
-    const unsigned char *bytes =
-        bytes_of(direct) <= sizeof(slot->small) ? slot->small : slot->bytes;
+    const unsigned char *bytes = is_small(direct) ? slot->small : slot->bytes;
     return bytes + first * direct->element;
 }
 
@@ -168,24 +165,41 @@ static void scatter_take(const struct mu_direct *direct, size_t step)
     direct->reducer->many(data_at(direct, piece.first), from, direct->count, piece.count);
 }
 
-/* ---- all-reduce: a reduce-scatter whose results go out with the next step's lanes ---- */
-
+/*
+ * ---- all-reduce ----
+ *
+ * As in place, in lanes: after the meeting of step s each rank adds piece s of its part into the
+ * lanes that it came from, and after the next they are taken from there. A line that two processors
+ * write by turns moves once a turn; results in lanes of their own would move twice as much.
+ */
 static size_t long_steps(const struct mu_direct *direct)
 {
     return scatter_steps(direct) + 1;
 }
 
-/* Our own lane is free: it takes our result of the step before. */
-static void long_put(const struct mu_direct *direct, size_t step)
+static void add_into_lanes(const struct mu_direct *direct, size_t step)
 {
-    scatter_put(direct, step);
-    if (step == 0)
-        return;
-    struct mu_span piece = piece_of(part_of(direct, direct->rank), lane_count(direct), step - 1);
-    scatter_take(direct, step - 1);
-    copy(direct, own(direct, direct->rank), data_at(direct, piece.first), piece.count);
+    struct mu_span piece = piece_of(part_of(direct, direct->rank), lane_count(direct), step);
+    const void **from = direct->shared->from;
+    void **to = direct->shared->to;
+    int rank = direct->rank;
+    from[0] = to[0] = data_at(direct, piece.first);
+    for (int i = 1; i < direct->count; i++) {
+        rank = mu_direct_next(direct, rank);
+        from[i] = to[i] = shown(direct, rank, direct->rank);
+    }
+    if (piece.count)
+        direct->reducer->many_to_many(to, from, direct->count, piece.count, false);
 }
 
+static void long_put(const struct mu_direct *direct, size_t step)
+{
+    if (step > 0)
+        add_into_lanes(direct, step - 1);
+    scatter_put(direct, step);
+}
+
+/* The results of the step before lie where the next will be put. */
 static void long_take(const struct mu_direct *direct, size_t step)
 {
     if (step == 0)
@@ -193,7 +207,7 @@ static void long_take(const struct mu_direct *direct, size_t step)
     for (int rank = mu_direct_next(direct, direct->rank); rank != direct->rank;
          rank = mu_direct_next(direct, rank)) {
         struct mu_span piece = piece_of(part_of(direct, rank), lane_count(direct), step - 1);
-        copy(direct, data_at(direct, piece.first), shown(direct, rank, rank), piece.count);
+        copy(direct, data_at(direct, piece.first), own(direct, rank), piece.count);
     }
 }
 
@@ -297,9 +311,7 @@ const struct mu_direct_steps *mu_direct_staged(const struct mu_direct *direct)
         [MU_BARRIER] = {one_step, nothing, nothing},
     };
     static const struct mu_direct_steps short_allreduce = {one_step, short_put, short_take};
-    static_assert(ONE_STEP_BYTES <= MU_SEGMENT_BYTES, "one vector fits into a slot");
-    if (direct->request->kind == MU_ALLREDUCE &&
-        bytes_of(direct) * (size_t)direct->count <= ONE_STEP_BYTES)
+    if (direct->request->kind == MU_ALLREDUCE && mu_direct_is_short(direct))
         return &short_allreduce;
     return &by_kind[direct->request->kind];
 }

@@ -127,6 +127,21 @@ static enum mu_status wait_long(struct mu_group *group, int rank, int64_t deadli
     }
 }
 
+/* Whoever gave up was waiting for somebody too: that is who has not come, if there is one. */
+static enum mu_status blame(struct mu_group *group, enum mu_status status, int rank, int *ret_rank)
+{
+    *ret_rank = rank;
+    if (status != MU_CLOSED || judge(group, rank) != MU_CLOSED)
+        return status;
+    for (int other = 0; other < group->count; other++)
+        if (other != group->rank && !is_here(group->shared, other) &&
+            judge(group, other) == MU_OK) {
+            *ret_rank = other;
+            return MU_TIMEOUT;
+        }
+    return status;
+}
+
 static enum mu_status wait_for(struct mu_group *group, int rank, int64_t deadline_ns, int *ret_rank)
 {
     struct mu_shared *shared = group->shared;
@@ -136,9 +151,7 @@ static enum mu_status wait_for(struct mu_group *group, int rank, int64_t deadlin
         mu_shm_relax();
     }
     enum mu_status status = wait_long(group, rank, deadline_ns);
-    if (status != MU_OK)
-        *ret_rank = rank;
-    return status;
+    return status == MU_OK ? MU_OK : blame(group, status, rank, ret_rank);
 }
 
 /* ---- meetings ---- */

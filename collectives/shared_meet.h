@@ -14,8 +14,7 @@ static inline struct mu_shared_slot *mu_shared_meet_own(const struct mu_shared *
 }
 
 /* What a rank has shown at the last meeting: valid until the next. */
-static inline const struct mu_shared_slot *mu_shared_meet_shown(
-    const struct mu_shared *shared, int rank)
+static inline struct mu_shared_slot *mu_shared_meet_shown(const struct mu_shared *shared, int rank)
 {
     return &shared->ranks[rank]->slot[shared->epoch & 1];
 }

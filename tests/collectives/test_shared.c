@@ -110,8 +110,12 @@ static void stay_away(struct mu_group *group, struct team_report *report, void *
     if (group->rank == 1)
         return;
     enum mu_status status = barrier(group, SOON, &report->culprit);
-    CHECK(report, status == MU_TIMEOUT);
-    CHECK(report, report->culprit == 1);
+    if (group->rank == 0) {
+        CHECK(report, status == MU_TIMEOUT);
+        CHECK(report, report->culprit == 1);
+    } else { /* what it hears of first */
+        CHECK(report, status == MU_TIMEOUT || status == MU_CLOSED);
+    }
 }
 
 static void a_rank_that_does_not_come_ends_in_timeout_with_its_name(void **state)
@@ -133,6 +137,8 @@ static void stop_inside(struct mu_group *group, struct team_report *report, void
     }
     float *data = calloc(100000, sizeof(float));
     struct mu_request request = {.kind = MU_ALLREDUCE, .data = data, .count = 100000};
+    while (atomic_load(&group->shared->ranks[1]->slot[0].epoch) != 2)
+        mu_shm_yield();
     enum mu_status status =
         mu_direct.run(group, &request, mu_now(group->world) + SOON, &report->culprit);
     CHECK(report, status == MU_TIMEOUT);
@@ -167,6 +173,28 @@ static void a_rank_that_gave_up_is_not_waited_for(void **state)
 {
     (void)state;
     run_team(2, give_up, NULL);
+}
+
+/* Rank 0 has given up on rank 1, which is not there. */
+static void follow(struct mu_group *group, struct team_report *report, void *argument)
+{
+    (void)argument;
+    if (group->rank == 0) {
+        sign(group, MU_BARRIER, 0);
+        mu_shared_note(group->shared, &group->signature);
+        mu_shared_note(group->shared, NULL);
+    }
+    if (group->rank != 2)
+        return;
+    enum mu_status status = barrier(group, 20 * MU_SECOND, &report->culprit);
+    CHECK(report, status == MU_TIMEOUT);
+    CHECK(report, report->culprit == 1);
+}
+
+static void not_who_gave_up_is_named_but_who_never_came(void **state)
+{
+    (void)state;
+    run_team(3, follow, NULL);
 }
 
 static bool nobody_lives(const struct mu_segments *segments, int rank)
@@ -248,7 +276,7 @@ static void come_when_the_other_sleeps(
     CHECK(report, barrier(group, 20 * MU_SECOND, &report->culprit) == MU_OK);
     CHECK(report, barrier(group, 20 * MU_SECOND, &report->culprit) == MU_OK);
     CHECK(report, mu_now(group->world) < deadline);
-    CHECK(report, atomic_load(&shared->ranks[group->rank]->sleepers) == 0);
+    CHECK(report, atomic_load(&shared->ranks[1 - group->rank]->sleepers) == 0); /* it was us */
 }
 
 static void who_waits_for_long_sleeps_until_the_other_comes(void **state)
@@ -450,6 +478,7 @@ int main(void)
         cmocka_unit_test(a_rank_that_does_not_come_ends_in_timeout_with_its_name),
         cmocka_unit_test(a_rank_that_stops_inside_ends_in_timeout_with_its_name),
         cmocka_unit_test(a_rank_that_gave_up_is_not_waited_for),
+        cmocka_unit_test(not_who_gave_up_is_named_but_who_never_came),
         cmocka_unit_test(a_dead_rank_ends_the_wait_before_the_deadline),
         cmocka_unit_test(a_farewell_ends_the_wait_before_the_deadline),
         cmocka_unit_test(what_pause_says_ends_the_wait),
