@@ -92,10 +92,11 @@ static double score(
         *ret_why = "nothing is narrowed in shared memory";
         return INFINITY;
     }
-    double bytes = (double)request->count * (double)mu_dtype_bytes(request->dtype);
-    if (request->kind == MU_ALLTOALL)
-        bytes *= group->count;
-    return 2 * group->costs.barrier + bytes * group->costs.direct;
+    const struct mu_direct direct = {
+        .request = request, .element = mu_dtype_bytes(request->dtype), .count = group->count};
+    bool once = request->kind == MU_BARRIER || mu_direct_is_short(&direct);
+    return (once ? 1 : 2) * group->costs.barrier +
+           (double)mu_direct_bytes(&direct) * group->costs.direct;
 }
 
 const struct mu_algorithm mu_direct = {
