@@ -111,16 +111,25 @@ class Crew:
         with socket.socket(socket.AF_UNIX) as listener:
             listener.bind(self.path)
             listener.listen(HOSTS)
-            listener.settimeout(60)
+            listener.settimeout(1)
             self.children = [subprocess.Popen(command, stdin=subprocess.DEVNULL)
                              for command in commands(self.path)]
             try:
-                self.lines = [listener.accept()[0].makefile("rw") for _ in range(HOSTS)]
+                self.lines = [self.accept(listener) for _ in range(HOSTS)]
                 for line in self.lines:
-                    assert line.readline().startswith("rank "), name
+                    line.readline()  # "rank R"
             except BaseException:
                 self.finish()
                 raise
+
+    def accept(self, listener):
+        for _ in range(60):
+            try:
+                return listener.accept()[0].makefile("rw")
+            except TimeoutError:
+                if any(child.poll() is not None for child in self.children):
+                    break
+        raise SystemExit(f"{self.name}: its ranks do not start")
 
     def do(self, order):
         for line in self.lines:
