@@ -250,7 +250,8 @@ static const struct mu_option rows[] = {
 
 const struct mu_compressor_ops mu_compress_onebit = {
     .name = "onebit",
-    .doc = "the sign of each element, what it leaves out later (Seide 2014)",
+    .doc = "the sign of each element, what it leaves out later (Seide 2014); wants a lower "
+           "learning rate with momentum",
     .options = rows,
     .option_bytes = sizeof(struct options),
     .has_residual = true,

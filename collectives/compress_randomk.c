@@ -111,7 +111,8 @@ static uint64_t sent_bytes(const void *state)
 
 const struct mu_compressor_ops mu_compress_randomk = {
     .name = "randomk",
-    .doc = "the same random elements of all replicas, the rest later (Stich 2018)",
+    .doc = "the same random elements of all replicas, the rest later (Stich 2018); gradients come "
+           "in bursts: for sgd without momentum",
     .options = mu_compress_density_rows,
     .option_bytes = sizeof(struct mu_compress_density),
     .has_residual = true,

@@ -29,6 +29,8 @@ struct mu_exchange {
     struct mu_exchange_bucket **bucket; /* (bucket_max), made as they are needed; 0: the extras */
     int bucket_count, bucket_max;
     bool on_training_thread;
+    const struct mu_algorithm *here; /* which can run there */
+    bool open;                       /* steps have begun: what came before were trials */
     bool no_memory;
 
     /* The order in which buckets travel: that of becoming ready, until the leader has seen some

@@ -227,6 +227,11 @@ enum mu_status mu_job_fit(
         return mu_fail(log, MU_E0204,
             "add a parameter server to the cluster (ps), or use --set mode.kind=sync",
             "mode `async` needs a parameter server, and the cluster has none");
+    if (job->mode.kind == MU_MODE_ASYNC && job->compressor != mu_compressors[0])
+        return mu_fail(log, MU_E0204, "leave out compress, or use --set mode.kind=sync",
+            "mode `async` sends gradients to parameter servers as they are: compress.kind `%s` is "
+            "for mode `sync`",
+            job->compressor->name);
     if (replica_count > MU_REPLICAS_MAX)
         return mu_fail(log, MU_E0204, NULL, "%d replicas are more than the %d allowed",
             replica_count, MU_REPLICAS_MAX);

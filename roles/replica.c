@@ -85,9 +85,9 @@ static enum mu_status train(struct mu_replica *replica)
     MU_TRY(mu_reporter_open(&replica->reporter, replica->run, replica->leads,
         replica->run->resume ? replica->step : -1, replica->steps_total,
         replica->last_start_wall_ns, replica->samples_before));
-    if (replica->leads && replica->run->out_dir)
-        MU_TRY(
-            mu_timeline_open(&replica->timeline, replica->world, replica->job->log.timeline_steps));
+    if (replica->leads && replica->run->out_dir && replica->job->mode.kind == MU_MODE_SYNC)
+        MU_TRY(mu_timeline_open(&replica->timeline, replica->world, replica->step,
+            replica->job->log.timeline_steps));
     MU_TRY(mu_replica_start_reading(replica));
     return replica->job->mode.kind == MU_MODE_ASYNC ? mu_async_train(replica)
                                                     : mu_sync_train(replica);

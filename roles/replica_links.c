@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "collectives/build.h"
+#include "collectives/choose.h"
+#include "collectives/ring.h"
 #include "roles/replica.h"
 #include "roles/task_cluster.h"
 #include "runtime/tensor/layout.h"
@@ -69,6 +71,35 @@ static enum mu_status make_link(struct mu_replica *replica, int rank, struct mu_
     return blame_task(replica, status, task, since);
 }
 
+/* Too many for a link between any two: the ring is all there is. */
+static enum mu_status make_large_group(struct mu_replica *replica, struct mu_transport *transport)
+{
+    const struct mu_job_mode *mode = &replica->job->mode;
+    if (mode->transport == MU_MODE_SHM ||
+        (mode->algorithm[0] && strcmp(mode->algorithm, mu_ring.name) != 0)) {
+        transport->ops->close(transport);
+        return mu_fail(replica->log, MU_E0204, "leave out mode.transport and mode.algorithm",
+            "more than %d replicas talk around a ring over tcp, and this job asks for another way",
+            MESH_MAX);
+    }
+    MU_TRY(mu_group_init(&replica->group, replica->world, transport));
+    replica->group.deterministic = mode->deterministic;
+    replica->group.forced = &mu_ring;
+    return MU_OK;
+}
+
+/* Better now than in the first step. */
+static enum mu_status check_algorithm(struct mu_replica *replica)
+{
+    const struct mu_request gradient = {
+        .kind = MU_ALLREDUCE, .count = replica->layout.element_count};
+    if (replica->count == 1 || mu_choose(&replica->group, &gradient))
+        return MU_OK;
+    return mu_fail(replica->log, MU_E0204,
+        "leave out mode.algorithm, choose one that can, or set mode.deterministic=false", "%s",
+        replica->group.error);
+}
+
 static enum mu_status make_group(struct mu_replica *replica, struct mu_transport *transport)
 {
     static const char *const transports[] = {
@@ -80,10 +111,12 @@ static enum mu_status make_group(struct mu_replica *replica, struct mu_transport
         .deterministic = mode->deterministic};
     int64_t since = mu_now(replica->world);
     if (replica->count > MESH_MAX)
-        return mu_group_init(&replica->group, replica->world, transport);
-    enum mu_status status = mu_group_build(
-        &replica->group, replica->world, transport, &options, link_deadline(replica));
-    return blame_task(replica, status, -1, since);
+        return make_large_group(replica, transport);
+    MU_TRY(blame_task(replica,
+        mu_group_build(
+            &replica->group, replica->world, transport, &options, link_deadline(replica)),
+        -1, since));
+    return check_algorithm(replica);
 }
 
 /* One link between any two: the one of higher rank calls. */

@@ -4,7 +4,7 @@
 #include "runtime/io/folder.h"
 #include <stdlib.h>
 
-#define EVENTS_PER_STEP 40
+#define EVENTS_PER_STEP 400 /* what is more is left out */
 
 struct mu_timeline_event {
     enum mu_timeline_kind kind;
@@ -21,9 +21,11 @@ static const struct {
 #undef TEXT
 };
 
-enum mu_status mu_timeline_open(struct mu_timeline *timeline, struct mu_world *world, int64_t steps)
+enum mu_status mu_timeline_open(
+    struct mu_timeline *timeline, struct mu_world *world, int64_t done, int64_t steps)
 {
-    *timeline = (struct mu_timeline){.world = world, .begin_ns = mu_now(world)};
+    *timeline =
+        (struct mu_timeline){.world = world, .begin_ns = mu_now(world), .last_step = done + steps};
     if (steps == 0)
         return MU_OK;
     timeline->event_max = (int)(steps * EVENTS_PER_STEP);
@@ -35,7 +37,7 @@ enum mu_status mu_timeline_open(struct mu_timeline *timeline, struct mu_world *w
 void mu_timeline_add(struct mu_timeline *timeline, enum mu_timeline_kind kind, int number,
     int64_t step, int64_t since)
 {
-    if (!timeline->open)
+    if (!timeline->open || step > timeline->last_step)
         return;
     int place = atomic_fetch_add_explicit(&timeline->event_count, 1, memory_order_relaxed);
     if (place >= timeline->event_max) {

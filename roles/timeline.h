@@ -27,15 +27,16 @@ struct mu_timeline_event;
 struct mu_timeline {
     struct mu_world *world;
     int64_t begin_ns;
+    int64_t last_step; /* later ones are not drawn */
     struct mu_timeline_event *event;
     int event_max;
     atomic_int event_count; /* may exceed event_max: what did not fit */
     bool open;
 };
 
-/* `steps` 0: no timeline; all calls do nothing. NO_MEMORY. */
+/* Draws the steps after `done`, `steps` of them; 0: none, all calls do nothing. NO_MEMORY. */
 enum mu_status mu_timeline_open(
-    struct mu_timeline *timeline, struct mu_world *world, int64_t steps);
+    struct mu_timeline *timeline, struct mu_world *world, int64_t done, int64_t steps);
 /* From `since` to now, for step `step`. `number`: of the bucket. */
 void mu_timeline_add(struct mu_timeline *timeline, enum mu_timeline_kind kind, int number,
     int64_t step, int64_t since);

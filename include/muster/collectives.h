@@ -6,6 +6,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /*
  * Collectives without the trainer: link libmuster, start the processes, call these.
  *
@@ -92,5 +96,9 @@ enum mu_status mu_group_split(
  * NULL: no memory. */
 void *mu_group_alloc(struct mu_group *group, size_t bytes);
 void mu_group_free(struct mu_group *group, void *memory); /* collective; takes NULL */
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif
