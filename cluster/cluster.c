@@ -106,17 +106,6 @@ void mu_cluster_destroy(struct mu_cluster *cluster)
 
 /* ---- links for the layers above ---- */
 
-static enum mu_link_answer hold_frame(void *owner, struct mu_link *link,
-    const struct mu_frame *frame, const void *body, void **ret_payload)
-{
-    (void)owner;
-    (void)link;
-    (void)frame;
-    (void)body;
-    (void)ret_payload;
-    return MU_LINK_HOLD;
-}
-
 static void waiting_ended(void *owner, struct mu_link *link, enum mu_status why, int error)
 {
     (void)why;
@@ -127,22 +116,8 @@ static void waiting_ended(void *owner, struct mu_link *link, enum mu_status why,
 }
 
 static const struct mu_link_events waiting_events = {
-    .frame = hold_frame,
+    .frame = mu_link_hold,
     .ended = waiting_ended,
-};
-
-/* On its way to its real owner, who finds out by itself if it ends. */
-static void handed_over_ended(void *owner, struct mu_link *link, enum mu_status why, int error)
-{
-    (void)owner;
-    (void)link;
-    (void)why;
-    (void)error;
-}
-
-static const struct mu_link_events handed_over_events = {
-    .frame = hold_frame,
-    .ended = handed_over_ended,
 };
 
 bool mu_cluster_keep(struct mu_cluster *cluster, struct mu_link *link, int task, int kind)
@@ -165,7 +140,7 @@ static bool take_waiting(struct mu_cluster *cluster, int task, int kind, struct 
         if (!place->link || place->task != task || place->kind != kind)
             continue;
         *ret_link = place->link;
-        mu_link_adopt(place->link, &handed_over_events, NULL);
+        mu_link_adopt(place->link, &mu_link_hold_events, NULL);
         place->link = NULL;
         return true;
     }
@@ -199,7 +174,7 @@ enum mu_status mu_cluster_dial(
         status = caller.status;
     if (status == MU_OK) {
         *ret_link = caller.link;
-        mu_link_adopt(caller.link, &handed_over_events, NULL);
+        mu_link_adopt(caller.link, &mu_link_hold_events, NULL);
         caller.link = NULL;
     } else if (caller.refused) {
         status = mu_fail(cluster->log, caller.refusal.error, NULL, "%s", caller.refusal.text);

@@ -99,18 +99,6 @@ static enum mu_link_answer take_greetings(
     return expected && frame->payload_bytes == 0 ? MU_LINK_TAKE : MU_LINK_REFUSE;
 }
 
-/* What comes after the hello is for the link's next owner. */
-static enum mu_link_answer hold(
-    void *owner, struct mu_link *link, const struct mu_frame *frame, const void *body, void **ret)
-{
-    return MU_LINK_HOLD;
-}
-
-static void ignore(
-    void *owner, struct mu_link *link, const struct mu_frame *frame, const void *body)
-{
-}
-
 /* It is gone before the group was complete: it may come again. Afterwards whoever has the link
  * finds it gone. */
 static void lose(void *owner, struct mu_link *link, enum mu_status why, int error)
@@ -126,8 +114,8 @@ static void lose(void *owner, struct mu_link *link, enum mu_status why, int erro
     way->link = NULL;
 }
 
-static const struct mu_link_events greeted_events = {
-    .frame = hold, .arrived = ignore, .ended = lose};
+/* What comes after the hello is for the link's next owner. */
+static const struct mu_link_events greeted_events = {.frame = mu_link_hold, .ended = lose};
 
 static void welcome(struct way *way, struct mu_link *link)
 {

@@ -73,28 +73,6 @@ static bool is_lower(const struct move *move, int rank)
 
 /* ---- links whose peer is known ---- */
 
-static enum mu_link_answer on_held(void *owner, struct mu_link *link, const struct mu_frame *frame,
-    const void *body, void **ret_payload)
-{
-    (void)owner;
-    (void)link;
-    (void)frame;
-    (void)body;
-    (void)ret_payload;
-    return MU_LINK_HOLD;
-}
-
-/* That it has ended shows when it is taken. */
-static void on_held_ended(void *owner, struct mu_link *link, enum mu_status why, int error)
-{
-    (void)owner;
-    (void)link;
-    (void)why;
-    (void)error;
-}
-
-static const struct mu_link_events held_events = {.frame = on_held, .ended = on_held_ended};
-
 static void post_hello(struct mu_link *link, int rank, const uint8_t token[TOKEN_BYTES])
 {
     uint8_t memory[64];
@@ -168,7 +146,7 @@ static void on_answer(
                  rank == way->rank &&
                  memcmp(answer, taken(way->move, way->rank)->answer, TOKEN_BYTES) == 0;
     if (right)
-        mu_link_adopt(link, &held_events, way);
+        mu_link_adopt(link, &mu_link_hold_events, way);
     call_over(way, right);
 }
 
@@ -229,7 +207,7 @@ static void on_guest(
     guest->link = NULL;
     move->way[rank].link = link;
     move->way[rank].ready = true;
-    mu_link_adopt(link, &held_events, &move->way[rank]);
+    mu_link_adopt(link, &mu_link_hold_events, &move->way[rank]);
     post_hello(link, move->tcp->base.rank, given(move, rank)->answer);
 }
 
@@ -299,7 +277,7 @@ static void take_new_links(struct move *move, struct mu_link *old[])
         if (!way->link || !both || !peer->link)
             continue;
         old[rank] = peer->link;
-        mu_link_adopt(old[rank], &held_events, NULL);
+        mu_link_adopt(old[rank], &mu_link_hold_events, NULL);
         mu_tcp_take_link(peer, way->link);
         way->link = NULL;
     }

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "runtime/io/link.h"
+#include "runtime/io/link_inside.h"
 #include "runtime/io/stray.h"
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,40 +14,6 @@
  */
 #define LOOKAHEAD (16u << 10)
 #define STAGING_BYTES (MU_FRAME_HEADER_BYTES + MU_FRAME_BODY_MAX + LOOKAHEAD)
-#define STRAY_BYTES 48
-
-struct post {
-    struct mu_send send;
-    struct post *next_free;
-    uint8_t body[MU_BODY_SMALL];
-    uint8_t *large; /* a body that does not fit above */
-};
-
-struct mu_link {
-    struct mu_loop *loop;
-    struct mu_stream *stream; /* NULL once ended */
-    const struct mu_link_events *events;
-    void *owner;
-    struct mu_decoder *decoder;
-
-    uint8_t *staging;
-    size_t staged, consumed; /* bytes in staging; of those, used up */
-    struct mu_frame frame;   /* at hand */
-    /* Who was asked about it: an adoption takes effect with the next one. */
-    const struct mu_link_events *frame_events;
-    void *frame_owner;
-    bool in_payload, held, dispatching, doomed;
-    int pins;         /* functions at work that look at the link after a callback */
-    uint8_t *payload; /* NULL: skipped */
-    size_t payload_done;
-
-    struct post *free_posts;
-    int posts_waiting;
-    uint64_t received, sent;
-    int peer_version;
-    char stray[STRAY_BYTES + 1];
-    char peer[80]; /* while it was there */
-};
 
 /* ---- life ---- */
 
@@ -73,11 +38,7 @@ static enum mu_status link_create(
 
 static void link_free(struct mu_link *link)
 {
-    while (link->free_posts) {
-        struct post *post = link->free_posts;
-        link->free_posts = post->next_free;
-        free(post);
-    }
+    mu_link_free_posts(link);
     mu_decoder_destroy(link->decoder);
     free(link->staging);
     free(link);
@@ -158,17 +119,17 @@ static enum mu_link_answer part_frame(void *owner, struct mu_link *link,
     return MU_LINK_SKIP;
 }
 
-static void part_arrived(
+static void ignore_arrived(
     void *owner, struct mu_link *link, const struct mu_frame *frame, const void *body)
 {
 }
 
-static void part_ended(void *owner, struct mu_link *link, enum mu_status why, int error) {}
+static void ignore_ended(void *owner, struct mu_link *link, enum mu_status why, int error) {}
 
 static const struct mu_link_events parting_events = {
     .frame = part_frame,
-    .arrived = part_arrived,
-    .ended = part_ended,
+    .arrived = ignore_arrived,
+    .ended = ignore_ended,
 };
 
 void mu_link_flush(struct mu_link *link, int64_t deadline_ns)
@@ -183,8 +144,7 @@ void mu_link_flush(struct mu_link *link, int64_t deadline_ns)
     unpin(link);
 }
 
-/* Tells the owner, once, that the link is over. */
-static void link_end(struct mu_link *link, enum mu_status why, int error)
+void mu_link_end(struct mu_link *link, enum mu_status why, int error)
 {
     if (!link->stream)
         return;
@@ -194,6 +154,20 @@ static void link_end(struct mu_link *link, enum mu_status why, int error)
         link->events->ended(link->owner, link, why, error);
     unpin(link);
 }
+
+/* ---- waiting for another owner ---- */
+
+enum mu_link_answer mu_link_hold(void *owner, struct mu_link *link, const struct mu_frame *frame,
+    const void *body, void **ret_payload)
+{
+    return MU_LINK_HOLD;
+}
+
+const struct mu_link_events mu_link_hold_events = {
+    .frame = mu_link_hold,
+    .arrived = ignore_arrived,
+    .ended = ignore_ended,
+};
 
 /* ---- receiving ---- */
 
@@ -215,7 +189,7 @@ static bool begin_frame(struct mu_link *link, const uint8_t *header)
         link->held = true;
         return false;
     case MU_LINK_REFUSE:
-        link_end(link, MU_PROTOCOL, 0);
+        mu_link_end(link, MU_PROTOCOL, 0);
         return false;
     }
     if (!link->stream)
@@ -234,7 +208,7 @@ static void not_ours(struct mu_link *link)
     mu_link_peer_name(link, name, sizeof(name)); /* kept for messages after the end */
     if (link->peer_version != 0 && link->peer_version != MU_PROTOCOL_VERSION)
         mu_link_post(link, MU_FRAME_REFUSAL, 0, 0, NULL);
-    link_end(link, MU_PROTOCOL, 0);
+    mu_link_end(link, MU_PROTOCOL, 0);
 }
 
 /* Looks for a whole header and body in what is staged and unused. */
@@ -330,7 +304,6 @@ static void on_room(void *owner, void **ret_at, size_t *ret_bytes)
 static void on_got(void *owner, size_t bytes)
 {
     struct mu_link *link = owner;
-    link->received += bytes;
     if (reads_payload(link))
         link->payload_done += bytes;
     else
@@ -341,7 +314,7 @@ static void on_got(void *owner, size_t bytes)
 static void on_ended(void *owner, int error)
 {
     struct mu_link *link = owner;
-    link_end(link, MU_CLOSED, error);
+    mu_link_end(link, MU_CLOSED, error);
 }
 
 static void on_connected(void *owner, enum mu_status status, int error)
@@ -369,100 +342,7 @@ void mu_link_resume(struct mu_link *link)
     dispatch(link); /* which may end the link */
 }
 
-/* ---- sending ---- */
-
-static void send_done(struct mu_write *write, enum mu_status status)
-{
-    struct mu_send *send = write->owner;
-    send->status = status;
-    send->done = true;
-    if (send->finished)
-        send->finished(send);
-}
-
-void mu_link_send(struct mu_link *link, struct mu_send *send, const struct mu_frame *frame,
-    const void *body, const void *payload)
-{
-    send->done = false;
-    send->write = (struct mu_write){.done = send_done, .owner = send};
-    if (!link->stream) {
-        send_done(&send->write, MU_CLOSED);
-        return;
-    }
-    mu_frame_encode(frame, body, send->header);
-    struct mu_part parts[MU_PARTS_MAX] = {{send->header, MU_FRAME_HEADER_BYTES}};
-    int part_count = 1;
-    if (frame->body_bytes)
-        parts[part_count++] = (struct mu_part){body, frame->body_bytes};
-    if (frame->payload_bytes)
-        parts[part_count++] = (struct mu_part){payload, frame->payload_bytes};
-    link->sent += MU_FRAME_HEADER_BYTES + frame->body_bytes + (uint64_t)frame->payload_bytes;
-    link->loop->ops->write(link->stream, &send->write, parts, part_count);
-}
-
-static void post_done(struct mu_send *send)
-{
-    struct post *post = (struct post *)((char *)send - offsetof(struct post, send));
-    struct mu_link *link = send->owner;
-    link->posts_waiting--;
-    free(post->large);
-    post->large = NULL;
-    post->next_free = link->free_posts;
-    link->free_posts = post;
-}
-
-static struct post *post_take(struct mu_link *link)
-{
-    struct post *post = link->free_posts;
-    if (!post)
-        return calloc(1, sizeof(*post));
-    link->free_posts = post->next_free;
-    return post;
-}
-
-void mu_link_post(struct mu_link *link, uint8_t type, uint32_t generation, uint64_t tag,
-    const struct mu_body *body)
-{
-    if (!link->stream)
-        return;
-    size_t bytes = body ? body->bytes : 0;
-    assert(!body || !body->failed);
-    struct post *post = link->posts_waiting < MU_LINK_POSTS_MAX ? post_take(link) : NULL;
-    if (post && bytes > MU_BODY_SMALL)
-        post->large = malloc(bytes);
-    if (!post || (bytes > MU_BODY_SMALL && !post->large)) {
-        free(post);
-        link_end(link, MU_CLOSED, ENOBUFS);
-        return;
-    }
-    uint8_t *copy = post->large ? post->large : post->body;
-    if (bytes)
-        memcpy(copy, body->data, bytes);
-    struct mu_frame frame = {
-        .type = type, .generation = generation, .tag = tag, .body_bytes = (uint32_t)bytes};
-    post->send.finished = post_done;
-    post->send.owner = link;
-    link->posts_waiting++;
-    mu_link_send(link, &post->send, &frame, copy, NULL);
-}
-
-int mu_link_posts_waiting(const struct mu_link *link)
-{
-    return link->posts_waiting;
-}
-
-enum mu_status mu_send_wait(struct mu_link *link, struct mu_send *send, int64_t deadline_ns)
-{
-    MU_TRY(mu_loop_until(link->loop, &send->done, deadline_ns));
-    return send->status;
-}
-
 /* ---- questions ---- */
-
-struct mu_loop *mu_link_loop(struct mu_link *link)
-{
-    return link->loop;
-}
 
 struct mu_decoder *mu_link_decoder(struct mu_link *link)
 {
@@ -490,14 +370,4 @@ int mu_link_peer_version(struct mu_link *link)
 bool mu_link_alive(struct mu_link *link)
 {
     return link->stream != NULL;
-}
-
-uint64_t mu_link_received(struct mu_link *link)
-{
-    return link->received;
-}
-
-uint64_t mu_link_sent(struct mu_link *link)
-{
-    return link->sent;
 }

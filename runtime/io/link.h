@@ -35,6 +35,12 @@ struct mu_link_events {
     void (*connected)(void *owner, struct mu_link *link, enum mu_status status, int error);
 };
 
+/* For a link that waits for its owner: what comes stays in the network. That it has ended shows
+ * when it is taken. */
+enum mu_link_answer mu_link_hold(void *owner, struct mu_link *link, const struct mu_frame *frame,
+    const void *body, void **ret_payload);
+extern const struct mu_link_events mu_link_hold_events;
+
 /* A frame on its way, in the sender's memory; header and body and payload must stay until done. */
 struct mu_send {
     struct mu_write write;
@@ -71,7 +77,6 @@ void mu_link_post(struct mu_link *link, uint8_t type, uint32_t generation, uint6
 int mu_link_posts_waiting(const struct mu_link *link);
 void mu_link_resume(struct mu_link *link);
 
-struct mu_loop *mu_link_loop(struct mu_link *link);
 /* Of the link, reused for each frame: read the body of the frame at hand with it. */
 struct mu_decoder *mu_link_decoder(struct mu_link *link);
 void mu_link_peer_name(struct mu_link *link, char *out, size_t bytes);
@@ -80,10 +85,5 @@ const char *mu_link_stray(struct mu_link *link);
 /* The protocol version of the peer's last frame, 0 before. */
 int mu_link_peer_version(struct mu_link *link);
 bool mu_link_alive(struct mu_link *link);
-uint64_t mu_link_received(struct mu_link *link); /* bytes in all */
-uint64_t mu_link_sent(struct mu_link *link);
-
-/* Turns the link's loop until the send is done; see mu_loop_until. */
-enum mu_status mu_send_wait(struct mu_link *link, struct mu_send *send, int64_t deadline_ns);
 
 #endif

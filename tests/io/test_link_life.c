@@ -130,7 +130,6 @@ static void what_is_sent_is_what_a_link_receives(void **state)
     finish_writes(&stream, MU_OK);
     assert_true(send.done && send.status == MU_OK);
     size_t count = stream.written_bytes;
-    assert_int_equal(mu_link_sent(link), count);
     memcpy(sent, stream.written, count);
     mu_link_close(link);
 
@@ -195,7 +194,6 @@ static void after_the_end_a_send_is_done_at_once(void **state)
     mu_link_send(link, &send, &frame, NULL, NULL);
     assert_true(send.done);
     assert_int_equal(send.status, MU_CLOSED);
-    assert_int_equal(mu_send_wait(link, &send, 0), MU_CLOSED);
     mu_link_peer_name(link, name, sizeof(name));
     assert_string_equal(name, "10.0.0.9:1");
     mu_link_close(link);

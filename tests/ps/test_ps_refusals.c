@@ -269,7 +269,8 @@ static void a_worker_that_does_not_read_is_left_in_the_network(void **state)
         quick.fresh_wanted = (int)i + 1;
         push(&quick, &quick_send, bodies[3], memory + 2 * LARGE, LARGE, i);
         assert_ok(mu_ps_server_run(server, &over));
-        assert_ok(mu_send_wait(quick.link, &quick_send, MU_FOREVER));
+        assert_ok(mu_loop_until(pair.loop, &quick_send.done, MU_FOREVER));
+        assert_ok(quick_send.status);
     }
     assert_int_equal(mu_ps_server_judged(server, 1), 5);
     assert_in_range(mu_ps_server_judged(server, 0), 0, 1); /* its one buffer is not free again */
@@ -296,7 +297,8 @@ static void nobody_is_served_before_the_state_is_there(void **state)
     struct mu_send send = {0};
     uint8_t body[MU_PS_BODY_MAX];
     push(&worker, &send, body, gradients, COUNT, 0);
-    assert_ok(mu_send_wait(worker.link, &send, MU_FOREVER));
+    assert_ok(mu_loop_until(pair.loop, &send.done, MU_FOREVER));
+    assert_ok(send.status);
     for (int i = 0; i < 20; i++)
         (void)!pair.loop->ops->turn(pair.loop, mu_now(pair.loop->world));
     assert_int_equal(mu_ps_server_judged(server, 0), 0);
