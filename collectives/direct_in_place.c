@@ -41,9 +41,8 @@ static void allreduce(const struct mu_direct *direct)
     if (part.count == 0)
         return;
     line_up(direct, part.first);
-    /* Not past the cache: all lines that are stored have just been loaded. */
     direct->reducer->many_to_many(
-        direct->shared->to, direct->shared->from, direct->count, part.count, false);
+        direct->shared->to, direct->shared->from, direct->count, part.count);
 }
 
 static void reduce_scatter(const struct mu_direct *direct)

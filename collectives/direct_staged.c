@@ -189,7 +189,7 @@ static void add_into_lanes(const struct mu_direct *direct, size_t step)
         from[i] = to[i] = shown(direct, rank, direct->rank);
     }
     if (piece.count)
-        direct->reducer->many_to_many(to, from, direct->count, piece.count, false);
+        direct->reducer->many_to_many(to, from, direct->count, piece.count);
 }
 
 static void long_put(const struct mu_direct *direct, size_t step)

@@ -15,10 +15,10 @@ struct mu_reducer {
     /* to = ((from[0] (+) from[1]) (+) ...), one pass over memory; `to` may be one of them. */
     void (*many)(void *to, const void *const from[], int from_count, size_t count);
     /* Each of `to` gets the result of `many`: what a rank does with its part of vectors in shared
-     * memory. `streaming`: past the cache, for vectors that do not fit there and are not read here:
-     * in place their lines are in the cache already. */
+     * memory. Not past the cache: the lines that are stored have just been loaded, and streaming
+     * them was measured to be slower. */
     void (*many_to_many)(
-        void *const to[], const void *const from[], int vector_count, size_t count, bool streaming);
+        void *const to[], const void *const from[], int vector_count, size_t count);
 };
 
 /* MEAN is as SUM. */

@@ -2,9 +2,6 @@
 #include "runtime/device/reduce_half.h"
 #include "runtime/device/reduce_levels.h"
 #include <string.h>
-#if defined(__x86_64__)
-#include <immintrin.h>
-#endif
 
 /*
  * Compiled once for each type and instruction set, without contraction: plain C that the compiler
@@ -160,84 +157,31 @@ static INLINE void fused(
     }
 }
 
-#if defined(__AVX512F__)
-typedef __m512i wide;
-static INLINE void stream(void *to, const void *from)
-{
-    _mm512_stream_si512(to, _mm512_loadu_si512(from));
-}
-#elif defined(__AVX2__)
-typedef __m256i wide;
-static INLINE void stream(void *to, const void *from)
-{
-    _mm256_stream_si256(to, _mm256_loadu_si256(from));
-}
-#elif defined(__x86_64__)
-typedef __m128i wide;
-static INLINE void stream(void *to, const void *from)
-{
-    _mm_stream_si128(to, _mm_loadu_si128(from));
-}
-#endif
-
-/* Past the cache, whole lines at a time; the ends of the vector that are not whole lines are
- * stored as usual. */
-static void put(void *to, const void *from, size_t bytes, bool streaming)
-{
-#if defined(__x86_64__)
-    enum { LINE = 64 };
-    size_t head = (LINE - (uintptr_t)to % LINE) % LINE;
-    if (streaming && bytes >= head + LINE) {
-        size_t whole = (bytes - head) / LINE * LINE;
-        memcpy(to, from, head);
-        for (size_t at = head; at < head + whole; at += sizeof(wide))
-            stream((char *)to + at, (const char *)from + at);
-        memcpy((char *)to + head + whole, (const char *)from + head + whole, bytes - head - whole);
-        return;
-    }
-#else
-    (void)streaming;
-#endif
-    memcpy(to, from, bytes);
-}
-
-/* Streamed lines become visible to other processors before anything that is stored later. */
-static void settle(bool streaming)
-{
-#if defined(__x86_64__)
-    if (streaming)
-        _mm_sfence();
-#else
-    (void)streaming;
-#endif
-}
-
-static INLINE void blockwise(operation *by, void *const to[], const void *const from[],
-    int vector_count, size_t count, bool streaming)
+static INLINE void blockwise(
+    operation *by, void *const to[], const void *const from[], int vector_count, size_t count)
 {
     stored result[BLOCK] __attribute__((aligned(64)));
     for (size_t first = 0; first < count; first += BLOCK) {
         size_t some = count - first < BLOCK ? count - first : BLOCK;
         gather(by, result, from, vector_count, first, some);
         for (int k = 0; k < vector_count; k++)
-            put((stored *)to[k] + first, result, some * sizeof(stored), streaming);
+            memcpy((stored *)to[k] + first, result, some * sizeof(stored));
     }
-    settle(streaming);
 }
 
-static INLINE void many_to_many(operation *by, void *const to[], const void *const from[],
-    int vector_count, size_t count, bool streaming)
+static INLINE void many_to_many(
+    operation *by, void *const to[], const void *const from[], int vector_count, size_t count)
 {
     if (vector_count == 1)
         many(by, to[0], from, 1, count);
-    else if (vector_count == 2 && !streaming)
+    else if (vector_count == 2)
         fused(by, to, from, 2, count);
-    else if (vector_count == 3 && !streaming)
+    else if (vector_count == 3)
         fused(by, to, from, 3, count);
-    else if (vector_count == 4 && !streaming)
+    else if (vector_count == 4)
         fused(by, to, from, 4, count);
     else
-        blockwise(by, to, from, vector_count, count, streaming);
+        blockwise(by, to, from, vector_count, count);
 }
 
 /* ---- the table ---- */
@@ -273,21 +217,21 @@ static void max_many(void *to, const void *const from[], int from_count, size_t 
 }
 
 static void sum_many_to_many(
-    void *const to[], const void *const from[], int vector_count, size_t count, bool streaming)
+    void *const to[], const void *const from[], int vector_count, size_t count)
 {
-    many_to_many(sum_of, to, from, vector_count, count, streaming);
+    many_to_many(sum_of, to, from, vector_count, count);
 }
 
 static void min_many_to_many(
-    void *const to[], const void *const from[], int vector_count, size_t count, bool streaming)
+    void *const to[], const void *const from[], int vector_count, size_t count)
 {
-    many_to_many(min_of, to, from, vector_count, count, streaming);
+    many_to_many(min_of, to, from, vector_count, count);
 }
 
 static void max_many_to_many(
-    void *const to[], const void *const from[], int vector_count, size_t count, bool streaming)
+    void *const to[], const void *const from[], int vector_count, size_t count)
 {
-    many_to_many(max_of, to, from, vector_count, count, streaming);
+    many_to_many(max_of, to, from, vector_count, count);
 }
 
 static void divide(void *x, int by, size_t count)

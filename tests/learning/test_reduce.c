@@ -226,8 +226,8 @@ static void check_many(
 }
 
 /* In place on all, from an odd element on, nothing after the end is touched. */
-static void check_all(const struct mu_reduce_table *table, enum mu_dtype dtype,
-    enum mu_reduction reduction, bool streaming)
+static void check_all(
+    const struct mu_reduce_table *table, enum mu_dtype dtype, enum mu_reduction reduction)
 {
     for (int ranks = 1; ranks <= RANKS_MAX; ranks++)
         for (size_t c = 0; c < MU_COUNT_OF(counts); c++) {
@@ -239,7 +239,7 @@ static void check_all(const struct mu_reduce_table *table, enum mu_dtype dtype,
                 memcpy(to[r], given_again[r], COUNT_MAX * bytes);
                 memset(given[r] + (counts[c] + 1) * bytes, 0x5a, 8);
             }
-            of(table, reduction)->many_to_many(to, from, ranks, counts[c], streaming);
+            of(table, reduction)->many_to_many(to, from, ranks, counts[c]);
             for (int r = 0; r < ranks; r++) {
                 check(dtype, reduction, ranks, to[r], counts[c]);
                 assert_int_equal(given[r][(counts[c] + 1) * bytes], 0x5a);
@@ -258,8 +258,7 @@ static void every_reduction_is_as_one_element_at_a_time(void **state)
             for (size_t k = 0; k < MU_COUNT_OF(reductions); k++) {
                 check_two(table, (enum mu_dtype)dtype, reductions[k]);
                 check_many(table, (enum mu_dtype)dtype, reductions[k]);
-                check_all(table, (enum mu_dtype)dtype, reductions[k], false);
-                check_all(table, (enum mu_dtype)dtype, reductions[k], true);
+                check_all(table, (enum mu_dtype)dtype, reductions[k]);
             }
         }
 }
