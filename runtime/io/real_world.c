@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "runtime/io/real_world.h"
+#include "runtime/io/shared_memory.h"
 #include "runtime/io/signals.h"
 #include "runtime/io/uv_loop.h"
 #include <errno.h>
 #include <pthread.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -201,12 +201,6 @@ static const struct mu_world_ops real_world_ops = {
     .loop_create = mu_uv_loop_create,
 };
 
-static int processors(void)
-{
-    cpu_set_t set;
-    return sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set) : 1;
-}
-
 enum mu_status mu_real_world_init(struct mu_real_world *real)
 {
     *real = (struct mu_real_world){.world = {.ops = &real_world_ops}};
@@ -214,7 +208,7 @@ enum mu_status mu_real_world_init(struct mu_real_world *real)
         return MU_IO_ERROR;
     real->world.host = real->host;
     real->world.process = (int)getpid();
-    real->world.processors = processors();
+    real->world.processors = mu_shm_processors();
     /* A peer that is gone shows as an error of the write, not as a signal. */
     signal(SIGPIPE, SIG_IGN);
     return MU_OK;

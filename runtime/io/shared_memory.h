@@ -31,7 +31,8 @@ static inline void mu_shm_relax(void)
 }
 /* Processors that this process may run on, 1 or more. */
 int mu_shm_processors(void);
-/* Which those are, a bit each: ranks bound to one processor each do not crowd each other. */
+/* Which those are, a bit each: ranks bound to one processor each do not crowd each other. From 1024
+ * on they begin again at bit 0, so that a set may look smaller than it is. */
 #define MU_SHM_PROCESSOR_WORDS 16
 void mu_shm_processor_set(uint64_t ret_set[MU_SHM_PROCESSOR_WORDS]);
 

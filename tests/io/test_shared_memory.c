@@ -5,6 +5,7 @@
 #include "runtime/io/shared_memory.h"
 #include "test.h"
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/file.h>
 #include <sys/resource.h>
@@ -369,6 +370,40 @@ static void a_sleep_ends_at_its_time(void **state)
     assert_true(mu_now(&real.world) - begin < 10 * MU_SECOND);
 }
 
+static int bits(const uint64_t set[MU_SHM_PROCESSOR_WORDS])
+{
+    int count = 0;
+    for (int i = 0; i < MU_SHM_PROCESSOR_WORDS; i++)
+        count += __builtin_popcountll(set[i]);
+    return count;
+}
+
+static void the_processors_are_those_we_are_bound_to(void **state)
+{
+    (void)state;
+    struct mu_real_world real;
+    uint64_t set[MU_SHM_PROCESSOR_WORDS];
+    cpu_set_t before, one;
+    if (sched_getaffinity(0, sizeof(before), &before) != 0)
+        skip();
+    mu_shm_processor_set(set);
+    assert_int_equal(mu_shm_processors(), CPU_COUNT(&before));
+    assert_int_equal(bits(set), CPU_COUNT(&before));
+    int last = CPU_SETSIZE - 1;
+    while (!CPU_ISSET(last, &before))
+        last--;
+    CPU_ZERO(&one);
+    CPU_SET(last, &one);
+    assert_int_equal(sched_setaffinity(0, sizeof(one), &one), 0);
+    mu_shm_processor_set(set);
+    assert_int_equal(mu_shm_processors(), 1);
+    assert_ok(mu_real_world_init(&real));
+    assert_int_equal(real.world.processors, 1);
+    assert_int_equal(bits(set), 1);
+    assert_true(set[last / 64] >> last % 64 == 1);
+    assert_int_equal(sched_setaffinity(0, sizeof(before), &before), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -390,6 +425,7 @@ int main(void)
         cmocka_unit_test(this_host_is_this_host),
         cmocka_unit_test(a_sleeper_is_woken),
         cmocka_unit_test(a_sleep_ends_at_its_time),
+        cmocka_unit_test(the_processors_are_those_we_are_bound_to),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
