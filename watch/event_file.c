@@ -38,12 +38,11 @@ enum tensor_field {
     TENSOR_SHAPE = 2,
     TENSOR_CONTENT = 4,
     TENSOR_FLOATS = 5,
-    TENSOR_STRINGS = 8,
 };
 enum shape_field { SHAPE_DIMENSION = 2 };
 enum dimension_field { DIMENSION_COUNT = 1 };
 enum data_class { CLASS_SCALAR = 1, CLASS_TENSOR = 2 };
-enum tensor_type { TYPE_FLOAT = 1, TYPE_DOUBLE = 2, TYPE_STRING = 7 };
+enum tensor_type { TYPE_FLOAT = 1, TYPE_DOUBLE = 2 };
 enum session_status { SESSION_START = 1 };
 
 struct mu_event_file {
@@ -227,13 +226,4 @@ void mu_event_file_histogram(struct mu_event_file *file, int64_t wall_ns, int64_
     }
     mu_proto_end(&file->record, content);
     end_value(file, open, "histograms", CLASS_TENSOR);
-}
-
-void mu_event_file_text(
-    struct mu_event_file *file, int64_t wall_ns, int64_t step, const char *tag, const char *text)
-{
-    struct open_value open = begin_value(file, wall_ns, step, tag, TYPE_STRING);
-    write_shape(&file->record, NULL, 0);
-    mu_proto_string(&file->record, TENSOR_STRINGS, text);
-    end_value(file, open, "text", CLASS_TENSOR);
 }

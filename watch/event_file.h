@@ -30,8 +30,6 @@ void mu_event_file_scalar(
 /* TF2 histogram of integer counts: bucket i is [edge[i], edge[i+1]) with count[i]. */
 void mu_event_file_histogram(struct mu_event_file *file, int64_t wall_ns, int64_t step,
     const char *tag, const double *edges, const double *counts, size_t bucket_count);
-void mu_event_file_text(
-    struct mu_event_file *file, int64_t wall_ns, int64_t step, const char *tag, const char *text);
 void mu_event_file_close(struct mu_event_file *file); /* takes NULL */
 
 #endif

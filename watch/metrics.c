@@ -105,12 +105,6 @@ void mu_metrics_integer(struct mu_metrics *metrics, const char *key, int64_t val
     mu_text_add(&metrics->line, "%lld", (long long)value);
 }
 
-void mu_metrics_string(struct mu_metrics *metrics, const char *key, const char *value)
-{
-    add_key(metrics, key);
-    mu_text_add_json_string(&metrics->line, value);
-}
-
 void mu_metrics_end(struct mu_metrics *metrics)
 {
     mu_text_append(&metrics->line, "}\n", 2);

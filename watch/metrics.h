@@ -17,7 +17,6 @@ void mu_metrics_close(struct mu_metrics *metrics); /* takes NULL */
 void mu_metrics_begin(struct mu_metrics *metrics, int64_t wall_ns, int64_t step);
 void mu_metrics_number(struct mu_metrics *metrics, const char *key, double value);
 void mu_metrics_integer(struct mu_metrics *metrics, const char *key, int64_t value);
-void mu_metrics_string(struct mu_metrics *metrics, const char *key, const char *value);
 void mu_metrics_end(struct mu_metrics *metrics);
 
 #endif

@@ -6,7 +6,7 @@
 #error "the formats written here are little-endian"
 #endif
 
-enum wire_type { WIRE_VARINT = 0, WIRE_EIGHT = 1, WIRE_BYTES = 2, WIRE_FOUR = 5 };
+enum wire_type { WIRE_VARINT = 0, WIRE_EIGHT = 1, WIRE_BYTES = 2 };
 
 #define VARINT_BYTES_MAX 10
 
@@ -41,12 +41,6 @@ void mu_proto_varint(struct mu_text *out, int field, uint64_t value)
 void mu_proto_double(struct mu_text *out, int field, double value)
 {
     add_tag(out, field, WIRE_EIGHT);
-    mu_text_append(out, (const char *)&value, sizeof(value));
-}
-
-void mu_proto_float(struct mu_text *out, int field, float value)
-{
-    add_tag(out, field, WIRE_FOUR);
     mu_text_append(out, (const char *)&value, sizeof(value));
 }
 

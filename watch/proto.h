@@ -4,12 +4,10 @@
 
 #include "runtime/base/text.h"
 
-/* Writes protobuf's wire format: a field is its number and wire type, then a varint, eight or four
- * bytes, or a length and bytes. Fields that are zero are left out, as proto3 does. Little-endian.
- */
+/* Writes protobuf's wire format: a field is its number and wire type, then a varint, eight bytes,
+ * or a length and bytes. Fields that are zero are left out, as proto3 does. Little-endian. */
 void mu_proto_varint(struct mu_text *out, int field, uint64_t value);
 void mu_proto_double(struct mu_text *out, int field, double value);
-void mu_proto_float(struct mu_text *out, int field, float value);
 void mu_proto_bytes(struct mu_text *out, int field, const void *data, size_t bytes);
 void mu_proto_string(struct mu_text *out, int field, const char *string);
 /* A field that is itself a message, or packed: what is written between begin and end. The length is

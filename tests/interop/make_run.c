@@ -53,7 +53,6 @@ static enum mu_status write_life(
     }
     const double edges[] = {0, 1, 2, 3}, counts[] = {5, 0, 7};
     mu_event_file_histogram(events, options.wall_ns, last, "ps/staleness", edges, counts, 3);
-    mu_event_file_text(events, options.wall_ns, last, "job", "{\"name\": \"größe\"}");
     mu_event_file_close(events);
     mu_metrics_close(metrics);
     return MU_OK;

@@ -41,13 +41,6 @@ static const unsigned char histo_record[] = {
     0x68, 0x69, 0x73, 0x74, 0x6f, 0x67, 0x72, 0x61, 0x6d, 0x73, 0x20, 0x02, 0x08, 0x2f,
     0xb6, 0xf9
 };
-static const unsigned char text_record[] = {
-    0x2b, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x86, 0x1b, 0xc3, 0x4b, 0x09, 0x00,
-    0x00, 0x00, 0x00, 0x00, 0x00, 0xf8, 0x3f, 0x2a, 0x20, 0x0a, 0x1e, 0x0a, 0x03, 0x6a,
-    0x6f, 0x62, 0x42, 0x0b, 0x08, 0x07, 0x12, 0x00, 0x42, 0x05, 0x61, 0x20, 0x6a, 0x6f,
-    0x62, 0x4a, 0x0a, 0x0a, 0x06, 0x0a, 0x04, 0x74, 0x65, 0x78, 0x74, 0x20, 0x02, 0x19,
-    0x5e, 0xce, 0xb7
-};
 /* clang-format on */
 
 static struct mu_test_log test_log;
@@ -148,14 +141,6 @@ static void a_histogram_is_what_tensorboard_writes(void **state)
     expect_record(histo_record, sizeof(histo_record));
 }
 
-static void a_text_is_what_tensorboard_writes(void **state)
-{
-    struct mu_event_file *file = open_file(-1);
-    mu_event_file_text(file, 1500000000, 0, "job", "a job");
-    mu_event_file_close(file);
-    expect_record(text_record, sizeof(text_record));
-}
-
 /* Walks the records; returns how many whole ones there are and where the last of them ends. */
 static size_t count_records(const unsigned char *data, size_t bytes, size_t *ret_end)
 {
@@ -180,17 +165,14 @@ static size_t count_records(const unsigned char *data, size_t bytes, size_t *ret
 static void long_records_are_whole(void **state)
 {
     struct mu_event_file *file = open_file(-1);
-    static char text[3000];
-    memset(text, 'x', sizeof(text) - 1);
     static double edges[301], counts[300];
-    mu_event_file_text(file, 0, 1, "long", text);
     mu_event_file_histogram(file, 0, 1, "wide", edges, counts, 300);
     mu_event_file_scalar(file, 0, INT64_MAX, "far", 1);
     mu_event_file_histogram(file, 0, 1, "empty", edges, counts, 0);
     mu_event_file_close(file);
     static unsigned char data[1 << 16];
     size_t end, bytes = read_back(data, sizeof(data));
-    assert_int_equal(count_records(data, bytes, &end), 5);
+    assert_int_equal(count_records(data, bytes, &end), 4);
     assert_int_equal(end, bytes);
 }
 
@@ -248,7 +230,6 @@ int main(void)
         CASE(a_resumed_run_says_what_to_purge),
         CASE(a_scalar_is_what_tensorboard_writes),
         CASE(a_histogram_is_what_tensorboard_writes),
-        CASE(a_text_is_what_tensorboard_writes),
         CASE(long_records_are_whole),
         CASE(two_files_of_one_second_have_two_names),
         CASE(a_full_disk_loses_points_but_no_records),
