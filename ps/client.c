@@ -327,12 +327,6 @@ enum mu_status mu_ps_client_pull(
     return MU_OK;
 }
 
-bool mu_ps_client_done(const struct mu_ps_client *client, int slot)
-{
-    assert(slot >= 0 && slot < client->options.in_flight);
-    return client->slots[slot].ended;
-}
-
 int mu_ps_client_culprit(const struct mu_ps_client *client)
 {
     return client->culprit;

@@ -48,8 +48,6 @@ enum mu_status mu_ps_client_pull(
  * than `gradients`. CLOSED (a server is gone), BROKEN (the client has failed before). */
 enum mu_status mu_ps_client_push(struct mu_ps_client *client, int slot, const float *gradients,
     float scale, int64_t seen, float *fresh);
-/* Has the push of this slot ended, well or badly? Then wait returns at once. */
-bool mu_ps_client_done(const struct mu_ps_client *client, int slot);
 /* Turns the loop until the push of this slot has ended; the slot is then free. TIMEOUT: the slot
  * stays in use. CLOSED: a server is gone. PROTOCOL (MU_E0404): a server sent what is not allowed.
  * BROKEN (MU_E0701): the servers do not agree. After any but OK and TIMEOUT nothing works any

@@ -2,17 +2,8 @@
 #include "ps/policies.h"
 #include "ps/policy_kinds.h"
 #include "runtime/base/status.h"
-#include <string.h>
 
 const struct mu_policy_ops *const mu_policies[] = {&mu_policy_async, &mu_policy_drop, NULL};
-
-const struct mu_policy_ops *mu_policy_find(const char *name)
-{
-    for (size_t i = 0; mu_policies[i]; i++)
-        if (strcmp(mu_policies[i]->name, name) == 0)
-            return mu_policies[i];
-    return NULL;
-}
 
 #define MU_VERDICT_TEXT(name, text) text,
 static const char *const verdict_names[] = {MU_VERDICT_ROWS(MU_VERDICT_TEXT)};

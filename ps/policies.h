@@ -7,7 +7,6 @@
 /* The registry: "async" (apply each gradient at arrival), "drop" (drop what is staler than
  * `bound`). NULL-terminated. Adding a kind is one file and one line. */
 extern const struct mu_policy_ops *const mu_policies[];
-const struct mu_policy_ops *mu_policy_find(const char *name); /* NULL */
-const char *mu_verdict_name(enum mu_verdict verdict);         /* "apply" */
+const char *mu_verdict_name(enum mu_verdict verdict); /* "apply" */
 
 #endif

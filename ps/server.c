@@ -361,11 +361,6 @@ void mu_ps_server_begin(struct mu_ps_server *server, int64_t version)
     server->look_again = true;
 }
 
-bool mu_ps_server_has_begun(const struct mu_ps_server *server)
-{
-    return server->begun;
-}
-
 struct mu_ps_culprit mu_ps_server_culprit(const struct mu_ps_server *server)
 {
     return server->culprit;

@@ -83,7 +83,6 @@ void mu_ps_server_add_follower(struct mu_ps_server *server, int order, struct mu
 struct mu_span mu_ps_server_span(const struct mu_ps_server *server);
 float *mu_ps_server_vector(struct mu_ps_server *server, int vector);
 void mu_ps_server_begin(struct mu_ps_server *server, int64_t version);
-bool mu_ps_server_has_begun(const struct mu_ps_server *server);
 
 /* Serves until *over, or the loop is cancelled (then that status). PROTOCOL (MU_E0404): a peer sent
  * what is not allowed; it is cut off, and run may be called again to go on without it. CLOSED: the

@@ -67,16 +67,6 @@ const struct mu_manifest_file *mu_manifest_file(
     return NULL;
 }
 
-int mu_manifest_stretches(const struct mu_manifest *manifest, int64_t epoch,
-    struct mu_stretch ret_stretches[MU_STRETCHES_MAX])
-{
-    int count = 0;
-    for (int i = 0; i < manifest->position_count && count < MU_STRETCHES_MAX; i++)
-        if (manifest->positions[i].epoch == epoch)
-            ret_stretches[count++] = manifest->positions[i].stretch;
-    return count;
-}
-
 /* ---- out ---- */
 
 static void write_string(struct mu_text *out, const char *key, const char *value)

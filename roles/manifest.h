@@ -61,11 +61,6 @@ enum mu_status mu_manifest_add_file(struct mu_manifest *manifest, const char *na
 const struct mu_manifest_file *mu_manifest_file(
     const struct mu_manifest *manifest, const char *name); /* NULL */
 
-/* The stretches of one epoch, in order, as mu_plan_begin wants them; steps_done is borrowed from
- * the manifest. Returns how many there are, at most MU_STRETCHES_MAX. */
-int mu_manifest_stretches(const struct mu_manifest *manifest, int64_t epoch,
-    struct mu_stretch ret_stretches[MU_STRETCHES_MAX]);
-
 void mu_manifest_write(const struct mu_manifest *manifest, struct mu_text *out);
 /* Text in, checked values out. BAD_DATA (MU_E0601): not whole or not sound; PROTOCOL (MU_E0606): a
  * newer format. On failure *ret_manifest is finished. */

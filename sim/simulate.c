@@ -276,11 +276,6 @@ bool mu_sim_task_killed(struct mu_sim *sim, int task)
     return sim->tasks[task].killed;
 }
 
-int64_t mu_sim_now_ns(struct mu_sim *sim)
-{
-    return sim->scheduler.agenda.now_ns;
-}
-
 enum mu_status mu_sim_start(
     struct mu_sim *sim, int index, const char *name, void (*run)(void *argument), void *argument)
 {

@@ -72,6 +72,5 @@ bool mu_sim_task_killed(struct mu_sim *sim, int task);
  * (all that waits is listed with what it waits for), a bound was passed, or a thread was not
  * joined. IO_ERROR: events.log could not be written. */
 enum mu_status mu_sim_run(struct mu_sim *sim);
-int64_t mu_sim_now_ns(struct mu_sim *sim); /* virtual */
 
 #endif

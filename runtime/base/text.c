@@ -162,19 +162,6 @@ void mu_text_add_double(struct mu_text *text, double value)
     mu_text_append(text, digits, strlen(digits));
 }
 
-void mu_text_add_float(struct mu_text *text, float value)
-{
-    char digits[32] = "null";
-    if (isfinite(value)) {
-        for (int precision = 6; precision <= 9; precision++) {
-            mu_format(digits, sizeof(digits), "%.*g", precision, (double)value);
-            if (strtof(digits, NULL) == value)
-                break;
-        }
-    }
-    mu_text_append(text, digits, strlen(digits));
-}
-
 void mu_format(char *out, size_t bytes, const char *format, ...)
 {
     va_list list;

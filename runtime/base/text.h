@@ -28,9 +28,8 @@ __attribute__((format(printf, 2, 0))) void mu_text_add_v(
     struct mu_text *text, const char *format, va_list list);
 /* As a JSON string, quotes included; invalid UTF-8 becomes U+FFFD. */
 void mu_text_add_json_string(struct mu_text *text, const char *string);
-/* The shortest decimal that reads back as the same double (float); nan and infinity become null. */
+/* The shortest decimal that reads back as the same double; nan and infinity become null. */
 void mu_text_add_double(struct mu_text *text, double value);
-void mu_text_add_float(struct mu_text *text, float value);
 
 /* snprintf that asserts that it fitted. */
 __attribute__((format(printf, 3, 4))) void mu_format(

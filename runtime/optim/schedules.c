@@ -3,18 +3,9 @@
 
 #include "runtime/optim/optim_kinds.h"
 #include "runtime/optim/power.h"
-#include <string.h>
 
 const struct mu_schedule_ops *const mu_schedules[] = {
     &mu_schedule_constant, &mu_schedule_step, &mu_schedule_cosine, NULL};
-
-const struct mu_schedule_ops *mu_schedule_find(const char *name)
-{
-    for (size_t i = 0; mu_schedules[i]; i++)
-        if (strcmp(mu_schedules[i]->name, name) == 0)
-            return mu_schedules[i];
-    return NULL;
-}
 
 /* Every kind begins with the warm-up, whose field comes first in its options. */
 struct warmup {

@@ -16,6 +16,5 @@ struct mu_schedule_ops {
     double (*factor)(const void *options, int64_t step, int64_t steps_total);
 };
 extern const struct mu_schedule_ops *const mu_schedules[];
-const struct mu_schedule_ops *mu_schedule_find(const char *name);
 
 #endif

@@ -43,14 +43,6 @@ bool mu_layout_add(struct mu_layout *layout, const char *name, int rank, const i
     return true;
 }
 
-const struct mu_view *mu_layout_find(const struct mu_layout *layout, const char *name)
-{
-    for (int i = 0; i < layout->view_count; i++)
-        if (strcmp(layout->view[i].name, name) == 0)
-            return &layout->view[i];
-    return NULL;
-}
-
 /* Numbers go in as eight little-endian bytes, so that every machine gets the same sum. */
 static uint32_t crc_of_number(uint32_t crc, uint64_t number)
 {

@@ -23,14 +23,6 @@ static void views_start_at_multiples_of_the_alignment(void **state)
     assert_int_equal(layout.element_count, 48);
 }
 
-static void views_are_found_by_name(void **state)
-{
-    (void)state;
-    struct mu_layout layout = two_views();
-    assert_ptr_equal(mu_layout_find(&layout, "b"), &layout.view[1]);
-    assert_null(mu_layout_find(&layout, "c"));
-}
-
 static void views_that_cannot_be_are_refused_and_leave_the_layout_as_it_was(void **state)
 {
     (void)state;
@@ -91,7 +83,6 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(views_start_at_multiples_of_the_alignment),
-        cmocka_unit_test(views_are_found_by_name),
         cmocka_unit_test(views_that_cannot_be_are_refused_and_leave_the_layout_as_it_was),
         cmocka_unit_test(one_view_too_many_is_refused),
         cmocka_unit_test(checksums_tell_names_and_shapes_apart),

@@ -268,7 +268,7 @@ static void initial_weights_have_the_variance_of_he(void **state)
     struct rig rig;
     rig_begin(&rig, &large, "cpu");
     rig.ops->init(&large.options, &rig.layout, 1, rig.parameters.data);
-    const struct mu_view *weight = mu_layout_find(&rig.layout, "layer0/weight");
+    const struct mu_view *weight = &rig.layout.view[0];
     double sum = 0, squares = 0, count = (double)weight->span.count;
     for (size_t i = 0; i < weight->span.count; i++) {
         double x = (double)rig.parameters.data[weight->span.first + i];
@@ -277,7 +277,7 @@ static void initial_weights_have_the_variance_of_he(void **state)
     }
     assert_true(fabs(sum / count) < 5e-4);
     assert_true(fabs(squares / count / (2.0 / 784) - 1) < 0.02);
-    const struct mu_view *bias = mu_layout_find(&rig.layout, "layer0/bias");
+    const struct mu_view *bias = &rig.layout.view[1];
     for (size_t i = 0; i < bias->span.count; i++)
         assert_true(rig.parameters.data[bias->span.first + i] == 0);
     rig_end(&rig);

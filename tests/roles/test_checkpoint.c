@@ -137,15 +137,15 @@ static void the_place_in_the_data_comes_back(void **state)
 {
     save(500, 3);
     assert_ok(load(500));
-    struct mu_stretch stretches[MU_STRETCHES_MAX];
-    assert_int_equal(mu_manifest_stretches(&loaded.manifest, 3, stretches), 1);
-    assert_int_equal(stretches[0].replica_count, 4);
-    assert_int_equal(stretches[0].batch, 64);
-    assert_memory_equal(stretches[0].steps_done, run.steps_done[0], 4 * sizeof(int64_t));
-    assert_int_equal(mu_manifest_stretches(&loaded.manifest, 4, stretches), 1);
-    assert_int_equal(stretches[0].replica_count, 2);
-    assert_memory_equal(stretches[0].steps_done, run.steps_done[1], 2 * sizeof(int64_t));
-    assert_int_equal(mu_manifest_stretches(&loaded.manifest, 5, stretches), 0);
+    const struct mu_position *position = loaded.manifest.positions;
+    assert_int_equal(loaded.manifest.position_count, 2);
+    assert_int_equal(position[0].epoch, 3);
+    assert_int_equal(position[0].stretch.replica_count, 4);
+    assert_int_equal(position[0].stretch.batch, 64);
+    assert_memory_equal(position[0].stretch.steps_done, run.steps_done[0], 4 * sizeof(int64_t));
+    assert_int_equal(position[1].epoch, 4);
+    assert_int_equal(position[1].stretch.replica_count, 2);
+    assert_memory_equal(position[1].stretch.steps_done, run.steps_done[1], 2 * sizeof(int64_t));
     mu_manifest_finish(&loaded.manifest);
 }
 
