@@ -89,6 +89,31 @@ static void an_heir_gets_the_next_frame(void **state)
         }
 }
 
+static void what_comes_while_nobody_has_the_link_is_for_its_next_owner(void **state)
+{
+    (void)state;
+    static struct owner owner, heir;
+    uint8_t bytes[256];
+    size_t count = add_frame(bytes, 1, 4, 50);
+    struct mu_link *link = open_link(&owner);
+    memset(&heir, 0, sizeof(heir));
+    mu_link_adopt(link, &mu_link_hold_events, NULL);
+    size_t taken = feed(bytes, count, SIZE_MAX);
+    mu_link_adopt(link, &owner_events, &heir);
+    assert_int_equal(heir.asked, 0);
+    mu_link_resume(link);
+    feed(bytes + taken, count - taken, SIZE_MAX);
+    assert_int_equal(heir.arrived, 1);
+    assert_int_equal(owner.asked, 0);
+    mu_link_close(link);
+    link = open_link(&owner);
+    mu_link_adopt(link, &mu_link_hold_events, NULL);
+    end_stream(ECONNRESET); /* nobody hears it */
+    assert_int_equal(owner.ended, 0);
+    assert_false(mu_link_alive(link));
+    mu_link_close(link);
+}
+
 static void a_held_link_can_be_handed_over(void **state)
 {
     (void)state;
@@ -217,6 +242,7 @@ int main(void)
         cmocka_unit_test(a_link_may_be_closed_in_any_callback),
         cmocka_unit_test(a_link_may_be_closed_when_a_send_finishes),
         cmocka_unit_test(an_heir_gets_the_next_frame),
+        cmocka_unit_test(what_comes_while_nobody_has_the_link_is_for_its_next_owner),
         cmocka_unit_test(a_held_link_can_be_handed_over),
         cmocka_unit_test(what_is_sent_is_what_a_link_receives),
         cmocka_unit_test(a_peer_that_never_reads_is_given_up),
