@@ -4,7 +4,8 @@
 
 Runs `muster bench allreduce` for every row, a peer by turns with ours, and prints Markdown; with
 --write it replaces what FILE has between its two lines of comment. Gloo takes part where
-TORCH_PYTHON, or python3, has torch; MPICH where this build has found its compiler.
+TORCH_PYTHON, or python3, has torch; MPICH where this build has found its compiler. The limit is what
+bench_limits measures: the same bytes with nothing of an all-reduce around them.
 """
 import argparse
 import json
@@ -14,22 +15,22 @@ import subprocess
 import sys
 
 SHORT, MIDDLE, LONG = (4, 1024), (16384, 262144, 4194304), (67108864, 268435456)
-# title, arguments, sizes, peers
+# title, arguments, sizes, peers, limit
 ROWS = [
     ("one host, 2 ranks, arena", "--ranks 2 --transport route --memory arena",
-     SHORT + MIDDLE + LONG, ("openmpi", "mpich")),
+     SHORT + MIDDLE + LONG, ("openmpi", "mpich"), "memory"),
     ("one host, 2 ranks, any memory", "--ranks 2 --transport route --memory any",
-     SHORT + MIDDLE + LONG, ("openmpi", "mpich")),
+     SHORT + MIDDLE + LONG, ("openmpi", "mpich"), None),
     ("one host, 4 ranks, arena", "--ranks 4 --transport route --memory arena",
-     (4, 262144, 67108864), ("openmpi", "openmpi-plain")),
+     (4, 262144, 67108864), ("openmpi", "openmpi-plain"), "memory"),
     ("tcp, 2 ranks", "--ranks 2 --transport tcp --memory any",
-     (4, 4194304, 67108864), ("openmpi", "gloo")),
+     (4, 4194304, 67108864), ("openmpi", "gloo"), "unix"),
     ("tcp without unix sockets, 2 ranks", "--ranks 2 --transport tcp --home tcp --memory any",
-     (4, 4194304, 67108864), ("openmpi", "gloo")),
+     (4, 4194304, 67108864), ("openmpi", "gloo"), "tcp"),
     ("tcp, 4 ranks", "--ranks 4 --transport tcp --memory any",
-     (4, 4194304, 67108864), ("openmpi", "gloo")),
+     (4, 4194304, 67108864), ("openmpi", "gloo"), "unix"),
     ("Open MPI's messages, 2 ranks", "--ranks 2 --transport mpi --memory any",
-     (4, 262144, 67108864), ("openmpi",)),
+     (4, 262144, 67108864), ("openmpi",), None),
 ]
 BEGIN, END = "<!-- bench/allreduce.py begins -->", "<!-- bench/allreduce.py ends -->"
 
@@ -55,18 +56,35 @@ def microseconds(value):
     return f"{value:,.0f}" if value >= 100 else f"{value:.2f}"
 
 
+def find_limits(muster, name, arguments, sizes):
+    """Microseconds by size."""
+    program = os.path.join(os.path.dirname(muster), "bench", "bench_limits")
+    if not name or not os.path.exists(program):
+        return {}
+    ranks = arguments.split()[1]
+    out = subprocess.run([program, name, ranks, *map(str, sizes)], check=True, capture_output=True,
+                         text=True).stdout
+    return {row["bytes"]: row["us"] for row in map(json.loads, out.splitlines())}
+
+
+def line(title, row, limit):
+    share = f"{row['median_us'] / limit:.1f}" if limit else ""
+    return (f"| {title} | {size_name(row['bytes'])} | {row['algorithm']} | "
+            f"{microseconds(row['median_us'])} | {row['peer']} | "
+            f"{microseconds(row['peer_median_us'])} | {row['ratio']:.2f} | "
+            f"{microseconds(limit) if limit else ''} | {share} |")
+
+
 def table(muster):
-    yield "| | bytes | algorithm | us | peer | its us | ratio |"
-    yield "| --- | --- | --- | --- | --- | --- | --- |"
-    for title, arguments, sizes, peers in ROWS:
+    yield "| | bytes | algorithm | us | peer | its us | ratio | limit us | ours / limit |"
+    yield "| --- | --- | --- | --- | --- | --- | --- | --- | --- |"
+    for title, arguments, sizes, peers, limit in ROWS:
+        limits = find_limits(muster, limit, arguments, sizes)
         for peer in peers:
             rows = measure(muster, arguments, sizes, peer)
             for size in sizes:
                 if size in rows:
-                    row = rows[size]
-                    yield (f"| {title} | {size_name(size)} | {row['algorithm']} | "
-                           f"{microseconds(row['median_us'])} | {peer} | "
-                           f"{microseconds(row['peer_median_us'])} | {row['ratio']:.2f} |")
+                    yield line(title, rows[size], limits.get(size))
 
 
 def main():
@@ -75,9 +93,9 @@ def main():
     parser.add_argument("--write", metavar="FILE", type=pathlib.Path)
     options = parser.parse_args()
     lines = []
-    for line in table(os.path.abspath(options.muster)):
-        print(line, flush=True)
-        lines.append(line)
+    for text in table(os.path.abspath(options.muster)):
+        print(text, flush=True)
+        lines.append(text)
     if options.write:
         text = options.write.read_text(encoding="utf-8")
         head, rest = text.split(BEGIN)

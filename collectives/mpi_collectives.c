@@ -12,6 +12,9 @@
 /*
  *   1  a byte to the right, a byte from the left: with it goes what this rank is about to do
  *   2  MPI_Iallreduce, looked at again and again until it is done or the deadline passes
+ *
+ * Where the second fails MPI may go on with it, for it cannot be called back: the vector is MPI's
+ * until the process ends.
  */
 static MPI_Datatype type_of(const struct mu_mpi_library *library, enum mu_dtype dtype)
 {
@@ -46,7 +49,7 @@ static const char *why_not(const struct mu_group *group, const struct mu_request
     return request->count > INT_MAX ? "MPI counts with an int" : NULL;
 }
 
-/* As if by halving: Open MPI takes that, or a ring, for what is long. */
+/* As if by halving, but what is long is not cut: its bytes come first and are added then. */
 static double score(
     const struct mu_group *group, const struct mu_request *request, const char **ret_why)
 {
@@ -57,7 +60,7 @@ static double score(
     double bytes = (double)request->count * (double)mu_dtype_bytes(request->dtype);
     double share = (double)(group->count - 1) / group->count;
     return ceil(log2(group->count)) * costs->message +
-           2 * share * bytes * (costs->byte + costs->add / 2);
+           2 * share * bytes * (2 * costs->byte + costs->add);
 }
 
 static enum mu_status compare(struct mu_group *group, int64_t deadline_ns, int *ret_rank)
@@ -72,20 +75,29 @@ static enum mu_status compare(struct mu_group *group, int64_t deadline_ns, int *
     return mu_group_wait(group, &group->send[0], deadline_ns, ret_rank);
 }
 
-static enum mu_status run(
-    struct mu_group *group, const struct mu_request *request, int64_t deadline_ns, int *ret_rank)
+static MPI_Op operation_of(const struct mu_mpi_library *library, enum mu_reduction reduction)
+{
+    switch (reduction) {
+    case MU_MIN:
+        return library->min;
+    case MU_MAX:
+        return library->max;
+    default:
+        return library->sum;
+    }
+}
+
+static enum mu_status reduce(
+    struct mu_group *group, const struct mu_request *request, int64_t deadline_ns)
 {
     const struct mu_mpi_inside *inside = mu_mpi_inside(group->transport);
     const struct mu_mpi_library *library = inside->library;
-    MPI_Op op = request->reduction == MU_MIN   ? library->min
-                : request->reduction == MU_MAX ? library->max
-                                               : library->sum;
     MPI_Request pending;
     MPI_Status ended;
     int done = 0;
-    MU_TRY(compare(group, deadline_ns, ret_rank));
     if (library->iallreduce(MPI_IN_PLACE, request->data, (int)request->count,
-            type_of(library, request->dtype), op, inside->comm, &pending) != MPI_SUCCESS)
+            type_of(library, request->dtype), operation_of(library, request->reduction),
+            inside->comm, &pending) != MPI_SUCCESS)
         return MU_CLOSED;
     for (int round = 0; !done; round++) {
         if (library->test(&pending, &done, &ended) != MPI_SUCCESS)
@@ -94,6 +106,17 @@ static enum mu_status run(
             MU_TRY(mu_mpi_look_around(group->transport, round, deadline_ns));
     }
     return MU_OK;
+}
+
+static enum mu_status run(
+    struct mu_group *group, const struct mu_request *request, int64_t deadline_ns, int *ret_rank)
+{
+    enum mu_status status = compare(group, deadline_ns, ret_rank);
+    if (status == MU_OK)
+        status = reduce(group, request, deadline_ns);
+    if (status != MU_OK)
+        mu_mpi_set_failed(group->transport);
+    return status;
 }
 
 #else
