@@ -4,7 +4,7 @@
 
 Runs `muster bench allreduce` for every row, a peer by turns with ours, and prints Markdown; with
 --write it replaces what FILE has between its two lines of comment. Gloo takes part where
-TORCH_PYTHON, or python3, has torch; MPICH where this build has found its compiler. The limit is what
+TORCH_PYTHON, or python3, has torch; MPICH where this build has found it. The limit is what
 bench_limits measures: the same bytes with nothing of an all-reduce around them.
 """
 import argparse
