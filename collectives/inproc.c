@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "collectives/inproc.h"
+#include "collectives/swap.h"
 #include "runtime/base/text.h"
 #include <stdlib.h>
 #include <string.h>
@@ -222,6 +223,7 @@ static void inproc_close(struct mu_transport *transport)
     hub->world->ops->enter(hub->world, hub->monitor);
     leave(hub, transport->rank);
     hub->world->ops->leave(hub->world, hub->monitor);
+    mu_swap_free_kept(transport);
     free(transport->seen);
     free(transport);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "collectives/route.h"
+#include "collectives/swap.h"
 #include <stdlib.h>
 
 /* How long one of the two is waited for before the other, which is busy too, has its turn. */
@@ -138,6 +139,7 @@ static void route_close(struct mu_transport *transport)
     struct route *route = route_of(transport);
     route->near->ops->close(route->near);
     route->far->ops->close(route->far);
+    mu_swap_free_kept(transport);
     free(route->base.seen);
     free(route->by);
     free(route);

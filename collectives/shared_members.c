@@ -69,8 +69,11 @@ enum mu_status mu_shared_members_open(
     members->ops = members_ops;
     members->ops.name = whole->ops->name;
     members->ops.doc = whole->ops->doc;
-    members->base = (struct mu_transport){
-        .ops = &members->ops, .rank = group->rank, .count = group->count, .loop = whole->loop};
+    members->base = (struct mu_transport){.ops = &members->ops,
+        .rank = group->rank,
+        .count = group->count,
+        .loop = whole->loop,
+        .whole = whole};
     for (int rank = 0; whole->names && rank < group->count; rank++)
         members->names[rank] = whole->names[group->member[rank]];
     if (whole->names)

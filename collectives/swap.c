@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "collectives/swap.h"
-#include <stdatomic.h>
 #include <stdlib.h>
 
 struct mu_swap {
@@ -11,17 +10,23 @@ struct mu_swap {
     struct mu_swap *next;
 };
 
-/*
- * A transport knows what is under way until it is closed, and that is for others to do: a swap that
- * failed is kept for good. It fails once, before the process that failed to start ends.
- */
-static struct mu_swap *_Atomic kept;
-
+/* A transport knows what is under way until it is closed. */
 static void keep(struct mu_swap *swap)
 {
-    swap->next = atomic_load(&kept);
-    while (!atomic_compare_exchange_weak(&kept, &swap->next, swap))
-        ;
+    struct mu_transport *whole = swap->messages;
+    while (whole->whole)
+        whole = whole->whole;
+    swap->next = whole->kept;
+    whole->kept = swap;
+}
+
+void mu_swap_free_kept(struct mu_transport *transport)
+{
+    while (transport->kept) {
+        struct mu_swap *next = transport->kept->next;
+        mu_swap_destroy(transport->kept);
+        transport->kept = next;
+    }
 }
 
 enum mu_status mu_swap_create(

@@ -15,8 +15,10 @@ enum mu_status mu_swap_create(
 /* For rank `rank`, zeroed; from it. 8-byte aligned. */
 void *mu_swap_out(struct mu_swap *swap, int rank);
 void *mu_swap_in(struct mu_swap *swap, int rank);
-/* Collective. TIMEOUT, CLOSED, PROTOCOL as the transport: then the swap is gone. */
+/* Collective. TIMEOUT, CLOSED, PROTOCOL as the transport, which then keeps the swap. */
 enum mu_status mu_swap_run(struct mu_swap *swap, uint64_t tag, int64_t deadline_ns);
-void mu_swap_destroy(struct mu_swap *swap);
+void mu_swap_destroy(struct mu_swap *swap); /* takes NULL */
+/* For drivers, when nothing of what failed is under way any more. */
+void mu_swap_free_kept(struct mu_transport *transport);
 
 #endif

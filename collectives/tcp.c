@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "collectives/swap.h"
 #include "collectives/tcp_peer.h"
 #include <stdlib.h>
 
@@ -197,6 +198,7 @@ static void tcp_close(struct mu_transport *transport)
     struct mu_tcp *tcp = tcp_of(transport);
     for (int rank = 0; rank < tcp->base.count; rank++)
         mu_link_close(tcp->peer[rank].link);
+    mu_swap_free_kept(transport);
     free(tcp->base.seen);
     free(tcp->peer);
     free(tcp);

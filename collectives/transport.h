@@ -66,6 +66,8 @@ struct mu_seen {
     char farewell[128];            /* why it said it would go no further; "" */
 };
 
+struct mu_swap;
+
 struct mu_transport {
     const struct mu_transport_ops *ops;
     int rank, count;
@@ -73,9 +75,13 @@ struct mu_transport {
      * rank; a receive from a rank that does something else ends with PROTOCOL, before any byte of
      * it is used, and `seen` has what that was. */
     const struct mu_signature *signature;
-    struct mu_seen *seen;     /* (count), of the driver */
-    const char *const *names; /* (count) "worker/1 (10.0.0.2:2222)"; NULL: rank numbers serve */
-    struct mu_loop *loop;     /* that waits turn; NULL: none */
+    struct mu_seen *seen;       /* (count), of the driver */
+    const char *const *names;   /* (count) "worker/1 (10.0.0.2:2222)"; NULL: rank numbers serve */
+    struct mu_loop *loop;       /* that waits turn; NULL: none */
+    struct mu_transport *whole; /* whose messages these are; NULL: our own */
+    /* Swaps that failed, whose memory it still knows: freed by the driver when it has closed
+     * (mu_swap_free_kept). */
+    struct mu_swap *kept;
 };
 
 /* The registry, for help and checks: "inproc", "tcp", "shm", "route", "mpi". NULL-terminated. */
