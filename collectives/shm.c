@@ -2,6 +2,7 @@
 #include "collectives/shm.h"
 #include "collectives/segments.h"
 #include "collectives/shm_peer.h"
+#include "collectives/swap.h"
 #include "runtime/io/shared_memory.h"
 #include <stdlib.h>
 
@@ -119,7 +120,7 @@ static void shm_receive(struct mu_transport *transport, struct mu_op *op, int ra
 /* Says that this rank is there to whoever has asked. */
 static void answer(struct shm *shm)
 {
-    uint32_t asked = atomic_load_explicit(&shm->board->asked, memory_order_relaxed);
+    uint32_t asked = atomic_load_explicit(&shm->board->asked, memory_order_seq_cst);
     atomic_store_explicit(&shm->board->answer, asked, memory_order_release);
 }
 
@@ -261,7 +262,7 @@ static void ask_all(struct shm *shm)
         shm->base.seen[rank].answers = false;
         if (peer->board)
             peer->asked =
-                atomic_fetch_add_explicit(&peer->board->asked, 1, memory_order_acq_rel) + 1;
+                atomic_fetch_add_explicit(&peer->board->asked, 1, memory_order_seq_cst) + 1;
     }
     ring_all(shm);
 }
@@ -287,10 +288,11 @@ static void shm_close(struct mu_transport *transport)
 {
     struct shm *shm = shm_of(transport);
     if (shm->board) {
-        atomic_store_explicit(&shm->board->gone, 1, memory_order_release);
+        atomic_store_explicit(&shm->board->gone, 1, memory_order_seq_cst);
         ring_all(shm);
     }
     mu_segments_close(shm->segments);
+    mu_swap_free_kept(transport);
     free(shm->base.seen);
     free(shm->active);
     free(shm->peer);

@@ -33,7 +33,7 @@ void mu_shm_board_end(struct mu_shm_board *board, const char *why); /* once */
 /* All but `answers`. */
 void mu_shm_board_read(const struct mu_shm_board *board, struct mu_seen *seen);
 
-/* Wakes its owner if it sleeps; after what it should see was stored. */
+/* Wakes its owner if it sleeps; after what it should see was stored (memory_order_seq_cst). */
 void mu_shm_board_ring(struct mu_shm_board *board);
 /* The owner: from now on it is woken. It looks for work once more, then sleeps, then says so. */
 void mu_shm_board_doze(struct mu_shm_board *board);

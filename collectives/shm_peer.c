@@ -110,7 +110,7 @@ static void refuse(struct mu_shm_peer *peer, const struct mu_signature *theirs)
     mu_shm_board_read(peer->board, peer->seen);
     if (theirs->sequence != 0)
         peer->seen->signature = *theirs;
-    atomic_store_explicit(&peer->in.ring->refused, 1, memory_order_release);
+    atomic_store_explicit(&peer->in.ring->refused, 1, memory_order_seq_cst);
     mu_shm_board_ring(peer->board);
     peer->ended = MU_PROTOCOL;
 }
@@ -178,8 +178,8 @@ static int take(struct mu_shm_peer *peer, const struct mu_signature *ours)
 
 bool mu_shm_peer_left(const struct mu_shm_peer *peer)
 {
-    return atomic_load_explicit(&peer->board->gone, memory_order_acquire) ||
-           atomic_load_explicit(&peer->board->ended, memory_order_acquire);
+    return atomic_load_explicit(&peer->board->gone, memory_order_seq_cst) ||
+           atomic_load_explicit(&peer->board->ended, memory_order_seq_cst);
 }
 
 void mu_shm_peer_end(struct mu_shm_peer *peer, const struct mu_signature *ours, enum mu_status why)
@@ -205,7 +205,7 @@ int mu_shm_peer_move(struct mu_shm_peer *peer, const struct mu_signature *ours)
         return pieces;
     if (peer->ended != MU_OK)
         mu_shm_peer_end(peer, ours, peer->ended);
-    else if (atomic_load_explicit(&peer->out.ring->refused, memory_order_acquire))
+    else if (atomic_load_explicit(&peer->out.ring->refused, memory_order_seq_cst))
         mu_shm_peer_end(peer, ours, MU_PROTOCOL);
     else if (mu_shm_peer_left(peer))
         mu_shm_peer_end(peer, ours, MU_CLOSED);

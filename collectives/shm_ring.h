@@ -48,7 +48,7 @@ static inline size_t mu_shm_room(struct mu_shm_end *end, size_t wanted)
 {
     const uint64_t lines = ~(uint64_t)(MU_SHM_LINE_BYTES - 1);
     if (((end->other + end->capacity) & lines) - end->at < wanted)
-        end->other = atomic_load_explicit(&end->ring->tail, memory_order_acquire);
+        end->other = atomic_load_explicit(&end->ring->tail, memory_order_seq_cst);
     return (size_t)(((end->other + end->capacity) & lines) - end->at);
 }
 
@@ -56,7 +56,7 @@ static inline size_t mu_shm_room(struct mu_shm_end *end, size_t wanted)
 static inline size_t mu_shm_filled(struct mu_shm_end *end, size_t wanted)
 {
     if (end->other - end->at < wanted)
-        end->other = atomic_load_explicit(&end->ring->head, memory_order_acquire);
+        end->other = atomic_load_explicit(&end->ring->head, memory_order_seq_cst);
     return (size_t)(end->other - end->at);
 }
 
@@ -84,16 +84,17 @@ static inline uint64_t mu_shm_line_end(uint64_t at)
     return (at + MU_SHM_LINE_BYTES - 1) & ~(uint64_t)(MU_SHM_LINE_BYTES - 1);
 }
 
+/* In the one order of all that sleepers and wakers see: mu_shm_board_ring. */
 static inline void mu_shm_publish_head(struct mu_shm_end *end, uint64_t at)
 {
     end->at = at;
-    atomic_store_explicit(&end->ring->head, at, memory_order_release);
+    atomic_store_explicit(&end->ring->head, at, memory_order_seq_cst);
 }
 
 static inline void mu_shm_publish_tail(struct mu_shm_end *end, uint64_t at)
 {
     end->at = at;
-    atomic_store_explicit(&end->ring->tail, at, memory_order_release);
+    atomic_store_explicit(&end->ring->tail, at, memory_order_seq_cst);
 }
 
 #endif
