@@ -66,7 +66,7 @@ static void begin_messages(struct probe *probe)
     struct mu_group *group = probe->group;
     group->signature = (struct mu_signature){
         .group = group->id, .sequence = ++group->sequence, .kind = MU_BARRIER};
-    group->transport->signature = &group->signature;
+    mu_group_sign(group);
     probe->count = 0;
 }
 

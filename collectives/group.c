@@ -71,6 +71,10 @@ enum mu_status mu_group_init(
     group->timeout_ns = 300 * MU_SECOND;
     if (!transport)
         return MU_OK;
+    if (transport->count > MU_GROUP_RANKS_MAX) {
+        mu_group_finish(group);
+        return MU_USAGE;
+    }
     group->rank = transport->rank;
     group->count = transport->count;
     return make_memory(group);
@@ -114,8 +118,9 @@ void mu_group_finish(struct mu_group *group)
     finish_child(group->home);
     finish_child(group->abroad);
     mu_shared_close(group->shared);
-    struct mu_transport *transport = whole_of(group)->transport; /* NULL: somebody has closed it */
-    if (transport && transport->signature == &group->signature)
+    struct mu_group *whole = whole_of(group);
+    struct mu_transport *transport = whole->transport; /* NULL: somebody has closed it */
+    if (transport && mu_signature_equal(&whole->told, &group->signature))
         transport->signature = NULL;
     if (transport && !group->parent)
         transport->ops->close(transport);
@@ -129,12 +134,14 @@ void mu_group_finish(struct mu_group *group)
 #define SEGMENT_BITS 24
 #define STEP_BITS 12
 #define SEQUENCE_BITS 20
+#define IDS 255 /* 0xff is of what is no operation: segments.c */
+static_assert(2 * (MU_GROUP_RANKS_MAX - 1) < 1 << STEP_BITS, "the ring's steps");
 
 uint64_t mu_group_tag(const struct mu_group *group, uint32_t step, uint64_t segment)
 {
     uint64_t sequence = group->signature.sequence & ((1u << SEQUENCE_BITS) - 1);
     assert(step < 1u << STEP_BITS && segment < 1u << SEGMENT_BITS);
-    return (uint64_t)(group->id & 0xff) << (SEQUENCE_BITS + STEP_BITS + SEGMENT_BITS) |
+    return (uint64_t)(group->id % IDS) << (SEQUENCE_BITS + STEP_BITS + SEGMENT_BITS) |
            sequence << (STEP_BITS + SEGMENT_BITS) | (uint64_t)step << SEGMENT_BITS | segment;
 }
 
@@ -296,12 +303,42 @@ static enum mu_status run_chosen(struct mu_group *group, const struct mu_algorit
     return MU_OK;
 }
 
+void mu_group_sign(struct mu_group *group)
+{
+    struct mu_group *whole = whole_of(group);
+    if (group->shared && mu_shared_is_paused(group->shared))
+        return;
+    whole->told = group->signature;
+    group->transport->signature = &whole->told;
+}
+
+/* Everybody takes part from here on: what fails now has failed for good. */
+static enum mu_status run_signed(struct mu_group *group, const struct mu_algorithm *algorithm,
+    const struct mu_request *request, int64_t deadline_ns, int *ret_rank)
+{
+    /* What runs in shared memory says so itself. */
+    bool notes = group->shared && !algorithm->any_thread;
+    mu_group_sign(group);
+    if (notes)
+        mu_shared_note(group->shared, &group->signature);
+    enum mu_status status = run_chosen(group, algorithm, request, deadline_ns, ret_rank);
+    if (status != MU_OK) {
+        group->failed = true;
+        return mu_group_report(group, status, ret_rank);
+    }
+    if (notes)
+        mu_shared_note(group->shared, NULL);
+    return MU_OK;
+}
+
 /* Some 10 ns if an equal request was there before: the shortest all-reduce takes 150. */
 enum mu_status mu_group_run(
     struct mu_group *group, const struct mu_request *request, int64_t deadline_ns, int *ret_rank)
 {
     struct mu_signature signature;
     *ret_rank = -1;
+    if (group->failed)
+        return MU_CLOSED;                                     /* group->error says why */
     group->sequence += group->sequence == UINT32_MAX ? 2 : 1; /* 0: none yet */
     const char *fault = find_fault(group, request);
     if (fault)
@@ -318,15 +355,5 @@ enum mu_status mu_group_run(
     signature.sequence = group->sequence;
     signature.algorithm = choice->place;
     group->signature = signature;
-    group->transport->signature = &group->signature;
-    /* What runs in shared memory says so itself. */
-    bool notes = group->shared && !choice->algorithm->any_thread;
-    if (notes)
-        mu_shared_note(group->shared, &group->signature);
-    enum mu_status status = run_chosen(group, choice->algorithm, request, deadline_ns, ret_rank);
-    if (status != MU_OK)
-        return mu_group_report(group, status, ret_rank);
-    if (notes)
-        mu_shared_note(group->shared, NULL);
-    return MU_OK;
+    return run_signed(group, choice->algorithm, request, deadline_ns, ret_rank);
 }

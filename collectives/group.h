@@ -14,6 +14,7 @@
 #define MU_SEGMENT_BYTES ((size_t)256 << 10) /* added while it is still in the cache */
 #define MU_GROUP_ERROR_MAX 512
 #define MU_CHOICES_MAX 16
+#define MU_GROUP_RANKS_MAX 2048 /* a ring takes two steps a rank, and steps have bits in tags */
 
 struct mu_shared;
 
@@ -47,6 +48,8 @@ struct mu_group {
     uint32_t sequence;
     uint32_t splits;               /* groups made of this one */
     struct mu_signature signature; /* of the operation under way */
+    /* Of the whole: what its transport compares and tells. A copy, see mu_group_sign. */
+    struct mu_signature told;
 
     bool deterministic;
     const struct mu_algorithm *forced; /* NULL: the best */
@@ -69,14 +72,14 @@ struct mu_group {
      * a part then stay in `lost` of the whole until the transport is closed. */
     struct mu_op *send, *receive; /* (MU_OPS_IN_FLIGHT) */
     struct mu_group_memory *memory, *lost;
-    bool failed; /* something may be under way */
+    bool failed; /* what was begun has not ended: it may be under way, and is the last */
     char error[MU_GROUP_ERROR_MAX];
     void *owner; /* of whoever opened it: closed last. See mu_group_open. */
     void (*close_owner)(void *owner);
 };
 
-/* Takes the transport (NULL for a group of one, then `world` says whose). NO_MEMORY: it is closed.
- */
+/* Takes the transport (NULL for a group of one, then `world` says whose). NO_MEMORY, and USAGE for
+ * more than MU_GROUP_RANKS_MAX ranks: it is closed. */
 enum mu_status mu_group_init(
     struct mu_group *group, struct mu_world *world, struct mu_transport *transport);
 /*
@@ -95,10 +98,15 @@ void mu_group_finish(struct mu_group *group); /* takes a zeroed one; closes shar
  *
  * On failure group->error says why, and *ret_rank names the rank that is to blame, as far as is
  * known: for TIMEOUT the one that is furthest behind; -1: none. USAGE: the request makes no sense;
- * CONFIG: no algorithm can do it.
+ * CONFIG: no algorithm can do it. After any other failure the ranks do not know any more what the
+ * others do: all that is asked later is CLOSED, with the same error.
  */
 enum mu_status mu_group_run(
     struct mu_group *group, const struct mu_request *request, int64_t deadline_ns, int *ret_rank);
+
+/* The transport tells group->signature from now on. Not while shared memory is paused: the
+ * transport is another thread's then, which may read what is told at any time. */
+void mu_group_sign(struct mu_group *group);
 
 /* Rank of the transport of a rank of the group. */
 static inline int mu_group_peer(const struct mu_group *group, int rank)

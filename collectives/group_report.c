@@ -48,6 +48,12 @@ static void add_duration(struct mu_group *group, int64_t ns)
 
 /* ---- what is known about a rank ---- */
 
+/* Is the transport, and what it has heard, another thread's? Then shared memory has to do. */
+static bool is_apart(const struct mu_group *group)
+{
+    return group->shared && mu_shared_is_paused(group->shared);
+}
+
 struct sight {
     struct mu_signature signature; /* sequence 0: nothing is known */
     int64_t since_ns;              /* when that was heard; 0: it is so now */
@@ -63,7 +69,7 @@ static struct sight look(const struct mu_group *group, int rank)
         if (sight.signature.sequence)
             return sight;
     }
-    if (transport->seen) {
+    if (transport->seen && !is_apart(group)) {
         const struct mu_seen *seen = &transport->seen[mu_group_peer(group, rank)];
         sight.signature = seen->signature;
         sight.since_ns = seen->since_ns;
@@ -110,7 +116,7 @@ static void report_mismatch(struct mu_group *group, int rank)
 
 static void report_closed(struct mu_group *group, int rank)
 {
-    const struct mu_seen *seen = group->transport->seen;
+    const struct mu_seen *seen = is_apart(group) ? NULL : group->transport->seen;
     const char *farewell = seen ? seen[mu_group_peer(group, rank)].farewell : "";
     add_signature(group, &group->signature);
     add(group, ": ");
@@ -215,7 +221,7 @@ static int64_t entered_at(const struct mu_group *group)
 static enum mu_status report_timeout(struct mu_group *group, int *ret_rank)
 {
     int64_t now = mu_now(group->world);
-    if (group->transport->ops->survey)
+    if (group->transport->ops->survey && !is_apart(group))
         group->transport->ops->survey(group->transport, mu_deadline(now, SURVEY_NS));
     int other = find_other(group);
     if (other >= 0) {
@@ -291,7 +297,8 @@ enum mu_status mu_group_report(struct mu_group *group, enum mu_status status, in
 {
     group->error[0] = '\0';
     status = report(group, status, ret_rank);
-    if (group->transport->ops->abort && stands_alone(group) && !is_step(group))
+    bool tells = stands_alone(group) && !is_step(group) && !is_apart(group);
+    if (group->transport->ops->abort && tells)
         group->transport->ops->abort(group->transport, group->error);
     return status;
 }

@@ -19,7 +19,7 @@ static enum mu_status run_part(struct mu_group *group, struct mu_group *part,
 {
     int rank = -1;
     enum mu_status status = mu_group_run(part, request, deadline_ns, &rank);
-    group->transport->signature = &group->signature;
+    mu_group_sign(group);
     if (status != MU_OK && rank >= 0) {
         int peer = mu_group_peer(part, rank);
         for (*ret_rank = 0; mu_group_peer(group, *ret_rank) != peer;)

@@ -3,6 +3,7 @@
 #include "collectives/shared_layout.h"
 #include "collectives/shared_meet.h"
 #include "collectives/shared_members.h"
+#include "runtime/base/text.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -133,6 +134,11 @@ void mu_shared_set_pause(
     shared->pause_owner = owner;
 }
 
+bool mu_shared_is_paused(const struct mu_shared *shared)
+{
+    return shared->pause != NULL;
+}
+
 /* ---- arenas ---- */
 
 static int free_arena(const struct mu_shared *shared)
@@ -164,8 +170,13 @@ void *mu_shared_alloc(struct mu_group *group, size_t bytes, int64_t deadline_ns)
     if (arena < 0 || bytes >> OFFSET_BITS)
         return NULL;
     struct mu_segments *segments;
-    if (open_segments(shared, bytes ? bytes : 1, deadline_ns, &segments) != MU_OK)
+    enum mu_status status = open_segments(shared, bytes ? bytes : 1, deadline_ns, &segments);
+    if (status != MU_OK) { /* the others may have it, and would wait for us in it */
+        group->failed = true;
+        mu_format(group->error, sizeof(group->error), "shared memory of %zu bytes: %s", bytes,
+            mu_status_text(status));
         return NULL;
+    }
     if (!segments->all) {
         shared->source->close(segments);
         return NULL;

@@ -21,7 +21,8 @@ enum mu_status mu_shared_open(struct mu_group *group, struct mu_log *log, int64_
 void mu_shared_close(struct mu_shared *shared); /* takes NULL; frees its arenas too */
 
 /* Collective: an arena of `bytes` on each rank; NULL (on all ranks) if one of them has no memory.
- * Page-aligned, zeroed, touched. */
+ * NULL because not all took part to the end, which others may not know: group->failed is set, and
+ * group->error. Page-aligned, zeroed, touched. */
 void *mu_shared_alloc(struct mu_group *group, size_t bytes, int64_t deadline_ns);
 void mu_shared_free(struct mu_group *group, void *memory);
 /* Does it all lie in one arena? */
@@ -31,6 +32,9 @@ bool mu_shared_contains(const struct mu_shared *shared, const void *data, size_t
  * loop of the group's transport is turned without waiting. */
 void mu_shared_set_pause(
     struct mu_shared *shared, enum mu_status (*pause)(void *owner), void *owner);
+/* Is there such a function? Then the loop and the transport may be another thread's: nothing but
+ * shared memory is read or written here. */
+bool mu_shared_is_paused(const struct mu_shared *shared);
 
 /* Tells the others what this rank does now, also where that is not in shared memory: who waits for
  * it here then knows that it does something else. NULL: it has left it. */

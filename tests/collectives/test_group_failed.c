@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "collectives/choose.h"
+#include "collectives/segments.h"
+#include "collectives/shared_layout.h"
+#include "rank_threads.h"
+#include "runtime/base/text.h"
+#include <stdatomic.h>
+
+/* What is left of a group when an operation has failed, and what it leaves alone. Ranks are threads
+ * over inproc; who is absent keeps its group until the others have given up. */
+#define PATIENCE (100 * MU_MS)
+
+static struct ranks ranks;
+static struct mu_group groups[RANKS_MAX];
+static _Alignas(64) float vectors[RANKS_MAX][64];
+static atomic_int finished;
+
+static enum mu_status sum_by(struct mu_group *group, const char *algorithm, int *ret_rank)
+{
+    const struct mu_request request = {
+        .kind = MU_ALLREDUCE, .data = vectors[group->rank], .count = 64};
+    group->forced = mu_choose_find(algorithm);
+    return mu_group_run(group, &request, mu_now(group->world) + PATIENCE, ret_rank);
+}
+
+static void leave_together(struct mu_group *group)
+{
+    struct mu_world *world = group->world;
+    atomic_fetch_add(&finished, 1);
+    while (atomic_load(&finished) < group->count)
+        world->ops->sleep_until(world, mu_now(world) + MU_MS);
+}
+
+static void perform(int count, enum mu_status (*run)(struct rank *rank))
+{
+    atomic_store(&finished, 0);
+    ranks_begin(&ranks, count);
+    ranks_run(&ranks, run);
+    for (int r = 0; r < count; r++) {
+        groups[r].close_owner = NULL;
+        mu_group_finish(&groups[r]);
+        ranks.rank[r].transport = NULL;
+    }
+    for (int r = 0; r < count; r++)
+        assert_ok(ranks.rank[r].status);
+    ranks_end(&ranks);
+}
+
+/* What a rank finds; assertions are for the main thread. */
+#define EXPECT(condition)                                                                          \
+    do {                                                                                           \
+        if (!(condition)) {                                                                        \
+            print_message("# %s\n", #condition);                                                   \
+            status = MU_BUG;                                                                       \
+        }                                                                                          \
+    } while (0)
+
+/* ---- a failure is the last operation ---- */
+
+static enum mu_status go_on_after_failure(struct rank *rank)
+{
+    struct mu_group *group = &groups[rank->rank];
+    enum mu_status status = mu_group_init(group, &rank->ranks->real.world, rank->transport);
+    char error[MU_GROUP_ERROR_MAX];
+    int culprit;
+    if (rank->rank == 0) {
+        EXPECT(sum_by(group, "ring", &culprit) == MU_TIMEOUT);
+        EXPECT(group->failed && group->sequence == 1);
+        mu_text_copy(error, sizeof(error), group->error);
+        EXPECT(mu_group_run(group, &(struct mu_request){.kind = MU_REQUEST_KIND_COUNT}, MU_FOREVER,
+                   &culprit) == MU_CLOSED);
+        EXPECT(sum_by(group, "ring", &culprit) == MU_CLOSED && culprit == -1);
+        EXPECT(group->sequence == 1 && strcmp(error, group->error) == 0);
+    }
+    leave_together(group);
+    return status;
+}
+
+static void after_a_failure_nothing_more_is_begun(void **state)
+{
+    (void)state;
+    perform(2, go_on_after_failure);
+}
+
+static enum mu_status go_on_after_nonsense(struct rank *rank)
+{
+    struct mu_group *group = &groups[rank->rank];
+    enum mu_status status = mu_group_init(group, &rank->ranks->real.world, rank->transport);
+    int culprit;
+    EXPECT(mu_group_run(group, &(struct mu_request){.kind = MU_REQUEST_KIND_COUNT}, MU_FOREVER,
+               &culprit) == MU_USAGE);
+    EXPECT(sum_by(group, "direct", &culprit) == MU_CONFIG);
+    EXPECT(sum_by(group, "ring", &culprit) == MU_OK);
+    leave_together(group);
+    return status;
+}
+
+static void what_was_refused_has_not_failed(void **state)
+{
+    (void)state;
+    perform(2, go_on_after_nonsense);
+}
+
+/* ---- shared memory, on a thread that does not own the transport ---- */
+
+static enum mu_status keep_waiting(void *owner)
+{
+    (void)owner;
+    return MU_OK;
+}
+
+static atomic_int surveys, aborts;
+
+static void count_survey(struct mu_transport *transport, int64_t deadline_ns)
+{
+    (void)transport;
+    (void)deadline_ns;
+    atomic_fetch_add(&surveys, 1);
+}
+
+static void count_abort(struct mu_transport *transport, const char *why)
+{
+    (void)transport;
+    (void)why;
+    atomic_fetch_add(&aborts, 1);
+}
+
+static void never_called(void *owner)
+{
+    (void)owner;
+}
+
+/* Its transport is counted, and what it has heard would show. */
+static void stand_apart(struct mu_group *group, struct mu_transport_ops *counting)
+{
+    *counting = *group->transport->ops;
+    counting->survey = count_survey;
+    counting->abort = count_abort;
+    group->transport->ops = counting;
+    for (int r = 0; r < group->count; r++)
+        group->transport->seen[r] =
+            (struct mu_seen){.signature = {.sequence = 1000}, .farewell = "what is not ours"};
+    group->close_owner = never_called;
+    mu_shared_set_pause(group->shared, keep_waiting, NULL);
+}
+
+static enum mu_status sum_apart(struct rank *rank)
+{
+    static struct mu_transport_ops counting[RANKS_MAX];
+    struct mu_group *group = &groups[rank->rank];
+    enum mu_status status = mu_group_init(group, &rank->ranks->real.world, rank->transport);
+    int culprit;
+    EXPECT(mu_shared_open(group, &rank->log.log, ranks_soon(rank)) == MU_OK);
+    EXPECT(sum_by(group, "ring", &culprit) == MU_OK);
+    stand_apart(group, &counting[rank->rank]);
+    EXPECT(sum_by(group, "direct", &culprit) == MU_OK);
+    EXPECT(group->signature.sequence == 2);
+    EXPECT(rank->transport->signature->sequence == 1);
+    if (rank->rank == 0) {
+        EXPECT(sum_by(group, "direct", &culprit) == MU_TIMEOUT && culprit == 1);
+        EXPECT(strstr(group->error, "rank 1 has not entered it; last seen after all-reduce 2"));
+        EXPECT(!strstr(group->error, "not ours"));
+        EXPECT(rank->transport->signature->sequence == 1);
+    }
+    leave_together(group);
+    return status;
+}
+
+static void who_waits_beside_the_transports_thread_leaves_it_alone(void **state)
+{
+    (void)state;
+    perform(2, sum_apart);
+    assert_int_equal(atomic_load(&surveys), 0);
+    assert_int_equal(atomic_load(&aborts), 0);
+}
+
+/* ---- memory that only some have ---- */
+
+static _Thread_local bool fails;
+
+static enum mu_status open_or_fail(struct mu_log *log, struct mu_transport *messages, size_t bytes,
+    int64_t deadline_ns, struct mu_segments **ret_segments)
+{
+    MU_TRY(mu_segments_open(log, messages, bytes, deadline_ns, ret_segments));
+    if (!fails)
+        return MU_OK;
+    mu_segments_close(*ret_segments);
+    return MU_NO_MEMORY;
+}
+
+static enum mu_status share_in_vain(struct rank *rank)
+{
+    static const struct mu_shared_source source = {
+        open_or_fail, mu_segments_close, mu_segments_alive};
+    struct mu_group *group = &groups[rank->rank];
+    enum mu_status status = mu_group_init(group, &rank->ranks->real.world, rank->transport);
+    bool is_last = rank->rank == 1;
+    int culprit;
+    EXPECT(mu_shared_open_from(group, &rank->log.log, ranks_soon(rank), &source) == MU_OK);
+    fails = is_last;
+    EXPECT((mu_shared_alloc(group, 5000, ranks_soon(rank)) == NULL) == is_last);
+    EXPECT(group->failed == is_last);
+    if (is_last) {
+        EXPECT(strstr(group->error, "shared memory of 5000 bytes"));
+        EXPECT(sum_by(group, "direct", &culprit) == MU_CLOSED);
+    }
+    leave_together(group);
+    return status;
+}
+
+static void who_alone_has_no_memory_takes_no_further_part(void **state)
+{
+    (void)state;
+    perform(2, share_in_vain);
+}
+
+/* ---- how many, and which ---- */
+
+static int closed;
+
+static void count_close(struct mu_transport *transport)
+{
+    (void)transport;
+    closed++;
+}
+
+static void more_ranks_than_tags_have_steps_for_are_refused(void **state)
+{
+    (void)state;
+    const struct mu_transport_ops ops = {.close = count_close};
+    struct mu_transport transport = {.ops = &ops, .count = MU_GROUP_RANKS_MAX};
+    struct mu_group group;
+    assert_ok(mu_group_init(&group, NULL, &transport));
+    mu_group_finish(&group);
+    transport.count++;
+    assert_int_equal(mu_group_init(&group, NULL, &transport), MU_USAGE);
+    assert_int_equal(closed, 2);
+}
+
+/* segments.c marks what it sends with 0xff. */
+static void no_group_has_the_tags_of_what_is_no_operation(void **state)
+{
+    (void)state;
+    for (uint32_t id = 0; id < 1000; id++) {
+        const struct mu_group group = {.id = id};
+        assert_int_not_equal(mu_group_tag(&group, 0, 0) >> 56, 0xff);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(after_a_failure_nothing_more_is_begun),
+        cmocka_unit_test(what_was_refused_has_not_failed),
+        cmocka_unit_test(who_waits_beside_the_transports_thread_leaves_it_alone),
+        cmocka_unit_test(who_alone_has_no_memory_takes_no_further_part),
+        cmocka_unit_test(more_ranks_than_tags_have_steps_for_are_refused),
+        cmocka_unit_test(no_group_has_the_tags_of_what_is_no_operation),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
