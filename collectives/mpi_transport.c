@@ -7,6 +7,7 @@
 #if HAVE_OPENMPI
 
 #include "collectives/mpi_inside.h"
+#include "collectives/swap.h"
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
@@ -212,19 +213,26 @@ enum mu_status mu_mpi_look_around(struct mu_transport *transport, int round, int
         (void)turned;
         MU_TRY(transport->loop->cancelled);
     }
-    mpi->failed |= now >= deadline_ns;
     return now >= deadline_ns ? MU_TIMEOUT : MU_OK;
+}
+
+void mu_mpi_set_failed(struct mu_transport *transport)
+{
+    mpi_of(transport)->failed = true;
 }
 
 static enum mu_status mpi_wait(
     struct mu_transport *transport, struct mu_op *op, int64_t deadline_ns)
 {
-    for (int round = 0; !op->done; round++) {
+    enum mu_status status = MU_OK;
+    for (int round = 0; !op->done && status == MU_OK; round++) {
         mpi_poll(transport);
         if (!op->done)
-            MU_TRY(mu_mpi_look_around(transport, round, deadline_ns));
+            status = mu_mpi_look_around(transport, round, deadline_ns);
     }
-    return op->status;
+    if (status != MU_OK)
+        mu_mpi_set_failed(transport);
+    return op->done ? op->status : status;
 }
 
 /* ---- life ---- */
@@ -242,6 +250,7 @@ static void mpi_close(struct mu_transport *transport)
         library->comm_free(&mpi->inside.comm);
     if (clean && mpi->ours)
         library->finalize();
+    mu_swap_free_kept(transport);
     free(transport->seen);
     free(mpi->peer);
     free(mpi);
