@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define TIMEOUT_SECONDS 300
 #define TIMEOUT_SECONDS_MAX (1000.0 * 24 * 3600)
@@ -17,6 +18,7 @@
 struct ground {
     struct mu_real_world real;
     struct mu_loop *loop;
+    struct mu_log *log; /* of this group alone; NULL: it is somebody else's */
 };
 
 /* Why mu_group_open failed, on this thread. */
@@ -34,6 +36,7 @@ static void close_ground(void *owner)
         ground->loop->ops->destroy(ground->loop);
     if (ground->real.world.ops)
         mu_real_world_finish(&ground->real);
+    free(ground->log);
     free(ground);
 }
 
@@ -54,6 +57,13 @@ static enum mu_status make_ground(struct mu_log *log, struct ground **ret_ground
 
 /* ---- a group in a place that is known ---- */
 
+/* Where there is no mesh to take it. */
+static void close_listener(const struct mu_group_place *place)
+{
+    if (place && place->listen_fd >= 0)
+        close(place->listen_fd);
+}
+
 static enum mu_status make_transport(struct ground *ground, struct mu_log *log,
     const struct mu_group_place *place, int64_t deadline_ns, struct mu_transport **ret_transport)
 {
@@ -67,8 +77,10 @@ static enum mu_status make_transport(struct ground *ground, struct mu_log *log,
         .listen_fd = place->listen_fd,
         .group = place->id ? place->id : mu_mesh_group_of(place->address, place->count),
     };
-    if (!link)
+    if (!link) {
+        close_listener(place);
         return mu_fail(log, MU_E0801, NULL, "no memory for %d links", place->count);
+    }
     enum mu_status status = mu_mesh_open(&request, deadline_ns, link);
     if (status == MU_OK) {
         status = mu_tcp_open(ground->loop, place->rank, place->count, 0, link, ret_transport);
@@ -89,6 +101,8 @@ static enum mu_status open_on(struct ground *ground, const struct mu_group_place
         MU_TRY(mu_mpi_open(options->log, world, ground->loop, &transport));
     else if (place->count > 1)
         MU_TRY(make_transport(ground, options->log, place, deadline, &transport));
+    else
+        close_listener(place);
     struct mu_group *group = calloc(1, sizeof(*group));
     if (!group) {
         if (transport)
@@ -106,12 +120,26 @@ static enum mu_status open_on(struct ground *ground, const struct mu_group_place
     return MU_OK;
 }
 
+static enum mu_status check_count(struct mu_log *log, const struct mu_group_place *place)
+{
+    if (!place || place->count <= MU_GROUP_RANKS_MAX)
+        return MU_OK;
+    return mu_fail(log, MU_E0001, "split the work over several groups",
+        "a group of %d ranks, of which there may be %d", place->count, MU_GROUP_RANKS_MAX);
+}
+
 enum mu_status mu_group_open_place(const struct mu_group_place *place,
     const struct mu_build_options *options, int64_t start_timeout_ns, struct mu_group **ret_group)
 {
     struct ground *ground = NULL;
-    MU_TRY(make_ground(options->log, &ground));
-    enum mu_status status = open_on(ground, place, options, start_timeout_ns, ret_group);
+    enum mu_status status = check_count(options->log, place);
+    if (status == MU_OK)
+        status = make_ground(options->log, &ground);
+    if (status != MU_OK) {
+        close_listener(place);
+        return status;
+    }
+    status = open_on(ground, place, options, start_timeout_ns, ret_group);
     if (status != MU_OK)
         close_ground(ground);
     return status;
@@ -236,19 +264,23 @@ static enum mu_status open_with(
     return status;
 }
 
-/* A log that the group may go on using. */
-static struct mu_log *library_log(void)
-{
-    static struct mu_log log = {.write = write_library_log, .level = MU_LEVEL_WARN};
-    return &log;
-}
-
 enum mu_status mu_group_open(const struct mu_group_options *options, struct mu_group **ret_group)
 {
     static const struct mu_group_options as_launched;
+    struct mu_log *log = calloc(1, sizeof(*log)); /* which the group goes on using */
+    enum mu_status status = MU_NO_MEMORY;
     mu_text_copy(open_error, sizeof(open_error), "");
-    enum mu_status status = open_with(library_log(), options ? options : &as_launched, ret_group);
-    if (status != MU_OK && !open_error[0])
+    if (log) {
+        *log = (struct mu_log){.write = write_library_log, .level = MU_LEVEL_WARN};
+        status = open_with(log, options ? options : &as_launched, ret_group);
+    }
+    if (status == MU_OK) {
+        struct ground *ground = (*ret_group)->owner;
+        ground->log = log;
+        return MU_OK;
+    }
+    free(log);
+    if (!open_error[0])
         mu_format(open_error, sizeof(open_error), "%s", mu_status_text(status));
     return status;
 }

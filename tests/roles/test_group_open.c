@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "collectives/group.h"
+#include "roles/group_open.h"
+#include "test.h"
+#include <fcntl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static const struct mu_address addresses[MU_GROUP_RANKS_MAX + 1];
+
+static int new_listener(void)
+{
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_true(fd >= 0);
+    return fd;
+}
+
+static bool is_open(int fd)
+{
+    return fcntl(fd, F_GETFD) >= 0;
+}
+
+static enum mu_status open_place(int count, int listen_fd, struct mu_group **ret_group)
+{
+    static struct mu_test_log log;
+    mu_test_log_init(&log);
+    const struct mu_build_options options = {.log = &log.log};
+    const struct mu_group_place place = {
+        .count = count, .address = addresses, .listen_fd = listen_fd};
+    return mu_group_open_place(&place, &options, MU_SECOND, ret_group);
+}
+
+static void a_group_of_one_closes_the_port_that_it_does_not_need(void **state)
+{
+    (void)state;
+    struct mu_group *group;
+    int fd = new_listener();
+    assert_ok(open_place(1, fd, &group));
+    assert_false(is_open(fd));
+    mu_group_close(group);
+}
+
+static void a_port_is_taken_where_there_are_no_descriptors_for_a_loop(void **state)
+{
+    (void)state;
+    struct mu_group *group;
+    struct rlimit before, none;
+    int fd = new_listener();
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    none = before;
+    none.rlim_cur = (rlim_t)fd + 1;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    enum mu_status status = open_place(2, fd, &group);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_int_equal(status, MU_NO_MEMORY);
+    assert_false(is_open(fd));
+}
+
+static void more_ranks_than_a_group_may_have_are_refused(void **state)
+{
+    (void)state;
+    struct mu_group *group;
+    int fd = new_listener();
+    assert_int_equal(open_place(MU_GROUP_RANKS_MAX + 1, fd, &group), MU_USAGE);
+    assert_false(is_open(fd));
+}
+
+/* ---- each with a log of its own ---- */
+
+static struct mu_group *open_alone(void)
+{
+    const struct mu_group_options options = {
+        .count = 1, .addresses = (const char *const[]){"127.0.0.1:1"}};
+    struct mu_group *group;
+    assert_ok(mu_group_open(&options, &group));
+    return group;
+}
+
+/* What one has failed with does not show in the other. */
+static void an_error_is_that_of_the_last_opening(void **state)
+{
+    (void)state;
+    const struct mu_group_options wrong[] = {
+        {.count = 1, .addresses = (const char *const[]){"127.0.0.1:1"}, .transport = "pigeon"},
+        {.count = 1, .addresses = (const char *const[]){"127.0.0.1:1"}, .algorithm = "magic"},
+    };
+    struct mu_group *one = open_alone(), *two = open_alone(), *none;
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(mu_group_open(&wrong[i], &none), MU_USAGE);
+        assert_non_null(strstr(mu_group_error(NULL), i ? "magic" : "pigeon"));
+    }
+    mu_group_close(one);
+    assert_ok(mu_group_barrier(two));
+    mu_group_close(two);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_group_of_one_closes_the_port_that_it_does_not_need),
+        cmocka_unit_test(a_port_is_taken_where_there_are_no_descriptors_for_a_loop),
+        cmocka_unit_test(more_ranks_than_a_group_may_have_are_refused),
+        cmocka_unit_test(an_error_is_that_of_the_last_opening),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
