@@ -314,7 +314,11 @@ static void on_got(void *owner, size_t bytes)
 static void on_ended(void *owner, int error)
 {
     struct mu_link *link = owner;
-    mu_link_end(link, MU_CLOSED, error);
+    /* What came before the end counts, also if its receiver is not ready for it yet. */
+    link->over = true;
+    link->over_error = error;
+    if (!link->held)
+        mu_link_end(link, MU_CLOSED, error);
 }
 
 static void on_connected(void *owner, enum mu_status status, int error)
@@ -339,7 +343,11 @@ void mu_link_resume(struct mu_link *link)
     link->held = false;
     if (link->stream)
         link->loop->ops->resume(link->stream);
+    pin(link);
     dispatch(link); /* which may end the link */
+    if (link->over && !link->held)
+        mu_link_end(link, MU_CLOSED, link->over_error);
+    unpin(link);
 }
 
 /* ---- questions ---- */

@@ -25,6 +25,8 @@ struct mu_link {
     const struct mu_link_events *frame_events;
     void *frame_owner;
     bool in_payload, held, dispatching, doomed;
+    bool over; /* the stream has ended; what it brought before is still being handed on */
+    int over_error;
     int pins;         /* functions at work that look at the link after a callback */
     uint8_t *payload; /* NULL: skipped */
     size_t payload_done;

@@ -132,6 +132,31 @@ static void a_held_link_can_be_handed_over(void **state)
     mu_link_close(link);
 }
 
+/* The peer has said its last word and gone, while the receiver was not ready for it. */
+static void what_came_before_the_end_is_handed_on(void **state)
+{
+    (void)state;
+    static struct owner owner;
+    uint8_t bytes[256];
+    size_t count = add_frame(bytes, 1, 4, 50);
+    for (int close = 0; close < 2; close++) {
+        struct mu_link *link = open_link(&owner);
+        owner.answer = MU_LINK_HOLD;
+        assert_int_equal(feed(bytes, count, SIZE_MAX), count);
+        end_stream(0);
+        mu_link_resume(link); /* still not ready */
+        assert_int_equal(owner.ended, 0);
+        if (!close) {
+            owner.answer = MU_LINK_TAKE;
+            mu_link_resume(link);
+            assert_int_equal(owner.arrived, 1);
+            assert_int_equal(owner.ended, 1);
+            assert_int_equal(owner.why, MU_CLOSED);
+        }
+        mu_link_close(link);
+    }
+}
+
 /* ---- sending ---- */
 
 static void what_is_sent_is_what_a_link_receives(void **state)
@@ -244,6 +269,7 @@ int main(void)
         cmocka_unit_test(an_heir_gets_the_next_frame),
         cmocka_unit_test(what_comes_while_nobody_has_the_link_is_for_its_next_owner),
         cmocka_unit_test(a_held_link_can_be_handed_over),
+        cmocka_unit_test(what_came_before_the_end_is_handed_on),
         cmocka_unit_test(what_is_sent_is_what_a_link_receives),
         cmocka_unit_test(a_peer_that_never_reads_is_given_up),
         cmocka_unit_test(posts_go_on_while_the_peer_reads),
