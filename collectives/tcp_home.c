@@ -23,8 +23,8 @@
  */
 #define NAME_MAX 48
 #define TOKEN_BYTES 16
-#define MOVE_NS (2 * MU_SECOND) /* for the new sockets; it takes under a millisecond */
-#define TAG UINT64_C(0x686f6d6500)
+#define MOVE_NS (2 * MU_SECOND)            /* for the new sockets; it takes under a millisecond */
+#define TAG (UINT64_C(0xff) << 56 | 0x100) /* of no operation, nor of segments.c */
 
 /* What each rank gives each: from the higher one the offer, from the lower one whether it holds. */
 struct note {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "collectives/mesh.h"
+#include "collectives/swap.h"
 #include "collectives/tcp_peer.h"
 #include "rank_threads.h"
 #include <arpa/inet.h>
@@ -151,6 +152,120 @@ static void ranks_that_do_not_agree_where_they_are_stay_on_tcp(void **state)
         assert_int_equal(unix_links[r], 0);
 }
 
+/* ---- a stranger at the new sockets ---- */
+
+/* What tcp_home.c gives and takes. */
+struct home_note {
+    char name[48];
+    uint8_t token[16], answer[16];
+    uint8_t is_there;
+    uint8_t reserved[7];
+};
+#define HOME_TAG (UINT64_C(0xff) << 56 | 0x100)
+
+struct stranger {
+    struct mu_link *link;
+    struct home_note offer; /* to rank 0 */
+    bool over, welcome;
+};
+
+static void on_connected(void *owner, struct mu_link *link, enum mu_status status, int error)
+{
+    (void)error;
+    struct stranger *stranger = owner;
+    uint8_t memory[64];
+    struct mu_body body;
+    stranger->over = status != MU_OK;
+    if (stranger->over)
+        return;
+    stranger->offer.token[15] ^= 1;
+    mu_body_begin(&body, memory, sizeof(memory), 2);
+    mu_body_put_int(&body, "rank", 0);
+    mu_body_put_bytes(&body, "token", stranger->offer.token, sizeof(stranger->offer.token));
+    mu_link_post(link, MU_FRAME_HELLO, 0, 0, &body);
+}
+
+static enum mu_link_answer on_welcome(void *owner, struct mu_link *link,
+    const struct mu_frame *frame, const void *body, void **ret_payload)
+{
+    (void)link;
+    (void)frame;
+    (void)body;
+    (void)ret_payload;
+    struct stranger *stranger = owner;
+    stranger->over = stranger->welcome = true;
+    return MU_LINK_TAKE;
+}
+
+static void ignore(
+    void *owner, struct mu_link *link, const struct mu_frame *frame, const void *body)
+{
+    (void)owner;
+    (void)link;
+    (void)frame;
+    (void)body;
+}
+
+static void on_sent_away(void *owner, struct mu_link *link, enum mu_status why, int error)
+{
+    (void)link;
+    (void)why;
+    (void)error;
+    ((struct stranger *)owner)->over = true;
+}
+
+/* Calls the name that was offered to rank 0, and says that it is rank 0; not with its token. */
+static enum mu_status intrude(struct mu_loop *loop, struct stranger *stranger, int64_t deadline_ns)
+{
+    static const struct mu_link_events events = {
+        .frame = on_welcome, .arrived = ignore, .ended = on_sent_away, .connected = on_connected};
+    struct mu_address at = {.port = 1};
+    snprintf(at.host, sizeof(at.host), "unix:%.47s", stranger->offer.name);
+    MU_TRY(mu_link_connect(loop, &at, &events, stranger, &stranger->link));
+    enum mu_status status = mu_loop_until(loop, &stranger->over, deadline_ns);
+    mu_link_close(stranger->link);
+    return stranger->welcome ? MU_BUG : status;
+}
+
+/* Rank 0 lets a stranger go in its place, and then says that it is there itself. */
+static enum mu_status let_in(struct rank *rank, struct mu_transport *tcp)
+{
+    struct mu_swap *swap;
+    MU_TRY(mu_swap_create(tcp, sizeof(struct home_note), &swap));
+    MU_TRY(mu_swap_run(swap, HOME_TAG, ranks_soon(rank)));
+    for (int r = 1; r < RANKS; r++) {
+        struct stranger stranger = {.offer = *(struct home_note *)mu_swap_in(swap, r)};
+        MU_TRY(intrude(tcp->loop, &stranger, ranks_soon(rank)));
+        ((struct home_note *)mu_swap_out(swap, r))->is_there = 1;
+    }
+    MU_TRY(mu_swap_run(swap, HOME_TAG + 1, ranks_soon(rank)));
+    MU_TRY(mu_swap_run(swap, HOME_TAG + 2, ranks_soon(rank)));
+    mu_swap_destroy(swap);
+    return MU_OK;
+}
+
+static enum mu_status move_among_strangers(struct rank *rank)
+{
+    struct mu_transport *tcp;
+    MU_TRY(open_tcp(rank, &tcp));
+    MU_TRY(rank->rank == 0
+               ? let_in(rank, tcp)
+               : mu_tcp_move_home(tcp, &rank->log.log, home[rank->rank], ranks_soon(rank)));
+    unix_links[rank->rank] = count_unix_links(tcp);
+    MU_TRY(exchange(rank, tcp, 1));
+    close_tcp(tcp);
+    return MU_OK;
+}
+
+static void a_stranger_with_another_token_is_not_let_in(void **state)
+{
+    (void)state;
+    run_ranks(move_among_strangers);
+    assert_int_equal(unix_links[0], 0);
+    assert_int_equal(unix_links[1], 1);
+    assert_int_equal(unix_links[2], 1);
+}
+
 /* ---- surveys ---- */
 
 /* 1 waits for 0, who asks it; but in front of the question there is a message that 1 has not come
@@ -220,6 +335,7 @@ int main(void)
         CASE(ranks_of_one_host_go_over_to_unix_sockets),
         CASE(ranks_of_other_hosts_stay_on_tcp),
         CASE(ranks_that_do_not_agree_where_they_are_stay_on_tcp),
+        CASE(a_stranger_with_another_token_is_not_let_in),
         CASE(a_rank_that_reads_no_question_is_heard_all_the_same),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
