@@ -14,11 +14,11 @@
  *   barrier, direct, staged   by the algorithm "direct", where memory is shared
  *
  * Each is tried twice first; ranks agree on what that took, by the ring, and so on how often each
- * repeats it. What it takes then is the mean of the better half, so that a pause of a rank does not
+ * repeats it. What it takes then is the best of some batches, so that a pause of a rank does not
  * count. All numbers are the largest of all ranks in the end: all choose alike.
  */
 #define TRIALS 2
-#define BATCHES 4 /* of repetitions; the better half of them counts */
+#define BATCHES 4 /* of repetitions; the best of them counts */
 #define SHORT_BYTES 8
 #define LONG_BYTES (2 * MU_SEGMENT_BYTES)
 
@@ -144,7 +144,7 @@ static int repetitions(double seconds, double budget, int most)
 static enum mu_status measure(
     struct probe *probe, act *once, bool messages, double budget, int most, double *ret_seconds)
 {
-    double trial, batch[BATCHES];
+    double trial;
     if (messages)
         begin_messages(probe);
     MU_TRY(repeat(probe, once, TRIALS, &trial));
@@ -154,14 +154,11 @@ static enum mu_status measure(
     if (messages)
         begin_messages(probe);
     for (int i = 0; i < batches; i++) {
-        MU_TRY(repeat(probe, once, times, &batch[i]));
-        for (int j = i; j > 0 && batch[j] < batch[j - 1]; j--) {
-            double other = batch[j];
-            batch[j] = batch[j - 1];
-            batch[j - 1] = other;
-        }
+        double seconds;
+        MU_TRY(repeat(probe, once, times, &seconds));
+        if (i == 0 || seconds < *ret_seconds)
+            *ret_seconds = seconds;
     }
-    *ret_seconds = batches > 1 ? (batch[0] + batch[1]) / 2 : batch[0];
     return MU_OK;
 }
 
