@@ -2,6 +2,7 @@
 #include "collectives/segments.h"
 #include "collectives/swap.h"
 #include "runtime/base/text.h"
+#include "runtime/io/processors.h"
 #include "runtime/io/shared_memory.h"
 #include <stdlib.h>
 #include <string.h>
@@ -22,7 +23,7 @@
 
 struct where {
     struct mu_shared_memory_host host;
-    uint64_t processors[MU_SHM_PROCESSOR_WORDS];
+    uint64_t processors[MU_PROCESSORS_WORDS];
 };
 
 /* The first page of a segment. */
@@ -65,16 +66,16 @@ static bool is_simulated(const struct mu_transport *messages)
 
 /* Adds what the ranks of this host may run on. */
 static void count_processors(
-    const struct where *there, uint64_t any[MU_SHM_PROCESSOR_WORDS], int *ranks)
+    const struct where *there, uint64_t any[MU_PROCESSORS_WORDS], int *ranks)
 {
-    for (int word = 0; word < MU_SHM_PROCESSOR_WORDS; word++)
+    for (int word = 0; word < MU_PROCESSORS_WORDS; word++)
         any[word] |= there->processors[word];
     ++*ranks;
 }
 
-static bool is_crowded(const uint64_t any[MU_SHM_PROCESSOR_WORDS], int ranks)
+static bool is_crowded(const uint64_t any[MU_PROCESSORS_WORDS], int ranks)
 {
-    for (int word = 0; word < MU_SHM_PROCESSOR_WORDS; word++)
+    for (int word = 0; word < MU_PROCESSORS_WORDS; word++)
         ranks -= __builtin_popcountll(any[word]);
     return ranks > 0;
 }
@@ -83,7 +84,7 @@ static void look_home(struct segments *segments, struct mu_swap *swap)
 {
     struct mu_segments *base = &segments->base;
     const struct where *here = mu_swap_out(swap, base->rank);
-    uint64_t any[MU_SHM_PROCESSOR_WORDS] = {0};
+    uint64_t any[MU_PROCESSORS_WORDS] = {0};
     int ranks = 0;
     for (int rank = 0; rank < base->count; rank++) {
         bool ours = rank == base->rank;
@@ -105,7 +106,7 @@ static enum mu_status find_home(struct segments *segments)
     MU_TRY(mu_swap_create(segments->messages, sizeof(struct where), &swap));
     struct where here;
     mu_shared_memory_host(&here.host);
-    mu_shm_processor_set(here.processors);
+    mu_processors_allowed(here.processors);
     for (int rank = 0; rank < segments->base.count; rank++)
         memcpy(mu_swap_out(swap, rank), &here, sizeof(here));
     MU_TRY(mu_swap_run(swap, TAG, segments->deadline_ns));

@@ -32,7 +32,7 @@ static enum mu_status open_segments(
 static bool is_crowded(const struct mu_shared *shared)
 {
     int processors = 0;
-    for (int word = 0; word < MU_SHM_PROCESSOR_WORDS; word++) {
+    for (int word = 0; word < MU_PROCESSORS_WORDS; word++) {
         uint64_t any = 0;
         for (int rank = 0; rank < shared->count; rank++)
             any |= shared->ranks[rank]->processors[word];
@@ -45,7 +45,7 @@ static enum mu_status find_spins(struct mu_group *group, int64_t deadline_ns)
 {
     struct mu_shared *shared = group->shared;
     int rank;
-    mu_shm_processor_set(shared->ranks[shared->rank]->processors);
+    mu_processors_allowed(shared->ranks[shared->rank]->processors);
     shared->spins = SPINS_CROWDED;
     MU_TRY(mu_shared_meet(group, deadline_ns, &rank));
     if (!is_crowded(shared))

@@ -4,7 +4,8 @@
 
 #include "collectives/segments.h"
 #include "collectives/shared.h"
-#include "runtime/io/shared_memory.h"
+#include "runtime/io/futex.h"
+#include "runtime/io/processors.h"
 #include <stdatomic.h>
 
 /*
@@ -42,7 +43,7 @@ struct mu_shared_rank {
     struct mu_shared_slot slot[2];
     struct mu_shared_note note;
     _Alignas(128) _Atomic uint32_t sleepers; /* on this rank's epochs */
-    uint64_t processors[MU_SHM_PROCESSOR_WORDS];
+    uint64_t processors[MU_PROCESSORS_WORDS];
 };
 
 /* Where segments come from: segments.h, or a test's own memory. */

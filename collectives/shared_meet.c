@@ -26,7 +26,7 @@ static void come(struct mu_shared *shared)
     _Atomic uint32_t *word = &own->slot[epoch & 1].epoch;
     atomic_store_explicit(word, epoch, memory_order_release);
     if (atomic_load_explicit(&own->sleepers, memory_order_relaxed))
-        mu_shm_wake(word);
+        mu_futex_wake(word);
 }
 
 static void sleep_for(struct mu_shared *shared, int rank, int64_t piece_ns)
@@ -36,7 +36,7 @@ static void sleep_for(struct mu_shared *shared, int rank, int64_t piece_ns)
     uint32_t old = atomic_load_explicit(word, memory_order_relaxed);
     atomic_fetch_add(&peer->sleepers, 1);
     if (old != shared->epoch)
-        mu_shm_wait(word, old, piece_ns);
+        mu_futex_wait(word, old, piece_ns);
     atomic_fetch_sub(&peer->sleepers, 1);
 }
 
@@ -109,7 +109,7 @@ static enum mu_status wait_long(struct mu_group *group, int rank, int64_t deadli
     int64_t began = mu_now(shared->world), piece_ns = 0;
     for (;;) {
         for (int i = 0; i < YIELDS_PER_LOOK && !piece_ns; i++) {
-            mu_shm_yield();
+            mu_futex_yield();
             if (is_here(shared, rank))
                 return MU_OK;
         }
@@ -148,7 +148,7 @@ static enum mu_status wait_for(struct mu_group *group, int rank, int64_t deadlin
     for (int i = 0; i < shared->spins; i++) {
         if (is_here(shared, rank))
             return MU_OK;
-        mu_shm_relax();
+        mu_futex_relax();
     }
     enum mu_status status = wait_long(group, rank, deadline_ns);
     return status == MU_OK ? MU_OK : blame(group, status, rank, ret_rank);

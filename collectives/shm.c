@@ -3,7 +3,7 @@
 #include "collectives/segments.h"
 #include "collectives/shm_peer.h"
 #include "collectives/swap.h"
-#include "runtime/io/shared_memory.h"
+#include "runtime/io/futex.h"
 #include <stdlib.h>
 
 /*
@@ -180,9 +180,9 @@ static enum mu_status wait_round(struct shm *shm, struct mu_op *op, int round, i
             sleep_a_little(shm, op, now_ns, deadline_ns);
     }
     if (round < shm->spin_rounds)
-        mu_shm_relax();
+        mu_futex_relax();
     else if (!sleeps)
-        mu_shm_yield();
+        mu_futex_yield();
     return MU_OK;
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "collectives/shm_board.h"
 #include "runtime/base/text.h"
-#include "runtime/io/shared_memory.h"
+#include "runtime/io/futex.h"
 #include <string.h>
 
 void mu_shm_board_enter(
@@ -57,7 +57,7 @@ void mu_shm_board_ring(struct mu_shm_board *board)
     if (atomic_load_explicit(&board->sleeping, memory_order_seq_cst) == 0)
         return;
     atomic_store_explicit(&board->sleeping, 0, memory_order_relaxed);
-    mu_shm_wake(&board->sleeping);
+    mu_futex_wake(&board->sleeping);
 }
 
 void mu_shm_board_doze(struct mu_shm_board *board)
@@ -67,6 +67,6 @@ void mu_shm_board_doze(struct mu_shm_board *board)
 
 void mu_shm_board_sleep(struct mu_shm_board *board, int64_t timeout_ns)
 {
-    mu_shm_wait(&board->sleeping, 1, timeout_ns);
+    mu_futex_wait(&board->sleeping, 1, timeout_ns);
     atomic_store_explicit(&board->sleeping, 0, memory_order_relaxed);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "runtime/io/shared_memory.h"
+#include "runtime/io/processors.h"
 #include "runtime/io/uv_loop.h"
 #include <stdlib.h>
 
@@ -137,7 +137,7 @@ enum mu_status mu_uv_loop_create(struct mu_world *world, struct mu_loop **ret_lo
     if (!loop)
         return MU_NO_MEMORY;
     loop->base =
-        (struct mu_loop){.ops = &uv_net_ops, .world = world, .processors = mu_shm_processors()};
+        (struct mu_loop){.ops = &uv_net_ops, .world = world, .processors = mu_processors_count()};
     loop->deadline_ns = MU_FOREVER;
     if (!mu_uv_writes_reserve(loop) || uv_loop_init(&loop->uv) != 0) {
         mu_uv_writes_free(loop);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "runtime/io/real_world.h"
-#include "runtime/io/shared_memory.h"
+#include "runtime/io/processors.h"
 #include "runtime/io/signals.h"
 #include "runtime/io/uv_loop.h"
 #include <errno.h>
@@ -208,7 +208,7 @@ enum mu_status mu_real_world_init(struct mu_real_world *real)
         return MU_IO_ERROR;
     real->world.host = real->host;
     real->world.process = (int)getpid();
-    real->world.processors = mu_shm_processors();
+    real->world.processors = mu_processors_count();
     /* A peer that is gone shows as an error of the write, not as a signal. */
     signal(SIGPIPE, SIG_IGN);
     return MU_OK;

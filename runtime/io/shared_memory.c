@@ -5,9 +5,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <limits.h>
-#include <linux/futex.h>
-#include <sched.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mman.h>
@@ -15,70 +12,11 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
-#include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 #define FOLDER "/dev/shm"
 #define PATH_BYTES (sizeof(FOLDER "/") + MU_SHARED_MEMORY_NAME_MAX)
 #define CREATE_TRIES 8
-#define PROCESSORS_MOST (1 << 20)
-
-/* ---- waiting ---- */
-
-void mu_shm_wait(const _Atomic uint32_t *word, uint32_t value, int64_t timeout_ns)
-{
-    struct timespec timeout = {
-        .tv_sec = timeout_ns / 1000000000, .tv_nsec = timeout_ns % 1000000000};
-    if (timeout_ns > 0)
-        syscall(SYS_futex, word, FUTEX_WAIT, value, &timeout, NULL, 0);
-}
-
-void mu_shm_wake(_Atomic uint32_t *word)
-{
-    syscall(SYS_futex, word, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
-}
-
-void mu_shm_yield(void)
-{
-    sched_yield();
-}
-
-/* What we may run on, or NULL. The kernel refuses a set without room for all processors that it
- * could have: more than a cpu_set_t on the largest machines. */
-static cpu_set_t *allowed_processors(size_t *ret_bytes)
-{
-    for (size_t room = CPU_SETSIZE; room <= PROCESSORS_MOST; room *= 2) {
-        cpu_set_t *set = CPU_ALLOC(room);
-        size_t bytes = CPU_ALLOC_SIZE(room);
-        if (set && sched_getaffinity(0, bytes, set) == 0) {
-            *ret_bytes = bytes;
-            return set;
-        }
-        CPU_FREE(set);
-    }
-    return NULL;
-}
-
-int mu_shm_processors(void)
-{
-    size_t bytes;
-    cpu_set_t *set = allowed_processors(&bytes);
-    int count = set ? CPU_COUNT_S(bytes, set) : (int)sysconf(_SC_NPROCESSORS_ONLN);
-    CPU_FREE(set);
-    return count > 0 ? count : 1;
-}
-
-void mu_shm_processor_set(uint64_t ret_set[MU_SHM_PROCESSOR_WORDS])
-{
-    size_t bytes = 0;
-    cpu_set_t *set = allowed_processors(&bytes);
-    memset(ret_set, 0, MU_SHM_PROCESSOR_WORDS * sizeof(*ret_set));
-    for (size_t i = 0; i < 8 * bytes; i++)
-        if (CPU_ISSET_S(i, bytes, set))
-            ret_set[i / 64 % MU_SHM_PROCESSOR_WORDS] |= UINT64_C(1) << i % 64;
-    CPU_FREE(set);
-}
 
 /* ---- who may share ---- */
 

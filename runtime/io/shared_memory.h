@@ -3,38 +3,14 @@
 #define MU_IO_SHARED_MEMORY_H
 
 #include "runtime/base/status.h"
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 /*
- * Memory that the processes of one host share, as files in /dev/shm, and the sleep and wake that go
- * with it. Everything here is of the real world: no call knows of struct mu_world.
+ * Memory that the processes of one host share, as files in /dev/shm. Everything here is of the real
+ * world: no call knows of struct mu_world.
  */
-
-/* Sleeps while *word == value, for `timeout_ns` at the most; also ends early, for no reason: look
- * again. The word may lie in memory that processes share. */
-void mu_shm_wait(const _Atomic uint32_t *word, uint32_t value, int64_t timeout_ns);
-/* Wakes all that sleep on the word; a system call even if nobody does. */
-void mu_shm_wake(_Atomic uint32_t *word);
-/* Lets others run: for waits that have spun for long enough. */
-void mu_shm_yield(void);
-/* Tells the processor that this is a loop that spins. */
-static inline void mu_shm_relax(void)
-{
-#if defined(__x86_64__) || defined(__i386__)
-    __builtin_ia32_pause();
-#elif defined(__aarch64__)
-    __asm__("yield");
-#endif
-}
-/* Processors that this process may run on, 1 or more. */
-int mu_shm_processors(void);
-/* Which those are, a bit each: ranks bound to one processor each do not crowd each other. From 1024
- * on they begin again at bit 0, so that a set may look smaller than it is. */
-#define MU_SHM_PROCESSOR_WORDS 16
-void mu_shm_processor_set(uint64_t ret_set[MU_SHM_PROCESSOR_WORDS]);
 
 /* Which running kernel this is, and as whom we run: what decides who may share memory. Fixed size,
  * no padding: it travels. */

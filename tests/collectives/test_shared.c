@@ -138,7 +138,7 @@ static void stop_inside(struct mu_group *group, struct team_report *report, void
     float *data = calloc(100000, sizeof(float));
     struct mu_request request = {.kind = MU_ALLREDUCE, .data = data, .count = 100000};
     while (atomic_load(&group->shared->ranks[1]->slot[0].epoch) != 2)
-        mu_shm_yield();
+        mu_futex_yield();
     enum mu_status status =
         mu_direct.run(group, &request, mu_now(group->world) + SOON, &report->culprit);
     CHECK(report, status == MU_TIMEOUT);
@@ -272,7 +272,7 @@ static void come_when_the_other_sleeps(
     int64_t deadline = team_deadline(group);
     if (group->rank == 1)
         while (!atomic_load(&shared->ranks[1]->sleepers) && mu_now(group->world) < deadline)
-            mu_shm_yield();
+            mu_futex_yield();
     CHECK(report, barrier(group, 20 * MU_SECOND, &report->culprit) == MU_OK);
     CHECK(report, barrier(group, 20 * MU_SECOND, &report->culprit) == MU_OK);
     CHECK(report, mu_now(group->world) < deadline);

@@ -3,7 +3,7 @@
 #include "collectives/shm_board.h"
 #include "rank_threads.h"
 #include "runtime/base/random.h"
-#include "runtime/io/shared_memory.h"
+#include "runtime/io/futex.h"
 
 static struct ranks ranks;
 static struct mu_transport *shm[RANKS_MAX];
@@ -164,7 +164,7 @@ static enum mu_status wait_asleep(struct rank *rank)
     const struct mu_shm_board *board = segments[1]->at[0];
     int64_t deadline_ns = ranks_soon(rank);
     while (!atomic_load(&board->sleeping) && mu_now(&rank->ranks->real.world) < deadline_ns)
-        mu_shm_yield();
+        mu_futex_yield();
     if (!atomic_load(&board->sleeping))
         return MU_TIMEOUT;
     static const char text[sizeof(answer)] = "to a sleeper";

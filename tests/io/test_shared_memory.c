@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "own_shm.h"
-#include "runtime/base/world.h"
 #include "runtime/io/real_world.h"
 #include "runtime/io/shared_memory.h"
 #include "test.h"
 #include <fcntl.h>
-#include <sched.h>
 #include <signal.h>
 #include <sys/file.h>
 #include <sys/resource.h>
@@ -324,86 +322,6 @@ static void this_host_is_this_host(void **state)
     assert_int_equal(here.user, geteuid());
 }
 
-/* ---- sleep and wake ---- */
-
-static _Atomic uint32_t word;
-
-static void sleeper(void *argument)
-{
-    (void)argument;
-    while (atomic_load(&word) == 0)
-        mu_shm_wait(&word, 0, 20 * MU_SECOND);
-    atomic_store(&word, 2);
-    mu_shm_wake(&word);
-}
-
-static void a_sleeper_is_woken(void **state)
-{
-    (void)state;
-    struct mu_real_world real;
-    struct mu_thread *thread;
-    atomic_store(&word, 0);
-    assert_ok(mu_real_world_init(&real));
-    int64_t begin = mu_now(&real.world);
-    assert_ok(real.world.ops->spawn(&real.world, "sleeper", sleeper, NULL, &thread));
-    atomic_store(&word, 1);
-    mu_shm_wake(&word);
-    while (atomic_load(&word) == 1)
-        mu_shm_wait(&word, 1, 20 * MU_SECOND);
-    real.world.ops->join(&real.world, thread);
-    assert_int_equal(atomic_load(&word), 2);
-    assert_true(mu_now(&real.world) - begin < 10 * MU_SECOND);
-}
-
-static void a_sleep_ends_at_its_time(void **state)
-{
-    (void)state;
-    struct mu_real_world real;
-    assert_ok(mu_real_world_init(&real));
-    atomic_store(&word, 0);
-    int64_t begin = mu_now(&real.world), now = begin;
-    while (now - begin < 5 * MU_MS) {
-        mu_shm_wait(&word, 0, 5 * MU_MS - (now - begin));
-        now = mu_now(&real.world);
-    }
-    mu_shm_wait(&word, 1, 20 * MU_SECOND);
-    assert_true(mu_now(&real.world) - begin < 10 * MU_SECOND);
-}
-
-static int bits(const uint64_t set[MU_SHM_PROCESSOR_WORDS])
-{
-    int count = 0;
-    for (int i = 0; i < MU_SHM_PROCESSOR_WORDS; i++)
-        count += __builtin_popcountll(set[i]);
-    return count;
-}
-
-static void the_processors_are_those_we_are_bound_to(void **state)
-{
-    (void)state;
-    struct mu_real_world real;
-    uint64_t set[MU_SHM_PROCESSOR_WORDS];
-    cpu_set_t before, one;
-    if (sched_getaffinity(0, sizeof(before), &before) != 0)
-        skip();
-    mu_shm_processor_set(set);
-    assert_int_equal(mu_shm_processors(), CPU_COUNT(&before));
-    assert_int_equal(bits(set), CPU_COUNT(&before));
-    int last = CPU_SETSIZE - 1;
-    while (!CPU_ISSET(last, &before))
-        last--;
-    CPU_ZERO(&one);
-    CPU_SET(last, &one);
-    assert_int_equal(sched_setaffinity(0, sizeof(one), &one), 0);
-    mu_shm_processor_set(set);
-    assert_int_equal(mu_shm_processors(), 1);
-    assert_ok(mu_real_world_init(&real));
-    assert_int_equal(real.world.processors, 1);
-    assert_int_equal(bits(set), 1);
-    assert_true(set[last / 64] >> last % 64 == 1);
-    assert_int_equal(sched_setaffinity(0, sizeof(before), &before), 0);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -423,9 +341,6 @@ int main(void)
         cmocka_unit_test(a_file_of_another_name_is_not_swept),
         cmocka_unit_test(a_killed_maker_is_noticed),
         cmocka_unit_test(this_host_is_this_host),
-        cmocka_unit_test(a_sleeper_is_woken),
-        cmocka_unit_test(a_sleep_ends_at_its_time),
-        cmocka_unit_test(the_processors_are_those_we_are_bound_to),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
