@@ -65,9 +65,9 @@ def tensorflow(*arguments, **extra):
 TABLE = [
     ("one", "one process / PyTorch", 1.4, compute,
      torch("PYTHON", "torch_train.py", "mlp", "64", "1")),
-    ("ddp", "2 workers synchronous / PyTorch DDP gloo", 2.0, muster("--workers", "2"),
+    ("ddp", "2 workers synchronous / PyTorch DDP gloo", 3.6, muster("--workers", "2"),
      torch("torch_ranks.sh", "2", "torch_ddp.py", "mlp", "64")),
-    ("mwms", "2 workers synchronous / TensorFlow MultiWorkerMirrored", 3.0,
+    ("mwms", "2 workers synchronous / TensorFlow MultiWorkerMirrored", 5.5,
      muster("--workers", "2"), tensorflow("multi", "2", "0", "64", "500", "512,512,10")),
     ("ps", "2 workers + 1 ps asynchronous / TensorFlow ParameterServer, 20 steps", 2.0,
      muster("--workers", "2", "--ps", "1", "--set", "mode.kind=async", "--set",
