@@ -38,6 +38,17 @@ void mu_tcp_lose(struct mu_tcp_peer *peer, enum mu_status why)
     }
 }
 
+void mu_tcp_give_up(struct mu_tcp_peer *because)
+{
+    struct mu_tcp *tcp = because->tcp;
+    mu_tcp_lose(because, MU_CLOSED);
+    for (int rank = 0; rank < tcp->base.count; rank++)
+        while (tcp->peer[rank].first) {
+            tcp->peer[rank].first->rank = because->rank;
+            finish_first(&tcp->peer[rank], MU_CLOSED);
+        }
+}
+
 static bool is_for(
     const struct mu_tcp_peer *peer, const struct mu_op *op, const struct mu_frame *frame)
 {

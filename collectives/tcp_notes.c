@@ -165,7 +165,7 @@ static bool hear_goodbye(struct mu_tcp_peer *peer, const struct mu_frame *frame,
         !mu_decoder_text(decoder, "text", text, sizeof(text)))
         return false;
     mu_text_copy(seen_of(peer)->farewell, sizeof(seen_of(peer)->farewell), text);
-    mu_tcp_lose(peer, MU_CLOSED);
+    mu_tcp_give_up(peer);
     return true;
 }
 

@@ -35,6 +35,9 @@ void mu_tcp_take_link(struct mu_tcp_peer *peer, struct mu_link *link);
 /* The peer ends: what is posted finishes with `why`, and so does all that is asked of it later.
  * CLOSED: its link is closed. */
 void mu_tcp_lose(struct mu_tcp_peer *peer, enum mu_status why);
+/* This rank has said that it goes no further: what others were to send for the same operation may
+ * never come, so all waits end, with its name. */
+void mu_tcp_give_up(struct mu_tcp_peer *because);
 
 /* ---- tcp_notes.c ---- */
 
