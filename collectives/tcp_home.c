@@ -246,7 +246,7 @@ static void offer(struct move *move, const bool home[])
     struct mu_world *world = loop->world;
     struct mu_address address = {.port = 1};
     uint64_t random[2];
-    char name[NAME_MAX];
+    char name[NAME_MAX] = {0}; /* all of it goes over the wire */
     int error;
     world->ops->random_bytes(world, random, sizeof(random));
     snprintf(name, sizeof(name), "muster-%016llx%016llx", (unsigned long long)random[0],
