@@ -58,16 +58,6 @@ static const struct mu_algorithm *find_best(
 
 /* ---- why not ---- */
 
-__attribute__((format(printf, 2, 3))) static void add(
-    struct mu_group *group, const char *format, ...)
-{
-    size_t used = strlen(group->error);
-    va_list list;
-    va_start(list, format);
-    vsnprintf(group->error + used, sizeof(group->error) - used, format, list);
-    va_end(list);
-}
-
 /* "; ring, direct can" */
 static void add_able(struct mu_group *group, const struct mu_request *request)
 {
@@ -75,8 +65,8 @@ static void add_able(struct mu_group *group, const struct mu_request *request)
     int able = 0;
     for (int i = 0; mu_algorithms[i]; i++)
         if (isfinite(rate(group, request, mu_algorithms[i], &why)))
-            add(group, "%s%s", able++ ? ", " : "; ", mu_algorithms[i]->name);
-    add(group, able ? " can" : "; no other can either");
+            mu_group_add_error(group, "%s%s", able++ ? ", " : "; ", mu_algorithms[i]->name);
+    mu_group_add_error(group, able ? " can" : "; no other can either");
 }
 
 static void add_reasons(struct mu_group *group, const struct mu_request *request)
@@ -84,7 +74,7 @@ static void add_reasons(struct mu_group *group, const struct mu_request *request
     const char *why;
     for (int i = 0; mu_algorithms[i]; i++) {
         (void)rate(group, request, mu_algorithms[i], &why);
-        add(group, "%s%s %s", i ? "; " : ": ", mu_algorithms[i]->name, why);
+        mu_group_add_error(group, "%s%s %s", i ? "; " : ": ", mu_algorithms[i]->name, why);
     }
 }
 
@@ -94,13 +84,13 @@ static void explain_failure(struct mu_group *group, const struct mu_request *req
     group->error[0] = '\0';
     if (forced_for(group, request)) {
         (void)rate(group, request, group->forced, &why);
-        add(group, "%s cannot do %s of %zu %s: it %s", group->forced->name,
+        mu_group_add_error(group, "%s cannot do %s of %zu %s: it %s", group->forced->name,
             mu_request_kind_name(request->kind), request->count, mu_dtype_name(request->dtype),
             why);
         add_able(group, request);
     } else {
-        add(group, "no algorithm can do %s of %zu %s", mu_request_kind_name(request->kind),
-            request->count, mu_dtype_name(request->dtype));
+        mu_group_add_error(group, "no algorithm can do %s of %zu %s",
+            mu_request_kind_name(request->kind), request->count, mu_dtype_name(request->dtype));
         add_reasons(group, request);
     }
 }

@@ -6,6 +6,8 @@
 #include "runtime/base/crc32c.h"
 #include "runtime/base/text.h"
 #include "runtime/device/reduce.h"
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -209,6 +211,15 @@ static const char *find_fault(const struct mu_group *group, const struct mu_requ
                              (wire != MU_FLOAT16 && wire != MU_BFLOAT16)))
         return "only a sum of float32 travels in another type, and only in a half one";
     return NULL;
+}
+
+void mu_group_add_error(struct mu_group *group, const char *format, ...)
+{
+    size_t used = strlen(group->error);
+    va_list list;
+    va_start(list, format);
+    vsnprintf(group->error + used, sizeof(group->error) - used, format, list);
+    va_end(list);
 }
 
 static enum mu_status refuse(

@@ -108,6 +108,10 @@ enum mu_status mu_group_run(
  * transport is another thread's then, which may read what is told at any time. */
 void mu_group_sign(struct mu_group *group);
 
+/* Appends to group->error as far as there is room. */
+__attribute__((format(printf, 2, 3))) void mu_group_add_error(
+    struct mu_group *group, const char *format, ...);
+
 /* Rank of the transport of a rank of the group. */
 static inline int mu_group_peer(const struct mu_group *group, int rank)
 {

@@ -9,41 +9,32 @@
 
 /* ---- words ---- */
 
-__attribute__((format(printf, 2, 3))) static void add(
-    struct mu_group *group, const char *format, ...)
-{
-    size_t used = strlen(group->error);
-    va_list list;
-    va_start(list, format);
-    vsnprintf(group->error + used, sizeof(group->error) - used, format, list);
-    va_end(list);
-}
-
 /* "worker/1 (10.0.0.2:2222)", "rank 1 (10.0.0.2:2222)", "rank 1": by its number in the whole. */
 static void add_name(struct mu_group *group, int rank)
 {
     int peer = mu_group_peer(group, rank);
     const char *name = group->transport->names ? group->transport->names[peer] : NULL;
     if (!name)
-        add(group, "rank %d", peer);
+        mu_group_add_error(group, "rank %d", peer);
     else if (strchr(name, '('))
-        add(group, "%s", name);
+        mu_group_add_error(group, "%s", name);
     else
-        add(group, "rank %d (%s)", peer, name);
+        mu_group_add_error(group, "rank %d (%s)", peer, name);
 }
 
 static void add_signature(struct mu_group *group, const struct mu_signature *signature)
 {
     char text[MU_SIGNATURE_TEXT_MAX];
     mu_signature_describe(signature, text, sizeof(text));
-    add(group, "%s%s", text, signature->group == group->id ? "" : " in another group");
+    mu_group_add_error(
+        group, "%s%s", text, signature->group == group->id ? "" : " in another group");
 }
 
 static void add_duration(struct mu_group *group, int64_t ns)
 {
     char text[32];
     mu_text_duration(text, sizeof(text), ns);
-    add(group, "%s", text);
+    mu_group_add_error(group, "%s", text);
 }
 
 /* ---- what is known about a rank ---- */
@@ -99,19 +90,19 @@ static void report_mismatch(struct mu_group *group, int rank)
     struct mu_signature theirs = sight.signature;
     if (theirs.sequence == 0 || mu_signature_equal(&theirs, &group->signature)) {
         add_signature(group, &group->signature);
-        add(group, ": ");
+        mu_group_add_error(group, ": ");
         add_name(group, rank);
-        add(group, " sent what does not belong to it");
+        mu_group_add_error(group, " sent what does not belong to it");
         return;
     }
     add_name(group, rank);
-    add(group, " does ");
+    mu_group_add_error(group, " does ");
     add_signature(group, &theirs);
-    add(group, "; this rank does ");
+    mu_group_add_error(group, "; this rank does ");
     add_signature(group, &group->signature);
     theirs.counts_crc = group->signature.counts_crc;
     if (mu_signature_equal(&theirs, &group->signature))
-        add(group, ", in other parts");
+        mu_group_add_error(group, ", in other parts");
 }
 
 static void report_closed(struct mu_group *group, int rank)
@@ -119,12 +110,12 @@ static void report_closed(struct mu_group *group, int rank)
     const struct mu_seen *seen = is_apart(group) ? NULL : group->transport->seen;
     const char *farewell = seen ? seen[mu_group_peer(group, rank)].farewell : "";
     add_signature(group, &group->signature);
-    add(group, ": ");
+    mu_group_add_error(group, ": ");
     add_name(group, rank);
     if (farewell[0])
-        add(group, " goes no further: %s", farewell);
+        mu_group_add_error(group, " goes no further: %s", farewell);
     else
-        add(group, " is gone");
+        mu_group_add_error(group, " is gone");
 }
 
 /* ---- TIMEOUT ---- */
@@ -159,23 +150,23 @@ static void add_missing(struct mu_group *group, int rank)
     struct sight sight = look(group, rank);
     int64_t now = mu_now(group->world);
     add_name(group, rank);
-    add(group, " has not entered it");
+    mu_group_add_error(group, " has not entered it");
     if (sight.signature.sequence == 0) {
-        add(group, "; it has not been seen in any");
+        mu_group_add_error(group, "; it has not been seen in any");
     } else {
-        add(group, "; last seen %s %s %u", sight.inside ? "in" : "after",
+        mu_group_add_error(group, "; last seen %s %s %u", sight.inside ? "in" : "after",
             mu_request_kind_name((enum mu_request_kind)sight.signature.kind),
             sight.signature.sequence);
         if (sight.signature.group != group->id)
-            add(group, " of another group");
+            mu_group_add_error(group, " of another group");
     }
     if (sight.since_ns) {
-        add(group, " ");
+        mu_group_add_error(group, " ");
         add_duration(group, now - sight.since_ns);
-        add(group, " ago");
+        mu_group_add_error(group, " ago");
     }
     if (sight.silent)
-        add(group, ", and does not answer");
+        mu_group_add_error(group, ", and does not answer");
 }
 
 /* Those that are not there yet, `first` before the others; how many. */
@@ -189,11 +180,11 @@ static int add_all_missing(struct mu_group *group, int first)
             continue;
         if (missing++ >= NAMED_MAX)
             continue;
-        add(group, missing == 1 ? ": " : "; ");
+        mu_group_add_error(group, missing == 1 ? ": " : "; ");
         add_missing(group, rank);
     }
     if (missing > NAMED_MAX)
-        add(group, "; and %d more", missing - NAMED_MAX);
+        mu_group_add_error(group, "; and %d more", missing - NAMED_MAX);
     return missing;
 }
 
@@ -231,19 +222,19 @@ static enum mu_status report_timeout(struct mu_group *group, int *ret_rank)
     }
     add_signature(group, &group->signature);
     if (entered_at(group)) {
-        add(group, " waited ");
+        mu_group_add_error(group, " waited ");
         add_duration(group, now - entered_at(group));
     } else {
-        add(group, " waited until its deadline");
+        mu_group_add_error(group, " waited until its deadline");
     }
     if (knows(group))
         *ret_rank = find_last(group, *ret_rank);
     if (*ret_rank < 0 || (knows(group) && add_all_missing(group, *ret_rank) > 0))
         return MU_TIMEOUT;
     struct sight sight = look(group, *ret_rank);
-    add(group, knows(group) ? ": all have entered it; " : ": ");
+    mu_group_add_error(group, knows(group) ? ": all have entered it; " : ": ");
     add_name(group, *ret_rank);
-    add(group, sight.silent ? " does not answer" : " has sent nothing more");
+    mu_group_add_error(group, sight.silent ? " does not answer" : " has sent nothing more");
     return MU_TIMEOUT;
 }
 
@@ -275,7 +266,7 @@ static enum mu_status report(struct mu_group *group, enum mu_status status, int 
 {
     if (step_error(group)[0]) {
         add_signature(group, &group->signature);
-        add(group, ": %s", step_error(group));
+        mu_group_add_error(group, ": %s", step_error(group));
         return status;
     }
     if (status == MU_TIMEOUT)
@@ -289,7 +280,7 @@ static enum mu_status report(struct mu_group *group, enum mu_status status, int 
         return status;
     }
     add_signature(group, &group->signature);
-    add(group, ": %s", mu_status_text(status));
+    mu_group_add_error(group, ": %s", mu_status_text(status));
     return status;
 }
 
