@@ -11,7 +11,7 @@
  *   message   a few bytes to the right while as many come from the left, again and again
  *   byte      the same with two segments under way
  *   add       the kernel, in the cache
- *   barrier, direct, staged   by the algorithm "direct", where memory is shared
+ *   barrier, direct   by the algorithm "direct", where memory is shared
  *
  * Each is tried twice first; ranks agree on what that took, by the ring, and so on how often each
  * repeats it. What it takes then is the best of some batches, so that a pause of a rank does not
@@ -197,11 +197,9 @@ static enum mu_status measure_shared(struct probe *probe, struct mu_costs *costs
      * takes longer is noise. */
     if (costs->barrier > costs->message)
         costs->barrier = costs->message;
-    MU_TRY(measure_vectors(probe, group->scratch, &costs->staged));
-    costs->direct = costs->staged;
     void *arena = mu_shared_alloc(group, LONG_BYTES, probe->deadline_ns);
-    if (!arena) /* on all ranks */
-        return MU_OK;
+    if (!arena) /* on all ranks: then all vectors go staged */
+        return measure_vectors(probe, group->scratch, &costs->direct);
     enum mu_status status = measure_vectors(probe, arena, &costs->direct);
     mu_shared_free(group, arena);
     return status;
@@ -218,7 +216,7 @@ enum mu_status mu_costs_probe(struct mu_group *group, int64_t deadline_ns)
     MU_TRY(measure_messages(&probe, costs));
     if (group->shared)
         MU_TRY(measure_shared(&probe, costs));
-    static_assert(sizeof(*costs) == 6 * sizeof(double), "all of it is numbers");
+    static_assert(sizeof(*costs) == 5 * sizeof(double), "all of it is numbers");
     MU_TRY(agree(&probe, &costs->message, sizeof(*costs) / sizeof(double)));
     mu_choose_forget(group);
     return MU_OK;

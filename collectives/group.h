@@ -25,7 +25,6 @@ struct mu_costs {
     double add;     /* one byte added to another, in cache */
     double barrier; /* shared memory; 0 without it */
     double direct;  /* a byte of an all-reduce of vectors in shared memory */
-    double staged;  /* the same, elsewhere */
 };
 
 /* A choice that was made, so that the next equal request costs nothing. */

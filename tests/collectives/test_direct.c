@@ -376,7 +376,7 @@ static void score_grows_with_bytes_and_is_the_same_wherever_they_lie(void **stat
     (void)state;
     struct mu_shared shared = {0};
     struct mu_group group = {
-        .count = 2, .shared = &shared, .costs = {.barrier = 1e-7, .direct = 1e-10, .staged = 1e-9}};
+        .count = 2, .shared = &shared, .costs = {.barrier = 1e-7, .direct = 1e-10}};
     const char *why = NULL;
     char here[8], *there = malloc(8);
     struct mu_request request = {.kind = MU_ALLREDUCE, .data = here, .count = 2};

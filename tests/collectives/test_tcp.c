@@ -327,6 +327,35 @@ static void a_rank_that_reads_no_question_is_heard_all_the_same(void **state)
     }
 }
 
+/* Rank 0 goes no further; the others wait for each other. */
+static enum mu_status give_up(struct rank *rank)
+{
+    struct mu_transport *tcp;
+    struct mu_signature signature = {.sequence = 41, .count = 3};
+    struct mu_op receive;
+    uint64_t there;
+    MU_TRY(open_tcp(rank, &tcp));
+    tcp->signature = &signature;
+    MU_TRY(exchange(rank, tcp, 7));
+    if (rank->rank == 0) {
+        tcp->ops->abort(tcp, "no memory");
+        close_tcp(tcp);
+        return MU_OK;
+    }
+    tcp->ops->receive(tcp, &receive, 3 - rank->rank, 8, &there, sizeof(there));
+    enum mu_status status = tcp->ops->wait(tcp, &receive, ranks_soon(rank));
+    /* Or by then the other one has heard it and is gone itself. */
+    bool named = receive.rank != 0 || strcmp(tcp->seen[0].farewell, "no memory") == 0;
+    close_tcp(tcp);
+    return status == MU_CLOSED && named ? MU_OK : MU_BUG;
+}
+
+static void who_hears_that_a_rank_gave_up_waits_for_nobody(void **state)
+{
+    (void)state;
+    run_ranks(give_up);
+}
+
 #define CASE(claim) cmocka_unit_test_setup(claim, bind_ports)
 
 int main(void)
@@ -337,6 +366,7 @@ int main(void)
         CASE(ranks_that_do_not_agree_where_they_are_stay_on_tcp),
         CASE(a_stranger_with_another_token_is_not_let_in),
         CASE(a_rank_that_reads_no_question_is_heard_all_the_same),
+        CASE(who_hears_that_a_rank_gave_up_waits_for_nobody),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
