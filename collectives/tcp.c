@@ -41,6 +41,8 @@ void mu_tcp_lose(struct mu_tcp_peer *peer, enum mu_status why)
 void mu_tcp_give_up(struct mu_tcp_peer *because)
 {
     struct mu_tcp *tcp = because->tcp;
+    if (!tcp->gave_up)
+        tcp->gave_up = because;
     mu_tcp_lose(because, MU_CLOSED);
     for (int rank = 0; rank < tcp->base.count; rank++)
         while (tcp->peer[rank].first) {
@@ -118,18 +120,29 @@ static const struct mu_link_events link_events = {
     .ended = on_ended,
 };
 
+/* Is it over before it began: with this peer, or with all because one of them goes no further? */
+static bool begins_over(const struct mu_tcp_peer *peer, struct mu_op *op)
+{
+    const struct mu_tcp_peer *gave_up = peer->tcp->gave_up;
+    op->rank = peer->rank;
+    op->status = peer->over;
+    if (op->status == MU_OK && gave_up) {
+        op->status = MU_CLOSED;
+        op->rank = gave_up->rank;
+    }
+    op->done = op->status != MU_OK;
+    return op->done;
+}
+
 static void tcp_receive(struct mu_transport *transport, struct mu_op *op, int rank, uint64_t tag,
     void *to, size_t bytes)
 {
     struct mu_tcp_peer *peer = &tcp_of(transport)->peer[rank];
-    op->rank = rank;
     op->tag = tag;
     op->at = to;
     op->bytes = bytes;
     op->next = NULL;
-    op->status = peer->over;
-    op->done = peer->over != MU_OK;
-    if (op->done)
+    if (begins_over(peer, op))
         return;
     *peer->last = op;
     peer->last = &op->next;
@@ -150,10 +163,7 @@ static void tcp_send(struct mu_transport *transport, struct mu_op *op, int rank,
 {
     struct mu_tcp *tcp = tcp_of(transport);
     struct mu_tcp_peer *peer = &tcp->peer[rank];
-    op->rank = rank;
-    op->status = peer->over;
-    op->done = peer->over != MU_OK;
-    if (op->done)
+    if (begins_over(peer, op))
         return;
     struct mu_frame frame = {.type = MU_FRAME_SEGMENT,
         .generation = tcp->generation,

@@ -24,6 +24,7 @@ struct mu_tcp {
     uint32_t generation;
     struct mu_tcp_peer *peer; /* (count) */
     bool inside;              /* an operation: a wait is under way, or the last one failed */
+    const struct mu_tcp_peer *gave_up; /* the first that said it goes no further; NULL: nobody */
     /* Nobody will post receives for what comes: it is thrown away, so that the notes behind it
      * arrive. */
     bool drains;

@@ -327,6 +327,22 @@ static void a_rank_that_reads_no_question_is_heard_all_the_same(void **state)
     }
 }
 
+/* Nobody has anything left to do when rank 0 has heard from all. */
+static enum mu_status tell_rank_0(struct rank *rank, struct mu_transport *tcp)
+{
+    struct mu_op op;
+    uint64_t number = 0;
+    if (rank->rank != 0) {
+        tcp->ops->send(tcp, &op, 0, 8, &number, sizeof(number));
+        return tcp->ops->wait(tcp, &op, ranks_soon(rank));
+    }
+    for (int r = 1; r < RANKS; r++) {
+        tcp->ops->receive(tcp, &op, r, 8, &number, sizeof(number));
+        MU_TRY(tcp->ops->wait(tcp, &op, ranks_soon(rank)));
+    }
+    return MU_OK;
+}
+
 /* Rank 0 goes no further; the others wait for each other. */
 static enum mu_status give_up(struct rank *rank)
 {
@@ -337,12 +353,13 @@ static enum mu_status give_up(struct rank *rank)
     MU_TRY(open_tcp(rank, &tcp));
     tcp->signature = &signature;
     MU_TRY(exchange(rank, tcp, 7));
+    MU_TRY(tell_rank_0(rank, tcp));
     if (rank->rank == 0) {
         tcp->ops->abort(tcp, "no memory");
         close_tcp(tcp);
         return MU_OK;
     }
-    tcp->ops->receive(tcp, &receive, 3 - rank->rank, 8, &there, sizeof(there));
+    tcp->ops->receive(tcp, &receive, 3 - rank->rank, 9, &there, sizeof(there));
     enum mu_status status = tcp->ops->wait(tcp, &receive, ranks_soon(rank));
     /* Or by then the other one has heard it and is gone itself. */
     bool named = receive.rank != 0 || strcmp(tcp->seen[0].farewell, "no memory") == 0;
