@@ -3,9 +3,11 @@
 #include <sched.h>
 #include <stddef.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #define PROCESSORS_MOST (1 << 20)
+#define SHORT_SLICE_NS 100000 /* the least that the kernel grants */
 
 /* What we may run on, or NULL. The kernel refuses a set without room for all processors that it
  * could have: more than a cpu_set_t on the largest machines. */
@@ -41,4 +43,24 @@ void mu_processors_allowed(uint64_t ret_set[MU_PROCESSORS_WORDS])
         if (CPU_ISSET_S(i, bytes, set))
             ret_set[i / 64 % MU_PROCESSORS_WORDS] |= UINT64_C(1) << i % 64;
     CPU_FREE(set);
+}
+
+/* As the kernel has it from its first version on; its header and libc's exclude each other. */
+struct scheduling {
+    uint32_t size, policy;
+    uint64_t flags;
+    int32_t nice;
+    uint32_t priority;
+    uint64_t runtime_ns, deadline_ns, period_ns;
+};
+
+void mu_processors_answer_soon(void)
+{
+    struct scheduling attributes = {.size = sizeof(attributes)};
+    if (syscall(SYS_sched_getattr, 0, &attributes, sizeof(attributes), 0) != 0 ||
+        attributes.policy != SCHED_OTHER)
+        return;
+    attributes.size = sizeof(attributes);
+    attributes.runtime_ns = SHORT_SLICE_NS;
+    (void)!syscall(SYS_sched_setattr, 0, &attributes, 0);
 }

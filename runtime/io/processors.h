@@ -11,4 +11,9 @@ int mu_processors_count(void);
 #define MU_PROCESSORS_WORDS 16
 void mu_processors_allowed(uint64_t ret_set[MU_PROCESSORS_WORDS]);
 
+/* The calling thread mostly waits, and others wait for what it does then: where it is one of many
+ * on a processor the kernel may let it go first, though not for longer (a short slice; Linux 6.12
+ * and later, elsewhere nothing changes). */
+void mu_processors_answer_soon(void);
+
 #endif

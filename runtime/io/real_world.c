@@ -77,6 +77,7 @@ static void *thread_main(void *argument)
 {
     struct mu_thread *thread = argument;
     pthread_setname_np(pthread_self(), thread->name);
+    mu_processors_answer_soon();
     thread->run(thread->argument);
     return NULL;
 }
