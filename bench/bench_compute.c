@@ -73,7 +73,10 @@ static void end(struct training *training)
 static void train(struct training *training, int64_t index)
 {
     size_t rows = training->batch, at = (size_t)(index % BATCHES) * rows;
-    struct mu_batch batch = {rows, 784, training->features.data + at * 784, training->labels + at};
+    struct mu_batch batch = {.row_count = rows,
+        .feature_count = 784,
+        .features = training->features.data + at * 784,
+        .labels = training->labels + at};
     struct mu_loss loss;
     float *parameters = training->parameters.data;
     training->model_ops->forward(training->model, parameters, &batch, &loss);

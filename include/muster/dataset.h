@@ -15,6 +15,10 @@ struct mu_dataset_facts {
     size_t sample_count;
     size_t feature_count;
     size_t class_count;
+    size_t entry_max;   /* sparse data: the most entries of one sample; 0: dense */
+    size_t field_count; /* sparse data: each sample has exactly so many entries, one a field, in the
+                           order of the fields; 0: any number up to entry_max */
+    uint64_t id_count;  /* ids of entries are below it; 0: any */
     uint32_t crc32c; /* of what was read: two tasks with different data must not train together */
 };
 
@@ -37,6 +41,12 @@ struct mu_dataset_ops {
      * are below sample_count (asserted). Allocates nothing, never fails. */
     void (*read)(
         void *dataset, const uint32_t *index, size_t count, float *features, int32_t *labels);
+
+    /* Sparse data sets, in place of `read` (which is NULL then): also the entries, into room for
+     * count * entry_max of them. Text that is read as it is used may turn out wrong here: BAD_DATA
+     * naming file and record, IO_ERROR. Indices that follow each other are the quick case. */
+    enum mu_status (*read_sparse)(void *dataset, const uint32_t *index, size_t count,
+        float *features, int32_t *labels, struct mu_entries *entries, struct mu_log *log);
 
     void (*close)(void *dataset); /* takes NULL */
 };

@@ -7,6 +7,7 @@
 #include "muster/tensor.h"
 #include <stdbool.h>
 
+struct mu_dataset_facts;
 struct mu_device;
 struct mu_log;
 
@@ -66,6 +67,18 @@ struct mu_model_ops {
      * `listener` may be NULL. */
     void (*backward)(void *model, const float *parameters, const struct mu_batch *batch,
         float scale, float *gradients, const struct mu_slice_listener *listener);
+
+    /* ---- models of sparse data; NULL: the model has no embedding table ---- */
+
+    /* Width of a row of the table: the parameters that each id has. Pure. CONFIG, said to `log`, if
+     * the data does not fit; where this is set, `layout` gets the dense features only. */
+    enum mu_status (*row_width)(const void *options, const struct mu_dataset_facts *facts,
+        struct mu_log *log, size_t *ret_width);
+    /* A new row: a pure function of (options, seed, id), whoever creates it. */
+    void (*init_row)(const void *options, uint64_t seed, uint64_t id, size_t width, float *ret_row);
+    /* Binary classifiers; may be NULL: of the last forward, a score for each row that grows with
+     * the probability of class 1 (row_count), borrowed until the next forward. */
+    const float *(*scores)(const void *model);
 };
 
 #endif

@@ -25,6 +25,19 @@ struct mu_optim_step {
     int64_t step;         /* 1 for the first */
 };
 
+/*
+ * One step over rows of a table: each row is `width` parameters followed by `width` elements of
+ * each slot, unaligned. What is not touched does not change ("lazy": moments decay only when their
+ * row is touched, and weight decay acts on touched rows alone).
+ */
+struct mu_optim_rows {
+    size_t count, width;
+    float *const *row;      /* (count), all different */
+    const float *gradients; /* (count, width) */
+    float learning_rate, weight_decay, gradient_scale;
+    int64_t step;
+};
+
 struct mu_optimizer_ops {
     const char *name; /* "momentum" */
     const char *doc;  /* one line, with the source of the method */
@@ -34,6 +47,8 @@ struct mu_optimizer_ops {
     const char *slot_names[MU_SLOTS_MAX]; /* "momentum"; they name tensors in checkpoints */
     /* Pure arithmetic: no allocation, no failure. Slots start as zeros. */
     void (*step)(const void *options, const struct mu_optim_step *step);
+    /* May be NULL: mu_optim_step_rows (runtime/optim/rows.h) then calls `step` for each row. */
+    void (*step_rows)(const void *options, const struct mu_optim_rows *rows);
 };
 
 #endif

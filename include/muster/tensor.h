@@ -34,12 +34,31 @@ struct mu_layout {
     size_t element_count; /* of the whole vector, gaps included; a multiple of MU_VIEW_ALIGN */
 };
 
+/* The sparse part of samples: row i has the entries first[i] to first[i + 1]. An entry is a feature
+ * that is there: its id (in one space for the whole data set) and its value. */
+struct mu_entries {
+    uint32_t *first; /* (row_count + 1), first[0] is 0; NULL: there is no sparse part */
+    uint64_t *id;    /* (first[row_count]) */
+    float *value;    /* (first[row_count]) */
+};
+
+/* The rows of the embedding table that a batch touches, each once. Who trains puts them beside the
+ * batch: a model never sees the table. */
+struct mu_rows {
+    size_t count, width;
+    const float *value;       /* (count, width) */
+    const uint32_t *of_entry; /* (entries): which of the rows an entry's id has */
+    float *gradient;          /* (count, width): backward writes it, summed over equal ids */
+};
+
 /* One batch, as a data set hands it to a model. */
 struct mu_batch {
     size_t row_count;
     size_t feature_count;
     const float *features; /* (row_count, feature_count) */
     const int32_t *labels; /* (row_count) in [0, class_count) */
+    struct mu_entries entries;
+    struct mu_rows rows;
 };
 
 #endif

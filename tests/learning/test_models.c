@@ -57,7 +57,10 @@ static void rig_begin(struct rig *rig, const struct shape *shape, const char *de
     numbers_fill(rig->features, ROWS_MAX * shape->features, 5);
     for (int i = 0; i < ROWS_MAX; i++)
         rig->labels[i] = (int32_t)((size_t)i % shape->classes);
-    rig->batch = (struct mu_batch){ROWS_MAX, shape->features, rig->features, rig->labels};
+    rig->batch = (struct mu_batch){.row_count = ROWS_MAX,
+        .feature_count = shape->features,
+        .features = rig->features,
+        .labels = rig->labels};
 }
 
 static void rig_end(struct rig *rig)

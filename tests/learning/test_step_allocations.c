@@ -67,7 +67,8 @@ static void a_training_step_allocates_nothing(void **state)
     ops->init(&widths, &layout, 1, parameters.data);
 
     long before = allocations;
-    struct mu_batch batch = {ROWS, 784, features.data, labels};
+    struct mu_batch batch = {
+        .row_count = ROWS, .feature_count = 784, .features = features.data, .labels = labels};
     struct mu_loss loss;
     ops->forward(model, parameters.data, &batch, &loss);
     ops->backward(model, parameters.data, &batch, 1, gradients.data, NULL);

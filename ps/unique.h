@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MU_PS_UNIQUE_H
+#define MU_PS_UNIQUE_H
+
+#include "runtime/base/status.h"
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * The different ids of a batch, in the order in which they first occur, and for every entry which
+ * of them it has: so that a row travels once a batch. A hash table that is emptied by counting
+ * generations, never by writing. Allocates nothing after init.
+ */
+struct mu_unique {
+    size_t entry_max;
+    uint32_t mask, generation;
+    struct mu_unique_cell *cell;
+    uint64_t *id; /* (entry_max): the different ids */
+    size_t count;
+};
+
+enum mu_status mu_unique_init(struct mu_unique *unique, size_t entry_max); /* NO_MEMORY */
+void mu_unique_finish(struct mu_unique *unique);                           /* takes a zeroed one */
+/* Sets unique->id and count; `ret_of_entry` (count). `count` is at most entry_max. */
+void mu_unique_find(
+    struct mu_unique *unique, const uint64_t *ids, size_t count, uint32_t *ret_of_entry);
+
+#endif

@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MU_OPTIM_ROWS_H
+#define MU_OPTIM_ROWS_H
+
+#include "muster/optimizer.h"
+
+/* The optimizer's step over rows of a table, the same arithmetic as `step` over each of them. */
+void mu_optim_step_rows(const struct mu_optimizer_ops *optimizer, const void *options,
+    const struct mu_optim_rows *rows);
+
+#endif
