@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "collectives/group.h"
 #include "collectives/choose.h"
+#include "collectives/doubling.h"
 #include "collectives/group_report.h"
 #include "collectives/shared.h"
 #include "runtime/base/crc32c.h"
@@ -305,6 +306,10 @@ static void divide(const struct mu_group *group, const struct mu_request *reques
 static enum mu_status run_chosen(struct mu_group *group, const struct mu_algorithm *algorithm,
     const struct mu_request *request, int64_t deadline_ns, int *ret_rank)
 {
+    static const struct mu_request meeting = {.kind = MU_BARRIER};
+    /* Without elements there may be no messages: then ranks that have some would wait for ours. */
+    if (request->count == 0 && request->kind != MU_BARRIER && !algorithm->any_thread)
+        return mu_doubling.run(group, &meeting, deadline_ns, ret_rank);
     if (request->reduction != MU_MEAN || !is_reduction(request->kind))
         return algorithm->run(group, request, deadline_ns, ret_rank);
     struct mu_request sum = *request;

@@ -90,11 +90,11 @@ static enum mu_status make_part(struct mu_group *parent, const struct claim all[
     return MU_OK;
 }
 
-/* Groups of one color have no rank in common with those of another: they may have one id. */
-static uint32_t new_id(struct mu_group *parent)
+/* Another one for each color: ranks tell also those of other groups what they do. */
+static uint32_t new_id(struct mu_group *parent, int color)
 {
-    uint32_t number = ++parent->splits;
-    uint32_t id = mu_crc32c(parent->id, &number, sizeof(number));
+    uint32_t which[2] = {++parent->splits, (uint32_t)color};
+    uint32_t id = mu_crc32c(parent->id, which, sizeof(which));
     return id ? id : 1;
 }
 
@@ -108,7 +108,7 @@ enum mu_status mu_group_split(
     struct mu_group *part = NULL;
     if (all && rank)
         status = exchange_claims(group, mine, all);
-    uint32_t id = new_id(group);
+    uint32_t id = new_id(group, color);
     if (status == MU_OK && color >= 0)
         status = make_part(group, all, rank, id, &part);
     free(all);

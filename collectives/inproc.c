@@ -29,7 +29,7 @@ struct rank {
     struct mu_signature signature;
     int64_t since_ns;
     bool inside;
-    char farewell[128];
+    char farewell[sizeof((struct mu_seen){0}.farewell)];
 };
 
 struct inproc {

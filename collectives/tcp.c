@@ -3,9 +3,12 @@
 #include "collectives/tcp_peer.h"
 #include <stdlib.h>
 
-/* How often a rank that waits tells the others what for: who surveys them then need not be heard by
- * a rank that reads nothing, because it has not posted a receive. */
+/* A rank that waits tells the others what for, soon and then again and again: ranks that do
+ * different things may all wait and send nothing. And who surveys them need not be heard by a rank
+ * that reads nothing, because it has not posted a receive. */
+#define TELL_FIRST_NS (MU_SECOND / 10)
 #define TELL_NS MU_SECOND
+#define LAST_WORDS_NS (MU_SECOND / 10) /* to read what a rank said that takes no more */
 #define SPIN_NS 50000 /* as long as it takes to sleep and be woken, or a little more */
 
 static struct mu_tcp *tcp_of(struct mu_transport *transport)
@@ -25,30 +28,51 @@ static void finish_first(struct mu_tcp_peer *peer, enum mu_status status)
     op->done = true;
 }
 
+/* What is arriving lands, and nobody waits for it any more. */
+static void finish_all(struct mu_tcp_peer *peer, int because, enum mu_status why)
+{
+    peer->takes = false;
+    while (peer->first) {
+        peer->first->rank = because;
+        finish_first(peer, why);
+    }
+}
+
 void mu_tcp_lose(struct mu_tcp_peer *peer, enum mu_status why)
 {
     struct mu_link *link = peer->link;
     if (peer->over == MU_OK)
         peer->over = why;
-    while (peer->first)
-        finish_first(peer, peer->over);
+    finish_all(peer, peer->rank, peer->over);
     if (why == MU_CLOSED) {
         peer->link = NULL;
         mu_link_close(link);
     }
 }
 
-void mu_tcp_give_up(struct mu_tcp_peer *because)
+void mu_tcp_end(struct mu_tcp_peer *because, enum mu_status why)
 {
     struct mu_tcp *tcp = because->tcp;
-    if (!tcp->gave_up)
-        tcp->gave_up = because;
-    mu_tcp_lose(because, MU_CLOSED);
+    struct mu_op *waited = tcp->waited;
+    /* Who goes no further may do so because of what this one does: that says more. */
+    if (!tcp->ended || (tcp->ended_as == MU_CLOSED && why == MU_PROTOCOL)) {
+        tcp->ended = because;
+        tcp->ended_as = why;
+    }
+    mu_tcp_lose(because, why);
     for (int rank = 0; rank < tcp->base.count; rank++)
-        while (tcp->peer[rank].first) {
-            tcp->peer[rank].first->rank = because->rank;
-            finish_first(&tcp->peer[rank], MU_CLOSED);
-        }
+        finish_all(&tcp->peer[rank], because->rank, why);
+    if (waited && !waited->done) { /* a send, which nobody takes any more */
+        waited->rank = because->rank;
+        waited->status = why;
+        waited->done = true;
+    }
+}
+
+void mu_tcp_differ(struct mu_tcp_peer *peer)
+{
+    mu_tcp_end(peer, MU_PROTOCOL);
+    mu_tcp_tell(peer, MU_TCP_DIFFERS);
 }
 
 static bool is_for(
@@ -58,23 +82,31 @@ static bool is_for(
            mu_tcp_same_operation(peer, frame);
 }
 
+static enum mu_link_answer hold(struct mu_tcp_peer *peer)
+{
+    struct mu_tcp *tcp = peer->tcp;
+    peer->holds = tcp->holds = true;
+    if (tcp->base.signature)
+        tcp->held = *tcp->base.signature;
+    return MU_LINK_HOLD;
+}
+
 static enum mu_link_answer on_segment(
     struct mu_tcp_peer *peer, const struct mu_frame *frame, const void *body, void **ret_payload)
 {
     struct mu_op *op = peer->first;
-    peer->takes = false;
+    peer->takes = peer->holds = false;
     if (!mu_tcp_hear_segment(peer, frame, body))
         return MU_LINK_REFUSE;
-    if (peer->over != MU_OK || (!op && peer->tcp->drains))
+    if (peer->over != MU_OK)
         return MU_LINK_SKIP;
     /* The ranks disagree about what they are doing: an error, not a wrong sum. */
     if (op ? !is_for(peer, op, frame) : !mu_tcp_may_become_same(peer, frame)) {
-        mu_tcp_lose(peer, MU_PROTOCOL);
-        mu_tcp_tell(peer, MU_TCP_DIFFERS);
+        mu_tcp_differ(peer);
         return MU_LINK_SKIP;
     }
     if (!op)
-        return MU_LINK_HOLD;
+        return peer->tcp->drains ? MU_LINK_SKIP : hold(peer);
     *ret_payload = op->at;
     peer->takes = true;
     return MU_LINK_TAKE;
@@ -120,15 +152,15 @@ static const struct mu_link_events link_events = {
     .ended = on_ended,
 };
 
-/* Is it over before it began: with this peer, or with all because one of them goes no further? */
+/* Is it over before it began: with this peer, or with all because of one of them? */
 static bool begins_over(const struct mu_tcp_peer *peer, struct mu_op *op)
 {
-    const struct mu_tcp_peer *gave_up = peer->tcp->gave_up;
+    const struct mu_tcp *tcp = peer->tcp;
     op->rank = peer->rank;
     op->status = peer->over;
-    if (op->status == MU_OK && gave_up) {
-        op->status = MU_CLOSED;
-        op->rank = gave_up->rank;
+    if (op->status == MU_OK && tcp->ended) {
+        op->status = tcp->ended_as;
+        op->rank = tcp->ended->rank;
     }
     op->done = op->status != MU_OK;
     return op->done;
@@ -177,16 +209,60 @@ static void tcp_send(struct mu_transport *transport, struct mu_op *op, int rank,
 
 /* ---- waiting ---- */
 
+/* What came before this rank entered its operation may be of another one; then nothing of the
+ * same rank is ever received, and nobody would see it. */
+static void look_again(struct mu_tcp *tcp)
+{
+    const struct mu_signature *ours = tcp->base.signature;
+    if (!ours || mu_signature_equal(&tcp->held, ours))
+        return;
+    tcp->held = *ours;
+    tcp->holds = false; /* until it holds again */
+    for (int rank = 0; rank < tcp->base.count; rank++)
+        if (tcp->peer[rank].link && tcp->peer[rank].holds)
+            mu_link_resume(tcp->peer[rank].link);
+}
+
+/* When the others are told next: of each operation soon. */
+static int64_t next_tell_ns(struct mu_tcp *tcp)
+{
+    static const struct mu_signature none;
+    const struct mu_signature *ours = tcp->base.signature ? tcp->base.signature : &none;
+    if (tcp->tell_ns == 0 || !mu_signature_equal(&tcp->waits, ours)) {
+        tcp->waits = *ours;
+        tcp->tell_ns = mu_deadline(mu_now(tcp->base.loop->world), TELL_FIRST_NS);
+    }
+    return tcp->tell_ns;
+}
+
 static enum mu_status wait_and_tell(struct mu_tcp *tcp, struct mu_op *op, int64_t deadline_ns)
 {
     struct mu_loop *loop = tcp->base.loop;
     for (;;) {
-        int64_t tell_ns = mu_deadline(mu_now(loop->world), TELL_NS);
+        int64_t tell_ns = next_tell_ns(tcp);
         int64_t until_ns = tell_ns < deadline_ns ? tell_ns : deadline_ns;
         enum mu_status status = mu_loop_until(loop, &op->done, until_ns);
-        if (status != MU_TIMEOUT || until_ns == deadline_ns)
+        if (status != MU_TIMEOUT || until_ns != tell_ns)
             return status;
         mu_tcp_tell_all(tcp);
+        tcp->tell_ns = mu_deadline(mu_now(loop->world), TELL_NS);
+    }
+}
+
+/* Why nothing goes on with a rank may still be unread: it takes nothing any more and has said why,
+ * or it has heard from another that goes no further because of this one. */
+static void find_why_closed(struct mu_tcp *tcp, struct mu_op *op)
+{
+    struct mu_loop *loop = tcp->base.loop;
+    const struct mu_tcp_peer *peer = &tcp->peer[op->rank];
+    int64_t until_ns = mu_deadline(mu_now(loop->world), LAST_WORDS_NS);
+    mu_tcp_drain(tcp);
+    (void)!loop->ops->turn(loop, mu_now(loop->world));
+    while (peer->over == MU_OK && !tcp->ended && mu_now(loop->world) < until_ns)
+        (void)!loop->ops->turn(loop, until_ns);
+    if (tcp->ended) {
+        op->status = tcp->ended_as;
+        op->rank = tcp->ended->rank;
     }
 }
 
@@ -196,11 +272,17 @@ static enum mu_status tcp_wait(
     struct mu_tcp *tcp = tcp_of(transport);
     enum mu_status status = MU_OK;
     tcp->inside = true;
+    if (tcp->holds)
+        look_again(tcp);
     if (!op->done) {
+        tcp->waited = op;
         transport->loop->spin_ns = transport->loop->processors > 0 ? SPIN_NS : 0;
         status = wait_and_tell(tcp, op, deadline_ns);
         transport->loop->spin_ns = 0;
+        tcp->waited = NULL;
     }
+    if (status == MU_OK && op->status == MU_CLOSED)
+        find_why_closed(tcp, op);
     if (status == MU_OK)
         status = op->status;
     tcp->inside = status != MU_OK;

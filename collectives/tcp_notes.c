@@ -66,9 +66,21 @@ bool mu_tcp_may_become_same(const struct mu_tcp_peer *peer, const struct mu_fram
            (int32_t)(theirs->sequence - ours->sequence) > 0;
 }
 
-const void *mu_tcp_sign(struct mu_tcp_peer *peer, struct mu_op *op, struct mu_frame *frame)
+/* What a rank says without sending anything: does it do what we do, as far as we share it? What it
+ * was to send in an operation comes before its word that it is in a later one. */
+static bool differs_from_ours(const struct mu_tcp_peer *peer, const struct mu_signature *theirs)
 {
     const struct mu_signature *ours = peer->tcp->base.signature;
+    if (!ours || theirs->group != ours->group || theirs->sequence == 0)
+        return false;
+    int32_t ahead = (int32_t)(theirs->sequence - ours->sequence);
+    return ahead == 0 ? !mu_signature_equal(theirs, ours) : ahead > 0 && peer->first;
+}
+
+const void *mu_tcp_sign(struct mu_tcp_peer *peer, struct mu_op *op, struct mu_frame *frame)
+{
+    struct mu_tcp *tcp = peer->tcp;
+    const struct mu_signature *ours = tcp->base.signature;
     if (!ours)
         return NULL;
     frame->flags |= SIGNED;
@@ -76,6 +88,10 @@ const void *mu_tcp_sign(struct mu_tcp_peer *peer, struct mu_op *op, struct mu_fr
         return NULL;
     struct mu_body body;
     peer->told = *ours;
+    if (!mu_signature_equal(&tcp->signed_last, ours)) {
+        tcp->signed_before = tcp->signed_last;
+        tcp->signed_last = *ours;
+    }
     mu_body_begin(&body, op->note, sizeof(op->note), 1);
     mu_body_put_bytes(&body, "signature", ours, sizeof(*ours));
     assert(!body.failed);
@@ -85,9 +101,21 @@ const void *mu_tcp_sign(struct mu_tcp_peer *peer, struct mu_op *op, struct mu_fr
 
 /* ---- telling ---- */
 
+/* To one who is told that it differs, what this rank did instead, if that is known still: it may
+ * have got through it. */
+static const struct mu_signature *signature_for(
+    const struct mu_tcp_peer *peer, enum mu_tcp_note note)
+{
+    const struct mu_signature *theirs = &seen_of(peer)->signature;
+    const struct mu_signature *before = &peer->tcp->signed_before;
+    bool passed = before->group == theirs->group && before->sequence == theirs->sequence;
+    return note == MU_TCP_DIFFERS && before->sequence && passed ? before
+                                                                : peer->tcp->base.signature;
+}
+
 void mu_tcp_tell(struct mu_tcp_peer *peer, enum mu_tcp_note note)
 {
-    const struct mu_signature *ours = peer->tcp->base.signature;
+    const struct mu_signature *ours = signature_for(peer, note);
     uint8_t memory[DOING_BYTES_MAX];
     struct mu_body body;
     if (!peer->link)
@@ -108,6 +136,14 @@ void mu_tcp_tell_all(struct mu_tcp *tcp)
         if (peer->link && mu_link_posts_waiting(peer->link) == 0)
             mu_tcp_tell(peer, MU_TCP_TELLS);
     }
+}
+
+void mu_tcp_drain(struct mu_tcp *tcp)
+{
+    tcp->drains = true;
+    for (int rank = 0; rank < tcp->base.count; rank++)
+        if (tcp->peer[rank].link)
+            mu_link_resume(tcp->peer[rank].link);
 }
 
 void mu_tcp_abort(struct mu_transport *transport, const char *why)
@@ -152,8 +188,12 @@ static bool hear_doing(struct mu_tcp_peer *peer, const struct mu_frame *frame, c
     seen_of(peer)->answers = true;
     if (asks)
         mu_tcp_tell(peer, MU_TCP_TELLS);
-    if (differs && peer->over == MU_OK)
-        mu_tcp_lose(peer, MU_PROTOCOL);
+    if (peer->over != MU_OK)
+        return true;
+    if (differs)
+        mu_tcp_end(peer, MU_PROTOCOL);
+    else if (is_signed && differs_from_ours(peer, &signature))
+        mu_tcp_differ(peer);
     return true;
 }
 
@@ -165,7 +205,7 @@ static bool hear_goodbye(struct mu_tcp_peer *peer, const struct mu_frame *frame,
         !mu_decoder_text(decoder, "text", text, sizeof(text)))
         return false;
     mu_text_copy(seen_of(peer)->farewell, sizeof(seen_of(peer)->farewell), text);
-    mu_tcp_give_up(peer);
+    mu_tcp_end(peer, MU_CLOSED);
     return true;
 }
 
@@ -183,14 +223,13 @@ void mu_tcp_hear_note(struct mu_tcp_peer *peer, const struct mu_frame *frame, co
 void mu_tcp_survey(struct mu_transport *transport, int64_t deadline_ns)
 {
     struct mu_tcp *tcp = (struct mu_tcp *)transport;
-    tcp->drains = tcp->drains || tcp->inside;
+    if (tcp->inside)
+        mu_tcp_drain(tcp);
     for (int rank = 0; rank < tcp->base.count; rank++) {
         tcp->base.seen[rank].answers = false;
         if (!tcp->peer[rank].link)
             continue;
         mu_tcp_tell(&tcp->peer[rank], MU_TCP_ASKS);
-        if (tcp->drains && tcp->peer[rank].link)
-            mu_link_resume(tcp->peer[rank].link);
     }
     look_if_surveyed(tcp);
     (void)!mu_loop_until(tcp->base.loop, &tcp->surveyed, deadline_ns);

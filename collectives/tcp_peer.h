@@ -16,6 +16,7 @@ struct mu_tcp_peer {
     enum mu_status over;         /* why it gets nothing and gives nothing any more; OK: it does */
     struct mu_op *first, **last; /* receives that are posted and not done, oldest first */
     bool takes;                  /* the first of them is arriving */
+    bool holds;                  /* its next segment is of nothing that this rank has come to */
     struct mu_signature told;    /* of ours, with the last message that had one */
 };
 
@@ -24,7 +25,17 @@ struct mu_tcp {
     uint32_t generation;
     struct mu_tcp_peer *peer; /* (count) */
     bool inside;              /* an operation: a wait is under way, or the last one failed */
-    const struct mu_tcp_peer *gave_up; /* the first that said it goes no further; NULL: nobody */
+    struct mu_signature signed_last, signed_before; /* operations of ours, with some message */
+    struct mu_op *waited;                           /* for this one; NULL: none is under way */
+    /* What is held is looked at again in the next operation: it may turn out to be of another. */
+    bool holds;                /* some peer's link */
+    struct mu_signature held;  /* ours when that was looked at last */
+    struct mu_signature waits; /* in this operation the others are told at `tell_ns` */
+    int64_t tell_ns;
+    /* Who ended it all: the first that said it goes no further, or does something else; NULL:
+     * nobody has. */
+    const struct mu_tcp_peer *ended;
+    enum mu_status ended_as;
     /* Nobody will post receives for what comes: it is thrown away, so that the notes behind it
      * arrive. */
     bool drains;
@@ -36,9 +47,11 @@ void mu_tcp_take_link(struct mu_tcp_peer *peer, struct mu_link *link);
 /* The peer ends: what is posted finishes with `why`, and so does all that is asked of it later.
  * CLOSED: its link is closed. */
 void mu_tcp_lose(struct mu_tcp_peer *peer, enum mu_status why);
-/* This rank has said that it goes no further: what others were to send for the same operation may
- * never come, so all waits end, with its name. */
-void mu_tcp_give_up(struct mu_tcp_peer *because);
+/* This rank goes no further (CLOSED) or does something else (PROTOCOL): what others were to send
+ * for the same operation may never come, so all waits end, with its name. */
+void mu_tcp_end(struct mu_tcp_peer *because, enum mu_status why);
+/* It does something else, as this rank has seen and tells it. */
+void mu_tcp_differ(struct mu_tcp_peer *peer);
 
 /* ---- tcp_notes.c ---- */
 
@@ -58,6 +71,8 @@ void mu_tcp_tell(struct mu_tcp_peer *peer, enum mu_tcp_note note);
 /* Without being asked, to those who read. */
 void mu_tcp_tell_all(struct mu_tcp *tcp);
 
+/* What nobody will post receives for is thrown away from now on. */
+void mu_tcp_drain(struct mu_tcp *tcp);
 void mu_tcp_abort(struct mu_transport *transport, const char *why);
 void mu_tcp_survey(struct mu_transport *transport, int64_t deadline_ns);
 

@@ -63,7 +63,7 @@ struct mu_seen {
     int64_t since_ns;              /* when this was heard */
     bool answers;                  /* it answered the last survey */
     bool inside;                   /* it was still in that operation when it last said so */
-    char farewell[128];            /* why it said it would go no further; "" */
+    char farewell[256];            /* why it said it would go no further; "" */
 };
 
 struct mu_swap;

@@ -1,16 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "collectives/mesh.h"
 #include "collectives/swap.h"
 #include "collectives/tcp_peer.h"
-#include "rank_threads.h"
-#include <arpa/inet.h>
-#include <unistd.h>
+#include "tcp_ranks.h"
 
-/* Three ranks on links of their own, each a thread with a loop. */
 #define RANKS 3
-
-static struct mu_address address[RANKS];
-static int listen_fd[RANKS];
 
 /* What each rank believes of the others. */
 static bool home[RANKS][RANKS];
@@ -20,42 +13,10 @@ static struct mu_seen seen_by_0[RANKS];
 static int bind_ports(void **state)
 {
     (void)state;
-    for (int r = 0; r < RANKS; r++) {
-        struct sockaddr_in any = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-        socklen_t bytes = sizeof(any);
-        listen_fd[r] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        if (bind(listen_fd[r], (struct sockaddr *)&any, sizeof(any)) != 0 ||
-            getsockname(listen_fd[r], (struct sockaddr *)&any, &bytes) != 0)
-            return -1;
-        address[r] = (struct mu_address){.host = "127.0.0.1", .port = ntohs(any.sin_port)};
+    for (int r = 0; r < RANKS; r++)
         for (int other = 0; other < RANKS; other++)
             home[r][other] = true;
-    }
-    return 0;
-}
-
-static enum mu_status open_tcp(struct rank *rank, struct mu_transport **ret_tcp)
-{
-    struct mu_world *world = &rank->ranks->real.world;
-    struct mu_link *link[RANKS];
-    struct mu_loop *loop;
-    MU_TRY(world->ops->loop_create(world, &loop));
-    const struct mu_mesh_request request = {.loop = loop,
-        .log = &rank->log.log,
-        .rank = rank->rank,
-        .count = RANKS,
-        .address = address,
-        .listen_fd = listen_fd[rank->rank],
-        .group = 7};
-    MU_TRY(mu_mesh_open(&request, ranks_soon(rank), link));
-    return mu_tcp_open(loop, rank->rank, RANKS, 1, link, ret_tcp);
-}
-
-static void close_tcp(struct mu_transport *tcp)
-{
-    struct mu_loop *loop = tcp->loop;
-    tcp->ops->close(tcp);
-    loop->ops->destroy(loop);
+    return tcp_bind_ports(RANKS);
 }
 
 /* Everybody sends everybody a number. */
@@ -99,7 +60,7 @@ static enum mu_status move_and_talk(struct rank *rank)
 {
     struct mu_transport *tcp;
     struct mu_signature signature = {.sequence = 1};
-    MU_TRY(open_tcp(rank, &tcp));
+    MU_TRY(tcp_open(rank, &tcp));
     tcp->signature = &signature;
     MU_TRY(exchange(rank, tcp, 1));
     MU_TRY(mu_tcp_move_home(tcp, &rank->log.log, home[rank->rank], ranks_soon(rank)));
@@ -108,7 +69,7 @@ static enum mu_status move_and_talk(struct rank *rank)
         signature.sequence++;
         MU_TRY(exchange(rank, tcp, tag));
     }
-    close_tcp(tcp);
+    tcp_close(tcp);
     return MU_OK;
 }
 
@@ -247,13 +208,13 @@ static enum mu_status let_in(struct rank *rank, struct mu_transport *tcp)
 static enum mu_status move_among_strangers(struct rank *rank)
 {
     struct mu_transport *tcp;
-    MU_TRY(open_tcp(rank, &tcp));
+    MU_TRY(tcp_open(rank, &tcp));
     MU_TRY(rank->rank == 0
                ? let_in(rank, tcp)
                : mu_tcp_move_home(tcp, &rank->log.log, home[rank->rank], ranks_soon(rank)));
     unix_links[rank->rank] = count_unix_links(tcp);
     MU_TRY(exchange(rank, tcp, 1));
-    close_tcp(tcp);
+    tcp_close(tcp);
     return MU_OK;
 }
 
@@ -308,12 +269,12 @@ static enum mu_status survey(struct rank *rank)
 {
     struct mu_transport *tcp;
     struct mu_signature signature = {.sequence = 40, .count = 3};
-    MU_TRY(open_tcp(rank, &tcp));
+    MU_TRY(tcp_open(rank, &tcp));
     tcp->signature = &signature;
     MU_TRY(exchange(rank, tcp, 7));
     MU_TRY(rank->rank == 0 ? ask(rank, tcp) : wait_in_line(rank, tcp));
     MU_TRY(exchange(rank, tcp, 10));
-    close_tcp(tcp);
+    tcp_close(tcp);
     return MU_OK;
 }
 
@@ -350,20 +311,20 @@ static enum mu_status give_up(struct rank *rank)
     struct mu_signature signature = {.sequence = 41, .count = 3};
     struct mu_op receive;
     uint64_t there;
-    MU_TRY(open_tcp(rank, &tcp));
+    MU_TRY(tcp_open(rank, &tcp));
     tcp->signature = &signature;
     MU_TRY(exchange(rank, tcp, 7));
     MU_TRY(tell_rank_0(rank, tcp));
     if (rank->rank == 0) {
         tcp->ops->abort(tcp, "no memory");
-        close_tcp(tcp);
+        tcp_close(tcp);
         return MU_OK;
     }
     tcp->ops->receive(tcp, &receive, 3 - rank->rank, 9, &there, sizeof(there));
     enum mu_status status = tcp->ops->wait(tcp, &receive, ranks_soon(rank));
     /* Or by then the other one has heard it and is gone itself. */
     bool named = receive.rank != 0 || strcmp(tcp->seen[0].farewell, "no memory") == 0;
-    close_tcp(tcp);
+    tcp_close(tcp);
     return status == MU_CLOSED && named ? MU_OK : MU_BUG;
 }
 

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MU_TEST_TCP_RANKS_H
+#define MU_TEST_TCP_RANKS_H
+
+#include "collectives/mesh.h"
+#include "rank_threads.h"
+#include <arpa/inet.h>
+#include <unistd.h>
+
+/* Ranks on links of their own over loopback, each a thread with a loop. */
+static struct mu_address tcp_address[RANKS_MAX];
+static int tcp_listen_fd[RANKS_MAX];
+
+static inline int tcp_bind_ports(int count)
+{
+    for (int r = 0; r < count; r++) {
+        struct sockaddr_in any = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+        socklen_t bytes = sizeof(any);
+        tcp_listen_fd[r] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        if (bind(tcp_listen_fd[r], (struct sockaddr *)&any, sizeof(any)) != 0 ||
+            getsockname(tcp_listen_fd[r], (struct sockaddr *)&any, &bytes) != 0)
+            return -1;
+        tcp_address[r] = (struct mu_address){.host = "127.0.0.1", .port = ntohs(any.sin_port)};
+    }
+    return 0;
+}
+
+static inline enum mu_status tcp_open(struct rank *rank, struct mu_transport **ret_tcp)
+{
+    struct mu_world *world = &rank->ranks->real.world;
+    int count = rank->ranks->count;
+    struct mu_link *link[RANKS_MAX] = {0};
+    struct mu_loop *loop;
+    MU_TRY(world->ops->loop_create(world, &loop));
+    const struct mu_mesh_request request = {.loop = loop,
+        .log = &rank->log.log,
+        .rank = rank->rank,
+        .count = count,
+        .address = tcp_address,
+        .listen_fd = tcp_listen_fd[rank->rank],
+        .group = 7};
+    MU_TRY(mu_mesh_open(&request, ranks_soon(rank), link));
+    return mu_tcp_open(loop, rank->rank, count, 1, link, ret_tcp);
+}
+
+static inline void tcp_close(struct mu_transport *tcp)
+{
+    struct mu_loop *loop = tcp->loop;
+    tcp->ops->close(tcp);
+    loop->ops->destroy(loop);
+}
+
+#endif
