@@ -190,6 +190,9 @@ static enum mu_status hear(struct mu_bench_crew *crew, int rank, char line[MU_BE
         return mu_fail(crew->log, MU_E0401, NULL, "%s: rank %d %s", crew->name, rank,
             errno == EAGAIN ? "is silent" : "has ended");
     line[strcspn(line, "\n")] = '\0';
+    if (strncmp(line, "cannot ", 7) == 0)
+        return mu_fail(crew->log, MU_E0001, "without --algorithm each size gets the best that can",
+            "%s", line + 7);
     if (strncmp(line, "failed ", 7) == 0)
         return mu_fail(crew->log, MU_E0403, NULL, "%s: rank %d: %s", crew->name, rank, line + 7);
     crew->failed = false;

@@ -230,7 +230,8 @@ static enum mu_status serve(
         enum mu_status status = obey(bench, options, line);
         if (status != MU_OK) {
             const char *why = mu_group_error(bench->group);
-            fprintf(bench->out, "failed %s\n", why[0] ? why : mu_status_text(status));
+            fprintf(bench->out, "%s %s\n", status == MU_CONFIG ? "cannot" : "failed",
+                why[0] ? why : mu_status_text(status));
             return status;
         }
         fflush(bench->out);

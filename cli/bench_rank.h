@@ -15,6 +15,7 @@
  *   ready ALGORITHM                  batch COUNT        time so many operations
  *   took NANOSECONDS                 explain            print the choices (rank 0)
  *   failed WHY                       (end of file)      the end
+ *   cannot WHY                       the algorithm that was forced is none for this
  *
  * What is summed grows by the number of ranks with each operation. So a batch is cut into runs that
  * are short enough for it to stay finite, and before each run, outside the timed part, the vector

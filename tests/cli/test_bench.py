@@ -86,8 +86,11 @@ class Bench(unittest.TestCase):
         self.assertEqual(done.returncode, 64)
         self.assertIn("did you mean `ring`?", done.stderr)
         done = bench("--bytes", "8", "--algorithm", "direct", "--transport", "tcp", *QUICK)
-        self.assertEqual(done.returncode, 69, done.stderr)
-        self.assertIn("direct", done.stderr)
+        self.assertEqual(done.returncode, 64, done.stderr)
+        self.assertIn("direct cannot do all-reduce of 2 float32: it needs shared memory",
+                      done.stderr)
+        self.assertIn("ring, doubling", done.stderr)
+        self.assertIn("without --algorithm", done.stderr)
 
 
 class Peers(unittest.TestCase):
