@@ -120,6 +120,11 @@ const char *mu_gz_name(const struct mu_gz *gz)
     return gz->name;
 }
 
+int mu_gz_descriptor(const struct mu_gz *gz)
+{
+    return gz->packed ? -1 : fileno(gz->file);
+}
+
 size_t mu_gz_bytes_max(const struct mu_gz *gz)
 {
     size_t ratio = gz->packed ? DEFLATE_RATIO_MAX : 1;
@@ -186,6 +191,13 @@ static enum mu_status read_some(struct mu_gz *gz, uint8_t *out, size_t most, siz
                       : read_plain(gz, out, most, ret_bytes);
 }
 
+enum mu_status mu_gz_read_some(
+    struct mu_gz *gz, struct mu_log *log, void *out, size_t bytes_max, size_t *ret_bytes)
+{
+    gz->log = log;
+    return read_some(gz, out, bytes_max, ret_bytes);
+}
+
 enum mu_status mu_gz_read(struct mu_gz *gz, void *out, size_t bytes)
 {
     uint8_t *at = out;
@@ -201,7 +213,7 @@ enum mu_status mu_gz_read(struct mu_gz *gz, void *out, size_t bytes)
 enum mu_status mu_gz_end(struct mu_gz *gz)
 {
     uint8_t extra;
-    size_t got;
+    size_t got = 0;
     MU_TRY(read_some(gz, &extra, 1, &got));
     return got == 0 ? MU_OK : damaged(gz, "has bytes after its end");
 }
