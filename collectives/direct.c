@@ -71,9 +71,9 @@ static enum mu_status run(
         .deadline_ns = deadline_ns,
         .ret_rank = ret_rank,
     };
-    mu_shared_note(group->shared, &group->signature);
+    mu_shared_note(group->shared, &group->signature, mu_group_entered(group));
     enum mu_status status = run_entered(&direct);
-    mu_shared_note(group->shared, NULL);
+    mu_shared_note(group->shared, NULL, 0);
     return status;
 }
 

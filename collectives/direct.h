@@ -42,7 +42,8 @@ void mu_direct_in_place(const struct mu_direct *direct);
 /* Of this rank's vector. */
 static inline size_t mu_direct_bytes(const struct mu_direct *direct)
 {
-    size_t parts = direct->request->kind == MU_ALLTOALL ? (size_t)direct->count : 1;
+    enum mu_request_kind kind = direct->request->kind;
+    size_t parts = kind == MU_ALLTOALL ? (size_t)direct->count : kind != MU_BARRIER;
     return parts * direct->request->count * direct->element;
 }
 

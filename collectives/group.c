@@ -336,14 +336,14 @@ static enum mu_status run_signed(struct mu_group *group, const struct mu_algorit
     bool notes = group->shared && !algorithm->any_thread;
     mu_group_sign(group);
     if (notes)
-        mu_shared_note(group->shared, &group->signature);
+        mu_shared_note(group->shared, &group->signature, mu_group_entered(group));
     enum mu_status status = run_chosen(group, algorithm, request, deadline_ns, ret_rank);
     if (status != MU_OK) {
         group->failed = true;
         return mu_group_report(group, status, ret_rank);
     }
     if (notes)
-        mu_shared_note(group->shared, NULL);
+        mu_shared_note(group->shared, NULL, 0);
     return MU_OK;
 }
 

@@ -107,6 +107,14 @@ enum mu_status mu_group_run(
  * transport is another thread's then, which may read what is told at any time. */
 void mu_group_sign(struct mu_group *group);
 
+/* When the call that is under way began; a part works for the call of its whole. 0: not known. */
+static inline int64_t mu_group_entered(const struct mu_group *group)
+{
+    while (group->entered_ns == 0 && group->parent)
+        group = group->parent;
+    return group->entered_ns;
+}
+
 /* Appends to group->error as far as there is room. */
 __attribute__((format(printf, 2, 3))) void mu_group_add_error(
     struct mu_group *group, const char *format, ...);

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "collectives/group.h"
+#include "collectives/shared.h"
+#include "runtime/base/text.h"
+#include <stdlib.h>
 
-/* The calls of include/muster/collectives.h that are one request. */
+/* The calls of include/muster/collectives.h that are one request, and what needs one to agree. */
+#define PAGE_BYTES 4096
 
 int mu_group_rank(const struct mu_group *group)
 {
@@ -84,4 +87,49 @@ enum mu_status mu_group_alltoall(
 enum mu_status mu_group_barrier(struct mu_group *group)
 {
     return call(group, (struct mu_request){.kind = MU_BARRIER});
+}
+
+/* ---- memory ---- */
+
+static void *alloc_alone(size_t bytes)
+{
+    size_t whole = (bytes + PAGE_BYTES - 1) / PAGE_BYTES * PAGE_BYTES;
+    if (whole < bytes)
+        return NULL;
+    void *memory = aligned_alloc(PAGE_BYTES, whole ? whole : PAGE_BYTES);
+    if (memory)
+        memset(memory, 0, whole);
+    return memory;
+}
+
+/* The ranks meet: that all ask for as much shows in what they sign. What is forced is for what the
+ * caller asks for, not for this. */
+static enum mu_status agree_on_bytes(struct mu_group *group, size_t bytes)
+{
+    const struct mu_algorithm *forced = group->forced;
+    group->forced = NULL;
+    enum mu_status status =
+        call(group, (struct mu_request){.kind = MU_BARRIER, .dtype = MU_UINT8, .count = bytes});
+    group->forced = forced;
+    return status;
+}
+
+void *mu_group_alloc(struct mu_group *group, size_t bytes)
+{
+    if (agree_on_bytes(group, bytes) != MU_OK)
+        return NULL;
+    void *memory = group->shared ? mu_shared_alloc(group, bytes,
+                                       mu_deadline(mu_now(group->world), group->timeout_ns))
+                                 : alloc_alone(bytes);
+    if (!memory && !group->failed)
+        mu_format(group->error, sizeof(group->error), "no memory for %zu bytes", bytes);
+    return memory;
+}
+
+void mu_group_free(struct mu_group *group, void *memory)
+{
+    if (memory && group->shared)
+        mu_shared_free(group, memory);
+    else
+        free(memory);
 }

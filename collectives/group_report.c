@@ -47,7 +47,7 @@ static bool is_apart(const struct mu_group *group)
 
 struct sight {
     struct mu_signature signature; /* sequence 0: nothing is known */
-    int64_t since_ns;              /* when that was heard; 0: it is so now */
+    int64_t since_ns;              /* when that was heard, or entered; 0: not known */
     bool inside, silent;           /* still in it; did not answer */
 };
 
@@ -55,18 +55,17 @@ static struct sight look(const struct mu_group *group, int rank)
 {
     struct sight sight = {0};
     const struct mu_transport *transport = group->transport;
-    if (group->shared) {
-        sight.inside = mu_shared_seen(group->shared, rank, &sight.signature);
-        if (sight.signature.sequence)
-            return sight;
-    }
-    if (transport->seen && !is_apart(group)) {
-        const struct mu_seen *seen = &transport->seen[mu_group_peer(group, rank)];
-        sight.signature = seen->signature;
-        sight.since_ns = seen->since_ns;
-        sight.inside = seen->inside;
-        sight.silent = transport->ops->survey && !seen->answers;
-    }
+    if (group->shared)
+        sight.inside = mu_shared_seen(group->shared, rank, &sight.signature, &sight.since_ns);
+    if (!transport->seen || is_apart(group))
+        return sight;
+    const struct mu_seen *seen = &transport->seen[mu_group_peer(group, rank)];
+    sight.silent = transport->ops->survey && !seen->answers;
+    if (sight.signature.sequence)
+        return sight;
+    sight.signature = seen->signature;
+    sight.since_ns = seen->since_ns;
+    sight.inside = seen->inside;
     return sight;
 }
 
@@ -201,12 +200,18 @@ static int find_other(const struct mu_group *group)
     return -1;
 }
 
-/* A part works for the call of its whole; 0: not known. */
-static int64_t entered_at(const struct mu_group *group)
+/* It is there, and goes no further. */
+static void add_stuck(struct mu_group *group, int rank)
 {
-    while (group->entered_ns == 0 && group->parent)
-        group = group->parent;
-    return group->entered_ns;
+    struct sight sight = look(group, rank);
+    mu_group_add_error(group, knows(group) ? "; " : ": ");
+    add_name(group, rank);
+    if (sight.since_ns) {
+        mu_group_add_error(group, " did so ");
+        add_duration(group, mu_now(group->world) - sight.since_ns);
+        mu_group_add_error(group, " ago and");
+    }
+    mu_group_add_error(group, sight.silent ? " does not answer" : " has sent nothing more");
 }
 
 static enum mu_status report_timeout(struct mu_group *group, int *ret_rank)
@@ -221,9 +226,9 @@ static enum mu_status report_timeout(struct mu_group *group, int *ret_rank)
         return MU_PROTOCOL;
     }
     add_signature(group, &group->signature);
-    if (entered_at(group)) {
+    if (mu_group_entered(group)) {
         mu_group_add_error(group, " waited ");
-        add_duration(group, now - entered_at(group));
+        add_duration(group, now - mu_group_entered(group));
     } else {
         mu_group_add_error(group, " waited until its deadline");
     }
@@ -231,10 +236,9 @@ static enum mu_status report_timeout(struct mu_group *group, int *ret_rank)
         *ret_rank = find_last(group, *ret_rank);
     if (*ret_rank < 0 || (knows(group) && add_all_missing(group, *ret_rank) > 0))
         return MU_TIMEOUT;
-    struct sight sight = look(group, *ret_rank);
-    mu_group_add_error(group, knows(group) ? ": all have entered it; " : ": ");
-    add_name(group, *ret_rank);
-    mu_group_add_error(group, sight.silent ? " does not answer" : " has sent nothing more");
+    if (knows(group))
+        mu_group_add_error(group, ": all have entered it");
+    add_stuck(group, *ret_rank);
     return MU_TIMEOUT;
 }
 

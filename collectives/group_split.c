@@ -3,11 +3,6 @@
 #include "runtime/base/crc32c.h"
 #include "runtime/base/text.h"
 #include <stdlib.h>
-#include <string.h>
-
-#define PAGE_BYTES 4096
-
-/* ---- split ---- */
 
 struct claim {
     int32_t color, key;
@@ -118,27 +113,4 @@ enum mu_status mu_group_split(
     if (status == MU_OK)
         *ret_group = part;
     return status;
-}
-
-/* ---- memory ---- */
-
-void *mu_group_alloc(struct mu_group *group, size_t bytes)
-{
-    if (group->shared)
-        return mu_shared_alloc(group, bytes, mu_deadline(mu_now(group->world), group->timeout_ns));
-    size_t whole = (bytes + PAGE_BYTES - 1) / PAGE_BYTES * PAGE_BYTES;
-    if (whole < bytes)
-        return NULL;
-    void *memory = aligned_alloc(PAGE_BYTES, whole ? whole : PAGE_BYTES);
-    if (memory)
-        memset(memory, 0, whole);
-    return memory;
-}
-
-void mu_group_free(struct mu_group *group, void *memory)
-{
-    if (memory && group->shared)
-        mu_shared_free(group, memory);
-    else
-        free(memory);
 }

@@ -2,6 +2,7 @@
 #include "collectives/request.h"
 #include "collectives/algorithm.h"
 #include "collectives/ring_index.h"
+#include "runtime/base/text.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -77,7 +78,10 @@ static void describe_details(const struct mu_signature *signature, char *out, si
 void mu_signature_describe(const struct mu_signature *signature, char *out, size_t bytes)
 {
     char details[MU_SIGNATURE_TEXT_MAX] = "";
-    if (signature->kind != MU_BARRIER)
+    if (signature->kind == MU_BARRIER && signature->count)
+        mu_format(details, sizeof(details), " for %llu bytes of memory",
+            (unsigned long long)signature->count);
+    else if (signature->kind != MU_BARRIER)
         describe_details(signature, details, sizeof(details));
     snprintf(out, bytes, "%s %u%s, by %s",
         mu_request_kind_name((enum mu_request_kind)signature->kind), signature->sequence, details,

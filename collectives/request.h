@@ -26,7 +26,9 @@ struct mu_request {
     enum mu_reduction reduction; /* SUM, MIN, MAX: a mean is a sum that the group divides */
     void *data;                  /* in place; all-to-all: to */
     const void *from;            /* all-to-all only */
-    size_t count;                /* of elements of `data`; all-to-all: of one part */
+    /* Of elements of `data`; all-to-all: of one part; barrier: of bytes that each rank is about to
+     * take, only to be compared. */
+    size_t count;
     const size_t *counts; /* (ranks) reduce-scatter, all-gather: of each part; otherwise NULL */
     int root;
 };

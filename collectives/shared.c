@@ -221,7 +221,8 @@ void *mu_shared_at(const struct mu_shared *shared, int rank, uint64_t where)
 
 /* ---- what a rank is doing ---- */
 
-void mu_shared_note(struct mu_shared *shared, const struct mu_signature *signature)
+void mu_shared_note(
+    struct mu_shared *shared, const struct mu_signature *signature, int64_t since_ns)
 {
     struct mu_shared_note *note = &shared->ranks[shared->rank]->note;
     if (!signature) {
@@ -235,31 +236,38 @@ void mu_shared_note(struct mu_shared *shared, const struct mu_signature *signatu
     atomic_store_explicit(&note->version, version + 1, memory_order_relaxed);
     for (size_t i = 0; i < MU_COUNT_OF(words); i++)
         atomic_store_explicit(&note->words[i], words[i], memory_order_release);
+    atomic_store_explicit(&note->since_ns, since_ns, memory_order_release);
     atomic_store_explicit(&note->inside, 1, memory_order_release);
     atomic_store_explicit(&note->version, version + 2, memory_order_release);
 }
 
 /* False: it was being written. */
-static bool read_note(
-    struct mu_shared_note *note, struct mu_signature *ret_signature, bool *ret_inside)
+static bool read_note(struct mu_shared_note *note, struct mu_signature *ret_signature,
+    int64_t *ret_since_ns, bool *ret_inside)
 {
     uint64_t words[MU_COUNT_OF(note->words)];
     uint32_t version = atomic_load_explicit(&note->version, memory_order_acquire);
     for (size_t i = 0; i < MU_COUNT_OF(words); i++)
         words[i] = atomic_load_explicit(&note->words[i], memory_order_acquire);
+    *ret_since_ns = atomic_load_explicit(&note->since_ns, memory_order_acquire);
     *ret_inside = atomic_load_explicit(&note->inside, memory_order_acquire);
     memcpy(ret_signature, words, sizeof(words));
     return version % 2 == 0 &&
            version == atomic_load_explicit(&note->version, memory_order_relaxed);
 }
 
-bool mu_shared_seen(const struct mu_shared *shared, int rank, struct mu_signature *ret_signature)
+bool mu_shared_seen(const struct mu_shared *shared, int rank, struct mu_signature *ret_signature,
+    int64_t *ret_since_ns)
 {
     bool inside;
+    int64_t unused;
+    if (!ret_since_ns)
+        ret_since_ns = &unused;
     /* Whoever was stopped while it wrote is not waited for. */
     for (int i = 0; i < SEEN_TRIES; i++)
-        if (read_note(&shared->ranks[rank]->note, ret_signature, &inside))
+        if (read_note(&shared->ranks[rank]->note, ret_signature, ret_since_ns, &inside))
             return inside;
     *ret_signature = (struct mu_signature){0};
+    *ret_since_ns = 0;
     return false;
 }

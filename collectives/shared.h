@@ -37,9 +37,13 @@ void mu_shared_set_pause(
 bool mu_shared_is_paused(const struct mu_shared *shared);
 
 /* Tells the others what this rank does now, also where that is not in shared memory: who waits for
- * it here then knows that it does something else. NULL: it has left it. */
-void mu_shared_note(struct mu_shared *shared, const struct mu_signature *signature);
-/* What rank `rank` has noted last (sequence 0: nothing yet); false: it is in no operation now. */
-bool mu_shared_seen(const struct mu_shared *shared, int rank, struct mu_signature *ret_signature);
+ * it here then knows that it does something else. `since_ns`: when it entered that; 0: not told.
+ * NULL: it has left it. */
+void mu_shared_note(
+    struct mu_shared *shared, const struct mu_signature *signature, int64_t since_ns);
+/* What rank `rank` has noted last (sequence 0: nothing yet), and since when; ret_since_ns may be
+ * NULL. False: it is in no operation now. */
+bool mu_shared_seen(const struct mu_shared *shared, int rank, struct mu_signature *ret_signature,
+    int64_t *ret_since_ns);
 
 #endif

@@ -35,6 +35,7 @@ static_assert(offsetof(struct mu_shared_slot, bytes) == 64, "one line before the
 struct mu_shared_note {
     _Alignas(128) _Atomic uint32_t version;
     _Atomic uint32_t inside; /* it has not left the operation */
+    _Atomic int64_t since_ns;
     _Atomic uint64_t words[sizeof(struct mu_signature) / sizeof(uint64_t)];
 };
 

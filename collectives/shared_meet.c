@@ -68,7 +68,7 @@ static enum mu_status judge(struct mu_group *group, int rank)
 {
     struct mu_signature theirs;
     const struct mu_signature *ours = &group->signature;
-    bool inside = mu_shared_seen(group->shared, rank, &theirs);
+    bool inside = mu_shared_seen(group->shared, rank, &theirs, NULL);
     if (theirs.sequence == 0 || (int32_t)(theirs.sequence - ours->sequence) < 0)
         return MU_OK;
     if (mu_signature_equal(&theirs, ours))
@@ -79,9 +79,12 @@ static enum mu_status judge(struct mu_group *group, int rank)
 
 static enum mu_status pause_here(struct mu_shared *shared)
 {
-    struct mu_loop *loop = shared->transport->loop;
+    struct mu_transport *transport = shared->transport;
+    struct mu_loop *loop = transport->loop;
     if (shared->pause)
         return shared->pause(shared->pause_owner);
+    if (transport->ops->poll)
+        (void)!transport->ops->poll(transport); /* others may ask whether we are there */
     if (!loop)
         return MU_OK;
     /* TIMEOUT only says that there was nothing to do. */

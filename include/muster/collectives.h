@@ -93,7 +93,7 @@ enum mu_status mu_group_split(
 
 /* Collective, the same `bytes` on all ranks: zeroed memory, aligned to a page. On one host it is
  * shared, and an all-reduce of vectors at the same place of it on all ranks copies nothing.
- * NULL: no memory. */
+ * NULL: no memory, or the ranks do not agree: mu_group_error says so. */
 void *mu_group_alloc(struct mu_group *group, size_t bytes);
 void mu_group_free(struct mu_group *group, void *memory); /* collective; takes NULL */
 

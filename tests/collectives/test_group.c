@@ -16,9 +16,10 @@ static const char *const names[] = {"worker/0 (10.0.0.1:2222)", "10.0.0.2:2222",
 struct part {
     struct mu_request request;
     const char *algorithm;
-    int before;  /* operations before, which all share but for one that skips */
-    bool skips;  /* one of them */
-    bool absent; /* it never comes to this one */
+    int before;   /* operations before, which all share but for one that skips */
+    bool skips;   /* one of them */
+    bool absent;  /* it never comes to this one */
+    size_t alloc; /* memory in place of the request, if not 0 */
 };
 
 static struct {
@@ -47,6 +48,7 @@ static enum mu_status act(struct mu_group *group, struct part *part, int rank)
     int culprit;
     before.data = part->request.data = vectors[rank];
     part->request.from = vectors[rank];
+    group->entered_ns = mu_now(group->world);
     for (int i = 0; i < part->before; i++)
         MU_TRY(mu_group_run(group, &before, mu_now(group->world) + MU_SECOND, &culprit));
     if (part->skips)
@@ -54,6 +56,10 @@ static enum mu_status act(struct mu_group *group, struct part *part, int rank)
     if (part->absent)
         return MU_OK;
     group->forced = part->algorithm ? mu_choose_find(part->algorithm) : NULL;
+    if (part->alloc) {
+        group->timeout_ns = 10 * MU_SECOND;
+        return mu_group_alloc(group, part->alloc) ? MU_OK : MU_PROTOCOL;
+    }
     group->entered_ns = mu_now(group->world);
     return mu_group_run(group, &part->request, group->entered_ns + PATIENCE, &play.culprit[rank]);
 }
@@ -194,6 +200,23 @@ static void parts_of_other_lengths_are_a_disagreement(void **state)
     assert_disagree("all-gather 1 of 64 float32", "in other parts");
 }
 
+static void memory_of_other_sizes_is_a_disagreement(void **state)
+{
+    (void)state;
+    for (int shares = 0; shares < 2; shares++) {
+        begin(shares);
+        play.part[0].alloc = 4096;
+        play.part[1].alloc = 8192;
+        perform(2);
+        for (int r = 0; r < 2; r++) {
+            assert_int_equal(play.status[r], MU_PROTOCOL);
+            assert_tells(r, r ? "worker/0 (10.0.0.1:2222) does" : "rank 1 (10.0.0.2:2222) does");
+            assert_tells(r, "barrier 1 for 4096 bytes of memory");
+            assert_tells(r, "barrier 1 for 8192 bytes of memory");
+        }
+    }
+}
+
 static void of_three_ranks_none_hangs_when_one_does_something_else(void **state)
 {
     (void)state;
@@ -222,7 +245,8 @@ static void name_who_is_missing(bool shares)
         assert_tells(r, "all-reduce 4 of 64 float32, sum, by ");
         assert_tells(r, " waited 3");
         assert_tells(r, " ms: rank 2 (10.0.0.3:2222) has not entered it; last seen after ");
-        assert_tells(r, "all-reduce 3");
+        assert_tells(r, "all-reduce 3 3"); /* some 300 ms ago */
+        assert_tells(r, " ms ago");
     }
 }
 
@@ -329,7 +353,7 @@ static void a_choice_is_made_once(void **state)
     assert_int_equal(questions(whole), 1);
     assert_int_equal(questions(whole), 0);
     struct mu_request other = whole;
-    for (other.count = 0; other.count < 2 * MU_CHOICES_MAX; other.count++) {
+    for (other.count = 1; other.count <= 2 * MU_CHOICES_MAX; other.count++) {
         assert_int_equal(questions(other), 1);
         assert_int_equal(questions(other), 0);
     }
@@ -386,6 +410,7 @@ int main(void)
         cmocka_unit_test(ranks_that_disagree_in_shared_memory_both_learn_it),
         cmocka_unit_test(two_algorithms_are_a_disagreement),
         cmocka_unit_test(parts_of_other_lengths_are_a_disagreement),
+        cmocka_unit_test(memory_of_other_sizes_is_a_disagreement),
         cmocka_unit_test(of_three_ranks_none_hangs_when_one_does_something_else),
         cmocka_unit_test(who_has_not_come_is_named),
         cmocka_unit_test(who_has_not_come_to_shared_memory_is_named),

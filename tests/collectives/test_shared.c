@@ -87,7 +87,7 @@ static void go_elsewhere(struct mu_group *group, struct team_report *report, voi
     (void)argument;
     if (group->rank == 1) {
         sign(group, MU_BROADCAST, 5);
-        mu_shared_note(group->shared, &group->signature);
+        mu_shared_note(group->shared, &group->signature, 0);
         return;
     }
     enum mu_status status = barrier(group, 20 * MU_SECOND, &report->culprit);
@@ -131,7 +131,7 @@ static void stop_inside(struct mu_group *group, struct team_report *report, void
     int rank;
     sign(group, MU_ALLREDUCE, 100000);
     if (group->rank == 1) {
-        mu_shared_note(group->shared, &group->signature);
+        mu_shared_note(group->shared, &group->signature, 0);
         CHECK(report, mu_shared_meet_enter(group, 0, team_deadline(group), &rank) == MU_OK);
         return;
     }
@@ -144,7 +144,7 @@ static void stop_inside(struct mu_group *group, struct team_report *report, void
     CHECK(report, status == MU_TIMEOUT);
     CHECK(report, report->culprit == 1);
     struct mu_signature seen;
-    CHECK(report, mu_shared_seen(group->shared, 1, &seen) && seen.sequence == 1);
+    CHECK(report, mu_shared_seen(group->shared, 1, &seen, NULL) && seen.sequence == 1);
     free(data);
 }
 
@@ -160,8 +160,8 @@ static void give_up(struct mu_group *group, struct team_report *report, void *ar
     (void)argument;
     if (group->rank == 1) {
         sign(group, MU_BARRIER, 0);
-        mu_shared_note(group->shared, &group->signature);
-        mu_shared_note(group->shared, NULL);
+        mu_shared_note(group->shared, &group->signature, 0);
+        mu_shared_note(group->shared, NULL, 0);
         return;
     }
     enum mu_status status = barrier(group, 20 * MU_SECOND, &report->culprit);
@@ -181,8 +181,8 @@ static void follow(struct mu_group *group, struct team_report *report, void *arg
     (void)argument;
     if (group->rank == 0) {
         sign(group, MU_BARRIER, 0);
-        mu_shared_note(group->shared, &group->signature);
-        mu_shared_note(group->shared, NULL);
+        mu_shared_note(group->shared, &group->signature, 0);
+        mu_shared_note(group->shared, NULL, 0);
     }
     if (group->rank != 2)
         return;
@@ -333,16 +333,17 @@ static void look_at_notes(struct mu_group *group, struct team_report *report, vo
     (void)argument;
     struct mu_shared *shared = group->shared;
     struct mu_signature seen;
-    CHECK(report, !mu_shared_seen(shared, group->rank, &seen) && seen.sequence == 0);
+    int64_t since_ns = 0;
+    CHECK(report, !mu_shared_seen(shared, group->rank, &seen, NULL) && seen.sequence == 0);
     sign(group, MU_BROADCAST, 7);
-    mu_shared_note(shared, &group->signature);
-    CHECK(report, mu_shared_seen(shared, group->rank, &seen));
+    mu_shared_note(shared, &group->signature, 17);
+    CHECK(report, mu_shared_seen(shared, group->rank, &seen, &since_ns) && since_ns == 17);
     CHECK(report, mu_signature_equal(&seen, &group->signature));
-    mu_shared_note(shared, NULL);
-    CHECK(report, !mu_shared_seen(shared, group->rank, &seen) && seen.count == 7);
+    mu_shared_note(shared, NULL, 0);
+    CHECK(report, !mu_shared_seen(shared, group->rank, &seen, NULL) && seen.count == 7);
     /* Stopped while it wrote. */
     atomic_fetch_add(&shared->ranks[group->rank]->note.version, 1);
-    CHECK(report, !mu_shared_seen(shared, group->rank, &seen) && seen.sequence == 0);
+    CHECK(report, !mu_shared_seen(shared, group->rank, &seen, NULL) && seen.sequence == 0);
 }
 
 static void a_note_says_what_a_rank_does_and_whether_it_left(void **state)
