@@ -240,6 +240,14 @@ static enum mu_status find_place(struct mu_log *log, const struct mu_group_optio
     return given_place(log, options, *ret_address, place);
 }
 
+static enum mu_status check_wire(struct mu_log *log, enum mu_dtype wire)
+{
+    if (wire == MU_FLOAT32 || wire == MU_FLOAT16 || wire == MU_BFLOAT16)
+        return MU_OK;
+    return mu_fail(log, MU_E0001, "MU_FLOAT32, MU_BFLOAT16 and MU_FLOAT16 are there",
+        "sums of float32 cannot travel as %s", mu_dtype_name(wire));
+}
+
 static enum mu_status open_with(
     struct mu_log *log, const struct mu_group_options *options, struct mu_group **ret_group)
 {
@@ -248,6 +256,7 @@ static enum mu_status open_with(
     struct mu_address *address = NULL;
     struct mu_group_place place;
     MU_TRY(mu_build_check(log, options->transport, options->algorithm));
+    MU_TRY(check_wire(log, options->wire));
     bool is_mpi = options->transport && strcmp(options->transport, "mpi") == 0;
     enum mu_status status = is_mpi ? MU_OK : find_place(log, options, timeout_ns, &address, &place);
     place.address = address;

@@ -2,9 +2,12 @@
 #include "collectives/group.h"
 #include "roles/group_open.h"
 #include "test.h"
+#include <arpa/inet.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static const struct mu_address addresses[MU_GROUP_RANKS_MAX + 1];
@@ -95,6 +98,94 @@ static void an_error_is_that_of_the_last_opening(void **state)
     mu_group_close(two);
 }
 
+static void sums_travel_as_float32_or_half_of_it(void **state)
+{
+    (void)state;
+    for (enum mu_dtype wire = 0; wire < MU_DTYPE_COUNT; wire++) {
+        const struct mu_group_options options = {
+            .count = 1, .addresses = (const char *const[]){"127.0.0.1:1"}, .wire = wire};
+        struct mu_group *group = NULL;
+        bool known = wire == MU_FLOAT32 || wire == MU_FLOAT16 || wire == MU_BFLOAT16;
+        assert_int_equal(mu_group_open(&options, &group), known ? MU_OK : MU_USAGE);
+        if (known)
+            mu_group_close(group);
+        else
+            assert_non_null(strstr(mu_group_error(NULL), "sums of float32 cannot travel as"));
+    }
+}
+
+/* ---- a rank that is stopped ---- */
+
+static int bind_port(struct mu_address *ret_address)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t bytes = sizeof(at);
+    int fd = new_listener();
+    assert_int_equal(bind(fd, (const struct sockaddr *)&at, sizeof(at)), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&at, &bytes), 0);
+    *ret_address = (struct mu_address){.host = "127.0.0.1", .port = ntohs(at.sin_port)};
+    return fd;
+}
+
+static enum mu_status open_pair(
+    const struct mu_address pair[], int rank, int listen_fd, struct mu_group **ret_group)
+{
+    static struct mu_test_log log;
+    mu_test_log_init(&log);
+    const struct mu_build_options options = {
+        .log = &log.log, .transport = "shm", .algorithm = "direct", .timeout_ns = 300 * MU_MS};
+    const struct mu_group_place place = {
+        .rank = rank, .count = 2, .address = pair, .listen_fd = listen_fd};
+    return mu_group_open_place(&place, &options, 60 * MU_SECOND, ret_group);
+}
+
+/* Two operations, then it stops where it is. */
+static int stop_after_two(const struct mu_address pair[], int listen_fd)
+{
+    struct mu_group *group;
+    float value = 1;
+    if (open_pair(pair, 1, listen_fd, &group) != MU_OK)
+        return 1;
+    group->timeout_ns = 60 * MU_SECOND;
+    for (int i = 0; i < 2; i++)
+        if (mu_group_allreduce(group, &value, 1, MU_FLOAT32, MU_SUM) != MU_OK)
+            return 1;
+    raise(SIGSTOP);
+    return 0;
+}
+
+static void a_stopped_rank_is_named_with_what_it_did_last_and_since_when(void **state)
+{
+    (void)state;
+    struct mu_address pair[2];
+    struct mu_group *group;
+    int fd[2] = {bind_port(&pair[0]), bind_port(&pair[1])};
+    float value = 1;
+    pid_t other = fork();
+    assert_true(other >= 0);
+    if (other == 0) {
+        close(fd[0]);
+        _exit(stop_after_two(pair, fd[1]));
+    }
+    close(fd[1]);
+    assert_ok(open_pair(pair, 0, fd[0], &group));
+    for (int i = 0; i < 2; i++) {
+        group->timeout_ns = 60 * MU_SECOND;
+        assert_ok(mu_group_allreduce(group, &value, 1, MU_FLOAT32, MU_SUM));
+    }
+    group->timeout_ns = 300 * MU_MS;
+    assert_int_equal(waitpid(other, NULL, WUNTRACED), other);
+    enum mu_status status = mu_group_allreduce(group, &value, 1, MU_FLOAT32, MU_SUM);
+    kill(other, SIGKILL);
+    waitpid(other, NULL, 0);
+    assert_int_equal(status, MU_TIMEOUT);
+    const char *error = mu_group_error(group);
+    if (!strstr(error, "rank 1 has not entered it; last seen after all-reduce ") ||
+        !strstr(error, " ago, and does not answer"))
+        fail_msg("%s", error);
+    mu_group_close(group);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -102,6 +193,8 @@ int main(void)
         cmocka_unit_test(a_port_is_taken_where_there_are_no_descriptors_for_a_loop),
         cmocka_unit_test(more_ranks_than_a_group_may_have_are_refused),
         cmocka_unit_test(an_error_is_that_of_the_last_opening),
+        cmocka_unit_test(sums_travel_as_float32_or_half_of_it),
+        cmocka_unit_test(a_stopped_rank_is_named_with_what_it_did_last_and_since_when),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
