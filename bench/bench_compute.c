@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "models/models.h"
+#include "muster/dataset.h"
 #include "runtime/base/log.h"
 #include "runtime/base/options.h"
 #include "runtime/base/random.h"
@@ -49,7 +50,8 @@ static enum mu_status begin(struct training *training, struct mu_device *device,
     size_t rows = training->batch;
     training->model_ops = mu_model_find("mlp");
     training->optimizer = mu_optimizer_find("sgd");
-    MU_TRY(training->model_ops->layout(&options, 784, 10, log, &training->layout));
+    const struct mu_dataset_facts facts = {.feature_count = 784, .class_count = 10};
+    MU_TRY(training->model_ops->layout(&options, &facts, log, &training->layout));
     MU_TRY(mu_arena_init(&training->parameters, training->layout.element_count));
     MU_TRY(mu_arena_init(&training->gradients, training->layout.element_count));
     MU_TRY(mu_arena_init(&training->features, BATCHES * rows * 784));

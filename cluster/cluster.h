@@ -20,7 +20,7 @@ struct mu_cluster;
 
 /* Of the training data: what a task that reads none must know all the same. */
 struct mu_data_shape {
-    int64_t samples, features, classes;
+    int64_t samples, features, classes, fields;
 };
 
 struct mu_cluster_options {

@@ -26,6 +26,16 @@ struct dense {
     struct mu_arena arena;
 };
 
+enum mu_status mu_dense_fits(
+    const char *name, const struct mu_dataset_facts *facts, struct mu_log *log)
+{
+    if (facts->entry_max == 0)
+        return MU_OK;
+    return mu_fail(log, MU_E0204, "models of sparse data: linear, wide_deep, factorization",
+        "model `%s` sees dense features only, but samples of the data set have up to %zu entries",
+        name, facts->entry_max);
+}
+
 bool mu_dense_layout(const struct mu_dense_shape *shape, struct mu_layout *ret_layout)
 {
     mu_layout_init(ret_layout);

@@ -2,6 +2,7 @@
 #ifndef MU_MODELS_DENSE_H
 #define MU_MODELS_DENSE_H
 
+#include "muster/dataset.h"
 #include "muster/model.h"
 #include "runtime/device/device.h"
 
@@ -24,6 +25,9 @@ struct mu_dense_shape {
     size_t width[MU_DENSE_WIDTHS_MAX]; /* (layer_count + 1): in, hidden ..., out */
 };
 
+/* CONFIG, said to `log`: the data has a sparse part, which model `name` would not see. */
+enum mu_status mu_dense_fits(
+    const char *name, const struct mu_dataset_facts *facts, struct mu_log *log);
 /* "layer0/weight" (in, out), "layer0/bias" (out), "layer1/weight", ... False: too large. */
 bool mu_dense_layout(const struct mu_dense_shape *shape, struct mu_layout *ret_layout);
 /* The shape back from such a layout. */

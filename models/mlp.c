@@ -12,9 +12,11 @@ struct options {
     struct mu_integers widths;
 };
 
-static enum mu_status layout(const void *options, size_t feature_count, size_t class_count,
+static enum mu_status layout(const void *options, const struct mu_dataset_facts *facts,
     struct mu_log *log, struct mu_layout *ret_layout)
 {
+    MU_TRY(mu_dense_fits("mlp", facts, log));
+    size_t feature_count = facts->feature_count, class_count = facts->class_count;
     const struct mu_integers *widths = &((const struct options *)options)->widths;
     if (widths->count < 2)
         return mu_fail(log, MU_E0203, "for example [784, 128, 10]",

@@ -6,10 +6,12 @@
 
 /* Softmax regression (multinomial logistic regression): one dense layer. Its loss is convex, so it
  * starts from zeros. */
-static enum mu_status layout(const void *options, size_t feature_count, size_t class_count,
+static enum mu_status layout(const void *options, const struct mu_dataset_facts *facts,
     struct mu_log *log, struct mu_layout *ret_layout)
 {
     (void)options;
+    MU_TRY(mu_dense_fits("softmax", facts, log));
+    size_t feature_count = facts->feature_count, class_count = facts->class_count;
     struct mu_dense_shape shape = {.layer_count = 1, .width = {feature_count, class_count}};
     if (!mu_dense_layout(&shape, ret_layout))
         return mu_fail(log, MU_E0204, NULL,

@@ -33,8 +33,7 @@ static enum mu_status prepare(struct evaluator *evaluator)
     struct mu_task_run *run = evaluator->run;
     const struct mu_job *job = run->job;
     const struct mu_dataset_facts *facts = &run->data->test_facts;
-    MU_TRY(job->model->layout(job->model_options, facts->feature_count, facts->class_count,
-        run->log, &evaluator->layout));
+    MU_TRY(job->model->layout(job->model_options, facts, run->log, &evaluator->layout));
     MU_TRY(mu_device_create(job->train.device, run->log, &evaluator->device));
     MU_TRY(job->model->create(job->model_options, &evaluator->layout, evaluator->device,
         EVALUATION_ROWS, &evaluator->model));

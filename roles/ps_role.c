@@ -67,8 +67,10 @@ static enum mu_status make_server(struct ps_role *role)
     const struct mu_job *job = role->run->job;
     const struct mu_spec *spec = role->run->spec;
     struct mu_data_shape shape = mu_cluster_shape(role->cluster);
-    MU_TRY(job->model->layout(job->model_options, (size_t)shape.features, (size_t)shape.classes,
-        role->run->log, &role->layout));
+    const struct mu_dataset_facts facts = {.feature_count = (size_t)shape.features,
+        .class_count = (size_t)shape.classes,
+        .field_count = (size_t)shape.fields};
+    MU_TRY(job->model->layout(job->model_options, &facts, role->run->log, &role->layout));
     MU_TRY(name_replicas(role));
     const struct mu_ps_server_options options = {
         .loop = role->loop,

@@ -10,8 +10,7 @@ static enum mu_status make_model(struct mu_replica *replica)
 {
     const struct mu_job *job = replica->job;
     const struct mu_dataset_facts *facts = &replica->run->data->train_facts;
-    MU_TRY(job->model->layout(job->model_options, facts->feature_count, facts->class_count,
-        replica->log, &replica->layout));
+    MU_TRY(job->model->layout(job->model_options, facts, replica->log, &replica->layout));
     MU_TRY(mu_device_create(job->train.device, replica->log, &replica->device));
     MU_TRY(job->model->create(job->model_options, &replica->layout, replica->device,
         (size_t)job->data.batch, &replica->model));

@@ -25,7 +25,7 @@ enum mu_status mu_task_join(struct mu_task_run *run, struct mu_loop *loop, uint3
         .layout_crc32c = layout_crc32c,
         .data_crc32c = reads ? facts->crc32c : 0,
         .shape = {(int64_t)facts->sample_count, (int64_t)facts->feature_count,
-            (int64_t)facts->class_count},
+            (int64_t)facts->class_count, (int64_t)facts->field_count},
         .started_wall_ns = run->started_wall_ns,
         .inherited_fd = run->inherited_fd,
         .start_timeout_ns = run->timeouts.start_ns,

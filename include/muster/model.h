@@ -36,9 +36,10 @@ struct mu_model_ops {
     const struct mu_option *options;
     size_t option_bytes; /* of the struct that the rows fill */
 
-    /* Says the names and shapes. Pure. CONFIG if the options contradict each other or the data:
-     * `feature_count` and `class_count` are the data set's; the reason goes to `log`. */
-    enum mu_status (*layout)(const void *options, size_t feature_count, size_t class_count,
+    /* Says the names and shapes. Pure, and of the facts only the counts of features, classes and
+     * fields may shape it: a parameter server, which reads no data, knows no others. CONFIG if the
+     * options contradict each other or the data; the reason goes to `log`. */
+    enum mu_status (*layout)(const void *options, const struct mu_dataset_facts *facts,
         struct mu_log *log, struct mu_layout *ret_layout);
 
     /* Seeded initial values: a pure function of (options, layout, seed), element by element, so
@@ -70,8 +71,9 @@ struct mu_model_ops {
 
     /* ---- models of sparse data; NULL: the model has no embedding table ---- */
 
-    /* Width of a row of the table: the parameters that each id has. Pure. CONFIG, said to `log`, if
-     * the data does not fit; where this is set, `layout` gets the dense features only. */
+    /* Width of a row of the table: the parameters that each id has. Pure, of the same facts as
+     * `layout`. CONFIG, said to `log`, if the data does not fit. The layout has the parameters of
+     * the dense features and of what comes after the rows. */
     enum mu_status (*row_width)(const void *options, const struct mu_dataset_facts *facts,
         struct mu_log *log, size_t *ret_width);
     /* A new row: a pure function of (options, seed, id), whoever creates it. */

@@ -48,7 +48,8 @@ static void learner_init(const char *model, const char *key, const char *value)
         assert_ok(mu_options_set(
             log, key, mu_options_find(ops->options, key), value, learner.model_options));
     assert_ok(mu_device_create("cpu", log, &learner.device));
-    assert_ok(ops->layout(learner.model_options, FEATURES, 10, log, &learner.layout));
+    const struct mu_dataset_facts facts = {.feature_count = FEATURES, .class_count = 10};
+    assert_ok(ops->layout(learner.model_options, &facts, log, &learner.layout));
     size_t count = learner.layout.element_count;
     assert_ok(mu_arena_init(&learner.parameters, count));
     assert_ok(mu_arena_init(&learner.gradients, count));

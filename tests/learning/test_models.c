@@ -2,6 +2,7 @@
 #include "test.h"
 
 #include "models/models.h"
+#include "muster/dataset.h"
 #include "numbers.h"
 #include "runtime/device/device.h"
 #include "runtime/tensor/arena.h"
@@ -45,8 +46,9 @@ static void rig_begin(struct rig *rig, const struct shape *shape, const char *de
     rig->ops = mu_model_find(shape->model);
     struct mu_log *log = mu_test_log_init(&rig->log);
     assert_ok(mu_device_create(device, log, &rig->device));
-    assert_ok(
-        rig->ops->layout(&shape->options, shape->features, shape->classes, log, &rig->layout));
+    const struct mu_dataset_facts facts = {
+        .feature_count = shape->features, .class_count = shape->classes};
+    assert_ok(rig->ops->layout(&shape->options, &facts, log, &rig->layout));
     assert_ok(mu_arena_init(&rig->parameters, rig->layout.element_count));
     assert_ok(mu_arena_init(&rig->gradients, rig->layout.element_count));
     assert_ok(rig->ops->create(&shape->options, &rig->layout, rig->device, ROWS_MAX, &rig->model));
@@ -310,8 +312,9 @@ static void widths_that_do_not_fit_the_data_are_refused(void **state)
     for (size_t i = 0; i < MU_COUNT_OF(wrong); i++) {
         struct mu_test_log log;
         struct mu_layout layout;
+        const struct mu_dataset_facts facts = {.feature_count = 5, .class_count = 2};
         assert_int_equal(
-            mu_model_find("mlp")->layout(&wrong[i], 5, 2, mu_test_log_init(&log), &layout),
+            mu_model_find("mlp")->layout(&wrong[i], &facts, mu_test_log_init(&log), &layout),
             MU_CONFIG);
         assert_said(&log, "model.widths");
     }

@@ -2,6 +2,7 @@
 #include "test.h"
 
 #include "models/models.h"
+#include "muster/dataset.h"
 #include "numbers.h"
 #include "runtime/device/device.h"
 #include "runtime/optim/optimizers.h"
@@ -57,7 +58,8 @@ static void a_training_step_allocates_nothing(void **state)
     void *model = NULL;
     const struct mu_model_ops *ops = mu_model_find("mlp");
     assert_ok(mu_device_create("cpu", mu_test_log_init(&log), &device));
-    assert_ok(ops->layout(&widths, 784, 10, &log.log, &layout));
+    const struct mu_dataset_facts facts = {.feature_count = 784, .class_count = 10};
+    assert_ok(ops->layout(&widths, &facts, &log.log, &layout));
     assert_ok(mu_arena_init(&parameters, layout.element_count));
     assert_ok(mu_arena_init(&gradients, layout.element_count));
     assert_ok(mu_arena_init(&features, ROWS * 784));
