@@ -6,7 +6,8 @@
 #include "cluster/cluster.h"
 #include "cluster/door.h"
 
-/* The inside of struct mu_cluster, shared by cluster.c, join.c, control.c and blame.c. */
+/* The inside of struct mu_cluster, shared by cluster.c, opening.c, join.c, control.c and
+ * blame.c. */
 
 #define MU_CLUSTER_TEXT_MAX 640
 
@@ -64,6 +65,10 @@ struct mu_cluster {
     int64_t suspect_since_ns;
     char suspect_text[MU_CLUSTER_TEXT_MAX];
 };
+
+/* ---- opening.c: the door, and for how long one waits before it ---- */
+int64_t mu_cluster_start_deadline(const struct mu_cluster *cluster);
+bool mu_cluster_time_to_say(struct mu_cluster *cluster); /* for whom one waits */
 
 /* ---- control.c: frames on control links ---- */
 extern const struct mu_link_events mu_control_events;

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cluster/cluster_inside.h"
-#include "runtime/io/host.h"
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -15,7 +14,6 @@
  *                                   calls who is missing, to learn why
  *                     <--start---   all are here: the run id, generation 1
  */
-#define SAY_EVERY_NS (5 * MU_SECOND)
 #define CALL_PAUSE_MIN_NS (50 * MU_MS)
 #define CALL_PAUSE_MAX_NS MU_SECOND
 #define CALL_PATIENCE_NS (2 * MU_SECOND)
@@ -30,177 +28,12 @@ static void turn(struct mu_cluster *cluster, int64_t deadline_ns)
     (void)turned; /* whether something ran shows in what has changed */
 }
 
-static int64_t start_deadline(const struct mu_cluster *cluster)
-{
-    return mu_deadline(cluster->join_ns, cluster->options.start_timeout_ns);
-}
-
 /* Half of it to all of it, so that tasks that started together do not call together. */
 static int64_t jittered(struct mu_cluster *cluster, int64_t pause_ns)
 {
     uint32_t random;
     cluster->world->ops->random_bytes(cluster->world, &random, sizeof(random));
     return pause_ns / 2 + (int64_t)((double)random / UINT32_MAX * (double)(pause_ns / 2));
-}
-
-/* ---- the door ---- */
-
-static int task_of_hello(const struct mu_cluster *cluster, const struct mu_hello *hello)
-{
-    int task = mu_spec_find(cluster->spec, hello->role, hello->index);
-    if (task < 0 && hello->role == MU_ROLE_EVALUATOR)
-        task = cluster->spec->task_count;
-    return task;
-}
-
-static bool refuse(struct mu_refusal *refusal, enum mu_error error, const char *text)
-{
-    refusal->error = error;
-    mu_text_copy(refusal->text, sizeof(refusal->text), text);
-    return false;
-}
-
-static bool refuse_double(const struct mu_hello *there, struct mu_refusal *refusal)
-{
-    const struct mu_task task = {.role = there->role, .index = there->index};
-    char name[MU_TASK_NAME_MAX], since[40], text[256];
-    mu_task_name(&task, name, sizeof(name));
-    mu_text_time(since, sizeof(since), there->started_wall_ns);
-    snprintf(text, sizeof(text), "%s is already running as pid %d on %s since %s", name,
-        there->process, there->host, since);
-    return refuse(refusal, MU_E0307, text);
-}
-
-static bool greet_member(struct mu_cluster *cluster, int task, struct mu_link *link,
-    const struct mu_hello *theirs, struct mu_refusal *refusal)
-{
-    struct mu_member *member = &cluster->member[task];
-    if (!cluster->leads)
-        return refuse(refusal, MU_E0404, "this task does not lead the cluster");
-    if (task == cluster->spec->self)
-        return refuse_double(&cluster->hello, refusal);
-    /* The very same process has given up waiting for an answer and calls again. */
-    if (member->link && member->hello.incarnation == theirs->incarnation && !cluster->started) {
-        mu_link_close(member->link);
-        member->link = NULL;
-    }
-    if (member->link)
-        return refuse_double(&member->hello, refusal);
-    if (cluster->started && mu_cluster_needs(cluster, task))
-        return refuse(refusal, MU_E0309,
-            "the run is under way, and a task cannot join it again: it will end and can be "
-            "resumed");
-    member->hello = *theirs;
-    mu_control_adopt(cluster, task, link);
-    return true;
-}
-
-/* What does not fit before the start ends both sides: nobody trains. */
-static void fail_start(struct mu_cluster *cluster, const struct mu_refusal *refusal)
-{
-    if (cluster->started || cluster->failed != MU_OK)
-        return;
-    mu_cluster_fail(cluster,
-        mu_fail(cluster->log, refusal->error,
-            "start every task of a cluster with the same spec, job and data", "%s", refusal->text));
-}
-
-static bool on_greeted(void *owner, struct mu_link *link, const struct mu_hello *theirs,
-    struct mu_refusal *ret_refusal)
-{
-    struct mu_cluster *cluster = owner;
-    if (!mu_hello_agrees(&cluster->hello, theirs, ret_refusal)) {
-        fail_start(cluster, ret_refusal);
-        return false;
-    }
-    int task = task_of_hello(cluster, theirs);
-    if (task < 0)
-        return refuse(ret_refusal, MU_E0304, "there is no such task in this cluster");
-    if (theirs->kind == MU_KIND_PROBE)
-        return true;
-    if (theirs->kind == MU_KIND_CONTROL)
-        return greet_member(cluster, task, link, theirs, ret_refusal);
-    if (!mu_cluster_keep(cluster, link, task, theirs->kind))
-        return refuse(ret_refusal, MU_E0404, "too many links wait here");
-    return true;
-}
-
-/* ---- opening ---- */
-
-/* Somebody listens at our address. If it is this very task, say so. */
-static enum mu_status say_in_use(struct mu_cluster *cluster, const char *address, int port)
-{
-    struct mu_hello hello = cluster->hello;
-    hello.kind = MU_KIND_PROBE;
-    struct mu_caller caller;
-    mu_caller_start(
-        &caller, cluster->loop, &cluster->spec->task[cluster->spec->self].address, &hello);
-    int64_t deadline = mu_now(cluster->world) + 500 * MU_MS;
-    enum mu_status status = mu_loop_until(cluster->loop, &caller.done, deadline);
-    if (status == MU_OK && caller.status == MU_OK && caller.theirs->role == hello.role &&
-        caller.theirs->index == hello.index) {
-        struct mu_refusal refusal;
-        refuse_double(caller.theirs, &refusal);
-        mu_caller_finish(&caller);
-        return mu_fail(cluster->log, MU_E0307, NULL, "%s", refusal.text);
-    }
-    mu_caller_finish(&caller);
-    char holder[80] = "another process", help[80];
-    mu_host_port_holder(port, holder, sizeof(holder));
-    snprintf(help, sizeof(help), "ss -ltnp 'sport = :%d'", port);
-    return mu_fail(cluster->log, MU_E0302, help, "%s is in use by %s", address, holder);
-}
-
-static enum mu_status say_not_open(struct mu_cluster *cluster, enum mu_status status, int error)
-{
-    const struct mu_address *own = &cluster->spec->task[cluster->spec->self].address;
-    char address[MU_HOST_MAX + 16], have[400];
-    mu_address_format(own, address, sizeof(address));
-    switch (status) {
-    case MU_UNAVAILABLE:
-        return say_in_use(cluster, address, own->port);
-    case MU_CONFIG:
-        mu_host_addresses(have, sizeof(have));
-        return mu_fail(cluster->log, MU_E0303,
-            "is this the host that the spec means? --task names another task of it",
-            "%s is not an address of this host (it has %s)", own->host, have);
-    case MU_NO_INPUT:
-        return mu_fail(cluster->log, MU_E0310, "getent hosts NAME shows what the resolver knows",
-            "the name %s cannot be resolved", own->host);
-    default:
-        return mu_fail(
-            cluster->log, MU_E0303, NULL, "cannot listen at %s: %s", address, strerror(error));
-    }
-}
-
-enum mu_status mu_cluster_open(struct mu_cluster *cluster)
-{
-    const struct mu_task *self = &cluster->spec->task[cluster->spec->self];
-    cluster->join_ns = cluster->said_ns = cluster->ticked_ns = mu_now(cluster->world);
-    cluster->door.loop = cluster->loop;
-    cluster->door.log = cluster->log;
-    cluster->door.ours = &cluster->hello;
-    cluster->door.greeted = on_greeted;
-    cluster->door.owner = cluster;
-    MU_TRY(cluster->loop->ops->timer_start(
-        cluster->loop, cluster->options.heartbeat_ns, mu_control_tick, cluster, &cluster->timer));
-    /* Only the leader of an evaluator needs an address; nobody calls an evaluator. */
-    if (self->role == MU_ROLE_EVALUATOR)
-        return MU_OK;
-    for (;;) {
-        int error = 0;
-        enum mu_status status =
-            mu_door_open(&cluster->door, &self->address, cluster->options.inherited_fd, &error);
-        bool again = status == MU_NO_INPUT && mu_now(cluster->world) < start_deadline(cluster) &&
-                     !mu_stop_requested(cluster->world);
-        if (status == MU_OK)
-            return MU_OK;
-        if (!again)
-            return say_not_open(cluster, status, error);
-        mu_say(cluster->log, MU_LEVEL_INFO, "the name %s cannot be resolved yet; trying again",
-            self->address.host);
-        cluster->world->ops->sleep_until(cluster->world, mu_now(cluster->world) + MU_SECOND);
-    }
 }
 
 /* ---- what a failed call means ---- */
@@ -225,21 +58,12 @@ static enum mu_status call_verdict(
 
 /* ---- saying for whom we wait ---- */
 
-static bool time_to_say(struct mu_cluster *cluster)
-{
-    int64_t now = mu_now(cluster->world);
-    if (now - cluster->said_ns < SAY_EVERY_NS)
-        return false;
-    cluster->said_ns += SAY_EVERY_NS;
-    return true;
-}
-
 static void add_left(const struct mu_cluster *cluster, struct mu_text *text)
 {
     char left[32], waited[32];
     int64_t now = mu_now(cluster->world);
     mu_text_duration(waited, sizeof(waited), now - cluster->join_ns);
-    mu_text_duration(left, sizeof(left), start_deadline(cluster) - now);
+    mu_text_duration(left, sizeof(left), mu_cluster_start_deadline(cluster) - now);
     mu_text_add(text, " for %s, %s left", waited, left);
 }
 
@@ -374,7 +198,7 @@ static void begin_run(struct mu_cluster *cluster)
 
 static enum mu_status gather(struct mu_cluster *cluster)
 {
-    int64_t deadline = start_deadline(cluster), now = mu_now(cluster->world);
+    int64_t deadline = mu_cluster_start_deadline(cluster), now = mu_now(cluster->world);
     cluster->probe = cluster->hello;
     cluster->probe.kind = MU_KIND_PROBE;
     for (int i = 0; i < cluster->spec->task_count; i++)
@@ -388,7 +212,7 @@ static enum mu_status gather(struct mu_cluster *cluster)
         if (mu_now(cluster->world) >= deadline)
             return say_never_came(cluster);
         MU_TRY(probe_missing(cluster, &cluster->probe));
-        if (time_to_say(cluster))
+        if (mu_cluster_time_to_say(cluster))
             say_missing(cluster);
     }
     end_probes(cluster);
@@ -430,8 +254,10 @@ static enum mu_status call_leader(struct mu_cluster *cluster, char *reason, size
     int leader = cluster->spec->leader;
     struct mu_caller *caller = &cluster->call;
     mu_caller_start(caller, cluster->loop, &cluster->spec->task[leader].address, &cluster->hello);
-    int64_t deadline = mu_now(cluster->world) + CALL_PATIENCE_NS;
-    enum mu_status status = mu_loop_until(cluster->loop, &caller->done, deadline);
+    int64_t deadline = mu_now(cluster->world) + CALL_PATIENCE_NS,
+            end = mu_cluster_start_deadline(cluster);
+    enum mu_status status =
+        mu_loop_until(cluster->loop, &caller->done, deadline < end ? deadline : end);
     if (status != MU_OK && status != MU_TIMEOUT)
         return status;
     mu_text_copy(reason, reason_bytes, mu_caller_reason(caller));
@@ -465,7 +291,7 @@ static enum mu_status call_again(struct mu_cluster *cluster, char *reason, size_
 static enum mu_status join_leader(struct mu_cluster *cluster)
 {
     struct mu_member *leader = &cluster->member[cluster->spec->leader];
-    int64_t deadline = start_deadline(cluster), pause = CALL_PAUSE_MIN_NS;
+    int64_t deadline = mu_cluster_start_deadline(cluster), pause = CALL_PAUSE_MIN_NS;
     int64_t again = mu_now(cluster->world);
     char reason[128] = "no answer yet";
     while (!cluster->started) {
@@ -481,7 +307,7 @@ static enum mu_status join_leader(struct mu_cluster *cluster)
             again = mu_now(cluster->world) + jittered(cluster, pause);
             pause = 2 * pause < CALL_PAUSE_MAX_NS ? 2 * pause : CALL_PAUSE_MAX_NS;
         }
-        if (!leader->joined && time_to_say(cluster))
+        if (!leader->joined && mu_cluster_time_to_say(cluster))
             say_no_leader(cluster, reason);
         if (!cluster->started)
             turn(cluster,

@@ -7,11 +7,17 @@
 #include <string.h>
 #include <unistd.h>
 
-#define GREETING_NS (5 * MU_SECOND) /* that a stranger has for its hello */
-#define RETRY_NS (20 * MU_MS)       /* between two calls of a rank that is not there yet */
-#define PARTING_NS MU_SECOND        /* that one who is turned away has to read why */
-#define MISSING_MAX 8               /* ranks that are named when some do not come */
+#define GREETING_NS (5 * MU_SECOND)  /* that a stranger has for its hello */
+#define RETRY_NS (20 * MU_MS)        /* between two calls of a rank that is not there yet */
+#define PARTING_NS MU_SECOND         /* that one who is turned away has to read why */
+#define LINGER_NS (2 * MU_SECOND)    /* that one who fails stays, for those who come to read why */
+#define SAY_AFTER_NS (2 * MU_SECOND) /* whom we wait for, and again and again */
+#define SAY_EVERY_NS (10 * MU_SECOND)
+#define MISSING_MAX 8 /* ranks that are named when some do not come */
+#define WHY_MAX 256   /* bytes of a reason that is told to others */
 #define NAME_BYTES (MU_HOST_MAX + 32)
+
+#define SAME_ADDRESSES "give all ranks the same addresses in the same order"
 
 struct mesh;
 
@@ -35,8 +41,10 @@ struct mesh {
     struct mu_listener *listener;
     struct way *way; /* (count) */
     int greeted;     /* of `way` */
+    int64_t begin_ns, say_ns;
     struct stranger stranger[MU_MESH_STRANGERS_MAX];
     enum mu_status failed; /* said already */
+    char why[WHY_MAX];     /* for the others; "": they are not concerned */
 };
 
 static void name_rank(const struct mu_mesh_request *request, int rank, char out[NAME_BYTES])
@@ -83,12 +91,29 @@ static bool same_group(const struct mu_mesh_request *request, const struct hello
            hello->to == request->rank;
 }
 
-static void send_refusal(struct mu_link *link, enum mu_error error)
+/* Somebody who has our address, or whose address we have, and says he is another: none of the two
+ * groups can come together. `from`: who it is by his own word, or by our addresses. */
+static void disagree(struct mesh *mesh, int from, const struct hello *hello)
+{
+    const struct mu_mesh_request *request = mesh->request;
+    char name[NAME_BYTES];
+    name_rank(request, request->rank, name);
+    const char *what = hello->count != request->count   ? ""
+                       : hello->group != request->group ? ", of other addresses"
+                                                        : ", and takes it for another rank";
+    mu_format(mesh->why, sizeof(mesh->why),
+        "rank %d of a group of %lld has met %s of a group of %d%s", from, (long long)hello->count,
+        name, request->count, what);
+    mesh->failed = mu_fail(request->log, MU_E0309, SAME_ADDRESSES, "%s", mesh->why);
+}
+
+static void send_refusal(struct mu_link *link, enum mu_error error, const char *why)
 {
     uint8_t memory[MU_BODY_SMALL];
     struct mu_body body;
-    mu_body_begin(&body, memory, sizeof(memory), 1);
+    mu_body_begin(&body, memory, sizeof(memory), 2);
     mu_body_put_int(&body, "error", mu_error_number(error));
+    mu_body_put_text(&body, "why", why);
     mu_link_post(link, MU_FRAME_REFUSAL, 0, 0, &body);
 }
 
@@ -114,19 +139,6 @@ static void lose(void *owner, struct mu_link *link, enum mu_status why, int erro
     way->link = NULL;
 }
 
-/* What comes after the hello is for the link's next owner. */
-static const struct mu_link_events greeted_events = {.frame = mu_link_hold, .ended = lose};
-
-static void welcome(struct way *way, struct mu_link *link)
-{
-    mu_link_adopt(link, &greeted_events, way);
-    way->link = link;
-    way->greeted = true;
-    way->mesh->greeted++;
-}
-
-/* ---- calling the lower ranks ---- */
-
 static int rank_of(const struct way *way)
 {
     return (int)(way - way->mesh->way);
@@ -140,19 +152,55 @@ static void fail_call(struct way *way, enum mu_error error, const char *help, co
     way->mesh->failed = mu_fail(request->log, error, help, "%s: %s", name, what);
 }
 
+/* The reason is of another process: only for reading. Whoever is refused because the ranks do not
+ * agree tells it to those who come to him. */
 static void be_refused(
     struct way *way, struct mu_link *link, const struct mu_frame *frame, const void *body)
 {
     int64_t number = 0;
+    struct mesh *mesh = way->mesh;
     struct mu_decoder *decoder = mu_link_decoder(link);
-    if (mu_decoder_read(decoder, body, frame->body_bytes) == MU_OK &&
-        mu_decoder_int(decoder, "error", 0, 9999, &number) && number == mu_error_number(MU_E0307))
+    char why[WHY_MAX] = "";
+    if (mu_decoder_read(decoder, body, frame->body_bytes) != MU_OK ||
+        !mu_decoder_int(decoder, "error", 0, 9999, &number) ||
+        !mu_decoder_text(decoder, "why", why, sizeof(why)))
+        number = 0;
+    if (number == mu_error_number(MU_E0307)) {
         fail_call(way, MU_E0307, "each rank is started once",
             "it has this rank already, from another process");
-    else
-        fail_call(way, MU_E0309, "give all ranks the same addresses in the same order",
-            "it belongs to another group than this rank");
+        return;
+    }
+    fail_call(
+        way, MU_E0309, SAME_ADDRESSES, why[0] ? why : "it belongs to another group than this rank");
+    mu_text_copy(mesh->why, sizeof(mesh->why), why);
 }
+
+/* What comes after the hello is for the link's next owner, unless it is that there is no group. */
+static enum mu_link_answer take_refusal(
+    void *owner, struct mu_link *link, const struct mu_frame *frame, const void *body, void **ret)
+{
+    bool refuses = frame->type == MU_FRAME_REFUSAL && frame->payload_bytes == 0;
+    return refuses ? MU_LINK_TAKE : MU_LINK_HOLD;
+}
+
+static void on_refusal(
+    void *owner, struct mu_link *link, const struct mu_frame *frame, const void *body)
+{
+    be_refused(owner, link, frame, body);
+}
+
+static const struct mu_link_events greeted_events = {
+    .frame = take_refusal, .arrived = on_refusal, .ended = lose};
+
+static void welcome(struct way *way, struct mu_link *link)
+{
+    mu_link_adopt(link, &greeted_events, way);
+    way->link = link;
+    way->greeted = true;
+    way->mesh->greeted++;
+}
+
+/* ---- calling the lower ranks ---- */
 
 static void on_answer(
     void *owner, struct mu_link *link, const struct mu_frame *frame, const void *body)
@@ -165,8 +213,7 @@ static void on_answer(
         fail_call(way, MU_E0308, "start the same version of muster on every host",
             "its hello is not that of a rank");
     else if (!same_group(way->mesh->request, &hello) || hello.from != rank_of(way))
-        fail_call(way, MU_E0309, "give all ranks the same addresses in the same order",
-            "it belongs to another group than this rank");
+        disagree(way->mesh, rank_of(way), &hello);
     else
         welcome(way, link);
 }
@@ -234,7 +281,7 @@ static void turn_away(struct stranger *stranger, const char *why)
 static void refuse(struct stranger *stranger, enum mu_error error)
 {
     stranger->deadline_ns = mu_now(stranger->mesh->request->loop->world) + PARTING_NS;
-    send_refusal(stranger->link, error);
+    send_refusal(stranger->link, error, stranger->mesh->why);
 }
 
 static void on_hello(
@@ -245,7 +292,10 @@ static void on_hello(
     struct hello hello;
     if (frame->type != MU_FRAME_HELLO || !read_hello(link, frame, body, &hello)) {
         turn_away(stranger, "its hello is not that of a rank");
+    } else if (mesh->failed != MU_OK) {
+        refuse(stranger, MU_E0309);
     } else if (!same_group(mesh->request, &hello) || hello.from <= mesh->request->rank) {
+        disagree(mesh, (int)hello.from, &hello);
         refuse(stranger, MU_E0309);
     } else if (mesh->way[hello.from].greeted) {
         refuse(stranger, MU_E0307);
@@ -294,14 +344,18 @@ static void watch_strangers(struct mesh *mesh, int64_t now_ns)
             turn_away(&mesh->stranger[i], "it is none of ours, or said nothing in time");
 }
 
-static enum mu_status start_listening(struct mesh *mesh)
+static enum mu_status start_listening(struct mesh *mesh, int64_t deadline_ns)
 {
     const struct mu_mesh_request *request = mesh->request;
+    struct mu_loop *loop = request->loop;
     char name[NAME_BYTES];
-    int error = 0;
-    enum mu_status status =
-        request->loop->ops->listen(request->loop, &request->address[request->rank],
-            request->listen_fd, on_accepted, mesh, &mesh->listener, &error);
+    enum mu_status status;
+    int error;
+    do { /* until the resolver has answered */
+        error = 0;
+        status = loop->ops->listen(loop, &request->address[request->rank], request->listen_fd,
+            on_accepted, mesh, &mesh->listener, &error);
+    } while (status == MU_NO_INPUT && error == EAGAIN && mu_now(loop->world) < deadline_ns);
     if (status == MU_OK)
         return MU_OK;
     if (request->listen_fd >= 0)
@@ -332,25 +386,49 @@ static const char *reason_of(const struct mesh *mesh, int rank)
                                 : "it closed the connection";
 }
 
-static enum mu_status fail_missing(const struct mesh *mesh, int64_t begin_ns)
+/* "rank 2 (10.0.0.3:2222): it has not called; rank 3 ..." */
+static void list_missing(const struct mesh *mesh, struct mu_text *out)
 {
     const struct mu_mesh_request *request = mesh->request;
-    char waited[32], name[NAME_BYTES];
-    struct mu_text missing;
+    char name[NAME_BYTES];
     int named = 0;
-    mu_text_init(&missing);
     for (int rank = 0; rank < request->count && named < MISSING_MAX; rank++) {
         if (rank == request->rank || mesh->way[rank].greeted)
             continue;
         name_rank(request, rank, name);
-        mu_text_add(&missing, "%s%s: %s", named++ ? "; " : "", name, reason_of(mesh, rank));
+        mu_text_add(out, "%s%s: %s", named++ ? "; " : "", name, reason_of(mesh, rank));
     }
-    mu_text_duration(waited, sizeof(waited), mu_now(request->loop->world) - begin_ns);
+}
+
+static enum mu_status fail_missing(const struct mesh *mesh, int64_t now_ns)
+{
+    const struct mu_mesh_request *request = mesh->request;
+    char waited[32];
+    struct mu_text missing;
+    mu_text_init(&missing);
+    list_missing(mesh, &missing);
+    mu_text_duration(waited, sizeof(waited), now_ns - mesh->begin_ns);
     enum mu_status status =
         mu_fail(request->log, MU_E0301, "is it started, and does a firewall let it through?",
             "not all %d ranks came within %s; missing: %s", request->count, waited, missing.data);
     mu_text_finish(&missing);
     return status;
+}
+
+static void say_missing(struct mesh *mesh, int64_t now_ns, int64_t deadline_ns)
+{
+    char waited[32], left[32];
+    struct mu_text missing;
+    if (now_ns < mesh->say_ns)
+        return;
+    mesh->say_ns = now_ns + SAY_EVERY_NS;
+    mu_text_init(&missing);
+    list_missing(mesh, &missing);
+    mu_text_duration(waited, sizeof(waited), now_ns - mesh->begin_ns);
+    mu_text_duration(left, sizeof(left), deadline_ns - now_ns);
+    mu_say(mesh->request->log, MU_LEVEL_WARN, "waiting since %s for %s (%s left)", waited,
+        missing.data, left);
+    mu_text_finish(&missing);
 }
 
 static int64_t next_call_ns(const struct mesh *mesh)
@@ -362,24 +440,53 @@ static int64_t next_call_ns(const struct mesh *mesh)
     return next;
 }
 
-static enum mu_status gather(struct mesh *mesh, int64_t deadline_ns)
+/* Until something happens, or there is something to do. */
+static enum mu_status turn(struct mesh *mesh, int64_t until_ns)
 {
     struct mu_loop *loop = mesh->request->loop;
-    int64_t begin = mu_now(loop->world);
-    while (mesh->greeted < mesh->request->count - 1) {
-        int64_t now = mu_now(loop->world);
+    enum mu_status turned = loop->ops->turn(loop, until_ns);
+    (void)turned; /* the clock is looked at by who turns */
+    return loop->cancelled;
+}
+
+static int64_t least(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* The ranks that have been greeted, and those that come for a while, are told why. */
+static void tell_others(struct mesh *mesh)
+{
+    struct mu_world *world = mesh->request->loop->world;
+    int64_t until = mu_now(world) + LINGER_NS;
+    for (int rank = 0; rank < mesh->request->count; rank++)
+        if (mesh->way[rank].greeted)
+            send_refusal(mesh->way[rank].link, MU_E0309, mesh->why);
+    for (int64_t now; (now = mu_now(world)) < until;) {
+        watch_strangers(mesh, now);
+        if (turn(mesh, until) != MU_OK)
+            return;
+    }
+}
+
+static enum mu_status gather(struct mesh *mesh, int64_t deadline_ns)
+{
+    struct mu_world *world = mesh->request->loop->world;
+    mesh->begin_ns = mu_now(world);
+    mesh->say_ns = mesh->begin_ns + SAY_AFTER_NS;
+    while (mesh->greeted < mesh->request->count - 1 && mesh->failed == MU_OK) {
+        int64_t now = mu_now(world);
         if (now >= deadline_ns)
-            return fail_missing(mesh, begin);
+            return fail_missing(mesh, now);
+        say_missing(mesh, now, deadline_ns);
         watch_strangers(mesh, now);
         MU_TRY(call_lower_ranks(mesh, now));
-        int64_t until = next_call_ns(mesh), soon = mu_deadline(now, GREETING_NS);
-        until = until < soon ? until : soon;
-        enum mu_status turned = loop->ops->turn(loop, until < deadline_ns ? until : deadline_ns);
-        (void)turned; /* the clock is looked at above */
-        MU_TRY(loop->cancelled);
-        MU_TRY(mesh->failed);
+        int64_t until = least(next_call_ns(mesh), mu_deadline(now, GREETING_NS));
+        MU_TRY(turn(mesh, least(least(until, mesh->say_ns), deadline_ns)));
     }
-    return MU_OK;
+    if (mesh->why[0])
+        tell_others(mesh);
+    return mesh->failed;
 }
 
 /* Hands over what is greeted; `status` not OK: nothing. */
@@ -410,7 +517,7 @@ enum mu_status mu_mesh_open(
     }
     for (int rank = 0; rank < request->count; rank++)
         mesh.way[rank].mesh = &mesh;
-    enum mu_status status = start_listening(&mesh);
+    enum mu_status status = start_listening(&mesh, deadline_ns);
     if (status == MU_OK)
         status = gather(&mesh, deadline_ns);
     finish(&mesh, status, ret_link);

@@ -62,8 +62,9 @@ struct mu_net_ops {
     void (*wake)(struct mu_loop *loop);
 
     /* Accepts at exactly this address. `error` gets the errno: UNAVAILABLE (in use, EADDRINUSE),
-     * CONFIG (not of this host, EADDRNOTAVAIL), IO_ERROR. `accepted` gets streams without owner:
-     * it must own or close them before it returns. Port 0 is not allowed here.
+     * CONFIG (not of this host, EADDRNOTAVAIL), NO_INPUT (its name cannot be resolved, or with
+     * EAGAIN not yet: to be tried again at once), NO_MEMORY, IO_ERROR. `accepted` gets streams
+     * without owner: it must own or close them before it returns. Port 0 is not allowed here.
      * `inherited_fd` >= 0: a listening socket that the launcher has bound already. */
     enum mu_status (*listen)(struct mu_loop *loop, const struct mu_address *address,
         int inherited_fd, void (*accepted)(void *owner, struct mu_stream *stream), void *owner,

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "runtime/io/resolve.h"
+#include "runtime/io/tcp_socket.h"
 #include "runtime/io/unix_socket.h"
 #include "runtime/io/uv_loop.h"
 #include <errno.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,13 +24,14 @@ struct mu_stream {
         uv_pipe_t pipe;
     } uv;
     uv_connect_t connecting;
-    uv_getaddrinfo_t resolving;
+    struct mu_question *question; /* while its host's name is being resolved, for */
+    int port;
     struct mu_uv_loop *loop;
     const struct mu_stream_events *events;
     void *owner;
-    struct mu_uv_write *writes;                 /* under way, newest first */
-    struct mu_stream *next_fresh, **fresh_link; /* in loop->fresh; the link is NULL if it is not */
-    bool resolving_now, reading;
+    struct mu_uv_write *writes;     /* under way, newest first */
+    struct mu_stream *next, **link; /* in loop->fresh or ->resolving; the link is NULL if not */
+    bool reading;
     uint64_t turn;    /* of the loop, in which it has read: */
     size_t turn_got;  /* bytes */
     bool closing;     /* the handle is being closed: by the owner, or because the stream broke */
@@ -50,7 +52,7 @@ struct mu_uv_write {
 
 static void stream_free_if_done(struct mu_stream *stream)
 {
-    if (stream->closed && stream->handle_gone && !stream->resolving_now)
+    if (stream->closed && stream->handle_gone)
         free(stream);
 }
 
@@ -81,14 +83,23 @@ static bool is_unix(const struct mu_stream *stream)
     return stream->uv.handle.type == UV_NAMED_PIPE;
 }
 
-static void unlink_fresh(struct mu_stream *stream)
+static void link_to(struct mu_stream **list, struct mu_stream *stream)
 {
-    if (!stream->fresh_link)
+    stream->next = *list;
+    stream->link = list;
+    if (*list)
+        (*list)->link = &stream->next;
+    *list = stream;
+}
+
+static void unlink_stream(struct mu_stream *stream)
+{
+    if (!stream->link)
         return;
-    *stream->fresh_link = stream->next_fresh;
-    if (stream->next_fresh)
-        stream->next_fresh->fresh_link = stream->fresh_link;
-    stream->fresh_link = NULL;
+    *stream->link = stream->next;
+    if (stream->next)
+        stream->next->link = stream->link;
+    stream->link = NULL;
 }
 
 static void unlink_write(struct mu_uv_write *write)
@@ -105,9 +116,9 @@ static void shut(struct mu_stream *stream)
     if (stream->closing)
         return;
     stream->closing = true;
-    unlink_fresh(stream);
-    if (stream->resolving_now)
-        uv_cancel((uv_req_t *)&stream->resolving);
+    unlink_stream(stream);
+    mu_resolve_drop(stream->question);
+    stream->question = NULL;
     uv_close(&stream->uv.handle, on_handle_closed);
     for (struct mu_uv_write *write = stream->writes; write; write = write->next) {
         struct mu_write *told = write->write;
@@ -128,40 +139,15 @@ void mu_uv_close(struct mu_stream *stream)
 
 /* ---- connecting ---- */
 
-static bool same_ip(const struct sockaddr_storage *a, const struct sockaddr_storage *b)
-{
-    if (a->ss_family != b->ss_family)
-        return false;
-    if (a->ss_family == AF_INET)
-        return ((const struct sockaddr_in *)a)->sin_addr.s_addr ==
-               ((const struct sockaddr_in *)b)->sin_addr.s_addr;
-    return a->ss_family == AF_INET6 &&
-           IN6_ARE_ADDR_EQUAL(&((const struct sockaddr_in6 *)a)->sin6_addr,
-               &((const struct sockaddr_in6 *)b)->sin6_addr);
-}
-
-/* Both ends have the same address, as they do over loopback, too. */
-static bool has_one_address(struct mu_stream *stream)
-{
-    struct sockaddr_storage near = {0}, far = {0};
-    int near_bytes = sizeof(near), far_bytes = sizeof(far);
-    return uv_tcp_getsockname(&stream->uv.tcp, (struct sockaddr *)&near, &near_bytes) == 0 &&
-           uv_tcp_getpeername(&stream->uv.tcp, (struct sockaddr *)&far, &far_bytes) == 0 &&
-           same_ip(&near, &far);
-}
-
-/* Gradients leave as soon as they are ready; and inside a host the default congestion control may
- * pace a stream to a third of what the machine can do. */
+/* Gradients leave as soon as they are ready. */
 static void tune(struct mu_stream *stream)
 {
     uv_os_fd_t fd;
     if (is_unix(stream))
         return;
     uv_tcp_nodelay(&stream->uv.tcp, 1);
-    if (!has_one_address(stream) || uv_fileno(&stream->uv.handle, &fd) != 0)
-        return;
-    if (setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "cubic", 5) != 0)
-        setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "reno", 4);
+    if (uv_fileno(&stream->uv.handle, &fd) == 0)
+        mu_tcp_socket_unpace(fd);
 }
 
 static bool had_its_turn(struct mu_stream *stream)
@@ -241,7 +227,7 @@ void mu_uv_tell_fresh(struct mu_uv_loop *loop)
 {
     while (loop->fresh) {
         struct mu_stream *stream = loop->fresh;
-        unlink_fresh(stream);
+        unlink_stream(stream);
         connect_worked(stream);
     }
 }
@@ -261,52 +247,60 @@ static int connect_unix(struct mu_stream *stream, const char *name)
         close(fd);
         return error;
     }
-    struct mu_uv_loop *loop = stream->loop;
-    stream->next_fresh = loop->fresh;
-    stream->fresh_link = &loop->fresh;
-    if (loop->fresh)
-        loop->fresh->fresh_link = &stream->next_fresh;
-    loop->fresh = stream;
+    link_to(&stream->loop->fresh, stream);
     return 0;
 }
 
-static int start_connecting(struct mu_stream *stream, const struct sockaddr *address)
+static int start_connecting(struct mu_stream *stream, const struct sockaddr_storage *address)
 {
     stream->connecting.data = stream;
-    return uv_tcp_connect(&stream->connecting, &stream->uv.tcp, address, on_connected);
+    return uv_tcp_connect(
+        &stream->connecting, &stream->uv.tcp, (const struct sockaddr *)address, on_connected);
 }
 
-static void on_resolved(uv_getaddrinfo_t *request, int status, struct addrinfo *found)
+/* On a thread of the resolver. */
+static void on_answered(void *owner)
 {
-    struct mu_stream *stream = request->data;
-    stream->loop->happened++;
-    stream->resolving_now = false;
-    if (stream->closed) {
-        uv_freeaddrinfo(found);
-        stream_free_if_done(stream);
-        return;
-    }
-    if (status != 0) {
+    struct mu_stream *stream = owner;
+    uv_async_send(&stream->loop->wakeup);
+}
+
+static int start_resolving(struct mu_stream *stream, const struct mu_address *address)
+{
+    stream->port = address->port;
+    enum mu_status status = mu_resolve_ask(address->host, on_answered, stream, &stream->question);
+    if (status == MU_OK)
+        link_to(&stream->loop->resolving, stream);
+    return status == MU_OK ? 0 : status == MU_NO_MEMORY ? UV_ENOMEM : UV_EAGAIN;
+}
+
+static void resolved(struct mu_stream *stream)
+{
+    struct sockaddr_storage address;
+    struct mu_question *question = stream->question;
+    stream->question = NULL;
+    unlink_stream(stream);
+    if (!mu_resolve_take(question, stream->port, &address)) {
         connect_failed(stream, MU_NO_INPUT, ENOENT);
         return;
     }
-    int error = start_connecting(stream, found->ai_addr);
-    uv_freeaddrinfo(found);
+    int error = start_connecting(stream, &address);
     if (error != 0)
         connect_failed(stream, MU_UNAVAILABLE, -error);
 }
 
-/* Names are resolved on libuv's pool, whose threads are made only then. */
-static int start_resolving(struct mu_stream *stream, const struct mu_address *address)
+static struct mu_stream *first_resolved(const struct mu_uv_loop *loop)
 {
-    char port[8];
-    snprintf(port, sizeof(port), "%d", address->port & 0xffff);
-    const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
-    stream->resolving.data = stream;
-    int error = uv_getaddrinfo(
-        &stream->loop->uv, &stream->resolving, on_resolved, address->host, port, &hints);
-    stream->resolving_now = error == 0;
-    return error;
+    struct mu_stream *stream = loop->resolving;
+    while (stream && !mu_resolve_is_answered(stream->question))
+        stream = stream->next;
+    return stream;
+}
+
+void mu_uv_tell_resolved(struct mu_uv_loop *loop)
+{
+    for (struct mu_stream *stream; (stream = first_resolved(loop));)
+        resolved(stream);
 }
 
 enum mu_status mu_uv_connect(struct mu_loop *base, const struct mu_address *address,
@@ -318,15 +312,12 @@ enum mu_status mu_uv_connect(struct mu_loop *base, const struct mu_address *addr
         return MU_NO_MEMORY;
     stream->events = events;
     stream->owner = owner;
-    struct sockaddr_in ip4;
-    struct sockaddr_in6 ip6;
+    struct sockaddr_storage numeric;
     int error;
     if (name)
         error = connect_unix(stream, name);
-    else if (uv_ip4_addr(address->host, address->port, &ip4) == 0)
-        error = start_connecting(stream, (const struct sockaddr *)&ip4);
-    else if (uv_ip6_addr(address->host, address->port, &ip6) == 0)
-        error = start_connecting(stream, (const struct sockaddr *)&ip6);
+    else if (mu_resolve_numeric(address->host, address->port, &numeric))
+        error = start_connecting(stream, &numeric);
     else
         error = start_resolving(stream, address);
     if (error != 0) {

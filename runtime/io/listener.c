@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "runtime/io/resolve.h"
 #include "runtime/io/unix_socket.h"
 #include "runtime/io/uv_loop.h"
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #define LISTEN_BACKLOG 128
+/* So long the loop stands still for the name of its own host. */
+#define NAME_PATIENCE_NS (500 * MU_MS)
 
 struct mu_listener {
     union {
@@ -54,16 +56,13 @@ static int bind_unix(struct mu_listener *listener, const char *name)
 /* Binds to the first address that the host name stands for. */
 static int bind_to(struct mu_listener *listener, const struct mu_address *address)
 {
-    char port[8];
-    snprintf(port, sizeof(port), "%d", address->port & 0xffff);
-    const struct addrinfo hints = {
-        .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV | AI_PASSIVE};
-    struct addrinfo *found = NULL;
-    if (getaddrinfo(address->host, port, &hints, &found) != 0)
-        return UV_ENOENT;
-    int error = uv_tcp_bind(&listener->uv.tcp, found->ai_addr, 0);
-    freeaddrinfo(found);
-    return error;
+    struct sockaddr_storage own;
+    enum mu_status status = MU_OK;
+    if (!mu_resolve_numeric(address->host, address->port, &own))
+        status = mu_resolve_wait(address->host, address->port, NAME_PATIENCE_NS, &own);
+    if (status != MU_OK)
+        return status == MU_NO_INPUT ? UV_ENOENT : status == MU_TIMEOUT ? UV_EAGAIN : UV_ENOMEM;
+    return uv_tcp_bind(&listener->uv.tcp, (const struct sockaddr *)&own, 0);
 }
 
 static enum mu_status status_of(int error)
@@ -74,7 +73,10 @@ static enum mu_status status_of(int error)
     case UV_EADDRNOTAVAIL:
         return MU_CONFIG;
     case UV_ENOENT:
+    case UV_EAGAIN:
         return MU_NO_INPUT;
+    case UV_ENOMEM:
+        return MU_NO_MEMORY;
     default:
         return MU_IO_ERROR;
     }

@@ -12,7 +12,9 @@ struct mu_timer {
 
 static void on_wakeup(uv_async_t *async)
 {
-    ((struct mu_uv_loop *)async->data)->happened++;
+    struct mu_uv_loop *loop = async->data;
+    loop->happened++;
+    mu_uv_tell_resolved(loop);
 }
 
 static void on_deadline(uv_timer_t *timer)

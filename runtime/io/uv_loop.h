@@ -16,10 +16,11 @@ struct mu_uv_loop {
     uv_loop_t uv;
     uv_async_t wakeup;
     uv_timer_t deadline;
-    int64_t deadline_ns;     /* what the timer is set to; MU_FOREVER: stopped */
-    uint64_t happened;       /* callbacks so far: how turn knows that something ran */
+    int64_t deadline_ns; /* what the timer is set to; MU_FOREVER: stopped */
+    uint64_t happened;   /* callbacks so far: how turn knows that something ran */
     uint64_t turns;
-    struct mu_stream *fresh; /* connected at once: told so by the next turn */
+    struct mu_stream *fresh;     /* connected at once: told so by the next turn */
+    struct mu_stream *resolving; /* their hosts' names are being resolved */
     struct mu_uv_write *free_writes;
 };
 
@@ -29,6 +30,7 @@ enum mu_status mu_uv_loop_create(struct mu_world *world, struct mu_loop **ret_lo
 enum mu_status mu_uv_connect(struct mu_loop *loop, const struct mu_address *address,
     const struct mu_stream_events *events, void *owner, struct mu_stream **ret_stream);
 void mu_uv_tell_fresh(struct mu_uv_loop *loop);
+void mu_uv_tell_resolved(struct mu_uv_loop *loop);
 /* A stream for the connection that is ready to be accepted; NULL if it cannot be. */
 struct mu_stream *mu_uv_accept(struct mu_uv_loop *loop, uv_stream_t *server);
 void mu_uv_own(struct mu_stream *stream, const struct mu_stream_events *events, void *owner);

@@ -193,8 +193,8 @@ class Cluster:
         return json.dumps({"cluster": spec or self.spec,
                            "task": {"type": role, "index": int(index)}})
 
-    def start(self, name, *arguments, spec=None, job=None):
-        task = Process(name, [MUSTER, "run", job or self.job, "--out", str(self.out),
+    def start(self, name, *arguments, spec=None, job=None, wrapper=()):
+        task = Process(name, [*wrapper, MUSTER, "run", job or self.job, "--out", str(self.out),
                               *self.arguments, *arguments], TF_CONFIG=self.config(name, spec))
         self.case.own(task)
         self.tasks[name] = task

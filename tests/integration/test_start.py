@@ -9,6 +9,7 @@ import shlex
 import shutil
 import signal
 import socket
+import subprocess
 import threading
 import unittest
 
@@ -125,6 +126,35 @@ class Addresses(Case):
         self.assertIn("error[E0310]: the name no-such-host.invalid cannot be resolved",
                       worker.text)
 
+    def test_a_resolver_that_does_not_answer_delays_no_end(self):
+        # Whose name it is: its own, its leader's, its member's.
+        for name, other in (("worker/0", "worker"), ("worker/0", "chief"), ("chief/0", "worker")):
+            cluster = Cluster(self, arguments=QUICK, chief=1, worker=1)
+            wrapper = self.silent_resolver(cluster.host)
+            cluster.spec[other] = ["nowhere.example:7777"]
+            task = cluster.start(name, "--start-timeout", "3", wrapper=wrapper)
+            self.assertEqual(task.ends(), 69, task.text)
+            self.assertTrue(3 <= task.took < 4 * SLOW, (name, other, task.took))
+            self.assertRegex(task.text, r"error\[E03(01|10)\]: .*nowhere\.example")
+
+    def silent_resolver(self, host):
+        """What to start a command with, so that it asks one that never answers."""
+        folder = self.folder("resolver")
+        folder.mkdir()
+        (folder / "resolv.conf").write_text(
+            f"nameserver {host}\noptions timeout:30 attempts:2\n")
+        (folder / "nsswitch.conf").write_text("hosts: files dns\n")
+        wrapper = ["unshare", "--mount", "sh", "-ec",
+                   f"for file in resolv.conf nsswitch.conf; do "
+                   f"mount --bind {folder}/$file /etc/$file; done; exec \"$@\"", "sh"]
+        resolver = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.addCleanup(resolver.close)
+        try:
+            resolver.bind((host, 53))
+            subprocess.run([*wrapper, "true"], check=True, capture_output=True)
+        except (OSError, subprocess.CalledProcessError) as error:
+            self.skipTest(f"this user may not bind port 53 or mount over /etc/resolv.conf: {error}")
+        return wrapper
 
     def test_a_cluster_of_ipv6_addresses_trains_to_the_end(self):
         try:

@@ -1,0 +1,9 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MU_IO_TCP_SOCKET_H
+#define MU_IO_TCP_SOCKET_H
+
+/* Inside a host the default congestion control may pace a stream to a third of what the machine can
+ * do: a connected socket whose ends have one address, as over loopback, gets another. */
+void mu_tcp_socket_unpace(int fd);
+
+#endif
