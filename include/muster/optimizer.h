@@ -3,6 +3,7 @@
 #define MUSTER_OPTIMIZER_H
 
 #include "muster/option.h"
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -11,7 +12,8 @@
 /*
  * One step over one span. All pointers are to the span's first element, 64-byte aligned, and each
  * element is updated on its own: a span may be cut anywhere (at multiples of 16 elements) and the
- * parts stepped by different processes with bit-equal results.
+ * parts stepped by different processes with bit-equal results. Not so with a rank of 2 or more
+ * where the optimizer is `by_tensor`: then the span is taken for one whole tensor.
  */
 struct mu_optim_step {
     size_t count;
@@ -20,9 +22,10 @@ struct mu_optim_step {
     float *slots[MU_SLOTS_MAX];
     float learning_rate;  /* after the schedule */
     float weight_decay;   /* L2: added to the gradient as weight_decay * parameter (decoupled for
-                             adamw) */
+                             adamw and lamb) */
     float gradient_scale; /* multiplies every gradient first: clipping, policies */
     int64_t step;         /* 1 for the first */
+    int rank;             /* of the tensor that the span is; 0: of no one tensor */
 };
 
 /*
@@ -47,7 +50,12 @@ struct mu_optimizer_ops {
     const char *slot_names[MU_SLOTS_MAX]; /* "momentum"; they name tensors in checkpoints */
     /* Pure arithmetic: no allocation, no failure. Slots start as zeros. */
     void (*step)(const void *options, const struct mu_optim_step *step);
-    /* May be NULL: mu_optim_step_rows (runtime/optim/rows.h) then calls `step` for each row. */
+    /* True: `step` scales by norms of the tensor, and is called for each on its own (by
+     * mu_tensors_step of runtime/optim/tensors.h). Where a parameter server holds a part of a
+     * tensor, the norms are those of its part. */
+    bool by_tensor;
+    /* May be NULL: mu_optim_step_rows (runtime/optim/rows.h) then calls `step` with copies of
+     * rows. */
     void (*step_rows)(const void *options, const struct mu_optim_rows *rows);
 };
 

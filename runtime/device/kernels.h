@@ -2,21 +2,12 @@
 #ifndef MU_DEVICE_KERNELS_H
 #define MU_DEVICE_KERNELS_H
 
-#include "muster/optimizer.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 struct mu_gemm_kernel;
-
-/* What one Adam step adds to struct mu_optim_step (runtime/optim/adam.c derives them). */
-struct mu_adam_factors {
-    float beta1, beta2; /* of the moving averages in slots 0 and 1 */
-    float rate;         /* learning rate / (1 - beta1^step) */
-    float denominator;  /* 1 / sqrt(1 - beta2^step) */
-    float epsilon;
-    float decay; /* the parameters are multiplied by this first; 1 unless decay is decoupled */
-};
+struct mu_optim_kernels;
 
 /*
  * Loops over flat vectors on the CPU, compiled for several instruction sets and chosen once at run
@@ -37,10 +28,7 @@ struct mu_kernels {
     void (*column_sums)(size_t rows, size_t columns, const float *dx, float *sums);
     const struct mu_gemm_kernel *gemm;
 
-    /* Of optimizers: the formulas are in runtime/optim. */
-    void (*sgd)(const struct mu_optim_step *step);
-    void (*momentum)(const struct mu_optim_step *step, float momentum, bool nesterov);
-    void (*adam)(const struct mu_optim_step *step, const struct mu_adam_factors *factors);
+    const struct mu_optim_kernels *optim; /* of optimizers: runtime/device/optim_kernels.h */
 };
 
 /* The best for this processor. */

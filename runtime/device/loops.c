@@ -2,12 +2,11 @@
 #include "runtime/device/kernels.h"
 
 #include "runtime/device/levels.h"
-#include <math.h>
 
 /*
  * The element-wise loops and sums, compiled once for each instruction set, without contraction:
- * plain C that the compiler turns into vectors. MU_KERNELS and MU_GEMM_KERNEL are the names of this
- * copy's tables (see meson.build).
+ * plain C that the compiler turns into vectors. MU_KERNELS, MU_OPTIM_KERNELS and MU_GEMM_KERNEL are
+ * the names of this copy's tables (see meson.build).
  */
 #define LANES 16
 
@@ -77,50 +76,6 @@ static void column_sums(size_t rows, size_t columns, const float *dx, float *sum
         add(sums, dx + i * columns, columns);
 }
 
-static void sgd(const struct mu_optim_step *step)
-{
-    float *restrict parameters = step->parameters;
-    const float *restrict gradients = step->gradients;
-    float rate = step->learning_rate, decay = step->weight_decay, by = step->gradient_scale;
-    for (size_t i = 0; i < step->count; i++) {
-        float gradient = by * gradients[i] + decay * parameters[i];
-        parameters[i] -= rate * gradient;
-    }
-}
-
-static void momentum(const struct mu_optim_step *step, float factor, bool nesterov)
-{
-    float *restrict parameters = step->parameters;
-    float *restrict velocity = step->slots[0];
-    const float *restrict gradients = step->gradients;
-    float rate = step->learning_rate, decay = step->weight_decay, by = step->gradient_scale;
-    for (size_t i = 0; i < step->count; i++) {
-        float gradient = by * gradients[i] + decay * parameters[i];
-        float moved = factor * velocity[i] + gradient;
-        velocity[i] = moved;
-        parameters[i] -= rate * (nesterov ? gradient + factor * moved : moved);
-    }
-}
-
-static void adam(const struct mu_optim_step *step, const struct mu_adam_factors *factors)
-{
-    float *restrict parameters = step->parameters;
-    float *restrict mean = step->slots[0];
-    float *restrict square = step->slots[1];
-    const float *restrict gradients = step->gradients;
-    float decay = step->weight_decay, by = step->gradient_scale;
-    float beta1 = factors->beta1, beta2 = factors->beta2;
-    float rest1 = 1 - beta1, rest2 = 1 - beta2;
-    struct mu_adam_factors f = *factors;
-    for (size_t i = 0; i < step->count; i++) {
-        float gradient = by * gradients[i] + decay * parameters[i];
-        mean[i] = beta1 * mean[i] + rest1 * gradient;
-        square[i] = beta2 * square[i] + rest2 * gradient * gradient;
-        float root = sqrtf(square[i]) * f.denominator + f.epsilon;
-        parameters[i] = f.decay * parameters[i] - f.rate * mean[i] / root;
-    }
-}
-
 const struct mu_kernels MU_KERNELS = {
     .name = MU_LEVEL_NAME,
     .add = add,
@@ -131,7 +86,5 @@ const struct mu_kernels MU_KERNELS = {
     .relu_backward = relu_backward,
     .column_sums = column_sums,
     .gemm = &MU_GEMM_KERNEL,
-    .sgd = sgd,
-    .momentum = momentum,
-    .adam = adam,
+    .optim = &MU_OPTIM_KERNELS,
 };

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "runtime/device/kernels.h"
+#include "runtime/device/optim_kernels.h"
 #include "runtime/optim/optim_kinds.h"
 
 struct options {
@@ -12,7 +13,7 @@ struct options {
 static void step_momentum(const void *options, const struct mu_optim_step *step)
 {
     const struct options *o = options;
-    mu_kernels()->momentum(step, (float)o->momentum, o->nesterov);
+    mu_kernels()->optim->momentum(step, (float)o->momentum, o->nesterov);
 }
 
 static const struct mu_option rows[] = {

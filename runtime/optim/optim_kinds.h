@@ -6,7 +6,8 @@
 #include "runtime/optim/schedules.h"
 
 /* The drivers behind the two registries of this folder; others use the registries. */
-extern const struct mu_optimizer_ops mu_sgd, mu_momentum, mu_adam, mu_adamw;
+extern const struct mu_optimizer_ops mu_sgd, mu_momentum, mu_adagrad, mu_rmsprop, mu_adam, mu_adamw,
+    mu_ftrl, mu_lars, mu_lamb;
 extern const struct mu_schedule_ops mu_schedule_constant, mu_schedule_step, mu_schedule_cosine;
 
 #endif

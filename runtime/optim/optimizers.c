@@ -5,7 +5,17 @@
 #include <string.h>
 
 const struct mu_optimizer_ops *const mu_optimizers[] = {
-    &mu_sgd, &mu_momentum, &mu_adam, &mu_adamw, NULL};
+    &mu_sgd,
+    &mu_momentum,
+    &mu_adagrad,
+    &mu_rmsprop,
+    &mu_adam,
+    &mu_adamw,
+    &mu_ftrl,
+    &mu_lars,
+    &mu_lamb,
+    NULL,
+};
 
 const struct mu_optimizer_ops *mu_optimizer_find(const char *name)
 {
@@ -29,7 +39,7 @@ const struct mu_option mu_optim_common_rows[] = {
         .min = 0,
         .max = 1e6,
         .fallback = "0",
-        .doc = "L2 penalty; decoupled from the gradient for adamw"},
+        .doc = "L2 penalty; decoupled from the gradient for adamw and lamb"},
     {.name = "clip_norm",
         .type = MU_OPTION_REAL,
         .offset = offsetof(struct mu_optim_common, clip_norm),

@@ -4,7 +4,8 @@
 
 #include "muster/optimizer.h"
 
-/* The optimizer's step over rows of a table, the same arithmetic as `step` over each of them. */
+/* The optimizer's step over rows of a table: bit for bit what `step` makes of each of them, with
+ * rank 0. Allocates nothing. */
 void mu_optim_step_rows(const struct mu_optimizer_ops *optimizer, const void *options,
     const struct mu_optim_rows *rows);
 

@@ -1,12 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "runtime/device/kernels.h"
+#include "runtime/device/optim_kernels.h"
 #include "runtime/optim/optim_kinds.h"
 
 /* g = scale * gradient + decay * p; p -= rate * g. */
 static void step_sgd(const void *options, const struct mu_optim_step *step)
 {
     (void)options;
-    mu_kernels()->sgd(step);
+    mu_kernels()->optim->sgd(step);
+}
+
+static void step_sgd_rows(const void *options, const struct mu_optim_rows *table)
+{
+    (void)options;
+    mu_kernels()->optim->sgd_rows(table);
 }
 
 static const struct mu_option rows[] = {{.name = NULL}};
@@ -18,4 +25,5 @@ const struct mu_optimizer_ops mu_sgd = {
     .option_bytes = 0,
     .slot_count = 0,
     .step = step_sgd,
+    .step_rows = step_sgd_rows,
 };

@@ -4,6 +4,7 @@
 #include "numbers.h"
 #include "runtime/device/gemm.h"
 #include "runtime/device/kernels.h"
+#include "runtime/device/optim_kernels.h"
 
 /* Conformance: every instruction set that this processor runs against the baseline, bit for bit,
  * at counts around the widths of vectors. */
@@ -88,26 +89,83 @@ static void run_column_sums(const struct mu_kernels *kernels, struct vectors *ve
 static void run_sgd(const struct mu_kernels *kernels, struct vectors *vectors, size_t count)
 {
     struct mu_optim_step step = step_of(vectors, count);
-    kernels->sgd(&step);
+    kernels->optim->sgd(&step);
 }
 
 static void run_momentum(const struct mu_kernels *kernels, struct vectors *vectors, size_t count)
 {
     struct mu_optim_step step = step_of(vectors, count);
-    kernels->momentum(&step, 0.9F, false);
-    kernels->momentum(&step, 0.9F, true);
+    kernels->optim->momentum(&step, 0.9F, false);
+    kernels->optim->momentum(&step, 0.9F, true);
 }
+
+static const struct mu_adam_factors adam_factors = {.beta1 = 0.9F,
+    .beta2 = 0.999F,
+    .rate = 0.02F,
+    .denominator = 3,
+    .epsilon = 1e-8F,
+    .decay = 0.99F};
+static const struct mu_adagrad_factors adagrad_factors = {.initial = 0.1F, .epsilon = 1e-7F};
+static const struct mu_ftrl_factors ftrl_factors = {.beta = 1, .l1 = 2, .l2 = 0.5F};
 
 static void run_adam(const struct mu_kernels *kernels, struct vectors *vectors, size_t count)
 {
     struct mu_optim_step step = step_of(vectors, count);
-    struct mu_adam_factors factors = {.beta1 = 0.9F,
-        .beta2 = 0.999F,
-        .rate = 0.02F,
-        .denominator = 3,
-        .epsilon = 1e-8F,
-        .decay = 0.99F};
-    kernels->adam(&step, &factors);
+    kernels->optim->adam(&step, &adam_factors);
+}
+
+static void run_adagrad(const struct mu_kernels *kernels, struct vectors *vectors, size_t count)
+{
+    struct mu_optim_step step = step_of(vectors, count);
+    step.slots[0] = vectors->v;
+    kernels->optim->adagrad(&step, &adagrad_factors);
+}
+
+static void run_rmsprop(const struct mu_kernels *kernels, struct vectors *vectors, size_t count)
+{
+    struct mu_optim_step step = step_of(vectors, count);
+    const struct mu_rmsprop_factors factors = {.decay = 0.9F, .momentum = 0.5F, .epsilon = 1e-7F};
+    step.slots[0] = vectors->v;
+    step.slots[1] = vectors->u;
+    kernels->optim->rmsprop(&step, &factors);
+}
+
+static void run_ftrl(const struct mu_kernels *kernels, struct vectors *vectors, size_t count)
+{
+    struct mu_optim_step step = step_of(vectors, count);
+    kernels->optim->ftrl(&step, &ftrl_factors);
+}
+
+static void run_lamb(const struct mu_kernels *kernels, struct vectors *vectors, size_t count)
+{
+    struct mu_optim_step step = step_of(vectors, count);
+    vectors->sum = kernels->optim->lamb_averages(&step, &adam_factors);
+    kernels->optim->lamb(&step, &adam_factors, 0.3F);
+}
+
+/* Rows lie in x: three vectors of Adam and FTRL, two of AdaGrad, whose last must not be negative.
+ */
+static void run_rows(const struct mu_kernels *kernels, struct vectors *vectors, size_t count)
+{
+    static const size_t widths[] = {1, 3, 8, 16, 17, 32, 33};
+    float *row[COUNT_MAX];
+    for (size_t i = 0; i < COUNT_MAX; i++)
+        vectors->x[i] = vectors->v[i];
+    for (size_t w = 0; w < MU_COUNT_OF(widths); w++) {
+        struct mu_optim_rows rows = {.count = count / (3 * widths[w]),
+            .width = widths[w],
+            .row = row,
+            .gradients = vectors->y,
+            .learning_rate = 0.03F,
+            .weight_decay = 0.01F,
+            .gradient_scale = 0.7F};
+        for (size_t i = 0; i < rows.count; i++)
+            row[i] = vectors->x + i * 3 * widths[w];
+        kernels->optim->sgd_rows(&rows);
+        kernels->optim->adagrad_rows(&rows, &adagrad_factors);
+        kernels->optim->adam_rows(&rows, &adam_factors);
+        kernels->optim->ftrl_rows(&rows, &ftrl_factors);
+    }
 }
 
 static void all_levels_give_the_same_bits(void **state)
@@ -115,7 +173,8 @@ static void all_levels_give_the_same_bits(void **state)
     (void)state;
     static void (*const runs[])(const struct mu_kernels *, struct vectors *, size_t) = {run_add,
         run_scale, run_square_sum, run_from_bytes, run_bias_relu, run_relu_backward,
-        run_column_sums, run_sgd, run_momentum, run_adam};
+        run_column_sums, run_sgd, run_momentum, run_adam, run_adagrad, run_rmsprop, run_ftrl,
+        run_lamb, run_rows};
     static struct vectors before, expected, got;
     memset(&before, 0, sizeof(before));
     fill(&before);
