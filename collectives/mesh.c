@@ -161,6 +161,8 @@ static void be_refused(
     struct mesh *mesh = way->mesh;
     struct mu_decoder *decoder = mu_link_decoder(link);
     char why[WHY_MAX] = "";
+    if (mesh->failed != MU_OK)
+        return;
     if (mu_decoder_read(decoder, body, frame->body_bytes) != MU_OK ||
         !mu_decoder_int(decoder, "error", 0, 9999, &number) ||
         !mu_decoder_text(decoder, "why", why, sizeof(why)))

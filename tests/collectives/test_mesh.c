@@ -215,21 +215,66 @@ static void silence_does_not_keep_ranks_from_meeting(void **state)
     tear_down(&rig, 2);
 }
 
-static void a_rank_of_another_group_is_refused(void **state)
+static void a_rank_of_another_group_is_refused_and_both_are_told(void **state)
 {
     (void)state;
     struct rig rig;
     set_up(&rig, 2, LATE);
-    rig.rank[0].deadline_ns = mu_now(&rig.real.world) + SOON;
     rig.rank[1].request.group++;
+    for (int r = 0; r < 2; r++)
+        start(&rig.rank[r]);
+    for (int r = 0; r < 2; r++) {
+        join(&rig.rank[r]);
+        assert_int_equal(rig.rank[r].status, MU_PROTOCOL);
+        assert_said(&rig.rank[r].log, "E0309");
+        assert_said(&rig.rank[r].log, "rank 1 of a group of 2 has met rank 0 (127.0.0.1:");
+        assert_said(&rig.rank[r].log, "of a group of 2, of other addresses");
+    }
+    tear_down(&rig, 2);
+}
+
+/* One of them has been told of fewer ranks: those that agree with each other learn it too. */
+static void ranks_that_count_otherwise_are_told_as_all_others(void **state)
+{
+    (void)state;
+    for (int odd = 0; odd < 3; odd++) {
+        struct rig rig;
+        char other[80];
+        set_up(&rig, 4, LATE);
+        rig.rank[odd].request.count = 3;
+        rig.rank[odd].request.group = mu_mesh_group_of(rig.address, 3);
+        for (int r = 0; r < 4; r++)
+            start(&rig.rank[r]);
+        snprintf(other, sizeof(other),
+            odd ? "rank %d of a group of 3 has met" : ") of a group of 3", odd);
+        for (int r = 0; r < 4; r++) {
+            join(&rig.rank[r]);
+            assert_int_equal(rig.rank[r].status, MU_PROTOCOL);
+            assert_said(&rig.rank[r].log, "E0309");
+            assert_said(&rig.rank[r].log, other);
+            assert_said(&rig.rank[r].log, "of a group of 4");
+        }
+        tear_down(&rig, 4);
+    }
+}
+
+static void who_is_waited_for_is_said_after_two_seconds(void **state)
+{
+    (void)state;
+    struct rig rig;
+    char name[80];
+    set_up(&rig, 3, 2 * MU_SECOND + SOON);
     start(&rig.rank[0]);
     start(&rig.rank[1]);
-    join(&rig.rank[1]);
-    join(&rig.rank[0]);
-    assert_int_equal(rig.rank[1].status, MU_PROTOCOL);
-    assert_said(&rig.rank[1].log, "E0309");
-    assert_int_equal(rig.rank[0].status, MU_UNAVAILABLE);
-    tear_down(&rig, 2);
+    for (int r = 0; r < 2; r++) {
+        join(&rig.rank[r]);
+        snprintf(name, sizeof(name), " s for rank 2 (127.0.0.1:%d): it has not called (",
+            rig.address[2].port);
+        assert_said(&rig.rank[r].log, "waiting since 2.");
+        assert_said(&rig.rank[r].log, name);
+    }
+    close(rig.listen_fd[2]);
+    tear_down(&rig, 3);
 }
 
 static void the_second_process_of_a_rank_is_refused(void **state)
@@ -301,7 +346,9 @@ int main(void)
         cmocka_unit_test(who_is_missing_is_named),
         cmocka_unit_test(a_stranger_is_turned_away_and_the_ranks_meet),
         cmocka_unit_test(silence_does_not_keep_ranks_from_meeting),
-        cmocka_unit_test(a_rank_of_another_group_is_refused),
+        cmocka_unit_test(a_rank_of_another_group_is_refused_and_both_are_told),
+        cmocka_unit_test(ranks_that_count_otherwise_are_told_as_all_others),
+        cmocka_unit_test(who_is_waited_for_is_said_after_two_seconds),
         cmocka_unit_test(the_second_process_of_a_rank_is_refused),
         cmocka_unit_test(another_service_at_the_address_is_told),
         cmocka_unit_test(other_addresses_are_another_group),
