@@ -9,7 +9,7 @@
 
 /*
  * What a task is doing, and since when: written by whichever of its threads does it, sent with each
- * heartbeat, and quoted when the task is missed.
+ * heartbeat, and quoted when the task is missed. Reading to pushing make up a step.
  */
 #define MU_ACTIVITY_ROWS(ROW)                                                                      \
     ROW(STARTING, "starting", false)                                                               \
@@ -30,7 +30,7 @@ enum mu_doing { MU_ACTIVITY_ROWS(MU_ACTIVITY_ENUM) MU_DOING_COUNT };
 
 struct mu_activity {
     atomic_int doing;
-    _Atomic int64_t step;
+    _Atomic int64_t step;       /* the first one is 1; of what comes between steps, the last */
     _Atomic int64_t since_ns;   /* of the world's clock */
     _Atomic int64_t collective; /* collectives entered so far: who is behind shows here */
     _Atomic int64_t samples;    /* trained by this task in this run */

@@ -100,9 +100,11 @@ enum mu_status mu_replica_blame(struct mu_replica *replica, enum mu_status statu
  * the others. */
 enum mu_status mu_replica_sum(struct mu_replica *replica, float *data, size_t count);
 bool mu_replica_stop_wanted(struct mu_replica *replica);
+/* A step under way has the number that it will have when it is done. */
 static inline void mu_replica_doing(struct mu_replica *replica, enum mu_doing doing)
 {
-    mu_activity_set(&replica->activity, doing, replica->step, mu_now(replica->world));
+    bool under_way = doing >= MU_DOING_READING && doing <= MU_DOING_PUSHING;
+    mu_activity_set(&replica->activity, doing, replica->step + under_way, mu_now(replica->world));
 }
 
 /* ---- replica_state.c ---- */

@@ -195,6 +195,13 @@ static void a_task_that_hangs_is_named_by_all_at_the_deadline(void **state)
         }
 }
 
+/* The number after `words`, or -1. */
+static long long number_after(const char *said, const char *words)
+{
+    const char *at = strstr(said, words);
+    return at ? strtoll(at + strlen(words), NULL, 10) : -1;
+}
+
 /* Its heartbeats come all the while. `how` is what every other task has to say of it. */
 static void stick(const char *path, int replicas, int servers, struct fault fault, const char *how)
 {
@@ -210,6 +217,10 @@ static void stick(const char *path, int replicas, int servers, struct fault faul
         if (!strstr(said, "error[E0402]: ") || !strstr(said, how) ||
             !strstr(said, "; last seen computing step "))
             fail_msg("expected \"%s\" in \"%s\"", how, said);
+        /* Who waits for it and who saw it last speak of the same step. */
+        long long waited = number_after(said, "all-reduce of step ");
+        if (waited >= 0 && waited != number_after(said, "computing step "))
+            fail_msg("two steps in \"%s\"", said);
     }
 }
 
