@@ -2,6 +2,7 @@
 #include "models/dense.h"
 #include "models/model_kinds.h"
 #include "runtime/base/log.h"
+#include "runtime/tensor/layout.h"
 #include <string.h>
 
 /* Softmax regression (multinomial logistic regression): one dense layer. Its loss is convex, so it
@@ -12,8 +13,9 @@ static enum mu_status layout(const void *options, const struct mu_dataset_facts 
     (void)options;
     MU_TRY(mu_dense_fits("softmax", facts, log));
     size_t feature_count = facts->feature_count, class_count = facts->class_count;
-    struct mu_dense_shape shape = {.layer_count = 1, .width = {feature_count, class_count}};
-    if (!mu_dense_layout(&shape, ret_layout))
+    struct mu_stack_shape shape = {.layer_count = 1, .width = {feature_count, class_count}};
+    mu_layout_init(ret_layout);
+    if (!mu_stack_layout(&shape, ret_layout))
         return mu_fail(log, MU_E0204, NULL,
             "the data set is not one for model `softmax`: it has "
             "%zu features and %zu classes",
