@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define ALGORITHMS_MAX 16
+
 /* ---- one algorithm ---- */
 
 /* Sums of rounded numbers; everything else comes out the same in any order. */
@@ -144,39 +146,77 @@ static const char *time_text(char out[32], double seconds)
     return out;
 }
 
-static void add_others(struct mu_group *group, const struct mu_request *request,
-    const struct mu_algorithm *chosen, struct mu_text *out)
-{
-    char text[32];
-    const char *separator = "";
-    for (int i = 0; mu_algorithms[i]; i++) {
-        const char *why;
-        double score = rate(group, request, mu_algorithms[i], &why);
-        if (mu_algorithms[i] == chosen)
-            continue;
-        mu_text_add(out, "%s%s %s", separator, mu_algorithms[i]->name,
-            isfinite(score) ? time_text(text, score) : why);
-        separator = ", ";
-    }
-}
+/* Columns of the table: those that can do one of the requests at least. "*" before a time: chosen.
+ */
+#define BYTES_COLUMNS 12
+#define TIME_COLUMNS 8
 
-static void add_row(struct mu_group *group, const struct mu_request *request, struct mu_text *out)
+static bool is_able(struct mu_group *group, const struct mu_request *requests, size_t request_count,
+    const struct mu_algorithm *algorithm)
 {
     const char *why;
-    char text[32];
+    for (size_t i = 0; i < request_count; i++)
+        if (isfinite(rate(group, &requests[i], algorithm, &why)))
+            return true;
+    return false;
+}
+
+static int width_of(const struct mu_algorithm *algorithm)
+{
+    int width = (int)strlen(algorithm->name);
+    return width > TIME_COLUMNS ? width : TIME_COLUMNS;
+}
+
+static void add_time(struct mu_group *group, const struct mu_request *request,
+    const struct mu_algorithm *algorithm, bool is_chosen, struct mu_text *out)
+{
+    const char *why;
+    char text[32], cell[40];
+    double seconds = rate(group, request, algorithm, &why);
+    mu_format(cell, sizeof(cell), "%s%s", is_chosen ? "*" : "",
+        isfinite(seconds) ? time_text(text, seconds) : "-");
+    mu_text_add(out, " %*s", width_of(algorithm) + 1, cell);
+}
+
+static void add_row(struct mu_group *group, const struct mu_request *request,
+    const struct mu_algorithm *const able[], struct mu_text *out)
+{
     const struct mu_algorithm *forced = forced_for(group, request);
     const struct mu_algorithm *chosen = forced ? forced : find_best(group, request);
-    double score = chosen ? rate(group, request, chosen, &why) : INFINITY;
-    mu_text_add(out, "%12zu  %-13s  %9s  ", request->count * mu_dtype_bytes(request->dtype),
-        isfinite(score) ? chosen->name : "none", isfinite(score) ? time_text(text, score) : "-");
-    add_others(group, request, isfinite(score) ? chosen : NULL, out);
+    mu_text_add(out, "%*zu", BYTES_COLUMNS, request->count * mu_dtype_bytes(request->dtype));
+    for (int i = 0; able[i]; i++)
+        add_time(group, request, able[i], able[i] == chosen, out);
     mu_text_add(out, "\n");
+}
+
+/* Of those that cannot do some of the requests. */
+static void add_why_not(struct mu_group *group, const struct mu_request *requests,
+    size_t request_count, const struct mu_algorithm *algorithm, struct mu_text *out)
+{
+    const char *why;
+    for (size_t i = 0; i < request_count; i++)
+        if (isinf(rate(group, &requests[i], algorithm, &why))) {
+            mu_text_add(out, "%s%s: %s\n", algorithm->name,
+                algorithm == group->forced ? ", which is forced" : "", why);
+            return;
+        }
 }
 
 void mu_choose_explain(struct mu_group *group, const struct mu_request *requests,
     size_t request_count, struct mu_text *out)
 {
-    mu_text_add(out, "%12s  %-13s  %9s  %s\n", "bytes", "chosen", "predicted", "others");
+    const struct mu_algorithm *able[ALGORITHMS_MAX + 1] = {0};
+    int count = 0;
+    mu_text_add(out, "%*s", BYTES_COLUMNS, "bytes");
+    for (int i = 0; mu_algorithms[i]; i++)
+        if (count < ALGORITHMS_MAX && is_able(group, requests, request_count, mu_algorithms[i])) {
+            able[count++] = mu_algorithms[i];
+            mu_text_add(out, " %*s", width_of(mu_algorithms[i]) + 1, mu_algorithms[i]->name);
+        }
+    mu_text_add(out, "\n");
     for (size_t i = 0; i < request_count; i++)
-        add_row(group, &requests[i], out);
+        add_row(group, &requests[i], able, out);
+    mu_text_add(out, "* is chosen; times are predicted\n");
+    for (int i = 0; mu_algorithms[i]; i++)
+        add_why_not(group, requests, request_count, mu_algorithms[i], out);
 }

@@ -15,8 +15,8 @@ int mu_choose_place(const struct mu_algorithm *algorithm);
 const struct mu_algorithm *mu_choose_find(const char *name);
 /* After the costs have changed: groups remember what they chose. */
 void mu_choose_forget(struct mu_group *group);
-/* "bytes  chosen  predicted  others (or why not)", a row a size: `muster bench allreduce
- * --explain`. */
+/* A row a size, a column an algorithm: how long it would take; "*": it is chosen. Then a line for
+ * each that cannot, with the reason. No wider than 100. `muster bench allreduce --explain`. */
 void mu_choose_explain(struct mu_group *group, const struct mu_request *requests,
     size_t request_count, struct mu_text *out);
 

@@ -74,7 +74,10 @@ class Bench(unittest.TestCase):
     def test_the_choice_is_explained_for_every_size(self):
         done = bench("--explain", "--bytes", "4,1048576", "--transport", "tcp")
         self.assertEqual(done.returncode, 0, done.stderr)
-        self.assertIn("chosen", done.stdout.splitlines()[0])
+        self.assertRegex(done.stdout.splitlines()[0], r"bytes +ring +doubling")
+        self.assertEqual(done.stdout.count(" *"), 2)
+        self.assertRegex(done.stdout, r"(?m)^direct: needs shared memory")
+        self.assertLessEqual(max(map(len, done.stdout.splitlines())), 100)
         self.assertRegex(done.stdout, r"(?m)^ *4 ")
         self.assertRegex(done.stdout, r"(?m)^ *1048576 ")
 

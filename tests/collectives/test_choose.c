@@ -135,10 +135,15 @@ static void the_table_names_all_and_says_why_not(void **state)
     const struct mu_request requests[] = {sum_of(1), sum_of(1 << 20)};
     mu_text_init(&text);
     mu_choose_explain(&group, requests, 2, &text);
-    assert_non_null(strstr(text.data, "bytes  chosen"));
+    assert_non_null(strstr(text.data, "       bytes      ring  doubling   halving"));
     assert_non_null(strstr(text.data, "\n           4  "));
-    assert_non_null(strstr(text.data, "\n     4194304  ring"));
-    assert_non_null(strstr(text.data, "direct needs shared memory"));
+    const char *longest = strstr(text.data, "\n     4194304 ");
+    assert_non_null(longest);
+    assert_int_equal(longest[strspn(longest, "\n 0123456789")], '*'); /* the ring's, the first */
+    assert_non_null(strstr(text.data, "\n* is chosen"));
+    assert_non_null(strstr(text.data, "\ndirect: needs shared memory"));
+    for (char *line = text.data, *end; (end = strchr(line, '\n')); line = end + 1)
+        assert_true(end - line <= 100);
     for (int a = 0; mu_algorithms[a]; a++)
         assert_non_null(strstr(text.data, mu_algorithms[a]->name));
     mu_text_finish(&text);
