@@ -88,6 +88,7 @@ enum mu_status mu_ps_server_create(
         server->other_ended = -1;
         status = mu_shard_init(&server->shard, span, options->optimizer, options->optimizer_options,
             options->weight_decay);
+        server->shard.layout = options->layout;
         if (status == MU_OK)
             status = allocate(server);
     }

@@ -50,6 +50,7 @@ struct mu_ps_server_options {
     int server_count, replica_count, in_flight_max;
     uint32_t generation;
     size_t element_count; /* of the whole vector */
+    const struct mu_layout *layout; /* of the whole vector; NULL: see struct mu_shard */
     const struct mu_optimizer_ops *optimizer;
     const void *optimizer_options;
     double weight_decay;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ps/shard.h"
+#include "runtime/optim/tensors.h"
 #include <string.h>
 
 /* Gradient, parameters and all slots of a block fit in a level-2 cache together. */
@@ -44,7 +45,8 @@ static void apply_block(
     step.gradients = gradient;
     for (int i = 1; i < shard->vector_count; i++)
         step.slots[i - 1] = shard->vectors[i].data + first;
-    shard->optimizer->step(shard->optimizer_options, &step);
+    mu_tensors_step(shard->optimizer, shard->optimizer_options, shard->layout,
+        shard->span.first + first, &step);
     memcpy(gradient, step.parameters, step.count * sizeof(float));
 }
 
@@ -57,9 +59,10 @@ void mu_shard_apply(
         .gradient_scale = gradient_scale,
         .step = shard->version + 1,
     };
+    size_t most = shard->optimizer->by_tensor ? shard->span.count : BLOCK_ELEMENTS;
     for (size_t first = 0; first < shard->span.count; first += step.count) {
         size_t left = shard->span.count - first;
-        step.count = left < BLOCK_ELEMENTS ? left : BLOCK_ELEMENTS;
+        step.count = left < most ? left : most;
         apply_block(shard, step, first, buffer + first);
     }
     shard->version++;

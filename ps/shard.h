@@ -17,7 +17,8 @@
  *   parameters| block | block | ...        then the block as it is now, copied over its gradient
  *
  * so that the buffer that brought a gradient leaves with the fresh parameters, and a reply costs no
- * second pass over memory.
+ * second pass over memory. An optimizer that is by_tensor gets, instead of blocks, the parts of
+ * tensors that lie in the span; its norms are those of the parts.
  */
 #define MU_SHARD_VECTORS_MAX (1 + MU_SLOTS_MAX)
 
@@ -25,13 +26,15 @@ struct mu_shard {
     struct mu_span span; /* of the whole vector */
     const struct mu_optimizer_ops *optimizer;
     const void *optimizer_options;
+    const struct mu_layout *layout; /* of the whole vector, borrowed; NULL: not known */
     float weight_decay;
     int64_t version;
     int vector_count; /* 1 + slots */
     struct mu_arena vectors[MU_SHARD_VECTORS_MAX];
 };
 
-/* Zeros, version 0. NO_MEMORY. The options are borrowed. */
+/* Zeros, version 0, and a layout that is not known: then every optimizer works element by element.
+ * NO_MEMORY. The options are borrowed. */
 enum mu_status mu_shard_init(struct mu_shard *shard, struct mu_span span,
     const struct mu_optimizer_ops *optimizer, const void *optimizer_options, double weight_decay);
 void mu_shard_finish(struct mu_shard *shard); /* takes a zeroed one */

@@ -81,6 +81,7 @@ static enum mu_status make_server(struct ps_role *role)
         .in_flight_max = (int)job->mode.in_flight,
         .generation = mu_cluster_generation(role->cluster),
         .element_count = role->layout.element_count,
+        .layout = &role->layout,
         .optimizer = job->optimizer,
         .optimizer_options = job->optimizer_options,
         .weight_decay = job->optim.weight_decay,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "roles/settle.h"
 #include "roles/residuals.h"
+#include "runtime/optim/tensors.h"
 
 static bool overlap(struct mu_span a, struct mu_span b)
 {
@@ -12,12 +13,21 @@ static void apply(struct mu_settle *settle, struct mu_span span)
     struct mu_replica *replica = settle->exchange->replica;
     const struct mu_job *job = replica->job;
     struct mu_optim_step step = settle->step;
+    int64_t since = mu_now(replica->world);
     step.count = span.count;
     step.parameters = replica->parameters.data + span.first;
     step.gradients = settle->exchange->gradients + span.first;
     for (int i = 0; i < job->optimizer->slot_count; i++)
         step.slots[i] = replica->slots[i].data + span.first;
-    job->optimizer->step(job->optimizer_options, &step);
+    mu_tensors_step(job->optimizer, job->optimizer_options, &replica->layout, span.first, &step);
+    mu_timeline_add(&replica->timeline, MU_TIMELINE_UPDATING, 0, step.step, since);
+}
+
+/* All buckets are one step: there are none, or a tensor may lie in several. */
+static bool steps_whole(const struct mu_settle *settle)
+{
+    const struct mu_replica *replica = settle->exchange->replica;
+    return replica->count == 1 || replica->job->optimizer->by_tensor;
 }
 
 static void settle_bucket(struct mu_settle *settle, int bucket)
@@ -29,11 +39,8 @@ static void settle_bucket(struct mu_settle *settle, int bucket)
     mu_timeline_add(&replica->timeline, MU_TIMELINE_WAITING, 0, settle->step.step, since);
     if (settle->status == MU_OK)
         settle->status = status;
-    if (status != MU_OK || !settle->apply)
-        return;
-    since = mu_now(replica->world);
-    apply(settle, mu_exchange_span(exchange, bucket));
-    mu_timeline_add(&replica->timeline, MU_TIMELINE_UPDATING, 0, settle->step.step, since);
+    if (status == MU_OK && settle->apply && !steps_whole(settle))
+        apply(settle, mu_exchange_span(exchange, bucket));
 }
 
 void mu_settle_span(void *owner, struct mu_span span)
@@ -53,7 +60,7 @@ void mu_settle_init(struct mu_settle *settle, struct mu_exchange *exchange)
     struct mu_replica *replica = exchange->replica;
     const struct mu_job *job = replica->job;
     *settle = (struct mu_settle){.exchange = exchange};
-    settle->late = job->model->watch && job->optim.clip_norm <= 0 && replica->count > 1 &&
+    settle->late = job->model->watch && job->optim.clip_norm <= 0 && !steps_whole(settle) &&
                    !exchange->on_training_thread;
     /* What a compressor keeps depends on the order in which it sees the buckets. */
     exchange->plans = settle->late && !mu_residuals_kept(replica);
@@ -73,9 +80,9 @@ enum mu_status mu_settle_all(struct mu_settle *settle)
 {
     struct mu_replica *replica = settle->exchange->replica;
     const struct mu_span whole = {0, replica->layout.element_count};
-    if (settle->open && settle->apply && replica->count == 1)
-        apply(settle, whole);
     mu_settle_span(settle, whole);
+    if (settle->open && settle->apply && settle->status == MU_OK && steps_whole(settle))
+        apply(settle, whole);
     settle->open = false;
     return settle->status;
 }

@@ -7,8 +7,9 @@
 /*
  * The optimizer's part of a synchronous step: bucket by bucket, each as late as the next forward
  * needs its parameters, so that the last buckets of a step still travel while the next one has
- * begun. Where the model does not say what it needs, or the whole gradient's norm is asked for, all
- * at once. The bits are the same: an optimizer works element by element.
+ * begun. Where the model does not say what it needs, or norms of the whole gradient or of its
+ * tensors are asked for, all at once. The bits are the same: an optimizer that is not by_tensor
+ * works element by element.
  */
 struct mu_settle {
     struct mu_exchange *exchange;

@@ -38,7 +38,7 @@ static struct mu_optim_step part_of(
 void mu_tensors_step(const struct mu_optimizer_ops *optimizer, const void *options,
     const struct mu_layout *layout, size_t first, const struct mu_optim_step *step)
 {
-    if (!optimizer->by_tensor) {
+    if (!optimizer->by_tensor || !layout) {
         optimizer->step(options, step);
         return;
     }

@@ -8,9 +8,10 @@
 
 /*
  * The optimizer's step over a span of the flat vector that `layout` describes: one call for all of
- * it, or one for each tensor where the optimizer asks for that. `step` has its pointers at the
- * span's first element, and its count; its rank is not looked at. Of a tensor that the span cuts,
- * the part in the span is stepped as if it were the whole: a parameter server knows no more.
+ * it, or one for each tensor where the optimizer asks for that and the layout is known (not NULL).
+ * `step` has its pointers at the span's first element, and its count; its rank is not looked at. Of
+ * a tensor that the span cuts, the part in the span is stepped as if it were the whole: a parameter
+ * server knows no more.
  */
 void mu_tensors_step(const struct mu_optimizer_ops *optimizer, const void *options,
     const struct mu_layout *layout, size_t first, const struct mu_optim_step *step);

@@ -4,6 +4,8 @@
 #include "runtime/base/options.h"
 #include "runtime/base/random.h"
 #include "runtime/optim/optimizers.h"
+#include "runtime/optim/tensors.h"
+#include "runtime/tensor/layout.h"
 #include "test.h"
 
 #define COUNT 20016 /* several blocks, and a part of one */
@@ -85,6 +87,45 @@ static void shards_equal_one_step_over_the_whole_vector(void **state)
             run(mu_optimizers[i], servers);
 }
 
+/* A span from within one matrix to within the next. */
+static void a_shard_steps_the_parts_of_tensors_that_it_holds(void **state)
+{
+    (void)state;
+    const struct mu_span span = {.first = 4096, .count = 12000};
+    const int64_t shape[] = {100, 100};
+    struct mu_layout layout;
+    mu_layout_init(&layout);
+    assert_true(mu_layout_add(&layout, "first", 2, shape));
+    assert_true(mu_layout_add(&layout, "second", 2, shape));
+    static float parameters[COUNT], slots[2][COUNT], gradients[COUNT], buffer[COUNT];
+    struct mu_random random;
+    mu_random_init(&random, 6);
+    for (int i = 0; mu_optimizers[i]; i++) {
+        char options[256] __attribute__((aligned(16)));
+        struct mu_shard shard;
+        mu_options_defaults(mu_optimizers[i]->options, options);
+        assert_ok(mu_shard_init(&shard, span, mu_optimizers[i], options, 0.01));
+        shard.layout = &layout;
+        fill(&random, parameters);
+        fill(&random, gradients);
+        memset(slots, 0, sizeof(slots));
+        memcpy(shard.vectors[0].data, parameters, span.count * sizeof(float));
+        memcpy(buffer, gradients, span.count * sizeof(float));
+        struct mu_optim_step step = {.count = span.count,
+            .parameters = parameters,
+            .gradients = gradients,
+            .slots = {slots[0], slots[1]},
+            .learning_rate = 0.1f,
+            .weight_decay = 0.01f,
+            .gradient_scale = 0.5f,
+            .step = 1};
+        mu_tensors_step(mu_optimizers[i], options, &layout, span.first, &step);
+        mu_shard_apply(&shard, buffer, 0.5f, 0.1f);
+        assert_memory_equal(buffer, parameters, span.count * sizeof(float));
+        mu_shard_finish(&shard);
+    }
+}
+
 static void a_copy_changes_nothing(void **state)
 {
     (void)state;
@@ -103,6 +144,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(shards_equal_one_step_over_the_whole_vector),
+        cmocka_unit_test(a_shard_steps_the_parts_of_tensors_that_it_holds),
         cmocka_unit_test(a_copy_changes_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
