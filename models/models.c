@@ -4,7 +4,8 @@
 #include "models/model_kinds.h"
 #include <string.h>
 
-const struct mu_model_ops *const mu_models[] = {&mu_softmax, &mu_mlp, NULL};
+const struct mu_model_ops *const mu_models[] = {
+    &mu_softmax, &mu_mlp, &mu_linear, &mu_factorization, &mu_wide_deep, NULL};
 
 const struct mu_model_ops *mu_model_find(const char *name)
 {

@@ -4,7 +4,8 @@
 
 #include "muster/model.h"
 
-/* The registry: "softmax" (softmax regression), "mlp". NULL-terminated. */
+/* The registry: "softmax" (softmax regression) and "mlp" for dense data; "linear", "factorization"
+ * and "wide_deep" for sparse data. NULL-terminated. */
 extern const struct mu_model_ops *const mu_models[];
 const struct mu_model_ops *mu_model_find(const char *name); /* NULL */
 
