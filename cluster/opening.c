@@ -106,6 +106,24 @@ static bool on_greeted(void *owner, struct mu_link *link, const struct mu_hello 
 
 /* ---- opening ---- */
 
+static enum mu_status say_held(struct mu_cluster *cluster, const char *address, int port)
+{
+    struct mu_host_holder holder;
+    char help[120];
+    const char *host = cluster->spec->task[cluster->spec->self].address.host;
+    snprintf(help, sizeof(help), "ss -ltnp 'sport = :%d'", port);
+    if (!mu_host_port_holder(host, port, &holder))
+        return mu_fail(cluster->log, MU_E0302, help, "%s is in use by another process", address);
+    if (!holder.stopped)
+        return mu_fail(cluster->log, MU_E0302, help, "%s is in use by pid %d (%s)", address,
+            holder.process, holder.name);
+    snprintf(help, sizeof(help), "`kill -CONT %d` lets it go on, `kill -KILL %d` ends it",
+        holder.process, holder.process);
+    return mu_fail(cluster->log, MU_E0302, help,
+        "%s is in use by pid %d (%s), which is stopped (state T)", address, holder.process,
+        holder.name);
+}
+
 /* Somebody listens at our address. If it is this very task, say so. */
 static enum mu_status say_in_use(struct mu_cluster *cluster, const char *address, int port)
 {
@@ -124,10 +142,7 @@ static enum mu_status say_in_use(struct mu_cluster *cluster, const char *address
         return mu_fail(cluster->log, MU_E0307, NULL, "%s", refusal.text);
     }
     mu_caller_finish(&caller);
-    char holder[80] = "another process", help[80];
-    mu_host_port_holder(port, holder, sizeof(holder));
-    snprintf(help, sizeof(help), "ss -ltnp 'sport = :%d'", port);
-    return mu_fail(cluster->log, MU_E0302, help, "%s is in use by %s", address, holder);
+    return say_held(cluster, address, port);
 }
 
 static enum mu_status say_not_open(struct mu_cluster *cluster, enum mu_status status, int error)

@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <ifaddrs.h>
 #include <net/if.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,21 +12,39 @@
 
 #define TCP_STATE_LISTEN 0x0a
 
-/* The inode of the socket that listens on the port, 0 if there is none. */
-static unsigned long listener_inode(const char *table, int port)
+/* An address as /proc/net writes it: words of 4 bytes in the order of the network, each printed as
+ * a number of this machine. "" for a host's name, "-" for an address of the other family. */
+static void table_address(const char *host, int family, char *out, size_t bytes)
 {
+    uint32_t word[4];
+    int other = family == AF_INET ? AF_INET6 : AF_INET;
+    size_t used = 0, words = family == AF_INET ? 1 : 4;
+    snprintf(out, bytes, "%s", inet_pton(other, host, word) == 1 ? "-" : "");
+    for (size_t i = 0; i < words && inet_pton(family, host, word) == 1; i++)
+        used += (size_t)snprintf(out + used, bytes - used, "%08X", word[i]);
+}
+
+static bool is_at(const char *local, const char *wanted)
+{
+    bool everywhere = strspn(local, "0") == strlen(local);
+    return everywhere || wanted[0] == '\0' || strcmp(local, wanted) == 0;
+}
+
+/* The inode of the socket that listens at the address, 0 if there is none. */
+static unsigned long listener_inode(const char *table, int family, const char *host, int port)
+{
+    char line[512], local[33], wanted[33];
+    unsigned long found = 0;
     FILE *file = fopen(table, "re");
     if (!file)
         return 0;
-    char line[512];
-    unsigned long found = 0;
+    table_address(host, family, wanted, sizeof(wanted));
     while (!found && fgets(line, sizeof(line), file)) {
         unsigned local_port, state;
         unsigned long inode;
-        if (sscanf(line,
-                " %*d: %*[0-9A-Fa-f]:%x %*[0-9A-Fa-f]:%*x %x %*x:%*x %*x:%*x %*x %*u %*u %lu",
-                &local_port, &state, &inode) == 3 &&
-            (int)local_port == port && state == TCP_STATE_LISTEN)
+        if (sscanf(line, " %*d: %32[0-9A-F]:%x %*[0-9A-F]:%*x %x %*x:%*x %*x:%*x %*x %*u %*u %lu",
+                local, &local_port, &state, &inode) == 4 &&
+            (int)local_port == port && state == TCP_STATE_LISTEN && is_at(local, wanted))
             found = inode;
     }
     fclose(file);
@@ -64,11 +83,11 @@ static void process_name(const char *process, char *out, size_t bytes)
         fclose(file);
 }
 
-bool mu_host_port_holder(int port, char *out, size_t bytes)
+bool mu_host_port_holder(const char *host, int port, struct mu_host_holder *ret_holder)
 {
-    unsigned long inode = listener_inode("/proc/net/tcp", port);
+    unsigned long inode = listener_inode("/proc/net/tcp", AF_INET, host, port);
     if (!inode)
-        inode = listener_inode("/proc/net/tcp6", port);
+        inode = listener_inode("/proc/net/tcp6", AF_INET6, host, port);
     DIR *processes = inode ? opendir("/proc") : NULL;
     if (!processes)
         return false;
@@ -76,9 +95,9 @@ bool mu_host_port_holder(int port, char *out, size_t bytes)
     for (struct dirent *entry; !found && (entry = readdir(processes));) {
         if (entry->d_name[0] < '1' || entry->d_name[0] > '9' || !holds(entry->d_name, inode))
             continue;
-        char name[32];
-        process_name(entry->d_name, name, sizeof(name));
-        snprintf(out, bytes, "pid %.20s (%s)", entry->d_name, name);
+        process_name(entry->d_name, ret_holder->name, sizeof(ret_holder->name));
+        ret_holder->process = atoi(entry->d_name);
+        ret_holder->stopped = mu_host_process_stopped(ret_holder->process);
         found = true;
     }
     closedir(processes);

@@ -7,8 +7,14 @@
 
 /* Facts about this host, for messages. */
 
-/* "pid 4711 (sshd)": who listens on the TCP port; false if that cannot be read. */
-bool mu_host_port_holder(int port, char *out, size_t bytes);
+/* Who listens on the TCP port, at this address or at all of them; for a host's name: at any. */
+struct mu_host_holder {
+    int process;
+    char name[32]; /* "sshd" */
+    bool stopped;  /* state T */
+};
+/* False if that cannot be read. */
+bool mu_host_port_holder(const char *host, int port, struct mu_host_holder *ret_holder);
 /* "127.0.0.1, 10.0.0.3, ::1" */
 void mu_host_addresses(char *out, size_t bytes);
 /* Is the process of this host stopped (state T)? */

@@ -244,6 +244,19 @@ class Doubles(Case):
             self.assertEqual(task.ends(), 0, task.text)
         self.assertEqual(json.loads((cluster.out / "summary.json").read_text())["steps"], 3000)
 
+    def test_a_stopped_copy_that_holds_the_port_is_named_with_what_to_type(self):
+        cluster = Cluster(self, arguments=QUICK, chief=1, worker=1)
+        stopped = cluster.start("worker/0")
+        stopped.says("waiting for chief/0")
+        stopped.signal(signal.SIGSTOP)
+        copy = cluster.start("worker/0")
+        self.assertEqual(copy.ends(), 69, copy.text)
+        self.assertRegex(copy.text, rf"error\[E0302\]: {cluster.address('worker/0')} is in use by "
+                                    rf"pid {stopped.pid} \(\S+\), which is stopped")
+        self.assertRegex(copy.text, rf"help: .*`kill -CONT {stopped.pid}`.*`kill -KILL "
+                                    rf"{stopped.pid}`")
+        stopped.signal(signal.SIGCONT)
+
     def test_two_runs_do_not_share_a_directory(self):
         first = Cluster(self, arguments=["--steps", "100000"], chief=1, worker=1).start_all()
         first.trains()
