@@ -1,9 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "data/datasets.h"
 
+#include "data/plan.h"
+#include "data/text_lines.h"
 #include <string.h>
 
-const struct mu_dataset_ops *const mu_datasets[] = {&mu_dataset_idx, &mu_dataset_glyphs, NULL};
+static_assert(MU_TEXT_BLOCK_LINES <= MU_PLAN_BLOCK_MAX);
+
+const struct mu_dataset_ops *const mu_datasets[] = {
+    &mu_dataset_idx, &mu_dataset_glyphs, &mu_dataset_libsvm, NULL};
 
 const struct mu_dataset_ops *mu_dataset_find(const char *name)
 {
@@ -11,4 +16,11 @@ const struct mu_dataset_ops *mu_dataset_find(const char *name)
         if (strcmp(mu_datasets[i]->name, name) == 0)
             return mu_datasets[i];
     return NULL;
+}
+
+size_t mu_dataset_block(const struct mu_dataset_ops *ops, bool shuffle)
+{
+    if (!shuffle)
+        return 0;
+    return ops->read_sparse ? MU_TEXT_BLOCK_LINES : 1;
 }

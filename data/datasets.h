@@ -3,11 +3,16 @@
 #define MU_DATA_DATASETS_H
 
 #include "muster/dataset.h"
+#include <stdbool.h>
 
-/* The registry: "idx", "glyphs" (drawn by the program). NULL-terminated. */
+/* The registry: "idx", "glyphs" (drawn by the program), "libsvm" (sparse text). NULL-terminated. */
 extern const struct mu_dataset_ops *const mu_datasets[];
 const struct mu_dataset_ops *mu_dataset_find(const char *name); /* NULL */
 
-extern const struct mu_dataset_ops mu_dataset_idx, mu_dataset_glyphs;
+/* How the samples of an epoch are drawn, for mu_plan_set_block: each by itself, or in blocks of
+ * what is read together; not at all if `shuffle` is false. */
+size_t mu_dataset_block(const struct mu_dataset_ops *ops, bool shuffle);
+
+extern const struct mu_dataset_ops mu_dataset_idx, mu_dataset_glyphs, mu_dataset_libsvm;
 
 #endif

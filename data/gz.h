@@ -20,12 +20,18 @@ void mu_gz_close(struct mu_gz *gz); /* takes NULL */
 
 /* The name that it was opened by, for messages. */
 const char *mu_gz_name(const struct mu_gz *gz);
+/* The descriptor of a plain file, borrowed; -1: it is packed. */
+int mu_gz_descriptor(const struct mu_gz *gz);
 /* No more bytes than this can come out of a file of this length: what a header claims is held
  * against it before memory is taken. */
 size_t mu_gz_bytes_max(const struct mu_gz *gz);
 
 /* Exactly the next `bytes` bytes: MU_E0502 (BAD_DATA) if there are fewer or they are damaged. */
 enum mu_status mu_gz_read(struct mu_gz *gz, void *out, size_t bytes);
+/* Some of the next bytes, at least one unless the file is at its end. The log takes the place of
+ * the one that it was opened with. */
+enum mu_status mu_gz_read_some(
+    struct mu_gz *gz, struct mu_log *log, void *out, size_t bytes_max, size_t *ret_bytes);
 /* MU_E0502 unless the file ends here, undamaged. */
 enum mu_status mu_gz_end(struct mu_gz *gz);
 

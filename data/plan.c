@@ -42,7 +42,8 @@ enum mu_status mu_plan_init(struct mu_plan *plan, uint64_t seed, size_t sample_c
     uint32_t *order = malloc(sample_count * sizeof(*order));
     if (!order)
         return MU_NO_MEMORY;
-    *plan = (struct mu_plan){.seed = seed, .sample_count = sample_count, .order = order};
+    *plan =
+        (struct mu_plan){.seed = seed, .sample_count = sample_count, .block = 1, .order = order};
     mu_plan_begin(plan, 0, NULL, 0, 1, 1);
     return MU_OK;
 }
@@ -51,6 +52,40 @@ void mu_plan_finish(struct mu_plan *plan)
 {
     free(plan->order);
     *plan = (struct mu_plan){0};
+}
+
+void mu_plan_set_block(struct mu_plan *plan, size_t block)
+{
+    assert(block <= MU_PLAN_BLOCK_MAX);
+    plan->block = block;
+}
+
+static void draw_blocks(struct mu_plan *plan)
+{
+    /* Blocks are drawn into the end of `order` and unfolded from its start. Block i of n ends at
+     * block * (i + 1) at the most, which is not beyond the number of block i + 1, for the samples
+     * are more than block * (n - 1). */
+    size_t block = plan->block, count = plan->sample_count;
+    size_t block_count = count / block + (count % block > 0), made = 0;
+    uint32_t *drawn = plan->order + (count - block_count);
+    mu_random_permutation(
+        mu_random_mix(plan->seed, (uint64_t)plan->epoch), drawn, (uint32_t)block_count);
+    for (size_t i = 0; i < block_count; i++) {
+        size_t first = drawn[i] * block;
+        size_t end = count - first < block ? count : first + block;
+        for (size_t sample = first; sample < end; sample++)
+            plan->order[made++] = (uint32_t)sample;
+    }
+}
+
+static void draw_order(struct mu_plan *plan)
+{
+    if (plan->block > 0) {
+        draw_blocks(plan);
+        return;
+    }
+    for (size_t i = 0; i < plan->sample_count; i++)
+        plan->order[i] = (uint32_t)i;
 }
 
 /* Takes out what the stretch took; what is left moves together and keeps its order. */
@@ -79,9 +114,8 @@ void mu_plan_begin(struct mu_plan *plan, int64_t epoch, const struct mu_stretch 
     assert(done_count >= 0 && done_count <= MU_STRETCHES_MAX);
     assert(replica_count > 0 && replica_count <= MU_REPLICAS_MAX);
     assert(batch > 0);
-    mu_random_permutation(
-        mu_random_mix(plan->seed, (uint64_t)epoch), plan->order, (uint32_t)plan->sample_count);
     plan->epoch = epoch;
+    draw_order(plan);
     plan->left = plan->sample_count;
     for (int i = 0; i < done_count; i++)
         take_out(plan, &done[i]);

@@ -12,11 +12,13 @@
  * number of replicas, and also when the run is resumed in the middle of an epoch with another
  * number of replicas or another batch.
  *
- * The order of an epoch is a permutation drawn from (seed, epoch). A stretch is a part of an epoch
- * that was worked with one number of replicas and one batch per replica. Global step s of a stretch
- * takes the next replica_count * batch samples of what the stretches before it left (fewer at the
- * end of the epoch), cut evenly among the replicas in rank order: sizes differ by at most one, the
- * first replicas have the larger ones, and some may be empty in the last step.
+ * The order of an epoch is a permutation drawn from (seed, epoch): of samples, or of blocks of them
+ * that follow each other where they are read from a file; or it is the order of the file. A stretch
+ * is a part of an epoch that was worked with one number of replicas and one batch per replica.
+ * Global step s of a stretch takes the next replica_count * batch samples of what the stretches
+ * before it left (fewer at the end of the epoch), cut evenly among the replicas in rank order:
+ * sizes differ by at most one, the first replicas have the larger ones, and some may be empty in
+ * the last step.
  *
  *   permutation  | step 0: r0 r1 r2 | step 1: r0 r1 r2 | ... | last: r0 r1 - |
  *
@@ -25,6 +27,7 @@
  */
 #define MU_STRETCHES_MAX 16
 #define MU_REPLICAS_MAX 1024
+#define MU_PLAN_BLOCK_MAX (1 << 20)
 
 struct mu_stretch {
     int replica_count;
@@ -35,6 +38,7 @@ struct mu_stretch {
 struct mu_plan {
     uint64_t seed;
     size_t sample_count;
+    size_t block;    /* samples that stay together; 0: all of them */
     uint32_t *order; /* (sample_count) */
     size_t left;     /* samples that the present stretch has to work on: order[0 .. left) */
     int64_t epoch;
@@ -42,9 +46,15 @@ struct mu_plan {
     int64_t step_count;       /* global steps of the present stretch until the epoch ends */
 };
 
-/* On success the plan stands at the first step of epoch 0, before any stretch. NO_MEMORY. */
+/* On success the plan stands at the first step of epoch 0, before any stretch, and each sample is
+ * drawn by itself. NO_MEMORY. */
 enum mu_status mu_plan_init(struct mu_plan *plan, uint64_t seed, size_t sample_count);
 void mu_plan_finish(struct mu_plan *plan);
+
+/* From the next mu_plan_begin on: blocks of so many samples are drawn, up to MU_PLAN_BLOCK_MAX; 1:
+ * each sample by itself; 0: none, the order is that of the numbers. It does not change how many
+ * samples or steps are left of an epoch, only which. */
+void mu_plan_set_block(struct mu_plan *plan, size_t block);
 
 /* Goes to `epoch`, takes out what the done stretches took, and begins a stretch with these numbers.
  * Allocates nothing. step_count may be 0: nothing is left of this epoch. */

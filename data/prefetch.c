@@ -16,19 +16,22 @@
 
 struct slot {
     struct mu_prefetch_batch out;
-    float *features; /* (rows_max, feature_count), within `features` of the whole */
-    int32_t *labels; /* (rows_max) */
+    float *features;           /* (rows_max, feature_count), within `features` of the whole */
+    int32_t *labels;           /* (rows_max) */
+    struct mu_entries entries; /* room for rows_max * entry_max, within `entries` of the whole */
 };
 
 struct mu_prefetch {
     struct mu_prefetch_options options;
-    struct mu_monitor *monitor; /* guards the counts and `stop` */
+    struct mu_monitor *monitor; /* guards the counts, `stop` and `failed` */
     struct mu_thread *reader;
     int64_t taken, given, filled;
     bool stop;
-    int64_t step; /* the reader's: the next one to read */
+    enum mu_status failed; /* why the reader has ended */
+    int64_t step;          /* the reader's: the next one to read */
     float *features;
     int32_t *labels;
+    struct mu_entries entries;
     struct slot slot[];
 };
 
@@ -51,7 +54,18 @@ static void next_epoch(struct mu_prefetch *prefetch)
     prefetch->step = 0;
 }
 
-static void fill(struct mu_prefetch *prefetch, struct slot *slot)
+static enum mu_status read(const struct mu_prefetch_options *options, const uint32_t *index,
+    size_t row_count, struct slot *slot)
+{
+    const struct mu_dataset_ops *ops = options->ops;
+    if (ops->read_sparse)
+        return ops->read_sparse(options->dataset, index, row_count, slot->features, slot->labels,
+            &slot->entries, options->log);
+    ops->read(options->dataset, index, row_count, slot->features, slot->labels);
+    return MU_OK;
+}
+
+static enum mu_status fill(struct mu_prefetch *prefetch, struct slot *slot)
 {
     const struct mu_prefetch_options *options = &prefetch->options;
     const struct mu_plan *plan = options->plan;
@@ -60,18 +74,20 @@ static void fill(struct mu_prefetch *prefetch, struct slot *slot)
     size_t row_count, global_count;
     const uint32_t *index =
         mu_plan_samples(plan, prefetch->step, options->replica, &row_count, &global_count);
-    options->ops->read(options->dataset, index, row_count, slot->features, slot->labels);
+    MU_TRY(read(options, index, row_count, slot));
     slot->out = (struct mu_prefetch_batch){
         .batch = {.row_count = row_count,
             .feature_count = options->feature_count,
             .features = slot->features,
-            .labels = slot->labels},
+            .labels = slot->labels,
+            .entries = slot->entries},
         .global_count = global_count,
         .epoch = plan->epoch,
         .step = prefetch->step,
         .last_of_epoch = prefetch->step + 1 == plan->step_count,
     };
     prefetch->step++;
+    return MU_OK;
 }
 
 /* Waits for an empty slot; NULL when it is time to end. */
@@ -92,13 +108,38 @@ static void reader_run(void *argument)
 {
     struct mu_prefetch *prefetch = argument;
     struct mu_world *world = prefetch->options.world;
-    for (struct slot *slot; (slot = wait_empty(prefetch));) {
-        fill(prefetch, slot);
+    enum mu_status status = MU_OK;
+    for (struct slot *slot; status == MU_OK && (slot = wait_empty(prefetch));) {
+        status = fill(prefetch, slot);
         world->ops->enter(world, prefetch->monitor);
-        prefetch->filled++;
+        prefetch->failed = status;
+        prefetch->filled += status == MU_OK;
         world->ops->notify(world, prefetch->monitor);
         world->ops->leave(world, prefetch->monitor);
     }
+}
+
+/* Entries of all slots at once: nothing for a dense data set. */
+static enum mu_status take_entries(struct mu_prefetch *prefetch, size_t rows_max, size_t depth)
+{
+    if (!prefetch->options.ops->read_sparse)
+        return MU_OK;
+    struct mu_entries *all = &prefetch->entries;
+    size_t slot_entries, bytes;
+    if (__builtin_mul_overflow(rows_max, prefetch->options.entry_max, &slot_entries) ||
+        __builtin_mul_overflow(slot_entries, depth * sizeof(*all->id), &bytes) ||
+        slot_entries > UINT32_MAX)
+        return MU_NO_MEMORY;
+    all->first = calloc((rows_max + 1) * depth, sizeof(*all->first));
+    all->id = calloc(slot_entries * depth + 1, sizeof(*all->id));
+    all->value = calloc(slot_entries * depth + 1, sizeof(*all->value));
+    if (!all->first || !all->id || !all->value)
+        return MU_NO_MEMORY;
+    for (size_t i = 0; i < depth; i++)
+        prefetch->slot[i].entries = (struct mu_entries){.first = all->first + i * (rows_max + 1),
+            .id = all->id + i * slot_entries,
+            .value = all->value + i * slot_entries};
+    return MU_OK;
 }
 
 /* The memory of all slots at once. */
@@ -113,7 +154,7 @@ static enum mu_status take_memory(struct mu_prefetch *prefetch)
         bytes > SIZE_MAX - FEATURES_ALIGN * depth)
         return MU_NO_MEMORY;
     size_t in_line = FEATURES_ALIGN / sizeof(float);
-    slot_floats = (slot_floats + in_line - 1) / in_line * in_line;
+    slot_floats = slot_floats > 0 ? (slot_floats + in_line - 1) / in_line * in_line : in_line;
     prefetch->features = aligned_alloc(FEATURES_ALIGN, slot_floats * depth * sizeof(float));
     prefetch->labels = calloc(rows_max * depth, sizeof(int32_t));
     if (!prefetch->features || !prefetch->labels)
@@ -122,7 +163,7 @@ static enum mu_status take_memory(struct mu_prefetch *prefetch)
         prefetch->slot[i].features = prefetch->features + i * slot_floats;
         prefetch->slot[i].labels = prefetch->labels + i * rows_max;
     }
-    return MU_OK;
+    return take_entries(prefetch, rows_max, depth);
 }
 
 static enum mu_status start(struct mu_prefetch *prefetch)
@@ -172,6 +213,9 @@ void mu_prefetch_destroy(struct mu_prefetch *prefetch)
     if (prefetch->reader)
         stop_reader(prefetch);
     world->ops->monitor_destroy(world, prefetch->monitor);
+    free(prefetch->entries.first);
+    free(prefetch->entries.id);
+    free(prefetch->entries.value);
     free(prefetch->labels);
     free(prefetch->features);
     free(prefetch);
@@ -184,11 +228,13 @@ enum mu_status mu_prefetch_next(
     enum mu_status status = MU_OK;
     world->ops->enter(world, prefetch->monitor);
     assert(prefetch->given == prefetch->taken);
-    while (status == MU_OK && prefetch->filled == prefetch->given)
+    while (status == MU_OK && prefetch->filled == prefetch->given && prefetch->failed == MU_OK)
         status = world->ops->wait(world, prefetch->monitor, deadline_ns);
     bool there = prefetch->filled > prefetch->given; /* perhaps just at the deadline */
     if (there)
         *ret_batch = &slot_of(prefetch, prefetch->given++)->out;
+    else if (prefetch->failed != MU_OK)
+        status = prefetch->failed;
     world->ops->leave(world, prefetch->monitor);
     return there ? MU_OK : status;
 }

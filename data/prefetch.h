@@ -23,8 +23,9 @@ struct mu_prefetch_batch {
 struct mu_prefetch_options {
     struct mu_world *world;
     const struct mu_dataset_ops *ops;
-    void *dataset; /* borrowed */
-    size_t feature_count;
+    void *dataset;                   /* borrowed */
+    size_t feature_count, entry_max; /* as in the data set's facts */
+    struct mu_log *log;              /* for read_sparse */
     struct mu_plan *plan; /* begun: reading starts at `first_step` of its present stretch */
     int64_t first_step;
     int replica;
@@ -43,8 +44,9 @@ enum mu_status mu_prefetch_create(
 /* Ends the reader; takes NULL. */
 void mu_prefetch_destroy(struct mu_prefetch *prefetch);
 /* The next batch, borrowed until done; waits for the reader. After the last step of an epoch the
- * next epoch begins by itself, as a whole new stretch. TIMEOUT at the deadline. One batch may be
- * held at a time. */
+ * next epoch begins by itself, as a whole new stretch. TIMEOUT at the deadline. What read_sparse
+ * returned and said, once the batches before are taken, and from then on: reading has ended. One
+ * batch may be held at a time. */
 enum mu_status mu_prefetch_next(
     struct mu_prefetch *prefetch, int64_t deadline_ns, const struct mu_prefetch_batch **ret_batch);
 void mu_prefetch_done(struct mu_prefetch *prefetch);

@@ -3,6 +3,8 @@
 #define MU_BASE_ERRORS_H
 
 #include "runtime/base/status.h"
+#include <stdbool.h>
+#include <stdint.h>
 
 /*
  * Every error a user can meet has a number, so that it can be searched for; `muster explain` shows
@@ -45,6 +47,7 @@
     ROW(0502, BAD_DATA, "a data file is damaged")                                                  \
     ROW(0503, BAD_DATA, "a label is out of range")                                                 \
     ROW(0504, BAD_DATA, "two data files do not belong together")                                   \
+    ROW(0505, CONFIG, "a data file cannot be read in the order that the job asks for")             \
     ROW(0601, BAD_DATA, "a checkpoint is damaged")                                                 \
     ROW(0602, BAD_DATA, "a checkpoint belongs to another model or optimizer")                      \
     ROW(0603, NO_INPUT, "there is no checkpoint to resume from")                                   \
@@ -68,5 +71,7 @@ enum mu_error { MU_ERROR_ROWS(MU_ERROR_ENUM) MU_ERROR_COUNT };
 int mu_error_number(enum mu_error error);            /* 104 for MU_E0104 */
 enum mu_status mu_error_status(enum mu_error error); /* CONFIG for MU_E0104 */
 const char *mu_error_doc(enum mu_error error);
+/* 104 gives MU_E0104; false: there is no such error. */
+bool mu_error_find(int64_t number, enum mu_error *ret_error);
 
 #endif

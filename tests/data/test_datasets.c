@@ -11,7 +11,8 @@ static void every_kind_describes_itself(void **state)
         const struct mu_dataset_ops *ops = mu_datasets[i];
         assert_true(ops->name[0] && ops->doc[0]);
         assert_ptr_equal(mu_dataset_find(ops->name), ops);
-        assert_true(ops->open && ops->read && ops->close);
+        assert_true(ops->open && ops->close);
+        assert_true(!ops->read != !ops->read_sparse);
         for (const struct mu_option *row = ops->options; row->name; row++) {
             assert_true(row->offset < ops->option_bytes);
             assert_true(row->doc && row->doc[0]);
