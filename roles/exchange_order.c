@@ -13,20 +13,14 @@ static enum mu_status run_share_order(struct mu_command *command)
 {
     struct mu_exchange *exchange = command->owner;
     struct mu_replica *replica = exchange->replica;
-    MU_TRY(replica->failed);
-    int64_t since = mu_now(replica->world);
-    int rank = -1;
     const struct mu_request request = {.kind = MU_BROADCAST,
         .dtype = MU_INT32,
         .wire = MU_INT32,
         .data = exchange->order,
         .count = (size_t)exchange->order_count,
-        .root = replica->spec->task[replica->spec->leader].replica};
-    enum mu_status status = mu_group_run(
-        &replica->group, &request, mu_deadline(since, replica->run->timeouts.step_ns), &rank);
-    return status == MU_OK
-               ? MU_OK
-               : mu_replica_blame(replica, status, rank, "planning the order of buckets", since);
+        .root = mu_replica_leader(replica)};
+    return mu_replica_ask(
+        replica, &request, replica->run->timeouts.step_ns, "planning the order of buckets");
 }
 
 /* The extras go first in any order. */

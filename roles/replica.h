@@ -96,15 +96,24 @@ enum mu_status mu_replica_cut(struct mu_replica *replica, enum mu_status status)
 /* The same after finding out what a failed wait means, for the ring's neighbour `rank`. */
 enum mu_status mu_replica_blame(struct mu_replica *replica, enum mu_status status, int rank,
     const char *what, int64_t since_ns);
+/* On the communication thread: a request of the group, for which all wait until the deadline of
+ * `timeout_ns`. Begins nothing after a command has failed; blames for what fails, in `what`. */
+enum mu_status mu_replica_ask(struct mu_replica *replica, const struct mu_request *request,
+    int64_t timeout_ns, const char *what);
+/* Bytes of replica `root` for all, by a command; no deadline but the life of the others. */
+enum mu_status mu_replica_broadcast(
+    struct mu_replica *replica, int root, void *data, size_t bytes, const char *what);
+static inline int mu_replica_leader(const struct mu_replica *replica)
+{
+    return replica->spec->task[replica->spec->leader].replica;
+}
 /* All-reduce by sum of a small vector, for barriers and closing counts; no deadline but the life of
  * the others. */
 enum mu_status mu_replica_sum(struct mu_replica *replica, float *data, size_t count);
 bool mu_replica_stop_wanted(struct mu_replica *replica);
-/* A step under way has the number that it will have when it is done. */
 static inline void mu_replica_doing(struct mu_replica *replica, enum mu_doing doing)
 {
-    bool under_way = doing >= MU_DOING_READING && doing <= MU_DOING_PUSHING;
-    mu_activity_set(&replica->activity, doing, replica->step + under_way, mu_now(replica->world));
+    mu_activity_set(&replica->activity, doing, replica->step, mu_now(replica->world));
 }
 
 /* ---- replica_state.c ---- */

@@ -219,32 +219,51 @@ enum mu_status mu_replica_connect(struct mu_replica *replica)
     return mu_communicator_do(&replica->communicator, run_connect, replica);
 }
 
-/* ---- small sums ---- */
+/* ---- requests of the group ---- */
 
-struct sum {
+enum mu_status mu_replica_ask(struct mu_replica *replica, const struct mu_request *request,
+    int64_t timeout_ns, const char *what)
+{
+    MU_TRY(replica->failed);
+    int64_t since = mu_now(replica->world);
+    int rank = -1;
+    enum mu_status status =
+        mu_group_run(&replica->group, request, mu_deadline(since, timeout_ns), &rank);
+    return status == MU_OK ? MU_OK : mu_replica_blame(replica, status, rank, what, since);
+}
+
+struct request {
     struct mu_replica *replica;
-    float *data;
-    size_t count;
+    struct mu_request request;
+    const char *what;
 };
 
-static enum mu_status run_sum(struct mu_command *command)
+static enum mu_status run_request(struct mu_command *command)
 {
-    struct sum *sum = command->owner;
-    MU_TRY(sum->replica->failed);
-    const struct mu_request request = {
-        .kind = MU_ALLREDUCE, .data = sum->data, .count = sum->count};
-    int64_t since = mu_now(sum->replica->world);
-    int rank = -1;
-    enum mu_status status = mu_group_run(&sum->replica->group, &request, MU_FOREVER, &rank);
-    return status == MU_OK
-               ? MU_OK
-               : mu_replica_blame(sum->replica, status, rank, "the closing all-reduce", since);
+    struct request *request = command->owner;
+    return mu_replica_ask(request->replica, &request->request, MU_FOREVER, request->what);
+}
+
+enum mu_status mu_replica_broadcast(
+    struct mu_replica *replica, int root, void *data, size_t bytes, const char *what)
+{
+    struct request request = {.replica = replica,
+        .request = {.kind = MU_BROADCAST,
+            .dtype = MU_UINT8,
+            .wire = MU_UINT8,
+            .data = data,
+            .count = bytes,
+            .root = root},
+        .what = what};
+    return mu_communicator_do(&replica->communicator, run_request, &request);
 }
 
 enum mu_status mu_replica_sum(struct mu_replica *replica, float *data, size_t count)
 {
-    struct sum sum = {.replica = replica, .data = data, .count = count};
-    return mu_communicator_do(&replica->communicator, run_sum, &sum);
+    struct request request = {.replica = replica,
+        .request = {.kind = MU_ALLREDUCE, .data = data, .count = count},
+        .what = "the closing all-reduce"};
+    return mu_communicator_do(&replica->communicator, run_request, &request);
 }
 
 bool mu_replica_stop_wanted(struct mu_replica *replica)

@@ -13,35 +13,10 @@ struct state_head {
     int64_t resumed; /* from a checkpoint: the leader alone decides */
 };
 
-struct broadcast {
-    struct mu_replica *replica;
-    void *data;
-    size_t bytes;
-};
-
-static enum mu_status run_broadcast(struct mu_command *command)
-{
-    struct broadcast *broadcast = command->owner;
-    struct mu_replica *replica = broadcast->replica;
-    MU_TRY(replica->failed);
-    int64_t since = mu_now(replica->world);
-    const struct mu_request request = {.kind = MU_BROADCAST,
-        .dtype = MU_UINT8,
-        .wire = MU_UINT8,
-        .data = broadcast->data,
-        .count = broadcast->bytes,
-        .root = replica->spec->task[replica->spec->leader].replica};
-    int rank = -1;
-    enum mu_status status = mu_group_run(&replica->group, &request, MU_FOREVER, &rank);
-    return status == MU_OK
-               ? MU_OK
-               : mu_replica_blame(replica, status, rank, "the broadcast of the state", since);
-}
-
 static enum mu_status broadcast(struct mu_replica *replica, void *data, size_t bytes)
 {
-    struct broadcast what = {.replica = replica, .data = data, .bytes = bytes};
-    return mu_communicator_do(&replica->communicator, run_broadcast, &what);
+    return mu_replica_broadcast(
+        replica, mu_replica_leader(replica), data, bytes, "the broadcast of the state");
 }
 
 /* ---- loading ---- */

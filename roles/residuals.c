@@ -4,45 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- one vector from one replica to all ---- */
-
-struct spread {
-    struct mu_replica *replica;
-    int root;
-    void *data;
-    size_t bytes;
-};
-
-static enum mu_status run_spread(struct mu_command *command)
-{
-    struct spread *spread = command->owner;
-    struct mu_replica *replica = spread->replica;
-    MU_TRY(replica->failed);
-    int64_t since = mu_now(replica->world);
-    int rank = -1;
-    const struct mu_request request = {.kind = MU_BROADCAST,
-        .dtype = MU_UINT8,
-        .wire = MU_UINT8,
-        .data = spread->data,
-        .count = spread->bytes,
-        .root = spread->root};
-    enum mu_status status = mu_group_run(&replica->group, &request, MU_FOREVER, &rank);
-    return status == MU_OK
-               ? MU_OK
-               : mu_replica_blame(replica, status, rank, "the exchange of residuals", since);
-}
-
 static enum mu_status spread(struct mu_replica *replica, int root, void *data, size_t bytes)
 {
-    struct spread what = {.replica = replica, .root = root, .data = data, .bytes = bytes};
     if (replica->count == 1 || bytes == 0)
         return MU_OK;
-    return mu_communicator_do(&replica->communicator, run_spread, &what);
-}
-
-static int leader_of(const struct mu_replica *replica)
-{
-    return replica->spec->task[replica->spec->leader].replica;
+    return mu_replica_broadcast(replica, root, data, bytes, "the exchange of residuals");
 }
 
 /* ---- opening ---- */
@@ -82,7 +48,7 @@ static enum mu_status share_rows(
     for (int64_t row = 0; row < head->residuals; row++) {
         if (replica->leads)
             memcpy(passing, rows + (size_t)row * count, bytes);
-        MU_TRY(spread(replica, leader_of(replica), passing, bytes));
+        MU_TRY(spread(replica, mu_replica_leader(replica), passing, bytes));
         if (head->residuals != replica->count)
             mu_kernels()->add(residual, passing, count);
         else if (row == replica->rank)
@@ -100,7 +66,7 @@ static enum mu_status share_loaded(
         loaded->residual_count, (int64_t)loaded->element_count, (int64_t)loaded->shared_count};
     size_t count = replica->layout.element_count, shared_count;
     float *shared = shared_of(replica, &shared_count);
-    MU_TRY(spread(replica, leader_of(replica), &head, sizeof(head)));
+    MU_TRY(spread(replica, mu_replica_leader(replica), &head, sizeof(head)));
     if (head.residuals > 0 && replica->residual.data && (size_t)head.elements == count) {
         struct mu_arena passing = {0};
         MU_TRY(mu_arena_init(&passing, count));
@@ -113,7 +79,7 @@ static enum mu_status share_loaded(
     if (replica->leads)
         memcpy(shared, loaded->data + (size_t)head.residuals * (size_t)head.elements,
             shared_count * sizeof(float));
-    return spread(replica, leader_of(replica), shared, shared_count * sizeof(float));
+    return spread(replica, mu_replica_leader(replica), shared, shared_count * sizeof(float));
 }
 
 static enum mu_status make_room_in_saver(struct mu_replica *replica)
