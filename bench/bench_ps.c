@@ -55,17 +55,6 @@ static double rate(void *owner, int64_t version)
     return 0.01;
 }
 
-static enum mu_link_answer on_frame(void *owner, struct mu_link *link, const struct mu_frame *frame,
-    const void *body, void **ret_payload)
-{
-    (void)owner;
-    (void)link;
-    (void)frame;
-    (void)body;
-    (void)ret_payload;
-    return MU_LINK_HOLD;
-}
-
 static void on_ended(void *owner, struct mu_link *link, enum mu_status why, int error)
 {
     (void)owner;
@@ -74,7 +63,7 @@ static void on_ended(void *owner, struct mu_link *link, enum mu_status why, int 
     (void)error;
 }
 
-static const struct mu_link_events early_events = {.frame = on_frame, .ended = on_ended};
+static const struct mu_link_events early_events = {.frame = mu_link_hold, .ended = on_ended};
 
 static void on_accepted(void *owner, struct mu_stream *stream)
 {
@@ -141,7 +130,7 @@ static enum mu_status connect_to(
     struct bench *bench, struct mu_loop *loop, struct mu_link **ret_link)
 {
     static const struct mu_link_events events = {
-        .frame = on_frame, .ended = on_ended, .connected = on_connected};
+        .frame = mu_link_hold, .ended = on_ended, .connected = on_connected};
     for (int i = 0; i < 1000; i++) {
         struct knock knock = {0};
         MU_TRY(mu_link_connect(loop, &bench->address, &events, &knock, ret_link));

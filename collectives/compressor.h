@@ -56,6 +56,5 @@ struct mu_compressor_ops {
 
 /* NULL-terminated; "none" first. */
 extern const struct mu_compressor_ops *const mu_compressors[];
-const struct mu_compressor_ops *mu_compressor_find(const char *name); /* NULL */
 
 #endif

@@ -62,11 +62,19 @@ static void open_replica(struct compress_replica *replica)
         rig->ops->has_residual ? replica->residual : NULL, &replica->state));
 }
 
+static const struct mu_compressor_ops *find(const char *name)
+{
+    for (size_t i = 0; mu_compressors[i]; i++)
+        if (strcmp(mu_compressors[i]->name, name) == 0)
+            return mu_compressors[i];
+    return NULL;
+}
+
 void compress_rig_begin(struct compress_rig *rig, const char *name, const char *const sets[],
     int ranks, const struct mu_layout *layout)
 {
     memset(rig, 0, sizeof(*rig));
-    rig->ops = mu_compressor_find(name);
+    rig->ops = find(name);
     rig->layout = *layout;
     rig->gradient = compress_rig_random;
     rig->patience_ns = RANKS_TIME;

@@ -306,12 +306,12 @@ static void drivers_describe_themselves(void **state)
     for (; mu_compressors[count]; count++) {
         const struct mu_compressor_ops *ops = mu_compressors[count];
         assert_true(ops->name && ops->doc && ops->options && ops->open && ops->close);
-        assert_ptr_equal(mu_compressor_find(ops->name), ops);
+        for (size_t before = 0; before < count; before++)
+            assert_string_not_equal(mu_compressors[before]->name, ops->name);
         ops->close(NULL);
     }
     assert_int_equal(count, DRIVERS);
     assert_string_equal(mu_compressors[0]->name, "none");
-    assert_null(mu_compressor_find("zip"));
 }
 
 int main(void)

@@ -18,49 +18,10 @@ static struct rig rig;
 
 /* ---- how to get two ranks ---- */
 
-static enum mu_link_answer hold(void *owner, struct mu_link *link, const struct mu_frame *frame,
-    const void *body, void **ret_payload)
-{
-    (void)owner;
-    (void)link;
-    (void)frame;
-    (void)body;
-    (void)ret_payload;
-    return MU_LINK_HOLD;
-}
-
-static void connected(void *owner, struct mu_link *link, enum mu_status status, int error)
-{
-    (void)link;
-    (void)error;
-    struct link_pair *pair = owner;
-    pair->connected = status == MU_OK;
-}
-
-static void ended(void *owner, struct mu_link *link, enum mu_status why, int error)
-{
-    (void)owner;
-    (void)link;
-    (void)why;
-    (void)error;
-}
-
-static const struct mu_link_events raw = {.frame = hold, .connected = connected, .ended = ended};
-
-static void one_way(struct mu_link **ret_from, struct mu_link **ret_to)
-{
-    struct link_pair *pair = &rig.pair;
-    pair->connected = pair->is_accepted = false;
-    assert_ok(mu_link_connect(pair->loop, &pair->address, &raw, pair, ret_from));
-    link_pair_until(pair, &pair->connected);
-    link_pair_until(pair, &pair->is_accepted);
-    assert_ok(mu_link_accept(pair->loop, pair->accepted, &raw, pair, ret_to));
-}
-
 static void open_tcp(void)
 {
     struct mu_link *link[2][2] = {0};
-    one_way(&link[0][1], &link[1][0]);
+    link_pair_connect(&rig.pair, &link[0][1], &link[1][0]);
     for (int r = 0; r < 2; r++)
         assert_ok(mu_tcp_open(rig.pair.loop, r, 2, 1, link[r], &rig.rank[r]));
 }
