@@ -138,7 +138,7 @@ static enum mu_status refuse_id(struct mu_text_lines *lines, struct mu_log *log,
     const struct mu_text_line *line, const char *at, const struct libsvm *set)
 {
     uint64_t id;
-    if (!mu_decimal_id(at, &id) || id < set->id_count)
+    if (!mu_decimal_id(at, &id))
         return mu_text_lines_refuse(lines, log, MU_E0502, line, at,
             "a line is `label id:value id:value ...`", "expected an id, 0 to %lld",
             (long long)MU_DECIMAL_ID_MAX);

@@ -107,6 +107,60 @@ static void the_order_is_a_function_of_seed_and_epoch(void **state)
     mu_plan_finish(&b);
 }
 
+/* Blocks stay together, wherever the short one comes to lie. */
+static void blocks_are_drawn_whole(void **state)
+{
+    static const size_t blocks[] = {2, 3, 64, 598, 599, 600};
+    for (size_t n = 0; n < MU_COUNT_OF(sample_counts); n++) {
+        for (size_t b = 0; b < MU_COUNT_OF(blocks); b++) {
+            struct mu_plan plan;
+            size_t count = sample_counts[n], starts = 0;
+            assert_ok(mu_plan_init(&plan, 7, count));
+            mu_plan_set_block(&plan, blocks[b]);
+            mu_plan_begin(&plan, 2, NULL, 0, 3, 5);
+            memset(seen, 0, sizeof(seen));
+            see_steps(&plan, 0, plan.step_count);
+            each_was_seen_once(count);
+            for (size_t i = 0; i < count; i++) {
+                bool starts_block = plan.order[i] % blocks[b] == 0;
+                starts += starts_block;
+                assert_true(starts_block || plan.order[i] == plan.order[i - 1] + 1);
+            }
+            assert_int_equal(starts, (count + blocks[b] - 1) / blocks[b]);
+            mu_plan_finish(&plan);
+        }
+    }
+}
+
+static void the_order_of_blocks_is_drawn_for_each_epoch(void **state)
+{
+    struct mu_plan a, b;
+    assert_ok(mu_plan_init(&a, 9, 200));
+    assert_ok(mu_plan_init(&b, 9, 200));
+    mu_plan_set_block(&a, 8);
+    mu_plan_set_block(&b, 8);
+    mu_plan_begin(&a, 4, NULL, 0, 2, 8);
+    mu_plan_begin(&b, 5, NULL, 0, 2, 8);
+    assert_memory_not_equal(a.order, b.order, 200 * sizeof(*a.order));
+    mu_plan_begin(&b, 4, NULL, 0, 3, 5);
+    assert_memory_equal(a.order, b.order, 200 * sizeof(*a.order));
+    mu_plan_finish(&a);
+    mu_plan_finish(&b);
+}
+
+static void without_shuffling_the_order_is_that_of_the_file(void **state)
+{
+    struct mu_plan plan;
+    assert_ok(mu_plan_init(&plan, 9, 200));
+    mu_plan_set_block(&plan, 0);
+    for (int epoch = 0; epoch < 3; epoch++) {
+        mu_plan_begin(&plan, epoch, NULL, 0, 2, 8);
+        for (uint32_t i = 0; i < 200; i++)
+            assert_int_equal(plan.order[i], i);
+    }
+    mu_plan_finish(&plan);
+}
+
 /* What all replicas read at a step, in rank order. */
 static size_t read_global(const struct mu_plan *plan, int64_t step, uint32_t *out)
 {
@@ -243,6 +297,9 @@ int main(void)
         cmocka_unit_test(shares_of_a_step_differ_by_one_at_most),
         cmocka_unit_test(a_replica_may_have_nothing_in_the_last_step),
         cmocka_unit_test(the_order_is_a_function_of_seed_and_epoch),
+        cmocka_unit_test(blocks_are_drawn_whole),
+        cmocka_unit_test(the_order_of_blocks_is_drawn_for_each_epoch),
+        cmocka_unit_test(without_shuffling_the_order_is_that_of_the_file),
         cmocka_unit_test(equal_global_batches_read_the_same_at_any_size),
         cmocka_unit_test(resumed_epochs_read_every_sample_once),
         cmocka_unit_test(unequal_replicas_read_every_sample_once),

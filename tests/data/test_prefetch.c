@@ -36,6 +36,28 @@ static void fake_read(
     world->ops->leave(world, fake->monitor);
 }
 
+/* Sample i has i % 4 entries, i and up; the one of `bad` cannot be read. */
+#define ENTRY_MAX 3
+static uint32_t bad;
+
+static enum mu_status fake_read_sparse(void *dataset, const uint32_t *index, size_t count,
+    float *features, int32_t *labels, struct mu_entries *entries, struct mu_log *log)
+{
+    fake_read(dataset, index, count, features, labels);
+    entries->first[0] = 0;
+    for (size_t i = 0; i < count; i++) {
+        uint32_t at = entries->first[i];
+        if (index[i] == bad)
+            return mu_fail(log, MU_E0502, NULL, "sample %u is bad", bad);
+        for (uint32_t k = 0; k < index[i] % (ENTRY_MAX + 1); k++, at++) {
+            entries->id[at] = index[i] + k;
+            entries->value[at] = (float)k;
+        }
+        entries->first[i + 1] = at;
+    }
+    return MU_OK;
+}
+
 static void fake_set(struct fake *fake, bool shut)
 {
     world->ops->enter(world, fake->monitor);
@@ -46,7 +68,10 @@ static void fake_set(struct fake *fake, bool shut)
 
 static const struct mu_dataset_ops fake_ops = {.name = "fake", .read = fake_read};
 
+static const struct mu_dataset_ops sparse_ops = {.name = "sparse", .read_sparse = fake_read_sparse};
+
 static struct fake fake;
+static struct mu_test_log said;
 static struct mu_plan plan, again; /* the reader's, and one to compare with */
 static struct mu_prefetch *prefetch;
 
@@ -54,6 +79,7 @@ static int begin(void **state)
 {
     world = &real.world;
     fake = (struct fake){0};
+    bad = UINT32_MAX;
     prefetch = NULL;
     return mu_real_world_init(&real) == MU_OK &&
                    world->ops->monitor_create(world, &fake.monitor) == MU_OK
@@ -199,6 +225,68 @@ static void a_held_batch_is_not_overwritten(void **state)
     assert_int_equal(fake.reads, options.depth);
 }
 
+static struct mu_prefetch_options sparse_options(size_t sample_count)
+{
+    struct mu_prefetch_options options = options_of(sample_count, 1, 5);
+    options.ops = &sparse_ops;
+    options.entry_max = ENTRY_MAX;
+    options.log = mu_test_log_init(&said);
+    return options;
+}
+
+static void expect_entries(const struct mu_prefetch_batch *got)
+{
+    const struct mu_entries *entries = &got->batch.entries;
+    assert_int_equal(entries->first[0], 0);
+    for (size_t i = 0; i < got->batch.row_count; i++) {
+        uint32_t sample = (uint32_t)got->batch.labels[i], first = entries->first[i];
+        assert_int_equal(entries->first[i + 1] - first, sample % (ENTRY_MAX + 1));
+        for (uint32_t k = first; k < entries->first[i + 1]; k++) {
+            assert_int_equal(entries->id[k], sample + k - first);
+            assert_float_equal(entries->value[k], (float)(k - first), 0);
+        }
+    }
+}
+
+static void sparse_batches_bring_their_entries(void **state)
+{
+    struct mu_prefetch_options options = sparse_options(43);
+    const struct mu_prefetch_batch *got;
+    assert_ok(mu_prefetch_create(&options, &prefetch));
+    for (int step = 0; step < 30; step++) {
+        assert_ok(mu_prefetch_next(prefetch, MU_FOREVER, &got));
+        expect_entries(got);
+        mu_prefetch_done(prefetch);
+    }
+}
+
+static void dense_batches_have_no_entries(void **state)
+{
+    struct mu_prefetch_options options = options_of(40, 2, 5);
+    const struct mu_prefetch_batch *got;
+    assert_ok(mu_prefetch_create(&options, &prefetch));
+    assert_ok(mu_prefetch_next(prefetch, MU_FOREVER, &got));
+    assert_null(got->batch.entries.first);
+}
+
+/* What was read before is given out; then it says so, however often it is asked. */
+static void what_cannot_be_read_ends_in_its_status(void **state)
+{
+    struct mu_prefetch_options options = sparse_options(43);
+    const struct mu_prefetch_batch *got;
+    bad = again.order[5 * 4 + 2]; /* of step 4 */
+    assert_ok(mu_prefetch_create(&options, &prefetch));
+    for (int step = 0; step < 4; step++) {
+        assert_ok(mu_prefetch_next(prefetch, MU_FOREVER, &got));
+        expect_entries(got);
+        mu_prefetch_done(prefetch);
+    }
+    assert_int_equal(mu_prefetch_next(prefetch, MU_FOREVER, &got), MU_BAD_DATA);
+    assert_int_equal(mu_prefetch_next(prefetch, mu_now(world), &got), MU_BAD_DATA);
+    assert_int_equal(fake.reads, 5);
+    assert_said(&said, "is bad");
+}
+
 static void a_slow_reader_ends_in_timeout(void **state)
 {
     struct mu_prefetch_options options = options_of(40, 2, 5);
@@ -256,6 +344,13 @@ static void too_large_a_batch_is_no_memory(void **state)
     options.feature_count = SIZE_MAX / 1024;
     assert_int_equal(mu_prefetch_create(&options, &prefetch), MU_NO_MEMORY);
     assert_null(prefetch);
+    options.ops = &sparse_ops;
+    options.feature_count = 0;
+    for (size_t entry_max = SIZE_MAX; entry_max > 4; entry_max /= 16) {
+        options.entry_max = entry_max;
+        assert_int_equal(mu_prefetch_create(&options, &prefetch), MU_NO_MEMORY);
+        assert_null(prefetch);
+    }
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
@@ -269,6 +364,9 @@ int main(void)
         TEST(what_was_done_of_later_epochs_is_left_out),
         TEST(the_reader_stays_within_its_depth),
         TEST(a_held_batch_is_not_overwritten),
+        TEST(sparse_batches_bring_their_entries),
+        TEST(dense_batches_have_no_entries),
+        TEST(what_cannot_be_read_ends_in_its_status),
         TEST(a_slow_reader_ends_in_timeout),
         TEST(it_ends_at_any_moment),
         TEST(without_a_thread_it_is_unavailable),
