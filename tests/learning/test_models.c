@@ -1,127 +1,53 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "test.h"
+#include "model_rig.h"
 
-#include "models/models.h"
-#include "muster/dataset.h"
-#include "numbers.h"
-#include "runtime/device/device.h"
-#include "runtime/tensor/arena.h"
 #include "runtime/tensor/layout.h"
+#include <float.h>
 #include <math.h>
 
 /* Conformance: every model of the registry, in the shapes below. */
-#define ROWS_MAX 12
-
-struct widths {
-    struct mu_integers widths; /* the options of "mlp"; "softmax" has none */
-};
-static const struct shape {
-    const char *model;
-    struct widths options;
-    size_t features, classes;
-} shapes[] = {
-    {"softmax", {{0, {0}}}, 6, 5},
-    {"mlp", {{2, {7, 3}}}, 7, 3},
-    {"mlp", {{3, {6, 9, 4}}}, 6, 4},
-    {"mlp", {{5, {5, 17, 16, 3, 2}}}, 5, 2},
-};
-
-struct rig {
-    struct mu_test_log log;
-    struct mu_device *device;
-    const struct mu_model_ops *ops;
-    const struct shape *shape;
-    struct mu_layout layout;
-    struct mu_arena parameters, gradients;
-    void *model;
-    float features[ROWS_MAX * 784];
-    int32_t labels[ROWS_MAX];
-    struct mu_batch batch;
+static const struct rig_shape shapes[] = {
+    {.model = "softmax", .features = 6, .classes = 5, .slices = 1},
+    {.model = "mlp", .widths = "7,3", .features = 7, .classes = 3, .slices = 1},
+    {.model = "mlp", .widths = "6,9,4", .features = 6, .classes = 4, .slices = 2},
+    {.model = "mlp", .widths = "5,17,16,3,2", .features = 5, .classes = 2, .slices = 4},
+    {.model = "linear", .features = 6, .classes = 2, .entry_max = 3, .slices = 1},
+    {.model = "linear", .classes = 2, .entry_max = 4, .slices = 1},
+    {.model = "linear", .features = 20, .classes = 2, .slices = 1},
+    {.model = "factorization", .features = 3, .classes = 2, .entry_max = 5, .slices = 1},
+    {.model = "factorization", .dimension = "3", .classes = 2, .fields = 2, .slices = 1},
+    {.model = "factorization", .features = 4, .classes = 2, .slices = 1},
+    {.model = "wide_deep", .features = 5, .classes = 2, .fields = 3, .slices = 4},
+    {.model = "wide_deep",
+        .dimension = "5",
+        .widths = "17",
+        .classes = 2,
+        .fields = 4,
+        .slices = 2},
+    {.model = "wide_deep",
+        .dimension = "1",
+        .widths = "",
+        .features = 1,
+        .classes = 2,
+        .fields = 1,
+        .slices = 2},
 };
 
-static void rig_begin(struct rig *rig, const struct shape *shape, const char *device)
-{
-    memset(rig, 0, sizeof(*rig));
-    rig->shape = shape;
-    rig->ops = mu_model_find(shape->model);
-    struct mu_log *log = mu_test_log_init(&rig->log);
-    assert_ok(mu_device_create(device, log, &rig->device));
-    const struct mu_dataset_facts facts = {
-        .feature_count = shape->features, .class_count = shape->classes};
-    assert_ok(rig->ops->layout(&shape->options, &facts, log, &rig->layout));
-    assert_ok(mu_arena_init(&rig->parameters, rig->layout.element_count));
-    assert_ok(mu_arena_init(&rig->gradients, rig->layout.element_count));
-    assert_ok(rig->ops->create(&shape->options, &rig->layout, rig->device, ROWS_MAX, &rig->model));
-    for (int i = 0; i < rig->layout.view_count; i++) {
-        struct mu_span span = rig->layout.view[i].span;
-        numbers_fill(rig->parameters.data + span.first, span.count, (uint64_t)i + 77);
-    }
-    numbers_fill(rig->features, ROWS_MAX * shape->features, 5);
-    for (int i = 0; i < ROWS_MAX; i++)
-        rig->labels[i] = (int32_t)((size_t)i % shape->classes);
-    rig->batch = (struct mu_batch){.row_count = ROWS_MAX,
-        .feature_count = shape->features,
-        .features = rig->features,
-        .labels = rig->labels};
-}
-
-static void rig_end(struct rig *rig)
-{
-    rig->ops->destroy(rig->model);
-    mu_device_destroy(rig->device);
-    mu_arena_finish(&rig->parameters);
-    mu_arena_finish(&rig->gradients);
-}
-
-static double loss_at(struct rig *rig)
-{
-    struct mu_loss loss;
-    rig->ops->forward(rig->model, rig->parameters.data, &rig->batch, &loss);
-    return loss.loss_sum;
-}
-
-static void backward(struct rig *rig, float scale, const struct mu_slice_listener *listener)
-{
-    (void)loss_at(rig);
-    for (size_t i = 0; i < rig->gradients.count; i++)
-        rig->gradients.data[i] = NAN; /* all must be written */
-    rig->ops->backward(
-        rig->model, rig->parameters.data, &rig->batch, scale, rig->gradients.data, listener);
-}
-
-static double difference_at(struct rig *rig, size_t at, float epsilon)
-{
-    float before = rig->parameters.data[at];
-    float above = before + epsilon, below = before - epsilon;
-    rig->parameters.data[at] = above;
-    double loss_above = loss_at(rig);
-    rig->parameters.data[at] = below;
-    double loss_below = loss_at(rig);
-    rig->parameters.data[at] = before;
-    return (loss_above - loss_below) / ((double)above - (double)below);
-}
-
-/* A ReLU that turns inside the difference spoils it: then a smaller one, on either side of the
- * turn, is right. The gradient agrees if one of the two does. */
 static void gradients_agree_with_differences_of_the_loss(void **state)
 {
     (void)state;
     for (size_t s = 0; s < MU_COUNT_OF(shapes); s++) {
         struct rig rig;
         rig_begin(&rig, &shapes[s], "reference");
-        backward(&rig, 0.5F, NULL);
-        for (int v = 0; v < rig.layout.view_count; v++)
-            for (size_t i = 0; i < rig.layout.view[v].span.count; i++) {
-                size_t at = rig.layout.view[v].span.first + i;
-                double got = (double)rig.gradients.data[at];
-                double wide = fabs(0.5 * difference_at(&rig, at, 4e-3F) - got);
-                double narrow = fabs(0.5 * difference_at(&rig, at, 5e-4F) - got);
-                if (!(fmin(wide, narrow) < 2e-3 * (1 + fabs(got))))
-                    fail_msg("%s %zu, %s[%zu]: gradient %g is off by %g", shapes[s].model, s,
-                        rig.layout.view[v].name, i, got, fmin(wide, narrow));
-            }
+        rig_check_gradients(&rig);
         rig_end(&rig);
     }
+}
+
+static void assert_close(const struct mu_arena *a, const struct mu_arena *b)
+{
+    for (size_t i = 0; i < a->count; i++)
+        assert_true(fabsf(a->data[i] - b->data[i]) < 1e-3F);
 }
 
 static void cpu_gradients_agree_with_the_reference(void **state)
@@ -131,11 +57,11 @@ static void cpu_gradients_agree_with_the_reference(void **state)
         struct rig cpu, reference;
         rig_begin(&cpu, &shapes[s], "cpu");
         rig_begin(&reference, &shapes[s], "reference");
-        assert_true(fabs(loss_at(&cpu) - loss_at(&reference)) < 1e-4);
-        backward(&cpu, 1, NULL);
-        backward(&reference, 1, NULL);
-        for (size_t i = 0; i < cpu.gradients.count; i++)
-            assert_true(fabsf(cpu.gradients.data[i] - reference.gradients.data[i]) < 1e-3F);
+        assert_true(fabs(rig_loss(&cpu) - rig_loss(&reference)) < 1e-4);
+        rig_backward(&cpu, 1, NULL);
+        rig_backward(&reference, 1, NULL);
+        assert_close(&cpu.gradients, &reference.gradients);
+        assert_close(&cpu.table_gradients, &reference.table_gradients);
         rig_end(&cpu);
         rig_end(&reference);
     }
@@ -161,7 +87,7 @@ static void hear(void *owner, struct mu_span slice)
 static int slices_of(struct rig *rig)
 {
     struct heard heard = {rig->layout.element_count, 0, rig->gradients.data};
-    backward(rig, 1, &(struct mu_slice_listener){hear, &heard});
+    rig_backward(rig, 1, &(struct mu_slice_listener){hear, &heard});
     assert_int_equal(heard.begin, 0);
     return heard.count;
 }
@@ -172,12 +98,13 @@ static void slices_are_announced_from_the_end_and_cover_the_vector(void **state)
     for (size_t s = 0; s < MU_COUNT_OF(shapes); s++) {
         struct rig rig;
         rig_begin(&rig, &shapes[s], "cpu");
-        assert_int_equal(slices_of(&rig), rig.layout.view_count / 2);
+        assert_int_equal(slices_of(&rig), shapes[s].slices);
         rig_end(&rig);
     }
 }
 
-static const struct shape large = {"mlp", {{3, {784, 512, 10}}}, 784, 10};
+static const struct rig_shape large = {
+    .model = "mlp", .widths = "784,512,10", .features = 784, .classes = 10};
 
 static void large_layers_are_announced_in_pieces(void **state)
 {
@@ -194,7 +121,7 @@ static void gaps_of_gradients_are_zero(void **state)
     for (size_t s = 0; s < MU_COUNT_OF(shapes); s++) {
         struct rig rig;
         rig_begin(&rig, &shapes[s], "cpu");
-        backward(&rig, 1, NULL);
+        rig_backward(&rig, 1, NULL);
         for (int v = 0; v < rig.layout.view_count; v++) {
             struct mu_span span = rig.layout.view[v].span;
             memset(rig.gradients.data + span.first, 0, span.count * sizeof(float));
@@ -215,40 +142,108 @@ static void zero_rows_have_no_loss_and_a_gradient_of_zeros(void **state)
         struct mu_loss loss = {1, 1};
         rig.ops->forward(rig.model, rig.parameters.data, &rig.batch, &loss);
         assert_true(loss.loss_sum == 0 && loss.correct_count == 0);
-        assert_true(slices_of(&rig) >= 1);
+        assert_int_equal(slices_of(&rig), shapes[s].slices);
         for (size_t i = 0; i < rig.gradients.count; i++)
             assert_true(rig.gradients.data[i] == 0);
+        for (size_t i = 0; i < rig.table_gradients.count; i++)
+            assert_true(rig.table_gradients.data[i] == 0);
         rig_end(&rig);
     }
+}
+
+static const struct rig_shape *const some[] = {&large, &shapes[4], &shapes[7], &shapes[10]};
+
+static void assert_same(const struct mu_arena *a, const struct mu_arena *b)
+{
+    assert_int_equal(a->count, b->count);
+    if (a->count > 0)
+        assert_memory_equal(a->data, b->data, a->count * sizeof(float));
 }
 
 static void the_same_step_twice_gives_the_same_bits(void **state)
 {
     (void)state;
-    struct rig one, two;
-    rig_begin(&one, &large, "cpu");
-    rig_begin(&two, &large, "cpu");
-    backward(&one, 0.1F, NULL);
-    backward(&one, 0.1F, NULL); /* also on a used model */
-    backward(&two, 0.1F, NULL);
-    assert_memory_equal(
-        one.gradients.data, two.gradients.data, one.gradients.count * sizeof(float));
-    rig_end(&one);
-    rig_end(&two);
+    for (size_t s = 0; s < MU_COUNT_OF(some); s++) {
+        struct rig one, two;
+        rig_begin(&one, some[s], "cpu");
+        rig_begin(&two, some[s], "cpu");
+        rig_backward(&one, 0.1F, NULL);
+        rig_backward(&one, 0.1F, NULL); /* also on a used model */
+        rig_backward(&two, 0.1F, NULL);
+        assert_same(&one.gradients, &two.gradients);
+        assert_same(&one.table_gradients, &two.table_gradients);
+        rig_end(&one);
+        rig_end(&two);
+    }
+}
+
+/* But for numbers so small that halving them rounds. */
+static void assert_halves(const struct mu_arena *halves, const struct mu_arena *wholes)
+{
+    for (size_t i = 0; i < wholes->count; i++)
+        assert_true(fabsf(halves->data[i] - 0.5F * wholes->data[i]) <= FLT_MIN);
 }
 
 static void scale_is_a_factor_on_every_gradient(void **state)
 {
     (void)state;
-    struct rig one, half;
-    rig_begin(&one, &shapes[2], "cpu");
-    rig_begin(&half, &shapes[2], "cpu");
-    backward(&one, 1, NULL);
-    backward(&half, 0.5F, NULL);
-    for (size_t i = 0; i < one.gradients.count; i++)
-        assert_true(half.gradients.data[i] == 0.5F * one.gradients.data[i]);
-    rig_end(&one);
-    rig_end(&half);
+    for (size_t s = 0; s < MU_COUNT_OF(shapes); s++) {
+        struct rig one, half;
+        rig_begin(&one, &shapes[s], "cpu");
+        rig_begin(&half, &shapes[s], "cpu");
+        rig_backward(&one, 1, NULL);
+        rig_backward(&half, 0.5F, NULL);
+        assert_halves(&half.gradients, &one.gradients);
+        assert_halves(&half.table_gradients, &one.table_gradients);
+        rig_end(&one);
+        rig_end(&half);
+    }
+}
+
+/* Parameters that come while forward is under way: until a slice is asked for, it is not there. */
+struct supply {
+    struct mu_arena arrived;
+    const float *parameters;
+    size_t end; /* of what has been asked for */
+};
+
+static void bring(void *owner, struct mu_span slice)
+{
+    struct supply *supply = owner;
+    assert_int_equal(slice.first, supply->end);
+    assert_true(slice.count > 0);
+    memcpy(supply->arrived.data + slice.first, supply->parameters + slice.first,
+        slice.count * sizeof(float));
+    supply->end = slice.first + slice.count;
+}
+
+static double loss_of_supplied(struct rig *rig)
+{
+    struct supply supply = {.parameters = rig->parameters.data};
+    assert_ok(mu_arena_init(&supply.arrived, rig->parameters.count));
+    for (size_t i = 0; i < supply.arrived.count; i++)
+        supply.arrived.data[i] = NAN;
+    rig->ops->watch(rig->model, &(struct mu_slice_listener){bring, &supply});
+    struct mu_loss loss;
+    rig->ops->forward(rig->model, supply.arrived.data, &rig->batch, &loss);
+    rig->ops->watch(rig->model, NULL);
+    assert_int_equal(supply.end, rig->parameters.count);
+    mu_arena_finish(&supply.arrived);
+    return loss.loss_sum;
+}
+
+static void forward_asks_for_each_slice_before_it_reads_it(void **state)
+{
+    (void)state;
+    for (size_t s = 0; s < MU_COUNT_OF(shapes); s++) {
+        struct rig rig;
+        rig_begin(&rig, &shapes[s], "cpu");
+        double loss = rig_loss(&rig);
+        assert_true(loss_of_supplied(&rig) == loss);
+        rig.batch.row_count = 0;
+        assert_true(loss_of_supplied(&rig) == 0);
+        rig_end(&rig);
+    }
 }
 
 static void initial_values_depend_on_the_seed_alone(void **state)
@@ -258,10 +253,10 @@ static void initial_values_depend_on_the_seed_alone(void **state)
     rig_begin(&one, &large, "cpu");
     rig_begin(&two, &large, "cpu");
     size_t bytes = one.parameters.count * sizeof(float);
-    one.ops->init(&large.options, &one.layout, 3, one.parameters.data);
-    two.ops->init(&large.options, &two.layout, 3, two.parameters.data);
+    one.ops->init(one.options, &one.layout, 3, one.parameters.data);
+    two.ops->init(two.options, &two.layout, 3, two.parameters.data);
     assert_memory_equal(one.parameters.data, two.parameters.data, bytes);
-    two.ops->init(&large.options, &two.layout, 4, two.parameters.data);
+    two.ops->init(two.options, &two.layout, 4, two.parameters.data);
     assert_memory_not_equal(one.parameters.data, two.parameters.data, bytes);
     rig_end(&one);
     rig_end(&two);
@@ -272,7 +267,7 @@ static void initial_weights_have_the_variance_of_he(void **state)
     (void)state;
     struct rig rig;
     rig_begin(&rig, &large, "cpu");
-    rig.ops->init(&large.options, &rig.layout, 1, rig.parameters.data);
+    rig.ops->init(rig.options, &rig.layout, 1, rig.parameters.data);
     const struct mu_view *weight = &rig.layout.view[0];
     double sum = 0, squares = 0, count = (double)weight->span.count;
     for (size_t i = 0; i < weight->span.count; i++) {
@@ -307,8 +302,8 @@ static void layers_are_named_and_shaped_in_order(void **state)
 static void widths_that_do_not_fit_the_data_are_refused(void **state)
 {
     (void)state;
-    static const struct widths wrong[] = {
-        {{3, {6, 9, 4}}}, {{1, {5}}}, {{0, {0}}}, {{2, {5, 9}}}, {{2, {9, 2}}}};
+    static const struct mu_integers wrong[] = {
+        {3, {6, 9, 4}}, {1, {5}}, {0, {0}}, {2, {5, 9}}, {2, {9, 2}}};
     for (size_t i = 0; i < MU_COUNT_OF(wrong); i++) {
         struct mu_test_log log;
         struct mu_layout layout;
@@ -320,13 +315,23 @@ static void widths_that_do_not_fit_the_data_are_refused(void **state)
     }
 }
 
+static void step(struct mu_arena *parameters, const struct mu_arena *gradients)
+{
+    for (size_t i = 0; i < parameters->count; i++)
+        parameters->data[i] -= 0.1F * gradients->data[i];
+}
+
 static double train(struct rig *rig, int steps)
 {
-    double loss = loss_at(rig);
-    for (int step = 0; step < steps; step++) {
-        backward(rig, 1.0F / ROWS_MAX, NULL);
-        for (size_t i = 0; i < rig->parameters.count; i++)
-            rig->parameters.data[i] -= 0.1F * rig->gradients.data[i];
+    rig->ops->init(rig->options, &rig->layout, 9, rig->parameters.data);
+    for (size_t i = 0; i < rig->batch.rows.count; i++)
+        rig->ops->init_row(
+            rig->options, 9, i, rig->batch.rows.width, rig->table.data + i * rig->batch.rows.width);
+    double loss = rig_loss(rig);
+    for (int i = 0; i < steps; i++) {
+        rig_backward(rig, 1.0F / RIG_ROWS, NULL);
+        step(&rig->parameters, &rig->gradients);
+        step(&rig->table, &rig->table_gradients);
     }
     return loss;
 }
@@ -337,12 +342,11 @@ static void training_fits_a_tiny_set(void **state)
     for (size_t s = 0; s < MU_COUNT_OF(shapes); s++) {
         struct rig rig;
         rig_begin(&rig, &shapes[s], "cpu");
-        rig.ops->init(&shapes[s].options, &rig.layout, 9, rig.parameters.data);
         double before = train(&rig, 400);
         struct mu_loss loss;
         rig.ops->forward(rig.model, rig.parameters.data, &rig.batch, &loss);
-        assert_true(loss.loss_sum < 0.5 * before);
-        assert_true(loss.correct_count >= ROWS_MAX * 3 / 4);
+        assert_true(loss.loss_sum < 0.7 * before);
+        assert_true(loss.correct_count >= RIG_ROWS * 3 / 4);
         rig_end(&rig);
     }
 }
@@ -358,6 +362,7 @@ int main(void)
         cmocka_unit_test(zero_rows_have_no_loss_and_a_gradient_of_zeros),
         cmocka_unit_test(the_same_step_twice_gives_the_same_bits),
         cmocka_unit_test(scale_is_a_factor_on_every_gradient),
+        cmocka_unit_test(forward_asks_for_each_slice_before_it_reads_it),
         cmocka_unit_test(initial_values_depend_on_the_seed_alone),
         cmocka_unit_test(initial_weights_have_the_variance_of_he),
         cmocka_unit_test(layers_are_named_and_shaped_in_order),

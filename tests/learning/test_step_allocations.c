@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "test.h"
+#include "model_rig.h"
 
 #include "models/models.h"
 #include "muster/dataset.h"
@@ -90,8 +90,29 @@ static void a_training_step_allocates_nothing(void **state)
     mu_arena_finish(&features);
 }
 
+static void a_step_of_a_model_of_sparse_data_allocates_nothing(void **state)
+{
+    (void)state;
+    static const struct rig_shape shapes[] = {
+        {.model = "linear", .features = 6, .classes = 2, .entry_max = 3},
+        {.model = "factorization", .features = 3, .classes = 2, .entry_max = 5},
+        {.model = "wide_deep", .features = 5, .classes = 2, .fields = 3},
+    };
+    for (size_t s = 0; s < MU_COUNT_OF(shapes); s++) {
+        struct rig rig;
+        rig_begin(&rig, &shapes[s], "cpu");
+        long before = allocations;
+        rig_backward(&rig, 1, NULL);
+        assert_int_equal(allocations, before);
+        rig_end(&rig);
+    }
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(a_training_step_allocates_nothing)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_training_step_allocates_nothing),
+        cmocka_unit_test(a_step_of_a_model_of_sparse_data_allocates_nothing),
+    };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
