@@ -29,7 +29,7 @@ void mu_cluster_last_seen(const struct mu_cluster *cluster, int task, char *out,
     snprintf(out, bytes, "; last seen %s, since %s", doing, age);
 }
 
-static void tell_members(struct mu_cluster *cluster, enum mu_error error, const char *text)
+void mu_cluster_tell(struct mu_cluster *cluster, enum mu_error error, const char *text)
 {
     char short_text[MU_CLUSTER_TEXT_MAX];
     mu_text_copy(short_text, sizeof(short_text), text);
@@ -55,14 +55,15 @@ void mu_cluster_lose(struct mu_cluster *cluster, enum mu_error error, int task, 
     if (cluster->failed != MU_OK || cluster->over)
         return;
     char help[600] = "";
-    /* What a task says of itself would be the same after a resume. */
-    if (cluster->options.resume && error != MU_E0403)
+    /* What a task says of itself would be the same after a resume; before the start there is
+     * nothing to resume. */
+    if (cluster->options.resume && error != MU_E0403 && cluster->started)
         mu_text_copy(help, sizeof(help), cluster->options.resume);
     enum mu_status status = mu_fail(cluster->log, error, help[0] ? help : NULL, "%s", text);
     (void)task;
     mu_cluster_fail(cluster, status);
     if (cluster->leads)
-        tell_members(cluster, error, text);
+        mu_cluster_tell(cluster, error, text);
 }
 
 void mu_cluster_lose_silent(struct mu_cluster *cluster, int task, int64_t silence_ns)

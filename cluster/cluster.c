@@ -35,6 +35,9 @@ static void fill_hello(struct mu_cluster *cluster)
     if (!text.failed && text.bytes < sizeof(hello->spec))
         mu_text_copy(hello->spec, sizeof(hello->spec), text.data);
     mu_text_finish(&text);
+    if (options->job && strlen(options->job) < sizeof(hello->job))
+        mu_text_copy(hello->job, sizeof(hello->job), options->job);
+    cluster->options.job = NULL; /* borrowed until here */
 }
 
 bool mu_cluster_needs(const struct mu_cluster *cluster, int task)
@@ -166,7 +169,7 @@ enum mu_status mu_cluster_dial(
 {
     struct mu_hello hello = cluster->hello;
     hello.kind = (enum mu_link_kind)kind;
-    hello.spec[0] = '\0';
+    hello.spec[0] = hello.job[0] = '\0';
     struct mu_caller caller;
     mu_caller_start(&caller, cluster->loop, &cluster->spec->task[task].address, &hello);
     enum mu_status status = mu_loop_until(cluster->loop, &caller.done, deadline_ns);

@@ -29,6 +29,7 @@ struct mu_cluster_options {
     struct mu_log *log;
     const struct mu_spec *spec; /* borrowed; with at least two tasks that train or serve */
     uint64_t job_hash;
+    const char *job; /* what the hash is over, as JSON, to show a difference; may be NULL */
     uint32_t layout_crc32c;
     uint32_t data_crc32c;         /* 0: reads no training data */
     struct mu_data_shape shape;   /* the leader's goes to all with the start */

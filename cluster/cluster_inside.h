@@ -84,6 +84,8 @@ bool mu_cluster_needs(const struct mu_cluster *cluster, int task); /* evaluators
 bool mu_cluster_keep(struct mu_cluster *cluster, struct mu_link *link, int task, int kind);
 
 /* ---- blame.c: who is lost ---- */
+/* The leader tells the members why they end. */
+void mu_cluster_tell(struct mu_cluster *cluster, enum mu_error error, const char *text);
 /* Says it (`error`, `text`), tells the members if we lead, and cancels every wait. The first
  * counts. */
 void mu_cluster_lose(struct mu_cluster *cluster, enum mu_error error, int task, const char *text);

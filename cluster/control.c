@@ -92,7 +92,9 @@ static void read_lost(struct mu_cluster *cluster, struct mu_decoder *decoder)
     if (cluster->leads || !mu_decoder_int(decoder, "error", 1, 9999, &number) ||
         !mu_decoder_text(decoder, "text", text, sizeof(text)))
         return;
-    enum mu_error error = number == 402 ? MU_E0402 : number == 403 ? MU_E0403 : MU_E0401;
+    enum mu_error error;
+    if (!mu_error_find(number, &error))
+        error = MU_E0401;
     mu_cluster_lose(cluster, error, -1, text);
 }
 

@@ -5,13 +5,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define HELLO_BODY_MAX (MU_HELLO_SPEC_MAX + 1024)
+#define HELLO_BODY_MAX (MU_HELLO_SPEC_MAX + MU_HELLO_JOB_MAX + 1024)
 
 void mu_hello_send(struct mu_link *link, const struct mu_hello *hello)
 {
     uint8_t memory[HELLO_BODY_MAX];
     struct mu_body body;
-    mu_body_begin(&body, memory, sizeof(memory), 13);
+    mu_body_begin(&body, memory, sizeof(memory), 14);
     mu_body_put_int(&body, "kind", hello->kind);
     mu_body_put_int(&body, "role", hello->role);
     mu_body_put_int(&body, "index", hello->index);
@@ -25,6 +25,7 @@ void mu_hello_send(struct mu_link *link, const struct mu_hello *hello)
     mu_body_put_text(&body, "host", hello->host);
     mu_body_put_int(&body, "started", hello->started_wall_ns);
     mu_body_put_text(&body, "cluster", hello->spec);
+    mu_body_put_text(&body, "settings", hello->job);
     assert(!body.failed);
     mu_link_post(link, MU_FRAME_HELLO, 0, 0, &body);
 }
@@ -59,6 +60,8 @@ enum mu_status mu_hello_read(
                  mu_decoder_text(decoder, "cluster", ret_hello->spec, sizeof(ret_hello->spec));
     if (!sound)
         return MU_PROTOCOL;
+    if (!mu_decoder_text(decoder, "settings", ret_hello->job, sizeof(ret_hello->job)))
+        ret_hello->job[0] = '\0';
     ret_hello->kind = (enum mu_link_kind)kind;
     ret_hello->role = (enum mu_role)role;
     ret_hello->index = (int)index;
@@ -86,13 +89,7 @@ enum mu_status mu_refusal_read(
     if (!mu_decoder_int(decoder, "error", 1, 9999, &number) ||
         !mu_decoder_text(decoder, "text", ret_refusal->text, sizeof(ret_refusal->text)))
         return MU_PROTOCOL;
-    for (int error = 0; error < MU_ERROR_COUNT; error++) {
-        if (mu_error_number((enum mu_error)error) != number)
-            continue;
-        ret_refusal->error = (enum mu_error)error;
-        return MU_OK;
-    }
-    return MU_PROTOCOL;
+    return mu_error_find(number, &ret_refusal->error) ? MU_OK : MU_PROTOCOL;
 }
 
 static void name_of(const struct mu_hello *hello, char *out, size_t bytes)
@@ -117,6 +114,21 @@ static bool refuse_spec(const struct mu_hello *ours, const struct mu_hello *thei
     return false;
 }
 
+static bool refuse_job(const struct mu_hello *ours, const struct mu_hello *theirs,
+    const char *their_name, struct mu_refusal *refusal)
+{
+    struct mu_text difference;
+    mu_text_init(&difference);
+    if (!mu_hello_job_difference(ours->job, theirs->job, &difference))
+        mu_text_add(&difference, "%016" PRIx64 " here, %016" PRIx64 " there", ours->job_hash,
+            theirs->job_hash);
+    refusal->error = MU_E0305;
+    snprintf(refusal->text, sizeof(refusal->text), "%s has another job: %.700s", their_name,
+        difference.data);
+    mu_text_finish(&difference);
+    return false;
+}
+
 bool mu_hello_agrees(
     const struct mu_hello *ours, const struct mu_hello *theirs, struct mu_refusal *ret_refusal)
 {
@@ -124,14 +136,12 @@ bool mu_hello_agrees(
     name_of(theirs, name, sizeof(name));
     if (ours->spec_hash != theirs->spec_hash)
         return refuse_spec(ours, theirs, name, ret_refusal);
+    if (ours->job_hash != theirs->job_hash)
+        return refuse_job(ours, theirs, name, ret_refusal);
     const char *what = NULL;
-    uint64_t here = 0, there = 0;
-    if (ours->job_hash != theirs->job_hash) {
-        what = "job";
-        here = ours->job_hash;
-        there = theirs->job_hash;
-    } else if (ours->layout_crc32c != theirs->layout_crc32c && ours->layout_crc32c &&
-               theirs->layout_crc32c) {
+    uint32_t here = 0, there = 0;
+    if (ours->layout_crc32c != theirs->layout_crc32c && ours->layout_crc32c &&
+        theirs->layout_crc32c) {
         what = "model";
         here = ours->layout_crc32c;
         there = theirs->layout_crc32c;
@@ -144,7 +154,7 @@ bool mu_hello_agrees(
     if (what) {
         ret_refusal->error = MU_E0305;
         snprintf(ret_refusal->text, sizeof(ret_refusal->text),
-            "%s has another %s: %" PRIx64 " here, %" PRIx64 " there", name, what, here, there);
+            "%s has another %s: %08" PRIx32 " here, %08" PRIx32 " there", name, what, here, there);
         return false;
     }
     if (theirs->run != 0 && ours->run != 0 && theirs->run != ours->run) {

@@ -22,6 +22,7 @@ enum mu_link_kind { MU_LINK_KIND_ROWS(MU_LINK_KIND_ENUM) MU_KIND_COUNT };
 #undef MU_LINK_KIND_ENUM
 
 #define MU_HELLO_SPEC_MAX 8192
+#define MU_HELLO_JOB_MAX 4096
 #define MU_HELLO_HOST_MAX 64
 
 struct mu_hello {
@@ -37,7 +38,9 @@ struct mu_hello {
     int process;
     char host[MU_HELLO_HOST_MAX];
     int64_t started_wall_ns;
-    char spec[MU_HELLO_SPEC_MAX]; /* canonical, for the difference; "" if it does not fit */
+    /* For the difference; "" if they do not fit. */
+    char spec[MU_HELLO_SPEC_MAX]; /* canonical */
+    char job[MU_HELLO_JOB_MAX]; /* what must agree, as JSON: {"optimizer":{"kind":"sgd",...},...} */
 };
 
 void mu_hello_send(struct mu_link *link, const struct mu_hello *hello);
@@ -58,5 +61,9 @@ enum mu_status mu_refusal_read(
 /* Do the two belong to one run? false: the reason, seen from `ours`. */
 bool mu_hello_agrees(
     const struct mu_hello *ours, const struct mu_hello *theirs, struct mu_refusal *ret_refusal);
+
+/* "optimizer.learning_rate: 0.05 here, 0.1 there": the first key in which the two jobs differ.
+ * False: it cannot be told. `theirs` may be anything. */
+bool mu_hello_job_difference(const char *ours, const char *theirs, struct mu_text *out);
 
 #endif

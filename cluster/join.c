@@ -183,6 +183,16 @@ static enum mu_status say_never_came(struct mu_cluster *cluster)
     return status;
 }
 
+/* One that is called answers in a way that no waiting changes: the others need not wait either. */
+static enum mu_status give_up(struct mu_cluster *cluster, enum mu_status status)
+{
+    enum mu_error error;
+    if (mu_error_find(cluster->log->first_number, &error))
+        mu_cluster_tell(cluster, error, cluster->log->first_text);
+    mu_cluster_fail(cluster, status);
+    return status;
+}
+
 static void begin_run(struct mu_cluster *cluster)
 {
     while (cluster->run == 0)
@@ -211,7 +221,9 @@ static enum mu_status gather(struct mu_cluster *cluster)
             return MU_PREEMPTED;
         if (mu_now(cluster->world) >= deadline)
             return say_never_came(cluster);
-        MU_TRY(probe_missing(cluster, &cluster->probe));
+        enum mu_status probed = probe_missing(cluster, &cluster->probe);
+        if (probed != MU_OK)
+            return give_up(cluster, probed);
         if (mu_cluster_time_to_say(cluster))
             say_missing(cluster);
     }

@@ -74,11 +74,17 @@ static bool greet_member(struct mu_cluster *cluster, int task, struct mu_link *l
     return true;
 }
 
-/* What does not fit before the start ends both sides: nobody trains. */
+/* What does not fit before the start ends both sides, and with a leader all who have come: nobody
+ * trains. */
 static void fail_start(struct mu_cluster *cluster, const struct mu_refusal *refusal)
 {
     if (cluster->started || cluster->failed != MU_OK)
         return;
+    char who[160], text[MU_CLUSTER_TEXT_MAX];
+    mu_cluster_who(cluster, cluster->spec->self, who, sizeof(who));
+    snprintf(text, sizeof(text), "%s refuses: %s", who, refusal->text);
+    if (cluster->leads)
+        mu_cluster_tell(cluster, refusal->error, text);
     mu_cluster_fail(cluster,
         mu_fail(cluster->log, refusal->error,
             "start every task of a cluster with the same spec, job and data", "%s", refusal->text));

@@ -48,5 +48,7 @@ void **mu_job_options_field(const struct mu_job_section *section, struct mu_job 
 
 /* Over everything that must agree between tasks. */
 uint64_t mu_job_hash(const struct mu_job *job);
+/* What it is over, as one line of JSON. */
+void mu_job_write_agreed(const struct mu_job *job, struct mu_text *out);
 
 #endif

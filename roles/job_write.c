@@ -82,6 +82,13 @@ uint64_t mu_job_hash(const struct mu_job *job)
     return hash;
 }
 
+void mu_job_write_agreed(const struct mu_job *job, struct mu_text *out)
+{
+    mu_text_add(out, "{");
+    write_sections(job, of_hash, out);
+    mu_text_add(out, "}");
+}
+
 static void say_nothing(struct mu_log *log, enum mu_level level, const char *text) {}
 
 void mu_job_write(const struct mu_job *job, struct mu_text *out)

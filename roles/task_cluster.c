@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "roles/task_cluster.h"
+#include "roles/job_rows.h"
 #include "runtime/base/store.h"
 
 /* A checkpoint that has come since shows that the leader was there. */
@@ -14,6 +15,9 @@ static bool was_there(void *owner)
 enum mu_status mu_task_join(struct mu_task_run *run, struct mu_loop *loop, uint32_t layout_crc32c,
     struct mu_activity *activity, struct mu_cluster **ret_cluster)
 {
+    struct mu_text job;
+    mu_text_init(&job);
+    mu_job_write_agreed(run->job, &job);
     const struct mu_dataset_facts *facts = &run->data->train_facts;
     bool reads = mu_task_reads_train(run->spec);
     const struct mu_cluster_options options = {
@@ -22,6 +26,7 @@ enum mu_status mu_task_join(struct mu_task_run *run, struct mu_loop *loop, uint3
         .log = run->log,
         .spec = run->spec,
         .job_hash = run->job->hash,
+        .job = job.failed ? NULL : job.data,
         .layout_crc32c = layout_crc32c,
         .data_crc32c = reads ? facts->crc32c : 0,
         .shape = {(int64_t)facts->sample_count, (int64_t)facts->feature_count,
@@ -38,7 +43,9 @@ enum mu_status mu_task_join(struct mu_task_run *run, struct mu_loop *loop, uint3
         .was_there = run->spec->task[run->spec->self].role == MU_ROLE_EVALUATOR ? was_there : NULL,
         .owner = run,
     };
-    MU_TRY(mu_cluster_create(&options, ret_cluster));
+    enum mu_status status = mu_cluster_create(&options, ret_cluster);
+    mu_text_finish(&job);
+    MU_TRY(status);
     MU_TRY(mu_cluster_open(*ret_cluster));
     MU_TRY(mu_cluster_join(*ret_cluster));
     if (run->ready)

@@ -32,3 +32,13 @@ const char *mu_error_doc(enum mu_error error)
 {
     return row_of(error)->doc;
 }
+
+bool mu_error_find(int64_t number, enum mu_error *ret_error)
+{
+    for (int error = 0; error < MU_ERROR_COUNT; error++)
+        if (error_rows[error].number == number) {
+            *ret_error = (enum mu_error)error;
+            return true;
+        }
+    return false;
+}

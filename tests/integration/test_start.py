@@ -301,6 +301,45 @@ class Differences(Case):
             for task in (chief, worker):
                 self.assertRegex(task.text, r"error\[E0305\]: .*has another job")
 
+    def test_different_jobs_are_told_by_the_first_key_and_its_values(self):
+        for difference, key, mine, theirs in (
+                (["--lr", "0.5"], "optimizer.learning_rate", "0.1", "0.5"),
+                (["--set", "model.widths=[784,64,10]"], "model.widths", "[784,128,10]",
+                 "[784,64,10]"),
+                (["--set", "schedule.kind=cosine"], "schedule.kind", '"constant"', '"cosine"')):
+            cluster = Cluster(self, arguments=QUICK, chief=1, worker=1)
+            chief, worker = cluster.start("chief/0"), cluster.start("worker/0", *difference)
+            self.both(chief, worker)
+            for task in (chief, worker):
+                self.assertIn(f"worker/0 has another job: {key}: {mine} here, {theirs} there",
+                              task.text)
+
+    def test_one_wrong_job_ends_those_who_have_come_at_once_with_the_same_cause(self):
+        cluster = Cluster(self, job=ASYNC, arguments=QUICK, chief=1, worker=2, ps=1)
+        waiting = [cluster.start(name) for name in ("chief/0", "worker/0", "ps/0")]
+        for task in waiting:
+            task.says("waiting for 1 of 4 tasks: worker/1")
+        wrong = cluster.start("worker/1", "--lr", "0.5")
+        self.assertEqual(wrong.ends(), 76, wrong.text)
+        for task in waiting:
+            self.assertEqual(task.ends(), 76, (task.name, task.text))
+            self.assertLess(abs(task.ended - wrong.ended), 1 * SLOW, task.name)
+            self.assertRegex(task.text, r"error\[E0305\]: .*worker/1 has another job: "
+                                        r"optimizer\.learning_rate: \S+ here, 0\.5 there")
+            self.assertEqual(task.text.count("error["), 1, task.text)
+
+    def test_another_service_in_the_place_of_one_task_ends_those_who_have_come(self):
+        cluster = Cluster(self, arguments=QUICK, chief=1, worker=2)
+        tasks = [cluster.start(name) for name in ("chief/0", "worker/0")]
+        for task in tasks:
+            task.says("waiting for 1 of 3 tasks: worker/1")
+        other = Service(cluster.host, cluster.port("worker/1"), *SSH[:2])
+        self.addCleanup(other.close)
+        for task in tasks:
+            self.assertEqual(task.ends(), 76, task.text)
+            self.assertRegex(task.text, r"error\[E0306\]: the peer at worker/1 .*SSH")
+        self.assertLess(abs(tasks[0].ended - tasks[1].ended), 1 * SLOW)
+
 
 class Service:
     """Something else that listens where a task should: says `greeting`, or answers with it."""
