@@ -120,6 +120,11 @@ const char *mu_gz_name(const struct mu_gz *gz)
     return gz->name;
 }
 
+int mu_gz_descriptor(const struct mu_gz *gz)
+{
+    return gz->packed ? -1 : fileno(gz->file);
+}
+
 size_t mu_gz_bytes_max(const struct mu_gz *gz)
 {
     size_t ratio = gz->packed ? DEFLATE_RATIO_MAX : 1;
@@ -184,6 +189,13 @@ static enum mu_status read_some(struct mu_gz *gz, uint8_t *out, size_t most, siz
 {
     return gz->packed ? read_packed(gz, out, most, ret_bytes)
                       : read_plain(gz, out, most, ret_bytes);
+}
+
+enum mu_status mu_gz_read_some(
+    struct mu_gz *gz, struct mu_log *log, void *out, size_t bytes_max, size_t *ret_bytes)
+{
+    gz->log = log;
+    return read_some(gz, out, bytes_max, ret_bytes);
 }
 
 enum mu_status mu_gz_read(struct mu_gz *gz, void *out, size_t bytes)
