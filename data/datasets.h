@@ -5,7 +5,8 @@
 #include "muster/dataset.h"
 #include <stdbool.h>
 
-/* The registry: "idx", "glyphs" (drawn by the program), "libsvm" (sparse text). NULL-terminated. */
+/* The registry: "idx", "glyphs" (drawn by the program), "libsvm" (sparse text), "clicks" (sparse,
+ * drawn by the program). NULL-terminated. */
 extern const struct mu_dataset_ops *const mu_datasets[];
 const struct mu_dataset_ops *mu_dataset_find(const char *name); /* NULL */
 
@@ -13,6 +14,7 @@ const struct mu_dataset_ops *mu_dataset_find(const char *name); /* NULL */
  * what is read together; not at all if `shuffle` is false. */
 size_t mu_dataset_block(const struct mu_dataset_ops *ops, bool shuffle);
 
-extern const struct mu_dataset_ops mu_dataset_idx, mu_dataset_glyphs, mu_dataset_libsvm;
+extern const struct mu_dataset_ops mu_dataset_idx, mu_dataset_glyphs, mu_dataset_libsvm,
+    mu_dataset_clicks;
 
 #endif
