@@ -71,7 +71,8 @@ static const struct mu_option mode_rows[] = {
         .offset = offsetof(struct mu_job_mode, transport),
         .fallback = "route",
         .choices = "route|shm|tcp",
-        .doc = "sync: how gradients travel; route: shared memory on one host, tcp to others"},
+        .doc = "sync: how gradients travel; route: shared memory on one host, tcp to others; mpi is "
+               "none: there one lost process ends all"},
     {.name = "algorithm",
         .type = MU_OPTION_STRING,
         .offset = offsetof(struct mu_job_mode, algorithm),

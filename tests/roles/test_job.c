@@ -176,6 +176,7 @@ static void sets_override_and_are_checked_like_the_file(void **state)
         {"=3", MU_USAGE, "is not section.key=value"},
         {"train.epochs=0", MU_CONFIG, "`train.epochs` is out of range"},
         {"train.epoch=3", MU_CONFIG, "did you mean `epochs`?"},
+        {"mode.transport=mpi", MU_CONFIG, "mpi is none: there one lost process ends all"},
         {"optimizer.learning_rate=nan", MU_CONFIG, "`optimizer.learning_rate` is a string"},
         {"name.x=3", MU_USAGE, "name"},
     };
