@@ -1,13 +1,41 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/commands.h"
+#include "cli/explanations.h"
 #include <stdio.h>
 #include <string.h>
+
+#define COLUMNS 80
 
 static void print_row(enum mu_error error)
 {
     enum mu_status status = mu_error_status(error);
     printf("E%04d  exit %d  %s\n", mu_error_number(error), mu_status_exit(status),
         mu_error_doc(error));
+}
+
+static void print_words(const char *name, const char *text)
+{
+    int column = printf("  %-8s", name);
+    while (*text) {
+        int bytes = (int)strcspn(text, " ");
+        if (column + 1 + bytes > COLUMNS)
+            column = printf("\n%10s", "") - 1;
+        column += printf(" %.*s", bytes, text);
+        text += bytes + (text[bytes] == ' ');
+    }
+    printf("\n");
+}
+
+static void print_all(enum mu_error error)
+{
+    const struct mu_explanation *explanation = mu_explanation_of(error);
+    print_row(error);
+    printf("\n");
+    print_words("meaning", explanation->meaning);
+    print_words("causes", explanation->causes);
+    print_words("to do", explanation->remedy);
+    printf("\nA process that ends for this reason exits with %d: %s.\n",
+        mu_status_exit(mu_error_status(error)), mu_status_text(mu_error_status(error)));
 }
 
 /* "E0104", "e104" and "104" are the same. */
@@ -22,20 +50,16 @@ static int run(struct mu_log *log, const void *options, char *const *arguments)
 {
     const struct mu_cmd_explain_options *explain = options;
     int64_t number = 0;
+    enum mu_error found;
     if (explain->error[0] == '\0') {
         for (int error = 0; error < MU_ERROR_COUNT; error++)
             print_row((enum mu_error)error);
         return mu_status_exit(MU_OK);
     }
-    if (read_number(explain->error, &number))
-        for (int error = 0; error < MU_ERROR_COUNT; error++)
-            if (mu_error_number((enum mu_error)error) == number) {
-                print_row((enum mu_error)error);
-                printf("\nA process that ends for this reason exits with %d: %s.\n",
-                    mu_status_exit(mu_error_status((enum mu_error)error)),
-                    mu_status_text(mu_error_status((enum mu_error)error)));
-                return mu_status_exit(MU_OK);
-            }
+    if (read_number(explain->error, &number) && mu_error_find(number, &found)) {
+        print_all(found);
+        return mu_status_exit(MU_OK);
+    }
     return mu_status_exit(mu_fail(log, MU_E0001, "`muster explain` lists all errors",
         "there is no error `%.20s`", explain->error));
 }

@@ -360,6 +360,9 @@ class Rest(unittest.TestCase):
             self.assertEqual(row.returncode, 0)
             self.assertTrue(row.stdout.startswith(line + "\n"))
             self.assertIn("exits with " + line.split()[2], row.stdout)
+            for part in ("meaning", "causes", "to do"):
+                self.assertRegex(row.stdout, rf"\n  {part} +[^( \n].{{9}}", number)
+            self.assertLessEqual(max(map(len, row.stdout.splitlines()[1:])), 80, number)
         self.assertEqual(muster("explain", "104").stdout, muster("explain", "E0104").stdout)
 
     def test_doctor_tells_what_is_here(self):
