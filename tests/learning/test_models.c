@@ -33,6 +33,17 @@ static const struct rig_shape shapes[] = {
         .slices = 2},
 };
 
+static void every_model_has_a_shape_here(void **state)
+{
+    (void)state;
+    for (size_t m = 0; mu_models[m]; m++) {
+        size_t s = 0;
+        while (s < MU_COUNT_OF(shapes) && strcmp(shapes[s].model, mu_models[m]->name) != 0)
+            s++;
+        assert_true(s < MU_COUNT_OF(shapes));
+    }
+}
+
 static void gradients_agree_with_differences_of_the_loss(void **state)
 {
     (void)state;
@@ -354,6 +365,7 @@ static void training_fits_a_tiny_set(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_model_has_a_shape_here),
         cmocka_unit_test(gradients_agree_with_differences_of_the_loss),
         cmocka_unit_test(cpu_gradients_agree_with_the_reference),
         cmocka_unit_test(slices_are_announced_from_the_end_and_cover_the_vector),
