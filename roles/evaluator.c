@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "roles/checkpoint.h"
 #include "roles/evaluate.h"
+#include "roles/own_rows.h"
 #include "roles/task_cluster.h"
 #include "runtime/device/device.h"
 #include "runtime/tensor/arena.h"
@@ -24,6 +25,7 @@ struct evaluator {
     struct mu_device *device;
     void *model;
     struct mu_arena parameters;
+    struct mu_own_rows rows;
     struct mu_event_file *events;
     int64_t seen; /* the newest step that was looked at */
 };
@@ -37,6 +39,7 @@ static enum mu_status prepare(struct evaluator *evaluator)
     MU_TRY(mu_device_create(job->train.device, run->log, &evaluator->device));
     MU_TRY(job->model->create(job->model_options, &evaluator->layout, evaluator->device,
         EVALUATION_ROWS, &evaluator->model));
+    MU_TRY(mu_own_rows_open(&evaluator->rows, job, facts, EVALUATION_ROWS, run->log));
     MU_TRY(mu_arena_init(&evaluator->parameters, evaluator->layout.element_count));
     if (!run->out_dir)
         return MU_OK;
@@ -69,8 +72,14 @@ static enum mu_status evaluate(struct evaluator *evaluator, int64_t step)
     MU_TRY(status);
     step = manifest.step;
     mu_manifest_finish(&manifest);
-    MU_TRY(mu_evaluate(run->job, run->data, evaluator->model, EVALUATION_ROWS,
-        evaluator->parameters.data, &evaluation));
+    const struct mu_evaluated evaluated = {.job = run->job,
+        .data = run->data,
+        .log = run->log,
+        .model = evaluator->model,
+        .row_max = EVALUATION_ROWS,
+        .parameters = evaluator->parameters.data,
+        .rows = {.look = mu_own_rows_look, .owner = &evaluator->rows}};
+    MU_TRY(mu_evaluate(&evaluated, &evaluation));
     mu_say(run->log, MU_LEVEL_INFO, "step %" PRId64 ": test loss %.4f, test accuracy %.2f %%", step,
         evaluation.loss, 100 * evaluation.accuracy);
     if (evaluator->events) {
@@ -141,6 +150,7 @@ enum mu_status mu_evaluator_run(struct mu_task_run *run)
     evaluator.loop->ops->destroy(evaluator.loop);
     run->job->model->destroy(evaluator.model);
     mu_device_destroy(evaluator.device);
+    mu_own_rows_close(&evaluator.rows);
     mu_arena_finish(&evaluator.parameters);
     return status;
 }

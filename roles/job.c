@@ -232,6 +232,15 @@ enum mu_status mu_job_fit(
             "mode `async` sends gradients to parameter servers as they are: compress.kind `%s` is "
             "for mode `sync`",
             job->compressor->name);
+    if (job->model->row_width && job->mode.kind == MU_MODE_SYNC && replica_count > 1)
+        return mu_fail(log, MU_E0204,
+            "train with parameter servers: --set mode.kind=async, and a ps in the cluster",
+            "model `%s` has an embedding table, which all-reduce does not share between %d "
+            "replicas",
+            job->model->name, replica_count);
+    if (job->model->row_width && job->data.accumulate > 1)
+        return mu_fail(log, MU_E0204, "use a larger data.batch",
+            "model `%s` has an embedding table: data.accumulate must be 1", job->model->name);
     if (replica_count > MU_REPLICAS_MAX)
         return mu_fail(log, MU_E0204, NULL, "%d replicas are more than the %d allowed",
             replica_count, MU_REPLICAS_MAX);

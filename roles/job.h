@@ -23,6 +23,7 @@ struct mu_job_data {
     int64_t batch;      /* rows of a replica that are computed at once */
     int64_t accumulate; /* such batches in a step: their gradients are added up */
     int64_t prefetch;   /* steps read ahead */
+    bool shuffle;
 };
 
 struct mu_job_mode {

@@ -41,6 +41,11 @@ static const struct mu_option data_rows[] = {
         .max = 64,
         .fallback = "3",
         .doc = "steps whose data is held, one in work and the others read ahead"},
+    {.name = "shuffle",
+        .type = MU_OPTION_BOOL,
+        .offset = offsetof(struct mu_job_data, shuffle),
+        .fallback = "true",
+        .doc = "draw the order of samples anew each epoch; text is drawn in blocks of 64 lines"},
     {.name = NULL},
 };
 
@@ -71,8 +76,9 @@ static const struct mu_option mode_rows[] = {
         .offset = offsetof(struct mu_job_mode, transport),
         .fallback = "route",
         .choices = "route|shm|tcp",
-        .doc = "sync: how gradients travel; route: shared memory on one host, tcp to others; mpi is "
-               "none: there one lost process ends all"},
+        .doc =
+            "sync: how gradients travel; route: shared memory on one host, tcp to others; mpi is "
+            "none: there one lost process ends all"},
     {.name = "algorithm",
         .type = MU_OPTION_STRING,
         .offset = offsetof(struct mu_job_mode, algorithm),

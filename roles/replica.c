@@ -14,6 +14,7 @@ static enum mu_status make_model(struct mu_replica *replica)
     MU_TRY(mu_device_create(job->train.device, replica->log, &replica->device));
     MU_TRY(job->model->create(job->model_options, &replica->layout, replica->device,
         (size_t)job->data.batch, &replica->model));
+    MU_TRY(mu_own_rows_open(&replica->rows, job, facts, (size_t)job->data.batch, replica->log));
     MU_TRY(mu_arena_init(&replica->parameters, replica->layout.element_count));
     if (job->data.accumulate > 1)
         MU_TRY(mu_arena_init(&replica->accumulated, replica->layout.element_count));
@@ -50,6 +51,7 @@ static void finish(struct mu_replica *replica)
     mu_device_destroy(replica->device);
     for (int i = 0; i < MU_SLOTS_MAX; i++)
         mu_arena_finish(&replica->slots[i]);
+    mu_own_rows_close(&replica->rows);
     mu_arena_finish(&replica->residual);
     mu_arena_finish(&replica->accumulated);
     mu_arena_finish(&replica->parameters);
@@ -85,8 +87,8 @@ static enum mu_status train(struct mu_replica *replica)
         replica->run->resume ? replica->step : -1, replica->steps_total,
         replica->last_start_wall_ns, replica->samples_before));
     if (replica->leads && replica->run->out_dir && replica->job->mode.kind == MU_MODE_SYNC)
-        MU_TRY(mu_timeline_open(&replica->timeline, replica->world, replica->step,
-            replica->job->log.timeline_steps));
+        MU_TRY(mu_timeline_open(
+            &replica->timeline, replica->world, replica->step, replica->job->log.timeline_steps));
     MU_TRY(mu_replica_start_reading(replica));
     return replica->job->mode.kind == MU_MODE_ASYNC ? mu_async_train(replica)
                                                     : mu_sync_train(replica);
@@ -98,9 +100,18 @@ static enum mu_status close_run(struct mu_replica *replica, enum mu_status statu
     struct mu_summary *summary = &replica->reporter.summary;
     struct mu_evaluation evaluation;
     mu_replica_doing(replica, MU_DOING_EVALUATING);
-    MU_TRY(mu_evaluate(replica->job, replica->run->data, replica->model,
-        (size_t)replica->job->data.batch, replica->parameters.data, &evaluation));
+    const struct mu_evaluated evaluated = {.job = replica->job,
+        .data = replica->run->data,
+        .log = replica->log,
+        .model = replica->model,
+        .row_max = (size_t)replica->job->data.batch,
+        .parameters = replica->parameters.data,
+        .rows = {.look = mu_own_rows_look, .owner = &replica->rows}};
+    MU_TRY(mu_evaluate(&evaluated, &evaluation));
     summary->test_accuracy = evaluation.accuracy;
+    summary->test_loss = evaluation.loss;
+    summary->test_auc = evaluation.auc;
+    summary->embedding_rows = mu_own_rows_count(&replica->rows);
     summary->steps = replica->step;
     if (replica->compressor)
         summary->exchange_bytes =

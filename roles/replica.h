@@ -8,6 +8,8 @@
 #include "ps/client.h"
 #include "ps/snapshot.h"
 #include "roles/communicator.h"
+#include "roles/evaluate.h"
+#include "roles/own_rows.h"
 #include "roles/positions.h"
 #include "roles/reporter.h"
 #include "roles/saver.h"
@@ -37,6 +39,7 @@ struct mu_replica {
     struct mu_arena slots[MU_SLOTS_MAX]; /* synchronous: of the optimizer */
     struct mu_slice_listener needs; /* told before forward reads parameters; nobody: no `ready` */
     struct mu_arena accumulated;    /* of later parts of a batch; empty without such */
+    struct mu_own_rows rows;        /* embedding rows, where this replica trains alone */
 
     /* ---- what is done and what is left ---- */
     struct mu_positions positions;

@@ -233,6 +233,8 @@ enum mu_status mu_replica_start_reading(struct mu_replica *replica)
     const struct mu_positions *positions = &replica->positions;
     struct mu_stretch done[MU_STRETCHES_MAX];
     MU_TRY(mu_plan_init(&replica->plan, positions->seed, facts->sample_count));
+    mu_plan_set_block(
+        &replica->plan, mu_dataset_block(replica->job->dataset, replica->job->data.shuffle));
     int done_count = mu_positions_done(positions, positions->epoch, done);
     mu_plan_begin(&replica->plan, positions->epoch, done, done_count, replica->count,
         (int)mu_job_rows(replica->job));
@@ -241,6 +243,8 @@ enum mu_status mu_replica_start_reading(struct mu_replica *replica)
         .ops = replica->job->dataset,
         .dataset = replica->run->data->train,
         .feature_count = facts->feature_count,
+        .entry_max = facts->entry_max,
+        .log = replica->log,
         .plan = &replica->plan,
         .replica = replica->rank,
         .depth = (int)replica->job->data.prefetch,

@@ -39,8 +39,12 @@ enum mu_status mu_reporter_open(struct mu_reporter *reporter, struct mu_task_run
         .speed = (double)NAN};
     reporter->summary = (struct mu_summary){.first_step_seconds = (double)NAN,
         .samples_per_second = (double)NAN,
+        .rows_per_second = (double)NAN,
         .train_loss = (double)NAN,
-        .test_accuracy = (double)NAN};
+        .test_accuracy = (double)NAN,
+        .test_loss = (double)NAN,
+        .test_auc = (double)NAN,
+        .embedding_rows = -1};
     return run->out_dir ? open_files(reporter, resume_step) : MU_OK;
 }
 
@@ -169,6 +173,9 @@ enum mu_status mu_reporter_finish(struct mu_reporter *reporter, enum mu_status s
     if (trained > 0)
         summary->samples_per_second =
             (double)(reporter->samples - reporter->first_samples) / trained;
+    if (reporter->first_step_ns > 0)
+        summary->rows_per_second = (double)reporter->samples * (double)MU_SECOND /
+                                   (double)(reporter->last_ns - run->started_ns);
     if (!isnan(summary->test_accuracy) && reporter->first_step_ns == 0)
         mu_say(run->log, MU_LEVEL_INFO, "nothing trained: test accuracy %.2f %%",
             100 * summary->test_accuracy);

@@ -55,8 +55,15 @@ void mu_summary_write(const struct mu_summary *summary, struct mu_text *out)
     write_number(out, "wall_seconds", summary->wall_seconds);
     write_number(out, "first_step_seconds", summary->first_step_seconds);
     write_number(out, "samples_per_second", summary->samples_per_second);
+    write_number(out, "rows_per_second", summary->rows_per_second);
     write_number(out, "train_loss", summary->train_loss);
     write_number(out, "test_accuracy", summary->test_accuracy);
+    write_number(out, "test_loss", summary->test_loss);
+    write_number(out, "test_auc", summary->test_auc);
+    if (summary->embedding_rows >= 0)
+        write_integer(out, "embedding_rows", summary->embedding_rows);
+    else
+        mu_text_add(out, "  \"embedding_rows\": null,\n");
     write_integer(out, "exchange_bytes", summary->exchange_bytes);
     mu_text_add(out, "  \"parameters_crc32c\": \"%08x\",\n", summary->parameters_crc32c);
     write_staleness(summary, out);

@@ -15,9 +15,13 @@ struct mu_summary {
     int64_t samples;            /* trained on */
     double wall_seconds;        /* from the start of the process */
     double first_step_seconds;  /* until the first step was done; NaN: none was */
-    double samples_per_second;  /* NaN: no step was done */
+    double samples_per_second;  /* between the first step and the last; NaN: no step was done */
+    double rows_per_second;     /* from the start of the process to the last step, the scan of the
+                                   data counted; NaN: no step was done */
     double train_loss;          /* mean of the last epoch or interval; NaN: not known */
     double test_accuracy;       /* 0..1; NaN: not known */
+    double test_loss, test_auc; /* means over the test set; NaN: not known */
+    int64_t embedding_rows;     /* of the model's table; -1: it has none */
     int64_t exchange_bytes;     /* of gradients that one replica sent; synchronous */
     uint32_t parameters_crc32c; /* mu_layout_crc32c_of the parameters */
     int64_t staleness[MU_SUMMARY_STALENESS_MAX]; /* pushes by their staleness; synchronous: zeros */
@@ -27,10 +31,10 @@ struct mu_summary {
 };
 
 /* `exit`, `steps`, `epochs`, `samples`, `wall_seconds`, `first_step_seconds`, `samples_per_second`,
- * `train_loss`, `test_accuracy`, `exchange_bytes`, `parameters_crc32c` (eight hex digits),
- * `staleness` (`mean`,
- * `max`, `histogram`: counts for 0, 1, 2, ... up to the largest seen), `verdicts` (counts by name).
- * What is not known is null. */
+ * `rows_per_second`, `train_loss`, `test_accuracy`, `test_loss`, `test_auc`, `embedding_rows`,
+ * `exchange_bytes`, `parameters_crc32c` (eight hex digits), `staleness` (`mean`, `max`,
+ * `histogram`: counts for 0, 1, 2, ... up to the largest seen), `verdicts` (counts by name). What
+ * is not known is null. */
 void mu_summary_write(const struct mu_summary *summary, struct mu_text *out);
 /* Written aside and renamed: a reader never meets half a summary. CANNOT_CREATE, IO_ERROR. */
 enum mu_status mu_summary_save(

@@ -21,8 +21,9 @@ struct sync {
     struct mu_replica *replica;
     struct mu_exchange exchange;
     struct mu_settle settle;
-    enum mu_status begun; /* of the present step's exchange */
-    bool checks;          /* this step */
+    struct mu_batch batch; /* of the present step, with its embedding rows */
+    enum mu_status begun;  /* of the present step's exchange */
+    bool checks;           /* this step */
     int64_t bad_steps;
 };
 
@@ -71,7 +72,7 @@ static void compute(struct sync *sync, const struct mu_prefetch_batch *batch)
     struct mu_replica *replica = sync->replica;
     struct mu_loss loss;
     const struct mu_gradient_request request = {.parameters = replica->parameters.data,
-        .batch = &batch->batch,
+        .batch = &sync->batch,
         .scale = 1.0f / (float)batch->global_count,
         .gradients = sync->exchange.gradients,
         .step = replica->step,
@@ -104,7 +105,8 @@ static bool scale_of(struct sync *sync, float *ret_scale)
     if (clip <= 0)
         return true;
     double norm =
-        sqrt(mu_kernels()->square_sum(sync->exchange.gradients, replica->layout.element_count));
+        sqrt(mu_kernels()->square_sum(sync->exchange.gradients, replica->layout.element_count) +
+             mu_own_rows_square_sum(&replica->rows));
     if (!isfinite(norm))
         return false;
     *ret_scale = mu_optim_clip_scale(clip, norm);
@@ -125,6 +127,8 @@ static enum mu_status update(struct sync *sync, double rate, double loss, bool *
         for (int i = 0; i < mu_exchange_count(&sync->exchange); i++)
             MU_TRY(mu_exchange_wait(&sync->exchange, i));
     *ret_used = *ret_used && scale_of(sync, &step.gradient_scale);
+    if (*ret_used)
+        mu_own_rows_update(&replica->rows, &step);
     mu_settle_begin(&sync->settle, &step, *ret_used);
     return sync->settle.late ? MU_OK : mu_settle_all(&sync->settle);
 }
@@ -155,6 +159,8 @@ static enum mu_status take_step(struct sync *sync, const struct mu_prefetch_batc
     struct mu_replica *replica = sync->replica;
     double rate = mu_replica_learning_rate(replica);
     sync->checks = mu_sync_check_is_due(replica);
+    sync->batch = batch->batch;
+    MU_TRY(mu_own_rows_bring(&replica->rows, &sync->batch, replica->log));
     compute(sync, batch);
     MU_TRY(await_exchange(sync));
     mu_replica_doing(replica, MU_DOING_UPDATING);

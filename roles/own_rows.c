@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "roles/own_rows.h"
+#include "runtime/base/log.h"
+#include "runtime/device/kernels.h"
+#include "runtime/optim/rows.h"
+#include <stdlib.h>
+#include <string.h>
+
+static void init_row(
+    const void *owner, uint64_t seed, uint64_t id, size_t width, float *ret_parameters)
+{
+    const struct mu_job *job = owner;
+    job->model->init_row(job->model_options, seed, id, width, ret_parameters);
+}
+
+static enum mu_status make_table(struct mu_own_rows *rows)
+{
+    const struct mu_job *job = rows->job;
+    const struct mu_table_options options = {
+        .width = rows->width,
+        .slot_count = job->optimizer->slot_count,
+        .seed = (uint64_t)job->train.seed,
+        .init_row = init_row,
+        .owner = job,
+    };
+    return mu_table_create(&options, &rows->table);
+}
+
+static enum mu_status allocate(struct mu_own_rows *rows, size_t entries)
+{
+    MU_TRY(make_table(rows));
+    MU_TRY(mu_unique_init(&rows->unique, entries));
+    rows->of_entry = calloc(entries, sizeof(*rows->of_entry));
+    rows->row = calloc(entries, sizeof(*rows->row));
+    rows->there = calloc(entries, sizeof(*rows->there));
+    rows->value = calloc(entries * rows->width, sizeof(*rows->value));
+    rows->gradient = calloc(entries * rows->width, sizeof(*rows->gradient));
+    return rows->of_entry && rows->row && rows->there && rows->value && rows->gradient
+               ? MU_OK
+               : MU_NO_MEMORY;
+}
+
+enum mu_status mu_own_rows_open(struct mu_own_rows *rows, const struct mu_job *job,
+    const struct mu_dataset_facts *facts, size_t row_max, struct mu_log *log)
+{
+    *rows = (struct mu_own_rows){.job = job};
+    if (!job->model->row_width)
+        return MU_OK;
+    MU_TRY(job->model->row_width(job->model_options, facts, log, &rows->width));
+    size_t entries = row_max * facts->entry_max;
+    if (allocate(rows, entries) == MU_OK)
+        return MU_OK;
+    return mu_fail(log, MU_E0801, "a smaller data.batch needs less",
+        "no memory for the %zu embedding rows that a batch may touch", entries);
+}
+
+void mu_own_rows_close(struct mu_own_rows *rows)
+{
+    mu_table_destroy(rows->table);
+    mu_unique_finish(&rows->unique);
+    free(rows->of_entry);
+    free(rows->row);
+    free(rows->there);
+    free(rows->value);
+    free(rows->gradient);
+    *rows = (struct mu_own_rows){0};
+}
+
+static void find(struct mu_own_rows *rows, struct mu_batch *batch)
+{
+    const struct mu_entries *entries = &batch->entries;
+    mu_unique_find(&rows->unique, entries->id, entries->first[batch->row_count], rows->of_entry);
+    batch->rows = (struct mu_rows){.count = rows->unique.count,
+        .width = rows->width,
+        .value = rows->value,
+        .of_entry = rows->of_entry,
+        .gradient = rows->gradient};
+}
+
+enum mu_status mu_own_rows_bring(
+    struct mu_own_rows *rows, struct mu_batch *batch, struct mu_log *log)
+{
+    if (rows->width == 0)
+        return MU_OK;
+    find(rows, batch);
+    if (mu_table_rows(rows->table, rows->unique.id, rows->unique.count, rows->row) != MU_OK)
+        return mu_fail(log, MU_E0801, NULL, "no memory for more embedding rows than %llu",
+            (unsigned long long)mu_table_count(rows->table).rows);
+    for (size_t i = 0; i < rows->unique.count; i++)
+        memcpy(rows->value + i * rows->width, rows->row[i], rows->width * sizeof(float));
+    return MU_OK;
+}
+
+enum mu_status mu_own_rows_look(void *owner, struct mu_batch *batch)
+{
+    struct mu_own_rows *rows = owner;
+    if (rows->width == 0)
+        return MU_OK;
+    find(rows, batch);
+    mu_table_look(rows->table, rows->unique.id, rows->unique.count, rows->there);
+    for (size_t i = 0; i < rows->unique.count; i++) {
+        float *value = rows->value + i * rows->width;
+        if (rows->there[i])
+            memcpy(value, rows->there[i], rows->width * sizeof(float));
+        else
+            mu_table_fresh_row(rows->table, rows->unique.id[i], value);
+    }
+    return MU_OK;
+}
+
+int64_t mu_own_rows_count(const struct mu_own_rows *rows)
+{
+    return rows->table ? (int64_t)mu_table_count(rows->table).rows : -1;
+}
+
+void mu_own_rows_update(struct mu_own_rows *rows, const struct mu_optim_step *step)
+{
+    const struct mu_job *job = rows->job;
+    if (rows->width == 0)
+        return;
+    const struct mu_optim_rows touched = {
+        .count = rows->unique.count,
+        .width = rows->width,
+        .row = rows->row,
+        .gradients = rows->gradient,
+        .learning_rate = step->learning_rate,
+        .weight_decay = step->weight_decay,
+        .gradient_scale = step->gradient_scale,
+        .step = step->step,
+    };
+    mu_optim_step_rows(job->optimizer, job->optimizer_options, &touched);
+}
+
+double mu_own_rows_square_sum(const struct mu_own_rows *rows)
+{
+    return rows->width == 0
+               ? 0
+               : mu_kernels()->square_sum(rows->gradient, rows->unique.count * rows->width);
+}

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MU_ROLES_OWN_ROWS_H
+#define MU_ROLES_OWN_ROWS_H
+
+#include "ps/table.h"
+#include "ps/unique.h"
+#include "roles/job.h"
+
+/*
+ * The embedding table of a process that needs no server for it: of a replica that trains alone, and
+ * of the evaluator. Brings the rows of a batch beside it, and takes the optimizer's step over them.
+ * For models without a table all of it does nothing.
+ */
+struct mu_own_rows {
+    const struct mu_job *job;
+    size_t width; /* 0: the model has no table */
+    struct mu_table *table;
+    struct mu_unique unique;
+    uint32_t *of_entry;      /* (entry_max) */
+    float **row;             /* (entry_max) */
+    const float **there;     /* (entry_max) */
+    float *value, *gradient; /* (entry_max, width) */
+};
+
+/* For batches of at most `row_max` samples. CONFIG (the model does not fit the data), NO_MEMORY. */
+enum mu_status mu_own_rows_open(struct mu_own_rows *rows, const struct mu_job *job,
+    const struct mu_dataset_facts *facts, size_t row_max, struct mu_log *log);
+void mu_own_rows_close(struct mu_own_rows *rows); /* takes a zeroed one */
+
+/* Sets batch->rows from its entries; new ids get new rows. NO_MEMORY. */
+enum mu_status mu_own_rows_bring(
+    struct mu_own_rows *rows, struct mu_batch *batch, struct mu_log *log);
+/* The same for an evaluation: the table stays as it is. Fits struct mu_row_source. */
+enum mu_status mu_own_rows_look(void *rows, struct mu_batch *batch);
+/* The optimizer's step over the rows of the last bring, with the gradients that backward left. Only
+ * the numbers of `step` are looked at. */
+void mu_own_rows_update(struct mu_own_rows *rows, const struct mu_optim_step *step);
+int64_t mu_own_rows_count(const struct mu_own_rows *rows); /* -1: the model has no table */
+/* Squares of those gradients, for clipping. */
+double mu_own_rows_square_sum(const struct mu_own_rows *rows);
+
+#endif
