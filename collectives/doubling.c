@@ -271,11 +271,8 @@ static double score(
 {
     const struct mu_costs *costs = &group->costs;
     double bytes = (double)request->count * (double)mu_dtype_bytes(request->dtype);
-    const char *why = mu_flow_why_not(request);
-    if (why) {
-        *ret_why = why;
+    if (!mu_flow_is_whole(request, ret_why))
         return INFINITY;
-    }
     if (request->kind == MU_ALLREDUCE)
         return gathers(group, request) ? gather_seconds(group, bytes)
                                        : exchange_seconds(group, bytes);

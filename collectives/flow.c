@@ -278,7 +278,10 @@ size_t mu_flow_wire_bytes(const struct mu_request *request)
     return mu_flow_narrows(request) ? sizeof(uint16_t) : mu_dtype_bytes(request->dtype);
 }
 
-const char *mu_flow_why_not(const struct mu_request *request)
+bool mu_flow_is_whole(const struct mu_request *request, const char **ret_why)
 {
-    return mu_flow_narrows(request) ? "does not narrow on the way" : NULL;
+    bool narrows = mu_flow_narrows(request);
+    if (narrows)
+        *ret_why = "does not narrow on the way";
+    return !narrows;
 }

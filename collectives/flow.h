@@ -64,8 +64,7 @@ bool mu_flow_narrows(const struct mu_request *request);
 /* The bytes of an element on its way. */
 size_t mu_flow_wire_bytes(const struct mu_request *request);
 
-/* Why an algorithm that moves elements as they are cannot do a request; NULL: it can. For scores.
- */
-const char *mu_flow_why_not(const struct mu_request *request);
+/* For scores of what moves elements as they are: false, and why it cannot, where they narrow. */
+bool mu_flow_is_whole(const struct mu_request *request, const char **ret_why);
 
 #endif

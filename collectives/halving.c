@@ -106,11 +106,8 @@ static double score(
     const struct mu_costs *costs = &group->costs;
     double bytes = (double)request->count * (double)mu_dtype_bytes(request->dtype);
     int rounds = mu_doubling_rounds(group->count);
-    const char *why = mu_flow_why_not(request);
-    if (why) {
-        *ret_why = why;
+    if (!mu_flow_is_whole(request, ret_why))
         return INFINITY;
-    }
     double moved = bytes - bytes / group->count;
     double scatter = (takes_turns(group) ? group->count - 1 : rounds) * costs->message +
                      moved * (costs->byte + costs->add);

@@ -125,11 +125,8 @@ static double score(
 {
     const struct mu_costs *costs = &group->costs;
     double bytes = (double)request->count * (double)mu_dtype_bytes(request->dtype);
-    const char *why = mu_flow_why_not(request);
-    if (why) {
-        *ret_why = why;
+    if (!mu_flow_is_whole(request, ret_why))
         return INFINITY;
-    }
     double down = costs->message + bytes * costs->byte, up = down + bytes * costs->add;
     return mu_tree_depth(group->count) * (request->kind == MU_ALLREDUCE ? up + down : down);
 }

@@ -272,11 +272,8 @@ static double score(
 {
     const struct mu_costs *costs = &group->costs;
     size_t bytes = request->count * mu_dtype_bytes(request->dtype);
-    const char *why = mu_flow_why_not(request);
-    if (why) {
-        *ret_why = why;
+    if (!mu_flow_is_whole(request, ret_why))
         return INFINITY;
-    }
     double segment = fmin((double)bytes / 2, (double)segment_bytes(bytes));
     double way = mu_tree_depth(group->count) * (costs->message + segment * costs->byte);
     if (request->kind == MU_BROADCAST)

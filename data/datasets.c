@@ -7,8 +7,8 @@
 
 static_assert(MU_TEXT_BLOCK_LINES <= MU_PLAN_BLOCK_MAX);
 
-const struct mu_dataset_ops *const mu_datasets[] = {
-    &mu_dataset_idx, &mu_dataset_glyphs, &mu_dataset_libsvm, &mu_dataset_clicks, NULL};
+const struct mu_dataset_ops *const mu_datasets[] = {&mu_dataset_idx, &mu_dataset_glyphs,
+    &mu_dataset_libsvm, &mu_dataset_clicks, &mu_dataset_csv, NULL};
 
 const struct mu_dataset_ops *mu_dataset_find(const char *name)
 {

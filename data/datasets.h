@@ -5,8 +5,8 @@
 #include "muster/dataset.h"
 #include <stdbool.h>
 
-/* The registry: "idx", "glyphs" (drawn by the program), "libsvm" (sparse text), "clicks" (sparse,
- * drawn by the program). NULL-terminated. */
+/* The registry: "idx", "glyphs" (drawn by the program); sparse: "libsvm", "csv" (text), "clicks"
+ * (drawn by the program). NULL-terminated. */
 extern const struct mu_dataset_ops *const mu_datasets[];
 const struct mu_dataset_ops *mu_dataset_find(const char *name); /* NULL */
 
@@ -15,6 +15,6 @@ const struct mu_dataset_ops *mu_dataset_find(const char *name); /* NULL */
 size_t mu_dataset_block(const struct mu_dataset_ops *ops, bool shuffle);
 
 extern const struct mu_dataset_ops mu_dataset_idx, mu_dataset_glyphs, mu_dataset_libsvm,
-    mu_dataset_clicks;
+    mu_dataset_clicks, mu_dataset_csv;
 
 #endif

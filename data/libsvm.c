@@ -165,7 +165,7 @@ static enum mu_status skip_query(struct mu_text_lines *lines, struct mu_log *log
     return MU_OK;
 }
 
-/* `id:value` at *at, the first of which most are 1. */
+/* `id:value` at *at. */
 static enum mu_status take_entry(struct mu_text_lines *lines, struct mu_log *log,
     const struct mu_text_line *line, const struct libsvm *set, const char **at, uint64_t *ret_id,
     float *ret_value)
@@ -195,14 +195,17 @@ static enum mu_status take(void *owner, struct mu_text_lines *lines, struct mu_l
     int64_t label;
     MU_TRY(parse_label(lines, log, line, &at, &label));
     reading->labels[row] = mu_labels_class(&set->labels, label);
+    if (reading->labels[row] < 0)
+        return mu_text_lines_refuse(lines, log, MU_E0503, line, line->text, NULL,
+            "expected a label that was there at the start");
     uint32_t count = entries->first[row], limit = count + (uint32_t)set->entry_max;
     at = skip_blanks(at);
     if (at < end && has_query(at))
         MU_TRY(skip_query(lines, log, line, &at));
     for (; at < end && *at != '#'; at = skip_blanks(at)) {
-        if (count == limit || reading->labels[row] < 0)
-            return mu_text_lines_refuse(
-                lines, log, MU_E0502, line, at, NULL, "expected what was there at the start");
+        if (count == limit)
+            return mu_text_lines_refuse(lines, log, MU_E0502, line, at, NULL,
+                "expected no more entries than were there at the start");
         MU_TRY(take_entry(lines, log, line, set, &at, &entries->id[count], &entries->value[count]));
         count++;
     }

@@ -80,7 +80,7 @@ static enum mu_status fill(struct mu_prefetch *prefetch, struct slot *slot)
             .feature_count = options->feature_count,
             .features = slot->features,
             .labels = slot->labels,
-            .entries = slot->entries},
+            .entries = options->entry_max > 0 ? slot->entries : (struct mu_entries){0}},
         .global_count = global_count,
         .epoch = plan->epoch,
         .step = prefetch->step,

@@ -10,8 +10,8 @@
  * The bytes of a file by their offset, unpacked if it is gzip. A plain file is read where it is
  * asked for. A packed one of up to MU_TEXT_SOURCE_HELD_MAX bytes is unpacked into memory when it is
  * opened. A larger one is unpacked as it is read: quick from front to back, again and again;
- * skipping forward unpacks what is skipped, and going back, but to its beginning, before half of it
- * was read is refused: everything would be unpacked anew each time.
+ * skipping forward unpacks what is skipped, and going back (but to offset 0) before half of it was
+ * read is refused: everything would be unpacked anew each time.
  */
 struct mu_text_source;
 

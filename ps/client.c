@@ -14,7 +14,8 @@ struct part {
 
 struct slot {
     struct mu_ps_client *client;
-    bool in_use, is_pull;
+    bool in_use;
+    enum mu_ps_item item;
     bool ended; /* whole, or the client has failed */
     uint64_t sequence;
     float *fresh;
@@ -124,12 +125,13 @@ static enum mu_link_answer on_frame(void *owner, struct mu_link *link, const str
     if (!part)
         return refuse(server, "answers a push that was not sent");
     if (!mu_ps_fresh_read(mu_link_decoder(link), body, frame->body_bytes, &part->fresh) ||
-        part->fresh.is_pull != part->slot->is_pull)
+        part->fresh.item != part->slot->item)
         return refuse(server, "sent a FRESH whose body is malformed");
-    if (frame->payload_bytes != server->span.count * sizeof(float))
+    bool leaves = part->slot->item == MU_PS_ITEM_LEAVE;
+    if (frame->payload_bytes != (leaves ? 0 : server->span.count * sizeof(float)))
         return refuse(server, "sent parameters of another length than its span has");
     server->part = part;
-    *ret_payload = part->slot->fresh + server->span.first;
+    *ret_payload = leaves ? NULL : part->slot->fresh + server->span.first;
     return MU_LINK_TAKE;
 }
 
@@ -224,17 +226,12 @@ static enum mu_status check_servers(struct mu_ps_client *client)
     return client->failure;
 }
 
-/* `gradients` NULL: a pull. */
-static enum mu_status start(struct mu_ps_client *client, int index, const float *gradients,
-    const struct mu_ps_push_body *push, float *fresh)
+/* The body is written; `gradients` NULL: a pull, or the client leaves. */
+static enum mu_status start(struct mu_ps_client *client, struct slot *slot, size_t body_bytes,
+    const float *gradients, float *fresh)
 {
-    assert(index >= 0 && index < client->options.in_flight);
-    struct slot *slot = &client->slots[index];
-    assert(!slot->in_use);
-    MU_TRY(check_servers(client));
     slot->in_use = true;
     slot->ended = false;
-    slot->is_pull = !gradients;
     slot->sequence = client->sequence_next++;
     slot->fresh = fresh;
     slot->replies_missing = slot->sends_pending = client->options.server_count;
@@ -242,11 +239,20 @@ static enum mu_status start(struct mu_ps_client *client, int index, const float 
         .type = gradients ? MU_FRAME_PUSH : MU_FRAME_PULL,
         .generation = client->options.generation,
         .tag = slot->sequence,
-        .body_bytes = gradients ? (uint32_t)mu_ps_push_write(slot->body, push) : 0,
+        .body_bytes = (uint32_t)body_bytes,
     };
     for (int i = 0; i < client->options.server_count; i++)
         send_part(slot, &client->servers[i], gradients, frame);
     return client->failure;
+}
+
+static struct slot *free_slot(struct mu_ps_client *client, int index, enum mu_ps_item item)
+{
+    assert(index >= 0 && index < client->options.in_flight);
+    struct slot *slot = &client->slots[index];
+    assert(!slot->in_use);
+    slot->item = item;
+    return slot;
 }
 
 enum mu_status mu_ps_client_push(struct mu_ps_client *client, int slot, const float *gradients,
@@ -255,8 +261,10 @@ enum mu_status mu_ps_client_push(struct mu_ps_client *client, int slot, const fl
     assert(gradients && fresh && gradients != fresh);
     assert(isfinite(scale));
     assert(seen >= 0);
-    struct mu_ps_push_body push = {.seen = seen, .scale = (double)scale};
-    return start(client, slot, gradients, &push, fresh);
+    const struct mu_ps_push_body push = {.seen = seen, .scale = (double)scale};
+    MU_TRY(check_servers(client));
+    struct slot *own = free_slot(client, slot, MU_PS_ITEM_GRADIENT);
+    return start(client, own, mu_ps_push_write(own->body, &push), gradients, fresh);
 }
 
 /* ---- waiting ---- */
@@ -317,14 +325,29 @@ enum mu_status mu_ps_client_wait(
     return MU_OK;
 }
 
+static enum mu_status ask(struct mu_ps_client *client, enum mu_ps_item item, float *parameters,
+    int64_t deadline_ns, struct mu_ps_fresh_body *ret_fresh)
+{
+    MU_TRY(check_servers(client));
+    struct slot *slot = free_slot(client, 0, item);
+    size_t bytes = mu_ps_pull_write(slot->body, item == MU_PS_ITEM_LEAVE);
+    MU_TRY(start(client, slot, bytes, NULL, parameters));
+    return wait_for(client, 0, deadline_ns, ret_fresh);
+}
+
 enum mu_status mu_ps_client_pull(
     struct mu_ps_client *client, float *parameters, int64_t deadline_ns, int64_t *ret_version)
 {
     struct mu_ps_fresh_body fresh;
-    MU_TRY(start(client, 0, NULL, NULL, parameters));
-    MU_TRY(wait_for(client, 0, deadline_ns, &fresh));
+    MU_TRY(ask(client, MU_PS_ITEM_PULL, parameters, deadline_ns, &fresh));
     *ret_version = fresh.version;
     return MU_OK;
+}
+
+enum mu_status mu_ps_client_leave(struct mu_ps_client *client, int64_t deadline_ns)
+{
+    struct mu_ps_fresh_body fresh;
+    return ask(client, MU_PS_ITEM_LEAVE, NULL, deadline_ns, &fresh);
 }
 
 int mu_ps_client_culprit(const struct mu_ps_client *client)

@@ -27,7 +27,7 @@ struct mu_ps_client_options {
 /* What became of a push. */
 struct mu_ps_result {
     enum mu_verdict verdict;
-    float scale; /* of the policy and the client together */
+    float scale; /* of the policy: of the learning rate, or of the weight in a mean */
     int64_t staleness;
     int64_t version; /* of the fresh parameters */
 };
@@ -41,6 +41,10 @@ void mu_ps_client_add_server(struct mu_ps_client *client, int order, struct mu_l
  * Fails like wait. */
 enum mu_status mu_ps_client_pull(
     struct mu_ps_client *client, float *parameters, int64_t deadline_ns, int64_t *ret_version);
+
+/* No more gradients will come from this client: the others need not wait for it. Uses slot 0, which
+ * must be free. It may still pull. Fails like wait. */
+enum mu_status mu_ps_client_leave(struct mu_ps_client *client, int64_t deadline_ns);
 
 /* Starts a push in `slot`, which must be free. `gradients` were computed with the parameters of
  * version `seen`; the servers multiply them by `scale` (clipping), which must be finite. Both

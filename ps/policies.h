@@ -4,8 +4,8 @@
 
 #include "muster/policy.h"
 
-/* The registry: "async" (apply each gradient at arrival), "drop" (drop what is staler than
- * `bound`). NULL-terminated. Adding a kind is one file and one line. */
+/* The registry: "apply" (every gradient at arrival), "drop", "scale", "compensate".
+ * NULL-terminated. Adding a kind is one file and one line. */
 extern const struct mu_policy_ops *const mu_policies[];
 const char *mu_verdict_name(enum mu_verdict verdict); /* "apply" */
 

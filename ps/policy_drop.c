@@ -7,33 +7,19 @@
  * says what is ordinary in a cluster and what is a straggler's (Ho et al. 2013; Chen et al. 2016
  * drop what comes after the fastest n).
  */
-struct drop_options {
-    int64_t bound;
-};
-
 static struct mu_judgement judge(const void *options, const struct mu_push_facts *push)
 {
-    const struct drop_options *drop = options;
-    if (push->staleness > (uint64_t)drop->bound)
+    if (push->staleness > push->bound)
         return (struct mu_judgement){MU_VERDICT_DROP, 0};
     return (struct mu_judgement){MU_VERDICT_APPLY, 1};
 }
 
-static const struct mu_option rows[] = {
-    {.name = "bound",
-        .type = MU_OPTION_INTEGER,
-        .offset = offsetof(struct drop_options, bound),
-        .min = 0,
-        .max = 1e6,
-        .fallback = "16",
-        .doc = "updates by which a gradient may be late"},
-    {.name = NULL},
-};
+static const struct mu_option rows[] = {{.name = NULL}};
 
 const struct mu_policy_ops mu_policy_drop = {
     .name = "drop",
-    .doc = "drops gradients that are later than a bound",
+    .doc = "drops gradients that are later than mode.bound",
     .options = rows,
-    .option_bytes = sizeof(struct drop_options),
+    .option_bytes = 0,
     .judge = judge,
 };

@@ -5,7 +5,9 @@
 #include "muster/policy.h"
 
 /* What policies.c lists. */
-extern const struct mu_policy_ops mu_policy_async;
+extern const struct mu_policy_ops mu_policy_apply;
 extern const struct mu_policy_ops mu_policy_drop;
+extern const struct mu_policy_ops mu_policy_scale;
+extern const struct mu_policy_ops mu_policy_compensate;
 
 #endif

@@ -25,23 +25,41 @@ static bool read_count(struct mu_decoder *decoder, const char *key, int64_t *ret
     return mu_decoder_int(decoder, key, 0, INT64_MAX, ret_value);
 }
 
-/* Of a pull there is none: NO_VERDICT. */
-#define NO_VERDICT (-1)
+/* A gradient has a verdict, 0 or more; the other items are the numbers below. */
+#define ITEM_MIN (-(int)MU_PS_ITEM_LOSS)
 
-static void put_verdict(struct mu_body *body, bool is_pull, enum mu_verdict verdict)
+static void put_item(struct mu_body *body, enum mu_ps_item item, enum mu_verdict verdict)
 {
-    mu_body_put_int(body, "verdict", is_pull ? NO_VERDICT : (int)verdict);
+    mu_body_put_int(body, "verdict", item == MU_PS_ITEM_GRADIENT ? (int)verdict : -(int)item);
 }
 
-static bool read_verdict(
-    struct mu_decoder *decoder, bool *ret_is_pull, enum mu_verdict *ret_verdict)
+static bool read_item(
+    struct mu_decoder *decoder, enum mu_ps_item *ret_item, enum mu_verdict *ret_verdict)
 {
     int64_t verdict;
-    if (!mu_decoder_int(decoder, "verdict", NO_VERDICT, MU_VERDICT_COUNT - 1, &verdict))
+    if (!mu_decoder_int(decoder, "verdict", ITEM_MIN, MU_VERDICT_COUNT - 1, &verdict))
         return false;
-    *ret_is_pull = verdict == NO_VERDICT;
-    *ret_verdict = *ret_is_pull ? MU_VERDICT_APPLY : (enum mu_verdict)verdict;
+    *ret_item = verdict < 0 ? (enum mu_ps_item) - verdict : MU_PS_ITEM_GRADIENT;
+    *ret_verdict = verdict < 0 ? MU_VERDICT_APPLY : (enum mu_verdict)verdict;
     return true;
+}
+
+static bool read_flaw(struct mu_decoder *decoder, enum mu_ps_flaw *ret_flaw)
+{
+    int64_t flaw;
+    if (!mu_decoder_int(decoder, "flaw", 0, MU_PS_FLAW_COUNT - 1, &flaw))
+        return false;
+    *ret_flaw = (enum mu_ps_flaw)flaw;
+    return true;
+}
+
+#define FLAW_TEXT(name, text) text,
+static const char *const flaw_texts[] = {MU_PS_FLAW_ROWS(FLAW_TEXT)};
+
+const char *mu_ps_flaw_text(enum mu_ps_flaw flaw)
+{
+    assert(flaw < MU_PS_FLAW_COUNT);
+    return flaw_texts[flaw];
 }
 
 /* ---- PUSH ---- */
@@ -63,18 +81,38 @@ bool mu_ps_push_read(
            mu_decoder_real(decoder, "scale", &ret_push->scale);
 }
 
-size_t mu_ps_note_write(uint8_t out[MU_PS_BODY_MAX], int worker)
+size_t mu_ps_pull_write(uint8_t out[MU_PS_BODY_MAX], bool leaves)
 {
     struct mu_body body;
     mu_body_begin(&body, out, MU_PS_BODY_MAX, 1);
-    mu_body_put_int(&body, "worker", worker);
+    mu_body_put_int(&body, "leaves", leaves);
     return finish(&body);
 }
 
-bool mu_ps_note_read(struct mu_decoder *decoder, const void *body, size_t bytes, int *ret_worker)
+bool mu_ps_pull_read(struct mu_decoder *decoder, const void *body, size_t bytes, bool *ret_leaves)
+{
+    int leaves = 0;
+    bool is_sound = bytes == 0 || (mu_decoder_read(decoder, body, bytes) == MU_OK &&
+                                      read_int(decoder, "leaves", 1, &leaves));
+    *ret_leaves = leaves == 1;
+    return is_sound;
+}
+
+size_t mu_ps_note_write(uint8_t out[MU_PS_BODY_MAX], const struct mu_ps_note_body *note)
+{
+    struct mu_body body;
+    mu_body_begin(&body, out, MU_PS_BODY_MAX, 2);
+    mu_body_put_int(&body, "worker", note->worker);
+    mu_body_put_int(&body, "flaw", (int)note->flaw);
+    return finish(&body);
+}
+
+bool mu_ps_note_read(
+    struct mu_decoder *decoder, const void *body, size_t bytes, struct mu_ps_note_body *ret_note)
 {
     return mu_decoder_read(decoder, body, bytes) == MU_OK &&
-           read_int(decoder, "worker", MU_PS_REPLICAS_MAX - 1, ret_worker);
+           read_int(decoder, "worker", MU_PS_REPLICAS_MAX - 1, &ret_note->worker) &&
+           read_flaw(decoder, &ret_note->flaw);
 }
 
 /* ---- FRESH ---- */
@@ -83,7 +121,7 @@ size_t mu_ps_fresh_write(uint8_t out[MU_PS_BODY_MAX], const struct mu_ps_fresh_b
 {
     struct mu_body body;
     mu_body_begin(&body, out, MU_PS_BODY_MAX, 4);
-    put_verdict(&body, fresh->is_pull, fresh->verdict);
+    put_item(&body, fresh->item, fresh->verdict);
     mu_body_put_int(&body, "version", fresh->version);
     mu_body_put_int(&body, "staleness", fresh->staleness);
     mu_body_put_real(&body, "scale", fresh->scale);
@@ -94,7 +132,7 @@ bool mu_ps_fresh_read(
     struct mu_decoder *decoder, const void *body, size_t bytes, struct mu_ps_fresh_body *ret_fresh)
 {
     return mu_decoder_read(decoder, body, bytes) == MU_OK &&
-           read_verdict(decoder, &ret_fresh->is_pull, &ret_fresh->verdict) &&
+           read_item(decoder, &ret_fresh->item, &ret_fresh->verdict) &&
            read_count(decoder, "version", &ret_fresh->version) &&
            read_count(decoder, "staleness", &ret_fresh->staleness) &&
            mu_decoder_real(decoder, "scale", &ret_fresh->scale);
@@ -102,16 +140,28 @@ bool mu_ps_fresh_read(
 
 /* ---- VERDICT ---- */
 
+void mu_ps_verdict_put(
+    struct mu_body *ret_body, uint8_t out[MU_PS_BODY_MAX], const struct mu_ps_verdict_body *verdict)
+{
+    mu_body_begin(ret_body, out, MU_PS_BODY_MAX, 12);
+    mu_body_put_int(ret_body, "worker", verdict->worker);
+    put_item(ret_body, verdict->item, verdict->verdict);
+    mu_body_put_int(ret_body, "flaw", (int)verdict->flaw);
+    mu_body_put_int(ret_body, "clock", verdict->clock);
+    mu_body_put_int(ret_body, "average", verdict->average);
+    mu_body_put_int(ret_body, "awaits_version", verdict->version_awaited);
+    mu_body_put_int(ret_body, "awaits_clock", verdict->clock_awaited);
+    mu_body_put_real(ret_body, "weight", verdict->weight);
+    mu_body_put_int(ret_body, "version", verdict->version);
+    mu_body_put_int(ret_body, "staleness", verdict->staleness);
+    mu_body_put_real(ret_body, "scale", verdict->scale);
+    mu_body_put_real(ret_body, "rate", verdict->learning_rate);
+}
+
 size_t mu_ps_verdict_write(uint8_t out[MU_PS_BODY_MAX], const struct mu_ps_verdict_body *verdict)
 {
     struct mu_body body;
-    mu_body_begin(&body, out, MU_PS_BODY_MAX, 6);
-    mu_body_put_int(&body, "worker", verdict->worker);
-    put_verdict(&body, verdict->is_pull, verdict->verdict);
-    mu_body_put_int(&body, "version", verdict->version);
-    mu_body_put_int(&body, "staleness", verdict->staleness);
-    mu_body_put_real(&body, "scale", verdict->scale);
-    mu_body_put_real(&body, "rate", verdict->learning_rate);
+    mu_ps_verdict_put(&body, out, verdict);
     return finish(&body);
 }
 
@@ -120,7 +170,13 @@ bool mu_ps_verdict_read(struct mu_decoder *decoder, const void *body, size_t byt
 {
     return mu_decoder_read(decoder, body, bytes) == MU_OK &&
            read_int(decoder, "worker", MU_PS_REPLICAS_MAX - 1, &ret_verdict->worker) &&
-           read_verdict(decoder, &ret_verdict->is_pull, &ret_verdict->verdict) &&
+           read_item(decoder, &ret_verdict->item, &ret_verdict->verdict) &&
+           read_flaw(decoder, &ret_verdict->flaw) &&
+           read_count(decoder, "clock", &ret_verdict->clock) &&
+           read_count(decoder, "average", &ret_verdict->average) &&
+           read_count(decoder, "awaits_version", &ret_verdict->version_awaited) &&
+           read_count(decoder, "awaits_clock", &ret_verdict->clock_awaited) &&
+           mu_decoder_real(decoder, "weight", &ret_verdict->weight) &&
            read_count(decoder, "version", &ret_verdict->version) &&
            read_count(decoder, "staleness", &ret_verdict->staleness) &&
            mu_decoder_real(decoder, "scale", &ret_verdict->scale) &&

@@ -10,7 +10,28 @@
  * one that reads. Write returns the bytes used of `out`, read is false if a field is missing or out
  * of range. Documented in docs/PROTOCOL.md.
  */
-#define MU_PS_BODY_MAX 160
+#define MU_PS_BODY_MAX 256
+
+/* What has a place in the order, besides snapshots. */
+enum mu_ps_item {
+    MU_PS_ITEM_GRADIENT,
+    MU_PS_ITEM_PULL,
+    MU_PS_ITEM_LEAVE, /* a worker that sends no more gradients */
+    MU_PS_ITEM_LOSS,  /* a worker whose link has ended without that; nobody is answered */
+};
+
+/* Why a gradient is refused. */
+#define MU_PS_FLAW_ROWS(ROW)                                                                       \
+    ROW(NONE, "")                                                                                  \
+    ROW(LENGTH, "of another length than its span has")                                             \
+    ROW(TURN, "with a number that is not the next one")                                            \
+    ROW(NOT_FINITE, "with NaN or infinity")                                                        \
+    ROW(FUTURE, "computed with a version that is not there yet")
+
+#define MU_PS_FLAW_ENUM(name, text) MU_PS_FLAW_##name,
+enum mu_ps_flaw { MU_PS_FLAW_ROWS(MU_PS_FLAW_ENUM) MU_PS_FLAW_COUNT };
+#undef MU_PS_FLAW_ENUM
+const char *mu_ps_flaw_text(enum mu_ps_flaw flaw);
 
 /* PUSH of a worker; tag: its sequence number. */
 struct mu_ps_push_body {
@@ -21,31 +42,49 @@ size_t mu_ps_push_write(uint8_t out[MU_PS_BODY_MAX], const struct mu_ps_push_bod
 bool mu_ps_push_read(
     struct mu_decoder *decoder, const void *body, size_t bytes, struct mu_ps_push_body *ret_push);
 
+/* PULL; tag: as of PUSH. Without a body the worker does not leave. */
+size_t mu_ps_pull_write(uint8_t out[MU_PS_BODY_MAX], bool leaves);
+bool mu_ps_pull_read(struct mu_decoder *decoder, const void *body, size_t bytes, bool *ret_leaves);
+
 /* PUSH of a follower, without payload; tag: the sequence number of the worker's. */
-size_t mu_ps_note_write(uint8_t out[MU_PS_BODY_MAX], int worker);
-bool mu_ps_note_read(struct mu_decoder *decoder, const void *body, size_t bytes, int *ret_worker);
+struct mu_ps_note_body {
+    int worker;
+    enum mu_ps_flaw flaw;
+};
+size_t mu_ps_note_write(uint8_t out[MU_PS_BODY_MAX], const struct mu_ps_note_body *note);
+bool mu_ps_note_read(
+    struct mu_decoder *decoder, const void *body, size_t bytes, struct mu_ps_note_body *ret_note);
 
 /* FRESH; tag: the sequence number it answers. */
 struct mu_ps_fresh_body {
-    bool is_pull; /* then there is no verdict, and the rest but version is 0 */
+    enum mu_ps_item item; /* of other than a gradient there is no verdict: all but version is 0 */
     enum mu_verdict verdict;
-    double scale;
+    double scale; /* of the policy */
     int64_t staleness, version;
 };
 size_t mu_ps_fresh_write(uint8_t out[MU_PS_BODY_MAX], const struct mu_ps_fresh_body *fresh);
 bool mu_ps_fresh_read(
     struct mu_decoder *decoder, const void *body, size_t bytes, struct mu_ps_fresh_body *ret_fresh);
 
-/* VERDICT; tag: the sequence number of the worker's push. `scale` is of the policy and the client
- * together. */
+/* VERDICT; tag: the sequence number of the worker's push. */
 struct mu_ps_verdict_body {
     int worker;
-    bool is_pull; /* then there is no verdict, and the rest but version is 0 */
-    enum mu_verdict verdict;
-    double scale, learning_rate;
+    enum mu_ps_item item;    /* of other than a gradient there is no verdict: it is 0, and so is all
+                                that is said of a gradient */
+    enum mu_verdict verdict; /* of a gradient */
+    enum mu_ps_flaw flaw;
+    double scale;  /* of the policy: told to the worker */
+    double weight; /* multiplies the gradient: of the worker, and of the policy where it has none
+                      on the rate */
     int64_t staleness;
-    int64_t version; /* before it */
+    int64_t clock;                          /* of the worker, after it */
+    int64_t version;                        /* before it */
+    int64_t average;                        /* > 0: the mean of so many gradients is a step now */
+    double learning_rate;                   /* of the step, if there is one */
+    int64_t version_awaited, clock_awaited; /* the answer waits for both; 0: for nothing */
 };
+void mu_ps_verdict_put(struct mu_body *ret_body, uint8_t out[MU_PS_BODY_MAX],
+    const struct mu_ps_verdict_body *verdict);
 size_t mu_ps_verdict_write(uint8_t out[MU_PS_BODY_MAX], const struct mu_ps_verdict_body *verdict);
 bool mu_ps_verdict_read(struct mu_decoder *decoder, const void *body, size_t bytes,
     struct mu_ps_verdict_body *ret_verdict);

@@ -4,7 +4,8 @@
 
 /*
  * The straight line: run takes the next event of the order, which the callbacks have queued, and
- * serves it to its end; then the loop turns once.
+ * serves it to its end; then the loop turns once. What serving a gradient means is in
+ * server_serve.c.
  */
 
 /* ---- life ---- */
@@ -57,7 +58,7 @@ static enum mu_status allocate(struct mu_ps_server *server)
     size_t told = options->order == 0 ? (size_t)options->server_count - 1 : 1;
     size_t span = server->shard.span.count;
     size_t stride = (span + MU_VIEW_ALIGN - 1) / MU_VIEW_ALIGN * MU_VIEW_ALIGN + MU_VIEW_ALIGN;
-    server->queue_capacity = buffers + 1;
+    server->queue_capacity = buffers + replicas + 1;
     server->workers = calloc(replicas, sizeof(*server->workers));
     server->buffers = calloc(buffers, sizeof(*server->buffers));
     server->told = calloc(buffers * told + 1, sizeof(*server->told));
@@ -65,9 +66,14 @@ static enum mu_status allocate(struct mu_ps_server *server)
     server->queue = calloc(server->queue_capacity, sizeof(*server->queue));
     server->sequence_served = calloc(replicas, sizeof(*server->sequence_served));
     server->judged = calloc(replicas, sizeof(*server->judged));
+    server->ledger = calloc(replicas, sizeof(*server->ledger));
     if (!server->workers || !server->buffers || !server->told || !server->noted || !server->queue ||
-        !server->sequence_served || !server->judged)
+        !server->sequence_served || !server->judged || !server->ledger)
         return MU_NO_MEMORY;
+    if (mu_ps_mode_gathers(&options->mode))
+        MU_TRY(mu_shard_make_room(&server->shard));
+    if (options->policy->correct)
+        MU_TRY(mu_seen_init(&server->seen, span, options->replica_count, options->in_flight_max));
     for (int i = 0; i < server->shard.vector_count; i++)
         MU_TRY(mu_arena_init(&server->stream.copies[i], server->shard.vectors[i].count));
     MU_TRY(mu_arena_init(&server->buffer_memory, buffers * stride));
@@ -86,6 +92,7 @@ enum mu_status mu_ps_server_create(
     if (server) {
         server->options = *options;
         server->other_ended = -1;
+        server->active_count = options->replica_count;
         status = mu_shard_init(&server->shard, span, options->optimizer, options->optimizer_options,
             options->weight_decay);
         server->shard.layout = options->layout;
@@ -120,6 +127,7 @@ void mu_ps_server_destroy(struct mu_ps_server *server)
     for (int i = 0; i < MU_SHARD_VECTORS_MAX; i++)
         mu_arena_finish(&server->stream.copies[i]);
     mu_arena_finish(&server->buffer_memory);
+    mu_seen_finish(&server->seen);
     mu_shard_finish(&server->shard);
     free(server->workers);
     free(server->buffers);
@@ -128,6 +136,7 @@ void mu_ps_server_destroy(struct mu_ps_server *server)
     free(server->queue);
     free(server->sequence_served);
     free(server->judged);
+    free(server->ledger);
     free(server);
 }
 
@@ -141,12 +150,25 @@ void mu_ps_queue(struct mu_ps_server *server, struct mu_ps_event event)
     server->queue_count++;
 }
 
+/* On the head a snapshot waits for the end of the step that is being gathered. */
+static bool snapshot_is_due(const struct mu_ps_server *server)
+{
+    return server->options.order == 0 && server->snapshot_queued && server->shard.gathered == 0 &&
+           mu_ps_state_free(server);
+}
+
 static bool next_event(struct mu_ps_server *server, struct mu_ps_event *ret_event)
 {
+    if (snapshot_is_due(server)) {
+        *ret_event = (struct mu_ps_event){.lost = -1, .snapshot_id = server->snapshot_id};
+        return true;
+    }
     if (server->queue_count == 0)
         return false;
     struct mu_ps_event event = server->queue[server->queue_first];
-    if (!event.buffer && !mu_ps_state_free(server))
+    if (!event.buffer && event.lost < 0 && !mu_ps_state_free(server))
+        return false;
+    if (!event.buffer && event.lost >= 0 && !mu_ps_knows_followers(server))
         return false;
     server->queue_first = (server->queue_first + 1) % server->queue_capacity;
     server->queue_count--;
@@ -160,127 +182,6 @@ void mu_ps_failed(struct mu_ps_server *server, const struct mu_ps_peer *peer, en
         return;
     server->failure = why;
     server->culprit = (struct mu_ps_culprit){.kind = peer->kind, .index = peer->index};
-}
-
-/* ---- serving a gradient ---- */
-
-static void send_finished(struct mu_send *send)
-{
-    struct mu_ps_buffer *buffer = send->owner;
-    buffer->sends_pending--;
-    if (buffer->sends_pending == 0 && buffer->state == MU_PS_BUFFER_SENDING) {
-        buffer->state = MU_PS_BUFFER_FREE;
-        buffer->server->look_again = true;
-    }
-}
-
-void mu_ps_buffer_send(struct mu_ps_buffer *buffer, struct mu_ps_peer *peer, struct mu_send *send,
-    const struct mu_frame *frame, const void *body)
-{
-    send->owner = buffer;
-    send->finished = send_finished;
-    buffer->sends_pending++;
-    mu_link_send(peer->link, send, frame, body, frame->payload_bytes ? buffer->data : NULL);
-}
-
-/* The head's part: what becomes of this gradient, for all servers. */
-static enum mu_status judge(struct mu_ps_server *server, struct mu_ps_buffer *buffer)
-{
-    const struct mu_ps_server_options *options = &server->options;
-    int64_t version = server->shard.version;
-    buffer->verdict = (struct mu_ps_verdict_body){
-        .worker = buffer->worker, .is_pull = buffer->is_pull, .version = version};
-    if (buffer->is_pull)
-        return MU_OK;
-    struct mu_push_facts facts = {
-        .worker = buffer->worker,
-        .replica_count = options->replica_count,
-        .version_seen = (uint64_t)buffer->seen,
-        .version = (uint64_t)version,
-        .staleness = (uint64_t)(version - buffer->seen),
-    };
-    struct mu_judgement judgement = options->policy->judge(options->policy_options, &facts);
-    if (judgement.verdict == MU_VERDICT_CORRECT || judgement.verdict == MU_VERDICT_GATHER)
-        return mu_fail(options->log, MU_E0804, NULL,
-            "the policy `%s` gives a verdict that this server does not know",
-            options->policy->name);
-    buffer->verdict.verdict = judgement.verdict;
-    buffer->verdict.scale = (double)buffer->scale * (double)judgement.scale;
-    buffer->verdict.staleness = (int64_t)facts.staleness;
-    buffer->verdict.learning_rate = options->learning_rate(options->owner, version);
-    if (options->judged)
-        options->judged(options->owner, &facts, &judgement);
-    return MU_OK;
-}
-
-static void tell_followers(struct mu_ps_server *server, struct mu_ps_buffer *buffer)
-{
-    if (server->options.server_count == 1)
-        return;
-    struct mu_frame frame = {
-        .type = MU_FRAME_VERDICT,
-        .generation = server->options.generation,
-        .tag = buffer->sequence,
-        .body_bytes = (uint32_t)mu_ps_verdict_write(buffer->told_body, &buffer->verdict),
-    };
-    for (int i = 1; i < server->options.server_count; i++)
-        mu_ps_buffer_send(
-            buffer, &server->others[i], &buffer->told[i - 1], &frame, buffer->told_body);
-}
-
-/* Leaves the fresh parameters in the buffer. */
-static void carry_out(struct mu_ps_server *server, struct mu_ps_buffer *buffer)
-{
-    const struct mu_ps_verdict_body *verdict = &buffer->verdict;
-    if (verdict->is_pull || verdict->verdict == MU_VERDICT_DROP)
-        mu_shard_copy(&server->shard, buffer->data);
-    else
-        mu_shard_apply(
-            &server->shard, buffer->data, (float)verdict->scale, (float)verdict->learning_rate);
-    if (verdict->is_pull)
-        return;
-    mu_staleness_add(&server->staleness, verdict->verdict, (uint64_t)verdict->staleness);
-    server->judged[buffer->worker]++;
-}
-
-static void reply(struct mu_ps_server *server, struct mu_ps_buffer *buffer)
-{
-    struct mu_ps_fresh_body fresh = {
-        .is_pull = buffer->is_pull,
-        .verdict = buffer->verdict.verdict,
-        .scale = buffer->verdict.scale,
-        .staleness = buffer->verdict.staleness,
-        .version = server->shard.version,
-    };
-    struct mu_frame frame = {
-        .type = MU_FRAME_FRESH,
-        .generation = server->options.generation,
-        .tag = buffer->sequence,
-        .body_bytes = (uint32_t)mu_ps_fresh_write(buffer->reply_body, &fresh),
-        .payload_bytes = (uint32_t)mu_ps_span_bytes(server),
-    };
-    buffer->state = MU_PS_BUFFER_SENDING;
-    mu_ps_buffer_send(
-        buffer, &server->workers[buffer->worker], &buffer->reply, &frame, buffer->reply_body);
-}
-
-static enum mu_status serve_gradient(struct mu_ps_server *server, struct mu_ps_buffer *buffer)
-{
-    assert(buffer->state == MU_PS_BUFFER_QUEUED);
-    server->sequence_served[buffer->worker]++;
-    if (server->options.order == 0) {
-        buffer->here_count = 0;
-        server->waiting_count--;
-        MU_TRY(judge(server, buffer));
-        tell_followers(server, buffer);
-    } else if (buffer->verdict.version != server->shard.version) {
-        return mu_fail(server->options.log, MU_E0701, NULL,
-            "ps/%d is at version %lld where ps/0 is at %lld", server->options.order,
-            (long long)server->shard.version, (long long)buffer->verdict.version);
-    }
-    carry_out(server, buffer);
-    reply(server, buffer);
-    return MU_OK;
 }
 
 /* ---- serving a snapshot ---- */
@@ -297,7 +198,9 @@ static void tell_snapshot(struct mu_ps_server *server, uint64_t snapshot_id)
 static enum mu_status serve(struct mu_ps_server *server, const struct mu_ps_event *event)
 {
     if (event->buffer)
-        return serve_gradient(server, event->buffer);
+        return mu_ps_serve_buffer(server, event->buffer);
+    if (event->lost >= 0)
+        return mu_ps_serve_loss(server, event->lost);
     tell_snapshot(server, event->snapshot_id);
     mu_ps_state_take(server, event->snapshot_id);
     server->snapshot_queued = false;
@@ -386,4 +289,18 @@ int64_t mu_ps_server_judged(const struct mu_ps_server *server, int replica)
 {
     assert(replica >= 0 && replica < server->options.replica_count);
     return server->judged[replica];
+}
+
+const uint64_t *mu_ps_server_verdicts(const struct mu_ps_server *server, int replica)
+{
+    assert(replica >= 0 && replica < server->options.replica_count);
+    return server->ledger[replica].verdicts;
+}
+
+size_t mu_ps_server_seen_bytes(const struct mu_ps_server *server)
+{
+    const struct mu_ps_server_options *options = &server->options;
+    if (!options->policy->correct)
+        return 0;
+    return mu_seen_bytes(server->shard.span.count, options->replica_count, options->in_flight_max);
 }

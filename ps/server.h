@@ -4,14 +4,16 @@
 
 #include "muster/optimizer.h"
 #include "muster/policy.h"
+#include "ps/ps_mode.h"
 #include "ps/split.h"
 #include "ps/staleness.h"
 #include "runtime/base/log.h"
 #include "runtime/io/link.h"
 
 /*
- * A parameter server: keeps one span of the model and applies gradients to it as they come, one at
- * a time, on one thread. Server 0 is the head: it judges each gradient once for all servers.
+ * A parameter server: keeps one span of the model and applies gradients to it in one order, one at
+ * a time, on one thread, as its mode says (ps_mode.h). Server 0 is the head: it judges each
+ * gradient once for all servers.
  *
  *   worker ----- PUSH (its span of the gradient) ----> every server
  *   follower --- PUSH (no payload: "it is here") ----> head
@@ -21,11 +23,13 @@
  *
  * So one version number holds for the whole model, every version is a consistent cut through all
  * spans, and a gradient of which a part got lost is applied nowhere. A PULL takes the same way
- * without a gradient, and so does a snapshot: the whole state at one place in the order.
+ * without a gradient, and so does a snapshot: the whole state at one place in the order. It is
+ * taken between two steps, when no gradients are gathered.
  *
  * Every (worker, push in flight) has one buffer on each server, which goes round:
  *
- *   free -> receiving -> waiting for its verdict -> applied and refilled with the fresh parameters
+ *   free -> receiving -> waiting for its verdict -> applied or gathered
+ *        -> held, if the mode lets its worker wait -> refilled with the fresh parameters
  *        -> being sent as the reply -> free
  *
  * A worker that pushes when its next buffer is not free is left waiting in the network. After
@@ -33,13 +37,20 @@
  *
  *   span bytes * (replica_count * in_flight_max + 2 * (1 + slots))
  *
- * (2: the state and its copy for snapshots) and some 300 bytes * server_count a buffer.
+ * (2: the state and its copy for snapshots) and some 300 bytes * server_count a buffer; one span
+ * more if the mode gathers, and replica_count * in_flight_max + 1 more if the policy corrects: the
+ * parameters that workers compute with (seen.h).
+ *
+ * What is no gradient (NaN, another length, a version that is not there, a number out of turn) is
+ * refused whole, counted, and answered; the third of a worker in a row ends its link, and run says
+ * why.
  *
  * All on the thread of the loop. Links come greeted: their first PUSH, PULL, VERDICT, SNAPSHOT or
  * RESTORE is the next frame. A link given to the server is the server's; it closes it in destroy.
  */
 #define MU_PS_REPLICAS_MAX 1024
 #define MU_PS_IN_FLIGHT_MAX 16
+#define MU_PS_REFUSED_MAX 3
 
 struct mu_ps_server;
 
@@ -49,18 +60,19 @@ struct mu_ps_server_options {
     int order; /* this server's, 0: the head */
     int server_count, replica_count, in_flight_max;
     uint32_t generation;
-    size_t element_count; /* of the whole vector */
+    size_t element_count;           /* of the whole vector */
     const struct mu_layout *layout; /* of the whole vector; NULL: see struct mu_shard */
     const struct mu_optimizer_ops *optimizer;
     const void *optimizer_options;
     double weight_decay;
     const struct mu_policy_ops *policy;
     const void *policy_options;
+    struct mu_ps_mode mode; /* zeroed: each gradient is a step, nobody waits */
     /* The rate of the update that makes `version` + 1. Asked on the head only. */
     double (*learning_rate)(void *owner, int64_t version);
     /* Told of every judgement, in order, on the head only. May be NULL. */
     void (*judged)(
-        void *owner, const struct mu_push_facts *push, const struct mu_judgement *judgement);
+        void *owner, const struct mu_push_facts *push, const struct mu_ps_decision *decision);
     void *owner;
     /* (replica_count) names for messages, borrowed: "worker/1". NULL: "replica 1". */
     const char *const *replica_names;
@@ -104,6 +116,10 @@ int64_t mu_ps_server_total(const struct mu_ps_server *server);
 int64_t mu_ps_server_version(const struct mu_ps_server *server);
 /* Of all gradients since the start of this process; followers count what the head told them. */
 const struct mu_staleness *mu_ps_server_staleness(const struct mu_ps_server *server);
+/* The same, how many of each verdict a replica got: MU_VERDICT_COUNT numbers. */
+const uint64_t *mu_ps_server_verdicts(const struct mu_ps_server *server, int replica);
+/* Bytes that this server keeps for the policy to correct gradients with; 0: it does not. */
+size_t mu_ps_server_seen_bytes(const struct mu_ps_server *server);
 /* Gradients of a replica judged so far, those of the restored state included. */
 int64_t mu_ps_server_judged(const struct mu_ps_server *server, int replica);
 

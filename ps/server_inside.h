@@ -3,19 +3,21 @@
 #define MU_PS_SERVER_INSIDE_H
 
 #include "ps/ps_bodies.h"
+#include "ps/seen.h"
 #include "ps/server.h"
 #include "ps/shard.h"
 
 /*
- * What the files of the server share: server.c serves the order, server_links.c has the callbacks
- * of links (which only fill buffers and append to the queue), server_state.c takes snapshots and is
- * restored.
+ * What the files of the server share: server.c runs the order, server_serve.c serves one gradient
+ * of it, server_links.c has the callbacks of links (which only fill buffers and append to the
+ * queue), server_state.c takes snapshots and is restored.
  */
 enum mu_ps_buffer_state {
     MU_PS_BUFFER_FREE,
     MU_PS_BUFFER_RECEIVING,
     MU_PS_BUFFER_WAITING, /* whole; head: for notes of the followers, follower: for its verdict */
     MU_PS_BUFFER_QUEUED,  /* has its place in the order */
+    MU_PS_BUFFER_HELD, /* carried out; its answer waits for a version or for the slowest worker */
     MU_PS_BUFFER_SENDING, /* holds fresh parameters; free once all its sends are done */
 };
 
@@ -26,13 +28,18 @@ struct mu_ps_buffer {
     float *data; /* (span.count) */
     int worker;
     uint64_t sequence;
-    bool is_pull;
+    uint64_t tag; /* that the worker gave it; another than `sequence` is refused */
+    enum mu_ps_item item;
+    enum mu_ps_flaw flaw; /* that this server found */
     int64_t seen;
     float scale;
-    /* Head: on how many servers it is whole. May count notes for the next round already while the
-     * reply of this round is still on its way, so it is not reset with the rest. */
+    /* Head: on how many servers it is whole, and the worst that they found. May be of the next
+     * round already while the reply of this round is still on its way, so these are not reset with
+     * the rest. */
     int here_count;
+    enum mu_ps_flaw here_flaw;
     struct mu_ps_verdict_body verdict;
+    int64_t data_version; /* of the parameters in `data`; -1: it holds something else */
     int sends_pending;
     struct mu_send reply;
     struct mu_send
@@ -47,15 +54,29 @@ struct mu_ps_peer {
     int index;
     struct mu_link *link; /* NULL: not there yet */
     bool ended, held, refused;
-    struct mu_ps_buffer *buffer; /* worker, head: of the frame at hand */
-    uint64_t sequence_next;      /* worker */
-    uint64_t *noted;             /* follower: (replica_count) the next note of each worker */
+    /* Of the frame at hand. */
+    struct mu_ps_buffer *buffer;
+    enum mu_ps_flaw note_flaw; /* follower */
+    int note_worker;           /* head: that was lost, if there is no buffer */
+    uint64_t sequence_next;    /* worker */
+    uint64_t *noted;           /* follower: (replica_count) the next note of each worker */
 };
 
-/* A place in the order: a buffer, or (NULL) a snapshot. */
+/* A place in the order: a buffer, or (NULL) a worker that was lost, or (-1) a snapshot. */
 struct mu_ps_event {
     struct mu_ps_buffer *buffer;
+    int lost;
     uint64_t snapshot_id;
+};
+
+/* What servers know of a worker besides its link; the same on all of them. */
+struct mu_ps_worker {
+    uint64_t clock; /* its gradients so far, those of the warm-up not counted */
+    bool left,
+        is_lost; /* is_lost, on the head: and that has, or will get, its place in the order */
+    int refused_in_row;
+    uint64_t verdicts[MU_VERDICT_COUNT];
+    struct mu_ps_verdict_body loss; /* follower: what the head says of it */
 };
 
 /* A snapshot that is being sent to the leader. */
@@ -82,14 +103,21 @@ struct mu_ps_server {
 
     struct mu_ps_event *queue; /* a ring of queue_capacity */
     size_t queue_first, queue_count, queue_capacity;
-    int waiting_count;    /* buffers that need another server to go on */
-    int other_ended;      /* order of a server whose link has ended; -1: none */
-    bool look_again;      /* something was freed that a held link may wait for */
-    bool snapshot_queued; /* at most one is in the queue */
+    int waiting_count; /* buffers that need another server to go on */
+    int other_ended;   /* order of a server whose link has ended; -1: none */
+    bool look_again;   /* something was freed that a held link may wait for */
+    /* At most one: follower: in the queue; head: as soon as nothing is gathered. */
+    bool snapshot_queued;
+    uint64_t snapshot_id; /* head */
     struct mu_ps_state_stream stream;
     int64_t updates_total; /* RESTORE */
     uint32_t restored;     /* vectors that have come, bit by bit */
     int restoring_count;   /* vectors that will come */
+
+    struct mu_seen seen;         /* if the policy corrects, else zeroed */
+    int held_count;              /* answers that wait */
+    struct mu_ps_worker *ledger; /* (replica_count) */
+    int active_count;            /* that have not left */
 
     struct mu_staleness staleness;
     uint64_t *sequence_served; /* (replica_count) next to be served */
@@ -111,18 +139,39 @@ static inline size_t mu_ps_span_bytes(const struct mu_ps_server *server)
     return server->shard.span.count * sizeof(float);
 }
 
+/* Does the head know all that it has to tell? */
+static inline bool mu_ps_knows_followers(const struct mu_ps_server *server)
+{
+    for (int i = 1; server->options.order == 0 && i < server->options.server_count; i++)
+        if (!server->others[i].link)
+            return false;
+    return true;
+}
+
 /* server.c */
 void mu_ps_queue(struct mu_ps_server *server, struct mu_ps_event event);
 /* Remembers the first failure since run last returned one. */
 void mu_ps_failed(struct mu_ps_server *server, const struct mu_ps_peer *peer, enum mu_status why);
+
+/* server_serve.c */
 /* A frame about a buffer, which is not free until it has left. */
 void mu_ps_buffer_send(struct mu_ps_buffer *buffer, struct mu_ps_peer *peer, struct mu_send *send,
     const struct mu_frame *frame, const void *body);
+/* The next place in the order: judged on the head, carried out, and answered or held. */
+enum mu_status mu_ps_serve_buffer(struct mu_ps_server *server, struct mu_ps_buffer *buffer);
+/* A worker that goes on no more although it has not said so. */
+enum mu_status mu_ps_serve_loss(struct mu_ps_server *server, int worker);
 
 /* server_links.c */
 /* Says what the peer did wrong. */
 __attribute__((format(printf, 2, 3))) enum mu_link_answer mu_ps_refuse(
     struct mu_ps_peer *peer, const char *format, ...);
+/* The same without an answer. */
+__attribute__((format(printf, 2, 3))) void mu_ps_blame(
+    struct mu_ps_peer *peer, const char *format, ...);
+void mu_ps_peer_name(const struct mu_ps_peer *peer, char *out, size_t bytes);
+/* Head: the loss of a worker gets a place in the order, if it has not left. */
+void mu_ps_lost(struct mu_ps_server *server, int worker);
 enum mu_link_answer mu_ps_refuse_type(struct mu_ps_peer *peer, const struct mu_frame *frame);
 /* Is the frame of this generation? If not, the peer is refused. */
 bool mu_ps_is_of_now(struct mu_ps_peer *peer, const struct mu_frame *frame);

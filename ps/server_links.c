@@ -8,7 +8,7 @@
 
 /* ---- what all links share ---- */
 
-static void peer_name(const struct mu_ps_peer *peer, char *out, size_t bytes)
+void mu_ps_peer_name(const struct mu_ps_peer *peer, char *out, size_t bytes)
 {
     const char *const *names = peer->server->options.replica_names;
     if (peer->kind == MU_PS_PEER_LEADER)
@@ -21,17 +21,30 @@ static void peer_name(const struct mu_ps_peer *peer, char *out, size_t bytes)
         snprintf(out, bytes, "replica %d", peer->index);
 }
 
-enum mu_link_answer mu_ps_refuse(struct mu_ps_peer *peer, const char *format, ...)
+static void blame(struct mu_ps_peer *peer, const char *format, va_list list)
 {
     char name[MU_TASK_NAME_MAX + 8], what[192];
-    peer_name(peer, name, sizeof(name));
-    va_list list;
-    va_start(list, format);
+    mu_ps_peer_name(peer, name, sizeof(name));
     vsnprintf(what, sizeof(what), format, list);
-    va_end(list);
     peer->refused = true;
     mu_ps_failed(peer->server, peer,
         mu_fail(peer->server->options.log, MU_E0404, NULL, "%s %s", name, what));
+}
+
+void mu_ps_blame(struct mu_ps_peer *peer, const char *format, ...)
+{
+    va_list list;
+    va_start(list, format);
+    blame(peer, format, list);
+    va_end(list);
+}
+
+enum mu_link_answer mu_ps_refuse(struct mu_ps_peer *peer, const char *format, ...)
+{
+    va_list list;
+    va_start(list, format);
+    blame(peer, format, list);
+    va_end(list);
     return MU_LINK_REFUSE;
 }
 
@@ -74,6 +87,14 @@ void mu_ps_resume_held(struct mu_ps_server *server)
         resume(&server->workers[i]);
 }
 
+void mu_ps_lost(struct mu_ps_server *server, int worker)
+{
+    if (server->ledger[worker].left || server->ledger[worker].is_lost)
+        return;
+    server->ledger[worker].is_lost = true;
+    mu_ps_queue(server, (struct mu_ps_event){.lost = worker});
+}
+
 static void on_ended(void *owner, struct mu_link *link, enum mu_status why, int error)
 {
     (void)link;
@@ -83,6 +104,8 @@ static void on_ended(void *owner, struct mu_link *link, enum mu_status why, int 
     peer->held = false;
     if (peer->kind == MU_PS_PEER_SERVER)
         peer->server->other_ended = peer->index;
+    if (peer->kind == MU_PS_PEER_WORKER && peer->server->options.order == 0)
+        mu_ps_lost(peer->server, peer->index);
     if (why == MU_PROTOCOL && !peer->refused)
         mu_ps_refuse(peer, "sent what is not a frame");
 }
@@ -101,10 +124,13 @@ static void add(struct mu_ps_peer *peer, struct mu_link *link, const struct mu_l
 
 /* ---- the head's bookkeeping of what is where ---- */
 
-/* The gradient (or pull) is whole on one more server. */
-static void is_here(struct mu_ps_server *server, int worker, uint64_t sequence)
+/* The gradient (or pull) is whole on one more server, which found this wrong with it. */
+static void is_here(
+    struct mu_ps_server *server, int worker, uint64_t sequence, enum mu_ps_flaw flaw)
 {
     struct mu_ps_buffer *buffer = mu_ps_buffer_of(server, worker, sequence);
+    if (buffer->here_flaw == MU_PS_FLAW_NONE)
+        buffer->here_flaw = flaw;
     buffer->here_count++;
     assert(buffer->here_count <= server->options.server_count);
     if (buffer->here_count < server->options.server_count)
@@ -116,36 +142,60 @@ static void is_here(struct mu_ps_server *server, int worker, uint64_t sequence)
 
 static void tell_head(struct mu_ps_server *server, struct mu_ps_buffer *buffer)
 {
+    const struct mu_ps_note_body note = {.worker = buffer->worker, .flaw = buffer->flaw};
     struct mu_frame frame = {
         .type = MU_FRAME_PUSH,
         .generation = server->options.generation,
         .tag = buffer->sequence,
-        .body_bytes = (uint32_t)mu_ps_note_write(buffer->told_body, buffer->worker),
+        .body_bytes = (uint32_t)mu_ps_note_write(buffer->told_body, &note),
     };
     mu_ps_buffer_send(buffer, &server->others[0], &buffer->told[0], &frame, buffer->told_body);
 }
 
 /* ---- workers ---- */
 
-/* False: the worker is refused. */
-static bool read_push(struct mu_ps_peer *peer, const struct mu_frame *frame, const void *body,
-    struct mu_ps_push_body *ret_push)
+/* A frame that breaks the protocol ends the link; one that is well formed but no gradient is only
+ * refused, and is received, or thrown away, like any other. */
+static enum mu_ps_flaw flaw_of(
+    const struct mu_ps_peer *peer, const struct mu_frame *frame, const struct mu_ps_push_body *push)
 {
-    struct mu_ps_server *server = peer->server;
-    size_t bytes = mu_ps_span_bytes(server);
-    if (frame->payload_bytes != bytes)
-        mu_ps_refuse(peer, "sent a gradient of %u bytes; the span of ps/%d has %zu",
-            frame->payload_bytes, server->options.order, bytes);
-    else if (!mu_ps_push_read(mu_link_decoder(peer->link), body, frame->body_bytes, ret_push))
+    if (frame->payload_bytes != mu_ps_span_bytes(peer->server))
+        return MU_PS_FLAW_LENGTH;
+    if (frame->tag != peer->sequence_next)
+        return MU_PS_FLAW_TURN;
+    return isfinite((float)push->scale) ? MU_PS_FLAW_NONE : MU_PS_FLAW_NOT_FINITE;
+}
+
+/* False: the worker is refused. */
+static bool read_push(struct mu_ps_peer *peer, const struct mu_frame *frame, const void *body)
+{
+    struct mu_ps_buffer *buffer = peer->buffer;
+    struct mu_ps_push_body push;
+    if (!mu_ps_push_read(mu_link_decoder(peer->link), body, frame->body_bytes, &push)) {
         mu_ps_refuse(peer, "sent a PUSH whose body is malformed");
-    else if (!isfinite((float)ret_push->scale))
-        mu_ps_refuse(peer, "sent a gradient whose scale is not finite");
-    else if (ret_push->seen > server->shard.version)
-        mu_ps_refuse(peer, "says it saw version %lld; the newest is %lld",
-            (long long)ret_push->seen, (long long)server->shard.version);
-    else
-        return true;
-    return false;
+        return false;
+    }
+    buffer->item = MU_PS_ITEM_GRADIENT;
+    buffer->flaw = flaw_of(peer, frame, &push);
+    buffer->seen = push.seen;
+    buffer->scale = buffer->flaw == MU_PS_FLAW_NONE ? (float)push.scale : 0;
+    return true;
+}
+
+static bool read_pull(struct mu_ps_peer *peer, const struct mu_frame *frame, const void *body)
+{
+    struct mu_ps_buffer *buffer = peer->buffer;
+    bool leaves = false;
+    if (frame->payload_bytes != 0)
+        mu_ps_refuse(peer, "sent a PULL with a payload");
+    else if (!mu_ps_pull_read(mu_link_decoder(peer->link), body, frame->body_bytes, &leaves))
+        mu_ps_refuse(peer, "sent a PULL whose body is malformed");
+    else if (frame->tag != peer->sequence_next)
+        mu_ps_refuse(peer, "sent pull %llu where %llu is next", (unsigned long long)frame->tag,
+            (unsigned long long)peer->sequence_next);
+    buffer->item = leaves ? MU_PS_ITEM_LEAVE : MU_PS_ITEM_PULL;
+    buffer->flaw = MU_PS_FLAW_NONE;
+    return !peer->refused;
 }
 
 static enum mu_link_answer on_worker_frame(void *owner, struct mu_link *link,
@@ -159,43 +209,40 @@ static enum mu_link_answer on_worker_frame(void *owner, struct mu_link *link,
         return mu_ps_refuse_type(peer, frame);
     if (!mu_ps_is_of_now(peer, frame))
         return MU_LINK_REFUSE;
-    if (frame->tag != peer->sequence_next)
-        return mu_ps_refuse(peer, "sent push %llu where %llu is next",
-            (unsigned long long)frame->tag, (unsigned long long)peer->sequence_next);
-    struct mu_ps_buffer *buffer = mu_ps_buffer_of(server, peer->index, frame->tag);
+    struct mu_ps_buffer *buffer = mu_ps_buffer_of(server, peer->index, peer->sequence_next);
     bool knows_head = server->options.order == 0 || server->others[0].link;
     if (!server->begun || !knows_head || buffer->state != MU_PS_BUFFER_FREE)
         return mu_ps_hold(peer);
-    struct mu_ps_push_body push = {.scale = 1};
-    if (is_pull && frame->payload_bytes != 0)
-        return mu_ps_refuse(peer, "sent a PULL with a payload");
-    if (!is_pull && !read_push(peer, frame, body, &push))
+    peer->buffer = buffer;
+    if (!(is_pull ? read_pull(peer, frame, body) : read_push(peer, frame, body)))
         return MU_LINK_REFUSE;
     buffer->state = MU_PS_BUFFER_RECEIVING;
-    buffer->sequence = frame->tag;
-    buffer->is_pull = is_pull;
-    buffer->seen = push.seen;
-    buffer->scale = (float)push.scale;
-    peer->buffer = buffer;
+    buffer->sequence = peer->sequence_next;
+    buffer->tag = frame->tag;
     *ret_payload = buffer->data;
-    return MU_LINK_TAKE;
+    return buffer->flaw == MU_PS_FLAW_LENGTH ? MU_LINK_SKIP : MU_LINK_TAKE;
 }
 
 static void on_worker_arrived(
     void *owner, struct mu_link *link, const struct mu_frame *frame, const void *body)
 {
     (void)link;
+    (void)frame;
     (void)body;
     struct mu_ps_peer *peer = owner;
     struct mu_ps_server *server = peer->server;
-    assert(peer->buffer->state == MU_PS_BUFFER_RECEIVING);
-    peer->buffer->state = MU_PS_BUFFER_WAITING;
+    struct mu_ps_buffer *buffer = peer->buffer;
+    assert(buffer->state == MU_PS_BUFFER_RECEIVING);
+    if (buffer->item == MU_PS_ITEM_GRADIENT && buffer->flaw == MU_PS_FLAW_NONE &&
+        !mu_shard_is_finite(buffer->data, server->shard.span.count))
+        buffer->flaw = MU_PS_FLAW_NOT_FINITE;
+    buffer->state = MU_PS_BUFFER_WAITING;
     peer->sequence_next++;
     server->waiting_count++;
     if (server->options.order == 0)
-        is_here(server, peer->index, frame->tag);
+        is_here(server, peer->index, buffer->sequence, buffer->flaw);
     else
-        tell_head(server, peer->buffer);
+        tell_head(server, buffer);
 }
 
 static const struct mu_link_events worker_events = {
@@ -222,15 +269,17 @@ static enum mu_link_answer on_follower_frame(void *owner, struct mu_link *link,
         return mu_ps_refuse_type(peer, frame);
     if (!mu_ps_is_of_now(peer, frame))
         return MU_LINK_REFUSE;
-    int worker;
-    if (!mu_ps_note_read(mu_link_decoder(link), body, frame->body_bytes, &worker) ||
-        worker >= server->options.replica_count)
+    struct mu_ps_note_body note;
+    if (!mu_ps_note_read(mu_link_decoder(link), body, frame->body_bytes, &note) ||
+        note.worker >= server->options.replica_count)
         return mu_ps_refuse(peer, "sent a note whose body is malformed");
+    int worker = note.worker;
     uint64_t end = server->sequence_served[worker] + (uint64_t)server->options.in_flight_max;
     if (frame->tag != peer->noted[worker] || frame->tag >= end)
         return mu_ps_refuse(peer, "sent note %llu of worker %d where %llu is next",
             (unsigned long long)frame->tag, worker, (unsigned long long)peer->noted[worker]);
     peer->buffer = mu_ps_buffer_of(server, worker, frame->tag);
+    peer->note_flaw = note.flaw;
     return MU_LINK_TAKE;
 }
 
@@ -242,7 +291,7 @@ static void on_follower_arrived(
     struct mu_ps_peer *peer = owner;
     int worker = peer->buffer->worker;
     peer->noted[worker]++;
-    is_here(peer->server, worker, frame->tag);
+    is_here(peer->server, worker, frame->tag, peer->note_flaw);
 }
 
 static const struct mu_link_events follower_events = {
@@ -268,9 +317,15 @@ static enum mu_link_answer on_verdict(
     if (!mu_ps_verdict_read(mu_link_decoder(peer->link), body, frame->body_bytes, &verdict) ||
         verdict.worker >= server->options.replica_count)
         return mu_ps_refuse(peer, "sent a VERDICT whose body is malformed");
+    if (verdict.item == MU_PS_ITEM_LOSS) {
+        server->ledger[verdict.worker].loss = verdict;
+        peer->buffer = NULL;
+        peer->note_worker = verdict.worker;
+        return MU_LINK_TAKE;
+    }
     struct mu_ps_buffer *buffer = mu_ps_buffer_of(server, verdict.worker, frame->tag);
     if (buffer->state != MU_PS_BUFFER_WAITING || buffer->sequence != frame->tag ||
-        buffer->is_pull != verdict.is_pull)
+        buffer->item != verdict.item)
         return mu_ps_refuse(peer, "sent a verdict on push %llu of worker %d, which is not here",
             (unsigned long long)frame->tag, verdict.worker);
     buffer->verdict = verdict;
@@ -303,7 +358,11 @@ static void on_head_arrived(
     struct mu_ps_server *server = peer->server;
     if (frame->type == MU_FRAME_SNAPSHOT) {
         server->snapshot_queued = true;
-        mu_ps_queue(server, (struct mu_ps_event){.snapshot_id = frame->tag});
+        mu_ps_queue(server, (struct mu_ps_event){.lost = -1, .snapshot_id = frame->tag});
+        return;
+    }
+    if (!peer->buffer) {
+        mu_ps_queue(server, (struct mu_ps_event){.lost = peer->note_worker});
         return;
     }
     server->waiting_count--;

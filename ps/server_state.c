@@ -118,21 +118,13 @@ void mu_ps_state_take(struct mu_ps_server *server, uint64_t snapshot_id)
 
 /* ---- the leader's link ---- */
 
-static bool knows_followers(const struct mu_ps_server *server)
-{
-    for (int i = 1; i < server->options.server_count; i++)
-        if (!server->others[i].link)
-            return false;
-    return true;
-}
-
 static enum mu_link_answer on_snapshot(struct mu_ps_peer *peer, const struct mu_frame *frame)
 {
     struct mu_ps_server *server = peer->server;
     if (server->options.order != 0 || frame->payload_bytes != 0)
         return mu_ps_refuse(peer, "sent a SNAPSHOT that is not for ps/%d", server->options.order);
     if (!server->begun || server->snapshot_queued || !mu_ps_state_free(server) ||
-        !knows_followers(server))
+        !mu_ps_knows_followers(server))
         return mu_ps_hold(peer);
     return MU_LINK_TAKE;
 }
@@ -166,5 +158,5 @@ void mu_ps_leader_arrived(
         return;
     }
     server->snapshot_queued = true;
-    mu_ps_queue(server, (struct mu_ps_event){.snapshot_id = frame->tag});
+    server->snapshot_id = frame->tag;
 }

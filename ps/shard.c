@@ -35,12 +35,33 @@ void mu_shard_finish(struct mu_shard *shard)
 {
     for (int i = 0; i < MU_SHARD_VECTORS_MAX; i++)
         mu_arena_finish(&shard->vectors[i]);
+    mu_arena_finish(&shard->gather);
     *shard = (struct mu_shard){0};
 }
 
-static void apply_block(
-    const struct mu_shard *shard, struct mu_optim_step step, size_t first, float *gradient)
+/* ---- one gradient ---- */
+
+static void correct_block(const struct mu_shard *shard, const struct mu_optim_step *step,
+    size_t first, float *gradient, const struct mu_correction *correction)
 {
+    const struct mu_correct_block block = {
+        .count = step->count,
+        .gradients = gradient,
+        .scale = step->gradient_scale,
+        .parameters = shard->vectors[0].data + first,
+        .seen = correction->seen + first,
+        .mean_square = correction->mean_square + first,
+    };
+    correction->correct(correction->options, &block);
+}
+
+static void apply_block(const struct mu_shard *shard, struct mu_optim_step step, size_t first,
+    float *gradient, const struct mu_correction *correction)
+{
+    if (correction) {
+        correct_block(shard, &step, first, gradient, correction);
+        step.gradient_scale = 1;
+    }
     step.parameters = shard->vectors[0].data + first;
     step.gradients = gradient;
     for (int i = 1; i < shard->vector_count; i++)
@@ -50,8 +71,8 @@ static void apply_block(
     memcpy(gradient, step.parameters, step.count * sizeof(float));
 }
 
-void mu_shard_apply(
-    struct mu_shard *shard, float *buffer, float gradient_scale, float learning_rate)
+void mu_shard_apply_corrected(struct mu_shard *shard, float *buffer, float gradient_scale,
+    float learning_rate, const struct mu_correction *correction)
 {
     struct mu_optim_step step = {
         .learning_rate = learning_rate,
@@ -63,9 +84,65 @@ void mu_shard_apply(
     for (size_t first = 0; first < shard->span.count; first += step.count) {
         size_t left = shard->span.count - first;
         step.count = left < most ? left : most;
-        apply_block(shard, step, first, buffer + first);
+        apply_block(shard, step, first, buffer + first, correction);
     }
     shard->version++;
+}
+
+void mu_shard_apply(
+    struct mu_shard *shard, float *buffer, float gradient_scale, float learning_rate)
+{
+    mu_shard_apply_corrected(shard, buffer, gradient_scale, learning_rate, NULL);
+}
+
+/* ---- several gradients ---- */
+
+enum mu_status mu_shard_make_room(struct mu_shard *shard)
+{
+    return mu_arena_init(&shard->gather, shard->span.count ? shard->span.count : MU_VIEW_ALIGN);
+}
+
+void mu_shard_gather(struct mu_shard *shard, const float *gradient, float scale)
+{
+    float *sum = shard->gather.data;
+    assert(sum);
+    if (shard->gathered == 0)
+        memset(sum, 0, shard->span.count * sizeof(float));
+    for (size_t i = 0; i < shard->span.count; i++)
+        sum[i] += scale * gradient[i];
+    shard->gathered++;
+}
+
+void mu_shard_apply_gathered(struct mu_shard *shard, float learning_rate)
+{
+    assert(shard->gathered > 0);
+    mu_shard_apply(shard, shard->gather.data, 1 / (float)shard->gathered, learning_rate);
+    shard->gathered = 0;
+}
+
+/* ---- looking ---- */
+
+#define LANES 16 /* a loop of so many the compiler turns into vector instructions */
+#define EXPONENT UINT32_C(0x7f800000)
+
+/* By the exponents, and not by arithmetic, which is slow for denormals. */
+bool mu_shard_is_finite(const float *buffer, size_t count)
+{
+    uint32_t bits[LANES], wrong[LANES] = {0};
+    uint32_t any = 0;
+    size_t i = 0;
+    for (; i + LANES <= count; i += LANES) {
+        memcpy(bits, buffer + i, sizeof(bits));
+        for (size_t j = 0; j < LANES; j++)
+            wrong[j] |= (bits[j] & EXPONENT) == EXPONENT;
+    }
+    for (; i < count; i++) {
+        memcpy(bits, buffer + i, sizeof(*bits));
+        any |= (bits[0] & EXPONENT) == EXPONENT;
+    }
+    for (size_t j = 0; j < LANES; j++)
+        any |= wrong[j];
+    return any == 0;
 }
 
 void mu_shard_copy(const struct mu_shard *shard, float *buffer)

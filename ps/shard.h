@@ -3,8 +3,10 @@
 #define MU_PS_SHARD_H
 
 #include "muster/optimizer.h"
+#include "muster/policy.h"
 #include "muster/tensor.h"
 #include "runtime/tensor/arena.h"
+#include <stdbool.h>
 
 /*
  * The state of one server: the parameters of its span, the optimizer's slots, and the version,
@@ -31,6 +33,16 @@ struct mu_shard {
     int64_t version;
     int vector_count; /* 1 + slots */
     struct mu_arena vectors[MU_SHARD_VECTORS_MAX];
+    struct mu_arena gather; /* the sum of the gradients of the next step; empty without a room */
+    int gathered;           /* how many they are */
+};
+
+/* How a gradient is corrected, block by block, before the optimizer sees it. */
+struct mu_correction {
+    void (*correct)(const void *options, const struct mu_correct_block *block);
+    const void *options;
+    const float *seen; /* (span.count) */
+    float *mean_square;
 };
 
 /* Zeros, version 0, and a layout that is not known: then every optimizer works element by element.
@@ -44,6 +56,20 @@ void mu_shard_finish(struct mu_shard *shard); /* takes a zeroed one */
  * over the whole vector. Allocates nothing. */
 void mu_shard_apply(
     struct mu_shard *shard, float *buffer, float gradient_scale, float learning_rate);
+/* The same with a gradient that is corrected first. */
+void mu_shard_apply_corrected(struct mu_shard *shard, float *buffer, float gradient_scale,
+    float learning_rate, const struct mu_correction *correction);
+
+/* Room for gathering; once, before the first gradient. NO_MEMORY. */
+enum mu_status mu_shard_make_room(struct mu_shard *shard);
+/* Adds gradient * scale to what is gathered. Parameters and version stay. */
+void mu_shard_gather(struct mu_shard *shard, const float *gradient, float scale);
+/* One step with the mean of what was gathered, at least one gradient. */
+void mu_shard_apply_gathered(struct mu_shard *shard, float learning_rate);
+
+/* Is every element a number? */
+bool mu_shard_is_finite(const float *buffer, size_t count);
+
 /* The parameters as they are; the gradient in `buffer`, if there was one, is lost. */
 void mu_shard_copy(const struct mu_shard *shard, float *buffer);
 

@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ps/split.h"
+#include "runtime/base/random.h"
 #include <assert.h>
+
+/* What any two processes must agree on, and what no table's index is drawn from. */
+#define ROW_SEED UINT64_C(0x726f7773)
 
 /* The first unit of a server, in units of MU_VIEW_ALIGN elements. */
 static size_t first_unit(size_t unit_count, size_t server_count, size_t order)
@@ -22,4 +26,11 @@ struct mu_span mu_split(size_t element_count, int server_count, int order)
     if (end > element_count)
         end = element_count;
     return (struct mu_span){.first = first, .count = end - first};
+}
+
+int mu_split_row(uint64_t id, int server_count)
+{
+    assert(server_count > 0 && server_count <= MU_PS_SERVERS_MAX);
+    uint64_t hash = mu_random_mix(ROW_SEED, id) >> 32;
+    return (int)(hash * (uint64_t)server_count >> 32);
 }

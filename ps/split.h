@@ -11,4 +11,7 @@
  * by at most one such unit (the first servers have the larger ones). A span may be empty. */
 struct mu_span mu_split(size_t element_count, int server_count, int order);
 
+/* The server that keeps the row of an embedding table: by a hash of the id, the same everywhere. */
+int mu_split_row(uint64_t id, int server_count);
+
 #endif

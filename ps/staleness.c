@@ -26,6 +26,8 @@ void mu_staleness_add(struct mu_staleness *staleness, enum mu_verdict verdict, u
 {
     assert(verdict < MU_VERDICT_COUNT);
     staleness->verdicts[verdict]++;
+    if (verdict == MU_VERDICT_REFUSE)
+        return;
     staleness->buckets[mu_staleness_bucket(value)]++;
     staleness->count++;
     staleness->sum += value;

@@ -14,7 +14,7 @@
 struct mu_staleness {
     uint64_t verdicts[MU_VERDICT_COUNT];
     uint64_t buckets[MU_STALENESS_BUCKETS];
-    uint64_t count, sum, max; /* of staleness, over all gradients, dropped ones too */
+    uint64_t count, sum, max; /* of staleness, over all gradients but refused ones */
 };
 
 void mu_staleness_add(struct mu_staleness *staleness, enum mu_verdict verdict, uint64_t value);

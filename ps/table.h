@@ -18,7 +18,7 @@ struct mu_table;
 struct mu_table_options {
     size_t width;
     int slot_count;
-    size_t row_limit; /* the least recently used rows leave; 0: as many as memory allows */
+    size_t row_limit; /* rows not used for long leave (table_marks.h); 0: memory is the limit */
     uint64_t seed;
     /* A new row's parameters; slots begin as zeros. Pure. NULL: zeros. */
     void (*init_row)(
@@ -49,8 +49,8 @@ void mu_table_fresh_row(const struct mu_table *table, uint64_t id, float *ret_pa
 struct mu_table_counts mu_table_count(const struct mu_table *table);
 size_t mu_table_stride(const struct mu_table *table); /* floats: width * (1 + slots) */
 
-/* All rows in the order of their creation, for checkpoints: the next one after `*place` (0 at
- * first); NULL at the end. No row may be created or leave in between. */
+/* All rows, in the order of their creation as long as none has left: the next one after `*place` (0
+ * at first); NULL at the end. No row may be created or leave in between. By id: ps/table_save.h. */
 const float *mu_table_next(const struct mu_table *table, size_t *place, uint64_t *ret_id);
 
 #endif

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "roles/gradient.h"
+#include "roles/push_counts.h"
 #include "runtime/device/kernels.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 /*
- * Asynchronous training: each replica pushes the gradient of its own batch to the parameter
- * servers, and gets back what became of it and the fresh parameters in the same round trip. With
+ * Training through parameter servers: each replica pushes the gradient of its own batch to them,
+ * and gets back what became of it and the fresh parameters in the same round trip. Whether that is
+ * at once, or when others have pushed too, is the servers' to decide (ps/ps_mode.h). With
  * `in_flight` 1 it waits for them; with more it computes on while pushes are under way, on
  * parameters that are so much older.
  *
@@ -33,9 +35,7 @@ struct async {
     const float *parameters; /* newest: of a slot, or the replica's */
     int64_t version;
     int64_t steps_to_do; /* of this replica */
-    int64_t staleness[MU_SUMMARY_STALENESS_MAX];
-    int64_t staleness_most, verdicts[MU_VERDICT_COUNT];
-    int64_t staleness_sum;
+    struct mu_push_counts counts;
     int64_t bad_steps;
     bool saving; /* leader: a snapshot is on its way */
     int64_t *judged;
@@ -89,6 +89,19 @@ static enum mu_status run_push(struct mu_command *command)
                                  mu_ps_client_culprit(replica->client), "a push", since);
 }
 
+/* With what else a server may be waiting for before it answers. */
+static const char *answer_awaited(const struct mu_job *job)
+{
+    switch (job->mode.kind) {
+    case MU_MODE_SYNC:
+        return "the answer to a push, which waits for the step to be complete";
+    case MU_MODE_BOUNDED:
+        return "the answer to a push, which waits for the slowest replica";
+    default:
+        return "the answer to a push";
+    }
+}
+
 static enum mu_status run_wait(struct mu_command *command)
 {
     struct push_slot *slot = command->owner;
@@ -102,7 +115,7 @@ static enum mu_status run_wait(struct mu_command *command)
         replica->client, slot_index(slot), deadline_from(async, since), &slot->result);
     return status == MU_OK ? MU_OK
                            : blame_server(async, status, mu_ps_client_culprit(replica->client),
-                                 "the answer to a push", since);
+                                 answer_awaited(replica->job), since);
 }
 
 /* ---- snapshots, leader ---- */
@@ -189,16 +202,6 @@ static enum mu_status save_the_end(struct async *async)
 
 /* ---- steps ---- */
 
-static void note_result(struct async *async, const struct mu_ps_result *result)
-{
-    int64_t top = MU_SUMMARY_STALENESS_MAX - 1;
-    async->staleness[result->staleness < top ? result->staleness : top]++;
-    async->staleness_sum += result->staleness;
-    if (result->staleness > async->staleness_most)
-        async->staleness_most = result->staleness;
-    async->verdicts[result->verdict]++;
-}
-
 /* Waits for the push of this slot; its fresh parameters are the newest then. */
 static enum mu_status await_slot(struct async *async, struct push_slot *slot)
 {
@@ -210,7 +213,9 @@ static enum mu_status await_slot(struct async *async, struct push_slot *slot)
     mu_communicator_post(&replica->communicator, &slot->wait);
     MU_TRY(mu_communicator_wait(&replica->communicator, &slot->wait));
     slot->under_way = false;
-    note_result(async, &slot->result);
+    mu_push_counts_add(&async->counts, &slot->result);
+    if (slot->result.verdict == MU_VERDICT_REFUSE)
+        mu_say(replica->log, MU_LEVEL_WARN, "the servers refused a gradient of this replica");
     async->parameters = slot->fresh.data;
     async->version = replica->step = slot->result.version;
     return MU_OK;
@@ -265,6 +270,14 @@ static enum mu_status push(struct async *async, struct push_slot *slot, double l
     return MU_OK;
 }
 
+/* Batches that so many versions are made of, if none was dropped. */
+static int64_t batches_in(const struct mu_replica *replica, int64_t versions)
+{
+    struct mu_ps_mode mode = mu_job_ps_mode(replica->job, replica->count);
+    return mode.kind == MU_PS_SYNC ? versions * mode.workers
+                                   : mu_job_gradients_of(replica->job, versions);
+}
+
 static void report(struct async *async, const struct mu_prefetch_batch *batch, double loss,
     double accuracy, double staleness)
 {
@@ -275,29 +288,35 @@ static void report(struct async *async, const struct mu_prefetch_batch *batch, d
     atomic_store_explicit(&activity->samples, own, memory_order_relaxed);
     atomic_store_explicit(&activity->loss, loss, memory_order_relaxed);
     atomic_store_explicit(&activity->accuracy, accuracy, memory_order_relaxed);
-    /* Each version is a batch of somebody's; exact counts are summed at the end. */
-    int64_t versions = replica->step - replica->steps_begun;
+    /* What a version is made of, about; exact counts are summed at the end. */
+    int64_t gradients = batches_in(replica, replica->step - replica->steps_begun);
     const struct mu_report numbers = {
         .step = replica->step,
         .epoch = batch->epoch,
-        .samples = versions * mu_job_rows(replica->job),
+        .samples = gradients * mu_job_rows(replica->job),
         .loss = loss,
         .accuracy = accuracy,
         .learning_rate = mu_replica_learning_rate(replica),
         .staleness = staleness,
+        .verdicts = async->counts.verdicts,
         .alive = replica->count + replica->spec->ps_count,
         .tasks = replica->count + replica->spec->ps_count,
     };
     mu_reporter_step(&replica->reporter, &numbers);
 }
 
+static struct push_slot *next_slot(struct async *async)
+{
+    return &async->slot[async->replica->steps_own % async->slot_count];
+}
+
+/* The next slot is free. */
 static enum mu_status take_step(struct async *async, const struct mu_prefetch_batch *batch)
 {
     struct mu_replica *replica = async->replica;
-    struct push_slot *slot = &async->slot[replica->steps_own % async->slot_count];
+    struct push_slot *slot = next_slot(async);
     size_t rows = batch->batch.row_count;
     struct mu_loss loss = {0};
-    MU_TRY(await_slot(async, slot));
     double staleness = (double)slot->result.staleness;
     if (rows > 0) {
         compute(async, slot, &batch->batch, &loss);
@@ -313,86 +332,47 @@ static enum mu_status take_step(struct async *async, const struct mu_prefetch_ba
 
 /* ---- the end ---- */
 
-/*
- * Counts are summed as float32: in pieces of 12 bits, which stay exact for up to MU_REPLICAS_MAX
- * replicas.
- */
-#define PIECE_BITS 12
-#define PIECES 4
-enum { CLOSE_STOPPED, CLOSE_SUM, CLOSE_SAMPLES, CLOSE_VERDICTS };
-#define CLOSE_STALENESS (CLOSE_VERDICTS + MU_VERDICT_COUNT)
-#define CLOSE_MOST (CLOSE_STALENESS + MU_SUMMARY_STALENESS_MAX)
-#define CLOSE_COUNT (CLOSE_MOST + MU_REPLICAS_MAX)
-
-static_assert(MU_REPLICAS_MAX << PIECE_BITS <= 1 << 24, "a sum of pieces is exact in float32");
-
-static void put_count(float *all, int at, int64_t count)
+static enum mu_status run_leave(struct mu_command *command)
 {
-    for (int i = 0; i < PIECES; i++)
-        all[PIECES * at + i] = (float)(count >> (PIECE_BITS * i) & ((1 << PIECE_BITS) - 1));
-}
-
-static int64_t get_count(const float *all, int at)
-{
-    int64_t count = 0;
-    for (int i = 0; i < PIECES; i++)
-        count += (int64_t)all[PIECES * at + i] << (PIECE_BITS * i);
-    return count;
-}
-
-static void put_counts(const struct async *async, float *all)
-{
-    const struct mu_replica *replica = async->replica;
-    put_count(all, CLOSE_STOPPED, replica->stopped);
-    put_count(all, CLOSE_SUM, async->staleness_sum);
-    put_count(all, CLOSE_SAMPLES, atomic_load(&replica->activity.samples));
-    for (int i = 0; i < MU_VERDICT_COUNT; i++)
-        put_count(all, CLOSE_VERDICTS + i, async->verdicts[i]);
-    for (int i = 0; i < MU_SUMMARY_STALENESS_MAX; i++)
-        put_count(all, CLOSE_STALENESS + i, async->staleness[i]);
-    put_count(all, CLOSE_MOST + replica->rank, async->staleness_most);
-}
-
-static void get_counts(struct mu_replica *replica, const float *all)
-{
-    struct mu_summary *summary = &replica->reporter.summary;
-    replica->stopped = get_count(all, CLOSE_STOPPED) > 0;
-    replica->reporter.samples = get_count(all, CLOSE_SAMPLES);
-    summary->staleness_sum = (double)get_count(all, CLOSE_SUM);
-    for (int i = 0; i < MU_VERDICT_COUNT; i++)
-        summary->verdicts[i] = get_count(all, CLOSE_VERDICTS + i);
-    for (int i = 0; i < MU_SUMMARY_STALENESS_MAX; i++)
-        summary->staleness[i] = get_count(all, CLOSE_STALENESS + i);
-    for (int r = 0; r < replica->count; r++) {
-        int64_t most = get_count(all, CLOSE_MOST + r);
-        summary->staleness_max = most > summary->staleness_max ? most : summary->staleness_max;
-    }
+    struct async *async = command->owner;
+    struct mu_replica *replica = async->replica;
+    MU_TRY(replica->failed);
+    int64_t since = mu_now(replica->world);
+    enum mu_status status = mu_ps_client_leave(replica->client, deadline_from(async, since));
+    return status == MU_OK ? MU_OK
+                           : blame_server(async, status, mu_ps_client_culprit(replica->client),
+                                 "the answer to the last pull", since);
 }
 
 /* Everybody has finished its pushes when this returns OK, and knows the counts of all. */
 static enum mu_status meet_at_the_end(struct async *async)
 {
     struct mu_replica *replica = async->replica;
-    float *all = calloc(PIECES * CLOSE_COUNT, sizeof(*all));
-    if (!all)
-        return MU_NO_MEMORY;
-    put_counts(async, all);
     mu_replica_doing(replica, MU_DOING_ENDING);
-    enum mu_status status =
-        mu_replica_sum(replica, all, PIECES * (CLOSE_MOST + (size_t)replica->count));
-    if (status == MU_OK)
-        get_counts(replica, all);
-    replica->reporter.last_ns = mu_now(replica->world);
-    free(all);
-    return status;
+    MU_TRY(mu_communicator_do(&replica->communicator, run_leave, async));
+    return mu_push_counts_share(replica, &async->counts);
+}
+
+/* In a synchronous step a replica may push nothing that counts: such a run ends by its steps. */
+static bool has_more(const struct async *async)
+{
+    const struct mu_replica *replica = async->replica;
+    bool ends_by_steps = replica->job->mode.kind == MU_MODE_SYNC;
+    return replica->steps_own < async->steps_to_do && !replica->stopped &&
+           !(ends_by_steps && replica->step >= replica->steps_total);
 }
 
 static enum mu_status train_to_the_end(struct async *async)
 {
     struct mu_replica *replica = async->replica;
     MU_TRY(mu_communicator_do(&replica->communicator, run_pull, async));
-    while (replica->steps_own < async->steps_to_do && !replica->stopped) {
+    replica->step = async->version;
+    for (;;) {
         const struct mu_prefetch_batch *batch;
+        /* Its answer may bring the version that ends the run. */
+        MU_TRY(await_slot(async, next_slot(async)));
+        if (!has_more(async))
+            break;
         MU_TRY(mu_replica_next_batch(replica, &batch));
         enum mu_status status = take_step(async, batch);
         mu_prefetch_done(replica->prefetch);
@@ -409,11 +389,15 @@ static enum mu_status train_to_the_end(struct async *async)
 
 static int64_t own_share(const struct mu_replica *replica)
 {
-    int64_t epochs = mu_positions_steps_left(&replica->positions, replica->job->train.epochs);
-    int64_t limit = replica->job->train.steps;
+    const struct mu_job *job = replica->job;
+    int64_t epochs = mu_positions_steps_left(&replica->positions, job->train.epochs);
+    int64_t limit = job->train.steps;
     if (limit == 0)
         return epochs;
     int64_t left = limit > replica->step ? limit - replica->step : 0;
+    if (job->mode.kind == MU_MODE_SYNC)
+        return left;
+    left = mu_job_gradients_of(job, left);
     return left / replica->count + (replica->rank < left % replica->count);
 }
 

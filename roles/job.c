@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "collectives/algorithm.h"
-#include "data/plan.h"
 #include "roles/job_rows.h"
 #include "runtime/device/device.h"
 #include <stdio.h>
@@ -217,33 +216,6 @@ enum mu_status mu_job_load(
         return status;
     }
     *ret_job = job;
-    return MU_OK;
-}
-
-enum mu_status mu_job_fit(
-    struct mu_log *log, const struct mu_job *job, int replica_count, int ps_count)
-{
-    if (job->mode.kind == MU_MODE_ASYNC && ps_count == 0)
-        return mu_fail(log, MU_E0204,
-            "add a parameter server to the cluster (ps), or use --set mode.kind=sync",
-            "mode `async` needs a parameter server, and the cluster has none");
-    if (job->mode.kind == MU_MODE_ASYNC && job->compressor != mu_compressors[0])
-        return mu_fail(log, MU_E0204, "leave out compress, or use --set mode.kind=sync",
-            "mode `async` sends gradients to parameter servers as they are: compress.kind `%s` is "
-            "for mode `sync`",
-            job->compressor->name);
-    if (job->model->row_width && job->mode.kind == MU_MODE_SYNC && replica_count > 1)
-        return mu_fail(log, MU_E0204,
-            "train with parameter servers: --set mode.kind=async, and a ps in the cluster",
-            "model `%s` has an embedding table, which all-reduce does not share between %d "
-            "replicas",
-            job->model->name, replica_count);
-    if (job->model->row_width && job->data.accumulate > 1)
-        return mu_fail(log, MU_E0204, "use a larger data.batch",
-            "model `%s` has an embedding table: data.accumulate must be 1", job->model->name);
-    if (replica_count > MU_REPLICAS_MAX)
-        return mu_fail(log, MU_E0204, NULL, "%d replicas are more than the %d allowed",
-            replica_count, MU_REPLICAS_MAX);
     return MU_OK;
 }
 

@@ -8,6 +8,7 @@
 #include "muster/optimizer.h"
 #include "muster/policy.h"
 #include "muster/tensor.h"
+#include "ps/ps_mode.h"
 #include "runtime/base/json.h"
 #include "runtime/optim/optimizers.h"
 #include "runtime/optim/schedules.h"
@@ -16,7 +17,7 @@
  * A job says what to learn; a spec says where. Each section names one driver by "kind" and gives
  * its options; the drivers' rows are the schema. Documented in docs/JOB.md, made from the rows.
  */
-enum mu_mode_kind { MU_MODE_SYNC, MU_MODE_ASYNC };
+enum mu_mode_kind { MU_MODE_SYNC, MU_MODE_ASYNC, MU_MODE_SOFTSYNC, MU_MODE_BOUNDED };
 enum mu_mode_transport { MU_MODE_ROUTE, MU_MODE_SHM, MU_MODE_TCP };
 
 struct mu_job_data {
@@ -35,9 +36,15 @@ struct mu_job_mode {
     int transport;               /* sync: enum mu_mode_transport */
     char algorithm[MU_NAME_MAX]; /* sync: a name from the table of algorithms; "": the best */
     int64_t
-        check_every;   /* sync: steps between checks that replicas are equal; 0: only at the end */
-    int64_t in_flight; /* async: pushes of one worker under way at once */
-    char policy[MU_NAME_MAX]; /* async: a name from the table of policies */
+        check_every; /* sync: steps between checks that replicas are equal; 0: only at the end */
+    /* Through parameter servers: */
+    int64_t in_flight;    /* pushes of one worker under way at once */
+    int64_t workers;      /* sync: gradients of a step; 0: all-reduce, or all but the backups */
+    int64_t backups;      /* sync: replicas that there are at least beyond these */
+    int64_t gradients;    /* softsync: of a step */
+    int64_t bound;        /* bounded: clocks ahead of the slowest; drop: the staleness allowed */
+    int64_t warmup_steps; /* the first ones, with one replica */
+    char policy[MU_NAME_MAX]; /* a name from the table of policies */
 };
 
 struct mu_job_train {
@@ -90,6 +97,17 @@ struct mu_job {
 enum mu_status mu_job_load(
     struct mu_log *log, const char *path, const char *const sets[], struct mu_job **ret_job);
 void mu_job_destroy(struct mu_job *job); /* takes NULL */
+
+/* Does it train through parameter servers? If not, by all-reduce, or alone. A single replica in a
+ * cluster without servers applies each of its gradients itself, which is what mode `async` asks
+ * for; and replicas that share an embedding table share it by the servers, also in mode `sync`. */
+bool mu_job_uses_servers(const struct mu_job *job, int replica_count, int ps_count);
+/* How its servers make steps of gradients. */
+struct mu_ps_mode mu_job_ps_mode(const struct mu_job *job, int replica_count);
+/* Steps that the servers make of so many gradients of all replicas; and the other way round, how
+ * many gradients it takes to make so many steps. Steps of `sync` are not counted by gradients. */
+int64_t mu_job_steps_of(const struct mu_job *job, int64_t gradients);
+int64_t mu_job_gradients_of(const struct mu_job *job, int64_t steps);
 
 /* Can a cluster of so many replicas and parameter servers train it? CONFIG, and why. To be asked
  * before any task is started: each of them would say the same. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "roles/job_rows.h"
 #include "data/datasets.h"
+#include "data/plan.h"
 #include "models/models.h"
 #include "ps/policies.h"
 #include <string.h>
@@ -54,8 +55,9 @@ static const struct mu_option mode_rows[] = {
         .type = MU_OPTION_CHOICE,
         .offset = offsetof(struct mu_job_mode, kind),
         .fallback = "sync",
-        .choices = "sync|async",
-        .doc = "sync: all-reduce between replicas; async: parameter servers"},
+        .choices = "sync|async|softsync|bounded",
+        .doc = "sync: all-reduce between replicas, or with workers or backups, and all others: "
+               "parameter servers"},
     {.name = "bucket_bytes",
         .type = MU_OPTION_INTEGER,
         .offset = offsetof(struct mu_job_mode, bucket_bytes),
@@ -108,13 +110,50 @@ static const struct mu_option mode_rows[] = {
         .min = 1,
         .max = 16,
         .fallback = "1",
-        .doc = "async: pushes of one worker under way at once"},
+        .doc = "async, softsync: pushes of one worker under way at once"},
+    {.name = "workers",
+        .type = MU_OPTION_INTEGER,
+        .offset = offsetof(struct mu_job_mode, workers),
+        .min = 0,
+        .max = MU_REPLICAS_MAX,
+        .fallback = "0",
+        .doc = "sync: the first so many gradients are a step, through parameter servers; 0: all "
+               "replicas but the backups"},
+    {.name = "backups",
+        .type = MU_OPTION_INTEGER,
+        .offset = offsetof(struct mu_job_mode, backups),
+        .min = 0,
+        .max = MU_REPLICAS_MAX,
+        .fallback = "0",
+        .doc = "sync: replicas beyond the workers; who is late is dropped and sent on"},
+    {.name = "gradients",
+        .type = MU_OPTION_INTEGER,
+        .offset = offsetof(struct mu_job_mode, gradients),
+        .min = 1,
+        .max = 1e6,
+        .fallback = "1",
+        .doc = "softsync: the mean of so many gradients is a step"},
+    {.name = "bound",
+        .type = MU_OPTION_INTEGER,
+        .offset = offsetof(struct mu_job_mode, bound),
+        .min = 0,
+        .max = 1e6,
+        .fallback = "16",
+        .doc = "bounded: steps that a worker may be ahead of the slowest; policy drop: updates by "
+               "which a gradient may be late"},
+    {.name = "warmup_steps",
+        .type = MU_OPTION_INTEGER,
+        .offset = offsetof(struct mu_job_mode, warmup_steps),
+        .min = 0,
+        .max = INTEGER_MAX,
+        .fallback = "0",
+        .doc = "through parameter servers: replica 0 does the first steps alone, the others wait"},
     {.name = "policy",
         .type = MU_OPTION_STRING,
         .offset = offsetof(struct mu_job_mode, policy),
         .bytes = MU_NAME_MAX,
-        .fallback = "async",
-        .doc = "async: what becomes of a gradient, below"},
+        .fallback = "apply",
+        .doc = "what becomes of a stale gradient, below"},
     {.name = NULL},
 };
 
@@ -277,7 +316,7 @@ const struct mu_job_section mu_job_sections[MU_JOB_SECTIONS] = {
         .offset = offsetof(struct mu_job, mode),
         .kind = policy_kind,
         .kind_key = "policy",
-        .kind_fallback = "async",
+        .kind_fallback = "apply",
         .ops_offset = offsetof(struct mu_job, policy),
         .options_offset = offsetof(struct mu_job, policy_options)},
     {.name = "optimizer",

@@ -62,6 +62,17 @@ static enum mu_status name_replicas(struct ps_role *role)
     return MU_OK;
 }
 
+static void say_memory(const struct ps_role *role, const struct mu_ps_server_options *options)
+{
+    size_t bytes = mu_ps_server_seen_bytes(role->server);
+    if (bytes > 0)
+        mu_say(role->run->log, MU_LEVEL_INFO,
+            "policy `%s` keeps %.1f MB here: the parameters that %d replicas compute with, %d in "
+            "flight each",
+            options->policy->name, (double)bytes / 1e6, options->replica_count,
+            options->in_flight_max);
+}
+
 static enum mu_status make_server(struct ps_role *role)
 {
     const struct mu_job *job = role->run->job;
@@ -87,11 +98,14 @@ static enum mu_status make_server(struct ps_role *role)
         .weight_decay = job->optim.weight_decay,
         .policy = job->policy,
         .policy_options = job->policy_options,
+        .mode = mu_job_ps_mode(job, spec->replica_count),
         .learning_rate = learning_rate,
         .owner = role,
         .replica_names = role->name,
     };
-    return mu_ps_server_create(&options, &role->server);
+    MU_TRY(mu_ps_server_create(&options, &role->server));
+    say_memory(role, &options);
+    return MU_OK;
 }
 
 static enum mu_status answer(struct ps_role *role, int task, int kind, struct mu_link **ret_link)
@@ -171,6 +185,23 @@ static void say_staleness(const struct ps_role *role)
     mu_text_finish(&text);
 }
 
+/* What became of the gradients of each replica. */
+static void write_verdicts(
+    const struct ps_role *role, struct mu_event_file *events, int64_t wall_ns)
+{
+    int64_t version = mu_ps_server_version(role->server);
+    for (int r = 0; r < role->run->spec->replica_count; r++) {
+        const uint64_t *verdicts = mu_ps_server_verdicts(role->server, r);
+        for (int i = 0; i < MU_VERDICT_COUNT; i++) {
+            char tag[MU_TASK_NAME_MAX + 40];
+            mu_format(tag, sizeof(tag), "ps/verdict/%s/%s", mu_verdict_name((enum mu_verdict)i),
+                role->name[r]);
+            if (verdicts[i] > 0)
+                mu_event_file_scalar(events, wall_ns, version, tag, (float)verdicts[i]);
+        }
+    }
+}
+
 /* The same for TensorBoard. */
 static enum mu_status write_staleness(const struct ps_role *role)
 {
@@ -195,6 +226,8 @@ static enum mu_status write_staleness(const struct ps_role *role)
     edges[MU_STALENESS_BUCKETS] = 2 * edges[MU_STALENESS_BUCKETS - 1];
     mu_event_file_histogram(events, options.wall_ns, mu_ps_server_version(role->server),
         "ps/staleness", edges, counts, MU_STALENESS_BUCKETS);
+    if (role->order == 0)
+        write_verdicts(role, events, options.wall_ns);
     mu_event_file_close(events);
     return MU_OK;
 }
@@ -222,7 +255,8 @@ static enum mu_status run_role(struct ps_role *role)
     mu_activity_set(&role->activity, MU_DOING_STARTING, 0, mu_now(role->run->world));
     MU_TRY(mu_task_join(role->run, role->loop, 0, &role->activity, &role->cluster));
     mu_activity_set(&role->activity, MU_DOING_SERVING, 0, mu_now(role->run->world));
-    if (role->run->job->mode.kind != MU_MODE_ASYNC)
+    if (!mu_job_uses_servers(
+            role->run->job, role->run->spec->replica_count, role->run->spec->ps_count))
         return mu_cluster_wait_over(role->cluster);
     MU_TRY(make_server(role));
     MU_TRY(link_servers(role));

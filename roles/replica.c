@@ -2,6 +2,7 @@
 #include "roles/replica.h"
 #include "roles/evaluate.h"
 #include "runtime/tensor/layout.h"
+#include <stdlib.h>
 #include <string.h>
 
 /* ---- preparing ---- */
@@ -18,7 +19,7 @@ static enum mu_status make_model(struct mu_replica *replica)
     MU_TRY(mu_arena_init(&replica->parameters, replica->layout.element_count));
     if (job->data.accumulate > 1)
         MU_TRY(mu_arena_init(&replica->accumulated, replica->layout.element_count));
-    if (job->mode.kind == MU_MODE_SYNC)
+    if (!mu_replica_uses_servers(replica))
         for (int i = 0; i < job->optimizer->slot_count; i++)
             MU_TRY(mu_arena_init(&replica->slots[i], replica->layout.element_count));
     return MU_OK;
@@ -44,6 +45,7 @@ static void finish(struct mu_replica *replica)
     mu_prefetch_destroy(replica->prefetch);
     mu_saver_stop(&replica->saver);
     mu_reporter_close(&replica->reporter);
+    free(replica->task_summaries);
     mu_timeline_close(&replica->timeline);
     mu_plan_finish(&replica->plan);
     mu_positions_finish(&replica->positions);
@@ -86,12 +88,11 @@ static enum mu_status train(struct mu_replica *replica)
     MU_TRY(mu_reporter_open(&replica->reporter, replica->run, replica->leads,
         replica->run->resume ? replica->step : -1, replica->steps_total,
         replica->last_start_wall_ns, replica->samples_before));
-    if (replica->leads && replica->run->out_dir && replica->job->mode.kind == MU_MODE_SYNC)
+    if (replica->leads && replica->run->out_dir && !mu_replica_uses_servers(replica))
         MU_TRY(mu_timeline_open(
             &replica->timeline, replica->world, replica->step, replica->job->log.timeline_steps));
     MU_TRY(mu_replica_start_reading(replica));
-    return replica->job->mode.kind == MU_MODE_ASYNC ? mu_async_train(replica)
-                                                    : mu_sync_train(replica);
+    return mu_replica_uses_servers(replica) ? mu_async_train(replica) : mu_sync_train(replica);
 }
 
 /* What the leader says and writes at the end; the others are still there. */

@@ -55,8 +55,9 @@ struct mu_replica {
     /* ---- what others see ---- */
     struct mu_activity activity;
     struct mu_reporter reporter;
-    struct mu_timeline timeline; /* leader, if the job wants one */
-    struct mu_saver saver;       /* leader with a run directory */
+    struct mu_summary_task *task_summaries; /* (count), with parameter servers, at the end */
+    struct mu_timeline timeline;            /* leader, if the job wants one */
+    struct mu_saver saver;                  /* leader with a run directory */
     int64_t saved_ns, saved_step;
 
     /* ---- the communication thread's; the training thread only between commands ---- */
@@ -114,9 +115,15 @@ static inline int mu_replica_leader(const struct mu_replica *replica)
  * the others. */
 enum mu_status mu_replica_sum(struct mu_replica *replica, float *data, size_t count);
 bool mu_replica_stop_wanted(struct mu_replica *replica);
+/* A step under way has the number that it will have when it is done. */
+static inline bool mu_replica_uses_servers(const struct mu_replica *replica)
+{
+    return mu_job_uses_servers(replica->job, replica->count, replica->spec->ps_count);
+}
 static inline void mu_replica_doing(struct mu_replica *replica, enum mu_doing doing)
 {
-    mu_activity_set(&replica->activity, doing, replica->step, mu_now(replica->world));
+    bool under_way = doing >= MU_DOING_READING && doing <= MU_DOING_PUSHING;
+    mu_activity_set(&replica->activity, doing, replica->step + under_way, mu_now(replica->world));
 }
 
 /* ---- replica_state.c ---- */

@@ -207,7 +207,7 @@ static enum mu_status run_connect(struct mu_command *command)
         mu_layout_crc32c(&replica->layout), &replica->activity, &replica->cluster));
     replica->last_start_wall_ns = mu_cluster_last_start_wall_ns(replica->cluster);
     MU_TRY(make_mesh(replica));
-    if (replica->job->mode.kind != MU_MODE_ASYNC)
+    if (!mu_replica_uses_servers(replica))
         return MU_OK;
     if (replica->leads)
         MU_TRY(make_snapshot(replica));

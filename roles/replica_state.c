@@ -93,8 +93,9 @@ static enum mu_status seed_servers(struct mu_replica *replica, float *const slot
 static void set_total(struct mu_replica *replica)
 {
     const struct mu_job *job = replica->job;
-    int64_t versions = job->mode.kind == MU_MODE_ASYNC ? replica->count : 1;
-    int64_t left = mu_positions_steps_left(&replica->positions, job->train.epochs) * versions;
+    int64_t left = mu_positions_steps_left(&replica->positions, job->train.epochs);
+    if (job->mode.kind != MU_MODE_SYNC)
+        left = mu_job_steps_of(job, left * replica->count);
     replica->steps_total = job->train.steps > 0 ? job->train.steps : replica->step + left;
     if (replica->leads && replica->step >= replica->steps_total)
         mu_say(replica->log, MU_LEVEL_WARN,
@@ -115,7 +116,7 @@ static enum mu_status begin_positions(
     MU_TRY(mu_positions_init(&replica->positions, (uint64_t)replica->job->train.seed,
         replica->run->data->train_facts.sample_count, replica->count,
         (int)mu_job_rows(replica->job), head->epoch, list, count));
-    replica->positions.empty_uncounted = replica->job->mode.kind == MU_MODE_ASYNC;
+    replica->positions.empty_uncounted = mu_replica_uses_servers(replica);
     set_total(replica);
     return MU_OK;
 }
@@ -179,7 +180,7 @@ static enum mu_status restore_with(
     struct mu_replica *replica, float *const slots[], struct mu_manifest *manifest)
 {
     const struct mu_job *job = replica->job;
-    bool async = job->mode.kind == MU_MODE_ASYNC, resume = replica->run->resume;
+    bool async = mu_replica_uses_servers(replica), resume = replica->run->resume;
     struct state_head head = {0};
     job->model->init(
         job->model_options, &replica->layout, (uint64_t)job->train.seed, replica->parameters.data);
@@ -203,7 +204,7 @@ enum mu_status mu_replica_restore(struct mu_replica *replica)
     struct mu_arena loaded[MU_SLOTS_MAX] = {0};
     float *slots[MU_SLOTS_MAX] = {0};
     enum mu_status status = MU_OK;
-    bool async = replica->job->mode.kind == MU_MODE_ASYNC;
+    bool async = mu_replica_uses_servers(replica);
     mu_replica_doing(replica, MU_DOING_STARTING);
     mu_manifest_init(&manifest);
     for (int i = 0; i < replica->job->optimizer->slot_count && status == MU_OK; i++) {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "roles/reporter.h"
+#include "ps/policies.h"
 #include <math.h>
 #include <stdio.h>
 
@@ -56,6 +57,30 @@ void mu_reporter_close(struct mu_reporter *reporter)
     reporter->metrics = NULL;
 }
 
+/* Of the verdicts on this task's gradients, those that were given; "verdict" in front. */
+static const char *verdict_key(const struct mu_report *report, int verdict, char out[40])
+{
+    if (!report->verdicts || report->verdicts[verdict] == 0)
+        return NULL;
+    mu_format(out, 40, "verdict/%s", mu_verdict_name((enum mu_verdict)verdict));
+    return out;
+}
+
+static void write_verdicts(
+    struct mu_reporter *reporter, const struct mu_report *report, int64_t now)
+{
+    char key[40];
+    for (int i = 0; i < MU_VERDICT_COUNT; i++) {
+        if (!verdict_key(report, i, key))
+            continue;
+        if (reporter->events)
+            mu_event_file_scalar(
+                reporter->events, now, report->step, key, (float)report->verdicts[i]);
+        if (reporter->metrics)
+            mu_metrics_integer(reporter->metrics, key, report->verdicts[i]);
+    }
+}
+
 static void write_point(struct mu_reporter *reporter, const struct mu_report *report)
 {
     int64_t now = wall(reporter);
@@ -72,8 +97,10 @@ static void write_point(struct mu_reporter *reporter, const struct mu_report *re
             mu_event_file_scalar(
                 events, now, report->step, "train/samples_per_second", (float)reporter->speed);
     }
-    if (!reporter->metrics)
+    if (!reporter->metrics) {
+        write_verdicts(reporter, report, now);
         return;
+    }
     mu_metrics_begin(reporter->metrics, now, report->step);
     mu_metrics_integer(reporter->metrics, "epoch", report->epoch);
     mu_metrics_integer(reporter->metrics, "samples", reporter->samples_before + report->samples);
@@ -83,6 +110,7 @@ static void write_point(struct mu_reporter *reporter, const struct mu_report *re
     if (!isnan(report->staleness))
         mu_metrics_number(reporter->metrics, "staleness", report->staleness);
     mu_metrics_number(reporter->metrics, "samples_per_second", reporter->speed);
+    write_verdicts(reporter, report, now);
     mu_metrics_end(reporter->metrics);
 }
 
@@ -157,6 +185,30 @@ void mu_reporter_step(struct mu_reporter *reporter, const struct mu_report *repo
         show_progress(reporter, report, now);
 }
 
+/* The last line: what became of the gradients of each task, and how stale they were. */
+static void write_tasks(struct mu_reporter *reporter)
+{
+    const struct mu_summary *summary = &reporter->summary;
+    char key[MU_TASK_NAME_MAX + 40];
+    if (!reporter->metrics || summary->task_count == 0)
+        return;
+    mu_metrics_begin(reporter->metrics, wall(reporter), summary->steps);
+    for (int t = 0; t < summary->task_count; t++)
+        for (int i = 0; i < MU_VERDICT_COUNT; i++) {
+            const struct mu_summary_task *task = &summary->tasks[t];
+            mu_format(
+                key, sizeof(key), "verdict/%s/%s", mu_verdict_name((enum mu_verdict)i), task->name);
+            if (task->verdicts[i] > 0)
+                mu_metrics_integer(reporter->metrics, key, task->verdicts[i]);
+        }
+    for (int i = 0; i < MU_SUMMARY_STALENESS_MAX; i++) {
+        mu_format(key, sizeof(key), "staleness/%d", i);
+        if (summary->staleness[i] > 0)
+            mu_metrics_integer(reporter->metrics, key, summary->staleness[i]);
+    }
+    mu_metrics_end(reporter->metrics);
+}
+
 enum mu_status mu_reporter_finish(struct mu_reporter *reporter, enum mu_status status)
 {
     struct mu_summary *summary = &reporter->summary;
@@ -186,6 +238,7 @@ enum mu_status mu_reporter_finish(struct mu_reporter *reporter, enum mu_status s
             summary->samples_per_second, summary->train_loss, 100 * summary->test_accuracy);
     if (!run->out_dir)
         return MU_OK;
+    write_tasks(reporter);
     char path[1024];
     mu_format(path, sizeof(path), "%s/summary.json", run->out_dir);
     return mu_summary_save(run->log, path, summary);

@@ -36,7 +36,8 @@ struct mu_report {
     int64_t samples; /* since this process began, of all replicas */
     double loss, accuracy;
     double learning_rate;
-    double staleness; /* of the last push; NaN in synchronous mode */
+    double staleness;        /* of the last push; NaN in synchronous mode */
+    const int64_t *verdicts; /* (MU_VERDICT_COUNT) of this task so far; NULL in synchronous mode */
     int alive, tasks;
 };
 

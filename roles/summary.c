@@ -36,13 +36,25 @@ static void write_staleness(const struct mu_summary *summary, struct mu_text *ou
 #define VERDICT_NAME(name, text) text,
 static const char *const verdict_names[] = {MU_VERDICT_ROWS(VERDICT_NAME)};
 
+static void write_counts(const int64_t verdicts[MU_VERDICT_COUNT], struct mu_text *out)
+{
+    mu_text_add(out, "{");
+    for (int i = 0; i < MU_VERDICT_COUNT; i++)
+        mu_text_add(
+            out, "%s\"%s\": %lld", i > 0 ? ", " : "", verdict_names[i], (long long)verdicts[i]);
+    mu_text_add(out, "}");
+}
+
 static void write_verdicts(const struct mu_summary *summary, struct mu_text *out)
 {
-    mu_text_add(out, "  \"verdicts\": {");
-    for (int i = 0; i < MU_VERDICT_COUNT; i++)
-        mu_text_add(out, "%s\"%s\": %lld", i > 0 ? ", " : "", verdict_names[i],
-            (long long)summary->verdicts[i]);
-    mu_text_add(out, "}\n");
+    mu_text_add(out, "  \"verdicts\": ");
+    write_counts(summary->verdicts, out);
+    mu_text_add(out, ",\n  \"verdicts_by_task\": {");
+    for (int i = 0; i < summary->task_count; i++) {
+        mu_text_add(out, "%s\n    \"%s\": ", i > 0 ? "," : "", summary->tasks[i].name);
+        write_counts(summary->tasks[i].verdicts, out);
+    }
+    mu_text_add(out, summary->task_count > 0 ? "\n  }\n" : "}\n");
 }
 
 void mu_summary_write(const struct mu_summary *summary, struct mu_text *out)

@@ -9,6 +9,12 @@
 /* summary.json: the end of a run in numbers, for scripts. */
 #define MU_SUMMARY_STALENESS_MAX 64 /* buckets 0, 1, ... 62, and "63 or more" */
 
+/* What became of the gradients of one replica. */
+struct mu_summary_task {
+    char name[MU_TASK_NAME_MAX]; /* "worker/0" */
+    int64_t verdicts[MU_VERDICT_COUNT];
+};
+
 struct mu_summary {
     int exit;                   /* the exit code of the run */
     int64_t steps, epochs;      /* done; epochs: whole ones */
@@ -28,13 +34,16 @@ struct mu_summary {
     double staleness_sum;
     int64_t staleness_max;
     int64_t verdicts[MU_VERDICT_COUNT];
+    const struct mu_summary_task *tasks; /* (task_count), borrowed; synchronous: none */
+    int task_count;
 };
 
 /* `exit`, `steps`, `epochs`, `samples`, `wall_seconds`, `first_step_seconds`, `samples_per_second`,
  * `rows_per_second`, `train_loss`, `test_accuracy`, `test_loss`, `test_auc`, `embedding_rows`,
  * `exchange_bytes`, `parameters_crc32c` (eight hex digits), `staleness` (`mean`, `max`,
- * `histogram`: counts for 0, 1, 2, ... up to the largest seen), `verdicts` (counts by name). What
- * is not known is null. */
+ * `histogram`: counts for 0, 1, 2, ... up to the largest seen), `verdicts` (counts by name),
+ * `verdicts_by_task` (the same for each replica, by its name; synchronous: empty). What is not
+ * known is null. */
 void mu_summary_write(const struct mu_summary *summary, struct mu_text *out);
 /* Written aside and renamed: a reader never meets half a summary. CANNOT_CREATE, IO_ERROR. */
 enum mu_status mu_summary_save(

@@ -7,6 +7,7 @@
 #include "data/plan.h"
 #include "data/safetensors.h"
 #include "idx_rig.h"
+#include "runtime/base/options.h"
 
 #define RUNS_MAX 1000
 
@@ -96,30 +97,66 @@ static void glyphs_say_that_memory_is_out(void **state)
     fail_each(draw_glyphs, 3);
 }
 
-/* The options are read before anything fails: what idx_rig_open allocates is not under test. */
-static void idx_files_say_that_memory_is_out(void **state)
+/* The options are read before anything fails: what the rig allocates is not under test. */
+static void fail_open(const char *kind, void *options, enum mu_split split, int failures_min)
 {
-    static const uint32_t image_shape[] = {3, 2, 2}, label_shape[] = {3};
-    uint8_t bytes[64];
-    const struct mu_dataset_ops *ops = mu_dataset_find("idx");
-    void *dataset, *options = calloc(1, ops->option_bytes);
+    const struct mu_dataset_ops *ops = mu_dataset_find(kind);
     struct mu_dataset_facts facts;
-    assert_non_null(options);
-    idx_rig_write("train-images-idx3-ubyte", bytes, idx_rig_make(bytes, 3, image_shape, 9));
-    idx_rig_write_packed("train-labels-idx1-ubyte", bytes, idx_rig_make(bytes, 1, label_shape, 9));
-    idx_rig_options(options);
+    void *dataset;
     int run = 0;
     for (enum mu_status status = MU_NO_MEMORY; status != MU_OK; run++) {
         allocations_left = run;
-        status =
-            ops->open(options, MU_SPLIT_TRAIN, mu_test_log_init(&idx_rig_said), &dataset, &facts);
+        status = ops->open(options, split, mu_test_log_init(&idx_rig_said), &dataset, &facts);
         allocations_left = -1;
         assert_true(status == MU_OK || status == MU_NO_MEMORY);
         assert_true(status == MU_OK || strstr(idx_rig_said.text, "error[E0801]"));
     }
-    assert_in_range(run, 6, RUNS_MAX);
+    assert_in_range(run, failures_min, RUNS_MAX);
     ops->close(dataset);
     free(options);
+}
+
+static void idx_files_say_that_memory_is_out(void **state)
+{
+    static const uint32_t image_shape[] = {3, 2, 2}, label_shape[] = {3};
+    uint8_t bytes[64];
+    void *options = calloc(1, mu_dataset_find("idx")->option_bytes);
+    assert_non_null(options);
+    idx_rig_write("train-images-idx3-ubyte", bytes, idx_rig_make(bytes, 3, image_shape, 9));
+    idx_rig_write_packed("train-labels-idx1-ubyte", bytes, idx_rig_make(bytes, 1, label_shape, 9));
+    idx_rig_options(options);
+    fail_open("idx", options, MU_SPLIT_TRAIN, 6);
+}
+
+static void *options_of(const char *kind)
+{
+    const struct mu_dataset_ops *ops = mu_dataset_find(kind);
+    void *options = calloc(1, ops->option_bytes);
+    assert_non_null(options);
+    mu_options_defaults(ops->options, options);
+    return options;
+}
+
+static void text_says_that_memory_is_out(void **state)
+{
+    static const char *const kinds[] = {"libsvm", "csv"};
+    idx_rig_write_packed("a", "1\t5:1\n0\t2:1\n", 12);
+    for (size_t i = 0; i < MU_COUNT_OF(kinds); i++) {
+        const struct mu_option *rows = mu_dataset_find(kinds[i])->options;
+        void *options = options_of(kinds[i]);
+        struct mu_log *log = mu_test_log_init(&idx_rig_said);
+        assert_ok(
+            mu_options_set(log, "path", mu_options_find(rows, "path"), idx_rig_path("a"), options));
+        if (i == 1)
+            assert_ok(mu_options_set(
+                log, "categorical", mu_options_find(rows, "categorical"), "1", options));
+        fail_open(kinds[i], options, MU_SPLIT_TRAIN, 8);
+    }
+}
+
+static void clicks_say_that_memory_is_out(void **state)
+{
+    fail_open("clicks", options_of("clicks"), MU_SPLIT_TEST, 2);
 }
 
 static enum mu_status write_and_parse(void)
@@ -154,6 +191,8 @@ int main(void)
         cmocka_unit_test(glyphs_say_that_memory_is_out),
         cmocka_unit_test_setup_teardown(
             idx_files_say_that_memory_is_out, idx_rig_begin, idx_rig_end),
+        cmocka_unit_test_setup_teardown(text_says_that_memory_is_out, idx_rig_begin, idx_rig_end),
+        cmocka_unit_test(clicks_say_that_memory_is_out),
         cmocka_unit_test(safetensors_say_that_memory_is_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

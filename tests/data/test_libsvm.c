@@ -267,6 +267,9 @@ static void a_file_that_changes_is_noticed(void **state)
     idx_rig_write("a.svm", "1 1:1 2:1\n0 1", 13);
     assert_int_equal(text_rig_read(&rig, index, 2), MU_BAD_DATA);
     assert_said(&rig.said, "became shorter");
+    idx_rig_write("a.svm", "9 1:1 2:1\n0 1:1\n", 16);
+    assert_int_equal(text_rig_read(&rig, index, 2), MU_BAD_DATA);
+    assert_said(&rig.said, "a.svm:1:1: expected a label that was there");
     idx_rig_write("a.svm", "0 1:1 2:1 1:1 22\n", 16);
     assert_int_equal(text_rig_read(&rig, index, 2), MU_BAD_DATA);
     idx_rig_write("a.svm", "                 ", 16);

@@ -211,12 +211,13 @@ static void on_accepted(void *owner, struct mu_stream *stream)
 }
 
 static void remember(
-    void *owner, const struct mu_push_facts *push, const struct mu_judgement *judgement)
+    void *owner, const struct mu_push_facts *push, const struct mu_ps_decision *decision)
 {
     struct rig *rig = ((struct rig_task *)owner)->rig;
     if (rig->order_count < RIG_ORDER_MAX)
-        rig->order[rig->order_count++] = (struct rig_order){
-            push->worker, judgement->verdict, (double)judgement->scale, push->staleness};
+        rig->order[rig->order_count++] =
+            (struct rig_order){push->worker, decision->judgement.verdict,
+                (double)decision->judgement.scale, push->staleness, push->clock, decision->average};
 }
 
 static enum mu_status serve(struct rig_task *task)
@@ -234,6 +235,7 @@ static enum mu_status serve(struct rig_task *task)
         .optimizer = rig->optimizer,
         .policy = rig->policy,
         .policy_options = rig->policy_options,
+        .mode = rig->mode,
         .learning_rate = rate,
         .judged = remember,
         .owner = task,

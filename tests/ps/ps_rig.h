@@ -50,7 +50,8 @@ struct rig_order {
     int worker;
     enum mu_verdict verdict;
     double scale;
-    uint64_t staleness;
+    uint64_t staleness, clock;
+    int average;
 };
 
 struct rig {
@@ -59,6 +60,7 @@ struct rig {
     const struct mu_optimizer_ops *optimizer;
     const struct mu_policy_ops *policy;
     const void *policy_options;
+    struct mu_ps_mode mode;
     /* Called with a client, or a snapshot, that is linked to all servers. */
     enum mu_status (*worker)(struct rig_task *task);
     enum mu_status (*leader)(struct rig_task *task); /* NULL: servers begin with zeros */
@@ -69,7 +71,7 @@ struct rig {
     int task_count;
     /* What the servers leave: whole vectors, and the head's order. */
     float *parameters, *slot;
-    struct rig_order order[RIG_ORDER_MAX];
+    struct rig_order order[RIG_ORDER_MAX]; /* of gradients */
     int order_count;
 };
 

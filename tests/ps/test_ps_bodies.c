@@ -25,20 +25,37 @@ static void what_was_written_is_read(void **state)
     assert_true(mu_ps_push_read(decoder, out, mu_ps_push_write(out, &push), &push_read));
     assert_memory_equal(&push, &push_read, sizeof(push));
 
-    int worker;
-    assert_true(
-        mu_ps_note_read(decoder, out, mu_ps_note_write(out, MU_PS_REPLICAS_MAX - 1), &worker));
-    assert_int_equal(worker, MU_PS_REPLICAS_MAX - 1);
+    struct mu_ps_note_body note = {MU_PS_REPLICAS_MAX - 1, MU_PS_FLAW_FUTURE}, note_read;
+    assert_true(mu_ps_note_read(decoder, out, mu_ps_note_write(out, &note), &note_read));
+    assert_memory_equal(&note, &note_read, sizeof(note));
+
+    bool leaves = false;
+    assert_true(mu_ps_pull_read(decoder, out, mu_ps_pull_write(out, true), &leaves));
+    assert_true(leaves);
+    assert_true(mu_ps_pull_read(decoder, out, 0, &leaves));
+    assert_false(leaves);
 
     struct mu_ps_fresh_body fresh = {
         .verdict = MU_VERDICT_DROP, .scale = -1e300, .staleness = INT64_MAX, .version = INT64_MAX};
     struct mu_ps_fresh_body fresh_read;
     assert_true(mu_ps_fresh_read(decoder, out, mu_ps_fresh_write(out, &fresh), &fresh_read));
     assert_int_equal(fresh_read.verdict, MU_VERDICT_DROP);
-    assert_false(fresh_read.is_pull);
+    assert_int_equal(fresh_read.item, MU_PS_ITEM_GRADIENT);
     assert_true(fresh_read.scale == fresh.scale);
     assert_int_equal(fresh_read.staleness, INT64_MAX);
     assert_int_equal(fresh_read.version, INT64_MAX);
+}
+
+/* What is no gradient has a number below zero in the place of its verdict. */
+static void every_item_is_told_from_the_others(void **state)
+{
+    (void)state;
+    uint8_t out[MU_PS_BODY_MAX];
+    for (int item = MU_PS_ITEM_GRADIENT; item <= (int)MU_PS_ITEM_LOSS; item++) {
+        struct mu_ps_verdict_body verdict = {.item = (enum mu_ps_item)item}, read;
+        assert_true(mu_ps_verdict_read(decoder, out, mu_ps_verdict_write(out, &verdict), &read));
+        assert_int_equal(read.item, item);
+    }
 }
 
 static void the_largest_bodies_fit(void **state)
@@ -48,16 +65,28 @@ static void the_largest_bodies_fit(void **state)
     struct mu_ps_verdict_body verdict = {
         .worker = MU_PS_REPLICAS_MAX - 1,
         .verdict = MU_VERDICT_COUNT - 1,
+        .flaw = MU_PS_FLAW_COUNT - 1,
         .scale = 1.0,
+        .weight = 1.0,
         .learning_rate = 0.1,
         .staleness = INT64_MAX,
+        .clock = INT64_MAX,
+        .average = INT64_MAX,
         .version = INT64_MAX,
+        .version_awaited = INT64_MAX,
+        .clock_awaited = INT64_MAX,
     };
     struct mu_ps_verdict_body verdict_read;
     assert_true(
         mu_ps_verdict_read(decoder, out, mu_ps_verdict_write(out, &verdict), &verdict_read));
     assert_int_equal(verdict_read.worker, MU_PS_REPLICAS_MAX - 1);
     assert_true(verdict_read.learning_rate == 0.1);
+    assert_true(verdict_read.weight == 1.0);
+    assert_int_equal(verdict_read.flaw, MU_PS_FLAW_COUNT - 1);
+    assert_int_equal(verdict_read.clock, INT64_MAX);
+    assert_int_equal(verdict_read.average, INT64_MAX);
+    assert_int_equal(verdict_read.version_awaited, INT64_MAX);
+    assert_int_equal(verdict_read.clock_awaited, INT64_MAX);
 
     static uint8_t large[MU_PS_STATE_BODY_MAX];
     static int64_t judged[MU_PS_REPLICAS_MAX], judged_read[MU_PS_REPLICAS_MAX];
@@ -110,6 +139,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_was_written_is_read),
+        cmocka_unit_test(every_item_is_told_from_the_others),
         cmocka_unit_test(the_largest_bodies_fit),
         cmocka_unit_test(a_missing_or_wild_field_is_refused),
     };

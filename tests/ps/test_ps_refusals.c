@@ -57,15 +57,15 @@ struct peer {
     int fresh_count, fresh_wanted;
     bool *over; /* set when as many have come as are wanted */
     float *fresh;
+    struct mu_ps_fresh_body said;
 };
 
 static enum mu_link_answer on_frame(void *owner, struct mu_link *link, const struct mu_frame *frame,
     const void *body, void **ret_payload)
 {
-    (void)link;
-    (void)frame;
-    (void)body;
     struct peer *peer = owner;
+    if (frame->type == MU_FRAME_FRESH)
+        assert_true(mu_ps_fresh_read(mu_link_decoder(link), body, frame->body_bytes, &peer->said));
     *ret_payload = peer->fresh;
     return peer->holds ? MU_LINK_HOLD : MU_LINK_TAKE;
 }
@@ -112,15 +112,6 @@ struct wrong {
 };
 
 static const struct wrong from_workers[] = {
-    {"sent a gradient of 252 bytes; the span of ps/0 has 256",
-        {.type = MU_FRAME_PUSH, .payload_bytes = 252}, {0, 1}, 0},
-    {"sent a gradient of 0 bytes", {.type = MU_FRAME_PUSH}, {0, 1}, 0},
-    {"sent push 1 where 0 is next", {.type = MU_FRAME_PUSH, .payload_bytes = 256, .tag = 1}, {0, 1},
-        0},
-    {"says it saw version 4; the newest is 3", {.type = MU_FRAME_PUSH, .payload_bytes = 256},
-        {4, 1}, 0},
-    {"whose scale is not finite", {.type = MU_FRAME_PUSH, .payload_bytes = 256}, {0, NAN}, 0},
-    {"whose scale is not finite", {.type = MU_FRAME_PUSH, .payload_bytes = 256}, {0, 1e39}, 0},
     {"whose body is malformed", {.type = MU_FRAME_PUSH, .payload_bytes = 256}, {-1, 1}, 0},
     {"whose body is malformed", {.type = MU_FRAME_PUSH, .payload_bytes = 256}, {0, 1}, 3},
     {"sent a frame of generation 6; this is 7",
@@ -231,6 +222,105 @@ static void a_leader_that_breaks_the_protocol_is_named(void **state)
     }
 }
 
+/* ---- what is well formed, but no gradient ---- */
+
+struct flawed {
+    const char *said;
+    uint32_t bytes;
+    int tag_ahead;
+    float element;
+    struct mu_ps_push_body push;
+};
+
+static const struct flawed flaws[] = {
+    {"of another length than its span has", 252, 0, 0, {3, 1}},
+    {"of another length than its span has", 0, 0, 0, {3, 1}},
+    {"of another length than its span has", 1024, 0, 0, {3, 1}},
+    {"with a number that is not the next one", 256, 1, 0, {3, 1}},
+    {"computed with a version that is not there yet", 256, 0, 0, {4, 1}},
+    {"with NaN or infinity", 256, 0, 0, {3, NAN}},
+    {"with NaN or infinity", 256, 0, 0, {3, 1e39}},
+    {"with NaN or infinity", 256, 0, NAN, {3, 1}},
+    {"with NaN or infinity", 256, 0, INFINITY, {3, 1}},
+};
+
+static const struct flawed sound = {"", 256, 0, 0, {3, 1}};
+
+/* Sends it as push number `sequence` and lets the server run until it is answered, or fails. */
+static enum mu_status send_flawed(
+    struct mu_ps_server *server, struct peer *peer, const struct flawed *flawed, uint64_t sequence)
+{
+    static float payload[256];
+    uint8_t body[MU_PS_BODY_MAX];
+    struct mu_send send = {0};
+    struct mu_frame frame = {
+        .type = MU_FRAME_PUSH,
+        .generation = 7,
+        .tag = sequence + (uint64_t)flawed->tag_ahead,
+        .body_bytes = (uint32_t)mu_ps_push_write(body, &flawed->push),
+        .payload_bytes = flawed->bytes,
+    };
+    bool over = false;
+    payload[COUNT - 1] = flawed->element;
+    peer->over = &over;
+    peer->fresh_wanted = peer->fresh_count + 1;
+    mu_link_send(peer->link, &send, &frame, body, payload);
+    enum mu_status status = mu_ps_server_run(server, &over);
+    if (status == MU_OK)
+        link_pair_until(&pair, &send.done);
+    else
+        link_pair_until(&pair, &peer->ended);
+    return status;
+}
+
+static void the_third_refusal_in_a_row_ends_the_link(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < MU_COUNT_OF(flaws); i++) {
+        float fresh[COUNT];
+        struct peer peer = {.fresh = fresh};
+        struct mu_ps_server *server = make_server(0, 1, 2, COUNT);
+        mu_ps_server_begin(server, 3);
+        mu_ps_server_add_worker(server, 1, make_peer(&peer));
+        for (uint64_t k = 0; k < 2; k++) {
+            assert_ok(send_flawed(server, &peer, &flaws[i], k));
+            assert_int_equal(peer.said.verdict, MU_VERDICT_REFUSE);
+            assert_int_equal(peer.said.version, 3);
+        }
+        assert_int_equal(send_flawed(server, &peer, &flaws[i], 2), MU_PROTOCOL);
+        assert_said(&log_of_test, "E0404");
+        assert_said(&log_of_test, "replica 1 sent 3 gradients in a row that were refused");
+        assert_said(&log_of_test, flaws[i].said);
+        assert_int_equal(mu_ps_server_culprit(server).index, 1);
+        assert_int_equal(mu_ps_server_verdicts(server, 1)[MU_VERDICT_REFUSE], 3);
+        assert_int_equal(mu_ps_server_version(server), 3);
+        for (int e = 0; e < COUNT; e++)
+            assert_true(mu_ps_server_vector(server, 0)[e] == 0);
+        mu_ps_server_destroy(server);
+        mu_link_close(peer.link);
+    }
+}
+
+static void a_sound_gradient_between_refusals_keeps_the_link(void **state)
+{
+    (void)state;
+    float fresh[COUNT];
+    struct peer peer = {.fresh = fresh};
+    struct mu_ps_server *server = make_server(0, 1, 1, COUNT);
+    mu_ps_server_begin(server, 3);
+    mu_ps_server_add_worker(server, 0, make_peer(&peer));
+    for (uint64_t k = 0; k < 12; k++) {
+        bool is_sound = k % 3 == 2;
+        assert_ok(send_flawed(server, &peer, is_sound ? &sound : &flaws[k % 3], k));
+        assert_int_equal(peer.said.verdict, is_sound ? MU_VERDICT_APPLY : MU_VERDICT_REFUSE);
+    }
+    assert_int_equal(mu_ps_server_version(server), 3 + 4);
+    assert_int_equal(mu_ps_server_verdicts(server, 0)[MU_VERDICT_REFUSE], 8);
+    assert_int_equal(mu_ps_server_staleness(server)->count, 4); /* of what was judged */
+    mu_ps_server_destroy(server);
+    mu_link_close(peer.link);
+}
+
 /* ---- peers that are slow or gone ---- */
 
 static void push(struct peer *peer, struct mu_send *send, uint8_t *body, const float *from,
@@ -274,7 +364,6 @@ static void a_worker_that_does_not_read_is_left_in_the_network(void **state)
     }
     assert_int_equal(mu_ps_server_judged(server, 1), 5);
     assert_in_range(mu_ps_server_judged(server, 0), 0, 1); /* its one buffer is not free again */
-    assert_false(slow_sends[2].done);
     slow.holds = over = false;
     mu_link_resume(slow.link);
     assert_ok(mu_ps_server_run(server, &over));
@@ -375,6 +464,8 @@ int main(void)
         cmocka_unit_test(a_follower_that_breaks_the_protocol_is_named),
         cmocka_unit_test(a_head_that_breaks_the_protocol_is_named),
         cmocka_unit_test(a_leader_that_breaks_the_protocol_is_named),
+        cmocka_unit_test(the_third_refusal_in_a_row_ends_the_link),
+        cmocka_unit_test(a_sound_gradient_between_refusals_keeps_the_link),
         cmocka_unit_test(a_worker_that_does_not_read_is_left_in_the_network),
         cmocka_unit_test(nobody_is_served_before_the_state_is_there),
         cmocka_unit_test(a_follower_that_is_gone_ends_the_head_only_when_it_is_needed),

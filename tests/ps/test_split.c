@@ -51,12 +51,48 @@ static void the_first_servers_have_the_larger_spans(void **state)
     assert_int_equal(mu_split(16, 3, 2).count, 0);
 }
 
+/* 10^5 ids that are `stride` apart: no server has a tenth more rows than the others on average. */
+static void check_rows(uint64_t stride, int servers)
+{
+    int rows[MU_PS_SERVERS_MAX] = {0};
+    for (uint64_t i = 0; i < 100000; i++) {
+        int server = mu_split_row(i * stride, servers);
+        assert_in_range(server, 0, servers - 1);
+        rows[server]++;
+    }
+    for (int k = 0; k < servers; k++)
+        assert_true(rows[k] * (double)servers <= 1.1 * 100000);
+}
+
+static void rows_are_spread_whatever_their_ids_have_in_common(void **state)
+{
+    (void)state;
+    const uint64_t strides[] = {1, 2, 3, 8, 10, 64, 100, 1000, 1024, 4096, 65536, 1000003,
+        (uint64_t)1 << 32, (uint64_t)1 << 47, UINT64_MAX};
+    const int servers[] = {1, 2, 3, 4, 7, 8, 16, 31, 32};
+    for (size_t i = 0; i < MU_COUNT_OF(strides); i++)
+        for (size_t k = 0; k < MU_COUNT_OF(servers); k++)
+            check_rows(strides[i], servers[k]);
+}
+
+/* Checkpoints and other machines rely on these. */
+static void a_row_stays_with_its_server(void **state)
+{
+    (void)state;
+    const uint64_t ids[] = {0, 1, 2, 1000, UINT64_C(0x123456789abcdef), UINT64_MAX};
+    const int expected[] = {9, 1, 5, 5, 8, 4};
+    for (size_t i = 0; i < MU_COUNT_OF(ids); i++)
+        assert_int_equal(mu_split_row(ids[i], 10), expected[i]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(spans_cover_the_vector_and_differ_by_at_most_one_unit),
         cmocka_unit_test(an_odd_end_belongs_to_one_server),
         cmocka_unit_test(the_first_servers_have_the_larger_spans),
+        cmocka_unit_test(rows_are_spread_whatever_their_ids_have_in_common),
+        cmocka_unit_test(a_row_stays_with_its_server),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -72,7 +72,7 @@ static void only_the_model_must_be_given(void **state)
     assert_int_equal(job->mode.kind, MU_MODE_SYNC);
     assert_string_equal(job->optimizer->name, "sgd");
     assert_string_equal(job->schedule->name, "constant");
-    assert_string_equal(job->policy->name, "async");
+    assert_string_equal(job->policy->name, "apply");
     assert_int_equal(job->train.epochs, 1);
     assert_string_equal(job->train.device, "cpu");
     assert_true(job->data.prefetch >= 2);
@@ -88,9 +88,13 @@ static void a_policy_brings_its_own_options(void **state)
         &job));
     assert_int_equal(job->mode.kind, MU_MODE_ASYNC);
     assert_string_equal(job->policy->name, "drop");
-    struct mu_push_facts late = {.staleness = 4}, in_time = {.staleness = 3};
-    assert_int_equal(job->policy->judge(job->policy_options, &late).verdict, MU_VERDICT_DROP);
-    assert_int_equal(job->policy->judge(job->policy_options, &in_time).verdict, MU_VERDICT_APPLY);
+    assert_int_equal(mu_job_ps_mode(job, 4).bound, 3);
+    mu_job_destroy(job);
+    assert_ok(load(&log,
+        "{" MODEL ", \"mode\": {\"kind\": \"async\", \"policy\": \"scale\", \"power\": 2}}", NULL,
+        &job));
+    struct mu_push_facts late = {.staleness = 4};
+    assert_float_equal(job->policy->judge(job->policy_options, &late).scale, 1.0 / 16, 0);
     mu_job_destroy(job);
 }
 
@@ -120,8 +124,10 @@ static void malformed_jobs_say_where_and_what_was_meant(void **state)
         {"{" MODEL ", \"mode\": {\"kind\": \"asnyc\"}}", {"`mode.kind`", "did you mean `async`?"}},
         {"{" MODEL ", \"mode\": {\"policy\": \"drp\"}}",
             {"error[E0202]: unknown mode.policy `drp`", "did you mean `drop`?"}},
-        {"{" MODEL ", \"mode\": {\"policy\": \"async\", \"bound\": 3}}",
-            {"error[E0202]: unknown key `mode.bound`"}},
+        {"{" MODEL ", \"mode\": {\"policy\": \"apply\", \"power\": 3}}",
+            {"error[E0202]: unknown key `mode.power`"}},
+        {"{" MODEL ", \"mode\": {\"kind\": \"softsync\", \"gradients\": 0}}",
+            {"error[E0203]: `mode.gradients` is out of range", "1 to 1000000"}},
         {"{" MODEL ", \"optimizer\": {\"kind\": \"adam\", \"momentum\": 0.9}}",
             {"error[E0202]: unknown key `optimizer.momentum`"}},
         {"{" MODEL ", \"optimizer\": {\"learning_rate\": 1e999}}", {"error[E020"}},

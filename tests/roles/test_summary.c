@@ -4,6 +4,11 @@
 #include <math.h>
 #include <unistd.h>
 
+static const struct mu_summary_task tasks[] = {
+    {.name = "chief/0", .verdicts = {[MU_VERDICT_APPLY] = 3}},
+    {.name = "worker/0", .verdicts = {[MU_VERDICT_DROP] = 1}},
+};
+
 static const struct mu_summary finished = {.exit = 0,
     .steps = 1875,
     .epochs = 2,
@@ -17,7 +22,9 @@ static const struct mu_summary finished = {.exit = 0,
     .staleness = {[0] = 1, [1] = 0, [2] = 3},
     .staleness_sum = 6,
     .staleness_max = 2,
-    .verdicts = {[MU_VERDICT_APPLY] = 3, [MU_VERDICT_DROP] = 1}};
+    .verdicts = {[MU_VERDICT_APPLY] = 3, [MU_VERDICT_DROP] = 1},
+    .tasks = tasks,
+    .task_count = 2};
 
 static const char golden[] = "{\n"
                              "  \"exit\": 0,\n"
@@ -29,7 +36,7 @@ static const char golden[] = "{\n"
                              "  \"samples_per_second\": 9600,\n"
                              "  \"train_loss\": 0.03125,\n"
                              "  \"test_accuracy\": 0.975,\n"
-                                    "  \"exchange_bytes\": 0,\n"
+                             "  \"exchange_bytes\": 0,\n"
                              "  \"parameters_crc32c\": \"0000beef\",\n"
                              "  \"staleness\": {\n"
                              "    \"mean\": 1.5,\n"
@@ -37,7 +44,13 @@ static const char golden[] = "{\n"
                              "    \"histogram\": [1, 0, 3]\n"
                              "  },\n"
                              "  \"verdicts\": {\"apply\": 3, \"scale\": 0, \"correct\": 0, "
-                             "\"gather\": 0, \"drop\": 1}\n"
+                             "\"gather\": 0, \"drop\": 1, \"refuse\": 0},\n"
+                             "  \"verdicts_by_task\": {\n"
+                             "    \"chief/0\": {\"apply\": 3, \"scale\": 0, \"correct\": 0, "
+                             "\"gather\": 0, \"drop\": 0, \"refuse\": 0},\n"
+                             "    \"worker/0\": {\"apply\": 0, \"scale\": 0, \"correct\": 0, "
+                             "\"gather\": 0, \"drop\": 1, \"refuse\": 0}\n"
+                             "  }\n"
                              "}\n";
 
 static void a_summary_is_this_text(void **state)

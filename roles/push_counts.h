@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MU_ROLES_PUSH_COUNTS_H
+#define MU_ROLES_PUSH_COUNTS_H
+
+#include "roles/replica.h"
+
+/* What became of the gradients of one replica. */
+struct mu_push_counts {
+    int64_t staleness[MU_SUMMARY_STALENESS_MAX];
+    int64_t staleness_sum, staleness_most;
+    int64_t verdicts[MU_VERDICT_COUNT];
+};
+
+void mu_push_counts_add(struct mu_push_counts *counts, const struct mu_ps_result *result);
+/* All replicas meet here; each then has the counts of all in its summary, and knows whether any was
+ * asked to stop. On the training thread. NO_MEMORY, or as the closing all-reduce fails. */
+enum mu_status mu_push_counts_share(
+    struct mu_replica *replica, const struct mu_push_counts *counts);
+
+#endif
