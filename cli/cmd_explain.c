@@ -34,8 +34,8 @@ static void print_all(enum mu_error error)
     print_words("meaning", explanation->meaning);
     print_words("causes", explanation->causes);
     print_words("to do", explanation->remedy);
-    printf("\nA process that ends for this reason exits with %d: %s.\n",
-        mu_status_exit(mu_error_status(error)), mu_status_text(mu_error_status(error)));
+    printf("\nWhoever ends for this exits with %d: %s.\n", mu_status_exit(mu_error_status(error)),
+        mu_status_text(mu_error_status(error)));
 }
 
 /* "E0104", "e104" and "104" are the same. */

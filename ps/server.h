@@ -73,6 +73,9 @@ struct mu_ps_server_options {
     /* Told of every judgement, in order, on the head only. May be NULL. */
     void (*judged)(
         void *owner, const struct mu_push_facts *push, const struct mu_ps_decision *decision);
+    /* Told of every replica that leaves or is lost, in the same order, on the head only; average >
+     * 0: what was gathered, so many gradients, was a step without it. May be NULL. */
+    void (*left)(void *owner, int replica, int average);
     void *owner;
     /* (replica_count) names for messages, borrowed: "worker/1". NULL: "replica 1". */
     const char *const *replica_names;

@@ -95,6 +95,8 @@ static void judge_leaving(const struct mu_ps_server *server, struct mu_ps_verdic
     int active_count = server->active_count - !server->ledger[verdict->worker].left;
     verdict->average = mu_ps_mode_left(&options->mode, server->shard.gathered, active_count);
     verdict->learning_rate = options->learning_rate(options->owner, verdict->version);
+    if (options->left && !server->ledger[verdict->worker].left)
+        options->left(options->owner, verdict->worker, (int)verdict->average);
 }
 
 static void judge(struct mu_ps_server *server, struct mu_ps_buffer *buffer)

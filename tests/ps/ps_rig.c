@@ -210,14 +210,28 @@ static void on_accepted(void *owner, struct mu_stream *stream)
         task->status = MU_NO_MEMORY;
 }
 
+static void note(struct rig *rig, struct rig_order order)
+{
+    if (rig->order_count < RIG_ORDER_MAX)
+        rig->order[rig->order_count++] = order;
+}
+
 static void remember(
     void *owner, const struct mu_push_facts *push, const struct mu_ps_decision *decision)
 {
+    note(((struct rig_task *)owner)->rig, (struct rig_order){.worker = push->worker,
+                                              .verdict = decision->judgement.verdict,
+                                              .scale = (double)decision->judgement.scale,
+                                              .staleness = push->staleness,
+                                              .clock = push->clock,
+                                              .average = decision->average});
+}
+
+static void remember_left(void *owner, int replica, int average)
+{
     struct rig *rig = ((struct rig_task *)owner)->rig;
-    if (rig->order_count < RIG_ORDER_MAX)
-        rig->order[rig->order_count++] =
-            (struct rig_order){push->worker, decision->judgement.verdict,
-                (double)decision->judgement.scale, push->staleness, push->clock, decision->average};
+    if (rig->notes_leaving)
+        note(rig, (struct rig_order){.worker = replica, .average = average, .left = true});
 }
 
 static enum mu_status serve(struct rig_task *task)
@@ -238,6 +252,7 @@ static enum mu_status serve(struct rig_task *task)
         .mode = rig->mode,
         .learning_rate = rate,
         .judged = remember,
+        .left = remember_left,
         .owner = task,
     };
     MU_TRY(mu_ps_server_create(&options, &task->server));

@@ -52,6 +52,7 @@ struct rig_order {
     double scale;
     uint64_t staleness, clock;
     int average;
+    bool left; /* not a gradient: the worker leaves, or is lost */
 };
 
 struct rig {
@@ -71,7 +72,8 @@ struct rig {
     int task_count;
     /* What the servers leave: whole vectors, and the head's order. */
     float *parameters, *slot;
-    struct rig_order order[RIG_ORDER_MAX]; /* of gradients */
+    bool notes_leaving; /* in the order too */
+    struct rig_order order[RIG_ORDER_MAX];
     int order_count;
 };
 

@@ -7,6 +7,7 @@
 #include "runtime/optim/tensors.h"
 #include "runtime/tensor/layout.h"
 #include "test.h"
+#include <math.h>
 
 #define COUNT 20016 /* several blocks, and a part of one */
 #define STEPS 7
@@ -140,12 +141,57 @@ static void a_copy_changes_nothing(void **state)
     mu_shard_finish(&shard);
 }
 
+/* The mean of what was gathered, in the order in which it was; twice, so that nothing is left. */
+static void a_step_takes_the_mean_of_what_is_gathered(void **state)
+{
+    (void)state;
+    struct mu_shard shard;
+    float first[16] = {1, 2}, second[16] = {3, -6}, third[16] = {8, 8};
+    assert_ok(mu_shard_init(
+        &shard, (struct mu_span){.first = 0, .count = 16}, mu_optimizer_find("sgd"), NULL, 0));
+    assert_ok(mu_shard_make_room(&shard));
+    mu_shard_gather(&shard, first, 1);
+    mu_shard_gather(&shard, second, 0.5f);
+    assert_int_equal(shard.gathered, 2);
+    assert_int_equal(shard.version, 0);
+    assert_float_equal(shard.vectors[0].data[0], 0, 0);
+    mu_shard_apply_gathered(&shard, 2);
+    assert_float_equal(shard.vectors[0].data[0], -2 * (1 + 1.5) / 2, 0);
+    assert_float_equal(shard.vectors[0].data[1], -2 * (2 - 3.0) / 2, 0);
+    mu_shard_gather(&shard, third, 1);
+    mu_shard_apply_gathered(&shard, 0.125f);
+    assert_float_equal(shard.vectors[0].data[0], -2.5 - 1, 0);
+    assert_int_equal(shard.version, 2);
+    mu_shard_finish(&shard);
+}
+
+static void one_element_that_is_no_number_is_found_anywhere(void **state)
+{
+    (void)state;
+    static const float wrong[] = {NAN, -NAN, INFINITY, -INFINITY};
+    float buffer[75];
+    for (size_t i = 0; i < MU_COUNT_OF(buffer); i++)
+        buffer[i] = i % 3 == 0 ? 3.4e38f : i % 3 == 1 ? -0.0f : 1e-42f;
+    for (size_t count = 0; count <= MU_COUNT_OF(buffer); count++)
+        assert_true(mu_shard_is_finite(buffer, count));
+    for (size_t i = 0; i < MU_COUNT_OF(buffer); i++)
+        for (size_t j = 0; j < MU_COUNT_OF(wrong); j++) {
+            float kept = buffer[i];
+            buffer[i] = wrong[j];
+            assert_false(mu_shard_is_finite(buffer, MU_COUNT_OF(buffer)));
+            assert_true(mu_shard_is_finite(buffer, i));
+            buffer[i] = kept;
+        }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(shards_equal_one_step_over_the_whole_vector),
         cmocka_unit_test(a_shard_steps_the_parts_of_tensors_that_it_holds),
         cmocka_unit_test(a_copy_changes_nothing),
+        cmocka_unit_test(a_step_takes_the_mean_of_what_is_gathered),
+        cmocka_unit_test(one_element_that_is_no_number_is_found_anywhere),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -193,6 +193,78 @@ static void sets_override_and_are_checked_like_the_file(void **state)
     }
 }
 
+/* What a job and a cluster of `replicas` and `servers` make of each other. */
+static void a_mode_that_cannot_be_says_what_would_do(void **state)
+{
+    static const struct {
+        const char *mode;
+        int replicas, servers;
+        const char *said[2]; /* the first NULL: it fits */
+    } rows[] = {
+        {"\"kind\": \"sync\"", 4, 0, {NULL}},
+        {"\"kind\": \"sync\", \"workers\": 3, \"backups\": 1", 4, 1, {NULL}},
+        {"\"kind\": \"sync\", \"backups\": 3", 4, 1, {NULL}},
+        {"\"kind\": \"sync\", \"workers\": 2", 4, 1, {NULL}},
+        {"\"kind\": \"softsync\", \"gradients\": 9, \"policy\": \"drop\"", 2, 1, {NULL}},
+        {"\"kind\": \"bounded\", \"bound\": 0, \"policy\": \"compensate\"", 2, 1, {NULL}},
+        {"\"kind\": \"async\", \"policy\": \"compensate\", \"in_flight\": 3", 2, 1, {NULL}},
+        {"\"kind\": \"async\"", 4, 0, {"mode `async` needs a parameter server", "add a param"}},
+        {"\"kind\": \"softsync\"", 4, 0, {"mode `softsync` needs a parameter server"}},
+        {"\"kind\": \"bounded\"", 4, 0, {"mode `bounded` needs a parameter server"}},
+        {"\"kind\": \"sync\", \"workers\": 3", 4, 0,
+            {"mode `sync` with mode.workers or mode.backups needs", "by all-reduce"}},
+        {"\"kind\": \"sync\", \"workers\": 4, \"backups\": 1", 4, 1,
+            {"4 workers and 1 backups needs 5 replicas; the cluster has 4", "add workers"}},
+        {"\"kind\": \"sync\", \"backups\": 4", 4, 1, {"needs 5 replicas"}},
+        {"\"kind\": \"async\", \"backups\": 1", 4, 1, {"are for mode `sync`"}},
+        {"\"kind\": \"sync\", \"workers\": 2, \"policy\": \"compensate\"", 4, 1,
+            {"mode.policy `compensate` is for stale gradients", "leave out mode.policy"}},
+        {"\"kind\": \"sync\", \"policy\": \"scale\"", 4, 0, {"mode.policy `scale` is for stale"}},
+        {"\"kind\": \"bounded\", \"policy\": \"drop\"", 4, 1, {"drops nothing"}},
+        {"\"kind\": \"softsync\", \"policy\": \"compensate\"", 4, 1, {"averages them"}},
+        {"\"kind\": \"bounded\", \"in_flight\": 2", 4, 1, {"mode.in_flight must be 1, not 2"}},
+        {"\"kind\": \"sync\", \"workers\": 2, \"in_flight\": 2", 4, 1, {"must be 1, not 2"}},
+        {"\"kind\": \"sync\", \"warmup_steps\": 2", 4, 0, {"mode.warmup_steps is for"}},
+    };
+    for (size_t i = 0; i < MU_COUNT_OF(rows); i++) {
+        struct mu_test_log log;
+        struct mu_job *job;
+        char text[256];
+        snprintf(text, sizeof(text), "{" MODEL ", \"mode\": {%s}}", rows[i].mode);
+        assert_ok(load(&log, text, NULL, &job));
+        enum mu_status status = mu_job_fit(&log.log, job, rows[i].replicas, rows[i].servers);
+        if (status != (rows[i].said[0] ? MU_CONFIG : MU_OK))
+            fail_msg("%s: %d %s", rows[i].mode, (int)status, log.text);
+        for (int j = 0; j < 2 && rows[i].said[j]; j++)
+            assert_said(&log, rows[i].said[j]);
+        mu_job_destroy(job);
+    }
+}
+
+static void steps_are_counted_as_the_mode_makes_them(void **state)
+{
+    static const struct {
+        const char *mode;
+        int64_t gradients, steps, taken;
+    } rows[] = {
+        {"\"kind\": \"async\"", 10, 10, 10},
+        {"\"kind\": \"bounded\"", 10, 10, 10},
+        {"\"kind\": \"softsync\", \"gradients\": 4", 10, 3, 12},
+        {"\"kind\": \"softsync\", \"gradients\": 4, \"warmup_steps\": 2", 10, 4, 10},
+        {"\"kind\": \"softsync\", \"gradients\": 4, \"warmup_steps\": 20", 10, 10, 10},
+    };
+    for (size_t i = 0; i < MU_COUNT_OF(rows); i++) {
+        struct mu_test_log log;
+        struct mu_job *job;
+        char text[256];
+        snprintf(text, sizeof(text), "{" MODEL ", \"mode\": {%s}}", rows[i].mode);
+        assert_ok(load(&log, text, NULL, &job));
+        assert_int_equal(mu_job_steps_of(job, rows[i].gradients), rows[i].steps);
+        assert_int_equal(mu_job_gradients_of(job, rows[i].steps), rows[i].taken);
+        mu_job_destroy(job);
+    }
+}
+
 static void a_written_job_reads_back_as_the_same(void **state)
 {
     struct mu_test_log log;
@@ -263,6 +335,8 @@ int main(void)
         cmocka_unit_test(malformed_jobs_say_where_and_what_was_meant),
         cmocka_unit_test(a_job_that_is_not_there_is_a_missing_input),
         cmocka_unit_test(sets_override_and_are_checked_like_the_file),
+        cmocka_unit_test(a_mode_that_cannot_be_says_what_would_do),
+        cmocka_unit_test(steps_are_counted_as_the_mode_makes_them),
         cmocka_unit_test(a_written_job_reads_back_as_the_same),
         cmocka_unit_test(the_hash_covers_what_tasks_must_agree_on),
         cmocka_unit_test(the_description_names_every_section_and_kind),

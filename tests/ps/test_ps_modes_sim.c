@@ -1,0 +1,362 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "ps/policies.h"
+#include "ps_rig.h"
+#include "runtime/base/options.h"
+#include "sim/simulate.h"
+#include <math.h>
+
+/*
+ * Every mode and policy on a quadratic, in simulated time, against the algorithms written down
+ * here once more: they are given the order in which the head took the gradients, and must come to
+ * the same bits, the same verdicts, and never meet a worker that has to wait.
+ */
+#define COUNT 96
+#define PUSHES 20
+#define WORKERS 4
+#define VERSIONS_MAX (WORKERS * PUSHES + 1)
+#define QUIT_AFTER 5 /* of the worker that leaves without a word */
+#define NAN_AT 3     /* push of the worker that sends one, in the last element */
+
+struct scenario {
+    const char *name, *policy;
+    const char *set[4]; /* name, value of the policy's options */
+    struct mu_ps_mode mode;
+    int in_flight;
+    bool quits, sends_nan;
+};
+
+static const struct scenario scenarios[] = {
+    {"async", "apply", {0}, {.kind = MU_PS_ASYNC}, 1, false, false},
+    {"async, NaN", "apply", {0}, {.kind = MU_PS_ASYNC}, 1, false, true},
+    {"async, drop", "drop", {0}, {.kind = MU_PS_ASYNC, .bound = 3}, 2, false, false},
+    {"async, scale", "scale", {0}, {.kind = MU_PS_ASYNC}, 2, false, false},
+    {"async, root", "scale", {"power", "0.5"}, {.kind = MU_PS_ASYNC}, 1, false, false},
+    {"async, constant", "compensate", {"adaptive", "false", "lambda", "0.25"},
+        {.kind = MU_PS_ASYNC}, 1, false, false},
+    {"async, adaptive", "compensate", {0}, {.kind = MU_PS_ASYNC}, 1, false, true},
+    {"three in flight", "compensate", {0}, {.kind = MU_PS_ASYNC}, 3, false, false},
+    {"async, warm-up", "apply", {0}, {.kind = MU_PS_ASYNC, .warmup_steps = 6}, 1, false, false},
+    {"softsync", "apply", {0}, {.kind = MU_PS_SOFTSYNC, .gradients = 3}, 1, false, false},
+    {"softsync, quits", "scale", {0}, {.kind = MU_PS_SOFTSYNC, .gradients = 7}, 2, true, true},
+    {"sync, all", "apply", {0}, {.kind = MU_PS_SYNC, .workers = 4}, 1, false, false},
+    {"sync, all, quits", "apply", {0}, {.kind = MU_PS_SYNC, .workers = 4}, 1, true, true},
+    {"sync, a backup", "apply", {0}, {.kind = MU_PS_SYNC, .workers = 3}, 1, false, false},
+    {"sync, quits", "apply", {0}, {.kind = MU_PS_SYNC, .workers = 2, .warmup_steps = 4}, 1, true,
+        false},
+    {"bounded, 0", "apply", {0}, {.kind = MU_PS_BOUNDED, .bound = 0}, 1, false, true},
+    {"bounded, 2", "scale", {0}, {.kind = MU_PS_BOUNDED, .bound = 2}, 1, false, false},
+    {"bounded, quits", "compensate", {0}, {.kind = MU_PS_BOUNDED, .bound = 1, .warmup_steps = 5}, 1,
+        true, false},
+};
+
+static const struct scenario *scenario;
+static int64_t first_version[WORKERS]; /* of the first pull */
+
+/* Each worker pulls towards a target of its own. */
+static void gradient_of(int worker, int k, const float *parameters, float *gradients)
+{
+    for (size_t i = 0; i < COUNT; i++) {
+        float curvature = 0.01f + (float)(i % 7) * 0.004f;
+        float target = (float)(worker + 1) - (float)(i % 5) * 0.5f;
+        gradients[i] = curvature * (parameters[i] - target);
+    }
+    if (scenario->sends_nan && worker == 1 && k == NAN_AT)
+        gradients[COUNT - 1] = NAN;
+}
+
+/* ---- workers ---- */
+
+struct hands {
+    float gradients[COUNT], fresh[COUNT];
+    bool under_way;
+};
+
+static enum mu_status train(struct rig_task *task)
+{
+    static struct hands all[WORKERS][3];
+    static float first[WORKERS][COUNT];
+    struct hands *hands = all[task->index];
+    const float *parameters = first[task->index];
+    int in_flight = task->rig->in_flight;
+    int64_t deadline = mu_deadline(mu_now(task->world), RIG_TIME), version;
+    int pushes = scenario->quits && task->index == 2 ? QUIT_AFTER : PUSHES;
+    memset(hands, 0, sizeof(all[0]));
+    MU_TRY(mu_ps_client_pull(task->client, first[task->index], deadline, &version));
+    first_version[task->index] = version;
+    for (int k = 0; k < pushes + in_flight; k++) {
+        int slot = k % in_flight;
+        struct mu_ps_result result;
+        if (hands[slot].under_way) {
+            MU_TRY(mu_ps_client_wait(task->client, slot, deadline, &result));
+            version = result.version;
+            parameters = hands[slot].fresh;
+            hands[slot].under_way = false;
+        }
+        if (k >= pushes)
+            continue;
+        gradient_of(task->index, k, parameters, hands[slot].gradients);
+        task->world->ops->computed(task->world, k, 1.0);
+        MU_TRY(mu_ps_client_push(
+            task->client, slot, hands[slot].gradients, 1.0f, version, hands[slot].fresh));
+        hands[slot].under_way = true;
+    }
+    return pushes < PUSHES ? MU_OK : mu_ps_client_leave(task->client, deadline);
+}
+
+static void run_simulated(struct rig *rig, int servers, uint64_t seed)
+{
+    static struct mu_test_log log;
+    const struct mu_policy_ops *policy = NULL;
+    for (int i = 0; mu_policies[i]; i++)
+        if (strcmp(mu_policies[i]->name, scenario->policy) == 0)
+            policy = mu_policies[i];
+    void *policy_options = calloc(1, policy->option_bytes + 1);
+    mu_options_defaults(policy->options, policy_options);
+    for (int i = 0; i < 4 && scenario->set[i]; i += 2)
+        assert_ok(mu_options_set(mu_test_log_init(&log), scenario->set[i],
+            mu_options_find(policy->options, scenario->set[i]), scenario->set[i + 1],
+            policy_options));
+    *rig = (struct rig){
+        .server_count = servers,
+        .worker_count = WORKERS,
+        .in_flight = scenario->in_flight,
+        .element_count = COUNT,
+        .optimizer = &rig_sgd,
+        .policy = policy,
+        .policy_options = policy_options,
+        .mode = scenario->mode,
+        .worker = train,
+        .notes_leaving = true,
+    };
+    rig_init(rig);
+    struct mu_sim_options options = {
+        .tasks = rig->task_count,
+        .seed = seed,
+        .compute = {.kind = MU_SIM_COMPUTE_LOGNORMAL, .mean_ns = 10 * MU_MS, .sigma = 0.8},
+        .link_bits_per_second = 1000000000,
+        .link_latency_ns = 50000,
+        .level = MU_LEVEL_INFO,
+    };
+    struct mu_sim *sim;
+    assert_ok(mu_sim_create(&options, mu_test_log_init(&log), &sim));
+    for (int i = 0; i < servers; i++) {
+        strcpy(rig->addresses[i].host, mu_sim_task_host(sim, i));
+        rig->addresses[i].port = 2222;
+    }
+    for (int i = 0; i < rig->task_count; i++) {
+        rig->tasks[i].world = mu_sim_task_world(sim, i);
+        assert_ok(mu_sim_start(sim, i, "main", rig_task_main, &rig->tasks[i]));
+    }
+    if (mu_sim_run(sim) != MU_OK)
+        fail_msg("%s: %s", scenario->name, log.text);
+    mu_sim_destroy(sim);
+    free(policy_options);
+    for (int i = 0; i < rig->task_count; i++)
+        if (rig->tasks[i].status != MU_OK)
+            fail_msg("%s: task %d: %s", scenario->name, i, rig->tasks[i].log.text);
+}
+
+/* ---- the algorithms once more ---- */
+
+struct reference {
+    float at[VERSIONS_MAX][COUNT]; /* the parameters of each version */
+    float sum[COUNT], mean_square[COUNT];
+    int64_t version, reply[WORKERS][PUSHES]; /* versions that replies brought */
+    int gathered, active, pushed[WORKERS], clock[WORKERS];
+    bool waits[WORKERS], left[WORKERS];
+    int64_t late; /* gradients that were dropped */
+};
+
+static float rate_of(int64_t version, double scale)
+{
+    return (float)((version % 2 ? 1.0 : 0.5) * scale);
+}
+
+static void descend(struct reference *ref, const float *gradients, float scale, double rate_scale)
+{
+    const float *from = ref->at[ref->version];
+    float *to = ref->at[ref->version + 1];
+    float rate = rate_of(ref->version, rate_scale);
+    for (size_t i = 0; i < COUNT; i++)
+        to[i] = from[i] - rate * scale * gradients[i];
+    ref->version++;
+}
+
+static void compensate(struct reference *ref, float *gradients, const float *seen)
+{
+    const float *now = ref->at[ref->version];
+    bool is_constant = scenario->set[0] != NULL;
+    for (size_t i = 0; i < COUNT; i++) {
+        float g = gradients[i];
+        if (!is_constant)
+            ref->mean_square[i] = 0.95f * ref->mean_square[i] + (1 - 0.95f) * g * g;
+        float lambda = is_constant ? 0.25f : 2.0f / sqrtf(ref->mean_square[i] + 1e-7f);
+        gradients[i] = g + lambda * g * g * (now[i] - seen[i]);
+    }
+}
+
+static int slowest(const struct reference *ref)
+{
+    int least = PUSHES + 1;
+    for (int m = 0; m < WORKERS; m++)
+        if (!ref->left[m] && ref->clock[m] < least)
+            least = ref->clock[m];
+    return least;
+}
+
+static void let_go(struct reference *ref, int m)
+{
+    ref->waits[m] = false;
+    ref->reply[m][ref->pushed[m] - 1] = ref->version;
+}
+
+static void make_step_of_gathered(struct reference *ref)
+{
+    descend(ref, ref->sum, 1 / (float)ref->gathered, 1);
+    ref->gathered = 0;
+    memset(ref->sum, 0, sizeof(ref->sum));
+    for (int m = 0; m < WORKERS; m++)
+        if (ref->waits[m])
+            let_go(ref, m);
+}
+
+/* Whoever is no longer too far ahead goes on; then nobody who goes on is. */
+static void let_the_bounded_go(struct reference *ref)
+{
+    int64_t limit = slowest(ref) + scenario->mode.bound;
+    for (int m = 0; m < WORKERS; m++)
+        if (ref->waits[m] && ref->clock[m] <= limit)
+            let_go(ref, m);
+    for (int m = 0; m < WORKERS; m++)
+        if (!ref->waits[m] && !ref->left[m])
+            assert_true(ref->clock[m] <= limit);
+}
+
+static int wanted(const struct reference *ref)
+{
+    return scenario->mode.workers < ref->active ? scenario->mode.workers : ref->active;
+}
+
+static void gather(struct reference *ref, int m, const float *gradients, float weight, int full)
+{
+    for (size_t i = 0; i < COUNT; i++)
+        ref->sum[i] += weight * gradients[i];
+    ref->gathered++;
+    ref->waits[m] = scenario->mode.kind == MU_PS_SYNC;
+    if (!ref->waits[m])
+        let_go(ref, m);
+    bool completes = ref->gathered == full;
+    if (completes)
+        make_step_of_gathered(ref);
+    /* Asynchronous replies see the step that their own gradient made. */
+    if (completes && scenario->mode.kind == MU_PS_SOFTSYNC)
+        let_go(ref, m);
+}
+
+static enum mu_verdict one_gradient(struct reference *ref, int m, int64_t seen, float *gradients)
+{
+    int64_t tau = ref->version - seen;
+    double scale = 1, power = scenario->set[0] ? 0.5 : 1;
+    bool alone = ref->version < scenario->mode.warmup_steps && !ref->left[0];
+    bool compensates = strcmp(scenario->policy, "compensate") == 0;
+    if (isnan(gradients[COUNT - 1]))
+        return MU_VERDICT_REFUSE;
+    if (scenario->mode.kind == MU_PS_SYNC && tau > 0 && !alone)
+        return MU_VERDICT_DROP;
+    if (strcmp(scenario->policy, "drop") == 0 && tau > scenario->mode.bound)
+        return MU_VERDICT_DROP;
+    if (strcmp(scenario->policy, "scale") == 0 && tau > 1)
+        scale = (double)(float)pow((double)tau, -power);
+    if (!alone && scenario->mode.kind == MU_PS_SOFTSYNC)
+        return gather(ref, m, gradients, (float)scale, scenario->mode.gradients), MU_VERDICT_GATHER;
+    if (!alone && scenario->mode.kind == MU_PS_SYNC)
+        return gather(ref, m, gradients, 1, wanted(ref)), MU_VERDICT_GATHER;
+    bool corrects = compensates && (tau > 0 || !scenario->set[0]);
+    if (corrects)
+        compensate(ref, gradients, ref->at[seen]);
+    descend(ref, gradients, 1, scale);
+    return corrects ? MU_VERDICT_CORRECT : scale < 1 ? MU_VERDICT_SCALE : MU_VERDICT_APPLY;
+}
+
+static void take_gradient(struct reference *ref, const struct rig_order *order)
+{
+    int m = order->worker, k = ref->pushed[m]++;
+    bool alone = ref->version < scenario->mode.warmup_steps && !ref->left[0];
+    int64_t seen =
+        k < scenario->in_flight ? first_version[m] : ref->reply[m][k - scenario->in_flight];
+    float gradients[COUNT];
+    assert_false(ref->waits[m]);
+    assert_true(!alone || m == 0);
+    if (!scenario->sends_nan || m != 1 || k != NAN_AT)
+        assert_int_equal(order->staleness, ref->version - seen);
+    gradient_of(m, k, ref->at[seen], gradients);
+    enum mu_verdict verdict = one_gradient(ref, m, seen, gradients);
+    if (verdict != order->verdict)
+        fail_msg("%s: %s, not %s", scenario->name, mu_verdict_name(order->verdict),
+            mu_verdict_name(verdict));
+    ref->late += verdict == MU_VERDICT_DROP;
+    ref->clock[m] += !alone;
+    if (scenario->mode.kind == MU_PS_BOUNDED && !alone) {
+        ref->waits[m] = true;
+        let_the_bounded_go(ref);
+    } else if (verdict != MU_VERDICT_GATHER) {
+        let_go(ref, m);
+    }
+}
+
+static void take_leave(struct reference *ref, const struct rig_order *order)
+{
+    ref->left[order->worker] = true;
+    ref->active--;
+    bool completes =
+        scenario->mode.kind == MU_PS_SYNC ? ref->gathered >= wanted(ref) : ref->active == 0;
+    completes = completes && ref->gathered > 0;
+    assert_int_equal(order->average, completes ? ref->gathered : 0);
+    if (completes)
+        make_step_of_gathered(ref);
+    if (scenario->mode.kind == MU_PS_BOUNDED)
+        let_the_bounded_go(ref);
+}
+
+static void check(const struct rig *rig)
+{
+    static struct reference ref;
+    ref = (struct reference){.active = WORKERS};
+    for (int i = 0; i < rig->order_count; i++)
+        if (rig->order[i].left)
+            take_leave(&ref, &rig->order[i]);
+        else
+            take_gradient(&ref, &rig->order[i]);
+    assert_int_equal(ref.active, 0);
+    assert_int_equal(ref.gathered, 0);
+    for (int m = 0; m < WORKERS; m++)
+        assert_int_equal(ref.pushed[m], scenario->quits && m == 2 ? QUIT_AFTER : PUSHES);
+    for (int i = 0; i < rig->server_count; i++)
+        assert_int_equal(rig->tasks[i].version, ref.version);
+    assert_memory_equal(rig->parameters, ref.at[ref.version], sizeof(ref.at[0]));
+    if (scenario->mode.kind == MU_PS_SYNC && scenario->mode.workers == WORKERS)
+        assert_int_equal(ref.late, 0);
+}
+
+static void every_mode_and_policy_is_its_algorithm(void **state)
+{
+    (void)state;
+    static const int servers[] = {1, 3};
+    for (size_t s = 0; s < MU_COUNT_OF(scenarios); s++)
+        for (size_t n = 0; n < MU_COUNT_OF(servers); n++)
+            for (uint64_t seed = 1; seed <= 8; seed++) {
+                static struct rig rig;
+                scenario = &scenarios[s];
+                run_simulated(&rig, servers[n], seed);
+                check(&rig);
+                rig_finish(&rig);
+            }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_mode_and_policy_is_its_algorithm),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
