@@ -9,7 +9,7 @@
 /*
  * Writes checkpoints behind the training step: one buffer for a whole state, one thread that writes
  * it. While it writes, the next checkpoint is not taken: they are skipped, never queued. The memory
- * of a state is needed twice.
+ * of a state, embedding rows included, is needed twice.
  *
  *   training: begin -> fills vectors and snapshot -> submit            drain, at the end
  *   writer:                                           save, keep the newest
