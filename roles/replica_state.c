@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "data/datasets.h"
 #include "roles/residuals.h"
 #include <inttypes.h>
 #include <stdio.h>
