@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "runtime/base/random.h"
 #include "text_rig.h"
+#include <pthread.h>
 #include <zlib.h>
 
 static struct text_rig rig;
@@ -245,6 +247,53 @@ static void lines_are_read_in_any_order(void **state)
     assert_int_equal(rig.facts.crc32c, crc);
 }
 
+#define READERS 6 /* more than read without waiting for each other */
+#define RUN 20
+
+/* Runs from anywhere; returns how many rows are not what they should be. */
+static void *read_runs(void *argument)
+{
+    struct mu_random random;
+    uint32_t index[RUN], first[RUN + 1];
+    int32_t labels[RUN];
+    uint64_t id[RUN * 13];
+    float value[RUN * 13];
+    struct mu_test_log log;
+    struct mu_entries entries = {.first = first, .id = id, .value = value};
+    size_t *wrong = argument;
+    mu_random_init(&random, *wrong);
+    *wrong = 0;
+    for (int turn = 0; turn < 500; turn++) {
+        uint32_t start = (uint32_t)mu_random_below(&random, MANY - RUN);
+        for (uint32_t i = 0; i < RUN; i++)
+            index[i] = start + i;
+        if (rig.ops->read_sparse(
+                rig.dataset, index, RUN, NULL, labels, &entries, mu_test_log_init(&log)) != MU_OK)
+            *wrong += RUN;
+        for (uint32_t i = 0; i < RUN; i++)
+            *wrong +=
+                first[i + 1] - first[i] != index[i] % 13 + 1 || id[first[i]] != index[i] % 100;
+    }
+    return NULL;
+}
+
+static void several_threads_read_at_once(void **state)
+{
+    static char text[MANY * 200];
+    pthread_t thread[READERS];
+    size_t wrong[READERS];
+    idx_rig_write("a.svm", text, write_many(text));
+    text_rig_opened(&rig, "libsvm", "path=FILE:a.svm", MU_SPLIT_TRAIN);
+    for (size_t i = 0; i < READERS; i++) {
+        wrong[i] = i;
+        assert_int_equal(pthread_create(&thread[i], NULL, read_runs, &wrong[i]), 0);
+    }
+    for (size_t i = 0; i < READERS; i++)
+        pthread_join(thread[i], NULL);
+    for (size_t i = 0; i < READERS; i++)
+        assert_int_equal(wrong[i], 0);
+}
+
 static void a_packed_file_cut_off_is_refused(void **state)
 {
     static char text[MANY * 200], packed[MANY * 200];
@@ -318,6 +367,7 @@ int main(void)
         TEST(an_empty_file_is_refused),
         TEST(values_are_rounded_exactly),
         TEST(lines_are_read_in_any_order),
+        TEST(several_threads_read_at_once),
         TEST(a_packed_file_cut_off_is_refused),
         TEST(a_file_that_changes_is_noticed),
         TEST(a9a_is_read_whole),

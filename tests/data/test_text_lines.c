@@ -60,7 +60,7 @@ static int end(void **state)
 static void find_lines(void)
 {
     size_t found = 0;
-    line_count = scanned = 0;
+    line_count = 0;
     for (size_t at = 0, last; at < text_bytes; at = last + 1) {
         size_t marks = 0;
         for (last = at; last < text_bytes && (text[last] != '\n' || marks % 2 == 1); last++)
@@ -83,6 +83,7 @@ static enum mu_status open_lines(const char *name, size_t held_max)
     struct mu_log *log = mu_test_log_init(&said);
     mu_text_lines_close(lines);
     lines = NULL;
+    scanned = 0;
     MU_TRY(mu_text_source_open(log, idx_rig_path(name), held_max, &source));
     return mu_text_lines_open(log, source, &rules, NULL, &lines);
 }
