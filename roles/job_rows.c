@@ -81,6 +81,13 @@ static const struct mu_option mode_rows[] = {
         .doc =
             "sync: how gradients travel; route: shared memory on one host, tcp to others; mpi is "
             "none: there one lost process ends all"},
+    {.name = "streams",
+        .type = MU_OPTION_INTEGER,
+        .offset = offsetof(struct mu_job_mode, streams),
+        .min = 0,
+        .max = MU_JOB_STREAMS_MAX,
+        .fallback = "0",
+        .doc = "sync: connections to each replica of another host; 0: as many as prove worth it"},
     {.name = "algorithm",
         .type = MU_OPTION_STRING,
         .offset = offsetof(struct mu_job_mode, algorithm),
@@ -389,10 +396,10 @@ struct mu_job_kind mu_job_kind_chosen(
     const struct mu_job_section *section, const struct mu_job *job)
 {
     struct mu_job_kind kind = {0};
-    const void *ops = NULL;
+    const char *const *ops = NULL; /* of every table the first member is the name */
     memcpy(&ops, (const char *)job + section->ops_offset, sizeof(ops));
     for (size_t i = 0; section->kind(i, &kind); i++)
-        if (kind.ops == ops)
+        if (strcmp(kind.name, *ops) == 0)
             return kind;
     assert(!"the driver of a job is in its table");
     return kind;
