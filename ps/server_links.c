@@ -21,7 +21,8 @@ void mu_ps_peer_name(const struct mu_ps_peer *peer, char *out, size_t bytes)
         snprintf(out, bytes, "replica %d", peer->index);
 }
 
-static void blame(struct mu_ps_peer *peer, const char *format, va_list list)
+__attribute__((format(printf, 2, 0))) static void blame(
+    struct mu_ps_peer *peer, const char *format, va_list list)
 {
     char name[MU_TASK_NAME_MAX + 8], what[192];
     mu_ps_peer_name(peer, name, sizeof(name));

@@ -102,6 +102,16 @@ static const char *answer_awaited(const struct mu_job *job)
     }
 }
 
+/* Where others may hold the answer back, the leader, which sees who does not get on, is to speak
+ * first: our own deadline could only name the server. */
+static int64_t answer_deadline(const struct async *async, int64_t since_ns)
+{
+    int kind = async->replica->job->mode.kind;
+    bool may_be_held = kind == MU_MODE_SYNC || kind == MU_MODE_BOUNDED;
+    int64_t deadline = deadline_from(async, since_ns);
+    return may_be_held ? mu_deadline(deadline, async->replica->run->timeouts.step_ns) : deadline;
+}
+
 static enum mu_status run_wait(struct mu_command *command)
 {
     struct push_slot *slot = command->owner;
@@ -112,7 +122,7 @@ static enum mu_status run_wait(struct mu_command *command)
     /* The push could not even begin: there is nothing to wait for, and why has been said. */
     MU_TRY(slot->start.status);
     enum mu_status status = mu_ps_client_wait(
-        replica->client, slot_index(slot), deadline_from(async, since), &slot->result);
+        replica->client, slot_index(slot), answer_deadline(async, since), &slot->result);
     return status == MU_OK ? MU_OK
                            : blame_server(async, status, mu_ps_client_culprit(replica->client),
                                  answer_awaited(replica->job), since);

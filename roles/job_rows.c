@@ -389,10 +389,10 @@ struct mu_job_kind mu_job_kind_chosen(
     const struct mu_job_section *section, const struct mu_job *job)
 {
     struct mu_job_kind kind = {0};
-    const void *ops = NULL;
+    const char *const *ops = NULL; /* of every table the first member is the name */
     memcpy(&ops, (const char *)job + section->ops_offset, sizeof(ops));
     for (size_t i = 0; section->kind(i, &kind); i++)
-        if (kind.ops == ops)
+        if (strcmp(kind.name, *ops) == 0)
             return kind;
     assert(!"the driver of a job is in its table");
     return kind;

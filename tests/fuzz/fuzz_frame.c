@@ -35,11 +35,11 @@ static void check_bodies(const uint8_t *data, size_t bytes)
     struct mu_ps_fresh_body fresh;
     struct mu_ps_verdict_body verdict;
     struct mu_ps_state_body state;
-    int worker;
+    struct mu_ps_note_body note;
     if (mu_ps_push_read(decoder, data, bytes, &push))
         FUZZ_CHECK(push.seen >= 0);
-    if (mu_ps_note_read(decoder, data, bytes, &worker))
-        FUZZ_CHECK(worker >= 0 && worker < MU_PS_REPLICAS_MAX);
+    if (mu_ps_note_read(decoder, data, bytes, &note))
+        FUZZ_CHECK(note.worker >= 0 && note.worker < MU_PS_REPLICAS_MAX);
     if (mu_ps_fresh_read(decoder, data, bytes, &fresh))
         FUZZ_CHECK(fresh.version >= 0 && fresh.verdict < MU_VERDICT_COUNT);
     if (mu_ps_verdict_read(decoder, data, bytes, &verdict))

@@ -17,6 +17,9 @@ const char *__asan_default_options(void)
     return "detect_leaks=0";
 }
 
+/* Then the others have nothing left to do when the warm-up ends. */
+#define REPLICA_0_ALONE "judged: apply 16;"
+
 struct mode {
     const char *sets[4];
     const char *said[2]; /* of a run to its end */
@@ -32,7 +35,7 @@ static const struct mode modes[] = {
     {{"mode.kind=sync", "mode.workers=4"}, {"16 steps, 1220 samples", "staleness mean 0.00"}},
     {{"mode.kind=sync", "mode.workers=3", "mode.backups=1"}, {"16 steps", "drop "}},
     {{"mode.kind=sync", "mode.backups=1", "train.steps=9"}, {"9 steps"}},
-    {{"mode.kind=sync", "mode.workers=2", "mode.warmup_steps=30"}, {"16 steps", "apply 16"}},
+    {{"mode.kind=sync", "mode.workers=2", "mode.warmup_steps=30"}, {"16 steps", REPLICA_0_ALONE}},
     {{"mode.kind=bounded", "mode.bound=0"}, {"1220 samples"}},
     {{"mode.kind=bounded", "mode.bound=2", "mode.policy=scale", "mode.warmup_steps=7"},
         {"1220 samples", "scale "}},
@@ -53,6 +56,13 @@ static int64_t stop_ns(void *owner, int task, int64_t now_ns)
     return task == victim && now_ns >= victim_at_ns ? MU_SIM_KILL : 0;
 }
 
+static int stuck = -1; /* -1: nobody */
+
+static int64_t stick_ns(void *owner, int task, int64_t step)
+{
+    return task == stuck && step == 3 ? 1000 * MU_SECOND : 0;
+}
+
 static void simulate(struct outcome *outcome, const struct mode *mode, uint64_t seed)
 {
     const char *sets[16] = {"data.samples=610", "data.test_samples=50", "data.batch=20",
@@ -61,7 +71,7 @@ static void simulate(struct outcome *outcome, const struct mode *mode, uint64_t 
     for (int i = 0; i < 4 && mode->sets[i]; i++)
         sets[count++] = mode->sets[i];
     struct mu_log *log = mu_test_log_init(&outcome->log);
-    const struct mu_sim_faults faults = {.task_stop_ns = stop_ns};
+    const struct mu_sim_faults faults = {.task_stop_ns = stop_ns, .compute_delay_ns = stick_ns};
     struct mu_job *job = NULL;
     log->level = MU_LEVEL_INFO;
     assert_ok(mu_job_load(log, path, sets, &job));
@@ -111,11 +121,32 @@ static void who_waits_for_a_worker_hears_that_it_is_dead(void **state)
         }
 }
 
+/* Not the server that holds the answers back, and not who waits with them. */
+static void who_waits_for_a_worker_hears_that_it_is_stuck(void **state)
+{
+    static struct outcome outcome;
+    victim = -1;
+    for (size_t m = 0; m < MU_COUNT_OF(modes); m++)
+        for (stuck = 0; stuck <= 1; stuck++) {
+            if (stuck == 1 && modes[m].said[1] && strcmp(modes[m].said[1], REPLICA_0_ALONE) == 0)
+                continue;
+            char said[64];
+            simulate(&outcome, &modes[m], 1);
+            assert_int_equal(outcome.leader, MU_UNAVAILABLE);
+            snprintf(said, sizeof(said), "%s (10.0.0.%d:2222) does not get on",
+                stuck == 0 ? "chief/0" : "worker/0", stuck + 1);
+            if (!strstr(outcome.log.text, said))
+                fail_msg("%s: %s", modes[m].sets[0], outcome.log.text);
+        }
+    stuck = -1;
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_mode_comes_to_its_end),
         cmocka_unit_test(who_waits_for_a_worker_hears_that_it_is_dead),
+        cmocka_unit_test(who_waits_for_a_worker_hears_that_it_is_stuck),
     };
     path = argv[argc - 1];
     return cmocka_run_group_tests(tests, NULL, NULL);
