@@ -23,7 +23,7 @@ struct push_slot {
     struct async *async;
     struct mu_arena gradients, fresh;
     float scale;
-    int64_t seen;
+    int64_t seen, batch;
     bool under_way;
     struct mu_ps_result result;
 };
@@ -228,6 +228,8 @@ static enum mu_status await_slot(struct async *async, struct push_slot *slot)
         mu_say(replica->log, MU_LEVEL_WARN, "the servers refused a gradient of this replica");
     async->parameters = slot->fresh.data;
     async->version = replica->step = slot->result.version;
+    mu_async_rows_answered(&replica->async_rows, slot->batch + async->slot_count,
+        slot->result.verdict != MU_VERDICT_REFUSE);
     return MU_OK;
 }
 
@@ -245,7 +247,8 @@ static void compute(struct async *async, struct push_slot *slot, const struct mu
     mu_gradient_compute(replica, &request, ret_loss);
 }
 
-/* Clipping by global norm: over the whole gradient, so here and not at the servers. */
+/* Clipping by global norm: over the whole gradient, that of the embedding rows included, so here
+ * and not at the servers. */
 static bool scale_of(struct async *async, struct push_slot *slot, double loss)
 {
     double clip = async->replica->job->optim.clip_norm;
@@ -254,7 +257,8 @@ static bool scale_of(struct async *async, struct push_slot *slot, double loss)
         return false;
     if (clip > 0) {
         double norm = sqrt(
-            mu_kernels()->square_sum(slot->gradients.data, async->replica->layout.element_count));
+            mu_kernels()->square_sum(slot->gradients.data, async->replica->layout.element_count) +
+            mu_async_rows_square_sum(&async->replica->async_rows));
         if (!isfinite(norm))
             return false;
         slot->scale = mu_optim_clip_scale(clip, norm);
@@ -274,6 +278,9 @@ static enum mu_status push(struct async *async, struct push_slot *slot, double l
     }
     async->bad_steps = 0;
     slot->seen = async->version;
+    slot->batch = replica->steps_own;
+    MU_TRY(mu_async_rows_put(&replica->async_rows, slot_index(slot),
+        slot->batch + async->slot_count < async->steps_to_do));
     slot->under_way = true;
     slot->start = (struct mu_command){.run = run_push, .owner = slot};
     mu_communicator_post(&replica->communicator, &slot->start);
@@ -383,9 +390,9 @@ static enum mu_status train_to_the_end(struct async *async)
         MU_TRY(await_slot(async, next_slot(async)));
         if (!has_more(async))
             break;
-        MU_TRY(mu_replica_next_batch(replica, &batch));
+        MU_TRY(mu_async_rows_next(&replica->async_rows, slot_index(next_slot(async)), &batch));
         enum mu_status status = take_step(async, batch);
-        mu_prefetch_done(replica->prefetch);
+        mu_async_rows_done(&replica->async_rows);
         MU_TRY(status);
         replica->stopped = mu_replica_stop_wanted(replica);
     }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ps/policies.h"
 #include "ps/server.h"
+#include "roles/own_rows.h"
 #include "roles/task_cluster.h"
 #include "watch/event_file.h"
 #include <stdlib.h>
@@ -73,6 +74,25 @@ static void say_memory(const struct ps_role *role, const struct mu_ps_server_opt
             options->in_flight_max);
 }
 
+/* The embedding table of the model, if it has one. */
+static enum mu_status describe_rows(const struct ps_role *role,
+    const struct mu_dataset_facts *facts, struct mu_ps_rows_options *ret_rows)
+{
+    const struct mu_job *job = role->run->job;
+    size_t servers = (size_t)role->run->spec->ps_count;
+    if (!job->model->row_width)
+        return MU_OK;
+    *ret_rows = (struct mu_ps_rows_options){
+        .push_max = (size_t)job->data.batch * facts->entry_max,
+        .id_count = facts->id_count,
+        .row_limit = ((size_t)job->mode.row_limit + servers - 1) / servers,
+        .seed = (uint64_t)job->train.seed,
+        .init_row = mu_own_rows_init_row,
+        .owner = job,
+    };
+    return job->model->row_width(job->model_options, facts, role->run->log, &ret_rows->width);
+}
+
 static enum mu_status make_server(struct ps_role *role)
 {
     const struct mu_job *job = role->run->job;
@@ -80,7 +100,11 @@ static enum mu_status make_server(struct ps_role *role)
     struct mu_data_shape shape = mu_cluster_shape(role->cluster);
     const struct mu_dataset_facts facts = {.feature_count = (size_t)shape.features,
         .class_count = (size_t)shape.classes,
-        .field_count = (size_t)shape.fields};
+        .field_count = (size_t)shape.fields,
+        .entry_max = (size_t)shape.entries,
+        .id_count = shape.ids};
+    struct mu_ps_rows_options rows = {0};
+    MU_TRY(describe_rows(role, &facts, &rows));
     MU_TRY(job->model->layout(job->model_options, &facts, role->run->log, &role->layout));
     MU_TRY(name_replicas(role));
     const struct mu_ps_server_options options = {
@@ -99,6 +123,7 @@ static enum mu_status make_server(struct ps_role *role)
         .policy = job->policy,
         .policy_options = job->policy_options,
         .mode = mu_job_ps_mode(job, spec->replica_count),
+        .rows = rows,
         .learning_rate = learning_rate,
         .owner = role,
         .replica_names = role->name,
