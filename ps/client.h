@@ -54,9 +54,7 @@ struct mu_ps_client_rows {
 };
 
 /* Puts rows aside for the next push of `slot`, which must be free, as a part of that gradient. What
- * is given and both sets are copied; `values` stays the client's until the slot's wait has
- * returned. Touches nothing but the slot: another thread may do it, as long as the client's own
- * does not yet know of that push. */
+ * is given and both sets are copied; `values` stays the client's until wait has returned OK. */
 void mu_ps_client_put_rows(
     struct mu_ps_client *client, int slot, const struct mu_ps_client_rows *rows);
 /* The values of rows as they are, and nothing else: on the servers this changes nothing. Uses

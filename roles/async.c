@@ -24,6 +24,7 @@ struct push_slot {
     struct mu_arena gradients, fresh;
     float scale;
     int64_t seen, batch;
+    struct mu_ps_client_rows rows;
     bool under_way;
     struct mu_ps_result result;
 };
@@ -82,6 +83,8 @@ static enum mu_status run_push(struct mu_command *command)
     struct mu_replica *replica = slot->async->replica;
     MU_TRY(replica->failed);
     int64_t since = mu_now(replica->world);
+    if (slot->rows.given)
+        mu_ps_client_put_rows(replica->client, slot_index(slot), &slot->rows);
     enum mu_status status = mu_ps_client_push(replica->client, slot_index(slot),
         slot->gradients.data, slot->scale, slot->seen, slot->fresh.data);
     return status == MU_OK ? MU_OK
@@ -228,8 +231,8 @@ static enum mu_status await_slot(struct async *async, struct push_slot *slot)
         mu_say(replica->log, MU_LEVEL_WARN, "the servers refused a gradient of this replica");
     async->parameters = slot->fresh.data;
     async->version = replica->step = slot->result.version;
-    mu_async_rows_answered(&replica->async_rows, slot->batch + async->slot_count,
-        slot->result.verdict != MU_VERDICT_REFUSE);
+    if (slot->result.verdict != MU_VERDICT_REFUSE)
+        mu_async_rows_came(&replica->async_rows, slot->batch);
     return MU_OK;
 }
 
@@ -279,8 +282,8 @@ static enum mu_status push(struct async *async, struct push_slot *slot, double l
     async->bad_steps = 0;
     slot->seen = async->version;
     slot->batch = replica->steps_own;
-    MU_TRY(mu_async_rows_put(&replica->async_rows, slot_index(slot),
-        slot->batch + async->slot_count < async->steps_to_do));
+    bool wants = slot->batch + async->slot_count < async->steps_to_do;
+    MU_TRY(mu_async_rows_of_push(&replica->async_rows, wants, &slot->rows));
     slot->under_way = true;
     slot->start = (struct mu_command){.run = run_push, .owner = slot};
     mu_communicator_post(&replica->communicator, &slot->start);
@@ -434,8 +437,20 @@ static enum mu_status make_slots(struct async *async)
     return MU_OK;
 }
 
+/* A checkpoint has what the leader got in snapshots: not the rows that servers keep. */
+static enum mu_status check_resumed(const struct mu_replica *replica)
+{
+    if (replica->async_rows.width == 0 || replica->steps_begun == 0)
+        return MU_OK;
+    return mu_fail(replica->log, MU_E0204, "begin a new run, or train in one process (worker=1)",
+        "model `%s` has its embedding table on parameter servers, and checkpoints of such a run do "
+        "not contain it: it cannot be resumed",
+        replica->job->model->name);
+}
+
 enum mu_status mu_async_train(struct mu_replica *replica)
 {
+    MU_TRY(check_resumed(replica));
     struct async async = {.replica = replica,
         .parameters = replica->parameters.data,
         .steps_to_do = own_share(replica)};

@@ -11,14 +11,14 @@ static enum mu_status allocate_held(struct mu_async_rows *rows, struct mu_held_b
     MU_TRY(mu_row_set_init(&held->set, rows->entry_max));
     held->of_entry = calloc(rows->entry_max + 1, sizeof(*held->of_entry));
     held->value = calloc(rows->entry_max + 1, rows->width * sizeof(*held->value));
-    return held->of_entry && held->value ? MU_OK : MU_NO_MEMORY;
+    held->gradient = calloc(rows->entry_max + 1, rows->width * sizeof(*held->gradient));
+    return held->of_entry && held->value && held->gradient ? MU_OK : MU_NO_MEMORY;
 }
 
 static enum mu_status allocate(struct mu_async_rows *rows)
 {
     rows->held = calloc((size_t)rows->held_max, sizeof(*rows->held));
-    rows->gradient = calloc(rows->entry_max + 1, rows->width * sizeof(*rows->gradient));
-    if (!rows->held || !rows->gradient)
+    if (!rows->held)
         return MU_NO_MEMORY;
     for (int i = 0; i < rows->held_max; i++)
         MU_TRY(allocate_held(rows, &rows->held[i]));
@@ -29,7 +29,9 @@ enum mu_status mu_async_rows_open(struct mu_async_rows *rows, struct mu_replica 
 {
     const struct mu_job *job = replica->job;
     const struct mu_task_data *data = replica->run->data;
-    *rows = (struct mu_async_rows){.replica = replica, .held_max = (int)job->mode.in_flight + 1};
+    int in_flight = (int)job->mode.in_flight;
+    *rows = (struct mu_async_rows){
+        .replica = replica, .in_flight = in_flight, .held_max = 2 * in_flight};
     if (!job->model->row_width)
         return MU_OK;
     MU_TRY(
@@ -47,16 +49,16 @@ void mu_async_rows_close(struct mu_async_rows *rows)
         mu_row_set_finish(&rows->held[i].set);
         free(rows->held[i].of_entry);
         free(rows->held[i].value);
+        free(rows->held[i].gradient);
     }
     mu_unique_finish(&rows->unique);
     free(rows->held);
-    free(rows->gradient);
     *rows = (struct mu_async_rows){0};
 }
 
 int mu_async_rows_ahead(const struct mu_async_rows *rows)
 {
-    return rows->width > 0 ? rows->held_max - 1 : 0;
+    return rows->width > 0 ? rows->in_flight : 0;
 }
 
 /* ---- holding ---- */
@@ -78,7 +80,7 @@ static void find(struct mu_async_rows *rows, struct mu_held_batch *held, struct 
         .width = rows->width,
         .value = held->value,
         .of_entry = held->of_entry,
-        .gradient = rows->gradient};
+        .gradient = held->gradient};
 }
 
 /* Until `batch` is among those that are held. */
@@ -87,7 +89,7 @@ static enum mu_status hold(struct mu_async_rows *rows, int64_t batch)
     while (rows->end <= batch) {
         const struct mu_prefetch_batch *read;
         MU_TRY(mu_replica_next_batch(rows->replica, &read));
-        assert(rows->end - rows->first < rows->held_max);
+        assert(rows->end - rows->first <= rows->in_flight);
         struct mu_held_batch *held = &rows->held[rows->end++ % rows->held_max];
         held->batch = *read;
         find(rows, held, &held->batch.batch);
@@ -151,26 +153,28 @@ enum mu_status mu_async_rows_next(
     return look_up(rows, held, slot);
 }
 
-enum mu_status mu_async_rows_put(struct mu_async_rows *rows, int slot, bool wants)
+enum mu_status mu_async_rows_of_push(
+    struct mu_async_rows *rows, bool wants, struct mu_ps_client_rows *ret_rows)
 {
+    *ret_rows = (struct mu_ps_client_rows){0};
     if (rows->width == 0)
         return MU_OK;
-    struct mu_ps_client_rows put = {
-        .given = &held_of(rows, rows->first)->set, .gradients = rows->gradient};
-    int64_t next = rows->first + rows->held_max - 1;
+    int64_t next = rows->first + rows->in_flight;
     if (wants) {
         MU_TRY(hold(rows, next));
-        put.wanted = &held_of(rows, next)->set;
-        put.values = held_of(rows, next)->value;
+        ret_rows->wanted = &held_of(rows, next)->set;
+        ret_rows->values = held_of(rows, next)->value;
     }
-    mu_ps_client_put_rows(rows->replica->client, slot, &put);
+    ret_rows->given = &held_of(rows, rows->first)->set;
+    ret_rows->gradients = held_of(rows, rows->first)->gradient;
     return MU_OK;
 }
 
-void mu_async_rows_answered(struct mu_async_rows *rows, int64_t batch, bool came)
+void mu_async_rows_came(struct mu_async_rows *rows, int64_t batch)
 {
-    if (rows->width > 0 && batch < rows->end && came)
-        held_of(rows, batch)->there = true;
+    int64_t next = batch + rows->in_flight;
+    if (rows->width > 0 && next < rows->end)
+        held_of(rows, next)->there = true;
 }
 
 void mu_async_rows_done(struct mu_async_rows *rows)
@@ -181,7 +185,8 @@ void mu_async_rows_done(struct mu_async_rows *rows)
 
 double mu_async_rows_square_sum(const struct mu_async_rows *rows)
 {
-    return rows->width == 0 ? 0
-                            : mu_kernels()->square_sum(rows->gradient,
-                                  held_of(rows, rows->first)->set.count * rows->width);
+    if (rows->width == 0)
+        return 0;
+    const struct mu_held_batch *held = held_of(rows, rows->first);
+    return mu_kernels()->square_sum(held->gradient, held->set.count * rows->width);
 }

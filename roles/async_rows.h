@@ -21,11 +21,15 @@
  */
 struct mu_replica;
 
+/* What is given must stay until its push has begun, on the communication thread. When batch k is
+ * computed, the push of batch k - in_flight has been answered: so 2 * in_flight places do for what
+ * is held and what may still wait for its push. */
 struct mu_held_batch {
     struct mu_prefetch_batch batch; /* with its rows */
     struct mu_row_set set;
     uint32_t *of_entry; /* (entry_max) */
     float *value;       /* (entry_max, width) */
+    float *gradient;    /* (entry_max, width) */
     bool there;         /* the rows have come */
 };
 
@@ -33,10 +37,9 @@ struct mu_async_rows {
     struct mu_replica *replica;
     size_t width; /* 0: the model has no table */
     size_t entry_max;
-    int held_max;
+    int in_flight, held_max;
     struct mu_held_batch *held; /* (held_max): batch n in n % held_max */
     int64_t first, end;         /* the batches that are held */
-    float *gradient;            /* (entry_max, width): of the batch that is computed */
     struct mu_unique unique;
 };
 
@@ -50,12 +53,12 @@ int mu_async_rows_ahead(const struct mu_async_rows *rows);
  */
 enum mu_status mu_async_rows_next(
     struct mu_async_rows *rows, int slot, const struct mu_prefetch_batch **ret_batch);
-/* Before this batch is pushed in `slot`: puts its rows' gradients aside, and, if there is one that
- * will be trained on, which rows the batch wants that is next in this slot. */
-enum mu_status mu_async_rows_put(struct mu_async_rows *rows, int slot, bool wants);
-/* That push has been answered: the rows of the batch that is next in its slot have come (or not).
- */
-void mu_async_rows_answered(struct mu_async_rows *rows, int64_t batch, bool came);
+/* The rows that go with the push of this batch; `wants`: the batch in_flight later will be trained
+ * on. Without a table: none. */
+enum mu_status mu_async_rows_of_push(
+    struct mu_async_rows *rows, bool wants, struct mu_ps_client_rows *ret_rows);
+/* The push of `batch` has been answered, and brought what it wanted. */
+void mu_async_rows_came(struct mu_async_rows *rows, int64_t batch);
 /* The batch is worked. */
 void mu_async_rows_done(struct mu_async_rows *rows);
 /* Squares of this batch's gradients, for clipping. */

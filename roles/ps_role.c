@@ -210,6 +210,52 @@ static void say_staleness(const struct ps_role *role)
     mu_text_finish(&text);
 }
 
+/* What this server had to do; with the bytes of workers and of the rows as they are in memory. */
+static void say_load(const struct ps_role *role)
+{
+    const struct mu_ps_load *load = mu_ps_server_load(role->server);
+    const struct mu_table *table = mu_ps_server_table(role->server);
+    struct mu_text text;
+    mu_text_init(&text);
+    mu_text_add(&text, "%llu requests, %.1f MB came, %.1f MB went",
+        (unsigned long long)load->requests, (double)load->bytes_in / 1e6,
+        (double)load->bytes_out / 1e6);
+    if (table) {
+        struct mu_table_counts counts = mu_table_count(table);
+        mu_text_add(&text,
+            "; embedding rows: %llu given, %llu wanted, %llu here (%.1f MB), %llu have left",
+            (unsigned long long)load->rows_given, (unsigned long long)load->rows_wanted,
+            (unsigned long long)counts.rows, (double)counts.bytes / 1e6,
+            (unsigned long long)counts.evicted);
+    }
+    mu_say(role->run->log, MU_LEVEL_INFO, "%s", text.data);
+    mu_text_finish(&text);
+}
+
+/* The same for TensorBoard. */
+static void write_load(const struct ps_role *role, struct mu_event_file *events, int64_t wall_ns)
+{
+    const struct mu_ps_load *load = mu_ps_server_load(role->server);
+    const struct mu_table *table = mu_ps_server_table(role->server);
+    const struct mu_table_counts counts =
+        table ? mu_table_count(table) : (struct mu_table_counts){0};
+    const struct {
+        const char *tag;
+        uint64_t value;
+    } rows[] = {
+        {"ps/load/requests", load->requests},
+        {"ps/load/bytes_in", load->bytes_in},
+        {"ps/load/bytes_out", load->bytes_out},
+        {"ps/load/rows_given", load->rows_given},
+        {"ps/load/rows_wanted", load->rows_wanted},
+        {"ps/load/rows", counts.rows},
+        {"ps/load/rows_evicted", counts.evicted},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+        mu_event_file_scalar(
+            events, wall_ns, mu_ps_server_version(role->server), rows[i].tag, (float)rows[i].value);
+}
+
 /* What became of the gradients of each replica. */
 static void write_verdicts(
     const struct ps_role *role, struct mu_event_file *events, int64_t wall_ns)
@@ -251,6 +297,7 @@ static enum mu_status write_staleness(const struct ps_role *role)
     edges[MU_STALENESS_BUCKETS] = 2 * edges[MU_STALENESS_BUCKETS - 1];
     mu_event_file_histogram(events, options.wall_ns, mu_ps_server_version(role->server),
         "ps/staleness", edges, counts, MU_STALENESS_BUCKETS);
+    write_load(role, events, options.wall_ns);
     if (role->order == 0)
         write_verdicts(role, events, options.wall_ns);
     mu_event_file_close(events);
@@ -269,6 +316,7 @@ static enum mu_status serve(struct ps_role *role)
         /* All servers count the same; one line is enough. */
         if (role->order == 0)
             say_staleness(role);
+        say_load(role);
         MU_TRY(write_staleness(role));
     }
     return mu_cluster_over_status(role->cluster);
