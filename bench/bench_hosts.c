@@ -2,7 +2,7 @@
 /*
  * One rank of bench/hosts.py, on nothing but include/muster/collectives.h:
  *
- *   bench_hosts SOCKET float32|float16|bfloat16 ALGORITHM|best RANK ADDRESS...
+ *   bench_hosts SOCKET float32|float16|bfloat16 ALGORITHM|best STREAMS RANK ADDRESS...
  *
  * It speaks the lines of cli/bench_rank.h over SOCKET. The second word is what float32 travels as.
  */
@@ -21,7 +21,7 @@
 #define DOUBLINGS 220
 #define WARM_UPS 3
 #define PAGE_BYTES 4096
-#define FIRST_ADDRESS 5 /* of the arguments */
+#define FIRST_ADDRESS 6 /* of the arguments */
 
 static struct mu_group *group;
 static enum mu_dtype wire;
@@ -136,7 +136,8 @@ static bool join(char **argv, int argument_count)
     const struct mu_group_options options = {
         .addresses = (const char *const *)argv + FIRST_ADDRESS,
         .count = argument_count - FIRST_ADDRESS,
-        .rank = atoi(argv[4]),
+        .streams = atoi(argv[4]),
+        .rank = atoi(argv[5]),
         .algorithm = strcmp(argv[3], "best") == 0 ? NULL : argv[3],
         .wire = wire,
         .timeout_seconds = 60,
@@ -159,7 +160,8 @@ int main(int argc, char **argv)
     char line[512];
     if (argc <= FIRST_ADDRESS || !find_wire(argv[2])) {
         fprintf(
-            stderr, "bench_hosts SOCKET float32|float16|bfloat16 ALGORITHM|best RANK ADDRESS...\n");
+            stderr, "bench_hosts SOCKET float32|float16|bfloat16 ALGORITHM|best STREAMS "
+            "RANK ADDRESS...\n");
         return 64;
     }
     if (!join(argv, argc))

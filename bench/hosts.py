@@ -3,8 +3,8 @@
 """All-reduce across four hosts that are namespaces of this machine, beside Open MPI and gloo.
 
     bench/hosts.py BUILD_FOLDER [--bytes N,N,...] [--wire float32|float16|bfloat16]
-                   [--algorithm NAME] [--peer openmpi|gloo|none] [--rate MBIT] [--rounds N]
-                   [--budget MS]
+                   [--algorithm NAME] [--streams N] [--peer openmpi|gloo|none] [--rate MBIT]
+                   [--rounds N] [--budget MS]
 
 The hosts hang on one bridge, each link limited both ways. They have their own network, their own
 /dev/shm and their own name, and the machine's processors in common: whoever computes or spins takes
@@ -74,6 +74,9 @@ class Hosts:
             say("tc", "-n", at, "qdisc", "add", "dev", device, "root", "tbf", "rate", self.rate,
                 "burst", str(BURST_BYTES), "latency", "10ms")
         say("ip", "netns", "exec", name, "sysctl", "-qw", "net.ipv4.tcp_congestion_control=reno")
+        self.make_boot(host)
+
+    def make_boot(self, host):
         digits = f"{os.getpid():024x}{host:08x}"
         pathlib.Path(self.folder, f"boot{host}").write_text(
             "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:])) + "\n")
@@ -155,6 +158,7 @@ class Crew:
     def finish(self):
         for line in getattr(self, "lines", []):
             line.close()
+        pathlib.Path(self.path).unlink(missing_ok=True)
         for child in self.children:
             try:
                 child.wait(10)
@@ -169,7 +173,8 @@ def ours(hosts, build, options):
     def commands(path):
         addresses = [f"{address}:{PORT}" for address in hosts.addresses]
         return [hosts.at(rank, f"{build}/bench/bench_hosts", path, options.wire,
-                         options.algorithm, str(rank), *addresses) for rank in range(HOSTS)]
+                         options.algorithm, str(options.streams), str(rank), *addresses)
+                for rank in range(HOSTS)]
     return Crew(hosts.folder, "muster", commands)
 
 
@@ -268,6 +273,7 @@ def main():
     parser.add_argument("--algorithm", default="best")
     parser.add_argument("--peer", default="openmpi", choices=[*PEERS, "none"])
     parser.add_argument("--rate", type=float, default=1000, help="of each link, Mbit/s")
+    parser.add_argument("--streams", type=int, default=0, help="to each host; 0: as measured")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--budget", type=float, default=100, help="milliseconds of a batch")
     options = parser.parse_args()

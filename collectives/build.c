@@ -88,6 +88,16 @@ static enum mu_status share(struct build *build, struct mu_segments *segments)
     return mu_route_open(build->world, near, tcp, &build->transport);
 }
 
+/* `home` NULL: where the ranks are is not known. */
+static enum mu_status widen(struct build *build, const bool home[])
+{
+    const struct mu_build_options *options = build->options;
+    if (!options->more.links)
+        return MU_OK;
+    return mu_tcp_widen(
+        build->transport, options->log, options->streams, home, &options->more, build->deadline_ns);
+}
+
 /* Finds the ranks of this host, and better ways to them than TCP. */
 static enum mu_status come_home(struct build *build)
 {
@@ -96,12 +106,14 @@ static enum mu_status come_home(struct build *build)
     bool shares = !wants(build, "tcp");
     size_t bytes = shares ? mu_shm_segment_bytes(build->transport->count) : PAGE_BYTES;
     if (!shares && build->options->home == MU_BUILD_HOME_TCP)
-        return MU_OK;
+        return widen(build, NULL);
     MU_TRY(mu_segments_open(log, build->transport, bytes, build->deadline_ns, &segments));
     build->host = first_at_home(segments);
     enum mu_status status = MU_OK;
     if (build->options->home == MU_BUILD_HOME_BEST)
         status = mu_tcp_move_home(build->transport, log, segments->home, build->deadline_ns);
+    if (status == MU_OK)
+        status = widen(build, segments->home);
     if (status == MU_OK && shares)
         return share(build, segments);
     mu_segments_close(segments);

@@ -23,6 +23,8 @@ struct mu_build_options {
     enum mu_build_home home;
     const struct mu_costs *costs; /* NULL: measured */
     int64_t timeout_ns;           /* of the group's calls; 0: 300 s */
+    int streams;                  /* of tcp to each rank of another host; 0: measured */
+    struct mu_tcp_more more;      /* `links` NULL: one */
 };
 
 /*

@@ -8,7 +8,7 @@
  * that reads nothing, because it has not posted a receive. */
 #define TELL_FIRST_NS (MU_SECOND / 10)
 #define TELL_NS MU_SECOND
-#define LAST_WORDS_NS (MU_SECOND / 10) /* to read what a rank said that takes no more */
+#define LAST_WORDS_NS (MU_SECOND / 10) /* to say, and to hear, why a rank goes no further */
 #define SPIN_NS 50000 /* as long as it takes to sleep and be woken, or a little more */
 
 static struct mu_tcp *tcp_of(struct mu_transport *transport)
@@ -29,12 +29,23 @@ static void finish_first(struct mu_tcp_peer *peer, enum mu_status status)
 }
 
 /* What is arriving lands, and nobody waits for it any more. */
-static void finish_all(struct mu_tcp_peer *peer, int because, enum mu_status why)
+static void finish_posted(struct mu_tcp_peer *peer, int because, enum mu_status why)
 {
     peer->takes = false;
     while (peer->first) {
         peer->first->rank = because;
         finish_first(peer, why);
+    }
+}
+
+static void finish_all(struct mu_tcp_peer *peer, int because, enum mu_status why)
+{
+    mu_tcp_forget_parts(peer);
+    finish_posted(peer, because, why);
+    for (; peer->open; peer->open = peer->open->next) {
+        peer->open->rank = because;
+        peer->open->status = why;
+        peer->open->done = true;
     }
 }
 
@@ -47,6 +58,7 @@ void mu_tcp_lose(struct mu_tcp_peer *peer, enum mu_status why)
     if (why == MU_CLOSED) {
         peer->link = NULL;
         mu_link_close(link);
+        mu_tcp_trim_streams(peer, 0);
     }
 }
 
@@ -78,7 +90,9 @@ void mu_tcp_differ(struct mu_tcp_peer *peer)
 static bool is_for(
     const struct mu_tcp_peer *peer, const struct mu_op *op, const struct mu_frame *frame)
 {
-    return frame->tag == op->tag && frame->payload_bytes == op->bytes &&
+    int parts = mu_tcp_parts_of(frame);
+    return frame->tag == op->tag &&
+           frame->payload_bytes == mu_tcp_part_bytes(op->bytes, parts, 0) &&
            mu_tcp_same_operation(peer, frame);
 }
 
@@ -96,7 +110,7 @@ static enum mu_link_answer on_segment(
 {
     struct mu_op *op = peer->first;
     peer->takes = peer->holds = false;
-    if (!mu_tcp_hear_segment(peer, frame, body))
+    if (mu_tcp_part_of(frame) != 0 || !mu_tcp_hear_segment(peer, frame, body))
         return MU_LINK_REFUSE;
     if (peer->over != MU_OK)
         return MU_LINK_SKIP;
@@ -107,7 +121,10 @@ static enum mu_link_answer on_segment(
     }
     if (!op)
         return peer->tcp->drains ? MU_LINK_SKIP : hold(peer);
+    if (mu_tcp_parts_of(frame) > peer->streams + 1)
+        return MU_LINK_REFUSE;
     *ret_payload = op->at;
+    op->parts = (uint8_t)mu_tcp_parts_of(frame);
     peer->takes = true;
     return MU_LINK_TAKE;
 }
@@ -125,6 +142,20 @@ static enum mu_link_answer on_frame(void *owner, struct mu_link *link, const str
     return note && frame->payload_bytes == 0 ? MU_LINK_TAKE : MU_LINK_REFUSE;
 }
 
+/* The first is here: all of it, or as much as comes over this link. */
+static void take_first(struct mu_tcp_peer *peer)
+{
+    struct mu_op *op = peer->first;
+    if (op->parts == 1) {
+        finish_first(peer, MU_OK);
+        return;
+    }
+    peer->first = op->next;
+    if (!peer->first)
+        peer->last = &peer->first;
+    mu_tcp_first_part(peer, op);
+}
+
 static void on_arrived(
     void *owner, struct mu_link *link, const struct mu_frame *frame, const void *body)
 {
@@ -133,17 +164,23 @@ static void on_arrived(
     if (frame->type != MU_FRAME_SEGMENT)
         mu_tcp_hear_note(peer, frame, body);
     else if (peer->takes)
-        finish_first(peer, MU_OK);
+        take_first(peer);
 }
 
 static void on_ended(void *owner, struct mu_link *link, enum mu_status why, int error)
 {
-    (void)link;
     (void)error;
     struct mu_tcp_peer *peer = owner;
     if (peer->over == MU_OK)
         peer->over = why;
-    mu_tcp_lose(peer, MU_CLOSED);
+    if (!peer->open) {
+        mu_tcp_lose(peer, MU_CLOSED);
+        return;
+    }
+    /* The rest of what has begun to arrive is still to be read from the other links. */
+    finish_posted(peer, peer->rank, peer->over);
+    peer->link = NULL;
+    mu_link_close(link);
 }
 
 static const struct mu_link_events link_events = {
@@ -174,20 +211,21 @@ static void tcp_receive(struct mu_transport *transport, struct mu_op *op, int ra
     op->at = to;
     op->bytes = bytes;
     op->next = NULL;
+    op->parts = op->arrived = 0;
     if (begins_over(peer, op))
         return;
     *peer->last = op;
     peer->last = &op->next;
     mu_link_resume(peer->link);
+    if (peer->streams)
+        mu_tcp_resume_streams(peer);
 }
 
 /* ---- sending ---- */
 
 static void on_sent(struct mu_send *send)
 {
-    struct mu_op *op = send->owner;
-    op->status = send->status;
-    op->done = true;
+    mu_tcp_part_sent(send->owner, send->status);
 }
 
 static void tcp_send(struct mu_transport *transport, struct mu_op *op, int rank, uint64_t tag,
@@ -201,10 +239,18 @@ static void tcp_send(struct mu_transport *transport, struct mu_op *op, int rank,
         .generation = tcp->generation,
         .tag = tag,
         .payload_bytes = (uint32_t)bytes};
+    int parts = peer->streams ? mu_tcp_cut(peer, bytes) : 1;
+    op->parts = op->leaving = (uint8_t)parts;
+    if (parts > 1) {
+        frame.flags = (uint16_t)((parts - 1) << MU_TCP_PARTS_SHIFT);
+        frame.payload_bytes = (uint32_t)mu_tcp_part_bytes(bytes, parts, 0);
+    }
     const void *body = mu_tcp_sign(peer, op, &frame);
     op->send.finished = on_sent;
     op->send.owner = op;
     mu_link_send(peer->link, &op->send, &frame, body, from);
+    if (parts > 1)
+        mu_tcp_send_parts(peer, op, tag, from, bytes);
 }
 
 /* ---- waiting ---- */
@@ -296,12 +342,30 @@ static bool tcp_reaches(struct mu_transport *transport, int rank)
 
 /* ---- life ---- */
 
+/* Why this rank goes no further may still wait behind what it was sending. */
+static void say_last_words(struct mu_tcp *tcp)
+{
+    int64_t until_ns = mu_deadline(mu_now(tcp->base.loop->world), LAST_WORDS_NS);
+    for (int rank = 0; rank < tcp->base.count; rank++) {
+        struct mu_link *link = tcp->peer[rank].link;
+        if (!link || mu_link_posts_waiting(link) == 0)
+            continue;
+        tcp->peer[rank].link = NULL;
+        mu_link_flush(link, until_ns);
+    }
+}
+
 static void tcp_close(struct mu_transport *transport)
 {
     struct mu_tcp *tcp = tcp_of(transport);
-    for (int rank = 0; rank < tcp->base.count; rank++)
+    if (tcp->drains)
+        say_last_words(tcp);
+    for (int rank = 0; rank < tcp->base.count; rank++) {
         mu_link_close(tcp->peer[rank].link);
+        mu_tcp_end_streams(&tcp->peer[rank]);
+    }
     mu_swap_free_kept(transport);
+    free(tcp->probe);
     free(tcp->base.seen);
     free(tcp->peer);
     free(tcp);
@@ -309,7 +373,7 @@ static void tcp_close(struct mu_transport *transport)
 
 const struct mu_transport_ops mu_tcp_ops = {
     .name = "tcp",
-    .doc = "one stream to each rank",
+    .doc = "one stream to each rank, or several where one does not fill the link",
     .send = tcp_send,
     .receive = tcp_receive,
     .wait = tcp_wait,

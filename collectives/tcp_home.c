@@ -279,6 +279,7 @@ static void take_new_links(struct move *move, struct mu_link *old[])
         old[rank] = peer->link;
         mu_link_adopt(old[rank], &mu_link_hold_events, NULL);
         mu_tcp_take_link(peer, way->link);
+        peer->at_home = true;
         way->link = NULL;
     }
 }

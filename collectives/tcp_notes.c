@@ -5,13 +5,11 @@
 /*
  * What ranks say about themselves, beside the data:
  *
- *   SEGMENT  flag SIGNED: it is part of the operation that this rank signed last; the first one of
- *            an operation has the signature for its body
- *   DOING    "signature", "inside" that operation still; "asks": say the same; "differs": yours is
- *            another one, and what this rank was to send you will not come
- *   GOODBYE  "text": why this rank goes no further
+ *   SEGMENT  flag MU_TCP_SIGNED: it is part of the operation that this rank signed last; the first
+ * one of an operation has the signature for its body DOING    "signature", "inside" that operation
+ * still; "asks": say the same; "differs": yours is another one, and what this rank was to send you
+ * will not come GOODBYE  "text": why this rank goes no further
  */
-#define SIGNED 1
 #define DOING_BYTES_MAX 128
 #define FAREWELL_MAX 640 /* on the wire; of which mu_seen keeps less */
 
@@ -55,7 +53,8 @@ bool mu_tcp_hear_segment(struct mu_tcp_peer *peer, const struct mu_frame *frame,
 bool mu_tcp_same_operation(const struct mu_tcp_peer *peer, const struct mu_frame *frame)
 {
     const struct mu_signature *ours = peer->tcp->base.signature;
-    return !ours || !(frame->flags & SIGNED) || mu_signature_equal(&seen_of(peer)->signature, ours);
+    return !ours || !(frame->flags & MU_TCP_SIGNED) ||
+           mu_signature_equal(&seen_of(peer)->signature, ours);
 }
 
 bool mu_tcp_may_become_same(const struct mu_tcp_peer *peer, const struct mu_frame *frame)
@@ -83,7 +82,7 @@ const void *mu_tcp_sign(struct mu_tcp_peer *peer, struct mu_op *op, struct mu_fr
     const struct mu_signature *ours = tcp->base.signature;
     if (!ours)
         return NULL;
-    frame->flags |= SIGNED;
+    frame->flags |= MU_TCP_SIGNED;
     if (mu_signature_equal(&peer->told, ours))
         return NULL;
     struct mu_body body;
@@ -142,8 +141,10 @@ void mu_tcp_drain(struct mu_tcp *tcp)
 {
     tcp->drains = true;
     for (int rank = 0; rank < tcp->base.count; rank++)
-        if (tcp->peer[rank].link)
+        if (tcp->peer[rank].link) {
             mu_link_resume(tcp->peer[rank].link);
+            mu_tcp_resume_streams(&tcp->peer[rank]);
+        }
 }
 
 void mu_tcp_abort(struct mu_transport *transport, const char *why)

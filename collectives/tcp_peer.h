@@ -5,19 +5,35 @@
 #include "collectives/tcp.h"
 
 /* What the files of the tcp transport share: tcp.c moves the data, tcp_notes.c says and hears what
- * ranks are doing, tcp_home.c puts other links in the place of the first. */
+ * ranks are doing, tcp_home.c puts other links in the place of the first, tcp_streams.c moves parts
+ * of long messages over further links, which tcp_widen.c makes. */
 struct mu_tcp;
+struct mu_tcp_peer;
+struct mu_tcp_part;
+
+/* A further link to a rank. */
+struct mu_tcp_stream {
+    struct mu_tcp_peer *peer;
+    struct mu_link *link; /* NULL: over */
+    struct mu_op *op;     /* a part of it is arriving; NULL: none that is waited for */
+};
 
 struct mu_tcp_peer {
     struct mu_tcp *tcp;
     int rank;
-    struct mu_link *link;        /* NULL: none, this rank itself, or over */
-    bool reached;                /* there was one */
-    enum mu_status over;         /* why it gets nothing and gives nothing any more; OK: it does */
-    struct mu_op *first, **last; /* receives that are posted and not done, oldest first */
-    bool takes;                  /* the first of them is arriving */
-    bool holds;                  /* its next segment is of nothing that this rank has come to */
-    struct mu_signature told;    /* of ours, with the last message that had one */
+    struct mu_link *link;         /* NULL: none, this rank itself, or over */
+    bool reached;                 /* there was one */
+    enum mu_status over;          /* why it gets nothing and gives nothing any more; OK: it does */
+    struct mu_op *first, **last;  /* receives that are posted and not done, oldest first */
+    bool takes;                   /* the first of them is arriving */
+    bool holds;                   /* its next segment is of nothing that this rank has come to */
+    struct mu_op *open;           /* whose first part is here, and others are not */
+    bool at_home;                 /* the link is a unix socket */
+    struct mu_tcp_stream *stream; /* (streams) part i + 1 comes and goes over stream[i] */
+    int streams;
+    int parts_max;                    /* that a message is sent in */
+    struct mu_tcp_part *part, *spare; /* sends of parts: all, and those that are not under way */
+    struct mu_signature told;         /* of ours, with the last message that had one */
 };
 
 struct mu_tcp {
@@ -40,6 +56,7 @@ struct mu_tcp {
      * arrive. */
     bool drains;
     bool surveyed; /* everybody has answered */
+    void *probe;   /* memory of a measurement, which links may know until they are closed */
 };
 
 /* Frames of the peer come over this link from now on. */
@@ -52,6 +69,50 @@ void mu_tcp_lose(struct mu_tcp_peer *peer, enum mu_status why);
 void mu_tcp_end(struct mu_tcp_peer *because, enum mu_status why);
 /* It does something else, as this rank has seen and tells it. */
 void mu_tcp_differ(struct mu_tcp_peer *peer);
+
+/* ---- tcp_streams.c ---- */
+
+/* The flags of a SEGMENT: does it belong to what was signed last; how many parts has the message,
+ * and which is this? */
+#define MU_TCP_SIGNED 1
+#define MU_TCP_PARTS_SHIFT 4
+#define MU_TCP_PART_SHIFT 8
+static inline int mu_tcp_parts_of(const struct mu_frame *frame)
+{
+    return (frame->flags >> MU_TCP_PARTS_SHIFT & 15) + 1;
+}
+static inline int mu_tcp_part_of(const struct mu_frame *frame)
+{
+    return frame->flags >> MU_TCP_PART_SHIFT & 15;
+}
+static inline size_t mu_tcp_part_first(size_t bytes, int parts, int part)
+{
+    return bytes * (size_t)part / (size_t)parts;
+}
+static inline size_t mu_tcp_part_bytes(size_t bytes, int parts, int part)
+{
+    return mu_tcp_part_first(bytes, parts, part + 1) - mu_tcp_part_first(bytes, parts, part);
+}
+
+/* Gives the peer `links` (count) as further streams and takes them. NO_MEMORY: they are closed. */
+enum mu_status mu_tcp_add_streams(
+    struct mu_tcp_peer *peer, struct mu_link *const links[], int count);
+/* Closes all but the first `streams` of them. */
+void mu_tcp_trim_streams(struct mu_tcp_peer *peer, int streams);
+/* Closes all and frees what they had. */
+void mu_tcp_end_streams(struct mu_tcp_peer *peer);
+void mu_tcp_resume_streams(struct mu_tcp_peer *peer);
+/* Nothing that arrives is waited for any more. */
+void mu_tcp_forget_parts(struct mu_tcp_peer *peer);
+/* In how many parts a message goes; 1: as it is. */
+int mu_tcp_cut(const struct mu_tcp_peer *peer, size_t bytes);
+/* Sends all parts but the first, which has the header of the whole. */
+void mu_tcp_send_parts(
+    struct mu_tcp_peer *peer, struct mu_op *op, uint64_t tag, const void *from, size_t bytes);
+/* The first part of the first receive is here. */
+void mu_tcp_first_part(struct mu_tcp_peer *peer, struct mu_op *op);
+/* One of the sends that an op is made of has finished. */
+void mu_tcp_part_sent(struct mu_op *op, enum mu_status status);
 
 /* ---- tcp_notes.c ---- */
 

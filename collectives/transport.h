@@ -28,6 +28,9 @@ struct mu_op {
     struct mu_op *next;
     struct mu_send send;
     uint8_t note[MU_SIGNATURE_NOTE_BYTES]; /* our signature, where it goes with this message */
+    /* Of a driver that sends a long message in parts: into how many it is cut (0: not known yet),
+     * which are here, how many are still to leave. */
+    uint8_t parts, arrived, leaving;
 };
 
 struct mu_transport_ops {
@@ -100,6 +103,23 @@ enum mu_status mu_tcp_open(struct mu_loop *loop, int rank, int count, uint32_t g
  */
 enum mu_status mu_tcp_move_home(
     struct mu_transport *tcp, struct mu_log *log, const bool home[], int64_t deadline_ns);
+
+/*
+ * Collective, before anything else is sent: further links between ranks of different hosts, over
+ * which long messages go in parts, for links that one stream does not fill. `wanted`: how many
+ * streams to each rank, 1 to MU_TCP_STREAMS_MAX, the least of what the ranks say; 0: as many as a
+ * short measurement finds worth it, and one between ranks that are at `home` (NULL: not known, then
+ * all are). Unix sockets stay alone in any case. The costs of measuring are two or three messages
+ * of 256 KiB for each number that is tried. `links` of `more` gives a further link to each rank,
+ * greeted and held, collectively; NULL where there is none.
+ */
+#define MU_TCP_STREAMS_MAX 8
+struct mu_tcp_more {
+    enum mu_status (*links)(void *owner, int64_t deadline_ns, struct mu_link *ret_link[]);
+    void *owner;
+};
+enum mu_status mu_tcp_widen(struct mu_transport *tcp, struct mu_log *log, int wanted,
+    const bool home[], const struct mu_tcp_more *more, int64_t deadline_ns);
 
 /* shm: through rings of bytes in shared memory, to the ranks that `segments` reaches, each of
  * mu_shm_segment_bytes(count). Takes the segments; NO_MEMORY: they are closed. `messages` is

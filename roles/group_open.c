@@ -64,11 +64,10 @@ static void close_listener(const struct mu_group_place *place)
         close(place->listen_fd);
 }
 
-static enum mu_status make_transport(struct ground *ground, struct mu_log *log,
-    const struct mu_group_place *place, int64_t deadline_ns, struct mu_transport **ret_transport)
+static struct mu_mesh_request mesh_request(
+    struct ground *ground, struct mu_log *log, const struct mu_group_place *place)
 {
-    struct mu_link **link = calloc((size_t)place->count, sizeof(*link));
-    const struct mu_mesh_request request = {
+    return (struct mu_mesh_request){
         .loop = ground->loop,
         .log = log,
         .rank = place->rank,
@@ -77,6 +76,13 @@ static enum mu_status make_transport(struct ground *ground, struct mu_log *log,
         .listen_fd = place->listen_fd,
         .group = place->id ? place->id : mu_mesh_group_of(place->address, place->count),
     };
+}
+
+static enum mu_status make_transport(struct ground *ground, struct mu_log *log,
+    const struct mu_group_place *place, int64_t deadline_ns, struct mu_transport **ret_transport)
+{
+    struct mu_link **link = calloc((size_t)place->count, sizeof(*link));
+    const struct mu_mesh_request request = mesh_request(ground, log, place);
     if (!link) {
         close_listener(place);
         return mu_fail(log, MU_E0801, NULL, "no memory for %d links", place->count);
@@ -91,16 +97,35 @@ static enum mu_status make_transport(struct ground *ground, struct mu_log *log,
     return status;
 }
 
-static enum mu_status open_on(struct ground *ground, const struct mu_group_place *place,
-    const struct mu_build_options *options, int64_t start_timeout_ns, struct mu_group **ret_group)
+/* Further links: the same mesh once more, as another group. */
+struct more {
+    struct ground *ground;
+    struct mu_log *log;
+    const struct mu_group_place *place;
+    int listen_fd; /* another descriptor of what was bound for this rank; -1: none was */
+    uint64_t meshes;
+};
+
+static enum mu_status make_more_links(void *owner, int64_t deadline_ns, struct mu_link *ret_link[])
 {
+    struct more *more = owner;
+    struct mu_mesh_request request = mesh_request(more->ground, more->log, more->place);
+    request.listen_fd = more->listen_fd >= 0 ? dup(more->listen_fd) : -1;
+    request.group += ++more->meshes;
+    return mu_mesh_open(&request, deadline_ns, ret_link);
+}
+
+static enum mu_status open_with_more(struct more *more, const struct mu_build_options *options,
+    int64_t deadline_ns, struct mu_group **ret_group)
+{
+    struct ground *ground = more->ground;
+    const struct mu_group_place *place = more->place;
     struct mu_world *world = &ground->real.world;
-    int64_t deadline = mu_deadline(mu_now(world), start_timeout_ns);
     struct mu_transport *transport = NULL;
     if (!place)
         MU_TRY(mu_mpi_open(options->log, world, ground->loop, &transport));
     else if (place->count > 1)
-        MU_TRY(make_transport(ground, options->log, place, deadline, &transport));
+        MU_TRY(make_transport(ground, options->log, place, deadline_ns, &transport));
     else
         close_listener(place);
     struct mu_group *group = calloc(1, sizeof(*group));
@@ -109,7 +134,7 @@ static enum mu_status open_on(struct ground *ground, const struct mu_group_place
             transport->ops->close(transport);
         return mu_fail(options->log, MU_E0801, NULL, "no memory for a group");
     }
-    enum mu_status status = mu_group_build(group, world, transport, options, deadline);
+    enum mu_status status = mu_group_build(group, world, transport, options, deadline_ns);
     if (status != MU_OK) {
         free(group);
         return status;
@@ -118,6 +143,21 @@ static enum mu_status open_on(struct ground *ground, const struct mu_group_place
     group->close_owner = close_ground;
     *ret_group = group;
     return MU_OK;
+}
+
+static enum mu_status open_on(struct ground *ground, const struct mu_group_place *place,
+    const struct mu_build_options *options, int64_t start_timeout_ns, struct mu_group **ret_group)
+{
+    struct more more = {.ground = ground, .log = options->log, .place = place, .listen_fd = -1};
+    struct mu_build_options widened = *options;
+    widened.more = (struct mu_tcp_more){make_more_links, &more};
+    if (place && place->listen_fd >= 0)
+        more.listen_fd = dup(place->listen_fd);
+    enum mu_status status = open_with_more(
+        &more, &widened, mu_deadline(mu_now(&ground->real.world), start_timeout_ns), ret_group);
+    if (more.listen_fd >= 0)
+        close(more.listen_fd);
+    return status;
 }
 
 static enum mu_status check_count(struct mu_log *log, const struct mu_group_place *place)
@@ -248,6 +288,14 @@ static enum mu_status check_wire(struct mu_log *log, enum mu_dtype wire)
         "sums of float32 cannot travel as %s", mu_dtype_name(wire));
 }
 
+static enum mu_status check_streams(struct mu_log *log, int streams)
+{
+    if (streams >= 0 && streams <= MU_TCP_STREAMS_MAX)
+        return MU_OK;
+    return mu_fail(log, MU_E0001, "0 lets it be measured", "%d streams to a rank, of 1 to %d",
+        streams, MU_TCP_STREAMS_MAX);
+}
+
 static enum mu_status open_with(
     struct mu_log *log, const struct mu_group_options *options, struct mu_group **ret_group)
 {
@@ -257,6 +305,7 @@ static enum mu_status open_with(
     struct mu_group_place place;
     MU_TRY(mu_build_check(log, options->transport, options->algorithm));
     MU_TRY(check_wire(log, options->wire));
+    MU_TRY(check_streams(log, options->streams));
     bool is_mpi = options->transport && strcmp(options->transport, "mpi") == 0;
     enum mu_status status = is_mpi ? MU_OK : find_place(log, options, timeout_ns, &address, &place);
     place.address = address;
@@ -264,7 +313,8 @@ static enum mu_status open_with(
         .transport = options->transport,
         .algorithm = options->algorithm,
         .deterministic = options->deterministic != 0,
-        .timeout_ns = timeout_ns};
+        .timeout_ns = timeout_ns,
+        .streams = options->streams};
     if (status == MU_OK)
         status = mu_group_open_place(is_mpi ? NULL : &place, &build, timeout_ns, ret_group);
     if (status == MU_OK)

@@ -17,6 +17,7 @@
  * A job says what to learn; a spec says where. Each section names one driver by "kind" and gives
  * its options; the drivers' rows are the schema. Documented in docs/JOB.md, made from the rows.
  */
+#define MU_JOB_STREAMS_MAX 8
 enum mu_mode_kind { MU_MODE_SYNC, MU_MODE_ASYNC, MU_MODE_SOFTSYNC, MU_MODE_BOUNDED };
 enum mu_mode_transport { MU_MODE_ROUTE, MU_MODE_SHM, MU_MODE_TCP };
 
@@ -34,6 +35,7 @@ struct mu_job_mode {
     bool deterministic;          /* sync: the same bits whichever algorithm adds them */
     bool arena;                  /* sync: on one host the gradients lie in shared memory */
     int transport;               /* sync: enum mu_mode_transport */
+    int64_t streams;             /* sync: of tcp to each replica of another host; 0: measured */
     char algorithm[MU_NAME_MAX]; /* sync: a name from the table of algorithms; "": the best */
     int64_t
         check_every; /* sync: steps between checks that replicas are equal; 0: only at the end */

@@ -81,6 +81,13 @@ static const struct mu_option mode_rows[] = {
         .doc =
             "sync: how gradients travel; route: shared memory on one host, tcp to others; mpi is "
             "none: there one lost process ends all"},
+    {.name = "streams",
+        .type = MU_OPTION_INTEGER,
+        .offset = offsetof(struct mu_job_mode, streams),
+        .min = 0,
+        .max = MU_JOB_STREAMS_MAX,
+        .fallback = "0",
+        .doc = "sync: connections to each replica of another host; 0: as many as prove worth it"},
     {.name = "algorithm",
         .type = MU_OPTION_STRING,
         .offset = offsetof(struct mu_job_mode, algorithm),

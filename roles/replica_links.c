@@ -100,6 +100,17 @@ static enum mu_status check_algorithm(struct mu_replica *replica)
         replica->group.error);
 }
 
+/* One more to each replica. */
+static enum mu_status make_more_links(void *owner, int64_t deadline_ns, struct mu_link *ret_link[])
+{
+    struct mu_replica *replica = owner;
+    (void)deadline_ns; /* that of the step, as for the first ones */
+    for (int rank = 0; rank < replica->count; rank++)
+        if (rank != replica->rank)
+            MU_TRY(make_link(replica, rank, &ret_link[rank]));
+    return MU_OK;
+}
+
 static enum mu_status make_group(struct mu_replica *replica, struct mu_transport *transport)
 {
     static const char *const transports[] = {
@@ -108,7 +119,10 @@ static enum mu_status make_group(struct mu_replica *replica, struct mu_transport
     const struct mu_build_options options = {.log = replica->log,
         .transport = transports[mode->transport],
         .algorithm = mode->algorithm[0] ? mode->algorithm : NULL,
-        .deterministic = mode->deterministic};
+        .deterministic = mode->deterministic,
+        .streams = (int)mode->streams,
+        .more = {make_more_links, replica}};
+    static_assert(MU_JOB_STREAMS_MAX == MU_TCP_STREAMS_MAX, "what a job may ask for");
     int64_t since = mu_now(replica->world);
     if (replica->count > MESH_MAX)
         return make_large_group(replica, transport);

@@ -59,6 +59,9 @@ struct mu_group_options {
      * MU_FLOAT16: half the bytes, rounded on each way. The same on all ranks. */
     enum mu_dtype wire;
     double timeout_seconds; /* 0: 300 */
+    /* Connections to each rank of another host, 1 to 8, the least of what the ranks say; 0: more
+     * than one where that proves faster. */
+    int streams;
 };
 
 /* Collective: waits for all ranks. `options` NULL: all as the launcher says. */

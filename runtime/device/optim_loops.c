@@ -19,14 +19,14 @@
 #define LANES 16
 #define ROWS_AHEAD 8
 #define CACHE_LINE_FLOATS 16
-#define INLINE static inline __attribute__((always_inline))
+#define ALWAYS_INLINE inline __attribute__((always_inline))
 
 /* What every step has. */
 struct by {
     float rate, decay, scale;
 };
 
-INLINE struct by by_step(const struct mu_optim_step *step)
+static ALWAYS_INLINE struct by by_step(const struct mu_optim_step *step)
 {
     return (struct by){step->learning_rate, step->weight_decay, step->gradient_scale};
 }
@@ -35,15 +35,15 @@ INLINE struct by by_step(const struct mu_optim_step *step)
 typedef void row_step(
     size_t width, struct by by, const float *gradients, float *row, const void *factors);
 
-INLINE void prefetch(const float *row, size_t floats)
+static ALWAYS_INLINE void prefetch(const float *row, size_t floats)
 {
     for (size_t i = 0; i < floats; i += CACHE_LINE_FLOATS)
         __builtin_prefetch(row + i, 1);
     __builtin_prefetch(row + floats - 1, 1);
 }
 
-INLINE void each_row(const struct mu_optim_rows *rows, size_t width, size_t vectors, row_step *step,
-    const void *factors)
+static ALWAYS_INLINE void each_row(const struct mu_optim_rows *rows, size_t width, size_t vectors,
+    row_step *step, const void *factors)
 {
     struct by by = {rows->learning_rate, rows->weight_decay, rows->gradient_scale};
     const float *gradients = rows->gradients;
@@ -55,7 +55,7 @@ INLINE void each_row(const struct mu_optim_rows *rows, size_t width, size_t vect
 }
 
 /* `vectors`: 1 and the slots. */
-INLINE void all_rows(
+static ALWAYS_INLINE void all_rows(
     const struct mu_optim_rows *rows, size_t vectors, row_step *step, const void *factors)
 {
     switch (rows->width) {
@@ -80,7 +80,7 @@ INLINE void all_rows(
     }
 }
 
-INLINE void sgd_elements(
+static ALWAYS_INLINE void sgd_elements(
     size_t count, struct by by, const float *restrict gradients, float *restrict parameters)
 {
     for (size_t i = 0; i < count; i++) {
@@ -94,7 +94,7 @@ static void sgd(const struct mu_optim_step *step)
     sgd_elements(step->count, by_step(step), step->gradients, step->parameters);
 }
 
-INLINE void sgd_row(
+static ALWAYS_INLINE void sgd_row(
     size_t width, struct by by, const float *gradients, float *row, const void *factors)
 {
     (void)factors;
@@ -120,7 +120,7 @@ static void momentum(const struct mu_optim_step *step, float factor, bool nester
     }
 }
 
-INLINE void adam_elements(size_t count, struct by by, const float *restrict gradients,
+static ALWAYS_INLINE void adam_elements(size_t count, struct by by, const float *restrict gradients,
     float *restrict parameters, float *restrict mean, float *restrict square,
     struct mu_adam_factors f)
 {
@@ -140,7 +140,7 @@ static void adam(const struct mu_optim_step *step, const struct mu_adam_factors 
         step->slots[1], *factors);
 }
 
-INLINE void adam_row(
+static ALWAYS_INLINE void adam_row(
     size_t width, struct by by, const float *gradients, float *row, const void *factors)
 {
     const struct mu_adam_factors *f = factors;
@@ -152,8 +152,9 @@ static void adam_rows(const struct mu_optim_rows *rows, const struct mu_adam_fac
     all_rows(rows, 3, adam_row, factors);
 }
 
-INLINE void adagrad_elements(size_t count, struct by by, const float *restrict gradients,
-    float *restrict parameters, float *restrict square, struct mu_adagrad_factors f)
+static ALWAYS_INLINE void adagrad_elements(size_t count, struct by by,
+    const float *restrict gradients, float *restrict parameters, float *restrict square,
+    struct mu_adagrad_factors f)
 {
     for (size_t i = 0; i < count; i++) {
         float gradient = by.scale * gradients[i] + by.decay * parameters[i];
@@ -169,7 +170,7 @@ static void adagrad(const struct mu_optim_step *step, const struct mu_adagrad_fa
         step->count, by_step(step), step->gradients, step->parameters, step->slots[0], *factors);
 }
 
-INLINE void adagrad_row(
+static ALWAYS_INLINE void adagrad_row(
     size_t width, struct by by, const float *gradients, float *row, const void *factors)
 {
     const struct mu_adagrad_factors *f = factors;
@@ -199,14 +200,14 @@ static void rmsprop(const struct mu_optim_step *step, const struct mu_rmsprop_fa
 }
 
 /* At least -bound, at most bound. */
-INLINE float clamp(float x, float bound)
+static ALWAYS_INLINE float clamp(float x, float bound)
 {
     float upper = x > bound ? bound : x;
     return upper < -bound ? -bound : upper;
 }
 
 /* Of what has had no gradient yet, z is what gives its weight. */
-INLINE void ftrl_elements(size_t count, struct by by, const float *restrict gradients,
+static ALWAYS_INLINE void ftrl_elements(size_t count, struct by by, const float *restrict gradients,
     float *restrict parameters, float *restrict z, float *restrict square, struct mu_ftrl_factors f)
 {
     float threshold = by.rate * f.l1, base = f.beta + by.rate * f.l2;
@@ -231,7 +232,7 @@ static void ftrl(const struct mu_optim_step *step, const struct mu_ftrl_factors 
         step->slots[1], *factors);
 }
 
-INLINE void ftrl_row(
+static ALWAYS_INLINE void ftrl_row(
     size_t width, struct by by, const float *gradients, float *row, const void *factors)
 {
     const struct mu_ftrl_factors *f = factors;
@@ -243,7 +244,7 @@ static void ftrl_rows(const struct mu_optim_rows *rows, const struct mu_ftrl_fac
     all_rows(rows, 3, ftrl_row, factors);
 }
 
-INLINE float lamb_direction(
+static ALWAYS_INLINE float lamb_direction(
     float parameter, float mean, float square, float decay, struct mu_adam_factors f)
 {
     float root = sqrtf(square) * f.denominator + f.epsilon;
@@ -251,8 +252,8 @@ INLINE float lamb_direction(
 }
 
 /* Up to LANES elements from `first`; each adds to its lane. */
-INLINE void lamb_lanes(const struct mu_optim_step *step, struct mu_adam_factors f, size_t first,
-    size_t count, double lanes[restrict LANES])
+static ALWAYS_INLINE void lamb_lanes(const struct mu_optim_step *step, struct mu_adam_factors f,
+    size_t first, size_t count, double lanes[restrict LANES])
 {
     const float *restrict parameters = step->parameters + first;
     const float *restrict gradients = step->gradients + first;

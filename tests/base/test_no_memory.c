@@ -3,7 +3,7 @@
  * The 1st, 2nd, ... nth allocation fails, until a run gets through without one that fails. Every
  * run before that must say so, leak nothing (the sanitizers look) and leave what it was given.
  */
-#include "rows.h"
+#include "option_rows.h"
 #include "runtime/base/json.h"
 #include "runtime/base/store.h"
 #include "runtime/base/text.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "rows.h"
+#include "option_rows.h"
 #include "test.h"
 
 static struct mu_test_log said;

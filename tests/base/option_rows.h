@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#ifndef MU_TEST_BASE_ROWS_H
-#define MU_TEST_BASE_ROWS_H
+#ifndef MU_TEST_BASE_OPTION_ROWS_H
+#define MU_TEST_BASE_OPTION_ROWS_H
 
 #include "runtime/base/options.h"
 
