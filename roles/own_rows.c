@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void init_row(
+void mu_own_rows_init_row(
     const void *owner, uint64_t seed, uint64_t id, size_t width, float *ret_parameters)
 {
     const struct mu_job *job = owner;
@@ -22,7 +22,8 @@ static enum mu_status make_table(struct mu_own_rows *rows)
         .width = rows->width,
         .slot_count = rows->slot_count,
         .seed = (uint64_t)job->train.seed,
-        .init_row = init_row,
+        .row_limit = (size_t)job->mode.row_limit,
+        .init_row = mu_own_rows_init_row,
         .owner = job,
     };
     return mu_table_create(&options, &rows->table);
@@ -50,6 +51,10 @@ static enum mu_status open_rows(struct mu_own_rows *rows, const struct mu_datase
         return MU_OK;
     MU_TRY(job->model->row_width(job->model_options, facts, log, &rows->width));
     size_t entries = row_max * facts->entry_max;
+    if (job->mode.row_limit > 0 && (size_t)job->mode.row_limit < entries)
+        return mu_fail(log, MU_E0204, "use a larger mode.row_limit, or a smaller data.batch",
+            "mode.row_limit keeps %lld embedding rows; one batch may touch %zu",
+            (long long)job->mode.row_limit, entries);
     if (allocate(rows, entries) == MU_OK)
         return MU_OK;
     return mu_fail(log, MU_E0801, "a smaller data.batch needs less",

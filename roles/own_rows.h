@@ -24,7 +24,12 @@ struct mu_own_rows {
     float *value, *gradient; /* (entry_max, width) */
 };
 
-/* For batches of at most `row_max` samples. CONFIG (the model does not fit the data), NO_MEMORY. */
+/* A new row of the job's table: as ps/table.h wants it, of a job. */
+void mu_own_rows_init_row(
+    const void *job, uint64_t seed, uint64_t id, size_t width, float *ret_parameters);
+
+/* For batches of at most `row_max` samples. CONFIG (the model does not fit the data, or
+ * mode.row_limit not a batch), NO_MEMORY. */
 enum mu_status mu_own_rows_open(struct mu_own_rows *rows, const struct mu_job *job,
     const struct mu_dataset_facts *facts, size_t row_max, struct mu_log *log);
 /* The same for rows without the optimizer's slots, which are only looked at. */

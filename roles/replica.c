@@ -10,12 +10,17 @@
 static enum mu_status make_model(struct mu_replica *replica)
 {
     const struct mu_job *job = replica->job;
-    const struct mu_dataset_facts *facts = &replica->run->data->train_facts;
-    MU_TRY(job->model->layout(job->model_options, facts, replica->log, &replica->layout));
+    struct mu_dataset_facts facts = replica->run->data->train_facts;
+    facts.entry_max = mu_task_entry_max(replica->run->data);
+    MU_TRY(job->model->layout(job->model_options, &facts, replica->log, &replica->layout));
     MU_TRY(mu_device_create(job->train.device, replica->log, &replica->device));
     MU_TRY(job->model->create(job->model_options, &replica->layout, replica->device,
         (size_t)job->data.batch, &replica->model));
-    MU_TRY(mu_own_rows_open(&replica->rows, job, facts, (size_t)job->data.batch, replica->log));
+    if (mu_replica_uses_servers(replica))
+        MU_TRY(mu_async_rows_open(&replica->async_rows, replica));
+    else
+        MU_TRY(
+            mu_own_rows_open(&replica->rows, job, &facts, (size_t)job->data.batch, replica->log));
     MU_TRY(mu_arena_init(&replica->parameters, replica->layout.element_count));
     if (job->data.accumulate > 1)
         MU_TRY(mu_arena_init(&replica->accumulated, replica->layout.element_count));
@@ -54,6 +59,7 @@ static void finish(struct mu_replica *replica)
     for (int i = 0; i < MU_SLOTS_MAX; i++)
         mu_arena_finish(&replica->slots[i]);
     mu_own_rows_close(&replica->rows);
+    mu_async_rows_close(&replica->async_rows);
     mu_arena_finish(&replica->residual);
     mu_arena_finish(&replica->accumulated);
     mu_arena_finish(&replica->parameters);
@@ -107,6 +113,21 @@ static enum mu_status sum_parameters(const struct mu_replica *replica, uint32_t 
                      (long long)mu_own_rows_count(&replica->rows));
 }
 
+static struct mu_row_source row_source(struct mu_replica *replica)
+{
+    if (mu_replica_uses_servers(replica))
+        return (struct mu_row_source){mu_async_rows_look, &replica->async_rows};
+    return (struct mu_row_source){mu_own_rows_look, &replica->rows};
+}
+
+/* -1: the model has no embedding table. */
+static int64_t row_count(const struct mu_replica *replica)
+{
+    if (!replica->job->model->row_width || !mu_replica_uses_servers(replica))
+        return mu_own_rows_count(&replica->rows);
+    return mu_ps_client_row_count(replica->client);
+}
+
 /* What the leader says and writes at the end; the others are still there. */
 static enum mu_status close_run(struct mu_replica *replica, enum mu_status status)
 {
@@ -119,12 +140,12 @@ static enum mu_status close_run(struct mu_replica *replica, enum mu_status statu
         .model = replica->model,
         .row_max = (size_t)replica->job->data.batch,
         .parameters = replica->parameters.data,
-        .rows = {.look = mu_own_rows_look, .owner = &replica->rows}};
+        .rows = row_source(replica)};
     MU_TRY(mu_evaluate(&evaluated, &evaluation));
     summary->test_accuracy = evaluation.accuracy;
     summary->test_loss = evaluation.loss;
     summary->test_auc = evaluation.auc;
-    summary->embedding_rows = mu_own_rows_count(&replica->rows);
+    summary->embedding_rows = row_count(replica);
     summary->steps = replica->step;
     if (replica->compressor)
         summary->exchange_bytes =

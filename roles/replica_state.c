@@ -262,7 +262,7 @@ enum mu_status mu_replica_start_reading(struct mu_replica *replica)
         .log = replica->log,
         .plan = &replica->plan,
         .replica = replica->rank,
-        .depth = (int)replica->job->data.prefetch,
+        .depth = (int)replica->job->data.prefetch + mu_async_rows_ahead(&replica->async_rows),
         .done = done_before,
         .owner = &replica->positions,
     };
