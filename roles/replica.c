@@ -101,6 +101,18 @@ static enum mu_status train(struct mu_replica *replica)
     return mu_replica_uses_servers(replica) ? mu_async_train(replica) : mu_sync_train(replica);
 }
 
+/* Of all parameters, like in the manifest of a checkpoint. */
+static enum mu_status sum_parameters(const struct mu_replica *replica, uint32_t *ret_crc)
+{
+    uint32_t crc = mu_layout_crc32c_of(&replica->layout, replica->parameters.data);
+    enum mu_status status = mu_own_rows_crc32c(&replica->rows, &crc);
+    *ret_crc = status == MU_OK ? crc : 0;
+    return status == MU_OK
+               ? MU_OK
+               : mu_fail(replica->log, MU_E0801, NULL, "no memory for the checksum of %lld rows",
+                     (long long)mu_own_rows_count(&replica->rows));
+}
+
 static struct mu_row_source row_source(struct mu_replica *replica)
 {
     if (mu_replica_uses_servers(replica))
@@ -138,7 +150,7 @@ static enum mu_status close_run(struct mu_replica *replica, enum mu_status statu
     if (replica->compressor)
         summary->exchange_bytes =
             (int64_t)replica->job->compressor->sent_bytes(replica->compressor);
-    summary->parameters_crc32c = mu_layout_crc32c_of(&replica->layout, replica->parameters.data);
+    MU_TRY(sum_parameters(replica, &summary->parameters_crc32c));
     summary->epochs = mu_positions_epoch(&replica->positions, replica->rank, replica->steps_own);
     if (replica->stopped && replica->run->resume_command)
         mu_say(replica->log, MU_LEVEL_INFO, "stopped at step %lld; %s", (long long)replica->step,
@@ -159,9 +171,10 @@ static void close_failed(struct mu_replica *replica, enum mu_status status)
     struct mu_summary *summary = &replica->reporter.summary;
     summary->steps = replica->step;
     summary->epochs = mu_positions_epoch(&replica->positions, replica->rank, replica->steps_own);
-    summary->parameters_crc32c = mu_layout_crc32c_of(&replica->layout, replica->parameters.data);
-    /* What went wrong has been said already. */
+    /* What went wrong has been said already; a checksum that cannot be had is 0. */
+    enum mu_status summed = sum_parameters(replica, &summary->parameters_crc32c);
     enum mu_status written = mu_reporter_finish(&replica->reporter, status);
+    (void)summed;
     (void)written;
 }
 
