@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ps/policies.h"
 #include "ps/server.h"
+#include "roles/audit_header.h"
 #include "roles/task_cluster.h"
+#include "runtime/tensor/layout.h"
 #include "watch/event_file.h"
 #include <stdlib.h>
 
@@ -14,6 +16,7 @@ struct ps_role {
     struct mu_loop *loop;
     struct mu_cluster *cluster;
     struct mu_ps_server *server;
+    struct mu_audit *audit; /* NULL: none is kept */
     struct mu_timer *timer;
     struct mu_layout layout;
     struct mu_activity activity;
@@ -73,6 +76,49 @@ static void say_memory(const struct ps_role *role, const struct mu_ps_server_opt
             options->in_flight_max);
 }
 
+static enum mu_status open_audit(struct ps_role *role, const struct mu_dataset_facts *facts)
+{
+    const struct mu_task_run *run = role->run;
+    const struct mu_audit_header header = {
+        .order = role->order,
+        .server_count = run->spec->ps_count,
+        .replica_count = run->spec->replica_count,
+        .element_count = role->layout.element_count,
+        .layout_crc32c = mu_layout_crc32c(&role->layout),
+        .facts = *facts,
+    };
+    struct mu_span span = mu_split(header.element_count, header.server_count, header.order);
+    char path[1200];
+    struct mu_text text;
+    if (!run->job->mode.audit || !run->out_dir)
+        return MU_OK;
+    mu_format(path, sizeof(path), "%s/audit/ps-%d.log", run->out_dir, role->order);
+    mu_text_init(&text);
+    mu_audit_header_write(&header, run->job, &text);
+    const struct mu_audit_options options = {
+        .world = run->world,
+        .loop = role->loop,
+        .log = run->log,
+        .path = path,
+        .text = text.data,
+        .record_bytes = span.count * sizeof(float),
+    };
+    enum mu_status status = text.failed ? MU_NO_MEMORY : mu_audit_open(&options, &role->audit);
+    mu_text_finish(&text);
+    return status;
+}
+
+/* The end record says that nothing is missing, whatever the run ends with. */
+static enum mu_status close_audit(struct ps_role *role)
+{
+    struct mu_audit *audit = role->audit;
+    role->audit = NULL;
+    if (!audit || !role->server)
+        return mu_audit_close(audit, 0, NULL, 0);
+    return mu_audit_close(audit, mu_ps_server_version(role->server),
+        mu_ps_server_vector(role->server, 0), mu_ps_server_span(role->server).count);
+}
+
 static enum mu_status make_server(struct ps_role *role)
 {
     const struct mu_job *job = role->run->job;
@@ -83,6 +129,7 @@ static enum mu_status make_server(struct ps_role *role)
         .field_count = (size_t)shape.fields};
     MU_TRY(job->model->layout(job->model_options, &facts, role->run->log, &role->layout));
     MU_TRY(name_replicas(role));
+    MU_TRY(open_audit(role, &facts));
     const struct mu_ps_server_options options = {
         .loop = role->loop,
         .log = role->run->log,
@@ -102,6 +149,7 @@ static enum mu_status make_server(struct ps_role *role)
         .learning_rate = learning_rate,
         .owner = role,
         .replica_names = role->name,
+        .audit = role->audit,
     };
     MU_TRY(mu_ps_server_create(&options, &role->server));
     say_memory(role, &options);
@@ -271,6 +319,8 @@ enum mu_status mu_ps_role_run(struct mu_task_run *run)
     struct ps_role role = {.run = run, .order = order_of(run->spec)};
     MU_TRY(run->world->ops->loop_create(run->world, &role.loop));
     enum mu_status status = run_role(&role);
+    enum mu_status closed = close_audit(&role);
+    status = status == MU_OK ? closed : status;
     if (role.cluster && status != MU_OK && status != MU_PREEMPTED)
         mu_cluster_goodbye(role.cluster, status, run->log->first_text);
     role.loop->ops->timer_stop(role.timer);

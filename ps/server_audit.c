@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "ps/server_inside.h"
+
+/* What a server writes into its audit log: each place in the order that changes something. */
+
+void mu_ps_audit_begin(struct mu_ps_server *server)
+{
+    const struct mu_shard *shard = &server->shard;
+    const float *vectors[MU_SHARD_VECTORS_MAX];
+    if (!server->options.audit)
+        return;
+    for (int i = 0; i < shard->vector_count; i++)
+        vectors[i] = shard->vectors[i].data;
+    mu_audit_begin(server->options.audit, shard->version, server->updates_total, vectors,
+        shard->vector_count, shard->span.count);
+}
+
+bool mu_ps_audit_ready(const struct mu_ps_server *server)
+{
+    return !server->options.audit || mu_audit_ready(server->options.audit);
+}
+
+enum mu_status mu_ps_audit_status(const struct mu_ps_server *server)
+{
+    return server->options.audit ? mu_audit_status(server->options.audit) : MU_OK;
+}
+
+static const enum mu_audit_kind kinds[] = {
+    [MU_PS_ITEM_GRADIENT] = MU_AUDIT_GRADIENT,
+    [MU_PS_ITEM_LEAVE] = MU_AUDIT_LEAVE,
+    [MU_PS_ITEM_LOSS] = MU_AUDIT_LOSS,
+};
+
+/* A gradient that counts for nothing leaves no payload. */
+static bool counts(const struct mu_ps_verdict_body *verdict)
+{
+    return verdict->item == MU_PS_ITEM_GRADIENT && verdict->verdict != MU_VERDICT_DROP &&
+           verdict->verdict != MU_VERDICT_REFUSE;
+}
+
+void mu_ps_audit_note(struct mu_ps_server *server, const struct mu_ps_verdict_body *verdict,
+    const struct mu_ps_buffer *buffer)
+{
+    if (!server->options.audit || verdict->item == MU_PS_ITEM_PULL)
+        return;
+    bool is_gradient = verdict->item == MU_PS_ITEM_GRADIENT;
+    struct mu_audit_record record = {
+        .kind = kinds[verdict->item],
+        .verdict = verdict->verdict,
+        .flaw = (int)verdict->flaw,
+        .worker = verdict->worker,
+        .average = (int)verdict->average,
+        .payload_bytes = counts(verdict) ? mu_ps_span_bytes(server) : 0,
+        .sequence = buffer ? buffer->sequence : 0,
+        .version = verdict->version,
+        .staleness = verdict->staleness,
+        .clock = verdict->clock,
+        .scale = verdict->scale,
+        .weight = verdict->weight,
+        .learning_rate = verdict->learning_rate,
+    };
+    if (is_gradient) {
+        record.seen = verdict->version - verdict->staleness;
+        record.has_seen = mu_seen_find(&server->seen, verdict->worker, record.seen) != NULL;
+    }
+    mu_audit_add(server->options.audit, &record, buffer ? buffer->data : NULL);
+}
