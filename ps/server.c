@@ -106,6 +106,11 @@ enum mu_status mu_ps_server_create(
             options->order, span.count * sizeof(float), options->replica_count,
             options->in_flight_max);
     }
+    status = mu_ps_rows_init(server);
+    if (status != MU_OK) {
+        mu_ps_server_destroy(server);
+        return status;
+    }
     *ret_server = server;
     return MU_OK;
 }
@@ -128,6 +133,7 @@ void mu_ps_server_destroy(struct mu_ps_server *server)
         mu_arena_finish(&server->stream.copies[i]);
     mu_arena_finish(&server->buffer_memory);
     mu_seen_finish(&server->seen);
+    mu_ps_rows_finish(server);
     mu_shard_finish(&server->shard);
     free(server->workers);
     free(server->buffers);
@@ -297,6 +303,16 @@ const uint64_t *mu_ps_server_verdicts(const struct mu_ps_server *server, int rep
 {
     assert(replica >= 0 && replica < server->options.replica_count);
     return server->ledger[replica].verdicts;
+}
+
+const struct mu_ps_load *mu_ps_server_load(const struct mu_ps_server *server)
+{
+    return &server->load;
+}
+
+const struct mu_table *mu_ps_server_table(const struct mu_ps_server *server)
+{
+    return server->rows.table;
 }
 
 size_t mu_ps_server_seen_bytes(const struct mu_ps_server *server)

@@ -25,11 +25,20 @@ enum mu_status mu_ps_audit_status(const struct mu_ps_server *server)
     return server->options.audit ? mu_audit_status(server->options.audit) : MU_OK;
 }
 
-static const enum mu_audit_kind kinds[] = {
-    [MU_PS_ITEM_GRADIENT] = MU_AUDIT_GRADIENT,
-    [MU_PS_ITEM_LEAVE] = MU_AUDIT_LEAVE,
-    [MU_PS_ITEM_LOSS] = MU_AUDIT_LOSS,
-};
+/* HEADER: it changes nothing, and leaves no record. */
+static enum mu_audit_kind kind_of(enum mu_ps_item item)
+{
+    switch (item) {
+    case MU_PS_ITEM_GRADIENT:
+        return MU_AUDIT_GRADIENT;
+    case MU_PS_ITEM_LEAVE:
+        return MU_AUDIT_LEAVE;
+    case MU_PS_ITEM_LOSS:
+        return MU_AUDIT_LOSS;
+    default:
+        return MU_AUDIT_HEADER;
+    }
+}
 
 /* A gradient that counts for nothing leaves no payload. */
 static bool counts(const struct mu_ps_verdict_body *verdict)
@@ -41,11 +50,11 @@ static bool counts(const struct mu_ps_verdict_body *verdict)
 void mu_ps_audit_note(struct mu_ps_server *server, const struct mu_ps_verdict_body *verdict,
     const struct mu_ps_buffer *buffer)
 {
-    if (!server->options.audit || verdict->item == MU_PS_ITEM_PULL)
+    enum mu_audit_kind kind = kind_of(verdict->item);
+    if (!server->options.audit || kind == MU_AUDIT_HEADER)
         return;
-    bool is_gradient = verdict->item == MU_PS_ITEM_GRADIENT;
     struct mu_audit_record record = {
-        .kind = kinds[verdict->item],
+        .kind = kind,
         .verdict = verdict->verdict,
         .flaw = (int)verdict->flaw,
         .worker = verdict->worker,
@@ -59,7 +68,7 @@ void mu_ps_audit_note(struct mu_ps_server *server, const struct mu_ps_verdict_bo
         .weight = verdict->weight,
         .learning_rate = verdict->learning_rate,
     };
-    if (is_gradient) {
+    if (kind == MU_AUDIT_GRADIENT) {
         record.seen = verdict->version - verdict->staleness;
         record.has_seen = mu_seen_find(&server->seen, verdict->worker, record.seen) != NULL;
     }

@@ -47,6 +47,7 @@ struct mu_job_mode {
     int64_t bound;        /* bounded: clocks ahead of the slowest; drop: the staleness allowed */
     int64_t warmup_steps; /* the first ones, with one replica */
     bool audit;           /* what makes which version is written down */
+    int64_t row_limit;    /* of an embedding table, on all servers together; 0: none */
     char policy[MU_NAME_MAX]; /* a name from the table of policies */
 };
 

@@ -7,6 +7,7 @@
 #include "data/prefetch.h"
 #include "ps/client.h"
 #include "ps/snapshot.h"
+#include "roles/async_rows.h"
 #include "roles/communicator.h"
 #include "roles/evaluate.h"
 #include "roles/own_rows.h"
@@ -37,9 +38,10 @@ struct mu_replica {
     void *model;
     struct mu_arena parameters;
     struct mu_arena slots[MU_SLOTS_MAX]; /* synchronous: of the optimizer */
-    struct mu_slice_listener needs; /* told before forward reads parameters; nobody: no `ready` */
-    struct mu_arena accumulated;    /* of later parts of a batch; empty without such */
-    struct mu_own_rows rows;        /* embedding rows, where this replica trains alone */
+    struct mu_slice_listener needs;  /* told before forward reads parameters; nobody: no `ready` */
+    struct mu_arena accumulated;     /* of later parts of a batch; empty without such */
+    struct mu_own_rows rows;         /* embedding rows, where this replica trains alone */
+    struct mu_async_rows async_rows; /* the same, where parameter servers have them */
 
     /* ---- what is done and what is left ---- */
     struct mu_positions positions;
