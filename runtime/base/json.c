@@ -216,12 +216,24 @@ enum mu_status mu_json_parse(struct mu_log *log, enum mu_error error, const char
     return MU_OK;
 }
 
+static enum mu_status fail_to_read(struct mu_log *log, const char *path, int reason)
+{
+    char help[160];
+    const char *slash = strrchr(path, '/');
+    int folder = slash ? (int)(slash - path) + (slash == path) : 1;
+    if (reason == ENOENT)
+        snprintf(help, sizeof(help), "`ls %.*s` shows what is there", folder, slash ? path : ".");
+    else
+        snprintf(help, sizeof(help), "`ls -ld %s` shows what it is and who may read it", path);
+    return mu_fail(log, MU_E0002, help, "cannot read %s: %s", path, strerror(reason));
+}
+
 enum mu_status mu_json_read(
     struct mu_log *log, enum mu_error error, const char *path, struct mu_json **ret_json)
 {
     FILE *file = fopen(path, "re");
     if (!file)
-        return mu_fail(log, MU_E0002, NULL, "cannot read %s: %s", path, strerror(errno));
+        return fail_to_read(log, path, errno);
     char *text = malloc(MU_JSON_BYTES_MAX + 1); /* one more shows that it is too long */
     if (!text) {
         fclose(file);
@@ -230,9 +242,8 @@ enum mu_status mu_json_read(
     size_t bytes = fread(text, 1, MU_JSON_BYTES_MAX + 1, file);
     int failed = ferror(file) ? errno : 0; /* a directory opens but cannot be read */
     fclose(file);
-    enum mu_status status =
-        failed ? mu_fail(log, MU_E0002, NULL, "cannot read %s: %s", path, strerror(failed))
-               : mu_json_parse(log, error, path, text, bytes, ret_json);
+    enum mu_status status = failed ? fail_to_read(log, path, failed)
+                                   : mu_json_parse(log, error, path, text, bytes, ret_json);
     free(text);
     return status;
 }
