@@ -330,7 +330,7 @@ static enum mu_status run_role(struct ps_role *role)
     mu_activity_set(&role->activity, MU_DOING_SERVING, 0, mu_now(role->run->world));
     if (!mu_job_uses_servers(
             role->run->job, role->run->spec->replica_count, role->run->spec->ps_count)) {
-        mu_say(&role->run->log.log, MU_LEVEL_INFO,
+        mu_say(role->run->log, MU_LEVEL_INFO,
             "nothing to do for a parameter server: the replicas of this job sum by all-reduce");
         return mu_cluster_wait_over(role->cluster);
     }
