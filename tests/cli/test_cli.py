@@ -172,8 +172,10 @@ class Usage(unittest.TestCase):
                 (["spec", "check"], "E0101"),
             ]
             for text, number in (
-                    ("[", "E0102"), ("[1]", "E0105"), ("{}", "E0105"), ('{"cluster":{}}', "E0106"),
-                    ('{"cluster":{"wrker":[]}}', "E0104"), ('{"cluster":{"worker":["a"]}}', "E0108"),
+                    ("[", "E0102"), ("[1]", "E0105"), ("{}", "E0105"),
+                    ('{"cluster":{}}', "E0106"),
+                    ('{"cluster":{"wrker":[]}}', "E0104"),
+                    ('{"cluster":{"worker":["a"]}}', "E0108"),
                     ('{"cluster":{"worker":["a:1","a:1"]}}', "E0109"),
                     ('{"cluster":{"chief":["a:1","b:1"]}}', "E0106"),
                     ('{"cluster":{"worker":["a\\u0000b:22"]}}', "E0102"),
