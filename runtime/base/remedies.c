@@ -52,6 +52,7 @@ static const char *const remedies[MU_ERROR_COUNT] = {
     [MU_E0605] = "df -h; quota",
     [MU_E0606] = "muster --version where it was written; install that one",
     [MU_E0607] = "the message has the pid; --out DIR for a second run",
+    [MU_E0608] = "muster audit replay --to VERSION DIR for what came before it",
     [MU_E0701] = "resume without that host; memtester there",
     [MU_E0702] = "--lr RATE lower; --set optimizer.clip_norm=1; then --resume",
     [MU_E0703] = "the same command with --resume",
