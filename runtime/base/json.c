@@ -110,7 +110,7 @@ static const char *help_for_byte(const char *message, char *said, size_t bytes)
     if (sscanf(message, "control character 0x%x", &byte) == 1) {
         mu_format(said, bytes, "the control character 0x%02x is not allowed in a string", byte);
         return byte == 0 ? "remove the NUL byte; `file FILE` shows whether it is text at all"
-                         : "close the string on its line; JSON writes a line break as \\n";
+                         : "remove it; JSON writes a tab as \\t and a line break as \\n";
     }
     if (sscanf(message, "unable to decode byte 0x%x", &byte) == 1) {
         mu_format(said, bytes, "the byte 0x%02x is not UTF-8", byte & 0xff);
