@@ -165,9 +165,6 @@ static const struct mu_explanation explanations[MU_ERROR_COUNT] = {
         "Too many steps in a row had a loss that is not finite. They were left out on all "
         "replicas.",
         "a learning rate that is too high; values in the data that are not finite; no warm-up"},
-    [MU_E0703] = {
-        "Somebody asked the run to stop. The checkpoint of its last step is written.",
-        "^C or SIGTERM; a scheduler that takes the machine back"},
     [MU_E0704] = {
         "In the simulated cluster every task waits, and nothing can happen any more.",
         "a fault of muster or of a plug-in, which a seed reproduces"},

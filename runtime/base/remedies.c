@@ -55,7 +55,6 @@ static const char *const remedies[MU_ERROR_COUNT] = {
     [MU_E0608] = "muster audit replay --to VERSION DIR for what came before it",
     [MU_E0701] = "resume without that host; memtester there",
     [MU_E0702] = "--lr RATE lower; --set optimizer.clip_norm=1; then --resume",
-    [MU_E0703] = "the same command with --resume",
     [MU_E0704] = "keep the command with its --seed, and report it",
     [MU_E0801] = "free -g; ulimit -v; --batch smaller",
     [MU_E0802] = "muster doctor shows what is here",

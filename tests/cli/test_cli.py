@@ -158,7 +158,6 @@ class Usage(unittest.TestCase):
                 (["run", job, "--set", "model.kind=7"], "E0203"),
                 (["run", job, "--set", "model.kind=zzzzzzzz"], "E0202"),
                 (["run", job, "--set", "train.device=gpux9"], "E0202"),
-                (["run", job, "--resume", "--out", os.path.join(folder, "none")], "E0603"),
                 (["run", job, "--out", "/proc/none"], "E0604"),
                 (["run", job, "--local", "worker=5000"], "E0001"),
                 (["run", job, "--local", "worker=1,worker=1"], "E0001"),
