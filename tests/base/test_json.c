@@ -106,7 +106,7 @@ static const struct refusal refusals[] = {
     {"[-9223372036854775809]", ":1:2", "not valid JSON: too big negative integer"},
     {"[1e999]", ":1:2", "not valid JSON: real number overflow"},
     {"[\"\\u0000\"]", ":1:2", "a NUL character (\\u0000) is not allowed"},
-    {"[\"\xff\"]", "$TF_CONFIG:1:", "not valid JSON: unable to decode byte 0xff"},
+    {"[\"\xff\"]", "$TF_CONFIG:1:", "the byte 0xff is not UTF-8"},
     {"\xef\xbb\xbf{}", "$TF_CONFIG:1:", "help: the text starts with a byte order mark"},
     {"[\"a\nb\"]", "$TF_CONFIG:1:", "not valid JSON: unexpected newline"},
     {"[nul]", ":1:2", "not valid JSON: invalid token"},
