@@ -138,6 +138,16 @@ class Stop(Case):
             asked = task.signal(signal.SIGTERM)
             self.assertEqual(task.ends(), 143, task.text)
             self.assertLess(task.ended - asked, 1 * SLOW)
+            task.says("^asked to stop before the run has begun: nothing to save")
+            self.assertNotIn("saving", task.text)
+
+    def test_one_process_that_goes_on_with_the_run_of_many_is_told_so(self):
+        first = self.trained("chief=1,worker=1", "--epochs", 1)
+        again = ["run", SYNC, "--out", first.out, "--epochs", 1, "--resume"]
+        alone = self.muster(*again)
+        alone.says(r"^warning: this run was started with 2 tasks \(chief 1, worker 1\), and now "
+                   r"this process alone")
+        self.assertNotIn("warning: this run", self.muster(*again).text)
 
 
 if __name__ == "__main__":
