@@ -104,7 +104,7 @@ class Young(Survivors):
 
     def lose(self, job, counts, culprit, number):
         cluster = Cluster(self, job=job, arguments=[*LONG, *FAST], **counts).start_all()
-        self.trains(cluster.out, points=1)
+        self.trains(cluster.out, points=2)
         lost = cluster.tasks[culprit].signal(number)
         self.told(cluster, culprit, lost, 2, "")
         for task in cluster.others(culprit):

@@ -101,12 +101,6 @@ class Launcher(Case):
         self.assertNotIn("was the first to fail", launcher.text)
         self.assertFalse([name for name in pids if alive(pids[name])])
 
-    def test_tasks_of_a_run_that_was_refused_do_not_talk_of_saving(self):
-        first = self.trained("chief=1,worker=1", "--steps", "10")
-        again = self.trained("chief=1,worker=1", "--steps", "10", out=first.out, code=73)
-        self.assertIn("error[E0604]", again.text)
-        self.assertNotIn("asked to stop", again.text)
-
     def test_a_diverging_run_ends_with_its_own_cause(self):
         run = self.trained("chief=1,worker=1", "--lr", "1e6", "--set",
                            "optimizer.weight_decay=1e6", "--set", "train.bad_steps_max=3", code=70)
