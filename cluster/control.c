@@ -111,6 +111,8 @@ static void read_lost(struct mu_cluster *cluster, struct mu_decoder *decoder)
 static void warn_of_loss(struct mu_cluster *cluster, int task, const char *how)
 {
     char who[160];
+    if (cluster->over || cluster->failed != MU_OK || mu_cluster_stop_wanted(cluster))
+        return;
     mu_cluster_who(cluster, task, who, sizeof(who));
     mu_say(cluster->log, MU_LEVEL_WARN, "%s is gone (%s); training goes on without it", who, how);
 }

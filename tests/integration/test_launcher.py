@@ -90,8 +90,8 @@ class Launcher(Case):
         self.assertIn(f"log    {launcher.out}/logs/worker-0.log", launcher.text)
 
     def test_a_stopped_server_is_why_the_others_gave_up(self):
-        launcher = self.local("chief=1,worker=1,ps=2", *LONG, "--failure-detection", "fast",
-                              job=ASYNC)
+        launcher = self.local("chief=1,worker=1,ps=2,evaluator=1", *LONG,
+                              "--failure-detection", "fast", job=ASYNC)
         pids = self.pids(launcher)
         self.trains(launcher.out)
         os.kill(pids["ps/0"], signal.SIGSTOP)
@@ -99,6 +99,7 @@ class Launcher(Case):
         self.assertIn("error: ps/0 was stopped (state T), and the others gave it up",
                       launcher.text)
         self.assertNotIn("was the first to fail", launcher.text)
+        self.assertNotIn("goes on without", launcher.text)  # the evaluator left with the others
         self.assertFalse([name for name in pids if alive(pids[name])])
 
     def test_a_diverging_run_ends_with_its_own_cause(self):
