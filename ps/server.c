@@ -233,10 +233,11 @@ enum mu_status mu_ps_server_run(struct mu_ps_server *server, const bool *over)
         if (loop->cancelled != MU_OK)
             return loop->cancelled;
         MU_TRY(check_others(server));
+        MU_TRY(mu_ps_audit_status(server));
         /* Served or not, the loop turns once, so that heartbeats flow however long the queue is. */
         struct mu_ps_event event;
         int64_t deadline_ns = MU_FOREVER;
-        if (server->begun && next_event(server, &event)) {
+        if (server->begun && mu_ps_audit_ready(server) && next_event(server, &event)) {
             MU_TRY(serve(server, &event));
             deadline_ns = mu_now(loop->world);
         }
@@ -269,6 +270,7 @@ void mu_ps_server_begin(struct mu_ps_server *server, int64_t version)
     server->shard.version = version;
     server->begun = true;
     server->look_again = true;
+    mu_ps_audit_begin(server);
 }
 
 struct mu_ps_culprit mu_ps_server_culprit(const struct mu_ps_server *server)

@@ -4,6 +4,7 @@
 
 #include "muster/optimizer.h"
 #include "muster/policy.h"
+#include "ps/audit.h"
 #include "ps/ps_mode.h"
 #include "ps/split.h"
 #include "ps/staleness.h"
@@ -99,6 +100,9 @@ struct mu_ps_server_options {
     void *owner;
     /* (replica_count) names for messages, borrowed: "worker/1". NULL: "replica 1". */
     const char *const *replica_names;
+    /* Gets what makes which version, from the begin on; borrowed, the caller closes it after the
+     * last run. NULL: none. */
+    struct mu_audit *audit;
 };
 
 /* CONFIG (MU_E0204): a span, or the rows of a batch, does not fit in a frame. NO_MEMORY (MU_E0801).
@@ -121,7 +125,8 @@ float *mu_ps_server_vector(struct mu_ps_server *server, int vector);
 void mu_ps_server_begin(struct mu_ps_server *server, int64_t version);
 
 /* Serves until *over, or the loop is cancelled (then that status). PROTOCOL (MU_E0404): a peer sent
- * what is not allowed; it is cut off, and run may be called again to go on without it. CLOSED: the
+ * what is not allowed; it is cut off, and run may be called again to go on without it. IO_ERROR
+ * (MU_E0605): the audit log cannot be written. CLOSED: the
  * head or a follower is gone that is needed to go on. The end of a worker's or the leader's link is
  * no failure here: the cluster knows more about it. */
 enum mu_status mu_ps_server_run(struct mu_ps_server *server, const bool *over);

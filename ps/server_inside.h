@@ -169,6 +169,14 @@ enum mu_status mu_ps_serve_buffer(struct mu_ps_server *server, struct mu_ps_buff
 /* A worker that goes on no more although it has not said so. */
 enum mu_status mu_ps_serve_loss(struct mu_ps_server *server, int worker);
 
+/* server_audit.c: nothing happens where there is no log. */
+void mu_ps_audit_begin(struct mu_ps_server *server);
+bool mu_ps_audit_ready(const struct mu_ps_server *server);
+enum mu_status mu_ps_audit_status(const struct mu_ps_server *server);
+/* Before the verdict is carried out; `buffer` NULL: a loss. */
+void mu_ps_audit_note(struct mu_ps_server *server, const struct mu_ps_verdict_body *verdict,
+    const struct mu_ps_buffer *buffer);
+
 /* server_links.c */
 /* Says what the peer did wrong. */
 __attribute__((format(printf, 2, 3))) enum mu_link_answer mu_ps_refuse(

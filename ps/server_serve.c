@@ -353,6 +353,7 @@ enum mu_status mu_ps_serve_buffer(struct mu_ps_server *server, struct mu_ps_buff
         tell_followers(server, buffer);
     }
     MU_TRY(check_version(server, &buffer->verdict));
+    mu_ps_audit_note(server, &buffer->verdict, buffer);
     buffer->data_version = -1;
     if (buffer->item == MU_PS_ITEM_GRADIENT)
         MU_TRY(carry_out_gradient(server, buffer));
@@ -386,6 +387,7 @@ enum mu_status mu_ps_serve_loss(struct mu_ps_server *server, int worker)
         tell_loss(server, verdict);
     }
     MU_TRY(check_version(server, verdict));
+    mu_ps_audit_note(server, verdict, NULL);
     leave(server, worker);
     MU_TRY(step_if_complete(server, verdict));
     release(server);

@@ -46,6 +46,7 @@ struct mu_job_mode {
     int64_t gradients;    /* softsync: of a step */
     int64_t bound;        /* bounded: clocks ahead of the slowest; drop: the staleness allowed */
     int64_t warmup_steps; /* the first ones, with one replica */
+    bool audit;           /* what makes which version is written down */
     int64_t row_limit;    /* of an embedding table, on all servers together; 0: none */
     char policy[MU_NAME_MAX]; /* a name from the table of policies */
 };
@@ -99,6 +100,9 @@ struct mu_job {
  * Messages name file, line and the nearest name. CONFIG, NO_INPUT, USAGE (a malformed set). */
 enum mu_status mu_job_load(
     struct mu_log *log, const char *path, const char *const sets[], struct mu_job **ret_job);
+/* The same from text, as mu_job_write gives it; `source` names it in messages. */
+enum mu_status mu_job_parse(struct mu_log *log, const char *source, const char *text, size_t bytes,
+    struct mu_job **ret_job);
 void mu_job_destroy(struct mu_job *job); /* takes NULL */
 
 /* Does it train through parameter servers? If not, by all-reduce, or alone. A single replica in a

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ps/policies.h"
 #include "ps/server.h"
+#include "roles/audit_keep.h"
 #include "roles/own_rows.h"
 #include "roles/task_cluster.h"
 #include "watch/event_file.h"
@@ -17,6 +18,7 @@ struct ps_role {
     struct mu_loop *loop;
     struct mu_cluster *cluster;
     struct mu_ps_server *server;
+    struct mu_audit *audit; /* NULL: none is kept */
     struct mu_timer *timer;
     struct mu_layout layout;
     struct mu_activity activity;
@@ -109,6 +111,8 @@ static enum mu_status make_server(struct ps_role *role)
     MU_TRY(describe_rows(role, &facts, &rows));
     MU_TRY(job->model->layout(job->model_options, &facts, role->run->log, &role->layout));
     MU_TRY(name_replicas(role));
+    MU_TRY(mu_audit_keep_open(
+        role->run, role->loop, role->order, &role->layout, &facts, &role->audit));
     const struct mu_ps_server_options options = {
         .loop = role->loop,
         .log = role->run->log,
@@ -129,6 +133,7 @@ static enum mu_status make_server(struct ps_role *role)
         .learning_rate = learning_rate,
         .owner = role,
         .replica_names = role->name,
+        .audit = role->audit,
     };
     MU_TRY(mu_ps_server_create(&options, &role->server));
     say_memory(role, &options);
@@ -346,6 +351,8 @@ enum mu_status mu_ps_role_run(struct mu_task_run *run)
     struct ps_role role = {.run = run, .order = order_of(run->spec)};
     MU_TRY(run->world->ops->loop_create(run->world, &role.loop));
     enum mu_status status = run_role(&role);
+    enum mu_status closed = mu_audit_keep_close(role.audit, role.server);
+    status = status == MU_OK ? closed : status;
     if (role.cluster && status != MU_OK && status != MU_PREEMPTED)
         mu_cluster_goodbye(role.cluster, status, run->log->first_text);
     role.loop->ops->timer_stop(role.timer);
