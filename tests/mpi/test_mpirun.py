@@ -25,9 +25,9 @@ class Mpirun(unittest.TestCase):
         env = dict(os.environ, OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1",
                    OMPI_MCA_rmaps_base_oversubscribe="1", **variables)
         return subprocess.run(
-            [*wrapper, MPIRUN, "-n", str(ranks), MUSTER, "run", str(ROOT / "configs" / job), "--out",
-             self.out, *quick, *arguments], env=env, capture_output=True, text=True, timeout=100,
-            stdin=subprocess.DEVNULL)
+            [*wrapper, MPIRUN, "-n", str(ranks), MUSTER, "run", str(ROOT / "configs" / job),
+             "--out", self.out, *quick, *arguments], env=env, capture_output=True, text=True,
+            timeout=100, stdin=subprocess.DEVNULL)
 
     def summary(self):
         return json.loads(pathlib.Path(self.out, "summary.json").read_text(encoding="utf-8"))
