@@ -7,6 +7,11 @@
 #define SUSPICION_NS MU_SECOND
 /* A tick that comes this many heartbeats late: it was we who slept, not the others. */
 #define LATE_TICKS 5
+/* Early heartbeats: 5, 10, 20, 40 and 80 ms after the first step where a heartbeat is 100 ms. Whose
+ * first step does not come so soon has been seen before it. */
+#define EARLY_TICKS 20 /* a heartbeat */
+#define EARLY_COUNT 16
+#define EARLY_NS (10 * MU_SECOND)
 
 /* ---- sending ---- */
 
@@ -102,6 +107,16 @@ static void read_lost(struct mu_cluster *cluster, struct mu_decoder *decoder)
     mu_cluster_lose(cluster, error, -1, text);
 }
 
+/* An evaluator: the run does not end with it, but nobody evaluates any more. */
+static void warn_of_loss(struct mu_cluster *cluster, int task, const char *how)
+{
+    char who[160];
+    if (cluster->over || cluster->failed != MU_OK || mu_cluster_stop_wanted(cluster))
+        return;
+    mu_cluster_who(cluster, task, who, sizeof(who));
+    mu_say(cluster->log, MU_LEVEL_WARN, "%s is gone (%s); training goes on without it", who, how);
+}
+
 static void read_goodbye(struct mu_cluster *cluster, int task, struct mu_decoder *decoder)
 {
     char text[MU_CLUSTER_TEXT_MAX], said[MU_CLUSTER_TEXT_MAX + 128], who[160];
@@ -110,8 +125,12 @@ static void read_goodbye(struct mu_cluster *cluster, int task, struct mu_decoder
         !mu_decoder_text(decoder, "text", text, sizeof(text)))
         return;
     cluster->member[task].left = true;
-    if (exit_code == 0 || !mu_cluster_needs(cluster, task))
+    if (exit_code == 0)
         return;
+    if (!mu_cluster_needs(cluster, task)) {
+        warn_of_loss(cluster, task, text);
+        return;
+    }
     mu_cluster_who(cluster, task, who, sizeof(who));
     snprintf(said, sizeof(said), "%s failed (exit %d): %s", who, (int)exit_code, text);
     mu_cluster_lose(cluster, MU_E0403, task, said);
@@ -246,14 +265,18 @@ static void on_ended(void *owner, struct mu_link *link, enum mu_status why, int 
         member->joined = false;
         return;
     }
-    if (cluster->over || member->left || (cluster->leads && !mu_cluster_needs(cluster, task)))
+    if (cluster->over || member->left)
         return;
     char who[160], seen[160], text[MU_CLUSTER_TEXT_MAX];
-    mu_cluster_who(cluster, task, who, sizeof(who));
-    mu_cluster_last_seen(cluster, task, seen, sizeof(seen));
     const char *how = why == MU_PROTOCOL ? "sent what the protocol does not allow"
                       : error != 0       ? strerror(error)
                                          : "its connection closed";
+    if (cluster->leads && !mu_cluster_needs(cluster, task)) {
+        warn_of_loss(cluster, task, how);
+        return;
+    }
+    mu_cluster_who(cluster, task, who, sizeof(who));
+    mu_cluster_last_seen(cluster, task, seen, sizeof(seen));
     snprintf(text, sizeof(text), "%s died: %s%s", who, how, seen);
     mu_cluster_lose(cluster, MU_E0401, task, text);
 }
@@ -328,6 +351,31 @@ static void check_suspect(struct mu_cluster *cluster, int64_t now)
         mu_cluster_lose(cluster, MU_E0401, cluster->suspect, cluster->suspect_text);
 }
 
+static void end_early(struct mu_cluster *cluster)
+{
+    cluster->loop->ops->timer_stop(cluster->early);
+    cluster->early = NULL;
+}
+
+static void early_tick(void *owner)
+{
+    struct mu_cluster *cluster = owner;
+    if (atomic_load_explicit(&cluster->options.activity->step, memory_order_relaxed) == 0)
+        return;
+    uint32_t count = ++cluster->early_count;
+    if (count > EARLY_COUNT || (count & (count - 1)) != 0)
+        return;
+    mu_control_note_self(cluster, mu_now(cluster->world));
+    send_heartbeat(cluster, mu_now(cluster->world));
+}
+
+enum mu_status mu_control_begin(struct mu_cluster *cluster)
+{
+    cluster->early_until_ns = mu_now(cluster->world) + EARLY_NS;
+    return cluster->loop->ops->timer_start(cluster->loop,
+        cluster->options.heartbeat_ns / EARLY_TICKS, early_tick, cluster, &cluster->early);
+}
+
 static void pass_stop_on(struct mu_cluster *cluster)
 {
     if (mu_stop_requested(cluster->world))
@@ -356,6 +404,8 @@ void mu_control_tick(void *owner)
         mu_control_tell_start(cluster);
     mu_control_note_self(cluster, now);
     send_heartbeat(cluster, now);
+    if (cluster->early && (cluster->early_count >= EARLY_COUNT || now > cluster->early_until_ns))
+        end_early(cluster);
     if (cluster->over || cluster->failed != MU_OK)
         return;
     if (late_ns > 0) {
