@@ -93,7 +93,6 @@ void mu_cluster_destroy(struct mu_cluster *cluster)
         return;
     /* Nobody comes in any more, and nothing is done on a heartbeat. */
     cluster->loop->ops->timer_stop(cluster->timer);
-    cluster->loop->ops->timer_stop(cluster->early);
     mu_door_shut(&cluster->door);
     flush_links(cluster);
     mu_door_flush(&cluster->door, mu_now(cluster->world) + FLUSH_NS);

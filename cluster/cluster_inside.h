@@ -42,9 +42,6 @@ struct mu_cluster {
     struct mu_hello probe; /* the same, for asking who is missing */
     struct mu_door door;
     struct mu_timer *timer;
-    struct mu_timer *early; /* while the run is young; NULL: it is not */
-    int64_t early_until_ns;
-    uint32_t early_count;              /* of its ticks since the first step */
     struct mu_member *member;          /* (spec->task_count) */
     struct mu_caller call;             /* member, before the start: to the leader */
     char missing[MU_CLUSTER_TEXT_MAX]; /* member: for whom the leader waits, as it said last */
@@ -77,8 +74,6 @@ void mu_cluster_add_left(const struct mu_cluster *cluster, struct mu_text *text)
 /* ---- control.c: frames on control links ---- */
 extern const struct mu_link_events mu_control_events;
 void mu_control_tick(void *owner); /* every heartbeat_ns */
-/* More heartbeats around the first steps, so that who dies then is not last seen starting. */
-enum mu_status mu_control_begin(struct mu_cluster *cluster);
 /* This task's own activity, into its own member. */
 void mu_control_note_self(struct mu_cluster *cluster, int64_t now);
 void mu_control_adopt(struct mu_cluster *cluster, int task, struct mu_link *link);

@@ -7,11 +7,6 @@
 #define SUSPICION_NS MU_SECOND
 /* A tick that comes this many heartbeats late: it was we who slept, not the others. */
 #define LATE_TICKS 5
-/* Early heartbeats: 5, 10, 20, 40 and 80 ms after the first step where a heartbeat is 100 ms. Whose
- * first step does not come so soon has been seen before it. */
-#define EARLY_TICKS 20 /* a heartbeat */
-#define EARLY_COUNT 16
-#define EARLY_NS (10 * MU_SECOND)
 
 /* ---- sending ---- */
 
@@ -351,31 +346,6 @@ static void check_suspect(struct mu_cluster *cluster, int64_t now)
         mu_cluster_lose(cluster, MU_E0401, cluster->suspect, cluster->suspect_text);
 }
 
-static void end_early(struct mu_cluster *cluster)
-{
-    cluster->loop->ops->timer_stop(cluster->early);
-    cluster->early = NULL;
-}
-
-static void early_tick(void *owner)
-{
-    struct mu_cluster *cluster = owner;
-    if (atomic_load_explicit(&cluster->options.activity->step, memory_order_relaxed) == 0)
-        return;
-    uint32_t count = ++cluster->early_count;
-    if (count > EARLY_COUNT || (count & (count - 1)) != 0)
-        return;
-    mu_control_note_self(cluster, mu_now(cluster->world));
-    send_heartbeat(cluster, mu_now(cluster->world));
-}
-
-enum mu_status mu_control_begin(struct mu_cluster *cluster)
-{
-    cluster->early_until_ns = mu_now(cluster->world) + EARLY_NS;
-    return cluster->loop->ops->timer_start(cluster->loop,
-        cluster->options.heartbeat_ns / EARLY_TICKS, early_tick, cluster, &cluster->early);
-}
-
 static void pass_stop_on(struct mu_cluster *cluster)
 {
     if (mu_stop_requested(cluster->world))
@@ -404,8 +374,6 @@ void mu_control_tick(void *owner)
         mu_control_tell_start(cluster);
     mu_control_note_self(cluster, now);
     send_heartbeat(cluster, now);
-    if (cluster->early && (cluster->early_count >= EARLY_COUNT || now > cluster->early_until_ns))
-        end_early(cluster);
     if (cluster->over || cluster->failed != MU_OK)
         return;
     if (late_ns > 0) {

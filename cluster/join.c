@@ -331,6 +331,5 @@ static enum mu_status join_leader(struct mu_cluster *cluster)
 
 enum mu_status mu_cluster_join(struct mu_cluster *cluster)
 {
-    MU_TRY(cluster->leads ? gather(cluster) : join_leader(cluster));
-    return mu_control_begin(cluster);
+    return cluster->leads ? gather(cluster) : join_leader(cluster);
 }

@@ -11,8 +11,6 @@
  * A parameter server: one thread, which owns the loop. Joins, answers the links of the replicas,
  * of the leader and of the other servers, and serves until the leader says that the run is over.
  */
-#define NOTES_A_HEARTBEAT 10
-
 struct ps_role {
     struct mu_task_run *run;
     struct mu_loop *loop;
@@ -344,8 +342,8 @@ static enum mu_status run_role(struct ps_role *role)
     MU_TRY(make_server(role));
     MU_TRY(link_servers(role));
     MU_TRY(link_replicas(role));
-    MU_TRY(role->loop->ops->timer_start(role->loop,
-        role->run->timeouts.heartbeat_ns / NOTES_A_HEARTBEAT, note_version, role, &role->timer));
+    MU_TRY(role->loop->ops->timer_start(
+        role->loop, role->run->timeouts.heartbeat_ns, note_version, role, &role->timer));
     return serve(role);
 }
 

@@ -99,24 +99,6 @@ class Crash(Survivors):
         self.assertEqual(chief.ends(), 75, chief.text)
 
 
-class Young(Survivors):
-    """Between the first steps and the first heartbeat after them."""
-
-    def lose(self, job, counts, culprit, number):
-        cluster = Cluster(self, job=job, arguments=[*LONG, *FAST], **counts).start_all()
-        self.trains(cluster.out, points=2)
-        lost = cluster.tasks[culprit].signal(number)
-        self.told(cluster, culprit, lost, 2, "")
-        for task in cluster.others(culprit):
-            self.assertNotRegex(task.text, "last seen (starting|serving at version 0,)")
-
-    def test_a_worker_that_was_stopped_in_its_first_steps_was_not_last_seen_starting(self):
-        self.lose(SYNC, SYNC_TASKS, "worker/0", signal.SIGSTOP)
-
-    def test_a_server_that_was_killed_in_its_first_steps_was_last_seen_at_a_version(self):
-        self.lose(ASYNC, ASYNC_TASKS, "ps/0", signal.SIGKILL)
-
-
 class Hang(Survivors):
     def stop(self, job, counts, culprit, dead, *arguments):
         cluster = Cluster(self, job=job, arguments=[*LONG, *arguments], **counts).start_all()
