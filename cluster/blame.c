@@ -58,14 +58,14 @@ static bool is_stopped(const struct mu_cluster *cluster, int task)
            mu_host_process_stopped(hello->process);
 }
 
-/* Where to look after a task that hangs, and what to type there. */
+/* Where to look after a task that hangs, and what to type there. -1: whom the leader has named. */
 static void add_where_it_hangs(const struct mu_cluster *cluster, int task, struct mu_text *help)
 {
-    const struct mu_hello *hello = &cluster->member[task].hello;
-    const char *host =
-        task < cluster->spec->task_count ? cluster->spec->task[task].address.host : "its host";
-    if (hello->process <= 0)
-        mu_text_add(help, "on %s: `ps -o pid,stat,cmd -C muster`; ", host);
+    const struct mu_hello *hello = task >= 0 ? &cluster->member[task].hello : NULL;
+    bool has_address = task >= 0 && task < cluster->spec->task_count;
+    if (!hello || hello->process <= 0)
+        mu_text_add(help, "on %s: `ps -o pid,stat,cmd -C muster`; ",
+            has_address ? cluster->spec->task[task].address.host : "its host");
     else if (is_stopped(cluster, task))
         mu_text_add(help, "`kill -CONT %d` lets it go on, `kill -KILL %d` ends it; ",
             hello->process, hello->process);
@@ -79,7 +79,7 @@ void mu_cluster_lose(struct mu_cluster *cluster, enum mu_error error, int task, 
         return;
     struct mu_text help;
     mu_text_init(&help);
-    if (error == MU_E0402 && task >= 0)
+    if (error == MU_E0402)
         add_where_it_hangs(cluster, task, &help);
     /* What a task says of itself would be the same after a resume; before the start there is
      * nothing to resume. */

@@ -107,7 +107,7 @@ class Hang(Survivors):
         self.told(cluster, culprit, stopped, dead + 1, "(is stopped|is unresponsive)")
         for task in cluster.others(culprit):
             self.assertGreater(task.ended - stopped, dead - 0.2, task.text)
-            self.assertRegex(task.text, r"help: (`kill -CONT|on \S+: `ps -o pid,stat,cmd -)")
+            self.assertRegex(task.text, r"help: (`kill -CONT|on .+: `ps -o pid,stat,cmd -)")
         pid = cluster.tasks[culprit].pid
         self.assertTrue(alive(pid))
         self.assertTrue(any(f"`kill -CONT {pid}` lets it go on, `kill -KILL {pid}` ends it" in
