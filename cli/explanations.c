@@ -213,10 +213,6 @@ static const struct mu_explanation explanations[MU_ERROR_COUNT] = {
         "replicas.",
         "a learning rate that is too high; values in the data that are not finite; no warm-up",
         "--lr RATE lower; --set optimizer.clip_norm=1; then --resume"},
-    [MU_E0703] = {
-        "Somebody asked the run to stop. The checkpoint of its last step is written.",
-        "^C or SIGTERM; a scheduler that takes the machine back",
-        "the same command with --resume"},
     [MU_E0704] = {
         "In the simulated cluster every task waits, and nothing can happen any more.",
         "a fault of muster or of a plug-in, which a seed reproduces",

@@ -18,7 +18,15 @@
  * its options; the drivers' rows are the schema. Documented in docs/JOB.md, made from the rows.
  */
 #define MU_JOB_STREAMS_MAX 8
-enum mu_mode_kind { MU_MODE_SYNC, MU_MODE_ASYNC, MU_MODE_SOFTSYNC, MU_MODE_BOUNDED };
+#define MU_MODE_ROWS(ROW)                                                                          \
+    ROW(SYNC, "sync")                                                                              \
+    ROW(ASYNC, "async")                                                                            \
+    ROW(SOFTSYNC, "softsync")                                                                      \
+    ROW(BOUNDED, "bounded")
+
+#define MU_MODE_ENUM(name, text) MU_MODE_##name,
+enum mu_mode_kind { MU_MODE_ROWS(MU_MODE_ENUM) MU_MODE_COUNT };
+#undef MU_MODE_ENUM
 enum mu_mode_transport { MU_MODE_ROUTE, MU_MODE_SHM, MU_MODE_TCP };
 
 struct mu_job_data {

@@ -55,10 +55,12 @@ int64_t mu_job_gradients_of(const struct mu_job *job, int64_t steps)
 
 /* ---- does it fit? ---- */
 
+#define MODE_NAME(name, text) text,
+static const char *const mode_names[] = {MU_MODE_ROWS(MODE_NAME)};
+
 static const char *kind_name(const struct mu_job *job)
 {
-    static const char *const names[] = {"sync", "async", "softsync", "bounded"};
-    return names[job->mode.kind];
+    return mode_names[job->mode.kind];
 }
 
 static enum mu_status fit_servers(struct mu_log *log, const struct mu_job *job, int ps_count)

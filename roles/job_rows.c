@@ -50,12 +50,14 @@ static const struct mu_option data_rows[] = {
     {.name = NULL},
 };
 
+#define MODE_CHOICE(name, text) "|" text
+
 static const struct mu_option mode_rows[] = {
     {.name = "kind",
         .type = MU_OPTION_CHOICE,
         .offset = offsetof(struct mu_job_mode, kind),
         .fallback = "sync",
-        .choices = "sync|async|softsync|bounded",
+        .choices = &MU_MODE_ROWS(MODE_CHOICE)[1], /* without the first bar */
         .doc = "sync: all-reduce between replicas, or with workers or backups, and all others: "
                "parameter servers"},
     {.name = "bucket_bytes",
