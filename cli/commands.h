@@ -35,13 +35,16 @@ struct mu_cmd_simulate_options {
     char out[MU_CLI_PATH_MAX];
     struct mu_flag_list sets;
     int64_t workers, ps, seed;
-    char compute[64]; /* "fixed:MS" or "lognormal:MEAN,SIGMA"; read by mu_simulate_parse_compute */
-    char link[64];    /* "BITS,LATENCY_US"; read by mu_simulate_parse_link */
-    bool resume, quiet, verbose;
+    char compute[64];  /* "fixed:MEAN" or "lognormal:MEAN,SIGMA" */
+    char straggle[64]; /* "FRACTION,FACTOR" */
+    char link[64];     /* "BITS,LATENCY" */
+    bool evaluator, resume, quiet, verbose;
 };
-/* USAGE naming the flag. */
+/* USAGE naming the flag and its range. */
 enum mu_status mu_simulate_parse_compute(struct mu_log *log, const char *text,
     enum mu_simulate_compute *ret_kind, double *ret_mean_ms, double *ret_sigma);
+enum mu_status mu_simulate_parse_straggle(
+    struct mu_log *log, const char *text, double *ret_fraction, double *ret_factor);
 enum mu_status mu_simulate_parse_link(
     struct mu_log *log, const char *text, int64_t *ret_bits_per_second, int64_t *ret_latency_ns);
 
@@ -103,10 +106,9 @@ struct mu_cmd_explain_options {
 
 /* A command's rows are beside its function, in cmd_NAME.c. */
 extern const struct mu_command mu_command_run, mu_command_simulate, mu_command_bench_train,
-    mu_command_bench_allreduce,
-    mu_command_checkpoint_list, mu_command_checkpoint_verify, mu_command_checkpoint_show,
-    mu_command_spec_check, mu_command_spec_make, mu_command_doctor, mu_command_explain,
-    mu_command_man;
+    mu_command_bench_allreduce, mu_command_checkpoint_list, mu_command_checkpoint_verify,
+    mu_command_checkpoint_show, mu_command_spec_check, mu_command_spec_make, mu_command_doctor,
+    mu_command_explain, mu_command_man;
 
 /* rows_train.c: the rows of the commands that train and of those that look at what is left;
  * rows_bench.c: those of bench allreduce. */
