@@ -62,9 +62,7 @@ static int run(struct mu_log *log, const void *given, char *const *arguments)
 static const char *const examples[] = {
     "muster simulate configs/demo.json --workers 3 --seed 1 --out runs/simulated",
     "muster simulate configs/demo.json --workers 8 --compute lognormal:20,0.3 --link 1G,50us",
-    "muster simulate configs/demo-async.json --workers 4 --ps 1 --compute lognormal:20,0.3 "
-    "--straggle 0.02,10",
-    NULL};
+    "muster simulate configs/demo-async.json --workers 4 --ps 1 --straggle 0.02,10", NULL};
 
 const struct mu_command mu_command_simulate = {
     .name = "simulate",
