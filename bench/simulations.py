@@ -8,7 +8,8 @@ MEMORY = "/dev/shm"  # checkpoints by the hundred need no disk
 STARTED = 1767225600  # MU_SIM_WALL_START_NS
 
 COMPUTES = re.compile(r"(\S+) (\S+) computes \S+ of step (\d+) for (\d+) ns")
-EVALUATES = re.compile(r"(\S+) evaluator/0 info: step (\d+): test loss (\S+), test accuracy (\S+) %")
+EVALUATES = re.compile(
+    r"(\S+) evaluator/0 info: step (\d+): test loss (\S+), test accuracy (\S+) %")
 
 
 def options_of(doc, seeds):

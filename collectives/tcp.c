@@ -8,7 +8,7 @@
  * that reads nothing, because it has not posted a receive. */
 #define TELL_FIRST_NS (MU_SECOND / 10)
 #define TELL_NS MU_SECOND
-#define LAST_WORDS_NS (MU_SECOND / 10) /* to read what a rank said that takes no more */
+#define LAST_WORDS_NS (MU_SECOND / 10) /* to say, and to hear, why a rank goes no further */
 #define SPIN_NS 50000 /* as long as it takes to sleep and be woken, or a little more */
 
 static struct mu_tcp *tcp_of(struct mu_transport *transport)
@@ -342,9 +342,24 @@ static bool tcp_reaches(struct mu_transport *transport, int rank)
 
 /* ---- life ---- */
 
+/* Why this rank goes no further may still wait behind what it was sending. */
+static void say_last_words(struct mu_tcp *tcp)
+{
+    int64_t until_ns = mu_deadline(mu_now(tcp->base.loop->world), LAST_WORDS_NS);
+    for (int rank = 0; rank < tcp->base.count; rank++) {
+        struct mu_link *link = tcp->peer[rank].link;
+        if (!link || mu_link_posts_waiting(link) == 0)
+            continue;
+        tcp->peer[rank].link = NULL;
+        mu_link_flush(link, until_ns);
+    }
+}
+
 static void tcp_close(struct mu_transport *transport)
 {
     struct mu_tcp *tcp = tcp_of(transport);
+    if (tcp->drains)
+        say_last_words(tcp);
     for (int rank = 0; rank < tcp->base.count; rank++) {
         mu_link_close(tcp->peer[rank].link);
         mu_tcp_end_streams(&tcp->peer[rank]);

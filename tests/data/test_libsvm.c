@@ -325,33 +325,6 @@ static void a_file_that_changes_is_noticed(void **state)
     assert_int_equal(text_rig_read(&rig, index, 2), MU_BAD_DATA);
 }
 
-/* The adult data: binary features of people, counted by others. */
-static void a9a_is_read_whole(void **state)
-{
-    const char *folder = getenv("MUSTER_DATA");
-    char options[600];
-    snprintf(options, sizeof(options), "path=%s/a9a/a9a.gz test_path=%s/a9a/a9a.t.gz",
-        folder ? folder : "", folder ? folder : "");
-    if (!folder || text_rig_open(&rig, "libsvm", options, MU_SPLIT_TRAIN) == MU_NO_INPUT) {
-        print_message("there is no a9a/a9a.gz in the folder MUSTER_DATA\n");
-        skip();
-    }
-    assert_int_equal(rig.facts.sample_count, 32560);
-    assert_int_equal(rig.facts.entry_max, 14);
-    assert_int_equal(rig.facts.id_count, 123); /* 1 to 122: no sample has 123 */
-    assert_int_equal(rig.facts.class_count, 2);
-    text_rig_read_all(&rig);
-    assert_string_equal(text_rig_row(&rig, 0),
-        "0 | 3:1 11:1 14:1 19:1 39:1 42:1 55:1 64:1 67:1 73:1 75:1 76:1 80:1 83:1");
-    for (size_t i = 0; i < rig.entries.first[rig.count]; i++) {
-        assert_in_range(rig.entries.id[i], 1, 123);
-        assert_float_equal(rig.entries.value[i], 1, 0);
-    }
-    text_rig_close(&rig);
-    text_rig_opened(&rig, "libsvm", options, MU_SPLIT_TEST);
-    assert_int_equal(rig.facts.sample_count, 16281);
-}
-
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
 
 int main(void)
@@ -370,7 +343,6 @@ int main(void)
         TEST(several_threads_read_at_once),
         TEST(a_packed_file_cut_off_is_refused),
         TEST(a_file_that_changes_is_noticed),
-        TEST(a9a_is_read_whole),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -16,8 +16,12 @@ static const struct mu_summary finished = {.exit = 0,
     .wall_seconds = 12.5,
     .first_step_seconds = 0.25,
     .samples_per_second = 9600,
+    .rows_per_second = 9500,
     .train_loss = 0.03125,
     .test_accuracy = 0.975,
+    .test_loss = 0.125,
+    .test_auc = 0.75,
+    .embedding_rows = 122,
     .parameters_crc32c = 0xbeef,
     .staleness = {[0] = 1, [1] = 0, [2] = 3},
     .staleness_sum = 6,
@@ -34,8 +38,12 @@ static const char golden[] = "{\n"
                              "  \"wall_seconds\": 12.5,\n"
                              "  \"first_step_seconds\": 0.25,\n"
                              "  \"samples_per_second\": 9600,\n"
+                             "  \"rows_per_second\": 9500,\n"
                              "  \"train_loss\": 0.03125,\n"
                              "  \"test_accuracy\": 0.975,\n"
+                             "  \"test_loss\": 0.125,\n"
+                             "  \"test_auc\": 0.75,\n"
+                             "  \"embedding_rows\": 122,\n"
                              "  \"exchange_bytes\": 0,\n"
                              "  \"parameters_crc32c\": \"0000beef\",\n"
                              "  \"staleness\": {\n"
