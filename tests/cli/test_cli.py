@@ -129,6 +129,11 @@ class Usage(unittest.TestCase):
         self.refused(["simulate", "job.json", "--wrkers", "3"], "unknown flag `--wrkers`",
                      "did you mean `--workers`?")
         self.refused(["spec", "make", "--wrkers", "a:1"], "did you mean `--worker`?")
+        demo = os.path.join(ROOT, "configs", "demo.json")
+        self.refused(["simulate", demo, "--straggle", "2,10"], "--straggle cannot be `2,10`",
+                     "a fraction of 0 to 1 and a factor of 1 to 1000")
+        self.refused(["simulate", demo, "--compute", "normal:1,2"], "--compute", "0 to 1e7 ms")
+        self.refused(["simulate", demo, "--link", "1,1"], "--link", "1e3 to 1e15 bits")
         self.refused(["simulate", "job.json", "--resume"], "--resume needs --out", "add --out DIR")
         self.refused(["explain", "E9999"], "there is no error `E9999`")
         self.refused(["man", "spec", "chck"], "no manual page for `spec chck`",
