@@ -127,11 +127,11 @@ static enum mu_link_answer on_frame(void *owner, struct mu_link *link, const str
     if (!mu_ps_fresh_read(mu_link_decoder(link), body, frame->body_bytes, &part->fresh) ||
         part->fresh.item != part->slot->item)
         return refuse(server, "sent a FRESH whose body is malformed");
-    bool leaves = part->slot->item == MU_PS_ITEM_LEAVE;
-    if (frame->payload_bytes != (leaves ? 0 : server->span.count * sizeof(float)))
+    float *fresh = part->slot->fresh;
+    if (frame->payload_bytes != (fresh ? server->span.count * sizeof(float) : 0))
         return refuse(server, "sent parameters of another length than its span has");
     server->part = part;
-    *ret_payload = leaves ? NULL : part->slot->fresh + server->span.first;
+    *ret_payload = fresh ? fresh + server->span.first : NULL;
     return MU_LINK_TAKE;
 }
 
@@ -258,10 +258,11 @@ static struct slot *free_slot(struct mu_ps_client *client, int index, enum mu_ps
 enum mu_status mu_ps_client_push(struct mu_ps_client *client, int slot, const float *gradients,
     float scale, int64_t seen, float *fresh)
 {
-    assert(gradients && fresh && gradients != fresh);
+    assert(gradients && gradients != fresh);
     assert(isfinite(scale));
     assert(seen >= 0);
-    const struct mu_ps_push_body push = {.seen = seen, .scale = (double)scale};
+    const struct mu_ps_push_body push = {
+        .seen = seen, .scale = (double)scale, .acknowledge_only = !fresh};
     MU_TRY(check_servers(client));
     struct slot *own = free_slot(client, slot, MU_PS_ITEM_GRADIENT);
     return start(client, own, mu_ps_push_write(own->body, &push), gradients, fresh);
@@ -325,21 +326,27 @@ enum mu_status mu_ps_client_wait(
     return MU_OK;
 }
 
-static enum mu_status ask(struct mu_ps_client *client, enum mu_ps_item item, float *parameters,
-    int64_t deadline_ns, struct mu_ps_fresh_body *ret_fresh)
+static enum mu_status start_pull(
+    struct mu_ps_client *client, int index, enum mu_ps_item item, float *parameters)
 {
     MU_TRY(check_servers(client));
-    struct slot *slot = free_slot(client, 0, item);
+    struct slot *slot = free_slot(client, index, item);
     size_t bytes = mu_ps_pull_write(slot->body, item == MU_PS_ITEM_LEAVE);
-    MU_TRY(start(client, slot, bytes, NULL, parameters));
-    return wait_for(client, 0, deadline_ns, ret_fresh);
+    return start(client, slot, bytes, NULL, parameters);
+}
+
+enum mu_status mu_ps_client_pull_start(struct mu_ps_client *client, int slot, float *parameters)
+{
+    assert(parameters);
+    return start_pull(client, slot, MU_PS_ITEM_PULL, parameters);
 }
 
 enum mu_status mu_ps_client_pull(
     struct mu_ps_client *client, float *parameters, int64_t deadline_ns, int64_t *ret_version)
 {
     struct mu_ps_fresh_body fresh;
-    MU_TRY(ask(client, MU_PS_ITEM_PULL, parameters, deadline_ns, &fresh));
+    MU_TRY(mu_ps_client_pull_start(client, 0, parameters));
+    MU_TRY(wait_for(client, 0, deadline_ns, &fresh));
     *ret_version = fresh.version;
     return MU_OK;
 }
@@ -347,7 +354,8 @@ enum mu_status mu_ps_client_pull(
 enum mu_status mu_ps_client_leave(struct mu_ps_client *client, int64_t deadline_ns)
 {
     struct mu_ps_fresh_body fresh;
-    return ask(client, MU_PS_ITEM_LEAVE, NULL, deadline_ns, &fresh);
+    MU_TRY(start_pull(client, 0, MU_PS_ITEM_LEAVE, NULL));
+    return wait_for(client, 0, deadline_ns, &fresh);
 }
 
 int mu_ps_client_culprit(const struct mu_ps_client *client)

@@ -37,6 +37,7 @@ const char *mu_ps_flaw_text(enum mu_ps_flaw flaw);
 struct mu_ps_push_body {
     int64_t seen;
     double scale;
+    bool acknowledge_only; /* the answer brings no parameters */
 };
 size_t mu_ps_push_write(uint8_t out[MU_PS_BODY_MAX], const struct mu_ps_push_body *push);
 bool mu_ps_push_read(

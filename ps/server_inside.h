@@ -33,6 +33,7 @@ struct mu_ps_buffer {
     enum mu_ps_flaw flaw; /* that this server found */
     int64_t seen;
     float scale;
+    bool wants_fresh; /* the answer brings the parameters */
     /* Head: on how many servers it is whole, and the worst that they found. May be of the next
      * round already while the reply of this round is still on its way, so these are not reset with
      * the rest. */

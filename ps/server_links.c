@@ -179,6 +179,7 @@ static bool read_push(struct mu_ps_peer *peer, const struct mu_frame *frame, con
     buffer->item = MU_PS_ITEM_GRADIENT;
     buffer->flaw = flaw_of(peer, frame, &push);
     buffer->seen = push.seen;
+    buffer->wants_fresh = !push.acknowledge_only;
     buffer->scale = buffer->flaw == MU_PS_FLAW_NONE ? (float)push.scale : 0;
     return true;
 }
@@ -195,6 +196,7 @@ static bool read_pull(struct mu_ps_peer *peer, const struct mu_frame *frame, con
         mu_ps_refuse(peer, "sent pull %llu where %llu is next", (unsigned long long)frame->tag,
             (unsigned long long)peer->sequence_next);
     buffer->item = leaves ? MU_PS_ITEM_LEAVE : MU_PS_ITEM_PULL;
+    buffer->wants_fresh = !leaves;
     buffer->flaw = MU_PS_FLAW_NONE;
     return !peer->refused;
 }

@@ -135,7 +135,8 @@ static enum mu_status differs(const struct mu_ps_server *server, const char *wha
         server->options.order, what);
 }
 
-/* A gradient that is a step of its own; leaves the fresh parameters in the buffer. */
+/* A gradient that is a step of its own; leaves the fresh parameters in the buffer, if they are
+ * wanted. */
 static enum mu_status apply(struct mu_ps_server *server, struct mu_ps_buffer *buffer)
 {
     const struct mu_ps_verdict_body *verdict = &buffer->verdict;
@@ -149,8 +150,9 @@ static enum mu_status apply(struct mu_ps_server *server, struct mu_ps_buffer *bu
     if (corrects && !correction.seen)
         return differs(server, "record of what a worker has seen");
     mu_shard_apply_corrected(&server->shard, buffer->data, (float)verdict->weight,
-        (float)verdict->learning_rate, corrects ? &correction : NULL);
-    buffer->data_version = server->shard.version;
+        (float)verdict->learning_rate, corrects ? &correction : NULL, buffer->wants_fresh);
+    if (buffer->wants_fresh)
+        buffer->data_version = server->shard.version;
     return MU_OK;
 }
 
@@ -208,10 +210,9 @@ static void reply(struct mu_ps_server *server, struct mu_ps_buffer *buffer)
 {
     struct mu_ps_peer *worker = &server->workers[buffer->worker];
     int64_t version = server->shard.version;
-    bool leaves = buffer->item == MU_PS_ITEM_LEAVE;
-    if (!leaves && buffer->data_version != version)
+    if (buffer->wants_fresh && buffer->data_version != version)
         mu_shard_copy(&server->shard, buffer->data);
-    if (!leaves)
+    if (buffer->wants_fresh)
         mu_seen_store(&server->seen, buffer->worker, buffer->sequence, buffer->data, version);
     struct mu_ps_fresh_body fresh = {
         .item = buffer->item,
@@ -225,7 +226,7 @@ static void reply(struct mu_ps_server *server, struct mu_ps_buffer *buffer)
         .generation = server->options.generation,
         .tag = buffer->tag,
         .body_bytes = (uint32_t)mu_ps_fresh_write(buffer->reply_body, &fresh),
-        .payload_bytes = leaves ? 0 : (uint32_t)mu_ps_span_bytes(server),
+        .payload_bytes = buffer->wants_fresh ? (uint32_t)mu_ps_span_bytes(server) : 0,
     };
     buffer->state = MU_PS_BUFFER_SENDING;
     if (worker->link)

@@ -68,11 +68,10 @@ static void apply_block(const struct mu_shard *shard, struct mu_optim_step step,
         step.slots[i - 1] = shard->vectors[i].data + first;
     mu_tensors_step(shard->optimizer, shard->optimizer_options, shard->layout,
         shard->span.first + first, &step);
-    memcpy(gradient, step.parameters, step.count * sizeof(float));
 }
 
 void mu_shard_apply_corrected(struct mu_shard *shard, float *buffer, float gradient_scale,
-    float learning_rate, const struct mu_correction *correction)
+    float learning_rate, const struct mu_correction *correction, bool wants_fresh)
 {
     struct mu_optim_step step = {
         .learning_rate = learning_rate,
@@ -85,6 +84,8 @@ void mu_shard_apply_corrected(struct mu_shard *shard, float *buffer, float gradi
         size_t left = shard->span.count - first;
         step.count = left < most ? left : most;
         apply_block(shard, step, first, buffer + first, correction);
+        if (wants_fresh) /* while they are in the cache */
+            memcpy(buffer + first, shard->vectors[0].data + first, step.count * sizeof(float));
     }
     shard->version++;
 }
@@ -92,7 +93,7 @@ void mu_shard_apply_corrected(struct mu_shard *shard, float *buffer, float gradi
 void mu_shard_apply(
     struct mu_shard *shard, float *buffer, float gradient_scale, float learning_rate)
 {
-    mu_shard_apply_corrected(shard, buffer, gradient_scale, learning_rate, NULL);
+    mu_shard_apply_corrected(shard, buffer, gradient_scale, learning_rate, NULL, true);
 }
 
 /* ---- several gradients ---- */
@@ -116,7 +117,8 @@ void mu_shard_gather(struct mu_shard *shard, const float *gradient, float scale)
 void mu_shard_apply_gathered(struct mu_shard *shard, float learning_rate)
 {
     assert(shard->gathered > 0);
-    mu_shard_apply(shard, shard->gather.data, 1 / (float)shard->gathered, learning_rate);
+    mu_shard_apply_corrected(
+        shard, shard->gather.data, 1 / (float)shard->gathered, learning_rate, NULL, false);
     shard->gathered = 0;
 }
 
