@@ -20,7 +20,7 @@
  * What is added are small integers that are not the same for two elements beside each other, nor
  * for two workers, so that every sum is exact and every byte of it known.
  */
-#define MU_BENCH_PUSHES_MAX (1 << 17) /* of one size: sums stay below 2^24 */
+#define MU_BENCH_PUSHES_MAX (1 << 21) /* of one size, of all workers: sums stay at 2^24 or less */
 #define MU_BENCH_SAMPLES_MAX (1 << 16)
 #define MU_BENCH_WAYS_MAX                                                                          \
     (MU_BENCH_PS_SERVERS_MAX * MU_BENCH_PS_WORKERS_MAX + MU_BENCH_PS_SERVERS_MAX)

@@ -237,6 +237,7 @@ static enum mu_status serve(struct bench_worker *own)
     char line[MU_BENCH_LINE_MAX];
     MU_TRY(mu_real_world_init(&own->real));
     MU_TRY(own->real.world.ops->loop_create(&own->real.world, &own->loop));
+    own->loop->gathers = true;
     while (fgets(line, sizeof(line), own->in)) {
         enum mu_status status = obey(own, line);
         if (status != MU_OK)

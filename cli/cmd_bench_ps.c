@@ -99,10 +99,10 @@ static enum mu_status measure_round(struct bench *bench, int round, int operatio
     return MU_OK;
 }
 
+/* Of one worker. Two rows push; finding out takes less than twice what is found. */
 static int most_operations(const struct mu_cmd_bench_ps_options *options)
 {
-    /* Two rows push; finding out takes less than twice what is found. */
-    int64_t most = MU_BENCH_PUSHES_MAX / (2 * (options->rounds + 2));
+    int64_t most = MU_BENCH_PUSHES_MAX / options->workers / (2 * (options->rounds + 2));
     return most < 1 ? 1 : (int)most;
 }
 
@@ -157,7 +157,9 @@ static enum mu_status run_size(struct bench *bench, int64_t bytes)
     int in_flight = in_flight_for(bench->ps.options, bytes);
     MU_TRY(mu_bench_crew_do(&bench->servers, "size %lld %d", (long long)bytes, in_flight));
     MU_TRY(mu_bench_crew_do(&bench->workers, "size %lld %d", (long long)bytes, in_flight));
-    for (size_t i = 0; i < MU_COUNT_OF(rows); i++) {
+    for (int i = 0; i < (int)MU_COUNT_OF(rows); i++) {
+        if (bench->ps.options->op != 0 && bench->ps.options->op != 1 + i)
+            continue;
         MU_TRY(measure(bench, &rows[i], in_flight));
         print_row(bench, &rows[i], bytes, in_flight);
     }

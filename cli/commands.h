@@ -72,7 +72,7 @@ struct mu_cmd_bench_ps_options {
     int64_t workers, servers, rounds;
     int64_t in_flight; /* 0: by the bytes */
     struct mu_integers bytes;
-    int transport; /* place in the choices of its row */
+    int transport, op; /* places in the choices of their rows */
     double budget_ms;
     bool json;
 };

@@ -300,7 +300,11 @@ static enum mu_status wait_for(
     assert(index >= 0 && index < client->options.in_flight);
     struct slot *slot = &client->slots[index];
     assert(slot->in_use);
-    enum mu_status status = mu_loop_until(client->options.loop, &slot->ended, deadline_ns);
+    struct mu_loop *loop = client->options.loop;
+    int64_t spin_ns = loop->spin_ns;
+    loop->spin_ns = mu_ps_spin_ns(loop);
+    enum mu_status status = mu_loop_until(loop, &slot->ended, deadline_ns);
+    loop->spin_ns = spin_ns;
     if (client->failure != MU_OK)
         return client->failure;
     if (status == MU_TIMEOUT)

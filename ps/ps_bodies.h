@@ -12,6 +12,13 @@
  */
 #define MU_PS_BODY_MAX 256
 
+/* So long servers and workers look for what comes before they sleep: to sleep and be woken takes
+ * longer than a small push. */
+static inline int64_t mu_ps_spin_ns(const struct mu_loop *loop)
+{
+    return loop->processors > 1 ? MU_MS / 20 : 0;
+}
+
 /* What has a place in the order, besides snapshots. */
 enum mu_ps_item {
     MU_PS_ITEM_GRADIENT,

@@ -57,6 +57,7 @@ struct mu_ps_peer {
     bool ended, held, refused;
     /* Of the frame at hand. */
     struct mu_ps_buffer *buffer;
+    size_t looked_at;          /* worker: elements of the gradient */
     enum mu_ps_flaw note_flaw; /* follower */
     int note_worker;           /* head: that was lost, if there is no buffer */
     uint64_t sequence_next;    /* worker */

@@ -223,7 +223,21 @@ static enum mu_link_answer on_worker_frame(void *owner, struct mu_link *link,
     buffer->sequence = peer->sequence_next;
     buffer->tag = frame->tag;
     *ret_payload = buffer->data;
+    peer->looked_at = 0;
     return buffer->flaw == MU_PS_FLAW_LENGTH ? MU_LINK_SKIP : MU_LINK_TAKE;
+}
+
+/* All elements are looked at before anything is applied anywhere. */
+static void on_worker_landed(void *owner, const struct mu_frame *frame, size_t bytes)
+{
+    (void)frame;
+    struct mu_ps_peer *peer = owner;
+    struct mu_ps_buffer *buffer = peer->buffer;
+    size_t first = peer->looked_at;
+    peer->looked_at = bytes / sizeof(float);
+    if (buffer->flaw == MU_PS_FLAW_NONE &&
+        !mu_shard_is_finite(buffer->data + first, peer->looked_at - first))
+        buffer->flaw = MU_PS_FLAW_NOT_FINITE;
 }
 
 static void on_worker_arrived(
@@ -236,9 +250,6 @@ static void on_worker_arrived(
     struct mu_ps_server *server = peer->server;
     struct mu_ps_buffer *buffer = peer->buffer;
     assert(buffer->state == MU_PS_BUFFER_RECEIVING);
-    if (buffer->item == MU_PS_ITEM_GRADIENT && buffer->flaw == MU_PS_FLAW_NONE &&
-        !mu_shard_is_finite(buffer->data, server->shard.span.count))
-        buffer->flaw = MU_PS_FLAW_NOT_FINITE;
     buffer->state = MU_PS_BUFFER_WAITING;
     peer->sequence_next++;
     server->waiting_count++;
@@ -250,6 +261,7 @@ static void on_worker_arrived(
 
 static const struct mu_link_events worker_events = {
     .frame = on_worker_frame,
+    .landed = on_worker_landed,
     .arrived = on_worker_arrived,
     .ended = on_ended,
 };
