@@ -12,6 +12,7 @@ const struct mu_command *const mu_commands[] = {
     &mu_command_checkpoint_list,
     &mu_command_checkpoint_verify,
     &mu_command_checkpoint_show,
+    &mu_command_audit_replay,
     &mu_command_spec_check,
     &mu_command_spec_make,
     &mu_command_doctor,

@@ -196,6 +196,12 @@ static const struct mu_explanation explanations[MU_ERROR_COUNT] = {
         "Another process of a run uses this directory, and two would overwrite each other.",
         "an earlier run that has not ended; two runs of the same name",
         "the message has the pid; --out DIR for a second run"},
+    [MU_E0608] = {
+        "A record of an audit log is not what was written, is missing, or says what cannot have "
+        "happened: the log proves nothing about the parameters.",
+        "a server that was killed or had no room on its disk; a defective disk; files of two runs; "
+        "an edited file",
+        "muster audit replay --to VERSION DIR for what came before it"},
     [MU_E0701] = {
         "The replicas' parameters were compared and are not the same bits: the result would be "
         "worthless.",
@@ -207,10 +213,6 @@ static const struct mu_explanation explanations[MU_ERROR_COUNT] = {
         "replicas.",
         "a learning rate that is too high; values in the data that are not finite; no warm-up",
         "--lr RATE lower; --set optimizer.clip_norm=1; then --resume"},
-    [MU_E0703] = {
-        "Somebody asked the run to stop. The checkpoint of its last step is written.",
-        "^C or SIGTERM; a scheduler that takes the machine back",
-        "the same command with --resume"},
     [MU_E0704] = {
         "In the simulated cluster every task waits, and nothing can happen any more.",
         "a fault of muster or of a plug-in, which a seed reproduces",

@@ -21,6 +21,8 @@ struct mu_cluster;
 /* Of the training data: what a task that reads none must know all the same. */
 struct mu_data_shape {
     int64_t samples, features, classes, fields;
+    int64_t entries; /* sparse data: the most of any sample that the run reads */
+    uint64_t ids;    /* sparse data: ids are below it; 0: any */
 };
 
 struct mu_cluster_options {

@@ -21,12 +21,14 @@ void mu_control_tell_start(struct mu_cluster *cluster)
 {
     uint8_t memory[128];
     struct mu_body body;
-    mu_body_begin(&body, memory, sizeof(memory), 5);
+    mu_body_begin(&body, memory, sizeof(memory), 7);
     mu_body_put_uint(&body, "run", cluster->run);
     mu_body_put_int(&body, "samples", cluster->options.shape.samples);
     mu_body_put_int(&body, "features", cluster->options.shape.features);
     mu_body_put_int(&body, "classes", cluster->options.shape.classes);
     mu_body_put_int(&body, "fields", cluster->options.shape.fields);
+    mu_body_put_int(&body, "entries", cluster->options.shape.entries);
+    mu_body_put_uint(&body, "ids", cluster->options.shape.ids);
     for (int i = 0; i <= cluster->spec->task_count; i++) {
         struct mu_member *member = &cluster->member[i];
         if (!member->link || member->told)
@@ -77,7 +79,9 @@ static void read_start(struct mu_cluster *cluster, struct mu_decoder *decoder, u
         !mu_decoder_int(decoder, "samples", 1, UINT32_MAX, &shape.samples) ||
         !mu_decoder_int(decoder, "features", 0, INT32_MAX, &shape.features) ||
         !mu_decoder_int(decoder, "classes", 1, INT32_MAX, &shape.classes) ||
-        !mu_decoder_int(decoder, "fields", 0, INT32_MAX, &shape.fields))
+        !mu_decoder_int(decoder, "fields", 0, INT32_MAX, &shape.fields) ||
+        !mu_decoder_int(decoder, "entries", 0, INT32_MAX, &shape.entries) ||
+        !mu_decoder_uint(decoder, "ids", &shape.ids))
         return;
     cluster->options.shape = shape;
     cluster->run = cluster->hello.run = run;

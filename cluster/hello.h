@@ -12,7 +12,7 @@
 #define MU_LINK_KIND_ROWS(ROW)                                                                     \
     ROW(CONTROL) /* member to leader: membership, heartbeats, start and end */                     \
     ROW(PROBE)   /* are you there, and are you you? closed after the hello */                      \
-    ROW(RING)    /* replica to its right neighbour */                                              \
+    ROW(RING)    /* replica to replica: collectives */                                             \
     ROW(PUSH)    /* worker to parameter server */                                                  \
     ROW(ORDER)   /* parameter server to the first one */                                           \
     ROW(STATE)   /* leader to parameter server: snapshots and restoring */

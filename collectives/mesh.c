@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "collectives/mesh.h"
-#include "runtime/base/text.h"
+#include "collectives/mesh_inside.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,93 +10,17 @@
 #define RETRY_NS (20 * MU_MS)        /* between two calls of a rank that is not there yet */
 #define PARTING_NS MU_SECOND         /* that one who is turned away has to read why */
 #define LINGER_NS (2 * MU_SECOND)    /* that one who fails stays, for those who come to read why */
-#define SAY_AFTER_NS (2 * MU_SECOND) /* whom we wait for, and again and again */
-#define SAY_EVERY_NS (10 * MU_SECOND)
-#define MISSING_MAX 8 /* ranks that are named when some do not come */
-#define WHY_MAX 256   /* bytes of a reason that is told to others */
-#define NAME_BYTES (MU_HOST_MAX + 32)
+#define SAY_AFTER_NS (2 * MU_SECOND) /* whom we wait for */
 
 #define SAME_ADDRESSES "give all ranks the same addresses in the same order"
 
-struct mesh;
-
-/* The way to one rank. */
-struct way {
-    struct mesh *mesh;
-    struct mu_link *link; /* called, or greeted */
-    bool greeted;
-    int64_t call_ns; /* when to call next */
-    int error;       /* errno of the last call */
-};
-
-struct stranger {
-    struct mesh *mesh;
-    struct mu_link *link; /* NULL: this place is free */
-    int64_t deadline_ns;
-};
-
-struct mesh {
-    const struct mu_mesh_request *request;
-    struct mu_listener *listener;
-    struct way *way; /* (count) */
-    int greeted;     /* of `way` */
-    int64_t begin_ns, say_ns;
-    struct stranger stranger[MU_MESH_STRANGERS_MAX];
-    enum mu_status failed; /* said already */
-    char why[WHY_MAX];     /* for the others; "": they are not concerned */
-};
-
-static void name_rank(const struct mu_mesh_request *request, int rank, char out[NAME_BYTES])
-{
-    const struct mu_address *address = &request->address[rank];
-    bool bare = strchr(address->host, ':') != NULL;
-    mu_format(out, NAME_BYTES, "rank %d (%s%s%s:%d)", rank, bare ? "[" : "", address->host,
-        bare ? "]" : "", address->port);
-}
-
-/* ---- hello ---- */
-
-struct hello {
-    uint64_t group;
-    int64_t from, to, count;
-};
-
-static void send_hello(struct mu_link *link, const struct mu_mesh_request *request, int to)
-{
-    uint8_t memory[MU_BODY_SMALL];
-    struct mu_body body;
-    mu_body_begin(&body, memory, sizeof(memory), 4);
-    mu_body_put_uint(&body, "group", request->group);
-    mu_body_put_int(&body, "count", request->count);
-    mu_body_put_int(&body, "from", request->rank);
-    mu_body_put_int(&body, "to", to);
-    mu_link_post(link, MU_FRAME_HELLO, 0, 0, &body);
-}
-
-static bool read_hello(
-    struct mu_link *link, const struct mu_frame *frame, const void *body, struct hello *ret_hello)
-{
-    struct mu_decoder *decoder = mu_link_decoder(link);
-    return mu_decoder_read(decoder, body, frame->body_bytes) == MU_OK &&
-           mu_decoder_uint(decoder, "group", &ret_hello->group) &&
-           mu_decoder_int(decoder, "count", 1, INT32_MAX, &ret_hello->count) &&
-           mu_decoder_int(decoder, "from", 0, ret_hello->count - 1, &ret_hello->from) &&
-           mu_decoder_int(decoder, "to", 0, ret_hello->count - 1, &ret_hello->to);
-}
-
-static bool same_group(const struct mu_mesh_request *request, const struct hello *hello)
-{
-    return hello->group == request->group && hello->count == request->count &&
-           hello->to == request->rank;
-}
-
 /* Somebody who has our address, or whose address we have, and says he is another: none of the two
  * groups can come together. `from`: who it is by his own word, or by our addresses. */
-static void disagree(struct mesh *mesh, int from, const struct hello *hello)
+static void disagree(struct mu_mesh *mesh, int from, const struct mu_mesh_hello *hello)
 {
     const struct mu_mesh_request *request = mesh->request;
-    char name[NAME_BYTES];
-    name_rank(request, request->rank, name);
+    char name[MU_MESH_NAME_BYTES];
+    mu_mesh_name_rank(request, request->rank, name);
     const char *what = hello->count != request->count   ? ""
                        : hello->group != request->group ? ", of other addresses"
                                                         : ", and takes it for another rank";
@@ -128,7 +51,7 @@ static enum mu_link_answer take_greetings(
  * finds it gone. */
 static void lose(void *owner, struct mu_link *link, enum mu_status why, int error)
 {
-    struct way *way = owner;
+    struct mu_mesh_way *way = owner;
     if (way->mesh->greeted == way->mesh->request->count - 1)
         return;
     way->mesh->greeted -= way->greeted;
@@ -139,28 +62,29 @@ static void lose(void *owner, struct mu_link *link, enum mu_status why, int erro
     way->link = NULL;
 }
 
-static int rank_of(const struct way *way)
+static int rank_of(const struct mu_mesh_way *way)
 {
     return (int)(way - way->mesh->way);
 }
 
-static void fail_call(struct way *way, enum mu_error error, const char *help, const char *what)
+static void fail_call(
+    struct mu_mesh_way *way, enum mu_error error, const char *help, const char *what)
 {
-    char name[NAME_BYTES];
+    char name[MU_MESH_NAME_BYTES];
     const struct mu_mesh_request *request = way->mesh->request;
-    name_rank(request, rank_of(way), name);
+    mu_mesh_name_rank(request, rank_of(way), name);
     way->mesh->failed = mu_fail(request->log, error, help, "%s: %s", name, what);
 }
 
 /* The reason is of another process: only for reading. Whoever is refused because the ranks do not
  * agree tells it to those who come to him. */
 static void be_refused(
-    struct way *way, struct mu_link *link, const struct mu_frame *frame, const void *body)
+    struct mu_mesh_way *way, struct mu_link *link, const struct mu_frame *frame, const void *body)
 {
     int64_t number = 0;
-    struct mesh *mesh = way->mesh;
+    struct mu_mesh *mesh = way->mesh;
     struct mu_decoder *decoder = mu_link_decoder(link);
-    char why[WHY_MAX] = "";
+    char why[MU_MESH_WHY_MAX] = "";
     if (mesh->failed != MU_OK)
         return;
     if (mu_decoder_read(decoder, body, frame->body_bytes) != MU_OK ||
@@ -194,7 +118,7 @@ static void on_refusal(
 static const struct mu_link_events greeted_events = {
     .frame = take_refusal, .arrived = on_refusal, .ended = lose};
 
-static void welcome(struct way *way, struct mu_link *link)
+static void welcome(struct mu_mesh_way *way, struct mu_link *link)
 {
     mu_link_adopt(link, &greeted_events, way);
     way->link = link;
@@ -207,14 +131,14 @@ static void welcome(struct way *way, struct mu_link *link)
 static void on_answer(
     void *owner, struct mu_link *link, const struct mu_frame *frame, const void *body)
 {
-    struct way *way = owner;
-    struct hello hello;
+    struct mu_mesh_way *way = owner;
+    struct mu_mesh_hello hello;
     if (frame->type == MU_FRAME_REFUSAL)
         be_refused(way, link, frame, body);
-    else if (!read_hello(link, frame, body, &hello))
+    else if (!mu_mesh_read_hello(link, frame, body, &hello))
         fail_call(way, MU_E0308, "start the same version of muster on every host",
             "its hello is not that of a rank");
-    else if (!same_group(way->mesh->request, &hello) || hello.from != rank_of(way))
+    else if (!mu_mesh_same_group(way->mesh->request, &hello) || hello.from != rank_of(way))
         disagree(way->mesh, rank_of(way), &hello);
     else
         welcome(way, link);
@@ -222,16 +146,16 @@ static void on_answer(
 
 static void on_connected(void *owner, struct mu_link *link, enum mu_status status, int error)
 {
-    struct way *way = owner;
+    struct mu_mesh_way *way = owner;
     if (status == MU_OK)
-        send_hello(link, way->mesh->request, rank_of(way));
+        mu_mesh_send_hello(link, way->mesh->request, rank_of(way));
     else
         lose(way, link, MU_CLOSED, error);
 }
 
 static void on_call_ended(void *owner, struct mu_link *link, enum mu_status why, int error)
 {
-    struct way *way = owner;
+    struct mu_mesh_way *way = owner;
     char what[160];
     const char *stray = mu_link_stray(link);
     if (why == MU_PROTOCOL && way->mesh->failed == MU_OK) {
@@ -247,11 +171,11 @@ static const struct mu_link_events call_events = {.connected = on_connected,
     .arrived = on_answer,
     .ended = on_call_ended};
 
-static enum mu_status call_lower_ranks(struct mesh *mesh, int64_t now_ns)
+static enum mu_status call_lower_ranks(struct mu_mesh *mesh, int64_t now_ns)
 {
     const struct mu_mesh_request *request = mesh->request;
     for (int rank = 0; rank < request->rank; rank++) {
-        struct way *way = &mesh->way[rank];
+        struct mu_mesh_way *way = &mesh->way[rank];
         if (way->link || way->call_ns > now_ns)
             continue;
         enum mu_status status =
@@ -268,7 +192,7 @@ static enum mu_status call_lower_ranks(struct mesh *mesh, int64_t now_ns)
 
 /* ---- answering the higher ranks ---- */
 
-static void turn_away(struct stranger *stranger, const char *why)
+static void turn_away(struct mu_mesh_stranger *stranger, const char *why)
 {
     char name[80];
     struct mu_link *link = stranger->link;
@@ -280,7 +204,7 @@ static void turn_away(struct stranger *stranger, const char *why)
 }
 
 /* It stays a stranger until it has read why, and leaves; or its time is up. */
-static void refuse(struct stranger *stranger, enum mu_error error)
+static void refuse(struct mu_mesh_stranger *stranger, enum mu_error error)
 {
     stranger->deadline_ns = mu_now(stranger->mesh->request->loop->world) + PARTING_NS;
     send_refusal(stranger->link, error, stranger->mesh->why);
@@ -289,28 +213,28 @@ static void refuse(struct stranger *stranger, enum mu_error error)
 static void on_hello(
     void *owner, struct mu_link *link, const struct mu_frame *frame, const void *body)
 {
-    struct stranger *stranger = owner;
-    struct mesh *mesh = stranger->mesh;
-    struct hello hello;
-    if (frame->type != MU_FRAME_HELLO || !read_hello(link, frame, body, &hello)) {
+    struct mu_mesh_stranger *stranger = owner;
+    struct mu_mesh *mesh = stranger->mesh;
+    struct mu_mesh_hello hello;
+    if (frame->type != MU_FRAME_HELLO || !mu_mesh_read_hello(link, frame, body, &hello)) {
         turn_away(stranger, "its hello is not that of a rank");
     } else if (mesh->failed != MU_OK) {
         refuse(stranger, MU_E0309);
-    } else if (!same_group(mesh->request, &hello) || hello.from <= mesh->request->rank) {
+    } else if (!mu_mesh_same_group(mesh->request, &hello) || hello.from <= mesh->request->rank) {
         disagree(mesh, (int)hello.from, &hello);
         refuse(stranger, MU_E0309);
     } else if (mesh->way[hello.from].greeted) {
         refuse(stranger, MU_E0307);
     } else {
         stranger->link = NULL;
-        send_hello(link, mesh->request, (int)hello.from);
+        mu_mesh_send_hello(link, mesh->request, (int)hello.from);
         welcome(&mesh->way[hello.from], link);
     }
 }
 
 static void on_stranger_ended(void *owner, struct mu_link *link, enum mu_status why, int error)
 {
-    struct stranger *stranger = owner;
+    struct mu_mesh_stranger *stranger = owner;
     if (why == MU_PROTOCOL) {
         turn_away(stranger, "it does not speak muster, or another version");
         return;
@@ -324,9 +248,9 @@ static const struct mu_link_events stranger_events = {
 
 static void on_accepted(void *owner, struct mu_stream *stream)
 {
-    struct mesh *mesh = owner;
+    struct mu_mesh *mesh = owner;
     struct mu_loop *loop = mesh->request->loop;
-    struct stranger *place = NULL;
+    struct mu_mesh_stranger *place = NULL;
     for (int i = 0; i < MU_MESH_STRANGERS_MAX && !place; i++)
         if (!mesh->stranger[i].link)
             place = &mesh->stranger[i];
@@ -334,23 +258,24 @@ static void on_accepted(void *owner, struct mu_stream *stream)
         loop->ops->close(stream);
         return;
     }
-    *place = (struct stranger){.mesh = mesh, .deadline_ns = mu_now(loop->world) + GREETING_NS};
+    *place =
+        (struct mu_mesh_stranger){.mesh = mesh, .deadline_ns = mu_now(loop->world) + GREETING_NS};
     if (mu_link_accept(loop, stream, &stranger_events, place, &place->link) != MU_OK)
         place->link = NULL;
 }
 
-static void watch_strangers(struct mesh *mesh, int64_t now_ns)
+static void watch_strangers(struct mu_mesh *mesh, int64_t now_ns)
 {
     for (int i = 0; i < MU_MESH_STRANGERS_MAX; i++)
         if (mesh->stranger[i].link && now_ns >= mesh->stranger[i].deadline_ns)
             turn_away(&mesh->stranger[i], "it is none of ours, or said nothing in time");
 }
 
-static enum mu_status start_listening(struct mesh *mesh, int64_t deadline_ns)
+static enum mu_status start_listening(struct mu_mesh *mesh, int64_t deadline_ns)
 {
     const struct mu_mesh_request *request = mesh->request;
     struct mu_loop *loop = request->loop;
-    char name[NAME_BYTES];
+    char name[MU_MESH_NAME_BYTES];
     enum mu_status status;
     int error;
     do { /* until the resolver has answered */
@@ -362,7 +287,7 @@ static enum mu_status start_listening(struct mesh *mesh, int64_t deadline_ns)
         return MU_OK;
     if (request->listen_fd >= 0)
         close(request->listen_fd);
-    name_rank(request, request->rank, name);
+    mu_mesh_name_rank(request, request->rank, name);
     if (status == MU_NO_MEMORY)
         return mu_fail(request->log, MU_E0801, NULL, "no memory to listen as %s", name);
     if (status == MU_NO_INPUT)
@@ -376,64 +301,7 @@ static enum mu_status start_listening(struct mesh *mesh, int64_t deadline_ns)
 
 /* ---- the whole ---- */
 
-static const char *reason_of(const struct mesh *mesh, int rank)
-{
-    const struct way *way = &mesh->way[rank];
-    if (rank > mesh->request->rank)
-        return "it has not called";
-    if (way->link)
-        return "it is there and does not answer";
-    return way->error == ENOENT ? "there is no host of this name"
-           : way->error         ? strerror(way->error)
-                                : "it closed the connection";
-}
-
-/* "rank 2 (10.0.0.3:2222): it has not called; rank 3 ..." */
-static void list_missing(const struct mesh *mesh, struct mu_text *out)
-{
-    const struct mu_mesh_request *request = mesh->request;
-    char name[NAME_BYTES];
-    int named = 0;
-    for (int rank = 0; rank < request->count && named < MISSING_MAX; rank++) {
-        if (rank == request->rank || mesh->way[rank].greeted)
-            continue;
-        name_rank(request, rank, name);
-        mu_text_add(out, "%s%s: %s", named++ ? "; " : "", name, reason_of(mesh, rank));
-    }
-}
-
-static enum mu_status fail_missing(const struct mesh *mesh, int64_t now_ns)
-{
-    const struct mu_mesh_request *request = mesh->request;
-    char waited[32];
-    struct mu_text missing;
-    mu_text_init(&missing);
-    list_missing(mesh, &missing);
-    mu_text_duration(waited, sizeof(waited), now_ns - mesh->begin_ns);
-    enum mu_status status =
-        mu_fail(request->log, MU_E0301, "is it started, and does a firewall let it through?",
-            "not all %d ranks came within %s; missing: %s", request->count, waited, missing.data);
-    mu_text_finish(&missing);
-    return status;
-}
-
-static void say_missing(struct mesh *mesh, int64_t now_ns, int64_t deadline_ns)
-{
-    char waited[32], left[32];
-    struct mu_text missing;
-    if (now_ns < mesh->say_ns)
-        return;
-    mesh->say_ns = now_ns + SAY_EVERY_NS;
-    mu_text_init(&missing);
-    list_missing(mesh, &missing);
-    mu_text_duration(waited, sizeof(waited), now_ns - mesh->begin_ns);
-    mu_text_duration(left, sizeof(left), deadline_ns - now_ns);
-    mu_say(mesh->request->log, MU_LEVEL_WARN, "waiting since %s for %s (%s left)", waited,
-        missing.data, left);
-    mu_text_finish(&missing);
-}
-
-static int64_t next_call_ns(const struct mesh *mesh)
+static int64_t next_call_ns(const struct mu_mesh *mesh)
 {
     int64_t next = MU_FOREVER;
     for (int rank = 0; rank < mesh->request->rank; rank++)
@@ -443,7 +311,7 @@ static int64_t next_call_ns(const struct mesh *mesh)
 }
 
 /* Until something happens, or there is something to do. */
-static enum mu_status turn(struct mesh *mesh, int64_t until_ns)
+static enum mu_status turn(struct mu_mesh *mesh, int64_t until_ns)
 {
     struct mu_loop *loop = mesh->request->loop;
     enum mu_status turned = loop->ops->turn(loop, until_ns);
@@ -457,7 +325,7 @@ static int64_t least(int64_t a, int64_t b)
 }
 
 /* The ranks that have been greeted, and those that come for a while, are told why. */
-static void tell_others(struct mesh *mesh)
+static void tell_others(struct mu_mesh *mesh)
 {
     struct mu_world *world = mesh->request->loop->world;
     int64_t until = mu_now(world) + LINGER_NS;
@@ -471,7 +339,7 @@ static void tell_others(struct mesh *mesh)
     }
 }
 
-static enum mu_status gather(struct mesh *mesh, int64_t deadline_ns)
+static enum mu_status gather(struct mu_mesh *mesh, int64_t deadline_ns)
 {
     struct mu_world *world = mesh->request->loop->world;
     mesh->begin_ns = mu_now(world);
@@ -479,8 +347,8 @@ static enum mu_status gather(struct mesh *mesh, int64_t deadline_ns)
     while (mesh->greeted < mesh->request->count - 1 && mesh->failed == MU_OK) {
         int64_t now = mu_now(world);
         if (now >= deadline_ns)
-            return fail_missing(mesh, now);
-        say_missing(mesh, now, deadline_ns);
+            return mu_mesh_fail_missing(mesh, now);
+        mu_mesh_say_missing(mesh, now, deadline_ns);
         watch_strangers(mesh, now);
         MU_TRY(call_lower_ranks(mesh, now));
         int64_t until = least(next_call_ns(mesh), mu_deadline(now, GREETING_NS));
@@ -492,7 +360,7 @@ static enum mu_status gather(struct mesh *mesh, int64_t deadline_ns)
 }
 
 /* Hands over what is greeted; `status` not OK: nothing. */
-static void finish(struct mesh *mesh, enum mu_status status, struct mu_link *ret_link[])
+static void finish(struct mu_mesh *mesh, enum mu_status status, struct mu_link *ret_link[])
 {
     mesh->request->loop->ops->listener_close(mesh->listener);
     for (int i = 0; i < MU_MESH_STRANGERS_MAX; i++)
@@ -510,7 +378,7 @@ enum mu_status mu_mesh_open(
     const struct mu_mesh_request *request, int64_t deadline_ns, struct mu_link *ret_link[])
 {
     assert(request->rank >= 0 && request->rank < request->count);
-    struct mesh mesh = {.request = request};
+    struct mu_mesh mesh = {.request = request};
     mesh.way = calloc((size_t)request->count, sizeof(*mesh.way));
     if (!mesh.way) {
         if (request->listen_fd >= 0)

@@ -45,10 +45,11 @@ enum mu_status mu_prefetch_create(
 void mu_prefetch_destroy(struct mu_prefetch *prefetch);
 /* The next batch, borrowed until done; waits for the reader. After the last step of an epoch the
  * next epoch begins by itself, as a whole new stretch. TIMEOUT at the deadline. What read_sparse
- * returned and said, once the batches before are taken, and from then on: reading has ended. One
- * batch may be held at a time. */
+ * returned and said, once the batches before are taken, and from then on: reading has ended. Up
+ * to `depth` batches may be held at a time. */
 enum mu_status mu_prefetch_next(
     struct mu_prefetch *prefetch, int64_t deadline_ns, const struct mu_prefetch_batch **ret_batch);
+/* With the oldest batch that is held. */
 void mu_prefetch_done(struct mu_prefetch *prefetch);
 
 #endif

@@ -8,8 +8,8 @@
 
 /*
  * The safetensors format: u64 little-endian header bytes, a JSON header, then the tensors. Written
- * in the order the format asks for (here: by name, all F32), read with every rule enforced: see
- * docs/CHECKPOINTS.md. What a reader allocates is bounded by the bytes of the header, never by
+ * in the order the format asks for (I64 before F32, then by name), read with every rule enforced:
+ * see docs/CHECKPOINTS.md. What a reader allocates is bounded by the bytes of the header, never by
  * what the header claims. Headers over 1 MiB are refused (the format allows 100 MB).
  */
 #define MU_SAFETENSORS_HEADER_MAX (1 << 20)
@@ -36,13 +36,18 @@ void mu_safetensors_finish(struct mu_safetensors *tensors);
 const struct mu_safetensor *mu_safetensors_find(
     const struct mu_safetensors *tensors, const char *name);
 
+/* What is written; the wider one first. */
+enum mu_safetensors_dtype { MU_SAFETENSORS_F32, MU_SAFETENSORS_I64 };
+
 /* One tensor to write. Sort the array with mu_safetensors_sort before making the header. */
 struct mu_safetensor_source {
     char name[2 * MU_NAME_MAX];
+    enum mu_safetensors_dtype dtype;
     int rank;
     int64_t shape[MU_RANK_MAX];
-    const float *data;
+    const void *data;
 };
+size_t mu_safetensors_source_bytes(const struct mu_safetensor_source *source); /* of the data */
 void mu_safetensors_sort(struct mu_safetensor_source *sources, size_t count);
 /* Appends the 8 length bytes and the padded JSON header; the tensors' data follow it in order,
  * without gaps. `metadata` is pairs of key and value, NULL-terminated, may be NULL. */

@@ -9,17 +9,38 @@
 #define LENGTH_BYTES 8
 #define PAD_BYTES 8 /* the data begin at a multiple of this */
 
-static int compare_names(const void *a_void, const void *b_void)
+static const struct {
+    const char *name;
+    size_t bytes;
+} dtypes[] = {
+    [MU_SAFETENSORS_F32] = {"F32", 4},
+    [MU_SAFETENSORS_I64] = {"I64", 8},
+};
+
+size_t mu_safetensors_source_bytes(const struct mu_safetensor_source *source)
+{
+    size_t bytes = dtypes[source->dtype].bytes;
+    for (int i = 0; i < source->rank; i++) {
+        assert(source->shape[i] >= 0);
+        bytes *= (size_t)source->shape[i];
+    }
+    return bytes;
+}
+
+/* The format asks for the widest dtype first, then names: so each lies where it is aligned. */
+static int compare_sources(const void *a_void, const void *b_void)
 {
     const struct mu_safetensor_source *a = a_void, *b = b_void;
+    size_t bytes_a = dtypes[a->dtype].bytes, bytes_b = dtypes[b->dtype].bytes;
+    if (bytes_a != bytes_b)
+        return bytes_a > bytes_b ? -1 : 1;
     return strcmp(a->name, b->name);
 }
 
-/* The format asks for the widest dtype first, then names; here all are F32. */
 void mu_safetensors_sort(struct mu_safetensor_source *sources, size_t count)
 {
     if (count > 1)
-        qsort(sources, count, sizeof(*sources), compare_names);
+        qsort(sources, count, sizeof(*sources), compare_sources);
 }
 
 static void add_metadata(const char *const metadata[], struct mu_text *out)
@@ -39,14 +60,11 @@ static void add_metadata(const char *const metadata[], struct mu_text *out)
 static size_t add_tensor(
     const struct mu_safetensor_source *source, size_t begin, struct mu_text *out)
 {
-    size_t bytes = sizeof(float);
+    size_t bytes = mu_safetensors_source_bytes(source);
     mu_text_add_json_string(out, source->name);
-    mu_text_add(out, ":{\"dtype\":\"F32\",\"shape\":[");
-    for (int i = 0; i < source->rank; i++) {
-        assert(source->shape[i] >= 0);
+    mu_text_add(out, ":{\"dtype\":\"%s\",\"shape\":[", dtypes[source->dtype].name);
+    for (int i = 0; i < source->rank; i++)
         mu_text_add(out, "%s%" PRId64, i > 0 ? "," : "", source->shape[i]);
-        bytes *= (size_t)source->shape[i];
-    }
     mu_text_add(out, "],\"data_offsets\":[%zu,%zu]}", begin, begin + bytes);
     return begin + bytes;
 }
@@ -67,7 +85,7 @@ enum mu_status mu_safetensors_header(const struct mu_safetensor_source *sources,
     if (metadata)
         add_metadata(metadata, out);
     for (size_t i = 0; i < count; i++) {
-        assert(i == 0 || compare_names(&sources[i - 1], &sources[i]) < 0);
+        assert(i == 0 || compare_sources(&sources[i - 1], &sources[i]) < 0);
         mu_text_add(out, "%s", i > 0 || metadata ? "," : "");
         begin = add_tensor(&sources[i], begin, out);
     }

@@ -37,19 +37,7 @@ static enum mu_status layout(const void *options, const struct mu_dataset_facts 
     struct mu_log *log, struct mu_layout *ret_layout)
 {
     (void)options;
-    MU_TRY(mu_logistic_fits("factorization", facts, log));
-    mu_layout_init(ret_layout);
-    return mu_logistic_layout(facts->feature_count, true, ret_layout)
-               ? MU_OK
-               : mu_logistic_too_large("factorization", log);
-}
-
-static void init(
-    const void *options, const struct mu_layout *layout_of, uint64_t seed, float *parameters)
-{
-    (void)options;
-    (void)seed;
-    memset(parameters, 0, layout_of->element_count * sizeof(float));
+    return mu_logistic_alone("factorization", facts, log, ret_layout);
 }
 
 static enum mu_status row_width(const void *options, const struct mu_dataset_facts *facts,
@@ -209,7 +197,7 @@ const struct mu_model_ops mu_factorization = {
     .options = rows_of_options,
     .option_bytes = sizeof(struct options),
     .layout = layout,
-    .init = init,
+    .init = mu_logistic_zeros,
     .create = create,
     .destroy = destroy,
     .forward = forward,

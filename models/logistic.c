@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "models/logistic.h"
-
 #include "runtime/base/log.h"
 #include "runtime/tensor/layout.h"
 #include <assert.h>
@@ -31,6 +30,24 @@ bool mu_logistic_layout(size_t feature_count, bool bias, struct mu_layout *layou
     if (feature_count > 0 && !mu_layout_add(layout, weight_name, 1, &features))
         return false;
     return !bias || mu_layout_add(layout, bias_name, 1, &one);
+}
+
+enum mu_status mu_logistic_alone(const char *name, const struct mu_dataset_facts *facts,
+    struct mu_log *log, struct mu_layout *ret_layout)
+{
+    MU_TRY(mu_logistic_fits(name, facts, log));
+    mu_layout_init(ret_layout);
+    return mu_logistic_layout(facts->feature_count, true, ret_layout)
+               ? MU_OK
+               : mu_logistic_too_large(name, log);
+}
+
+void mu_logistic_zeros(
+    const void *options, const struct mu_layout *layout, uint64_t seed, float *parameters)
+{
+    (void)options;
+    (void)seed;
+    memset(parameters, 0, layout->element_count * sizeof(float));
 }
 
 static const struct mu_view *view_at(const struct mu_layout *layout, int index, const char *name)

@@ -34,6 +34,12 @@ enum mu_status mu_logistic_too_large(const char *name, struct mu_log *log);
 /* Appends "linear/weight" (feature_count), unless that is 0, and "linear/bias" (1) if `bias`.
  * False: too large. */
 bool mu_logistic_layout(size_t feature_count, bool bias, struct mu_layout *layout);
+/* The layout of model `name`, whose table has all but the linear term. CONFIG, as said above. */
+enum mu_status mu_logistic_alone(const char *name, const struct mu_dataset_facts *facts,
+    struct mu_log *log, struct mu_layout *ret_layout);
+/* Begins with zeros, as a loss that is convex in these parameters may. Fits struct mu_model_ops. */
+void mu_logistic_zeros(
+    const void *options, const struct mu_layout *layout, uint64_t seed, float *parameters);
 /* Of a layout that begins with these views; allocates everything. NO_MEMORY. */
 enum mu_status mu_logistic_init(struct mu_logistic *logistic, const struct mu_layout *layout,
     struct mu_device *device, size_t rows_max);

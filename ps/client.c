@@ -1,47 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "ps/client.h"
-#include "ps/ps_bodies.h"
+#include "ps/client_inside.h"
 #include <math.h>
 #include <stdlib.h>
-
-/* One server's part of a push. */
-struct part {
-    struct slot *slot;
-    struct mu_send send;
-    bool replied;
-    struct mu_ps_fresh_body fresh;
-};
-
-struct slot {
-    struct mu_ps_client *client;
-    bool in_use;
-    enum mu_ps_item item;
-    bool ended; /* whole, or the client has failed */
-    uint64_t sequence;
-    float *fresh;
-    int replies_missing, sends_pending;
-    struct part *parts; /* (server_count) */
-    uint8_t body[MU_PS_BODY_MAX];
-};
-
-struct server {
-    struct mu_ps_client *client;
-    int order;
-    struct mu_span span;
-    struct mu_link *link;
-    bool ended, refused;
-    struct part *part; /* that the frame at hand answers */
-};
-
-struct mu_ps_client {
-    struct mu_ps_client_options options;
-    struct server servers[MU_PS_SERVERS_MAX];
-    struct slot slots[MU_PS_IN_FLIGHT_MAX];
-    struct part *parts; /* of all slots */
-    uint64_t sequence_next;
-    enum mu_status failure; /* the first; it stays */
-    int culprit;
-};
 
 /* ---- life ---- */
 
@@ -52,7 +12,7 @@ enum mu_status mu_ps_client_create(
     assert(options->in_flight > 0 && options->in_flight <= MU_PS_IN_FLIGHT_MAX);
     size_t servers = (size_t)options->server_count;
     struct mu_ps_client *client = calloc(1, sizeof(*client));
-    struct part *parts = calloc(servers * (size_t)options->in_flight, sizeof(*parts));
+    struct mu_client_part *parts = calloc(servers * (size_t)options->in_flight, sizeof(*parts));
     if (!client || !parts) {
         free(parts);
         free(client);
@@ -60,13 +20,19 @@ enum mu_status mu_ps_client_create(
     }
     *client = (struct mu_ps_client){.options = *options, .parts = parts, .culprit = -1};
     for (size_t i = 0; i < servers; i++)
-        client->servers[i] = (struct server){
+        client->servers[i] = (struct mu_client_server){
             .client = client,
             .order = (int)i,
             .span = mu_split(options->element_count, options->server_count, (int)i),
         };
     for (size_t i = 0; i < (size_t)options->in_flight; i++)
-        client->slots[i] = (struct slot){.client = client, .parts = parts + i * servers};
+        client->slots[i] = (struct mu_client_slot){.client = client, .parts = parts + i * servers};
+    if (mu_client_rows_init(client) != MU_OK) {
+        mu_ps_client_destroy(client);
+        return mu_fail(options->log, MU_E0801, "use a smaller data.batch, or fewer in flight",
+            "no memory for %zu embedding rows of %zu floats, in %d pushes", options->row_max,
+            options->row_width, options->in_flight);
+    }
     *ret_client = client;
     return MU_OK;
 }
@@ -77,6 +43,7 @@ void mu_ps_client_destroy(struct mu_ps_client *client)
         return;
     for (int i = 0; i < client->options.server_count; i++)
         mu_link_close(client->servers[i].link);
+    mu_client_rows_finish(client);
     free(client->parts);
     free(client);
 }
@@ -93,7 +60,7 @@ static void client_fail(struct mu_ps_client *client, int order, enum mu_status w
         client->slots[i].ended = client->slots[i].in_use;
 }
 
-static enum mu_link_answer refuse(struct server *server, const char *what)
+static enum mu_link_answer refuse(struct mu_client_server *server, const char *what)
 {
     struct mu_ps_client *client = server->client;
     server->refused = true;
@@ -104,29 +71,45 @@ static enum mu_link_answer refuse(struct server *server, const char *what)
 
 /* ---- receiving ---- */
 
-static struct part *part_of(struct server *server, uint64_t sequence)
+static struct mu_client_part *part_of(struct mu_client_server *server, uint64_t sequence)
 {
     struct mu_ps_client *client = server->client;
     for (int i = 0; i < client->options.in_flight; i++) {
-        struct slot *slot = &client->slots[i];
+        struct mu_client_slot *slot = &client->slots[i];
         if (slot->in_use && slot->sequence == sequence && !slot->parts[server->order].replied)
             return &slot->parts[server->order];
     }
     return NULL;
 }
 
+static enum mu_link_answer on_rows(struct mu_client_server *server, struct mu_client_part *part,
+    const struct mu_frame *frame, void **ret_payload)
+{
+    *ret_payload = mu_client_rows_place(part, frame);
+    if (!*ret_payload)
+        return refuse(server, "sent embedding rows that were not wanted");
+    server->part = part;
+    return MU_LINK_TAKE;
+}
+
 static enum mu_link_answer on_frame(void *owner, struct mu_link *link, const struct mu_frame *frame,
     const void *body, void **ret_payload)
 {
-    struct server *server = owner;
-    if (frame->type != MU_FRAME_FRESH || frame->generation != server->client->options.generation)
+    struct mu_client_server *server = owner;
+    bool is_rows = frame->type == MU_FRAME_ROWS;
+    if ((frame->type != MU_FRAME_FRESH && !is_rows) ||
+        frame->generation != server->client->options.generation)
         return refuse(server, "sent a frame that has no place here");
-    struct part *part = part_of(server, frame->tag);
+    struct mu_client_part *part = part_of(server, frame->tag);
     if (!part)
         return refuse(server, "answers a push that was not sent");
+    if (is_rows)
+        return on_rows(server, part, frame, ret_payload);
     if (!mu_ps_fresh_read(mu_link_decoder(link), body, frame->body_bytes, &part->fresh) ||
         part->fresh.item != part->slot->item)
         return refuse(server, "sent a FRESH whose body is malformed");
+    if (part->row_values && part->fresh.verdict != MU_VERDICT_REFUSE)
+        return refuse(server, "sent a FRESH without the embedding rows that were wanted");
     float *fresh = part->slot->fresh;
     if (frame->payload_bytes != (fresh ? server->span.count * sizeof(float) : 0))
         return refuse(server, "sent parameters of another length than its span has");
@@ -135,7 +118,7 @@ static enum mu_link_answer on_frame(void *owner, struct mu_link *link, const str
     return MU_LINK_TAKE;
 }
 
-static void end_if_whole(struct slot *slot)
+static void end_if_whole(struct mu_client_slot *slot)
 {
     if (slot->in_use && slot->replies_missing == 0 && slot->sends_pending == 0)
         slot->ended = true;
@@ -145,19 +128,22 @@ static void on_arrived(
     void *owner, struct mu_link *link, const struct mu_frame *frame, const void *body)
 {
     (void)link;
-    (void)frame;
     (void)body;
-    struct part *part = ((struct server *)owner)->part;
+    struct mu_client_part *part = ((struct mu_client_server *)owner)->part;
+    if (frame->type == MU_FRAME_ROWS) {
+        part->row_values = NULL;
+        return;
+    }
     part->replied = true;
     part->slot->replies_missing--;
     end_if_whole(part->slot);
 }
 
 /* Is an answer of this server missing? */
-static bool owes(const struct server *server)
+static bool owes(const struct mu_client_server *server)
 {
     for (int i = 0; i < server->client->options.in_flight; i++) {
-        const struct slot *slot = &server->client->slots[i];
+        const struct mu_client_slot *slot = &server->client->slots[i];
         if (slot->in_use && !slot->parts[server->order].replied)
             return true;
     }
@@ -168,7 +154,7 @@ static void on_ended(void *owner, struct mu_link *link, enum mu_status why, int 
 {
     (void)link;
     (void)error;
-    struct server *server = owner;
+    struct mu_client_server *server = owner;
     server->ended = true;
     if (why == MU_PROTOCOL && !server->refused)
         refuse(server, "sent what is not a frame");
@@ -185,7 +171,7 @@ static const struct mu_link_events server_events = {
 void mu_ps_client_add_server(struct mu_ps_client *client, int order, struct mu_link *link)
 {
     assert(order >= 0 && order < client->options.server_count);
-    struct server *server = &client->servers[order];
+    struct mu_client_server *server = &client->servers[order];
     assert(!server->link);
     server->link = link;
     server->ended = !mu_link_alive(link);
@@ -195,23 +181,24 @@ void mu_ps_client_add_server(struct mu_ps_client *client, int order, struct mu_l
 
 /* ---- sending ---- */
 
-static void send_finished(struct mu_send *send)
+void mu_client_send_finished(struct mu_send *send)
 {
-    struct part *part = send->owner;
+    struct mu_client_part *part = send->owner;
     part->slot->sends_pending--;
     end_if_whole(part->slot);
 }
 
-static void send_part(
-    struct slot *slot, struct server *server, const float *gradients, struct mu_frame frame)
+static void send_part(struct mu_client_slot *slot, struct mu_client_server *server,
+    const float *gradients, struct mu_frame frame)
 {
-    struct part *part = &slot->parts[server->order];
+    struct mu_client_part *part = &slot->parts[server->order];
+    part->slot = slot;
+    mu_client_rows_send(slot, server, frame);
     if (gradients)
         frame.payload_bytes = (uint32_t)(server->span.count * sizeof(float));
-    part->slot = slot;
     part->replied = false;
     part->send.owner = part;
-    part->send.finished = send_finished;
+    part->send.finished = mu_client_send_finished;
     mu_link_send(server->link, &part->send, &frame, slot->body,
         gradients ? gradients + server->span.first : NULL);
 }
@@ -227,8 +214,8 @@ static enum mu_status check_servers(struct mu_ps_client *client)
 }
 
 /* The body is written; `gradients` NULL: a pull, or the client leaves. */
-static enum mu_status start(struct mu_ps_client *client, struct slot *slot, size_t body_bytes,
-    const float *gradients, float *fresh)
+static enum mu_status start(struct mu_ps_client *client, struct mu_client_slot *slot,
+    size_t body_bytes, const float *gradients, float *fresh)
 {
     slot->in_use = true;
     slot->ended = false;
@@ -246,10 +233,11 @@ static enum mu_status start(struct mu_ps_client *client, struct slot *slot, size
     return client->failure;
 }
 
-static struct slot *free_slot(struct mu_ps_client *client, int index, enum mu_ps_item item)
+static struct mu_client_slot *free_slot(
+    struct mu_ps_client *client, int index, enum mu_ps_item item)
 {
     assert(index >= 0 && index < client->options.in_flight);
-    struct slot *slot = &client->slots[index];
+    struct mu_client_slot *slot = &client->slots[index];
     assert(!slot->in_use);
     slot->item = item;
     return slot;
@@ -264,13 +252,13 @@ enum mu_status mu_ps_client_push(struct mu_ps_client *client, int slot, const fl
     const struct mu_ps_push_body push = {
         .seen = seen, .scale = (double)scale, .acknowledge_only = !fresh};
     MU_TRY(check_servers(client));
-    struct slot *own = free_slot(client, slot, MU_PS_ITEM_GRADIENT);
+    struct mu_client_slot *own = free_slot(client, slot, MU_PS_ITEM_GRADIENT);
     return start(client, own, mu_ps_push_write(own->body, &push), gradients, fresh);
 }
 
 /* ---- waiting ---- */
 
-static void name_missing(struct mu_ps_client *client, const struct slot *slot)
+static void name_missing(struct mu_ps_client *client, const struct mu_client_slot *slot)
 {
     for (int i = client->options.server_count - 1; i >= 0; i--)
         if (!slot->parts[i].replied)
@@ -278,7 +266,8 @@ static void name_missing(struct mu_ps_client *client, const struct slot *slot)
 }
 
 /* All servers must have done the same. */
-static enum mu_status check_agreement(struct mu_ps_client *client, const struct slot *slot)
+static enum mu_status check_agreement(
+    struct mu_ps_client *client, const struct mu_client_slot *slot)
 {
     const struct mu_ps_fresh_body *first = &slot->parts[0].fresh;
     for (int i = 1; i < client->options.server_count; i++) {
@@ -298,7 +287,7 @@ static enum mu_status wait_for(
     struct mu_ps_client *client, int index, int64_t deadline_ns, struct mu_ps_fresh_body *ret_fresh)
 {
     assert(index >= 0 && index < client->options.in_flight);
-    struct slot *slot = &client->slots[index];
+    struct mu_client_slot *slot = &client->slots[index];
     assert(slot->in_use);
     struct mu_loop *loop = client->options.loop;
     int64_t spin_ns = loop->spin_ns;
@@ -334,8 +323,8 @@ static enum mu_status start_pull(
     struct mu_ps_client *client, int index, enum mu_ps_item item, float *parameters)
 {
     MU_TRY(check_servers(client));
-    struct slot *slot = free_slot(client, index, item);
-    size_t bytes = mu_ps_pull_write(slot->body, item == MU_PS_ITEM_LEAVE);
+    struct mu_client_slot *slot = free_slot(client, index, item);
+    size_t bytes = mu_ps_pull_write(slot->body, item);
     return start(client, slot, bytes, NULL, parameters);
 }
 
@@ -345,12 +334,22 @@ enum mu_status mu_ps_client_pull_start(struct mu_ps_client *client, int slot, fl
     return start_pull(client, slot, MU_PS_ITEM_PULL, parameters);
 }
 
+static enum mu_status ask(struct mu_ps_client *client, int index, enum mu_ps_item item,
+    float *parameters, int64_t deadline_ns, struct mu_ps_fresh_body *ret_fresh)
+{
+    MU_TRY(start_pull(client, index, item, parameters));
+    MU_TRY(wait_for(client, index, deadline_ns, ret_fresh));
+    client->row_count = 0;
+    for (int i = 0; i < client->options.server_count; i++)
+        client->row_count += client->slots[index].parts[i].fresh.rows;
+    return MU_OK;
+}
+
 enum mu_status mu_ps_client_pull(
     struct mu_ps_client *client, float *parameters, int64_t deadline_ns, int64_t *ret_version)
 {
     struct mu_ps_fresh_body fresh;
-    MU_TRY(mu_ps_client_pull_start(client, 0, parameters));
-    MU_TRY(wait_for(client, 0, deadline_ns, &fresh));
+    MU_TRY(ask(client, 0, MU_PS_ITEM_PULL, parameters, deadline_ns, &fresh));
     *ret_version = fresh.version;
     return MU_OK;
 }
@@ -358,8 +357,21 @@ enum mu_status mu_ps_client_pull(
 enum mu_status mu_ps_client_leave(struct mu_ps_client *client, int64_t deadline_ns)
 {
     struct mu_ps_fresh_body fresh;
-    MU_TRY(start_pull(client, 0, MU_PS_ITEM_LEAVE, NULL));
-    return wait_for(client, 0, deadline_ns, &fresh);
+    return ask(client, 0, MU_PS_ITEM_LEAVE, NULL, deadline_ns, &fresh);
+}
+
+enum mu_status mu_ps_client_look(struct mu_ps_client *client, int slot,
+    const struct mu_row_set *wanted, float *values, int64_t deadline_ns)
+{
+    struct mu_ps_fresh_body fresh;
+    const struct mu_ps_client_rows rows = {.wanted = wanted, .values = values};
+    mu_ps_client_put_rows(client, slot, &rows);
+    return ask(client, slot, MU_PS_ITEM_LOOK, NULL, deadline_ns, &fresh);
+}
+
+int64_t mu_ps_client_row_count(const struct mu_ps_client *client)
+{
+    return client->row_count;
 }
 
 int mu_ps_client_culprit(const struct mu_ps_client *client)

@@ -3,7 +3,7 @@
 #define MU_PS_CLIENT_H
 
 #include "muster/policy.h"
-#include "ps/split.h"
+#include "ps/row_set.h"
 #include "runtime/base/log.h"
 #include "runtime/io/link.h"
 
@@ -22,6 +22,9 @@ struct mu_ps_client_options {
     int in_flight; /* slots, at most what the servers were told */
     uint32_t generation;
     size_t element_count;
+    /* Of the model's embedding table; 0: it has none. Rows of one push, as the servers were told.
+     */
+    size_t row_width, row_max;
 };
 
 /* What became of a push. */
@@ -44,6 +47,25 @@ enum mu_status mu_ps_client_pull(
 
 /* The same in two halves: starts a pull in `slot`, which must be free; wait brings the version. */
 enum mu_status mu_ps_client_pull_start(struct mu_ps_client *client, int slot, float *parameters);
+
+/* Embedding rows that go with a push. */
+struct mu_ps_client_rows {
+    const struct mu_row_set *given; /* NULL: none */
+    const float *gradients;         /* (given->count, row_width), the sum of equal ids in one row */
+    const struct mu_row_set *wanted; /* NULL: none; their values as they are after this push */
+    float *values;                   /* (wanted->count, row_width) */
+};
+
+/* Puts rows aside for the next push of `slot`, which must be free, as a part of that gradient. What
+ * is given and both sets are copied; `values` stays the client's until wait has returned OK. */
+void mu_ps_client_put_rows(
+    struct mu_ps_client *client, int slot, const struct mu_ps_client_rows *rows);
+/* The values of rows as they are, and nothing else: on the servers this changes nothing. Uses
+ * `slot`, which must be free. Fails like wait. */
+enum mu_status mu_ps_client_look(struct mu_ps_client *client, int slot,
+    const struct mu_row_set *wanted, float *values, int64_t deadline_ns);
+/* Embedding rows of all servers together, as they said at the last pull or look. */
+int64_t mu_ps_client_row_count(const struct mu_ps_client *client);
 
 /* No more gradients will come from this client: the others need not wait for it. Uses slot 0, which
  * must be free. It may still pull. Fails like wait. */

@@ -26,7 +26,7 @@ static bool read_count(struct mu_decoder *decoder, const char *key, int64_t *ret
 }
 
 /* A gradient has a verdict, 0 or more; the other items are the numbers below. */
-#define ITEM_MIN (-(int)MU_PS_ITEM_LOSS)
+#define ITEM_MIN (-(int)MU_PS_ITEM_LOOK)
 
 static void put_item(struct mu_body *body, enum mu_ps_item item, enum mu_verdict verdict)
 {
@@ -87,22 +87,56 @@ bool mu_ps_push_read(
     return true;
 }
 
-size_t mu_ps_pull_write(uint8_t out[MU_PS_BODY_MAX], bool leaves)
+size_t mu_ps_pull_write(uint8_t out[MU_PS_BODY_MAX], enum mu_ps_item item)
 {
     struct mu_body body;
-    mu_body_begin(&body, out, MU_PS_BODY_MAX, 1);
-    mu_body_put_int(&body, "leaves", leaves);
+    mu_body_begin(&body, out, MU_PS_BODY_MAX, 2);
+    mu_body_put_int(&body, "leaves", item == MU_PS_ITEM_LEAVE);
+    mu_body_put_int(&body, "looks", item == MU_PS_ITEM_LOOK);
     return finish(&body);
 }
 
-bool mu_ps_pull_read(struct mu_decoder *decoder, const void *body, size_t bytes, bool *ret_leaves)
+bool mu_ps_pull_read(
+    struct mu_decoder *decoder, const void *body, size_t bytes, enum mu_ps_item *ret_item)
 {
-    int leaves = 0;
-    bool is_sound = bytes == 0 || (mu_decoder_read(decoder, body, bytes) == MU_OK &&
-                                      read_int(decoder, "leaves", 1, &leaves));
-    *ret_leaves = leaves == 1;
-    return is_sound;
+    int leaves, looks;
+    *ret_item = MU_PS_ITEM_PULL;
+    if (bytes == 0)
+        return true;
+    if (mu_decoder_read(decoder, body, bytes) != MU_OK ||
+        !read_int(decoder, "leaves", 1, &leaves) || !read_int(decoder, "looks", 1, &looks))
+        return false;
+    if (leaves)
+        *ret_item = MU_PS_ITEM_LEAVE;
+    else if (looks)
+        *ret_item = MU_PS_ITEM_LOOK;
+    return !(leaves && looks);
 }
+
+/* ---- ROWS ---- */
+
+size_t mu_ps_rows_write(uint8_t out[MU_PS_ROWS_BODY_MAX], const struct mu_ps_rows_body *rows)
+{
+    struct mu_body body;
+    mu_body_begin(&body, out, MU_PS_ROWS_BODY_MAX, 2);
+    mu_body_put_int(&body, "given", rows->given);
+    mu_body_put_int(&body, "wanted", rows->wanted);
+    return finish(&body);
+}
+
+bool mu_ps_rows_read(
+    struct mu_decoder *decoder, const void *body, size_t bytes, struct mu_ps_rows_body *ret_rows)
+{
+    int64_t given, wanted;
+    if (mu_decoder_read(decoder, body, bytes) != MU_OK ||
+        !mu_decoder_int(decoder, "given", 0, UINT32_MAX, &given) ||
+        !mu_decoder_int(decoder, "wanted", 0, UINT32_MAX, &wanted))
+        return false;
+    *ret_rows = (struct mu_ps_rows_body){.given = (uint32_t)given, .wanted = (uint32_t)wanted};
+    return true;
+}
+
+/* ---- notes of followers ---- */
 
 size_t mu_ps_note_write(uint8_t out[MU_PS_BODY_MAX], const struct mu_ps_note_body *note)
 {
@@ -126,8 +160,11 @@ bool mu_ps_note_read(
 size_t mu_ps_fresh_write(uint8_t out[MU_PS_BODY_MAX], const struct mu_ps_fresh_body *fresh)
 {
     struct mu_body body;
-    mu_body_begin(&body, out, MU_PS_BODY_MAX, 4);
+    bool is_gradient = fresh->item == MU_PS_ITEM_GRADIENT;
+    mu_body_begin(&body, out, MU_PS_BODY_MAX, is_gradient ? 4 : 5);
     put_item(&body, fresh->item, fresh->verdict);
+    if (!is_gradient)
+        mu_body_put_int(&body, "rows", fresh->rows);
     mu_body_put_int(&body, "version", fresh->version);
     mu_body_put_int(&body, "staleness", fresh->staleness);
     mu_body_put_real(&body, "scale", fresh->scale);
@@ -137,8 +174,11 @@ size_t mu_ps_fresh_write(uint8_t out[MU_PS_BODY_MAX], const struct mu_ps_fresh_b
 bool mu_ps_fresh_read(
     struct mu_decoder *decoder, const void *body, size_t bytes, struct mu_ps_fresh_body *ret_fresh)
 {
+    ret_fresh->rows = 0;
     return mu_decoder_read(decoder, body, bytes) == MU_OK &&
            read_item(decoder, &ret_fresh->item, &ret_fresh->verdict) &&
+           (ret_fresh->item == MU_PS_ITEM_GRADIENT ||
+               read_count(decoder, "rows", &ret_fresh->rows)) &&
            read_count(decoder, "version", &ret_fresh->version) &&
            read_count(decoder, "staleness", &ret_fresh->staleness) &&
            mu_decoder_real(decoder, "scale", &ret_fresh->scale);

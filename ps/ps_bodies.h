@@ -25,7 +25,14 @@ enum mu_ps_item {
     MU_PS_ITEM_PULL,
     MU_PS_ITEM_LEAVE, /* a worker that sends no more gradients */
     MU_PS_ITEM_LOSS,  /* a worker whose link has ended without that; nobody is answered */
+    MU_PS_ITEM_LOOK,  /* a pull of embedding rows alone */
 };
+
+/* Does its FRESH bring the parameters? */
+static inline bool mu_ps_item_has_span(enum mu_ps_item item)
+{
+    return item == MU_PS_ITEM_GRADIENT || item == MU_PS_ITEM_PULL;
+}
 
 /* Why a gradient is refused. */
 #define MU_PS_FLAW_ROWS(ROW)                                                                       \
@@ -33,7 +40,9 @@ enum mu_ps_item {
     ROW(LENGTH, "of another length than its span has")                                             \
     ROW(TURN, "with a number that is not the next one")                                            \
     ROW(NOT_FINITE, "with NaN or infinity")                                                        \
-    ROW(FUTURE, "computed with a version that is not there yet")
+    ROW(FUTURE, "computed with a version that is not there yet")                                   \
+    ROW(ROWS, "with more embedding rows than a batch has, or with another number than it says")    \
+    ROW(ID, "with an id out of range, or of another server")
 
 #define MU_PS_FLAW_ENUM(name, text) MU_PS_FLAW_##name,
 enum mu_ps_flaw { MU_PS_FLAW_ROWS(MU_PS_FLAW_ENUM) MU_PS_FLAW_COUNT };
@@ -50,9 +59,26 @@ size_t mu_ps_push_write(uint8_t out[MU_PS_BODY_MAX], const struct mu_ps_push_bod
 bool mu_ps_push_read(
     struct mu_decoder *decoder, const void *body, size_t bytes, struct mu_ps_push_body *ret_push);
 
-/* PULL; tag: as of PUSH. Without a body the worker does not leave. */
-size_t mu_ps_pull_write(uint8_t out[MU_PS_BODY_MAX], bool leaves);
-bool mu_ps_pull_read(struct mu_decoder *decoder, const void *body, size_t bytes, bool *ret_leaves);
+/* PULL, LEAVE and LOOK; tag: as of PUSH. Without a body it is PULL. */
+size_t mu_ps_pull_write(uint8_t out[MU_PS_BODY_MAX], enum mu_ps_item item);
+bool mu_ps_pull_read(
+    struct mu_decoder *decoder, const void *body, size_t bytes, enum mu_ps_item *ret_item);
+
+/* ROWS of a worker, before the PUSH or PULL that has the same tag: the payload is `wanted` ids (u64
+ * each), `given` ids, and `given` rows of gradients. ROWS of a server, before the FRESH that has
+ * the same tag, has no body: the wanted rows. */
+struct mu_ps_rows_body {
+    uint32_t given, wanted;
+};
+#define MU_PS_ROWS_BODY_MAX 32
+size_t mu_ps_rows_write(uint8_t out[MU_PS_ROWS_BODY_MAX], const struct mu_ps_rows_body *rows);
+bool mu_ps_rows_read(
+    struct mu_decoder *decoder, const void *body, size_t bytes, struct mu_ps_rows_body *ret_rows);
+static inline size_t mu_ps_rows_bytes(const struct mu_ps_rows_body *rows, size_t width)
+{
+    return (size_t)rows->wanted * sizeof(uint64_t) +
+           (size_t)rows->given * (sizeof(uint64_t) + width * sizeof(float));
+}
 
 /* PUSH of a follower, without payload; tag: the sequence number of the worker's. */
 struct mu_ps_note_body {
@@ -65,10 +91,12 @@ bool mu_ps_note_read(
 
 /* FRESH; tag: the sequence number it answers. */
 struct mu_ps_fresh_body {
-    enum mu_ps_item item; /* of other than a gradient there is no verdict: all but version is 0 */
+    enum mu_ps_item item; /* of other than a gradient there is no verdict: all but version
+                             and rows is 0 */
     enum mu_verdict verdict;
     double scale; /* of the policy */
     int64_t staleness, version;
+    int64_t rows; /* of the embedding table on this server; not said of a gradient: 0 */
 };
 size_t mu_ps_fresh_write(uint8_t out[MU_PS_BODY_MAX], const struct mu_ps_fresh_body *fresh);
 bool mu_ps_fresh_read(

@@ -106,6 +106,11 @@ enum mu_status mu_ps_server_create(
             options->order, span.count * sizeof(float), options->replica_count,
             options->in_flight_max);
     }
+    status = mu_ps_rows_init(server);
+    if (status != MU_OK) {
+        mu_ps_server_destroy(server);
+        return status;
+    }
     *ret_server = server;
     return MU_OK;
 }
@@ -128,6 +133,7 @@ void mu_ps_server_destroy(struct mu_ps_server *server)
         mu_arena_finish(&server->stream.copies[i]);
     mu_arena_finish(&server->buffer_memory);
     mu_seen_finish(&server->seen);
+    mu_ps_rows_finish(server);
     mu_shard_finish(&server->shard);
     free(server->workers);
     free(server->buffers);
@@ -218,7 +224,8 @@ static enum mu_status serve_some(struct mu_ps_server *server, bool *ret_any)
 {
     struct mu_ps_event event;
     *ret_any = false;
-    for (size_t bytes = 0; server->begun && bytes < SERVED_BYTES_MAX && next_event(server, &event);
+    for (size_t bytes = 0; server->begun && bytes < SERVED_BYTES_MAX && mu_ps_audit_ready(server) &&
+                           next_event(server, &event);
          bytes += mu_ps_span_bytes(server) + 1) {
         *ret_any = true;
         MU_TRY(serve(server, &event));
@@ -244,6 +251,7 @@ static enum mu_status run(struct mu_ps_server *server, const bool *over)
         if (loop->cancelled != MU_OK)
             return loop->cancelled;
         MU_TRY(check_others(server));
+        MU_TRY(mu_ps_audit_status(server));
         bool any = false;
         MU_TRY(serve_some(server, &any));
         if (server->look_again) {
@@ -291,6 +299,7 @@ void mu_ps_server_begin(struct mu_ps_server *server, int64_t version)
     server->shard.version = version;
     server->begun = true;
     server->look_again = true;
+    mu_ps_audit_begin(server);
 }
 
 struct mu_ps_culprit mu_ps_server_culprit(const struct mu_ps_server *server)
@@ -323,6 +332,16 @@ const uint64_t *mu_ps_server_verdicts(const struct mu_ps_server *server, int rep
 {
     assert(replica >= 0 && replica < server->options.replica_count);
     return server->ledger[replica].verdicts;
+}
+
+const struct mu_ps_load *mu_ps_server_load(const struct mu_ps_server *server)
+{
+    return &server->load;
+}
+
+const struct mu_table *mu_ps_server_table(const struct mu_ps_server *server)
+{
+    return server->rows.table;
 }
 
 size_t mu_ps_server_seen_bytes(const struct mu_ps_server *server)

@@ -4,9 +4,11 @@
 
 #include "muster/optimizer.h"
 #include "muster/policy.h"
+#include "ps/audit.h"
 #include "ps/ps_mode.h"
 #include "ps/split.h"
 #include "ps/staleness.h"
+#include "ps/table.h"
 #include "runtime/base/log.h"
 #include "runtime/io/link.h"
 
@@ -39,20 +41,38 @@
  *
  * (2: the state and its copy for snapshots) and some 300 bytes * server_count a buffer; one span
  * more if the mode gathers, and replica_count * in_flight_max + 1 more if the policy corrects: the
- * parameters that workers compute with (seen.h).
+ * parameters that workers compute with (seen.h). For an embedding table, whose rows alone are
+ * allocated as they come,
+ *
+ *   push_max * (16 + 4 * width) * replica_count * in_flight_max
+ *
+ * and if the mode gathers, about push_max * (48 + 4 * width) times the gradients of a step.
  *
  * What is no gradient (NaN, another length, a version that is not there, a number out of turn) is
  * refused whole, counted, and answered; the third of a worker in a row ends its link, and run says
  * why.
  *
- * All on the thread of the loop. Links come greeted: their first PUSH, PULL, VERDICT, SNAPSHOT or
- * RESTORE is the next frame. A link given to the server is the server's; it closes it in destroy.
+ * All on the thread of the loop. Links come greeted: their first PUSH, PULL, ROWS, VERDICT,
+ * SNAPSHOT or RESTORE is the next frame. A link given to the server is the server's; it closes it
+ * in destroy.
  */
 #define MU_PS_REPLICAS_MAX 1024
 #define MU_PS_IN_FLIGHT_MAX 64
 #define MU_PS_REFUSED_MAX 3
 
 struct mu_ps_server;
+
+/* The embedding table of the model. A server keeps the rows that mu_split_row gives it. */
+struct mu_ps_rows_options {
+    size_t width;      /* of a row; 0: the model has no table */
+    size_t push_max;   /* rows that a gradient may have, and as many that may be wanted with it */
+    uint64_t id_count; /* ids are below it; 0: any */
+    size_t row_limit;  /* of this server: rows not used for long leave; 0: memory is the limit */
+    uint64_t seed;
+    /* As in ps/table.h. */
+    void (*init_row)(const void *owner, uint64_t seed, uint64_t id, size_t width, float *ret_row);
+    const void *owner;
+};
 
 struct mu_ps_server_options {
     struct mu_loop *loop;
@@ -68,6 +88,7 @@ struct mu_ps_server_options {
     const struct mu_policy_ops *policy;
     const void *policy_options;
     struct mu_ps_mode mode; /* zeroed: each gradient is a step, nobody waits */
+    struct mu_ps_rows_options rows;
     /* The rate of the update that makes `version` + 1. Asked on the head only. */
     double (*learning_rate)(void *owner, int64_t version);
     /* Told of every judgement, in order, on the head only. May be NULL. */
@@ -79,10 +100,13 @@ struct mu_ps_server_options {
     void *owner;
     /* (replica_count) names for messages, borrowed: "worker/1". NULL: "replica 1". */
     const char *const *replica_names;
+    /* Gets what makes which version, from the begin on; borrowed, the caller closes it after the
+     * last run. NULL: none. */
+    struct mu_audit *audit;
 };
 
-/* CONFIG (MU_E0204): a span does not fit in a frame. NO_MEMORY (MU_E0801). The options' contents
- * are borrowed. */
+/* CONFIG (MU_E0204): a span, or the rows of a batch, does not fit in a frame. NO_MEMORY (MU_E0801).
+ * The options' contents are borrowed. */
 enum mu_status mu_ps_server_create(
     const struct mu_ps_server_options *options, struct mu_ps_server **ret_server);
 void mu_ps_server_destroy(struct mu_ps_server *server); /* takes NULL */
@@ -101,7 +125,8 @@ float *mu_ps_server_vector(struct mu_ps_server *server, int vector);
 void mu_ps_server_begin(struct mu_ps_server *server, int64_t version);
 
 /* Serves until *over, or the loop is cancelled (then that status). PROTOCOL (MU_E0404): a peer sent
- * what is not allowed; it is cut off, and run may be called again to go on without it. CLOSED: the
+ * what is not allowed; it is cut off, and run may be called again to go on without it. IO_ERROR
+ * (MU_E0605): the audit log cannot be written. CLOSED: the
  * head or a follower is gone that is needed to go on. The end of a worker's or the leader's link is
  * no failure here: the cluster knows more about it. */
 enum mu_status mu_ps_server_run(struct mu_ps_server *server, const bool *over);
@@ -123,6 +148,16 @@ const struct mu_staleness *mu_ps_server_staleness(const struct mu_ps_server *ser
 const uint64_t *mu_ps_server_verdicts(const struct mu_ps_server *server, int replica);
 /* Bytes that this server keeps for the policy to correct gradients with; 0: it does not. */
 size_t mu_ps_server_seen_bytes(const struct mu_ps_server *server);
+/* What came from workers and went to them. */
+struct mu_ps_load {
+    uint64_t requests; /* pushes and pulls */
+    uint64_t bytes_in, bytes_out;
+    uint64_t rows_given, rows_wanted;
+};
+const struct mu_ps_load *mu_ps_server_load(const struct mu_ps_server *server);
+/* Of the embedding rows that this server keeps; NULL: the model has none. To be looked at whenever
+ * run is not running; at one place in the order in mu_ps_state_take (server_state.c). */
+const struct mu_table *mu_ps_server_table(const struct mu_ps_server *server);
 /* Gradients of a replica judged so far, those of the restored state included. */
 int64_t mu_ps_server_judged(const struct mu_ps_server *server, int replica);
 

@@ -5,12 +5,14 @@
 #include "ps/ps_bodies.h"
 #include "ps/seen.h"
 #include "ps/server.h"
+#include "ps/server_rows.h"
 #include "ps/shard.h"
 
 /*
  * What the files of the server share: server.c runs the order, server_serve.c serves one gradient
  * of it, server_links.c has the callbacks of links (which only fill buffers and append to the
- * queue), server_state.c takes snapshots and is restored.
+ * queue), server_state.c takes snapshots and is restored, server_rows.c has what there is of
+ * embedding rows in each of these.
  */
 enum mu_ps_buffer_state {
     MU_PS_BUFFER_FREE,
@@ -41,6 +43,7 @@ struct mu_ps_buffer {
     enum mu_ps_flaw here_flaw;
     struct mu_ps_verdict_body verdict;
     int64_t data_version; /* of the parameters in `data`; -1: it holds something else */
+    struct mu_ps_row_buffer rows;
     int sends_pending;
     struct mu_send reply;
     struct mu_send
@@ -116,6 +119,10 @@ struct mu_ps_server {
     uint32_t restored;     /* vectors that have come, bit by bit */
     int restoring_count;   /* vectors that will come */
 
+    struct mu_row_store rows; /* if the model has embedding rows, else zeroed */
+    uint8_t *row_memory;      /* of all buffers */
+    struct mu_ps_load load;
+
     struct mu_seen seen;         /* if the policy corrects, else zeroed */
     int held_count;              /* answers that wait */
     struct mu_ps_worker *ledger; /* (replica_count) */
@@ -158,11 +165,19 @@ void mu_ps_failed(struct mu_ps_server *server, const struct mu_ps_peer *peer, en
 /* server_serve.c */
 /* A frame about a buffer, which is not free until it has left. */
 void mu_ps_buffer_send(struct mu_ps_buffer *buffer, struct mu_ps_peer *peer, struct mu_send *send,
-    const struct mu_frame *frame, const void *body);
+    const struct mu_frame *frame, const void *body, const void *payload);
 /* The next place in the order: judged on the head, carried out, and answered or held. */
 enum mu_status mu_ps_serve_buffer(struct mu_ps_server *server, struct mu_ps_buffer *buffer);
 /* A worker that goes on no more although it has not said so. */
 enum mu_status mu_ps_serve_loss(struct mu_ps_server *server, int worker);
+
+/* server_audit.c: nothing happens where there is no log. */
+void mu_ps_audit_begin(struct mu_ps_server *server);
+bool mu_ps_audit_ready(const struct mu_ps_server *server);
+enum mu_status mu_ps_audit_status(const struct mu_ps_server *server);
+/* Before the verdict is carried out; `buffer` NULL: a loss. */
+void mu_ps_audit_note(struct mu_ps_server *server, const struct mu_ps_verdict_body *verdict,
+    const struct mu_ps_buffer *buffer);
 
 /* server_links.c */
 /* Says what the peer did wrong. */

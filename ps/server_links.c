@@ -150,7 +150,8 @@ static void tell_head(struct mu_ps_server *server, struct mu_ps_buffer *buffer)
         .tag = buffer->sequence,
         .body_bytes = (uint32_t)mu_ps_note_write(buffer->told_body, &note),
     };
-    mu_ps_buffer_send(buffer, &server->others[0], &buffer->told[0], &frame, buffer->told_body);
+    mu_ps_buffer_send(
+        buffer, &server->others[0], &buffer->told[0], &frame, buffer->told_body, NULL);
 }
 
 /* ---- workers ---- */
@@ -164,6 +165,8 @@ static enum mu_ps_flaw flaw_of(
         return MU_PS_FLAW_LENGTH;
     if (frame->tag != peer->sequence_next)
         return MU_PS_FLAW_TURN;
+    if (peer->buffer->rows.flaw != MU_PS_FLAW_NONE)
+        return peer->buffer->rows.flaw;
     return isfinite((float)push->scale) ? MU_PS_FLAW_NONE : MU_PS_FLAW_NOT_FINITE;
 }
 
@@ -187,16 +190,19 @@ static bool read_push(struct mu_ps_peer *peer, const struct mu_frame *frame, con
 static bool read_pull(struct mu_ps_peer *peer, const struct mu_frame *frame, const void *body)
 {
     struct mu_ps_buffer *buffer = peer->buffer;
-    bool leaves = false;
+    const struct mu_ps_row_buffer *rows = &buffer->rows;
     if (frame->payload_bytes != 0)
         mu_ps_refuse(peer, "sent a PULL with a payload");
-    else if (!mu_ps_pull_read(mu_link_decoder(peer->link), body, frame->body_bytes, &leaves))
+    else if (!mu_ps_pull_read(mu_link_decoder(peer->link), body, frame->body_bytes, &buffer->item))
         mu_ps_refuse(peer, "sent a PULL whose body is malformed");
     else if (frame->tag != peer->sequence_next)
         mu_ps_refuse(peer, "sent pull %llu where %llu is next", (unsigned long long)frame->tag,
             (unsigned long long)peer->sequence_next);
-    buffer->item = leaves ? MU_PS_ITEM_LEAVE : MU_PS_ITEM_PULL;
-    buffer->wants_fresh = !leaves;
+    else if (rows->flaw != MU_PS_FLAW_NONE)
+        mu_ps_refuse(peer, "sent a PULL %s", mu_ps_flaw_text(rows->flaw));
+    else if (rows->counts.given > 0)
+        mu_ps_refuse(peer, "sent a PULL with gradients of embedding rows");
+    buffer->wants_fresh = mu_ps_item_has_span(buffer->item);
     buffer->flaw = MU_PS_FLAW_NONE;
     return !peer->refused;
 }
@@ -207,8 +213,8 @@ static enum mu_link_answer on_worker_frame(void *owner, struct mu_link *link,
     (void)link;
     struct mu_ps_peer *peer = owner;
     struct mu_ps_server *server = peer->server;
-    bool is_pull = frame->type == MU_FRAME_PULL;
-    if (frame->type != MU_FRAME_PUSH && !is_pull)
+    bool is_pull = frame->type == MU_FRAME_PULL, is_rows = frame->type == MU_FRAME_ROWS;
+    if (frame->type != MU_FRAME_PUSH && !is_pull && !is_rows)
         return mu_ps_refuse_type(peer, frame);
     if (!mu_ps_is_of_now(peer, frame))
         return MU_LINK_REFUSE;
@@ -217,6 +223,10 @@ static enum mu_link_answer on_worker_frame(void *owner, struct mu_link *link,
     if (!server->begun || !knows_head || buffer->state != MU_PS_BUFFER_FREE)
         return mu_ps_hold(peer);
     peer->buffer = buffer;
+    if (is_rows && !mu_ps_rows_frame(peer, buffer, frame, body, ret_payload))
+        return MU_LINK_REFUSE;
+    if (is_rows)
+        return *ret_payload ? MU_LINK_TAKE : MU_LINK_SKIP;
     if (!(is_pull ? read_pull(peer, frame, body) : read_push(peer, frame, body)))
         return MU_LINK_REFUSE;
     buffer->state = MU_PS_BUFFER_RECEIVING;
@@ -230,9 +240,10 @@ static enum mu_link_answer on_worker_frame(void *owner, struct mu_link *link,
 /* All elements are looked at before anything is applied anywhere. */
 static void on_worker_landed(void *owner, const struct mu_frame *frame, size_t bytes)
 {
-    (void)frame;
     struct mu_ps_peer *peer = owner;
     struct mu_ps_buffer *buffer = peer->buffer;
+    if (frame->type != MU_FRAME_PUSH)
+        return;
     size_t first = peer->looked_at;
     peer->looked_at = bytes / sizeof(float);
     if (buffer->flaw == MU_PS_FLAW_NONE &&
@@ -244,12 +255,17 @@ static void on_worker_arrived(
     void *owner, struct mu_link *link, const struct mu_frame *frame, const void *body)
 {
     (void)link;
-    (void)frame;
     (void)body;
     struct mu_ps_peer *peer = owner;
     struct mu_ps_server *server = peer->server;
     struct mu_ps_buffer *buffer = peer->buffer;
+    server->load.bytes_in += MU_FRAME_HEADER_BYTES + frame->body_bytes + frame->payload_bytes;
+    if (frame->type == MU_FRAME_ROWS) {
+        mu_ps_rows_arrived(peer, buffer);
+        return;
+    }
     assert(buffer->state == MU_PS_BUFFER_RECEIVING);
+    server->load.requests++;
     buffer->state = MU_PS_BUFFER_WAITING;
     peer->sequence_next++;
     server->waiting_count++;

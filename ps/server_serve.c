@@ -25,12 +25,15 @@ static void send_finished(struct mu_send *send)
 }
 
 void mu_ps_buffer_send(struct mu_ps_buffer *buffer, struct mu_ps_peer *peer, struct mu_send *send,
-    const struct mu_frame *frame, const void *body)
+    const struct mu_frame *frame, const void *body, const void *payload)
 {
     send->owner = buffer;
     send->finished = send_finished;
     buffer->sends_pending++;
-    mu_link_send(peer->link, send, frame, body, frame->payload_bytes ? buffer->data : NULL);
+    if (peer->kind == MU_PS_PEER_WORKER)
+        buffer->server->load.bytes_out +=
+            MU_FRAME_HEADER_BYTES + frame->body_bytes + frame->payload_bytes;
+    mu_link_send(peer->link, send, frame, body, frame->payload_bytes ? payload : NULL);
 }
 
 /* ---- judging: on the head, for all servers ---- */
@@ -107,7 +110,7 @@ static void judge(struct mu_ps_server *server, struct mu_ps_buffer *buffer)
         judge_gradient(server, buffer);
     else if (buffer->item == MU_PS_ITEM_LEAVE)
         judge_leaving(server, &buffer->verdict);
-    else
+    else if (buffer->item == MU_PS_ITEM_PULL)
         buffer->verdict.version_awaited =
             mu_ps_mode_first_pull(&server->options.mode, buffer->worker);
 }
@@ -124,7 +127,7 @@ static void tell_followers(struct mu_ps_server *server, struct mu_ps_buffer *buf
     };
     for (int i = 1; i < server->options.server_count; i++)
         mu_ps_buffer_send(
-            buffer, &server->others[i], &buffer->told[i - 1], &frame, buffer->told_body);
+            buffer, &server->others[i], &buffer->told[i - 1], &frame, buffer->told_body, NULL);
 }
 
 /* ---- carrying out: on every server ---- */
@@ -149,6 +152,7 @@ static enum mu_status apply(struct mu_ps_server *server, struct mu_ps_buffer *bu
     bool corrects = verdict->verdict == MU_VERDICT_CORRECT;
     if (corrects && !correction.seen)
         return differs(server, "record of what a worker has seen");
+    MU_TRY(mu_ps_rows_apply(server, buffer));
     mu_shard_apply_corrected(&server->shard, buffer->data, (float)verdict->weight,
         (float)verdict->learning_rate, corrects ? &correction : NULL, buffer->wants_fresh);
     if (buffer->wants_fresh)
@@ -178,6 +182,7 @@ static enum mu_status carry_out_gradient(struct mu_ps_server *server, struct mu_
         return apply(server, buffer);
     case MU_VERDICT_GATHER:
         mu_shard_gather(&server->shard, buffer->data, (float)verdict->weight);
+        mu_ps_rows_gather(server, buffer);
         return MU_OK;
     case MU_VERDICT_DROP:
     case MU_VERDICT_REFUSE:
@@ -200,6 +205,7 @@ static enum mu_status step_if_complete(
         return MU_OK;
     if (verdict->average != server->shard.gathered)
         return differs(server, "number of gathered gradients");
+    MU_TRY(mu_ps_rows_apply_gathered(server, verdict->learning_rate));
     mu_shard_apply_gathered(&server->shard, (float)verdict->learning_rate);
     return MU_OK;
 }
@@ -209,6 +215,7 @@ static enum mu_status step_if_complete(
 static void reply(struct mu_ps_server *server, struct mu_ps_buffer *buffer)
 {
     struct mu_ps_peer *worker = &server->workers[buffer->worker];
+    const struct mu_table *table = server->rows.table;
     int64_t version = server->shard.version;
     if (buffer->wants_fresh && buffer->data_version != version)
         mu_shard_copy(&server->shard, buffer->data);
@@ -220,6 +227,7 @@ static void reply(struct mu_ps_server *server, struct mu_ps_buffer *buffer)
         .scale = buffer->verdict.scale,
         .staleness = buffer->verdict.staleness,
         .version = version,
+        .rows = table ? (int64_t)mu_table_count(table).rows : 0,
     };
     struct mu_frame frame = {
         .type = MU_FRAME_FRESH,
@@ -228,9 +236,10 @@ static void reply(struct mu_ps_server *server, struct mu_ps_buffer *buffer)
         .body_bytes = (uint32_t)mu_ps_fresh_write(buffer->reply_body, &fresh),
         .payload_bytes = buffer->wants_fresh ? (uint32_t)mu_ps_span_bytes(server) : 0,
     };
+    mu_ps_rows_reply(server, buffer);
     buffer->state = MU_PS_BUFFER_SENDING;
     if (worker->link)
-        mu_ps_buffer_send(buffer, worker, &buffer->reply, &frame, buffer->reply_body);
+        mu_ps_buffer_send(buffer, worker, &buffer->reply, &frame, buffer->reply_body, buffer->data);
     else if (buffer->sends_pending == 0)
         buffer->state = MU_PS_BUFFER_FREE; /* it was cut off: there is nobody to answer */
 }
@@ -345,6 +354,7 @@ enum mu_status mu_ps_serve_buffer(struct mu_ps_server *server, struct mu_ps_buff
         tell_followers(server, buffer);
     }
     MU_TRY(check_version(server, &buffer->verdict));
+    mu_ps_audit_note(server, &buffer->verdict, buffer);
     buffer->data_version = -1;
     if (buffer->item == MU_PS_ITEM_GRADIENT)
         MU_TRY(carry_out_gradient(server, buffer));
@@ -378,6 +388,7 @@ enum mu_status mu_ps_serve_loss(struct mu_ps_server *server, int worker)
         tell_loss(server, verdict);
     }
     MU_TRY(check_version(server, verdict));
+    mu_ps_audit_note(server, verdict, NULL);
     leave(server, worker);
     MU_TRY(step_if_complete(server, verdict));
     release(server);

@@ -48,7 +48,7 @@ static uint32_t home_of(const struct mu_unique *unique, uint64_t id)
     return (uint32_t)((uint64_t)product ^ (uint64_t)(product >> 64)) & unique->mask;
 }
 
-static void next_generation(struct mu_unique *unique)
+void mu_unique_clear(struct mu_unique *unique)
 {
     unique->count = 0;
     if (++unique->generation != 0)
@@ -68,6 +68,7 @@ static uint32_t index_of(struct mu_unique *unique, uint64_t id)
             return cell->index;
         at = (at + 1) & unique->mask;
     }
+    assert(unique->count < unique->entry_max);
     uint32_t index = (uint32_t)unique->count++;
     *cell = (struct mu_unique_cell){.id = id, .generation = unique->generation, .index = index};
     unique->id[index] = id;
@@ -78,10 +79,16 @@ void mu_unique_find(
     struct mu_unique *unique, const uint64_t *ids, size_t count, uint32_t *ret_of_entry)
 {
     assert(count <= unique->entry_max);
-    next_generation(unique);
+    mu_unique_clear(unique);
     for (size_t i = 0; i < count; i++) {
         size_t later = i + AHEAD < count ? i + AHEAD : i;
         __builtin_prefetch(&unique->cell[home_of(unique, ids[later])]);
         ret_of_entry[i] = index_of(unique, ids[i]);
     }
+}
+
+uint32_t mu_unique_add(struct mu_unique *unique, uint64_t id)
+{
+    assert(unique->generation > 0);
+    return index_of(unique, id);
 }

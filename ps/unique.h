@@ -25,4 +25,9 @@ void mu_unique_finish(struct mu_unique *unique);                           /* ta
 void mu_unique_find(
     struct mu_unique *unique, const uint64_t *ids, size_t count, uint32_t *ret_of_entry);
 
+/* The same one by one: clear, then add, which says which of the ids so far this is. At most
+ * entry_max different ones between two clears. */
+void mu_unique_clear(struct mu_unique *unique);
+uint32_t mu_unique_add(struct mu_unique *unique, uint64_t id);
+
 #endif

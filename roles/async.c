@@ -23,7 +23,8 @@ struct push_slot {
     struct async *async;
     struct mu_arena gradients, fresh;
     float scale;
-    int64_t seen;
+    int64_t seen, batch;
+    struct mu_ps_client_rows rows;
     bool under_way;
     struct mu_ps_result result;
 };
@@ -82,6 +83,8 @@ static enum mu_status run_push(struct mu_command *command)
     struct mu_replica *replica = slot->async->replica;
     MU_TRY(replica->failed);
     int64_t since = mu_now(replica->world);
+    if (slot->rows.given)
+        mu_ps_client_put_rows(replica->client, slot_index(slot), &slot->rows);
     enum mu_status status = mu_ps_client_push(replica->client, slot_index(slot),
         slot->gradients.data, slot->scale, slot->seen, slot->fresh.data);
     return status == MU_OK ? MU_OK
@@ -228,6 +231,8 @@ static enum mu_status await_slot(struct async *async, struct push_slot *slot)
         mu_say(replica->log, MU_LEVEL_WARN, "the servers refused a gradient of this replica");
     async->parameters = slot->fresh.data;
     async->version = replica->step = slot->result.version;
+    if (slot->result.verdict != MU_VERDICT_REFUSE)
+        mu_async_rows_came(&replica->async_rows, slot->batch);
     return MU_OK;
 }
 
@@ -245,7 +250,8 @@ static void compute(struct async *async, struct push_slot *slot, const struct mu
     mu_gradient_compute(replica, &request, ret_loss);
 }
 
-/* Clipping by global norm: over the whole gradient, so here and not at the servers. */
+/* Clipping by global norm: over the whole gradient, that of the embedding rows included, so here
+ * and not at the servers. */
 static bool scale_of(struct async *async, struct push_slot *slot, double loss)
 {
     double clip = async->replica->job->optim.clip_norm;
@@ -254,7 +260,8 @@ static bool scale_of(struct async *async, struct push_slot *slot, double loss)
         return false;
     if (clip > 0) {
         double norm = sqrt(
-            mu_kernels()->square_sum(slot->gradients.data, async->replica->layout.element_count));
+            mu_kernels()->square_sum(slot->gradients.data, async->replica->layout.element_count) +
+            mu_async_rows_square_sum(&async->replica->async_rows));
         if (!isfinite(norm))
             return false;
         slot->scale = mu_optim_clip_scale(clip, norm);
@@ -274,6 +281,9 @@ static enum mu_status push(struct async *async, struct push_slot *slot, double l
     }
     async->bad_steps = 0;
     slot->seen = async->version;
+    slot->batch = replica->steps_own;
+    bool wants = slot->batch + async->slot_count < async->steps_to_do;
+    MU_TRY(mu_async_rows_of_push(&replica->async_rows, wants, &slot->rows));
     slot->under_way = true;
     slot->start = (struct mu_command){.run = run_push, .owner = slot};
     mu_communicator_post(&replica->communicator, &slot->start);
@@ -383,9 +393,9 @@ static enum mu_status train_to_the_end(struct async *async)
         MU_TRY(await_slot(async, next_slot(async)));
         if (!has_more(async))
             break;
-        MU_TRY(mu_replica_next_batch(replica, &batch));
+        MU_TRY(mu_async_rows_next(&replica->async_rows, slot_index(next_slot(async)), &batch));
         enum mu_status status = take_step(async, batch);
-        mu_prefetch_done(replica->prefetch);
+        mu_async_rows_done(&replica->async_rows);
         MU_TRY(status);
         replica->stopped = mu_replica_stop_wanted(replica);
     }
@@ -427,8 +437,20 @@ static enum mu_status make_slots(struct async *async)
     return MU_OK;
 }
 
+/* A checkpoint has what the leader got in snapshots: not the rows that servers keep. */
+static enum mu_status check_resumed(const struct mu_replica *replica)
+{
+    if (replica->async_rows.width == 0 || replica->steps_begun == 0)
+        return MU_OK;
+    return mu_fail(replica->log, MU_E0204, "begin a new run, or train in one process (worker=1)",
+        "model `%s` has its embedding table on parameter servers, and checkpoints of such a run do "
+        "not contain it: it cannot be resumed",
+        replica->job->model->name);
+}
+
 enum mu_status mu_async_train(struct mu_replica *replica)
 {
+    MU_TRY(check_resumed(replica));
     struct async async = {.replica = replica,
         .parameters = replica->parameters.data,
         .steps_to_do = own_share(replica)};

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "roles/checkpoint.h"
+#include "roles/checkpoint_inside.h"
+#include "roles/differences.h"
 #include "runtime/base/crc32c.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,9 +13,8 @@
  *   each file   size, header, CRC of each tensor, of the file   damaged: the entry before it
  *   tensors     are they those of this model and optimizer?     no: say how they differ, and stop
  *   vectors     copied view by view
+ *   rows        given to whoever takes them, when nothing can be damaged any more
  */
-#define WHERE_BYTES 512
-#define ROWS_MAX 8 /* of the table of differences */
 
 /* Keeps the reason why an entry is damaged instead of saying it: it may not be the last word. */
 static void keep_quiet(struct mu_log *log, enum mu_level level, const char *text) {}
@@ -27,11 +27,11 @@ static void quiet_log_init(struct mu_log *quiet)
 
 /* ---- one entry ---- */
 
-static void name_file(struct mu_store *store, int64_t step, const char *name, char *out)
+void mu_checkpoint_name_file(struct mu_store *store, int64_t step, const char *name, char *out)
 {
-    char entry[WHERE_BYTES - 2 * MU_STORE_NAME_MAX];
+    char entry[MU_CHECKPOINT_WHERE_BYTES - 2 * MU_STORE_NAME_MAX];
     store->ops->describe(store, step, entry, sizeof(entry));
-    snprintf(out, WHERE_BYTES, "%s/%s", entry, name);
+    snprintf(out, MU_CHECKPOINT_WHERE_BYTES, "%s/%s", entry, name);
 }
 
 static enum mu_status get_file(struct mu_store *store, struct mu_log *log, int64_t step,
@@ -40,18 +40,18 @@ static enum mu_status get_file(struct mu_store *store, struct mu_log *log, int64
     enum mu_status status = store->ops->get(store, log, step, name, bytes_max, ret_data, ret_bytes);
     if (status != MU_NO_INPUT)
         return status;
-    char where[WHERE_BYTES];
-    name_file(store, step, name, where);
+    char where[MU_CHECKPOINT_WHERE_BYTES];
+    mu_checkpoint_name_file(store, step, name, where);
     return mu_fail(log, MU_E0601, NULL, "%s is missing", where);
 }
 
 static enum mu_status read_manifest(
     struct mu_store *store, struct mu_log *log, int64_t step, struct mu_manifest *ret_manifest)
 {
-    char where[WHERE_BYTES];
+    char where[MU_CHECKPOINT_WHERE_BYTES];
     void *text;
     size_t bytes;
-    name_file(store, step, MU_MANIFEST_NAME, where);
+    mu_checkpoint_name_file(store, step, MU_MANIFEST_NAME, where);
     MU_TRY(get_file(store, log, step, MU_MANIFEST_NAME, MU_JSON_BYTES_MAX, &text, &bytes));
     enum mu_status status = mu_manifest_parse(log, where, text, bytes, ret_manifest);
     free(text);
@@ -111,8 +111,8 @@ enum mu_status mu_checkpoint_open_file(struct mu_store *store, struct mu_log *lo
     const struct mu_manifest *manifest, const char *name, void **ret_data,
     struct mu_safetensors *ret_tensors)
 {
-    char where[WHERE_BYTES];
-    name_file(store, manifest->step, name, where);
+    char where[MU_CHECKPOINT_WHERE_BYTES];
+    mu_checkpoint_name_file(store, manifest->step, name, where);
     const struct mu_manifest_file *file = mu_manifest_file(manifest, name);
     if (!file)
         return mu_fail(log, MU_E0601, NULL, "the manifest does not know %s", where);
@@ -153,40 +153,14 @@ enum mu_status mu_checkpoint_verify(
 
 /* ---- is it ours? ---- */
 
-struct differences {
-    struct mu_text table;
-    int count;
-};
-
-/* "784x128 F32" */
-static void write_shape(char out[96], int rank, const int64_t *shape, const char *dtype)
-{
-    size_t bytes = 0;
-    for (int i = 0; i < rank; i++)
-        bytes += (size_t)snprintf(
-            out + bytes, 96 - bytes, "%s%lld", i > 0 ? "x" : "", (long long)shape[i]);
-    snprintf(out + bytes, 96 - bytes, "%s%s", rank > 0 ? " " : "scalar ", dtype);
-}
-
-static void add_difference(
-    struct differences *differences, const char *name, const char *expected, const char *found)
-{
-    if (differences->count++ < ROWS_MAX)
-        mu_text_add(
-            &differences->table, "\n    %-20s expected %s, found %s", name, expected, found);
-}
-
-static void compare_view(struct differences *differences, const char *name,
+static void compare_view(struct mu_differences *differences, const char *name,
     const struct mu_view *view, const struct mu_safetensor *tensor)
 {
-    char expected[96], found[96] = "nothing";
-    write_shape(expected, view->rank, view->shape, "F32");
-    if (tensor && tensor->rank <= MU_RANK_MAX)
-        write_shape(found, tensor->rank, tensor->shape, tensor->dtype);
-    else if (tensor)
-        mu_format(found, sizeof(found), "%d dimensions", tensor->rank);
+    char expected[MU_DIFFERENCES_SHAPE_BYTES], found[MU_DIFFERENCES_SHAPE_BYTES];
+    mu_differences_shape(expected, view->rank, view->shape, "F32");
+    mu_differences_found(found, tensor);
     if (strcmp(expected, found) != 0)
-        add_difference(differences, name, expected, found);
+        mu_differences_add(differences, name, expected, found);
 }
 
 /* Part of what a file holds: a vector by its views, under the name of a slot. */
@@ -213,7 +187,7 @@ static bool is_expected(
     return false;
 }
 
-static void compare_tensors(struct differences *differences, const struct mu_layout *layout,
+static void compare_tensors(struct mu_differences *differences, const struct mu_layout *layout,
     const struct part *parts, int part_count, const struct mu_safetensors *tensors)
 {
     char name[2 * MU_NAME_MAX];
@@ -224,11 +198,10 @@ static void compare_tensors(struct differences *differences, const struct mu_lay
         }
     for (size_t i = 0; i < tensors->tensor_count; i++) {
         const struct mu_safetensor *tensor = &tensors->tensor[i];
-        char found[96];
-        write_shape(found, tensor->rank <= MU_RANK_MAX ? tensor->rank : MU_RANK_MAX, tensor->shape,
-            tensor->dtype);
+        char found[MU_DIFFERENCES_SHAPE_BYTES];
+        mu_differences_found(found, tensor);
         if (!is_expected(layout, parts, part_count, tensor->name))
-            add_difference(differences, tensor->name, "nothing", found);
+            mu_differences_add(differences, tensor->name, "nothing", found);
     }
 }
 
@@ -236,18 +209,10 @@ static enum mu_status check_tensors(struct mu_log *log, const char *where,
     const struct mu_layout *layout, const struct part *parts, int part_count,
     const struct mu_safetensors *tensors)
 {
-    struct differences differences = {.count = 0};
-    mu_text_init(&differences.table);
+    struct mu_differences differences;
+    mu_differences_init(&differences);
     compare_tensors(&differences, layout, parts, part_count, tensors);
-    if (differences.count > ROWS_MAX)
-        mu_text_add(&differences.table, "\n    and %d more", differences.count - ROWS_MAX);
-    enum mu_status status = MU_OK;
-    if (differences.count > 0)
-        status = mu_fail(log, MU_E0602,
-            "resume with the job that it was saved with, or start in another directory",
-            "%s does not have the tensors of this job%s", where, differences.table.data);
-    mu_text_finish(&differences.table);
-    return status;
+    return mu_differences_finish(&differences, log, where);
 }
 
 static enum mu_status check_kind(struct mu_log *log, const char *where, const char *what,
@@ -276,23 +241,14 @@ static void copy_part(const struct mu_layout *layout, const struct part *part, c
     }
 }
 
-/* Everything that loading one entry needs to hand down. */
-struct load {
-    struct mu_store *store;
-    struct mu_log *log;   /* for what is final */
-    struct mu_log *quiet; /* for why the entry is damaged */
-    const struct mu_checkpoint_target *target;
-    bool parameters_only;
-};
-
-static enum mu_status load_file(const struct load *load, const struct mu_manifest *manifest,
-    const char *name, const struct part *parts, int part_count)
+static enum mu_status load_file(const struct mu_checkpoint_loading *load,
+    const struct mu_manifest *manifest, const char *name, const struct part *parts, int part_count)
 {
     void *data;
     struct mu_safetensors tensors;
     MU_TRY(mu_checkpoint_open_file(load->store, load->quiet, manifest, name, &data, &tensors));
-    char where[WHERE_BYTES];
-    name_file(load->store, manifest->step, name, where);
+    char where[MU_CHECKPOINT_WHERE_BYTES];
+    mu_checkpoint_name_file(load->store, manifest->step, name, where);
     const struct mu_layout *layout = load->target->layout;
     enum mu_status status = check_tensors(load->log, where, layout, parts, part_count, &tensors);
     for (int i = 0; i < part_count && status == MU_OK; i++)
@@ -302,25 +258,28 @@ static enum mu_status load_file(const struct load *load, const struct mu_manifes
     return status;
 }
 
-static enum mu_status load_files(const struct load *load, const struct mu_manifest *manifest)
+static enum mu_status load_files(
+    const struct mu_checkpoint_loading *load, const struct mu_manifest *manifest)
 {
     const struct mu_checkpoint_target *target = load->target;
-    char where[WHERE_BYTES];
-    name_file(load->store, manifest->step, MU_MANIFEST_NAME, where);
+    char where[MU_CHECKPOINT_WHERE_BYTES];
+    mu_checkpoint_name_file(load->store, manifest->step, MU_MANIFEST_NAME, where);
     MU_TRY(check_kind(load->log, where, "model", target->model, manifest->model));
     struct part parameters = {.vector = target->parameters};
     MU_TRY(load_file(load, manifest, MU_CHECKPOINT_MODEL, &parameters, 1));
-    if (load->parameters_only)
-        return MU_OK;
-    MU_TRY(check_kind(load->log, where, "optimizer", target->optimizer, manifest->optimizer));
-    struct part slots[MU_SLOTS_MAX];
-    for (int i = 0; i < target->slot_count; i++)
-        slots[i] = (struct part){target->slot_names[i], target->slots[i]};
-    return load_file(load, manifest, MU_CHECKPOINT_OPTIMIZER, slots, target->slot_count);
+    if (!load->parameters_only) {
+        MU_TRY(check_kind(load->log, where, "optimizer", target->optimizer, manifest->optimizer));
+        struct part slots[MU_SLOTS_MAX];
+        for (int i = 0; i < target->slot_count; i++)
+            slots[i] = (struct part){target->slot_names[i], target->slots[i]};
+        MU_TRY(load_file(load, manifest, MU_CHECKPOINT_OPTIMIZER, slots, target->slot_count));
+    }
+    /* Last: rows that were given away cannot be taken back when another file is damaged. */
+    return mu_checkpoint_rows_load(load, manifest);
 }
 
 static enum mu_status load_entry(
-    const struct load *load, int64_t step, struct mu_manifest *ret_manifest)
+    const struct mu_checkpoint_loading *load, int64_t step, struct mu_manifest *ret_manifest)
 {
     MU_TRY(read_manifest(load->store, load->quiet, step, ret_manifest));
     enum mu_status status = load_files(load, ret_manifest);
@@ -331,9 +290,9 @@ static enum mu_status load_entry(
 
 /* ---- which entry ---- */
 
-static enum mu_status fail_none(const struct load *load, int64_t step)
+static enum mu_status fail_none(const struct mu_checkpoint_loading *load, int64_t step)
 {
-    char where[WHERE_BYTES];
+    char where[MU_CHECKPOINT_WHERE_BYTES];
     load->store->ops->describe(load->store, step > 0 ? step : 0, where, sizeof(where));
     if (step != MU_CHECKPOINT_NEWEST)
         return mu_fail(load->log, MU_E0603, NULL, "there is no checkpoint %s", where);
@@ -344,12 +303,12 @@ static enum mu_status fail_none(const struct load *load, int64_t step)
 }
 
 /* True if the reason for the failure is still unsaid, in the quiet log. */
-static bool is_unsaid(const struct load *load)
+static bool is_unsaid(const struct mu_checkpoint_loading *load)
 {
     return load->quiet->first_number != 0;
 }
 
-static enum mu_status say_final(const struct load *load, enum mu_status status)
+static enum mu_status say_final(const struct mu_checkpoint_loading *load, enum mu_status status)
 {
     if (status == MU_OK || !is_unsaid(load))
         return status;
@@ -363,7 +322,7 @@ static enum mu_status say_final(const struct load *load, enum mu_status status)
         "%s", load->quiet->first_text);
 }
 
-static bool is_damage(const struct load *load, enum mu_status status)
+static bool is_damage(const struct mu_checkpoint_loading *load, enum mu_status status)
 {
     return is_unsaid(load) && (status == MU_BAD_DATA || status == MU_IO_ERROR);
 }
@@ -385,7 +344,8 @@ static bool was_dropped(struct mu_store *store, int64_t step)
     return newest_up_to(store, step) != step;
 }
 
-static enum mu_status load_newest(struct load *load, struct mu_manifest *ret_manifest)
+static enum mu_status load_newest(
+    struct mu_checkpoint_loading *load, struct mu_manifest *ret_manifest)
 {
     int64_t step = newest_up_to(load->store, INT64_MAX);
     bool fell_back = false;
@@ -409,7 +369,8 @@ static enum mu_status load_newest(struct load *load, struct mu_manifest *ret_man
     return fail_none(load, MU_CHECKPOINT_NEWEST);
 }
 
-static enum mu_status load_step(struct load *load, int64_t step, struct mu_manifest *ret_manifest)
+static enum mu_status load_step(
+    struct mu_checkpoint_loading *load, int64_t step, struct mu_manifest *ret_manifest)
 {
     struct mu_log quiet;
     quiet_log_init(&quiet);
@@ -425,13 +386,14 @@ static enum mu_status load_step(struct load *load, int64_t step, struct mu_manif
 enum mu_status mu_checkpoint_load(struct mu_store *store, struct mu_log *log, int64_t step,
     const struct mu_checkpoint_target *target, struct mu_manifest *ret_manifest)
 {
-    struct load load = {.store = store, .log = log, .target = target};
+    struct mu_checkpoint_loading load = {.store = store, .log = log, .target = target};
     return load_step(&load, step, ret_manifest);
 }
 
 enum mu_status mu_checkpoint_read_for_eval(struct mu_store *store, struct mu_log *log, int64_t step,
     const struct mu_checkpoint_target *target, struct mu_manifest *ret_manifest)
 {
-    struct load load = {.store = store, .log = log, .target = target, .parameters_only = true};
+    struct mu_checkpoint_loading load = {
+        .store = store, .log = log, .target = target, .parameters_only = true};
     return load_step(&load, step, ret_manifest);
 }

@@ -5,13 +5,16 @@
 #include "muster/optimizer.h"
 #include "muster/tensor.h"
 #include "roles/manifest.h"
+#include "roles/saved_rows.h"
 #include "runtime/base/store.h"
 
 /*
- * A checkpoint: one entry of a store, numbered by its step, of three files or four.
+ * A checkpoint: one entry of a store, numbered by its step, of three files to five.
  *
  *   model.safetensors       a tensor a view of the layout, by its name
  *   optimizer.safetensors   "<slot>/<view>" for every slot of the optimizer and every view
+ *   embedding.safetensors   only of a model with an embedding table, in the order of the ids:
+ *                           "embedding.ids", "embedding.rows" and "embedding.<slot>"
  *   residual.safetensors    only with a compressor that keeps something: "residuals", a row a
  *                           replica, and "shared", what all replicas have alike
  *   manifest.json           the rest, and the checksums of all
@@ -21,6 +24,7 @@
  */
 #define MU_CHECKPOINT_MODEL "model.safetensors"
 #define MU_CHECKPOINT_OPTIMIZER "optimizer.safetensors"
+#define MU_CHECKPOINT_EMBEDDING "embedding.safetensors"
 #define MU_CHECKPOINT_RESIDUAL "residual.safetensors"
 #define MU_CHECKPOINT_NEWEST INT64_C(-1)
 #define MU_CHECKPOINTS_MAX 1024 /* entries looked at in one store */
@@ -41,10 +45,11 @@ struct mu_snapshot {
     int slot_count;
     const char *slot_names[MU_SLOTS_MAX];
     const float *slots[MU_SLOTS_MAX];
-    int residual_count;     /* 0: there are none */
-    const float *residuals; /* (residual_count, layout->element_count) */
-    size_t shared_count;    /* 0: nothing */
-    const float *shared;    /* (shared_count) */
+    const struct mu_saved_rows *rows; /* NULL: the model has no embedding table */
+    int residual_count;               /* 0: there are none */
+    const float *residuals;           /* (residual_count, layout->element_count) */
+    size_t shared_count;              /* 0: nothing */
+    const float *shared;              /* (shared_count) */
 };
 
 /* What a compressor kept, as loaded: `data` is the caller's to free. */
@@ -62,6 +67,8 @@ struct mu_checkpoint_target {
     int slot_count;
     const char *slot_names[MU_SLOTS_MAX];
     float *slots[MU_SLOTS_MAX];
+    size_t row_width;          /* of the embedding table; 0: the model has none */
+    struct mu_row_writer rows; /* takes its rows, with all slots, when the whole entry is sound */
 };
 
 /* Puts the snapshot and then drops all entries but the newest `keep` (1 or more). Entries with a
@@ -76,13 +83,15 @@ enum mu_status mu_checkpoint_save(
  * a step that was asked for by number is not replaced by another.
  *
  * NO_INPUT (MU_E0603): there is none. BAD_DATA: none is whole (MU_E0601), or it is of another model
- * or optimizer (MU_E0602, with a table). PROTOCOL (MU_E0606): of a newer version. NO_MEMORY. After
- * a failure the target's vectors hold anything. On success *ret_manifest is the caller's to finish.
+ * or optimizer (MU_E0602, with a table). PROTOCOL (MU_E0606): of a newer version. NO_MEMORY. What
+ * taking a row returns. After a failure the target's vectors hold anything. On success
+ * *ret_manifest is the caller's to finish.
  */
 enum mu_status mu_checkpoint_load(struct mu_store *store, struct mu_log *log, int64_t step,
     const struct mu_checkpoint_target *target, struct mu_manifest *ret_manifest);
 
-/* The same for the parameters alone: target->optimizer and the slots are not looked at. */
+/* The same for the parameters alone: target->optimizer and the slots are not looked at, and rows
+ * come without theirs. */
 enum mu_status mu_checkpoint_read_for_eval(struct mu_store *store, struct mu_log *log, int64_t step,
     const struct mu_checkpoint_target *target, struct mu_manifest *ret_manifest);
 

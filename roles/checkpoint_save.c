@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "roles/checkpoint.h"
+#include "roles/checkpoint_inside.h"
 #include "runtime/base/crc32c.h"
 #include "runtime/tensor/layout.h"
 #include <stdio.h>
@@ -29,6 +29,7 @@ static void add_vector(
     for (int i = 0; i < layout->view_count; i++) {
         const struct mu_view *view = &layout->view[i];
         struct mu_safetensor_source *source = &file->sources[file->source_count++];
+        *source = (struct mu_safetensor_source){.dtype = MU_SAFETENSORS_F32};
         mu_format(source->name, sizeof(source->name), "%s%s%s", slot ? slot : "", slot ? "/" : "",
             view->name);
         source->rank = view->rank;
@@ -41,6 +42,7 @@ static void add_matrix(
     struct outgoing *file, const char *name, size_t rows, size_t columns, const float *data)
 {
     struct mu_safetensor_source *source = &file->sources[file->source_count++];
+    *source = (struct mu_safetensor_source){.dtype = MU_SAFETENSORS_F32};
     mu_text_copy(source->name, sizeof(source->name), name);
     source->rank = rows > 0 ? 2 : 1;
     source->shape[0] = (int64_t)(rows > 0 ? rows : columns);
@@ -48,12 +50,20 @@ static void add_matrix(
     source->data = data;
 }
 
-static size_t bytes_of(const struct mu_safetensor_source *source)
+static void add_rows(struct outgoing *file, const struct mu_snapshot *snapshot)
 {
-    size_t bytes = sizeof(float);
-    for (int i = 0; i < source->rank; i++)
-        bytes *= (size_t)source->shape[i];
-    return bytes;
+    const struct mu_saved_rows *rows = snapshot->rows;
+    struct mu_safetensor_source *ids = &file->sources[file->source_count++];
+    *ids = (struct mu_safetensor_source){
+        .dtype = MU_SAFETENSORS_I64, .rank = 1, .shape = {(int64_t)rows->count}, .data = rows->ids};
+    mu_checkpoint_rows_name(ids->name, "ids");
+    for (int i = 0; i <= rows->slot_count; i++) {
+        struct mu_safetensor_source *vector = &file->sources[file->source_count++];
+        *vector = (struct mu_safetensor_source){.rank = 2,
+            .shape = {(int64_t)rows->count, (int64_t)rows->width},
+            .data = rows->vectors[i]};
+        mu_checkpoint_rows_name(vector->name, i == 0 ? "rows" : snapshot->slot_names[i - 1]);
+    }
 }
 
 /* Cuts the file in pieces and enters it, with every checksum, in the manifest. */
@@ -72,7 +82,7 @@ static enum mu_status close_file(
     entry->crc32c = mu_crc32c(0, file->header.data, file->header.bytes);
     for (size_t i = 0; i < file->source_count; i++) {
         const struct mu_safetensor_source *source = &file->sources[i];
-        size_t bytes = bytes_of(source);
+        size_t bytes = mu_safetensors_source_bytes(source);
         file->pieces[1 + i] = (struct mu_store_piece){source->data, bytes};
         mu_text_copy(entry->tensors[i].name, sizeof(entry->tensors[i].name), source->name);
         entry->tensors[i].crc32c = mu_crc32c(0, source->data, bytes);
@@ -95,6 +105,9 @@ static enum mu_status describe_run(const struct mu_snapshot *snapshot, struct mu
     manifest->job_hash = snapshot->job_hash;
     manifest->layout_crc32c = mu_layout_crc32c(snapshot->layout);
     manifest->parameters_crc32c = mu_layout_crc32c_of(snapshot->layout, snapshot->parameters);
+    if (snapshot->rows)
+        manifest->parameters_crc32c =
+            mu_saved_rows_crc32c(snapshot->rows, manifest->parameters_crc32c);
     for (int i = 0; i < snapshot->position_count; i++)
         MU_TRY(mu_manifest_add_position(manifest, &snapshot->positions[i]));
     return MU_OK;
@@ -102,7 +115,7 @@ static enum mu_status describe_run(const struct mu_snapshot *snapshot, struct mu
 
 /* The files, in memory but for the tensors themselves. */
 struct entry {
-    struct outgoing model, optimizer, residual;
+    struct outgoing model, optimizer, embedding, residual;
     struct mu_manifest manifest;
     struct mu_text manifest_text;
 };
@@ -120,6 +133,16 @@ static enum mu_status add_residual(
     return close_file(&entry->residual, MU_CHECKPOINT_RESIDUAL, log, &entry->manifest);
 }
 
+static enum mu_status add_embedding(
+    struct entry *entry, struct mu_log *log, const struct mu_snapshot *snapshot)
+{
+    if (!snapshot->rows)
+        return MU_OK;
+    assert(snapshot->rows->slot_count == snapshot->slot_count);
+    add_rows(&entry->embedding, snapshot);
+    return close_file(&entry->embedding, MU_CHECKPOINT_EMBEDDING, log, &entry->manifest);
+}
+
 static enum mu_status fill_entry(
     struct entry *entry, struct mu_log *log, const struct mu_snapshot *snapshot)
 {
@@ -130,27 +153,40 @@ static enum mu_status fill_entry(
             &entry->optimizer, snapshot->slot_names[i], snapshot->layout, snapshot->slots[i]);
     MU_TRY(close_file(&entry->model, MU_CHECKPOINT_MODEL, log, &entry->manifest));
     MU_TRY(close_file(&entry->optimizer, MU_CHECKPOINT_OPTIMIZER, log, &entry->manifest));
+    MU_TRY(add_embedding(entry, log, snapshot));
     MU_TRY(add_residual(entry, log, snapshot));
     mu_manifest_write(&entry->manifest, &entry->manifest_text);
     return entry->manifest_text.failed ? MU_NO_MEMORY : MU_OK;
+}
+
+/* A file that only some entries have. */
+static size_t add_optional(
+    struct mu_store_file *files, size_t count, const char *name, const struct outgoing *file)
+{
+    if (file->source_count == 0)
+        return count;
+    files[count] =
+        (struct mu_store_file){.pieces = file->pieces, .piece_count = 1 + file->source_count};
+    mu_text_copy(files[count].name, sizeof(files[count].name), name);
+    return count + 1;
 }
 
 static enum mu_status put_entry(struct mu_store *store, struct mu_log *log, struct entry *entry)
 {
     const struct mu_text *text = &entry->manifest_text;
     struct mu_store_piece manifest = {text->data, text->bytes};
-    size_t residuals = entry->residual.source_count;
-    const struct mu_store_file files[] = {
+    size_t count = 3;
+    struct mu_store_file files[MU_STORE_FILES_MAX] = {
         {MU_CHECKPOINT_MODEL, entry->model.pieces, 1 + entry->model.source_count},
         {MU_CHECKPOINT_OPTIMIZER, entry->optimizer.pieces, 1 + entry->optimizer.source_count},
         {MU_MANIFEST_NAME, &manifest, 1},
-        {MU_CHECKPOINT_RESIDUAL, entry->residual.pieces, 1 + residuals},
     };
+    count = add_optional(files, count, MU_CHECKPOINT_EMBEDDING, &entry->embedding);
+    count = add_optional(files, count, MU_CHECKPOINT_RESIDUAL, &entry->residual);
     if (text->bytes > MU_JSON_BYTES_MAX)
         return mu_fail(log, MU_E0605, NULL, "the manifest has %zu bytes; the most is %d",
             text->bytes, MU_JSON_BYTES_MAX);
-    return store->ops->put(
-        store, log, entry->manifest.step, files, MU_COUNT_OF(files) - (residuals > 0 ? 0 : 1));
+    return store->ops->put(store, log, entry->manifest.step, files, count);
 }
 
 static void drop(struct mu_store *store, struct mu_log *log, int64_t number)
@@ -184,6 +220,7 @@ enum mu_status mu_checkpoint_save(
             log, MU_E0801, NULL, "no memory to save step %lld", (long long)snapshot->step);
     outgoing_init(&entry->model);
     outgoing_init(&entry->optimizer);
+    outgoing_init(&entry->embedding);
     outgoing_init(&entry->residual);
     mu_manifest_init(&entry->manifest);
     mu_text_init(&entry->manifest_text);
@@ -195,6 +232,7 @@ enum mu_status mu_checkpoint_save(
     mu_text_finish(&entry->manifest_text);
     mu_manifest_finish(&entry->manifest);
     mu_text_finish(&entry->residual.header);
+    mu_text_finish(&entry->embedding.header);
     mu_text_finish(&entry->optimizer.header);
     mu_text_finish(&entry->model.header);
     free(entry);

@@ -8,6 +8,7 @@
 #include "runtime/tensor/layout.h"
 #include "watch/event_file.h"
 #include <inttypes.h>
+#include <math.h>
 
 /*
  * Follows the checkpoints and says how good each is. It never joins the group: its link to the
@@ -39,7 +40,7 @@ static enum mu_status prepare(struct evaluator *evaluator)
     MU_TRY(mu_device_create(job->train.device, run->log, &evaluator->device));
     MU_TRY(job->model->create(job->model_options, &evaluator->layout, evaluator->device,
         EVALUATION_ROWS, &evaluator->model));
-    MU_TRY(mu_own_rows_open(&evaluator->rows, job, facts, EVALUATION_ROWS, run->log));
+    MU_TRY(mu_own_rows_open_for_eval(&evaluator->rows, job, facts, EVALUATION_ROWS, run->log));
     MU_TRY(mu_arena_init(&evaluator->parameters, evaluator->layout.element_count));
     if (!run->out_dir)
         return MU_OK;
@@ -55,15 +56,40 @@ static enum mu_status prepare(struct evaluator *evaluator)
     return mu_event_file_open(run->log, &options, &evaluator->events);
 }
 
+/* To the log, and to the event file. */
+static void report(
+    struct evaluator *evaluator, int64_t step, const struct mu_evaluation *evaluation)
+{
+    struct mu_task_run *run = evaluator->run;
+    char auc[32] = "";
+    bool has_auc = !isnan(evaluation->auc);
+    if (has_auc)
+        mu_format(auc, sizeof(auc), ", test AUC %.4f", evaluation->auc);
+    mu_say(run->log, MU_LEVEL_INFO, "step %" PRId64 ": test loss %.4f, test accuracy %.2f %%%s",
+        step, evaluation->loss, 100 * evaluation->accuracy, auc);
+    if (!evaluator->events)
+        return;
+    int64_t wall = run->world->ops->wall_ns(run->world);
+    mu_event_file_scalar(evaluator->events, wall, step, "eval/loss", (float)evaluation->loss);
+    mu_event_file_scalar(
+        evaluator->events, wall, step, "eval/accuracy", (float)evaluation->accuracy);
+    if (has_auc)
+        mu_event_file_scalar(evaluator->events, wall, step, "eval/auc", (float)evaluation->auc);
+}
+
 static enum mu_status evaluate(struct evaluator *evaluator, int64_t step)
 {
     struct mu_task_run *run = evaluator->run;
     const struct mu_checkpoint_target target = {.model = run->job->model->name,
         .layout = &evaluator->layout,
-        .parameters = evaluator->parameters.data};
+        .parameters = evaluator->parameters.data,
+        .row_width = evaluator->rows.width,
+        .rows = {mu_own_rows_put, &evaluator->rows}};
     struct mu_manifest manifest;
     struct mu_evaluation evaluation;
     mu_activity_set(&evaluator->activity, MU_DOING_EVALUATING, step, mu_now(run->world));
+    if (mu_own_rows_clear(&evaluator->rows) != MU_OK)
+        return mu_fail(run->log, MU_E0801, NULL, "no memory for an embedding table");
     enum mu_status status = mu_checkpoint_read_for_eval(
         run->world->store, run->log, MU_CHECKPOINT_NEWEST, &target, &manifest);
     /* It may have been dropped for a newer one in the meantime: then that will be seen. */
@@ -80,14 +106,7 @@ static enum mu_status evaluate(struct evaluator *evaluator, int64_t step)
         .parameters = evaluator->parameters.data,
         .rows = {.look = mu_own_rows_look, .owner = &evaluator->rows}};
     MU_TRY(mu_evaluate(&evaluated, &evaluation));
-    mu_say(run->log, MU_LEVEL_INFO, "step %" PRId64 ": test loss %.4f, test accuracy %.2f %%", step,
-        evaluation.loss, 100 * evaluation.accuracy);
-    if (evaluator->events) {
-        int64_t wall = run->world->ops->wall_ns(run->world);
-        mu_event_file_scalar(evaluator->events, wall, step, "eval/loss", (float)evaluation.loss);
-        mu_event_file_scalar(
-            evaluator->events, wall, step, "eval/accuracy", (float)evaluation.accuracy);
-    }
+    report(evaluator, step, &evaluation);
     evaluator->seen = step;
     return MU_OK;
 }

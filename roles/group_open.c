@@ -5,6 +5,7 @@
 #include "collectives/mpi.h"
 #include "collectives/mpi_transport.h"
 #include "runtime/io/real_world.h"
+#include <fcntl.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -110,7 +111,7 @@ static enum mu_status make_more_links(void *owner, int64_t deadline_ns, struct m
 {
     struct more *more = owner;
     struct mu_mesh_request request = mesh_request(more->ground, more->log, more->place);
-    request.listen_fd = more->listen_fd >= 0 ? dup(more->listen_fd) : -1;
+    request.listen_fd = more->listen_fd >= 0 ? fcntl(more->listen_fd, F_DUPFD_CLOEXEC, 0) : -1;
     request.group += ++more->meshes;
     return mu_mesh_open(&request, deadline_ns, ret_link);
 }
@@ -152,7 +153,7 @@ static enum mu_status open_on(struct ground *ground, const struct mu_group_place
     struct mu_build_options widened = *options;
     widened.more = (struct mu_tcp_more){make_more_links, &more};
     if (place && place->listen_fd >= 0)
-        more.listen_fd = dup(place->listen_fd);
+        more.listen_fd = fcntl(place->listen_fd, F_DUPFD_CLOEXEC, 0);
     enum mu_status status = open_with_more(
         &more, &widened, mu_deadline(mu_now(&ground->real.world), start_timeout_ns), ret_group);
     if (more.listen_fd >= 0)

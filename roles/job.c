@@ -200,23 +200,44 @@ static enum mu_status apply_set(struct mu_log *log, struct mu_json *json, const 
     return mu_json_set(log, json, path, equals + 1);
 }
 
+/* Takes the document. */
+static enum mu_status make_job(
+    struct mu_log *log, struct mu_json *json, const char *source, struct mu_job **ret_job)
+{
+    struct mu_job *job = calloc(1, sizeof(*job));
+    if (!job) {
+        mu_json_destroy(json);
+        return mu_fail(log, MU_E0801, NULL, "no memory for a job");
+    }
+    job->json = json;
+    enum mu_status status = read_job(log, source, job);
+    if (status == MU_OK)
+        *ret_job = job;
+    else
+        mu_job_destroy(job);
+    return status;
+}
+
 enum mu_status mu_job_load(
     struct mu_log *log, const char *path, const char *const sets[], struct mu_job **ret_job)
 {
-    struct mu_job *job = calloc(1, sizeof(*job));
-    if (!job)
-        return mu_fail(log, MU_E0801, NULL, "no memory for a job");
-    enum mu_status status = mu_json_read(log, MU_E0201, path, &job->json);
+    struct mu_json *json;
+    enum mu_status status = MU_OK;
+    MU_TRY(mu_json_read(log, MU_E0201, path, &json));
     for (size_t i = 0; sets && sets[i] && status == MU_OK; i++)
-        status = apply_set(log, job->json, sets[i]);
+        status = apply_set(log, json, sets[i]);
     if (status == MU_OK)
-        status = read_job(log, path, job);
-    if (status != MU_OK) {
-        mu_job_destroy(job);
-        return status;
-    }
-    *ret_job = job;
-    return MU_OK;
+        return make_job(log, json, path, ret_job);
+    mu_json_destroy(json);
+    return status;
+}
+
+enum mu_status mu_job_parse(
+    struct mu_log *log, const char *source, const char *text, size_t bytes, struct mu_job **ret_job)
+{
+    struct mu_json *json;
+    MU_TRY(mu_json_parse(log, MU_E0201, source, text, bytes, &json));
+    return make_job(log, json, source, ret_job);
 }
 
 void mu_job_destroy(struct mu_job *job)

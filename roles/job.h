@@ -18,7 +18,15 @@
  * its options; the drivers' rows are the schema. Documented in docs/JOB.md, made from the rows.
  */
 #define MU_JOB_STREAMS_MAX 8
-enum mu_mode_kind { MU_MODE_SYNC, MU_MODE_ASYNC, MU_MODE_SOFTSYNC, MU_MODE_BOUNDED };
+#define MU_MODE_ROWS(ROW)                                                                          \
+    ROW(SYNC, "sync")                                                                              \
+    ROW(ASYNC, "async")                                                                            \
+    ROW(SOFTSYNC, "softsync")                                                                      \
+    ROW(BOUNDED, "bounded")
+
+#define MU_MODE_ENUM(name, text) MU_MODE_##name,
+enum mu_mode_kind { MU_MODE_ROWS(MU_MODE_ENUM) MU_MODE_COUNT };
+#undef MU_MODE_ENUM
 enum mu_mode_transport { MU_MODE_ROUTE, MU_MODE_SHM, MU_MODE_TCP };
 
 struct mu_job_data {
@@ -46,6 +54,8 @@ struct mu_job_mode {
     int64_t gradients;    /* softsync: of a step */
     int64_t bound;        /* bounded: clocks ahead of the slowest; drop: the staleness allowed */
     int64_t warmup_steps; /* the first ones, with one replica */
+    bool audit;           /* what makes which version is written down */
+    int64_t row_limit;    /* of an embedding table, on all servers together; 0: none */
     char policy[MU_NAME_MAX]; /* a name from the table of policies */
 };
 
@@ -98,6 +108,9 @@ struct mu_job {
  * Messages name file, line and the nearest name. CONFIG, NO_INPUT, USAGE (a malformed set). */
 enum mu_status mu_job_load(
     struct mu_log *log, const char *path, const char *const sets[], struct mu_job **ret_job);
+/* The same from text, as mu_job_write gives it; `source` names it in messages. */
+enum mu_status mu_job_parse(struct mu_log *log, const char *source, const char *text, size_t bytes,
+    struct mu_job **ret_job);
 void mu_job_destroy(struct mu_job *job); /* takes NULL */
 
 /* Does it train through parameter servers? If not, by all-reduce, or alone. A single replica in a

@@ -55,10 +55,12 @@ int64_t mu_job_gradients_of(const struct mu_job *job, int64_t steps)
 
 /* ---- does it fit? ---- */
 
+#define MODE_NAME(name, text) text,
+static const char *const mode_names[] = {MU_MODE_ROWS(MODE_NAME)};
+
 static const char *kind_name(const struct mu_job *job)
 {
-    static const char *const names[] = {"sync", "async", "softsync", "bounded"};
-    return names[job->mode.kind];
+    return mode_names[job->mode.kind];
 }
 
 static enum mu_status fit_servers(struct mu_log *log, const struct mu_job *job, int ps_count)
@@ -137,6 +139,21 @@ static enum mu_status fit_waits(struct mu_log *log, const struct mu_job *job)
         kind_name(job), (long long)job->mode.in_flight);
 }
 
+static enum mu_status fit_audit(struct mu_log *log, const struct mu_job *job, bool uses_servers)
+{
+    if (!job->mode.audit)
+        return MU_OK;
+    if (!uses_servers)
+        return mu_fail(log, MU_E0204,
+            "leave it out, or add a parameter server and a mode that uses it",
+            "mode.audit is for training through parameter servers");
+    if (job->model->row_width)
+        return mu_fail(log, MU_E0204, "leave out mode.audit, or use a model without embeddings",
+            "model `%s` has an embedding table, and an audit log holds dense parameters alone",
+            job->model->name);
+    return MU_OK;
+}
+
 enum mu_status mu_job_fit(
     struct mu_log *log, const struct mu_job *job, int replica_count, int ps_count)
 {
@@ -144,7 +161,9 @@ enum mu_status mu_job_fit(
     if (job->model->row_width && job->data.accumulate > 1)
         return mu_fail(log, MU_E0204, "use a larger data.batch",
             "model `%s` has an embedding table: data.accumulate must be 1", job->model->name);
-    if (mu_job_uses_servers(job, replica_count, ps_count)) {
+    bool uses_servers = mu_job_uses_servers(job, replica_count, ps_count);
+    MU_TRY(fit_audit(log, job, uses_servers));
+    if (uses_servers) {
         MU_TRY(fit_servers(log, job, ps_count));
         MU_TRY(fit_workers(log, job, replica_count));
         MU_TRY(fit_waits(log, job));

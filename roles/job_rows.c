@@ -50,12 +50,14 @@ static const struct mu_option data_rows[] = {
     {.name = NULL},
 };
 
+#define MODE_CHOICE(name, text) "|" text
+
 static const struct mu_option mode_rows[] = {
     {.name = "kind",
         .type = MU_OPTION_CHOICE,
         .offset = offsetof(struct mu_job_mode, kind),
         .fallback = "sync",
-        .choices = "sync|async|softsync|bounded",
+        .choices = &MU_MODE_ROWS(MODE_CHOICE)[1], /* without the first bar */
         .doc = "sync: all-reduce between replicas, or with workers or backups, and all others: "
                "parameter servers"},
     {.name = "bucket_bytes",
@@ -155,6 +157,19 @@ static const struct mu_option mode_rows[] = {
         .max = INTEGER_MAX,
         .fallback = "0",
         .doc = "through parameter servers: replica 0 does the first steps alone, the others wait"},
+    {.name = "audit",
+        .type = MU_OPTION_BOOL,
+        .offset = offsetof(struct mu_job_mode, audit),
+        .fallback = "false",
+        .doc = "through parameter servers: each writes down what makes which version"},
+    {.name = "row_limit",
+        .type = MU_OPTION_INTEGER,
+        .offset = offsetof(struct mu_job_mode, row_limit),
+        .min = 0,
+        .max = INTEGER_MAX,
+        .fallback = "0",
+        .doc = "rows of the embedding table, on all servers together: those not used for long "
+               "leave; 0: memory is the limit"},
     {.name = "policy",
         .type = MU_OPTION_STRING,
         .offset = offsetof(struct mu_job_mode, policy),

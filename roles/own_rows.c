@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "roles/own_rows.h"
+#include "ps/table_save.h"
+#include "runtime/base/crc32c.h"
 #include "runtime/base/log.h"
 #include "runtime/device/kernels.h"
 #include "runtime/optim/rows.h"
 #include <stdlib.h>
 #include <string.h>
 
-static void init_row(
+void mu_own_rows_init_row(
     const void *owner, uint64_t seed, uint64_t id, size_t width, float *ret_parameters)
 {
     const struct mu_job *job = owner;
@@ -18,9 +20,10 @@ static enum mu_status make_table(struct mu_own_rows *rows)
     const struct mu_job *job = rows->job;
     const struct mu_table_options options = {
         .width = rows->width,
-        .slot_count = job->optimizer->slot_count,
+        .slot_count = rows->slot_count,
         .seed = (uint64_t)job->train.seed,
-        .init_row = init_row,
+        .row_limit = (size_t)job->mode.row_limit,
+        .init_row = mu_own_rows_init_row,
         .owner = job,
     };
     return mu_table_create(&options, &rows->table);
@@ -40,18 +43,36 @@ static enum mu_status allocate(struct mu_own_rows *rows, size_t entries)
                : MU_NO_MEMORY;
 }
 
-enum mu_status mu_own_rows_open(struct mu_own_rows *rows, const struct mu_job *job,
-    const struct mu_dataset_facts *facts, size_t row_max, struct mu_log *log)
+static enum mu_status open_rows(struct mu_own_rows *rows, const struct mu_dataset_facts *facts,
+    size_t row_max, struct mu_log *log)
 {
-    *rows = (struct mu_own_rows){.job = job};
+    const struct mu_job *job = rows->job;
     if (!job->model->row_width)
         return MU_OK;
     MU_TRY(job->model->row_width(job->model_options, facts, log, &rows->width));
     size_t entries = row_max * facts->entry_max;
+    if (job->mode.row_limit > 0 && (size_t)job->mode.row_limit < entries)
+        return mu_fail(log, MU_E0204, "use a larger mode.row_limit, or a smaller data.batch",
+            "mode.row_limit keeps %lld embedding rows; one batch may touch %zu",
+            (long long)job->mode.row_limit, entries);
     if (allocate(rows, entries) == MU_OK)
         return MU_OK;
     return mu_fail(log, MU_E0801, "a smaller data.batch needs less",
         "no memory for the %zu embedding rows that a batch may touch", entries);
+}
+
+enum mu_status mu_own_rows_open(struct mu_own_rows *rows, const struct mu_job *job,
+    const struct mu_dataset_facts *facts, size_t row_max, struct mu_log *log)
+{
+    *rows = (struct mu_own_rows){.job = job, .slot_count = job->optimizer->slot_count};
+    return open_rows(rows, facts, row_max, log);
+}
+
+enum mu_status mu_own_rows_open_for_eval(struct mu_own_rows *rows, const struct mu_job *job,
+    const struct mu_dataset_facts *facts, size_t row_max, struct mu_log *log)
+{
+    *rows = (struct mu_own_rows){.job = job};
+    return open_rows(rows, facts, row_max, log);
 }
 
 void mu_own_rows_close(struct mu_own_rows *rows)
@@ -136,4 +157,60 @@ double mu_own_rows_square_sum(const struct mu_own_rows *rows)
     return rows->width == 0
                ? 0
                : mu_kernels()->square_sum(rows->gradient, rows->unique.count * rows->width);
+}
+
+/* ---- checkpoints ---- */
+
+struct sorted {
+    struct mu_table_entry *entries;
+    size_t next;
+};
+
+static const float *next_row(void *owner, uint64_t *ret_id)
+{
+    struct sorted *sorted = owner;
+    const struct mu_table_entry *entry = &sorted->entries[sorted->next++];
+    *ret_id = entry->id;
+    return entry->row;
+}
+
+enum mu_status mu_own_rows_save(const struct mu_own_rows *rows, struct mu_saved_rows *saved)
+{
+    struct sorted sorted = {.next = 0};
+    MU_TRY(mu_table_sorted(rows->table, &sorted.entries));
+    const struct mu_row_reader reader = {
+        .count = mu_table_count(rows->table).rows, .next = next_row, .owner = &sorted};
+    enum mu_status status = mu_saved_rows_fill(saved, &reader);
+    free(sorted.entries);
+    return status;
+}
+
+enum mu_status mu_own_rows_put(void *owner, uint64_t id, const float *row)
+{
+    struct mu_own_rows *rows = owner;
+    return mu_table_put(rows->table, id, row);
+}
+
+enum mu_status mu_own_rows_clear(struct mu_own_rows *rows)
+{
+    if (rows->width == 0)
+        return MU_OK;
+    mu_table_destroy(rows->table);
+    rows->table = NULL;
+    return make_table(rows);
+}
+
+enum mu_status mu_own_rows_crc32c(const struct mu_own_rows *rows, uint32_t *crc)
+{
+    struct mu_table_entry *entries;
+    if (rows->width == 0)
+        return MU_OK;
+    MU_TRY(mu_table_sorted(rows->table, &entries));
+    size_t count = mu_table_count(rows->table).rows;
+    for (size_t i = 0; i < count; i++)
+        *crc = mu_crc32c(*crc, &entries[i].id, sizeof(entries[i].id));
+    for (size_t i = 0; i < count; i++)
+        *crc = mu_crc32c(*crc, entries[i].row, rows->width * sizeof(float));
+    free(entries);
+    return MU_OK;
 }

@@ -5,6 +5,7 @@
 #include "ps/table.h"
 #include "ps/unique.h"
 #include "roles/job.h"
+#include "roles/saved_rows.h"
 
 /*
  * The embedding table of a process that needs no server for it: of a replica that trains alone, and
@@ -14,6 +15,7 @@
 struct mu_own_rows {
     const struct mu_job *job;
     size_t width; /* 0: the model has no table */
+    int slot_count;
     struct mu_table *table;
     struct mu_unique unique;
     uint32_t *of_entry;      /* (entry_max) */
@@ -22,8 +24,16 @@ struct mu_own_rows {
     float *value, *gradient; /* (entry_max, width) */
 };
 
-/* For batches of at most `row_max` samples. CONFIG (the model does not fit the data), NO_MEMORY. */
+/* A new row of the job's table: as ps/table.h wants it, of a job. */
+void mu_own_rows_init_row(
+    const void *job, uint64_t seed, uint64_t id, size_t width, float *ret_parameters);
+
+/* For batches of at most `row_max` samples. CONFIG (the model does not fit the data, or
+ * mode.row_limit not a batch), NO_MEMORY. */
 enum mu_status mu_own_rows_open(struct mu_own_rows *rows, const struct mu_job *job,
+    const struct mu_dataset_facts *facts, size_t row_max, struct mu_log *log);
+/* The same for rows without the optimizer's slots, which are only looked at. */
+enum mu_status mu_own_rows_open_for_eval(struct mu_own_rows *rows, const struct mu_job *job,
     const struct mu_dataset_facts *facts, size_t row_max, struct mu_log *log);
 void mu_own_rows_close(struct mu_own_rows *rows); /* takes a zeroed one */
 
@@ -38,5 +48,15 @@ void mu_own_rows_update(struct mu_own_rows *rows, const struct mu_optim_step *st
 int64_t mu_own_rows_count(const struct mu_own_rows *rows); /* -1: the model has no table */
 /* Squares of those gradients, for clipping. */
 double mu_own_rows_square_sum(const struct mu_own_rows *rows);
+
+/* ---- checkpoints; of a model with a table ---- */
+
+/* Copies all rows. NO_MEMORY. */
+enum mu_status mu_own_rows_save(const struct mu_own_rows *rows, struct mu_saved_rows *saved);
+/* One row with its slots. Fits struct mu_row_writer. NO_MEMORY. */
+enum mu_status mu_own_rows_put(void *rows, uint64_t id, const float *row);
+enum mu_status mu_own_rows_clear(struct mu_own_rows *rows); /* no row is left. NO_MEMORY */
+/* What mu_saved_rows_crc32c of all rows is; without a table *crc stays as it is. NO_MEMORY. */
+enum mu_status mu_own_rows_crc32c(const struct mu_own_rows *rows, uint32_t *crc);
 
 #endif

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ps/policies.h"
 #include "ps/server.h"
+#include "roles/audit_keep.h"
+#include "roles/own_rows.h"
 #include "roles/task_cluster.h"
 #include "watch/event_file.h"
 #include <stdlib.h>
@@ -14,6 +16,7 @@ struct ps_role {
     struct mu_loop *loop;
     struct mu_cluster *cluster;
     struct mu_ps_server *server;
+    struct mu_audit *audit; /* NULL: none is kept */
     struct mu_timer *timer;
     struct mu_layout layout;
     struct mu_activity activity;
@@ -73,6 +76,25 @@ static void say_memory(const struct ps_role *role, const struct mu_ps_server_opt
             options->in_flight_max);
 }
 
+/* The embedding table of the model, if it has one. */
+static enum mu_status describe_rows(const struct ps_role *role,
+    const struct mu_dataset_facts *facts, struct mu_ps_rows_options *ret_rows)
+{
+    const struct mu_job *job = role->run->job;
+    size_t servers = (size_t)role->run->spec->ps_count;
+    if (!job->model->row_width)
+        return MU_OK;
+    *ret_rows = (struct mu_ps_rows_options){
+        .push_max = (size_t)job->data.batch * facts->entry_max,
+        .id_count = facts->id_count,
+        .row_limit = ((size_t)job->mode.row_limit + servers - 1) / servers,
+        .seed = (uint64_t)job->train.seed,
+        .init_row = mu_own_rows_init_row,
+        .owner = job,
+    };
+    return job->model->row_width(job->model_options, facts, role->run->log, &ret_rows->width);
+}
+
 static enum mu_status make_server(struct ps_role *role)
 {
     const struct mu_job *job = role->run->job;
@@ -80,9 +102,15 @@ static enum mu_status make_server(struct ps_role *role)
     struct mu_data_shape shape = mu_cluster_shape(role->cluster);
     const struct mu_dataset_facts facts = {.feature_count = (size_t)shape.features,
         .class_count = (size_t)shape.classes,
-        .field_count = (size_t)shape.fields};
+        .field_count = (size_t)shape.fields,
+        .entry_max = (size_t)shape.entries,
+        .id_count = shape.ids};
+    struct mu_ps_rows_options rows = {0};
+    MU_TRY(describe_rows(role, &facts, &rows));
     MU_TRY(job->model->layout(job->model_options, &facts, role->run->log, &role->layout));
     MU_TRY(name_replicas(role));
+    MU_TRY(mu_audit_keep_open(
+        role->run, role->loop, role->order, &role->layout, &facts, &role->audit));
     const struct mu_ps_server_options options = {
         .loop = role->loop,
         .log = role->run->log,
@@ -99,9 +127,11 @@ static enum mu_status make_server(struct ps_role *role)
         .policy = job->policy,
         .policy_options = job->policy_options,
         .mode = mu_job_ps_mode(job, spec->replica_count),
+        .rows = rows,
         .learning_rate = learning_rate,
         .owner = role,
         .replica_names = role->name,
+        .audit = role->audit,
     };
     MU_TRY(mu_ps_server_create(&options, &role->server));
     say_memory(role, &options);
@@ -185,6 +215,52 @@ static void say_staleness(const struct ps_role *role)
     mu_text_finish(&text);
 }
 
+/* What this server had to do; with the bytes of workers and of the rows as they are in memory. */
+static void say_load(const struct ps_role *role)
+{
+    const struct mu_ps_load *load = mu_ps_server_load(role->server);
+    const struct mu_table *table = mu_ps_server_table(role->server);
+    struct mu_text text;
+    mu_text_init(&text);
+    mu_text_add(&text, "%llu requests, %.1f MB came, %.1f MB went",
+        (unsigned long long)load->requests, (double)load->bytes_in / 1e6,
+        (double)load->bytes_out / 1e6);
+    if (table) {
+        struct mu_table_counts counts = mu_table_count(table);
+        mu_text_add(&text,
+            "; embedding rows: %llu given, %llu wanted, %llu here (%.1f MB), %llu have left",
+            (unsigned long long)load->rows_given, (unsigned long long)load->rows_wanted,
+            (unsigned long long)counts.rows, (double)counts.bytes / 1e6,
+            (unsigned long long)counts.evicted);
+    }
+    mu_say(role->run->log, MU_LEVEL_INFO, "%s", text.data);
+    mu_text_finish(&text);
+}
+
+/* The same for TensorBoard. */
+static void write_load(const struct ps_role *role, struct mu_event_file *events, int64_t wall_ns)
+{
+    const struct mu_ps_load *load = mu_ps_server_load(role->server);
+    const struct mu_table *table = mu_ps_server_table(role->server);
+    const struct mu_table_counts counts =
+        table ? mu_table_count(table) : (struct mu_table_counts){0};
+    const struct {
+        const char *tag;
+        uint64_t value;
+    } rows[] = {
+        {"ps/load/requests", load->requests},
+        {"ps/load/bytes_in", load->bytes_in},
+        {"ps/load/bytes_out", load->bytes_out},
+        {"ps/load/rows_given", load->rows_given},
+        {"ps/load/rows_wanted", load->rows_wanted},
+        {"ps/load/rows", counts.rows},
+        {"ps/load/rows_evicted", counts.evicted},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+        mu_event_file_scalar(
+            events, wall_ns, mu_ps_server_version(role->server), rows[i].tag, (float)rows[i].value);
+}
+
 /* What became of the gradients of each replica. */
 static void write_verdicts(
     const struct ps_role *role, struct mu_event_file *events, int64_t wall_ns)
@@ -226,6 +302,7 @@ static enum mu_status write_staleness(const struct ps_role *role)
     edges[MU_STALENESS_BUCKETS] = 2 * edges[MU_STALENESS_BUCKETS - 1];
     mu_event_file_histogram(events, options.wall_ns, mu_ps_server_version(role->server),
         "ps/staleness", edges, counts, MU_STALENESS_BUCKETS);
+    write_load(role, events, options.wall_ns);
     if (role->order == 0)
         write_verdicts(role, events, options.wall_ns);
     mu_event_file_close(events);
@@ -244,6 +321,7 @@ static enum mu_status serve(struct ps_role *role)
         /* All servers count the same; one line is enough. */
         if (role->order == 0)
             say_staleness(role);
+        say_load(role);
         MU_TRY(write_staleness(role));
     }
     return mu_cluster_over_status(role->cluster);
@@ -271,6 +349,8 @@ enum mu_status mu_ps_role_run(struct mu_task_run *run)
     struct ps_role role = {.run = run, .order = order_of(run->spec)};
     MU_TRY(run->world->ops->loop_create(run->world, &role.loop));
     enum mu_status status = run_role(&role);
+    enum mu_status closed = mu_audit_keep_close(role.audit, role.server);
+    status = status == MU_OK ? closed : status;
     if (role.cluster && status != MU_OK && status != MU_PREEMPTED)
         mu_cluster_goodbye(role.cluster, status, run->log->first_text);
     role.loop->ops->timer_stop(role.timer);

@@ -10,12 +10,17 @@
 static enum mu_status make_model(struct mu_replica *replica)
 {
     const struct mu_job *job = replica->job;
-    const struct mu_dataset_facts *facts = &replica->run->data->train_facts;
-    MU_TRY(job->model->layout(job->model_options, facts, replica->log, &replica->layout));
+    struct mu_dataset_facts facts = replica->run->data->train_facts;
+    facts.entry_max = mu_task_entry_max(replica->run->data);
+    MU_TRY(job->model->layout(job->model_options, &facts, replica->log, &replica->layout));
     MU_TRY(mu_device_create(job->train.device, replica->log, &replica->device));
     MU_TRY(job->model->create(job->model_options, &replica->layout, replica->device,
         (size_t)job->data.batch, &replica->model));
-    MU_TRY(mu_own_rows_open(&replica->rows, job, facts, (size_t)job->data.batch, replica->log));
+    if (mu_replica_uses_servers(replica))
+        MU_TRY(mu_async_rows_open(&replica->async_rows, replica));
+    else
+        MU_TRY(
+            mu_own_rows_open(&replica->rows, job, &facts, (size_t)job->data.batch, replica->log));
     MU_TRY(mu_arena_init(&replica->parameters, replica->layout.element_count));
     if (job->data.accumulate > 1)
         MU_TRY(mu_arena_init(&replica->accumulated, replica->layout.element_count));
@@ -54,6 +59,7 @@ static void finish(struct mu_replica *replica)
     for (int i = 0; i < MU_SLOTS_MAX; i++)
         mu_arena_finish(&replica->slots[i]);
     mu_own_rows_close(&replica->rows);
+    mu_async_rows_close(&replica->async_rows);
     mu_arena_finish(&replica->residual);
     mu_arena_finish(&replica->accumulated);
     mu_arena_finish(&replica->parameters);
@@ -95,6 +101,33 @@ static enum mu_status train(struct mu_replica *replica)
     return mu_replica_uses_servers(replica) ? mu_async_train(replica) : mu_sync_train(replica);
 }
 
+/* Of all parameters, like in the manifest of a checkpoint. */
+static enum mu_status sum_parameters(const struct mu_replica *replica, uint32_t *ret_crc)
+{
+    uint32_t crc = mu_layout_crc32c_of(&replica->layout, replica->parameters.data);
+    enum mu_status status = mu_own_rows_crc32c(&replica->rows, &crc);
+    *ret_crc = status == MU_OK ? crc : 0;
+    return status == MU_OK
+               ? MU_OK
+               : mu_fail(replica->log, MU_E0801, NULL, "no memory for the checksum of %lld rows",
+                     (long long)mu_own_rows_count(&replica->rows));
+}
+
+static struct mu_row_source row_source(struct mu_replica *replica)
+{
+    if (mu_replica_uses_servers(replica))
+        return (struct mu_row_source){mu_async_rows_look, &replica->async_rows};
+    return (struct mu_row_source){mu_own_rows_look, &replica->rows};
+}
+
+/* -1: the model has no embedding table. */
+static int64_t row_count(const struct mu_replica *replica)
+{
+    if (!replica->job->model->row_width || !mu_replica_uses_servers(replica))
+        return mu_own_rows_count(&replica->rows);
+    return mu_ps_client_row_count(replica->client);
+}
+
 /* What the leader says and writes at the end; the others are still there. */
 static enum mu_status close_run(struct mu_replica *replica, enum mu_status status)
 {
@@ -107,17 +140,17 @@ static enum mu_status close_run(struct mu_replica *replica, enum mu_status statu
         .model = replica->model,
         .row_max = (size_t)replica->job->data.batch,
         .parameters = replica->parameters.data,
-        .rows = {.look = mu_own_rows_look, .owner = &replica->rows}};
+        .rows = row_source(replica)};
     MU_TRY(mu_evaluate(&evaluated, &evaluation));
     summary->test_accuracy = evaluation.accuracy;
     summary->test_loss = evaluation.loss;
     summary->test_auc = evaluation.auc;
-    summary->embedding_rows = mu_own_rows_count(&replica->rows);
+    summary->embedding_rows = row_count(replica);
     summary->steps = replica->step;
     if (replica->compressor)
         summary->exchange_bytes =
             (int64_t)replica->job->compressor->sent_bytes(replica->compressor);
-    summary->parameters_crc32c = mu_layout_crc32c_of(&replica->layout, replica->parameters.data);
+    MU_TRY(sum_parameters(replica, &summary->parameters_crc32c));
     summary->epochs = mu_positions_epoch(&replica->positions, replica->rank, replica->steps_own);
     if (replica->stopped && replica->run->resume_command)
         mu_say(replica->log, MU_LEVEL_INFO, "stopped at step %lld; %s", (long long)replica->step,
@@ -138,9 +171,10 @@ static void close_failed(struct mu_replica *replica, enum mu_status status)
     struct mu_summary *summary = &replica->reporter.summary;
     summary->steps = replica->step;
     summary->epochs = mu_positions_epoch(&replica->positions, replica->rank, replica->steps_own);
-    summary->parameters_crc32c = mu_layout_crc32c_of(&replica->layout, replica->parameters.data);
-    /* What went wrong has been said already. */
+    /* What went wrong has been said already; a checksum that cannot be had is 0. */
+    enum mu_status summed = sum_parameters(replica, &summary->parameters_crc32c);
     enum mu_status written = mu_reporter_finish(&replica->reporter, status);
+    (void)summed;
     (void)written;
 }
 

@@ -7,6 +7,7 @@
 #include "data/prefetch.h"
 #include "ps/client.h"
 #include "ps/snapshot.h"
+#include "roles/async_rows.h"
 #include "roles/communicator.h"
 #include "roles/evaluate.h"
 #include "roles/own_rows.h"
@@ -37,9 +38,10 @@ struct mu_replica {
     void *model;
     struct mu_arena parameters;
     struct mu_arena slots[MU_SLOTS_MAX]; /* synchronous: of the optimizer */
-    struct mu_slice_listener needs; /* told before forward reads parameters; nobody: no `ready` */
-    struct mu_arena accumulated;    /* of later parts of a batch; empty without such */
-    struct mu_own_rows rows;        /* embedding rows, where this replica trains alone */
+    struct mu_slice_listener needs;  /* told before forward reads parameters; nobody: no `ready` */
+    struct mu_arena accumulated;     /* of later parts of a batch; empty without such */
+    struct mu_own_rows rows;         /* embedding rows, where this replica trains alone */
+    struct mu_async_rows async_rows; /* the same, where parameter servers have them */
 
     /* ---- what is done and what is left ---- */
     struct mu_positions positions;
@@ -86,18 +88,19 @@ double mu_replica_learning_rate(const struct mu_replica *replica);
 
 /* ---- replica_links.c ---- */
 
-/* Joins the cluster and makes every link: the ring, and the parameter servers. */
+/* Joins the cluster and makes every link: to the replicas that this one talks to, and to the
+ * parameter servers. */
 enum mu_status mu_replica_connect(struct mu_replica *replica);
 /* The leader ends the run with `status`; a member waits until it is over. Returns the status to end
  * with. */
 enum mu_status mu_replica_part(struct mu_replica *replica, enum mu_status status);
 /* Closes all, after telling the leader what went wrong, if something did. */
 void mu_replica_disconnect(struct mu_replica *replica, enum mu_status status);
-/* On the communication thread, when a command has failed with `status`: closes the ring and the
- * links to the servers, so that none of the memory the command was given is used any more. Returns
- * `status`. */
+/* On the communication thread, when a command has failed with `status`: closes the links to the
+ * replicas and to the servers, so that none of the memory the command was given is used any more.
+ * Returns `status`. */
 enum mu_status mu_replica_cut(struct mu_replica *replica, enum mu_status status);
-/* The same after finding out what a failed wait means, for the ring's neighbour `rank`. */
+/* The same after finding out what a failed wait for replica `rank` (-1: it is not known) means. */
 enum mu_status mu_replica_blame(struct mu_replica *replica, enum mu_status status, int rank,
     const char *what, int64_t since_ns);
 /* On the communication thread: a request of the group, for which all wait until the deadline of
@@ -115,11 +118,11 @@ static inline int mu_replica_leader(const struct mu_replica *replica)
  * the others. */
 enum mu_status mu_replica_sum(struct mu_replica *replica, float *data, size_t count);
 bool mu_replica_stop_wanted(struct mu_replica *replica);
-/* A step under way has the number that it will have when it is done. */
 static inline bool mu_replica_uses_servers(const struct mu_replica *replica)
 {
     return mu_job_uses_servers(replica->job, replica->count, replica->spec->ps_count);
 }
+/* A step under way has the number that it will have when it is done. */
 static inline void mu_replica_doing(struct mu_replica *replica, enum mu_doing doing)
 {
     bool under_way = doing >= MU_DOING_READING && doing <= MU_DOING_PUSHING;

@@ -191,6 +191,8 @@ static enum mu_status make_client(struct mu_replica *replica)
         .in_flight = (int)replica->job->mode.in_flight,
         .generation = mu_cluster_generation(replica->cluster),
         .element_count = replica->layout.element_count,
+        .row_width = replica->async_rows.width,
+        .row_max = replica->async_rows.entry_max,
     };
     MU_TRY(mu_ps_client_create(&options, &replica->client));
     return call_servers(replica, MU_KIND_PUSH, add_to_client, replica->client);

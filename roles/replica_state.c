@@ -22,6 +22,12 @@ static enum mu_status broadcast(struct mu_replica *replica, void *data, size_t b
 
 /* ---- loading ---- */
 
+/* The rows of the embedding table are here, and not with servers. */
+static bool trains_own_rows(const struct mu_replica *replica)
+{
+    return replica->rows.width > 0 && !mu_replica_uses_servers(replica);
+}
+
 static enum mu_status load(struct mu_replica *replica, float *const slots[],
     struct state_head *head, struct mu_manifest *ret_manifest)
 {
@@ -36,6 +42,10 @@ static enum mu_status load(struct mu_replica *replica, float *const slots[],
     for (int i = 0; i < target.slot_count; i++) {
         target.slot_names[i] = job->optimizer->slot_names[i];
         target.slots[i] = slots[i];
+    }
+    if (trains_own_rows(replica)) {
+        target.row_width = replica->rows.width;
+        target.rows = (struct mu_row_writer){mu_own_rows_put, &replica->rows};
     }
     MU_TRY(mu_checkpoint_load(
         replica->world->store, replica->log, MU_CHECKPOINT_NEWEST, &target, ret_manifest));
@@ -163,8 +173,11 @@ static enum mu_status start_saver(struct mu_replica *replica)
     replica->saved_ns = mu_now(replica->world);
     if (!replica->leads || !replica->world->store)
         return MU_OK;
-    return mu_saver_start(&replica->saver, replica->world, replica->log, &fixed,
-        (int)job->checkpoint.keep, mu_positions_memory(&replica->positions));
+    MU_TRY(mu_saver_start(&replica->saver, replica->world, replica->log, &fixed,
+        (int)job->checkpoint.keep, mu_positions_memory(&replica->positions)));
+    if (trains_own_rows(replica))
+        mu_saver_expect_rows(&replica->saver, replica->rows.width);
+    return MU_OK;
 }
 
 /* Synchronous: every replica has all vectors. */
@@ -249,7 +262,7 @@ enum mu_status mu_replica_start_reading(struct mu_replica *replica)
         .log = replica->log,
         .plan = &replica->plan,
         .replica = replica->rank,
-        .depth = (int)replica->job->data.prefetch,
+        .depth = (int)replica->job->data.prefetch + mu_async_rows_ahead(&replica->async_rows),
         .done = done_before,
         .owner = &replica->positions,
     };
@@ -290,8 +303,22 @@ bool mu_replica_describe_snapshot(
     return false;
 }
 
-/* Copies what the next checkpoint is made of; the saver has been begun. */
-static void fill_saver(struct mu_replica *replica)
+static enum mu_status copy_rows(struct mu_replica *replica)
+{
+    struct mu_saver *saver = &replica->saver;
+    if (!trains_own_rows(replica))
+        return MU_OK;
+    enum mu_status status = mu_own_rows_save(&replica->rows, &saver->rows);
+    if (status == MU_NO_MEMORY)
+        mu_say(replica->log, MU_LEVEL_WARN,
+            "no memory to save step %lld: the %lld embedding rows are needed twice",
+            (long long)replica->step, (long long)mu_own_rows_count(&replica->rows));
+    return status;
+}
+
+/* Copies what the next checkpoint is made of; the saver has been begun. NO_MEMORY: it is left out,
+ * which has been said. */
+static enum mu_status fill_saver(struct mu_replica *replica)
 {
     struct mu_saver *saver = &replica->saver;
     size_t bytes = replica->layout.element_count * sizeof(float);
@@ -301,10 +328,12 @@ static void fill_saver(struct mu_replica *replica)
     memcpy(saver->vectors[0].data, replica->parameters.data, bytes);
     for (int i = 0; i < replica->job->optimizer->slot_count; i++)
         memcpy(saver->vectors[1 + i].data, replica->slots[i].data, bytes);
-    if (mu_replica_describe_snapshot(replica, replica->step, since))
+    enum mu_status status = copy_rows(replica);
+    if (status == MU_OK && mu_replica_describe_snapshot(replica, replica->step, since))
         mu_saver_submit(saver);
     else
         mu_saver_drop(saver);
+    return status;
 }
 
 enum mu_status mu_replica_save(struct mu_replica *replica, bool due, bool wait)
@@ -314,7 +343,9 @@ enum mu_status mu_replica_save(struct mu_replica *replica, bool due, bool wait)
         saver->world && due && replica->saved_step != replica->step && mu_saver_begin(saver, wait);
     if (due && mu_residuals_kept(replica))
         MU_TRY(mu_residuals_gather(replica, begun));
-    if (begun)
-        fill_saver(replica);
-    return wait && saver->world ? mu_saver_drain(saver) : MU_OK;
+    enum mu_status filled = begun ? fill_saver(replica) : MU_OK;
+    if (!wait || !saver->world)
+        return MU_OK;
+    enum mu_status saved = mu_saver_drain(saver);
+    return filled != MU_OK ? filled : saved;
 }

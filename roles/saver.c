@@ -89,6 +89,7 @@ void mu_saver_stop(struct mu_saver *saver)
     for (int i = 0; i <= MU_SLOTS_MAX; i++)
         mu_arena_finish(&saver->vectors[i]);
     mu_arena_finish(&saver->residuals);
+    mu_saved_rows_finish(&saver->rows);
     free(saver->memory);
     *saver = (struct mu_saver){0};
 }
@@ -103,6 +104,13 @@ bool mu_saver_begin(struct mu_saver *saver, bool wait)
         saver->state = MU_SAVER_FILLING;
     leave(saver);
     return free_now;
+}
+
+void mu_saver_expect_rows(struct mu_saver *saver, size_t width)
+{
+    saver->rows.width = width;
+    saver->rows.slot_count = saver->snapshot.slot_count;
+    saver->snapshot.rows = &saver->rows;
 }
 
 void mu_saver_submit(struct mu_saver *saver)

@@ -8,7 +8,8 @@
 
 /*
  * Writes checkpoints behind the training step: one buffer for a whole state, one thread that writes
- * it. While it writes, the next checkpoint is not taken: they are skipped, never queued.
+ * it. While it writes, the next checkpoint is not taken: they are skipped, never queued. The memory
+ * of a state, embedding rows included, is needed twice.
  *
  *   training: begin -> fills vectors and snapshot -> submit            drain, at the end
  *   writer:                                           save, keep the newest
@@ -26,6 +27,7 @@ struct mu_saver {
 
     /* To be filled between begin and submit. */
     struct mu_arena vectors[1 + MU_SLOTS_MAX]; /* parameters, slots */
+    struct mu_saved_rows rows;                 /* of an embedding table, if there is one */
     struct mu_arena residuals;                 /* and what a compressor keeps; may be empty */
     struct mu_snapshot snapshot;               /* its vectors point to the above */
     struct mu_position positions[MU_POSITIONS_MAX];
@@ -39,6 +41,8 @@ enum mu_status mu_saver_start(struct mu_saver *saver, struct mu_world *world, st
 void mu_saver_stop(struct mu_saver *saver);
 /* Is the buffer free? Then it is the caller's until submit. `wait`: until it is. */
 bool mu_saver_begin(struct mu_saver *saver, bool wait);
+/* Between start and the first begin: snapshots have `rows` too, to be filled like the vectors. */
+void mu_saver_expect_rows(struct mu_saver *saver, size_t width);
 void mu_saver_submit(struct mu_saver *saver);
 void mu_saver_drop(struct mu_saver *saver); /* instead of submit */
 /* Waits until nothing is being written; how the last save ended. */

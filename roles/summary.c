@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "roles/summary.h"
+#include "ps/policies.h"
 #include "runtime/io/folder.h"
 
 static void write_integer(struct mu_text *out, const char *key, int64_t value)
@@ -33,15 +34,12 @@ static void write_staleness(const struct mu_summary *summary, struct mu_text *ou
     mu_text_add(out, "]\n  },\n");
 }
 
-#define VERDICT_NAME(name, text) text,
-static const char *const verdict_names[] = {MU_VERDICT_ROWS(VERDICT_NAME)};
-
 static void write_counts(const int64_t verdicts[MU_VERDICT_COUNT], struct mu_text *out)
 {
     mu_text_add(out, "{");
     for (int i = 0; i < MU_VERDICT_COUNT; i++)
-        mu_text_add(
-            out, "%s\"%s\": %lld", i > 0 ? ", " : "", verdict_names[i], (long long)verdicts[i]);
+        mu_text_add(out, "%s\"%s\": %lld", i > 0 ? ", " : "", mu_verdict_name((enum mu_verdict)i),
+            (long long)verdicts[i]);
     mu_text_add(out, "}");
 }
 

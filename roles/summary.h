@@ -29,7 +29,7 @@ struct mu_summary {
     double test_loss, test_auc; /* means over the test set; NaN: not known */
     int64_t embedding_rows;     /* of the model's table; -1: it has none */
     int64_t exchange_bytes;     /* of gradients that one replica sent; synchronous */
-    uint32_t parameters_crc32c; /* mu_layout_crc32c_of the parameters */
+    uint32_t parameters_crc32c; /* mu_layout_crc32c_of the parameters, then the embedding rows */
     int64_t staleness[MU_SUMMARY_STALENESS_MAX]; /* pushes by their staleness; synchronous: zeros */
     double staleness_sum;
     int64_t staleness_max;

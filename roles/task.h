@@ -55,6 +55,12 @@ enum mu_status mu_task_run(struct mu_task_run *run);
 
 /* Which data sets the role of this task reads. */
 bool mu_task_reads_train(const struct mu_spec *spec);
+/* Sparse data: the most entries of a sample, of the sets that are open. */
+static inline size_t mu_task_entry_max(const struct mu_task_data *data)
+{
+    size_t train = data->train_facts.entry_max, test = data->test_facts.entry_max;
+    return train > test ? train : test;
+}
 bool mu_task_reads_test(const struct mu_spec *spec);
 /* "tb/worker-1" below out_dir and the like; asserts that it fits. */
 void mu_task_path(

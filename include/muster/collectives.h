@@ -24,8 +24,9 @@ extern "C" {
  * and aligned to their type. After a failure the vector holds neither the old nor the new values
  * and the group only serves to be closed.
  *
- * OK; TIMEOUT (a rank did not come), CLOSED (a rank is gone), PROTOCOL (ranks disagree). The reason
- * is in mu_group_error.
+ * OK; TIMEOUT (a rank did not come), CLOSED (a rank is gone, or an earlier call has failed),
+ * PROTOCOL (ranks disagree); USAGE (there is no such type, reduction, root or vector), CONFIG (the
+ * algorithm that was asked for cannot do this). The reason is in mu_group_error.
  */
 enum mu_dtype {
     MU_FLOAT32,
@@ -64,7 +65,10 @@ struct mu_group_options {
     int streams;
 };
 
-/* Collective: waits for all ranks. `options` NULL: all as the launcher says. */
+/* Collective: waits for all ranks. `options` NULL: all as the launcher says. Fails as the calls
+ * above; CONFIG: also addresses, TF_CONFIG or a rank that cannot be; UNAVAILABLE: a rank did not
+ * come, its port is taken or its name unknown, this build or machine lacks the transport;
+ * PROTOCOL: also something else listens there, or ranks of another group; NO_MEMORY. */
 enum mu_status mu_group_open(const struct mu_group_options *options, struct mu_group **ret_group);
 void mu_group_close(struct mu_group *group); /* takes NULL */
 /* Why the last call failed; never NULL. `group` NULL: of mu_group_open on this thread. */
@@ -82,15 +86,17 @@ enum mu_status mu_group_reduce_scatter(struct mu_group *group, void *data, const
 /* Part r of `data` is taken from rank r. Parts may be empty. */
 enum mu_status mu_group_allgather(
     struct mu_group *group, void *data, const size_t counts[], enum mu_dtype dtype);
+/* `data` of rank `root`, which is the same argument on all ranks, goes to all others. */
 enum mu_status mu_group_broadcast(
     struct mu_group *group, void *data, size_t count, enum mu_dtype dtype, int root);
 /* Part r of `from` goes to rank r; part s of `to` comes from rank s; `count` elements each. */
 enum mu_status mu_group_alltoall(
     struct mu_group *group, const void *from, void *to, size_t count, enum mu_dtype dtype);
+/* Returns when all ranks have called it. */
 enum mu_status mu_group_barrier(struct mu_group *group);
 
 /* Collective: the ranks that give the same `color` make a group, in the order of (`key`, rank).
- * A negative color: none, *ret_group is NULL. Close it before its parent. */
+ * A negative color: none, *ret_group is NULL. Close it before its parent. Also NO_MEMORY. */
 enum mu_status mu_group_split(
     struct mu_group *group, int color, int key, struct mu_group **ret_group);
 

@@ -55,9 +55,9 @@
     ROW(0605, IO_ERROR, "writing an output failed")                                                \
     ROW(0606, PROTOCOL, "the checkpoint was written by a newer version")                           \
     ROW(0607, CANNOT_CREATE, "another run is using the directory")                                 \
+    ROW(0608, BAD_DATA, "an audit log is damaged, cut, or does not fit")                           \
     ROW(0701, BROKEN, "the replicas are no longer equal")                                          \
     ROW(0702, BROKEN, "too many bad steps in a row")                                               \
-    ROW(0703, PREEMPTED, "the run was asked to stop; its state is saved")                          \
     ROW(0704, BROKEN, "a simulation cannot go on")                                                 \
     ROW(0801, NO_MEMORY, "memory could not be had")                                                \
     ROW(0802, UNAVAILABLE, "a library or device that the job asks for is not on this machine")     \

@@ -8,8 +8,8 @@
  * The network half of the world seam: an event loop and byte streams, owned by one thread. All
  * calls and all callbacks are on that thread, except wake. Callbacks run only inside turn; they
  * finish an operation or append to a queue and never wait, turn, or run an algorithm.
- * The real driver is runtime/io/loop.c (libuv), the simulated one sim/net.c. Framing, handshakes
- * and everything above is the same code on both.
+ * The real driver is runtime/io/loop.c (libuv), the simulated one sim/sim_net.c. Framing,
+ * handshakes and everything above is the same code on both.
  */
 #define MU_HOST_MAX 256
 
@@ -30,7 +30,7 @@ struct mu_stream_events {
     /* The connect has finished: OK, or why not, with the errno. After a failure the stream is
      * closed by itself. Not called for accepted streams. */
     void (*connected)(void *owner, enum mu_status status, int error);
-    /* Where may the next bytes go? Sets *ret_bytes to 0 to take none until mu_stream_resume. */
+    /* Where may the next bytes go? Sets *ret_bytes to 0 to take none until `resume`. */
     void (*room)(void *owner, void **ret_at, size_t *ret_bytes);
     /* `bytes` > 0 were put at the place that room named. */
     void (*got)(void *owner, size_t bytes);

@@ -51,7 +51,8 @@
     ROW(STATE)     /* ps to leader: one vector of one span at a version */                         \
     ROW(RESTORE)   /* leader to ps: one vector of one span to begin with */                        \
     ROW(READY)     /* ps to leader: restored */                                                    \
-    ROW(DOING)     /* collectives: what I am doing; what are you doing? */
+    ROW(DOING)     /* collectives: what I am doing; what are you doing? */                         \
+    ROW(ROWS)      /* worker to ps, ps to worker: rows of an embedding table */
 
 #define MU_FRAME_TYPE_ENUM(name) MU_FRAME_##name,
 enum mu_frame_type { MU_FRAME_TYPE_ROWS(MU_FRAME_TYPE_ENUM) MU_FRAME_TYPE_COUNT };

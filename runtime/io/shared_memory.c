@@ -258,14 +258,16 @@ bool mu_shared_memory_held(const struct mu_shared_memory *memory)
 }
 
 /* Nobody holds its lock: whoever made it is dead. */
-static bool is_left(int folder, const char *name)
+static bool is_left(const char *name)
 {
     struct stat about;
-    int file = openat(folder, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    char path[PATH_BYTES];
+    path_of(name, path);
+    int file = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     if (file < 0)
         return false;
     bool left = fstat(file, &about) == 0 && S_ISREG(about.st_mode) && about.st_uid == geteuid() &&
-                flock(file, LOCK_EX | LOCK_NB) == 0 && unlinkat(folder, name, 0) == 0;
+                flock(file, LOCK_EX | LOCK_NB) == 0 && unlink(path) == 0;
     close(file);
     return left;
 }
@@ -278,7 +280,7 @@ int mu_shared_memory_sweep(void)
     int swept = 0;
     for (struct dirent *entry; folder && (entry = readdir(folder));)
         if (strncmp(entry->d_name, prefix, strlen(prefix)) == 0)
-            swept += is_left(dirfd(folder), entry->d_name);
+            swept += is_left(entry->d_name);
     if (folder)
         closedir(folder);
     return swept;

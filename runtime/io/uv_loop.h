@@ -7,7 +7,7 @@
 
 /*
  * The real driver of net.h, on libuv: loop.c turns, conn.c and conn_write.c have the streams,
- * listener.c accepts. Only these files and signal.c see this header.
+ * listener.c accepts. Besides these files, real_world.c includes it, to make loops.
  */
 struct mu_uv_write;
 

@@ -5,6 +5,8 @@
 In code (fenced, indented or `inline`) of every Markdown file, and in deploy/ and examples/: each
 `muster COMMAND` is a command, each flag after it is one of its flags, each `./dev NAME` is listed
 by ./dev, each job of configs/ exists. Each E-number has an explanation, each link leads to a file.
+In docs/, each C file that is named exists, each name that is said to be in it is (`FILE.c: name`,
+and in listings that have files and names in columns), and each mu_name is one of the sources.
 Outside Markdown, where `muster` may be a word, only calls of commands that exist are looked at.
 """
 import functools
@@ -20,6 +22,10 @@ DEV = re.compile(r'\./dev ([a-z]+)')
 NUMBER = re.compile(r'\bE0\d{3}\b')
 JOB = re.compile(r'\bconfigs/[\w-]+\.json')
 LINK = re.compile(r'\]\(([^)#\s]+)[^)]*\)')
+FILE = re.compile(r'(?<![\w/*.])((?:\w+/)+\w+\.[ch]|\w+\.c)\b')
+IN_FILE = re.compile(r'([\w/]+\.[ch]): (\w+)')
+LISTED = re.compile(r'([\w/]+\.c)?  +(?:([A-Za-z_]\w*)(?:  |,| \w))?')
+NAME = re.compile(r'\bmu_\w+\b(?!\*)')
 FLAG = re.compile(r'(?<!\S)(--?[A-Za-z][\w-]*)')
 
 
@@ -94,6 +100,49 @@ def check_links(path, text):
             yield f'the link to {link} leads nowhere'
 
 
+@functools.lru_cache(None)
+def sources():
+    """Path and base name of each C source -> its text, comments included."""
+    out = {}
+    for where, folders, names in os.walk(ROOT):
+        folders[:] = [f for f in folders if not f.startswith(('.', 'build'))]
+        for name in filter(lambda name: name.endswith(('.c', '.h')), names):
+            path = os.path.join(where, name)
+            with open(path, encoding='utf-8') as file:
+                out[os.path.relpath(path, ROOT)] = out[name] = file.read()
+    return out
+
+
+@functools.lru_cache(None)
+def words(file):
+    return set(re.findall(r'\w+', sources()[file]))
+
+
+def listed_names(text):
+    """(file, name) of listings: a file, two blanks, a name; a line without file is of the last."""
+    for fence in re.findall(r'^```\n(.*?)^```', text, re.M | re.S):
+        file = None
+        for line in fence.splitlines():
+            match = LISTED.match(line)
+            file = match.group(1) or file if match else None
+            if file and match.group(2):
+                yield file, match.group(2)
+
+
+def check_sources(text):
+    code = code_of_markdown(text)
+    for file in FILE.findall(code):
+        if 'NAME' not in file and file not in sources() and f'include/{file}' not in sources():
+            yield f'there is no {file}'
+    for file, name in IN_FILE.findall(code) + list(listed_names(text)):
+        if file in sources() and name not in words(file):
+            yield f'{file} has no {name}'
+    everything = set().union(*(words(path) for path in sources()))
+    for name in sorted(set(NAME.findall(code))):
+        if name not in everything and not re.search(rf'^(const )?struct \w+ {name} =', text, re.M):
+            yield f'no source has {name}'
+
+
 def documents():
     for folder in ('.', 'docs', 'deploy', 'examples'):
         for where, folders, names in os.walk(os.path.join(ROOT, folder)):
@@ -111,6 +160,8 @@ def violations(path):
     if markdown:
         yield from check_numbers(text)
         yield from check_links(path, text)
+    if path.startswith('docs/'):
+        yield from check_sources(text)
 
 
 def main():

@@ -3,6 +3,7 @@
 #include "collectives/tcp_peer.h"
 #include "runtime/base/random.h"
 #include "tcp_ranks.h"
+#include <fcntl.h>
 
 /* Long messages in parts over several connections; ranks are threads over loopback. */
 #define RANKS 3
@@ -28,7 +29,7 @@ static enum mu_status mesh_again(void *owner, int64_t deadline_ns, struct mu_lin
         .rank = again->rank->rank,
         .count = RANKS,
         .address = tcp_address,
-        .listen_fd = dup(listen_fd[again->rank->rank]),
+        .listen_fd = fcntl(listen_fd[again->rank->rank], F_DUPFD_CLOEXEC, 0),
         .group = 7 + ++again->meshes};
     return mu_mesh_open(&request, deadline_ns, ret_link);
 }
@@ -44,7 +45,7 @@ static void run_ranks(enum mu_status (*run)(struct rank *rank))
 {
     assert_int_equal(tcp_bind_ports(RANKS), 0);
     for (int r = 0; r < RANKS; r++)
-        listen_fd[r] = dup(tcp_listen_fd[r]);
+        listen_fd[r] = fcntl(tcp_listen_fd[r], F_DUPFD_CLOEXEC, 0);
     ranks_begin(&ranks, RANKS);
     ranks_run(&ranks, run);
     for (int r = 0; r < RANKS; r++)

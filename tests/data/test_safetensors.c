@@ -320,6 +320,53 @@ static void a_file_may_be_empty(void **state)
     mu_text_finish(&text);
 }
 
+static void wide_tensors_lie_before_narrow_ones(void **state)
+{
+    static const int64_t ids[3] = {4, 7, INT64_MIN};
+    static const float rows[3] = {1, 2, 3};
+    struct mu_safetensor_source sources[] = {
+        {.name = "a", .rank = 2, .shape = {3, 1}, .data = rows},
+        {.name = "z", .dtype = MU_SAFETENSORS_I64, .rank = 1, .shape = {3}, .data = ids},
+    };
+    struct mu_safetensors tensors;
+    struct mu_text text;
+    mu_text_init(&text);
+    mu_safetensors_sort(sources, 2);
+    assert_string_equal(sources[0].name, "z");
+    assert_int_equal(mu_safetensors_source_bytes(&sources[0]), sizeof(ids));
+    assert_ok(mu_safetensors_header(sources, 2, NULL, &text));
+    mu_text_append(&text, (const char *)ids, sizeof(ids));
+    mu_text_append(&text, (const char *)rows, sizeof(rows));
+    assert_ok(parse(text.data, text.bytes, &tensors));
+    const struct mu_safetensor *found = mu_safetensors_find(&tensors, "z");
+    assert_string_equal(found->dtype, "I64");
+    assert_memory_equal(text.data + found->begin, ids, sizeof(ids));
+    found = mu_safetensors_find(&tensors, "a");
+    assert_string_equal(found->dtype, "F32");
+    assert_memory_equal(text.data + found->begin, rows, sizeof(rows));
+    mu_safetensors_finish(&tensors);
+    mu_text_finish(&text);
+}
+
+/* Only the header: nobody has to have the bytes to say where they would lie. */
+static void tensors_of_many_gigabytes_have_their_offsets(void **state)
+{
+    struct mu_safetensor_source sources[] = {
+        {.name = "ids",
+            .dtype = MU_SAFETENSORS_I64,
+            .rank = 1,
+            .shape = {INT64_C(5000000000)},
+            .data = NULL},
+        {.name = "rows", .rank = 2, .shape = {INT64_C(5000000000), 64}, .data = NULL},
+    };
+    struct mu_text text;
+    mu_text_init(&text);
+    assert_ok(mu_safetensors_header(sources, 2, NULL, &text));
+    assert_non_null(strstr(text.data + 8, "[0,40000000000]"));
+    assert_non_null(strstr(text.data + 8, "[40000000000,1320000000000]"));
+    mu_text_finish(&text);
+}
+
 static void sources_are_sorted_by_name(void **state)
 {
     struct mu_safetensor_source sources[] = {
@@ -350,6 +397,8 @@ int main(void)
         cmocka_unit_test(more_tensors_than_the_limit_are_refused),
         cmocka_unit_test(what_is_written_is_read),
         cmocka_unit_test(a_file_may_be_empty),
+        cmocka_unit_test(wide_tensors_lie_before_narrow_ones),
+        cmocka_unit_test(tensors_of_many_gigabytes_have_their_offsets),
         cmocka_unit_test(sources_are_sorted_by_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -36,12 +36,18 @@ static void check_bodies(const uint8_t *data, size_t bytes)
     struct mu_ps_verdict_body verdict;
     struct mu_ps_state_body state;
     struct mu_ps_note_body note;
+    struct mu_ps_rows_body rows;
+    enum mu_ps_item item;
     if (mu_ps_push_read(decoder, data, bytes, &push))
         FUZZ_CHECK(push.seen >= 0);
     if (mu_ps_note_read(decoder, data, bytes, &note))
         FUZZ_CHECK(note.worker >= 0 && note.worker < MU_PS_REPLICAS_MAX);
+    if (mu_ps_rows_read(decoder, data, bytes, &rows))
+        FUZZ_CHECK(mu_ps_rows_bytes(&rows, 16) / 80 <= UINT32_MAX);
+    if (mu_ps_pull_read(decoder, data, bytes, &item))
+        FUZZ_CHECK(item == MU_PS_ITEM_PULL || item == MU_PS_ITEM_LEAVE || item == MU_PS_ITEM_LOOK);
     if (mu_ps_fresh_read(decoder, data, bytes, &fresh))
-        FUZZ_CHECK(fresh.version >= 0 && fresh.verdict < MU_VERDICT_COUNT);
+        FUZZ_CHECK(fresh.version >= 0 && fresh.rows >= 0 && fresh.verdict < MU_VERDICT_COUNT);
     if (mu_ps_verdict_read(decoder, data, bytes, &verdict))
         FUZZ_CHECK(verdict.worker < MU_PS_REPLICAS_MAX && verdict.verdict < MU_VERDICT_COUNT);
     if (mu_ps_state_read(decoder, data, bytes, judged, 16, &state))

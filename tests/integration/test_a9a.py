@@ -13,7 +13,7 @@ MUSTER = os.path.abspath(sys.argv[1])
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 DATA = pathlib.Path(os.environ.get("MUSTER_DATA", ROOT.parent / "shared" / "data")) / "a9a"
 ROWS = 32560
-RUNS = ["worker=1"]
+RUNS = ["worker=1", "worker=4,ps=1", "worker=4,ps=2"]
 LEAST = {"test_accuracy": 0.850, "test_auc": 0.902}
 
 if not (DATA / "a9a.gz").exists():

@@ -105,12 +105,26 @@ def check_checkpoint(folder, muster):
             expect(sorted(tensors.keys()) == sorted(file["tensors"]), f"{folder / name}: names")
             for tensor in tensors.keys():
                 values = tensors.get_tensor(tensor)
-                expect(values.dtype == numpy.float32, f"{tensor}: {values.dtype}")
+                dtype = numpy.int64 if tensor == "embedding.ids" else numpy.float32
+                expect(values.dtype == dtype, f"{tensor}: {values.dtype}")
                 expect(crc32c(values.tobytes()) == file["tensors"][tensor], f"{tensor}: crc")
                 if shown:
                     compare_shown(tensor, values, shown[name][tensor])
                 count += 1
+            if name == "embedding.safetensors":
+                check_rows(folder / name, {tensor: tensors.get_tensor(tensor)
+                                           for tensor in tensors.keys()})
     return count
+
+
+def check_rows(path, tensors):
+    """An embedding table: a row of each tensor an id, in the order of the ids."""
+    ids = tensors.pop("embedding.ids").view(numpy.uint64)
+    expect("embedding.rows" in tensors, f"{path}: no rows")
+    expect((ids[1:] > ids[:-1]).all(), f"{path}: the ids are out of order")
+    shapes = {values.shape for values in tensors.values()}
+    expect(len(shapes) == 1, f"{path}: shapes {shapes}")
+    expect(shapes.pop()[0] == len(ids), f"{path}: not as many rows as ids")
 
 
 def show(folder, muster):
@@ -121,6 +135,9 @@ def show(folder, muster):
 
 def compare_shown(name, values, shown):
     expect(list(values.shape) == shown["shape"], f"{name}: shape {values.shape}")
+    if values.dtype != numpy.float32:
+        expect("min" not in shown, f"{name}: numbers for {values.dtype}")
+        return
     wide = values.astype(numpy.float64)
     for key, value in (("min", wide.min()), ("max", wide.max()), ("mean", wide.mean()),
                        ("norm", math.sqrt((wide * wide).sum()))):

@@ -14,6 +14,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define SECOND INT64_C(1000000000)
 #define START (INT64_C(1763764801) * SECOND)
@@ -67,11 +68,28 @@ static void fill(const struct mu_layout *layout, uint64_t seed, float *vector)
             vector[layout->view[i].span.first + e] = (float)mu_random_normal(&random);
 }
 
+/* Rows of three numbers; the greatest id is negative for who reads it with a sign. */
+static void fill_rows(float vectors[2][3 * 3], uint64_t ids[3], struct mu_saved_rows *ret_rows)
+{
+    static const uint64_t some[3] = {7, UINT64_C(1) << 40, UINT64_MAX};
+    memcpy(ids, some, sizeof(some));
+    for (int i = 0; i < 9; i++) {
+        vectors[0][i] = (float)i / 8;
+        vectors[1][i] = (float)-i;
+    }
+    *ret_rows = (struct mu_saved_rows){
+        .width = 3, .slot_count = 1, .count = 3, .ids = ids, .vectors = {vectors[0], vectors[1]}};
+}
+
 static enum mu_status save(
     struct mu_log *log, struct mu_store *store, const struct mu_layout *layout, int64_t step)
 {
     int64_t steps_done[] = {step / 2, step - step / 2};
     struct mu_position position = {0, {2, 64, steps_done}};
+    float row_vectors[2][3 * 3];
+    uint64_t ids[3];
+    struct mu_saved_rows rows;
+    fill_rows(row_vectors, ids, &rows);
     float *vectors = calloc(2 * layout->element_count, sizeof(*vectors));
     if (!vectors)
         return MU_NO_MEMORY;
@@ -90,7 +108,8 @@ static enum mu_status save(
         .parameters = vectors,
         .slot_count = 1,
         .slot_names = {"momentum"},
-        .slots = {vectors + layout->element_count}};
+        .slots = {vectors + layout->element_count},
+        .rows = &rows};
     enum mu_status status = mu_checkpoint_save(store, log, &snapshot, 3);
     free(vectors);
     return status;

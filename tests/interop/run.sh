@@ -39,3 +39,20 @@ for more in "--steps 60" "--steps 90 --resume"; do
         --out "$scratch/ran" $more "$job"
     "$venv/bin/python" "$here/check.py" "$scratch/ran" "$muster"
 done
+
+# The same with an embedding table.
+cat >"$scratch/clicks.json" <<END
+{ "name": "clicks",
+  "model": { "kind": "linear" },
+  "data": { "kind": "clicks", "samples": 1000, "test_samples": 200, "fields": "50x2,400",
+            "batch": 20 },
+  "optimizer": { "kind": "ftrl", "learning_rate": 0.05 },
+  "train": { "epochs": 2 } }
+END
+for more in "--epochs 1" "--epochs 2 --resume"; do
+    # shellcheck disable=SC2086
+    "$muster" run --quiet --local 1 --set log.every_steps=10 --out "$scratch/clicked" $more \
+        "$scratch/clicks.json"
+    "$venv/bin/python" "$here/check.py" "$scratch/clicked" "$muster"
+done
+[ -e "$scratch/clicked/checkpoints/100/embedding.safetensors" ]

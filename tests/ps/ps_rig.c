@@ -250,6 +250,7 @@ static enum mu_status serve(struct rig_task *task)
         .policy = rig->policy,
         .policy_options = rig->policy_options,
         .mode = rig->mode,
+        .rows = rig->rows,
         .learning_rate = rate,
         .judged = remember,
         .left = remember_left,
@@ -272,6 +273,21 @@ static enum mu_status serve(struct rig_task *task)
     return status;
 }
 
+/* Servers have different ids, so they leave them in different places. */
+static void leave_rows(struct rig_task *task)
+{
+    struct rig *rig = task->rig;
+    const struct mu_table *table = mu_ps_server_table(task->server);
+    size_t stride = mu_table_stride(table), place = 0;
+    const float *row;
+    uint64_t id;
+    while ((row = mu_table_next(table, &place, &id))) {
+        memcpy(rig->row + id * stride, row, stride * sizeof(float));
+        rig->row_there[id] = true;
+    }
+    task->table = mu_table_count(table);
+}
+
 static void leave_state(struct rig_task *task)
 {
     struct mu_span span = mu_ps_server_span(task->server);
@@ -282,6 +298,9 @@ static void leave_state(struct rig_task *task)
     task->culprit = mu_ps_server_culprit(task->server);
     task->staleness = *mu_ps_server_staleness(task->server);
     task->version = mu_ps_server_version(task->server);
+    task->load = *mu_ps_server_load(task->server);
+    if (mu_ps_server_table(task->server))
+        leave_rows(task);
 }
 
 static enum mu_status server_main(struct rig_task *task)
@@ -308,6 +327,8 @@ static enum mu_status worker_main(struct rig_task *task)
         .in_flight = rig->in_flight,
         .generation = 7,
         .element_count = rig->element_count,
+        .row_width = rig->rows.width,
+        .row_max = rig->rows.push_max,
     };
     MU_TRY(mu_ps_client_create(&options, &task->client));
     for (int i = 0; i < rig->server_count; i++) {
@@ -377,13 +398,18 @@ void rig_init(struct rig *rig)
         add_task(rig, RIG_LEADER, 0);
     rig->parameters = calloc(rig->element_count, sizeof(float));
     rig->slot = calloc(rig->element_count, sizeof(float));
-    assert(rig->parameters && rig->slot);
+    size_t stride = rig->rows.width * (1 + (size_t)rig->optimizer->slot_count);
+    rig->row = calloc(rig->rows.id_count * stride + 1, sizeof(float));
+    rig->row_there = calloc(rig->rows.id_count + 1, sizeof(bool));
+    assert(rig->parameters && rig->slot && rig->row && rig->row_there);
 }
 
 void rig_finish(struct rig *rig)
 {
     free(rig->parameters);
     free(rig->slot);
+    free(rig->row);
+    free(rig->row_there);
 }
 
 /* A port that was free a moment ago. */

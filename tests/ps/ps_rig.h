@@ -39,6 +39,8 @@ struct rig_task {
     struct mu_ps_culprit culprit;
     struct mu_staleness staleness;
     int64_t version;
+    struct mu_ps_load load;
+    struct mu_table_counts table;
     /* worker */
     struct mu_ps_client *client;
     int64_t acknowledged, applied, dropped;
@@ -62,6 +64,7 @@ struct rig {
     const struct mu_policy_ops *policy;
     const void *policy_options;
     struct mu_ps_mode mode;
+    struct mu_ps_rows_options rows; /* width > 0: id_count must be said */
     /* Called with a client, or a snapshot, that is linked to all servers. */
     enum mu_status (*worker)(struct rig_task *task);
     enum mu_status (*leader)(struct rig_task *task); /* NULL: servers begin with zeros */
@@ -72,6 +75,8 @@ struct rig {
     int task_count;
     /* What the servers leave: whole vectors, and the head's order. */
     float *parameters, *slot;
+    float *row;         /* (rows.id_count, rows.width * (1 + slots)) */
+    bool *row_there;    /* (rows.id_count) */
     bool notes_leaving; /* in the order too */
     struct rig_order order[RIG_ORDER_MAX];
     int order_count;

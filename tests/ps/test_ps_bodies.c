@@ -34,11 +34,19 @@ static void what_was_written_is_read(void **state)
     assert_true(mu_ps_note_read(decoder, out, mu_ps_note_write(out, &note), &note_read));
     assert_memory_equal(&note, &note_read, sizeof(note));
 
-    bool leaves = false;
-    assert_true(mu_ps_pull_read(decoder, out, mu_ps_pull_write(out, true), &leaves));
-    assert_true(leaves);
-    assert_true(mu_ps_pull_read(decoder, out, 0, &leaves));
-    assert_false(leaves);
+    static const enum mu_ps_item pulls[] = {MU_PS_ITEM_PULL, MU_PS_ITEM_LEAVE, MU_PS_ITEM_LOOK};
+    enum mu_ps_item item;
+    for (size_t i = 0; i < MU_COUNT_OF(pulls); i++) {
+        assert_true(mu_ps_pull_read(decoder, out, mu_ps_pull_write(out, pulls[i]), &item));
+        assert_int_equal(item, pulls[i]);
+    }
+    assert_true(mu_ps_pull_read(decoder, out, 0, &item));
+    assert_int_equal(item, MU_PS_ITEM_PULL);
+
+    const struct mu_ps_rows_body rows = {.given = UINT32_MAX, .wanted = UINT32_MAX};
+    struct mu_ps_rows_body rows_read;
+    assert_true(mu_ps_rows_read(decoder, out, mu_ps_rows_write(out, &rows), &rows_read));
+    assert_memory_equal(&rows, &rows_read, sizeof(rows));
 
     struct mu_ps_fresh_body fresh = {
         .verdict = MU_VERDICT_DROP, .scale = -1e300, .staleness = INT64_MAX, .version = INT64_MAX};

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ps/policies.h"
-#include "ps_rig.h"
+#include "ps_rig_sim.h"
 #include "runtime/base/options.h"
-#include "sim/simulate.h"
 #include <math.h>
 
 /*
@@ -129,31 +128,8 @@ static void run_simulated(struct rig *rig, int servers, uint64_t seed)
         .notes_leaving = true,
     };
     rig_init(rig);
-    struct mu_sim_options options = {
-        .tasks = rig->task_count,
-        .seed = seed,
-        .compute = {.kind = MU_SIM_COMPUTE_LOGNORMAL, .mean_ns = 10 * MU_MS, .sigma = 0.8},
-        .link_bits_per_second = 1000000000,
-        .link_latency_ns = 50000,
-        .level = MU_LEVEL_INFO,
-    };
-    struct mu_sim *sim;
-    assert_ok(mu_sim_create(&options, mu_test_log_init(&log), &sim));
-    for (int i = 0; i < servers; i++) {
-        strcpy(rig->addresses[i].host, mu_sim_task_host(sim, i));
-        rig->addresses[i].port = 2222;
-    }
-    for (int i = 0; i < rig->task_count; i++) {
-        rig->tasks[i].world = mu_sim_task_world(sim, i);
-        assert_ok(mu_sim_start(sim, i, "main", rig_task_main, &rig->tasks[i]));
-    }
-    if (mu_sim_run(sim) != MU_OK)
-        fail_msg("%s: %s", scenario->name, log.text);
-    mu_sim_destroy(sim);
+    rig_simulate(rig, scenario->name, seed);
     free(policy_options);
-    for (int i = 0; i < rig->task_count; i++)
-        if (rig->tasks[i].status != MU_OK)
-            fail_msg("%s: task %d: %s", scenario->name, i, rig->tasks[i].log.text);
 }
 
 /* ---- the algorithms once more ---- */

@@ -132,14 +132,17 @@ static const struct wrong from_servers[] = {
 static const struct wrong from_heads[] = {
     {"sent a PUSH, which has no place", {.type = MU_FRAME_PUSH}, {0, 1, false}, 0},
     {"sent a VERDICT whose body is malformed", {.type = MU_FRAME_VERDICT}, {0, 1, false}, 0},
-    {"sent a SNAPSHOT, which has no place", {.type = MU_FRAME_SNAPSHOT, .payload_bytes = 4}, {0, 1, false},
-        0},
+    {"sent a SNAPSHOT, which has no place", {.type = MU_FRAME_SNAPSHOT, .payload_bytes = 4},
+        {0, 1, false}, 0},
 };
 
 static const struct wrong from_leaders[] = {
-    {"sent a RESTORE after the start", {.type = MU_FRAME_RESTORE, .payload_bytes = 256}, {0, 1, false}, 0},
-    {"sent a PUSH, which has no place", {.type = MU_FRAME_PUSH, .payload_bytes = 256}, {0, 1, false}, 0},
-    {"sent a SNAPSHOT that is not for", {.type = MU_FRAME_SNAPSHOT, .payload_bytes = 4}, {0, 1, false}, 0},
+    {"sent a RESTORE after the start", {.type = MU_FRAME_RESTORE, .payload_bytes = 256},
+        {0, 1, false}, 0},
+    {"sent a PUSH, which has no place", {.type = MU_FRAME_PUSH, .payload_bytes = 256},
+        {0, 1, false}, 0},
+    {"sent a SNAPSHOT that is not for", {.type = MU_FRAME_SNAPSHOT, .payload_bytes = 4},
+        {0, 1, false}, 0},
 };
 
 /* The server cuts the peer off, says why, and goes on when asked to. */

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "ps_rig.h"
-#include "sim/simulate.h"
+#include "ps_rig_sim.h"
 
 /* The same servers and workers in simulated time: links of 1 Gbit/s, workers of different pace. */
 
@@ -31,7 +30,6 @@ static enum mu_status train(struct rig_task *task)
 static void run_simulated(struct rig *rig, uint64_t seed)
 {
     static const uint64_t bound = 3;
-    static struct mu_test_log log;
     *rig = (struct rig){
         .server_count = SERVERS,
         .worker_count = WORKERS,
@@ -43,29 +41,7 @@ static void run_simulated(struct rig *rig, uint64_t seed)
         .worker = train,
     };
     rig_init(rig);
-    struct mu_sim_options options = {
-        .tasks = rig->task_count,
-        .seed = seed,
-        .compute = {.kind = MU_SIM_COMPUTE_LOGNORMAL, .mean_ns = 10 * MU_MS, .sigma = 0.8},
-        .link_bits_per_second = 1000000000,
-        .link_latency_ns = 50000,
-        .level = MU_LEVEL_INFO,
-    };
-    struct mu_sim *sim;
-    assert_ok(mu_sim_create(&options, mu_test_log_init(&log), &sim));
-    for (int i = 0; i < SERVERS; i++) {
-        strcpy(rig->addresses[i].host, mu_sim_task_host(sim, i));
-        rig->addresses[i].port = 2222;
-    }
-    for (int i = 0; i < rig->task_count; i++) {
-        rig->tasks[i].world = mu_sim_task_world(sim, i);
-        assert_ok(mu_sim_start(sim, i, "main", rig_task_main, &rig->tasks[i]));
-    }
-    if (mu_sim_run(sim) != MU_OK)
-        fail_msg("%s", log.text);
-    mu_sim_destroy(sim);
-    for (int i = 0; i < rig->task_count; i++)
-        assert_int_equal(rig->tasks[i].status, MU_OK);
+    rig_simulate(rig, "seeded", seed);
 }
 
 static void servers_agree_for_every_seed(void **state)

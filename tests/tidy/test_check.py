@@ -80,6 +80,14 @@ class Check(unittest.TestCase):
                  SPDX + '#include <cmocka.h>\n', 'tests/support/test.h')
         self.green('data/idx.c', SPDX + '#include <zlib.h>\n')
 
+    def test_private_headers_stay_in_their_folder(self):
+        for name in ['cluster/spec_inside.h', 'collectives/tcp_peer.h',
+                     'collectives/shared_layout.h', 'runtime/io/uv_loop.h']:
+            self.red(check.check_private_headers, 'roles/job.c', SPDX + f'#include "{name}"\n',
+                     f'"{name}" is for {os.path.dirname(name)} alone')
+        self.green('cluster/door.c', SPDX + '#include "cluster/spec_inside.h"\n')
+        self.green('tests/cluster/test_door.c', SPDX + '#include "cluster/spec_inside.h"\n')
+
     def test_names_are_unique(self):
         self.red(check.check_unique_names, 'runtime/io/spec.c', SPDX, 'taken by cluster/spec.c')
 
@@ -95,11 +103,11 @@ class Check(unittest.TestCase):
         self.green('tests/a/test_a.c', SPDX + '\n' * 699)
 
     def test_functions_are_short(self):
-        self.red(check.check_function_lengths, 'cluster/door.c', SPDX + function_of(81),
-                 '81 lines')
+        self.red(check.check_function_lengths, 'cluster/door.c', SPDX + function_of(71),
+                 '71 lines')
         self.red(check.check_function_lengths, 'tests/a/test_a.c',
-                 SPDX + function_of(81).replace('(void) {', '(int a,\n    int b) {'), '81 lines')
-        self.green('cluster/door.c', SPDX + function_of(80))
+                 SPDX + function_of(71).replace('(void) {', '(int a,\n    int b) {'), '71 lines')
+        self.green('cluster/door.c', SPDX + function_of(70))
         self.green('cluster/door.c',
                    SPDX + 'static const int rows[] = {\n' + '    1,\n' * 90 + '};\n')
 

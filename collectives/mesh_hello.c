@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "collectives/mesh_inside.h"
+#include <string.h>
+
+void mu_mesh_name_rank(
+    const struct mu_mesh_request *request, int rank, char out[MU_MESH_NAME_BYTES])
+{
+    const struct mu_address *address = &request->address[rank];
+    bool bare = strchr(address->host, ':') != NULL;
+    mu_format(out, MU_MESH_NAME_BYTES, "rank %d (%s%s%s:%d)", rank, bare ? "[" : "", address->host,
+        bare ? "]" : "", address->port);
+}
+
+void mu_mesh_send_hello(struct mu_link *link, const struct mu_mesh_request *request, int to)
+{
+    uint8_t memory[MU_BODY_SMALL];
+    struct mu_body body;
+    mu_body_begin(&body, memory, sizeof(memory), 4);
+    mu_body_put_uint(&body, "group", request->group);
+    mu_body_put_int(&body, "count", request->count);
+    mu_body_put_int(&body, "from", request->rank);
+    mu_body_put_int(&body, "to", to);
+    mu_link_post(link, MU_FRAME_HELLO, 0, 0, &body);
+}
+
+bool mu_mesh_read_hello(struct mu_link *link, const struct mu_frame *frame, const void *body,
+    struct mu_mesh_hello *ret_hello)
+{
+    struct mu_decoder *decoder = mu_link_decoder(link);
+    return mu_decoder_read(decoder, body, frame->body_bytes) == MU_OK &&
+           mu_decoder_uint(decoder, "group", &ret_hello->group) &&
+           mu_decoder_int(decoder, "count", 1, INT32_MAX, &ret_hello->count) &&
+           mu_decoder_int(decoder, "from", 0, ret_hello->count - 1, &ret_hello->from) &&
+           mu_decoder_int(decoder, "to", 0, ret_hello->count - 1, &ret_hello->to);
+}
+
+bool mu_mesh_same_group(const struct mu_mesh_request *request, const struct mu_mesh_hello *hello)
+{
+    return hello->group == request->group && hello->count == request->count &&
+           hello->to == request->rank;
+}

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MU_COLLECTIVES_MESH_INSIDE_H
+#define MU_COLLECTIVES_MESH_INSIDE_H
+
+#include "collectives/mesh.h"
+#include "runtime/base/text.h"
+
+/* What the files of the mesh share: mesh.c calls and is called until all ranks are linked,
+ * mesh_hello.c says who one is, mesh_missing.c says who has not come. */
+#define MU_MESH_WHY_MAX 256 /* bytes of a reason that is told to others */
+#define MU_MESH_NAME_BYTES (MU_HOST_MAX + 32)
+
+struct mu_mesh;
+
+/* The way to one rank. */
+struct mu_mesh_way {
+    struct mu_mesh *mesh;
+    struct mu_link *link; /* called, or greeted */
+    bool greeted;
+    int64_t call_ns; /* when to call next */
+    int error;       /* errno of the last call */
+};
+
+struct mu_mesh_stranger {
+    struct mu_mesh *mesh;
+    struct mu_link *link; /* NULL: this place is free */
+    int64_t deadline_ns;
+};
+
+struct mu_mesh {
+    const struct mu_mesh_request *request;
+    struct mu_listener *listener;
+    struct mu_mesh_way *way; /* (count) */
+    int greeted;             /* of `way` */
+    int64_t begin_ns, say_ns;
+    struct mu_mesh_stranger stranger[MU_MESH_STRANGERS_MAX];
+    enum mu_status failed;     /* said already */
+    char why[MU_MESH_WHY_MAX]; /* for the others; "": they are not concerned */
+};
+
+/* ---- mesh_hello.c ---- */
+
+struct mu_mesh_hello {
+    uint64_t group;
+    int64_t from, to, count;
+};
+
+void mu_mesh_send_hello(struct mu_link *link, const struct mu_mesh_request *request, int to);
+bool mu_mesh_read_hello(struct mu_link *link, const struct mu_frame *frame, const void *body,
+    struct mu_mesh_hello *ret_hello);
+bool mu_mesh_same_group(const struct mu_mesh_request *request, const struct mu_mesh_hello *hello);
+/* "rank 2 (10.0.0.3:2222)" */
+void mu_mesh_name_rank(
+    const struct mu_mesh_request *request, int rank, char out[MU_MESH_NAME_BYTES]);
+
+/* ---- mesh_missing.c ---- */
+
+enum mu_status mu_mesh_fail_missing(const struct mu_mesh *mesh, int64_t now_ns);
+/* Now and then: whom we wait for. */
+void mu_mesh_say_missing(struct mu_mesh *mesh, int64_t now_ns, int64_t deadline_ns);
+
+#endif

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MU_PS_CLIENT_INSIDE_H
+#define MU_PS_CLIENT_INSIDE_H
+
+#include "ps/client.h"
+#include "ps/ps_bodies.h"
+
+/* What the files of the client share: client.c pushes and pulls, client_rows.c has what there is of
+ * embedding rows in that. */
+
+/* One server's part of a push. */
+struct mu_client_part {
+    struct mu_client_slot *slot;
+    struct mu_send send;
+    bool replied;
+    struct mu_ps_fresh_body fresh;
+    /* Embedding rows: what is sent before the push, and what comes before its FRESH. */
+    struct mu_ps_rows_body rows; /* zeroed: none */
+    const uint8_t *row_payload;
+    float *row_values; /* NULL: none, or they have come */
+    uint32_t row_values_bytes;
+    struct mu_send row_send;
+    uint8_t row_body[MU_PS_ROWS_BODY_MAX];
+};
+
+struct mu_client_slot {
+    struct mu_ps_client *client;
+    bool in_use;
+    enum mu_ps_item item;
+    bool ended; /* whole, or the client has failed */
+    uint64_t sequence;
+    float *fresh;
+    int replies_missing, sends_pending;
+    struct mu_client_part *parts; /* (server_count) */
+    uint8_t body[MU_PS_BODY_MAX];
+    uint8_t *row_memory; /* of what is sent; NULL: the model has no embedding table */
+};
+
+struct mu_client_server {
+    struct mu_ps_client *client;
+    int order;
+    struct mu_span span;
+    struct mu_link *link;
+    bool ended, refused;
+    struct mu_client_part *part; /* that the frame at hand answers */
+};
+
+struct mu_ps_client {
+    struct mu_ps_client_options options;
+    struct mu_client_server servers[MU_PS_SERVERS_MAX];
+    struct mu_client_slot slots[MU_PS_IN_FLIGHT_MAX];
+    struct mu_client_part *parts; /* of all slots */
+    uint64_t sequence_next;
+    int64_t row_count;      /* of all servers */
+    enum mu_status failure; /* the first; it stays */
+    int culprit;
+};
+
+/* ---- client.c ---- */
+void mu_client_send_finished(struct mu_send *send); /* of a part */
+
+/* ---- client_rows.c ---- */
+enum mu_status mu_client_rows_init(struct mu_ps_client *client); /* NO_MEMORY */
+void mu_client_rows_finish(struct mu_ps_client *client);
+/* The rows that were put aside for this server, if any; `frame` is that of the push. */
+void mu_client_rows_send(
+    struct mu_client_slot *slot, struct mu_client_server *server, struct mu_frame frame);
+/* Where a ROWS of this server goes; NULL: it is not what was wanted. */
+float *mu_client_rows_place(const struct mu_client_part *part, const struct mu_frame *frame);
+
+#endif

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "ps/server_inside.h"
+
+/* What a server writes into its audit log: each place in the order that changes something. */
+
+void mu_ps_audit_begin(struct mu_ps_server *server)
+{
+    const struct mu_shard *shard = &server->shard;
+    const float *vectors[MU_SHARD_VECTORS_MAX];
+    if (!server->options.audit)
+        return;
+    for (int i = 0; i < shard->vector_count; i++)
+        vectors[i] = shard->vectors[i].data;
+    mu_audit_begin(server->options.audit, shard->version, server->updates_total, vectors,
+        shard->vector_count, shard->span.count);
+}
+
+bool mu_ps_audit_ready(const struct mu_ps_server *server)
+{
+    return !server->options.audit || mu_audit_ready(server->options.audit);
+}
+
+enum mu_status mu_ps_audit_status(const struct mu_ps_server *server)
+{
+    return server->options.audit ? mu_audit_status(server->options.audit) : MU_OK;
+}
+
+/* HEADER: it changes nothing, and leaves no record. */
+static enum mu_audit_kind kind_of(enum mu_ps_item item)
+{
+    switch (item) {
+    case MU_PS_ITEM_GRADIENT:
+        return MU_AUDIT_GRADIENT;
+    case MU_PS_ITEM_LEAVE:
+        return MU_AUDIT_LEAVE;
+    case MU_PS_ITEM_LOSS:
+        return MU_AUDIT_LOSS;
+    default:
+        return MU_AUDIT_HEADER;
+    }
+}
+
+/* A gradient that counts for nothing leaves no payload. */
+static bool counts(const struct mu_ps_verdict_body *verdict)
+{
+    return verdict->item == MU_PS_ITEM_GRADIENT && verdict->verdict != MU_VERDICT_DROP &&
+           verdict->verdict != MU_VERDICT_REFUSE;
+}
+
+void mu_ps_audit_note(struct mu_ps_server *server, const struct mu_ps_verdict_body *verdict,
+    const struct mu_ps_buffer *buffer)
+{
+    enum mu_audit_kind kind = kind_of(verdict->item);
+    if (!server->options.audit || kind == MU_AUDIT_HEADER)
+        return;
+    struct mu_audit_record record = {
+        .kind = kind,
+        .verdict = verdict->verdict,
+        .flaw = (int)verdict->flaw,
+        .worker = verdict->worker,
+        .average = (int)verdict->average,
+        .payload_bytes = counts(verdict) ? mu_ps_span_bytes(server) : 0,
+        .sequence = buffer ? buffer->sequence : 0,
+        .version = verdict->version,
+        .staleness = verdict->staleness,
+        .clock = verdict->clock,
+        .scale = verdict->scale,
+        .weight = verdict->weight,
+        .learning_rate = verdict->learning_rate,
+    };
+    if (kind == MU_AUDIT_GRADIENT) {
+        record.seen = verdict->version - verdict->staleness;
+        record.has_seen = mu_seen_find(&server->seen, verdict->worker, record.seen) != NULL;
+    }
+    mu_audit_add(server->options.audit, &record, buffer ? buffer->data : NULL);
+}

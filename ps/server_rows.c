@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "ps/server_inside.h"
+#include <stdlib.h>
+
+#define ALIGN ((size_t)64)
+
+/* ---- life ---- */
+
+static size_t gather_max(const struct mu_ps_mode *mode)
+{
+    if (!mu_ps_mode_gathers(mode))
+        return 0;
+    return (size_t)(mode->kind == MU_PS_SYNC ? mode->workers : mode->gradients);
+}
+
+static enum mu_status check(
+    const struct mu_ps_server *server, const struct mu_row_store_options *store)
+{
+    struct mu_log *log = server->options.log;
+    const struct mu_ps_rows_body most = {
+        .given = (uint32_t)store->push_max, .wanted = (uint32_t)store->push_max};
+    if (store->push_max > UINT32_MAX ||
+        mu_ps_rows_bytes(&most, store->width) > MU_FRAME_PAYLOAD_MAX)
+        return mu_fail(log, MU_E0204, "use a smaller data.batch",
+            "a batch may touch %zu embedding rows of %zu floats; a frame carries %u bytes",
+            store->push_max, store->width, MU_FRAME_PAYLOAD_MAX);
+    if (store->row_limit > 0 && store->row_limit < mu_row_store_step_max(store))
+        return mu_fail(log, MU_E0204, "use a larger mode.row_limit, or a smaller data.batch",
+            "ps/%d may keep %zu embedding rows; one step may touch %zu", server->options.order,
+            store->row_limit, mu_row_store_step_max(store));
+    return MU_OK;
+}
+
+static enum mu_status allocate(struct mu_ps_server *server, size_t push_max, size_t width)
+{
+    const struct mu_ps_rows_body most = {.given = (uint32_t)push_max, .wanted = (uint32_t)push_max};
+    size_t count = (size_t)server->options.replica_count * (size_t)server->options.in_flight_max;
+    size_t stride = (mu_ps_rows_bytes(&most, width) / ALIGN + 1) * ALIGN;
+    server->row_memory = aligned_alloc(ALIGN, count * stride);
+    if (!server->row_memory)
+        return MU_NO_MEMORY;
+    for (size_t i = 0; i < count; i++)
+        server->buffers[i].rows.data = server->row_memory + i * stride;
+    return MU_OK;
+}
+
+enum mu_status mu_ps_rows_init(struct mu_ps_server *server)
+{
+    const struct mu_ps_server_options *options = &server->options;
+    const struct mu_row_store_options store = {
+        .width = options->rows.width,
+        .push_max = options->rows.push_max,
+        .gather_max = gather_max(&options->mode),
+        .row_limit = options->rows.row_limit,
+        .seed = options->rows.seed,
+        .init_row = options->rows.init_row,
+        .owner = options->rows.owner,
+        .optimizer = options->optimizer,
+        .optimizer_options = options->optimizer_options,
+        .weight_decay = (float)options->weight_decay,
+    };
+    if (store.width == 0)
+        return MU_OK;
+    MU_TRY(check(server, &store));
+    enum mu_status status = mu_row_store_init(&server->rows, &store);
+    if (status == MU_OK)
+        status = allocate(server, store.push_max, store.width);
+    if (status == MU_OK)
+        return MU_OK;
+    return mu_fail(options->log, MU_E0801, "use a smaller data.batch, or fewer in flight",
+        "ps/%d needs room for %zu embedding rows of %zu floats for each of %d workers with %d "
+        "pushes in flight",
+        options->order, store.push_max, store.width, options->replica_count,
+        options->in_flight_max);
+}
+
+void mu_ps_rows_finish(struct mu_ps_server *server)
+{
+    mu_row_store_finish(&server->rows);
+    free(server->row_memory);
+}
+
+/* ---- what lies in a buffer ---- */
+
+static uint64_t *wanted_ids(const struct mu_ps_row_buffer *rows)
+{
+    return (uint64_t *)rows->data;
+}
+
+static uint64_t *given_ids(const struct mu_ps_row_buffer *rows)
+{
+    return wanted_ids(rows) + rows->counts.wanted;
+}
+
+static float *gradients(const struct mu_ps_row_buffer *rows)
+{
+    return (float *)(given_ids(rows) + rows->counts.given);
+}
+
+/* ---- from links ---- */
+
+static enum mu_ps_flaw flaw_of(const struct mu_ps_peer *peer, const struct mu_frame *frame,
+    const struct mu_ps_rows_body *counts)
+{
+    const struct mu_row_store_options *options = &peer->server->rows.options;
+    if (counts->given > options->push_max || counts->wanted > options->push_max ||
+        frame->payload_bytes != mu_ps_rows_bytes(counts, options->width))
+        return MU_PS_FLAW_ROWS;
+    return frame->tag == peer->sequence_next ? MU_PS_FLAW_NONE : MU_PS_FLAW_TURN;
+}
+
+bool mu_ps_rows_frame(struct mu_ps_peer *peer, struct mu_ps_buffer *buffer,
+    const struct mu_frame *frame, const void *body, void **ret_payload)
+{
+    struct mu_ps_row_buffer *rows = &buffer->rows;
+    struct mu_ps_rows_body counts;
+    if (!rows->data)
+        mu_ps_refuse(peer, "sent ROWS, and the model has no embedding table");
+    else if (rows->come)
+        mu_ps_refuse(peer, "sent ROWS twice before one PUSH");
+    else if (!mu_ps_rows_read(mu_link_decoder(peer->link), body, frame->body_bytes, &counts))
+        mu_ps_refuse(peer, "sent a ROWS whose body is malformed");
+    if (peer->refused)
+        return false;
+    rows->flaw = flaw_of(peer, frame, &counts);
+    bool takes = rows->flaw != MU_PS_FLAW_ROWS;
+    rows->counts = takes ? counts : (struct mu_ps_rows_body){0};
+    *ret_payload = takes ? rows->data : NULL;
+    return true;
+}
+
+static bool are_ours(const struct mu_ps_server *server, const uint64_t *ids, size_t count)
+{
+    const struct mu_ps_server_options *options = &server->options;
+    for (size_t i = 0; i < count; i++)
+        if ((options->rows.id_count > 0 && ids[i] >= options->rows.id_count) ||
+            mu_split_row(ids[i], options->server_count) != options->order)
+            return false;
+    return true;
+}
+
+void mu_ps_rows_arrived(struct mu_ps_peer *peer, struct mu_ps_buffer *buffer)
+{
+    struct mu_ps_row_buffer *rows = &buffer->rows;
+    size_t given = rows->counts.given, ids = given + rows->counts.wanted;
+    rows->come = true;
+    if (!are_ours(peer->server, wanted_ids(rows), ids)) {
+        rows->flaw = MU_PS_FLAW_ID;
+        rows->counts = (struct mu_ps_rows_body){0};
+    } else if (rows->flaw == MU_PS_FLAW_NONE &&
+               !mu_shard_is_finite(gradients(rows), given * peer->server->rows.options.width)) {
+        rows->flaw = MU_PS_FLAW_NOT_FINITE;
+    }
+}
+
+/* ---- at a place in the order ---- */
+
+static struct mu_row_step step_of(
+    const struct mu_ps_server *server, double learning_rate, double gradient_scale)
+{
+    return (struct mu_row_step){.learning_rate = (float)learning_rate,
+        .gradient_scale = (float)gradient_scale,
+        .step = server->shard.version + 1};
+}
+
+static enum mu_status check_memory(struct mu_ps_server *server, enum mu_status status)
+{
+    if (status == MU_OK)
+        return MU_OK;
+    return mu_fail(server->options.log, MU_E0801,
+        "add parameter servers, or set mode.row_limit: rows not used for long leave then",
+        "ps/%d has no memory for more embedding rows than its %llu", server->options.order,
+        (unsigned long long)mu_table_count(server->rows.table).rows);
+}
+
+enum mu_status mu_ps_rows_apply(struct mu_ps_server *server, struct mu_ps_buffer *buffer)
+{
+    const struct mu_ps_verdict_body *verdict = &buffer->verdict;
+    const struct mu_ps_row_buffer *rows = &buffer->rows;
+    size_t count = rows->counts.given;
+    if (count == 0)
+        return MU_OK;
+    const struct mu_row_step step = step_of(server, verdict->learning_rate, verdict->weight);
+    server->load.rows_given += count;
+    return check_memory(
+        server, mu_row_store_apply(&server->rows, given_ids(rows), count, gradients(rows), &step));
+}
+
+void mu_ps_rows_gather(struct mu_ps_server *server, struct mu_ps_buffer *buffer)
+{
+    const struct mu_ps_row_buffer *rows = &buffer->rows;
+    size_t count = rows->counts.given;
+    if (count == 0)
+        return;
+    server->load.rows_given += count;
+    mu_row_store_gather(
+        &server->rows, given_ids(rows), count, gradients(rows), (float)buffer->verdict.weight);
+}
+
+enum mu_status mu_ps_rows_apply_gathered(struct mu_ps_server *server, double learning_rate)
+{
+    if (!server->rows.table)
+        return MU_OK;
+    float scale = 1 / (float)server->shard.gathered; /* as the shard has it */
+    const struct mu_row_step step = step_of(server, learning_rate, (double)scale);
+    return check_memory(server, mu_row_store_apply_gathered(&server->rows, &step));
+}
+
+void mu_ps_rows_reply(struct mu_ps_server *server, struct mu_ps_buffer *buffer)
+{
+    struct mu_ps_row_buffer *rows = &buffer->rows;
+    struct mu_ps_peer *worker = &server->workers[buffer->worker];
+    size_t count = rows->counts.wanted, width = server->rows.options.width;
+    rows->come = false;
+    rows->flaw = MU_PS_FLAW_NONE;
+    rows->counts = (struct mu_ps_rows_body){0};
+    if (count == 0 || !worker->link)
+        return;
+    const uint64_t *ids = (const uint64_t *)rows->data;
+    float *values = (float *)(rows->data + count * sizeof(*ids));
+    mu_row_store_read(&server->rows, ids, count, values);
+    const struct mu_frame frame = {
+        .type = MU_FRAME_ROWS,
+        .generation = server->options.generation,
+        .tag = buffer->tag,
+        .payload_bytes = (uint32_t)(count * width * sizeof(*values)),
+    };
+    server->load.rows_wanted += count;
+    mu_ps_buffer_send(buffer, worker, &rows->reply, &frame, NULL, values);
+}

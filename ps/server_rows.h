@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MU_PS_SERVER_ROWS_H
+#define MU_PS_SERVER_ROWS_H
+
+#include "ps/ps_bodies.h"
+#include "ps/row_store.h"
+
+/*
+ * The embedding rows of a server's gradients and answers. What a ROWS frame brings lies beside the
+ * buffer of the PUSH or PULL it belongs to, and goes the same round:
+ *
+ *   ROWS     | wanted ids | given ids | their gradients |
+ *   answer   | wanted ids | their rows ...              |    in the same memory
+ *
+ * Given rows are carried out with the dense part of their gradient, at its place in the order and
+ * by the same verdict; `correct` of a policy acts on the dense part alone, for nobody keeps the
+ * rows that a worker has seen. Wanted rows are answered whatever became of the gradient.
+ */
+struct mu_ps_server;
+struct mu_ps_peer;
+struct mu_ps_buffer;
+
+/* Of one buffer. */
+struct mu_ps_row_buffer {
+    uint8_t *data; /* NULL: the model has no embedding table */
+    bool come;     /* a ROWS for the PUSH or PULL that comes next, or is here */
+    enum mu_ps_flaw flaw;
+    struct mu_ps_rows_body counts;
+    struct mu_send reply;
+};
+
+/* After the buffers are there. CONFIG (MU_E0204), NO_MEMORY. */
+enum mu_status mu_ps_rows_init(struct mu_ps_server *server);
+void mu_ps_rows_finish(struct mu_ps_server *server);
+
+/* ---- from links ---- */
+
+/* A ROWS of a worker, whose next buffer is free; false: it is refused. `*ret_payload` NULL: thrown
+ * away. */
+bool mu_ps_rows_frame(struct mu_ps_peer *peer, struct mu_ps_buffer *buffer,
+    const struct mu_frame *frame, const void *body, void **ret_payload);
+void mu_ps_rows_arrived(struct mu_ps_peer *peer, struct mu_ps_buffer *buffer);
+
+/* ---- at a place in the order ---- */
+
+/* As the same of the shard; before it, whose version is the step. */
+enum mu_status mu_ps_rows_apply(struct mu_ps_server *server, struct mu_ps_buffer *buffer);
+void mu_ps_rows_gather(struct mu_ps_server *server, struct mu_ps_buffer *buffer);
+enum mu_status mu_ps_rows_apply_gathered(struct mu_ps_server *server, double learning_rate);
+/* Sends the wanted rows, if there are any, and is ready for the next ROWS of this buffer. */
+void mu_ps_rows_reply(struct mu_ps_server *server, struct mu_ps_buffer *buffer);
+
+#endif

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MU_ROLES_AUDIT_HEADER_H
+#define MU_ROLES_AUDIT_HEADER_H
+
+#include "ps/split.h"
+#include "roles/job.h"
+
+/* What the log of a parameter server is of: the text of its first record, one JSON object. With it
+ * the log needs nothing else to be replayed. Documented in docs/AUDIT.md. */
+struct mu_audit_header {
+    int order, server_count, replica_count;
+    size_t element_count; /* of the whole vector */
+    uint32_t layout_crc32c;
+    struct mu_dataset_facts facts; /* of the training data: the model's layout follows from them */
+    struct mu_job *job;            /* of one that was read: the reader's to destroy */
+};
+
+void mu_audit_header_write(
+    const struct mu_audit_header *header, const struct mu_job *job, struct mu_text *out);
+/* BAD_DATA (MU_E0608), PROTOCOL (MU_E0606): of a newer format; what is wrong with the job in it. */
+enum mu_status mu_audit_header_read(struct mu_log *log, const char *path, const char *text,
+    size_t bytes, struct mu_audit_header *ret_header);
+
+#endif

@@ -1,0 +1,352 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "roles/audit_replay.h"
+#include "ps/audit_read.h"
+#include "ps/shard.h"
+#include "roles/audit_header.h"
+#include "roles/audit_judge.h"
+#include "roles/audit_seen.h"
+#include "runtime/base/crc32c.h"
+#include "runtime/base/text.h"
+#include "runtime/tensor/layout.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/*
+ *   open      the headers say what the logs are of: job, layout, spans
+ *   restore   the vectors that the servers began with
+ *   go        record by record, the same one of each server: judge, apply
+ *   finish    the spans side by side are the parameters
+ */
+
+/* One server. */
+struct source {
+    struct mu_audit_reader reader;
+    struct mu_audit_header header;
+    struct mu_shard shard;
+    struct mu_arena gradient, mean_square;
+    struct mu_audit_seen seen;
+};
+
+struct replay {
+    struct mu_log *log;
+    char folder[2048];
+    struct source *source; /* (source_count) */
+    int source_count;
+    struct mu_layout layout;
+    struct mu_audit_judge judge;
+    struct mu_audit_replayed done;
+};
+
+/* ---- opening ---- */
+
+static void find_folder(struct replay *replay, const char *directory)
+{
+    struct stat stat_;
+    mu_format(replay->folder, sizeof(replay->folder), "%.2000s/audit", directory);
+    if (stat(replay->folder, &stat_) != 0 || !S_ISDIR(stat_.st_mode))
+        mu_text_copy(replay->folder, sizeof(replay->folder) - 16, directory);
+}
+
+static enum mu_status read_header(struct source *source, struct mu_audit_record *ret_record)
+{
+    struct mu_audit_reader *reader = &source->reader;
+    MU_TRY(mu_audit_reader_next(reader, ret_record));
+    if (ret_record->kind != MU_AUDIT_HEADER || ret_record->payload_bytes > MU_JSON_BYTES_MAX)
+        return mu_audit_reader_fail(reader, "a log begins with a header");
+    size_t bytes = (size_t)ret_record->payload_bytes;
+    char *text = malloc(bytes + 1);
+    if (!text)
+        return mu_fail(reader->log, MU_E0801, NULL, "no memory for a header");
+    enum mu_status status = mu_audit_reader_payload(reader, text, bytes);
+    if (status == MU_OK)
+        status = mu_audit_header_read(reader->log, reader->path, text, bytes, &source->header);
+    free(text);
+    return status;
+}
+
+static enum mu_status open_source(
+    struct replay *replay, struct source *source, int order, struct mu_audit_record *ret_record)
+{
+    char path[2100];
+    mu_format(path, sizeof(path), "%s/ps-%d.log", replay->folder, order);
+    MU_TRY(mu_audit_reader_open(&source->reader, replay->log, path));
+    MU_TRY(read_header(source, ret_record));
+    if (source->header.order != order)
+        return mu_audit_reader_fail(
+            &source->reader, "this is the log of ps/%d", source->header.order);
+    return MU_OK;
+}
+
+/* Do the logs of two servers say that they are of one run? */
+static bool same_run(const struct source *a, const struct source *b)
+{
+    const struct mu_audit_header *x = &a->header, *y = &b->header;
+    return x->server_count == y->server_count && x->replica_count == y->replica_count &&
+           x->element_count == y->element_count && x->layout_crc32c == y->layout_crc32c &&
+           x->job->hash == y->job->hash;
+}
+
+static enum mu_status make_layout(struct replay *replay)
+{
+    struct source *first = &replay->source[0];
+    const struct mu_audit_header *header = &first->header;
+    const struct mu_job *job = header->job;
+    MU_TRY(job->model->layout(job->model_options, &header->facts, replay->log, &replay->layout));
+    if (replay->layout.element_count != header->element_count ||
+        mu_layout_crc32c(&replay->layout) != header->layout_crc32c)
+        return mu_audit_reader_fail(&first->reader,
+            "model `%s` of this muster has other parameters than those of the log",
+            job->model->name);
+    return MU_OK;
+}
+
+static enum mu_status make_shard(struct replay *replay, struct source *source)
+{
+    const struct mu_job *job = source->header.job;
+    struct mu_span span =
+        mu_split(source->header.element_count, source->header.server_count, source->header.order);
+    enum mu_status status = mu_shard_init(
+        &source->shard, span, job->optimizer, job->optimizer_options, job->optim.weight_decay);
+    source->shard.layout = &replay->layout;
+    if (status == MU_OK)
+        status = mu_arena_init(&source->gradient, span.count + MU_VIEW_ALIGN);
+    if (status == MU_OK && mu_ps_mode_gathers(&replay->judge.mode))
+        status = mu_shard_make_room(&source->shard);
+    if (status == MU_OK && job->policy->correct)
+        status = mu_arena_init(&source->mean_square, span.count + MU_VIEW_ALIGN);
+    return status == MU_OK ? MU_OK
+                           : mu_fail(replay->log, MU_E0801, NULL,
+                                 "no memory for the part of ps/%d, %zu parameters",
+                                 source->header.order, span.count);
+}
+
+static enum mu_status open_logs(struct replay *replay, struct mu_audit_record *ret_first)
+{
+    struct mu_audit_record record;
+    replay->source = calloc(MU_PS_SERVERS_MAX, sizeof(*replay->source));
+    if (!replay->source)
+        return mu_fail(replay->log, MU_E0801, NULL, "no memory for a replay");
+    replay->source_count = 1;
+    MU_TRY(open_source(replay, &replay->source[0], 0, ret_first));
+    for (int i = 1; i < replay->source[0].header.server_count; i++) {
+        struct source *source = &replay->source[replay->source_count++];
+        MU_TRY(open_source(replay, source, i, &record));
+        if (!same_run(&replay->source[0], source) || record.version != ret_first->version)
+            return mu_audit_reader_fail(
+                &source->reader, "this log is of another run than that of ps/0");
+    }
+    return MU_OK;
+}
+
+/* ---- restoring ---- */
+
+static enum mu_status restore(struct source *source, int64_t version)
+{
+    struct mu_audit_record record;
+    struct mu_shard *shard = &source->shard;
+    for (int i = 0; i < shard->vector_count; i++) {
+        MU_TRY(mu_audit_reader_next(&source->reader, &record));
+        if (record.kind != MU_AUDIT_STATE || record.sequence != (uint64_t)i ||
+            record.version != version)
+            return mu_audit_reader_fail(
+                &source->reader, "vector %d of version %lld belongs here", i, (long long)version);
+        MU_TRY(mu_audit_reader_payload(
+            &source->reader, shard->vectors[i].data, shard->span.count * sizeof(float)));
+    }
+    shard->version = version;
+    return MU_OK;
+}
+
+/* ---- going ---- */
+
+static bool same_record(const struct mu_audit_record *a, const struct mu_audit_record *b)
+{
+    return a->kind == b->kind && a->verdict == b->verdict && a->flaw == b->flaw &&
+           a->has_seen == b->has_seen && a->worker == b->worker && a->average == b->average &&
+           a->sequence == b->sequence && a->seen == b->seen && a->version == b->version &&
+           a->clock == b->clock && memcmp(&a->scale, &b->scale, sizeof(a->scale)) == 0 &&
+           memcmp(&a->weight, &b->weight, sizeof(a->weight)) == 0 &&
+           memcmp(&a->learning_rate, &b->learning_rate, sizeof(a->learning_rate)) == 0;
+}
+
+/* The next record of all servers, which is one. */
+static enum mu_status next_record(struct replay *replay, struct mu_audit_record *ret_record)
+{
+    struct mu_audit_record other;
+    MU_TRY(mu_audit_reader_next(&replay->source[0].reader, ret_record));
+    for (int i = 1; i < replay->source_count; i++) {
+        struct source *source = &replay->source[i];
+        MU_TRY(mu_audit_reader_next(&source->reader, &other));
+        if (!same_record(ret_record, &other))
+            return mu_audit_reader_fail(&source->reader,
+                "this record (%s, version %lld) is not the one of ps/0 (%s, version %lld)",
+                mu_audit_kind_name(other.kind), (long long)other.version,
+                mu_audit_kind_name(ret_record->kind), (long long)ret_record->version);
+    }
+    return MU_OK;
+}
+
+static enum mu_status correct(struct source *source, const struct mu_audit_record *record)
+{
+    const struct mu_job *job = source->header.job;
+    const struct mu_correction correction = {
+        .correct = job->policy->correct,
+        .options = job->policy_options,
+        .seen = mu_audit_seen_take(&source->seen, record->seen),
+        .mean_square = source->mean_square.data,
+    };
+    if (!correction.seen)
+        return mu_audit_reader_fail(&source->reader,
+            "it was computed with version %lld, which is not in this log", (long long)record->seen);
+    mu_shard_apply_corrected(&source->shard, source->gradient.data, (float)record->weight,
+        (float)record->learning_rate, &correction, false);
+    return MU_OK;
+}
+
+static enum mu_status apply(struct source *source, const struct mu_audit_record *record)
+{
+    struct mu_shard *shard = &source->shard;
+    bool counts = record->kind == MU_AUDIT_GRADIENT && record->verdict != MU_VERDICT_DROP &&
+                  record->verdict != MU_VERDICT_REFUSE;
+    MU_TRY(mu_audit_reader_payload(
+        &source->reader, source->gradient.data, counts ? shard->span.count * sizeof(float) : 0));
+    if (counts && record->verdict == MU_VERDICT_GATHER)
+        mu_shard_gather(shard, source->gradient.data, (float)record->weight);
+    else if (counts && record->verdict == MU_VERDICT_CORRECT)
+        MU_TRY(correct(source, record));
+    else if (counts)
+        mu_shard_apply(
+            shard, source->gradient.data, (float)record->weight, (float)record->learning_rate);
+    if (record->average > 0)
+        mu_shard_apply_gathered(shard, (float)record->learning_rate);
+    return mu_audit_seen_keep(&source->seen, shard->version, shard->vectors[0].data);
+}
+
+static enum mu_status take(struct replay *replay, const struct mu_audit_record *record)
+{
+    char why[160];
+    struct mu_audit_replayed *done = &replay->done;
+    if (!mu_audit_judge_take(&replay->judge, record, why, sizeof(why)))
+        return mu_audit_reader_fail(&replay->source[0].reader, "%s %llu of replica %d: %s",
+            mu_audit_kind_name(record->kind), (unsigned long long)record->sequence, record->worker,
+            why);
+    for (int i = 0; i < replay->source_count; i++)
+        MU_TRY(apply(&replay->source[i], record));
+    if (record->kind == MU_AUDIT_GRADIENT) {
+        done->gradients++;
+        done->verdicts[record->verdict]++;
+    }
+    return MU_OK;
+}
+
+/* What the server had at its end is what we have. */
+static enum mu_status check_end(struct source *source, const struct mu_audit_record *record)
+{
+    uint8_t bytes[4];
+    uint32_t crc = 0;
+    const struct mu_shard *shard = &source->shard;
+    MU_TRY(mu_audit_reader_payload(&source->reader, bytes, sizeof(bytes)));
+    for (int i = 0; i < 4; i++)
+        crc |= (uint32_t)bytes[i] << 8 * i;
+    if (record->version != shard->version)
+        return mu_audit_reader_fail(&source->reader,
+            "the server ended at version %lld, and the log has made %lld",
+            (long long)record->version, (long long)shard->version);
+    if (crc != mu_crc32c(0, shard->vectors[0].data, shard->span.count * sizeof(float)))
+        return mu_audit_reader_fail(
+            &source->reader, "the server ended with other parameters than the log makes");
+    if (source->reader.next != source->reader.bytes)
+        return mu_audit_reader_fail(&source->reader, "the file goes on after the end record");
+    return MU_OK;
+}
+
+static enum mu_status fail_version(const struct replay *replay, int64_t to)
+{
+    return mu_fail(replay->log, MU_E0001, NULL, "--to %lld: the log has versions %lld to %lld",
+        (long long)to, (long long)replay->done.version_first, (long long)replay->judge.version);
+}
+
+static enum mu_status go(struct replay *replay, int64_t to)
+{
+    struct mu_audit_record record;
+    if (to >= 0 && to < replay->judge.version)
+        return fail_version(replay, to);
+    while (to < 0 || replay->judge.version < to) {
+        MU_TRY(next_record(replay, &record));
+        if (record.kind == MU_AUDIT_END) {
+            for (int i = 0; i < replay->source_count; i++)
+                MU_TRY(check_end(&replay->source[i], &record));
+            return to < 0 ? MU_OK : fail_version(replay, to);
+        }
+        if (record.kind < MU_AUDIT_GRADIENT)
+            return mu_audit_reader_fail(&replay->source[0].reader,
+                "a record of kind `%s` has no place here", mu_audit_kind_name(record.kind));
+        MU_TRY(take(replay, &record));
+    }
+    return MU_OK;
+}
+
+/* ---- the whole ---- */
+
+static enum mu_status sum_up(struct replay *replay)
+{
+    struct mu_arena whole;
+    MU_TRY(mu_arena_init(&whole, replay->layout.element_count));
+    for (int i = 0; i < replay->source_count; i++) {
+        const struct mu_shard *shard = &replay->source[i].shard;
+        mu_shard_copy(shard, whole.data + shard->span.first);
+    }
+    replay->done.server_count = replay->source_count;
+    replay->done.version = replay->judge.version;
+    replay->done.parameters_crc32c = mu_layout_crc32c_of(&replay->layout, whole.data);
+    mu_arena_finish(&whole);
+    return MU_OK;
+}
+
+static enum mu_status run(struct replay *replay, int64_t to)
+{
+    struct mu_audit_record first;
+    MU_TRY(open_logs(replay, &first));
+    MU_TRY(make_layout(replay));
+    const struct mu_audit_header *header = &replay->source[0].header;
+    MU_TRY(mu_audit_judge_init(
+        &replay->judge, header->job, header->replica_count, first.version, first.clock));
+    replay->done.version_first = first.version;
+    for (int i = 0; i < replay->source_count; i++) {
+        struct source *source = &replay->source[i];
+        MU_TRY(make_shard(replay, source));
+        if (header->job->policy->correct)
+            MU_TRY(mu_audit_seen_init(&source->seen, &source->reader, source->shard.span.count));
+        MU_TRY(restore(source, first.version));
+        MU_TRY(mu_audit_seen_keep(&source->seen, first.version, source->shard.vectors[0].data));
+    }
+    MU_TRY(go(replay, to));
+    return sum_up(replay);
+}
+
+enum mu_status mu_audit_replay(
+    struct mu_log *log, const char *directory, int64_t to, struct mu_audit_replayed *ret_replayed)
+{
+    struct replay *replay = calloc(1, sizeof(*replay));
+    if (!replay)
+        return mu_fail(log, MU_E0801, NULL, "no memory for a replay");
+    replay->log = log;
+    find_folder(replay, directory);
+    enum mu_status status = run(replay, to);
+    *ret_replayed = replay->done;
+    for (int i = 0; i < replay->source_count; i++) {
+        struct source *source = &replay->source[i];
+        mu_audit_reader_close(&source->reader);
+        mu_job_destroy(source->header.job);
+        mu_shard_finish(&source->shard);
+        mu_arena_finish(&source->gradient);
+        mu_arena_finish(&source->mean_square);
+        mu_audit_seen_finish(&source->seen);
+    }
+    mu_audit_judge_finish(&replay->judge);
+    free(replay->source);
+    free(replay);
+    return status;
+}

@@ -1,0 +1,78 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""The audit log of real parameter servers: test_audit.py MUSTER"""
+import json
+import os
+import signal
+
+from cluster import ASYNC, LONG, Case, main, until
+
+AUDIT = ["--set", "mode.audit=true", "--set", "model.widths=[784,16,10]"]
+SYNC_OF_TWO = ["--set", "mode.kind=sync", "--set", "mode.backups=1", "--set", "mode.policy=apply"]
+
+
+class Audit(Case):
+    def audited(self, roles, *arguments, **more):
+        return self.trained(roles, *AUDIT, *arguments, job=ASYNC, **more)
+
+    def replay(self, run, *arguments, code=0):
+        process = self.muster("audit", "replay", *arguments, run.out)
+        self.assertEqual(process.code, code, process.text)
+        return process
+
+    def replayed(self, run, *arguments):
+        return json.loads(self.replay(run, "--json", *arguments).text.splitlines()[-1])
+
+    def test_a_replay_gives_the_checksum_of_the_summary(self):
+        for mode in ([], ["--set", "mode.policy=compensate"], SYNC_OF_TWO):
+            run = self.audited("chief=1,worker=2,ps=2", "--steps", "120", *mode)
+            found = self.replayed(run)
+            self.assertEqual(found["parameters_crc32c"], run.summary["parameters_crc32c"])
+            self.assertEqual(found["version"], run.summary["steps"])
+            self.assertEqual(found["servers"], 2)
+            for verdict, count in run.summary["verdicts"].items():
+                self.assertEqual(found["verdicts"][verdict], count)
+            self.assertIn("parameters_crc32c " + run.summary["parameters_crc32c"],
+                          self.replay(run).text)
+
+    def test_without_the_key_there_is_no_log(self):
+        run = self.trained("chief=1,ps=1", "--steps", "10", job=ASYNC)
+        self.assertFalse((run.out / "audit").exists())
+        self.assertIn("mode.audit=true", self.replay(run, code=66).text)
+
+    def test_a_resumed_run_begins_a_log_with_what_it_restored(self):
+        run = self.audited("chief=1,worker=1,ps=2", "--steps", "30")
+        again = self.audited("chief=1,worker=1,ps=2", "--steps", "60", "--resume", out=run.out)
+        found = self.replayed(again)
+        self.assertEqual(found["version_first"], run.summary["steps"])
+        self.assertEqual(found["parameters_crc32c"], again.summary["parameters_crc32c"])
+        self.assertTrue((run.out / "audit" / "ps-1.log.1").exists())
+        first = self.replayed(again, "--to", str(run.summary["steps"]))
+        self.assertEqual(first["parameters_crc32c"], run.summary["parameters_crc32c"])
+
+    def test_the_log_of_a_killed_server_is_cut_and_says_so(self):
+        run = self.local("chief=1,worker=1,ps=1", *AUDIT, *LONG, job=ASYNC)
+        self.trains(run.out)
+        log = run.out / "audit" / "ps-0.log"
+        until(lambda: log.stat().st_size > 1 << 20, "a log of some length")
+        os.kill(self.pids(run)["ps/0"], signal.SIGKILL)
+        self.assertEqual(run.ends(), 137, run.text)
+        self.assertRegex(self.replay(run, code=65).text, r"ps-0\.log: at byte \d+: .* cut")
+        self.assertEqual(self.replayed(run, "--to", "5")["version"], 5)
+
+    def test_a_flipped_bit_is_named_with_its_record(self):
+        run = self.audited("chief=1,ps=1", "--steps", "20")
+        log = run.out / "audit" / "ps-0.log"
+        data = bytearray(log.read_bytes())
+        data[len(data) // 2] ^= 4
+        log.write_bytes(data)
+        self.assertRegex(self.replay(run, code=65).text,
+                         r"error\[E0608\]: .*ps-0\.log: at byte \d+: .*checksum")
+
+    def test_a_job_without_servers_cannot_be_audited(self):
+        run = self.trained("chief=1,worker=1", "--set", "mode.audit=true", code=78)
+        self.assertIn("parameter server", run.text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "ps/row_store.h"
+#include "runtime/optim/optimizers.h"
+#include "test.h"
+
+#define WIDTH 3
+#define ROWS 40
+
+static void init_row(
+    const void *owner, uint64_t seed, uint64_t id, size_t width, float *ret_parameters)
+{
+    (void)owner;
+    for (size_t i = 0; i < width; i++)
+        ret_parameters[i] = (float)(seed + id) + 0.25f * (float)i;
+}
+
+static void momentum_step(const void *options, const struct mu_optim_step *step)
+{
+    (void)options;
+    for (size_t i = 0; i < step->count; i++) {
+        step->slots[0][i] = 0.9f * step->slots[0][i] + step->gradient_scale * step->gradients[i];
+        step->parameters[i] -= step->learning_rate * step->slots[0][i];
+    }
+}
+
+static const struct mu_optimizer_ops momentum = {
+    .name = "momentum", .slot_count = 1, .slot_names = {"momentum"}, .step = momentum_step};
+
+static struct mu_row_store_options options_of(const struct mu_optimizer_ops *optimizer)
+{
+    return (struct mu_row_store_options){
+        .width = WIDTH,
+        .push_max = ROWS,
+        .gather_max = 3,
+        .seed = 100,
+        .init_row = init_row,
+        .optimizer = optimizer,
+        .weight_decay = 0.125f,
+    };
+}
+
+static float gradient_of(int k, uint64_t id, size_t j)
+{
+    return (float)((id * 7 + (uint64_t)k * 13 + j * 3) % 17) / 8 - 1;
+}
+
+static void fill(float *gradients, const uint64_t *ids, size_t count, int k)
+{
+    for (size_t i = 0; i < count; i++)
+        for (size_t j = 0; j < WIDTH; j++)
+            gradients[i * WIDTH + j] = gradient_of(k, ids[i], j);
+}
+
+static void a_row_begins_with_its_first_gradient(void **state)
+{
+    (void)state;
+    static const uint64_t ids[] = {9, 4, UINT64_MAX};
+    const struct mu_row_store_options options = options_of(mu_optimizer_find("sgd"));
+    struct mu_row_store store;
+    float values[3 * WIDTH], gradients[3 * WIDTH];
+    assert_ok(mu_row_store_init(&store, &options));
+    mu_row_store_read(&store, ids, 3, values);
+    assert_int_equal(mu_table_count(store.table).rows, 0);
+    for (size_t i = 0; i < 2; i++)
+        for (size_t j = 0; j < WIDTH; j++)
+            assert_float_equal(values[i * WIDTH + j], 100 + (float)ids[i] + 0.25f * (float)j, 0);
+    fill(gradients, ids, 3, 0);
+    const struct mu_row_step step = {.learning_rate = 0.5f, .gradient_scale = 2, .step = 1};
+    assert_ok(mu_row_store_apply(&store, ids, 1, gradients, &step));
+    assert_int_equal(mu_table_count(store.table).rows, 1);
+    float before = values[0], after[WIDTH];
+    mu_row_store_read(&store, ids, 1, after);
+    assert_float_equal(
+        after[0], before - 0.5f * (2 * gradients[0] + options.weight_decay * before), 1e-4);
+    mu_row_store_finish(&store);
+}
+
+/* What gathering three gradients and one step of a third of their sum gives. */
+static void expect_mean(const struct mu_optimizer_ops *optimizer)
+{
+    const struct mu_row_store_options options = options_of(optimizer);
+    struct mu_row_store gathering, plain;
+    static float sums[ROWS * WIDTH], gradients[ROWS * WIDTH], found[ROWS * WIDTH],
+        expected[ROWS * WIDTH];
+    uint64_t all[ROWS];
+    assert_ok(mu_row_store_init(&gathering, &options));
+    assert_ok(mu_row_store_init(&plain, &options));
+    for (size_t i = 0; i < ROWS; i++)
+        all[i] = i;
+    for (int step = 1; step <= 4; step++) {
+        memset(sums, 0, sizeof(sums));
+        for (int k = 0; k < 3; k++) {
+            /* Rows 10 k and on: some are in all three, none in none. */
+            const uint64_t *ids = all + 10 * k;
+            size_t count = ROWS - 10 * (size_t)k;
+            float weight = 1 + (float)k / 4;
+            fill(gradients, ids, count, k + step);
+            mu_row_store_gather(&gathering, ids, count, gradients, weight);
+            for (size_t i = 0; i < count * WIDTH; i++)
+                sums[10 * (size_t)k * WIDTH + i] += weight * gradients[i];
+        }
+        const struct mu_row_step numbers = {
+            .learning_rate = 0.1f, .gradient_scale = 1.0f / 3, .step = step};
+        assert_ok(mu_row_store_apply_gathered(&gathering, &numbers));
+        assert_ok(mu_row_store_apply(&plain, all, ROWS, sums, &numbers));
+        mu_row_store_read(&gathering, all, ROWS, found);
+        mu_row_store_read(&plain, all, ROWS, expected);
+        assert_memory_equal(found, expected, sizeof(found));
+    }
+    mu_row_store_finish(&gathering);
+    mu_row_store_finish(&plain);
+}
+
+static void gathered_rows_are_one_step_of_their_sum(void **state)
+{
+    (void)state;
+    expect_mean(mu_optimizer_find("sgd"));
+    expect_mean(&momentum);
+}
+
+static void a_step_without_rows_changes_nothing(void **state)
+{
+    (void)state;
+    const struct mu_row_store_options options = options_of(mu_optimizer_find("sgd"));
+    const struct mu_row_step step = {.learning_rate = 1, .gradient_scale = 1, .step = 1};
+    struct mu_row_store store;
+    assert_ok(mu_row_store_init(&store, &options));
+    assert_ok(mu_row_store_apply_gathered(&store, &step));
+    assert_ok(mu_row_store_apply(&store, NULL, 0, NULL, &step));
+    assert_int_equal(mu_table_count(store.table).rows, 0);
+    mu_row_store_finish(&store);
+}
+
+static void rows_not_used_for_long_leave_and_are_counted(void **state)
+{
+    (void)state;
+    struct mu_row_store_options options = options_of(mu_optimizer_find("sgd"));
+    options.gather_max = 0;
+    options.push_max = 10;
+    options.row_limit = 20;
+    const struct mu_row_step step = {.learning_rate = 1, .gradient_scale = 1, .step = 1};
+    struct mu_row_store store;
+    float gradients[10 * WIDTH] = {0};
+    uint64_t ids[10];
+    assert_ok(mu_row_store_init(&store, &options));
+    for (uint64_t first = 0; first < 100; first += 10) {
+        for (size_t i = 0; i < 10; i++)
+            ids[i] = first + i;
+        assert_ok(mu_row_store_apply(&store, ids, 10, gradients, &step));
+    }
+    assert_int_equal(mu_table_count(store.table).rows, 20);
+    assert_int_equal(mu_table_count(store.table).evicted, 80);
+    mu_row_store_finish(&store);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_row_begins_with_its_first_gradient),
+        cmocka_unit_test(gathered_rows_are_one_step_of_their_sum),
+        cmocka_unit_test(a_step_without_rows_changes_nothing),
+        cmocka_unit_test(rows_not_used_for_long_leave_and_are_counted),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "test.h"
+
+#include "roles/audit_replay.h"
+#include "runtime/base/json.h"
+#include "sim/sim_job.h"
+#include <ftw.h>
+#include <unistd.h>
+
+/* Whole jobs with an audit log, in every mode: replayed, they come to the parameters of the run;
+ * damaged, they say so. */
+#define REPLICAS 4
+#define SERVERS 2
+
+static const char *path;
+static char scratch[64];
+
+const char *__asan_default_options(void);
+const char *__asan_default_options(void)
+{
+    return "detect_leaks=0"; /* of killed tasks, as simulate.h says */
+}
+
+struct mode {
+    const char *sets[4];
+    enum mu_verdict verdict; /* that is among those given */
+};
+
+static const struct mode modes[] = {
+    {{"mode.kind=async", "mode.in_flight=2"}, MU_VERDICT_APPLY},
+    {{"mode.kind=async", "mode.policy=scale", "optimizer.kind=adam"}, MU_VERDICT_SCALE},
+    {{"mode.kind=async", "mode.policy=drop", "mode.bound=2"}, MU_VERDICT_DROP},
+    {{"mode.kind=async", "mode.policy=compensate", "mode.in_flight=3"}, MU_VERDICT_CORRECT},
+    {{"mode.kind=async", "mode.policy=compensate", "mode.adaptive=false", "mode.lambda=0.5"},
+        MU_VERDICT_CORRECT},
+    {{"mode.kind=softsync", "mode.gradients=5", "mode.policy=scale"}, MU_VERDICT_GATHER},
+    {{"mode.kind=softsync", "mode.gradients=3", "mode.warmup_steps=5"}, MU_VERDICT_GATHER},
+    {{"mode.kind=sync", "mode.workers=3", "mode.backups=1"}, MU_VERDICT_DROP},
+    {{"mode.kind=sync", "mode.workers=4", "optimizer.kind=lamb"}, MU_VERDICT_GATHER},
+    {{"mode.kind=bounded", "mode.bound=0"}, MU_VERDICT_APPLY},
+    {{"mode.kind=bounded", "mode.bound=2", "mode.policy=scale", "mode.warmup_steps=7"},
+        MU_VERDICT_SCALE},
+    {{"mode.kind=bounded", "mode.bound=2", "mode.policy=compensate"}, MU_VERDICT_CORRECT},
+};
+
+/* ---- files ---- */
+
+static int remove_one(const char *name, const struct stat *stat_, int kind, struct FTW *place)
+{
+    return remove(name);
+}
+
+static void file_in(char out[128], const char *name)
+{
+    snprintf(out, 128, "%s/run/%s", scratch, name);
+}
+
+/* Of a log, in the caller's memory until it is freed. */
+static char *read_log(const char *name, size_t *ret_bytes)
+{
+    char file_name[128];
+    file_in(file_name, name);
+    FILE *file = fopen(file_name, "rb");
+    assert_non_null(file);
+    fseek(file, 0, SEEK_END);
+    *ret_bytes = (size_t)ftell(file);
+    rewind(file);
+    char *data = malloc(*ret_bytes);
+    assert_int_equal(fread(data, 1, *ret_bytes, file), *ret_bytes);
+    fclose(file);
+    return data;
+}
+
+static void write_log(const char *name, const char *data, size_t bytes)
+{
+    char file_name[128];
+    file_in(file_name, name);
+    FILE *file = fopen(file_name, "wb");
+    assert_non_null(file);
+    assert_int_equal(fwrite(data, 1, bytes, file), bytes);
+    fclose(file);
+}
+
+static uint32_t crc_of_summary(void)
+{
+    static struct mu_test_log test_log;
+    char file_name[128];
+    struct mu_json *json;
+    file_in(file_name, "summary.json");
+    assert_ok(mu_json_read(mu_test_log_init(&test_log), MU_E0201, file_name, &json));
+    const char *digits = mu_json_string(mu_json_member(mu_json_root(json), "parameters_crc32c"));
+    uint32_t crc = (uint32_t)strtoul(digits, NULL, 16);
+    mu_json_destroy(json);
+    return crc;
+}
+
+/* ---- runs ---- */
+
+static void simulate(const struct mode *mode, uint64_t seed)
+{
+    static struct mu_test_log test_log;
+    char out[128];
+    struct mu_job *job = NULL;
+    const char *sets[16] = {"data.samples=610", "data.test_samples=50", "data.batch=20",
+        "model.widths=[784,4,10]", "train.epochs=2", "mode.policy=apply", "mode.audit=true"};
+    for (int i = 0; i < 4 && mode->sets[i]; i++)
+        sets[7 + i] = mode->sets[i];
+    struct mu_log *log = mu_test_log_init(&test_log);
+    snprintf(out, sizeof(out), "%s/run", scratch);
+    (void)nftw(out, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+    log->level = MU_LEVEL_INFO;
+    assert_ok(mu_job_load(log, path, sets, &job));
+    const struct mu_sim_job simulated = {
+        .job = job,
+        .replicas = REPLICAS,
+        .servers = SERVERS,
+        .seed = seed,
+        .compute = {.kind = MU_SIM_COMPUTE_LOGNORMAL, .mean_ns = 10 * MU_MS, .sigma = 0.8},
+        .link_bits_per_second = 1000000000,
+        .link_latency_ns = 50000,
+        .out_dir = out,
+    };
+    if (mu_sim_job_run(&simulated, log) != MU_OK)
+        fail_msg("%s: %s", mode->sets[0], test_log.text);
+    mu_job_destroy(job);
+}
+
+static enum mu_status replay(
+    struct mu_test_log *test_log, int64_t to, struct mu_audit_replayed *ret_replayed)
+{
+    char folder[128];
+    snprintf(folder, sizeof(folder), "%s/run", scratch);
+    return mu_audit_replay(mu_test_log_init(test_log), folder, to, ret_replayed);
+}
+
+static void a_replay_comes_to_the_parameters_of_the_run(void **state)
+{
+    static struct mu_test_log test_log;
+    struct mu_audit_replayed replayed;
+    for (size_t m = 0; m < MU_COUNT_OF(modes); m++)
+        for (uint64_t seed = 1; seed <= 2; seed++) {
+            simulate(&modes[m], seed);
+            if (replay(&test_log, -1, &replayed) != MU_OK)
+                fail_msg("%s %s: %s", modes[m].sets[0], modes[m].sets[1], test_log.text);
+            assert_int_equal(replayed.parameters_crc32c, crc_of_summary());
+            assert_int_equal(replayed.server_count, SERVERS);
+            assert_int_not_equal(replayed.verdicts[modes[m].verdict], 0);
+        }
+}
+
+static void a_replay_stops_at_any_version(void **state)
+{
+    static struct mu_test_log test_log;
+    struct mu_audit_replayed at, before, end;
+    simulate(&modes[0], 1);
+    assert_ok(replay(&test_log, -1, &end));
+    assert_ok(replay(&test_log, end.version, &at));
+    assert_int_equal(at.parameters_crc32c, end.parameters_crc32c);
+    assert_ok(replay(&test_log, end.version - 1, &before));
+    assert_int_equal(before.version, end.version - 1);
+    assert_int_not_equal(before.parameters_crc32c, end.parameters_crc32c);
+    assert_int_equal(replay(&test_log, end.version + 1, &at), MU_USAGE);
+    assert_said(&test_log, "the log has versions 0 to");
+}
+
+/* ---- damage ---- */
+
+static void a_flipped_bit_is_found_wherever_it_is(void **state)
+{
+    static struct mu_test_log test_log;
+    struct mu_audit_replayed replayed;
+    size_t bytes;
+    simulate(&modes[3], 1);
+    char *data = read_log("audit/ps-1.log", &bytes);
+    for (size_t i = 0; i < 60; i++) {
+        /* Every byte of the first head, then all over the file. */
+        size_t at = i < 20 ? i * 5 : i * (bytes / 60);
+        data[at] ^= (char)(1 << i % 8);
+        write_log("audit/ps-1.log", data, bytes);
+        data[at] ^= (char)(1 << i % 8);
+        if (replay(&test_log, -1, &replayed) != MU_BAD_DATA)
+            fail_msg("byte %zu of %zu: %s", at, bytes, test_log.text);
+        assert_said(&test_log, "ps-1.log: at byte ");
+    }
+    write_log("audit/ps-1.log", data, bytes);
+    assert_ok(replay(&test_log, -1, &replayed));
+    free(data);
+}
+
+static void a_cut_log_is_found_wherever_it_is_cut(void **state)
+{
+    static struct mu_test_log test_log;
+    struct mu_audit_replayed replayed;
+    size_t bytes;
+    simulate(&modes[5], 1);
+    char *data = read_log("audit/ps-0.log", &bytes);
+    const size_t ends[] = {0, 1, 103, 104, 500, bytes / 3, bytes / 2, bytes - 109, bytes - 108,
+        bytes - 107, bytes - 4, bytes - 1};
+    for (size_t i = 0; i < MU_COUNT_OF(ends); i++) {
+        write_log("audit/ps-0.log", data, ends[i]);
+        assert_int_equal(replay(&test_log, -1, &replayed), MU_BAD_DATA);
+        assert_said(&test_log, "ps-0.log: at byte ");
+        assert_said(&test_log, "is cut");
+    }
+    /* What came before is still good for something. */
+    assert_ok(replay(&test_log, 5, &replayed));
+    free(data);
+}
+
+static void logs_of_two_runs_do_not_mix(void **state)
+{
+    static struct mu_test_log test_log;
+    struct mu_audit_replayed replayed;
+    size_t bytes;
+    simulate(&modes[0], 1);
+    char *data = read_log("audit/ps-1.log", &bytes);
+    simulate(&modes[0], 2);
+    write_log("audit/ps-1.log", data, bytes);
+    assert_int_equal(replay(&test_log, -1, &replayed), MU_BAD_DATA);
+    assert_said(&test_log, "is not the one of ps/0");
+    simulate(&modes[1], 2);
+    write_log("audit/ps-1.log", data, bytes);
+    assert_int_equal(replay(&test_log, -1, &replayed), MU_BAD_DATA);
+    assert_said(&test_log, "of another run");
+    free(data);
+}
+
+static void a_log_that_is_not_there_is_named(void **state)
+{
+    static struct mu_test_log test_log;
+    struct mu_audit_replayed replayed;
+    char file_name[128];
+    simulate(&modes[0], 1);
+    file_in(file_name, "audit/ps-1.log");
+    assert_int_equal(unlink(file_name), 0);
+    assert_int_equal(replay(&test_log, -1, &replayed), MU_NO_INPUT);
+    assert_said(&test_log, "ps-1.log");
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_replay_comes_to_the_parameters_of_the_run),
+        cmocka_unit_test(a_replay_stops_at_any_version),
+        cmocka_unit_test(a_flipped_bit_is_found_wherever_it_is),
+        cmocka_unit_test(a_cut_log_is_found_wherever_it_is_cut),
+        cmocka_unit_test(logs_of_two_runs_do_not_mix),
+        cmocka_unit_test(a_log_that_is_not_there_is_named),
+    };
+    path = argv[argc - 1];
+    strcpy(scratch, "/tmp/muster-audit-XXXXXX");
+    if (!mkdtemp(scratch))
+        return 1;
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    (void)nftw(scratch, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+    return failed;
+}
