@@ -108,7 +108,7 @@ static void check_odd_one(const char *needle)
         assert_ok(ranks.rank[r].status);
         assert_false(segments[r]->all);
         assert_said(&ranks.rank[r].log, needle);
-        assert_said(&ranks.rank[r].log, "inproc is used instead");
+        assert_said(&ranks.rank[r].log, "only inproc reaches it");
         for (int other = 0; other < ranks.count; other++) {
             assert_true(segments[r]->home[other]);
             bool apart = r == last || other == last;
