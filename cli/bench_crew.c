@@ -2,6 +2,7 @@
 #include "cli/bench_crew.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -16,6 +17,7 @@
 #define SILENT_SECONDS_MAX 300 /* that a rank may take for what it is told */
 #define START_MS_MAX 60000     /* that a command may take until its ranks call */
 #define POLL_MS 100
+#define GUESS_SHARE 0.2 /* of the budget, that a first guess must have taken to be believed */
 
 void mu_bench_crew_init(struct mu_bench_crew *crew, struct mu_log *log, const char *name, int count)
 {
@@ -274,4 +276,48 @@ enum mu_status mu_bench_crew_batch(struct mu_bench_crew *crew, int operations, d
     }
     *ret_us = (double)slowest_ns / 1e3 / operations;
     return MU_OK;
+}
+
+enum mu_status mu_bench_crew_find(
+    struct mu_bench_crew *crew, double budget_us, int operations_max, int *ret_operations)
+{
+    double us = 0;
+    int operations = 1;
+    MU_TRY(mu_bench_crew_batch(crew, operations, &us));
+    while (us * operations < GUESS_SHARE * budget_us && operations < operations_max) {
+        operations = operations * 4 < operations_max ? operations * 4 : operations_max;
+        MU_TRY(mu_bench_crew_batch(crew, operations, &us));
+    }
+    double wanted = budget_us / us;
+    *ret_operations = wanted < 1 ? 1 : wanted > operations_max ? operations_max : (int)wanted;
+    return MU_OK;
+}
+
+/* ---- what benches share besides ---- */
+
+enum mu_status mu_bench_bind_ports(
+    struct mu_log *log, int count, int listen_fd[], struct mu_address address[])
+{
+    for (int i = 0; i < count; i++) {
+        struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+        socklen_t bytes = sizeof(at);
+        listen_fd[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        if (listen_fd[i] < 0 || bind(listen_fd[i], (const struct sockaddr *)&at, sizeof(at)) != 0 ||
+            getsockname(listen_fd[i], (struct sockaddr *)&at, &bytes) != 0)
+            return mu_fail(log, MU_E0303, NULL, "no port on 127.0.0.1: %s", strerror(errno));
+        address[i] = (struct mu_address){.host = "127.0.0.1", .port = ntohs(at.sin_port)};
+    }
+    return MU_OK;
+}
+
+static int by_value(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return x < y ? -1 : x > y;
+}
+
+double mu_bench_median(double *values, int count)
+{
+    qsort(values, (size_t)count, sizeof(*values), by_value);
+    return count % 2 ? values[count / 2] : (values[count / 2 - 1] + values[count / 2]) / 2;
 }

@@ -44,5 +44,15 @@ __attribute__((format(printf, 2, 3))) enum mu_status mu_bench_crew_do(
     struct mu_bench_crew *crew, const char *format, ...);
 /* Microseconds of one operation, on the slowest rank. */
 enum mu_status mu_bench_crew_batch(struct mu_bench_crew *crew, int operations, double *ret_us);
+/* How many operations, `operations_max` at the most, take the budget? */
+enum mu_status mu_bench_crew_find(
+    struct mu_bench_crew *crew, double budget_us, int operations_max, int *ret_operations);
+
+/* Ports of this host. One that is bound already cannot be taken by somebody else before its rank
+ * listens. CONFIG (MU_E0303). */
+enum mu_status mu_bench_bind_ports(
+    struct mu_log *log, int count, int listen_fd[], struct mu_address address[]);
+/* Sorts the values. */
+double mu_bench_median(double *values, int count);
 
 #endif

@@ -27,8 +27,8 @@ static int by_value(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-static enum mu_status read_number(struct mu_log *log, const struct mu_json *json, const char *key,
-    double *ret_value)
+static enum mu_status read_number(
+    struct mu_log *log, const struct mu_json *json, const char *key, double *ret_value)
 {
     const mu_json_value *value = mu_json_member(mu_json_root(json), key);
     enum mu_json_type type = value ? mu_json_type(value) : MU_JSON_NULL;
@@ -44,11 +44,9 @@ static enum mu_status read_summary(struct bench *bench, int run, const char *dir
     struct mu_json *json;
     mu_format(path, sizeof(path), "%s/summary.json", directory);
     MU_TRY(mu_json_read(bench->log, MU_E0605, path, &json));
-    enum mu_status status =
-        read_number(bench->log, json, "samples_per_second", &bench->speed[run]);
+    enum mu_status status = read_number(bench->log, json, "samples_per_second", &bench->speed[run]);
     if (status == MU_OK)
-        status =
-            read_number(bench->log, json, "first_step_seconds", &bench->first_step[run]);
+        status = read_number(bench->log, json, "first_step_seconds", &bench->first_step[run]);
     mu_json_destroy(json);
     return status;
 }
@@ -88,8 +86,7 @@ static int run_once(struct bench *bench, int run)
     int bytes = snprintf(directory, sizeof(directory), "%s/muster-bench-XXXXXX",
         folder && !strchr(folder, '\'') ? folder : "/tmp");
     if (bytes < 0 || (size_t)bytes >= sizeof(directory) || !mkdtemp(directory))
-        return mu_status_exit(
-            mu_fail(bench->log, MU_E0604, NULL, "%s cannot be made", directory));
+        return mu_status_exit(mu_fail(bench->log, MU_E0604, NULL, "%s cannot be made", directory));
     int code = run_cluster(bench, directory);
     if (code == 0)
         code = mu_status_exit(read_summary(bench, run, directory));
@@ -123,8 +120,7 @@ static void print(struct bench *bench)
     mu_text_finish(&text);
 }
 
-static enum mu_status check(
-    struct mu_log *log, const struct mu_cmd_bench_train_options *options)
+static enum mu_status check(struct mu_log *log, const struct mu_cmd_bench_train_options *options)
 {
     struct mu_job *job;
     MU_TRY(mu_job_file_load(log, options->job, options->sets.item, &job));

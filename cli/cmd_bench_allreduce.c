@@ -19,7 +19,6 @@
  * other in time, so that what disturbs the machine for longer disturbs both.
  */
 #define OPERATIONS_MAX 20000
-#define GUESS_SHARE 0.2 /* of the budget, that a first guess must have taken to be believed */
 
 struct rows {
     double ours[MU_BENCH_ROUNDS_MAX], peers[MU_BENCH_ROUNDS_MAX], ratio[MU_BENCH_ROUNDS_MAX];
@@ -37,32 +36,18 @@ static const char *const transports[] = {"route", "shm", "tcp", "mpi"};
 
 /* ---- measuring ---- */
 
-/* How many operations take the budget? */
-static enum mu_status find_operations(
-    const struct bench *bench, struct mu_bench_crew *crew, int *ret_operations)
-{
-    double budget_us = bench->options->budget_ms * 1e3, us = 0;
-    int operations = 1;
-    MU_TRY(mu_bench_crew_batch(crew, operations, &us));
-    while (us * operations < GUESS_SHARE * budget_us && operations < OPERATIONS_MAX) {
-        operations = operations * 4 < OPERATIONS_MAX ? operations * 4 : OPERATIONS_MAX;
-        MU_TRY(mu_bench_crew_batch(crew, operations, &us));
-    }
-    double wanted = budget_us / us;
-    *ret_operations = wanted < 1 ? 1 : wanted > OPERATIONS_MAX ? OPERATIONS_MAX : (int)wanted;
-    return MU_OK;
-}
-
 static enum mu_status measure(struct bench *bench, int64_t bytes)
 {
     struct rows *rows = &bench->rows;
     int ours = 0, peers = 0;
     bool with_peer = bench->peer.count > 0;
     MU_TRY(mu_bench_crew_do(&bench->ours, "size %lld", (long long)bytes));
-    MU_TRY(find_operations(bench, &bench->ours, &ours));
+    MU_TRY(
+        mu_bench_crew_find(&bench->ours, bench->options->budget_ms * 1e3, OPERATIONS_MAX, &ours));
     if (with_peer) {
         MU_TRY(mu_bench_crew_do(&bench->peer, "size %lld", (long long)bytes));
-        MU_TRY(find_operations(bench, &bench->peer, &peers));
+        MU_TRY(mu_bench_crew_find(
+            &bench->peer, bench->options->budget_ms * 1e3, OPERATIONS_MAX, &peers));
     }
     for (int round = 0; round < bench->options->rounds; round++) {
         MU_TRY(mu_bench_crew_batch(&bench->ours, ours, &rows->ours[round]));
@@ -74,18 +59,6 @@ static enum mu_status measure(struct bench *bench, int64_t bytes)
 }
 
 /* ---- printing ---- */
-
-static int by_value(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return x < y ? -1 : x > y;
-}
-
-static double median(double *values, int count)
-{
-    qsort(values, (size_t)count, sizeof(*values), by_value);
-    return count % 2 ? values[count / 2] : (values[count / 2 - 1] + values[count / 2]) / 2;
-}
 
 static void print_head(const struct bench *bench)
 {
@@ -104,19 +77,19 @@ static void print_head(const struct bench *bench)
 static void print_table_row(struct bench *bench, int64_t bytes)
 {
     int rounds = (int)bench->options->rounds;
-    double *ours = bench->rows.ours, middle = median(ours, rounds);
+    double *ours = bench->rows.ours, middle = mu_bench_median(ours, rounds);
     printf("%11lld  %-12s %12.2f %12.2f %12.2f", (long long)bytes, bench->ours.algorithm, middle,
         ours[0], ours[rounds - 1]);
     if (bench->peer.count > 0)
-        printf(" %14.2f us %7.3f", median(bench->rows.peers, rounds),
-            median(bench->rows.ratio, rounds));
+        printf(" %14.2f us %7.3f", mu_bench_median(bench->rows.peers, rounds),
+            mu_bench_median(bench->rows.ratio, rounds));
     printf("\n");
 }
 
 static void print_json_row(struct bench *bench, int64_t bytes)
 {
     int rounds = (int)bench->options->rounds;
-    double *ours = bench->rows.ours, middle = median(ours, rounds);
+    double *ours = bench->rows.ours, middle = mu_bench_median(ours, rounds);
     printf("{\"bench\":\"allreduce\",\"bytes\":%lld,\"ranks\":%d,\"transport\":\"%s\","
            "\"memory\":\"%s\",\"algorithm\":\"%s\",\"median_us\":%.3f,\"min_us\":%.3f,"
            "\"max_us\":%.3f",
@@ -125,7 +98,7 @@ static void print_json_row(struct bench *bench, int64_t bytes)
         ours[rounds - 1]);
     if (bench->peer.count > 0)
         printf(",\"peer\":\"%s\",\"peer_median_us\":%.3f,\"ratio\":%.4f", bench->peer.name,
-            median(bench->rows.peers, rounds), median(bench->rows.ratio, rounds));
+            mu_bench_median(bench->rows.peers, rounds), mu_bench_median(bench->rows.ratio, rounds));
     printf("}\n");
 }
 
@@ -149,23 +122,6 @@ static enum mu_status run_sizes(struct bench *bench)
 
 /* ---- our ranks ---- */
 
-/* A port that is bound already cannot be taken by somebody else before its rank listens. */
-static enum mu_status bind_ports(
-    struct mu_log *log, int count, int listen_fd[], struct mu_address address[])
-{
-    for (int rank = 0; rank < count; rank++) {
-        struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-        socklen_t bytes = sizeof(at);
-        listen_fd[rank] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        if (listen_fd[rank] < 0 ||
-            bind(listen_fd[rank], (const struct sockaddr *)&at, sizeof(at)) != 0 ||
-            getsockname(listen_fd[rank], (struct sockaddr *)&at, &bytes) != 0)
-            return mu_fail(log, MU_E0303, NULL, "no port on 127.0.0.1: %s", strerror(errno));
-        address[rank] = (struct mu_address){.host = "127.0.0.1", .port = ntohs(at.sin_port)};
-    }
-    return MU_OK;
-}
-
 static void close_others(int count, int listen_fd[], int except)
 {
     for (int rank = 0; rank < count; rank++)
@@ -178,7 +134,7 @@ static enum mu_status fork_ours(struct bench *bench)
     struct mu_address address[MU_BENCH_RANKS_MAX];
     int listen_fd[MU_BENCH_RANKS_MAX], count = (int)bench->options->ranks, rank = -1, fd = -1;
     memset(listen_fd, -1, sizeof(listen_fd));
-    enum mu_status status = bind_ports(bench->log, count, listen_fd, address);
+    enum mu_status status = mu_bench_bind_ports(bench->log, count, listen_fd, address);
     if (status == MU_OK)
         status = mu_bench_crew_fork(&bench->ours, &rank, &fd);
     close_others(count, listen_fd, rank);

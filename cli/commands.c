@@ -8,6 +8,7 @@ const struct mu_command *const mu_commands[] = {
     &mu_command_simulate,
     &mu_command_bench_train,
     &mu_command_bench_allreduce,
+    &mu_command_bench_ps,
     &mu_command_checkpoint_list,
     &mu_command_checkpoint_verify,
     &mu_command_checkpoint_show,

@@ -68,6 +68,18 @@ struct mu_cmd_bench_allreduce_options {
     char join[256]; /* "": this process leads */
 };
 
+#define MU_BENCH_PS_WORKERS_MAX 16
+#define MU_BENCH_PS_SERVERS_MAX 8
+
+struct mu_cmd_bench_ps_options {
+    int64_t workers, servers, rounds;
+    int64_t in_flight; /* 0: by the bytes */
+    struct mu_integers bytes;
+    int transport, op; /* places in the choices of their rows */
+    double budget_ms;
+    bool json;
+};
+
 struct mu_cmd_checkpoint_options {
     char directory[MU_CLI_PATH_MAX]; /* of a run, or of its checkpoints */
     int64_t step;                    /* -1: the newest (show), all (verify) */
@@ -112,15 +124,16 @@ struct mu_cmd_explain_options {
 
 /* A command's rows are beside its function, in cmd_NAME.c. */
 extern const struct mu_command mu_command_run, mu_command_simulate, mu_command_bench_train,
-    mu_command_bench_allreduce, mu_command_checkpoint_list, mu_command_checkpoint_verify,
-    mu_command_checkpoint_show, mu_command_audit_replay, mu_command_spec_check,
-    mu_command_spec_make, mu_command_doctor, mu_command_explain, mu_command_man;
+    mu_command_bench_allreduce, mu_command_bench_ps, mu_command_checkpoint_list,
+    mu_command_checkpoint_verify, mu_command_checkpoint_show, mu_command_audit_replay,
+    mu_command_spec_check, mu_command_spec_make, mu_command_doctor, mu_command_explain,
+    mu_command_man;
 
 /* rows_train.c: the rows of the commands that train and of those that look at what is left;
- * rows_bench.c: those of bench allreduce. */
+ * rows_bench.c: those of the other benches. */
 extern const struct mu_flag mu_flags_run[], mu_flags_simulate[], mu_flags_bench_train[],
-    mu_flags_bench_allreduce[], mu_flags_checkpoint[];
+    mu_flags_bench_allreduce[], mu_flags_bench_ps[], mu_flags_checkpoint[];
 extern const struct mu_operand mu_operands_run[], mu_operands_simulate[], mu_operands_bench_train[],
-    mu_operands_bench_allreduce[], mu_operands_checkpoint[];
+    mu_operands_bench_allreduce[], mu_operands_bench_ps[], mu_operands_checkpoint[];
 
 #endif

@@ -118,6 +118,5 @@ void mu_help_overview(struct mu_text *out)
         mu_text_add(out, "  %-18s %s\n", mu_commands[i]->name, mu_commands[i]->doc);
     mu_text_add(out,
         "\n"
-        "`muster COMMAND --help` lists the flags, `muster man COMMAND` is its manual,\n"
-        "`muster man job` describes the job file, `muster --version` this build.\n");
+        "`muster COMMAND --help` lists the flags; manuals: `muster man COMMAND`, `man job`.\n");
 }

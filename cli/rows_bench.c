@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/commands.h"
+#include "ps/server.h"
 
 #define ALLREDUCE struct mu_cmd_bench_allreduce_options
 
@@ -94,3 +95,76 @@ const struct mu_flag mu_flags_bench_allreduce[] = {
     MU_FLAG_NONE,
 };
 const struct mu_operand mu_operands_bench_allreduce[] = {MU_OPERAND_NONE};
+
+#define PS struct mu_cmd_bench_ps_options
+
+const struct mu_flag mu_flags_bench_ps[] = {
+    {.option = {.name = "workers",
+         .type = MU_OPTION_INTEGER,
+         .offset = offsetof(PS, workers),
+         .min = 1,
+         .max = MU_BENCH_PS_WORKERS_MAX,
+         .fallback = "2",
+         .doc = "processes that push and pull"},
+        .value = "N"},
+    {.option = {.name = "servers",
+         .type = MU_OPTION_INTEGER,
+         .offset = offsetof(PS, servers),
+         .min = 1,
+         .max = MU_BENCH_PS_SERVERS_MAX,
+         .fallback = "1",
+         .doc = "processes that keep a part of the parameters each"},
+        .value = "N"},
+    {.option = {.name = "bytes",
+         .type = MU_OPTION_INTEGERS,
+         .offset = offsetof(PS, bytes),
+         .min = 4,
+         .max = 1073741824.0,
+         .fallback = "4096,65536,1048576,4194304,67108864",
+         .doc = "of all parameters together, multiples of 4"},
+        .value = "N,N,..."},
+    {.option = {.name = "in-flight",
+         .type = MU_OPTION_INTEGER,
+         .offset = offsetof(PS, in_flight),
+         .min = 0,
+         .max = MU_PS_IN_FLIGHT_MAX,
+         .fallback = "0",
+         .doc = "operations that a worker keeps under way; 0: as many as fit in 8 MiB, 2 at least"},
+        .value = "N"},
+    {.option = {.name = "op",
+         .type = MU_OPTION_CHOICE,
+         .offset = offsetof(PS, op),
+         .fallback = "all",
+         .choices = "all|push|pull|push-in-flight|pull-in-flight",
+         .doc = "which rows"},
+        .value = "NAME"},
+    {.option = {.name = "transport",
+         .type = MU_OPTION_CHOICE,
+         .offset = offsetof(PS, transport),
+         .fallback = "tcp",
+         .choices = "tcp|shm",
+         .doc = "how workers and servers reach each other"},
+        .value = "NAME"},
+    {.option = {.name = "rounds",
+         .type = MU_OPTION_INTEGER,
+         .offset = offsetof(PS, rounds),
+         .min = 1,
+         .max = MU_BENCH_ROUNDS_MAX,
+         .fallback = "5",
+         .doc = "batches that are timed, of each row"},
+        .value = "N"},
+    {.option = {.name = "budget",
+         .type = MU_OPTION_REAL,
+         .offset = offsetof(PS, budget_ms),
+         .min = 1,
+         .max = 60000,
+         .fallback = "100",
+         .doc = "milliseconds that a batch is to take"},
+        .value = "MS"},
+    {.option = {.name = "json",
+         .type = MU_OPTION_BOOL,
+         .offset = offsetof(PS, json),
+         .doc = "one line of JSON a row"}},
+    MU_FLAG_NONE,
+};
+const struct mu_operand mu_operands_bench_ps[] = {MU_OPERAND_NONE};

@@ -110,11 +110,11 @@ static enum mu_link_answer on_frame(void *owner, struct mu_link *link, const str
         return refuse(server, "sent a FRESH whose body is malformed");
     if (part->row_values && part->fresh.verdict != MU_VERDICT_REFUSE)
         return refuse(server, "sent a FRESH without the embedding rows that were wanted");
-    bool has_span = mu_ps_item_has_span(part->slot->item);
-    if (frame->payload_bytes != (!has_span ? 0 : server->span.count * sizeof(float)))
+    float *fresh = part->slot->fresh;
+    if (frame->payload_bytes != (fresh ? server->span.count * sizeof(float) : 0))
         return refuse(server, "sent parameters of another length than its span has");
     server->part = part;
-    *ret_payload = !has_span ? NULL : part->slot->fresh + server->span.first;
+    *ret_payload = fresh ? fresh + server->span.first : NULL;
     return MU_LINK_TAKE;
 }
 
@@ -246,10 +246,11 @@ static struct mu_client_slot *free_slot(
 enum mu_status mu_ps_client_push(struct mu_ps_client *client, int slot, const float *gradients,
     float scale, int64_t seen, float *fresh)
 {
-    assert(gradients && fresh && gradients != fresh);
+    assert(gradients && gradients != fresh);
     assert(isfinite(scale));
     assert(seen >= 0);
-    const struct mu_ps_push_body push = {.seen = seen, .scale = (double)scale};
+    const struct mu_ps_push_body push = {
+        .seen = seen, .scale = (double)scale, .acknowledge_only = !fresh};
     MU_TRY(check_servers(client));
     struct mu_client_slot *own = free_slot(client, slot, MU_PS_ITEM_GRADIENT);
     return start(client, own, mu_ps_push_write(own->body, &push), gradients, fresh);
@@ -288,7 +289,11 @@ static enum mu_status wait_for(
     assert(index >= 0 && index < client->options.in_flight);
     struct mu_client_slot *slot = &client->slots[index];
     assert(slot->in_use);
-    enum mu_status status = mu_loop_until(client->options.loop, &slot->ended, deadline_ns);
+    struct mu_loop *loop = client->options.loop;
+    int64_t spin_ns = loop->spin_ns;
+    loop->spin_ns = mu_ps_spin_ns(loop);
+    enum mu_status status = mu_loop_until(loop, &slot->ended, deadline_ns);
+    loop->spin_ns = spin_ns;
     if (client->failure != MU_OK)
         return client->failure;
     if (status == MU_TIMEOUT)
@@ -314,17 +319,29 @@ enum mu_status mu_ps_client_wait(
     return MU_OK;
 }
 
-static enum mu_status ask(struct mu_ps_client *client, int index, enum mu_ps_item item,
-    float *parameters, int64_t deadline_ns, struct mu_ps_fresh_body *ret_fresh)
+static enum mu_status start_pull(
+    struct mu_ps_client *client, int index, enum mu_ps_item item, float *parameters)
 {
     MU_TRY(check_servers(client));
     struct mu_client_slot *slot = free_slot(client, index, item);
     size_t bytes = mu_ps_pull_write(slot->body, item);
-    MU_TRY(start(client, slot, bytes, NULL, parameters));
+    return start(client, slot, bytes, NULL, parameters);
+}
+
+enum mu_status mu_ps_client_pull_start(struct mu_ps_client *client, int slot, float *parameters)
+{
+    assert(parameters);
+    return start_pull(client, slot, MU_PS_ITEM_PULL, parameters);
+}
+
+static enum mu_status ask(struct mu_ps_client *client, int index, enum mu_ps_item item,
+    float *parameters, int64_t deadline_ns, struct mu_ps_fresh_body *ret_fresh)
+{
+    MU_TRY(start_pull(client, index, item, parameters));
     MU_TRY(wait_for(client, index, deadline_ns, ret_fresh));
     client->row_count = 0;
     for (int i = 0; i < client->options.server_count; i++)
-        client->row_count += slot->parts[i].fresh.rows;
+        client->row_count += client->slots[index].parts[i].fresh.rows;
     return MU_OK;
 }
 

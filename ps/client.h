@@ -10,8 +10,8 @@
 /*
  * The worker's side of the parameter servers, on the thread of its loop. A push sends each server
  * its span of the gradient and brings back each span of the fresh parameters, straight into the
- * caller's vector. Allocates nothing after create. Links are the client's once added; it closes
- * them in destroy.
+ * caller's vector, or only what became of it. Allocates nothing after create. Links are the
+ * client's once added; it closes them in destroy.
  */
 struct mu_ps_client;
 
@@ -36,6 +36,9 @@ void mu_ps_client_add_server(struct mu_ps_client *client, int order, struct mu_l
  * Fails like wait. */
 enum mu_status mu_ps_client_pull(
     struct mu_ps_client *client, float *parameters, int64_t deadline_ns, int64_t *ret_version);
+
+/* The same in two halves: starts a pull in `slot`, which must be free; wait brings the version. */
+enum mu_status mu_ps_client_pull_start(struct mu_ps_client *client, int slot, float *parameters);
 
 /* Embedding rows that go with a push. */
 struct mu_ps_client_rows {
@@ -63,7 +66,9 @@ enum mu_status mu_ps_client_leave(struct mu_ps_client *client, int64_t deadline_
 /* Starts a push in `slot`, which must be free. `gradients` were computed with the parameters of
  * version `seen`; the servers multiply them by `scale` (clipping), which must be finite. Both
  * vectors (element_count) stay the client's until wait has returned OK; `fresh` must be another
- * than `gradients`. CLOSED (a server is gone), BROKEN (the client has failed before). */
+ * than `gradients`, or NULL: then the answers bring no parameters, and the result's version says
+ * only which step the gradient made. CLOSED (a server is gone), BROKEN (the client has failed
+ * before). */
 enum mu_status mu_ps_client_push(struct mu_ps_client *client, int slot, const float *gradients,
     float scale, int64_t seen, float *fresh);
 /* Turns the loop until the push of this slot has ended; the slot is then free. TIMEOUT: the slot

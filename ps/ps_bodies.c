@@ -67,18 +67,24 @@ const char *mu_ps_flaw_text(enum mu_ps_flaw flaw)
 size_t mu_ps_push_write(uint8_t out[MU_PS_BODY_MAX], const struct mu_ps_push_body *push)
 {
     struct mu_body body;
-    mu_body_begin(&body, out, MU_PS_BODY_MAX, 2);
+    mu_body_begin(&body, out, MU_PS_BODY_MAX, 3);
     mu_body_put_int(&body, "seen", push->seen);
     mu_body_put_real(&body, "scale", push->scale);
+    mu_body_put_int(&body, "fresh", !push->acknowledge_only);
     return finish(&body);
 }
 
 bool mu_ps_push_read(
     struct mu_decoder *decoder, const void *body, size_t bytes, struct mu_ps_push_body *ret_push)
 {
-    return mu_decoder_read(decoder, body, bytes) == MU_OK &&
-           read_count(decoder, "seen", &ret_push->seen) &&
-           mu_decoder_real(decoder, "scale", &ret_push->scale);
+    int fresh;
+    if (mu_decoder_read(decoder, body, bytes) != MU_OK ||
+        !read_count(decoder, "seen", &ret_push->seen) ||
+        !mu_decoder_real(decoder, "scale", &ret_push->scale) ||
+        !read_int(decoder, "fresh", 1, &fresh))
+        return false;
+    ret_push->acknowledge_only = fresh == 0;
+    return true;
 }
 
 size_t mu_ps_pull_write(uint8_t out[MU_PS_BODY_MAX], enum mu_ps_item item)

@@ -12,6 +12,13 @@
  */
 #define MU_PS_BODY_MAX 256
 
+/* So long servers and workers look for what comes before they sleep: to sleep and be woken takes
+ * longer than a small push. */
+static inline int64_t mu_ps_spin_ns(const struct mu_loop *loop)
+{
+    return loop->processors > 1 ? MU_MS / 20 : 0;
+}
+
 /* What has a place in the order, besides snapshots. */
 enum mu_ps_item {
     MU_PS_ITEM_GRADIENT,
@@ -46,6 +53,7 @@ const char *mu_ps_flaw_text(enum mu_ps_flaw flaw);
 struct mu_ps_push_body {
     int64_t seen;
     double scale;
+    bool acknowledge_only; /* the answer brings no parameters */
 };
 size_t mu_ps_push_write(uint8_t out[MU_PS_BODY_MAX], const struct mu_ps_push_body *push);
 bool mu_ps_push_read(

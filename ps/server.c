@@ -216,6 +216,23 @@ static enum mu_status serve(struct mu_ps_server *server, const struct mu_ps_even
 
 /* ---- running ---- */
 
+/* So much is served before the loop turns again: heartbeats flow however long the queue is, and
+ * small gradients are received and answered many at once. */
+#define SERVED_BYTES_MAX ((size_t)512 << 10)
+
+static enum mu_status serve_some(struct mu_ps_server *server, bool *ret_any)
+{
+    struct mu_ps_event event;
+    *ret_any = false;
+    for (size_t bytes = 0; server->begun && bytes < SERVED_BYTES_MAX && mu_ps_audit_ready(server) &&
+                           next_event(server, &event);
+         bytes += mu_ps_span_bytes(server) + 1) {
+        *ret_any = true;
+        MU_TRY(serve(server, &event));
+    }
+    return MU_OK;
+}
+
 /* A gradient that waits for a server that is gone waits for ever. */
 static enum mu_status check_others(struct mu_ps_server *server)
 {
@@ -226,28 +243,40 @@ static enum mu_status check_others(struct mu_ps_server *server)
     return failure;
 }
 
-enum mu_status mu_ps_server_run(struct mu_ps_server *server, const bool *over)
+static enum mu_status run(struct mu_ps_server *server, const bool *over)
 {
     struct mu_loop *loop = server->options.loop;
+    int64_t busy_ns = mu_now(loop->world);
     while (!*over) {
         if (loop->cancelled != MU_OK)
             return loop->cancelled;
         MU_TRY(check_others(server));
         MU_TRY(mu_ps_audit_status(server));
-        /* Served or not, the loop turns once, so that heartbeats flow however long the queue is. */
-        struct mu_ps_event event;
-        int64_t deadline_ns = MU_FOREVER;
-        if (server->begun && mu_ps_audit_ready(server) && next_event(server, &event)) {
-            MU_TRY(serve(server, &event));
-            deadline_ns = mu_now(loop->world);
-        }
+        bool any = false;
+        MU_TRY(serve_some(server, &any));
         if (server->look_again) {
             mu_ps_resume_held(server);
-            deadline_ns = mu_now(loop->world);
+            any = true;
         }
-        (void)!loop->ops->turn(loop, deadline_ns);
+        int64_t now_ns = mu_now(loop->world);
+        busy_ns = any ? now_ns : busy_ns;
+        mu_loop_wait(loop, busy_ns, now_ns, any ? now_ns : MU_FOREVER);
     }
     return MU_OK;
+}
+
+/* The loop turns after whatever is served, so answers may wait for each other. */
+enum mu_status mu_ps_server_run(struct mu_ps_server *server, const bool *over)
+{
+    struct mu_loop *loop = server->options.loop;
+    bool gathers = loop->gathers;
+    int64_t spin_ns = loop->spin_ns;
+    loop->gathers = true;
+    loop->spin_ns = mu_ps_spin_ns(loop);
+    enum mu_status status = run(server, over);
+    loop->gathers = gathers;
+    loop->spin_ns = spin_ns;
+    return status;
 }
 
 /* ---- questions ---- */

@@ -57,7 +57,7 @@
  * in destroy.
  */
 #define MU_PS_REPLICAS_MAX 1024
-#define MU_PS_IN_FLIGHT_MAX 16
+#define MU_PS_IN_FLIGHT_MAX 64
 #define MU_PS_REFUSED_MAX 3
 
 struct mu_ps_server;

@@ -35,6 +35,7 @@ struct mu_ps_buffer {
     enum mu_ps_flaw flaw; /* that this server found */
     int64_t seen;
     float scale;
+    bool wants_fresh; /* the answer brings the parameters */
     /* Head: on how many servers it is whole, and the worst that they found. May be of the next
      * round already while the reply of this round is still on its way, so these are not reset with
      * the rest. */
@@ -59,6 +60,7 @@ struct mu_ps_peer {
     bool ended, held, refused;
     /* Of the frame at hand. */
     struct mu_ps_buffer *buffer;
+    size_t looked_at;          /* worker: elements of the gradient */
     enum mu_ps_flaw note_flaw; /* follower */
     int note_worker;           /* head: that was lost, if there is no buffer */
     uint64_t sequence_next;    /* worker */

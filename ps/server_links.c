@@ -182,6 +182,7 @@ static bool read_push(struct mu_ps_peer *peer, const struct mu_frame *frame, con
     buffer->item = MU_PS_ITEM_GRADIENT;
     buffer->flaw = flaw_of(peer, frame, &push);
     buffer->seen = push.seen;
+    buffer->wants_fresh = !push.acknowledge_only;
     buffer->scale = buffer->flaw == MU_PS_FLAW_NONE ? (float)push.scale : 0;
     return true;
 }
@@ -201,6 +202,7 @@ static bool read_pull(struct mu_ps_peer *peer, const struct mu_frame *frame, con
         mu_ps_refuse(peer, "sent a PULL %s", mu_ps_flaw_text(rows->flaw));
     else if (rows->counts.given > 0)
         mu_ps_refuse(peer, "sent a PULL with gradients of embedding rows");
+    buffer->wants_fresh = mu_ps_item_has_span(buffer->item);
     buffer->flaw = MU_PS_FLAW_NONE;
     return !peer->refused;
 }
@@ -231,7 +233,22 @@ static enum mu_link_answer on_worker_frame(void *owner, struct mu_link *link,
     buffer->sequence = peer->sequence_next;
     buffer->tag = frame->tag;
     *ret_payload = buffer->data;
+    peer->looked_at = 0;
     return buffer->flaw == MU_PS_FLAW_LENGTH ? MU_LINK_SKIP : MU_LINK_TAKE;
+}
+
+/* All elements are looked at before anything is applied anywhere. */
+static void on_worker_landed(void *owner, const struct mu_frame *frame, size_t bytes)
+{
+    struct mu_ps_peer *peer = owner;
+    struct mu_ps_buffer *buffer = peer->buffer;
+    if (frame->type != MU_FRAME_PUSH)
+        return;
+    size_t first = peer->looked_at;
+    peer->looked_at = bytes / sizeof(float);
+    if (buffer->flaw == MU_PS_FLAW_NONE &&
+        !mu_shard_is_finite(buffer->data + first, peer->looked_at - first))
+        buffer->flaw = MU_PS_FLAW_NOT_FINITE;
 }
 
 static void on_worker_arrived(
@@ -249,9 +266,6 @@ static void on_worker_arrived(
     }
     assert(buffer->state == MU_PS_BUFFER_RECEIVING);
     server->load.requests++;
-    if (buffer->item == MU_PS_ITEM_GRADIENT && buffer->flaw == MU_PS_FLAW_NONE &&
-        !mu_shard_is_finite(buffer->data, server->shard.span.count))
-        buffer->flaw = MU_PS_FLAW_NOT_FINITE;
     buffer->state = MU_PS_BUFFER_WAITING;
     peer->sequence_next++;
     server->waiting_count++;
@@ -263,6 +277,7 @@ static void on_worker_arrived(
 
 static const struct mu_link_events worker_events = {
     .frame = on_worker_frame,
+    .landed = on_worker_landed,
     .arrived = on_worker_arrived,
     .ended = on_ended,
 };

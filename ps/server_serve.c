@@ -138,7 +138,8 @@ static enum mu_status differs(const struct mu_ps_server *server, const char *wha
         server->options.order, what);
 }
 
-/* A gradient that is a step of its own; leaves the fresh parameters in the buffer. */
+/* A gradient that is a step of its own; leaves the fresh parameters in the buffer, if they are
+ * wanted. */
 static enum mu_status apply(struct mu_ps_server *server, struct mu_ps_buffer *buffer)
 {
     const struct mu_ps_verdict_body *verdict = &buffer->verdict;
@@ -153,8 +154,9 @@ static enum mu_status apply(struct mu_ps_server *server, struct mu_ps_buffer *bu
         return differs(server, "record of what a worker has seen");
     MU_TRY(mu_ps_rows_apply(server, buffer));
     mu_shard_apply_corrected(&server->shard, buffer->data, (float)verdict->weight,
-        (float)verdict->learning_rate, corrects ? &correction : NULL);
-    buffer->data_version = server->shard.version;
+        (float)verdict->learning_rate, corrects ? &correction : NULL, buffer->wants_fresh);
+    if (buffer->wants_fresh)
+        buffer->data_version = server->shard.version;
     return MU_OK;
 }
 
@@ -215,10 +217,9 @@ static void reply(struct mu_ps_server *server, struct mu_ps_buffer *buffer)
     struct mu_ps_peer *worker = &server->workers[buffer->worker];
     const struct mu_table *table = server->rows.table;
     int64_t version = server->shard.version;
-    bool has_span = mu_ps_item_has_span(buffer->item);
-    if (has_span && buffer->data_version != version)
+    if (buffer->wants_fresh && buffer->data_version != version)
         mu_shard_copy(&server->shard, buffer->data);
-    if (has_span)
+    if (buffer->wants_fresh)
         mu_seen_store(&server->seen, buffer->worker, buffer->sequence, buffer->data, version);
     struct mu_ps_fresh_body fresh = {
         .item = buffer->item,
@@ -233,7 +234,7 @@ static void reply(struct mu_ps_server *server, struct mu_ps_buffer *buffer)
         .generation = server->options.generation,
         .tag = buffer->tag,
         .body_bytes = (uint32_t)mu_ps_fresh_write(buffer->reply_body, &fresh),
-        .payload_bytes = has_span ? (uint32_t)mu_ps_span_bytes(server) : 0,
+        .payload_bytes = buffer->wants_fresh ? (uint32_t)mu_ps_span_bytes(server) : 0,
     };
     mu_ps_rows_reply(server, buffer);
     buffer->state = MU_PS_BUFFER_SENDING;

@@ -68,11 +68,10 @@ static void apply_block(const struct mu_shard *shard, struct mu_optim_step step,
         step.slots[i - 1] = shard->vectors[i].data + first;
     mu_tensors_step(shard->optimizer, shard->optimizer_options, shard->layout,
         shard->span.first + first, &step);
-    memcpy(gradient, step.parameters, step.count * sizeof(float));
 }
 
 void mu_shard_apply_corrected(struct mu_shard *shard, float *buffer, float gradient_scale,
-    float learning_rate, const struct mu_correction *correction)
+    float learning_rate, const struct mu_correction *correction, bool wants_fresh)
 {
     struct mu_optim_step step = {
         .learning_rate = learning_rate,
@@ -85,6 +84,8 @@ void mu_shard_apply_corrected(struct mu_shard *shard, float *buffer, float gradi
         size_t left = shard->span.count - first;
         step.count = left < most ? left : most;
         apply_block(shard, step, first, buffer + first, correction);
+        if (wants_fresh) /* while they are in the cache */
+            memcpy(buffer + first, shard->vectors[0].data + first, step.count * sizeof(float));
     }
     shard->version++;
 }
@@ -92,7 +93,7 @@ void mu_shard_apply_corrected(struct mu_shard *shard, float *buffer, float gradi
 void mu_shard_apply(
     struct mu_shard *shard, float *buffer, float gradient_scale, float learning_rate)
 {
-    mu_shard_apply_corrected(shard, buffer, gradient_scale, learning_rate, NULL);
+    mu_shard_apply_corrected(shard, buffer, gradient_scale, learning_rate, NULL, true);
 }
 
 /* ---- several gradients ---- */
@@ -116,33 +117,46 @@ void mu_shard_gather(struct mu_shard *shard, const float *gradient, float scale)
 void mu_shard_apply_gathered(struct mu_shard *shard, float learning_rate)
 {
     assert(shard->gathered > 0);
-    mu_shard_apply(shard, shard->gather.data, 1 / (float)shard->gathered, learning_rate);
+    mu_shard_apply_corrected(
+        shard, shard->gather.data, 1 / (float)shard->gathered, learning_rate, NULL, false);
     shard->gathered = 0;
 }
 
 /* ---- looking ---- */
 
-#define LANES 16 /* a loop of so many the compiler turns into vector instructions */
-#define EXPONENT UINT32_C(0x7f800000)
+#define LANES 4 /* of a register that every processor has */
+#define MAGNITUDE UINT32_C(0x7fffffff)
+#define EXPONENT_ONE UINT32_C(0x00800000)
+
+typedef uint32_t lanes __attribute__((vector_size(LANES * sizeof(uint32_t))));
+
+/* The exponent of NaN and infinity is the largest: one more, and it runs over into the sign. */
+static inline lanes sign_if_not_finite(const float *at)
+{
+    lanes bits;
+    memcpy(&bits, at, sizeof(bits));
+    return (bits & MAGNITUDE) + EXPONENT_ONE;
+}
 
 /* By the exponents, and not by arithmetic, which is slow for denormals. */
 bool mu_shard_is_finite(const float *buffer, size_t count)
 {
-    uint32_t bits[LANES], wrong[LANES] = {0};
-    uint32_t any = 0;
+    lanes even = {0}, odd = {0};
+    uint32_t bits, any = 0;
     size_t i = 0;
-    for (; i + LANES <= count; i += LANES) {
-        memcpy(bits, buffer + i, sizeof(bits));
-        for (size_t j = 0; j < LANES; j++)
-            wrong[j] |= (bits[j] & EXPONENT) == EXPONENT;
+    for (; i + 4 * LANES <= count; i += 4 * LANES) {
+        even |= sign_if_not_finite(buffer + i) | sign_if_not_finite(buffer + i + LANES);
+        odd |=
+            sign_if_not_finite(buffer + i + 2 * LANES) | sign_if_not_finite(buffer + i + 3 * LANES);
     }
     for (; i < count; i++) {
-        memcpy(bits, buffer + i, sizeof(*bits));
-        any |= (bits[0] & EXPONENT) == EXPONENT;
+        memcpy(&bits, buffer + i, sizeof(bits));
+        any |= (bits & MAGNITUDE) + EXPONENT_ONE;
     }
+    even |= odd;
     for (size_t j = 0; j < LANES; j++)
-        any |= wrong[j];
-    return any == 0;
+        any |= even[j];
+    return any <= MAGNITUDE;
 }
 
 void mu_shard_copy(const struct mu_shard *shard, float *buffer)

@@ -56,9 +56,10 @@ void mu_shard_finish(struct mu_shard *shard); /* takes a zeroed one */
  * over the whole vector. Allocates nothing. */
 void mu_shard_apply(
     struct mu_shard *shard, float *buffer, float gradient_scale, float learning_rate);
-/* The same with a gradient that is corrected first. */
+/* The same with a gradient that is corrected first, unless `correction` is NULL; without
+ * `wants_fresh` the buffer holds nothing of use after. */
 void mu_shard_apply_corrected(struct mu_shard *shard, float *buffer, float gradient_scale,
-    float learning_rate, const struct mu_correction *correction);
+    float learning_rate, const struct mu_correction *correction, bool wants_fresh);
 
 /* Room for gathering; once, before the first gradient. NO_MEMORY. */
 enum mu_status mu_shard_make_room(struct mu_shard *shard);

@@ -11,6 +11,14 @@ static void look(struct mu_loop *loop, int64_t now_ns)
         sched_yield();
 }
 
+void mu_loop_wait(struct mu_loop *loop, int64_t began_ns, int64_t now_ns, int64_t deadline_ns)
+{
+    if (now_ns - began_ns < loop->spin_ns)
+        look(loop, now_ns);
+    else
+        (void)!loop->ops->turn(loop, deadline_ns);
+}
+
 enum mu_status mu_loop_until(struct mu_loop *loop, const bool *flag, int64_t deadline_ns)
 {
     assert(loop);
@@ -26,9 +34,6 @@ enum mu_status mu_loop_until(struct mu_loop *loop, const bool *flag, int64_t dea
             return MU_OK;
         if (late)
             return MU_TIMEOUT;
-        if (now_ns - began_ns < loop->spin_ns)
-            look(loop, now_ns);
-        else
-            (void)!loop->ops->turn(loop, deadline_ns);
+        mu_loop_wait(loop, began_ns, now_ns, deadline_ns);
     }
 }

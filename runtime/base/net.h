@@ -108,7 +108,14 @@ struct mu_loop {
      * sleeps, because to sleep and be woken takes longer than most messages. 0: it sleeps at once.
      * Only where there are processors. */
     int64_t spin_ns;
+    /* Set by who turns the loop soon after it has written: small writes wait for the next turn, to
+     * leave together. A driver may write at once all the same. */
+    bool gathers;
 };
+
+/* One turn of a wait that has begun at `began_ns`: looks, or sleeps if it has looked for spin_ns.
+ */
+void mu_loop_wait(struct mu_loop *loop, int64_t began_ns, int64_t now_ns, int64_t deadline_ns);
 
 /* Turns the loop until *flag is true, the loop is cancelled or the deadline passes: OK, the
  * cancelling status, or TIMEOUT. The one place where straight-line code waits for the network. */

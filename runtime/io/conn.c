@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "runtime/io/conn_inside.h"
 #include "runtime/io/resolve.h"
 #include "runtime/io/tcp_socket.h"
 #include "runtime/io/unix_socket.h"
-#include "runtime/io/uv_loop.h"
 #include <errno.h>
 #include <netinet/in.h>
 #include <stdio.h>
@@ -11,42 +11,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define WRITES_RESERVED 32 /* of a loop, before it makes more */
 /* Of one stream in one turn, about: then whoever waits for them uses them while they are in the
  * cache, and the other streams get their turn. */
 #define READ_BYTES_MAX ((size_t)256 << 10)
-
-struct mu_stream {
-    union {
-        uv_handle_t handle;
-        uv_stream_t stream;
-        uv_tcp_t tcp;
-        uv_pipe_t pipe;
-    } uv;
-    uv_connect_t connecting;
-    struct mu_question *question; /* while its host's name is being resolved, for */
-    int port;
-    struct mu_uv_loop *loop;
-    const struct mu_stream_events *events;
-    void *owner;
-    struct mu_uv_write *writes;     /* under way, newest first */
-    struct mu_stream *next, **link; /* in loop->fresh or ->resolving; the link is NULL if not */
-    bool reading;
-    uint64_t turn;    /* of the loop, in which it has read: */
-    size_t turn_got;  /* bytes */
-    bool closing;     /* the handle is being closed: by the owner, or because the stream broke */
-    bool handle_gone; /* it has been */
-    bool closed;      /* the owner needs the stream no more */
-};
-
-/* libuv's part of a write. It is ours and not the caller's: after a close libuv still looks at it,
- * when the caller's memory may be gone. */
-struct mu_uv_write {
-    uv_write_t uv;
-    struct mu_stream *stream;
-    struct mu_write *write; /* NULL: its owner knows already */
-    struct mu_uv_write *next, **link;
-};
 
 /* ---- life ---- */
 
@@ -102,13 +69,6 @@ static void unlink_stream(struct mu_stream *stream)
     stream->link = NULL;
 }
 
-static void unlink_write(struct mu_uv_write *write)
-{
-    *write->link = write->next;
-    if (write->next)
-        write->next->link = write->link;
-}
-
 /* Closes the handle; what was being written finishes here with CLOSED, and libuv touches none of
  * its memory any more. */
 static void shut(struct mu_stream *stream)
@@ -120,12 +80,7 @@ static void shut(struct mu_stream *stream)
     mu_resolve_drop(stream->question);
     stream->question = NULL;
     uv_close(&stream->uv.handle, on_handle_closed);
-    for (struct mu_uv_write *write = stream->writes; write; write = write->next) {
-        struct mu_write *told = write->write;
-        write->write = NULL;
-        if (told)
-            told->done(told, MU_CLOSED);
-    }
+    mu_uv_writes_abandon(stream);
 }
 
 void mu_uv_close(struct mu_stream *stream)
@@ -133,6 +88,7 @@ void mu_uv_close(struct mu_stream *stream)
     if (!stream || stream->closed)
         return;
     stream->closed = true;
+    mu_uv_flush(stream);
     shut(stream);
     stream_free_if_done(stream);
 }
@@ -354,109 +310,7 @@ void mu_uv_own(struct mu_stream *stream, const struct mu_stream_events *events, 
     mu_uv_resume(stream);
 }
 
-/* ---- writing ---- */
-
-static void finish_write(struct mu_uv_write *write)
-{
-    struct mu_uv_loop *loop = write->stream->loop;
-    unlink_write(write);
-    write->next = loop->free_writes;
-    loop->free_writes = write;
-}
-
-static void on_written(uv_write_t *request, int status)
-{
-    struct mu_uv_write *write = request->data;
-    struct mu_write *told = write->write;
-    write->stream->loop->happened++;
-    finish_write(write);
-    if (told)
-        told->done(told, status == 0 ? MU_OK : MU_CLOSED);
-}
-
-/* What the socket takes at once needs no libuv and no second look. Advances the buffers by it;
- * returns how many are left. */
-static unsigned write_now(struct mu_stream *stream, uv_buf_t **buffers, unsigned count)
-{
-    int written = stream->writes ? UV_EAGAIN : uv_try_write(&stream->uv.stream, *buffers, count);
-    size_t left = written > 0 ? (size_t)written : 0;
-    for (; count > 0 && left >= (*buffers)->len; count--)
-        left -= (*buffers)++->len;
-    if (count > 0) {
-        (*buffers)->base += left;
-        (*buffers)->len -= left;
-    }
-    return count;
-}
-
-static struct mu_uv_write *write_take(struct mu_uv_loop *loop)
-{
-    struct mu_uv_write *write = loop->free_writes;
-    if (!write)
-        return calloc(1, sizeof(*write));
-    loop->free_writes = write->next;
-    return write;
-}
-
-/* The rest waits in libuv, in its order. */
-static void write_later(
-    struct mu_stream *stream, struct mu_write *caller, uv_buf_t *buffers, unsigned count)
-{
-    struct mu_uv_write *write = write_take(stream->loop);
-    if (!write) {
-        caller->done(caller, MU_CLOSED);
-        return;
-    }
-    *write = (struct mu_uv_write){
-        .stream = stream, .write = caller, .next = stream->writes, .link = &stream->writes};
-    write->uv.data = write;
-    if (stream->writes)
-        stream->writes->link = &write->next;
-    stream->writes = write;
-    if (uv_write(&write->uv, &stream->uv.stream, buffers, count, on_written) != 0) {
-        finish_write(write);
-        caller->done(caller, MU_CLOSED);
-    }
-}
-
-void mu_uv_write(
-    struct mu_stream *stream, struct mu_write *caller, const struct mu_part *parts, int part_count)
-{
-    assert(part_count <= MU_PARTS_MAX);
-    if (stream->closing) {
-        caller->done(caller, MU_CLOSED);
-        return;
-    }
-    uv_buf_t memory[MU_PARTS_MAX] = {0}, *buffers = memory;
-    for (int i = 0; i < part_count; i++)
-        memory[i] = (uv_buf_t){.base = (char *)(uintptr_t)parts[i].at, .len = parts[i].bytes};
-    unsigned left = write_now(stream, &buffers, (unsigned)part_count);
-    if (left == 0)
-        caller->done(caller, MU_OK);
-    else
-        write_later(stream, caller, buffers, left);
-}
-
-bool mu_uv_writes_reserve(struct mu_uv_loop *loop)
-{
-    for (int i = 0; i < WRITES_RESERVED; i++) {
-        struct mu_uv_write *write = calloc(1, sizeof(*write));
-        if (!write)
-            return false;
-        write->next = loop->free_writes;
-        loop->free_writes = write;
-    }
-    return true;
-}
-
-void mu_uv_writes_free(struct mu_uv_loop *loop)
-{
-    while (loop->free_writes) {
-        struct mu_uv_write *write = loop->free_writes;
-        loop->free_writes = write->next;
-        free(write);
-    }
-}
+/* ---- questions ---- */
 
 void mu_uv_peer_name(struct mu_stream *stream, char *out, size_t bytes)
 {

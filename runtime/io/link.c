@@ -9,11 +9,16 @@
  *   stream bytes -> staging [ header | body | first bytes of the payload ]
  *                -> the rest of the payload straight into the receiver's memory
  *
- * Staging takes LOOKAHEAD bytes at a time, so that small frames cost one read together and a large
- * payload pays for one small copy only.
+ * Staging takes `lookahead` bytes at a time, so that small frames cost one read together and a
+ * large payload pays for one small copy only. Each read that is full makes it longer, each large
+ * payload short again. What is left of a payload goes straight into its place only if it is worth a
+ * read of its own.
  */
-#define LOOKAHEAD (16u << 10)
-#define STAGING_BYTES (MU_FRAME_HEADER_BYTES + MU_FRAME_BODY_MAX + LOOKAHEAD)
+#define LOOKAHEAD_LEAST (16u << 10)
+#define LOOKAHEAD_MOST (256u << 10)
+#define STRAIGHT_LEAST (32u << 10)
+#define PIECE_BYTES (256u << 10) /* that land at once, if their owner looks at them */
+#define STAGING_BYTES (MU_FRAME_HEADER_BYTES + MU_FRAME_BODY_MAX + LOOKAHEAD_MOST)
 
 /* ---- life ---- */
 
@@ -25,7 +30,8 @@ static enum mu_status link_create(
     struct mu_link *link = calloc(1, sizeof(*link));
     if (!link)
         return MU_NO_MEMORY;
-    *link = (struct mu_link){.loop = loop, .events = events, .owner = owner};
+    *link = (struct mu_link){
+        .loop = loop, .events = events, .owner = owner, .lookahead = LOOKAHEAD_LEAST};
     link->staging = malloc(STAGING_BYTES);
     if (!link->staging || mu_decoder_create(&link->decoder) != MU_OK) {
         free(link->staging);
@@ -197,6 +203,8 @@ static bool begin_frame(struct mu_link *link, const uint8_t *header)
     link->payload = payload;
     link->payload_done = 0;
     link->in_payload = true;
+    if (link->frame.payload_bytes >= LOOKAHEAD_MOST)
+        link->lookahead = LOOKAHEAD_LEAST;
     return true;
 }
 
@@ -238,6 +246,13 @@ static bool next_header(struct mu_link *link)
     return begin_frame(link, header);
 }
 
+static void has_landed(struct mu_link *link, size_t bytes)
+{
+    link->payload_done += bytes;
+    if (bytes > 0 && link->payload && link->frame_events->landed)
+        link->frame_events->landed(link->frame_owner, &link->frame, link->payload_done);
+}
+
 /* Moves staged bytes to the payload's place and finishes the frame if that was all of it. */
 static bool end_frame(struct mu_link *link)
 {
@@ -248,7 +263,7 @@ static bool end_frame(struct mu_link *link)
     size_t count = staged < missing ? staged : missing;
     if (count > 0 && link->payload)
         memcpy(link->payload + link->payload_done, link->staging + link->consumed + head, count);
-    link->payload_done += count;
+    has_landed(link, count);
     if (count < missing) {
         link->staged -= count;
         return false;
@@ -271,7 +286,7 @@ static void dispatch(struct mu_link *link)
             break;
     }
     link->dispatching = false;
-    if (link->consumed > 0 && !link->in_payload) {
+    if (link->consumed > 0) {
         link->staged -= link->consumed;
         memmove(link->staging, link->staging + link->consumed, link->staged);
         link->consumed = 0;
@@ -283,6 +298,7 @@ static void dispatch(struct mu_link *link)
 static bool reads_payload(const struct mu_link *link)
 {
     return link->in_payload && link->payload &&
+           link->frame.payload_bytes - link->payload_done >= STRAIGHT_LEAST &&
            link->staged == link->consumed + MU_FRAME_HEADER_BYTES + link->frame.body_bytes;
 }
 
@@ -293,21 +309,26 @@ static void on_room(void *owner, void **ret_at, size_t *ret_bytes)
         *ret_bytes = 0;
     } else if (reads_payload(link)) {
         *ret_at = link->payload + link->payload_done;
-        *ret_bytes = link->frame.payload_bytes - link->payload_done;
+        size_t missing = link->frame.payload_bytes - link->payload_done;
+        bool in_pieces = link->frame_events->landed && missing > PIECE_BYTES;
+        *ret_bytes = in_pieces ? PIECE_BYTES : missing;
     } else {
         size_t room = STAGING_BYTES - link->staged;
         *ret_at = link->staging + link->staged;
-        *ret_bytes = room < LOOKAHEAD ? room : LOOKAHEAD;
+        *ret_bytes = room < link->lookahead ? room : link->lookahead;
     }
 }
 
 static void on_got(void *owner, size_t bytes)
 {
     struct mu_link *link = owner;
-    if (reads_payload(link))
-        link->payload_done += bytes;
-    else
+    if (reads_payload(link)) {
+        has_landed(link, bytes);
+    } else {
         link->staged += bytes;
+        if (bytes == link->lookahead && link->lookahead < LOOKAHEAD_MOST)
+            link->lookahead *= 4;
+    }
     dispatch(link);
 }
 

@@ -25,6 +25,10 @@ struct mu_link_events {
      * have room for all of it until `arrived`. */
     enum mu_link_answer (*frame)(void *owner, struct mu_link *link, const struct mu_frame *frame,
         const void *body, void **ret_payload);
+    /* `bytes` of the payload, from its beginning, are in their place, the last of them since the
+     * last call: who has to look at them does it while they are in the cache. May be NULL. Must not
+     * close the link. */
+    void (*landed)(void *owner, const struct mu_frame *frame, size_t bytes);
     /* The whole frame is here. The link may be closed from inside. */
     void (*arrived)(
         void *owner, struct mu_link *link, const struct mu_frame *frame, const void *body);

@@ -20,6 +20,7 @@ struct mu_link {
 
     uint8_t *staging;
     size_t staged, consumed; /* bytes in staging; of those, used up */
+    size_t lookahead;        /* that are staged at once */
     struct mu_frame frame;   /* at hand */
     /* Who was asked about it: an adoption takes effect with the next one. */
     const struct mu_link_events *frame_events;

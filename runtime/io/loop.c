@@ -49,6 +49,8 @@ static enum mu_status turn(struct mu_loop *base, int64_t deadline_ns)
     uint64_t before = loop->happened;
     loop->turns++;
     mu_uv_tell_fresh(loop);
+    if (mu_uv_flush_all(loop))
+        loop->happened++;
     if (loop->happened != before ||
         (deadline_ns != MU_FOREVER && mu_now(base->world) >= deadline_ns)) {
         uv_run(&loop->uv, UV_RUN_NOWAIT);

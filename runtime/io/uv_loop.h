@@ -6,8 +6,8 @@
 #include <uv.h>
 
 /*
- * The real driver of net.h, on libuv: loop.c turns, conn.c has the streams, listener.c accepts.
- * Besides these files, real_world.c includes it, to make loops.
+ * The real driver of net.h, on libuv: loop.c turns, conn.c and conn_write.c have the streams,
+ * listener.c accepts. Besides these files, real_world.c includes it, to make loops.
  */
 struct mu_uv_write;
 
@@ -21,6 +21,7 @@ struct mu_uv_loop {
     uint64_t turns;
     struct mu_stream *fresh;     /* connected at once: told so by the next turn */
     struct mu_stream *resolving; /* their hosts' names are being resolved */
+    struct mu_stream *gathering; /* have writes that wait for the next turn */
     struct mu_uv_write *free_writes;
 };
 
@@ -39,6 +40,8 @@ void mu_uv_write(
 void mu_uv_resume(struct mu_stream *stream);
 void mu_uv_peer_name(struct mu_stream *stream, char *out, size_t bytes);
 void mu_uv_close(struct mu_stream *stream);
+/* Writes what all streams have gathered. False: there was nothing. */
+bool mu_uv_flush_all(struct mu_uv_loop *loop);
 /* Records for as many writes at once as a training step makes, so that none is made on the way.
  * False: no memory; free what there is. */
 bool mu_uv_writes_reserve(struct mu_uv_loop *loop);

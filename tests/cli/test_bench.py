@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""muster bench allreduce, as others call it: test_bench.py MUSTER"""
+"""muster bench allreduce and bench ps, as others call them: test_bench.py MUSTER"""
 import glob
 import json
 import os
@@ -126,6 +126,38 @@ class Peers(unittest.TestCase):
         done = bench("--bytes", "4", "--peer", "mpich", *QUICK)
         self.assertEqual(done.returncode, 69)
         self.assertIn("mpich", done.stderr)
+
+
+PS_FIELDS = {"bytes": int, "op": str, "workers": int, "servers": int, "transport": str,
+             "p50_us": float, "p99_us": float, "ops_per_second": float, "bytes_per_second": int}
+
+
+def bench_ps(*arguments):
+    return subprocess.run([MUSTER, "bench", "ps", *QUICK, *arguments], capture_output=True,
+                          text=True, timeout=100, stdin=subprocess.DEVNULL)
+
+
+class BenchPs(unittest.TestCase):
+    def test_one_object_a_row_with_what_is_promised(self):
+        done = bench_ps("--bytes", "4,4096,1048580", "--workers", "2", "--servers", "2", "--json")
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        found = [json.loads(line) for line in done.stdout.splitlines()]
+        ops = ["push", "pull", "push-in-flight", "pull-in-flight"]
+        self.assertEqual([(row["bytes"], row["op"]) for row in found],
+                         [(size, op) for size in (4, 4096, 1048580) for op in ops])
+        for row in found:
+            for field, kind in PS_FIELDS.items():
+                self.assertIsInstance(row[field], kind, row)
+            self.assertLessEqual(row["p50_us"], row["p99_us"])
+            self.assertEqual((row["workers"], row["servers"], row["transport"]), (2, 2, "tcp"))
+
+    def test_a_table_without_json(self):
+        done = bench_ps("--bytes", "4096", "--workers", "3", "--in-flight", "5")
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        self.assertEqual(len(done.stdout.splitlines()), 6)
+
+    def test_what_is_no_float_is_refused(self):
+        self.assertEqual(bench_ps("--bytes", "4097").returncode, 64)
 
 
 if __name__ == "__main__":

@@ -111,6 +111,7 @@ static enum mu_link_answer on_frame(void *pointer, struct mu_link *link,
     struct owner *owner = pointer;
     (void)body;
     owner->asked++;
+    owner->landed = 0;
     assert_true(frame->payload_bytes <= sizeof(owner->payload));
     *ret_payload = owner->payload;
     if (owner->heir_in_frame)
@@ -120,11 +121,20 @@ static enum mu_link_answer on_frame(void *pointer, struct mu_link *link,
     return owner->answer;
 }
 
+static void on_landed(void *pointer, const struct mu_frame *frame, size_t bytes)
+{
+    struct owner *owner = pointer;
+    assert_true(bytes > owner->landed && bytes <= frame->payload_bytes);
+    owner->landed = bytes;
+}
+
 static void on_arrived(
     void *pointer, struct mu_link *link, const struct mu_frame *frame, const void *body)
 {
     struct owner *owner = pointer;
     owner->arrived++;
+    if (owner->answer == MU_LINK_TAKE)
+        assert_int_equal(owner->landed, frame->payload_bytes);
     owner->last_tag = frame->tag;
     owner->crc32c = mu_crc32c(owner->crc32c, body, frame->body_bytes);
     owner->crc32c = mu_crc32c(owner->crc32c, owner->payload, frame->payload_bytes);
@@ -146,7 +156,7 @@ static void on_ended(void *pointer, struct mu_link *link, enum mu_status why, in
 }
 
 const struct mu_link_events owner_events = {
-    .frame = on_frame, .arrived = on_arrived, .ended = on_ended};
+    .frame = on_frame, .landed = on_landed, .arrived = on_arrived, .ended = on_ended};
 
 struct mu_link *open_link(struct owner *owner)
 {

@@ -27,6 +27,7 @@ struct owner {
     enum mu_status why;
     uint32_t crc32c; /* of all that has arrived */
     uint64_t last_tag;
+    size_t landed; /* of the payload at hand */
     enum mu_link_answer answer;
     uint8_t payload[200 << 10];
     /* Where to close, or whom to hand the link to. */

@@ -18,6 +18,8 @@ world_case peers_have_names;
 world_case large_transfers_survive_pauses;
 world_case a_reader_that_pauses_stops_the_writer;
 world_case writes_arrive_and_finish_in_order;
+world_case gathered_writes_arrive_and_finish_in_order;
+world_case close_finishes_gathered_writes;
 world_case the_end_comes_after_the_last_byte;
 world_case a_paused_reader_sees_the_end_when_it_resumes;
 world_case closing_on_unread_bytes_is_a_reset;

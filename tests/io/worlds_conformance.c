@@ -35,6 +35,8 @@ static const struct {
     CASE(large_transfers_survive_pauses),
     CASE(a_reader_that_pauses_stops_the_writer),
     CASE(writes_arrive_and_finish_in_order),
+    CASE(gathered_writes_arrive_and_finish_in_order),
+    CASE(close_finishes_gathered_writes),
     CASE(the_end_comes_after_the_last_byte),
     CASE(a_paused_reader_sees_the_end_when_it_resumes),
     CASE(closing_on_unread_bytes_is_a_reset),

@@ -94,28 +94,71 @@ const char *a_reader_that_pauses_stops_the_writer(
     return mu_ends_pair_close(&pair);
 }
 
-const char *writes_arrive_and_finish_in_order(
-    struct mu_world *world, const struct mu_address *free_address)
+#define ORDERED_WRITES 32
+
+static const char *check_order(
+    struct mu_world *world, const struct mu_address *free_address, size_t part, bool gathers)
 {
     static struct pair pair;
-    enum { WRITES = 24, PART = 9000 };
     OPEN(&pair);
-    uint8_t *sent = mu_ends_pattern(WRITES * 3 * PART);
-    uint8_t *heard = calloc(1, WRITES * 3 * PART + ROOM_BYTES);
+    size_t bytes = ORDERED_WRITES * 3 * part;
+    uint8_t *sent = mu_ends_pattern(bytes), *heard = calloc(1, bytes + ROOM_BYTES);
     CHECK(sent && heard);
+    pair.loop->gathers = gathers;
     pair.server.into = heard;
-    mu_ends_expect(&pair.server, WRITES * 3 * PART);
-    for (int i = 0; i < WRITES; i++) {
-        const uint8_t *at = sent + (size_t)i * 3 * PART;
-        struct mu_part parts[3] = {{at, 10}, {at + 10, PART}, {at + 10 + PART, 2 * PART - 10}};
+    mu_ends_expect(&pair.server, bytes);
+    for (size_t i = 0; i < ORDERED_WRITES; i++) {
+        const uint8_t *at = sent + i * 3 * part;
+        struct mu_part parts[3] = {{at, 10}, {at + 10, part}, {at + 10 + part, 2 * part - 10}};
         mu_ends_send_parts(&pair.client, parts, 3);
     }
     CHECK(mu_ends_wait_flag(pair.loop, &pair.server.enough) == MU_OK);
     CHECK(mu_ends_wait_flag(pair.loop, &pair.client.drained) == MU_OK);
-    CHECK(pair.client.done_ok == WRITES);
-    CHECK(memcmp(sent, heard, WRITES * 3 * PART) == 0);
+    CHECK(pair.client.done_ok == ORDERED_WRITES);
+    CHECK(pair.client.out_of_order == 0);
+    CHECK(memcmp(sent, heard, bytes) == 0);
     free(sent);
     free(heard);
+    return mu_ends_pair_close(&pair);
+}
+
+const char *writes_arrive_and_finish_in_order(
+    struct mu_world *world, const struct mu_address *free_address)
+{
+    return check_order(world, free_address, 9000, false);
+}
+
+const char *gathered_writes_arrive_and_finish_in_order(
+    struct mu_world *world, const struct mu_address *free_address)
+{
+    static const size_t parts[] = {20, 9000, 200000}; /* one writev, some, more than fits */
+    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+        const char *wrong = check_order(world, free_address, parts[i], true);
+        if (wrong)
+            return wrong;
+    }
+    return NULL;
+}
+
+/* What fits leaves, so that a last word is heard; the rest has an end all the same. */
+const char *close_finishes_gathered_writes(
+    struct mu_world *world, const struct mu_address *free_address)
+{
+    static struct pair pair;
+    OPEN(&pair);
+    uint8_t *sent = calloc(1, HUGE_BYTES);
+    CHECK(sent);
+    pair.loop->gathers = true;
+    mu_ends_expect(&pair.server, 5);
+    mu_ends_send_bytes(&pair.client, "hello", 5);
+    mu_ends_send_bytes(&pair.client, sent, HUGE_BYTES);
+    mu_ends_send_bytes(&pair.client, "never", 5);
+    mu_ends_shut(&pair.client);
+    CHECK(pair.client.done == 3);
+    CHECK(pair.client.done_closed >= 2);
+    CHECK(pair.client.out_of_order == 0);
+    CHECK(mu_ends_wait_flag(pair.loop, &pair.server.enough) == MU_OK);
+    free(sent);
     return mu_ends_pair_close(&pair);
 }
 

@@ -22,8 +22,13 @@ static void what_was_written_is_read(void **state)
     (void)state;
     uint8_t out[MU_PS_BODY_MAX];
     struct mu_ps_push_body push = {.seen = INT64_MAX, .scale = 0.25}, push_read;
-    assert_true(mu_ps_push_read(decoder, out, mu_ps_push_write(out, &push), &push_read));
-    assert_memory_equal(&push, &push_read, sizeof(push));
+    for (int i = 0; i < 2; i++) {
+        push.acknowledge_only = i == 1;
+        assert_true(mu_ps_push_read(decoder, out, mu_ps_push_write(out, &push), &push_read));
+        assert_int_equal(push_read.seen, INT64_MAX);
+        assert_true(push_read.scale == push.scale);
+        assert_int_equal(push_read.acknowledge_only, push.acknowledge_only);
+    }
 
     struct mu_ps_note_body note = {MU_PS_REPLICAS_MAX - 1, MU_PS_FLAW_FUTURE}, note_read;
     assert_true(mu_ps_note_read(decoder, out, mu_ps_note_write(out, &note), &note_read));

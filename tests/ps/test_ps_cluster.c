@@ -196,6 +196,30 @@ static enum mu_status count_up(struct rig_task *task)
     return MU_OK;
 }
 
+/* The same with nothing but acknowledgements, until the end. */
+static enum mu_status count_up_quietly(struct rig_task *task)
+{
+    static float gradients[5][512], parameters[5][512];
+    int64_t deadline = mu_deadline(mu_now(task->world), RIG_TIME);
+    int64_t version = 0;
+    float *mine = gradients[task->index];
+    struct mu_ps_result result;
+    for (int i = 0; i < 512; i++)
+        mine[i] = -1.0f;
+    for (int k = 0; k < PUSHES; k++) {
+        MU_TRY(mu_ps_client_push(task->client, 0, mine, 1.0f, version, NULL));
+        MU_TRY(mu_ps_client_wait(task->client, 0, deadline, &result));
+        if (result.version <= version || result.verdict != MU_VERDICT_APPLY)
+            return MU_BROKEN;
+        version = result.version;
+        task->acknowledged++;
+    }
+    MU_TRY(mu_ps_client_pull_start(task->client, 1, parameters[task->index]));
+    MU_TRY(mu_ps_client_wait(task->client, 1, deadline, &result));
+    task->applied = task->acknowledged;
+    return parameters[task->index][511] == (float)result.version ? MU_OK : MU_BROKEN;
+}
+
 static void count_step(const void *options, const struct mu_optim_step *step)
 {
     (void)options;
@@ -203,14 +227,13 @@ static void count_step(const void *options, const struct mu_optim_step *step)
         step->parameters[i] -= step->gradient_scale * step->gradients[i];
 }
 
-static void every_acknowledged_push_is_applied_exactly_once(void **state)
+static void check_counting(enum mu_status (*worker)(struct rig_task *task))
 {
-    (void)state;
     static const struct mu_optimizer_ops counter = {.name = "counter", .step = count_step};
     static struct rig rig;
     rig = rig_of(2, 3, 512);
     rig.optimizer = &counter;
-    rig.worker = count_up; /* two in flight */
+    rig.worker = worker;
     rig_init(&rig);
     rig_run(&rig);
     int64_t acknowledged = 0;
@@ -223,6 +246,18 @@ static void every_acknowledged_push_is_applied_exactly_once(void **state)
     rig_finish(&rig);
 }
 
+static void every_acknowledged_push_is_applied_exactly_once(void **state)
+{
+    (void)state;
+    check_counting(count_up); /* two in flight */
+}
+
+static void a_push_may_ask_for_an_acknowledgement_only(void **state)
+{
+    (void)state;
+    check_counting(count_up_quietly);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -230,6 +265,7 @@ int main(void)
         cmocka_unit_test(large_gradients_and_empty_spans_work_too),
         cmocka_unit_test(stale_gradients_are_dropped_whole),
         cmocka_unit_test(every_acknowledged_push_is_applied_exactly_once),
+        cmocka_unit_test(a_push_may_ask_for_an_acknowledgement_only),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/bench_tasks.h"
+#include "ps/server.h"
+#include "runtime/io/real_world.h"
+#include "runtime/optim/optimizers.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/*
+ * A server of `muster bench ps`. It serves on one thread; another listens to the lead, and ends the
+ * serving of one size when it says so.
+ */
+struct bench_server {
+    struct mu_bench_ps *bench;
+    int order;
+    struct mu_real_world real;
+    struct mu_loop *loop;
+    struct mu_ps_server *server;
+    FILE *in, *out;
+    bool over;
+};
+
+/* Whose calls come here. */
+struct way {
+    struct bench_server *own;
+    bool is_follower;
+    int index;
+};
+
+static double rate(void *owner, int64_t version)
+{
+    (void)owner;
+    (void)version;
+    return -1; /* sgd subtracts: so the gradient is added */
+}
+
+static struct mu_judgement apply(const void *options, const struct mu_push_facts *push)
+{
+    (void)options;
+    (void)push;
+    return (struct mu_judgement){MU_VERDICT_APPLY, 1};
+}
+
+static void on_accepted(void *owner, struct mu_stream *stream)
+{
+    struct way *way = owner;
+    struct mu_link *link;
+    if (mu_link_accept(way->own->loop, stream, &mu_link_hold_events, NULL, &link) != MU_OK)
+        return;
+    if (way->is_follower)
+        mu_ps_server_add_follower(way->own->server, way->index, link);
+    else
+        mu_ps_server_add_worker(way->own->server, way->index, link);
+}
+
+/* ---- one size ---- */
+
+static void wait_for_end(void *argument)
+{
+    struct bench_server *own = argument;
+    char line[MU_BENCH_LINE_MAX];
+    char *got = fgets(line, sizeof(line), own->in);
+    (void)got; /* whatever it says, or nothing: it is over */
+    __atomic_store_n(&own->over, true, __ATOMIC_RELEASE);
+    own->loop->ops->wake(own->loop);
+}
+
+static enum mu_status create(struct bench_server *own, int64_t bytes, int in_flight)
+{
+    static const struct mu_policy_ops policy = {.name = "async", .judge = apply};
+    struct mu_bench_ps *bench = own->bench;
+    const struct mu_ps_server_options options = {
+        .loop = own->loop,
+        .log = bench->log,
+        .order = own->order,
+        .server_count = (int)bench->options->servers,
+        .replica_count = (int)bench->options->workers,
+        .in_flight_max = in_flight,
+        .element_count = (size_t)bytes / sizeof(float),
+        .optimizer = mu_optimizer_find("sgd"),
+        .policy = &policy,
+        .learning_rate = rate,
+    };
+    MU_TRY(mu_ps_server_create(&options, &own->server));
+    mu_ps_server_begin(own->server, 0);
+    if (own->order == 0)
+        return MU_OK;
+    struct mu_link *head;
+    MU_TRY(mu_bench_call(
+        own->loop, &bench->address[mu_bench_way_of_follower(bench, own->order)], &head));
+    mu_ps_server_add_head(own->server, head);
+    return MU_OK;
+}
+
+static enum mu_status serve_size(struct bench_server *own, int64_t bytes, int in_flight)
+{
+    struct mu_world *world = &own->real.world;
+    struct mu_thread *listener;
+    MU_TRY(create(own, bytes, in_flight));
+    own->over = false;
+    fprintf(own->out, "ready\n");
+    fflush(own->out);
+    MU_TRY(world->ops->spawn(world, "lead", wait_for_end, own, &listener));
+    enum mu_status status = mu_ps_server_run(own->server, &own->over);
+    world->ops->join(world, listener);
+    mu_ps_server_destroy(own->server);
+    own->server = NULL;
+    fprintf(own->out, status == MU_OK ? "ready\n" : "failed it ended early\n");
+    fflush(own->out);
+    return status;
+}
+
+/* ---- life ---- */
+
+static enum mu_status listen_to(struct bench_server *own, int index, struct way *way)
+{
+    struct mu_listener *listener; /* ends with the process */
+    int error;
+    return own->loop->ops->listen(own->loop, &own->bench->address[index],
+        own->bench->listen_fd[index], on_accepted, way, &listener, &error);
+}
+
+static enum mu_status listen_to_all(struct bench_server *own, struct way ways[])
+{
+    int workers = (int)own->bench->options->workers, servers = (int)own->bench->options->servers;
+    for (int i = 0; i < workers; i++) {
+        ways[i] = (struct way){.own = own, .index = i};
+        MU_TRY(listen_to(own, mu_bench_way_of_worker(own->bench, own->order, i), &ways[i]));
+    }
+    for (int i = 1; own->order == 0 && i < servers; i++) {
+        ways[workers + i] = (struct way){.own = own, .is_follower = true, .index = i};
+        MU_TRY(listen_to(own, mu_bench_way_of_follower(own->bench, i), &ways[workers + i]));
+    }
+    return MU_OK;
+}
+
+static enum mu_status serve_all(struct bench_server *own)
+{
+    struct way ways[MU_BENCH_PS_WORKERS_MAX + MU_BENCH_PS_SERVERS_MAX];
+    char line[MU_BENCH_LINE_MAX];
+    long long bytes;
+    int in_flight;
+    MU_TRY(mu_real_world_init(&own->real));
+    MU_TRY(own->real.world.ops->loop_create(&own->real.world, &own->loop));
+    MU_TRY(listen_to_all(own, ways));
+    while (fgets(line, sizeof(line), own->in))
+        if (sscanf(line, "size %lld %d", &bytes, &in_flight) == 2)
+            MU_TRY(serve_size(own, bytes, in_flight));
+    return MU_OK;
+}
+
+int mu_bench_server_serve(struct mu_bench_ps *bench, int order, int fd)
+{
+    struct bench_server own = {.bench = bench, .order = order};
+    own.in = fdopen(fd, "r");
+    own.out = fdopen(dup(fd), "w");
+    return mu_status_exit(serve_all(&own));
+}

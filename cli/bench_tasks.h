@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MU_CLI_BENCH_TASKS_H
+#define MU_CLI_BENCH_TASKS_H
+
+#include "cli/bench_rank.h"
+#include "runtime/base/net.h"
+
+/*
+ * The processes of `muster bench ps`: servers that add every gradient to their part of the
+ * parameters, and workers that push and pull. Each does what the lead tells it over a stream:
+ *
+ *   to the lead          from the lead
+ *   ready                size BYTES COUNT    begin with zeros, COUNT operations in flight at most
+ *                        op NAME COUNT       worker: what is measured next, how many in flight
+ *   took NANOSECONDS     batch COUNT         worker: so many operations
+ *                        check               worker: what all have pushed is what is pulled
+ *                        end                 the parameters are not needed any more
+ *   failed WHY           (end of file)       the end
+ *
+ * What is added are small integers that are not the same for two elements beside each other, nor
+ * for two workers, so that every sum is exact and every byte of it known.
+ */
+#define MU_BENCH_PUSHES_MAX (1 << 21) /* of one size, of all workers: sums stay at 2^24 or less */
+#define MU_BENCH_SAMPLES_MAX (1 << 16)
+#define MU_BENCH_WAYS_MAX                                                                          \
+    (MU_BENCH_PS_SERVERS_MAX * MU_BENCH_PS_WORKERS_MAX + MU_BENCH_PS_SERVERS_MAX)
+
+/* How long the first operations of the last batches took, where the lead sees it. */
+struct mu_bench_samples {
+    int count;
+    uint32_t ns[MU_BENCH_SAMPLES_MAX];
+};
+
+/* A way is a port that only one process calls, so that nobody has to say who it is. */
+struct mu_bench_ps {
+    struct mu_log *log;
+    const struct mu_cmd_bench_ps_options *options;
+    int listen_fd[MU_BENCH_WAYS_MAX];
+    struct mu_address address[MU_BENCH_WAYS_MAX];
+    struct mu_bench_samples *samples; /* (workers), shared */
+};
+
+static inline int mu_bench_way_of_worker(const struct mu_bench_ps *bench, int server, int worker)
+{
+    return server * (int)bench->options->workers + worker;
+}
+
+/* From server `order` > 0 to the head. */
+static inline int mu_bench_way_of_follower(const struct mu_bench_ps *bench, int order)
+{
+    return (int)(bench->options->servers * bench->options->workers) + order - 1;
+}
+
+static inline int mu_bench_ways(const struct mu_bench_ps *bench)
+{
+    return mu_bench_way_of_follower(bench, (int)bench->options->servers);
+}
+
+/* What a worker's gradient has at this place: -8 to 8, and not 0. */
+static inline float mu_bench_gradient(int worker, size_t index)
+{
+    uint32_t mixed = ((uint32_t)index + 1) * UINT32_C(2654435761) + (uint32_t)worker * 40503u;
+    int value = (int)(mixed >> 28);
+    return (float)(value < 8 ? value - 8 : value - 7);
+}
+
+/* Serve until the lead goes; return the exit code of the process. */
+int mu_bench_server_serve(struct mu_bench_ps *bench, int order, int fd);
+int mu_bench_worker_serve(struct mu_bench_ps *bench, int replica, int fd);
+
+/* Calls a way until it is answered. UNAVAILABLE: nobody is there. */
+struct mu_link;
+enum mu_status mu_bench_call(
+    struct mu_loop *loop, const struct mu_address *address, struct mu_link **ret_link);
+
+#endif

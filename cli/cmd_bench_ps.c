@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/bench_crew.h"
+#include "cli/bench_tasks.h"
+#include "ps/server.h"
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+/*
+ * muster bench ps: leads servers and workers through the sizes.
+ *
+ *   for each size:       both begin with parameters that are zero
+ *       for each row:    find out how many operations fill the budget; so many, some times; check
+ */
+#define IN_FLIGHT_BYTES (8 << 20)
+#define IN_FLIGHT_FEWEST 2
+#define SAMPLES_ALL_MAX ((size_t)MU_BENCH_PS_WORKERS_MAX * MU_BENCH_SAMPLES_MAX)
+#define TRANSPORT_SHM 1
+
+struct bench {
+    struct mu_bench_ps ps;
+    struct mu_bench_crew servers, workers;
+    double us[MU_BENCH_ROUNDS_MAX], cpu_us[MU_BENCH_ROUNDS_MAX];
+    double p50_us[MU_BENCH_ROUNDS_MAX], p99_us[MU_BENCH_ROUNDS_MAX];
+    uint32_t samples_ns[SAMPLES_ALL_MAX]; /* of all workers, sorted */
+    size_t sample_count;
+};
+
+static const struct row {
+    const char *name, *op;
+    bool many;
+} rows[] = {
+    {"push", "push", false},
+    {"pull", "pull", false},
+    {"push-in-flight", "push", true},
+    {"pull-in-flight", "pull", true},
+};
+
+/* ---- measuring ---- */
+
+static int in_flight_for(const struct mu_cmd_bench_ps_options *options, int64_t bytes)
+{
+    int64_t fitting = IN_FLIGHT_BYTES / bytes;
+    if (options->in_flight > 0)
+        return (int)options->in_flight;
+    if (fitting > MU_PS_IN_FLIGHT_MAX)
+        return MU_PS_IN_FLIGHT_MAX;
+    return fitting > IN_FLIGHT_FEWEST ? (int)fitting : IN_FLIGHT_FEWEST;
+}
+
+static double cpu_us_of(const struct mu_bench_crew *crew)
+{
+    double sum = 0;
+    for (int i = 0; i < crew->count; i++) {
+        clockid_t clock;
+        struct timespec time;
+        if (clock_getcpuclockid(crew->child[i], &clock) == 0 && clock_gettime(clock, &time) == 0)
+            sum += (double)time.tv_sec * 1e6 + (double)time.tv_nsec / 1e3;
+    }
+    return sum;
+}
+
+static double cpu_us(const struct bench *bench)
+{
+    return cpu_us_of(&bench->servers) + cpu_us_of(&bench->workers);
+}
+
+static int by_value(const void *a, const void *b)
+{
+    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+static void collect_samples(struct bench *bench)
+{
+    bench->sample_count = 0;
+    for (int i = 0; i < bench->workers.count; i++) {
+        const struct mu_bench_samples *samples = &bench->ps.samples[i];
+        for (int k = 0; k < samples->count; k++)
+            bench->samples_ns[bench->sample_count++] = samples->ns[k];
+    }
+    qsort(bench->samples_ns, bench->sample_count, sizeof(*bench->samples_ns), by_value);
+}
+
+static double quantile_us(const struct bench *bench, double share)
+{
+    return (double)bench->samples_ns[(size_t)(share * (double)(bench->sample_count - 1))] / 1e3;
+}
+
+static enum mu_status measure_round(struct bench *bench, int round, int operations)
+{
+    double before_us = cpu_us(bench);
+    MU_TRY(mu_bench_crew_batch(&bench->workers, operations, &bench->us[round]));
+    bench->cpu_us[round] = (cpu_us(bench) - before_us) / operations / bench->workers.count;
+    collect_samples(bench);
+    bench->p50_us[round] = quantile_us(bench, 0.5);
+    bench->p99_us[round] = quantile_us(bench, 0.99);
+    return MU_OK;
+}
+
+/* Of one worker. Two rows push; finding out takes less than twice what is found. */
+static int most_operations(const struct mu_cmd_bench_ps_options *options)
+{
+    int64_t most = MU_BENCH_PUSHES_MAX / options->workers / (2 * (options->rounds + 2));
+    return most < 1 ? 1 : (int)most;
+}
+
+static enum mu_status measure(struct bench *bench, const struct row *row, int in_flight)
+{
+    const struct mu_cmd_bench_ps_options *options = bench->ps.options;
+    int operations = 0;
+    MU_TRY(mu_bench_crew_do(&bench->workers, "op %s %d", row->op, row->many ? in_flight : 1));
+    MU_TRY(mu_bench_crew_find(
+        &bench->workers, options->budget_ms * 1e3, most_operations(options), &operations));
+    for (int round = 0; round < options->rounds; round++)
+        MU_TRY(measure_round(bench, round, operations));
+    return mu_bench_crew_do(&bench->workers, "check");
+}
+
+/* ---- printing ---- */
+
+static void print_head(const struct mu_cmd_bench_ps_options *options)
+{
+    if (options->json)
+        return;
+    printf("servers add gradients of float32; %d workers, %d servers, tcp, %d rounds\n",
+        (int)options->workers, (int)options->servers, (int)options->rounds);
+    printf("%10s  %-15s %9s %10s %10s %12s %10s %10s\n", "bytes", "op", "in flight", "p50 us",
+        "p99 us", "ops/s", "GB/s", "CPU us/op");
+}
+
+static void print_row(struct bench *bench, const struct row *row, int64_t bytes, int in_flight)
+{
+    const struct mu_cmd_bench_ps_options *options = bench->ps.options;
+    int rounds = (int)options->rounds, flying = row->many ? in_flight : 1;
+    double us = mu_bench_median(bench->us, rounds), cpu = mu_bench_median(bench->cpu_us, rounds);
+    double p50 = mu_bench_median(bench->p50_us, rounds);
+    double p99 = mu_bench_median(bench->p99_us, rounds);
+    double per_second = (double)options->workers * 1e6 / us;
+    if (options->json)
+        printf("{\"bench\":\"ps\",\"bytes\":%lld,\"op\":\"%s\",\"workers\":%d,\"servers\":%d,"
+               "\"transport\":\"tcp\",\"in_flight\":%d,\"p50_us\":%.2f,\"p99_us\":%.2f,"
+               "\"ops_per_second\":%.1f,\"bytes_per_second\":%.0f,\"cpu_us_per_op\":%.2f}\n",
+            (long long)bytes, row->name, (int)options->workers, (int)options->servers, flying, p50,
+            p99, per_second, per_second * (double)bytes, cpu);
+    else
+        printf("%10lld  %-15s %9d %10.1f %10.1f %12.0f %10.3f %10.2f\n", (long long)bytes,
+            row->name, flying, p50, p99, per_second, per_second * (double)bytes / 1e9, cpu);
+    fflush(stdout);
+}
+
+/* ---- the whole ---- */
+
+static enum mu_status run_size(struct bench *bench, int64_t bytes)
+{
+    int in_flight = in_flight_for(bench->ps.options, bytes);
+    MU_TRY(mu_bench_crew_do(&bench->servers, "size %lld %d", (long long)bytes, in_flight));
+    MU_TRY(mu_bench_crew_do(&bench->workers, "size %lld %d", (long long)bytes, in_flight));
+    for (int i = 0; i < (int)MU_COUNT_OF(rows); i++) {
+        if (bench->ps.options->op != 0 && bench->ps.options->op != 1 + i)
+            continue;
+        MU_TRY(measure(bench, &rows[i], in_flight));
+        print_row(bench, &rows[i], bytes, in_flight);
+    }
+    MU_TRY(mu_bench_crew_do(&bench->workers, "end"));
+    return mu_bench_crew_do(&bench->servers, "end");
+}
+
+static enum mu_status run_sizes(struct bench *bench)
+{
+    const struct mu_integers *bytes = &bench->ps.options->bytes;
+    print_head(bench->ps.options);
+    for (int i = 0; i < bytes->count; i++)
+        MU_TRY(run_size(bench, bytes->value[i]));
+    return MU_OK;
+}
+
+/* A child does not return. */
+static enum mu_status fork_crew(struct bench *bench, struct mu_bench_crew *crew,
+    int (*serve)(struct mu_bench_ps *bench, int rank, int fd))
+{
+    int rank = -1, fd = -1;
+    MU_TRY(mu_bench_crew_fork(crew, &rank, &fd));
+    if (rank >= 0)
+        _exit(serve(&bench->ps, rank, fd));
+    return MU_OK;
+}
+
+static enum mu_status lead(struct bench *bench)
+{
+    size_t bytes = (size_t)bench->workers.count * sizeof(*bench->ps.samples);
+    bench->ps.samples =
+        mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (bench->ps.samples == MAP_FAILED)
+        return mu_fail(bench->ps.log, MU_E0801, NULL, "no memory for a bench");
+    MU_TRY(mu_bench_bind_ports(
+        bench->ps.log, mu_bench_ways(&bench->ps), bench->ps.listen_fd, bench->ps.address));
+    MU_TRY(fork_crew(bench, &bench->servers, mu_bench_server_serve));
+    MU_TRY(fork_crew(bench, &bench->workers, mu_bench_worker_serve));
+    return run_sizes(bench);
+}
+
+static enum mu_status check_options(
+    struct mu_log *log, const struct mu_cmd_bench_ps_options *options)
+{
+    if (options->transport == TRANSPORT_SHM)
+        return mu_fail(log, MU_E0001, "use --transport tcp",
+            "--transport shm: workers do not reach servers through shared memory yet");
+    for (int i = 0; i < options->bytes.count; i++)
+        if (options->bytes.value[i] % (int)sizeof(float) != 0)
+            return mu_fail(log, MU_E0001, "a float32 has 4 bytes",
+                "--bytes: %lld is no multiple of 4", (long long)options->bytes.value[i]);
+    return MU_OK;
+}
+
+static int run(struct mu_log *log, const void *given, char *const *arguments)
+{
+    (void)arguments;
+    const struct mu_cmd_bench_ps_options *options = given;
+    enum mu_status status = check_options(log, options);
+    if (status != MU_OK)
+        return mu_status_exit(status);
+    struct bench *bench = calloc(1, sizeof(*bench));
+    if (!bench)
+        return mu_status_exit(mu_fail(log, MU_E0801, NULL, "no memory for a bench"));
+    bench->ps.log = log;
+    bench->ps.options = options;
+    mu_bench_crew_init(&bench->servers, log, "servers", (int)options->servers);
+    mu_bench_crew_init(&bench->workers, log, "workers", (int)options->workers);
+    status = lead(bench);
+    bench->servers.failed |= bench->workers.failed;
+    mu_bench_crew_finish(&bench->workers);
+    mu_bench_crew_finish(&bench->servers);
+    free(bench);
+    return mu_status_exit(status);
+}
+
+static const char *const examples[] = {
+    "muster bench ps --workers 2 --servers 1 --bytes 4096,4194304 --json", NULL};
+
+const struct mu_command mu_command_bench_ps = {
+    .name = "bench ps",
+    .doc = "the speed of pushes to parameter servers, and of pulls",
+    .details =
+        "Servers that add each gradient to the parameters, and workers that push and pull with "
+        "nothing to compute, a process each: one operation at a time and several in flight. "
+        "Medians over the rounds; microseconds are those of one operation, from its beginning "
+        "until its worker sees its end. After every row all parameters are compared with what they "
+        "must be. CPU us/op is the time of all processes together for one operation.",
+    .examples = examples,
+    .flags = mu_flags_bench_ps,
+    .operands = mu_operands_bench_ps,
+    .option_bytes = sizeof(struct mu_cmd_bench_ps_options),
+    .run = run,
+};
