@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #define ARGUMENTS_MAX 64
+#define MPI_HELP "it is built where its MPI is installed, see bench/"
 #define TRANSPORT_TCP 2 /* place in the choices of --transport */
 
 enum peer { PEER_NONE, PEER_OPENMPI, PEER_OPENMPI_PLAIN, PEER_MPICH, PEER_GLOO };
@@ -67,12 +68,11 @@ static bool find_program(const char *name, char *out, size_t bytes)
 }
 
 static enum mu_status need_program(
-    struct mu_bench_crew *crew, const char *name, char path[MU_CLI_PATH_MAX])
+    struct mu_bench_crew *crew, const char *name, const char *help, char path[MU_CLI_PATH_MAX])
 {
     if (find_program(name, path, MU_CLI_PATH_MAX))
         return MU_OK;
-    return mu_fail(crew->log, MU_E0802, "it is built where its MPI is installed, see bench/",
-        "%s: this build has no %s", crew->name, name);
+    return mu_fail(crew->log, MU_E0802, help, "%s: this build has no %s", crew->name, name);
 }
 
 static int processors(void)
@@ -101,7 +101,7 @@ static enum mu_status start_open_mpi(struct mu_bench_crew *crew, bool tcp, bool 
         "MALLOC_TRIM_THRESHOLD_=4294967296", "-x", "MALLOC_TOP_PAD_=268435456", NULL};
     struct command command = {0};
     char path[MU_CLI_PATH_MAX];
-    MU_TRY(need_program(crew, "peer_openmpi", path));
+    MU_TRY(need_program(crew, "peer_openmpi", MPI_HELP, path));
     add_open_mpi(&command, crew);
     if (tcp)
         add_all(&command, over_tcp);
@@ -111,11 +111,14 @@ static enum mu_status start_open_mpi(struct mu_bench_crew *crew, bool tcp, bool 
     return run(crew, &command);
 }
 
-static enum mu_status start_mpich(struct mu_bench_crew *crew)
+static enum mu_status start_mpich(struct mu_bench_crew *crew, bool tcp)
 {
+    if (tcp)
+        return mu_fail(crew->log, MU_E0001, "leave out --transport, or use --peer openmpi",
+            "mpich: between the ranks of one host it uses shared memory, never tcp");
     struct command command = {0};
     char path[MU_CLI_PATH_MAX], ranks[16];
-    MU_TRY(need_program(crew, "peer_mpich", path));
+    MU_TRY(need_program(crew, "peer_mpich", MPI_HELP, path));
     mu_format(ranks, sizeof(ranks), "%d", crew->count);
     add_all(&command, (const char *const[]){"mpirun.mpich", "-n", ranks, NULL});
     if (crew->count <= processors())
@@ -129,7 +132,8 @@ static enum mu_status start_gloo(struct mu_bench_crew *crew)
     struct command command = {0};
     char path[MU_CLI_PATH_MAX], ranks[16];
     const char *python = getenv("TORCH_PYTHON");
-    MU_TRY(need_program(crew, "peer_gloo.py", path));
+    MU_TRY(need_program(crew, "peer_gloo.py",
+        "it lies in bench/ of the build folder: start muster from there", path));
     mu_format(ranks, sizeof(ranks), "%d", crew->count);
     add_all(&command,
         (const char *const[]){python ? python : "python3", path, crew->socket, ranks, NULL});
@@ -147,7 +151,7 @@ enum mu_status mu_bench_peer_start(
     case PEER_OPENMPI_PLAIN:
         return start_open_mpi(crew, tcp, false);
     case PEER_MPICH:
-        return start_mpich(crew);
+        return start_mpich(crew, tcp);
     case PEER_GLOO:
         return start_gloo(crew);
     case PEER_NONE:

@@ -73,7 +73,7 @@ static const struct mu_operand operands[] = {
 
 const struct mu_command mu_command_audit_replay = {
     .name = "audit replay",
-    .doc = "rebuilds the parameters from the audit logs of the servers; prints their checksum",
+    .doc = "rebuilds the parameters from the servers' audit logs",
     .details = "Every record is judged and applied again by the same code as in the run, so the "
                "checksum is that of summary.json, bit for bit. Ends with 65, the file and the "
                "offset if a record is damaged, missing, or says what cannot have happened.",

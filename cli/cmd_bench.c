@@ -154,7 +154,7 @@ static const char *const examples[] = {
 
 const struct mu_command mu_command_bench_train = {
     .name = "bench train",
-    .doc = "the speed of a job on a local cluster, over several runs",
+    .doc = "measures a job's speed on a local cluster in five runs",
     .details = "Samples a second in all, from the first finished step to the last, and the seconds "
                "from the start of the last task to the first finished step: medians of five runs.",
     .examples = examples,

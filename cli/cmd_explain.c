@@ -33,7 +33,7 @@ static void print_all(enum mu_error error)
     printf("\n");
     print_words("meaning", explanation->meaning);
     print_words("causes", explanation->causes);
-    print_words("to do", explanation->remedy);
+    print_words("to do", mu_error_remedy(error));
     printf("\nWhoever ends for this exits with %d: %s.\n", mu_status_exit(mu_error_status(error)),
         mu_status_text(mu_error_status(error)));
 }

@@ -3,16 +3,20 @@
 #include "cli/job_file.h"
 #include "sim/sim_job.h"
 
-static enum mu_status read_link(
+/* What takes time, and how long. */
+static enum mu_status read_times(
     struct mu_log *log, const struct mu_cmd_simulate_options *options, struct mu_sim_job *simulated)
 {
     enum mu_simulate_compute kind;
-    double mean_ms, sigma;
+    double mean_ms, sigma, fraction, factor;
     MU_TRY(mu_simulate_parse_compute(log, options->compute, &kind, &mean_ms, &sigma));
+    MU_TRY(mu_simulate_parse_straggle(log, options->straggle, &fraction, &factor));
     simulated->compute = (struct mu_sim_compute){
         .kind = kind == MU_SIMULATE_LOGNORMAL ? MU_SIM_COMPUTE_LOGNORMAL : MU_SIM_COMPUTE_FIXED,
         .mean_ns = (int64_t)(mean_ms * (double)MU_MS),
         .sigma = sigma,
+        .straggle_fraction = fraction,
+        .straggle_factor = factor,
     };
     return mu_simulate_parse_link(
         log, options->link, &simulated->link_bits_per_second, &simulated->link_latency_ns);
@@ -36,6 +40,7 @@ static int run(struct mu_log *log, const void *given, char *const *arguments)
     struct mu_sim_job simulated = {
         .replicas = (int)options->workers,
         .servers = (int)options->ps,
+        .has_evaluator = options->evaluator,
         .seed = (uint64_t)options->seed,
         .out_dir = options->out[0] ? options->out : NULL,
         .resume = options->resume,
@@ -44,7 +49,7 @@ static int run(struct mu_log *log, const void *given, char *const *arguments)
     if (status == MU_OK)
         status = mu_job_file_load(log, options->job, options->sets.item, &job);
     if (status == MU_OK)
-        status = read_link(log, options, &simulated);
+        status = read_times(log, options, &simulated);
     if (status == MU_OK)
         status = mu_job_fit(log, job, simulated.replicas, simulated.servers);
     simulated.job = job;
@@ -56,7 +61,8 @@ static int run(struct mu_log *log, const void *given, char *const *arguments)
 
 static const char *const examples[] = {
     "muster simulate configs/demo.json --workers 3 --seed 1 --out runs/simulated",
-    "muster simulate configs/demo.json --workers 8 --compute lognormal:20,0.3 --link 1e9,50", NULL};
+    "muster simulate configs/demo.json --workers 8 --compute lognormal:20,0.3 --link 1G,50us",
+    "muster simulate configs/demo-async.json --workers 4 --ps 1 --straggle 0.02,10", NULL};
 
 const struct mu_command mu_command_simulate = {
     .name = "simulate",

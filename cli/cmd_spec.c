@@ -35,7 +35,8 @@ static void print_spec(const struct mu_spec *spec)
         spec->task[spec->leader].role == MU_ROLE_CHIEF
             ? ""
             : ", as the first worker where there is no chief");
-    printf("Parameter servers serve jobs whose mode is async; hash %016llx.\n",
+    printf("Parameter servers serve jobs of mode async, softsync or bounded, of mode sync with "
+           "mode.workers or\nmode.backups, and embedding tables; hash %016llx.\n",
         (unsigned long long)spec->hash);
 }
 

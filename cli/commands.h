@@ -35,13 +35,16 @@ struct mu_cmd_simulate_options {
     char out[MU_CLI_PATH_MAX];
     struct mu_flag_list sets;
     int64_t workers, ps, seed;
-    char compute[64]; /* "fixed:MS" or "lognormal:MEAN,SIGMA"; read by mu_simulate_parse_compute */
-    char link[64];    /* "BITS,LATENCY_US"; read by mu_simulate_parse_link */
-    bool resume, quiet, verbose;
+    char compute[64];  /* "fixed:MEAN" or "lognormal:MEAN,SIGMA" */
+    char straggle[64]; /* "FRACTION,FACTOR" */
+    char link[64];     /* "BITS,LATENCY" */
+    bool evaluator, resume, quiet, verbose;
 };
-/* USAGE naming the flag. */
+/* USAGE naming the flag and its range. */
 enum mu_status mu_simulate_parse_compute(struct mu_log *log, const char *text,
     enum mu_simulate_compute *ret_kind, double *ret_mean_ms, double *ret_sigma);
+enum mu_status mu_simulate_parse_straggle(
+    struct mu_log *log, const char *text, double *ret_fraction, double *ret_factor);
 enum mu_status mu_simulate_parse_link(
     struct mu_log *log, const char *text, int64_t *ret_bits_per_second, int64_t *ret_latency_ns);
 

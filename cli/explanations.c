@@ -5,234 +5,181 @@
 static const struct mu_explanation explanations[MU_ERROR_COUNT] = {
     [MU_E0001] = {
         "The command line was not understood, and nothing was started.",
-        "a misspelt command or flag; a value out of its range; a flag of another command",
-        "muster COMMAND --help"},
+        "a misspelt command or flag; a value out of its range; a flag of another command"},
     [MU_E0002] = {
         "A file that the command line names could not be opened or read.",
-        "a wrong path or working directory; missing permissions",
-        "ls -l FILE"},
+        "a wrong path or working directory; missing permissions"},
     [MU_E0101] = {
         "Nothing says where the tasks of the cluster are, or which of them this process is.",
         "no --cluster, $TF_CONFIG or launcher; a variable that a launcher or sudo did not pass "
-        "on",
-        "muster run JOB --local 2 for one machine; muster spec check shows what is found"},
+        "on"},
     [MU_E0102] = {
         "The text of the cluster spec cannot be read as JSON; the caret shows where that ends.",
-        "a missing comma or brace; quotes that a shell has taken away",
-        "put $TF_CONFIG in single quotes, then: muster spec check"},
+        "a missing comma or brace; quotes that a shell has taken away"},
     [MU_E0103] = {
         "The cluster spec has more bytes or more tasks than a spec may have.",
-        "a file of something else; a list that was written twice",
-        "wc -c FILE; muster spec check --cluster FILE"},
+        "a file of something else; a list that was written twice"},
     [MU_E0104] = {
         "The spec has a task type other than chief, worker, ps and evaluator.",
-        "a misspelling; `master`, as older programs call the chief",
-        "muster spec check"},
+        "a misspelling; `master`, as older programs call the chief"},
     [MU_E0105] = {
         "A key of the spec is unknown, or its value has the wrong type.",
-        "an address where a list of addresses belongs; an index in quotes; a misspelt key",
-        "muster spec check; docs/CLUSTER_SPEC.md has the form"},
+        "an address where a list of addresses belongs; an index in quotes; a misspelt key"},
     [MU_E0106] = {
         "The spec is well formed, but its tasks cannot train: nobody computes, or there are "
         "too many of a kind.",
-        "no chief and no worker; two chiefs",
-        "muster spec check"},
+        "no chief and no worker; two chiefs"},
     [MU_E0107] = {
         "The spec says that this process is a task that its own cluster does not have.",
-        "an index that begins at 1 and not at 0; a cluster that has become smaller",
-        "muster spec check; --task names another"},
+        "an index that begins at 1 and not at 0; a cluster that has become smaller"},
     [MU_E0108] = {
         "An address is not of the form host:port.",
         "a port that is missing or not 1 to 65535; an IPv6 address without brackets; 0.0.0.0, "
-        "to which nobody can connect",
-        "write 10.0.0.1:2222, name:2222 or [fd00::1]:2222"},
+        "to which nobody can connect"},
     [MU_E0109] = {
         "Two tasks have the same address, and only one process can listen there.",
-        "a line copied without a change of the port",
-        "muster spec check"},
+        "a line copied without a change of the port"},
     [MU_E0110] = {
         "Two sources, such as a flag and $TF_CONFIG, name different tasks for this process.",
-        "a variable left over from another run; a launcher below another launcher",
-        "env | grep -E 'TF_CONFIG|SLURM|OMPI|MUSTER'; unset what is left over"},
+        "a variable left over from another run; a launcher below another launcher"},
     [MU_E0111] = {
         "The hosts have no network on which all of them can reach each other.",
         "interfaces of containers or of management networks only; one host without an address "
-        "in the common network",
-        "ip addr on every host; name the addresses in a cluster spec"},
+        "in the common network"},
     [MU_E0201] = {
         "The job file cannot be read as JSON; the caret shows where that ends.",
-        "a missing comma or brace; a comma behind the last key; a comment",
-        "muster man job; configs/ has jobs that work"},
+        "a missing comma or brace; a comma behind the last key; a comment"},
     [MU_E0202] = {
         "A key or kind in the job is unknown. Nothing was started.",
-        "a misspelling; an option of another kind of model, optimizer or data",
-        "muster man job lists every key; the message names the nearest"},
+        "a misspelling; an option of another kind of model, optimizer or data"},
     [MU_E0203] = {
         "A value in the job, or after --set, is not of the right type or out of range.",
-        "a number in quotes; a rate below zero; a path where a list belongs",
-        "muster man job lists types and ranges"},
+        "a number in quotes; a rate below zero; a path where a list belongs"},
     [MU_E0204] = {
         "Job and cluster are each in order, but not together.",
         "an asynchronous job without parameter servers; a job for more replicas than there "
-        "are; no run directory",
-        "muster man job; --local chief=1,worker=2,ps=1 adds servers"},
+        "are; no run directory"},
     [MU_E0301] = {
         "Some tasks did not come in time, and the run did not begin. Each is named with what "
         "was seen at its address.",
         "it was not started, or ended at once; a firewall (no answer); a wrong address "
-        "(refused); a name that its host's resolver does not know",
-        "look at the log of the task that is missing; nc -vz HOST PORT; --start-timeout "
-        "SECONDS waits longer"},
+        "(refused); a name that its host's resolver does not know"},
     [MU_E0302] = {
         "Another process listens at the address of this task.",
         "an earlier run that has not ended; a stopped process (state T), which holds its port; "
-        "another service",
-        "ss -ltnp 'sport = :PORT'; kill PID, or kill -CONT PID if it is stopped"},
+        "another service"},
     [MU_E0303] = {
         "The address that the spec has for this task cannot be listened at here.",
         "the task was started on another host than the spec says; a public address of a "
-        "machine behind NAT",
-        "ip addr; --task TYPE/INDEX names the task that belongs here"},
+        "machine behind NAT"},
     [MU_E0304] = {
         "Two tasks were given different cluster specs, and would train in different clusters.",
-        "a spec that was changed on some hosts only; tasks of an earlier run",
-        "muster spec check on every host: the hash in its last line must be equal"},
+        "a spec that was changed on some hosts only; tasks of an earlier run"},
     [MU_E0305] = {
         "Two tasks run different jobs, models or data. The message shows the first key that "
         "differs.",
         "--set or --lr on one host only; a job file that was changed on some hosts; another "
-        "copy of the data",
-        "start every task with the same job file and flags; sha256sum the files"},
+        "copy of the data"},
     [MU_E0306] = {
         "Something answers at the address of a task, but it is not muster.",
-        "a wrong port, as 22 or 80; another service that has the port",
-        "curl -v HOST:PORT; ss -ltnp on that host"},
+        "a wrong port, as 22 or 80; another service that has the port"},
     [MU_E0307] = {
         "The same task of the same cluster runs already; it goes on undisturbed.",
-        "started twice, by hand and by a service; an earlier run that has not ended",
-        "the message has host and pid: kill PID there, or leave it"},
+        "started twice, by hand and by a service; an earlier run that has not ended"},
     [MU_E0308] = {
         "The two programs speak different versions of the protocol and cannot train together.",
-        "muster was updated on some hosts only",
-        "muster --version on every host"},
+        "muster was updated on some hosts only"},
     [MU_E0309] = {
         "The peer takes part in another run, or the run has begun without this task.",
         "a task of an earlier run that was stopped and goes on; a task that was started again "
-        "alone",
-        "end it; start all tasks again with --resume"},
+        "alone"},
     [MU_E0310] = {
         "The name in the address could not be turned into an address, for as long as tasks are "
         "waited for.",
         "a misspelling; a name server that does not answer; a pod or host that is not "
-        "registered yet",
-        "getent hosts NAME; or write the address as a number"},
+        "registered yet"},
     [MU_E0401] = {
         "A task is gone: its connections closed while the run went on. All others end.",
         "killed by hand, by the kernel for want of memory, or by a scheduler; the host went "
-        "down; a crash",
-        "dmesg -T | grep -i oom on its host; its log; then the command with --resume in the "
-        "message"},
+        "down; a crash"},
     [MU_E0402] = {
         "A task is there and does not get on, or nothing is heard from it. The message has "
         "what it did last.",
         "stopped (state T); a disk or network file system that hangs; a cut network; a step "
-        "that takes longer than --step-timeout",
-        "kill -CONT PID if it is stopped; --step-timeout SECONDS; then --resume"},
+        "that takes longer than --step-timeout"},
     [MU_E0403] = {
         "A task ended for a reason of its own and told the others, which end as well.",
-        "what that task says: this is only the echo",
-        "read the first error in the log of the task that is named"},
+        "what that task says: this is only the echo"},
     [MU_E0404] = {
         "A peer broke a rule of the protocol, and the link to it was ended.",
-        "another program at that address; a damaged connection; a fault of muster",
-        "muster --version on both; report it if both are the same"},
+        "another program at that address; a damaged connection; a fault of muster"},
     [MU_E0501] = {
         "A data file is not there, cannot be opened, or cannot be read in time.",
         "a wrong data.path; data that is on another host only; a network file system that is "
-        "not mounted",
-        "ls -l PATH on the host of the task; --set data.path=DIR"},
+        "not mounted"},
     [MU_E0502] = {
         "A data file is not what its format says it must be.",
-        "a download that was cut; another format; a text page in place of the file",
-        "sha256sum FILE against the source; fetch it again"},
+        "a download that was cut; another format; a text page in place of the file"},
     [MU_E0503] = {
         "A sample has a label that the model has no output for.",
-        "labels that begin at 1; a model with fewer outputs than there are classes",
-        "the last number of model.widths is the count of classes"},
+        "labels that begin at 1; a model with fewer outputs than there are classes"},
     [MU_E0504] = {
         "The files of a data set do not fit each other, as images and labels of different "
         "counts.",
-        "files of different sets or splits in one folder",
-        "ls -l PATH; fetch both again"},
+        "files of different sets or splits in one folder"},
     [MU_E0505] = {
         "The job asks for samples in an order in which this file cannot be read.",
-        "a compressed text, which is read from front to back only, and data.shuffle",
-        "gunzip -k FILE; or --set data.shuffle=false"},
+        "a compressed text, which is read from front to back only, and data.shuffle"},
     [MU_E0601] = {
         "A checkpoint is incomplete or its checksums do not match. It is never loaded.",
-        "a disk that was full; a file that was changed or copied in part",
-        "muster checkpoint verify DIR; older checkpoints beside it may be whole"},
+        "a disk that was full; a file that was changed or copied in part"},
     [MU_E0602] = {
         "The checkpoint has other tensors than the job's model or optimizer.",
-        "model.widths or optimizer.kind were changed since; another run's directory",
-        "muster checkpoint show DIR; use the job.json beside it"},
+        "model.widths or optimizer.kind were changed since; another run's directory"},
     [MU_E0603] = {
         "--resume was given, and there is nothing to resume from.",
-        "the run ended before its first checkpoint; another --out",
-        "ls RUN/checkpoints; leave --resume out to begin"},
+        "the run ended before its first checkpoint; another --out"},
     [MU_E0604] = {
         "The run directory cannot be made or written, or holds a run already.",
-        "missing permissions; a full disk; a run of the same name",
-        "df -h; --resume goes on, --out DIR begins elsewhere"},
+        "missing permissions; a full disk; a run of the same name"},
     [MU_E0605] = {
         "An output could not be written to its end.",
-        "a full disk or quota; a network file system that went away",
-        "df -h; quota"},
+        "a full disk or quota; a network file system that went away"},
     [MU_E0606] = {
         "The checkpoint has a format that this version does not know.",
-        "it was written by a newer muster",
-        "muster --version where it was written; install that one"},
+        "it was written by a newer muster"},
     [MU_E0607] = {
         "Another process of a run uses this directory, and two would overwrite each other.",
-        "an earlier run that has not ended; two runs of the same name",
-        "the message has the pid; --out DIR for a second run"},
+        "an earlier run that has not ended; two runs of the same name"},
     [MU_E0608] = {
         "A record of an audit log is not what was written, is missing, or says what cannot have "
         "happened: the log proves nothing about the parameters.",
         "a server that was killed or had no room on its disk; a defective disk; files of two runs; "
-        "an edited file",
-        "muster audit replay --to VERSION DIR for what came before it"},
+        "an edited file"},
     [MU_E0701] = {
         "The replicas' parameters were compared and are not the same bits: the result would be "
         "worthless.",
         "defective memory or processor of the host that is named; a plug-in whose results "
-        "depend on time or threads",
-        "resume without that host; memtester there"},
+        "depend on time or threads"},
     [MU_E0702] = {
         "Too many steps in a row had a loss that is not finite. They were left out on all "
         "replicas.",
-        "a learning rate that is too high; values in the data that are not finite; no warm-up",
-        "--lr RATE lower; --set optimizer.clip_norm=1; then --resume"},
+        "a learning rate that is too high; values in the data that are not finite; no warm-up"},
     [MU_E0704] = {
         "In the simulated cluster every task waits, and nothing can happen any more.",
-        "a fault of muster or of a plug-in, which a seed reproduces",
-        "keep the command with its --seed, and report it"},
+        "a fault of muster or of a plug-in, which a seed reproduces"},
     [MU_E0801] = {
         "Memory could not be had.",
-        "a batch or model that is too large; a limit of the container",
-        "free -g; ulimit -v; --batch smaller"},
+        "a batch or model that is too large; a limit of the container"},
     [MU_E0802] = {
         "The job or a flag asks for something that this build or machine does not have.",
-        "built without MPI or CUDA; no such device or driver",
-        "muster doctor shows what is here"},
+        "built without MPI or CUDA; no such device or driver"},
     [MU_E0803] = {
         "A limit of the system is too low for what was asked.",
-        "few open files or processes allowed",
-        "ulimit -n; ulimit -u; muster doctor"},
+        "few open files or processes allowed"},
     [MU_E0804] = {
         "An assumption of the program did not hold.",
-        "a fault of muster, or of a plug-in",
-        "report it, with the command, the log and muster --version"},
+        "a fault of muster, or of a plug-in"},
 };
 /* clang-format on */
 

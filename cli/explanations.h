@@ -8,7 +8,6 @@
 struct mu_explanation {
     const char *meaning;
     const char *causes; /* the likely ones, the likeliest first */
-    const char *remedy; /* what to type or to look at */
 };
 
 const struct mu_explanation *mu_explanation_of(enum mu_error error);

@@ -111,7 +111,6 @@ void mu_help_overview(struct mu_text *out)
         "Examples:\n"
         "  muster run configs/demo.json                    in this process alone\n"
         "  muster run configs/demo.json --local 4          four workers on this machine\n"
-        "  muster run configs/mnist-async.json --local worker=3,ps=2\n"
         "  muster run job.json --cluster c.json --task worker/0    one task of a cluster\n"
         "\n"
         "Commands:\n");

@@ -50,17 +50,46 @@ void mu_cluster_fail(struct mu_cluster *cluster, enum mu_status status)
     cluster->loop->cancelled = status;
 }
 
+/* Is it a process of this host that has been stopped? */
+static bool is_stopped(const struct mu_cluster *cluster, int task)
+{
+    const struct mu_hello *hello = &cluster->member[task].hello;
+    return hello->process > 0 && strcmp(hello->host, cluster->hello.host) == 0 &&
+           mu_host_process_stopped(hello->process);
+}
+
+/* Where to look after a task that hangs, and what to type there. -1: whom the leader has named. */
+static void add_where_it_hangs(const struct mu_cluster *cluster, int task, struct mu_text *help)
+{
+    const struct mu_hello *hello = task >= 0 ? &cluster->member[task].hello : NULL;
+    bool has_address = task >= 0 && task < cluster->spec->task_count;
+    if (!hello || hello->process <= 0)
+        mu_text_add(help, "on %s: `ps -o pid,stat,cmd -C muster`; ",
+            has_address ? cluster->spec->task[task].address.host : "its host");
+    else if (is_stopped(cluster, task))
+        mu_text_add(help, "`kill -CONT %d` lets it go on, `kill -KILL %d` ends it; ",
+            hello->process, hello->process);
+    else
+        mu_text_add(help, "on %s: `ps -o pid,stat,cmd -p %d`; ", hello->host, hello->process);
+}
+
 void mu_cluster_lose(struct mu_cluster *cluster, enum mu_error error, int task, const char *text)
 {
     if (cluster->failed != MU_OK || cluster->over)
         return;
-    char help[600] = "";
+    struct mu_text help;
+    mu_text_init(&help);
+    if (error == MU_E0402)
+        add_where_it_hangs(cluster, task, &help);
     /* What a task says of itself would be the same after a resume; before the start there is
      * nothing to resume. */
     if (cluster->options.resume && error != MU_E0403 && cluster->started)
-        mu_text_copy(help, sizeof(help), cluster->options.resume);
-    enum mu_status status = mu_fail(cluster->log, error, help[0] ? help : NULL, "%s", text);
-    (void)task;
+        mu_text_add(&help, "%s", cluster->options.resume);
+    else if (help.bytes > 0)
+        mu_text_add(&help, "then start all tasks again");
+    enum mu_status status =
+        mu_fail(cluster->log, error, help.bytes > 0 ? help.data : NULL, "%s", text);
+    mu_text_finish(&help);
     mu_cluster_fail(cluster, status);
     if (cluster->leads)
         mu_cluster_tell(cluster, error, text);
@@ -68,16 +97,12 @@ void mu_cluster_lose(struct mu_cluster *cluster, enum mu_error error, int task, 
 
 void mu_cluster_lose_silent(struct mu_cluster *cluster, int task, int64_t silence_ns)
 {
-    const struct mu_member *member = &cluster->member[task];
     char who[160], seen[160], age[32], text[MU_CLUSTER_TEXT_MAX];
-    bool same_host = strcmp(member->hello.host, cluster->hello.host) == 0;
-    bool stopped =
-        same_host && member->hello.process > 0 && mu_host_process_stopped(member->hello.process);
     mu_cluster_who(cluster, task, who, sizeof(who));
     mu_cluster_last_seen(cluster, task, seen, sizeof(seen));
     mu_text_duration(age, sizeof(age), silence_ns);
     snprintf(text, sizeof(text), "%s %s: nothing heard from it for %s%s", who,
-        stopped ? "is stopped (state T)" : "is unresponsive", age, seen);
+        is_stopped(cluster, task) ? "is stopped (state T)" : "is unresponsive", age, seen);
     mu_cluster_lose(cluster, MU_E0402, task, text);
 }
 

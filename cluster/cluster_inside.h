@@ -69,6 +69,7 @@ struct mu_cluster {
 /* ---- opening.c: the door, and for how long one waits before it ---- */
 int64_t mu_cluster_start_deadline(const struct mu_cluster *cluster);
 bool mu_cluster_time_to_say(struct mu_cluster *cluster); /* for whom one waits */
+void mu_cluster_add_left(const struct mu_cluster *cluster, struct mu_text *text); /* how long */
 
 /* ---- control.c: frames on control links ---- */
 extern const struct mu_link_events mu_control_events;

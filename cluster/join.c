@@ -58,7 +58,7 @@ static enum mu_status call_verdict(
 
 /* ---- saying for whom we wait ---- */
 
-static void add_left(const struct mu_cluster *cluster, struct mu_text *text)
+void mu_cluster_add_left(const struct mu_cluster *cluster, struct mu_text *text)
 {
     char left[32], waited[32];
     int64_t now = mu_now(cluster->world);
@@ -108,7 +108,7 @@ static void say_missing(struct mu_cluster *cluster)
     list_missing(cluster, 3, &missing);
     mu_text_add(&text, "waiting for %d of %d tasks: %s", missing_count(cluster), cluster->needed,
         missing.data);
-    add_left(cluster, &text);
+    mu_cluster_add_left(cluster, &text);
     mu_say(cluster->log, MU_LEVEL_INFO, "%s", text.data);
     uint8_t memory[2 * MU_CLUSTER_TEXT_MAX + 64];
     struct mu_body body;
@@ -241,7 +241,7 @@ static void say_no_leader(struct mu_cluster *cluster, const char *reason)
     mu_text_init(&text);
     mu_cluster_who(cluster, cluster->spec->leader, who, sizeof(who));
     mu_text_add(&text, "waiting for %s: %s", who, reason);
-    add_left(cluster, &text);
+    mu_cluster_add_left(cluster, &text);
     mu_say(cluster->log, MU_LEVEL_INFO, "%s", text.data);
     mu_text_finish(&text);
 }

@@ -143,9 +143,12 @@ static enum mu_status say_in_use(struct mu_cluster *cluster, const char *address
     if (status == MU_OK && caller.status == MU_OK && caller.theirs->role == hello.role &&
         caller.theirs->index == hello.index) {
         struct mu_refusal refusal;
+        char help[160];
         refuse_double(caller.theirs, &refusal);
+        snprintf(help, sizeof(help), "leave it, or `kill %d` on %s ends it", caller.theirs->process,
+            caller.theirs->host);
         mu_caller_finish(&caller);
-        return mu_fail(cluster->log, MU_E0307, NULL, "%s", refusal.text);
+        return mu_fail(cluster->log, MU_E0307, help, "%s", refusal.text);
     }
     mu_caller_finish(&caller);
     return say_held(cluster, address, port);
@@ -154,7 +157,7 @@ static enum mu_status say_in_use(struct mu_cluster *cluster, const char *address
 static enum mu_status say_not_open(struct mu_cluster *cluster, enum mu_status status, int error)
 {
     const struct mu_address *own = &cluster->spec->task[cluster->spec->self].address;
-    char address[MU_HOST_MAX + 16], have[400];
+    char address[MU_HOST_MAX + 16], have[400], help[MU_HOST_MAX + 64];
     mu_address_format(own, address, sizeof(address));
     switch (status) {
     case MU_UNAVAILABLE:
@@ -165,8 +168,8 @@ static enum mu_status say_not_open(struct mu_cluster *cluster, enum mu_status st
             "is this the host that the spec means? --task names another task of it",
             "%s is not an address of this host (it has %s)", own->host, have);
     case MU_NO_INPUT:
-        return mu_fail(cluster->log, MU_E0310, "getent hosts NAME shows what the resolver knows",
-            "the name %s cannot be resolved%s", own->host,
+        snprintf(help, sizeof(help), "`getent hosts %s` shows what the resolver knows", own->host);
+        return mu_fail(cluster->log, MU_E0310, help, "the name %s cannot be resolved%s", own->host,
             error == EAGAIN ? ": the resolver has not answered" : "");
     default:
         return mu_fail(
@@ -177,15 +180,20 @@ static enum mu_status say_not_open(struct mu_cluster *cluster, enum mu_status st
 /* A resolver that has not answered yet takes its time without our sleeping. */
 static void wait_for_own_name(struct mu_cluster *cluster, int error)
 {
-    const char *name = cluster->spec->task[cluster->spec->self].address.host;
-    if (error != EAGAIN) {
-        mu_say(
-            cluster->log, MU_LEVEL_INFO, "the name %s cannot be resolved yet; trying again", name);
+    if (error != EAGAIN)
         cluster->world->ops->sleep_until(cluster->world, mu_now(cluster->world) + MU_SECOND);
-    } else if (mu_cluster_time_to_say(cluster)) {
-        mu_say(cluster->log, MU_LEVEL_INFO,
-            "waiting for the resolver to find %s, the name of this task's own host", name);
-    }
+    if (!mu_cluster_time_to_say(cluster))
+        return;
+    const struct mu_task *self = &cluster->spec->task[cluster->spec->self];
+    char name[MU_TASK_NAME_MAX];
+    struct mu_text text;
+    mu_task_name(self, name, sizeof(name));
+    mu_text_init(&text);
+    mu_text_add(&text, "%s: the name %s of its own host %s: trying", name, self->address.host,
+        error == EAGAIN ? "is still looked up" : "cannot be resolved yet");
+    mu_cluster_add_left(cluster, &text);
+    mu_say(cluster->log, MU_LEVEL_INFO, "%s", text.data);
+    mu_text_finish(&text);
 }
 
 enum mu_status mu_cluster_open(struct mu_cluster *cluster)

@@ -126,8 +126,8 @@ enum mu_status mu_spec_draft_make(struct mu_log *log, const int counts[MU_ROLE_C
     for (int role = 0; role < MU_ROLE_COUNT; role++)
         total += counts[role];
     if (total > MU_TASKS_MAX)
-        return mu_fail(log, MU_E0103, NULL, "%s: a cluster of %lld tasks, at most %d", origin,
-            (long long)total, MU_TASKS_MAX);
+        return mu_fail(log, MU_E0103, "start fewer tasks, each with more threads",
+            "%s: a cluster of %lld tasks, at most %d", origin, (long long)total, MU_TASKS_MAX);
     draft.entry = calloc((size_t)total + 1, sizeof(*draft.entry));
     if (!draft.entry)
         return mu_fail(log, MU_E0801, NULL, "no memory for a spec of %lld tasks", (long long)total);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cluster/spec_inside.h"
 #include <ctype.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -336,11 +337,13 @@ enum mu_status mu_spec_draft_read(
 
 static enum mu_status fail_too_large(struct mu_log *log, const char *origin, uint64_t bytes)
 {
-    char have[32], most[32];
-    mu_text_bytes(have, sizeof(have), bytes);
-    mu_text_bytes(most, sizeof(most), MU_JSON_BYTES_MAX);
-    return mu_fail(
-        log, MU_E0103, NULL, "%s is too large for a spec: %s, at most %s", origin, have, most);
+    char help[160];
+    if (origin[0] == '$')
+        mu_format(help, sizeof(help), "is it a spec? `printenv %.60s | head -c 300`", origin + 1);
+    else
+        mu_format(help, sizeof(help), "is it a spec? `head -c 300 %.120s`", origin);
+    return mu_fail(log, MU_E0103, help, "%s is too large for a spec: %" PRIu64 " bytes, at most %d",
+        origin, bytes, MU_JSON_BYTES_MAX);
 }
 
 enum mu_status mu_spec_draft_parse(struct mu_log *log, const char *origin, const char *text,

@@ -216,9 +216,13 @@ enum mu_status mu_group_build(struct mu_group *group, struct mu_world *world,
         group->timeout_ns = options->timeout_ns;
     if (!build.transport)
         return MU_OK;
+    group->sequence = MU_OPENING_SEQUENCE;
     enum mu_status status = furnish(&build);
-    if (status == MU_OK)
+    if (status == MU_OK) {
+        assert(group->sequence >= MU_OPENING_SEQUENCE);
+        group->sequence = UINT32_MAX; /* the next is the user's first */
         return MU_OK;
+    }
     mu_say(options->log, MU_LEVEL_ERROR, "the ranks cannot work together: %s",
         group->error[0] ? group->error : mu_status_text(status));
     mu_group_finish(group);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "collectives/choose.h"
+#include "collectives/doubling_index.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -31,6 +32,8 @@ static double rate(const struct mu_group *group, const struct mu_request *reques
         return INFINITY;
     }
     double score = algorithm->score(group, request, ret_why);
+    if (!algorithm->any_thread && !mu_request_hears_all(request, group->count))
+        score += mu_doubling_rounds(group->count) * group->costs.message; /* they meet in the end */
     return isnan(score) ? INFINITY : score;
 }
 

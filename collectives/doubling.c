@@ -216,18 +216,24 @@ enum mu_status mu_doubling_gather(struct mu_group *group, const struct mu_reques
 /* ---- barrier ---- */
 
 /* After round k a rank knows of 2^(k+1) ranks, itself and those before it, that they are here. */
-static enum mu_status barrier(struct mu_group *group, int64_t deadline_ns, int *ret_rank)
+static enum mu_status meet(
+    struct mu_group *group, uint64_t segment, int64_t deadline_ns, int *ret_rank)
 {
     static const char token = 1;
     for (int i = 0; i < mu_doubling_rounds(group->count); i++) {
         struct mu_doubling_round round = mu_doubling_round(group->count, group->rank, i);
-        uint64_t tag = mu_group_tag(group, (uint32_t)i, 0);
+        uint64_t tag = mu_group_tag(group, (uint32_t)i, segment);
         mu_group_send(group, &group->send[0], round.to, tag, &token, 1);
         mu_group_receive(group, &group->receive[0], round.from, tag, group->scratch, 1);
         MU_TRY(mu_group_wait(group, &group->receive[0], deadline_ns, ret_rank));
         MU_TRY(mu_group_wait(group, &group->send[0], deadline_ns, ret_rank));
     }
     return MU_OK;
+}
+
+enum mu_status mu_doubling_meet(struct mu_group *group, int64_t deadline_ns, int *ret_rank)
+{
+    return meet(group, MU_GROUP_SEGMENT_MAX, deadline_ns, ret_rank);
 }
 
 /* ---- the choice between the two, and the score ---- */
@@ -258,7 +264,7 @@ static enum mu_status run(
     struct mu_group *group, const struct mu_request *request, int64_t deadline_ns, int *ret_rank)
 {
     if (request->kind == MU_BARRIER)
-        return barrier(group, deadline_ns, ret_rank);
+        return meet(group, 0, deadline_ns, ret_rank);
     if (request->kind == MU_ALLGATHER)
         return mu_doubling_gather(group, request, 0, deadline_ns, ret_rank);
     if (gathers(group, request))

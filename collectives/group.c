@@ -134,7 +134,6 @@ void mu_group_finish(struct mu_group *group)
 
 /* ---- messages ---- */
 
-#define SEGMENT_BITS 24
 #define STEP_BITS 12
 #define SEQUENCE_BITS 20
 #define IDS 255 /* 0xff is of what is no operation: segments.c */
@@ -143,9 +142,10 @@ static_assert(2 * (MU_GROUP_RANKS_MAX - 1) < 1 << STEP_BITS, "the ring's steps")
 uint64_t mu_group_tag(const struct mu_group *group, uint32_t step, uint64_t segment)
 {
     uint64_t sequence = group->signature.sequence & ((1u << SEQUENCE_BITS) - 1);
-    assert(step < 1u << STEP_BITS && segment < 1u << SEGMENT_BITS);
-    return (uint64_t)(group->id % IDS) << (SEQUENCE_BITS + STEP_BITS + SEGMENT_BITS) |
-           sequence << (STEP_BITS + SEGMENT_BITS) | (uint64_t)step << SEGMENT_BITS | segment;
+    assert(step < 1u << STEP_BITS && segment < 1u << MU_GROUP_SEGMENT_BITS);
+    return (uint64_t)(group->id % IDS) << (SEQUENCE_BITS + STEP_BITS + MU_GROUP_SEGMENT_BITS) |
+           sequence << (STEP_BITS + MU_GROUP_SEGMENT_BITS) |
+           (uint64_t)step << MU_GROUP_SEGMENT_BITS | segment;
 }
 
 void mu_group_send(struct mu_group *group, struct mu_op *op, int rank, uint64_t tag,
@@ -310,13 +310,18 @@ static enum mu_status run_chosen(struct mu_group *group, const struct mu_algorit
     /* Without elements there may be no messages: then ranks that have some would wait for ours. */
     if (request->count == 0 && request->kind != MU_BARRIER && !algorithm->any_thread)
         return mu_doubling.run(group, &meeting, deadline_ns, ret_rank);
-    if (request->reduction != MU_MEAN || !is_reduction(request->kind))
-        return algorithm->run(group, request, deadline_ns, ret_rank);
-    struct mu_request sum = *request;
-    sum.reduction = MU_SUM;
-    MU_TRY(algorithm->run(group, &sum, deadline_ns, ret_rank));
-    divide(group, request);
-    return MU_OK;
+    struct mu_request whole = *request;
+    bool divides = request->reduction == MU_MEAN && is_reduction(request->kind);
+    if (divides)
+        whole.reduction = MU_SUM;
+    MU_TRY(algorithm->run(group, &whole, deadline_ns, ret_rank));
+    if (divides)
+        divide(group, request);
+    /* Who only sends has not heard yet what the others do. */
+    if (algorithm->any_thread || mu_group_is_step(group) ||
+        mu_request_hears_all(request, group->count))
+        return MU_OK;
+    return mu_doubling_meet(group, deadline_ns, ret_rank);
 }
 
 void mu_group_sign(struct mu_group *group)

@@ -125,8 +125,16 @@ static inline int mu_group_peer(const struct mu_group *group, int rank)
     return group->member ? group->member[rank] : rank;
 }
 
+/* Does it only do steps of operations of its parent, hierarchical, which all have agreed on? */
+static inline bool mu_group_is_step(const struct mu_group *group)
+{
+    return group->parent && (group->parent->home == group || group->parent->abroad == group);
+}
+
 /* ---- what algorithms send and receive with; group ranks; tags made of sequence, step, segment --
  */
+#define MU_GROUP_SEGMENT_BITS 24
+#define MU_GROUP_SEGMENT_MAX (((uint64_t)1 << MU_GROUP_SEGMENT_BITS) - 1)
 uint64_t mu_group_tag(const struct mu_group *group, uint32_t step, uint64_t segment);
 void mu_group_send(struct mu_group *group, struct mu_op *op, int rank, uint64_t tag,
     const void *from, size_t bytes);

@@ -49,6 +49,7 @@ struct sight {
     struct mu_signature signature; /* sequence 0: nothing is known */
     int64_t since_ns;              /* when that was heard, or entered; 0: not known */
     bool inside, silent;           /* still in it; did not answer */
+    bool hearsay;                  /* then it may be further on by now */
 };
 
 static struct sight look(const struct mu_group *group, int rank)
@@ -66,6 +67,7 @@ static struct sight look(const struct mu_group *group, int rank)
     sight.signature = seen->signature;
     sight.since_ns = seen->since_ns;
     sight.inside = seen->inside;
+    sight.hearsay = seen->hearsay;
     return sight;
 }
 
@@ -81,12 +83,47 @@ static bool knows(const struct mu_group *group)
     return group->shared || group->transport->seen;
 }
 
+/* What it does now is not known: only that it was there, and does not answer. */
+static bool is_unknown(const struct sight *sight)
+{
+    return sight->hearsay && sight->silent;
+}
+
 /* ---- PROTOCOL, CLOSED ---- */
+
+/* Why it went no further; "": it has not said so. */
+static const char *farewell_of(const struct mu_group *group, int rank)
+{
+    const struct mu_seen *seen = is_apart(group) ? NULL : group->transport->seen;
+    return seen ? seen[mu_group_peer(group, rank)].farewell : "";
+}
+
+static void report_closed(struct mu_group *group, int rank)
+{
+    const char *farewell = farewell_of(group, rank);
+    add_signature(group, &group->signature);
+    mu_group_add_error(group, ": ");
+    add_name(group, rank);
+    if (farewell[0])
+        mu_group_add_error(group, " goes no further: %s", farewell);
+    else
+        mu_group_add_error(group, " is gone");
+}
+
+static bool is_other(const struct mu_group *group, const struct mu_signature *theirs)
+{
+    return theirs->group == group->id && theirs->sequence == group->signature.sequence &&
+           !mu_signature_equal(theirs, &group->signature);
+}
 
 static void report_mismatch(struct mu_group *group, int rank)
 {
     struct sight sight = look(group, rank);
     struct mu_signature theirs = sight.signature;
+    if (!is_other(group, &theirs) && farewell_of(group, rank)[0]) {
+        report_closed(group, rank); /* it has seen the others disagree */
+        return;
+    }
     if (theirs.sequence == 0 || mu_signature_equal(&theirs, &group->signature)) {
         add_signature(group, &group->signature);
         mu_group_add_error(group, ": ");
@@ -97,24 +134,13 @@ static void report_mismatch(struct mu_group *group, int rank)
     add_name(group, rank);
     mu_group_add_error(group, " does ");
     add_signature(group, &theirs);
-    mu_group_add_error(group, "; this rank does ");
+    mu_group_add_error(group, "; ");
+    add_name(group, group->rank);
+    mu_group_add_error(group, " does ");
     add_signature(group, &group->signature);
     theirs.counts_crc = group->signature.counts_crc;
     if (mu_signature_equal(&theirs, &group->signature))
         mu_group_add_error(group, ", in other parts");
-}
-
-static void report_closed(struct mu_group *group, int rank)
-{
-    const struct mu_seen *seen = is_apart(group) ? NULL : group->transport->seen;
-    const char *farewell = seen ? seen[mu_group_peer(group, rank)].farewell : "";
-    add_signature(group, &group->signature);
-    mu_group_add_error(group, ": ");
-    add_name(group, rank);
-    if (farewell[0])
-        mu_group_add_error(group, " goes no further: %s", farewell);
-    else
-        mu_group_add_error(group, " is gone");
 }
 
 /* ---- TIMEOUT ---- */
@@ -149,13 +175,17 @@ static void add_missing(struct mu_group *group, int rank)
     struct sight sight = look(group, rank);
     int64_t now = mu_now(group->world);
     add_name(group, rank);
-    mu_group_add_error(group, " has not entered it");
+    if (is_unknown(&sight))
+        mu_group_add_error(group, " has not been heard in it, and may have entered it");
+    else
+        mu_group_add_error(group, " has not entered it");
     if (sight.signature.sequence == 0) {
         mu_group_add_error(group, "; it has not been seen in any");
     } else {
-        mu_group_add_error(group, "; last seen %s %s %u", sight.inside ? "in" : "after",
-            mu_request_kind_name((enum mu_request_kind)sight.signature.kind),
-            sight.signature.sequence);
+        char name[MU_SIGNATURE_TEXT_MAX];
+        mu_signature_name(&sight.signature, name, sizeof(name));
+        mu_group_add_error(group, "; last %s %s %s", is_unknown(&sight) ? "heard" : "seen",
+            sight.inside ? "in" : "after", name);
         if (sight.signature.group != group->id)
             mu_group_add_error(group, " of another group");
     }
@@ -192,9 +222,7 @@ static int find_other(const struct mu_group *group)
 {
     for (int rank = 0; rank < group->count; rank++) {
         struct sight sight = look(group, rank);
-        if (rank != group->rank && sight.signature.group == group->id &&
-            sight.signature.sequence == group->signature.sequence &&
-            !mu_signature_equal(&sight.signature, &group->signature))
+        if (rank != group->rank && is_other(group, &sight.signature))
             return rank;
     }
     return -1;
@@ -244,12 +272,6 @@ static enum mu_status report_timeout(struct mu_group *group, int *ret_rank)
 
 /* ---- all of it ---- */
 
-/* Of the ranks of one host, or of the first ranks of all: a step of an operation of the whole. */
-static bool is_step(const struct mu_group *group)
-{
-    return group->parent && (group->parent->home == group || group->parent->abroad == group);
-}
-
 /* The step that failed has said why, and knows better. "": none did. */
 static const char *step_error(const struct mu_group *group)
 {
@@ -292,8 +314,8 @@ enum mu_status mu_group_report(struct mu_group *group, enum mu_status status, in
 {
     group->error[0] = '\0';
     status = report(group, status, ret_rank);
-    bool tells = stands_alone(group) && !is_step(group) && !is_apart(group);
+    bool tells = stands_alone(group) && !mu_group_is_step(group) && !is_apart(group);
     if (group->transport->ops->abort && tells)
-        group->transport->ops->abort(group->transport, group->error);
+        group->transport->ops->abort(group->transport, status, group->error);
     return status;
 }

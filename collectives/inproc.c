@@ -185,23 +185,23 @@ static enum mu_status inproc_wait(
 }
 
 /* Whoever waits for a rank that has gone hears so. Inside the monitor. */
-static void leave(struct mu_inproc_hub *hub, int rank)
+static void leave(struct mu_inproc_hub *hub, int rank, enum mu_status why)
 {
     hub->ranks[rank].gone = true;
     for (int peer = 0; peer < hub->count; peer++) {
-        end_pair(pair_of(hub, rank, peer), MU_CLOSED);
-        end_pair(pair_of(hub, peer, rank), MU_CLOSED);
+        end_pair(pair_of(hub, rank, peer), why);
+        end_pair(pair_of(hub, peer, rank), why);
     }
     hub->world->ops->notify(hub->world, hub->monitor);
 }
 
-static void inproc_abort(struct mu_transport *transport, const char *why)
+static void inproc_abort(struct mu_transport *transport, enum mu_status status, const char *why)
 {
     struct mu_inproc_hub *hub = ((struct inproc *)transport)->hub;
     struct rank *us = &hub->ranks[transport->rank];
     hub->world->ops->enter(hub->world, hub->monitor);
     mu_text_copy(us->farewell, sizeof(us->farewell), why);
-    leave(hub, transport->rank);
+    leave(hub, transport->rank, status == MU_PROTOCOL ? MU_PROTOCOL : MU_CLOSED);
     hub->world->ops->leave(hub->world, hub->monitor);
 }
 
@@ -221,7 +221,7 @@ static void inproc_close(struct mu_transport *transport)
 {
     struct mu_inproc_hub *hub = ((struct inproc *)transport)->hub;
     hub->world->ops->enter(hub->world, hub->monitor);
-    leave(hub, transport->rank);
+    leave(hub, transport->rank, MU_CLOSED);
     hub->world->ops->leave(hub->world, hub->monitor);
     mu_swap_free_kept(transport);
     free(transport->seen);

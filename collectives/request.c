@@ -75,17 +75,24 @@ static void describe_details(const struct mu_signature *signature, char *out, si
         snprintf(out + used, bytes - (size_t)used, ", from rank %d", signature->root);
 }
 
+void mu_signature_name(const struct mu_signature *signature, char *out, size_t bytes)
+{
+    bool opening = signature->sequence > MU_OPENING_SEQUENCE;
+    snprintf(out, bytes, "%s%s %u", opening ? "opening " : "",
+        mu_request_kind_name((enum mu_request_kind)signature->kind),
+        opening ? signature->sequence - MU_OPENING_SEQUENCE : signature->sequence);
+}
+
 void mu_signature_describe(const struct mu_signature *signature, char *out, size_t bytes)
 {
-    char details[MU_SIGNATURE_TEXT_MAX] = "";
+    char name[32], details[MU_SIGNATURE_TEXT_MAX] = "";
     if (signature->kind == MU_BARRIER && signature->count)
         mu_format(details, sizeof(details), " for %llu bytes of memory",
             (unsigned long long)signature->count);
     else if (signature->kind != MU_BARRIER)
         describe_details(signature, details, sizeof(details));
-    snprintf(out, bytes, "%s %u%s, by %s",
-        mu_request_kind_name((enum mu_request_kind)signature->kind), signature->sequence, details,
-        algorithm_name(signature->algorithm));
+    mu_signature_name(signature, name, sizeof(name));
+    snprintf(out, bytes, "%s%s, by %s", name, details, algorithm_name(signature->algorithm));
 }
 
 struct mu_span mu_request_part(const struct mu_request *request, int ranks, int rank)
@@ -96,4 +103,18 @@ struct mu_span mu_request_part(const struct mu_request *request, int ranks, int 
     for (int r = 0; r < rank; r++)
         part.first += request->counts[r];
     return part;
+}
+
+bool mu_request_hears_all(const struct mu_request *request, int ranks)
+{
+    if (request->kind == MU_BROADCAST)
+        return false;
+    if (request->kind != MU_REDUCE_SCATTER && request->kind != MU_ALLGATHER)
+        return true;
+    if (!request->counts)
+        return request->count >= (size_t)ranks;
+    int given = 0;
+    while (given < ranks && request->counts[given] > 0)
+        given++;
+    return given == ranks;
 }

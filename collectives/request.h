@@ -33,6 +33,11 @@ struct mu_request {
     int root;
 };
 
+/* Sequences that a group uses while it is made, before the first operation of its user, which is
+ * number 1: sequences go around. */
+#define MU_OPENING_OPERATIONS ((uint32_t)1 << 16)
+#define MU_OPENING_SEQUENCE (UINT32_MAX - MU_OPENING_OPERATIONS) /* before the first of them */
+
 /*
  * What is said to the others about a request, to be compared before any of their bytes are used.
  * Fixed size, no padding, little-endian as it lies. Two ranks agree if all of it is equal.
@@ -56,6 +61,8 @@ const char *mu_request_kind_name(enum mu_request_kind kind); /* "all-reduce" */
 /* "all-reduce 813 of 4096 float32, sum, by ring". What another process sent may be described. */
 #define MU_SIGNATURE_TEXT_MAX 128
 void mu_signature_describe(const struct mu_signature *signature, char *out, size_t bytes);
+/* "all-reduce 813"; "opening barrier 2". */
+void mu_signature_name(const struct mu_signature *signature, char *out, size_t bytes);
 static inline bool mu_signature_equal(const struct mu_signature *a, const struct mu_signature *b)
 {
     return !memcmp(a, b, sizeof(*a));
@@ -64,5 +71,10 @@ static inline bool mu_signature_equal(const struct mu_signature *a, const struct
 /* Part `rank` of a request: of `counts`, or of equal parts that differ by at most one element
  * (mu_ring_chunk) where there are none. */
 struct mu_span mu_request_part(const struct mu_request *request, int ranks, int rank);
+
+/* Does what every rank gets depend on what each of the others gives? Then who has it has heard, at
+ * first or second hand, that all do the same. It does not where a rank may only send: in a
+ * broadcast, and where parts are empty. */
+bool mu_request_hears_all(const struct mu_request *request, int ranks);
 
 #endif

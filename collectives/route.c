@@ -103,17 +103,17 @@ static bool route_reaches(struct mu_transport *transport, int rank)
 
 /* ---- saying and asking why ---- */
 
-static void abort_one(struct mu_transport *transport, const char *why)
+static void abort_one(struct mu_transport *transport, enum mu_status status, const char *why)
 {
     if (transport->ops->abort)
-        transport->ops->abort(transport, why);
+        transport->ops->abort(transport, status, why);
 }
 
-static void route_abort(struct mu_transport *transport, const char *why)
+static void route_abort(struct mu_transport *transport, enum mu_status status, const char *why)
 {
     struct route *route = route_of(transport);
-    abort_one(route->near, why);
-    abort_one(route->far, why);
+    abort_one(route->near, status, why);
+    abort_one(route->far, status, why);
 }
 
 static void survey_one(struct mu_transport *transport, int64_t deadline_ns)

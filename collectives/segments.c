@@ -277,7 +277,7 @@ static void say(struct segments *segments)
     const char *own = segments->offer.why;
     const char *why = own[0] ? own : segments->why[first];
     mu_say(segments->log, MU_LEVEL_WARN,
-        "%s%s is on this host, but not in shared memory with us: %s; %s is used instead", name,
+        "%s%s is on this host, but not in shared memory with us: %s; only %s reaches it", name,
         more, why[0] ? why : "it could not map ours", segments->messages->ops->name);
 }
 

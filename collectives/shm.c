@@ -234,11 +234,11 @@ static void ring_all(struct shm *shm)
             mu_shm_board_ring(shm->peer[rank].board);
 }
 
-static void shm_abort(struct mu_transport *transport, const char *why)
+static void shm_abort(struct mu_transport *transport, enum mu_status status, const char *why)
 {
     struct shm *shm = shm_of(transport);
     if (!shm->aborted)
-        mu_shm_board_end(shm->board, why);
+        mu_shm_board_end(shm->board, status, why);
     shm->aborted = true;
     ring_all(shm);
 }

@@ -18,10 +18,11 @@ void mu_shm_board_enter(
     atomic_store_explicit(&board->version, version + 2, memory_order_release);
 }
 
-void mu_shm_board_end(struct mu_shm_board *board, const char *why)
+void mu_shm_board_end(struct mu_shm_board *board, enum mu_status status, const char *why)
 {
     mu_text_copy(board->farewell, sizeof(board->farewell), why);
-    atomic_store_explicit(&board->ended, 1, memory_order_seq_cst);
+    assert(status != MU_OK);
+    atomic_store_explicit(&board->ended, (uint32_t)status, memory_order_seq_cst);
 }
 
 /* A writer that was stopped in the middle is not waited for: what was seen before stays. */

@@ -182,6 +182,13 @@ bool mu_shm_peer_left(const struct mu_shm_peer *peer)
            atomic_load_explicit(&peer->board->ended, memory_order_seq_cst);
 }
 
+/* It has left: because ranks disagree, as it says, or for any other reason. */
+static enum mu_status why_left(const struct mu_shm_peer *peer)
+{
+    uint32_t ended = atomic_load_explicit(&peer->board->ended, memory_order_seq_cst);
+    return ended == MU_PROTOCOL ? MU_PROTOCOL : MU_CLOSED;
+}
+
 void mu_shm_peer_end(struct mu_shm_peer *peer, const struct mu_signature *ours, enum mu_status why)
 {
     if (peer->ended == MU_OK)
@@ -208,6 +215,6 @@ int mu_shm_peer_move(struct mu_shm_peer *peer, const struct mu_signature *ours)
     else if (atomic_load_explicit(&peer->out.ring->refused, memory_order_seq_cst))
         mu_shm_peer_end(peer, ours, MU_PROTOCOL);
     else if (mu_shm_peer_left(peer))
-        mu_shm_peer_end(peer, ours, MU_CLOSED);
+        mu_shm_peer_end(peer, ours, why_left(peer));
     return pieces;
 }

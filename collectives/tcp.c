@@ -421,8 +421,10 @@ enum mu_status mu_tcp_open(struct mu_loop *loop, int rank, int count, uint32_t g
         free(tcp);
         return MU_NO_MEMORY;
     }
-    for (int r = 0; r < count; r++)
+    for (int r = 0; r < count; r++) {
         init_peer(tcp, r, link[r]);
+        tcp->base.seen[r].hearsay = true;
+    }
     *ret_transport = &tcp->base;
     return MU_OK;
 }

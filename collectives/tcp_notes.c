@@ -6,9 +6,10 @@
  * What ranks say about themselves, beside the data:
  *
  *   SEGMENT  flag MU_TCP_SIGNED: it is part of the operation that this rank signed last; the first
- * one of an operation has the signature for its body DOING    "signature", "inside" that operation
- * still; "asks": say the same; "differs": yours is another one, and what this rank was to send you
- * will not come GOODBYE  "text": why this rank goes no further
+ *            one of an operation has the signature for its body
+ *   DOING    "signature", "inside" that operation still; "asks": say the same; "differs": yours is
+ *            another one, and what this rank was to send you will not come
+ *   GOODBYE  "text": why this rank goes no further; "differs": because some ranks disagree
  */
 #define DOING_BYTES_MAX 128
 #define FAREWELL_MAX 640 /* on the wire; of which mu_seen keeps less */
@@ -147,15 +148,16 @@ void mu_tcp_drain(struct mu_tcp *tcp)
         }
 }
 
-void mu_tcp_abort(struct mu_transport *transport, const char *why)
+void mu_tcp_abort(struct mu_transport *transport, enum mu_status status, const char *why)
 {
     struct mu_tcp *tcp = (struct mu_tcp *)transport;
     char text[FAREWELL_MAX];
-    uint8_t memory[FAREWELL_MAX + 16];
+    uint8_t memory[FAREWELL_MAX + 32];
     struct mu_body body;
     mu_text_copy(text, sizeof(text), why);
-    mu_body_begin(&body, memory, sizeof(memory), 1);
+    mu_body_begin(&body, memory, sizeof(memory), 2);
     mu_body_put_text(&body, "text", text);
+    mu_body_put_int(&body, "differs", status == MU_PROTOCOL);
     tcp->drains = true;
     for (int rank = 0; rank < tcp->base.count; rank++)
         if (tcp->peer[rank].link)
@@ -202,11 +204,15 @@ static bool hear_goodbye(struct mu_tcp_peer *peer, const struct mu_frame *frame,
 {
     struct mu_decoder *decoder = mu_link_decoder(peer->link);
     char text[FAREWELL_MAX];
+    int64_t differs;
     if (mu_decoder_read(decoder, body, frame->body_bytes) != MU_OK ||
-        !mu_decoder_text(decoder, "text", text, sizeof(text)))
+        !mu_decoder_text(decoder, "text", text, sizeof(text)) ||
+        !mu_decoder_int(decoder, "differs", 0, 1, &differs))
         return false;
     mu_text_copy(seen_of(peer)->farewell, sizeof(seen_of(peer)->farewell), text);
-    mu_tcp_end(peer, MU_CLOSED);
+    mu_tcp_end(peer, differs ? MU_PROTOCOL : MU_CLOSED);
+    if (peer->link)
+        mu_tcp_lose(peer, MU_CLOSED);
     return true;
 }
 

@@ -134,7 +134,7 @@ void mu_tcp_tell_all(struct mu_tcp *tcp);
 
 /* What nobody will post receives for is thrown away from now on. */
 void mu_tcp_drain(struct mu_tcp *tcp);
-void mu_tcp_abort(struct mu_transport *transport, const char *why);
+void mu_tcp_abort(struct mu_transport *transport, enum mu_status status, const char *why);
 void mu_tcp_survey(struct mu_transport *transport, int64_t deadline_ns);
 
 #endif

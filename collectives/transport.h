@@ -51,8 +51,9 @@ struct mu_transport_ops {
     /* Is there a way to this rank? NULL: to all. */
     bool (*reaches)(struct mu_transport *transport, int rank);
     /* Tells the others why this rank goes no further, as far as that can be done at once; they find
-     * it in `farewell`. NULL: they only see it gone. */
-    void (*abort)(struct mu_transport *transport, const char *why);
+     * it in `farewell`. PROTOCOL: ranks disagree; then what the others wait for ends with that, and
+     * otherwise with CLOSED. NULL: they only see it gone. */
+    void (*abort)(struct mu_transport *transport, enum mu_status status, const char *why);
     /* Asks all ranks what they are doing and waits for those that answer: in `seen`. NULL: only
      * what came by itself is known. Blocks. */
     void (*survey)(struct mu_transport *transport, int64_t deadline_ns);
@@ -65,8 +66,9 @@ struct mu_seen {
     struct mu_signature signature; /* what it entered last; sequence 0: nothing yet */
     int64_t since_ns;              /* when this was heard */
     bool answers;                  /* it answered the last survey */
-    bool inside;                   /* it was still in that operation when it last said so */
-    char farewell[256];            /* why it said it would go no further; "" */
+    bool hearsay;       /* heard, not read: what it does while it does not answer is not known */
+    bool inside;        /* it was still in that operation when it last said so */
+    char farewell[256]; /* why it said it would go no further; "" */
 };
 
 struct mu_swap;

@@ -322,6 +322,16 @@ static enum mu_status say_final(const struct mu_checkpoint_loading *load, enum m
         "%s", load->quiet->first_text);
 }
 
+/* Every entry was looked at, and the oldest last. */
+static enum mu_status say_none_whole(
+    const struct mu_checkpoint_loading *load, int count, enum mu_status status)
+{
+    if (count < 2 || !is_unsaid(load))
+        return say_final(load, status);
+    return mu_fail(load->log, MU_E0601, "begin again in another directory: --out DIR",
+        "none of the %d checkpoints is whole; the oldest: %s", count, load->quiet->first_text);
+}
+
 static bool is_damage(const struct mu_checkpoint_loading *load, enum mu_status status)
 {
     return is_unsaid(load) && (status == MU_BAD_DATA || status == MU_IO_ERROR);
@@ -349,6 +359,7 @@ static enum mu_status load_newest(
 {
     int64_t step = newest_up_to(load->store, INT64_MAX);
     bool fell_back = false;
+    int damaged = 0;
     for (int tries = 0; step >= 0 && tries < MU_CHECKPOINTS_MAX; tries++) {
         enum mu_status status = load_entry(load, step, ret_manifest);
         if (status == MU_OK && fell_back)
@@ -358,8 +369,9 @@ static enum mu_status load_newest(
             return say_final(load, status);
         bool dropped = was_dropped(load->store, step);
         step = newest_up_to(load->store, dropped ? INT64_MAX : step - 1);
+        damaged += !dropped;
         if (step < 0)
-            return say_final(load, status);
+            return say_none_whole(load, damaged, status);
         if (!dropped)
             mu_say(load->log, MU_LEVEL_WARN, "damaged checkpoint passed over: %s",
                 load->quiet->first_text);

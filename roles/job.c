@@ -71,6 +71,38 @@ static enum mu_status choose_kind(struct mu_log *log, const struct mu_job *job,
     return mu_job_kind_find(section, name, ret_kind) ? MU_OK : fail_kind(log, job, section, name);
 }
 
+/* The other kind of this section that has the option `key`. */
+static bool find_owner(
+    const struct mu_job_section *section, const char *key, struct mu_job_kind *ret_owner)
+{
+    for (size_t i = 0; section->kind(i, ret_owner); i++)
+        if (mu_options_find(ret_owner->options, key))
+            return true;
+    return false;
+}
+
+/* A key that belongs to another kind is not misspelt: it has stayed when the kind was changed. */
+static enum mu_status check_owners(struct mu_log *log, const struct mu_job *job,
+    const struct mu_job_section *section, const mu_json_value *object,
+    const struct mu_job_kind *kind)
+{
+    for (size_t i = 0; object && i < mu_json_count(object); i++) {
+        const char *key = mu_json_key(object, i);
+        struct mu_job_kind owner;
+        if (strcmp(key, section->kind_key) == 0 || mu_options_find(section->rows, key) ||
+            mu_options_find(kind->options, key) || !find_owner(section, key, &owner))
+            continue;
+        char path[2 * MU_NAME_MAX], help[3 * MU_NAME_MAX];
+        mu_format(path, sizeof(path), "%s.%.60s", section->name, key);
+        mu_format(help, sizeof(help), "leave it out, or use --set %s.%s=%s", section->name,
+            section->kind_key, owner.name);
+        struct mu_place place = mu_json_place(job->json, path, true);
+        return mu_fail_at(log, MU_E0202, &place, NULL, help,
+            "`%s` is an option of `%s`, not of `%s`", path, owner.name, kind->name);
+    }
+    return MU_OK;
+}
+
 /* A section has rows of its own and those of its driver: one object, read twice. */
 static enum mu_status read_section(
     struct mu_log *log, struct mu_job *job, const struct mu_job_section *section)
@@ -84,6 +116,7 @@ static enum mu_status read_section(
     if (object && mu_json_type(object) != MU_JSON_OBJECT)
         return mu_options_read(log, job->json, object, section->name, section->rows, NULL, own);
     MU_TRY(choose_kind(log, job, section, object, &kind));
+    MU_TRY(check_owners(log, job, section, object, &kind));
     if (!mu_options_find(section->rows, section->kind_key)) {
         add_name(&for_own, section->kind_key);
         add_name(&for_kind, section->kind_key);

@@ -334,8 +334,11 @@ static enum mu_status run_role(struct ps_role *role)
     MU_TRY(mu_task_join(role->run, role->loop, 0, &role->activity, &role->cluster));
     mu_activity_set(&role->activity, MU_DOING_SERVING, 0, mu_now(role->run->world));
     if (!mu_job_uses_servers(
-            role->run->job, role->run->spec->replica_count, role->run->spec->ps_count))
+            role->run->job, role->run->spec->replica_count, role->run->spec->ps_count)) {
+        mu_say(role->run->log, MU_LEVEL_INFO,
+            "nothing to do for a parameter server: the replicas of this job sum by all-reduce");
         return mu_cluster_wait_over(role->cluster);
+    }
     MU_TRY(make_server(role));
     MU_TRY(link_servers(role));
     MU_TRY(link_replicas(role));

@@ -13,6 +13,39 @@ static enum mu_status spread(struct mu_replica *replica, int root, void *data, s
 
 /* ---- opening ---- */
 
+/* The part of the velocity that the optimizer keeps; 0: it has none. */
+static double momentum_of(const struct mu_job *job)
+{
+    const struct mu_option *row = job->optimizer->options;
+    for (; row && row->name; row++)
+        if (strcmp(row->name, "momentum") == 0 && row->type == MU_OPTION_REAL) {
+            double momentum;
+            memcpy(&momentum, (const char *)job->optimizer_options + row->offset, sizeof(momentum));
+            return momentum;
+        }
+    return 0;
+}
+
+/* What comes late comes in bursts, and momentum repeats each (docs/COLLECTIVES.md). A step of the
+ * whole velocity is rate / (1 - momentum) of a gradient: 0.5 is measured to hold, 2 to diverge. */
+#define ONEBIT_RATE_MAX 1.0
+
+static void warn_of_bursts(const struct mu_replica *replica)
+{
+    const struct mu_job *job = replica->job;
+    double momentum = momentum_of(job), rate = job->optim.learning_rate;
+    bool randomk = strcmp(job->compressor->name, "randomk") == 0;
+    bool onebit = strcmp(job->compressor->name, "onebit") == 0;
+    if (!replica->leads || momentum == 0 || !(randomk || onebit))
+        return;
+    if (onebit && rate < ONEBIT_RATE_MAX * (1 - momentum))
+        return;
+    mu_say(replica->log, MU_LEVEL_WARN,
+        "compress.kind `%s` with momentum %g at learning rate %g may diverge: take a lower rate, "
+        "or sgd, or compress.kind topk or powersgd",
+        job->compressor->name, momentum, rate);
+}
+
 static enum mu_status run_open(struct mu_command *command)
 {
     struct mu_replica *replica = command->owner;
@@ -100,6 +133,7 @@ static enum mu_status make_room_in_saver(struct mu_replica *replica)
 
 enum mu_status mu_residuals_open(struct mu_replica *replica, const struct mu_manifest *manifest)
 {
+    warn_of_bursts(replica);
     if (replica->job->compressor->has_residual)
         MU_TRY(mu_arena_init(&replica->residual, replica->layout.element_count));
     MU_TRY(mu_communicator_do(&replica->communicator, run_open, replica));

@@ -38,8 +38,9 @@ static enum mu_status make_spec(struct sim_job *job)
 {
     const int counts[MU_ROLE_COUNT] = {[MU_ROLE_CHIEF] = 1,
         [MU_ROLE_WORKER] = job->given->replicas - 1,
-        [MU_ROLE_PS] = job->given->servers};
-    int count = job->given->replicas + job->given->servers;
+        [MU_ROLE_PS] = job->given->servers,
+        [MU_ROLE_EVALUATOR] = job->given->has_evaluator};
+    int count = job->given->replicas + job->given->servers + job->given->has_evaluator;
     struct mu_address *addresses = calloc((size_t)count, sizeof(*addresses));
     if (!addresses)
         return MU_NO_MEMORY;
@@ -87,6 +88,14 @@ static const char *given_out(const struct sim_job *job)
     return job->given->out_dir ? job->dir.path : NULL;
 }
 
+/* Of a step, leaving out the tail. */
+static int64_t longest_ns(const struct mu_sim_compute *compute)
+{
+    double factor = compute->straggle_fraction > 0 ? compute->straggle_factor : 1;
+    double ns = (double)compute->mean_ns * factor;
+    return ns < (double)MU_SIM_COMPUTE_NS_MAX ? (int64_t)ns : MU_SIM_COMPUTE_NS_MAX;
+}
+
 static enum mu_status start_task(struct sim_job *job, int i)
 {
     struct sim_task *task = &job->task[i];
@@ -106,8 +115,8 @@ static enum mu_status start_task(struct sim_job *job, int i)
     };
     task->status = MU_UNAVAILABLE;
     /* A step that is meant to take long does not hang. */
-    task->run.timeouts.step_ns += 20 * job->given->compute.mean_ns;
-    if (i == job->spec.leader)
+    task->run.timeouts.step_ns += 20 * longest_ns(&job->given->compute);
+    if (mu_task_reads_test(&task->spec)) /* the leader saves, the evaluator looks at it */
         world->store = job->dir.store;
     return mu_sim_start(job->sim, i, "main", run_task, task);
 }

@@ -10,14 +10,15 @@ struct mu_sim_job {
     const struct mu_job *job;
     int replicas; /* the first of them the chief */
     int servers;
+    bool has_evaluator; /* it looks at every checkpoint that it comes to see */
     uint64_t seed;
     struct mu_sim_compute compute;
     int64_t link_bits_per_second, link_latency_ns;
     const char *out_dir;
     bool resume;
     const struct mu_sim_faults *faults; /* NULL: none */
-    /* (replicas + servers) How each task ended; of one that was killed: UNAVAILABLE. NULL: nobody
-     * asks. */
+    /* (replicas + servers + evaluator) How each task ended; of one that was killed: UNAVAILABLE.
+     * NULL: nobody asks. */
     enum mu_status *statuses;
 };
 

@@ -7,6 +7,7 @@
 /* What a task's numbers are for keeps them apart. */
 #define STREAM_RANDOM 1
 #define STREAM_COMPUTE 2
+#define STREAM_STRAGGLE 3
 
 static struct mu_sim_world *sim_of(struct mu_world *world)
 {
@@ -47,18 +48,30 @@ static void sleep_until(struct mu_world *world, int64_t deadline_ns)
     mu_strand_wait(scheduler_of(world), "time to pass", deadline_ns);
 }
 
+/* Numbers of their own for each purpose, task and step. */
+static void init_draw(
+    struct mu_random *random, uint64_t seed, uint64_t purpose, int task, int64_t step)
+{
+    uint64_t of_task = mu_random_mix(mu_random_mix(seed, purpose), (uint64_t)task);
+    mu_random_init(random, mu_random_mix(of_task, (uint64_t)step));
+}
+
 int64_t mu_sim_compute_ns(
     const struct mu_sim_compute *compute, uint64_t seed, int task, int64_t step)
 {
-    if (compute->kind == MU_SIM_COMPUTE_FIXED)
-        return compute->mean_ns;
     struct mu_random random;
-    uint64_t of_task = mu_random_mix(mu_random_mix(seed, STREAM_COMPUTE), (uint64_t)task);
-    mu_random_init(&random, mu_random_mix(of_task, (uint64_t)step));
-    double sigma = compute->sigma;
+    double ns = (double)compute->mean_ns, sigma = compute->sigma;
     /* The mean of exp(sigma z) is exp(sigma^2 / 2). */
-    double factor = exp(sigma * mu_random_normal(&random) - sigma * sigma / 2);
-    return (int64_t)((double)compute->mean_ns * factor);
+    if (compute->kind == MU_SIM_COMPUTE_LOGNORMAL) {
+        init_draw(&random, seed, STREAM_COMPUTE, task, step);
+        ns *= exp(sigma * mu_random_normal(&random) - sigma * sigma / 2);
+    }
+    if (compute->straggle_fraction > 0) {
+        init_draw(&random, seed, STREAM_STRAGGLE, task, step);
+        if (mu_random_unit(&random) < compute->straggle_fraction)
+            ns *= compute->straggle_factor;
+    }
+    return ns < (double)MU_SIM_COMPUTE_NS_MAX ? (int64_t)ns : MU_SIM_COMPUTE_NS_MAX;
 }
 
 static void computed(struct mu_world *world, int64_t step, double share)

@@ -71,6 +71,8 @@ enum mu_error { MU_ERROR_ROWS(MU_ERROR_ENUM) MU_ERROR_COUNT };
 int mu_error_number(enum mu_error error);            /* 104 for MU_E0104 */
 enum mu_status mu_error_status(enum mu_error error); /* CONFIG for MU_E0104 */
 const char *mu_error_doc(enum mu_error error);
+/* The next thing to type or to look at, for an error whose reason has no help of its own. */
+const char *mu_error_remedy(enum mu_error error);
 /* 104 gives MU_E0104; false: there is no such error. */
 bool mu_error_find(int64_t number, enum mu_error *ret_error);
 

@@ -58,12 +58,12 @@ const mu_json_value *mu_json_member_at(const mu_json_value *object, size_t index
 /*
  * Where the value lies that `path` leads to from the root: steps are ".key" and "[index]", as in
  * "cluster.worker[1]"; "" is the root. `of_key` gives the place of the key instead of the value.
- * Falls back to the start of the text.
+ * What mu_json_set has set lies in "--set section.key=value". Falls back to the start of the text.
  */
 struct mu_place mu_json_place(const struct mu_json *json, const char *path, bool of_key);
 
 /* Sets the value at "section.key" to what `value` says: JSON if it parses as JSON, else a string.
- * Sections that are not there are made. The document's text and places are rebuilt. USAGE if the
+ * Sections that are not there are made. USAGE if the
  * path is malformed or runs through something that is not an object. */
 enum mu_status mu_json_set(
     struct mu_log *log, struct mu_json *json, const char *path, const char *value);

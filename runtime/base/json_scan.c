@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "runtime/base/json_scan.h"
 #include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
+
+#define PATH_LEVELS_MAX 64
 
 static bool is_one_of(char byte, const char *set)
 {
@@ -62,4 +65,51 @@ size_t mu_json_scan_depth(const char *text, size_t bytes, int depth_max)
         at = text[at] == '"' ? mu_json_scan_string(text, bytes, at) : at + 1;
     }
     return bytes;
+}
+
+/* One level of brackets around a position. */
+struct level {
+    bool object;
+    size_t index;             /* of the element */
+    size_t key_at, key_bytes; /* of the member; no bytes: its key is not read yet */
+};
+
+/* What a token does to the levels. A string in an object that has no key yet is the key. */
+static void step_levels(struct level *level, int *depth, const char *text, size_t at, size_t end)
+{
+    char byte = text[at];
+    struct level *inner = *depth > 0 ? &level[*depth - 1] : NULL;
+    if ((byte == '{' || byte == '[') && *depth < PATH_LEVELS_MAX)
+        level[(*depth)++] = (struct level){.object = byte == '{'};
+    else if ((byte == '}' || byte == ']') && inner)
+        --*depth;
+    else if (byte == ',' && inner)
+        *inner = (struct level){.object = inner->object, .index = inner->index + 1};
+    else if (byte == '"' && inner && inner->object && inner->key_bytes == 0 && end > at + 2) {
+        inner->key_at = at + 1;
+        inner->key_bytes = end - at - 2;
+    }
+}
+
+void mu_json_scan_path(const char *text, size_t bytes, size_t offset, char *out, size_t out_bytes)
+{
+    struct level level[PATH_LEVELS_MAX];
+    int depth = 0;
+    size_t used = 0;
+    for (size_t at = mu_json_scan_space(text, bytes, 0); at < offset;) {
+        size_t end = scan_token(text, bytes, at);
+        end = end > at ? end : at + 1;
+        if (end > offset)
+            break;
+        step_levels(level, &depth, text, at, end);
+        at = mu_json_scan_space(text, bytes, end);
+    }
+    out[0] = '\0';
+    for (int i = 0; i < depth && used < out_bytes; i++) {
+        if (!level[i].object)
+            used += (size_t)snprintf(out + used, out_bytes - used, "[%zu]", level[i].index);
+        else if (level[i].key_bytes > 0)
+            used += (size_t)snprintf(out + used, out_bytes - used, "%s%.*s", used ? "." : "",
+                (int)(level[i].key_bytes < 60 ? level[i].key_bytes : 60), text + level[i].key_at);
+    }
 }

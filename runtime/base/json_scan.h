@@ -15,4 +15,8 @@ size_t mu_json_scan_value(const char *text, size_t bytes, size_t at);
 /* The position of the first bracket that opens more than `depth_max` levels, or `bytes`. */
 size_t mu_json_scan_depth(const char *text, size_t bytes, int depth_max);
 
+/* The path of the value that stands at `offset`, as in "cluster.worker[1]": of the innermost one
+ * that has begun there. "" at the root. What does not fit is left out. */
+void mu_json_scan_path(const char *text, size_t bytes, size_t offset, char *out, size_t out_bytes);
+
 #endif

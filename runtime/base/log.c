@@ -145,6 +145,8 @@ __attribute__((format(printf, 4, 0))) static void message_add_headline(struct me
     message_add(message, "error[E%04d]: ", mu_error_number(error));
     size_t head_bytes = message->bytes;
     message_add_v(message, format, list);
+    while (message->bytes > head_bytes && message->text[message->bytes - 1] == '\n')
+        message->text[--message->bytes] = '\0'; /* no empty line before the help */
     keep_first(log, error, message->text + head_bytes);
 }
 
@@ -157,8 +159,7 @@ enum mu_status mu_fail(
     va_start(list, format);
     message_add_headline(&message, log, error, format, list);
     va_end(list);
-    if (help)
-        message_add(&message, "\n  = help: %s", help);
+    message_add(&message, "\n  = help: %s", help ? help : mu_error_remedy(error));
     log->write(log, MU_LEVEL_ERROR, message.text);
     return mu_error_status(error);
 }
@@ -255,8 +256,7 @@ enum mu_status mu_fail_at(struct mu_log *log, enum mu_error error, const struct 
         &message, "\n %*s--> %s:%d:%d", gutter, "", place->source, line.number, line.caret + 1);
     message_add(&message, "\n %*s |", gutter, "");
     message_add_line(&message, &line, gutter, expected);
-    if (help)
-        message_add(&message, "\n %*s = help: %s", gutter, "", help);
+    message_add(&message, "\n %*s = help: %s", gutter, "", help ? help : mu_error_remedy(error));
     log->write(log, MU_LEVEL_ERROR, message.text);
     return mu_error_status(error);
 }

@@ -39,8 +39,8 @@ __attribute__((format(printf, 3, 4))) void mu_say(
  * error[E0104]: unknown task type `workers`
  *   = help: did you mean `worker`?
  *
- * Returns the status of the error's row. `help` may be NULL; it is the next thing to type or look
- * at. `log` may not be NULL.
+ * Returns the status of the error's row. `help` is the next thing to type or look at; NULL says
+ * what helps against this error in general (mu_error_remedy). `log` may not be NULL.
  */
 __attribute__((format(printf, 4, 5))) enum mu_status mu_fail(
     struct mu_log *log, enum mu_error error, const char *help, const char *format, ...);
@@ -61,8 +61,8 @@ struct mu_place {
  *    |             ^^^^^^^^^ expected `chief`, `worker`, `ps` or `evaluator`
  *    = help: did you mean `worker`?
  *
- * `expected` and `help` may be NULL. Long lines are cut around the caret; bytes that are not
- * printable ASCII or valid UTF-8 are shown as `?`.
+ * `expected` may be NULL, and `help` as above. Long lines are cut around the caret; bytes that are
+ * not printable ASCII or valid UTF-8 are shown as `?`.
  */
 __attribute__((format(printf, 6, 7))) enum mu_status mu_fail_at(struct mu_log *log,
     enum mu_error error, const struct mu_place *place, const char *expected, const char *help,

@@ -36,6 +36,17 @@ static void every_error_has_a_doc_in_lower_case_without_a_stop(void **state)
     }
 }
 
+static void every_error_has_something_to_type(void **state)
+{
+    (void)state;
+    for (int i = 0; i < MU_ERROR_COUNT; i++) {
+        const char *remedy = mu_error_remedy((enum mu_error)i);
+        assert_non_null(remedy);
+        assert_true(strlen(remedy) > 5);
+        assert_null(strchr(remedy, '\n'));
+    }
+}
+
 static void errors_of_a_spec_are_of_the_configuration(void **state)
 {
     (void)state;
@@ -53,6 +64,7 @@ int main(void)
         cmocka_unit_test(numbers_ascend),
         cmocka_unit_test(no_error_has_the_status_ok),
         cmocka_unit_test(every_error_has_a_doc_in_lower_case_without_a_stop),
+        cmocka_unit_test(every_error_has_something_to_type),
         cmocka_unit_test(errors_of_a_spec_are_of_the_configuration),
     };
     return cmocka_run_group_tests_name("errors", tests, NULL, NULL);

@@ -2,6 +2,7 @@
 #include "runtime/base/json.h"
 #include "runtime/base/json_scan.h"
 #include "test.h"
+#include <stdio.h>
 
 static struct mu_test_log said;
 
@@ -97,12 +98,38 @@ static void scans_end_on_text_that_is_not_json(void **state)
     }
 }
 
+static void character_that_is_not_allowed_names_its_element(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *value, *said;
+    } rows[] = {
+        {"\"a\\u0000b:22\"", "worker[1]: a NUL character (\\u0000) is not allowed here"},
+        {"\"a\x01z:22\"", "worker[1]: the control character 0x01 is not allowed in a string"},
+        {"\"a\xff:22\"", "worker[1]: the byte 0xff is not UTF-8"},
+    };
+    for (size_t i = 0; i < MU_COUNT_OF(rows); i++) {
+        struct mu_json *json;
+        char text[128];
+        snprintf(text, sizeof(text), "{\"task\": 0, \"cluster\": {\"worker\": [\"x,]:1\",\n %s]}}",
+            rows[i].value);
+        mu_test_log_init(&said);
+        assert_int_equal(
+            mu_json_parse(&said.log, MU_E0102, "text", text, strlen(text), &json), MU_CONFIG);
+        assert_said(&said, "error[E0102]: cluster.worker");
+        assert_said(&said, rows[i].said);
+        assert_said(&said, "--> text:2:");
+        assert_null(strstr(said.text, "JSON_ALLOW"));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(paths_lead_to_values),
         cmocka_unit_test(paths_lead_to_keys),
         cmocka_unit_test(root_is_the_empty_path),
+        cmocka_unit_test(character_that_is_not_allowed_names_its_element),
         cmocka_unit_test(path_to_nothing_falls_back_to_the_start),
         cmocka_unit_test(keys_may_have_dots_brackets_and_escapes),
         cmocka_unit_test(scans_end_on_text_that_is_not_json),

@@ -60,14 +60,39 @@ static void sections_that_are_absent_are_made(void **state)
                                "\"train\":{\"epochs\":5,\"seed\":1}}");
 }
 
-static void places_are_those_of_the_rebuilt_text(void **state)
+static void expect_place(const char *path, bool of_key, const char *source, const char *expected)
+{
+    struct mu_place place = mu_json_place(json, path, of_key);
+    assert_string_equal(place.source, source);
+    assert_int_equal(place.width, strlen(expected));
+    assert_memory_equal(place.text + place.offset, expected, place.width);
+    assert_true(place.offset + place.width <= place.bytes);
+}
+
+static void what_was_set_has_its_place_on_the_command_line(void **state)
 {
     (void)state;
+    assert_ok(mu_json_set(&said.log, json, "train.seed", "7"));
     assert_ok(mu_json_set(&said.log, json, "train.seed", "12345"));
-    struct mu_place place = mu_json_place(json, "train.seed", false);
-    assert_int_equal(place.width, 5);
-    assert_memory_equal(place.text + place.offset, "12345", 5);
+    assert_ok(mu_json_set(&said.log, json, "data.cache.path", "d"));
+    assert_ok(mu_json_set(&said.log, json, "list", "[5, 6]"));
+    expect_place("train.seed", false, "command line", "12345");
+    expect_place("train.seed", true, "command line", "train.seed");
+    expect_place("list[1]", false, "command line", "[5, 6]");
+    expect_place("data.cache", false, "command line", "data.cache.path");
+    assert_string_equal(mu_json_place(json, "list", false).text, "--set list=[5, 6]");
     assert_string_equal(mu_json_source(json), "job.json");
+}
+
+static void what_was_read_keeps_its_place_in_the_file(void **state)
+{
+    (void)state;
+    size_t before = mu_json_place(json, "train.epochs", false).offset;
+    assert_ok(mu_json_set(&said.log, json, "train.seed", "12345"));
+    assert_ok(mu_json_set(&said.log, json, "train.seeds", "6"));
+    expect_place("train.epochs", false, "job.json", "5");
+    expect_place("train.epochs", true, "job.json", "\"epochs\"");
+    assert_int_equal(mu_json_place(json, "train.epochs", false).offset, before);
 }
 
 static void refused_change_leaves_the_document(void **state)
@@ -110,7 +135,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(value_that_is_json_is_json, setup, teardown),
         cmocka_unit_test_setup_teardown(value_that_is_not_json_is_a_string, setup, teardown),
         cmocka_unit_test_setup_teardown(sections_that_are_absent_are_made, setup, teardown),
-        cmocka_unit_test_setup_teardown(places_are_those_of_the_rebuilt_text, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            what_was_set_has_its_place_on_the_command_line, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_was_read_keeps_its_place_in_the_file, setup, teardown),
         cmocka_unit_test_setup_teardown(refused_change_leaves_the_document, setup, teardown),
         cmocka_unit_test_setup_teardown(nesting_and_length_stay_limited, setup, teardown),
     };

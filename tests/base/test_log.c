@@ -25,11 +25,18 @@ static void error_has_number_text_and_help(void **state)
                                    "  = help: did you mean `worker`?\n");
 }
 
-static void error_without_help_is_one_line(void **state)
+static void error_without_help_of_its_own_has_that_of_its_row(void **state)
 {
     (void)state;
     assert_int_equal(mu_fail(&said.log, MU_E0001, NULL, "wrong"), MU_USAGE);
-    assert_string_equal(said.text, "error[E0001]: wrong\n");
+    assert_string_equal(said.text, "error[E0001]: wrong\n  = help: muster COMMAND --help\n");
+}
+
+static void no_line_before_the_help_is_empty(void **state)
+{
+    (void)state;
+    assert_int_equal(mu_fail(&said.log, MU_E0304, "look", "one\ntwo\n\n"), MU_PROTOCOL);
+    assert_string_equal(said.text, "error[E0304]: one\ntwo\n  = help: look\n");
 }
 
 static struct mu_place place_of(const char *text, const char *what)
@@ -234,7 +241,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(error_has_number_text_and_help, setup),
-        cmocka_unit_test_setup(error_without_help_is_one_line, setup),
+        cmocka_unit_test_setup(error_without_help_of_its_own_has_that_of_its_row, setup),
+        cmocka_unit_test_setup(no_line_before_the_help_is_empty, setup),
         cmocka_unit_test_setup(place_is_shown_with_a_caret, setup),
         cmocka_unit_test_setup(gutter_widens_with_the_line_number, setup),
         cmocka_unit_test_setup(columns_count_characters_not_bytes, setup),

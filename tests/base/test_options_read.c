@@ -120,7 +120,8 @@ static void wrong_values_are_refused_with_the_range(void **state)
                          "  --> job.json:1:9\n"
                          "   |\n"
                          " 1 | {\"data\":7}\n"
-                         "   |         ^ expected an object\n"},
+                         "   |         ^ expected an object\n"
+                         "   = help: muster man job lists types and ranges\n"},
         {"{\"data\":{}}", "error[E0203]: `data.path` is missing: give a string\n"
                           "  --> job.json:1:9\n"
                           "   |\n"

@@ -175,6 +175,57 @@ static void simulated_times_and_links_are_read(void **state)
         assert_int_equal(mu_simulate_parse_link(log, links[i], &bits, &latency), MU_USAGE);
 }
 
+static void simulated_times_and_links_may_have_units(void **state)
+{
+    struct mu_log *log = mu_test_log_init(&said);
+    static const struct {
+        const char *text;
+        double mean_ms;
+    } computes[] = {{"fixed:20", 20}, {"fixed:20ms", 20}, {"fixed:1.5s", 1500},
+        {"fixed:40us", 0.04}, {"lognormal:2s,0.3", 2000}};
+    for (size_t i = 0; i < MU_COUNT_OF(computes); i++) {
+        enum mu_simulate_compute kind;
+        double mean = 0, sigma = 0;
+        assert_ok(mu_simulate_parse_compute(log, computes[i].text, &kind, &mean, &sigma));
+        assert_float_equal(mean, computes[i].mean_ms, 1e-9);
+    }
+    static const struct {
+        const char *text;
+        int64_t bits, latency_ns;
+    } links[] = {{"10G,50us", 10000000000, 50000}, {"1e9,100", 1000000000, 100000},
+        {"2.5M,1ms", 2500000, 1000000}, {"64k,0.5s", 64000, 500000000},
+        {"1T,800ns", 1000000000000, 800}};
+    for (size_t i = 0; i < MU_COUNT_OF(links); i++) {
+        int64_t bits = 0, latency = 0;
+        assert_ok(mu_simulate_parse_link(log, links[i].text, &bits, &latency));
+        assert_int_equal(bits, links[i].bits);
+        assert_int_equal(latency, links[i].latency_ns);
+    }
+}
+
+static void stragglers_are_read_and_what_is_none_is_refused_with_the_range(void **state)
+{
+    struct mu_log *log = mu_test_log_init(&said);
+    double fraction = 0, factor = 0;
+    assert_ok(mu_simulate_parse_straggle(log, "0.02,10", &fraction, &factor));
+    assert_float_equal(fraction, 0.02, 0);
+    assert_float_equal(factor, 10, 0);
+    static const char *const wrong[] = {
+        "", "0.02", "0.02,", ",10", "1.1,10", "-0.1,10", "0.1,0.5", "0.1,1001", "2%,10", "0.1,10s"};
+    for (size_t i = 0; i < MU_COUNT_OF(wrong); i++) {
+        mu_test_log_init(&said);
+        assert_int_equal(mu_simulate_parse_straggle(log, wrong[i], &fraction, &factor), MU_USAGE);
+        assert_said(&said, "a fraction of 0 to 1 and a factor of 1 to 1000");
+    }
+    static const char *const no_units[] = {
+        "fixed:s", "fixed:10m", "lognormal:10,1s", "fixed:10 ms"};
+    for (size_t i = 0; i < MU_COUNT_OF(no_units); i++) {
+        enum mu_simulate_compute kind;
+        assert_int_equal(
+            mu_simulate_parse_compute(log, no_units[i], &kind, &fraction, &factor), MU_USAGE);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -186,6 +237,8 @@ int main(void)
         cmocka_unit_test(help_is_asked_for_anywhere_before_two_dashes),
         cmocka_unit_test(every_flag_of_every_command_is_documented),
         cmocka_unit_test(simulated_times_and_links_are_read),
+        cmocka_unit_test(simulated_times_and_links_may_have_units),
+        cmocka_unit_test(stragglers_are_read_and_what_is_none_is_refused_with_the_range),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -129,10 +129,103 @@ class Usage(unittest.TestCase):
         self.refused(["simulate", "job.json", "--wrkers", "3"], "unknown flag `--wrkers`",
                      "did you mean `--workers`?")
         self.refused(["spec", "make", "--wrkers", "a:1"], "did you mean `--worker`?")
+        demo = os.path.join(ROOT, "configs", "demo.json")
+        self.refused(["simulate", demo, "--straggle", "2,10"], "--straggle cannot be `2,10`",
+                     "a fraction of 0 to 1 and a factor of 1 to 1000")
+        self.refused(["simulate", demo, "--compute", "normal:1,2"], "--compute", "0 to 1e7 ms")
+        self.refused(["simulate", demo, "--link", "1,1"], "--link", "1e3 to 1e15 bits")
         self.refused(["simulate", "job.json", "--resume"], "--resume needs --out", "add --out DIR")
         self.refused(["explain", "E9999"], "there is no error `E9999`")
         self.refused(["man", "spec", "chck"], "no manual page for `spec chck`",
                      "did you mean `spec check`?")
+
+    def test_every_error_has_one_line_of_help(self):
+        job = os.path.join(ROOT, "configs", "demo.json")
+        tasks = ",".join(f'"h{i}:1"' for i in range(5000))
+        with tempfile.TemporaryDirectory() as folder:
+            def file(name, content):
+                path = os.path.join(folder, name)
+                with open(path, "wb") as out:
+                    out.write(content)
+                return path
+            big = file("big", b" " * (1 << 20) + b"{")
+            nul = file("nul.json", b'{"model":{"kind":"a\0"}}')
+            cases = [
+                (["spec", "check", "--cluster", "/nonexist"], "E0002"),
+                (["spec", "check", "--cluster", folder], "E0002"),
+                (["spec", "check", "--cluster", big], "E0103"),
+                (["run", job, "--cluster", "/nonexist"], "E0002"),
+                (["run", nul], "E0201"), (["run", folder], "E0002"),
+                (["run", job, "--set", "x"], "E0001"),
+                (["run", job, "--set", "name.x=1"], "E0001"),
+                (["run", job, "--set", "model=1"], "E0203"),
+                (["run", job, "--set", "name=/"], "E0203"),
+                (["run", job, "--set", "model.kind=7"], "E0203"),
+                (["run", job, "--set", "model.kind=zzzzzzzz"], "E0202"),
+                (["run", job, "--set", "train.device=gpux9"], "E0202"),
+                (["run", job, "--out", "/proc/none"], "E0604"),
+                (["run", job, "--local", "worker=5000"], "E0001"),
+                (["run", job, "--local", "worker=1,worker=1"], "E0001"),
+                (["run", job, "--steps", "nan"], "E0001"),
+                (["run", job, "--resume=yes"], "E0001"),
+                (["checkpoint", "list", folder], "E0603"),
+                (["checkpoint", "show", "/nonexist"], "E0002"),
+                (["explain", "E9999"], "E0001"), (["man", "zzzz"], "E0001"),
+                (["spec", "make", "--worker", "h1"], "E0108"),
+                (["spec", "make"], "E0106"),
+                (["spec", "check"], "E0101"),
+            ]
+            for text, number in (
+                    ("[", "E0102"), ("[1]", "E0105"), ("{}", "E0105"),
+                    ('{"cluster":{}}', "E0106"),
+                    ('{"cluster":{"wrker":[]}}', "E0104"),
+                    ('{"cluster":{"worker":["a"]}}', "E0108"),
+                    ('{"cluster":{"worker":["a:1","a:1"]}}', "E0109"),
+                    ('{"cluster":{"chief":["a:1","b:1"]}}', "E0106"),
+                    ('{"cluster":{"worker":["a\\u0000b:22"]}}', "E0102"),
+                    ('{"cluster":{"worker":[%s]}}' % tasks, "E010"),
+                    ('{"cluster":{"worker":["a:1"]},"task":{"type":"worker","index":3}}', "E0107")):
+                cases.append((["spec", "check"], number, {"TF_CONFIG": text}))
+            for arguments, number, *environment in cases:
+                result = muster(*arguments, **(environment[0] if environment else {}))
+                self.assertIn(f"error[{number}", result.stderr, arguments)
+                self.assertEqual(result.stderr.count("error["), 1, result.stderr)
+                self.assertEqual(len(re.findall(r"^ *= help: \S.*$", result.stderr, re.M)), 1,
+                                 (arguments, result.stderr))
+                self.assertNotIn("\n\n", result.stderr.strip(), arguments)
+                self.assertNotIn("JSON_", result.stderr)
+
+    def test_a_spec_of_a_byte_too_many_is_told_in_bytes(self):
+        with tempfile.NamedTemporaryFile() as big:
+            big.write(b" " * ((1 << 20) + 1))
+            big.flush()
+            result = muster("spec", "check", "--cluster", big.name)
+            self.assertEqual(result.returncode, 78)
+            self.assertIn("1048577 bytes, at most 1048576", result.stderr)
+            self.assertIn(f"`head -c 300 {big.name}`", result.stderr)
+
+    def test_a_character_that_is_not_allowed_names_its_element(self):
+        result = muster("spec", "check", TF_CONFIG='{"cluster":{"worker":["a:1","a\\u0000b:2"]}}')
+        self.assertEqual(result.returncode, 78)
+        self.assertIn("cluster.worker[1]: a NUL character (\\u0000)", result.stderr)
+
+    @unittest.skipUnless("run" in commands(), "this build has no `muster run`")
+    def test_the_caret_is_under_what_was_set(self):
+        job = os.path.join(ROOT, "configs", "demo.json")
+        result = muster("run", job, "--set", "optimizer.learning_rte=0.2")
+        self.assertIn("--> command line:1:7", result.stderr)
+        self.assertIn("1 | --set optimizer.learning_rte=0.2\n", result.stderr)
+        result = muster("run", job, "--set", "optimizer.kind=adam")
+        self.assertIn("`optimizer.momentum` is an option of `momentum`, not of `adam`",
+                      result.stderr)
+        with open(job, encoding="utf-8") as file:
+            lines = file.read().split("\n")
+        line = int(re.search(r"demo.json:(\d+):", result.stderr).group(1))
+        self.assertIn('"momentum"', lines[line - 1])
+
+    def test_mpich_is_not_measured_over_a_tcp_that_it_does_not_use(self):
+        self.refused(["bench", "allreduce", "--transport", "tcp", "--peer", "mpich"], "mpich: ",
+                     "--peer openmpi")
 
     def test_values_stand_after_equals_signs_or_alone(self):
         spec = '{"cluster":{%s}}' % W2

@@ -50,7 +50,8 @@ static void ten_mebibytes_are_refused(void **state)
     size_t bytes = 10 << 20;
     char *text = malloc(bytes);
     memset(text, ' ', bytes);
-    refused_in_time(text, bytes, "error[E0103]: $TF_CONFIG is too large for a spec: 10.0 MiB");
+    refused_in_time(text, bytes,
+        "error[E0103]: $TF_CONFIG is too large for a spec: 10485760 bytes, at most 1048576");
     free(text);
 }
 

@@ -123,7 +123,8 @@ static void assert_disagree(const char *zero_does, const char *one_does)
         assert_tells(r, zero_does);
         assert_tells(r, one_does);
         assert_tells(r, r == 0 ? "rank 1 (10.0.0.2:2222) does" : "worker/0 (10.0.0.1:2222) does");
-        assert_tells(r, "this rank does");
+        assert_tells(
+            r, r == 1 ? "; rank 1 (10.0.0.2:2222) does" : "; worker/0 (10.0.0.1:2222) does");
     }
 }
 

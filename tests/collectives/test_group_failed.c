@@ -118,7 +118,7 @@ static void count_survey(struct mu_transport *transport, int64_t deadline_ns)
     atomic_fetch_add(&surveys, 1);
 }
 
-static void count_abort(struct mu_transport *transport, const char *why)
+static void count_abort(struct mu_transport *transport, enum mu_status status, const char *why)
 {
     (void)transport;
     (void)why;

@@ -21,7 +21,7 @@ class Survivors(Case):
             who = rf"{culprit} \({cluster.address(culprit)}\)"
             self.assertRegex(task.text, rf"error\[E040[12]\]: .*{who} {pattern}", task.name)
             self.assertRegex(task.text, r"; last seen \S.*, since \S", task.name)
-            self.assertRegex(task.text, rf"help: to go on .*: muster run \S+ --out {cluster.out} "
+            self.assertRegex(task.text, rf"help: .*to go on .*: muster run \S+ --out {cluster.out} "
                                         r"--resume", task.name)
             self.assertEqual(task.text.count("error["), 1, task.text)
 
@@ -96,7 +96,11 @@ class Hang(Survivors):
         self.told(cluster, culprit, stopped, dead + 1, "(is stopped|is unresponsive)")
         for task in cluster.others(culprit):
             self.assertGreater(task.ended - stopped, dead - 0.2, task.text)
-        self.assertTrue(alive(cluster.tasks[culprit].pid))
+            self.assertRegex(task.text, r"help: (`kill -CONT|on .+: `ps -o pid,stat,cmd -)")
+        pid = cluster.tasks[culprit].pid
+        self.assertTrue(alive(pid))
+        self.assertTrue(any(f"`kill -CONT {pid}` lets it go on, `kill -KILL {pid}` ends it" in
+                            task.text for task in cluster.others(culprit)))
         return cluster
 
     def test_a_stopped_worker_is_named_after_the_fast_deadline(self):

@@ -52,6 +52,14 @@ class Exchange(Case):
             worst = max(abs(a - b) for a, b in zip(values, theirs[name]))
             self.assertLess(worst, 2e-5 * max(largest, 1), name)
 
+    def test_late_gradients_with_momentum_are_warned_of(self):
+        for kind, rate, warned in (("randomk", 0.05, True), ("onebit", 0.2, True),
+                                   ("onebit", 0.05, False), ("powersgd", 0.2, False)):
+            run = self.trained("worker=2", *SHORT, "--steps", "2", *sets(
+                f"compress={KEEPING[kind]}",
+                f'optimizer={{"kind":"momentum","momentum":0.9,"learning_rate":{rate}}}'))
+            self.assertEqual("may diverge" in run.text, warned, f"{kind} {rate}: {run.text}")
+
     def test_a_compressed_run_that_is_interrupted_goes_on_bit_exactly(self):
         for kind, section in KEEPING.items():
             way = sets(f"compress={section}")

@@ -386,6 +386,8 @@ static void when_none_is_whole_there_is_one_error(void **state)
     char *first = strstr(test_log.text, "error[");
     assert_non_null(first);
     assert_null(strstr(first + 1, "error["));
+    assert_said(&test_log, "none of the 2 checkpoints is whole; the oldest: ");
+    assert_said(&test_log, "= help: begin again in another directory: --out DIR");
 }
 
 static void a_step_asked_for_is_not_replaced_by_another(void **state)

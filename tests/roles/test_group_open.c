@@ -180,7 +180,7 @@ static void a_stopped_rank_is_named_with_what_it_did_last_and_since_when(void **
     waitpid(other, NULL, 0);
     assert_int_equal(status, MU_TIMEOUT);
     const char *error = mu_group_error(group);
-    if (!strstr(error, "rank 1 has not entered it; last seen after all-reduce ") ||
+    if (!strstr(error, "rank 1 has not entered it; last seen after all-reduce 2 ") ||
         !strstr(error, " ago, and does not answer"))
         fail_msg("%s", error);
     mu_group_close(group);

@@ -392,7 +392,7 @@ static void what_tasks_say_is_passed_on_with_their_names(void **state)
 
 static void computing_times_have_their_mean_and_their_spread(void **state)
 {
-    const struct mu_sim_compute compute = {MU_SIM_COMPUTE_LOGNORMAL, 100 * MU_MS, 0.5};
+    const struct mu_sim_compute compute = {MU_SIM_COMPUTE_LOGNORMAL, 100 * MU_MS, .sigma = 0.5};
     enum { STEPS = 20000 };
     double sum = 0, log_sum = 0, log_squares = 0;
     for (int64_t step = 0; step < STEPS; step++) {
@@ -408,14 +408,50 @@ static void computing_times_have_their_mean_and_their_spread(void **state)
 
 static void computing_times_depend_on_seed_task_and_step_only(void **state)
 {
-    const struct mu_sim_compute compute = {MU_SIM_COMPUTE_LOGNORMAL, 100 * MU_MS, 0.5};
+    const struct mu_sim_compute compute = {MU_SIM_COMPUTE_LOGNORMAL, 100 * MU_MS, .sigma = 0.5};
     int64_t ns = mu_sim_compute_ns(&compute, 1, 1, 1);
     assert_int_equal(mu_sim_compute_ns(&compute, 1, 1, 1), ns);
     assert_int_not_equal(mu_sim_compute_ns(&compute, 2, 1, 1), ns);
     assert_int_not_equal(mu_sim_compute_ns(&compute, 1, 2, 1), ns);
     assert_int_not_equal(mu_sim_compute_ns(&compute, 1, 1, 2), ns);
-    const struct mu_sim_compute fixed = {MU_SIM_COMPUTE_FIXED, 100 * MU_MS, 0};
+    const struct mu_sim_compute fixed = {MU_SIM_COMPUTE_FIXED, 100 * MU_MS, .sigma = 0};
     assert_int_equal(mu_sim_compute_ns(&fixed, 1, 2, 3), 100 * MU_MS);
+}
+
+static void stragglers_take_so_many_times_as_long_and_nobody_else_differs(void **state)
+{
+    const struct mu_sim_compute even = {MU_SIM_COMPUTE_LOGNORMAL, 100 * MU_MS, .sigma = 0.5};
+    struct mu_sim_compute uneven = even;
+    enum { TASKS_DRAWN = 5, STEPS = 4000 };
+    int slow_count = 0, tasks_slow_at_once = 0;
+    uneven.straggle_fraction = 0.02;
+    uneven.straggle_factor = 10;
+    for (int64_t step = 0; step < STEPS; step++) {
+        int before = slow_count;
+        for (int task = 0; task < TASKS_DRAWN; task++) {
+            int64_t ns = mu_sim_compute_ns(&even, 3, task, step);
+            int64_t with_ns = mu_sim_compute_ns(&uneven, 3, task, step);
+            assert_true(with_ns == ns || with_ns / 10 == ns);
+            slow_count += with_ns != ns;
+        }
+        tasks_slow_at_once += slow_count - before > 1;
+    }
+    /* Binomial: 400 with a deviation of 20; 15 pairs with one of 4. */
+    assert_in_range(slow_count, 320, 480);
+    assert_in_range(tasks_slow_at_once, 1, 40);
+}
+
+static void the_longest_computing_time_is_bounded(void **state)
+{
+    const struct mu_sim_compute wild = {MU_SIM_COMPUTE_LOGNORMAL, 10000000 * MU_MS, .sigma = 1,
+        .straggle_fraction = 1, .straggle_factor = 1000};
+    int64_t most = 0;
+    for (int64_t step = 0; step < 1000; step++) {
+        int64_t ns = mu_sim_compute_ns(&wild, 1, 1, step);
+        assert_true(ns >= 0 && ns <= MU_SIM_COMPUTE_NS_MAX);
+        most = ns > most ? ns : most;
+    }
+    assert_int_equal(most, MU_SIM_COMPUTE_NS_MAX);
 }
 
 int main(void)
@@ -437,6 +473,8 @@ int main(void)
         CASE(what_tasks_say_is_passed_on_with_their_names),
         CASE(computing_times_have_their_mean_and_their_spread),
         CASE(computing_times_depend_on_seed_task_and_step_only),
+        CASE(stragglers_take_so_many_times_as_long_and_nobody_else_differs),
+        CASE(the_longest_computing_time_is_bounded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
