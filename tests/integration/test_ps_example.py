@@ -64,8 +64,8 @@ class Example(unittest.TestCase):
     def test_a_chief_is_worker_0(self):
         server, chief = free_addresses(2)
         cluster = {"ps": [server], "chief": [chief]}
-        said, _ = self.lines(
-            [start(EXAMPLE, cluster, "chief", 0), start(EXAMPLE, cluster, "ps", 0)])
+        places = [("chief", 0), ("ps", 0)]
+        said, _ = self.lines([start(EXAMPLE, cluster, *place) for place in places])
         self.assertIn("worker 0 of 1: y = 3.0 x + 2.0", said)
 
     def test_without_a_cluster_it_says_what_is_missing(self):

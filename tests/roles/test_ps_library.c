@@ -262,7 +262,7 @@ static void a_wrong_option_is_said_before_anybody_is_waited_for(void **state)
         struct mu_ps_options options;
         const char *said;
     } cases[] = {
-        {{.count = 1, .in_flight = 17}, "in_flight is 17"},
+        {{.count = 1, .in_flight = 65}, "in_flight is 65"},
         {{.count = 0}, "count is 0"},
         {{.count = 1, .optimizer = "adamm"}, "did you mean `adam`?"},
         {{.count = 1, .optimizer_options = "learning_rat=1"}, "did you mean `learning_rate`?"},
