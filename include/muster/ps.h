@@ -42,7 +42,7 @@ struct mu_ps_options {
     const char *const *servers; /* (server_count) */
     int server_count, worker_count, index;
     size_t count;  /* floats in the vector; the same everywhere */
-    int in_flight; /* pushes of a worker under way at once, 1 to 16; 0: 1. On servers: at most */
+    int in_flight; /* pushes of a worker under way at once, 1 to 64; 0: 1. On servers: at most */
     double timeout_seconds; /* for all to come, and for an answer; 0: 300 */
 
     /* Of the servers, and the same on all of them; workers do not look at what follows. */
