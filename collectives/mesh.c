@@ -20,6 +20,8 @@ static void disagree(struct mu_mesh *mesh, int from, const struct mu_mesh_hello 
 {
     const struct mu_mesh_request *request = mesh->request;
     char name[MU_MESH_NAME_BYTES];
+    if (mesh->failed != MU_OK)
+        return;
     mu_mesh_name_rank(request, request->rank, name);
     const char *what = hello->count != request->count   ? ""
                        : hello->group != request->group ? ", of other addresses"
@@ -85,6 +87,7 @@ static void be_refused(
     struct mu_mesh *mesh = way->mesh;
     struct mu_decoder *decoder = mu_link_decoder(link);
     char why[MU_MESH_WHY_MAX] = "";
+    way->told = true;
     if (mesh->failed != MU_OK)
         return;
     if (mu_decoder_read(decoder, body, frame->body_bytes) != MU_OK ||
@@ -133,15 +136,17 @@ static void on_answer(
 {
     struct mu_mesh_way *way = owner;
     struct mu_mesh_hello hello;
-    if (frame->type == MU_FRAME_REFUSAL)
+    if (frame->type == MU_FRAME_REFUSAL) {
         be_refused(way, link, frame, body);
-    else if (!mu_mesh_read_hello(link, frame, body, &hello))
+    } else if (!mu_mesh_read_hello(link, frame, body, &hello)) {
         fail_call(way, MU_E0308, "start the same version of muster on every host",
             "its hello is not that of a rank");
-    else if (!mu_mesh_same_group(way->mesh->request, &hello) || hello.from != rank_of(way))
+    } else if (!mu_mesh_same_group(way->mesh->request, &hello) || hello.from != rank_of(way)) {
+        way->told = true; /* by our hello */
         disagree(way->mesh, rank_of(way), &hello);
-    else
+    } else {
         welcome(way, link);
+    }
 }
 
 static void on_connected(void *owner, struct mu_link *link, enum mu_status status, int error)
@@ -176,7 +181,7 @@ static enum mu_status call_lower_ranks(struct mu_mesh *mesh, int64_t now_ns)
     const struct mu_mesh_request *request = mesh->request;
     for (int rank = 0; rank < request->rank && mu_mesh_linked(request, rank); rank++) {
         struct mu_mesh_way *way = &mesh->way[rank];
-        if (way->link || way->call_ns > now_ns)
+        if (way->link || way->told || way->call_ns > now_ns)
             continue;
         enum mu_status status =
             mu_link_connect(request->loop, &request->address[rank], &call_events, way, &way->link);
@@ -308,7 +313,7 @@ static int64_t next_call_ns(const struct mu_mesh *mesh)
     int64_t next = MU_FOREVER;
     const struct mu_mesh_request *request = mesh->request;
     for (int rank = 0; rank < request->rank && mu_mesh_linked(request, rank); rank++)
-        if (!mesh->way[rank].link && mesh->way[rank].call_ns < next)
+        if (!mesh->way[rank].link && !mesh->way[rank].told && mesh->way[rank].call_ns < next)
             next = mesh->way[rank].call_ns;
     return next;
 }
@@ -327,19 +332,30 @@ static int64_t least(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
-/* The ranks that have been greeted, and those that come for a while, are told why. */
-static void tell_others(struct mu_mesh *mesh)
+static void tell_greeted(struct mu_mesh *mesh)
+{
+    for (int rank = 0; rank < mesh->request->count; rank++) {
+        struct mu_mesh_way *way = &mesh->way[rank];
+        if (!way->greeted || way->told)
+            continue;
+        send_refusal(way->link, MU_E0309, mesh->why);
+        way->told = true;
+    }
+}
+
+/* The ranks that have been greeted are told why; so are those that come for a while, and those that
+ * do not listen yet, who would wait for us in vain. */
+static enum mu_status tell_others(struct mu_mesh *mesh)
 {
     struct mu_world *world = mesh->request->loop->world;
     int64_t until = mu_now(world) + LINGER_NS;
-    for (int rank = 0; rank < mesh->request->count; rank++)
-        if (mesh->way[rank].greeted)
-            send_refusal(mesh->way[rank].link, MU_E0309, mesh->why);
     for (int64_t now; (now = mu_now(world)) < until;) {
+        tell_greeted(mesh);
         watch_strangers(mesh, now);
-        if (turn(mesh, until) != MU_OK)
-            return;
+        MU_TRY(call_lower_ranks(mesh, now));
+        MU_TRY(turn(mesh, least(next_call_ns(mesh), until)));
     }
+    return MU_OK;
 }
 
 static enum mu_status gather(struct mu_mesh *mesh, int64_t deadline_ns)
@@ -358,7 +374,7 @@ static enum mu_status gather(struct mu_mesh *mesh, int64_t deadline_ns)
         MU_TRY(turn(mesh, least(least(until, mesh->say_ns), deadline_ns)));
     }
     if (mesh->why[0])
-        tell_others(mesh);
+        MU_TRY(tell_others(mesh));
     return mesh->failed;
 }
 

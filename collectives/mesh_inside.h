@@ -17,6 +17,7 @@ struct mu_mesh_way {
     struct mu_mesh *mesh;
     struct mu_link *link; /* called, or greeted */
     bool greeted;
+    bool told;       /* it knows that this group cannot come together */
     int64_t call_ns; /* when to call next */
     int error;       /* errno of the last call */
 };
