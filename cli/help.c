@@ -118,5 +118,5 @@ void mu_help_overview(struct mu_text *out)
         mu_text_add(out, "  %-18s %s\n", mu_commands[i]->name, mu_commands[i]->doc);
     mu_text_add(out,
         "\n"
-        "`muster COMMAND --help` lists the flags; manuals: `muster man COMMAND`, `man job`.\n");
+        "`muster COMMAND --help` lists the flags; `muster man COMMAND|job` tells all.\n");
 }
