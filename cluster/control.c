@@ -102,6 +102,16 @@ static void read_lost(struct mu_cluster *cluster, struct mu_decoder *decoder)
     mu_cluster_lose(cluster, error, -1, text);
 }
 
+/* An evaluator: the run does not end with it, but nobody evaluates any more. */
+static void warn_of_loss(struct mu_cluster *cluster, int task, const char *how)
+{
+    char who[160];
+    if (cluster->over || cluster->failed != MU_OK || mu_cluster_stop_wanted(cluster))
+        return;
+    mu_cluster_who(cluster, task, who, sizeof(who));
+    mu_say(cluster->log, MU_LEVEL_WARN, "%s is gone (%s); training goes on without it", who, how);
+}
+
 static void read_goodbye(struct mu_cluster *cluster, int task, struct mu_decoder *decoder)
 {
     char text[MU_CLUSTER_TEXT_MAX], said[MU_CLUSTER_TEXT_MAX + 128], who[160];
@@ -110,8 +120,12 @@ static void read_goodbye(struct mu_cluster *cluster, int task, struct mu_decoder
         !mu_decoder_text(decoder, "text", text, sizeof(text)))
         return;
     cluster->member[task].left = true;
-    if (exit_code == 0 || !mu_cluster_needs(cluster, task))
+    if (exit_code == 0)
         return;
+    if (!mu_cluster_needs(cluster, task)) {
+        warn_of_loss(cluster, task, text);
+        return;
+    }
     mu_cluster_who(cluster, task, who, sizeof(who));
     snprintf(said, sizeof(said), "%s failed (exit %d): %s", who, (int)exit_code, text);
     mu_cluster_lose(cluster, MU_E0403, task, said);
@@ -246,14 +260,18 @@ static void on_ended(void *owner, struct mu_link *link, enum mu_status why, int 
         member->joined = false;
         return;
     }
-    if (cluster->over || member->left || (cluster->leads && !mu_cluster_needs(cluster, task)))
+    if (cluster->over || member->left)
         return;
     char who[160], seen[160], text[MU_CLUSTER_TEXT_MAX];
-    mu_cluster_who(cluster, task, who, sizeof(who));
-    mu_cluster_last_seen(cluster, task, seen, sizeof(seen));
     const char *how = why == MU_PROTOCOL ? "sent what the protocol does not allow"
                       : error != 0       ? strerror(error)
                                          : "its connection closed";
+    if (cluster->leads && !mu_cluster_needs(cluster, task)) {
+        warn_of_loss(cluster, task, how);
+        return;
+    }
+    mu_cluster_who(cluster, task, who, sizeof(who));
+    mu_cluster_last_seen(cluster, task, seen, sizeof(seen));
     snprintf(text, sizeof(text), "%s died: %s%s", who, how, seen);
     mu_cluster_lose(cluster, MU_E0401, task, text);
 }

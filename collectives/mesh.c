@@ -52,7 +52,7 @@ static enum mu_link_answer take_greetings(
 static void lose(void *owner, struct mu_link *link, enum mu_status why, int error)
 {
     struct mu_mesh_way *way = owner;
-    if (way->mesh->greeted == way->mesh->request->count - 1)
+    if (way->mesh->greeted == mu_mesh_degree(way->mesh->request))
         return;
     way->mesh->greeted -= way->greeted;
     way->greeted = false;
@@ -174,7 +174,7 @@ static const struct mu_link_events call_events = {.connected = on_connected,
 static enum mu_status call_lower_ranks(struct mu_mesh *mesh, int64_t now_ns)
 {
     const struct mu_mesh_request *request = mesh->request;
-    for (int rank = 0; rank < request->rank; rank++) {
+    for (int rank = 0; rank < request->rank && mu_mesh_linked(request, rank); rank++) {
         struct mu_mesh_way *way = &mesh->way[rank];
         if (way->link || way->call_ns > now_ns)
             continue;
@@ -278,6 +278,8 @@ static enum mu_status start_listening(struct mu_mesh *mesh, int64_t deadline_ns)
     char name[MU_MESH_NAME_BYTES];
     enum mu_status status;
     int error;
+    if (request->rank >= mu_mesh_listeners(request))
+        return MU_OK;
     do { /* until the resolver has answered */
         error = 0;
         status = loop->ops->listen(loop, &request->address[request->rank], request->listen_fd,
@@ -304,7 +306,8 @@ static enum mu_status start_listening(struct mu_mesh *mesh, int64_t deadline_ns)
 static int64_t next_call_ns(const struct mu_mesh *mesh)
 {
     int64_t next = MU_FOREVER;
-    for (int rank = 0; rank < mesh->request->rank; rank++)
+    const struct mu_mesh_request *request = mesh->request;
+    for (int rank = 0; rank < request->rank && mu_mesh_linked(request, rank); rank++)
         if (!mesh->way[rank].link && mesh->way[rank].call_ns < next)
             next = mesh->way[rank].call_ns;
     return next;
@@ -344,7 +347,7 @@ static enum mu_status gather(struct mu_mesh *mesh, int64_t deadline_ns)
     struct mu_world *world = mesh->request->loop->world;
     mesh->begin_ns = mu_now(world);
     mesh->say_ns = mesh->begin_ns + SAY_AFTER_NS;
-    while (mesh->greeted < mesh->request->count - 1 && mesh->failed == MU_OK) {
+    while (mesh->greeted < mu_mesh_degree(mesh->request) && mesh->failed == MU_OK) {
         int64_t now = mu_now(world);
         if (now >= deadline_ns)
             return mu_mesh_fail_missing(mesh, now);

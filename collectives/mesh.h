@@ -20,11 +20,15 @@ struct mu_mesh_request {
     const struct mu_address *address; /* (count) where each rank listens */
     int listen_fd;  /* bound to address[rank], taken also on failure; -1: the mesh binds itself */
     uint64_t group; /* the same on all ranks, and not that of others */
+    /* > 0: only so many ranks listen, the first ones. The others have no address and no links
+     * between them. 0: all listen. */
+    int listener_count;
+    const char *const *names; /* (count) for messages, "ps/0"; NULL: "rank 0" */
 };
 
 /*
  * ret_link[r] leads to rank r, greeted and held: it is for its new owner to adopt and resume.
- * ret_link[rank] is NULL. On failure there are none.
+ * ret_link[rank] is NULL, and so is what has no link. On failure there are none.
  *
  * UNAVAILABLE: MU_E0301 not all came before the deadline (it is said who, and why), MU_E0302 the
  * port is taken, MU_E0310 no such name; PROTOCOL: MU_E0306 another service is there, MU_E0307 this

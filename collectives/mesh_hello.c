@@ -5,9 +5,18 @@
 void mu_mesh_name_rank(
     const struct mu_mesh_request *request, int rank, char out[MU_MESH_NAME_BYTES])
 {
+    char name[48];
+    if (request->names)
+        mu_text_copy(name, sizeof(name), request->names[rank]);
+    else
+        mu_format(name, sizeof(name), "rank %d", rank);
+    if (rank >= mu_mesh_listeners(request)) {
+        mu_text_copy(out, MU_MESH_NAME_BYTES, name);
+        return;
+    }
     const struct mu_address *address = &request->address[rank];
     bool bare = strchr(address->host, ':') != NULL;
-    mu_format(out, MU_MESH_NAME_BYTES, "rank %d (%s%s%s:%d)", rank, bare ? "[" : "", address->host,
+    mu_format(out, MU_MESH_NAME_BYTES, "%s (%s%s%s:%d)", name, bare ? "[" : "", address->host,
         bare ? "]" : "", address->port);
 }
 

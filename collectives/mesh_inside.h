@@ -8,7 +8,7 @@
 /* What the files of the mesh share: mesh.c calls and is called until all ranks are linked,
  * mesh_hello.c says who one is, mesh_missing.c says who has not come. */
 #define MU_MESH_WHY_MAX 256 /* bytes of a reason that is told to others */
-#define MU_MESH_NAME_BYTES (MU_HOST_MAX + 32)
+#define MU_MESH_NAME_BYTES (MU_HOST_MAX + 64)
 
 struct mu_mesh;
 
@@ -37,6 +37,26 @@ struct mu_mesh {
     enum mu_status failed;     /* said already */
     char why[MU_MESH_WHY_MAX]; /* for the others; "": they are not concerned */
 };
+
+/* Ranks that listen. */
+static inline int mu_mesh_listeners(const struct mu_mesh_request *request)
+{
+    return request->listener_count > 0 ? request->listener_count : request->count;
+}
+
+/* Is there a link between this rank and that one? */
+static inline bool mu_mesh_linked(const struct mu_mesh_request *request, int rank)
+{
+    int listeners = mu_mesh_listeners(request);
+    return rank != request->rank && (rank < listeners || request->rank < listeners);
+}
+
+/* Links that this rank has. */
+static inline int mu_mesh_degree(const struct mu_mesh_request *request)
+{
+    int listeners = mu_mesh_listeners(request);
+    return request->rank < listeners ? request->count - 1 : listeners;
+}
 
 /* ---- mesh_hello.c ---- */
 

@@ -25,7 +25,7 @@ static void list_missing(const struct mu_mesh *mesh, struct mu_text *out)
     char name[MU_MESH_NAME_BYTES];
     int named = 0;
     for (int rank = 0; rank < request->count && named < MISSING_MAX; rank++) {
-        if (rank == request->rank || mesh->way[rank].greeted)
+        if (!mu_mesh_linked(request, rank) || mesh->way[rank].greeted)
             continue;
         mu_mesh_name_rank(request, rank, name);
         mu_text_add(out, "%s%s: %s", named++ ? "; " : "", name, reason_of(mesh, rank));

@@ -345,11 +345,19 @@ static enum mu_status ask(struct mu_ps_client *client, int index, enum mu_ps_ite
     return MU_OK;
 }
 
+static int any_free(const struct mu_ps_client *client)
+{
+    int slot = 0;
+    while (slot + 1 < client->options.in_flight && client->slots[slot].in_use)
+        slot++;
+    return slot;
+}
+
 enum mu_status mu_ps_client_pull(
     struct mu_ps_client *client, float *parameters, int64_t deadline_ns, int64_t *ret_version)
 {
     struct mu_ps_fresh_body fresh;
-    MU_TRY(ask(client, 0, MU_PS_ITEM_PULL, parameters, deadline_ns, &fresh));
+    MU_TRY(ask(client, any_free(client), MU_PS_ITEM_PULL, parameters, deadline_ns, &fresh));
     *ret_version = fresh.version;
     return MU_OK;
 }
@@ -357,7 +365,7 @@ enum mu_status mu_ps_client_pull(
 enum mu_status mu_ps_client_leave(struct mu_ps_client *client, int64_t deadline_ns)
 {
     struct mu_ps_fresh_body fresh;
-    return ask(client, 0, MU_PS_ITEM_LEAVE, NULL, deadline_ns, &fresh);
+    return ask(client, any_free(client), MU_PS_ITEM_LEAVE, NULL, deadline_ns, &fresh);
 }
 
 enum mu_status mu_ps_client_look(struct mu_ps_client *client, int slot,

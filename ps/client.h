@@ -2,7 +2,7 @@
 #ifndef MU_PS_CLIENT_H
 #define MU_PS_CLIENT_H
 
-#include "muster/policy.h"
+#include "muster/ps.h"
 #include "ps/row_set.h"
 #include "runtime/base/log.h"
 #include "runtime/io/link.h"
@@ -27,20 +27,12 @@ struct mu_ps_client_options {
     size_t row_width, row_max;
 };
 
-/* What became of a push. */
-struct mu_ps_result {
-    enum mu_verdict verdict;
-    float scale; /* of the policy: of the learning rate, or of the weight in a mean */
-    int64_t staleness;
-    int64_t version; /* of the fresh parameters */
-};
-
 enum mu_status mu_ps_client_create(
     const struct mu_ps_client_options *options, struct mu_ps_client **ret_client); /* NO_MEMORY */
 void mu_ps_client_destroy(struct mu_ps_client *client);                            /* takes NULL */
 void mu_ps_client_add_server(struct mu_ps_client *client, int order, struct mu_link *link);
 
-/* The parameters (element_count) as they are, at one version. Uses slot 0, which must be free.
+/* The parameters (element_count) as they are, at one version. Uses a slot: one must be free.
  * Fails like wait. */
 enum mu_status mu_ps_client_pull(
     struct mu_ps_client *client, float *parameters, int64_t deadline_ns, int64_t *ret_version);
@@ -67,7 +59,7 @@ enum mu_status mu_ps_client_look(struct mu_ps_client *client, int slot,
 /* Embedding rows of all servers together, as they said at the last pull or look. */
 int64_t mu_ps_client_row_count(const struct mu_ps_client *client);
 
-/* No more gradients will come from this client: the others need not wait for it. Uses slot 0, which
+/* No more gradients will come from this client: the others need not wait for it. Uses a slot: one
  * must be free. It may still pull. Fails like wait. */
 enum mu_status mu_ps_client_leave(struct mu_ps_client *client, int64_t deadline_ns);
 

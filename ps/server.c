@@ -307,6 +307,20 @@ struct mu_ps_culprit mu_ps_server_culprit(const struct mu_ps_server *server)
     return server->culprit;
 }
 
+bool mu_ps_server_deserted(const struct mu_ps_server *server)
+{
+    for (int i = 0; i < server->options.replica_count; i++)
+        if (!server->workers[i].ended)
+            return false;
+    return server->active_count == 0 || server->other_ended >= 0;
+}
+
+bool mu_ps_server_lost(const struct mu_ps_server *server, int replica)
+{
+    assert(replica >= 0 && replica < server->options.replica_count);
+    return server->ledger[replica].is_lost;
+}
+
 int64_t mu_ps_server_total(const struct mu_ps_server *server)
 {
     return server->updates_total;

@@ -131,6 +131,13 @@ void mu_ps_server_begin(struct mu_ps_server *server, int64_t version);
  * or the leader's link is no failure here: the cluster knows more about it. */
 enum mu_status mu_ps_server_run(struct mu_ps_server *server, const bool *over);
 
+/* Have all workers left and gone? Or gone, and with them the head, which alone could say that they
+ * left. */
+bool mu_ps_server_deserted(const struct mu_ps_server *server);
+
+/* Did this worker go without leaving? Known on the head. */
+bool mu_ps_server_lost(const struct mu_ps_server *server, int replica);
+
 /* Whose fault the last failure of run was. */
 enum mu_ps_peer_kind { MU_PS_PEER_WORKER, MU_PS_PEER_LEADER, MU_PS_PEER_SERVER };
 struct mu_ps_culprit {

@@ -4,7 +4,7 @@
 #include "collectives/mesh.h"
 #include "collectives/mpi.h"
 #include "collectives/mpi_transport.h"
-#include "runtime/io/real_world.h"
+#include "roles/ground.h"
 #include <fcntl.h>
 #include <math.h>
 #include <stdio.h>
@@ -15,45 +15,12 @@
 #define TIMEOUT_SECONDS 300
 #define TIMEOUT_SECONDS_MAX (1000.0 * 24 * 3600)
 
-/* What a group that stands alone stands on. */
-struct ground {
-    struct mu_real_world real;
-    struct mu_loop *loop;
-    struct mu_log *log; /* of this group alone; NULL: it is somebody else's */
-};
-
 /* Why mu_group_open failed, on this thread. */
 static _Thread_local char open_error[MU_LOG_TEXT_MAX];
 
 const char *mu_group_error(const struct mu_group *group)
 {
     return group ? group->error : open_error;
-}
-
-static void close_ground(void *owner)
-{
-    struct ground *ground = owner;
-    if (ground->loop)
-        ground->loop->ops->destroy(ground->loop);
-    if (ground->real.world.ops)
-        mu_real_world_finish(&ground->real);
-    free(ground->log);
-    free(ground);
-}
-
-static enum mu_status make_ground(struct mu_log *log, struct ground **ret_ground)
-{
-    struct ground *ground = calloc(1, sizeof(*ground));
-    enum mu_status status = ground ? mu_real_world_init(&ground->real) : MU_NO_MEMORY;
-    if (status == MU_OK)
-        status = ground->real.world.ops->loop_create(&ground->real.world, &ground->loop);
-    if (status == MU_OK) {
-        *ret_ground = ground;
-        return MU_OK;
-    }
-    if (ground)
-        close_ground(ground);
-    return mu_fail(log, MU_E0801, NULL, "no memory or descriptors for an event loop");
 }
 
 /* ---- a group in a place that is known ---- */
@@ -66,7 +33,7 @@ static void close_listener(const struct mu_group_place *place)
 }
 
 static struct mu_mesh_request mesh_request(
-    struct ground *ground, struct mu_log *log, const struct mu_group_place *place)
+    struct mu_ground *ground, struct mu_log *log, const struct mu_group_place *place)
 {
     return (struct mu_mesh_request){
         .loop = ground->loop,
@@ -79,7 +46,7 @@ static struct mu_mesh_request mesh_request(
     };
 }
 
-static enum mu_status make_transport(struct ground *ground, struct mu_log *log,
+static enum mu_status make_transport(struct mu_ground *ground, struct mu_log *log,
     const struct mu_group_place *place, int64_t deadline_ns, struct mu_transport **ret_transport)
 {
     struct mu_link **link = calloc((size_t)place->count, sizeof(*link));
@@ -100,7 +67,7 @@ static enum mu_status make_transport(struct ground *ground, struct mu_log *log,
 
 /* Further links: the same mesh once more, as another group. */
 struct more {
-    struct ground *ground;
+    struct mu_ground *ground;
     struct mu_log *log;
     const struct mu_group_place *place;
     int listen_fd; /* another descriptor of what was bound for this rank; -1: none was */
@@ -119,7 +86,7 @@ static enum mu_status make_more_links(void *owner, int64_t deadline_ns, struct m
 static enum mu_status open_with_more(struct more *more, const struct mu_build_options *options,
     int64_t deadline_ns, struct mu_group **ret_group)
 {
-    struct ground *ground = more->ground;
+    struct mu_ground *ground = more->ground;
     const struct mu_group_place *place = more->place;
     struct mu_world *world = &ground->real.world;
     struct mu_transport *transport = NULL;
@@ -141,12 +108,12 @@ static enum mu_status open_with_more(struct more *more, const struct mu_build_op
         return status;
     }
     group->owner = ground;
-    group->close_owner = close_ground;
+    group->close_owner = mu_ground_close;
     *ret_group = group;
     return MU_OK;
 }
 
-static enum mu_status open_on(struct ground *ground, const struct mu_group_place *place,
+static enum mu_status open_on(struct mu_ground *ground, const struct mu_group_place *place,
     const struct mu_build_options *options, int64_t start_timeout_ns, struct mu_group **ret_group)
 {
     struct more more = {.ground = ground, .log = options->log, .place = place, .listen_fd = -1};
@@ -172,17 +139,17 @@ static enum mu_status check_count(struct mu_log *log, const struct mu_group_plac
 enum mu_status mu_group_open_place(const struct mu_group_place *place,
     const struct mu_build_options *options, int64_t start_timeout_ns, struct mu_group **ret_group)
 {
-    struct ground *ground = NULL;
+    struct mu_ground *ground = NULL;
     enum mu_status status = check_count(options->log, place);
     if (status == MU_OK)
-        status = make_ground(options->log, &ground);
+        status = mu_ground_make(options->log, &ground);
     if (status != MU_OK) {
         close_listener(place);
         return status;
     }
     status = open_on(ground, place, options, start_timeout_ns, ret_group);
     if (status != MU_OK)
-        close_ground(ground);
+        mu_ground_close(ground);
     return status;
 }
 
@@ -335,7 +302,7 @@ enum mu_status mu_group_open(const struct mu_group_options *options, struct mu_g
         status = open_with(log, options ? options : &as_launched, ret_group);
     }
     if (status == MU_OK) {
-        struct ground *ground = (*ret_group)->owner;
+        struct mu_ground *ground = (*ret_group)->owner;
         ground->log = log;
         return MU_OK;
     }

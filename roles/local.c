@@ -35,6 +35,8 @@ struct launcher {
     struct mu_local_output output;
     int signal_fd;
     int user_signal; /* the first */
+    int64_t user_signal_ns;
+    bool insisted; /* there was a second */
     bool stopping, killed, lingering;
     int64_t started_ns;
 };
@@ -111,10 +113,12 @@ static void on_user_signal(struct launcher *launcher, int signal, int64_t now_ns
     const char *name = sigabbrev_np(signal);
     if (launcher->user_signal) {
         mu_local_output_say(&launcher->output, "SIG%s again: every task is killed", name);
+        launcher->insisted = true;
         kill_all(launcher);
         return;
     }
     launcher->user_signal = signal;
+    launcher->user_signal_ns = now_ns;
     mu_local_output_say(&launcher->output,
         "SIG%s: every task is asked to save its state and stop (once more kills them)", name);
     stop_all(launcher, now_ns);
@@ -162,6 +166,17 @@ static void await_survivors(struct launcher *launcher, int64_t now_ns)
     }
 }
 
+/* Whoever is stopped when the first survivor gives up is why; once we have sent a signal it goes
+ * on, ends like the survivors, and nothing of that is to be seen any more. */
+static void note_stopped(struct launcher *launcher, const struct mu_local_child *ended)
+{
+    if (launcher->stopping || mu_local_child_code(ended) != mu_status_exit(MU_UNAVAILABLE))
+        return;
+    for (int i = 0; i < launcher->count; i++)
+        if (launcher->children[i].state == MU_LOCAL_STOPPED)
+            launcher->children[i].was_stopped = true;
+}
+
 static void on_end(struct launcher *launcher, int index, int64_t now_ns)
 {
     struct mu_local_child *child = &launcher->children[index];
@@ -173,6 +188,7 @@ static void on_end(struct launcher *launcher, int index, int64_t now_ns)
     if (index == launcher->leader)
         launcher->output.progress[0] = 0;
     mu_local_child_describe(child, how, sizeof(how));
+    note_stopped(launcher, child);
     bool stops = mu_local_report_is_final(child) && !launcher->stopping;
     if (mu_local_child_code(child) != 0)
         mu_local_output_say(&launcher->output, "%s ended with %s%s", child->name, how,
@@ -401,6 +417,8 @@ static int report(struct launcher *launcher)
     struct mu_local_outcome outcome = {.children = launcher->children,
         .count = launcher->count,
         .user_signal = launcher->user_signal,
+        .user_signal_ns = launcher->user_signal_ns,
+        .insisted = launcher->insisted,
         .killed = launcher->killed,
         .out_dir = launcher->request->out_dir,
         .started_ns = launcher->started_ns};

@@ -22,7 +22,7 @@ struct mu_local_child {
     int wait_status;  /* as waitpid gave it, once ended */
     int64_t ended_ns; /* on the monotonic clock */
     int64_t ended_wall_ns;
-    bool was_stopped; /* state T when the run was over: the others had given it up */
+    bool was_stopped; /* state T when the first of the others gave up, or when the run was over */
     int sent;         /* the last signal that we sent it; 0: none */
     int64_t due_ns;   /* when patience with it ends: then SIGTERM, and after that SIGKILL */
     /* The line that is not finished yet, and the last line that looked like a reason. */

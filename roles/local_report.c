@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 static bool is_retry(int code)
 {
@@ -18,6 +19,11 @@ static bool is_cause(const struct mu_local_child *child)
            !mu_local_child_ended_by_us(child);
 }
 
+static bool is_told(const struct mu_local_outcome *outcome, const struct mu_local_child *child)
+{
+    return !outcome->insisted || child->ended_ns < outcome->user_signal_ns;
+}
+
 /* The others can go on without a task that a signal ended; that is what they are there for. But a
  * task that says that its input is missing or its spec is wrong will say so again, and the others
  * would wait for it. */
@@ -30,7 +36,7 @@ int mu_local_report_cause(const struct mu_local_outcome *outcome)
 {
     int first = -1;
     for (int i = 0; i < outcome->count; i++)
-        if (is_cause(&outcome->children[i]) &&
+        if (is_cause(&outcome->children[i]) && is_told(outcome, &outcome->children[i]) &&
             (first < 0 || outcome->children[i].ended_ns < outcome->children[first].ended_ns))
             first = i;
     return first;
@@ -75,6 +81,20 @@ int mu_local_report_code(const struct mu_local_outcome *outcome)
     return 0;
 }
 
+/* A task that was refused its run directory has written no log. */
+static void write_log_path(
+    const struct mu_local_outcome *outcome, const struct mu_local_child *child, struct mu_text *out)
+{
+    char path[4096];
+    if (!outcome->out_dir)
+        return;
+    mu_format(path, sizeof(path), "%s/logs/%s.log", outcome->out_dir, child->name);
+    char *slash = strrchr(path, '/');
+    *slash = '-';
+    if (access(path, F_OK) == 0)
+        mu_text_add(out, "\n  log    %s", path);
+}
+
 static void write_task(
     const struct mu_local_outcome *outcome, const struct mu_local_child *child, struct mu_text *out)
 {
@@ -87,12 +107,7 @@ static void write_task(
     mu_text_add(out, "\n  end    %s", text);
     if (child->reason[0])
         mu_text_add(out, "\n  %s  %s", child->reason_is_error ? "error" : "said ", child->reason);
-    if (!outcome->out_dir)
-        return;
-    mu_text_add(out, "\n  log    %s/logs/", outcome->out_dir);
-    for (const char *at = child->name; *at; at++)
-        mu_text_append(out, *at == '/' ? "-" : at, 1);
-    mu_text_add(out, ".log");
+    write_log_path(outcome, child, out);
 }
 
 /* "  others chief 75, worker/0 killed" */
@@ -138,14 +153,14 @@ static void write_evaluator(const struct mu_local_outcome *outcome, struct mu_te
 void mu_local_report_write(const struct mu_local_outcome *outcome, struct mu_text *out)
 {
     int first = mu_local_report_cause(outcome), stopped = find_stopped(outcome);
-    if (first < 0 && stopped >= 0) {
+    if (first < 0 && stopped >= 0 && !outcome->insisted) {
         mu_text_add(out, "%s was stopped (state T), and the others gave it up",
             outcome->children[stopped].name);
         write_task(outcome, &outcome->children[stopped], out);
         write_others(outcome, stopped, out);
         return;
     }
-    if (first < 0)
+    if (first < 0 && !outcome->insisted)
         first = find_code(outcome, mu_status_exit(MU_UNAVAILABLE));
     if (first >= 0) {
         mu_text_add(out, "%s was the first to fail", outcome->children[first].name);

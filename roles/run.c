@@ -76,6 +76,17 @@ static void warn_of_strangers(struct real_task *task)
 
 /* ---- preparing ---- */
 
+static void add_roles(const int counts[MU_ROLE_COUNT], struct mu_text *out)
+{
+    const char *between = " --roles ";
+    for (int role = 0; role < MU_ROLE_COUNT; role++) {
+        if (counts[role] == 0)
+            continue;
+        mu_text_add(out, "%s%s=%d", between, mu_role_name((enum mu_role)role), counts[role]);
+        between = ",";
+    }
+}
+
 static void note_resume(struct real_task *task)
 {
     const struct mu_run_request *request = task->request;
@@ -83,13 +94,18 @@ static void note_resume(struct real_task *task)
     mu_text_init(&text);
     const char *program = getenv("MUSTER_PROGRAM"), *local = getenv("MUSTER_LOCAL");
     bool elsewhere = !local && !task->spec->local;
-    mu_text_add(&text, "to go on from the last checkpoint%s: %s run %s --out %s --resume",
-        elsewhere ? ", with every task started again" : "", program ? program : "muster",
+    const char *ranks = mu_mpi_is_rank() ? getenv("OMPI_COMM_WORLD_SIZE") : NULL;
+    mu_text_add(&text, "to go on from the last checkpoint%s: ",
+        elsewhere && !ranks ? ", with every task started again" : "");
+    if (ranks)
+        mu_text_add(&text, "mpirun -n %s ", ranks);
+    mu_text_add(&text, "%s run %s --out %s --resume", program ? program : "muster",
         request->job_path, task->dir.path);
     for (int i = 0; request->sets && request->sets[i]; i++)
         mu_text_add(&text, " --set %s", request->sets[i]);
     if (local)
         mu_text_add(&text, " --local %s", local);
+    add_roles(request->cluster.counts, &text);
     if (request->cluster.cluster_path)
         mu_text_add(&text, " --cluster %s", request->cluster.cluster_path);
     if (request->cluster.task)
@@ -165,9 +181,15 @@ static void say_over(struct real_task *task, enum mu_status status)
         mu_say(&task->log.log, MU_LEVEL_INFO, "the run is over: %s", mu_status_text(status));
 }
 
-static void ready(const char *status)
+static void begin(void)
 {
     task_has_begun = true;
+    mu_signals_begun();
+}
+
+static void ready(const char *status)
+{
+    begin();
     mu_notify_ready(status);
     say_joined(own_task);
 }
@@ -196,8 +218,9 @@ static enum mu_status run_task(struct real_task *task, int64_t started_ns, int64
         .started_wall_ns = started_wall_ns,
         .display = task->log.display ? &task->display : NULL,
     };
-    task_has_begun = task->spec->local;
     own_task = task;
+    if (task->spec->local)
+        begin();
     run.ready = ready;
     run.beat = beat;
     run.tell = mu_notify_status;
@@ -227,6 +250,7 @@ enum mu_status mu_run(struct mu_log *log, const struct mu_run_request *request,
     int64_t started_ns = mu_now(world), started_wall_ns = world->ops->wall_ns(world);
     mu_task_log_init(&task.log, world, log->level);
     task.inherited_fd = inherited_socket();
+    mu_signals_before(getenv("MUSTER_LAUNCHED") || mu_mpi_is_rank());
     mu_signals_watch();
     enum mu_status status = spec ? MU_OK : exchange_addresses(&task);
     if (status == MU_OK) {
@@ -234,6 +258,9 @@ enum mu_status mu_run(struct mu_log *log, const struct mu_run_request *request,
         task.log.prefixed = mu_mpi_is_rank();
         status = prepare(&task);
     }
+    /* A process of its own would train one step, to save it, after it has said that it will not. */
+    if (status == MU_OK && mu_signals_stop())
+        status = MU_PREEMPTED;
     if (status == MU_OK)
         status = run_task(&task, started_ns, started_wall_ns);
     if (status == MU_NO_MEMORY && task.log.log.first_number == 0)

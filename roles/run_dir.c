@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "roles/run_dir.h"
+#include "runtime/base/json.h"
 #include "runtime/io/folder.h"
 #include "runtime/io/store_directory.h"
 #include <stdio.h>
@@ -39,6 +40,46 @@ static enum mu_status write_request(struct mu_run_dir *dir, struct mu_log *log,
     return write_text(dir, log, "cluster.json", &text);
 }
 
+static void say_nothing(struct mu_log *log, enum mu_level level, const char *text) {}
+
+/* "chief 1, worker 2" of the cluster that the run was started with last; returns how many tasks. */
+static int read_cluster(const struct mu_run_dir *dir, struct mu_text *out)
+{
+    char path[2200];
+    int count = 0;
+    struct mu_json *json = NULL;
+    struct mu_log silent = {.write = say_nothing};
+    mu_format(path, sizeof(path), "%s/cluster.json", dir->path);
+    if (mu_json_read(&silent, MU_E0604, path, &json) != MU_OK)
+        return 0;
+    const mu_json_value *cluster = mu_json_member(mu_json_root(json), "cluster");
+    bool listed = cluster && mu_json_type(cluster) == MU_JSON_OBJECT;
+    for (size_t i = 0; listed && i < mu_json_count(cluster); i++) {
+        const mu_json_value *tasks = mu_json_member_at(cluster, i);
+        enum mu_json_type type = mu_json_type(tasks);
+        int here = type == MU_JSON_ARRAY || type == MU_JSON_OBJECT ? (int)mu_json_count(tasks) : 0;
+        mu_text_add(out, "%s%s %d", count ? ", " : "", mu_json_key(cluster, i), here);
+        count += here;
+    }
+    mu_json_destroy(json);
+    return count;
+}
+
+/* The command that resumes, pasted without what started it as one of many. */
+static void warn_of_being_alone(const struct mu_run_dir *dir, struct mu_log *log)
+{
+    struct mu_text tasks;
+    mu_text_init(&tasks);
+    int count = read_cluster(dir, &tasks);
+    if (count > 1 && !tasks.failed)
+        mu_say(log, MU_LEVEL_WARN,
+            "this run was started with %d tasks (%s), and now this process alone goes on with it: "
+            "no cluster is given. To go on with all of them, stop this and start them as before "
+            "(--local, mpirun -n %d, or $TF_CONFIG on every host)",
+            count, tasks.data, count);
+    mu_text_finish(&tasks);
+}
+
 static enum mu_status check_history(struct mu_run_dir *dir, struct mu_log *log, bool resume)
 {
     int64_t newest;
@@ -73,6 +114,8 @@ enum mu_status mu_run_dir_open(struct mu_run_dir *dir, struct mu_log *log, const
     if (!leads)
         return MU_OK;
     MU_TRY(check_history(dir, log, resume));
+    if (resume && spec->local)
+        warn_of_being_alone(dir, log);
     return write_request(dir, log, job, spec);
 }
 

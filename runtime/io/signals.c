@@ -10,15 +10,35 @@ static atomic_int stop_signal;
 /* A terminal shows ^C where the cursor is; elsewhere an empty line would be of no use. */
 static bool on_terminal;
 
+enum stage { SAVING, BEFORE, BEFORE_QUIET };
+static atomic_int stage = SAVING;
+
+static void say(const char *text)
+{
+    int skip = on_terminal ? 0 : 1;
+    ssize_t written = write(STDERR_FILENO, text + skip, strlen(text + skip));
+    (void)written;
+}
+
 static void on_stop(int number)
 {
-    static const char said[] =
-        "\nasked to stop: finishing the step and saving; once more to end at once\n";
     if (atomic_exchange(&stop_signal, number) != 0)
         _exit(128 + number);
-    int skip = on_terminal ? 0 : 1;
-    ssize_t written = write(STDERR_FILENO, said + skip, sizeof(said) - 1 - (size_t)skip);
-    (void)written;
+    int now = atomic_load(&stage);
+    if (now == SAVING)
+        say("\nasked to stop: finishing the step and saving; once more to end at once\n");
+    else if (now == BEFORE)
+        say("\nasked to stop before the run has begun: nothing to save\n");
+}
+
+void mu_signals_before(bool quiet)
+{
+    atomic_store(&stage, quiet ? BEFORE_QUIET : BEFORE);
+}
+
+void mu_signals_begun(void)
+{
+    atomic_store(&stage, SAVING);
 }
 
 void mu_signals_watch(void)

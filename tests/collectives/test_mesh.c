@@ -10,7 +10,7 @@
 /* Ranks that are threads of this process and meet over loopback, in real time. */
 #define RANKS 4
 #define SOON (200 * MU_MS) /* for what must not come */
-#define LATE (20 * MU_SECOND)
+#define LATE (60 * MU_SECOND)
 
 struct rank {
     struct mu_real_world *real;

@@ -88,6 +88,17 @@ class Crash(Survivors):
             self.assertFalse([name for name in pids if alive(pids[name])])
 
 
+    def test_a_killed_evaluator_is_said_by_the_leader_and_training_goes_on(self):
+        cluster = Cluster(self, arguments=[*LONG, "--set", "checkpoint.every_steps=50"],
+                          chief=1, worker=1, evaluator=1).start_all()
+        cluster.tasks["evaluator/0"].says("test loss")
+        cluster.tasks["evaluator/0"].signal(signal.SIGKILL)
+        chief = cluster.tasks["chief/0"]
+        chief.says(r"^warning: evaluator/0 .* is gone \(.*\); training goes on without it")
+        chief.signal(signal.SIGTERM)
+        self.assertEqual(chief.ends(), 75, chief.text)
+
+
 class Hang(Survivors):
     def stop(self, job, counts, culprit, dead, *arguments):
         cluster = Cluster(self, job=job, arguments=[*LONG, *arguments], **counts).start_all()

@@ -87,6 +87,20 @@ class Launcher(Case):
         self.assertEqual(launcher.ends(), 134, launcher.text)
         self.assertIn("worker/0 was the first to fail", launcher.text)
         self.assertRegex(launcher.text, r"others .*chief/0 69")
+        self.assertIn(f"log    {launcher.out}/logs/worker-0.log", launcher.text)
+
+    def test_a_stopped_server_is_why_the_others_gave_up(self):
+        launcher = self.local("chief=1,worker=1,ps=2,evaluator=1", *LONG,
+                              "--failure-detection", "fast", job=ASYNC)
+        pids = self.pids(launcher)
+        self.trains(launcher.out)
+        os.kill(pids["ps/0"], signal.SIGSTOP)
+        self.assertEqual(launcher.ends(), 69, launcher.text)
+        self.assertIn("error: ps/0 was stopped (state T), and the others gave it up",
+                      launcher.text)
+        self.assertNotIn("was the first to fail", launcher.text)
+        self.assertNotIn("goes on without", launcher.text)  # the evaluator left with the others
+        self.assertFalse([name for name in pids if alive(pids[name])])
 
     def test_a_diverging_run_ends_with_its_own_cause(self):
         run = self.trained("chief=1,worker=1", "--lr", "1e6", "--set",
@@ -99,6 +113,7 @@ class Launcher(Case):
         run = self.trained("chief=1,worker=1", out=folder / "run", code=73)
         self.assertLess(run.took, 2 * SLOW)
         self.assertIn(str(folder), run.text)
+        self.assertNotIn("  log ", run.text)  # there is none
 
     def test_a_job_that_the_cluster_cannot_train_is_refused_once_before_any_task_starts(self):
         run = self.trained("chief=1,worker=1", job=ASYNC, code=78)

@@ -197,7 +197,8 @@ static void a_failure_for_good_stops_the_others_and_is_the_exit_code(void **stat
     assert_int_equal(finish(&launch), 66);
     assert_shown(&launch, "error: worker/1 was the first to fail\n");
     assert_shown(&launch, "exit code 66 (an input is missing)");
-    assert_shown(&launch, "error[E0501]: no such file\n  log    runs/fake/logs/worker-1.log");
+    assert_shown(&launch, "error[E0501]: no such file\n");
+    assert_not_shown(&launch, "  log "); /* a fake task writes none */
     assert_shown(&launch, "others chief/0 75, worker/0 69");
 }
 
@@ -267,6 +268,19 @@ static void a_second_interrupt_kills(void **state)
     kill(launch.pid, SIGTERM);
     assert_int_equal(finish(&launch), 128 + SIGINT);
     assert_shown(&launch, "SIGTERM again: every task is killed");
+}
+
+static void after_a_second_interrupt_nobody_is_the_cause(void **state)
+{
+    struct launch launch;
+    launch_with(&launch, "0", "chief=1,worker=1",
+        WORDS("chief/0=ignore,ready,wait", "worker/0=ready,save,exit:69"));
+    await_ready(&launch, 2);
+    kill(launch.pid, SIGINT);
+    await_text(&launch, "worker/0 ended with exit code 69");
+    kill(launch.pid, SIGINT);
+    assert_int_equal(finish(&launch), 128 + SIGINT);
+    assert_not_shown(&launch, "first to fail");
 }
 
 static void a_task_that_does_not_stop_is_killed_after_the_grace(void **state)
@@ -364,6 +378,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(the_evaluators_failure_is_told_and_changes_nothing),
         cmocka_unit_test(an_interrupt_asks_every_task_to_save),
         cmocka_unit_test(a_second_interrupt_kills),
+        cmocka_unit_test(after_a_second_interrupt_nobody_is_the_cause),
         cmocka_unit_test(a_task_that_does_not_stop_is_killed_after_the_grace),
         cmocka_unit_test(no_task_outlives_a_launcher_that_is_killed),
         cmocka_unit_test(a_server_may_not_stay_when_training_has_failed),

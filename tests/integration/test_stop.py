@@ -129,15 +129,34 @@ class Stop(Case):
         self.assertLess(launcher.ended - asked, 1 * SLOW)
         self.assertFalse([name for name in pids if alive(pids[name])])
 
-    def test_a_run_that_waits_for_others_stops_when_asked(self):
+    def stopped_while_it_waits(self, name, wrapper=()):
         cluster = Cluster(self, arguments=LONG, chief=1, worker=1)
+        task = cluster.start(name, wrapper=wrapper)
+        until(lambda: re.search(rf":{cluster.port(name):04X} 00000000:0000 0A",
+                                pathlib.Path("/proc/net/tcp").read_text()), "its port")
+        return task, task.signal(signal.SIGTERM)
+
+    def test_a_run_that_waits_for_others_stops_when_asked(self):
         for name in ("chief/0", "worker/0"):
-            task = cluster.start(name)
-            until(lambda: re.search(rf":{cluster.port(name):04X} 00000000:0000 0A",
-                                    pathlib.Path("/proc/net/tcp").read_text()), "its port")
-            asked = task.signal(signal.SIGTERM)
+            task, asked = self.stopped_while_it_waits(name)
             self.assertEqual(task.ends(), 143, task.text)
             self.assertLess(task.ended - asked, 1 * SLOW)
+            task.says("^asked to stop before the run has begun: nothing to save")
+            self.assertNotIn("saving", task.text)
+
+    def test_a_launchers_task_that_waits_for_others_leaves_the_words_to_the_launcher(self):
+        # It stops its tasks where the run was refused, too, and has said why.
+        task, _ = self.stopped_while_it_waits("worker/0", ["env", "MUSTER_LAUNCHED=pipe"])
+        self.assertEqual(task.ends(), 143, task.text)
+        self.assertNotIn("asked to stop", task.text)
+
+    def test_one_process_that_goes_on_with_the_run_of_many_is_told_so(self):
+        first = self.trained("chief=1,worker=1", "--epochs", 1)
+        again = ["run", SYNC, "--out", first.out, "--epochs", 1, "--resume"]
+        alone = self.muster(*again)
+        alone.says(r"^warning: this run was started with 2 tasks \(chief 1, worker 1\), and now "
+                   r"this process alone")
+        self.assertNotIn("warning: this run", self.muster(*again).text)
 
 
 if __name__ == "__main__":

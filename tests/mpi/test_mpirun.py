@@ -20,13 +20,14 @@ class Mpirun(unittest.TestCase):
         self.addCleanup(self.folder.cleanup)
         self.out = os.path.join(self.folder.name, "run")
 
-    def run_ranks(self, ranks, *arguments, job="demo.json", **variables):
+    def run_ranks(self, ranks, *arguments, job="demo.json", wrapper=(), quick=QUICK,
+                  **variables):
         env = dict(os.environ, OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1",
                    OMPI_MCA_rmaps_base_oversubscribe="1", **variables)
         return subprocess.run(
-            [MPIRUN, "-n", str(ranks), MUSTER, "run", str(ROOT / "configs" / job), "--out",
-             self.out, *QUICK, *arguments], env=env, capture_output=True, text=True, timeout=100,
-            stdin=subprocess.DEVNULL)
+            [*wrapper, MPIRUN, "-n", str(ranks), MUSTER, "run", str(ROOT / "configs" / job),
+             "--out", self.out, *quick, *arguments], env=env, capture_output=True, text=True,
+            timeout=100, stdin=subprocess.DEVNULL)
 
     def summary(self):
         return json.loads(pathlib.Path(self.out, "summary.json").read_text(encoding="utf-8"))
@@ -56,6 +57,18 @@ class Mpirun(unittest.TestCase):
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
         logs = sorted(os.listdir(os.path.join(self.out, "logs")))
         self.assertEqual(logs, ["chief-0.log", "worker-0.log", "worker-1.log"])
+
+    def test_the_command_that_resumes_starts_all_ranks(self):
+        # One rank is asked to stop, as a scheduler would, once the run has been going.
+        script = ('"$@" & while ! grep -q . "$OUT/metrics.jsonl" 2>/dev/null; do sleep 0.05; done; '
+                  'kill -TERM $(sed -n "s/.*starts as pid \\([0-9]*\\).*/\\1/p" '
+                  '"$OUT/logs/chief-0.log"); wait $!')
+        done = self.run_ranks(3, "--roles", "chief=1,worker=2", "--epochs", "1000000",
+                              wrapper=["bash", "-c", script, "-"], quick=[], OUT=self.out)
+        self.assertEqual(done.returncode, 75, done.stdout + done.stderr)
+        self.assertRegex(done.stdout + done.stderr,
+                         r"to go on from the last checkpoint: mpirun -n 3 \S*muster run \S+ --out "
+                         rf"{self.out} --resume .*--roles chief=1,worker=2")
 
     def test_the_exit_code_is_ours(self):
         done = self.run_ranks(2, "--set", "data.kind=idx", "--set", "data.path=/nowhere")

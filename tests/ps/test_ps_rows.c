@@ -152,6 +152,7 @@ static void expect_replay(const struct rig *rig)
         if (order->left) {
             const struct mu_row_step step = next_step(&mirror, 1 / (float)order->average);
             assert_ok(mu_row_store_apply_gathered(&mirror.store, &step));
+            mirror.gathered = 0;
             continue;
         }
         mirror_push(&mirror, order->worker, pushed[order->worker]++, order);

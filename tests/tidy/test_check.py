@@ -16,7 +16,7 @@ CLEAN = {
                              'int mu_spec_count(void) {\n    return local(1);\n}\n',
     'cluster/spec.h': SPDX + '#define MU_SPEC_MAX 4\nstruct mu_spec {\n    int count;\n};\n'
                              'int mu_spec_count(void);\n',
-    'runtime/base/json.c': SPDX + '#include <jansson.h>\n#include <pthread.h>\n',
+    'runtime/base/json_inside.h': SPDX + '#include <jansson.h>\n#include <pthread.h>\n',
     'tests/cluster/test_spec.c': SPDX + '#include "cluster/spec.h"\n#include "test.h"\n'
                                         'static void uses_name(void **state) {\n}\n',
     'tests/support/test.h': SPDX + '#include <cmocka.h>\n',

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MUSTER_PS_H
+#define MUSTER_PS_H
+
+#include "muster/policy.h"
+#include "muster/status.h"
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/*
+ * Parameter servers without the trainer: link libmuster, start the processes, call these. One
+ * vector of float32 lies on the servers, each of which keeps a span of it; workers push gradients,
+ * which the servers' optimizer applies, and get the fresh parameters back.
+ *
+ *     struct mu_ps_options options = {.count = n, .optimizer = "adam"};
+ *     if (mu_ps_is_server())                                    // as TF_CONFIG says
+ *         return mu_ps_serve(&options, x) != MU_OK;             // until all workers have closed
+ *     mu_ps_open(&options, &ps);
+ *     mu_ps_pull(ps, x, &version);
+ *     mu_ps_push_pull(ps, g, version, x, &result);              // and again and again
+ *     mu_ps_close(ps);
+ *
+ * What the modes and policies do is in docs/PARAMETER_SERVERS.md: it is the same server. A handle
+ * belongs to one thread at a time; several threads, and a server beside workers, may each have
+ * their own in one process. Something travels only inside a call. Vectors are in the caller's
+ * memory.
+ *
+ * OK; TIMEOUT (a server did not answer), CLOSED (a server is gone), PROTOCOL (they do not speak of
+ * the same vector), USAGE (what was asked makes no sense; nothing has happened). The reason is in
+ * mu_ps_error. After any but OK, USAGE and TIMEOUT a handle only serves to be closed.
+ */
+struct mu_ps;
+
+struct mu_ps_options {
+    /* Where the servers listen ("10.0.0.1:2222"), how many workers there are, and which of the
+     * servers (mu_ps_serve) or workers (mu_ps_open) this is; servers NULL: all as TF_CONFIG says.
+     * The same addresses in the same order everywhere. */
+    const char *const *servers; /* (server_count) */
+    int server_count, worker_count, index;
+    size_t count;  /* floats in the vector; the same everywhere */
+    int in_flight; /* pushes of a worker under way at once, 1 to 64; 0: 1. On servers: at most */
+    double timeout_seconds; /* for all to come, and for an answer; 0: 300 */
+
+    /* Of the servers, and the same on all of them; workers do not look at what follows. */
+    const char *optimizer;         /* NULL: "sgd"; docs/JOB.md has the others */
+    const char *optimizer_options; /* "learning_rate=0.1, momentum=0.9"; NULL: defaults */
+    const char *mode;              /* NULL: "async"; "softsync", "sync", "bounded" */
+    int gradients;                 /* softsync: of a step; 0: 1 */
+    int backups;                   /* sync: workers that a step does not wait for */
+    int bound;                     /* bounded: steps ahead of the slowest; policy drop: staleness */
+    const char *policy;            /* NULL: "apply"; "drop", "scale", "compensate" */
+    const char *policy_options;    /* "power=0.5"; NULL: defaults */
+};
+
+/* What became of a push. */
+struct mu_ps_result {
+    enum mu_verdict verdict;
+    float scale; /* of the policy: of the learning rate, or of the weight in a mean */
+    int64_t staleness;
+    int64_t version; /* of the fresh parameters */
+};
+
+/* Why the last call failed; never NULL. `ps` NULL: of mu_ps_open or mu_ps_serve on this thread. */
+const char *mu_ps_error(const struct mu_ps *ps);
+/* 1: TF_CONFIG, or whatever else says who this task is, calls it a parameter server. */
+int mu_ps_is_server(void);
+
+/* Serves until every worker has closed. `parameters` (count): what the training begins with, the
+ * same on all servers; at the end the span of this server, mu_ps_span, is as it has become. NULL:
+ * zeros. CLOSED: a worker went without closing, or another server; the others were served to their
+ * end as far as that goes. */
+enum mu_status mu_ps_serve(const struct mu_ps_options *options, float *parameters);
+/* The elements that server `server` of `server_count` keeps: *ret_first and so many. */
+size_t mu_ps_span(size_t count, int server_count, int server, size_t *ret_first);
+
+/* Waits for all servers. */
+enum mu_status mu_ps_open(const struct mu_ps_options *options, struct mu_ps **ret_ps);
+/* Waits for what is under way, says that no more gradients come, and closes. Takes NULL. */
+void mu_ps_close(struct mu_ps *ps);
+int mu_ps_worker(const struct mu_ps *ps); /* this one's number */
+int mu_ps_worker_count(const struct mu_ps *ps);
+
+/* The parameters (count) as they are, all at one version. USAGE: in_flight pushes are under way. */
+enum mu_status mu_ps_pull(struct mu_ps *ps, float *parameters, int64_t *ret_version);
+/* Starts a push of a gradient (count) that was computed with the parameters of `version`. The fresh
+ * parameters (count) go to `parameters`, which is another vector; NULL: nobody wants them. Both
+ * stay the library's until mu_ps_wait for *ret_push has returned OK. USAGE: in_flight pushes are
+ * under way. */
+enum mu_status mu_ps_push(
+    struct mu_ps *ps, const float *gradients, int64_t version, float *parameters, int *ret_push);
+/* Waits for the answer; TIMEOUT: it may still come. `ret_result` may be NULL. */
+enum mu_status mu_ps_wait(struct mu_ps *ps, int push, struct mu_ps_result *ret_result);
+/* Both at once. */
+enum mu_status mu_ps_push_pull(struct mu_ps *ps, const float *gradients, int64_t version,
+    float *parameters, struct mu_ps_result *ret_result);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,360 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "test.h"
+
+#include "muster/ps.h"
+#include <arpa/inet.h>
+#include <pthread.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* muster/ps.h as its users have it: servers and workers, here threads of one process on loopback.
+ */
+#define COUNT ((size_t)1000)
+#define SERVERS 2
+#define WORKERS 3
+#define PUSHES 40
+
+struct party;
+
+struct actor {
+    struct party *party;
+    int index;
+    pthread_t thread;
+    enum mu_status status;
+    char error[512];
+    float vector[COUNT];
+    int64_t version;
+};
+
+/* One set of servers and workers. */
+struct party {
+    struct mu_ps_options options;
+    int server_count;
+    enum mu_status (*work)(struct actor *actor, struct mu_ps *ps);
+    char text[SERVERS][32];
+    const char *addresses[SERVERS];
+    struct actor servers[SERVERS], workers[WORKERS];
+};
+
+static void find_ports(struct party *party)
+{
+    int held[SERVERS];
+    for (int i = 0; i < party->server_count; i++) {
+        struct sockaddr_in address = {
+            .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+        socklen_t bytes = sizeof(address);
+        held[i] = socket(AF_INET, SOCK_STREAM, 0);
+        assert_int_equal(bind(held[i], (struct sockaddr *)&address, sizeof(address)), 0);
+        assert_int_equal(getsockname(held[i], (struct sockaddr *)&address, &bytes), 0);
+        snprintf(party->text[i], sizeof(party->text[i]), "127.0.0.1:%d", ntohs(address.sin_port));
+        party->addresses[i] = party->text[i];
+    }
+    for (int i = 0; i < party->server_count; i++)
+        close(held[i]);
+}
+
+static struct mu_ps_options options_of(const struct actor *actor)
+{
+    struct mu_ps_options options = actor->party->options;
+    options.servers = actor->party->addresses;
+    options.server_count = actor->party->server_count;
+    options.index = actor->index;
+    return options;
+}
+
+static void *serve(void *argument)
+{
+    struct actor *actor = argument;
+    const struct mu_ps_options options = options_of(actor);
+    for (size_t i = 0; i < COUNT; i++)
+        actor->vector[i] = (float)i;
+    actor->status = mu_ps_serve(&options, actor->vector);
+    snprintf(actor->error, sizeof(actor->error), "%s", mu_ps_error(NULL));
+    return NULL;
+}
+
+static void *work(void *argument)
+{
+    struct actor *actor = argument;
+    struct mu_ps_options options = options_of(actor);
+    struct mu_ps *ps = NULL;
+    actor->status = mu_ps_open(&options, &ps);
+    if (actor->status == MU_OK)
+        actor->status = actor->party->work(actor, ps);
+    snprintf(actor->error, sizeof(actor->error), "%s", mu_ps_error(ps));
+    mu_ps_close(ps);
+    return NULL;
+}
+
+static void start(struct actor *actor, struct party *party, int index, void *(*run)(void *))
+{
+    actor->party = party;
+    actor->index = index;
+    assert_int_equal(pthread_create(&actor->thread, NULL, run, actor), 0);
+}
+
+static void run_party(struct party *party)
+{
+    party->server_count = party->server_count ? party->server_count : SERVERS;
+    party->options.worker_count = party->options.worker_count ? party->options.worker_count : 1;
+    party->options.count = party->options.count ? party->options.count : COUNT;
+    party->options.timeout_seconds = 30;
+    find_ports(party);
+    for (int i = 0; i < party->options.worker_count; i++)
+        start(&party->workers[i], party, i, work);
+    for (int i = 0; i < party->server_count; i++)
+        start(&party->servers[i], party, i, serve);
+    for (int i = 0; i < party->options.worker_count; i++)
+        pthread_join(party->workers[i].thread, NULL);
+    for (int i = 0; i < party->server_count; i++)
+        pthread_join(party->servers[i].thread, NULL);
+}
+
+static void all_ended_well(const struct party *party)
+{
+    for (int i = 0; i < party->options.worker_count; i++)
+        if (party->workers[i].status != MU_OK)
+            fail_msg("worker %d: %s", i, party->workers[i].error);
+    for (int i = 0; i < party->server_count; i++)
+        if (party->servers[i].status != MU_OK)
+            fail_msg("server %d: %s", i, party->servers[i].error);
+}
+
+/* ---- what workers do ---- */
+
+static enum mu_status push_ones(struct actor *actor, struct mu_ps *ps)
+{
+    float gradients[COUNT];
+    struct mu_ps_result result;
+    for (size_t i = 0; i < COUNT; i++)
+        gradients[i] = 1;
+    MU_TRY(mu_ps_pull(ps, actor->vector, &actor->version));
+    for (int k = 0; k < PUSHES; k++) {
+        MU_TRY(mu_ps_push_pull(ps, gradients, actor->version, actor->vector, &result));
+        actor->version = result.version;
+    }
+    return MU_OK;
+}
+
+/* All in flight at once, waited for in another order than they went. */
+static enum mu_status push_several(struct actor *actor, struct mu_ps *ps)
+{
+    float gradients[COUNT], fresh[COUNT];
+    int push[3];
+    for (size_t i = 0; i < COUNT; i++)
+        gradients[i] = 1;
+    MU_TRY(mu_ps_pull(ps, actor->vector, &actor->version));
+    for (int k = 0; k < PUSHES; k++) {
+        for (int i = 0; i < 3; i++)
+            MU_TRY(mu_ps_push(ps, gradients, actor->version, i == 1 ? fresh : NULL, &push[i]));
+        for (int i = 2; i >= 0; i--)
+            MU_TRY(mu_ps_wait(ps, push[i], NULL));
+        MU_TRY(mu_ps_pull(ps, actor->vector, &actor->version));
+    }
+    return MU_OK;
+}
+
+static enum mu_status misuse(struct actor *actor, struct mu_ps *ps)
+{
+    float gradients[COUNT] = {0}, fresh[COUNT];
+    int push, other;
+    MU_TRY(mu_ps_pull(ps, actor->vector, &actor->version));
+    if (mu_ps_wait(ps, 0, NULL) != MU_USAGE || !strstr(mu_ps_error(ps), "not under way") ||
+        mu_ps_push(ps, gradients, -1, fresh, &push) != MU_USAGE ||
+        mu_ps_push(ps, gradients, 0, gradients, &push) != MU_USAGE)
+        return MU_BUG;
+    MU_TRY(mu_ps_push(ps, gradients, actor->version, fresh, &push));
+    if (mu_ps_push(ps, gradients, actor->version, fresh, &other) != MU_USAGE ||
+        !strstr(mu_ps_error(ps), "1 pushes are under way") ||
+        mu_ps_pull(ps, actor->vector, &actor->version) != MU_USAGE)
+        return MU_BUG;
+    MU_TRY(mu_ps_wait(ps, push, NULL));
+    return mu_ps_pull(ps, actor->vector, &actor->version);
+}
+
+static enum mu_status push_nan(struct actor *actor, struct mu_ps *ps)
+{
+    static const float nan_[COUNT] = {[COUNT - 1] = (float)(0.0 / 0.0)};
+    struct mu_ps_result result = {0};
+    MU_TRY(mu_ps_push_pull(ps, nan_, 0, actor->vector, &result));
+    return result.verdict == MU_VERDICT_REFUSE && result.version == 0 ? MU_OK : MU_BUG;
+}
+
+static enum mu_status push_later_than_allowed(struct actor *actor, struct mu_ps *ps)
+{
+    float gradients[COUNT] = {0};
+    struct mu_ps_result result = {0};
+    MU_TRY(push_ones(actor, ps));
+    MU_TRY(mu_ps_push_pull(ps, gradients, 0, actor->vector, &result));
+    return result.verdict == MU_VERDICT_DROP && result.staleness == PUSHES ? MU_OK : MU_BUG;
+}
+
+/* ---- claims ---- */
+
+static void every_gradient_is_applied_once(void **state)
+{
+    static struct party party = {
+        .options = {.worker_count = WORKERS, .optimizer_options = "learning_rate=0.5"},
+        .work = push_ones};
+    run_party(&party);
+    all_ended_well(&party);
+    for (int s = 0; s < SERVERS; s++) {
+        size_t first, count = mu_ps_span(COUNT, SERVERS, s, &first);
+        for (size_t i = first; i < first + count; i++)
+            assert_true(party.servers[s].vector[i] == (float)i - 0.5f * WORKERS * PUSHES);
+    }
+    for (int w = 0; w < WORKERS; w++)
+        assert_in_range(party.workers[w].version, PUSHES, WORKERS * PUSHES);
+}
+
+static void several_pushes_are_under_way_at_once(void **state)
+{
+    static struct party party = {
+        .options = {.in_flight = 4, .optimizer = "sgd", .optimizer_options = "learning_rate=1"},
+        .work = push_several};
+    run_party(&party);
+    all_ended_well(&party);
+    assert_int_equal(party.workers[0].version, 3 * PUSHES);
+    for (size_t i = 0; i < COUNT; i++)
+        assert_true(party.workers[0].vector[i] == (float)i - 3 * PUSHES);
+}
+
+static void sync_makes_one_step_of_all_workers(void **state)
+{
+    static struct party party = {.options = {.worker_count = WORKERS,
+                                     .mode = "sync",
+                                     .optimizer_options = "learning_rate=1"},
+        .work = push_ones};
+    run_party(&party);
+    all_ended_well(&party);
+    for (int w = 0; w < WORKERS; w++) {
+        assert_int_equal(party.workers[w].version, PUSHES);
+        assert_true(party.workers[w].vector[7] == 7.0f - PUSHES);
+    }
+}
+
+static void a_policy_has_its_say(void **state)
+{
+    static struct party party = {
+        .options = {.policy = "drop", .bound = PUSHES - 1}, .work = push_later_than_allowed};
+    run_party(&party);
+    all_ended_well(&party);
+}
+
+static void what_is_no_gradient_is_refused(void **state)
+{
+    static struct party party = {.work = push_nan};
+    run_party(&party);
+    all_ended_well(&party);
+}
+
+static void misuse_is_said_and_does_no_harm(void **state)
+{
+    static struct party party = {.work = misuse};
+    run_party(&party);
+    all_ended_well(&party);
+}
+
+static void a_wrong_option_is_said_before_anybody_is_waited_for(void **state)
+{
+    static const char *const address[] = {"127.0.0.1:1"};
+    static const struct {
+        struct mu_ps_options options;
+        const char *said;
+    } cases[] = {
+        {{.count = 1, .in_flight = 65}, "in_flight is 65"},
+        {{.count = 0}, "count is 0"},
+        {{.count = 1, .optimizer = "adamm"}, "did you mean `adam`?"},
+        {{.count = 1, .optimizer_options = "learning_rat=1"}, "did you mean `learning_rate`?"},
+        {{.count = 1, .optimizer_options = "learning_rate"}, "is not key=value"},
+        {{.count = 1, .optimizer_options = "momentum=0.9"}, "there is no option `momentum`"},
+        {{.count = 1, .optimizer_options = "clip_norm=1"}, "there is no option `clip_norm`"},
+        {{.count = 1, .policy = "scal"}, "did you mean `scale`?"},
+        {{.count = 1, .policy = "scale", .policy_options = "power=x"}, "power"},
+        {{.count = 1, .mode = "asinc"}, "did you mean `async`?"},
+        {{.count = 1, .mode = "sync", .policy = "scale"}, "has nothing to do in mode `sync`"},
+        {{.count = 1, .mode = "sync", .in_flight = 2}, "waits for the answer"},
+        {{.count = 1, .backups = 1}, "1 backups of 1 workers"},
+    };
+    for (size_t i = 0; i < MU_COUNT_OF(cases); i++) {
+        struct mu_ps_options options = cases[i].options;
+        options.servers = address;
+        options.server_count = options.worker_count = 1;
+        options.timeout_seconds = 5;
+        assert_int_equal(mu_ps_serve(&options, NULL), MU_USAGE);
+        if (!strstr(mu_ps_error(NULL), cases[i].said))
+            fail_msg("%s", mu_ps_error(NULL));
+    }
+}
+
+static enum mu_status go_without_closing(struct actor *actor, struct mu_ps *ps)
+{
+    /* A vector of another length: the handle only serves to be closed. */
+    return mu_ps_pull(ps, actor->vector, &actor->version);
+}
+
+static void *serve_longer(void *argument)
+{
+    struct actor *actor = argument;
+    struct mu_ps_options options = options_of(actor);
+    options.count = COUNT + 16;
+    actor->status = mu_ps_serve(&options, NULL);
+    snprintf(actor->error, sizeof(actor->error), "%s", mu_ps_error(NULL));
+    return NULL;
+}
+
+static void vectors_of_two_lengths_do_not_go_together(void **state)
+{
+    static struct party party = {.server_count = 1, .work = go_without_closing};
+    party.options =
+        (struct mu_ps_options){.count = COUNT, .worker_count = 1, .timeout_seconds = 30};
+    find_ports(&party);
+    start(&party.servers[0], &party, 0, serve_longer);
+    start(&party.workers[0], &party, 0, work);
+    pthread_join(party.workers[0].thread, NULL);
+    pthread_join(party.servers[0].thread, NULL);
+    assert_int_equal(party.workers[0].status, MU_PROTOCOL);
+    assert_non_null(strstr(party.workers[0].error, "of another length"));
+    /* And so a worker is lost to the server, which says whom. */
+    assert_int_equal(party.servers[0].status, MU_CLOSED);
+    assert_non_null(strstr(party.servers[0].error, "worker/0 is gone without having closed"));
+}
+
+static void who_does_not_come_is_named(void **state)
+{
+    static struct party party = {.server_count = 1};
+    struct mu_ps *ps;
+    find_ports(&party);
+    const struct mu_ps_options options = {.servers = party.addresses,
+        .server_count = 1,
+        .worker_count = 2,
+        .index = 1,
+        .count = COUNT,
+        .timeout_seconds = 0.1};
+    assert_int_equal(mu_ps_open(&options, &ps), MU_UNAVAILABLE);
+    assert_non_null(strstr(mu_ps_error(NULL), "ps/0 (127.0.0.1:"));
+    assert_int_equal(mu_ps_serve(&(struct mu_ps_options){.servers = party.addresses,
+                                     .server_count = 1,
+                                     .worker_count = 2,
+                                     .count = COUNT,
+                                     .timeout_seconds = 0.1},
+                         NULL),
+        MU_UNAVAILABLE);
+    assert_non_null(strstr(mu_ps_error(NULL), "worker/0: it has not called; worker/1"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_gradient_is_applied_once),
+        cmocka_unit_test(several_pushes_are_under_way_at_once),
+        cmocka_unit_test(sync_makes_one_step_of_all_workers),
+        cmocka_unit_test(a_policy_has_its_say),
+        cmocka_unit_test(what_is_no_gradient_is_refused),
+        cmocka_unit_test(misuse_is_said_and_does_no_harm),
+        cmocka_unit_test(a_wrong_option_is_said_before_anybody_is_waited_for),
+        cmocka_unit_test(vectors_of_two_lengths_do_not_go_together),
+        cmocka_unit_test(who_does_not_come_is_named),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
