@@ -247,7 +247,7 @@ static enum mu_status run(struct mu_ps_server *server, const bool *over)
 {
     struct mu_loop *loop = server->options.loop;
     int64_t busy_ns = mu_now(loop->world);
-    while (!*over) {
+    while (!__atomic_load_n(over, __ATOMIC_ACQUIRE)) {
         if (loop->cancelled != MU_OK)
             return loop->cancelled;
         MU_TRY(check_others(server));

@@ -124,11 +124,11 @@ struct mu_span mu_ps_server_span(const struct mu_ps_server *server);
 float *mu_ps_server_vector(struct mu_ps_server *server, int vector);
 void mu_ps_server_begin(struct mu_ps_server *server, int64_t version);
 
-/* Serves until *over, or the loop is cancelled (then that status). PROTOCOL (MU_E0404): a peer sent
- * what is not allowed; it is cut off, and run may be called again to go on without it. IO_ERROR
- * (MU_E0605): the audit log cannot be written. CLOSED: the
- * head or a follower is gone that is needed to go on. The end of a worker's or the leader's link is
- * no failure here: the cluster knows more about it. */
+/* Serves until *over (another thread may set it, atomically, and wake the loop), or the loop is
+ * cancelled (then that status). PROTOCOL (MU_E0404): a peer sent what is not allowed; it is cut
+ * off, and run may be called again to go on without it. IO_ERROR (MU_E0605): the audit log cannot
+ * be written. CLOSED: the head or a follower is gone that is needed to go on. The end of a worker's
+ * or the leader's link is no failure here: the cluster knows more about it. */
 enum mu_status mu_ps_server_run(struct mu_ps_server *server, const bool *over);
 
 /* Have all workers left and gone? Or gone, and with them the head, which alone could say that they

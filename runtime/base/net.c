@@ -3,17 +3,27 @@
 #include <assert.h>
 #include <sched.h>
 
+/* Whoever sleeps is woken into its turn; whoever yields to somebody who computes waits for all of
+ * theirs. If that has happened, waits sleep at once for a while. */
+#define YIELD_NS_MAX (MU_MS / 2)
+#define CROWDED_NS (100 * MU_MS)
+
 /* Looks without sleeping. A peer that has the same processor as we can only answer once it gets it,
  * so others are let run between two looks; where nobody else wants it, that costs nothing. */
 static void look(struct mu_loop *loop, int64_t now_ns)
 {
-    if (loop->ops->turn(loop, now_ns) == MU_TIMEOUT)
-        sched_yield();
+    if (loop->ops->turn(loop, now_ns) != MU_TIMEOUT)
+        return;
+    int64_t before_ns = mu_now(loop->world);
+    sched_yield();
+    int64_t after_ns = mu_now(loop->world);
+    if (after_ns - before_ns > YIELD_NS_MAX)
+        loop->crowded_until_ns = after_ns + CROWDED_NS;
 }
 
 void mu_loop_wait(struct mu_loop *loop, int64_t began_ns, int64_t now_ns, int64_t deadline_ns)
 {
-    if (now_ns - began_ns < loop->spin_ns)
+    if (now_ns - began_ns < loop->spin_ns && now_ns >= loop->crowded_until_ns)
         look(loop, now_ns);
     else
         (void)!loop->ops->turn(loop, deadline_ns);

@@ -108,6 +108,8 @@ struct mu_loop {
      * sleeps, because to sleep and be woken takes longer than most messages. 0: it sleeps at once.
      * Only where there are processors. */
     int64_t spin_ns;
+    int64_t
+        crowded_until_ns; /* others want the processors: till then nobody looks again and again */
     /* Set by who turns the loop soon after it has written: small writes wait for the next turn, to
      * leave together. A driver may write at once all the same. */
     bool gathers;
