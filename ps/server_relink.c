@@ -112,9 +112,8 @@ void mu_ps_relink_drop(struct mu_ps_server *server, int worker)
         server->waiting_count -= buffer->state == MU_PS_BUFFER_WAITING;
         server->held_count -= buffer->state == MU_PS_BUFFER_HELD;
         mu_ps_rows_forget(buffer);
-        buffer->state = buffer->sends_pending > 0 ? MU_PS_BUFFER_SENDING : MU_PS_BUFFER_FREE;
+        mu_ps_buffer_leave(buffer);
     }
-    server->look_again = true;
 }
 
 /* On the head. What followers still say of the predecessor counts no more. */
@@ -192,8 +191,8 @@ static enum mu_link_answer on_ready(
         begin_join(server, peer->index, ready.incarnation);
     if (ready.incarnation > own->incarnation || own->changes)
         return mu_ps_hold(peer);
-    if (own->refused_in_row >= MU_PS_REFUSED_MAX)
-        return mu_ps_refuse(peer, "comes back after it was cut off");
+    if (own->is_lost)
+        return mu_ps_refuse(peer, "comes back although it counts as lost: the others go on");
     if (frame->tag > peer->sequence_next)
         return mu_ps_refuse(peer, "goes on with push %llu where %llu is next",
             (unsigned long long)frame->tag, (unsigned long long)peer->sequence_next);

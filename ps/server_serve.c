@@ -24,6 +24,14 @@ static void send_finished(struct mu_send *send)
     }
 }
 
+void mu_ps_buffer_leave(struct mu_ps_buffer *buffer)
+{
+    bool is_free = buffer->sends_pending == 0;
+    buffer->reply.done = true;
+    buffer->state = is_free ? MU_PS_BUFFER_FREE : MU_PS_BUFFER_SENDING;
+    buffer->server->look_again = true;
+}
+
 void mu_ps_buffer_send(struct mu_ps_buffer *buffer, struct mu_ps_peer *peer, struct mu_send *send,
     const struct mu_frame *frame, const void *body, const void *payload)
 {
@@ -241,8 +249,8 @@ static void reply(struct mu_ps_server *server, struct mu_ps_buffer *buffer)
     buffer->state = MU_PS_BUFFER_SENDING;
     if (mu_ps_can_answer(worker))
         mu_ps_buffer_send(buffer, worker, &buffer->reply, &frame, buffer->reply_body, buffer->data);
-    else if (buffer->sends_pending == 0)
-        buffer->state = MU_PS_BUFFER_FREE; /* there is nobody to answer */
+    else
+        mu_ps_buffer_leave(buffer); /* there is nobody to answer */
 }
 
 uint64_t mu_ps_slowest(const struct mu_ps_server *server, int except)
@@ -312,10 +320,7 @@ static void cut_off(struct mu_ps_server *server, const struct mu_ps_buffer *buff
             MU_PS_REFUSED_MAX, mu_ps_flaw_text(buffer->verdict.flaw));
         mu_ps_lost(server, peer->index);
     }
-    mu_link_close(peer->link);
-    peer->link = NULL;
-    peer->ended = true;
-    peer->held = false;
+    mu_ps_cut(peer);
 }
 
 static void look_at_refusal(struct mu_ps_server *server, const struct mu_ps_buffer *buffer)
@@ -393,6 +398,7 @@ enum mu_status mu_ps_serve_loss(struct mu_ps_server *server, int worker)
     MU_TRY(mu_ps_check_version(server, verdict));
     mu_ps_audit_note(server, verdict, NULL);
     leave(server, worker);
+    server->ledger[worker].is_lost = true;
     mu_ps_relink_drop(server, worker);
     MU_TRY(step_if_complete(server, verdict));
     mu_ps_release(server);
