@@ -13,7 +13,7 @@ CLICKS = {"name": "clicks", "model": {"kind": "wide_deep"},
 
 class Loads(Case):
     def check_everywhere(self, run):
-        """metrics.jsonl ends with the numbers of the summary, and the event files have all names."""
+        """metrics.jsonl ends with the numbers of the summary; the event files have all names."""
         servers = run.summary["servers"]
         last = json.loads((run.out / "metrics.jsonl").read_text().splitlines()[-1])
         for name, load in servers.items():
