@@ -142,6 +142,7 @@ class Status(Case):
         cluster = Cluster(self, chief=1, worker=1, arguments=LONG).start_all().trains()
         chief = cluster.tasks["chief/0"]
         chief.signal(signal.SIGSTOP)
+        self.seen(cluster.out, lambda found: found["state"] == "silent", "that it is stopped")
         text = self.status(cluster.out, code=69)
         self.assertIn(f"chief/0 (pid {chief.pid} on {os.uname().nodename}) is stopped", text)
         self.assertIn(f"`kill -CONT {chief.pid}` lets it go on", text)
