@@ -4,6 +4,7 @@
 
 #include "muster/ps.h"
 #include "ps/row_set.h"
+#include "ps/vectors.h"
 #include "runtime/base/log.h"
 #include "runtime/io/link.h"
 
@@ -31,6 +32,19 @@ enum mu_status mu_ps_client_create(
     const struct mu_ps_client_options *options, struct mu_ps_client **ret_client); /* NO_MEMORY */
 void mu_ps_client_destroy(struct mu_ps_client *client);                            /* takes NULL */
 void mu_ps_client_add_server(struct mu_ps_client *client, int order, struct mu_link *link);
+
+/* Makes `vector_count` vectors of element_count floats, zeroed, whatever becomes of the rest. With
+ * `shares` the servers are asked where they run; those of this host get to see the vectors, and
+ * what is pushed from there or wanted there does not travel: frames name its place. The vectors are
+ * the caller's, who finishes them after the client has gone. Says in one line who shares, and in
+ * another why somebody of this host does not: pushes to it travel like those to other hosts. Waits
+ * for the answers of servers that serve; at the deadline it goes on without. NO_MEMORY (MU_E0801),
+ * CLOSED, PROTOCOL, or why the loop was cancelled. In a simulated world nothing is shared. Once, in
+ * all servers' presence, with nothing under way. */
+enum mu_status mu_ps_client_share(struct mu_ps_client *client, bool shares, size_t vector_count,
+    int64_t deadline_ns, struct mu_vectors *vectors);
+/* Does this server see the vectors? */
+bool mu_ps_client_shares(const struct mu_ps_client *client, int order);
 
 /* The parameters (element_count) as they are, at one version. Uses a slot: one must be free.
  * Fails like wait. */

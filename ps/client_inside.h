@@ -14,6 +14,8 @@ struct mu_client_part {
     struct mu_send send;
     bool replied;
     struct mu_ps_fresh_body fresh;
+    bool in_place; /* the fresh parameters come without travelling */
+    uint8_t place_body[MU_PS_BODY_MAX];
     /* Embedding rows: what is sent before the push, and what comes before its FRESH. */
     struct mu_ps_rows_body rows; /* zeroed: none */
     const uint8_t *row_payload;
@@ -27,13 +29,23 @@ struct mu_client_slot {
     struct mu_ps_client *client;
     bool in_use;
     enum mu_ps_item item;
-    bool ended; /* whole, or the client has failed */
+    struct mu_ps_push_body push; /* of a gradient */
+    bool ended;                  /* whole, or the client has failed */
     uint64_t sequence;
     float *fresh;
     int replies_missing, sends_pending;
     struct mu_client_part *parts; /* (server_count) */
     uint8_t body[MU_PS_BODY_MAX];
     uint8_t *row_memory; /* of what is sent; NULL: the model has no embedding table */
+};
+
+/* What a server and this worker know of each other's memory. */
+enum mu_client_share {
+    MU_CLIENT_APART,
+    MU_CLIENT_ASKED, /* where it runs */
+    MU_CLIENT_HOME,  /* on this host, as this user */
+    MU_CLIENT_OFFERED,
+    MU_CLIENT_SHARES,
 };
 
 struct mu_client_server {
@@ -43,6 +55,7 @@ struct mu_client_server {
     struct mu_link *link;
     bool ended, refused;
     struct mu_client_part *part; /* that the frame at hand answers */
+    enum mu_client_share share;
 };
 
 struct mu_ps_client {
@@ -51,6 +64,12 @@ struct mu_ps_client {
     struct mu_client_slot slots[MU_PS_IN_FLIGHT_MAX];
     struct mu_client_part *parts; /* of all slots */
     uint64_t sequence_next;
+    const struct mu_vectors *vectors; /* NULL: none that servers see */
+    struct mu_shared_memory_host host;
+    int share_missing;                        /* answers */
+    bool share_over;                          /* none is missing */
+    char share_why[MU_SHARED_MEMORY_WHY_MAX]; /* why not; of server `share_apart` */
+    int share_apart;
     int64_t row_count;      /* of all servers */
     enum mu_status failure; /* the first; it stays */
     int culprit;
@@ -58,6 +77,20 @@ struct mu_ps_client {
 
 /* ---- client.c ---- */
 void mu_client_send_finished(struct mu_send *send); /* of a part */
+
+/* Says what a server did wrong. */
+enum mu_link_answer mu_client_refuse(struct mu_client_server *server, const char *what);
+/* Of all servers: a link that has ended is a failure from now on. */
+enum mu_status mu_client_check_servers(struct mu_ps_client *client);
+
+/* ---- client_share.c ---- */
+/* What of this part need not travel is named in its body instead. */
+void mu_client_share_part(struct mu_client_slot *slot, struct mu_client_server *server,
+    struct mu_frame *frame, const float **gradient, const uint8_t **body);
+enum mu_link_answer mu_client_share_frame(
+    struct mu_client_server *server, const struct mu_frame *frame, const void *body);
+/* Its link has ended. */
+void mu_client_share_ended(struct mu_client_server *server);
 
 /* ---- client_rows.c ---- */
 enum mu_status mu_client_rows_init(struct mu_ps_client *client); /* NO_MEMORY */
