@@ -131,6 +131,7 @@ static enum mu_status make_server(struct ps_role *role)
         .learning_rate = learning_rate,
         .owner = role,
         .replica_names = role->name,
+        .patience_ns = role->run->timeouts.step_ns,
         .audit = role->audit,
     };
     MU_TRY(mu_ps_server_create(&options, &role->server));
