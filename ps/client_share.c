@@ -111,7 +111,7 @@ static enum mu_status await(struct mu_ps_client *client, int64_t deadline_ns)
     }
     for (int i = 0; i < client->options.server_count; i++)
         if (is_awaited(&client->servers[i]))
-            stays_apart(&client->servers[i], "it does not say that it could");
+            stays_apart(&client->servers[i], "it has not answered in time");
     return mu_client_check_servers(client);
 }
 
@@ -188,9 +188,10 @@ static void say(struct mu_ps_client *client)
     for (int i = 0; i < client->options.server_count; i++)
         if (mu_ps_client_shares(client, i))
             mu_text_add(&names, "%sps/%d", names.bytes ? ", " : "", i);
+    /* One line of a run is enough. */
     if (client->vectors)
-        mu_say(log, MU_LEVEL_INFO, "gradients and parameters reach %s through shared memory",
-            names.data);
+        mu_say(log, client->options.replica == 0 ? MU_LEVEL_INFO : MU_LEVEL_DEBUG,
+            "gradients and parameters reach %s through shared memory", names.data);
     mu_text_finish(&names);
     if (client->share_apart >= 0)
         mu_say(log, MU_LEVEL_WARN,

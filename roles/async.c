@@ -21,7 +21,7 @@ struct async;
 struct push_slot {
     struct mu_command start, wait;
     struct async *async;
-    struct mu_arena gradients, fresh;
+    float *gradients, *fresh; /* of the vectors */
     float scale;
     int64_t seen, batch;
     struct mu_ps_client_rows rows;
@@ -33,6 +33,7 @@ struct async {
     struct mu_replica *replica;
     struct push_slot *slot;
     int slot_count;
+    struct mu_vectors vectors;
     const float *parameters; /* newest: of a slot, or the replica's */
     int64_t version;
     int64_t steps_to_do; /* of this replica */
@@ -72,6 +73,27 @@ static enum mu_status run_pull(struct mu_command *command)
                                  "the first pull", since);
 }
 
+/* The vectors, in memory that the servers of this host see, if the job does not say otherwise. */
+static enum mu_status run_make_vectors(struct mu_command *command)
+{
+    struct async *async = command->owner;
+    struct mu_replica *replica = async->replica;
+    MU_TRY(replica->failed);
+    int transport = replica->job->mode.transport;
+    int64_t since = mu_now(replica->world);
+    enum mu_status status = mu_ps_client_share(replica->client, transport != MU_MODE_TCP,
+        2 * (size_t)async->slot_count, deadline_from(async, since), &async->vectors);
+    if (status != MU_OK)
+        return blame_server(
+            async, status, mu_ps_client_culprit(replica->client), "what memory we share", since);
+    for (int i = 0; transport == MU_MODE_SHM && i < replica->spec->ps_count; i++)
+        if (!mu_ps_client_shares(replica->client, i))
+            return mu_replica_cut(
+                replica, mu_fail(replica->log, MU_E0204, "leave out mode.transport",
+                             "mode.transport is shm, and no memory is shared with ps/%d", i));
+    return MU_OK;
+}
+
 static int slot_index(const struct push_slot *slot)
 {
     return (int)(slot - slot->async->slot);
@@ -85,8 +107,8 @@ static enum mu_status run_push(struct mu_command *command)
     int64_t since = mu_now(replica->world);
     if (slot->rows.given)
         mu_ps_client_put_rows(replica->client, slot_index(slot), &slot->rows);
-    enum mu_status status = mu_ps_client_push(replica->client, slot_index(slot),
-        slot->gradients.data, slot->scale, slot->seen, slot->fresh.data);
+    enum mu_status status = mu_ps_client_push(
+        replica->client, slot_index(slot), slot->gradients, slot->scale, slot->seen, slot->fresh);
     return status == MU_OK ? MU_OK
                            : blame_server(slot->async, status,
                                  mu_ps_client_culprit(replica->client), "a push", since);
@@ -229,7 +251,7 @@ static enum mu_status await_slot(struct async *async, struct push_slot *slot)
     mu_push_counts_add(&async->counts, &slot->result);
     if (slot->result.verdict == MU_VERDICT_REFUSE)
         mu_say(replica->log, MU_LEVEL_WARN, "the servers refused a gradient of this replica");
-    async->parameters = slot->fresh.data;
+    async->parameters = slot->fresh;
     async->version = replica->step = slot->result.version;
     if (slot->result.verdict != MU_VERDICT_REFUSE)
         mu_async_rows_came(&replica->async_rows, slot->batch);
@@ -244,7 +266,7 @@ static void compute(struct async *async, struct push_slot *slot, const struct mu
     const struct mu_gradient_request request = {.parameters = async->parameters,
         .batch = batch,
         .scale = 1.0f / (float)batch->row_count,
-        .gradients = slot->gradients.data,
+        .gradients = slot->gradients,
         .step = replica->steps_own};
     mu_replica_doing(replica, MU_DOING_COMPUTING);
     mu_gradient_compute(replica, &request, ret_loss);
@@ -259,9 +281,9 @@ static bool scale_of(struct async *async, struct push_slot *slot, double loss)
     if (!isfinite(loss))
         return false;
     if (clip > 0) {
-        double norm = sqrt(
-            mu_kernels()->square_sum(slot->gradients.data, async->replica->layout.element_count) +
-            mu_async_rows_square_sum(&async->replica->async_rows));
+        double norm =
+            sqrt(mu_kernels()->square_sum(slot->gradients, async->replica->layout.element_count) +
+                 mu_async_rows_square_sum(&async->replica->async_rows));
         if (!isfinite(norm))
             return false;
         slot->scale = mu_optim_clip_scale(clip, norm);
@@ -429,11 +451,11 @@ static enum mu_status make_slots(struct async *async)
     async->judged = calloc((size_t)replica->count, sizeof(*async->judged));
     if (!async->slot || !async->judged)
         return MU_NO_MEMORY;
-    for (int i = 0; i < async->slot_count; i++) {
-        async->slot[i].async = async;
-        MU_TRY(mu_arena_init(&async->slot[i].gradients, replica->layout.element_count));
-        MU_TRY(mu_arena_init(&async->slot[i].fresh, replica->layout.element_count));
-    }
+    MU_TRY(mu_communicator_do(&replica->communicator, run_make_vectors, async));
+    for (int i = 0; i < async->slot_count; i++)
+        async->slot[i] = (struct push_slot){.async = async,
+            .gradients = mu_vectors_at(&async->vectors, 2 * (size_t)i),
+            .fresh = mu_vectors_at(&async->vectors, 2 * (size_t)i + 1)};
     return MU_OK;
 }
 
@@ -460,10 +482,7 @@ enum mu_status mu_async_train(struct mu_replica *replica)
     /* The client writes into the slots until it is closed. */
     if (status != MU_OK)
         mu_replica_disconnect(replica, status);
-    for (int i = 0; async.slot && i < async.slot_count; i++) {
-        mu_arena_finish(&async.slot[i].gradients);
-        mu_arena_finish(&async.slot[i].fresh);
-    }
+    mu_vectors_finish(&async.vectors);
     free(async.slot);
     free(async.judged);
     return status;

@@ -316,6 +316,24 @@ static enum mu_status server_main(struct rig_task *task)
 
 /* ---- a worker, the leader ---- */
 
+bool rig_shares(void)
+{
+    return getenv("MUSTER_RIG_SHARES") != NULL;
+}
+
+/* The servers serve when this returns: they have answered, if they were asked. */
+static enum mu_status make_vectors(struct rig_task *task)
+{
+    struct rig *rig = task->rig;
+    int64_t deadline = mu_deadline(mu_now(task->world), RIG_TIME);
+    MU_TRY(mu_ps_client_share(
+        task->client, rig_shares(), 2 * (size_t)rig->in_flight, deadline, &task->vectors));
+    for (int i = 0; rig_shares() && i < rig->server_count; i++)
+        if (!mu_ps_client_shares(task->client, i))
+            return MU_UNAVAILABLE;
+    return MU_OK;
+}
+
 static enum mu_status worker_main(struct rig_task *task)
 {
     struct rig *rig = task->rig;
@@ -337,6 +355,7 @@ static enum mu_status worker_main(struct rig_task *task)
         MU_TRY(rig_connect(task, i, RIG_WORKER, NULL, NULL, &link));
         mu_ps_client_add_server(task->client, i, link);
     }
+    MU_TRY(make_vectors(task));
     return rig->worker(task);
 }
 
@@ -374,6 +393,7 @@ void rig_task_main(void *argument)
                  : task->kind == RIG_WORKER ? worker_main(task)
                                             : leader_main(task);
         mu_ps_client_destroy(task->client);
+        mu_vectors_finish(&task->vectors);
         mu_ps_snapshot_destroy(task->snapshot);
         for (int i = 0; task->kind != RIG_SERVER && i < task->rig->server_count; i++)
             mu_link_flush(task->controls[i], mu_now(task->world) + MU_SECOND);
