@@ -122,7 +122,8 @@ static enum mu_status ask(struct mu_ps_client *client, int64_t deadline_ns)
     mu_shared_memory_host(&client->host);
     mu_ps_host_put(&body, memory, &client->host);
     for (int i = 0; i < client->options.server_count; i++)
-        post(&client->servers[i], MU_PS_SHARE_HOST, &body);
+        if (client->servers[i].link)
+            post(&client->servers[i], MU_PS_SHARE_HOST, &body);
     return await(client, deadline_ns);
 }
 
@@ -239,6 +240,7 @@ void mu_client_share_part(struct mu_client_slot *slot, struct mu_client_server *
     push.gradient_at = mu_vectors_place(vectors, *gradient, bytes);
     push.fresh_at = mu_vectors_place(vectors, fresh, bytes);
     part->in_place = push.fresh_at > 0;
+    part->was_in_place = part->was_in_place || part->in_place;
     if (push.gradient_at > 0) {
         *gradient = NULL;
         frame->payload_bytes = 0;
@@ -248,4 +250,11 @@ void mu_client_share_part(struct mu_client_slot *slot, struct mu_client_server *
                        ? mu_ps_push_write(part->place_body, &push)
                        : mu_ps_pull_write(part->place_body, slot->item, push.fresh_at));
     *body = part->place_body;
+}
+
+/* What is sent again over another link travels; but if it was here already, and waited, it is
+ * answered as it was sent first. */
+bool mu_client_share_is_in_place(const struct mu_client_part *part, const struct mu_frame *frame)
+{
+    return part->in_place || (part->was_in_place && frame->payload_bytes == 0);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ps/server_inside.h"
+#include "runtime/base/text.h"
 
 /*
  * Memory that a worker of this host shares (client_share.c has its side). What it pushes from there
@@ -9,7 +10,8 @@
  * that far.
  */
 
-bool mu_ps_share_frame(struct mu_ps_peer *peer, const struct mu_frame *frame, const void *body)
+/* False: it is malformed. */
+static bool answer_share(struct mu_ps_peer *peer, const struct mu_frame *frame, const void *body)
 {
     struct mu_decoder *decoder = mu_link_decoder(peer->link);
     struct mu_shared_memory_host host;
@@ -23,14 +25,26 @@ bool mu_ps_share_frame(struct mu_ps_peer *peer, const struct mu_frame *frame, co
         mu_shared_memory_host(&host);
         mu_ps_host_put(&answer, memory, &host);
     } else {
-        if (frame->tag != MU_PS_SHARE_MEMORY || peer->shared.at ||
+        if (frame->tag != MU_PS_SHARE_MEMORY ||
             !mu_ps_offer_read(decoder, body, frame->body_bytes, &offer))
             return false;
-        (void)!mu_shared_memory_open(&peer->shared, offer.name, (size_t)offer.bytes, why);
+        mu_ps_share_drop(peer); /* of before its link was lost */
+        if (peer->shared.at)
+            mu_text_copy(why, sizeof(why), "it still uses the memory of before");
+        else
+            (void)!mu_shared_memory_open(&peer->shared, offer.name, (size_t)offer.bytes, why);
         mu_ps_mapped_put(&answer, memory, why);
     }
     mu_link_post(peer->link, MU_FRAME_SHARE, frame->generation, frame->tag, &answer);
     return true;
+}
+
+enum mu_link_answer mu_ps_share_frame(
+    struct mu_ps_peer *peer, const struct mu_frame *frame, const void *body)
+{
+    if (frame->payload_bytes != 0 || !answer_share(peer, frame, body))
+        return mu_ps_refuse(peer, "sent a SHARE that is malformed");
+    return MU_LINK_TAKE;
 }
 
 bool mu_ps_share_places(
@@ -46,6 +60,16 @@ bool mu_ps_share_places(
         return true;
     buffer->data = buffer->fresh = buffer->own;
     return false;
+}
+
+void mu_ps_share_look(struct mu_ps_server *server, struct mu_ps_buffer *buffer)
+{
+    if (buffer->data == buffer->own)
+        return;
+    server->load.bytes_in += mu_ps_span_bytes(server);
+    if (buffer->flaw == MU_PS_FLAW_NONE &&
+        !mu_shard_is_finite(buffer->data, server->shard.span.count))
+        buffer->flaw = MU_PS_FLAW_NOT_FINITE;
 }
 
 static bool is_used(struct mu_ps_server *server, int worker)
