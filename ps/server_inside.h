@@ -95,6 +95,8 @@ struct mu_ps_state_stream {
 
 struct mu_ps_server {
     struct mu_ps_server_options options;
+    struct mu_ps_plan plan;
+    int phase; /* of the plan, at the version of the shard */
     struct mu_shard shard;
     bool begun;
 
@@ -170,6 +172,16 @@ void mu_ps_buffer_send(struct mu_ps_buffer *buffer, struct mu_ps_peer *peer, str
 enum mu_status mu_ps_serve_buffer(struct mu_ps_server *server, struct mu_ps_buffer *buffer);
 /* A worker that goes on no more although it has not said so. */
 enum mu_status mu_ps_serve_loss(struct mu_ps_server *server, int worker);
+
+/* server_modes.c */
+/* Makes the plan of the options. */
+void mu_ps_modes_init(struct mu_ps_server *server);
+/* To be asked after every change of the version: goes to its phase. */
+void mu_ps_modes_follow(struct mu_ps_server *server);
+static inline const struct mu_ps_phase *mu_ps_phase_of(const struct mu_ps_server *server)
+{
+    return &server->plan.phase[server->phase];
+}
 
 /* server_audit.c: nothing happens where there is no log. */
 void mu_ps_audit_begin(struct mu_ps_server *server);
