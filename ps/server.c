@@ -58,7 +58,7 @@ static enum mu_status allocate(struct mu_ps_server *server)
     size_t told = options->order == 0 ? (size_t)options->server_count - 1 : 1;
     size_t span = server->shard.span.count;
     size_t stride = (span + MU_VIEW_ALIGN - 1) / MU_VIEW_ALIGN * MU_VIEW_ALIGN + MU_VIEW_ALIGN;
-    server->queue_capacity = buffers + replicas + 1;
+    server->queue_capacity = buffers + 2 * replicas + 1; /* each may be lost and join */
     server->workers = calloc(replicas, sizeof(*server->workers));
     server->buffers = calloc(buffers, sizeof(*server->buffers));
     server->told = calloc(buffers * told + 1, sizeof(*server->told));
@@ -79,7 +79,7 @@ static enum mu_status allocate(struct mu_ps_server *server)
     MU_TRY(mu_arena_init(&server->buffer_memory, buffers * stride));
     init_buffers(server, stride, told);
     init_peers(server);
-    return MU_OK;
+    return mu_ps_relink_init(server);
 }
 
 enum mu_status mu_ps_server_create(
@@ -144,6 +144,7 @@ void mu_ps_server_destroy(struct mu_ps_server *server)
     free(server->sequence_served);
     free(server->judged);
     free(server->ledger);
+    free(server->answers);
     free(server);
 }
 
@@ -206,6 +207,8 @@ static enum mu_status serve(struct mu_ps_server *server, const struct mu_ps_even
 {
     if (event->buffer)
         return mu_ps_serve_buffer(server, event->buffer);
+    if (event->joins)
+        return mu_ps_relink_join(server, event->lost);
     if (event->lost >= 0)
         return mu_ps_serve_loss(server, event->lost);
     tell_snapshot(server, event->snapshot_id);

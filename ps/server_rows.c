@@ -200,15 +200,21 @@ enum mu_status mu_ps_rows_apply_gathered(struct mu_ps_server *server, double lea
     return check_memory(server, mu_row_store_apply_gathered(&server->rows, &step));
 }
 
+void mu_ps_rows_forget(struct mu_ps_buffer *buffer)
+{
+    struct mu_ps_row_buffer *rows = &buffer->rows;
+    rows->come = false;
+    rows->flaw = MU_PS_FLAW_NONE;
+    rows->counts = (struct mu_ps_rows_body){0};
+}
+
 void mu_ps_rows_reply(struct mu_ps_server *server, struct mu_ps_buffer *buffer)
 {
     struct mu_ps_row_buffer *rows = &buffer->rows;
     struct mu_ps_peer *worker = &server->workers[buffer->worker];
     size_t count = rows->counts.wanted, width = server->rows.options.width;
-    rows->come = false;
-    rows->flaw = MU_PS_FLAW_NONE;
-    rows->counts = (struct mu_ps_rows_body){0};
-    if (count == 0 || !worker->link)
+    mu_ps_rows_forget(buffer);
+    if (count == 0 || !mu_ps_can_answer(worker))
         return;
     const uint64_t *ids = (const uint64_t *)rows->data;
     float *values = (float *)(rows->data + count * sizeof(*ids));

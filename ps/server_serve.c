@@ -25,6 +25,14 @@ static void send_finished(struct mu_send *send)
     }
 }
 
+void mu_ps_buffer_leave(struct mu_ps_buffer *buffer)
+{
+    bool is_free = buffer->sends_pending == 0;
+    buffer->reply.done = true;
+    buffer->state = is_free ? MU_PS_BUFFER_FREE : MU_PS_BUFFER_SENDING;
+    buffer->server->look_again = true;
+}
+
 void mu_ps_buffer_send(struct mu_ps_buffer *buffer, struct mu_ps_peer *peer, struct mu_send *send,
     const struct mu_frame *frame, const void *body, const void *payload)
 {
@@ -241,19 +249,19 @@ static void reply(struct mu_ps_server *server, struct mu_ps_buffer *buffer)
         .payload_bytes = buffer->wants_fresh ? (uint32_t)mu_ps_span_bytes(server) : 0,
     };
     mu_ps_rows_reply(server, buffer);
+    mu_ps_relink_note(server, buffer, &fresh);
     buffer->state = MU_PS_BUFFER_SENDING;
-    if (worker->link)
+    if (mu_ps_can_answer(worker))
         mu_ps_buffer_send(buffer, worker, &buffer->reply, &frame, buffer->reply_body, buffer->data);
-    else if (buffer->sends_pending == 0)
-        buffer->state = MU_PS_BUFFER_FREE; /* it was cut off: there is nobody to answer */
+    else
+        mu_ps_buffer_leave(buffer); /* there is nobody to answer */
 }
 
-/* The least clock of those that go on. */
-static uint64_t slowest(const struct mu_ps_server *server)
+uint64_t mu_ps_slowest(const struct mu_ps_server *server, int except)
 {
     uint64_t least = UINT64_MAX;
     for (int i = 0; i < server->options.replica_count; i++)
-        if (!server->ledger[i].left && server->ledger[i].clock < least)
+        if (i != except && !server->ledger[i].left && server->ledger[i].clock < least)
             least = server->ledger[i].clock;
     return least;
 }
@@ -273,9 +281,9 @@ static bool may_go(
                             &mu_ps_phase_of(server)->mode, (uint64_t)verdict->clock));
 }
 
-static void release(struct mu_ps_server *server)
+void mu_ps_release(struct mu_ps_server *server)
 {
-    uint64_t clock = server->held_count > 0 ? slowest(server) : 0;
+    uint64_t clock = server->held_count > 0 ? mu_ps_slowest(server, -1) : 0;
     size_t count_max =
         (size_t)server->options.replica_count * (size_t)server->options.in_flight_max;
     for (size_t i = 0; server->held_count > 0 && i < count_max; i++) {
@@ -290,7 +298,7 @@ static void release(struct mu_ps_server *server)
 static void answer(struct mu_ps_server *server, struct mu_ps_buffer *buffer)
 {
     bool awaits = buffer->verdict.clock_awaited > 0 || buffer->verdict.version_awaited > 0;
-    if (!awaits || may_go(server, buffer, slowest(server))) {
+    if (!awaits || may_go(server, buffer, mu_ps_slowest(server, -1))) {
         reply(server, buffer);
     } else {
         buffer->state = MU_PS_BUFFER_HELD;
@@ -334,7 +342,7 @@ static void look_at_refusal(struct mu_ps_server *server, const struct mu_ps_buff
 
 /* ---- one place in the order ---- */
 
-static enum mu_status check_version(
+enum mu_status mu_ps_check_version(
     const struct mu_ps_server *server, const struct mu_ps_verdict_body *verdict)
 {
     if (verdict->version == server->shard.version)
@@ -356,7 +364,7 @@ enum mu_status mu_ps_serve_buffer(struct mu_ps_server *server, struct mu_ps_buff
         judge(server, buffer);
         tell_followers(server, buffer);
     }
-    MU_TRY(check_version(server, &buffer->verdict));
+    MU_TRY(mu_ps_check_version(server, &buffer->verdict));
     mu_ps_audit_note(server, &buffer->verdict, buffer);
     buffer->data_version = -1;
     if (buffer->item == MU_PS_ITEM_GRADIENT)
@@ -367,11 +375,11 @@ enum mu_status mu_ps_serve_buffer(struct mu_ps_server *server, struct mu_ps_buff
     mu_ps_modes_follow(server);
     look_at_refusal(server, buffer);
     answer(server, buffer);
-    release(server);
+    mu_ps_release(server);
     return MU_OK;
 }
 
-static void tell_loss(struct mu_ps_server *server, const struct mu_ps_verdict_body *verdict)
+void mu_ps_tell_change(struct mu_ps_server *server, const struct mu_ps_verdict_body *verdict)
 {
     for (int i = 1; i < server->options.server_count; i++) {
         uint8_t memory[MU_PS_BODY_MAX];
@@ -384,18 +392,23 @@ static void tell_loss(struct mu_ps_server *server, const struct mu_ps_verdict_bo
 
 enum mu_status mu_ps_serve_loss(struct mu_ps_server *server, int worker)
 {
-    struct mu_ps_verdict_body *verdict = &server->ledger[worker].loss;
+    struct mu_ps_verdict_body *verdict = &server->ledger[worker].change;
     if (server->options.order == 0) {
         *verdict = (struct mu_ps_verdict_body){
             .worker = worker, .item = MU_PS_ITEM_LOSS, .version = server->shard.version};
         judge_leaving(server, verdict);
-        tell_loss(server, verdict);
+        mu_ps_tell_change(server, verdict);
+    } else {
+        server->ledger[worker].changes = false;
+        server->look_again = true;
     }
-    MU_TRY(check_version(server, verdict));
+    MU_TRY(mu_ps_check_version(server, verdict));
     mu_ps_audit_note(server, verdict, NULL);
     leave(server, worker);
+    server->ledger[worker].is_lost = true;
+    mu_ps_relink_drop(server, worker);
     MU_TRY(step_if_complete(server, verdict));
     mu_ps_modes_follow(server);
-    release(server);
+    mu_ps_release(server);
     return MU_OK;
 }
