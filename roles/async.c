@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "roles/gradient.h"
+#include "roles/loads.h"
 #include "roles/push_counts.h"
 #include "runtime/device/kernels.h"
 #include <math.h>
@@ -216,7 +217,7 @@ static enum mu_status save_the_end(struct async *async)
     }
     MU_TRY(mu_communicator_do(&replica->communicator, run_pull, async));
     replica->step = async->version;
-    return MU_OK;
+    return mu_loads_end(replica);
 }
 
 /* ---- steps ---- */
@@ -322,6 +323,7 @@ static void report(struct async *async, const struct mu_prefetch_batch *batch, d
         .tasks = replica->count + replica->spec->ps_count,
     };
     mu_reporter_step(&replica->reporter, &numbers);
+    mu_loads_note(replica);
 }
 
 static struct push_slot *next_slot(struct async *async)

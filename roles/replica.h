@@ -58,9 +58,10 @@ struct mu_replica {
     /* ---- what others see ---- */
     struct mu_activity activity;
     struct mu_reporter reporter;
-    struct mu_summary_task *task_summaries; /* (count), with parameter servers, at the end */
-    struct mu_timeline timeline;            /* leader, if the job wants one */
-    struct mu_saver saver;                  /* leader with a run directory */
+    struct mu_summary_task *task_summaries;     /* (count), with parameter servers, at the end */
+    struct mu_summary_server *server_summaries; /* (ps_count), leader with parameter servers */
+    struct mu_timeline timeline;                /* leader, if the job wants one */
+    struct mu_saver saver;                      /* leader with a run directory */
     int64_t saved_ns, saved_step;
 
     /* ---- the communication thread's; the training thread only between commands ---- */
