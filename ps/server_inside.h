@@ -119,6 +119,8 @@ struct mu_ps_state_stream {
 
 struct mu_ps_server {
     struct mu_ps_server_options options;
+    struct mu_ps_plan plan;
+    int phase; /* of the plan, at the version of the shard */
     struct mu_shard shard;
     bool begun;
 
@@ -229,6 +231,16 @@ void mu_ps_relink_arrived(struct mu_ps_peer *peer, const struct mu_frame *frame)
 void mu_ps_relink_drop(struct mu_ps_server *server, int worker);
 /* A place in the order: judged on the head, and done. */
 enum mu_status mu_ps_relink_join(struct mu_ps_server *server, int worker);
+
+/* server_modes.c */
+/* Makes the plan of the options. */
+void mu_ps_modes_init(struct mu_ps_server *server);
+/* To be asked after every change of the version: goes to its phase. */
+void mu_ps_modes_follow(struct mu_ps_server *server);
+static inline const struct mu_ps_phase *mu_ps_phase_of(const struct mu_ps_server *server)
+{
+    return &server->plan.phase[server->phase];
+}
 
 /* server_audit.c: nothing happens where there is no log. */
 void mu_ps_audit_begin(struct mu_ps_server *server);

@@ -6,13 +6,6 @@
 
 /* ---- life ---- */
 
-static size_t gather_max(const struct mu_ps_mode *mode)
-{
-    if (!mu_ps_mode_gathers(mode))
-        return 0;
-    return (size_t)(mode->kind == MU_PS_SYNC ? mode->workers : mode->gradients);
-}
-
 static enum mu_status check(
     const struct mu_ps_server *server, const struct mu_row_store_options *store)
 {
@@ -51,7 +44,7 @@ enum mu_status mu_ps_rows_init(struct mu_ps_server *server)
     const struct mu_row_store_options store = {
         .width = options->rows.width,
         .push_max = options->rows.push_max,
-        .gather_max = gather_max(&options->mode),
+        .gather_max = (size_t)mu_ps_plan_gathered_max(&server->plan),
         .row_limit = options->rows.row_limit,
         .seed = options->rows.seed,
         .init_row = options->rows.init_row,

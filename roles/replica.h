@@ -51,8 +51,9 @@ struct mu_replica {
     int64_t steps_begun; /* the same, when this process began */
     int64_t steps_own;   /* batches that this replica has trained on since then */
     int64_t steps_total;
-    int64_t samples_before; /* of earlier processes */
-    bool stopped;           /* asked to stop before the end */
+    struct mu_ps_plan modes; /* with parameter servers: which mode when */
+    int64_t samples_before;  /* of earlier processes */
+    bool stopped;            /* asked to stop before the end */
 
     /* ---- what others see ---- */
     struct mu_activity activity;
