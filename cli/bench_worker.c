@@ -170,14 +170,8 @@ static enum mu_status make_vectors(struct bench_worker *own)
     const struct mu_cmd_bench_ps_options *options = own->bench->options;
     bool shares = options->transport == MU_BENCH_PS_SHM;
     int64_t deadline_ns = mu_deadline(mu_now(&own->real.world), OPERATION_NS);
-    MU_TRY(mu_ps_client_share(
-        own->client, shares, 1 + (size_t)own->in_flight_max, deadline_ns, &own->vectors));
-    for (int i = 0; shares && i < options->servers; i++)
-        if (!mu_ps_client_shares(own->client, i)) {
-            mu_format(own->why, sizeof(own->why), "no memory is shared with ps/%d", i);
-            return MU_UNAVAILABLE;
-        }
-    return MU_OK;
+    return mu_ps_client_share(own->client, shares ? MU_PS_SHARE_ALWAYS : MU_PS_SHARE_NEVER,
+        1 + (size_t)own->in_flight_max, deadline_ns, &own->vectors);
 }
 
 static enum mu_status do_size(struct bench_worker *own, int64_t bytes, int in_flight)

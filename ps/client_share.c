@@ -206,16 +206,37 @@ static bool is_real(const struct mu_ps_client *client)
     return strcmp(client->options.loop->world->ops->name, "real") == 0;
 }
 
-enum mu_status mu_ps_client_share(struct mu_ps_client *client, bool shares, size_t vector_count,
-    int64_t deadline_ns, struct mu_vectors *vectors)
+static enum mu_status check_all_share(const struct mu_ps_client *client)
+{
+    for (int i = 0; i < client->options.server_count; i++)
+        if (!mu_ps_client_shares(client, i))
+            return mu_fail(client->options.log, MU_E0204, "let the transport be found (route)",
+                "no memory is shared with ps/%d, and only shm is allowed", i);
+    return MU_OK;
+}
+
+static enum mu_status share(struct mu_ps_client *client, enum mu_ps_sharing sharing,
+    size_t vector_count, int64_t deadline_ns, struct mu_vectors *vectors)
+{
+    if (sharing == MU_PS_SHARE_NEVER || !is_real(client))
+        return MU_OK;
+    MU_TRY(ask(client, deadline_ns));
+    if (count_of(client, MU_CLIENT_HOME) > 0)
+        MU_TRY(make_shared(client, vector_count, deadline_ns, vectors));
+    say(client);
+    return sharing == MU_PS_SHARE_ALWAYS ? check_all_share(client) : MU_OK;
+}
+
+enum mu_status mu_ps_client_share(struct mu_ps_client *client, enum mu_ps_sharing sharing,
+    size_t vector_count, int64_t deadline_ns, struct mu_vectors *vectors)
 {
     *vectors = (struct mu_vectors){0};
     client->share_apart = -1;
-    if (shares && is_real(client)) {
-        MU_TRY(ask(client, deadline_ns));
-        if (count_of(client, MU_CLIENT_HOME) > 0)
-            MU_TRY(make_shared(client, vector_count, deadline_ns, vectors));
-        say(client);
+    enum mu_status status = share(client, sharing, vector_count, deadline_ns, vectors);
+    if (status != MU_OK) {
+        client->vectors = NULL;
+        mu_vectors_finish(vectors);
+        return status;
     }
     if (vectors->data ||
         mu_vectors_init(vectors, vector_count, client->options.element_count) == MU_OK)

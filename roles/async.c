@@ -80,19 +80,16 @@ static enum mu_status run_make_vectors(struct mu_command *command)
     struct async *async = command->owner;
     struct mu_replica *replica = async->replica;
     MU_TRY(replica->failed);
-    int transport = replica->job->mode.transport;
+    static const enum mu_ps_sharing sharing[] = {[MU_MODE_ROUTE] = MU_PS_SHARE_WHERE_POSSIBLE,
+        [MU_MODE_SHM] = MU_PS_SHARE_ALWAYS,
+        [MU_MODE_TCP] = MU_PS_SHARE_NEVER};
     int64_t since = mu_now(replica->world);
-    enum mu_status status = mu_ps_client_share(replica->client, transport != MU_MODE_TCP,
-        2 * (size_t)async->slot_count, deadline_from(async, since), &async->vectors);
-    if (status != MU_OK)
-        return blame_server(
-            async, status, mu_ps_client_culprit(replica->client), "what memory we share", since);
-    for (int i = 0; transport == MU_MODE_SHM && i < replica->spec->ps_count; i++)
-        if (!mu_ps_client_shares(replica->client, i))
-            return mu_replica_cut(
-                replica, mu_fail(replica->log, MU_E0204, "leave out mode.transport",
-                             "mode.transport is shm, and no memory is shared with ps/%d", i));
-    return MU_OK;
+    enum mu_status status =
+        mu_ps_client_share(replica->client, sharing[replica->job->mode.transport],
+            2 * (size_t)async->slot_count, deadline_from(async, since), &async->vectors);
+    return status == MU_OK ? MU_OK
+                           : blame_server(async, status, mu_ps_client_culprit(replica->client),
+                                 "what memory we share", since);
 }
 
 static int slot_index(const struct push_slot *slot)

@@ -328,12 +328,8 @@ static enum mu_status make_vectors(struct rig_task *task)
 {
     struct rig *rig = task->rig;
     int64_t deadline = mu_deadline(mu_now(task->world), RIG_TIME);
-    MU_TRY(mu_ps_client_share(
-        task->client, rig_shares(), 2 * (size_t)rig->in_flight, deadline, &task->vectors));
-    for (int i = 0; rig_shares() && i < rig->server_count; i++)
-        if (!mu_ps_client_shares(task->client, i))
-            return MU_UNAVAILABLE;
-    return MU_OK;
+    return mu_ps_client_share(task->client, rig_shares() ? MU_PS_SHARE_ALWAYS : MU_PS_SHARE_NEVER,
+        2 * (size_t)rig->in_flight, deadline, &task->vectors);
 }
 
 static enum mu_status worker_main(struct rig_task *task)

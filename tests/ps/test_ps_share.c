@@ -337,7 +337,8 @@ static void die_while_pushing(const struct mu_address *address)
     assert_ok(mu_loop_until(loop, &own.connected, MU_FOREVER));
     struct mu_ps_client *client = make_client(loop, mu_test_log_init(&log));
     mu_ps_client_add_server(client, 0, link);
-    assert_ok(mu_ps_client_share(client, true, VECTORS, MU_FOREVER, &vectors));
+    assert_ok(
+        mu_ps_client_share(client, MU_PS_SHARE_WHERE_POSSIBLE, VECTORS, MU_FOREVER, &vectors));
     if (vectors.shared.name[0] || !mu_ps_client_shares(client, 0))
         _exit(1);
     float *gradient = mu_vectors_at(&vectors, 0), *fresh = mu_vectors_at(&vectors, 1);
@@ -457,7 +458,8 @@ static enum mu_status share_with(struct played *played, int64_t patience_ns, boo
     mu_link_resume(played->link);
     mu_ps_client_add_server(client, 0, near);
     int64_t deadline = mu_deadline(mu_now(pair.loop->world), patience_ns);
-    enum mu_status status = mu_ps_client_share(client, true, VECTORS, deadline, &vectors);
+    enum mu_status status =
+        mu_ps_client_share(client, MU_PS_SHARE_WHERE_POSSIBLE, VECTORS, deadline, &vectors);
     *ret_shares = mu_ps_client_shares(client, 0);
     if (status == MU_OK && !*ret_shares) {
         assert_null(vectors.shared.at);
@@ -520,6 +522,27 @@ static void a_full_dev_shm_is_said_and_pushes_travel(void **state)
     assert_said(&log_of_test, "files may have 4.0 KiB at the most");
 }
 
+static void who_must_share_and_cannot_fails(void **state)
+{
+    (void)state;
+    struct mu_link *near;
+    struct mu_vectors vectors;
+    struct played other = {.why = ""};
+    struct mu_ps_client *client = make_client(pair.loop, mu_test_log_init(&log_of_test));
+    link_pair_connect(&pair, &near, &other.link);
+    mu_link_adopt(other.link, &played_events, &other);
+    mu_link_resume(other.link);
+    mu_ps_client_add_server(client, 0, near);
+    int64_t deadline = mu_deadline(mu_now(pair.loop->world), LINK_PAIR_TIME);
+    assert_int_equal(
+        mu_ps_client_share(client, MU_PS_SHARE_ALWAYS, VECTORS, deadline, &vectors), MU_CONFIG);
+    assert_said(&log_of_test, "E0204");
+    assert_said(&log_of_test, "no memory is shared with ps/0");
+    assert_null(vectors.data);
+    mu_ps_client_destroy(client);
+    mu_link_close(other.link);
+}
+
 static void a_server_that_goes_meanwhile_is_a_failure_and_no_wait(void **state)
 {
     (void)state;
@@ -558,6 +581,7 @@ int main(void)
         WITH_PAIR(a_server_elsewhere_is_pushed_to_as_ever),
         WITH_PAIR(why_a_server_of_this_host_does_not_share_is_said_once),
         WITH_PAIR(a_full_dev_shm_is_said_and_pushes_travel),
+        WITH_PAIR(who_must_share_and_cannot_fails),
         WITH_PAIR(a_server_that_goes_meanwhile_is_a_failure_and_no_wait),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
