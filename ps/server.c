@@ -38,8 +38,8 @@ static void init_peers(struct mu_ps_server *server)
 {
     size_t replicas = (size_t)server->options.replica_count;
     for (size_t i = 0; i < replicas; i++)
-        server->workers[i] =
-            (struct mu_ps_peer){.server = server, .kind = MU_PS_PEER_WORKER, .index = (int)i};
+        server->workers[i] = (struct mu_ps_peer){
+            .server = server, .kind = MU_PS_PEER_WORKER, .index = (int)i, .unread_since_ns = -1};
     server->leader = (struct mu_ps_peer){.server = server, .kind = MU_PS_PEER_LEADER};
     for (int i = 0; i < server->options.server_count; i++)
         server->others[i] = (struct mu_ps_peer){
@@ -251,6 +251,8 @@ static enum mu_status run(struct mu_ps_server *server, const bool *over)
     while (!__atomic_load_n(over, __ATOMIC_ACQUIRE)) {
         if (loop->cancelled != MU_OK)
             return loop->cancelled;
+        if (server->readers_due)
+            mu_ps_readers_check(server);
         MU_TRY(check_others(server));
         MU_TRY(mu_ps_audit_status(server));
         bool any = false;
@@ -273,9 +275,12 @@ enum mu_status mu_ps_server_run(struct mu_ps_server *server, const bool *over)
     struct mu_loop *loop = server->options.loop;
     bool gathers = loop->gathers;
     int64_t spin_ns = loop->spin_ns;
+    struct mu_timer *timer;
+    MU_TRY(mu_ps_readers_watch(server, &timer));
     loop->gathers = true;
     loop->spin_ns = mu_ps_spin_ns(loop);
     enum mu_status status = run(server, over);
+    loop->ops->timer_stop(timer);
     loop->gathers = gathers;
     loop->spin_ns = spin_ns;
     return status;

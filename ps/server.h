@@ -34,7 +34,9 @@
  *        -> held, if the mode lets its worker wait -> refilled with the fresh parameters
  *        -> being sent as the reply -> free
  *
- * A worker that pushes when its next buffer is not free is left waiting in the network. After
+ * A worker that pushes when its next buffer is not free is left waiting in the network; one that
+ * does not read its answers keeps its own buffers busy and nobody else's, until its patience is
+ * over (server_readers.c). After
  * create a server allocates nothing, and needs whatever the workers do
  *
  *   span bytes * (replica_count * in_flight_max + 2 * (1 + slots))
@@ -101,6 +103,8 @@ struct mu_ps_server_options {
     void *owner;
     /* (replica_count) names for messages, borrowed: "worker/1". NULL: "replica 1". */
     const char *const *replica_names;
+    /* A worker that has not taken the oldest of its answers for so long is cut off; 0: none is. */
+    int64_t patience_ns;
     /* Gets what makes which version, from the begin on; borrowed, the caller closes it after the
      * last run. NULL: none. */
     struct mu_audit *audit;
@@ -127,9 +131,10 @@ void mu_ps_server_begin(struct mu_ps_server *server, int64_t version);
 
 /* Serves until *over (another thread may set it, atomically, and wake the loop), or the loop is
  * cancelled (then that status). PROTOCOL (MU_E0404): a peer sent what is not allowed; it is cut
- * off, and run may be called again to go on without it. IO_ERROR (MU_E0605): the audit log cannot
- * be written. CLOSED: the head or a follower is gone that is needed to go on. The end of a worker's
- * or the leader's link is no failure here: the cluster knows more about it. */
+ * off, and run may be called again to go on without it. UNAVAILABLE (MU_E0402): the same of a
+ * worker that does not read its answers; with it the culprit. IO_ERROR (MU_E0605): the audit log
+ * cannot be written. CLOSED: the head or a follower is gone that is needed to go on. The end of a
+ * worker's or the leader's link is no failure here: the cluster knows more about it. */
 enum mu_status mu_ps_server_run(struct mu_ps_server *server, const bool *over);
 
 /* Have all workers left and gone? Or gone, and with them the head, which alone could say that they
@@ -161,8 +166,18 @@ struct mu_ps_load {
     uint64_t requests; /* pushes and pulls */
     uint64_t bytes_in, bytes_out;
     uint64_t rows_given, rows_wanted;
+    uint64_t cut_off; /* workers whose link this server has ended */
 };
 const struct mu_ps_load *mu_ps_server_load(const struct mu_ps_server *server);
+/* What a server keeps at this moment. */
+struct mu_ps_kept {
+    uint64_t dense_bytes;                   /* parameters and slots of its span */
+    uint64_t rows, row_bytes, rows_evicted; /* of its embedding table, the index included */
+    uint64_t memory;       /* all of that and what the formula above says of pushes under way */
+    uint64_t unread_bytes; /* of answers that the network has not taken yet */
+    int unread_count, held_count; /* such answers; those that the mode holds back */
+};
+struct mu_ps_kept mu_ps_server_kept(const struct mu_ps_server *server);
 /* Of the embedding rows that this server keeps; NULL: the model has none. To be looked at whenever
  * run is not running; at one place in the order in mu_ps_state_take (server_state.c). */
 const struct mu_table *mu_ps_server_table(const struct mu_ps_server *server);

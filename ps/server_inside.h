@@ -12,8 +12,9 @@
 /*
  * What the files of the server share: server.c runs the order, server_serve.c serves one gradient
  * of it, server_links.c has the callbacks of links (which only fill buffers and append to the
- * queue), server_state.c takes snapshots and is restored, server_rows.c has what there is of
- * embedding rows in each of these but snapshots, whose rows server_pieces.c sends.
+ * queue), server_readers.c finds who does not read its answers, server_state.c takes snapshots and
+ * is restored, server_rows.c has what there is of embedding rows in each of these but snapshots,
+ * whose rows server_pieces.c sends.
  */
 enum mu_ps_buffer_state {
     MU_PS_BUFFER_FREE,
@@ -59,6 +60,9 @@ struct mu_ps_peer {
     int index;
     struct mu_link *link; /* NULL: not there yet */
     bool ended, held, refused;
+    /* Worker: the oldest answer that it had not taken at the last look, and since which look. */
+    uint64_t unread_sequence;
+    int64_t unread_since_ns; /* -1: there was none */
     /* Of the frame at hand. */
     struct mu_ps_buffer *buffer;
     size_t looked_at;          /* worker: elements of the gradient */
@@ -112,6 +116,7 @@ struct mu_ps_server {
     int waiting_count; /* buffers that need another server to go on */
     int other_ended;   /* order of a server whose link has ended; -1: none */
     bool look_again;   /* something was freed that a held link may wait for */
+    bool readers_due;  /* it is time to look who does not read */
     /* At most one: follower: in the queue; head: as soon as nothing is gathered. */
     bool snapshot_queued;
     uint64_t snapshot_id; /* head */
@@ -122,6 +127,7 @@ struct mu_ps_server {
 
     struct mu_row_store rows; /* if the model has embedding rows, else zeroed */
     uint8_t *row_memory;      /* of all buffers */
+    size_t row_stride;        /* of one, in bytes */
     struct mu_ps_row_pieces pieces;
     struct mu_ps_load load;
 
@@ -189,6 +195,8 @@ __attribute__((format(printf, 2, 3))) enum mu_link_answer mu_ps_refuse(
 __attribute__((format(printf, 2, 3))) void mu_ps_blame(
     struct mu_ps_peer *peer, const char *format, ...);
 void mu_ps_peer_name(const struct mu_ps_peer *peer, char *out, size_t bytes);
+/* Ends the link of a worker, which is not asked. */
+void mu_ps_cut(struct mu_ps_peer *peer);
 /* Head: the loss of a worker gets a place in the order, if it has not left. */
 void mu_ps_lost(struct mu_ps_server *server, int worker);
 enum mu_link_answer mu_ps_refuse_type(struct mu_ps_peer *peer, const struct mu_frame *frame);
@@ -196,6 +204,12 @@ enum mu_link_answer mu_ps_refuse_type(struct mu_ps_peer *peer, const struct mu_f
 bool mu_ps_is_of_now(struct mu_ps_peer *peer, const struct mu_frame *frame);
 enum mu_link_answer mu_ps_hold(struct mu_ps_peer *peer);
 void mu_ps_resume_held(struct mu_ps_server *server);
+
+/* server_readers.c */
+/* Says that it is time to look, every now and then; NULL: nobody is cut off for it. */
+enum mu_status mu_ps_readers_watch(struct mu_ps_server *server, struct mu_timer **ret_timer);
+/* Cuts off whose patience is over: the failure says who. */
+void mu_ps_readers_check(struct mu_ps_server *server);
 
 /* server_state.c */
 enum mu_link_answer mu_ps_leader_frame(void *owner, struct mu_link *link,

@@ -88,6 +88,15 @@ void mu_ps_resume_held(struct mu_ps_server *server)
         resume(&server->workers[i]);
 }
 
+void mu_ps_cut(struct mu_ps_peer *peer)
+{
+    mu_link_close(peer->link);
+    peer->link = NULL;
+    peer->ended = true;
+    peer->held = false;
+    peer->server->load.cut_off++;
+}
+
 void mu_ps_lost(struct mu_ps_server *server, int worker)
 {
     if (server->ledger[worker].left || server->ledger[worker].is_lost)

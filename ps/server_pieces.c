@@ -29,6 +29,15 @@ void mu_ps_pieces_finish(struct mu_ps_server *server)
         mu_row_piece_finish(&server->pieces.piece[i]);
 }
 
+uint64_t mu_ps_pieces_bytes(const struct mu_ps_server *server)
+{
+    const struct mu_ps_row_pieces *pieces = &server->pieces;
+    const struct mu_row_piece *piece = &pieces->piece[0];
+    size_t record_bytes = sizeof(uint64_t) + piece->stride * sizeof(float);
+    return (pieces->sweep.aside_max + MU_ROW_PIECES_MAX * piece->row_max) * record_bytes +
+           pieces->sweep.end / 8;
+}
+
 /* ---- snapshots ---- */
 
 bool mu_ps_pieces_idle(const struct mu_ps_server *server)

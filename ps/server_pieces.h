@@ -34,6 +34,8 @@ struct mu_ps_row_pieces {
 enum mu_status mu_ps_pieces_init(struct mu_ps_server *server);
 void mu_ps_pieces_finish(struct mu_ps_server *server); /* after the table */
 
+uint64_t mu_ps_pieces_bytes(const struct mu_ps_server *server); /* of memory */
+
 /* Is nothing of a snapshot on its way? */
 bool mu_ps_pieces_idle(const struct mu_ps_server *server);
 /* At the snapshot's place in the order. NO_MEMORY (MU_E0801). */

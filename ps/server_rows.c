@@ -39,6 +39,7 @@ static enum mu_status allocate(struct mu_ps_server *server, size_t push_max, siz
     server->row_memory = aligned_alloc(ALIGN, count * stride);
     if (!server->row_memory)
         return MU_NO_MEMORY;
+    server->row_stride = stride;
     for (size_t i = 0; i < count; i++)
         server->buffers[i].rows.data = server->row_memory + i * stride;
     return MU_OK;

@@ -312,10 +312,7 @@ static void cut_off(struct mu_ps_server *server, const struct mu_ps_buffer *buff
             MU_PS_REFUSED_MAX, mu_ps_flaw_text(buffer->verdict.flaw));
         mu_ps_lost(server, peer->index);
     }
-    mu_link_close(peer->link);
-    peer->link = NULL;
-    peer->ended = true;
-    peer->held = false;
+    mu_ps_cut(peer);
 }
 
 static void look_at_refusal(struct mu_ps_server *server, const struct mu_ps_buffer *buffer)
