@@ -22,6 +22,13 @@ struct mu_ps_client_options {
     int in_flight; /* slots, at most what the servers were told */
     uint32_t generation;
     size_t element_count;
+    /* The end of a server's link is no failure: see mu_ps_client_add_server. As the servers have
+     * it.
+     */
+    bool relinks;
+    /* Of this client among all that this replica has had in the run: higher than those before; 0 is
+     * 1. What an earlier one had under way is dropped whole, or was judged. */
+    int64_t incarnation;
     /* Of the model's embedding table; 0: it has none. Rows of one push, as the servers were told.
      */
     size_t row_width, row_max;
@@ -30,7 +37,13 @@ struct mu_ps_client_options {
 enum mu_status mu_ps_client_create(
     const struct mu_ps_client_options *options, struct mu_ps_client **ret_client); /* NO_MEMORY */
 void mu_ps_client_destroy(struct mu_ps_client *client);                            /* takes NULL */
+/* With `relinks` a server may be added later and again, also while something is under way: what it
+ * has not answered is sent again, in order. Until then waits go on to their deadlines. */
 void mu_ps_client_add_server(struct mu_ps_client *client, int order, struct mu_link *link);
+/* The first server from `order` on that has no link; -1: all have one. */
+int mu_ps_client_unlinked(const struct mu_ps_client *client, int order);
+/* Since when a server has no link, as mu_now; -1: it has one. */
+int64_t mu_ps_client_lost_since_ns(const struct mu_ps_client *client, int order);
 
 /* The parameters (element_count) as they are, at one version. Uses a slot: one must be free.
  * Fails like wait. */
@@ -72,13 +85,13 @@ enum mu_status mu_ps_client_leave(struct mu_ps_client *client, int64_t deadline_
 enum mu_status mu_ps_client_push(struct mu_ps_client *client, int slot, const float *gradients,
     float scale, int64_t seen, float *fresh);
 /* Turns the loop until the push of this slot has ended; the slot is then free. TIMEOUT: the slot
- * stays in use. CLOSED: a server is gone. PROTOCOL (MU_E0404): a server sent what is not allowed.
- * BROKEN (MU_E0701): the servers do not agree. After any but OK and TIMEOUT nothing works any
- * more. */
+ * stays in use, and wait may be called again. CLOSED: a server is gone. PROTOCOL (MU_E0404): a
+ * server sent what is not allowed. BROKEN (MU_E0701): the servers do not agree. After any but OK
+ * and TIMEOUT nothing works any more. */
 enum mu_status mu_ps_client_wait(
     struct mu_ps_client *client, int slot, int64_t deadline_ns, struct mu_ps_result *ret_result);
 /* The order of the server that the last failure is about (TIMEOUT: the first whose reply is
- * missing); -1: none. */
+ * missing, rather one without a link); -1: none. */
 int mu_ps_client_culprit(const struct mu_ps_client *client);
 
 #endif

@@ -5,8 +5,8 @@
 #include "ps/client.h"
 #include "ps/ps_bodies.h"
 
-/* What the files of the client share: client.c pushes and pulls, client_rows.c has what there is of
- * embedding rows in that. */
+/* What the files of the client share: client.c pushes and pulls, client_relink.c does it again
+ * after a link was lost, client_rows.c has what there is of embedding rows in that. */
 
 /* One server's part of a push. */
 struct mu_client_part {
@@ -17,7 +17,8 @@ struct mu_client_part {
     /* Embedding rows: what is sent before the push, and what comes before its FRESH. */
     struct mu_ps_rows_body rows; /* zeroed: none */
     const uint8_t *row_payload;
-    float *row_values; /* NULL: none, or they have come */
+    float *row_values; /* NULL: none */
+    bool row_values_missing;
     uint32_t row_values_bytes;
     struct mu_send row_send;
     uint8_t row_body[MU_PS_ROWS_BODY_MAX];
@@ -29,7 +30,13 @@ struct mu_client_slot {
     enum mu_ps_item item;
     bool ended; /* whole, or the client has failed */
     uint64_t sequence;
+    struct mu_frame frame; /* that is sent to all servers, its payload not counted */
+    const float *gradients;
     float *fresh;
+    /* A push was answered again, without its parameters, and they are pulled now: what became of
+     * it. */
+    bool is_judged;
+    struct mu_ps_fresh_body judged;
     int replies_missing, sends_pending;
     struct mu_client_part *parts; /* (server_count) */
     uint8_t body[MU_PS_BODY_MAX];
@@ -42,6 +49,7 @@ struct mu_client_server {
     struct mu_span span;
     struct mu_link *link;
     bool ended, refused;
+    int64_t lost_since_ns;       /* while there is no link */
     struct mu_client_part *part; /* that the frame at hand answers */
 };
 
@@ -58,6 +66,19 @@ struct mu_ps_client {
 
 /* ---- client.c ---- */
 void mu_client_send_finished(struct mu_send *send); /* of a part */
+/* To one server. Nothing happens while it has no link. */
+void mu_client_send_part(struct mu_client_slot *slot, struct mu_client_server *server);
+/* The body is written; `gradients` NULL: a pull, or the client leaves. */
+enum mu_status mu_client_start(struct mu_ps_client *client, struct mu_client_slot *slot,
+    size_t body_bytes, const float *gradients, float *fresh);
+
+/* ---- client_relink.c ---- */
+/* The link is gone, or is to go. */
+void mu_client_relink_end(struct mu_client_server *server);
+/* A link is there: all that this server has not answered. */
+void mu_client_relink_resume(struct mu_client_server *server);
+/* All have answered. True: some without what is wanted, which is asked for again. */
+bool mu_client_relink_asks(struct mu_client_slot *slot);
 
 /* ---- client_rows.c ---- */
 enum mu_status mu_client_rows_init(struct mu_ps_client *client); /* NO_MEMORY */

@@ -26,6 +26,7 @@ enum mu_ps_item {
     MU_PS_ITEM_LEAVE, /* a worker that sends no more gradients */
     MU_PS_ITEM_LOSS,  /* a worker whose link has ended without that; nobody is answered */
     MU_PS_ITEM_LOOK,  /* a pull of embedding rows alone */
+    MU_PS_ITEM_JOIN,  /* a worker of another incarnation than before; nobody is answered */
 };
 
 /* Does its FRESH bring the parameters? */
@@ -80,10 +81,21 @@ static inline size_t mu_ps_rows_bytes(const struct mu_ps_rows_body *rows, size_t
            (size_t)rows->given * (sizeof(uint64_t) + width * sizeof(float));
 }
 
+/* READY of a worker, first on each of its links if it may have several; tag: the number of the PUSH
+ * or PULL that comes first, at most the next new one. */
+struct mu_ps_ready_body {
+    int64_t incarnation; /* 1 or more */
+};
+void mu_ps_ready_put(
+    struct mu_body *ret_body, uint8_t out[MU_PS_BODY_MAX], const struct mu_ps_ready_body *ready);
+bool mu_ps_ready_read(
+    struct mu_decoder *decoder, const void *body, size_t bytes, struct mu_ps_ready_body *ret_ready);
+
 /* PUSH of a follower, without payload; tag: the sequence number of the worker's. */
 struct mu_ps_note_body {
     int worker;
     enum mu_ps_flaw flaw;
+    int64_t incarnation; /* of the worker */
 };
 size_t mu_ps_note_write(uint8_t out[MU_PS_BODY_MAX], const struct mu_ps_note_body *note);
 bool mu_ps_note_read(
@@ -97,7 +109,10 @@ struct mu_ps_fresh_body {
     double scale; /* of the policy */
     int64_t staleness, version;
     int64_t rows; /* of the embedding table on this server; not said of a gradient: 0 */
+    bool again;   /* it was answered before, on another link: this one brings nothing */
 };
+void mu_ps_fresh_put(
+    struct mu_body *ret_body, uint8_t out[MU_PS_BODY_MAX], const struct mu_ps_fresh_body *fresh);
 size_t mu_ps_fresh_write(uint8_t out[MU_PS_BODY_MAX], const struct mu_ps_fresh_body *fresh);
 bool mu_ps_fresh_read(
     struct mu_decoder *decoder, const void *body, size_t bytes, struct mu_ps_fresh_body *ret_fresh);
@@ -118,6 +133,7 @@ struct mu_ps_verdict_body {
     int64_t average;                        /* > 0: the mean of so many gradients is a step now */
     double learning_rate;                   /* of the step, if there is one */
     int64_t version_awaited, clock_awaited; /* the answer waits for both; 0: for nothing */
+    int64_t incarnation;                    /* of a worker that joins; else 0 */
 };
 void mu_ps_verdict_put(struct mu_body *ret_body, uint8_t out[MU_PS_BODY_MAX],
     const struct mu_ps_verdict_body *verdict);

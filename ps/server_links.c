@@ -110,6 +110,12 @@ static void on_ended(void *owner, struct mu_link *link, enum mu_status why, int 
     (void)link;
     (void)error;
     struct mu_ps_peer *peer = owner;
+    bool comes_back =
+        peer->kind == MU_PS_PEER_WORKER && peer->server->options.relinks && why != MU_PROTOCOL;
+    if (comes_back) {
+        mu_ps_relink_end(peer);
+        return;
+    }
     peer->ended = true;
     peer->held = false;
     if (peer->kind == MU_PS_PEER_SERVER)
@@ -124,11 +130,12 @@ static void add(struct mu_ps_peer *peer, struct mu_link *link, const struct mu_l
 {
     assert(!peer->link);
     peer->link = link;
+    peer->ended = peer->refused = false;
     mu_link_adopt(link, events, peer);
     if (!mu_link_alive(link))
         on_ended(peer, link, MU_CLOSED, 0);
     /* Its first frame may have come already, and others may have waited for this link. */
-    peer->held = mu_link_alive(link);
+    peer->held = peer->link && mu_link_alive(peer->link);
     peer->server->look_again = true;
 }
 
@@ -152,7 +159,9 @@ static void is_here(
 
 static void tell_head(struct mu_ps_server *server, struct mu_ps_buffer *buffer)
 {
-    const struct mu_ps_note_body note = {.worker = buffer->worker, .flaw = buffer->flaw};
+    const struct mu_ps_note_body note = {.worker = buffer->worker,
+        .flaw = buffer->flaw,
+        .incarnation = server->ledger[buffer->worker].incarnation};
     struct mu_frame frame = {
         .type = MU_FRAME_PUSH,
         .generation = server->options.generation,
@@ -223,6 +232,9 @@ static enum mu_link_answer on_worker_frame(void *owner, struct mu_link *link,
     struct mu_ps_peer *peer = owner;
     struct mu_ps_server *server = peer->server;
     bool is_pull = frame->type == MU_FRAME_PULL, is_rows = frame->type == MU_FRAME_ROWS;
+    enum mu_link_answer answer;
+    if (server->options.relinks && mu_ps_relink_frame(peer, frame, body, &answer))
+        return answer;
     if (frame->type != MU_FRAME_PUSH && !is_pull && !is_rows)
         return mu_ps_refuse_type(peer, frame);
     if (!mu_ps_is_of_now(peer, frame))
@@ -269,6 +281,10 @@ static void on_worker_arrived(
     struct mu_ps_server *server = peer->server;
     struct mu_ps_buffer *buffer = peer->buffer;
     server->load.bytes_in += MU_FRAME_HEADER_BYTES + frame->body_bytes + frame->payload_bytes;
+    if (frame->type == MU_FRAME_READY || peer->is_again) {
+        mu_ps_relink_arrived(peer, frame);
+        return;
+    }
     if (frame->type == MU_FRAME_ROWS) {
         mu_ps_rows_arrived(peer, buffer);
         return;
@@ -294,7 +310,19 @@ static const struct mu_link_events worker_events = {
 void mu_ps_server_add_worker(struct mu_ps_server *server, int replica, struct mu_link *link)
 {
     assert(replica >= 0 && replica < server->options.replica_count);
-    add(&server->workers[replica], link, &worker_events);
+    struct mu_ps_peer *peer = &server->workers[replica];
+    if (server->options.relinks)
+        mu_ps_relink_end(peer);
+    peer->link_number++;
+    add(peer, link, &worker_events);
+}
+
+void mu_ps_server_lose_worker(struct mu_ps_server *server, int replica)
+{
+    assert(replica >= 0 && replica < server->options.replica_count);
+    mu_ps_relink_end(&server->workers[replica]);
+    if (server->options.order == 0)
+        mu_ps_lost(server, replica);
 }
 
 /* ---- on the head: followers ---- */
@@ -314,6 +342,9 @@ static enum mu_link_answer on_follower_frame(void *owner, struct mu_link *link,
         note.worker >= server->options.replica_count)
         return mu_ps_refuse(peer, "sent a note whose body is malformed");
     int worker = note.worker;
+    peer->buffer = NULL;
+    if (note.incarnation < server->ledger[worker].incarnation)
+        return MU_LINK_TAKE; /* of one that is gone */
     uint64_t end = server->sequence_served[worker] + (uint64_t)server->options.in_flight_max;
     if (frame->tag != peer->noted[worker] || frame->tag >= end)
         return mu_ps_refuse(peer, "sent note %llu of worker %d where %llu is next",
@@ -329,6 +360,8 @@ static void on_follower_arrived(
     (void)link;
     (void)body;
     struct mu_ps_peer *peer = owner;
+    if (!peer->buffer)
+        return;
     int worker = peer->buffer->worker;
     peer->noted[worker]++;
     is_here(peer->server, worker, frame->tag, peer->note_flaw);
@@ -357,8 +390,12 @@ static enum mu_link_answer on_verdict(
     if (!mu_ps_verdict_read(mu_link_decoder(peer->link), body, frame->body_bytes, &verdict) ||
         verdict.worker >= server->options.replica_count)
         return mu_ps_refuse(peer, "sent a VERDICT whose body is malformed");
-    if (verdict.item == MU_PS_ITEM_LOSS) {
-        server->ledger[verdict.worker].loss = verdict;
+    if (verdict.item == MU_PS_ITEM_LOSS || verdict.item == MU_PS_ITEM_JOIN) {
+        struct mu_ps_worker *worker = &server->ledger[verdict.worker];
+        if (worker->changes)
+            return mu_ps_hold(peer);
+        worker->changes = true;
+        worker->change = verdict;
         peer->buffer = NULL;
         peer->note_worker = verdict.worker;
         return MU_LINK_TAKE;
@@ -402,7 +439,8 @@ static void on_head_arrived(
         return;
     }
     if (!peer->buffer) {
-        mu_ps_queue(server, (struct mu_ps_event){.lost = peer->note_worker});
+        bool joins = server->ledger[peer->note_worker].change.item == MU_PS_ITEM_JOIN;
+        mu_ps_queue(server, (struct mu_ps_event){.lost = peer->note_worker, .joins = joins});
         return;
     }
     server->waiting_count--;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "roles/gradient.h"
 #include "roles/kept_rows.h"
+#include "roles/loads.h"
 #include "roles/push_counts.h"
 #include "runtime/device/kernels.h"
 #include <math.h>
@@ -94,13 +95,20 @@ static enum mu_status run_push(struct mu_command *command)
                                  mu_ps_client_culprit(replica->client), "a push", since);
 }
 
-/* With what else a server may be waiting for before it answers. */
-static const char *answer_awaited(const struct mu_job *job)
+/* The kind of mode that the newest parameters are of. */
+static enum mu_ps_mode_kind kind_now(const struct mu_replica *replica)
 {
-    switch (job->mode.kind) {
-    case MU_MODE_SYNC:
+    const struct mu_ps_plan *modes = &replica->modes;
+    return modes->phase[mu_ps_plan_at(modes, replica->step)].mode.kind;
+}
+
+/* With what else a server may be waiting for before it answers. */
+static const char *answer_awaited(const struct mu_replica *replica)
+{
+    switch (kind_now(replica)) {
+    case MU_PS_SYNC:
         return "the answer to a push, which waits for the step to be complete";
-    case MU_MODE_BOUNDED:
+    case MU_PS_BOUNDED:
         return "the answer to a push, which waits for the slowest replica";
     default:
         return "the answer to a push";
@@ -111,9 +119,8 @@ static const char *answer_awaited(const struct mu_job *job)
  * first: our own deadline could only name the server. */
 static int64_t answer_deadline(const struct async *async, int64_t since_ns)
 {
-    int kind = async->replica->job->mode.kind;
-    bool may_be_held = kind == MU_MODE_SYNC || kind == MU_MODE_BOUNDED;
     int64_t deadline = deadline_from(async, since_ns);
+    bool may_be_held = mu_ps_plan_waits(&async->replica->modes);
     return may_be_held ? mu_deadline(deadline, async->replica->run->timeouts.step_ns) : deadline;
 }
 
@@ -130,7 +137,7 @@ static enum mu_status run_wait(struct mu_command *command)
         replica->client, slot_index(slot), answer_deadline(async, since), &slot->result);
     return status == MU_OK ? MU_OK
                            : blame_server(async, status, mu_ps_client_culprit(replica->client),
-                                 answer_awaited(replica->job), since);
+                                 answer_awaited(replica), since);
 }
 
 /* ---- snapshots, leader ---- */
@@ -229,7 +236,7 @@ static enum mu_status save_the_end(struct async *async)
     }
     MU_TRY(mu_communicator_do(&replica->communicator, run_pull, async));
     replica->step = async->version;
-    return MU_OK;
+    return mu_loads_end(replica);
 }
 
 /* ---- steps ---- */
@@ -309,14 +316,6 @@ static enum mu_status push(struct async *async, struct push_slot *slot, double l
     return MU_OK;
 }
 
-/* Batches that so many versions are made of, if none was dropped. */
-static int64_t batches_in(const struct mu_replica *replica, int64_t versions)
-{
-    struct mu_ps_mode mode = mu_job_ps_mode(replica->job, replica->count);
-    return mode.kind == MU_PS_SYNC ? versions * mode.workers
-                                   : mu_job_gradients_of(replica->job, versions);
-}
-
 static void report(struct async *async, const struct mu_prefetch_batch *batch, double loss,
     double accuracy, double staleness)
 {
@@ -328,7 +327,8 @@ static void report(struct async *async, const struct mu_prefetch_batch *batch, d
     atomic_store_explicit(&activity->loss, loss, memory_order_relaxed);
     atomic_store_explicit(&activity->accuracy, accuracy, memory_order_relaxed);
     /* What a version is made of, about; exact counts are summed at the end. */
-    int64_t gradients = batches_in(replica, replica->step - replica->steps_begun);
+    int64_t gradients = mu_ps_plan_counted(&replica->modes, replica->step) -
+                        mu_ps_plan_counted(&replica->modes, replica->steps_begun);
     const struct mu_report numbers = {
         .step = replica->step,
         .epoch = batch->epoch,
@@ -342,6 +342,7 @@ static void report(struct async *async, const struct mu_prefetch_batch *batch, d
         .tasks = replica->count + replica->spec->ps_count,
     };
     mu_reporter_step(&replica->reporter, &numbers);
+    mu_loads_note(replica);
 }
 
 static struct push_slot *next_slot(struct async *async)
@@ -396,7 +397,7 @@ static enum mu_status meet_at_the_end(struct async *async)
 static bool has_more(const struct async *async)
 {
     const struct mu_replica *replica = async->replica;
-    bool ends_by_steps = replica->job->mode.kind == MU_MODE_SYNC;
+    bool ends_by_steps = kind_now(replica) == MU_PS_SYNC;
     return replica->steps_own < async->steps_to_do && !replica->stopped &&
            !(ends_by_steps && replica->step >= replica->steps_total);
 }
@@ -426,18 +427,29 @@ static enum mu_status train_to_the_end(struct async *async)
 
 /* ---- life ---- */
 
+/* Gradients of a warm-up by epochs, which are replica 0's, between two versions. */
+static int64_t alone_between(const struct mu_replica *replica, int64_t from, int64_t end)
+{
+    int64_t alone = replica->modes.phase[0].mode.warmup_steps;
+    if (replica->job->mode.warmup_epochs == 0 || from >= alone)
+        return 0;
+    return (end < alone ? end : alone) - from;
+}
+
 static int64_t own_share(const struct mu_replica *replica)
 {
     const struct mu_job *job = replica->job;
-    int64_t epochs = mu_positions_steps_left(&replica->positions, job->train.epochs);
-    int64_t limit = job->train.steps;
+    const struct mu_ps_plan *modes = &replica->modes;
+    int64_t limit = job->train.steps, from = replica->step;
     if (limit == 0)
-        return epochs;
-    int64_t left = limit > replica->step ? limit - replica->step : 0;
-    if (job->mode.kind == MU_MODE_SYNC)
-        return left;
-    left = mu_job_gradients_of(job, left);
-    return left / replica->count + (replica->rank < left % replica->count);
+        return mu_positions_steps_left(&replica->positions, replica->rank, job->train.epochs);
+    limit = limit > from ? limit : from;
+    if (modes->phase[mu_ps_plan_at(modes, limit)].mode.kind == MU_PS_SYNC)
+        return limit - from;
+    int64_t alone = alone_between(replica, from, limit);
+    int64_t left = mu_ps_plan_gradients(modes, limit) - mu_ps_plan_gradients(modes, from) - alone;
+    return left / replica->count + (replica->rank < left % replica->count) +
+           (replica->rank == 0 ? alone : 0);
 }
 
 static enum mu_status make_slots(struct async *async)

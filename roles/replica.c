@@ -51,6 +51,7 @@ static void finish(struct mu_replica *replica)
     mu_saver_stop(&replica->saver);
     mu_reporter_close(&replica->reporter);
     free(replica->task_summaries);
+    free(replica->server_summaries);
     mu_timeline_close(&replica->timeline);
     mu_plan_finish(&replica->plan);
     mu_positions_finish(&replica->positions);

@@ -116,14 +116,25 @@ static enum mu_status seed_servers(struct mu_replica *replica, float *const slot
 
 /* ---- restoring ---- */
 
+/* Steps of `sync` are those of one replica; others are made of the gradients of all. */
+static int64_t steps_left(const struct mu_replica *replica)
+{
+    const struct mu_ps_plan *modes = &replica->modes;
+    int64_t epochs = replica->job->train.epochs;
+    if (modes->phase_count == 1 && modes->phase[0].mode.kind == MU_PS_SYNC)
+        return mu_positions_steps_left(&replica->positions, 0, epochs);
+    int64_t gradients = mu_ps_plan_gradients(modes, replica->step);
+    for (int r = 0; r < replica->count; r++)
+        gradients += mu_positions_steps_left(&replica->positions, r, epochs);
+    return mu_ps_plan_versions(modes, gradients) - replica->step;
+}
+
 /* What is done and what these epochs have left, with the replicas and the batch of now. */
 static void set_total(struct mu_replica *replica)
 {
     const struct mu_job *job = replica->job;
-    int64_t left = mu_positions_steps_left(&replica->positions, job->train.epochs);
-    if (job->mode.kind != MU_MODE_SYNC)
-        left = mu_job_steps_of(job, left * replica->count);
-    replica->steps_total = job->train.steps > 0 ? job->train.steps : replica->step + left;
+    replica->steps_total =
+        job->train.steps > 0 ? job->train.steps : replica->step + steps_left(replica);
     if (replica->leads && replica->step >= replica->steps_total)
         mu_say(replica->log, MU_LEVEL_WARN,
             "nothing is left to train: the run has done its %lld epochs; raise train.epochs to go "
@@ -143,7 +154,10 @@ static enum mu_status begin_positions(
     MU_TRY(mu_positions_init(&replica->positions, (uint64_t)replica->job->train.seed,
         replica->run->data->train_facts.sample_count, replica->count,
         (int)mu_job_rows(replica->job), head->epoch, list, count));
+    MU_TRY(mu_positions_set_alone(&replica->positions, replica->job->mode.warmup_epochs));
     replica->positions.empty_uncounted = mu_replica_uses_servers(replica);
+    replica->modes =
+        mu_job_ps_plan(replica->job, replica->count, replica->run->data->train_facts.sample_count);
     set_total(replica);
     return MU_OK;
 }
@@ -265,6 +279,7 @@ enum mu_status mu_replica_start_reading(struct mu_replica *replica)
     const struct mu_positions *positions = &replica->positions;
     struct mu_stretch done[MU_STRETCHES_MAX];
     MU_TRY(mu_plan_init(&replica->plan, positions->seed, facts->sample_count));
+    mu_plan_set_alone(&replica->plan, positions->alone_epochs);
     mu_plan_set_block(
         &replica->plan, mu_dataset_block(replica->job->dataset, replica->job->data.shuffle));
     int done_count = mu_positions_done(positions, positions->epoch, done);

@@ -250,6 +250,8 @@ static enum mu_status serve(struct rig_task *task)
         .policy = rig->policy,
         .policy_options = rig->policy_options,
         .mode = rig->mode,
+        .later = rig->later,
+        .later_count = rig->later_count,
         .rows = rig->rows,
         .learning_rate = rate,
         .judged = remember,
