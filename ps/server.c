@@ -137,6 +137,7 @@ void mu_ps_server_destroy(struct mu_ps_server *server)
     mu_arena_finish(&server->buffer_memory);
     mu_seen_finish(&server->seen);
     mu_ps_rows_finish(server);
+    mu_ps_pieces_finish(server);
     mu_shard_finish(&server->shard);
     free(server->workers);
     free(server->buffers);
@@ -214,7 +215,7 @@ static enum mu_status serve(struct mu_ps_server *server, const struct mu_ps_even
     if (event->lost >= 0)
         return mu_ps_serve_loss(server, event->lost);
     tell_snapshot(server, event->snapshot_id);
-    mu_ps_state_take(server, event->snapshot_id);
+    MU_TRY(mu_ps_state_take(server, event->snapshot_id));
     server->snapshot_queued = false;
     server->look_again = true;
     return MU_OK;
@@ -231,7 +232,7 @@ static enum mu_status serve_some(struct mu_ps_server *server, bool *ret_any)
     struct mu_ps_event event;
     *ret_any = false;
     for (size_t bytes = 0; server->begun && bytes < SERVED_BYTES_MAX && mu_ps_audit_ready(server) &&
-                           next_event(server, &event);
+                           mu_ps_pieces_have_room(server) && next_event(server, &event);
          bytes += mu_ps_span_bytes(server) + 1) {
         *ret_any = true;
         MU_TRY(serve(server, &event));
@@ -262,6 +263,7 @@ static enum mu_status run(struct mu_ps_server *server, const bool *over)
         MU_TRY(mu_ps_audit_status(server));
         bool any = false;
         MU_TRY(serve_some(server, &any));
+        mu_ps_pieces_go_on(server);
         if (server->look_again) {
             mu_ps_resume_held(server);
             any = true;

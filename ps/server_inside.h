@@ -5,6 +5,7 @@
 #include "ps/ps_bodies.h"
 #include "ps/seen.h"
 #include "ps/server.h"
+#include "ps/server_pieces.h"
 #include "ps/server_rows.h"
 #include "ps/shard.h"
 #include "ps/vectors.h"
@@ -14,7 +15,8 @@
  * of it, server_links.c has the callbacks of links (which only fill buffers and append to the
  * queue), server_readers.c finds who does not read its answers, server_relink.c has workers that
  * come back, server_state.c takes snapshots and is restored, server_rows.c has what there is of
- * embedding rows in each of these, server_share.c the memory that workers share.
+ * embedding rows in each of these but snapshots, whose rows server_pieces.c sends, server_share.c
+ * the memory that workers share.
  */
 enum mu_ps_buffer_state {
     MU_PS_BUFFER_FREE,
@@ -149,6 +151,7 @@ struct mu_ps_server {
     struct mu_row_store rows; /* if the model has embedding rows, else zeroed */
     uint8_t *row_memory;      /* of all buffers */
     size_t row_stride;        /* of one, in bytes */
+    struct mu_ps_row_pieces pieces;
     struct mu_ps_load load;
 
     struct mu_seen seen;          /* if the policy corrects, else zeroed */
@@ -294,7 +297,8 @@ void mu_ps_leader_arrived(
     void *owner, struct mu_link *link, const struct mu_frame *frame, const void *body);
 /* Can a snapshot be taken now? */
 bool mu_ps_state_free(const struct mu_ps_server *server);
-/* Copies the state as it is and starts to send it. The loop turns meanwhile. */
-void mu_ps_state_take(struct mu_ps_server *server, uint64_t snapshot_id);
+/* Copies the state as it is and starts to send it; embedding rows are not copied, and go as they
+ * are now, too. The loop turns meanwhile. NO_MEMORY (MU_E0801). */
+enum mu_status mu_ps_state_take(struct mu_ps_server *server, uint64_t snapshot_id);
 
 #endif

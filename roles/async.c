@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "roles/gradient.h"
+#include "roles/kept_rows.h"
 #include "roles/loads.h"
 #include "roles/push_counts.h"
 #include "runtime/device/kernels.h"
@@ -41,6 +42,7 @@ struct async {
     struct mu_push_counts counts;
     int64_t bad_steps;
     bool saving; /* leader: a snapshot is on its way */
+    struct mu_taken_rows taken;
     int64_t *judged;
 };
 
@@ -167,7 +169,8 @@ static enum mu_status run_snapshot_start(struct mu_command *command)
     float *vectors[1 + MU_SLOTS_MAX];
     for (int i = 0; i <= MU_SLOTS_MAX; i++)
         vectors[i] = replica->saver.vectors[i].data;
-    enum mu_status status = mu_ps_snapshot_start(replica->snapshot, vectors);
+    const struct mu_row_sink sink = mu_kept_rows_sink(&async->taken, &replica->saver.rows);
+    enum mu_status status = mu_ps_snapshot_start(replica->snapshot, vectors, &sink);
     return status == MU_OK ? MU_OK
                            : blame_server(async, status, mu_ps_snapshot_culprit(replica->snapshot),
                                  "a snapshot", mu_now(replica->world));
@@ -179,6 +182,21 @@ struct snapshot_end {
     int64_t version;
 };
 
+/* As long as rows come the servers are alive, however many there are. */
+static enum mu_status await_snapshot(struct snapshot_end *end)
+{
+    const struct async *async = end->async;
+    struct mu_ps_snapshot *snapshot = async->replica->snapshot;
+    enum mu_status status;
+    uint64_t come;
+    do {
+        come = mu_ps_snapshot_rows_come(snapshot);
+        int64_t deadline = deadline_from(async, mu_now(async->replica->world));
+        status = mu_ps_snapshot_wait(snapshot, deadline, &end->version, async->judged);
+    } while (status == MU_TIMEOUT && mu_ps_snapshot_rows_come(snapshot) > come);
+    return status;
+}
+
 static enum mu_status run_snapshot_end(struct mu_command *command)
 {
     struct snapshot_end *end = command->owner;
@@ -187,8 +205,7 @@ static enum mu_status run_snapshot_end(struct mu_command *command)
     int64_t since = mu_now(replica->world);
     if (!end->wait && !mu_ps_snapshot_done(replica->snapshot))
         return MU_OK;
-    enum mu_status status = mu_ps_snapshot_wait(
-        replica->snapshot, deadline_from(end->async, since), &end->version, end->async->judged);
+    enum mu_status status = await_snapshot(end);
     end->done = status == MU_OK;
     return status == MU_OK ? MU_OK
                            : blame_server(end->async, status,
@@ -215,6 +232,8 @@ static enum mu_status end_saving(struct async *async, bool wait)
     if (!end.done)
         return MU_OK;
     async->saving = false;
+    if (async->taken.no_memory)
+        return mu_kept_rows_leave_out(replica, end.version, wait);
     if (mu_replica_describe_snapshot(replica, end.version, async->judged))
         mu_saver_submit(&replica->saver);
     else
@@ -468,20 +487,8 @@ static enum mu_status make_slots(struct async *async)
     return MU_OK;
 }
 
-/* A checkpoint has what the leader got in snapshots: not the rows that servers keep. */
-static enum mu_status check_resumed(const struct mu_replica *replica)
-{
-    if (replica->async_rows.width == 0 || replica->steps_begun == 0)
-        return MU_OK;
-    return mu_fail(replica->log, MU_E0204, "begin a new run, or train in one process (worker=1)",
-        "model `%s` has its embedding table on parameter servers, and checkpoints of such a run do "
-        "not contain it: it cannot be resumed",
-        replica->job->model->name);
-}
-
 enum mu_status mu_async_train(struct mu_replica *replica)
 {
-    MU_TRY(check_resumed(replica));
     struct async async = {.replica = replica,
         .parameters = replica->parameters.data,
         .steps_to_do = own_share(replica)};

@@ -368,6 +368,7 @@ static enum mu_status leader_main(struct rig_task *task)
         .slot_count = rig->optimizer->slot_count,
         .generation = 7,
         .element_count = rig->element_count,
+        .row_width = rig->rows.width,
     };
     MU_TRY(mu_ps_snapshot_create(&options, &task->snapshot));
     for (int i = 0; i < rig->server_count; i++) {
