@@ -446,31 +446,6 @@ static enum mu_status train_to_the_end(struct async *async)
 
 /* ---- life ---- */
 
-/* Gradients of a warm-up by epochs, which are replica 0's, between two versions. */
-static int64_t alone_between(const struct mu_replica *replica, int64_t from, int64_t end)
-{
-    int64_t alone = replica->modes.phase[0].mode.warmup_steps;
-    if (replica->job->mode.warmup_epochs == 0 || from >= alone)
-        return 0;
-    return (end < alone ? end : alone) - from;
-}
-
-static int64_t own_share(const struct mu_replica *replica)
-{
-    const struct mu_job *job = replica->job;
-    const struct mu_ps_plan *modes = &replica->modes;
-    int64_t limit = job->train.steps, from = replica->step;
-    if (limit == 0)
-        return mu_positions_steps_left(&replica->positions, replica->rank, job->train.epochs);
-    limit = limit > from ? limit : from;
-    if (modes->phase[mu_ps_plan_at(modes, limit)].mode.kind == MU_PS_SYNC)
-        return limit - from;
-    int64_t alone = alone_between(replica, from, limit);
-    int64_t left = mu_ps_plan_gradients(modes, limit) - mu_ps_plan_gradients(modes, from) - alone;
-    return left / replica->count + (replica->rank < left % replica->count) +
-           (replica->rank == 0 ? alone : 0);
-}
-
 static enum mu_status make_slots(struct async *async)
 {
     struct mu_replica *replica = async->replica;
@@ -491,7 +466,7 @@ enum mu_status mu_async_train(struct mu_replica *replica)
 {
     struct async async = {.replica = replica,
         .parameters = replica->parameters.data,
-        .steps_to_do = own_share(replica)};
+        .steps_to_do = mu_replica_own_gradients(replica)};
     enum mu_status status = make_slots(&async);
     if (status == MU_OK)
         status = train_to_the_end(&async);
