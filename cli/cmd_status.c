@@ -117,7 +117,7 @@ static const struct mu_operand operands[] = {
 
 const struct mu_command mu_command_status = {
     .name = "status",
-    .doc = "how a run is doing: who is alive, step, speed, load of the servers",
+    .doc = "how a run is doing: who is alive, step, speed, load",
     .details = "Reads status.json, which the leader of a run writes anew every second, and looks "
                "whether the leader is still there: it needs no network, and works when the run is "
                "dead. Ends with 0 if the run is running, with 69 if it has ended, died, or written "
