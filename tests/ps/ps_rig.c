@@ -251,7 +251,8 @@ static enum mu_status serve(struct rig_task *task)
         .policy_options = rig->policy_options,
         .mode = rig->mode,
         .rows = rig->rows,
-        .learning_rate = rate,
+        .relinks = rig->relinks,
+        .learning_rate = rig->rate ? rig->rate : rate,
         .judged = remember,
         .left = remember_left,
         .owner = task,
@@ -316,9 +317,9 @@ static enum mu_status server_main(struct rig_task *task)
 
 /* ---- a worker, the leader ---- */
 
-static enum mu_status worker_main(struct rig_task *task)
+enum mu_status rig_make_client(struct rig_task *task, int64_t incarnation)
 {
-    struct rig *rig = task->rig;
+    const struct rig *rig = task->rig;
     struct mu_ps_client_options options = {
         .loop = task->loop,
         .log = &task->log.log,
@@ -329,8 +330,16 @@ static enum mu_status worker_main(struct rig_task *task)
         .element_count = rig->element_count,
         .row_width = rig->rows.width,
         .row_max = rig->rows.push_max,
+        .relinks = rig->relinks,
+        .incarnation = incarnation,
     };
-    MU_TRY(mu_ps_client_create(&options, &task->client));
+    return mu_ps_client_create(&options, &task->client);
+}
+
+static enum mu_status worker_main(struct rig_task *task)
+{
+    struct rig *rig = task->rig;
+    MU_TRY(rig_make_client(task, 1));
     for (int i = 0; i < rig->server_count; i++) {
         struct mu_link *link;
         MU_TRY(rig_connect(task, i, RIG_CONTROL, &control_events, task, &task->controls[i]));

@@ -65,6 +65,8 @@ struct rig {
     const void *policy_options;
     struct mu_ps_mode mode;
     struct mu_ps_rows_options rows; /* width > 0: id_count must be said */
+    bool relinks;
+    double (*rate)(void *owner, int64_t version); /* NULL: 0.5 and 1 by turns */
     /* Called with a client, or a snapshot, that is linked to all servers. */
     enum mu_status (*worker)(struct rig_task *task);
     enum mu_status (*leader)(struct rig_task *task); /* NULL: servers begin with zeros */
@@ -91,6 +93,8 @@ void rig_task_main(void *task);
 void rig_run(struct rig *rig);
 /* The same; task->status says how each ended. */
 void rig_run_any(struct rig *rig);
+/* A client of a worker, without links. */
+enum mu_status rig_make_client(struct rig_task *task, int64_t incarnation);
 /* Connects to a server and says who this is; retries until it listens. */
 enum mu_status rig_connect(struct rig_task *task, int order, enum rig_kind kind,
     const struct mu_link_events *events, void *owner, struct mu_link **ret_link);

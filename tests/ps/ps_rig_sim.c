@@ -33,5 +33,6 @@ void rig_simulate(struct rig *rig, const char *name, uint64_t seed)
     mu_sim_destroy(sim);
     for (int i = 0; i < rig->task_count; i++)
         if (rig->tasks[i].status != MU_OK)
-            fail_msg("%s: task %d: %s", name, i, rig->tasks[i].log.text);
+            fail_msg(
+                "%s: task %d: %d: %s", name, i, (int)rig->tasks[i].status, rig->tasks[i].log.text);
 }
