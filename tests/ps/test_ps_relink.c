@@ -339,6 +339,7 @@ static void run(int servers, int worker_count, uint64_t seed)
         .policy = &rig_async,
         .mode = scenario->mode,
         .relinks = true,
+        .link_bits_per_second = seed % 2 ? 2000000 : 0, /* what is sent takes its time */
         .rate = add,
         .worker = work,
         .notes_leaving = true,
@@ -363,7 +364,7 @@ static void every_acknowledged_gradient_is_applied_once_wherever_links_break(voi
     for (size_t s = 0; s < MU_COUNT_OF(scenarios); s++)
         for (int servers = 1; servers <= SERVERS_MAX; servers++)
             for (int worker_count = 1; worker_count <= WORKERS_MAX; worker_count++)
-                for (uint64_t seed = 1; seed <= 4; seed++) {
+                for (uint64_t seed = 1; seed <= 6; seed++) {
                     scenario = &scenarios[s];
                     run(servers, worker_count, seed);
                 }
