@@ -100,7 +100,8 @@ static enum mu_status wait_for(struct worker *own, int slot, struct mu_ps_result
         if (now > own->deadline)
             return MU_TIMEOUT;
         MU_TRY(heal(own));
-        status = mu_ps_client_wait(own->task->client, slot, now + 20 * MU_MS, ret_result);
+        int64_t look_ns = (int64_t)cut_links_draw(&own->cuts, 20) * MU_MS / 4 + MU_MS / 10;
+        status = mu_ps_client_wait(own->task->client, slot, now + look_ns, ret_result);
     } while (status == MU_TIMEOUT);
     return status;
 }
