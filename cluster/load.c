@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cluster/load.h"
 #include <assert.h>
+#include <math.h>
 
 static const struct {
     const char *name;
@@ -23,14 +24,13 @@ bool mu_load_grows(enum mu_load_row row)
     return rows[row].grows;
 }
 
-double mu_load_balance(const struct mu_load *loads, int count, enum mu_load_row row)
+double mu_load_balance(const int64_t *values, int count)
 {
     int64_t most = 0;
     double sum = 0;
     for (int i = 0; i < count; i++) {
-        int64_t value = loads[i].value[row];
-        most = value > most ? value : most;
-        sum += (double)value;
+        most = values[i] > most ? values[i] : most;
+        sum += (double)values[i];
     }
-    return sum > 0 ? (double)most * count / sum : 0;
+    return sum > 0 ? (double)most * count / sum : (double)NAN;
 }

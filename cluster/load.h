@@ -40,7 +40,7 @@ struct mu_load {
 const char *mu_load_name(enum mu_load_row row); /* "bytes_in" */
 /* Does it only grow, so that its difference over a time is a rate? */
 bool mu_load_grows(enum mu_load_row row);
-/* The most by the mean, over servers: 1 is even. 0: there is nothing. */
-double mu_load_balance(const struct mu_load *loads, int count, enum mu_load_row row);
+/* The most of `count` values by their mean: 1 is even; NaN: there is nothing. */
+double mu_load_balance(const int64_t *values, int count);
 
 #endif

@@ -70,9 +70,9 @@ static enum mu_status allocate(struct mu_ps_server *server)
     if (!server->workers || !server->buffers || !server->told || !server->noted || !server->queue ||
         !server->sequence_served || !server->judged || !server->ledger)
         return MU_NO_MEMORY;
-    if (mu_ps_mode_gathers(&options->mode))
+    if (mu_ps_plan_gathers(&server->plan))
         MU_TRY(mu_shard_make_room(&server->shard));
-    if (options->policy->correct)
+    if (mu_ps_plan_correcting(&server->plan))
         MU_TRY(mu_seen_init(&server->seen, span, options->replica_count, options->in_flight_max));
     for (int i = 0; i < server->shard.vector_count; i++)
         MU_TRY(mu_arena_init(&server->stream.copies[i], server->shard.vectors[i].count));
@@ -93,6 +93,7 @@ enum mu_status mu_ps_server_create(
         server->options = *options;
         server->other_ended = -1;
         server->active_count = options->replica_count;
+        mu_ps_modes_init(server);
         status = mu_shard_init(&server->shard, span, options->optimizer, options->optimizer_options,
             options->weight_decay);
         server->shard.layout = options->layout;
@@ -134,6 +135,7 @@ void mu_ps_server_destroy(struct mu_ps_server *server)
     mu_arena_finish(&server->buffer_memory);
     mu_seen_finish(&server->seen);
     mu_ps_rows_finish(server);
+    mu_ps_pieces_finish(server);
     mu_shard_finish(&server->shard);
     free(server->workers);
     free(server->buffers);
@@ -211,7 +213,7 @@ static enum mu_status serve(struct mu_ps_server *server, const struct mu_ps_even
     if (event->lost >= 0)
         return mu_ps_serve_loss(server, event->lost);
     tell_snapshot(server, event->snapshot_id);
-    mu_ps_state_take(server, event->snapshot_id);
+    MU_TRY(mu_ps_state_take(server, event->snapshot_id));
     server->snapshot_queued = false;
     server->look_again = true;
     return MU_OK;
@@ -228,7 +230,7 @@ static enum mu_status serve_some(struct mu_ps_server *server, bool *ret_any)
     struct mu_ps_event event;
     *ret_any = false;
     for (size_t bytes = 0; server->begun && bytes < SERVED_BYTES_MAX && mu_ps_audit_ready(server) &&
-                           next_event(server, &event);
+                           mu_ps_pieces_have_room(server) && next_event(server, &event);
          bytes += mu_ps_span_bytes(server) + 1) {
         *ret_any = true;
         MU_TRY(serve(server, &event));
@@ -259,6 +261,7 @@ static enum mu_status run(struct mu_ps_server *server, const bool *over)
         MU_TRY(mu_ps_audit_status(server));
         bool any = false;
         MU_TRY(serve_some(server, &any));
+        mu_ps_pieces_go_on(server);
         if (server->look_again) {
             mu_ps_resume_held(server);
             any = true;
@@ -305,6 +308,7 @@ void mu_ps_server_begin(struct mu_ps_server *server, int64_t version)
     assert(!server->begun);
     assert(version >= 0);
     server->shard.version = version;
+    mu_ps_modes_follow(server);
     server->begun = true;
     server->look_again = true;
     mu_ps_audit_begin(server);
@@ -369,7 +373,7 @@ const struct mu_table *mu_ps_server_table(const struct mu_ps_server *server)
 size_t mu_ps_server_seen_bytes(const struct mu_ps_server *server)
 {
     const struct mu_ps_server_options *options = &server->options;
-    if (!options->policy->correct)
+    if (!mu_ps_plan_correcting(&server->plan))
         return 0;
     return mu_seen_bytes(server->shard.span.count, options->replica_count, options->in_flight_max);
 }

@@ -5,7 +5,7 @@
 #include "muster/optimizer.h"
 #include "muster/policy.h"
 #include "ps/audit.h"
-#include "ps/ps_mode.h"
+#include "ps/ps_plan.h"
 #include "ps/split.h"
 #include "ps/staleness.h"
 #include "ps/table.h"
@@ -48,7 +48,8 @@
  *
  *   push_max * (16 + 4 * width) * replica_count * in_flight_max
  *
- * and if the mode gathers, about push_max * (48 + 4 * width) times the gradients of a step.
+ * and if the mode gathers, about push_max * (48 + 4 * width) times the gradients of a step; while a
+ * snapshot is sent, 34 MiB and a bit a row (server_pieces.h).
  *
  * What is no gradient (NaN, another length, a version that is not there, a number out of turn) is
  * refused whole, counted, and answered; the third of a worker in a row ends its link, and run says
@@ -90,6 +91,10 @@ struct mu_ps_server_options {
     const struct mu_policy_ops *policy;
     const void *policy_options;
     struct mu_ps_mode mode; /* zeroed: each gradient is a step, nobody waits */
+    /* Modes and policies from later versions on, ascending, borrowed; up to MU_PS_PHASES_MAX - 1,
+     * with the warm-up of `mode`. */
+    const struct mu_ps_phase *later;
+    int later_count;
     struct mu_ps_rows_options rows;
     /* The rate of the update that makes `version` + 1. Asked on the head only. */
     double (*learning_rate)(void *owner, int64_t version);

@@ -5,6 +5,7 @@
 #include "ps/ps_bodies.h"
 #include "ps/seen.h"
 #include "ps/server.h"
+#include "ps/server_pieces.h"
 #include "ps/server_rows.h"
 #include "ps/shard.h"
 
@@ -13,7 +14,7 @@
  * of it, server_links.c has the callbacks of links (which only fill buffers and append to the
  * queue), server_readers.c finds who does not read its answers, server_relink.c has workers that
  * come back, server_state.c takes snapshots and is restored, server_rows.c has what there is of
- * embedding rows in each of these.
+ * embedding rows in each of these but snapshots, whose rows server_pieces.c sends.
  */
 enum mu_ps_buffer_state {
     MU_PS_BUFFER_FREE,
@@ -116,6 +117,8 @@ struct mu_ps_state_stream {
 
 struct mu_ps_server {
     struct mu_ps_server_options options;
+    struct mu_ps_plan plan;
+    int phase; /* of the plan, at the version of the shard */
     struct mu_shard shard;
     bool begun;
 
@@ -144,6 +147,7 @@ struct mu_ps_server {
     struct mu_row_store rows; /* if the model has embedding rows, else zeroed */
     uint8_t *row_memory;      /* of all buffers */
     size_t row_stride;        /* of one, in bytes */
+    struct mu_ps_row_pieces pieces;
     struct mu_ps_load load;
 
     struct mu_seen seen;          /* if the policy corrects, else zeroed */
@@ -227,6 +231,16 @@ void mu_ps_relink_drop(struct mu_ps_server *server, int worker);
 /* A place in the order: judged on the head, and done. */
 enum mu_status mu_ps_relink_join(struct mu_ps_server *server, int worker);
 
+/* server_modes.c */
+/* Makes the plan of the options. */
+void mu_ps_modes_init(struct mu_ps_server *server);
+/* To be asked after every change of the version: goes to its phase. */
+void mu_ps_modes_follow(struct mu_ps_server *server);
+static inline const struct mu_ps_phase *mu_ps_phase_of(const struct mu_ps_server *server)
+{
+    return &server->plan.phase[server->phase];
+}
+
 /* server_audit.c: nothing happens where there is no log. */
 void mu_ps_audit_begin(struct mu_ps_server *server);
 bool mu_ps_audit_ready(const struct mu_ps_server *server);
@@ -266,7 +280,8 @@ void mu_ps_leader_arrived(
     void *owner, struct mu_link *link, const struct mu_frame *frame, const void *body);
 /* Can a snapshot be taken now? */
 bool mu_ps_state_free(const struct mu_ps_server *server);
-/* Copies the state as it is and starts to send it. The loop turns meanwhile. */
-void mu_ps_state_take(struct mu_ps_server *server, uint64_t snapshot_id);
+/* Copies the state as it is and starts to send it; embedding rows are not copied, and go as they
+ * are now, too. The loop turns meanwhile. NO_MEMORY (MU_E0801). */
+enum mu_status mu_ps_state_take(struct mu_ps_server *server, uint64_t snapshot_id);
 
 #endif

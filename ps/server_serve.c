@@ -9,7 +9,8 @@
  *              answer: at once, or held until the version or the slowest worker gets there
  *              release: answers that were held and need not be any more
  *
- * Followers know neither mode nor policy: the verdict says all that is to be done.
+ * The verdict says all that is to be done with a gradient. When it has made a version with which
+ * another mode begins (ps_plan.h), each server goes on in that one before anybody is answered.
  */
 
 /* ---- buffers ---- */
@@ -48,7 +49,8 @@ void mu_ps_buffer_send(struct mu_ps_buffer *buffer, struct mu_ps_peer *peer, str
 
 static bool is_warming_up(const struct mu_ps_server *server)
 {
-    return server->shard.version < server->options.mode.warmup_steps && !server->ledger[0].left;
+    return server->shard.version < mu_ps_phase_of(server)->mode.warmup_steps &&
+           !server->ledger[0].left;
 }
 
 static struct mu_push_facts facts_of(
@@ -63,7 +65,7 @@ static struct mu_push_facts facts_of(
         .version_seen = (uint64_t)seen,
         .version = (uint64_t)version,
         .staleness = (uint64_t)(version - seen),
-        .bound = (uint64_t)server->options.mode.bound,
+        .bound = (uint64_t)mu_ps_phase_of(server)->mode.bound,
         .has_seen = mu_seen_find(&server->seen, buffer->worker, seen) != NULL,
         .is_flawed = buffer->flaw != MU_PS_FLAW_NONE,
         .warming_up = warming_up,
@@ -76,12 +78,13 @@ static struct mu_push_facts facts_of(
 static void judge_gradient(struct mu_ps_server *server, struct mu_ps_buffer *buffer)
 {
     const struct mu_ps_server_options *options = &server->options;
+    const struct mu_ps_phase *phase = mu_ps_phase_of(server);
     struct mu_ps_verdict_body *verdict = &buffer->verdict;
     if (buffer->flaw == MU_PS_FLAW_NONE && buffer->seen > verdict->version)
         buffer->flaw = MU_PS_FLAW_FUTURE;
     struct mu_push_facts facts = facts_of(server, buffer);
     struct mu_ps_decision decision =
-        mu_ps_mode_decide(&options->mode, options->policy, options->policy_options, &facts);
+        mu_ps_mode_decide(&phase->mode, phase->policy, phase->policy_options, &facts);
     double scale = (double)decision.judgement.scale;
     bool on_rate = decision.judgement.verdict == MU_VERDICT_SCALE;
     verdict->verdict = decision.judgement.verdict;
@@ -104,7 +107,8 @@ static void judge_leaving(const struct mu_ps_server *server, struct mu_ps_verdic
 {
     const struct mu_ps_server_options *options = &server->options;
     int active_count = server->active_count - !server->ledger[verdict->worker].left;
-    verdict->average = mu_ps_mode_left(&options->mode, server->shard.gathered, active_count);
+    verdict->average =
+        mu_ps_mode_left(&mu_ps_phase_of(server)->mode, server->shard.gathered, active_count);
     verdict->learning_rate = options->learning_rate(options->owner, verdict->version);
     if (options->left && !server->ledger[verdict->worker].left)
         options->left(options->owner, verdict->worker, (int)verdict->average);
@@ -120,7 +124,7 @@ static void judge(struct mu_ps_server *server, struct mu_ps_buffer *buffer)
         judge_leaving(server, &buffer->verdict);
     else if (buffer->item == MU_PS_ITEM_PULL)
         buffer->verdict.version_awaited =
-            mu_ps_mode_first_pull(&server->options.mode, buffer->worker);
+            mu_ps_mode_first_pull(&mu_ps_phase_of(server)->mode, buffer->worker);
 }
 
 static void tell_followers(struct mu_ps_server *server, struct mu_ps_buffer *buffer)
@@ -152,8 +156,8 @@ static enum mu_status apply(struct mu_ps_server *server, struct mu_ps_buffer *bu
 {
     const struct mu_ps_verdict_body *verdict = &buffer->verdict;
     struct mu_correction correction = {
-        .correct = server->options.policy->correct,
-        .options = server->options.policy_options,
+        .correct = mu_ps_phase_of(server)->policy->correct,
+        .options = mu_ps_phase_of(server)->policy_options,
         .seen = mu_seen_find(&server->seen, buffer->worker, verdict->version - verdict->staleness),
         .mean_square = server->seen.mean_square.data,
     };
@@ -272,7 +276,9 @@ static bool may_go(
     if (verdict->item == MU_PS_ITEM_PULL && server->ledger[0].left)
         return true;
     return server->shard.version >= verdict->version_awaited &&
-           clock >= (uint64_t)verdict->clock_awaited;
+           (verdict->clock_awaited == 0 ||
+               clock >= mu_ps_mode_clock_awaited(
+                            &mu_ps_phase_of(server)->mode, (uint64_t)verdict->clock));
 }
 
 void mu_ps_release(struct mu_ps_server *server)
@@ -366,6 +372,7 @@ enum mu_status mu_ps_serve_buffer(struct mu_ps_server *server, struct mu_ps_buff
     else if (buffer->item == MU_PS_ITEM_LEAVE)
         leave(server, buffer->worker);
     MU_TRY(step_if_complete(server, &buffer->verdict));
+    mu_ps_modes_follow(server);
     look_at_refusal(server, buffer);
     answer(server, buffer);
     mu_ps_release(server);
@@ -401,6 +408,7 @@ enum mu_status mu_ps_serve_loss(struct mu_ps_server *server, int worker)
     server->ledger[worker].is_lost = true;
     mu_ps_relink_drop(server, worker);
     MU_TRY(step_if_complete(server, verdict));
+    mu_ps_modes_follow(server);
     mu_ps_release(server);
     return MU_OK;
 }

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "roles/gradient.h"
+#include "roles/kept_rows.h"
+#include "roles/loads.h"
 #include "roles/push_counts.h"
 #include "runtime/device/kernels.h"
 #include <math.h>
@@ -39,6 +41,7 @@ struct async {
     struct mu_push_counts counts;
     int64_t bad_steps;
     bool saving; /* leader: a snapshot is on its way */
+    struct mu_taken_rows taken;
     int64_t *judged;
 };
 
@@ -92,13 +95,20 @@ static enum mu_status run_push(struct mu_command *command)
                                  mu_ps_client_culprit(replica->client), "a push", since);
 }
 
-/* With what else a server may be waiting for before it answers. */
-static const char *answer_awaited(const struct mu_job *job)
+/* The kind of mode that the newest parameters are of. */
+static enum mu_ps_mode_kind kind_now(const struct mu_replica *replica)
 {
-    switch (job->mode.kind) {
-    case MU_MODE_SYNC:
+    const struct mu_ps_plan *modes = &replica->modes;
+    return modes->phase[mu_ps_plan_at(modes, replica->step)].mode.kind;
+}
+
+/* With what else a server may be waiting for before it answers. */
+static const char *answer_awaited(const struct mu_replica *replica)
+{
+    switch (kind_now(replica)) {
+    case MU_PS_SYNC:
         return "the answer to a push, which waits for the step to be complete";
-    case MU_MODE_BOUNDED:
+    case MU_PS_BOUNDED:
         return "the answer to a push, which waits for the slowest replica";
     default:
         return "the answer to a push";
@@ -109,9 +119,8 @@ static const char *answer_awaited(const struct mu_job *job)
  * first: our own deadline could only name the server. */
 static int64_t answer_deadline(const struct async *async, int64_t since_ns)
 {
-    int kind = async->replica->job->mode.kind;
-    bool may_be_held = kind == MU_MODE_SYNC || kind == MU_MODE_BOUNDED;
     int64_t deadline = deadline_from(async, since_ns);
+    bool may_be_held = mu_ps_plan_waits(&async->replica->modes);
     return may_be_held ? mu_deadline(deadline, async->replica->run->timeouts.step_ns) : deadline;
 }
 
@@ -128,7 +137,7 @@ static enum mu_status run_wait(struct mu_command *command)
         replica->client, slot_index(slot), answer_deadline(async, since), &slot->result);
     return status == MU_OK ? MU_OK
                            : blame_server(async, status, mu_ps_client_culprit(replica->client),
-                                 answer_awaited(replica->job), since);
+                                 answer_awaited(replica), since);
 }
 
 /* ---- snapshots, leader ---- */
@@ -141,7 +150,8 @@ static enum mu_status run_snapshot_start(struct mu_command *command)
     float *vectors[1 + MU_SLOTS_MAX];
     for (int i = 0; i <= MU_SLOTS_MAX; i++)
         vectors[i] = replica->saver.vectors[i].data;
-    enum mu_status status = mu_ps_snapshot_start(replica->snapshot, vectors);
+    const struct mu_row_sink sink = mu_kept_rows_sink(&async->taken, &replica->saver.rows);
+    enum mu_status status = mu_ps_snapshot_start(replica->snapshot, vectors, &sink);
     return status == MU_OK ? MU_OK
                            : blame_server(async, status, mu_ps_snapshot_culprit(replica->snapshot),
                                  "a snapshot", mu_now(replica->world));
@@ -153,6 +163,21 @@ struct snapshot_end {
     int64_t version;
 };
 
+/* As long as rows come the servers are alive, however many there are. */
+static enum mu_status await_snapshot(struct snapshot_end *end)
+{
+    const struct async *async = end->async;
+    struct mu_ps_snapshot *snapshot = async->replica->snapshot;
+    enum mu_status status;
+    uint64_t come;
+    do {
+        come = mu_ps_snapshot_rows_come(snapshot);
+        int64_t deadline = deadline_from(async, mu_now(async->replica->world));
+        status = mu_ps_snapshot_wait(snapshot, deadline, &end->version, async->judged);
+    } while (status == MU_TIMEOUT && mu_ps_snapshot_rows_come(snapshot) > come);
+    return status;
+}
+
 static enum mu_status run_snapshot_end(struct mu_command *command)
 {
     struct snapshot_end *end = command->owner;
@@ -161,8 +186,7 @@ static enum mu_status run_snapshot_end(struct mu_command *command)
     int64_t since = mu_now(replica->world);
     if (!end->wait && !mu_ps_snapshot_done(replica->snapshot))
         return MU_OK;
-    enum mu_status status = mu_ps_snapshot_wait(
-        replica->snapshot, deadline_from(end->async, since), &end->version, end->async->judged);
+    enum mu_status status = await_snapshot(end);
     end->done = status == MU_OK;
     return status == MU_OK ? MU_OK
                            : blame_server(end->async, status,
@@ -189,6 +213,8 @@ static enum mu_status end_saving(struct async *async, bool wait)
     if (!end.done)
         return MU_OK;
     async->saving = false;
+    if (async->taken.no_memory)
+        return mu_kept_rows_leave_out(replica, end.version, wait);
     if (mu_replica_describe_snapshot(replica, end.version, async->judged))
         mu_saver_submit(&replica->saver);
     else
@@ -210,7 +236,7 @@ static enum mu_status save_the_end(struct async *async)
     }
     MU_TRY(mu_communicator_do(&replica->communicator, run_pull, async));
     replica->step = async->version;
-    return MU_OK;
+    return mu_loads_end(replica);
 }
 
 /* ---- steps ---- */
@@ -290,14 +316,6 @@ static enum mu_status push(struct async *async, struct push_slot *slot, double l
     return MU_OK;
 }
 
-/* Batches that so many versions are made of, if none was dropped. */
-static int64_t batches_in(const struct mu_replica *replica, int64_t versions)
-{
-    struct mu_ps_mode mode = mu_job_ps_mode(replica->job, replica->count);
-    return mode.kind == MU_PS_SYNC ? versions * mode.workers
-                                   : mu_job_gradients_of(replica->job, versions);
-}
-
 static void report(struct async *async, const struct mu_prefetch_batch *batch, double loss,
     double accuracy, double staleness)
 {
@@ -309,7 +327,8 @@ static void report(struct async *async, const struct mu_prefetch_batch *batch, d
     atomic_store_explicit(&activity->loss, loss, memory_order_relaxed);
     atomic_store_explicit(&activity->accuracy, accuracy, memory_order_relaxed);
     /* What a version is made of, about; exact counts are summed at the end. */
-    int64_t gradients = batches_in(replica, replica->step - replica->steps_begun);
+    int64_t gradients = mu_ps_plan_counted(&replica->modes, replica->step) -
+                        mu_ps_plan_counted(&replica->modes, replica->steps_begun);
     const struct mu_report numbers = {
         .step = replica->step,
         .epoch = batch->epoch,
@@ -323,6 +342,7 @@ static void report(struct async *async, const struct mu_prefetch_batch *batch, d
         .tasks = replica->count + replica->spec->ps_count,
     };
     mu_reporter_step(&replica->reporter, &numbers);
+    mu_loads_note(replica);
 }
 
 static struct push_slot *next_slot(struct async *async)
@@ -377,7 +397,7 @@ static enum mu_status meet_at_the_end(struct async *async)
 static bool has_more(const struct async *async)
 {
     const struct mu_replica *replica = async->replica;
-    bool ends_by_steps = replica->job->mode.kind == MU_MODE_SYNC;
+    bool ends_by_steps = kind_now(replica) == MU_PS_SYNC;
     return replica->steps_own < async->steps_to_do && !replica->stopped &&
            !(ends_by_steps && replica->step >= replica->steps_total);
 }
@@ -407,18 +427,29 @@ static enum mu_status train_to_the_end(struct async *async)
 
 /* ---- life ---- */
 
+/* Gradients of a warm-up by epochs, which are replica 0's, between two versions. */
+static int64_t alone_between(const struct mu_replica *replica, int64_t from, int64_t end)
+{
+    int64_t alone = replica->modes.phase[0].mode.warmup_steps;
+    if (replica->job->mode.warmup_epochs == 0 || from >= alone)
+        return 0;
+    return (end < alone ? end : alone) - from;
+}
+
 static int64_t own_share(const struct mu_replica *replica)
 {
     const struct mu_job *job = replica->job;
-    int64_t epochs = mu_positions_steps_left(&replica->positions, job->train.epochs);
-    int64_t limit = job->train.steps;
+    const struct mu_ps_plan *modes = &replica->modes;
+    int64_t limit = job->train.steps, from = replica->step;
     if (limit == 0)
-        return epochs;
-    int64_t left = limit > replica->step ? limit - replica->step : 0;
-    if (job->mode.kind == MU_MODE_SYNC)
-        return left;
-    left = mu_job_gradients_of(job, left);
-    return left / replica->count + (replica->rank < left % replica->count);
+        return mu_positions_steps_left(&replica->positions, replica->rank, job->train.epochs);
+    limit = limit > from ? limit : from;
+    if (modes->phase[mu_ps_plan_at(modes, limit)].mode.kind == MU_PS_SYNC)
+        return limit - from;
+    int64_t alone = alone_between(replica, from, limit);
+    int64_t left = mu_ps_plan_gradients(modes, limit) - mu_ps_plan_gradients(modes, from) - alone;
+    return left / replica->count + (replica->rank < left % replica->count) +
+           (replica->rank == 0 ? alone : 0);
 }
 
 static enum mu_status make_slots(struct async *async)
@@ -437,20 +468,8 @@ static enum mu_status make_slots(struct async *async)
     return MU_OK;
 }
 
-/* A checkpoint has what the leader got in snapshots: not the rows that servers keep. */
-static enum mu_status check_resumed(const struct mu_replica *replica)
-{
-    if (replica->async_rows.width == 0 || replica->steps_begun == 0)
-        return MU_OK;
-    return mu_fail(replica->log, MU_E0204, "begin a new run, or train in one process (worker=1)",
-        "model `%s` has its embedding table on parameter servers, and checkpoints of such a run do "
-        "not contain it: it cannot be resumed",
-        replica->job->model->name);
-}
-
 enum mu_status mu_async_train(struct mu_replica *replica)
 {
-    MU_TRY(check_resumed(replica));
     struct async async = {.replica = replica,
         .parameters = replica->parameters.data,
         .steps_to_do = own_share(replica)};

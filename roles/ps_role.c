@@ -21,6 +21,7 @@ struct ps_role {
     struct mu_audit *audit; /* NULL: none is kept */
     struct mu_timer *timer;
     struct mu_layout layout;
+    struct mu_ps_plan modes;
     struct mu_activity activity;
     int order;
     struct mu_event_file *events; /* NULL: none is written */
@@ -67,7 +68,7 @@ static void say_memory(const struct ps_role *role, const struct mu_ps_server_opt
         mu_say(role->run->log, MU_LEVEL_INFO,
             "policy `%s` keeps %.1f MB here: the parameters that %d replicas compute with, %d in "
             "flight each",
-            options->policy->name, (double)bytes / 1e6, options->replica_count,
+            mu_ps_plan_correcting(&role->modes)->name, (double)bytes / 1e6, options->replica_count,
             options->in_flight_max);
 }
 
@@ -95,7 +96,8 @@ static enum mu_status make_server(struct ps_role *role)
     const struct mu_job *job = role->run->job;
     const struct mu_spec *spec = role->run->spec;
     struct mu_data_shape shape = mu_cluster_shape(role->cluster);
-    const struct mu_dataset_facts facts = {.feature_count = (size_t)shape.features,
+    const struct mu_dataset_facts facts = {.sample_count = (size_t)shape.samples,
+        .feature_count = (size_t)shape.features,
         .class_count = (size_t)shape.classes,
         .field_count = (size_t)shape.fields,
         .entry_max = (size_t)shape.entries,
@@ -104,6 +106,7 @@ static enum mu_status make_server(struct ps_role *role)
     MU_TRY(describe_rows(role, &facts, &rows));
     MU_TRY(job->model->layout(job->model_options, &facts, role->run->log, &role->layout));
     MU_TRY(name_replicas(role));
+    role->modes = mu_job_ps_plan(job, spec->replica_count, facts.sample_count);
     MU_TRY(mu_audit_keep_open(
         role->run, role->loop, role->order, &role->layout, &facts, &role->audit));
     const struct mu_ps_server_options options = {
@@ -121,7 +124,9 @@ static enum mu_status make_server(struct ps_role *role)
         .weight_decay = job->optim.weight_decay,
         .policy = job->policy,
         .policy_options = job->policy_options,
-        .mode = mu_job_ps_mode(job, spec->replica_count),
+        .mode = role->modes.phase[0].mode,
+        .later = &role->modes.phase[1],
+        .later_count = role->modes.phase_count - 1,
         .rows = rows,
         .learning_rate = learning_rate,
         .owner = role,

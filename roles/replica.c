@@ -51,6 +51,7 @@ static void finish(struct mu_replica *replica)
     mu_saver_stop(&replica->saver);
     mu_reporter_close(&replica->reporter);
     free(replica->task_summaries);
+    free(replica->server_summaries);
     mu_timeline_close(&replica->timeline);
     mu_plan_finish(&replica->plan);
     mu_positions_finish(&replica->positions);
@@ -151,6 +152,10 @@ static enum mu_status close_run(struct mu_replica *replica, enum mu_status statu
         summary->exchange_bytes =
             (int64_t)replica->job->compressor->sent_bytes(replica->compressor);
     MU_TRY(sum_parameters(replica, &summary->parameters_crc32c));
+    /* Rows that servers keep are here as they were saved at the end. */
+    if (mu_replica_uses_servers(replica) && replica->saver.rows.width > 0)
+        summary->parameters_crc32c =
+            mu_saved_rows_crc32c(&replica->saver.rows, summary->parameters_crc32c);
     summary->epochs = mu_positions_epoch(&replica->positions, replica->rank, replica->steps_own);
     if (replica->stopped && replica->run->resume_command)
         mu_say(replica->log, MU_LEVEL_INFO, "stopped at step %lld; %s", (long long)replica->step,

@@ -250,6 +250,8 @@ static enum mu_status serve(struct rig_task *task)
         .policy = rig->policy,
         .policy_options = rig->policy_options,
         .mode = rig->mode,
+        .later = rig->later,
+        .later_count = rig->later_count,
         .rows = rig->rows,
         .relinks = rig->relinks,
         .learning_rate = rig->rate ? rig->rate : rate,
@@ -360,6 +362,7 @@ static enum mu_status leader_main(struct rig_task *task)
         .slot_count = rig->optimizer->slot_count,
         .generation = 7,
         .element_count = rig->element_count,
+        .row_width = rig->rows.width,
     };
     MU_TRY(mu_ps_snapshot_create(&options, &task->snapshot));
     for (int i = 0; i < rig->server_count; i++) {

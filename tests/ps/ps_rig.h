@@ -64,6 +64,8 @@ struct rig {
     const struct mu_policy_ops *policy;
     const void *policy_options;
     struct mu_ps_mode mode;
+    const struct mu_ps_phase *later; /* (later_count) */
+    int later_count;
     struct mu_ps_rows_options rows; /* width > 0: id_count must be said */
     bool relinks;
     int64_t link_bits_per_second; /* in simulated time; 0: a gigabit */

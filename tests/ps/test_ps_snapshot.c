@@ -50,7 +50,7 @@ static enum mu_status lead(struct rig_task *task)
         task->snapshot, first, 2, run->first_version, 1000, run->first_judged, deadline));
     for (int i = 0; i < SNAPSHOTS; i++) {
         struct taken *taken = &run->taken[i];
-        MU_TRY(mu_ps_snapshot_start(task->snapshot, taken->vectors));
+        MU_TRY(mu_ps_snapshot_start(task->snapshot, taken->vectors, NULL));
         MU_TRY(mu_ps_snapshot_wait(task->snapshot, deadline, &taken->version, taken->judged));
     }
     return MU_OK;
