@@ -68,7 +68,7 @@ struct rig {
     int later_count;
     struct mu_ps_rows_options rows; /* width > 0: id_count must be said */
     bool relinks;
-    int64_t link_bits_per_second; /* in simulated time; 0: a gigabit */
+    int64_t link_bits_per_second;                 /* in simulated time; 0: a gigabit */
     double (*rate)(void *owner, int64_t version); /* NULL: 0.5 and 1 by turns */
     /* Called with a client, or a snapshot, that is linked to all servers. */
     enum mu_status (*worker)(struct rig_task *task);
