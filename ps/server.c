@@ -29,7 +29,7 @@ static void init_buffers(struct mu_ps_server *server, size_t stride, size_t told
         server->buffers[i] = (struct mu_ps_buffer){
             .server = server,
             .worker = (int)(i / in_flight),
-            .data = server->buffer_memory.data + i * stride,
+            .own = server->buffer_memory.data + i * stride,
             .told = server->told + i * told_count,
         };
 }
@@ -118,8 +118,10 @@ enum mu_status mu_ps_server_create(
 
 static void close_links(struct mu_ps_server *server)
 {
-    for (int i = 0; server->workers && i < server->options.replica_count; i++)
+    for (int i = 0; server->workers && i < server->options.replica_count; i++) {
         mu_link_close(server->workers[i].link);
+        mu_shared_memory_close(&server->workers[i].shared);
+    }
     for (int i = 0; i < server->options.server_count; i++)
         mu_link_close(server->others[i].link);
     mu_link_close(server->leader.link);

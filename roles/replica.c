@@ -183,6 +183,31 @@ static void close_failed(struct mu_replica *replica, enum mu_status status)
     (void)written;
 }
 
+/* Gradients of a warm-up by epochs, which are replica 0's, between two versions. */
+static int64_t alone_between(const struct mu_replica *replica, int64_t from, int64_t end)
+{
+    int64_t alone = replica->modes.phase[0].mode.warmup_steps;
+    if (replica->job->mode.warmup_epochs == 0 || from >= alone)
+        return 0;
+    return (end < alone ? end : alone) - from;
+}
+
+int64_t mu_replica_own_gradients(const struct mu_replica *replica)
+{
+    const struct mu_job *job = replica->job;
+    const struct mu_ps_plan *modes = &replica->modes;
+    int64_t limit = job->train.steps, from = replica->step;
+    if (limit == 0)
+        return mu_positions_steps_left(&replica->positions, replica->rank, job->train.epochs);
+    limit = limit > from ? limit : from;
+    if (modes->phase[mu_ps_plan_at(modes, limit)].mode.kind == MU_PS_SYNC)
+        return limit - from;
+    int64_t alone = alone_between(replica, from, limit);
+    int64_t left = mu_ps_plan_gradients(modes, limit) - mu_ps_plan_gradients(modes, from) - alone;
+    return left / replica->count + (replica->rank < left % replica->count) +
+           (replica->rank == 0 ? alone : 0);
+}
+
 static enum mu_status run_to_the_end(struct mu_replica *replica)
 {
     MU_TRY(mu_job_fit(replica->log, replica->job, replica->count, replica->spec->ps_count));

@@ -319,6 +319,20 @@ static enum mu_status server_main(struct rig_task *task)
 
 /* ---- a worker, the leader ---- */
 
+bool rig_shares(void)
+{
+    return getenv("MUSTER_RIG_SHARES") != NULL;
+}
+
+/* The servers serve when this returns: they have answered, if they were asked. */
+static enum mu_status make_vectors(struct rig_task *task)
+{
+    struct rig *rig = task->rig;
+    int64_t deadline = mu_deadline(mu_now(task->world), RIG_TIME);
+    return mu_ps_client_share(task->client, rig_shares() ? MU_PS_SHARE_ALWAYS : MU_PS_SHARE_NEVER,
+        2 * (size_t)rig->in_flight, deadline, &task->vectors);
+}
+
 enum mu_status rig_make_client(struct rig_task *task, int64_t incarnation)
 {
     const struct rig *rig = task->rig;
@@ -348,6 +362,7 @@ static enum mu_status worker_main(struct rig_task *task)
         MU_TRY(rig_connect(task, i, RIG_WORKER, NULL, NULL, &link));
         mu_ps_client_add_server(task->client, i, link);
     }
+    MU_TRY(make_vectors(task));
     return rig->worker(task);
 }
 
@@ -386,6 +401,7 @@ void rig_task_main(void *argument)
                  : task->kind == RIG_WORKER ? worker_main(task)
                                             : leader_main(task);
         mu_ps_client_destroy(task->client);
+        mu_vectors_finish(&task->vectors);
         mu_ps_snapshot_destroy(task->snapshot);
         for (int i = 0; task->kind != RIG_SERVER && i < task->rig->server_count; i++)
             mu_link_flush(task->controls[i], mu_now(task->world) + MU_SECOND);

@@ -43,6 +43,7 @@ struct rig_task {
     struct mu_table_counts table;
     /* worker */
     struct mu_ps_client *client;
+    struct mu_vectors vectors; /* 2 * in_flight, which the servers see if rig_shares */
     int64_t acknowledged, applied, dropped;
     /* leader */
     struct mu_ps_snapshot *snapshot;
@@ -86,6 +87,13 @@ struct rig {
     struct rig_order order[RIG_ORDER_MAX];
     int order_count;
 };
+
+/* Is MUSTER_RIG_SHARES set? Then workers share the memory of their vectors with the servers. */
+bool rig_shares(void);
+static inline float *rig_vector(struct rig_task *task, size_t index)
+{
+    return mu_vectors_at(&task->vectors, index);
+}
 
 /* Fills in the tasks; the world of each is the caller's to set. */
 void rig_init(struct rig *rig);
