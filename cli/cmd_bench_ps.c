@@ -19,7 +19,6 @@
 #define DENSE_BYTES 64            /* of the parameters beside a table */
 #define FILL_PUSHES_MAX (1 << 18) /* of all workers */
 #define SAMPLES_ALL_MAX ((size_t)MU_BENCH_PS_WORKERS_MAX * MU_BENCH_SAMPLES_MAX)
-#define TRANSPORT_SHM 1
 
 struct bench {
     struct mu_bench_ps ps;
@@ -158,12 +157,18 @@ static enum mu_status measure(struct bench *bench, const struct row *row, int in
 
 /* ---- printing ---- */
 
+static const char *transport_name(const struct mu_cmd_bench_ps_options *options)
+{
+    return options->transport == MU_BENCH_PS_SHM ? "shm" : "tcp";
+}
+
 static void print_head(const struct mu_cmd_bench_ps_options *options)
 {
     if (options->json)
         return;
-    printf("servers add gradients of float32; %d workers, %d servers, tcp, %d rounds\n",
-        (int)options->workers, (int)options->servers, (int)options->rounds);
+    printf("servers add gradients of float32; %d workers, %d servers, %s, %d rounds\n",
+        (int)options->workers, (int)options->servers, transport_name(options),
+        (int)options->rounds);
     if (options->rows > 0)
         printf("%lld embedding rows of %d; an operation pushes %d and pulls %d\n",
             (long long)options->rows, (int)options->row_width, (int)options->batch,
@@ -193,10 +198,11 @@ static void print_row(struct bench *bench, const struct row *row, int64_t bytes,
     struct numbers n = numbers_of(bench);
     if (options->json)
         printf("{\"bench\":\"ps\",\"bytes\":%lld,\"op\":\"%s\",\"workers\":%d,\"servers\":%d,"
-               "\"transport\":\"tcp\",\"in_flight\":%d,\"p50_us\":%.2f,\"p99_us\":%.2f,"
+               "\"transport\":\"%s\",\"in_flight\":%d,\"p50_us\":%.2f,\"p99_us\":%.2f,"
                "\"ops_per_second\":%.1f,\"bytes_per_second\":%.0f,\"cpu_us_per_op\":%.2f}\n",
-            (long long)bytes, row->name, (int)options->workers, (int)options->servers, flying,
-            n.p50, n.p99, n.per_second, n.per_second * (double)bytes, n.cpu);
+            (long long)bytes, row->name, (int)options->workers, (int)options->servers,
+            transport_name(options), flying, n.p50, n.p99, n.per_second,
+            n.per_second * (double)bytes, n.cpu);
     else
         printf("%10lld  %-15s %9d %10.1f %10.1f %12.0f %10.3f %10.2f\n", (long long)bytes,
             row->name, flying, n.p50, n.p99, n.per_second, n.per_second * (double)bytes / 1e9,
@@ -299,6 +305,9 @@ static enum mu_status check_rows(struct mu_log *log, const struct mu_cmd_bench_p
     if (options->op > 0 && rows[options->op - 1].of_table != (options->rows > 0))
         return mu_fail(log, MU_E0001, "rows and rows-in-flight, and only they, go with --rows",
             "--op %s with --rows %lld", rows[options->op - 1].name, (long long)options->rows);
+    if (options->rows > 0 && options->transport == MU_BENCH_PS_SHM)
+        return mu_fail(log, MU_E0001, "use --transport tcp",
+            "--transport shm with --rows: embedding rows do not go through shared memory");
     if (options->rows > 0 && options->rows < options->workers)
         return mu_fail(log, MU_E0001, NULL, "--rows %lld: each of %lld workers needs its own",
             (long long)options->rows, (long long)options->workers);
@@ -312,9 +321,6 @@ static enum mu_status check_rows(struct mu_log *log, const struct mu_cmd_bench_p
 static enum mu_status check_options(
     struct mu_log *log, const struct mu_cmd_bench_ps_options *options)
 {
-    if (options->transport == TRANSPORT_SHM)
-        return mu_fail(log, MU_E0001, "use --transport tcp",
-            "--transport shm: workers do not reach servers through shared memory yet");
     for (int i = 0; i < options->bytes.count; i++)
         if (options->bytes.value[i] % (int)sizeof(float) != 0)
             return mu_fail(log, MU_E0001, "a float32 has 4 bytes",
