@@ -390,6 +390,15 @@ static enum mu_link_answer on_verdict(
     if (!mu_ps_verdict_read(mu_link_decoder(peer->link), body, frame->body_bytes, &verdict) ||
         verdict.worker >= server->options.replica_count)
         return mu_ps_refuse(peer, "sent a VERDICT whose body is malformed");
+    if (verdict.item == MU_PS_ITEM_CHOICE) {
+        if (server->auto_.told_queued)
+            return mu_ps_hold(peer);
+        server->auto_.told_queued = true;
+        server->auto_.told = verdict;
+        peer->buffer = NULL;
+        peer->note_worker = -1;
+        return MU_LINK_TAKE;
+    }
     if (verdict.item == MU_PS_ITEM_LOSS || verdict.item == MU_PS_ITEM_JOIN) {
         struct mu_ps_worker *worker = &server->ledger[verdict.worker];
         if (worker->changes)
@@ -436,6 +445,10 @@ static void on_head_arrived(
     if (frame->type == MU_FRAME_SNAPSHOT) {
         server->snapshot_queued = true;
         mu_ps_queue(server, (struct mu_ps_event){.lost = -1, .snapshot_id = frame->tag});
+        return;
+    }
+    if (!peer->buffer && peer->note_worker < 0) {
+        mu_ps_queue(server, (struct mu_ps_event){.lost = -1, .chooses = true});
         return;
     }
     if (!peer->buffer) {

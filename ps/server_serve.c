@@ -229,6 +229,7 @@ static void reply(struct mu_ps_server *server, struct mu_ps_buffer *buffer)
     struct mu_ps_peer *worker = &server->workers[buffer->worker];
     const struct mu_table *table = server->rows.table;
     int64_t version = server->shard.version;
+    mu_ps_auto_sent(server, buffer->worker);
     if (buffer->wants_fresh && buffer->data_version != version)
         mu_shard_copy(&server->shard, buffer->data);
     if (buffer->wants_fresh)
@@ -361,6 +362,8 @@ enum mu_status mu_ps_serve_buffer(struct mu_ps_server *server, struct mu_ps_buff
         buffer->here_count = 0;
         buffer->here_flaw = MU_PS_FLAW_NONE;
         server->waiting_count--;
+        if (buffer->item == MU_PS_ITEM_GRADIENT)
+            mu_ps_auto_came(server, buffer->worker);
         judge(server, buffer);
         tell_followers(server, buffer);
     }
@@ -376,6 +379,7 @@ enum mu_status mu_ps_serve_buffer(struct mu_ps_server *server, struct mu_ps_buff
     look_at_refusal(server, buffer);
     answer(server, buffer);
     mu_ps_release(server);
+    mu_ps_auto_look(server, &buffer->verdict);
     return MU_OK;
 }
 
