@@ -86,6 +86,11 @@ struct mu_cmd_checkpoint_options {
     bool json;
 };
 
+struct mu_cmd_status_options {
+    char directory[MU_CLI_PATH_MAX]; /* of a run; "": the newest */
+    bool watch, json;
+};
+
 struct mu_cmd_audit_options {
     char directory[MU_CLI_PATH_MAX]; /* of a run, or of its logs */
     int64_t to;                      /* version; -1: the end */
@@ -127,7 +132,7 @@ extern const struct mu_command mu_command_run, mu_command_simulate, mu_command_b
     mu_command_bench_allreduce, mu_command_bench_ps, mu_command_checkpoint_list,
     mu_command_checkpoint_verify, mu_command_checkpoint_show, mu_command_audit_replay,
     mu_command_spec_check, mu_command_spec_make, mu_command_doctor, mu_command_explain,
-    mu_command_man;
+    mu_command_man, mu_command_status;
 
 /* rows_train.c: the rows of the commands that train and of those that look at what is left;
  * rows_bench.c: those of the other benches. */

@@ -4,6 +4,7 @@
 
 #include "muster/ps.h"
 #include "ps/row_set.h"
+#include "ps/vectors.h"
 #include "runtime/base/log.h"
 #include "runtime/io/link.h"
 
@@ -45,6 +46,25 @@ int mu_ps_client_unlinked(const struct mu_ps_client *client, int order);
 /* Since when a server has no link, as mu_now; -1: it has one. */
 int64_t mu_ps_client_lost_since_ns(const struct mu_ps_client *client, int order);
 
+enum mu_ps_sharing {
+    MU_PS_SHARE_NEVER,
+    MU_PS_SHARE_WHERE_POSSIBLE,
+    MU_PS_SHARE_ALWAYS, /* with all servers, or it is a failure */
+};
+/* Makes `vector_count` vectors of element_count floats, zeroed, whatever becomes of the rest.
+ * Unless that is not wanted, the servers are asked where they run; those of this host get to see
+ * the vectors, and what is pushed from there or wanted there does not travel: frames name its
+ * place. The vectors are the caller's, who finishes them after the client has gone. Says in one
+ * line who shares, and in another why somebody of this host does not: pushes to it travel like
+ * those to other hosts. Waits for the answers of servers that serve; at the deadline it goes on
+ * without. NO_MEMORY (MU_E0801), CONFIG (MU_E0204: it must, and cannot), CLOSED, PROTOCOL, or why
+ * the loop was cancelled. In a simulated world nothing is shared. Once, in all servers' presence,
+ * with nothing under way. */
+enum mu_status mu_ps_client_share(struct mu_ps_client *client, enum mu_ps_sharing sharing,
+    size_t vector_count, int64_t deadline_ns, struct mu_vectors *vectors);
+/* Does this server see the vectors? */
+bool mu_ps_client_shares(const struct mu_ps_client *client, int order);
+
 /* The parameters (element_count) as they are, at one version. Uses a slot: one must be free.
  * Fails like wait. */
 enum mu_status mu_ps_client_pull(
@@ -75,6 +95,8 @@ int64_t mu_ps_client_row_count(const struct mu_ps_client *client);
 /* No more gradients will come from this client: the others need not wait for it. Uses a slot: one
  * must be free. It may still pull. Fails like wait. */
 enum mu_status mu_ps_client_leave(struct mu_ps_client *client, int64_t deadline_ns);
+/* The same in two halves, as of a pull. */
+enum mu_status mu_ps_client_leave_start(struct mu_ps_client *client, int slot);
 
 /* Starts a push in `slot`, which must be free. `gradients` were computed with the parameters of
  * version `seen`; the servers multiply them by `scale` (clipping), which must be finite. Both

@@ -14,6 +14,10 @@ struct mu_client_part {
     struct mu_send send;
     bool replied;
     struct mu_ps_fresh_body fresh;
+    /* The fresh parameters come without travelling: as it was sent last, or as it was sent first.
+     */
+    bool in_place, was_in_place;
+    uint8_t place_body[MU_PS_BODY_MAX];
     /* Embedding rows: what is sent before the push, and what comes before its FRESH. */
     struct mu_ps_rows_body rows; /* zeroed: none */
     const uint8_t *row_payload;
@@ -28,7 +32,8 @@ struct mu_client_slot {
     struct mu_ps_client *client;
     bool in_use;
     enum mu_ps_item item;
-    bool ended; /* whole, or the client has failed */
+    struct mu_ps_push_body push; /* of a gradient */
+    bool ended;                  /* whole, or the client has failed */
     uint64_t sequence;
     struct mu_frame frame; /* that is sent to all servers, its payload not counted */
     const float *gradients;
@@ -43,6 +48,15 @@ struct mu_client_slot {
     uint8_t *row_memory; /* of what is sent; NULL: the model has no embedding table */
 };
 
+/* What a server and this worker know of each other's memory. */
+enum mu_client_share {
+    MU_CLIENT_APART,
+    MU_CLIENT_ASKED, /* where it runs */
+    MU_CLIENT_HOME,  /* on this host, as this user */
+    MU_CLIENT_OFFERED,
+    MU_CLIENT_SHARES,
+};
+
 struct mu_client_server {
     struct mu_ps_client *client;
     int order;
@@ -51,6 +65,7 @@ struct mu_client_server {
     bool ended, refused;
     int64_t lost_since_ns;       /* while there is no link */
     struct mu_client_part *part; /* that the frame at hand answers */
+    enum mu_client_share share;
 };
 
 struct mu_ps_client {
@@ -59,6 +74,12 @@ struct mu_ps_client {
     struct mu_client_slot slots[MU_PS_IN_FLIGHT_MAX];
     struct mu_client_part *parts; /* of all slots */
     uint64_t sequence_next;
+    const struct mu_vectors *vectors; /* NULL: none that servers see */
+    struct mu_shared_memory_host host;
+    int share_missing;                        /* answers */
+    bool share_over;                          /* none is missing */
+    char share_why[MU_SHARED_MEMORY_WHY_MAX]; /* why not; of server `share_apart` */
+    int share_apart;
     int64_t row_count;      /* of all servers */
     enum mu_status failure; /* the first; it stays */
     int culprit;
@@ -79,6 +100,22 @@ void mu_client_relink_end(struct mu_client_server *server);
 void mu_client_relink_resume(struct mu_client_server *server);
 /* All have answered. True: some without what is wanted, which is asked for again. */
 bool mu_client_relink_asks(struct mu_client_slot *slot);
+
+/* Says what a server did wrong. */
+enum mu_link_answer mu_client_refuse(struct mu_client_server *server, const char *what);
+/* Of all servers: a link that has ended is a failure from now on. */
+enum mu_status mu_client_check_servers(struct mu_ps_client *client);
+
+/* ---- client_share.c ---- */
+/* What of this part need not travel is named in its body instead. */
+void mu_client_share_part(struct mu_client_slot *slot, struct mu_client_server *server,
+    struct mu_frame *frame, const float **gradient, const uint8_t **body);
+/* Are the parameters of this FRESH where they are wanted? */
+bool mu_client_share_is_in_place(const struct mu_client_part *part, const struct mu_frame *frame);
+enum mu_link_answer mu_client_share_frame(
+    struct mu_client_server *server, const struct mu_frame *frame, const void *body);
+/* Its link has ended. */
+void mu_client_share_ended(struct mu_client_server *server);
 
 /* ---- client_rows.c ---- */
 enum mu_status mu_client_rows_init(struct mu_ps_client *client); /* NO_MEMORY */

@@ -19,6 +19,7 @@ void mu_client_relink_end(struct mu_client_server *server)
     if (!link)
         return;
     server->link = NULL;
+    mu_client_share_ended(server);
     server->lost_since_ns = now_of(server->client);
     mu_link_close(link);
 }
@@ -83,8 +84,8 @@ bool mu_client_relink_asks(struct mu_client_slot *slot)
         slot->judged = slot->parts[0].fresh;
     }
     slot->item = slot->fresh ? MU_PS_ITEM_PULL : MU_PS_ITEM_LOOK;
-    enum mu_status status =
-        mu_client_start(client, slot, mu_ps_pull_write(slot->body, slot->item), NULL, slot->fresh);
+    enum mu_status status = mu_client_start(
+        client, slot, mu_ps_pull_write(slot->body, slot->item, 0), NULL, slot->fresh);
     return status == MU_OK;
 }
 

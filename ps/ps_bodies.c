@@ -71,13 +71,28 @@ const char *mu_ps_flaw_text(enum mu_ps_flaw flaw)
 
 /* ---- PUSH ---- */
 
+static void put_place(struct mu_body *body, const char *key, int64_t place)
+{
+    if (place > 0)
+        mu_body_put_int(body, key, place);
+}
+
+static int64_t read_place(struct mu_decoder *decoder, const char *key)
+{
+    int64_t place = 0;
+    return mu_decoder_int(decoder, key, 1, INT64_MAX, &place) ? place : 0;
+}
+
 size_t mu_ps_push_write(uint8_t out[MU_PS_BODY_MAX], const struct mu_ps_push_body *push)
 {
     struct mu_body body;
-    mu_body_begin(&body, out, MU_PS_BODY_MAX, 3);
+    int places = (push->gradient_at > 0) + (push->fresh_at > 0);
+    mu_body_begin(&body, out, MU_PS_BODY_MAX, 3 + places);
     mu_body_put_int(&body, "seen", push->seen);
     mu_body_put_real(&body, "scale", push->scale);
     mu_body_put_int(&body, "fresh", !push->acknowledge_only);
+    put_place(&body, "gradient_at", push->gradient_at);
+    put_place(&body, "fresh_at", push->fresh_at);
     return finish(&body);
 }
 
@@ -91,23 +106,27 @@ bool mu_ps_push_read(
         !read_int(decoder, "fresh", 1, &fresh))
         return false;
     ret_push->acknowledge_only = fresh == 0;
+    ret_push->gradient_at = read_place(decoder, "gradient_at");
+    ret_push->fresh_at = read_place(decoder, "fresh_at");
     return true;
 }
 
-size_t mu_ps_pull_write(uint8_t out[MU_PS_BODY_MAX], enum mu_ps_item item)
+size_t mu_ps_pull_write(uint8_t out[MU_PS_BODY_MAX], enum mu_ps_item item, int64_t fresh_at)
 {
     struct mu_body body;
-    mu_body_begin(&body, out, MU_PS_BODY_MAX, 2);
+    mu_body_begin(&body, out, MU_PS_BODY_MAX, 2 + (fresh_at > 0));
     mu_body_put_int(&body, "leaves", item == MU_PS_ITEM_LEAVE);
     mu_body_put_int(&body, "looks", item == MU_PS_ITEM_LOOK);
+    put_place(&body, "fresh_at", fresh_at);
     return finish(&body);
 }
 
-bool mu_ps_pull_read(
-    struct mu_decoder *decoder, const void *body, size_t bytes, enum mu_ps_item *ret_item)
+bool mu_ps_pull_read(struct mu_decoder *decoder, const void *body, size_t bytes,
+    enum mu_ps_item *ret_item, int64_t *ret_fresh_at)
 {
     int leaves, looks;
     *ret_item = MU_PS_ITEM_PULL;
+    *ret_fresh_at = 0;
     if (bytes == 0)
         return true;
     if (mu_decoder_read(decoder, body, bytes) != MU_OK ||
@@ -117,7 +136,60 @@ bool mu_ps_pull_read(
         *ret_item = MU_PS_ITEM_LEAVE;
     else if (looks)
         *ret_item = MU_PS_ITEM_LOOK;
+    *ret_fresh_at = read_place(decoder, "fresh_at");
     return !(leaves && looks);
+}
+
+/* ---- SHARE ---- */
+
+void mu_ps_host_put(
+    struct mu_body *ret_body, uint8_t out[MU_PS_BODY_MAX], const struct mu_shared_memory_host *host)
+{
+    mu_body_begin(ret_body, out, MU_PS_BODY_MAX, 2);
+    mu_body_put_bytes(ret_body, "boot", host->boot, sizeof(host->boot));
+    mu_body_put_int(ret_body, "user", host->user);
+}
+
+bool mu_ps_host_read(struct mu_decoder *decoder, const void *body, size_t bytes,
+    struct mu_shared_memory_host *ret_host)
+{
+    int64_t user;
+    *ret_host = (struct mu_shared_memory_host){0};
+    if (mu_decoder_read(decoder, body, bytes) != MU_OK ||
+        !mu_decoder_bytes(decoder, "boot", ret_host->boot, sizeof(ret_host->boot)) ||
+        !mu_decoder_int(decoder, "user", 0, UINT32_MAX, &user))
+        return false;
+    ret_host->user = (uint32_t)user;
+    return true;
+}
+
+void mu_ps_offer_put(
+    struct mu_body *ret_body, uint8_t out[MU_PS_BODY_MAX], const struct mu_ps_offer_body *offer)
+{
+    mu_body_begin(ret_body, out, MU_PS_BODY_MAX, 2);
+    mu_body_put_text(ret_body, "name", offer->name);
+    mu_body_put_int(ret_body, "bytes", offer->bytes);
+}
+
+bool mu_ps_offer_read(
+    struct mu_decoder *decoder, const void *body, size_t bytes, struct mu_ps_offer_body *ret_offer)
+{
+    return mu_decoder_read(decoder, body, bytes) == MU_OK &&
+           mu_decoder_text(decoder, "name", ret_offer->name, sizeof(ret_offer->name)) &&
+           mu_decoder_int(decoder, "bytes", 1, INT64_MAX, &ret_offer->bytes);
+}
+
+void mu_ps_mapped_put(struct mu_body *ret_body, uint8_t out[MU_PS_BODY_MAX], const char *why)
+{
+    mu_body_begin(ret_body, out, MU_PS_BODY_MAX, 1);
+    mu_body_put_text(ret_body, "why", why);
+}
+
+bool mu_ps_mapped_read(
+    struct mu_decoder *decoder, const void *body, size_t bytes, char why[MU_SHARED_MEMORY_WHY_MAX])
+{
+    return mu_decoder_read(decoder, body, bytes) == MU_OK &&
+           mu_decoder_text(decoder, "why", why, MU_SHARED_MEMORY_WHY_MAX);
 }
 
 /* ---- ROWS ---- */

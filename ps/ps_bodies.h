@@ -4,6 +4,7 @@
 
 #include "ps/server.h"
 #include "runtime/io/codec.h"
+#include "runtime/io/shared_memory.h"
 
 /*
  * What the frames of the parameter servers say besides their payloads; one place that writes and
@@ -44,27 +45,54 @@ static inline bool mu_ps_item_has_span(enum mu_ps_item item)
     ROW(NOT_FINITE, "with NaN or infinity")                                                        \
     ROW(FUTURE, "computed with a version that is not there yet")                                   \
     ROW(ROWS, "with more embedding rows than a batch has, or with another number than it says")    \
-    ROW(ID, "with an id out of range, or of another server")
+    ROW(ID, "with an id out of range, or of another server")                                       \
+    ROW(PLACE, "at a place that is not in the memory it shares")
 
 #define MU_PS_FLAW_ENUM(name, text) MU_PS_FLAW_##name,
 enum mu_ps_flaw { MU_PS_FLAW_ROWS(MU_PS_FLAW_ENUM) MU_PS_FLAW_COUNT };
 #undef MU_PS_FLAW_ENUM
 const char *mu_ps_flaw_text(enum mu_ps_flaw flaw);
 
-/* PUSH of a worker; tag: its sequence number. */
+/* PUSH of a worker; tag: its sequence number. Places are bytes from the start of the memory that
+ * the worker shares; 0, where nothing ever is: what they are about travels as a payload. */
 struct mu_ps_push_body {
     int64_t seen;
     double scale;
     bool acknowledge_only; /* the answer brings no parameters */
+    int64_t gradient_at;   /* the span of the gradient */
+    int64_t fresh_at;      /* where that of the fresh parameters goes */
 };
 size_t mu_ps_push_write(uint8_t out[MU_PS_BODY_MAX], const struct mu_ps_push_body *push);
 bool mu_ps_push_read(
     struct mu_decoder *decoder, const void *body, size_t bytes, struct mu_ps_push_body *ret_push);
 
-/* PULL, LEAVE and LOOK; tag: as of PUSH. Without a body it is PULL. */
-size_t mu_ps_pull_write(uint8_t out[MU_PS_BODY_MAX], enum mu_ps_item item);
-bool mu_ps_pull_read(
-    struct mu_decoder *decoder, const void *body, size_t bytes, enum mu_ps_item *ret_item);
+/* PULL, LEAVE and LOOK; tag: as of PUSH. Without a body it is PULL. `fresh_at` as above. */
+size_t mu_ps_pull_write(uint8_t out[MU_PS_BODY_MAX], enum mu_ps_item item, int64_t fresh_at);
+bool mu_ps_pull_read(struct mu_decoder *decoder, const void *body, size_t bytes,
+    enum mu_ps_item *ret_item, int64_t *ret_fresh_at);
+
+/* SHARE. From a worker: where it runs, then, if the server runs there too, what it shares; from a
+ * server: the same two as answers. */
+enum mu_ps_share {
+    MU_PS_SHARE_HOST,   /* tag 0, both ways */
+    MU_PS_SHARE_MEMORY, /* tag 1: of a worker an offer, of a server the answer */
+};
+struct mu_ps_offer_body {
+    char name[MU_SHARED_MEMORY_NAME_MAX];
+    int64_t bytes;
+};
+void mu_ps_host_put(struct mu_body *ret_body, uint8_t out[MU_PS_BODY_MAX],
+    const struct mu_shared_memory_host *host);
+bool mu_ps_host_read(struct mu_decoder *decoder, const void *body, size_t bytes,
+    struct mu_shared_memory_host *ret_host);
+void mu_ps_offer_put(
+    struct mu_body *ret_body, uint8_t out[MU_PS_BODY_MAX], const struct mu_ps_offer_body *offer);
+bool mu_ps_offer_read(
+    struct mu_decoder *decoder, const void *body, size_t bytes, struct mu_ps_offer_body *ret_offer);
+/* `why` "": it is mapped; else why not. */
+void mu_ps_mapped_put(struct mu_body *ret_body, uint8_t out[MU_PS_BODY_MAX], const char *why);
+bool mu_ps_mapped_read(
+    struct mu_decoder *decoder, const void *body, size_t bytes, char why[MU_SHARED_MEMORY_WHY_MAX]);
 
 /* ROWS of a worker, before the PUSH or PULL that has the same tag: the payload is `wanted` ids (u64
  * each), `given` ids, and `given` rows of gradients. ROWS of a server, before the FRESH that has

@@ -29,7 +29,7 @@ static void init_buffers(struct mu_ps_server *server, size_t stride, size_t told
         server->buffers[i] = (struct mu_ps_buffer){
             .server = server,
             .worker = (int)(i / in_flight),
-            .data = server->buffer_memory.data + i * stride,
+            .own = server->buffer_memory.data + i * stride,
             .told = server->told + i * told_count,
         };
 }
@@ -120,8 +120,10 @@ enum mu_status mu_ps_server_create(
 
 static void close_links(struct mu_ps_server *server)
 {
-    for (int i = 0; server->workers && i < server->options.replica_count; i++)
+    for (int i = 0; server->workers && i < server->options.replica_count; i++) {
         mu_link_close(server->workers[i].link);
+        mu_shared_memory_close(&server->workers[i].shared);
+    }
     for (int i = 0; i < server->options.server_count; i++)
         mu_link_close(server->others[i].link);
     mu_link_close(server->leader.link);
@@ -138,6 +140,7 @@ void mu_ps_server_destroy(struct mu_ps_server *server)
     mu_seen_finish(&server->seen);
     mu_ps_auto_finish(server);
     mu_ps_rows_finish(server);
+    mu_ps_pieces_finish(server);
     mu_shard_finish(&server->shard);
     free(server->workers);
     free(server->buffers);
@@ -221,7 +224,7 @@ static enum mu_status serve(struct mu_ps_server *server, const struct mu_ps_even
     if (event->lost >= 0)
         return mu_ps_serve_loss(server, event->lost);
     tell_snapshot(server, event->snapshot_id);
-    mu_ps_state_take(server, event->snapshot_id);
+    MU_TRY(mu_ps_state_take(server, event->snapshot_id));
     server->snapshot_queued = false;
     server->look_again = true;
     return MU_OK;
@@ -238,7 +241,7 @@ static enum mu_status serve_some(struct mu_ps_server *server, bool *ret_any)
     struct mu_ps_event event;
     *ret_any = false;
     for (size_t bytes = 0; server->begun && bytes < SERVED_BYTES_MAX && mu_ps_audit_ready(server) &&
-                           next_event(server, &event);
+                           mu_ps_pieces_have_room(server) && next_event(server, &event);
          bytes += mu_ps_span_bytes(server) + 1) {
         *ret_any = true;
         MU_TRY(serve(server, &event));
@@ -269,6 +272,7 @@ static enum mu_status run(struct mu_ps_server *server, const bool *over)
         MU_TRY(mu_ps_audit_status(server));
         bool any = false;
         MU_TRY(serve_some(server, &any));
+        mu_ps_pieces_go_on(server);
         if (server->look_again) {
             mu_ps_resume_held(server);
             any = true;

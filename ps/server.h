@@ -48,7 +48,8 @@
  *
  *   push_max * (16 + 4 * width) * replica_count * in_flight_max
  *
- * and if the mode gathers, about push_max * (48 + 4 * width) times the gradients of a step.
+ * and if the mode gathers, about push_max * (48 + 4 * width) times the gradients of a step; while a
+ * snapshot is sent, 34 MiB and a bit a row (server_pieces.h).
  *
  * What is no gradient (NaN, another length, a version that is not there, a number out of turn) is
  * refused whole, counted, and answered; the third of a worker in a row ends its link, and run says

@@ -6,15 +6,18 @@
 #include "ps/ps_bodies.h"
 #include "ps/seen.h"
 #include "ps/server.h"
+#include "ps/server_pieces.h"
 #include "ps/server_rows.h"
 #include "ps/shard.h"
+#include "ps/vectors.h"
 
 /*
  * What the files of the server share: server.c runs the order, server_serve.c serves one gradient
  * of it, server_links.c has the callbacks of links (which only fill buffers and append to the
  * queue), server_readers.c finds who does not read its answers, server_relink.c has workers that
  * come back, server_state.c takes snapshots and is restored, server_rows.c has what there is of
- * embedding rows in each of these.
+ * embedding rows in each of these but snapshots, whose rows server_pieces.c sends, server_share.c
+ * the memory that workers share.
  */
 enum mu_ps_buffer_state {
     MU_PS_BUFFER_FREE,
@@ -29,7 +32,8 @@ enum mu_ps_buffer_state {
 struct mu_ps_buffer {
     struct mu_ps_server *server;
     enum mu_ps_buffer_state state;
-    float *data; /* (span.count) */
+    float *own;          /* (span.count) */
+    float *data, *fresh; /* the gradient; the answer: `own`, or in memory that the worker shares */
     int worker;
     uint64_t sequence;
     uint64_t tag; /* that the worker gave it; another than `sequence` is refused */
@@ -44,7 +48,7 @@ struct mu_ps_buffer {
     int here_count;
     enum mu_ps_flaw here_flaw;
     struct mu_ps_verdict_body verdict;
-    int64_t data_version; /* of the parameters in `data`; -1: it holds something else */
+    int64_t fresh_version; /* of the parameters in `fresh`; -1: it holds something else */
     struct mu_ps_row_buffer rows;
     int sends_pending;
     struct mu_send reply;
@@ -74,7 +78,8 @@ struct mu_ps_peer {
     bool ready, is_again;
     uint32_t link_number;
     uint64_t again_next, again_end;
-    uint64_t *noted; /* follower: (replica_count) the next note of each worker */
+    uint64_t *noted;                /* follower: (replica_count) the next note of each worker */
+    struct mu_shared_memory shared; /* worker: zeroed: none */
 };
 
 /* A place in the order: a buffer, or (NULL) a worker that was lost or has joined, or (-1) a
@@ -169,6 +174,7 @@ struct mu_ps_server {
     struct mu_row_store rows; /* if the model has embedding rows, else zeroed */
     uint8_t *row_memory;      /* of all buffers */
     size_t row_stride;        /* of one, in bytes */
+    struct mu_ps_row_pieces pieces;
     struct mu_ps_load load;
 
     struct mu_seen seen;          /* if the policy corrects, else zeroed */
@@ -301,6 +307,19 @@ bool mu_ps_is_of_now(struct mu_ps_peer *peer, const struct mu_frame *frame);
 enum mu_link_answer mu_ps_hold(struct mu_ps_peer *peer);
 void mu_ps_resume_held(struct mu_ps_server *server);
 
+/* server_share.c */
+enum mu_link_answer mu_ps_share_frame(
+    struct mu_ps_peer *peer, const struct mu_frame *frame, const void *body);
+/* All elements of a gradient that lies in memory that its worker shares; others were looked at as
+ * they came. */
+void mu_ps_share_look(struct mu_ps_server *server, struct mu_ps_buffer *buffer);
+/* Where the gradient comes from and the answer goes, 0: with the frames. False: a place is not in
+ * the memory that the worker shares. */
+bool mu_ps_share_places(
+    struct mu_ps_peer *peer, struct mu_ps_buffer *buffer, int64_t gradient_at, int64_t fresh_at);
+/* The worker has gone; its memory goes too, as soon as no gradient in it is under way. */
+void mu_ps_share_drop(struct mu_ps_peer *peer);
+
 /* server_readers.c */
 /* Says that it is time to look, every now and then; NULL: nobody is cut off for it. */
 enum mu_status mu_ps_readers_watch(struct mu_ps_server *server, struct mu_timer **ret_timer);
@@ -314,7 +333,8 @@ void mu_ps_leader_arrived(
     void *owner, struct mu_link *link, const struct mu_frame *frame, const void *body);
 /* Can a snapshot be taken now? */
 bool mu_ps_state_free(const struct mu_ps_server *server);
-/* Copies the state as it is and starts to send it. The loop turns meanwhile. */
-void mu_ps_state_take(struct mu_ps_server *server, uint64_t snapshot_id);
+/* Copies the state as it is and starts to send it; embedding rows are not copied, and go as they
+ * are now, too. The loop turns meanwhile. NO_MEMORY (MU_E0801). */
+enum mu_status mu_ps_state_take(struct mu_ps_server *server, uint64_t snapshot_id);
 
 #endif

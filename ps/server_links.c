@@ -84,8 +84,11 @@ void mu_ps_resume_held(struct mu_ps_server *server)
     resume(&server->leader);
     for (int i = 0; i < server->options.server_count; i++)
         resume(&server->others[i]);
-    for (int i = 0; i < server->options.replica_count; i++)
+    for (int i = 0; i < server->options.replica_count; i++) {
         resume(&server->workers[i]);
+        if (server->workers[i].ended)
+            mu_ps_share_drop(&server->workers[i]);
+    }
 }
 
 void mu_ps_cut(struct mu_ps_peer *peer)
@@ -118,6 +121,7 @@ static void on_ended(void *owner, struct mu_link *link, enum mu_status why, int 
     }
     peer->ended = true;
     peer->held = false;
+    peer->server->look_again = true; /* for what it leaves */
     if (peer->kind == MU_PS_PEER_SERVER)
         peer->server->other_ended = peer->index;
     if (peer->kind == MU_PS_PEER_WORKER && peer->server->options.order == 0)
@@ -179,7 +183,7 @@ static void tell_head(struct mu_ps_server *server, struct mu_ps_buffer *buffer)
 static enum mu_ps_flaw flaw_of(
     const struct mu_ps_peer *peer, const struct mu_frame *frame, const struct mu_ps_push_body *push)
 {
-    if (frame->payload_bytes != mu_ps_span_bytes(peer->server))
+    if (frame->payload_bytes != (push->gradient_at > 0 ? 0 : mu_ps_span_bytes(peer->server)))
         return MU_PS_FLAW_LENGTH;
     if (frame->tag != peer->sequence_next)
         return MU_PS_FLAW_TURN;
@@ -199,8 +203,11 @@ static bool read_push(struct mu_ps_peer *peer, const struct mu_frame *frame, con
     }
     buffer->item = MU_PS_ITEM_GRADIENT;
     buffer->flaw = flaw_of(peer, frame, &push);
+    bool is_placed = mu_ps_share_places(peer, buffer, push.gradient_at, push.fresh_at);
+    if (!is_placed)
+        buffer->flaw = MU_PS_FLAW_PLACE;
     buffer->seen = push.seen;
-    buffer->wants_fresh = !push.acknowledge_only;
+    buffer->wants_fresh = !push.acknowledge_only && is_placed;
     buffer->scale = buffer->flaw == MU_PS_FLAW_NONE ? (float)push.scale : 0;
     return true;
 }
@@ -209,10 +216,14 @@ static bool read_pull(struct mu_ps_peer *peer, const struct mu_frame *frame, con
 {
     struct mu_ps_buffer *buffer = peer->buffer;
     const struct mu_ps_row_buffer *rows = &buffer->rows;
+    int64_t fresh_at = 0;
     if (frame->payload_bytes != 0)
         mu_ps_refuse(peer, "sent a PULL with a payload");
-    else if (!mu_ps_pull_read(mu_link_decoder(peer->link), body, frame->body_bytes, &buffer->item))
+    else if (!mu_ps_pull_read(
+                 mu_link_decoder(peer->link), body, frame->body_bytes, &buffer->item, &fresh_at))
         mu_ps_refuse(peer, "sent a PULL whose body is malformed");
+    else if (!mu_ps_share_places(peer, buffer, 0, fresh_at))
+        mu_ps_refuse(peer, "sent a PULL %s", mu_ps_flaw_text(MU_PS_FLAW_PLACE));
     else if (frame->tag != peer->sequence_next)
         mu_ps_refuse(peer, "sent pull %llu where %llu is next", (unsigned long long)frame->tag,
             (unsigned long long)peer->sequence_next);
@@ -235,10 +246,12 @@ static enum mu_link_answer on_worker_frame(void *owner, struct mu_link *link,
     enum mu_link_answer answer;
     if (server->options.relinks && mu_ps_relink_frame(peer, frame, body, &answer))
         return answer;
-    if (frame->type != MU_FRAME_PUSH && !is_pull && !is_rows)
+    if (frame->type != MU_FRAME_PUSH && frame->type != MU_FRAME_SHARE && !is_pull && !is_rows)
         return mu_ps_refuse_type(peer, frame);
     if (!mu_ps_is_of_now(peer, frame))
         return MU_LINK_REFUSE;
+    if (frame->type == MU_FRAME_SHARE)
+        return mu_ps_share_frame(peer, frame, body);
     struct mu_ps_buffer *buffer = mu_ps_buffer_of(server, peer->index, peer->sequence_next);
     bool knows_head = server->options.order == 0 || server->others[0].link;
     if (!server->begun || !knows_head || buffer->state != MU_PS_BUFFER_FREE)
@@ -253,7 +266,7 @@ static enum mu_link_answer on_worker_frame(void *owner, struct mu_link *link,
     buffer->state = MU_PS_BUFFER_RECEIVING;
     buffer->sequence = peer->sequence_next;
     buffer->tag = frame->tag;
-    *ret_payload = buffer->data;
+    *ret_payload = buffer->own;
     peer->looked_at = 0;
     return buffer->flaw == MU_PS_FLAW_LENGTH ? MU_LINK_SKIP : MU_LINK_TAKE;
 }
@@ -268,7 +281,7 @@ static void on_worker_landed(void *owner, const struct mu_frame *frame, size_t b
     size_t first = peer->looked_at;
     peer->looked_at = bytes / sizeof(float);
     if (buffer->flaw == MU_PS_FLAW_NONE &&
-        !mu_shard_is_finite(buffer->data + first, peer->looked_at - first))
+        !mu_shard_is_finite(buffer->own + first, peer->looked_at - first))
         buffer->flaw = MU_PS_FLAW_NOT_FINITE;
 }
 
@@ -280,6 +293,8 @@ static void on_worker_arrived(
     struct mu_ps_peer *peer = owner;
     struct mu_ps_server *server = peer->server;
     struct mu_ps_buffer *buffer = peer->buffer;
+    if (frame->type == MU_FRAME_SHARE)
+        return;
     server->load.bytes_in += MU_FRAME_HEADER_BYTES + frame->body_bytes + frame->payload_bytes;
     if (frame->type == MU_FRAME_READY || peer->is_again) {
         mu_ps_relink_arrived(peer, frame);
@@ -290,6 +305,7 @@ static void on_worker_arrived(
         return;
     }
     assert(buffer->state == MU_PS_BUFFER_RECEIVING);
+    mu_ps_share_look(server, buffer);
     server->load.requests++;
     buffer->state = MU_PS_BUFFER_WAITING;
     peer->sequence_next++;

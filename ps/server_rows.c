@@ -60,6 +60,8 @@ enum mu_status mu_ps_rows_init(struct mu_ps_server *server)
     if (status == MU_OK)
         status = allocate(server, store.push_max, store.width);
     if (status == MU_OK)
+        status = mu_ps_pieces_init(server);
+    if (status == MU_OK)
         return MU_OK;
     return mu_fail(options->log, MU_E0801, "use a smaller data.batch, or fewer in flight",
         "ps/%d needs room for %zu embedding rows of %zu floats for each of %d workers with %d "
@@ -123,7 +125,7 @@ bool mu_ps_rows_frame(struct mu_ps_peer *peer, struct mu_ps_buffer *buffer,
     return true;
 }
 
-static bool are_ours(const struct mu_ps_server *server, const uint64_t *ids, size_t count)
+bool mu_ps_rows_are_ours(const struct mu_ps_server *server, const uint64_t *ids, size_t count)
 {
     const struct mu_ps_server_options *options = &server->options;
     for (size_t i = 0; i < count; i++)
@@ -138,7 +140,7 @@ void mu_ps_rows_arrived(struct mu_ps_peer *peer, struct mu_ps_buffer *buffer)
     struct mu_ps_row_buffer *rows = &buffer->rows;
     size_t given = rows->counts.given, ids = given + rows->counts.wanted;
     rows->come = true;
-    if (!are_ours(peer->server, wanted_ids(rows), ids)) {
+    if (!mu_ps_rows_are_ours(peer->server, wanted_ids(rows), ids)) {
         rows->flaw = MU_PS_FLAW_ID;
         rows->counts = (struct mu_ps_rows_body){0};
     } else if (rows->flaw == MU_PS_FLAW_NONE &&

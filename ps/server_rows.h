@@ -43,6 +43,9 @@ void mu_ps_rows_arrived(struct mu_ps_peer *peer, struct mu_ps_buffer *buffer);
 /* What has come for this buffer is forgotten: it is ready for the next ROWS. */
 void mu_ps_rows_forget(struct mu_ps_buffer *buffer);
 
+/* Are all ids in range, and of this server? */
+bool mu_ps_rows_are_ours(const struct mu_ps_server *server, const uint64_t *ids, size_t count);
+
 /* ---- at a place in the order ---- */
 
 /* As the same of the shard; before it, whose version is the step. */

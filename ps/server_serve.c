@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ps/server_inside.h"
+#include <string.h>
 
 /*
  * One place in the order, from its verdict to its answer:
@@ -165,10 +166,14 @@ static enum mu_status apply(struct mu_ps_server *server, struct mu_ps_buffer *bu
     if (corrects && !correction.seen)
         return differs(server, "record of what a worker has seen");
     MU_TRY(mu_ps_rows_apply(server, buffer));
-    mu_shard_apply_corrected(&server->shard, buffer->data, (float)verdict->weight,
-        (float)verdict->learning_rate, corrects ? &correction : NULL, buffer->wants_fresh);
+    /* To correct a gradient is to change it: not the worker's own. */
+    if (corrects && buffer->data != buffer->own)
+        memcpy(buffer->own, buffer->data, mu_ps_span_bytes(server));
+    mu_shard_apply_corrected(&server->shard, corrects ? buffer->own : buffer->data,
+        (float)verdict->weight, (float)verdict->learning_rate, corrects ? &correction : NULL,
+        buffer->wants_fresh ? buffer->fresh : NULL);
     if (buffer->wants_fresh)
-        buffer->data_version = server->shard.version;
+        buffer->fresh_version = server->shard.version;
     return MU_OK;
 }
 
@@ -229,11 +234,15 @@ static void reply(struct mu_ps_server *server, struct mu_ps_buffer *buffer)
     struct mu_ps_peer *worker = &server->workers[buffer->worker];
     const struct mu_table *table = server->rows.table;
     int64_t version = server->shard.version;
+    bool travels = buffer->wants_fresh && buffer->fresh == buffer->own;
     mu_ps_auto_sent(server, buffer->worker);
-    if (buffer->wants_fresh && buffer->data_version != version)
-        mu_shard_copy(&server->shard, buffer->data);
+    if (buffer->wants_fresh && buffer->fresh_version != version)
+        mu_shard_copy(&server->shard, buffer->fresh);
     if (buffer->wants_fresh)
-        mu_seen_store(&server->seen, buffer->worker, buffer->sequence, buffer->data, version);
+        mu_seen_store(&server->seen, buffer->worker, buffer->sequence,
+            server->shard.vectors[0].data, version);
+    if (buffer->wants_fresh && !travels)
+        server->load.bytes_out += mu_ps_span_bytes(server);
     struct mu_ps_fresh_body fresh = {
         .item = buffer->item,
         .verdict = buffer->verdict.verdict,
@@ -247,13 +256,14 @@ static void reply(struct mu_ps_server *server, struct mu_ps_buffer *buffer)
         .generation = server->options.generation,
         .tag = buffer->tag,
         .body_bytes = (uint32_t)mu_ps_fresh_write(buffer->reply_body, &fresh),
-        .payload_bytes = buffer->wants_fresh ? (uint32_t)mu_ps_span_bytes(server) : 0,
+        .payload_bytes = travels ? (uint32_t)mu_ps_span_bytes(server) : 0,
     };
     mu_ps_rows_reply(server, buffer);
     mu_ps_relink_note(server, buffer, &fresh);
     buffer->state = MU_PS_BUFFER_SENDING;
     if (mu_ps_can_answer(worker))
-        mu_ps_buffer_send(buffer, worker, &buffer->reply, &frame, buffer->reply_body, buffer->data);
+        mu_ps_buffer_send(
+            buffer, worker, &buffer->reply, &frame, buffer->reply_body, buffer->fresh);
     else
         mu_ps_buffer_leave(buffer); /* there is nobody to answer */
 }
@@ -369,7 +379,7 @@ enum mu_status mu_ps_serve_buffer(struct mu_ps_server *server, struct mu_ps_buff
     }
     MU_TRY(mu_ps_check_version(server, &buffer->verdict));
     mu_ps_audit_note(server, &buffer->verdict, buffer);
-    buffer->data_version = -1;
+    buffer->fresh_version = -1;
     if (buffer->item == MU_PS_ITEM_GRADIENT)
         MU_TRY(carry_out_gradient(server, buffer));
     else if (buffer->item == MU_PS_ITEM_LEAVE)

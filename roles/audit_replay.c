@@ -201,7 +201,7 @@ static enum mu_status correct(
         return mu_audit_reader_fail(&source->reader,
             "it was computed with version %lld, which is not in this log", (long long)record->seen);
     mu_shard_apply_corrected(&source->shard, source->gradient.data, (float)record->weight,
-        (float)record->learning_rate, &correction, false);
+        (float)record->learning_rate, &correction, NULL);
     return MU_OK;
 }
 

@@ -44,7 +44,7 @@ struct mu_job_mode {
     int64_t first_bucket_bytes;  /* and the first of a step of this one */
     bool deterministic;          /* sync: the same bits whichever algorithm adds them */
     bool arena;                  /* sync: on one host the gradients lie in shared memory */
-    int transport;               /* sync: enum mu_mode_transport */
+    int transport;               /* enum mu_mode_transport */
     int64_t streams;             /* sync: of tcp to each replica of another host; 0: measured */
     char algorithm[MU_NAME_MAX]; /* sync: a name from the table of algorithms; "": the best */
     int64_t

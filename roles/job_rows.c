@@ -80,9 +80,8 @@ static const struct mu_option mode_rows[] = {
         .offset = offsetof(struct mu_job_mode, transport),
         .fallback = "route",
         .choices = "route|shm|tcp",
-        .doc =
-            "sync: how gradients travel; route: shared memory on one host, tcp to others; mpi is "
-            "none: there one lost process ends all"},
+        .doc = "how gradients travel; route: shared memory on one host (with servers, too), tcp to "
+               "others; mpi is none: there one lost process ends all"},
     {.name = "streams",
         .type = MU_OPTION_INTEGER,
         .offset = offsetof(struct mu_job_mode, streams),

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "data/datasets.h"
+#include "roles/kept_rows.h"
 #include "roles/residuals.h"
 #include <inttypes.h>
 #include <stdio.h>
@@ -28,8 +29,8 @@ static bool trains_own_rows(const struct mu_replica *replica)
     return replica->rows.width > 0 && !mu_replica_uses_servers(replica);
 }
 
-static enum mu_status load(struct mu_replica *replica, float *const slots[],
-    struct state_head *head, struct mu_manifest *ret_manifest)
+static enum mu_status load_into(struct mu_replica *replica, float *const slots[],
+    struct mu_given_rows *given, struct mu_manifest *ret_manifest)
 {
     const struct mu_job *job = replica->job;
     struct mu_checkpoint_target target = {
@@ -46,9 +47,24 @@ static enum mu_status load(struct mu_replica *replica, float *const slots[],
     if (trains_own_rows(replica)) {
         target.row_width = replica->rows.width;
         target.rows = (struct mu_row_writer){mu_own_rows_put, &replica->rows};
+    } else if (given->stride > 0) {
+        target.row_width = replica->async_rows.width;
+        target.rows = (struct mu_row_writer){mu_kept_rows_put, given};
     }
     MU_TRY(mu_checkpoint_load(
         replica->world->store, replica->log, MU_CHECKPOINT_NEWEST, &target, ret_manifest));
+    return mu_kept_rows_end(given);
+}
+
+static enum mu_status load(struct mu_replica *replica, float *const slots[],
+    struct state_head *head, struct mu_manifest *ret_manifest)
+{
+    struct mu_given_rows given = {0};
+    if (replica->async_rows.width > 0)
+        MU_TRY(mu_kept_rows_open(&given, replica));
+    enum mu_status status = load_into(replica, slots, &given, ret_manifest);
+    mu_kept_rows_close(&given);
+    MU_TRY(status);
     head->resumed = 1;
     head->step = ret_manifest->step;
     head->epoch = ret_manifest->epoch;
@@ -189,8 +205,9 @@ static enum mu_status start_saver(struct mu_replica *replica)
         return MU_OK;
     MU_TRY(mu_saver_start(&replica->saver, replica->world, replica->log, &fixed,
         (int)job->checkpoint.keep, mu_positions_memory(&replica->positions)));
-    if (trains_own_rows(replica))
-        mu_saver_expect_rows(&replica->saver, replica->rows.width);
+    size_t width = trains_own_rows(replica) ? replica->rows.width : replica->async_rows.width;
+    if (width > 0)
+        mu_saver_expect_rows(&replica->saver, width);
     return MU_OK;
 }
 

@@ -28,6 +28,10 @@ static void what_was_written_is_read(void **state)
         assert_int_equal(push_read.seen, INT64_MAX);
         assert_true(push_read.scale == push.scale);
         assert_int_equal(push_read.acknowledge_only, push.acknowledge_only);
+        assert_int_equal(push_read.gradient_at, push.gradient_at);
+        assert_int_equal(push_read.fresh_at, push.fresh_at);
+        push.gradient_at = INT64_MAX;
+        push.fresh_at = 64;
     }
 
     struct mu_ps_note_body note = {MU_PS_REPLICAS_MAX - 1, MU_PS_FLAW_FUTURE, 1}, note_read;
@@ -38,12 +42,16 @@ static void what_was_written_is_read(void **state)
 
     static const enum mu_ps_item pulls[] = {MU_PS_ITEM_PULL, MU_PS_ITEM_LEAVE, MU_PS_ITEM_LOOK};
     enum mu_ps_item item;
+    int64_t fresh_at;
     for (size_t i = 0; i < MU_COUNT_OF(pulls); i++) {
-        assert_true(mu_ps_pull_read(decoder, out, mu_ps_pull_write(out, pulls[i]), &item));
+        size_t bytes = mu_ps_pull_write(out, pulls[i], 64 * (int64_t)i);
+        assert_true(mu_ps_pull_read(decoder, out, bytes, &item, &fresh_at));
         assert_int_equal(item, pulls[i]);
+        assert_int_equal(fresh_at, 64 * i);
     }
-    assert_true(mu_ps_pull_read(decoder, out, 0, &item));
+    assert_true(mu_ps_pull_read(decoder, out, 0, &item, &fresh_at));
     assert_int_equal(item, MU_PS_ITEM_PULL);
+    assert_int_equal(fresh_at, 0);
 
     const struct mu_ps_rows_body rows = {.given = UINT32_MAX, .wanted = UINT32_MAX};
     struct mu_ps_rows_body rows_read;
