@@ -75,7 +75,8 @@ struct mu_cmd_bench_ps_options {
     int64_t workers, servers, rounds;
     int64_t in_flight; /* 0: by the bytes */
     struct mu_integers bytes;
-    int transport, op; /* places in the choices of their rows */
+    int64_t rows, row_width, batch; /* rows 0: no embedding table */
+    int transport, op;              /* places in the choices of their rows */
     double budget_ms;
     bool json;
 };

@@ -197,6 +197,16 @@ bool mu_ps_auto_due(const struct mu_ps_server *server)
     return server->auto_.state == MU_PS_AUTO_DUE;
 }
 
+bool mu_ps_auto_told(struct mu_ps_server *server, const struct mu_ps_verdict_body *verdict)
+{
+    struct mu_ps_auto *own = &server->auto_;
+    if (own->told_queued)
+        return false;
+    own->told_queued = true;
+    own->told = *verdict;
+    return true;
+}
+
 enum mu_status mu_ps_auto_serve(struct mu_ps_server *server)
 {
     struct mu_ps_auto *own = &server->auto_;

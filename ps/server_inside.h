@@ -173,6 +173,7 @@ struct mu_ps_server {
 
     struct mu_row_store rows; /* if the model has embedding rows, else zeroed */
     uint8_t *row_memory;      /* of all buffers */
+    struct mu_unique row_ids; /* of the ROWS at hand */
     size_t row_stride;        /* of one, in bytes */
     struct mu_ps_row_pieces pieces;
     struct mu_ps_load load;
@@ -279,6 +280,8 @@ void mu_ps_auto_sent(struct mu_ps_server *server, int worker);
 void mu_ps_auto_look(struct mu_ps_server *server, const struct mu_ps_verdict_body *verdict);
 /* Is a choice the next place in the order? On every server: what it changes. */
 bool mu_ps_auto_due(const struct mu_ps_server *server);
+/* Follower: what the head says. False: one is queued already. */
+bool mu_ps_auto_told(struct mu_ps_server *server, const struct mu_ps_verdict_body *verdict);
 enum mu_status mu_ps_auto_serve(struct mu_ps_server *server);
 
 /* server_audit.c: nothing happens where there is no log. */
