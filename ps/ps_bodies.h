@@ -24,10 +24,11 @@ static inline int64_t mu_ps_spin_ns(const struct mu_loop *loop)
 enum mu_ps_item {
     MU_PS_ITEM_GRADIENT,
     MU_PS_ITEM_PULL,
-    MU_PS_ITEM_LEAVE, /* a worker that sends no more gradients */
-    MU_PS_ITEM_LOSS,  /* a worker whose link has ended without that; nobody is answered */
-    MU_PS_ITEM_LOOK,  /* a pull of embedding rows alone */
-    MU_PS_ITEM_JOIN,  /* a worker of another incarnation than before; nobody is answered */
+    MU_PS_ITEM_LEAVE,  /* a worker that sends no more gradients */
+    MU_PS_ITEM_LOSS,   /* a worker whose link has ended without that; nobody is answered */
+    MU_PS_ITEM_LOOK,   /* a pull of embedding rows alone */
+    MU_PS_ITEM_JOIN,   /* a worker of another incarnation than before; nobody is answered */
+    MU_PS_ITEM_CHOICE, /* of backups or a bound: its clock; nobody is answered */
 };
 
 /* Does its FRESH bring the parameters? */
@@ -45,7 +46,8 @@ static inline bool mu_ps_item_has_span(enum mu_ps_item item)
     ROW(FUTURE, "computed with a version that is not there yet")                                   \
     ROW(ROWS, "with more embedding rows than a batch has, or with another number than it says")    \
     ROW(ID, "with an id out of range, or of another server")                                       \
-    ROW(PLACE, "at a place that is not in the memory it shares")
+    ROW(PLACE, "at a place that is not in the memory it shares")                                   \
+    ROW(TWICE, "with an id twice")
 
 #define MU_PS_FLAW_ENUM(name, text) MU_PS_FLAW_##name,
 enum mu_ps_flaw { MU_PS_FLAW_ROWS(MU_PS_FLAW_ENUM) MU_PS_FLAW_COUNT };

@@ -34,7 +34,8 @@ enum mu_status mu_ps_standby_init(struct mu_ps_server *server)
     if (server->options.replicas == 0)
         return MU_OK;
     /* So far one may be behind another: its workers' pushes of then are unanswered. */
-    standby->known_capacity = replicas * (size_t)server->options.in_flight_max + 2 * replicas;
+    standby->known_capacity =
+        replicas * (size_t)server->options.in_flight_max + 2 * replicas + MU_PS_PHASES_MAX;
     standby->known = calloc(standby->known_capacity, sizeof(*standby->known));
     return standby->known ? MU_OK : MU_NO_MEMORY;
 }
