@@ -53,7 +53,7 @@ __attribute__((format(printf, 2, 3))) enum mu_status mu_ps_handle_misused(
 enum mu_status mu_ps_handle_find_free(struct mu_ps *ps, int *ret_push);
 int64_t mu_ps_handle_deadline(const struct mu_ps *ps);
 
-/* ---- rows (ps_rows.c) ---- */
+/* ---- rows (ps_handle_rows.c) ---- */
 
 enum mu_status mu_ps_handle_rows_init(
     struct mu_ps *ps, const struct mu_ps_options *options); /* NO_MEMORY */
