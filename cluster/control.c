@@ -235,7 +235,9 @@ static void on_arrived(
         cluster->leads && frame->generation != 0 && frame->generation < cluster->generation;
     cluster->member[task].heard_ns = mu_now(cluster->world);
     /* What is done, or missed, in a generation that has ended is no news. */
-    if (behind && (frame->type == MU_FRAME_HEARTBEAT || frame->type == MU_FRAME_SUSPECT))
+    bool suspects = frame->type == MU_FRAME_SUSPECT;
+    if ((behind && (frame->type == MU_FRAME_HEARTBEAT || suspects)) ||
+        (cluster->paused && suspects))
         return;
     switch (frame->type) {
     case MU_FRAME_HEARTBEAT:

@@ -2,10 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Parameter servers that are lost and come back: test_recover.py MUSTER"""
 import json
-import os
 import re
 import signal
-import time
 
 from cluster import ASYNC, LONG, SLOW, Case, Cluster, alive, checkpoints, main, until
 
@@ -13,7 +11,6 @@ TASKS = dict(chief=1, worker=1, ps=2)
 PATIENCE = 30 * SLOW
 WAITS = ["--set", f"mode.recovery_seconds={PATIENCE}", "--set", "mode.policy=apply"]
 SAVES = ["--set", "checkpoint.every_steps=50"]
-FAST = ["--failure-detection", "fast"]
 BACK = (r"^(\S.*) is back after ([^:]+): the run goes on from version (\d+), (.*); "
         r"updates lost: (\d+)")
 
@@ -84,7 +81,7 @@ class Recover(Recovers):
         self.assertEqual((match.group(3), match.group(4)), ("0", "its initial parameters"))
         self.assertGreater(int(match.group(5)), 0)
         ended = self.ends_well(cluster)
-        self.assertEqual((ended["steps"], ended["samples"]), (1500, 1500 * 32))
+        self.assertEqual(ended["steps"], 1500)
 
     def test_servers_may_be_lost_one_after_the_other_and_together(self):
         cluster = self.saved(self.cluster(*SAVES, *LONG).start_all())
@@ -103,7 +100,7 @@ class Recover(Recovers):
         self.assertEqual((ended["recoveries"], ended["updates_lost"]), (4, lost))
 
     def test_a_server_that_hangs_is_lost_at_the_deadline_and_its_successor_taken(self):
-        cluster = self.saved(self.cluster(*SAVES, *FAST, "--steps", "3000").start_all())
+        cluster = self.saved(self.cluster(*SAVES, "--steps", "3000").start_all())
         hangs = cluster.tasks["ps/1"]
         hangs.signal(signal.SIGSTOP)
         chief = cluster.tasks["chief/0"]
