@@ -22,6 +22,7 @@
  */
 #define MU_BENCH_PUSHES_MAX (1 << 21) /* of one size, of all workers: sums stay at 2^24 or less */
 #define MU_BENCH_SAMPLES_MAX (1 << 16)
+#define MU_BENCH_PS_SHM 1 /* --transport, as its row says */
 #define MU_BENCH_WAYS_MAX                                                                          \
     (MU_BENCH_PS_SERVERS_MAX * MU_BENCH_PS_WORKERS_MAX + MU_BENCH_PS_SERVERS_MAX)
 

@@ -3,7 +3,6 @@
 #include "ps/client.h"
 #include "ps/server.h"
 #include "runtime/io/real_world.h"
-#include "runtime/tensor/arena.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,7 +19,7 @@ struct bench_worker {
     struct mu_real_world real;
     struct mu_loop *loop;
     struct mu_ps_client *client;
-    struct mu_arena gradient, fresh; /* fresh: (in_flight_max, count) */
+    struct mu_vectors vectors; /* the gradient, then a fresh one for each in flight */
     size_t count;
     int in_flight_max, in_flight;
     bool pulls;
@@ -85,7 +84,12 @@ static enum mu_status connect_all(struct bench_worker *own)
 
 static float *fresh_of(struct bench_worker *own, int slot)
 {
-    return own->fresh.data + (size_t)slot * own->count;
+    return mu_vectors_at(&own->vectors, 1 + (size_t)slot);
+}
+
+static float *gradient_of(struct bench_worker *own)
+{
+    return mu_vectors_at(&own->vectors, 0);
 }
 
 static enum mu_status begin(struct bench_worker *own, int slot)
@@ -93,7 +97,7 @@ static enum mu_status begin(struct bench_worker *own, int slot)
     own->begun_ns[slot] = mu_now(&own->real.world);
     if (own->pulls)
         return mu_ps_client_pull_start(own->client, slot, fresh_of(own, slot));
-    return mu_ps_client_push(own->client, slot, own->gradient.data, 1, own->version, NULL);
+    return mu_ps_client_push(own->client, slot, gradient_of(own), 1, own->version, NULL);
 }
 
 static enum mu_status end(struct bench_worker *own, int slot)
@@ -156,9 +160,18 @@ static enum mu_status do_end(struct bench_worker *own)
 {
     mu_ps_client_destroy(own->client);
     own->client = NULL;
-    mu_arena_finish(&own->gradient);
-    mu_arena_finish(&own->fresh);
+    mu_vectors_finish(&own->vectors);
     return MU_OK;
+}
+
+/* What is asked for is measured, or nothing is. */
+static enum mu_status make_vectors(struct bench_worker *own)
+{
+    const struct mu_cmd_bench_ps_options *options = own->bench->options;
+    bool shares = options->transport == MU_BENCH_PS_SHM;
+    int64_t deadline_ns = mu_deadline(mu_now(&own->real.world), OPERATION_NS);
+    return mu_ps_client_share(own->client, shares ? MU_PS_SHARE_ALWAYS : MU_PS_SHARE_NEVER,
+        1 + (size_t)own->in_flight_max, deadline_ns, &own->vectors);
 }
 
 static enum mu_status do_size(struct bench_worker *own, int64_t bytes, int in_flight)
@@ -166,10 +179,6 @@ static enum mu_status do_size(struct bench_worker *own, int64_t bytes, int in_fl
     own->count = (size_t)bytes / sizeof(float);
     own->in_flight_max = in_flight;
     own->version = own->pushes = 0;
-    MU_TRY(mu_arena_init(&own->gradient, own->count));
-    MU_TRY(mu_arena_init(&own->fresh, own->count * (size_t)in_flight));
-    for (size_t i = 0; i < own->count; i++)
-        own->gradient.data[i] = mu_bench_gradient(own->replica, i);
     const struct mu_ps_client_options options = {
         .loop = own->loop,
         .log = own->bench->log,
@@ -179,7 +188,12 @@ static enum mu_status do_size(struct bench_worker *own, int64_t bytes, int in_fl
         .element_count = own->count,
     };
     MU_TRY(mu_ps_client_create(&options, &own->client));
-    return connect_all(own);
+    MU_TRY(connect_all(own));
+    MU_TRY(make_vectors(own));
+    float *gradient = gradient_of(own);
+    for (size_t i = 0; i < own->count; i++)
+        gradient[i] = mu_bench_gradient(own->replica, i);
+    return MU_OK;
 }
 
 static enum mu_status do_batch(struct bench_worker *own, int operations)

@@ -16,7 +16,6 @@
 #define IN_FLIGHT_BYTES (8 << 20)
 #define IN_FLIGHT_FEWEST 2
 #define SAMPLES_ALL_MAX ((size_t)MU_BENCH_PS_WORKERS_MAX * MU_BENCH_SAMPLES_MAX)
-#define TRANSPORT_SHM 1
 
 struct bench {
     struct mu_bench_ps ps;
@@ -120,12 +119,18 @@ static enum mu_status measure(struct bench *bench, const struct row *row, int in
 
 /* ---- printing ---- */
 
+static const char *transport_name(const struct mu_cmd_bench_ps_options *options)
+{
+    return options->transport == MU_BENCH_PS_SHM ? "shm" : "tcp";
+}
+
 static void print_head(const struct mu_cmd_bench_ps_options *options)
 {
     if (options->json)
         return;
-    printf("servers add gradients of float32; %d workers, %d servers, tcp, %d rounds\n",
-        (int)options->workers, (int)options->servers, (int)options->rounds);
+    printf("servers add gradients of float32; %d workers, %d servers, %s, %d rounds\n",
+        (int)options->workers, (int)options->servers, transport_name(options),
+        (int)options->rounds);
     printf("%10s  %-15s %9s %10s %10s %12s %10s %10s\n", "bytes", "op", "in flight", "p50 us",
         "p99 us", "ops/s", "GB/s", "CPU us/op");
 }
@@ -140,10 +145,10 @@ static void print_row(struct bench *bench, const struct row *row, int64_t bytes,
     double per_second = (double)options->workers * 1e6 / us;
     if (options->json)
         printf("{\"bench\":\"ps\",\"bytes\":%lld,\"op\":\"%s\",\"workers\":%d,\"servers\":%d,"
-               "\"transport\":\"tcp\",\"in_flight\":%d,\"p50_us\":%.2f,\"p99_us\":%.2f,"
+               "\"transport\":\"%s\",\"in_flight\":%d,\"p50_us\":%.2f,\"p99_us\":%.2f,"
                "\"ops_per_second\":%.1f,\"bytes_per_second\":%.0f,\"cpu_us_per_op\":%.2f}\n",
-            (long long)bytes, row->name, (int)options->workers, (int)options->servers, flying, p50,
-            p99, per_second, per_second * (double)bytes, cpu);
+            (long long)bytes, row->name, (int)options->workers, (int)options->servers,
+            transport_name(options), flying, p50, p99, per_second, per_second * (double)bytes, cpu);
     else
         printf("%10lld  %-15s %9d %10.1f %10.1f %12.0f %10.3f %10.2f\n", (long long)bytes,
             row->name, flying, p50, p99, per_second, per_second * (double)bytes / 1e9, cpu);
@@ -204,9 +209,6 @@ static enum mu_status lead(struct bench *bench)
 static enum mu_status check_options(
     struct mu_log *log, const struct mu_cmd_bench_ps_options *options)
 {
-    if (options->transport == TRANSPORT_SHM)
-        return mu_fail(log, MU_E0001, "use --transport tcp",
-            "--transport shm: workers do not reach servers through shared memory yet");
     for (int i = 0; i < options->bytes.count; i++)
         if (options->bytes.value[i] % (int)sizeof(float) != 0)
             return mu_fail(log, MU_E0001, "a float32 has 4 bytes",

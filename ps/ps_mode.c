@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ps/ps_mode.h"
+#include "runtime/base/text.h"
 #include <assert.h>
 
 static const struct mu_judgement drop = {MU_VERDICT_DROP, 0};
@@ -35,13 +36,6 @@ static void sync_first(const struct mu_ps_mode *mode, const struct mu_push_facts
     decision->version_awaited = (int64_t)push->version + 1;
 }
 
-static void bounded(const struct mu_ps_mode *mode, const struct mu_push_facts *push,
-    struct mu_ps_decision *decision)
-{
-    uint64_t bound = (uint64_t)mode->bound;
-    decision->clock_awaited = push->clock > bound ? push->clock - bound : 0;
-}
-
 /* ---- all of them ---- */
 
 static struct mu_judgement judge(const struct mu_ps_mode *mode, const struct mu_policy_ops *policy,
@@ -64,12 +58,18 @@ struct mu_ps_decision mu_ps_mode_decide(const struct mu_ps_mode *mode,
     if (push->warming_up || mode->kind == MU_PS_ASYNC)
         return decision;
     if (mode->kind == MU_PS_BOUNDED)
-        bounded(mode, push, &decision);
+        decision.clock_awaited = mu_ps_mode_clock_awaited(mode, push->clock);
     else if (mode->kind == MU_PS_SOFTSYNC && joins)
         softsync(mode, push, &decision);
     else if (mode->kind == MU_PS_SYNC && joins)
         sync_first(mode, push, &decision);
     return decision;
+}
+
+uint64_t mu_ps_mode_clock_awaited(const struct mu_ps_mode *mode, uint64_t clock)
+{
+    uint64_t bound = (uint64_t)mode->bound;
+    return mode->kind == MU_PS_BOUNDED && clock > bound ? clock - bound : 0;
 }
 
 int mu_ps_mode_left(const struct mu_ps_mode *mode, int gathered, int active_count)
@@ -89,4 +89,22 @@ int64_t mu_ps_mode_first_pull(const struct mu_ps_mode *mode, int worker)
 bool mu_ps_mode_gathers(const struct mu_ps_mode *mode)
 {
     return mode->kind == MU_PS_SOFTSYNC || mode->kind == MU_PS_SYNC;
+}
+
+void mu_ps_mode_text(const struct mu_ps_mode *mode, char *out, size_t bytes)
+{
+    switch (mode->kind) {
+    case MU_PS_ASYNC:
+        mu_format(out, bytes, "mode `async`");
+        break;
+    case MU_PS_SOFTSYNC:
+        mu_format(out, bytes, "mode `softsync` of %d gradients", mode->gradients);
+        break;
+    case MU_PS_SYNC:
+        mu_format(out, bytes, "mode `sync` of %d workers", mode->workers);
+        break;
+    case MU_PS_BOUNDED:
+        mu_format(out, bytes, "mode `bounded` by %lld", (long long)mode->bound);
+        break;
+    }
 }

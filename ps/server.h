@@ -5,7 +5,7 @@
 #include "muster/optimizer.h"
 #include "muster/policy.h"
 #include "ps/audit.h"
-#include "ps/ps_mode.h"
+#include "ps/ps_plan.h"
 #include "ps/split.h"
 #include "ps/staleness.h"
 #include "ps/table.h"
@@ -48,7 +48,8 @@
  *
  *   push_max * (16 + 4 * width) * replica_count * in_flight_max
  *
- * and if the mode gathers, about push_max * (48 + 4 * width) times the gradients of a step.
+ * and if the mode gathers, about push_max * (48 + 4 * width) times the gradients of a step; while a
+ * snapshot is sent, 34 MiB and a bit a row (server_pieces.h).
  *
  * What is no gradient (NaN, another length, a version that is not there, a number out of turn) is
  * refused whole, counted, and answered; the third of a worker in a row ends its link, and run says
@@ -90,6 +91,10 @@ struct mu_ps_server_options {
     const struct mu_policy_ops *policy;
     const void *policy_options;
     struct mu_ps_mode mode; /* zeroed: each gradient is a step, nobody waits */
+    /* Modes and policies from later versions on, ascending, borrowed; up to MU_PS_PHASES_MAX - 1,
+     * with the warm-up of `mode`. */
+    const struct mu_ps_phase *later;
+    int later_count;
     struct mu_ps_rows_options rows;
     /* The rate of the update that makes `version` + 1. Asked on the head only. */
     double (*learning_rate)(void *owner, int64_t version);
@@ -102,6 +107,9 @@ struct mu_ps_server_options {
     void *owner;
     /* (replica_count) names for messages, borrowed: "worker/1". NULL: "replica 1". */
     const char *const *replica_names;
+    /* The end of a worker's link is no loss: it may come back with another one. Its clients say the
+     * same in their options. */
+    bool relinks;
     /* A worker that has not taken the oldest of its answers for so long is cut off; 0: none is. */
     int64_t patience_ns;
     /* Gets what makes which version, from the begin on; borrowed, the caller closes it after the
@@ -117,6 +125,10 @@ void mu_ps_server_destroy(struct mu_ps_server *server); /* takes NULL */
 
 /* Links that the cluster has made. Also later, while run turns the loop; each once. */
 void mu_ps_server_add_worker(struct mu_ps_server *server, int replica, struct mu_link *link);
+/* With `relinks` a worker may be added again: what of it is here whole, or judged, is not taken
+ * twice (server_relink.c). Only this says that it is dead; on all servers: on the head its loss
+ * gets its place in the order. A later client of this replica has a higher incarnation. */
+void mu_ps_server_lose_worker(struct mu_ps_server *server, int replica);
 void mu_ps_server_add_leader(struct mu_ps_server *server, struct mu_link *link);
 void mu_ps_server_add_head(struct mu_ps_server *server, struct mu_link *link);
 void mu_ps_server_add_follower(struct mu_ps_server *server, int order, struct mu_link *link);

@@ -149,7 +149,7 @@ struct mu_ps_kept mu_ps_server_kept(const struct mu_ps_server *server)
         kept.rows = counts.rows;
         kept.row_bytes = counts.bytes;
         kept.rows_evicted = counts.evicted;
-        kept.memory += counts.bytes;
+        kept.memory += counts.bytes + mu_ps_pieces_bytes(server);
     }
     for (int i = 0; i < server->options.replica_count; i++) {
         const struct unread unread = unread_of(server, i);

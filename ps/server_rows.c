@@ -6,13 +6,6 @@
 
 /* ---- life ---- */
 
-static size_t gather_max(const struct mu_ps_mode *mode)
-{
-    if (!mu_ps_mode_gathers(mode))
-        return 0;
-    return (size_t)(mode->kind == MU_PS_SYNC ? mode->workers : mode->gradients);
-}
-
 static enum mu_status check(
     const struct mu_ps_server *server, const struct mu_row_store_options *store)
 {
@@ -51,7 +44,7 @@ enum mu_status mu_ps_rows_init(struct mu_ps_server *server)
     const struct mu_row_store_options store = {
         .width = options->rows.width,
         .push_max = options->rows.push_max,
-        .gather_max = gather_max(&options->mode),
+        .gather_max = (size_t)mu_ps_plan_gathered_max(&server->plan),
         .row_limit = options->rows.row_limit,
         .seed = options->rows.seed,
         .init_row = options->rows.init_row,
@@ -66,6 +59,8 @@ enum mu_status mu_ps_rows_init(struct mu_ps_server *server)
     enum mu_status status = mu_row_store_init(&server->rows, &store);
     if (status == MU_OK)
         status = allocate(server, store.push_max, store.width);
+    if (status == MU_OK)
+        status = mu_ps_pieces_init(server);
     if (status == MU_OK)
         return MU_OK;
     return mu_fail(options->log, MU_E0801, "use a smaller data.batch, or fewer in flight",
@@ -130,7 +125,7 @@ bool mu_ps_rows_frame(struct mu_ps_peer *peer, struct mu_ps_buffer *buffer,
     return true;
 }
 
-static bool are_ours(const struct mu_ps_server *server, const uint64_t *ids, size_t count)
+bool mu_ps_rows_are_ours(const struct mu_ps_server *server, const uint64_t *ids, size_t count)
 {
     const struct mu_ps_server_options *options = &server->options;
     for (size_t i = 0; i < count; i++)
@@ -145,7 +140,7 @@ void mu_ps_rows_arrived(struct mu_ps_peer *peer, struct mu_ps_buffer *buffer)
     struct mu_ps_row_buffer *rows = &buffer->rows;
     size_t given = rows->counts.given, ids = given + rows->counts.wanted;
     rows->come = true;
-    if (!are_ours(peer->server, wanted_ids(rows), ids)) {
+    if (!mu_ps_rows_are_ours(peer->server, wanted_ids(rows), ids)) {
         rows->flaw = MU_PS_FLAW_ID;
         rows->counts = (struct mu_ps_rows_body){0};
     } else if (rows->flaw == MU_PS_FLAW_NONE &&
@@ -207,15 +202,21 @@ enum mu_status mu_ps_rows_apply_gathered(struct mu_ps_server *server, double lea
     return check_memory(server, mu_row_store_apply_gathered(&server->rows, &step));
 }
 
+void mu_ps_rows_forget(struct mu_ps_buffer *buffer)
+{
+    struct mu_ps_row_buffer *rows = &buffer->rows;
+    rows->come = false;
+    rows->flaw = MU_PS_FLAW_NONE;
+    rows->counts = (struct mu_ps_rows_body){0};
+}
+
 void mu_ps_rows_reply(struct mu_ps_server *server, struct mu_ps_buffer *buffer)
 {
     struct mu_ps_row_buffer *rows = &buffer->rows;
     struct mu_ps_peer *worker = &server->workers[buffer->worker];
     size_t count = rows->counts.wanted, width = server->rows.options.width;
-    rows->come = false;
-    rows->flaw = MU_PS_FLAW_NONE;
-    rows->counts = (struct mu_ps_rows_body){0};
-    if (count == 0 || !worker->link)
+    mu_ps_rows_forget(buffer);
+    if (count == 0 || !mu_ps_can_answer(worker))
         return;
     const uint64_t *ids = (const uint64_t *)rows->data;
     float *values = (float *)(rows->data + count * sizeof(*ids));

@@ -80,9 +80,8 @@ static const struct mu_option mode_rows[] = {
         .offset = offsetof(struct mu_job_mode, transport),
         .fallback = "route",
         .choices = "route|shm|tcp",
-        .doc =
-            "sync: how gradients travel; route: shared memory on one host, tcp to others; mpi is "
-            "none: there one lost process ends all"},
+        .doc = "how gradients travel; route: shared memory on one host (with servers, too), tcp to "
+               "others; mpi is none: there one lost process ends all"},
     {.name = "streams",
         .type = MU_OPTION_INTEGER,
         .offset = offsetof(struct mu_job_mode, streams),
@@ -157,6 +156,14 @@ static const struct mu_option mode_rows[] = {
         .max = INTEGER_MAX,
         .fallback = "0",
         .doc = "through parameter servers: replica 0 does the first steps alone, the others wait"},
+    {.name = "warmup_epochs",
+        .type = MU_OPTION_INTEGER,
+        .offset = offsetof(struct mu_job_mode, warmup_epochs),
+        .min = 0,
+        .max = 1e6,
+        .fallback = "0",
+        .doc = "the same in epochs: replica 0 reads the first ones whole, the others begin after "
+               "them"},
     {.name = "audit",
         .type = MU_OPTION_BOOL,
         .offset = offsetof(struct mu_job_mode, audit),
@@ -343,6 +350,7 @@ const struct mu_job_section mu_job_sections[MU_JOB_SECTIONS] = {
     {.name = "mode",
         .doc = "how the processes work together",
         .rows = mode_rows,
+        .list_key = "schedule",
         .offset = offsetof(struct mu_job, mode),
         .kind = policy_kind,
         .kind_key = "policy",

@@ -53,18 +53,20 @@ struct mu_replica {
     int64_t steps_begun; /* the same, when this process began */
     int64_t steps_own;   /* batches that this replica has trained on since then */
     int64_t steps_total;
-    int64_t samples_before; /* of earlier processes, or of the generation before */
-    bool stopped;           /* asked to stop before the end */
-    bool again;             /* this is not the first generation of the run */
+    struct mu_ps_plan modes; /* with parameter servers: which mode when */
+    int64_t samples_before;  /* of earlier processes, or of the generation before */
+    bool stopped;            /* asked to stop before the end */
+    bool again;              /* this is not the first generation of the run */
     int64_t recoveries, updates_lost;
     bool closed; /* leader: the summary is written */
 
     /* ---- what others see ---- */
     struct mu_activity activity;
     struct mu_reporter reporter;
-    struct mu_summary_task *task_summaries; /* (count), with parameter servers, at the end */
-    struct mu_timeline timeline;            /* leader, if the job wants one */
-    struct mu_saver saver;                  /* leader with a run directory */
+    struct mu_summary_task *task_summaries;     /* (count), with parameter servers, at the end */
+    struct mu_summary_server *server_summaries; /* (ps_count), leader with parameter servers */
+    struct mu_timeline timeline;                /* leader, if the job wants one */
+    struct mu_saver saver;                      /* leader with a run directory */
     int64_t saved_ns, saved_step;
     struct mu_push_counts *counts; /* asynchronous */
 
@@ -91,6 +93,8 @@ enum mu_status mu_replica_next_batch(
     struct mu_replica *replica, const struct mu_prefetch_batch **ret_batch);
 /* Of the next step, by the schedule. */
 double mu_replica_learning_rate(const struct mu_replica *replica);
+/* With parameter servers: gradients (in a synchronous mode steps) that this replica has to do. */
+int64_t mu_replica_own_gradients(const struct mu_replica *replica);
 
 /* ---- replica_links.c ---- */
 

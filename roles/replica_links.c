@@ -208,6 +208,7 @@ static enum mu_status make_snapshot(struct mu_replica *replica)
         .slot_count = replica->job->optimizer->slot_count,
         .generation = mu_cluster_generation(replica->cluster),
         .element_count = replica->layout.element_count,
+        .row_width = replica->async_rows.width,
     };
     MU_TRY(mu_ps_snapshot_create(&options, &replica->snapshot));
     return call_servers(replica, MU_KIND_STATE, add_to_snapshot, replica->snapshot);

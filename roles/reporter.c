@@ -193,6 +193,26 @@ void mu_reporter_step(struct mu_reporter *reporter, const struct mu_report *repo
         show_progress(reporter, report, now);
 }
 
+static void add_loads(
+    struct mu_metrics *metrics, const struct mu_summary_server *servers, int server_count)
+{
+    for (int s = 0; s < server_count; s++)
+        for (int row = 0; row < MU_LOAD_COUNT; row++) {
+            char key[MU_TASK_NAME_MAX + 40];
+            mu_format(key, sizeof(key), "load/%s/%s", mu_load_name((enum mu_load_row)row),
+                servers[s].name);
+            mu_metrics_integer(metrics, key, servers[s].load.value[row]);
+        }
+}
+
+void mu_reporter_loads(struct mu_reporter *reporter, int64_t step,
+    const struct mu_summary_server *servers, int server_count)
+{
+    mu_metrics_begin(reporter->metrics, wall(reporter), step);
+    add_loads(reporter->metrics, servers, server_count);
+    mu_metrics_end(reporter->metrics);
+}
+
 /* The last line: what became of the gradients of each task, and how stale they were. */
 static void write_tasks(struct mu_reporter *reporter)
 {
@@ -214,6 +234,7 @@ static void write_tasks(struct mu_reporter *reporter)
         if (summary->staleness[i] > 0)
             mu_metrics_integer(reporter->metrics, key, summary->staleness[i]);
     }
+    add_loads(reporter->metrics, summary->servers, summary->server_count);
     mu_metrics_end(reporter->metrics);
 }
 

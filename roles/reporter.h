@@ -25,7 +25,8 @@ struct mu_reporter {
     int64_t first_step;             /* done at first_step_ns */
     int64_t samples_before;         /* of earlier processes of this run */
     int64_t point_ns, point_samples, told_ns;
-    double speed; /* samples per second, recent */
+    int64_t loads_ns; /* when the loads of the servers were looked at last */
+    double speed;     /* samples per second, recent */
     struct mu_summary summary;
 };
 
@@ -48,6 +49,9 @@ enum mu_status mu_reporter_open(struct mu_reporter *reporter, struct mu_task_run
  * seen any more. CANNOT_CREATE. */
 enum mu_status mu_reporter_go_back(struct mu_reporter *reporter, int64_t step, int64_t steps_total);
 void mu_reporter_step(struct mu_reporter *reporter, const struct mu_report *report);
+/* A line of metrics: the load of each server. */
+void mu_reporter_loads(struct mu_reporter *reporter, int64_t step,
+    const struct mu_summary_server *servers, int server_count);
 /* The closing numbers; leader only: writes summary.json and says them. */
 enum mu_status mu_reporter_finish(struct mu_reporter *reporter, enum mu_status status);
 void mu_reporter_close(struct mu_reporter *reporter); /* takes a zeroed one */

@@ -43,6 +43,7 @@ struct rig_task {
     struct mu_table_counts table;
     /* worker */
     struct mu_ps_client *client;
+    struct mu_vectors vectors; /* 2 * in_flight, which the servers see if rig_shares */
     int64_t acknowledged, applied, dropped;
     /* leader */
     struct mu_ps_snapshot *snapshot;
@@ -64,6 +65,8 @@ struct rig {
     const struct mu_policy_ops *policy;
     const void *policy_options;
     struct mu_ps_mode mode;
+    const struct mu_ps_phase *later; /* (later_count) */
+    int later_count;
     struct mu_ps_rows_options rows; /* width > 0: id_count must be said */
     /* Called with a client, or a snapshot, that is linked to all servers. */
     enum mu_status (*worker)(struct rig_task *task);
@@ -81,6 +84,13 @@ struct rig {
     struct rig_order order[RIG_ORDER_MAX];
     int order_count;
 };
+
+/* Is MUSTER_RIG_SHARES set? Then workers share the memory of their vectors with the servers. */
+bool rig_shares(void);
+static inline float *rig_vector(struct rig_task *task, size_t index)
+{
+    return mu_vectors_at(&task->vectors, index);
+}
 
 /* Fills in the tasks; the world of each is the caller's to set. */
 void rig_init(struct rig *rig);

@@ -121,37 +121,42 @@ struct wrong {
 };
 
 static const struct wrong from_workers[] = {
-    {"whose body is malformed", {.type = MU_FRAME_PUSH, .payload_bytes = 256}, {-1, 1, false}, 0},
-    {"whose body is malformed", {.type = MU_FRAME_PUSH, .payload_bytes = 256}, {0, 1, false}, 3},
+    {"whose body is malformed", {.type = MU_FRAME_PUSH, .payload_bytes = 256},
+        {.seen = -1, .scale = 1}, 0},
+    {"whose body is malformed", {.type = MU_FRAME_PUSH, .payload_bytes = 256},
+        {.seen = 0, .scale = 1}, 3},
     {"sent a frame of generation 6; this is 7",
-        {.type = MU_FRAME_PUSH, .payload_bytes = 256, .generation = 6}, {0, 1, false}, 0},
-    {"sent a PULL with a payload", {.type = MU_FRAME_PULL, .payload_bytes = 256}, {0, 1, false}, 0},
+        {.type = MU_FRAME_PUSH, .payload_bytes = 256, .generation = 6}, {.seen = 0, .scale = 1}, 0},
+    {"sent a PULL with a payload", {.type = MU_FRAME_PULL, .payload_bytes = 256},
+        {.seen = 0, .scale = 1}, 0},
     {"sent a RESTORE, which has no place", {.type = MU_FRAME_RESTORE, .payload_bytes = 256},
-        {0, 1, false}, 0},
-    {"sent a HEARTBEAT, which has no place", {.type = MU_FRAME_HEARTBEAT}, {0, 1, false}, 0},
+        {.seen = 0, .scale = 1}, 0},
+    {"sent a HEARTBEAT, which has no place", {.type = MU_FRAME_HEARTBEAT}, {.seen = 0, .scale = 1},
+        0},
 };
 
 static const struct wrong from_servers[] = {
-    {"sent a PULL, which has no place", {.type = MU_FRAME_PULL}, {0, 1, false}, 0},
+    {"sent a PULL, which has no place", {.type = MU_FRAME_PULL}, {.seen = 0, .scale = 1}, 0},
     {"sent a PUSH, which has no place", {.type = MU_FRAME_PUSH, .payload_bytes = 256},
-        {0, 1, false}, 0},
-    {"sent a note whose body is malformed", {.type = MU_FRAME_PUSH}, {0, 1, false}, 0},
+        {.seen = 0, .scale = 1}, 0},
+    {"sent a note whose body is malformed", {.type = MU_FRAME_PUSH}, {.seen = 0, .scale = 1}, 0},
 };
 
 static const struct wrong from_heads[] = {
-    {"sent a PUSH, which has no place", {.type = MU_FRAME_PUSH}, {0, 1, false}, 0},
-    {"sent a VERDICT whose body is malformed", {.type = MU_FRAME_VERDICT}, {0, 1, false}, 0},
+    {"sent a PUSH, which has no place", {.type = MU_FRAME_PUSH}, {.seen = 0, .scale = 1}, 0},
+    {"sent a VERDICT whose body is malformed", {.type = MU_FRAME_VERDICT}, {.seen = 0, .scale = 1},
+        0},
     {"sent a SNAPSHOT, which has no place", {.type = MU_FRAME_SNAPSHOT, .payload_bytes = 4},
-        {0, 1, false}, 0},
+        {.seen = 0, .scale = 1}, 0},
 };
 
 static const struct wrong from_leaders[] = {
     {"sent a RESTORE after the start", {.type = MU_FRAME_RESTORE, .payload_bytes = 256},
-        {0, 1, false}, 0},
+        {.seen = 0, .scale = 1}, 0},
     {"sent a PUSH, which has no place", {.type = MU_FRAME_PUSH, .payload_bytes = 256},
-        {0, 1, false}, 0},
+        {.seen = 0, .scale = 1}, 0},
     {"sent a SNAPSHOT that is not for", {.type = MU_FRAME_SNAPSHOT, .payload_bytes = 4},
-        {0, 1, false}, 0},
+        {.seen = 0, .scale = 1}, 0},
 };
 
 /* The server cuts the peer off, says why, and goes on when asked to. */
@@ -246,18 +251,18 @@ struct flawed {
 };
 
 static const struct flawed flaws[] = {
-    {"of another length than its span has", 252, 0, 0, {3, 1, false}},
-    {"of another length than its span has", 0, 0, 0, {3, 1, false}},
-    {"of another length than its span has", 1024, 0, 0, {3, 1, false}},
-    {"with a number that is not the next one", 256, 1, 0, {3, 1, false}},
-    {"computed with a version that is not there yet", 256, 0, 0, {4, 1, false}},
-    {"with NaN or infinity", 256, 0, 0, {3, NAN, false}},
-    {"with NaN or infinity", 256, 0, 0, {3, 1e39, false}},
-    {"with NaN or infinity", 256, 0, NAN, {3, 1, false}},
-    {"with NaN or infinity", 256, 0, INFINITY, {3, 1, false}},
+    {"of another length than its span has", 252, 0, 0, {.seen = 3, .scale = 1}},
+    {"of another length than its span has", 0, 0, 0, {.seen = 3, .scale = 1}},
+    {"of another length than its span has", 1024, 0, 0, {.seen = 3, .scale = 1}},
+    {"with a number that is not the next one", 256, 1, 0, {.seen = 3, .scale = 1}},
+    {"computed with a version that is not there yet", 256, 0, 0, {.seen = 4, .scale = 1}},
+    {"with NaN or infinity", 256, 0, 0, {.seen = 3, .scale = NAN}},
+    {"with NaN or infinity", 256, 0, 0, {.seen = 3, .scale = 1e39}},
+    {"with NaN or infinity", 256, 0, NAN, {.seen = 3, .scale = 1}},
+    {"with NaN or infinity", 256, 0, INFINITY, {.seen = 3, .scale = 1}},
 };
 
-static const struct flawed sound = {"", 256, 0, 0, {3, 1, false}};
+static const struct flawed sound = {"", 256, 0, 0, {.seen = 3, .scale = 1}};
 
 /* Sends it as push number `sequence` and lets the server run until it is answered, or fails. */
 static enum mu_status send_flawed(

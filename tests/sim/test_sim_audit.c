@@ -41,6 +41,14 @@ static const struct mode modes[] = {
     {{"mode.kind=bounded", "mode.bound=2", "mode.policy=scale", "mode.warmup_steps=7"},
         MU_VERDICT_SCALE},
     {{"mode.kind=bounded", "mode.bound=2", "mode.policy=compensate"}, MU_VERDICT_CORRECT},
+    {{"mode.kind=softsync", "mode.gradients=3",
+         "mode.schedule=[{\"from_epoch\": 1, \"kind\": \"sync\", \"workers\": 3}]"},
+        MU_VERDICT_DROP},
+    {{"mode.kind=bounded", "mode.bound=0", "mode.warmup_epochs=1",
+         "mode.schedule=[{\"from_step\": 40, \"kind\": \"async\", \"policy\": \"compensate\"}, "
+         "{\"from_step\": 50, \"kind\": \"bounded\", \"bound\": 1}, "
+         "{\"from_step\": 55, \"kind\": \"softsync\", \"gradients\": 2, \"policy\": \"scale\"}]"},
+        MU_VERDICT_CORRECT},
 };
 
 /* ---- files ---- */
