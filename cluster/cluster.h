@@ -112,6 +112,8 @@ enum mu_status mu_cluster_answer(
  * what to end with.
  */
 bool mu_cluster_begin_again(struct mu_cluster *cluster, enum mu_status *status);
+/* Would a task that ended with this exit code do so again if it was only started again? */
+bool mu_cluster_would_fail_again(int exit_code);
 /* Has a generation ended that this task has not left yet? */
 bool mu_cluster_interrupted(const struct mu_cluster *cluster);
 /* Leader, after that: "ps/1 (10.0.0.4:2222) is back after 3.2 s", and the newest version of the

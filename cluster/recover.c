@@ -22,8 +22,7 @@ static bool is_server(const struct mu_cluster *cluster, int task)
            cluster->spec->task[task].role == MU_ROLE_PS;
 }
 
-/* What it ended for would be the same if it was started again. */
-static bool would_fail_again(int exit_code)
+bool mu_cluster_would_fail_again(int exit_code)
 {
     static const enum mu_status lasting[] = {MU_USAGE, MU_BAD_DATA, MU_NO_INPUT, MU_BROKEN,
         MU_CANNOT_CREATE, MU_PROTOCOL, MU_DENIED, MU_CONFIG};
@@ -37,7 +36,7 @@ bool mu_recover_can(const struct mu_cluster *cluster, enum mu_error error, int t
 {
     return cluster->leads && cluster->started && cluster->options.recover_ns > 0 &&
            is_server(cluster, task) &&
-           !(error == MU_E0403 && would_fail_again(cluster->member[task].exit));
+           !(error == MU_E0403 && mu_cluster_would_fail_again(cluster->member[task].exit));
 }
 
 /* ---- a generation ends ---- */

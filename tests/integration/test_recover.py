@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Parameter servers that are lost and come back: test_recover.py MUSTER"""
 import json
+import os
 import re
 import signal
 
@@ -155,6 +156,47 @@ class Recover(Recovers):
         self.assertEqual(cluster.start("ps/1").ends(), 76)
         self.assertTrue(alive(lives.pid))
         self.assertNotIn("warning", cluster.tasks["chief/0"].text)
+
+
+class Launcher(Recovers):
+    def start(self, *arguments):
+        launcher = self.local("chief=1,worker=1,ps=2", *WAITS, *SAVES, *arguments, job=ASYNC)
+        until(lambda: checkpoints(launcher.out), "a checkpoint")
+        return launcher, self.pids(launcher)
+
+    def test_the_launcher_starts_a_server_again_and_the_run_ends_well(self):
+        launcher, pids = self.start("--steps", "8000")
+        os.kill(pids["ps/0"], signal.SIGKILL)
+        launcher.says(r"\[muster\] ps/0 ended with signal 9 \(SIGKILL\): it is started again in "
+                      r"\S+ ms \(1 of at most 5 times\)")
+        match, _ = launcher.says(r"\[muster\] started ps/0 again, pid (\d+)")
+        self.back(launcher)
+        # It is its successor's turn, and the port is still its own.
+        os.kill(int(match.group(1)), signal.SIGKILL)
+        launcher.says(r"\(2 of at most 5 times\)")
+        self.back(launcher, count=2)
+        self.assertEqual(launcher.ends(), 0, launcher.text)
+        self.assertEqual(summary(launcher.out)["recoveries"], 2)
+
+    def test_the_launcher_does_not_start_servers_of_a_run_that_has_lost_a_worker(self):
+        launcher, pids = self.start(*LONG)
+        os.kill(pids["worker/0"], signal.SIGKILL)
+        self.assertEqual(launcher.ends(), 137, launcher.text)
+        self.assertNotIn("again", launcher.text)
+        self.assertFalse([name for name in pids if alive(pids[name])])
+
+    def test_the_launcher_gives_up_a_server_that_dies_again_and_again(self):
+        launcher, pids = self.start(*LONG, "--set", "mode.recovery_seconds=2")
+        pid = pids["ps/1"]
+        for time in range(1, 6):
+            os.kill(pid, signal.SIGKILL)
+            launcher.says(rf"\({time} of at most 5 times\)")
+            self.back(launcher, count=time)
+            pid = int(re.findall(r"started ps/1 again, pid (\d+)", launcher.text)[-1])
+        os.kill(pid, signal.SIGKILL)
+        self.assertEqual(launcher.ends(), 137, launcher.text)
+        self.assertRegex(launcher.text, r"ps/1 .* died: .*; it did not come back within 2\.00? s")
+        self.assertIn("ps/1 was the first to fail", launcher.text)
 
 
 if __name__ == "__main__":
