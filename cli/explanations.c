@@ -157,6 +157,15 @@ static const struct mu_explanation explanations[MU_ERROR_COUNT] = {
         "happened: the log proves nothing about the parameters.",
         "a server that was killed or had no room on its disk; a defective disk; files of two runs; "
         "an edited file"},
+    [MU_E0609] = {
+        "`muster status` shows the run of a directory, and the leader of a run keeps status.json "
+        "there. This one has none.",
+        "the directory of another host, where only tasks ran that do not lead; a mistyped name; a "
+        "simulated run, or one of an older muster"},
+    [MU_E0610] = {
+        "status.json is not what a leader writes. It is replaced whole every second, so no run is "
+        "ever in the middle of it.",
+        "an edited file; a disk that lost power just then"},
     [MU_E0701] = {
         "The replicas' parameters were compared and are not the same bits: the result would be "
         "worthless.",

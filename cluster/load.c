@@ -5,9 +5,9 @@
 
 static const struct {
     const char *name;
-    bool grows;
+    bool has_rate;
 } rows[] = {
-#define MU_LOAD_TEXT(name, text, grows) [MU_LOAD_##name] = {text, grows},
+#define MU_LOAD_TEXT(name, text, has_rate) [MU_LOAD_##name] = {text, has_rate},
     MU_LOAD_ROWS(MU_LOAD_TEXT)
 #undef MU_LOAD_TEXT
 };
@@ -18,10 +18,10 @@ const char *mu_load_name(enum mu_load_row row)
     return rows[row].name;
 }
 
-bool mu_load_grows(enum mu_load_row row)
+bool mu_load_has_rate(enum mu_load_row row)
 {
     assert(row < MU_LOAD_COUNT);
-    return rows[row].grows;
+    return rows[row].has_rate;
 }
 
 double mu_load_balance(const int64_t *values, int count)

@@ -11,25 +11,25 @@
  * number is a row here, at the end, and a line where the server fills it in (roles/ps_load.c).
  */
 #define MU_LOAD_ROWS(ROW)                                                                          \
-    ROW(REQUESTS, "requests", true)           /* pushes and pulls */                               \
-    ROW(BYTES_IN, "bytes_in", true)           /* from workers, frames and all */                   \
-    ROW(BYTES_OUT, "bytes_out", true)         /* to them */                                        \
-    ROW(ROWS_GIVEN, "rows_given", true)       /* embedding rows with a gradient */                 \
-    ROW(ROWS_WANTED, "rows_wanted", true)     /* and those that were answered */                   \
-    ROW(DENSE_BYTES, "dense_bytes", false)    /* parameters and slots of its span */               \
-    ROW(ROWS, "rows", false)                  /* in its embedding table */                         \
-    ROW(ROW_BYTES, "row_bytes", false)        /* of memory for them */                             \
-    ROW(ROWS_EVICTED, "rows_evicted", false)  /* that have left for others */                      \
-    ROW(MEMORY_BYTES, "memory_bytes", false)  /* all that it has allocated */                      \
-    ROW(GRADIENTS, "gradients", true)         /* judged */                                         \
-    ROW(STALENESS_SUM, "staleness_sum", true) /* of these */                                       \
+    ROW(REQUESTS, "requests", true)            /* pushes and pulls */                              \
+    ROW(BYTES_IN, "bytes_in", true)            /* from workers, frames and all */                  \
+    ROW(BYTES_OUT, "bytes_out", true)          /* to them */                                       \
+    ROW(ROWS_GIVEN, "rows_given", true)        /* embedding rows with a gradient */                \
+    ROW(ROWS_WANTED, "rows_wanted", true)      /* and those that were answered */                  \
+    ROW(DENSE_BYTES, "dense_bytes", false)     /* parameters and slots of its span */              \
+    ROW(ROWS, "rows", false)                   /* in its embedding table */                        \
+    ROW(ROW_BYTES, "row_bytes", false)         /* of memory for them */                            \
+    ROW(ROWS_EVICTED, "rows_evicted", false)   /* that have left for others */                     \
+    ROW(MEMORY_BYTES, "memory_bytes", false)   /* all that it has allocated */                     \
+    ROW(GRADIENTS, "gradients", true)          /* judged */                                        \
+    ROW(STALENESS_SUM, "staleness_sum", false) /* of these */                                      \
     ROW(STALENESS_MAX, "staleness_max", false)                                                     \
     ROW(HELD, "held", false)     /* answers that the mode holds back */                            \
     ROW(UNREAD, "unread", false) /* answers that their workers have not read */                    \
     ROW(UNREAD_BYTES, "unread_bytes", false)                                                       \
     ROW(CUT_OFF, "cut_off", false) /* workers whose link it has ended */
 
-#define MU_LOAD_ENUM(name, text, grows) MU_LOAD_##name,
+#define MU_LOAD_ENUM(name, text, has_rate) MU_LOAD_##name,
 enum mu_load_row { MU_LOAD_ROWS(MU_LOAD_ENUM) MU_LOAD_COUNT };
 #undef MU_LOAD_ENUM
 
@@ -38,8 +38,8 @@ struct mu_load {
 };
 
 const char *mu_load_name(enum mu_load_row row); /* "bytes_in" */
-/* Does it only grow, so that its difference over a time is a rate? */
-bool mu_load_grows(enum mu_load_row row);
+/* Does it only grow, and is its difference over a time worth a look? */
+bool mu_load_has_rate(enum mu_load_row row);
 /* The most of `count` values by their mean: 1 is even; NaN: there is nothing. */
 double mu_load_balance(const int64_t *values, int count);
 

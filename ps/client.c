@@ -331,6 +331,17 @@ static enum mu_status wait_whole(
     return MU_OK;
 }
 
+/* Answers to gradients do not say it. */
+static void count_rows(const struct mu_client_slot *slot)
+{
+    struct mu_ps_client *client = slot->client;
+    if (slot->item == MU_PS_ITEM_GRADIENT)
+        return;
+    client->row_count = 0;
+    for (int i = 0; i < client->options.server_count; i++)
+        client->row_count += slot->parts[i].fresh.rows;
+}
+
 static void free_slot_of(struct mu_client_slot *slot)
 {
     for (int i = 0; i < slot->client->options.server_count; i++)
@@ -355,6 +366,7 @@ static enum mu_status wait_for(
         *ret_fresh = slot->judged;
         ret_fresh->version = slot->parts[0].fresh.version;
     }
+    count_rows(slot);
     free_slot_of(slot);
     return MU_OK;
 }
@@ -392,11 +404,7 @@ static enum mu_status ask(struct mu_ps_client *client, int index, enum mu_ps_ite
     float *parameters, int64_t deadline_ns, struct mu_ps_fresh_body *ret_fresh)
 {
     MU_TRY(start_pull(client, index, item, parameters));
-    MU_TRY(wait_for(client, index, deadline_ns, ret_fresh));
-    client->row_count = 0;
-    for (int i = 0; i < client->options.server_count; i++)
-        client->row_count += client->slots[index].parts[i].fresh.rows;
-    return MU_OK;
+    return wait_for(client, index, deadline_ns, ret_fresh);
 }
 
 static int any_free(const struct mu_ps_client *client)
@@ -414,6 +422,11 @@ enum mu_status mu_ps_client_pull(
     MU_TRY(ask(client, any_free(client), MU_PS_ITEM_PULL, parameters, deadline_ns, &fresh));
     *ret_version = fresh.version;
     return MU_OK;
+}
+
+enum mu_status mu_ps_client_leave_start(struct mu_ps_client *client, int slot)
+{
+    return start_pull(client, slot, MU_PS_ITEM_LEAVE, NULL);
 }
 
 enum mu_status mu_ps_client_leave(struct mu_ps_client *client, int64_t deadline_ns)

@@ -95,6 +95,8 @@ int64_t mu_ps_client_row_count(const struct mu_ps_client *client);
 /* No more gradients will come from this client: the others need not wait for it. Uses a slot: one
  * must be free. It may still pull. Fails like wait. */
 enum mu_status mu_ps_client_leave(struct mu_ps_client *client, int64_t deadline_ns);
+/* The same in two halves, as of a pull. */
+enum mu_status mu_ps_client_leave_start(struct mu_ps_client *client, int slot);
 
 /* Starts a push in `slot`, which must be free. `gradients` were computed with the parameters of
  * version `seen`; the servers multiply them by `scale` (clipping), which must be finite. Both

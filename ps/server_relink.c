@@ -51,17 +51,17 @@ void mu_ps_relink_note(struct mu_ps_server *server, const struct mu_ps_buffer *b
     };
 }
 
-static const struct mu_ps_answer *find_answer(
-    struct mu_ps_server *server, int worker, uint64_t sequence)
+/* NULL: it was not answered, or is long forgotten. */
+static struct mu_ps_answer *find_answer(struct mu_ps_server *server, int worker, uint64_t sequence)
 {
-    const struct mu_ps_answer *answer = answer_of(server, worker, sequence);
+    struct mu_ps_answer *answer = answer_of(server, worker, sequence);
     return answer->is_there && answer->sequence == sequence ? answer : NULL;
 }
 
 static void answer_again(struct mu_ps_peer *peer, uint64_t sequence)
 {
-    struct mu_ps_answer *answer = answer_of(peer->server, peer->index, sequence);
-    if (!answer->is_there || answer->link_number == peer->link_number)
+    struct mu_ps_answer *answer = find_answer(peer->server, peer->index, sequence);
+    if (!answer || answer->link_number == peer->link_number)
         return; /* it is still to be answered, or was on this link */
     struct mu_ps_fresh_body fresh = answer->fresh;
     uint8_t memory[MU_PS_BODY_MAX];
@@ -167,6 +167,7 @@ enum mu_status mu_ps_relink_join(struct mu_ps_server *server, int worker)
     own->refused_in_row = 0;
     server->active_count += own->left;
     own->left = own->is_lost = own->changes = false;
+    server->look_again = true; /* its READY is held */
     mu_ps_release(server);
     return MU_OK;
 }

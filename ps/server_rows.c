@@ -26,6 +26,7 @@ static enum mu_status check(
 
 static enum mu_status allocate(struct mu_ps_server *server, size_t push_max, size_t width)
 {
+    MU_TRY(mu_unique_init(&server->row_ids, push_max));
     const struct mu_ps_rows_body most = {.given = (uint32_t)push_max, .wanted = (uint32_t)push_max};
     size_t count = (size_t)server->options.replica_count * (size_t)server->options.in_flight_max;
     size_t stride = (mu_ps_rows_bytes(&most, width) / ALIGN + 1) * ALIGN;
@@ -73,6 +74,7 @@ enum mu_status mu_ps_rows_init(struct mu_ps_server *server)
 void mu_ps_rows_finish(struct mu_ps_server *server)
 {
     mu_row_store_finish(&server->rows);
+    mu_unique_finish(&server->row_ids);
     free(server->row_memory);
 }
 
@@ -135,13 +137,26 @@ bool mu_ps_rows_are_ours(const struct mu_ps_server *server, const uint64_t *ids,
     return true;
 }
 
+/* A row that is given twice would take two steps for one gradient. */
+static enum mu_ps_flaw flaw_of_ids(struct mu_ps_server *server, const struct mu_ps_row_buffer *rows)
+{
+    size_t given = rows->counts.given, wanted = rows->counts.wanted;
+    if (!mu_ps_rows_are_ours(server, wanted_ids(rows), wanted + given))
+        return MU_PS_FLAW_ID;
+    if (!mu_unique_are(&server->row_ids, wanted_ids(rows), wanted) ||
+        !mu_unique_are(&server->row_ids, given_ids(rows), given))
+        return MU_PS_FLAW_TWICE;
+    return MU_PS_FLAW_NONE;
+}
+
 void mu_ps_rows_arrived(struct mu_ps_peer *peer, struct mu_ps_buffer *buffer)
 {
     struct mu_ps_row_buffer *rows = &buffer->rows;
-    size_t given = rows->counts.given, ids = given + rows->counts.wanted;
+    size_t given = rows->counts.given;
     rows->come = true;
-    if (!mu_ps_rows_are_ours(peer->server, wanted_ids(rows), ids)) {
-        rows->flaw = MU_PS_FLAW_ID;
+    enum mu_ps_flaw flaw = flaw_of_ids(peer->server, rows);
+    if (flaw != MU_PS_FLAW_NONE) {
+        rows->flaw = flaw;
         rows->counts = (struct mu_ps_rows_body){0};
     } else if (rows->flaw == MU_PS_FLAW_NONE &&
                !mu_shard_is_finite(gradients(rows), given * peer->server->rows.options.width)) {

@@ -15,7 +15,7 @@
  *     find the cells   the records come into the cache
  *     compare the ids  and create what is not there
  */
-#define GROUP 64
+#define GROUP 256
 /* Keeps the places of ids in the index apart from all else that is drawn from the seed. */
 #define INDEX_SEED UINT64_C(0x7461626c65)
 

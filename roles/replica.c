@@ -253,7 +253,9 @@ enum mu_status mu_replica_run(struct mu_task_run *run)
     init(&replica, run);
     enum mu_status status = mu_communicator_start(&replica.communicator, run->world);
     if (status == MU_OK) {
-        status = run_to_the_end(&replica);
+        status = mu_replica_status_begin(&replica);
+        if (status == MU_OK)
+            status = run_to_the_end(&replica);
         close_failed(&replica, status);
         mu_replica_disconnect(&replica, status);
         mu_communicator_stop(&replica.communicator);

@@ -65,6 +65,7 @@ struct mu_replica {
     struct mu_reporter reporter;
     struct mu_summary_task *task_summaries;     /* (count), with parameter servers, at the end */
     struct mu_summary_server *server_summaries; /* (ps_count), leader with parameter servers */
+    struct mu_timer *status_timer;              /* the communication thread's; NULL: none */
     struct mu_timeline timeline;                /* leader, if the job wants one */
     struct mu_saver saver;                      /* leader with a run directory */
     int64_t saved_ns, saved_step;
@@ -144,6 +145,15 @@ static inline void mu_replica_doing(struct mu_replica *replica, enum mu_doing do
     bool under_way = doing >= MU_DOING_READING && doing <= MU_DOING_PUSHING;
     mu_activity_set(&replica->activity, doing, replica->step + under_way, mu_now(replica->world));
 }
+
+/* ---- replica_status.c ---- */
+
+/* From now on status.json follows the run, if the task keeps one. NO_MEMORY. */
+enum mu_status mu_replica_status_begin(struct mu_replica *replica);
+/* On the communication thread: before the next second is over. */
+void mu_replica_status_look(struct mu_replica *replica);
+/* The same, while the cluster is there: a last look. */
+void mu_replica_status_end(struct mu_replica *replica);
 
 /* ---- replica_state.c ---- */
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "roles/reporter.h"
 #include "ps/policies.h"
+#include "roles/status_keeper.h"
 #include <math.h>
 #include <stdio.h>
 
@@ -152,6 +153,7 @@ static double seconds_left(
 }
 
 #define TELL_EVERY_NS MU_SECOND
+#define NOTE_EVERY_NS (250 * MU_MS)
 
 static void show_progress(struct mu_reporter *reporter, const struct mu_report *report, int64_t now)
 {
@@ -168,8 +170,14 @@ static void show_progress(struct mu_reporter *reporter, const struct mu_report *
         .tasks = report->tasks,
     };
     struct mu_task_run *run = reporter->run;
+    bool is_last = report->step >= reporter->steps_total;
     if (run->display)
-        mu_progress_show(run->display, &progress, now, report->step >= reporter->steps_total);
+        mu_progress_show(run->display, &progress, now, is_last);
+    if (run->status && (is_last || now - reporter->noted_ns >= NOTE_EVERY_NS)) {
+        mu_status_keeper_enter(run->status)->progress = progress;
+        mu_status_keeper_leave(run->status, false);
+        reporter->noted_ns = now;
+    }
     if (run->tell && now - reporter->told_ns >= TELL_EVERY_NS) {
         char text[160];
         mu_progress_format(&progress, 120, false, text, sizeof(text));

@@ -253,7 +253,8 @@ static enum mu_status serve(struct rig_task *task)
         .later = rig->later,
         .later_count = rig->later_count,
         .rows = rig->rows,
-        .learning_rate = rate,
+        .relinks = rig->relinks,
+        .learning_rate = rig->rate ? rig->rate : rate,
         .judged = remember,
         .left = remember_left,
         .owner = task,
@@ -332,9 +333,9 @@ static enum mu_status make_vectors(struct rig_task *task)
         2 * (size_t)rig->in_flight, deadline, &task->vectors);
 }
 
-static enum mu_status worker_main(struct rig_task *task)
+enum mu_status rig_make_client(struct rig_task *task, int64_t incarnation)
 {
-    struct rig *rig = task->rig;
+    const struct rig *rig = task->rig;
     struct mu_ps_client_options options = {
         .loop = task->loop,
         .log = &task->log.log,
@@ -345,8 +346,16 @@ static enum mu_status worker_main(struct rig_task *task)
         .element_count = rig->element_count,
         .row_width = rig->rows.width,
         .row_max = rig->rows.push_max,
+        .relinks = rig->relinks,
+        .incarnation = incarnation,
     };
-    MU_TRY(mu_ps_client_create(&options, &task->client));
+    return mu_ps_client_create(&options, &task->client);
+}
+
+static enum mu_status worker_main(struct rig_task *task)
+{
+    struct rig *rig = task->rig;
+    MU_TRY(rig_make_client(task, 1));
     for (int i = 0; i < rig->server_count; i++) {
         struct mu_link *link;
         MU_TRY(rig_connect(task, i, RIG_CONTROL, &control_events, task, &task->controls[i]));
