@@ -23,6 +23,13 @@
  */
 extern char **environ;
 
+int64_t mu_local_clock_ns(clockid_t clock)
+{
+    struct timespec now;
+    clock_gettime(clock, &now);
+    return now.tv_sec * MU_SECOND + now.tv_nsec;
+}
+
 static int64_t grace_ns(const struct mu_local *launcher)
 {
     int grace_ms = launcher->request->grace_ms;

@@ -29,19 +29,13 @@ struct mu_local {
     int64_t started_ns;
 };
 
-static inline int64_t mu_local_clock_ns(clockid_t clock)
-{
-    struct timespec now;
-    clock_gettime(clock, &now);
-    return now.tv_sec * MU_SECOND + now.tv_nsec;
-}
-
 static inline bool mu_local_is_replica(const struct mu_local_child *child)
 {
     return child->role == MU_ROLE_CHIEF || child->role == MU_ROLE_WORKER;
 }
 
 /* ---- local.c ---- */
+int64_t mu_local_clock_ns(clockid_t clock);
 /* By one of the two ways that local_child.h has. */
 enum mu_status mu_local_start_task(struct mu_local *launcher, int index,
     enum mu_status (*start)(struct mu_log *log, const struct mu_local_start *start,
