@@ -66,6 +66,27 @@ static enum mu_status show_once(struct mu_log *log, const struct mu_cmd_status_o
     return status;
 }
 
+/* For scripts: `kill -TERM $(muster status --pid worker/1)`. */
+static enum mu_status show_pid(
+    struct mu_log *log, const char *task_name, const char *directory, bool *ret_runs)
+{
+    struct mu_status_view view;
+    MU_TRY(mu_status_view_read(log, directory, &view));
+    const mu_json_value *tasks = mu_json_member(view.root, "tasks");
+    const mu_json_value *task =
+        tasks && mu_json_type(tasks) == MU_JSON_OBJECT ? mu_json_member(tasks, task_name) : NULL;
+    double process = task ? mu_status_number(task, "process") : 0;
+    *ret_runs = view.state == MU_STATUS_RUNNING;
+    mu_status_view_finish(&view);
+    if (!task)
+        return mu_fail(log, MU_E0001, "`muster status` lists the tasks",
+            "there is no task `%.40s` in the run of %s", task_name, directory);
+    if (!(process > 0))
+        return mu_fail(log, MU_E0301, NULL, "%s has not come yet", task_name);
+    printf("%.0f\n", process);
+    return fflush(stdout) == 0 ? MU_OK : mu_fail(log, MU_E0605, NULL, "cannot write to the output");
+}
+
 static void pause_a_while(void)
 {
     struct timespec pause = {.tv_sec = WATCH_MS / 1000, .tv_nsec = WATCH_MS % 1000 * 1000000L};
@@ -84,10 +105,11 @@ static int run(struct mu_log *log, const void *options, char *const *arguments)
     if (!directory[0])
         directory = newest;
     for (;;) {
-        enum mu_status status = show_once(log, asked, directory, clears, &runs);
+        enum mu_status status = asked->pid[0] ? show_pid(log, asked->pid, directory, &runs)
+                                              : show_once(log, asked, directory, clears, &runs);
         if (status != MU_OK)
             return mu_status_exit(status);
-        if (!asked->watch || !runs)
+        if (!asked->watch || !runs || asked->pid[0])
             return mu_status_exit(runs ? MU_OK : MU_UNAVAILABLE);
         pause_a_while();
     }
@@ -104,6 +126,13 @@ static const struct mu_flag flags[] = {
          .type = MU_OPTION_BOOL,
          .offset = offsetof(STATUS, json),
          .doc = "as one line of JSON"}},
+    {.option = {.name = "pid",
+         .type = MU_OPTION_STRING,
+         .offset = offsetof(STATUS, pid),
+         .bytes = sizeof(((STATUS *)NULL)->pid),
+         .fallback = "",
+         .doc = "nothing but the process id of this task, for scripts on its host"},
+        .value = "TASK"},
     MU_FLAG_NONE,
 };
 static const struct mu_operand operands[] = {
@@ -123,7 +152,7 @@ const struct mu_command mu_command_status = {
                "dead. Ends with 0 if the run is running, with 69 if it has ended, died, or written "
                "nothing for ten seconds, with 66 if the directory holds no run.",
     .examples = (const char *const[]){"muster status runs/mnist", "muster status --watch",
-        "muster status --json runs/mnist", NULL},
+        "muster status --json runs/mnist", "muster status --pid worker/1 runs/mnist", NULL},
     .flags = flags,
     .operands = operands,
     .option_bytes = sizeof(STATUS),

@@ -90,6 +90,7 @@ struct mu_cmd_checkpoint_options {
 struct mu_cmd_status_options {
     char directory[MU_CLI_PATH_MAX]; /* of a run; "": the newest */
     bool watch, json;
+    char pid[MU_TASK_NAME_MAX]; /* of this task; "": all */
 };
 
 struct mu_cmd_audit_options {

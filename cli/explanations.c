@@ -107,7 +107,8 @@ static const struct mu_explanation explanations[MU_ERROR_COUNT] = {
         "A task is there and does not get on, or nothing is heard from it. The message has "
         "what it did last.",
         "stopped (state T); a disk or network file system that hangs; a cut network; a step "
-        "that takes longer than --step-timeout"},
+        "that takes longer than --step-timeout; a worker that does not read the answers of a "
+        "parameter server"},
     [MU_E0403] = {
         "A task ended for a reason of its own and told the others, which end as well.",
         "what that task says: this is only the echo"},

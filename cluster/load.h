@@ -27,7 +27,12 @@
     ROW(HELD, "held", false)     /* answers that the mode holds back */                            \
     ROW(UNREAD, "unread", false) /* answers that their workers have not read */                    \
     ROW(UNREAD_BYTES, "unread_bytes", false)                                                       \
-    ROW(CUT_OFF, "cut_off", false) /* workers whose link it has ended */
+    ROW(CUT_OFF, "cut_off", false) /* workers whose link it has ended */                           \
+    /* What `auto` has chosen, on the head; gains in thousandths, 0: there is none yet. */         \
+    ROW(AUTO_WORKERS, "auto_workers", false) /* of `sync`; else 0 */                               \
+    ROW(AUTO_BOUND, "auto_bound", false)     /* of `bounded` */                                    \
+    ROW(AUTO_PREDICTED, "auto_predicted_permille", false)                                          \
+    ROW(AUTO_MEASURED, "auto_measured_permille", false)
 
 #define MU_LOAD_ENUM(name, text, has_rate) MU_LOAD_##name,
 enum mu_load_row { MU_LOAD_ROWS(MU_LOAD_ENUM) MU_LOAD_COUNT };

@@ -33,7 +33,7 @@ static int64_t read_or(struct mu_decoder *decoder, const char *key, int64_t othe
 }
 
 /* A gradient has a verdict, 0 or more; the other items are the numbers below. */
-#define ITEM_MIN (-(int)MU_PS_ITEM_JOIN)
+#define ITEM_MIN (-(int)MU_PS_ITEM_CHOICE)
 
 static void put_item(struct mu_body *body, enum mu_ps_item item, enum mu_verdict verdict)
 {

@@ -24,10 +24,11 @@ static inline int64_t mu_ps_spin_ns(const struct mu_loop *loop)
 enum mu_ps_item {
     MU_PS_ITEM_GRADIENT,
     MU_PS_ITEM_PULL,
-    MU_PS_ITEM_LEAVE, /* a worker that sends no more gradients */
-    MU_PS_ITEM_LOSS,  /* a worker whose link has ended without that; nobody is answered */
-    MU_PS_ITEM_LOOK,  /* a pull of embedding rows alone */
-    MU_PS_ITEM_JOIN,  /* a worker of another incarnation than before; nobody is answered */
+    MU_PS_ITEM_LEAVE,  /* a worker that sends no more gradients */
+    MU_PS_ITEM_LOSS,   /* a worker whose link has ended without that; nobody is answered */
+    MU_PS_ITEM_LOOK,   /* a pull of embedding rows alone */
+    MU_PS_ITEM_JOIN,   /* a worker of another incarnation than before; nobody is answered */
+    MU_PS_ITEM_CHOICE, /* of backups or a bound: its clock; nobody is answered */
 };
 
 /* Does its FRESH bring the parameters? */

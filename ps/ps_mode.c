@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ps/ps_mode.h"
+#include "ps/arrivals.h"
 #include "runtime/base/text.h"
 #include <assert.h>
 
@@ -89,6 +90,19 @@ int64_t mu_ps_mode_first_pull(const struct mu_ps_mode *mode, int worker)
 bool mu_ps_mode_gathers(const struct mu_ps_mode *mode)
 {
     return mode->kind == MU_PS_SOFTSYNC || mode->kind == MU_PS_SYNC;
+}
+
+bool mu_ps_mode_choose(struct mu_ps_mode *mode, int replica_count, int64_t value)
+{
+    bool is_sync = mode->kind == MU_PS_SYNC;
+    int64_t most = is_sync ? replica_count - 1 : MU_ARRIVALS_BOUND_MAX;
+    if (mode->auto_steps == 0 || value < 0 || value > most)
+        return false;
+    if (is_sync)
+        mode->workers = replica_count - (int)value;
+    else
+        mode->bound = value;
+    return true;
 }
 
 void mu_ps_mode_text(const struct mu_ps_mode *mode, char *out, size_t bytes)

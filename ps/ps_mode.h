@@ -28,6 +28,9 @@ struct mu_ps_mode {
     int gradients;        /* softsync: 1 or more */
     int64_t bound;        /* bounded: 0 or more; also for the policy */
     int64_t warmup_steps; /* replica 0 trains alone until this version */
+    /* sync, bounded: > 0: from so many measured steps it is chosen how many workers there are, or
+     * the bound (server_auto.c). Until then all replicas are workers, and the bound is 0. */
+    int64_t auto_steps;
 };
 
 struct mu_ps_decision {
@@ -51,6 +54,8 @@ int mu_ps_mode_left(const struct mu_ps_mode *mode, int gathered, int active_coun
 /* The version until which the first pull of a worker waits; 0: it does not. */
 int64_t mu_ps_mode_first_pull(const struct mu_ps_mode *mode, int worker);
 bool mu_ps_mode_gathers(const struct mu_ps_mode *mode);
+/* What was chosen: the number of backups, or the bound. False: it cannot be. */
+bool mu_ps_mode_choose(struct mu_ps_mode *mode, int replica_count, int64_t value);
 /* "mode `sync` of 8 workers", for messages. */
 void mu_ps_mode_text(const struct mu_ps_mode *mode, char *out, size_t bytes);
 

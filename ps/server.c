@@ -58,7 +58,8 @@ static enum mu_status allocate(struct mu_ps_server *server)
     size_t told = options->order == 0 ? (size_t)options->server_count - 1 : 1;
     size_t span = server->shard.span.count;
     size_t stride = (span + MU_VIEW_ALIGN - 1) / MU_VIEW_ALIGN * MU_VIEW_ALIGN + MU_VIEW_ALIGN;
-    server->queue_capacity = buffers + 2 * replicas + 1; /* each may be lost and join */
+    /* Each may be lost and join; a snapshot and a choice. */
+    server->queue_capacity = buffers + 2 * replicas + 2;
     server->workers = calloc(replicas, sizeof(*server->workers));
     server->buffers = calloc(buffers, sizeof(*server->buffers));
     server->told = calloc(buffers * told + 1, sizeof(*server->told));
@@ -70,6 +71,7 @@ static enum mu_status allocate(struct mu_ps_server *server)
     if (!server->workers || !server->buffers || !server->told || !server->noted || !server->queue ||
         !server->sequence_served || !server->judged || !server->ledger)
         return MU_NO_MEMORY;
+    MU_TRY(mu_ps_auto_init(server));
     if (mu_ps_plan_gathers(&server->plan))
         MU_TRY(mu_shard_make_room(&server->shard));
     if (mu_ps_plan_correcting(&server->plan))
@@ -136,6 +138,7 @@ void mu_ps_server_destroy(struct mu_ps_server *server)
         mu_arena_finish(&server->stream.copies[i]);
     mu_arena_finish(&server->buffer_memory);
     mu_seen_finish(&server->seen);
+    mu_ps_auto_finish(server);
     mu_ps_rows_finish(server);
     mu_ps_pieces_finish(server);
     mu_shard_finish(&server->shard);
@@ -170,6 +173,10 @@ static bool snapshot_is_due(const struct mu_ps_server *server)
 
 static bool next_event(struct mu_ps_server *server, struct mu_ps_event *ret_event)
 {
+    if (mu_ps_auto_due(server)) {
+        *ret_event = (struct mu_ps_event){.lost = -1, .chooses = true};
+        return true;
+    }
     if (snapshot_is_due(server)) {
         *ret_event = (struct mu_ps_event){.lost = -1, .snapshot_id = server->snapshot_id};
         return true;
@@ -177,7 +184,7 @@ static bool next_event(struct mu_ps_server *server, struct mu_ps_event *ret_even
     if (server->queue_count == 0)
         return false;
     struct mu_ps_event event = server->queue[server->queue_first];
-    if (!event.buffer && event.lost < 0 && !mu_ps_state_free(server))
+    if (!event.buffer && event.lost < 0 && !event.chooses && !mu_ps_state_free(server))
         return false;
     if (!event.buffer && event.lost >= 0 && !mu_ps_knows_followers(server))
         return false;
@@ -210,6 +217,8 @@ static enum mu_status serve(struct mu_ps_server *server, const struct mu_ps_even
 {
     if (event->buffer)
         return mu_ps_serve_buffer(server, event->buffer);
+    if (event->chooses)
+        return mu_ps_auto_serve(server);
     if (event->joins)
         return mu_ps_relink_join(server, event->lost);
     if (event->lost >= 0)
@@ -311,6 +320,7 @@ void mu_ps_server_begin(struct mu_ps_server *server, int64_t version)
     assert(version >= 0);
     server->shard.version = version;
     mu_ps_modes_follow(server);
+    mu_ps_auto_enter(server);
     server->begun = true;
     server->look_again = true;
     mu_ps_audit_begin(server);

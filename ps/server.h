@@ -172,6 +172,13 @@ const struct mu_staleness *mu_ps_server_staleness(const struct mu_ps_server *ser
 const uint64_t *mu_ps_server_verdicts(const struct mu_ps_server *server, int replica);
 /* Bytes that this server keeps for the policy to correct gradients with; 0: it does not. */
 size_t mu_ps_server_seen_bytes(const struct mu_ps_server *server);
+/* What was chosen last for a mode whose backups or bound are chosen, on the head. */
+struct mu_ps_chosen {
+    struct mu_ps_mode mode; /* with it */
+    double predicted,
+        measured; /* gradients that count in a second, by those before it; 0: not yet */
+};
+struct mu_ps_chosen mu_ps_server_chosen(const struct mu_ps_server *server);
 /* What came from workers and went to them. */
 struct mu_ps_load {
     uint64_t requests; /* pushes and pulls */

@@ -2,6 +2,7 @@
 #ifndef MU_PS_SERVER_INSIDE_H
 #define MU_PS_SERVER_INSIDE_H
 
+#include "ps/arrivals.h"
 #include "ps/ps_bodies.h"
 #include "ps/seen.h"
 #include "ps/server.h"
@@ -86,8 +87,29 @@ struct mu_ps_peer {
 struct mu_ps_event {
     struct mu_ps_buffer *buffer;
     int lost;
-    bool joins;
+    bool joins, chooses;
     uint64_t snapshot_id;
+};
+
+/* Choosing backups or a bound (server_auto.c). */
+enum mu_ps_auto_state {
+    MU_PS_AUTO_IDLE,
+    MU_PS_AUTO_WAITING,
+    MU_PS_AUTO_MEASURING,
+    MU_PS_AUTO_DUE,
+    MU_PS_AUTO_CHECKING,
+};
+
+struct mu_ps_auto {
+    enum mu_ps_auto_state state; /* head */
+    struct mu_arrivals arrivals;
+    int64_t *sent_ns; /* (replica_count) when each was sent on; NULL: nothing is ever chosen */
+    int64_t since_ns, since_version; /* of the steps that are measured, or checked */
+    int64_t value;
+    double gain, rate; /* predicted; gradients a second before it */
+    struct mu_ps_chosen chosen;
+    struct mu_ps_verdict_body told; /* follower: what the head says */
+    bool told_queued;
 };
 
 /* What servers know of a worker besides its link; the same on all of them. */
@@ -121,8 +143,9 @@ struct mu_ps_state_stream {
 
 struct mu_ps_server {
     struct mu_ps_server_options options;
-    struct mu_ps_plan plan;
-    int phase; /* of the plan, at the version of the shard */
+    struct mu_ps_plan plan; /* with what was chosen */
+    int phase;              /* of the plan, at the version of the shard */
+    struct mu_ps_auto auto_;
     struct mu_shard shard;
     bool begun;
 
@@ -245,6 +268,21 @@ static inline const struct mu_ps_phase *mu_ps_phase_of(const struct mu_ps_server
 {
     return &server->plan.phase[server->phase];
 }
+
+/* server_auto.c: on the head, if some phase of the plan has auto_steps; else nothing happens. */
+enum mu_status mu_ps_auto_init(struct mu_ps_server *server); /* NO_MEMORY */
+void mu_ps_auto_finish(struct mu_ps_server *server);
+void mu_ps_auto_enter(struct mu_ps_server *server); /* a phase begins */
+/* A gradient of this worker has come; an answer goes to it. */
+void mu_ps_auto_came(struct mu_ps_server *server, int worker);
+void mu_ps_auto_sent(struct mu_ps_server *server, int worker);
+/* A gradient has been served. */
+void mu_ps_auto_look(struct mu_ps_server *server, const struct mu_ps_verdict_body *verdict);
+/* Is a choice the next place in the order? On every server: what it changes. */
+bool mu_ps_auto_due(const struct mu_ps_server *server);
+/* Follower: what the head says. False: one is queued already. */
+bool mu_ps_auto_told(struct mu_ps_server *server, const struct mu_ps_verdict_body *verdict);
+enum mu_status mu_ps_auto_serve(struct mu_ps_server *server);
 
 /* server_audit.c: nothing happens where there is no log. */
 void mu_ps_audit_begin(struct mu_ps_server *server);

@@ -406,6 +406,11 @@ static enum mu_link_answer on_verdict(
     if (!mu_ps_verdict_read(mu_link_decoder(peer->link), body, frame->body_bytes, &verdict) ||
         verdict.worker >= server->options.replica_count)
         return mu_ps_refuse(peer, "sent a VERDICT whose body is malformed");
+    if (verdict.item == MU_PS_ITEM_CHOICE) {
+        peer->buffer = NULL;
+        peer->note_worker = -1;
+        return mu_ps_auto_told(server, &verdict) ? MU_LINK_TAKE : mu_ps_hold(peer);
+    }
     if (verdict.item == MU_PS_ITEM_LOSS || verdict.item == MU_PS_ITEM_JOIN) {
         struct mu_ps_worker *worker = &server->ledger[verdict.worker];
         if (worker->changes)
@@ -455,8 +460,10 @@ static void on_head_arrived(
         return;
     }
     if (!peer->buffer) {
-        bool joins = server->ledger[peer->note_worker].change.item == MU_PS_ITEM_JOIN;
-        mu_ps_queue(server, (struct mu_ps_event){.lost = peer->note_worker, .joins = joins});
+        int worker = peer->note_worker;
+        bool joins = worker >= 0 && server->ledger[worker].change.item == MU_PS_ITEM_JOIN;
+        mu_ps_queue(
+            server, (struct mu_ps_event){.lost = worker, .joins = joins, .chooses = worker < 0});
         return;
     }
     server->waiting_count--;

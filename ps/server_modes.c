@@ -42,5 +42,6 @@ void mu_ps_modes_follow(struct mu_ps_server *server)
     for (int i = 0; i < server->options.replica_count; i++)
         if (mu_ps_plan_restarts_clocks(&server->plan, phase))
             server->ledger[i].clock = 0;
+    mu_ps_auto_enter(server);
     say_phase(server);
 }

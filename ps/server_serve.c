@@ -235,6 +235,7 @@ static void reply(struct mu_ps_server *server, struct mu_ps_buffer *buffer)
     const struct mu_table *table = server->rows.table;
     int64_t version = server->shard.version;
     bool travels = buffer->wants_fresh && buffer->fresh == buffer->own;
+    mu_ps_auto_sent(server, buffer->worker);
     if (buffer->wants_fresh && buffer->fresh_version != version)
         mu_shard_copy(&server->shard, buffer->fresh);
     if (buffer->wants_fresh)
@@ -371,6 +372,8 @@ enum mu_status mu_ps_serve_buffer(struct mu_ps_server *server, struct mu_ps_buff
         buffer->here_count = 0;
         buffer->here_flaw = MU_PS_FLAW_NONE;
         server->waiting_count--;
+        if (buffer->item == MU_PS_ITEM_GRADIENT)
+            mu_ps_auto_came(server, buffer->worker);
         judge(server, buffer);
         tell_followers(server, buffer);
     }
@@ -386,6 +389,7 @@ enum mu_status mu_ps_serve_buffer(struct mu_ps_server *server, struct mu_ps_buff
     look_at_refusal(server, buffer);
     answer(server, buffer);
     mu_ps_release(server);
+    mu_ps_auto_look(server, &buffer->verdict);
     return MU_OK;
 }
 

@@ -166,6 +166,15 @@ static bool take_leaving(
     return true;
 }
 
+static bool take_choice(
+    struct mu_audit_judge *judge, const struct mu_audit_record *record, const struct doubt *out)
+{
+    struct mu_ps_phase *phase = &judge->modes.phase[judge->phase];
+    return mu_ps_mode_choose(&phase->mode, judge->replica_count, record->clock) ||
+           doubt(
+               out, "%lld cannot be chosen for the mode of this version", (long long)record->clock);
+}
+
 bool mu_audit_judge_take(
     struct mu_audit_judge *judge, const struct mu_audit_record *record, char *why, size_t why_bytes)
 {
@@ -177,5 +186,7 @@ bool mu_audit_judge_take(
             (long long)record->version, (long long)judge->version);
     if (record->kind == MU_AUDIT_GRADIENT)
         return take_gradient(judge, record, &out);
+    if (record->kind == MU_AUDIT_CHOICE)
+        return take_choice(judge, record, &out);
     return take_leaving(judge, record, &out);
 }

@@ -29,6 +29,8 @@ enum mu_mode_kind { MU_MODE_ROWS(MU_MODE_ENUM) MU_MODE_COUNT };
 #undef MU_MODE_ENUM
 enum mu_mode_transport { MU_MODE_ROUTE, MU_MODE_SHM, MU_MODE_TCP };
 
+#define MU_MODE_AUTO (-1) /* of backups or bound: chosen from measured times */
+
 struct mu_job_data {
     int64_t batch;      /* rows of a replica that are computed at once */
     int64_t accumulate; /* such batches in a step: their gradients are added up */
@@ -48,16 +50,18 @@ struct mu_job_mode {
     int64_t
         check_every; /* sync: steps between checks that replicas are equal; 0: only at the end */
     /* Through parameter servers: */
-    int64_t in_flight;       /* pushes of one worker under way at once */
-    int64_t workers;         /* sync: gradients of a step; 0: all-reduce, or all but the backups */
-    int64_t backups;         /* sync: replicas that there are at least beyond these */
-    int64_t gradients;       /* softsync: of a step */
-    int64_t bound;           /* bounded: clocks ahead of the slowest; drop: the staleness allowed */
-    int64_t warmup_steps;    /* the first ones, with one replica */
-    int64_t warmup_epochs;   /* the same, in epochs that this replica reads alone */
-    bool audit;              /* what makes which version is written down */
-    double recovery_seconds; /* for a server that was lost to come back; 0: the run ends */
-    int64_t row_limit;       /* of an embedding table, on all servers together; 0: none */
+    int64_t in_flight;        /* pushes of one worker under way at once */
+    int64_t workers;          /* sync: gradients of a step; 0: all-reduce, or all but the backups */
+    int64_t backups;          /* sync: replicas beyond these; MU_MODE_AUTO */
+    int64_t gradients;        /* softsync: of a step */
+    int64_t bound;            /* bounded: clocks ahead of the slowest, or MU_MODE_AUTO; drop: the
+                                 staleness allowed */
+    int64_t auto_steps;       /* that are measured for MU_MODE_AUTO */
+    int64_t warmup_steps;     /* the first ones, with one replica */
+    int64_t warmup_epochs;    /* the same, in epochs that this replica reads alone */
+    bool audit;               /* what makes which version is written down */
+    double recovery_seconds;  /* for a server that was lost to come back; 0: the run ends */
+    int64_t row_limit;        /* of an embedding table, on all servers together; 0: none */
     char policy[MU_NAME_MAX]; /* a name from the table of policies */
 };
 

@@ -13,7 +13,7 @@ bool mu_job_uses_servers(const struct mu_job *job, int replica_count, int ps_cou
         return false;
     if (job->model->row_width && replica_count > 1)
         return true;
-    return job->mode.kind != MU_MODE_SYNC || job->mode.workers > 0 || job->mode.backups > 0 ||
+    return job->mode.kind != MU_MODE_SYNC || job->mode.workers > 0 || job->mode.backups != 0 ||
            job->phase_count > 0;
 }
 
@@ -25,13 +25,17 @@ static struct mu_ps_mode ps_mode(const struct mu_job_mode *mode, int replica_cou
         [MU_MODE_SOFTSYNC] = MU_PS_SOFTSYNC,
         [MU_MODE_BOUNDED] = MU_PS_BOUNDED,
     };
-    int64_t workers = mode->workers > 0 ? mode->workers : replica_count - mode->backups;
+    bool is_auto = (mode->kind == MU_MODE_SYNC && mode->backups == MU_MODE_AUTO) ||
+                   (mode->kind == MU_MODE_BOUNDED && mode->bound == MU_MODE_AUTO);
+    int64_t backups = mode->backups > 0 ? mode->backups : 0;
+    int64_t workers = mode->workers > 0 ? mode->workers : replica_count - backups;
     return (struct mu_ps_mode){
         .kind = kinds[mode->kind],
         .workers = (int)workers,
         .gradients = (int)mode->gradients,
-        .bound = mode->bound,
+        .bound = mode->bound > 0 ? mode->bound : 0,
         .warmup_steps = mode->warmup_steps,
+        .auto_steps = is_auto ? mode->auto_steps : 0,
     };
 }
 
@@ -145,10 +149,17 @@ static enum mu_status fit_servers(const struct fit *fit, int ps_count)
 static enum mu_status fit_workers(const struct fit *fit, int replica_count)
 {
     const struct mu_job_mode *mode = fit->mode;
-    if (mode->kind != MU_MODE_SYNC && (mode->workers > 0 || mode->backups > 0))
+    if (mode->kind != MU_MODE_SYNC && (mode->workers > 0 || mode->backups != 0))
         return unfit(fit, "use --set mode.kind=sync, or leave them out",
             "mode.workers and mode.backups are for mode `sync`: mode `%s` takes every gradient",
             kind_name(fit));
+    if (mode->backups == MU_MODE_AUTO && mode->workers > 0)
+        return unfit(fit, "leave out mode.workers, or give a number of backups",
+            "mode.backups `auto` chooses how many of all replicas are workers, and mode.workers "
+            "is %lld",
+            (long long)mode->workers);
+    if (mode->backups == MU_MODE_AUTO)
+        return MU_OK;
     int64_t needed = mode->workers > 0 ? mode->workers + mode->backups : mode->backups + 1;
     if (needed <= replica_count)
         return MU_OK;
@@ -162,6 +173,9 @@ static enum mu_status fit_workers(const struct fit *fit, int replica_count)
 static enum mu_status fit_policy(const struct fit *fit)
 {
     const char *name = fit->policy->name;
+    if (strcmp(name, "drop") == 0 && fit->mode->bound == MU_MODE_AUTO)
+        return unfit(fit, "give a number of updates, as --set mode.bound=16",
+            "mode.bound `auto` is for mode `bounded`: policy `drop` needs a number");
     if (strcmp(name, "apply") == 0)
         return MU_OK;
     if (fit->mode->kind == MU_MODE_SYNC)

@@ -30,8 +30,8 @@ static const struct mu_option from_rows[] = {
 };
 
 /* What may change, of the rows of the mode. */
-static const char *const changing[] = {
-    "mode.kind", "mode.workers", "mode.backups", "mode.gradients", "mode.bound", "mode.policy"};
+static const char *const changing[] = {"mode.kind", "mode.workers", "mode.backups",
+    "mode.gradients", "mode.bound", "mode.auto_steps", "mode.policy"};
 
 #define FROM_ROWS MU_COUNT_OF(from_rows)
 #define ROWS (FROM_ROWS + MU_COUNT_OF(changing))

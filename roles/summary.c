@@ -85,6 +85,30 @@ static void write_servers(const struct mu_summary *summary, struct mu_text *out)
     mu_text_add(out, "\n");
 }
 
+/* As the head of the servers has it. */
+static void write_auto(const struct mu_summary *summary, struct mu_text *out)
+{
+    const int64_t *value = summary->server_count > 0 ? summary->servers[0].load.value : NULL;
+    if (!value || value[MU_LOAD_AUTO_PREDICTED] == 0) {
+        mu_text_add(out, "  \"auto\": null,\n");
+        return;
+    }
+    int64_t workers = value[MU_LOAD_AUTO_WORKERS];
+    if (workers > 0)
+        mu_text_add(out, "  \"auto\": {\"workers\": %lld, \"backups\": %lld", (long long)workers,
+            (long long)(summary->task_count - workers));
+    else
+        mu_text_add(out, "  \"auto\": {\"bound\": %lld", (long long)value[MU_LOAD_AUTO_BOUND]);
+    mu_text_add(out, ", \"predicted_gain\": ");
+    mu_text_add_double(out, (double)value[MU_LOAD_AUTO_PREDICTED] / 1000);
+    mu_text_add(out, ", \"measured_gain\": ");
+    if (value[MU_LOAD_AUTO_MEASURED] > 0)
+        mu_text_add_double(out, (double)value[MU_LOAD_AUTO_MEASURED] / 1000);
+    else
+        mu_text_add(out, "null");
+    mu_text_add(out, "},\n");
+}
+
 void mu_summary_write(const struct mu_summary *summary, struct mu_text *out)
 {
     mu_text_add(out, "{\n");
@@ -108,6 +132,7 @@ void mu_summary_write(const struct mu_summary *summary, struct mu_text *out)
     mu_text_add(out, "  \"parameters_crc32c\": \"%08x\",\n", summary->parameters_crc32c);
     write_staleness(summary, out);
     write_verdicts(summary, out);
+    write_auto(summary, out);
     write_servers(summary, out);
     mu_text_add(out, "}\n");
 }

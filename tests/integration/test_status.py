@@ -97,6 +97,9 @@ class Status(Case):
         for server in found["servers"].values():
             self.assertGreater(server["bytes_in_per_second"], 4 * 784)
             self.assertIsNotNone(server["staleness"])
+        for name, pid in pids.items():
+            self.assertEqual(self.status(run.out, "--pid", name), str(pid))
+        self.assertIn("no task `ps/2`", self.status(run.out, "--pid", "ps/2", code=64))
         text = self.status(run.out)
         self.assertRegex(text, r"is running, for .* \(training\); .* ago chief/0 \(pid \d+ on")
         self.assertRegex(text, r"worker/0 +\d+ .* now .* step \d+")
@@ -159,6 +162,7 @@ class Status(Case):
             "worker/0", {}) and found["tasks"]["worker/0"]["absent"], "why it does not come")
         self.assertEqual((found["state"], found["phase"]), ("running", "starting"))
         self.assertIn("Connection refused", found["tasks"]["worker/0"]["absent"])
+        self.assertIn("has not come", self.status(cluster.out, "--pid", "worker/0", code=69))
         self.assertIn(f"worker/0     has not come to {cluster.address('worker/0')}",
                       self.status(cluster.out))
 

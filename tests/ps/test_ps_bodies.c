@@ -102,7 +102,7 @@ static void every_item_is_told_from_the_others(void **state)
 {
     (void)state;
     uint8_t out[MU_PS_BODY_MAX];
-    for (int item = MU_PS_ITEM_GRADIENT; item <= (int)MU_PS_ITEM_JOIN; item++) {
+    for (int item = MU_PS_ITEM_GRADIENT; item <= (int)MU_PS_ITEM_CHOICE; item++) {
         struct mu_ps_verdict_body verdict = {.item = (enum mu_ps_item)item, .incarnation = 1}, read;
         assert_true(mu_ps_verdict_read(decoder, out, mu_ps_verdict_write(out, &verdict), &read));
         assert_int_equal(read.item, item);

@@ -44,7 +44,8 @@ static const struct mu_summary finished = {.exit = 0,
     "\"rows_wanted\": 0, \"dense_bytes\": " dense_bytes ", \"rows\": 0, \"row_bytes\": 0, "        \
     "\"rows_evicted\": 0, \"memory_bytes\": 0, \"gradients\": 0, \"staleness_sum\": 0, "           \
     "\"staleness_max\": 0, \"held\": 0, \"unread\": 0, \"unread_bytes\": 0, "                      \
-    "\"cut_off\": " cut_off "}"
+    "\"cut_off\": " cut_off ", \"auto_workers\": 0, \"auto_bound\": 0, "                           \
+    "\"auto_predicted_permille\": 0, \"auto_measured_permille\": 0}"
 
 static const char golden[] =
     "{\n"
@@ -78,6 +79,7 @@ static const char golden[] =
     "    \"worker/0\": {\"apply\": 0, \"scale\": 0, \"correct\": 0, "
     "\"gather\": 0, \"drop\": 1, \"refuse\": 0}\n"
     "  },\n"
+    "  \"auto\": null,\n"
     "  \"servers\": {\n"
     "    \"ps/0\": " LOAD("7", "300", "0") ",\n"
                                            "    \"ps/1\": " LOAD(
@@ -93,6 +95,32 @@ static void a_summary_is_this_text(void **state)
     mu_summary_write(&finished, &text);
     assert_string_equal(text.data, golden);
     mu_text_finish(&text);
+}
+
+static void what_auto_chose_is_with_its_gains(void **state)
+{
+    static const struct {
+        struct mu_summary_server server;
+        const char *text;
+    } rows[] = {
+        {{.load = {{[MU_LOAD_AUTO_WORKERS] = 1, [MU_LOAD_AUTO_PREDICTED] = 1250}}},
+            "{\"workers\": 1, \"backups\": 1, \"predicted_gain\": 1.25, \"measured_gain\": null}"},
+        {{.load = {{[MU_LOAD_AUTO_BOUND] = 3,
+              [MU_LOAD_AUTO_PREDICTED] = 2000,
+              [MU_LOAD_AUTO_MEASURED] = 1500}}},
+            "{\"bound\": 3, \"predicted_gain\": 2, \"measured_gain\": 1.5}"},
+    };
+    for (size_t i = 0; i < MU_COUNT_OF(rows); i++) {
+        struct mu_summary summary = finished;
+        struct mu_text text;
+        summary.servers = &rows[i].server;
+        summary.server_count = 1;
+        mu_text_init(&text);
+        mu_summary_write(&summary, &text);
+        if (!strstr(text.data, rows[i].text))
+            fail_msg("no %s in %s", rows[i].text, text.data);
+        mu_text_finish(&text);
+    }
 }
 
 static void what_is_not_known_is_null(void **state)
@@ -139,6 +167,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_summary_is_this_text),
+        cmocka_unit_test(what_auto_chose_is_with_its_gains),
         cmocka_unit_test(what_is_not_known_is_null),
         cmocka_unit_test(a_saved_summary_replaces_the_old_one),
     };

@@ -44,6 +44,9 @@ static const struct mode modes[] = {
     /* Replica 0 reads the first epoch whole: 31 steps. */
     {{"mode.kind=sync", "mode.workers=4", "mode.warmup_epochs=1"}, {"39 steps", "apply 31 gather"}},
     {{"mode.kind=async", "mode.warmup_epochs=1"}, {"1220 samples"}},
+    {{"mode.kind=sync", "mode.backups=auto", "mode.auto_steps=4"}, {"16 steps", "auto: "}},
+    {{"mode.kind=bounded", "mode.bound=auto", "mode.auto_steps=4", "mode.warmup_steps=5"},
+        {"auto: ", "1220 samples"}},
     {{"mode.kind=sync", "mode.backups=1",
          "mode.schedule=[{\"from_step\": 5, \"kind\": \"async\", \"policy\": \"scale\"}, "
          "{\"from_step\": 25, \"kind\": \"bounded\", \"bound\": 1}]"},
