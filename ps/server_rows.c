@@ -225,6 +225,13 @@ void mu_ps_rows_forget(struct mu_ps_buffer *buffer)
     rows->counts = (struct mu_ps_rows_body){0};
 }
 
+size_t mu_ps_rows_given(const struct mu_ps_buffer *buffer, size_t width, const void **ret_rows)
+{
+    const struct mu_ps_rows_body given = {.given = buffer->rows.counts.given};
+    *ret_rows = given_ids(&buffer->rows);
+    return mu_ps_rows_bytes(&given, width);
+}
+
 void mu_ps_rows_reply(struct mu_ps_server *server, struct mu_ps_buffer *buffer)
 {
     struct mu_ps_row_buffer *rows = &buffer->rows;
