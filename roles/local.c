@@ -414,7 +414,7 @@ static int report(struct mu_local *launcher)
         .user_signal_ns = launcher->user_signal_ns,
         .insisted = launcher->insisted,
         .killed = launcher->killed,
-        .servers_may_die = launcher->request->ps_restarts > 0,
+        .servers_may_die = launcher->request->ps_restarts > 0 || launcher->request->has_standbys,
         .out_dir = launcher->request->out_dir,
         .started_ns = launcher->started_ns};
     mu_local_output_clear(&launcher->output);

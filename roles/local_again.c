@@ -6,7 +6,8 @@
 
 bool mu_local_again_awaited(const struct mu_local *launcher, const struct mu_local_child *child)
 {
-    return child->role == MU_ROLE_PS && launcher->request->ps_restarts > 0;
+    const struct mu_local_request *request = launcher->request;
+    return child->role == MU_ROLE_PS && (request->ps_restarts > 0 || request->has_standbys);
 }
 
 /* A server that the cluster waits for. Without all its replicas it waits for nobody. */
