@@ -19,7 +19,7 @@ struct bench_server {
     struct mu_loop *loop;
     struct mu_ps_server *server;
     FILE *in, *out;
-    bool over;
+    bool over, ends; /* ends: the lead wants nothing more of this size */
 };
 
 /* Whose calls come here. */
@@ -62,7 +62,7 @@ static void wait_for_end(void *argument)
     struct bench_server *own = argument;
     char line[MU_BENCH_LINE_MAX];
     char *got = fgets(line, sizeof(line), own->in);
-    (void)got; /* whatever it says, or nothing: it is over */
+    own->ends = !got || strcmp(line, "load\n") != 0;
     __atomic_store_n(&own->over, true, __ATOMIC_RELEASE);
     own->loop->ops->wake(own->loop);
 }
@@ -82,6 +82,10 @@ static enum mu_status create(struct bench_server *own, int64_t bytes, int in_fli
         .optimizer = mu_optimizer_find("sgd"),
         .policy = &policy,
         .learning_rate = rate,
+        .rows = {.width = mu_bench_row_width(bench),
+            .push_max = (size_t)bench->options->batch,
+            .id_count = (uint64_t)bench->options->rows,
+            .seed = 1},
     };
     MU_TRY(mu_ps_server_create(&options, &own->server));
     mu_ps_server_begin(own->server, 0);
@@ -94,22 +98,44 @@ static enum mu_status create(struct bench_server *own, int64_t bytes, int in_fli
     return MU_OK;
 }
 
-static enum mu_status serve_size(struct bench_server *own, int64_t bytes, int in_flight)
+static enum mu_status answer(struct bench_server *own, enum mu_status status)
 {
-    struct mu_world *world = &own->real.world;
-    struct mu_thread *listener;
-    MU_TRY(create(own, bytes, in_flight));
-    own->over = false;
-    fprintf(own->out, "ready\n");
-    fflush(own->out);
-    MU_TRY(world->ops->spawn(world, "lead", wait_for_end, own, &listener));
-    enum mu_status status = mu_ps_server_run(own->server, &own->over);
-    world->ops->join(world, listener);
-    mu_ps_server_destroy(own->server);
-    own->server = NULL;
     fprintf(own->out, status == MU_OK ? "ready\n" : "failed it ended early\n");
     fflush(own->out);
     return status;
+}
+
+/* Until the lead says something. */
+static enum mu_status serve_on(struct bench_server *own)
+{
+    struct mu_world *world = &own->real.world;
+    struct mu_thread *listener;
+    own->over = false;
+    MU_TRY(world->ops->spawn(world, "lead", wait_for_end, own, &listener));
+    enum mu_status status = mu_ps_server_run(own->server, &own->over);
+    world->ops->join(world, listener);
+    return status;
+}
+
+static void tell_load(struct bench_server *own)
+{
+    const struct mu_ps_load *load = mu_ps_server_load(own->server);
+    own->bench->loads[own->order] = (struct mu_bench_load){
+        .bytes = load->bytes_in + load->bytes_out, .rows = load->rows_given + load->rows_wanted};
+}
+
+static enum mu_status serve_size(struct bench_server *own, int64_t bytes, int in_flight)
+{
+    enum mu_status status = create(own, bytes, in_flight);
+    own->ends = false;
+    while (status == MU_OK && !own->ends) {
+        MU_TRY(answer(own, status));
+        status = serve_on(own);
+        tell_load(own);
+    }
+    mu_ps_server_destroy(own->server);
+    own->server = NULL;
+    return answer(own, status);
 }
 
 /* ---- life ---- */

@@ -13,6 +13,8 @@
  *   ready                size BYTES COUNT    begin with zeros, COUNT operations in flight at most
  *                        op NAME COUNT       worker: what is measured next, how many in flight
  *   took NANOSECONDS     batch COUNT         worker: so many operations
+ *                        fill                worker: push every embedding row once
+ *                        load                server: tell mu_bench_load what has passed so far
  *                        check               worker: what all have pushed is what is pulled
  *                        end                 the parameters are not needed any more
  *   failed WHY           (end of file)       the end
@@ -22,6 +24,7 @@
  */
 #define MU_BENCH_PUSHES_MAX (1 << 21) /* of one size, of all workers: sums stay at 2^24 or less */
 #define MU_BENCH_SAMPLES_MAX (1 << 16)
+#define MU_BENCH_PS_SHM 1 /* --transport, as its row says */
 #define MU_BENCH_WAYS_MAX                                                                          \
     (MU_BENCH_PS_SERVERS_MAX * MU_BENCH_PS_WORKERS_MAX + MU_BENCH_PS_SERVERS_MAX)
 
@@ -31,6 +34,11 @@ struct mu_bench_samples {
     uint32_t ns[MU_BENCH_SAMPLES_MAX];
 };
 
+/* What has passed through a server: bytes of frames, and rows of the table that were in them. */
+struct mu_bench_load {
+    uint64_t bytes, rows;
+};
+
 /* A way is a port that only one process calls, so that nobody has to say who it is. */
 struct mu_bench_ps {
     struct mu_log *log;
@@ -38,6 +46,7 @@ struct mu_bench_ps {
     int listen_fd[MU_BENCH_WAYS_MAX];
     struct mu_address address[MU_BENCH_WAYS_MAX];
     struct mu_bench_samples *samples; /* (workers), shared */
+    struct mu_bench_load *loads;      /* (servers), shared */
 };
 
 static inline int mu_bench_way_of_worker(const struct mu_bench_ps *bench, int server, int worker)
@@ -49,6 +58,12 @@ static inline int mu_bench_way_of_worker(const struct mu_bench_ps *bench, int se
 static inline int mu_bench_way_of_follower(const struct mu_bench_ps *bench, int order)
 {
     return (int)(bench->options->servers * bench->options->workers) + order - 1;
+}
+
+/* 0: the servers have no embedding table. */
+static inline size_t mu_bench_row_width(const struct mu_bench_ps *bench)
+{
+    return bench->options->rows > 0 ? (size_t)bench->options->row_width : 0;
 }
 
 static inline int mu_bench_ways(const struct mu_bench_ps *bench)

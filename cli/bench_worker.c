@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/bench_rows.h"
 #include "cli/bench_tasks.h"
 #include "ps/client.h"
 #include "ps/server.h"
 #include "runtime/io/real_world.h"
-#include "runtime/tensor/arena.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +13,7 @@
 #define CALLS_MAX 1000
 #define CALL_AGAIN_NS (5 * MU_MS)
 #define OPERATION_NS (30 * MU_SECOND)
+#define CHECK_NS (120 * MU_SECOND) /* of a whole table */
 
 struct bench_worker {
     struct mu_bench_ps *bench;
@@ -20,7 +21,8 @@ struct bench_worker {
     struct mu_real_world real;
     struct mu_loop *loop;
     struct mu_ps_client *client;
-    struct mu_arena gradient, fresh; /* fresh: (in_flight_max, count) */
+    struct mu_bench_rows *rows; /* NULL: no table */
+    struct mu_vectors vectors;  /* the gradient, then a fresh one for each in flight */
     size_t count;
     int in_flight_max, in_flight;
     bool pulls;
@@ -85,15 +87,22 @@ static enum mu_status connect_all(struct bench_worker *own)
 
 static float *fresh_of(struct bench_worker *own, int slot)
 {
-    return own->fresh.data + (size_t)slot * own->count;
+    return mu_vectors_at(&own->vectors, 1 + (size_t)slot);
+}
+
+static float *gradient_of(struct bench_worker *own)
+{
+    return mu_vectors_at(&own->vectors, 0);
 }
 
 static enum mu_status begin(struct bench_worker *own, int slot)
 {
     own->begun_ns[slot] = mu_now(&own->real.world);
+    if (own->rows)
+        mu_bench_rows_put(own->rows, slot);
     if (own->pulls)
         return mu_ps_client_pull_start(own->client, slot, fresh_of(own, slot));
-    return mu_ps_client_push(own->client, slot, own->gradient.data, 1, own->version, NULL);
+    return mu_ps_client_push(own->client, slot, gradient_of(own), 1, own->version, NULL);
 }
 
 static enum mu_status end(struct bench_worker *own, int slot)
@@ -104,7 +113,7 @@ static enum mu_status end(struct bench_worker *own, int slot)
     if (samples->count < MU_BENCH_SAMPLES_MAX)
         samples->ns[samples->count++] = (uint32_t)(mu_now(&own->real.world) - own->begun_ns[slot]);
     own->version = result.version;
-    return MU_OK;
+    return own->rows ? mu_bench_rows_verify(own->rows, own->why, sizeof(own->why)) : MU_OK;
 }
 
 /* The oldest is waited for before the next begins. */
@@ -150,15 +159,59 @@ static void forget(struct bench_worker *own, int slot_count)
         memset(fresh_of(own, slot), 0xff, own->count * sizeof(float));
 }
 
+/* ---- embedding rows ---- */
+
+static enum mu_status make_rows(struct bench_worker *own)
+{
+    const struct mu_cmd_bench_ps_options *options = own->bench->options;
+    const struct mu_bench_rows_options rows = {
+        .client = own->client,
+        .worker = own->replica,
+        .worker_count = (int)options->workers,
+        .server_count = (int)options->servers,
+        .in_flight_max = own->in_flight_max,
+        .row_count = (size_t)options->rows,
+        .width = (size_t)options->row_width,
+        .batch = (size_t)options->batch,
+    };
+    return options->rows > 0 ? mu_bench_rows_create(&rows, &own->rows) : MU_OK;
+}
+
+/* From then on all rows are there. */
+static enum mu_status do_fill(struct bench_worker *own)
+{
+    struct mu_ps_result result;
+    int count = mu_bench_rows_fill_count(own->rows);
+    for (int i = 0; i < count; i++) {
+        mu_bench_rows_put_fill(own->rows, 0, i);
+        MU_TRY(mu_ps_client_push(own->client, 0, gradient_of(own), 1, own->version, NULL));
+        MU_TRY(mu_ps_client_wait(own->client, 0, mu_now(&own->real.world) + OPERATION_NS, &result));
+        own->version = result.version;
+    }
+    own->pushes += count;
+    return MU_OK;
+}
+
 /* ---- what the lead asks for ---- */
 
 static enum mu_status do_end(struct bench_worker *own)
 {
+    mu_bench_rows_destroy(own->rows);
+    own->rows = NULL;
     mu_ps_client_destroy(own->client);
     own->client = NULL;
-    mu_arena_finish(&own->gradient);
-    mu_arena_finish(&own->fresh);
+    mu_vectors_finish(&own->vectors);
     return MU_OK;
+}
+
+/* What is asked for is measured, or nothing is. */
+static enum mu_status make_vectors(struct bench_worker *own)
+{
+    const struct mu_cmd_bench_ps_options *options = own->bench->options;
+    bool shares = options->transport == MU_BENCH_PS_SHM;
+    int64_t deadline_ns = mu_deadline(mu_now(&own->real.world), OPERATION_NS);
+    return mu_ps_client_share(own->client, shares ? MU_PS_SHARE_ALWAYS : MU_PS_SHARE_NEVER,
+        1 + (size_t)own->in_flight_max, deadline_ns, &own->vectors);
 }
 
 static enum mu_status do_size(struct bench_worker *own, int64_t bytes, int in_flight)
@@ -166,10 +219,6 @@ static enum mu_status do_size(struct bench_worker *own, int64_t bytes, int in_fl
     own->count = (size_t)bytes / sizeof(float);
     own->in_flight_max = in_flight;
     own->version = own->pushes = 0;
-    MU_TRY(mu_arena_init(&own->gradient, own->count));
-    MU_TRY(mu_arena_init(&own->fresh, own->count * (size_t)in_flight));
-    for (size_t i = 0; i < own->count; i++)
-        own->gradient.data[i] = mu_bench_gradient(own->replica, i);
     const struct mu_ps_client_options options = {
         .loop = own->loop,
         .log = own->bench->log,
@@ -177,9 +226,17 @@ static enum mu_status do_size(struct bench_worker *own, int64_t bytes, int in_fl
         .server_count = (int)own->bench->options->servers,
         .in_flight = in_flight,
         .element_count = own->count,
+        .row_width = mu_bench_row_width(own->bench),
+        .row_max = (size_t)own->bench->options->batch,
     };
     MU_TRY(mu_ps_client_create(&options, &own->client));
-    return connect_all(own);
+    MU_TRY(make_rows(own));
+    MU_TRY(connect_all(own));
+    MU_TRY(make_vectors(own));
+    float *gradient = gradient_of(own);
+    for (size_t i = 0; i < own->count; i++)
+        gradient[i] = mu_bench_gradient(own->replica, i);
+    return MU_OK;
 }
 
 static enum mu_status do_batch(struct bench_worker *own, int operations)
@@ -206,7 +263,18 @@ static enum mu_status do_check(struct bench_worker *own)
             (long long)own->version, (long long)(own->pushes * own->bench->options->workers));
         return MU_BROKEN;
     }
-    return verify(own, 0);
+    MU_TRY(verify(own, 0));
+    int64_t deadline_ns = mu_now(&own->real.world) + CHECK_NS;
+    return own->rows ? mu_bench_rows_check(own->rows, deadline_ns, own->why, sizeof(own->why))
+                     : MU_OK;
+}
+
+static void do_op(struct bench_worker *own, const char *name, int in_flight)
+{
+    own->pulls = strcmp(name, "pull") == 0;
+    own->in_flight = in_flight;
+    if (own->rows)
+        mu_bench_rows_set_in_flight(own->rows, in_flight);
 }
 
 static enum mu_status obey(struct bench_worker *own, const char *line)
@@ -220,11 +288,12 @@ static enum mu_status obey(struct bench_worker *own, const char *line)
     if (sscanf(line, "size %lld %d", &bytes, &count) == 2)
         status = do_size(own, bytes, count);
     else if (sscanf(line, "op %31s %d", name, &count) == 2 && count <= own->in_flight_max) {
-        own->pulls = strcmp(name, "pull") == 0;
-        own->in_flight = count;
+        do_op(own, name, count);
         status = MU_OK;
     } else if (strcmp(line, "check\n") == 0)
         status = do_check(own);
+    else if (strcmp(line, "fill\n") == 0 && own->rows)
+        status = do_fill(own);
     else if (strcmp(line, "end\n") == 0)
         status = do_end(own);
     if (status == MU_OK)

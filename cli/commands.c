@@ -5,6 +5,7 @@
 /* What this build has, in the order of --help. The rows of each are beside its function. */
 const struct mu_command *const mu_commands[] = {
     &mu_command_run,
+    &mu_command_status,
     &mu_command_simulate,
     &mu_command_bench_train,
     &mu_command_bench_allreduce,

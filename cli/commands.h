@@ -75,7 +75,8 @@ struct mu_cmd_bench_ps_options {
     int64_t workers, servers, rounds;
     int64_t in_flight; /* 0: by the bytes */
     struct mu_integers bytes;
-    int transport, op; /* places in the choices of their rows */
+    int64_t rows, row_width, batch; /* rows 0: no embedding table */
+    int transport, op;              /* places in the choices of their rows */
     double budget_ms;
     bool json;
 };
@@ -84,6 +85,12 @@ struct mu_cmd_checkpoint_options {
     char directory[MU_CLI_PATH_MAX]; /* of a run, or of its checkpoints */
     int64_t step;                    /* -1: the newest (show), all (verify) */
     bool json;
+};
+
+struct mu_cmd_status_options {
+    char directory[MU_CLI_PATH_MAX]; /* of a run; "": the newest */
+    bool watch, json;
+    char pid[MU_TASK_NAME_MAX]; /* of this task; "": all */
 };
 
 struct mu_cmd_audit_options {
@@ -127,7 +134,7 @@ extern const struct mu_command mu_command_run, mu_command_simulate, mu_command_b
     mu_command_bench_allreduce, mu_command_bench_ps, mu_command_checkpoint_list,
     mu_command_checkpoint_verify, mu_command_checkpoint_show, mu_command_audit_replay,
     mu_command_spec_check, mu_command_spec_make, mu_command_doctor, mu_command_explain,
-    mu_command_man;
+    mu_command_man, mu_command_status;
 
 /* rows_train.c: the rows of the commands that train and of those that look at what is left;
  * rows_bench.c: those of the other benches. */

@@ -106,7 +106,8 @@ static const struct mu_explanation explanations[MU_ERROR_COUNT] = {
         "A task is there and does not get on, or nothing is heard from it. The message has "
         "what it did last.",
         "stopped (state T); a disk or network file system that hangs; a cut network; a step "
-        "that takes longer than --step-timeout"},
+        "that takes longer than --step-timeout; a worker that does not read the answers of a "
+        "parameter server"},
     [MU_E0403] = {
         "A task ended for a reason of its own and told the others, which end as well.",
         "what that task says: this is only the echo"},
@@ -156,6 +157,15 @@ static const struct mu_explanation explanations[MU_ERROR_COUNT] = {
         "happened: the log proves nothing about the parameters.",
         "a server that was killed or had no room on its disk; a defective disk; files of two runs; "
         "an edited file"},
+    [MU_E0609] = {
+        "`muster status` shows the run of a directory, and the leader of a run keeps status.json "
+        "there. This one has none.",
+        "the directory of another host, where only tasks ran that do not lead; a mistyped name; a "
+        "simulated run, or one of an older muster"},
+    [MU_E0610] = {
+        "status.json is not what a leader writes. It is replaced whole every second, so no run is "
+        "ever in the middle of it.",
+        "an edited file; a disk that lost power just then"},
     [MU_E0701] = {
         "The replicas' parameters were compared and are not the same bits: the result would be "
         "worthless.",

@@ -109,7 +109,6 @@ void mu_help_overview(struct mu_text *out)
         "muster " MU_VERSION " - trains one model on many processes\n"
         "\n"
         "Examples:\n"
-        "  muster run configs/demo.json                    in this process alone\n"
         "  muster run configs/demo.json --local 4          four workers on this machine\n"
         "  muster run job.json --cluster c.json --task worker/0    one task of a cluster\n"
         "\n"

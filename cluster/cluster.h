@@ -4,6 +4,7 @@
 
 #include "cluster/activity.h"
 #include "cluster/hello.h"
+#include "cluster/load.h"
 #include "runtime/io/link.h"
 
 /*
@@ -69,6 +70,30 @@ enum mu_status mu_cluster_open(struct mu_cluster *cluster);
  * the run was over before it could join.
  */
 enum mu_status mu_cluster_join(struct mu_cluster *cluster);
+
+/* From now on heartbeats say this server's load. */
+void mu_cluster_tell_load(
+    struct mu_cluster *cluster, void (*load)(void *owner, struct mu_load *ret_load), void *owner);
+/* Leader: asks all parameter servers, so that what mu_cluster_view says of them is not older than
+ * this call. OK also if one is gone; TIMEOUT, or what the loop was cancelled with. */
+enum mu_status mu_cluster_ask_loads(struct mu_cluster *cluster, int64_t deadline_ns);
+
+/* A task as this one sees it; the leader sees all. */
+struct mu_task_view {
+    bool here;   /* it has come, and its link is there */
+    bool joined; /* it has come */
+    int process; /* 0: not known */
+    const char *host;
+    int64_t started_wall_ns;
+    int64_t heard_age_ns; /* since its last heartbeat */
+    int doing;            /* enum mu_doing */
+    int64_t step, doing_age_ns, samples;
+    const char *absent;         /* why it has not come, as far as is known; "" */
+    const struct mu_load *load; /* NULL: none, or not known */
+};
+/* Borrowed until the loop turns. */
+struct mu_task_view mu_cluster_view(struct mu_cluster *cluster, int task);
+bool mu_cluster_started(const struct mu_cluster *cluster);
 
 /* A greeted link to a task that listens, or from one that calls; both wait until the deadline.
  * The caller adopts and resumes it. */

@@ -6,8 +6,8 @@
 #include "cluster/cluster.h"
 #include "cluster/door.h"
 
-/* The inside of struct mu_cluster, shared by cluster.c, opening.c, join.c, control.c and
- * blame.c. */
+/* The inside of struct mu_cluster, shared by cluster.c, opening.c, join.c, control.c, view.c
+ * and blame.c. */
 
 #define MU_CLUSTER_TEXT_MAX 640
 
@@ -21,6 +21,9 @@ struct mu_member {
     int doing;
     int64_t step, since_ns, collective, samples; /* since_ns: of our clock */
     double loss, accuracy;
+    bool has_load; /* a parameter server that has said it */
+    struct mu_load load;
+    int64_t answered;        /* leader: the last number that it was asked with, as it says */
     struct mu_caller caller; /* leader, before the start: why does it not come? */
     int64_t call_again_ns, call_pause_ns;
     char absent[96]; /* why the last call failed */
@@ -55,6 +58,11 @@ struct mu_cluster {
     int needed; /* tasks the run needs */
     int64_t join_ns, said_ns, ticked_ns;
 
+    /* Of this task, if it is a parameter server; NULL: none. */
+    void (*load)(void *owner, struct mu_load *ret_load);
+    void *load_owner;
+    int64_t asked, answered; /* leader: how often it has asked; member: which it has answered */
+
     enum mu_status failed; /* not OK: somebody is lost or something does not fit; said already */
     bool over;
     enum mu_status over_status;
@@ -73,7 +81,8 @@ void mu_cluster_add_left(const struct mu_cluster *cluster, struct mu_text *text)
 
 /* ---- control.c: frames on control links ---- */
 extern const struct mu_link_events mu_control_events;
-void mu_control_tick(void *owner); /* every heartbeat_ns */
+void mu_control_tick(void *owner);                             /* every heartbeat_ns */
+void mu_control_beat(struct mu_cluster *cluster, int64_t now); /* a heartbeat to all, now */
 /* This task's own activity, into its own member. */
 void mu_control_note_self(struct mu_cluster *cluster, int64_t now);
 void mu_control_adopt(struct mu_cluster *cluster, int task, struct mu_link *link);
@@ -83,6 +92,11 @@ bool mu_cluster_needs(const struct mu_cluster *cluster, int task); /* evaluators
 
 /* Keeps a greeted link until mu_cluster_answer asks for it; false: too many wait. */
 bool mu_cluster_keep(struct mu_cluster *cluster, struct mu_link *link, int task, int kind);
+
+/* ---- view.c: what else heartbeats carry ---- */
+int mu_view_field_count(const struct mu_cluster *cluster);
+void mu_view_put(struct mu_cluster *cluster, struct mu_body *body);
+void mu_view_read(struct mu_cluster *cluster, int from, struct mu_decoder *decoder);
 
 /* ---- blame.c: who is lost ---- */
 /* The leader tells the members why they end. */

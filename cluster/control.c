@@ -38,12 +38,12 @@ void mu_control_tell_start(struct mu_cluster *cluster)
     }
 }
 
-static void send_heartbeat(struct mu_cluster *cluster, int64_t now)
+void mu_control_beat(struct mu_cluster *cluster, int64_t now)
 {
     const struct mu_member *self = &cluster->member[cluster->spec->self];
-    uint8_t memory[256];
+    uint8_t memory[MU_BODY_SMALL];
     struct mu_body body;
-    mu_body_begin(&body, memory, sizeof(memory), 7);
+    mu_body_begin(&body, memory, sizeof(memory), 7 + mu_view_field_count(cluster));
     mu_body_put_int(&body, "doing", self->doing);
     mu_body_put_int(&body, "step", self->step);
     mu_body_put_int(&body, "age", now - self->since_ns);
@@ -51,6 +51,7 @@ static void send_heartbeat(struct mu_cluster *cluster, int64_t now)
     mu_body_put_int(&body, "samples", self->samples);
     mu_body_put_real(&body, "loss", self->loss);
     mu_body_put_real(&body, "accuracy", self->accuracy);
+    mu_view_put(cluster, &body);
     assert(!body.failed);
     mu_control_broadcast(cluster, MU_FRAME_HEARTBEAT, &body);
 }
@@ -220,6 +221,7 @@ static void on_arrived(
     switch (frame->type) {
     case MU_FRAME_HEARTBEAT:
         read_heartbeat(&cluster->member[task], decoder, cluster->member[task].heard_ns);
+        mu_view_read(cluster, task, decoder);
         break;
     case MU_FRAME_WAITING:
         read_waiting(cluster, decoder);
@@ -373,7 +375,7 @@ void mu_control_tick(void *owner)
     if (cluster->leads)
         mu_control_tell_start(cluster);
     mu_control_note_self(cluster, now);
-    send_heartbeat(cluster, now);
+    mu_control_beat(cluster, now);
     if (cluster->over || cluster->failed != MU_OK)
         return;
     if (late_ns > 0) {

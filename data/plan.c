@@ -60,6 +60,12 @@ void mu_plan_set_block(struct mu_plan *plan, size_t block)
     plan->block = block;
 }
 
+void mu_plan_set_alone(struct mu_plan *plan, int64_t epochs)
+{
+    assert(epochs >= 0);
+    plan->alone_epochs = epochs;
+}
+
 static void draw_blocks(struct mu_plan *plan)
 {
     /* Blocks are drawn into the end of `order` and unfolded from its start. Block i of n ends at
@@ -119,9 +125,10 @@ void mu_plan_begin(struct mu_plan *plan, int64_t epoch, const struct mu_stretch 
     plan->left = plan->sample_count;
     for (int i = 0; i < done_count; i++)
         take_out(plan, &done[i]);
-    plan->replica_count = replica_count;
+    plan->replicas_all = replica_count;
+    plan->replica_count = mu_plan_readers(plan->alone_epochs, epoch, replica_count);
     plan->batch = batch;
-    plan->step_count = mu_plan_steps(plan->left, replica_count, batch);
+    plan->step_count = mu_plan_steps(plan->left, plan->replica_count, batch);
 }
 
 const uint32_t *mu_plan_samples(const struct mu_plan *plan, int64_t step, int replica,

@@ -43,6 +43,8 @@ struct mu_plan {
     size_t left;     /* samples that the present stretch has to work on: order[0 .. left) */
     int64_t epoch;
     int replica_count, batch; /* of the present stretch */
+    int replicas_all;         /* the same where epochs are shared */
+    int64_t alone_epochs;     /* the first ones, which replica 0 reads alone */
     int64_t step_count;       /* global steps of the present stretch until the epoch ends */
 };
 
@@ -56,10 +58,25 @@ void mu_plan_finish(struct mu_plan *plan);
  * samples or steps are left of an epoch, only which. */
 void mu_plan_set_block(struct mu_plan *plan, size_t block);
 
+/* From the next mu_plan_begin on: the first so many epochs are a stretch of one replica, 0, however
+ * many there are; the others have no step of them. */
+void mu_plan_set_alone(struct mu_plan *plan, int64_t epochs);
+/* How many of `replica_count` read an epoch of which the first `alone_epochs` are read by one. */
+static inline int mu_plan_readers(int64_t alone_epochs, int64_t epoch, int replica_count)
+{
+    return epoch < alone_epochs ? 1 : replica_count;
+}
+
 /* Goes to `epoch`, takes out what the done stretches took, and begins a stretch with these numbers.
  * Allocates nothing. step_count may be 0: nothing is left of this epoch. */
 void mu_plan_begin(struct mu_plan *plan, int64_t epoch, const struct mu_stretch *done,
     int done_count, int replica_count, int batch);
+
+/* Steps of the present stretch that a replica takes part in: all or none. */
+static inline int64_t mu_plan_steps_of(const struct mu_plan *plan, int replica)
+{
+    return replica < plan->replica_count ? plan->step_count : 0;
+}
 
 /* The samples of `replica` at global step `step` of the present stretch, borrowed; *ret_count may
  * be 0. *ret_global_count is what all replicas read together at that step. */

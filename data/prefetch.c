@@ -48,9 +48,11 @@ static void next_epoch(struct mu_prefetch *prefetch)
     struct mu_stretch done[MU_STRETCHES_MAX];
     do {
         int64_t epoch = plan->epoch + 1;
+        if (options->replica > 0 && epoch < plan->alone_epochs)
+            epoch = plan->alone_epochs;
         int done_count = options->done ? options->done(options->owner, epoch, done) : 0;
-        mu_plan_begin(plan, epoch, done, done_count, plan->replica_count, plan->batch);
-    } while (plan->step_count == 0);
+        mu_plan_begin(plan, epoch, done, done_count, plan->replicas_all, plan->batch);
+    } while (mu_plan_steps_of(plan, options->replica) == 0);
     prefetch->step = 0;
 }
 
@@ -69,7 +71,7 @@ static enum mu_status fill(struct mu_prefetch *prefetch, struct slot *slot)
 {
     const struct mu_prefetch_options *options = &prefetch->options;
     const struct mu_plan *plan = options->plan;
-    if (prefetch->step >= plan->step_count)
+    if (prefetch->step >= mu_plan_steps_of(plan, options->replica))
         next_epoch(prefetch);
     size_t row_count, global_count;
     const uint32_t *index =
@@ -179,7 +181,7 @@ enum mu_status mu_prefetch_create(
 {
     assert(options->depth >= 2);
     assert(options->first_step >= 0);
-    assert(options->replica >= 0 && options->replica < options->plan->replica_count);
+    assert(options->replica >= 0 && options->replica < options->plan->replicas_all);
     struct mu_prefetch *prefetch =
         calloc(1, sizeof(*prefetch) + (size_t)options->depth * sizeof(prefetch->slot[0]));
     if (!prefetch)

@@ -9,7 +9,7 @@
  * One record of an audit log: a head of fixed size, little-endian, and its payload. Documented in
  * docs/AUDIT.md.
  */
-#define MU_AUDIT_FORMAT 1
+#define MU_AUDIT_FORMAT 2
 #define MU_AUDIT_HEAD_BYTES 104
 
 #define MU_AUDIT_KIND_ROWS(ROW)                                                                    \
@@ -18,7 +18,8 @@
     ROW(GRADIENT, "gradient") /* and what became of it: floats, if it counts */                    \
     ROW(LEAVE, "leave")       /* a worker sends no more gradients */                               \
     ROW(LOSS, "loss")         /* a worker is gone */                                               \
-    ROW(END, "end")           /* nothing is missing: CRC-32C of the parameters */
+    ROW(END, "end")           /* nothing is missing: CRC-32C of the parameters */                  \
+    ROW(CHOICE, "choice")     /* of backups or a bound */
 
 #define MU_AUDIT_KIND_ENUM(name, text) MU_AUDIT_##name,
 enum mu_audit_kind { MU_AUDIT_KIND_ROWS(MU_AUDIT_KIND_ENUM) MU_AUDIT_KIND_COUNT };
@@ -40,7 +41,8 @@ struct mu_audit_record {
     int64_t seen;           /* version it was computed with */
     int64_t version;        /* before it; HEADER: the first */
     int64_t staleness;
-    int64_t clock; /* of the worker, after it; HEADER: updates that the run plans, 0: unknown */
+    int64_t clock; /* of the worker, after it; HEADER: updates that the run plans, 0: unknown;
+                      CHOICE: what was chosen */
     double scale;  /* of the policy */
     double weight; /* that multiplied the gradient, the worker's clipping included */
     double learning_rate; /* of the step, if one was made */

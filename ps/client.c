@@ -19,11 +19,14 @@ enum mu_status mu_ps_client_create(
         return mu_fail(options->log, MU_E0801, NULL, "no memory for a parameter server's client");
     }
     *client = (struct mu_ps_client){.options = *options, .parts = parts, .culprit = -1};
+    if (client->options.incarnation == 0)
+        client->options.incarnation = 1;
     for (size_t i = 0; i < servers; i++)
         client->servers[i] = (struct mu_client_server){
             .client = client,
             .order = (int)i,
             .span = mu_split(options->element_count, options->server_count, (int)i),
+            .lost_since_ns = mu_now(options->loop->world),
         };
     for (size_t i = 0; i < (size_t)options->in_flight; i++)
         client->slots[i] = (struct mu_client_slot){.client = client, .parts = parts + i * servers};
@@ -60,7 +63,7 @@ static void client_fail(struct mu_ps_client *client, int order, enum mu_status w
         client->slots[i].ended = client->slots[i].in_use;
 }
 
-static enum mu_link_answer refuse(struct mu_client_server *server, const char *what)
+enum mu_link_answer mu_client_refuse(struct mu_client_server *server, const char *what)
 {
     struct mu_ps_client *client = server->client;
     server->refused = true;
@@ -87,7 +90,7 @@ static enum mu_link_answer on_rows(struct mu_client_server *server, struct mu_cl
 {
     *ret_payload = mu_client_rows_place(part, frame);
     if (!*ret_payload)
-        return refuse(server, "sent embedding rows that were not wanted");
+        return mu_client_refuse(server, "sent embedding rows that were not wanted");
     server->part = part;
     return MU_LINK_TAKE;
 }
@@ -97,22 +100,25 @@ static enum mu_link_answer on_frame(void *owner, struct mu_link *link, const str
 {
     struct mu_client_server *server = owner;
     bool is_rows = frame->type == MU_FRAME_ROWS;
+    if (frame->type == MU_FRAME_SHARE)
+        return mu_client_share_frame(server, frame, body);
     if ((frame->type != MU_FRAME_FRESH && !is_rows) ||
         frame->generation != server->client->options.generation)
-        return refuse(server, "sent a frame that has no place here");
+        return mu_client_refuse(server, "sent a frame that has no place here");
     struct mu_client_part *part = part_of(server, frame->tag);
     if (!part)
-        return refuse(server, "answers a push that was not sent");
+        return mu_client_refuse(server, "answers a push that was not sent");
     if (is_rows)
         return on_rows(server, part, frame, ret_payload);
     if (!mu_ps_fresh_read(mu_link_decoder(link), body, frame->body_bytes, &part->fresh) ||
         part->fresh.item != part->slot->item)
-        return refuse(server, "sent a FRESH whose body is malformed");
-    if (part->row_values && part->fresh.verdict != MU_VERDICT_REFUSE)
-        return refuse(server, "sent a FRESH without the embedding rows that were wanted");
-    float *fresh = part->slot->fresh;
+        return mu_client_refuse(server, "sent a FRESH whose body is malformed");
+    bool brings = !part->fresh.again;
+    if (part->row_values_missing && brings && part->fresh.verdict != MU_VERDICT_REFUSE)
+        return mu_client_refuse(server, "sent a FRESH without the embedding rows that were wanted");
+    float *fresh = brings && !mu_client_share_is_in_place(part, frame) ? part->slot->fresh : NULL;
     if (frame->payload_bytes != (fresh ? server->span.count * sizeof(float) : 0))
-        return refuse(server, "sent parameters of another length than its span has");
+        return mu_client_refuse(server, "sent parameters of another length than its span has");
     server->part = part;
     *ret_payload = fresh ? fresh + server->span.first : NULL;
     return MU_LINK_TAKE;
@@ -130,8 +136,10 @@ static void on_arrived(
     (void)link;
     (void)body;
     struct mu_client_part *part = ((struct mu_client_server *)owner)->part;
+    if (frame->type == MU_FRAME_SHARE)
+        return;
     if (frame->type == MU_FRAME_ROWS) {
-        part->row_values = NULL;
+        part->row_values_missing = false;
         return;
     }
     part->replied = true;
@@ -156,8 +164,11 @@ static void on_ended(void *owner, struct mu_link *link, enum mu_status why, int 
     (void)error;
     struct mu_client_server *server = owner;
     server->ended = true;
+    mu_client_share_ended(server);
     if (why == MU_PROTOCOL && !server->refused)
-        refuse(server, "sent what is not a frame");
+        mu_client_refuse(server, "sent what is not a frame");
+    else if (server->client->options.relinks && !server->refused)
+        mu_client_relink_end(server);
     else if (owes(server))
         client_fail(server->client, server->order, MU_CLOSED);
 }
@@ -172,11 +183,16 @@ void mu_ps_client_add_server(struct mu_ps_client *client, int order, struct mu_l
 {
     assert(order >= 0 && order < client->options.server_count);
     struct mu_client_server *server = &client->servers[order];
+    if (client->options.relinks)
+        mu_client_relink_end(server);
     assert(!server->link);
     server->link = link;
     server->ended = !mu_link_alive(link);
     mu_link_adopt(link, &server_events, server);
-    mu_link_resume(link);
+    if (client->options.relinks)
+        mu_client_relink_resume(server);
+    else
+        mu_link_resume(link);
 }
 
 /* ---- sending ---- */
@@ -188,24 +204,28 @@ void mu_client_send_finished(struct mu_send *send)
     end_if_whole(part->slot);
 }
 
-static void send_part(struct mu_client_slot *slot, struct mu_client_server *server,
-    const float *gradients, struct mu_frame frame)
+void mu_client_send_part(struct mu_client_slot *slot, struct mu_client_server *server)
 {
     struct mu_client_part *part = &slot->parts[server->order];
-    part->slot = slot;
+    struct mu_frame frame = slot->frame;
+    const float *gradients = slot->gradients;
+    if (!server->link)
+        return;
     mu_client_rows_send(slot, server, frame);
-    if (gradients)
+    const float *gradient = gradients ? gradients + server->span.first : NULL;
+    const uint8_t *body = slot->body;
+    if (gradient)
         frame.payload_bytes = (uint32_t)(server->span.count * sizeof(float));
-    part->replied = false;
+    mu_client_share_part(slot, server, &frame, &gradient, &body);
     part->send.owner = part;
     part->send.finished = mu_client_send_finished;
-    mu_link_send(server->link, &part->send, &frame, slot->body,
-        gradients ? gradients + server->span.first : NULL);
+    slot->sends_pending++;
+    mu_link_send(server->link, &part->send, &frame, body, gradient);
 }
 
-static enum mu_status check_servers(struct mu_ps_client *client)
+enum mu_status mu_client_check_servers(struct mu_ps_client *client)
 {
-    for (int i = 0; i < client->options.server_count; i++) {
+    for (int i = 0; !client->options.relinks && i < client->options.server_count; i++) {
         assert(client->servers[i].link);
         if (client->servers[i].ended)
             client_fail(client, i, MU_CLOSED);
@@ -213,23 +233,29 @@ static enum mu_status check_servers(struct mu_ps_client *client)
     return client->failure;
 }
 
-/* The body is written; `gradients` NULL: a pull, or the client leaves. */
-static enum mu_status start(struct mu_ps_client *client, struct mu_client_slot *slot,
+enum mu_status mu_client_start(struct mu_ps_client *client, struct mu_client_slot *slot,
     size_t body_bytes, const float *gradients, float *fresh)
 {
     slot->in_use = true;
     slot->ended = false;
     slot->sequence = client->sequence_next++;
+    slot->gradients = gradients;
     slot->fresh = fresh;
-    slot->replies_missing = slot->sends_pending = client->options.server_count;
-    struct mu_frame frame = {
+    slot->replies_missing = client->options.server_count;
+    slot->frame = (struct mu_frame){
         .type = gradients ? MU_FRAME_PUSH : MU_FRAME_PULL,
         .generation = client->options.generation,
         .tag = slot->sequence,
         .body_bytes = (uint32_t)body_bytes,
     };
+    for (int i = 0; i < client->options.server_count; i++) {
+        slot->parts[i].slot = slot;
+        slot->parts[i].replied = false;
+        slot->parts[i].in_place = slot->parts[i].was_in_place = false;
+        slot->parts[i].row_values_missing = slot->parts[i].rows.wanted > 0;
+    }
     for (int i = 0; i < client->options.server_count; i++)
-        send_part(slot, &client->servers[i], gradients, frame);
+        mu_client_send_part(slot, &client->servers[i]);
     return client->failure;
 }
 
@@ -251,18 +277,24 @@ enum mu_status mu_ps_client_push(struct mu_ps_client *client, int slot, const fl
     assert(seen >= 0);
     const struct mu_ps_push_body push = {
         .seen = seen, .scale = (double)scale, .acknowledge_only = !fresh};
-    MU_TRY(check_servers(client));
+    MU_TRY(mu_client_check_servers(client));
     struct mu_client_slot *own = free_slot(client, slot, MU_PS_ITEM_GRADIENT);
-    return start(client, own, mu_ps_push_write(own->body, &push), gradients, fresh);
+    own->push = push;
+    return mu_client_start(client, own, mu_ps_push_write(own->body, &push), gradients, fresh);
 }
 
 /* ---- waiting ---- */
 
 static void name_missing(struct mu_ps_client *client, const struct mu_client_slot *slot)
 {
-    for (int i = client->options.server_count - 1; i >= 0; i--)
-        if (!slot->parts[i].replied)
-            client->culprit = i;
+    int missing = -1, lost = -1;
+    for (int i = client->options.server_count - 1; i >= 0; i--) {
+        if (slot->parts[i].replied)
+            continue;
+        missing = i;
+        lost = client->servers[i].link ? lost : i;
+    }
+    client->culprit = lost >= 0 ? lost : missing;
 }
 
 /* All servers must have done the same. */
@@ -283,6 +315,40 @@ static enum mu_status check_agreement(
     return client->failure;
 }
 
+/* OK: all have answered, with the same, and nothing of what is wanted is missing. */
+static enum mu_status wait_whole(
+    struct mu_ps_client *client, struct mu_client_slot *slot, int64_t deadline_ns)
+{
+    do {
+        enum mu_status status = mu_loop_until(client->options.loop, &slot->ended, deadline_ns);
+        if (client->failure != MU_OK)
+            return client->failure;
+        if (status == MU_TIMEOUT)
+            name_missing(client, slot);
+        MU_TRY(status);
+        MU_TRY(check_agreement(client, slot));
+    } while (mu_client_relink_asks(slot));
+    return MU_OK;
+}
+
+/* Answers to gradients do not say it. */
+static void count_rows(const struct mu_client_slot *slot)
+{
+    struct mu_ps_client *client = slot->client;
+    if (slot->item == MU_PS_ITEM_GRADIENT)
+        return;
+    client->row_count = 0;
+    for (int i = 0; i < client->options.server_count; i++)
+        client->row_count += slot->parts[i].fresh.rows;
+}
+
+static void free_slot_of(struct mu_client_slot *slot)
+{
+    for (int i = 0; i < slot->client->options.server_count; i++)
+        slot->parts[i].rows = (struct mu_ps_rows_body){0};
+    slot->in_use = slot->is_judged = false;
+}
+
 static enum mu_status wait_for(
     struct mu_ps_client *client, int index, int64_t deadline_ns, struct mu_ps_fresh_body *ret_fresh)
 {
@@ -292,16 +358,16 @@ static enum mu_status wait_for(
     struct mu_loop *loop = client->options.loop;
     int64_t spin_ns = loop->spin_ns;
     loop->spin_ns = mu_ps_spin_ns(loop);
-    enum mu_status status = mu_loop_until(loop, &slot->ended, deadline_ns);
+    enum mu_status status = wait_whole(client, slot, deadline_ns);
     loop->spin_ns = spin_ns;
-    if (client->failure != MU_OK)
-        return client->failure;
-    if (status == MU_TIMEOUT)
-        name_missing(client, slot);
     MU_TRY(status);
-    MU_TRY(check_agreement(client, slot));
-    slot->in_use = false;
     *ret_fresh = slot->parts[0].fresh;
+    if (slot->is_judged) {
+        *ret_fresh = slot->judged;
+        ret_fresh->version = slot->parts[0].fresh.version;
+    }
+    count_rows(slot);
+    free_slot_of(slot);
     return MU_OK;
 }
 
@@ -322,10 +388,10 @@ enum mu_status mu_ps_client_wait(
 static enum mu_status start_pull(
     struct mu_ps_client *client, int index, enum mu_ps_item item, float *parameters)
 {
-    MU_TRY(check_servers(client));
+    MU_TRY(mu_client_check_servers(client));
     struct mu_client_slot *slot = free_slot(client, index, item);
-    size_t bytes = mu_ps_pull_write(slot->body, item);
-    return start(client, slot, bytes, NULL, parameters);
+    size_t bytes = mu_ps_pull_write(slot->body, item, 0);
+    return mu_client_start(client, slot, bytes, NULL, parameters);
 }
 
 enum mu_status mu_ps_client_pull_start(struct mu_ps_client *client, int slot, float *parameters)
@@ -338,11 +404,7 @@ static enum mu_status ask(struct mu_ps_client *client, int index, enum mu_ps_ite
     float *parameters, int64_t deadline_ns, struct mu_ps_fresh_body *ret_fresh)
 {
     MU_TRY(start_pull(client, index, item, parameters));
-    MU_TRY(wait_for(client, index, deadline_ns, ret_fresh));
-    client->row_count = 0;
-    for (int i = 0; i < client->options.server_count; i++)
-        client->row_count += client->slots[index].parts[i].fresh.rows;
-    return MU_OK;
+    return wait_for(client, index, deadline_ns, ret_fresh);
 }
 
 static int any_free(const struct mu_ps_client *client)
@@ -360,6 +422,11 @@ enum mu_status mu_ps_client_pull(
     MU_TRY(ask(client, any_free(client), MU_PS_ITEM_PULL, parameters, deadline_ns, &fresh));
     *ret_version = fresh.version;
     return MU_OK;
+}
+
+enum mu_status mu_ps_client_leave_start(struct mu_ps_client *client, int slot)
+{
+    return start_pull(client, slot, MU_PS_ITEM_LEAVE, NULL);
 }
 
 enum mu_status mu_ps_client_leave(struct mu_ps_client *client, int64_t deadline_ns)

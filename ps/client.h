@@ -4,6 +4,7 @@
 
 #include "muster/ps.h"
 #include "ps/row_set.h"
+#include "ps/vectors.h"
 #include "runtime/base/log.h"
 #include "runtime/io/link.h"
 
@@ -22,6 +23,13 @@ struct mu_ps_client_options {
     int in_flight; /* slots, at most what the servers were told */
     uint32_t generation;
     size_t element_count;
+    /* The end of a server's link is no failure: see mu_ps_client_add_server. As the servers have
+     * it.
+     */
+    bool relinks;
+    /* Of this client among all that this replica has had in the run: higher than those before; 0 is
+     * 1. What an earlier one had under way is dropped whole, or was judged. */
+    int64_t incarnation;
     /* Of the model's embedding table; 0: it has none. Rows of one push, as the servers were told.
      */
     size_t row_width, row_max;
@@ -30,7 +38,32 @@ struct mu_ps_client_options {
 enum mu_status mu_ps_client_create(
     const struct mu_ps_client_options *options, struct mu_ps_client **ret_client); /* NO_MEMORY */
 void mu_ps_client_destroy(struct mu_ps_client *client);                            /* takes NULL */
+/* With `relinks` a server may be added later and again, also while something is under way: what it
+ * has not answered is sent again, in order. Until then waits go on to their deadlines. */
 void mu_ps_client_add_server(struct mu_ps_client *client, int order, struct mu_link *link);
+/* The first server from `order` on that has no link; -1: all have one. */
+int mu_ps_client_unlinked(const struct mu_ps_client *client, int order);
+/* Since when a server has no link, as mu_now; -1: it has one. */
+int64_t mu_ps_client_lost_since_ns(const struct mu_ps_client *client, int order);
+
+enum mu_ps_sharing {
+    MU_PS_SHARE_NEVER,
+    MU_PS_SHARE_WHERE_POSSIBLE,
+    MU_PS_SHARE_ALWAYS, /* with all servers, or it is a failure */
+};
+/* Makes `vector_count` vectors of element_count floats, zeroed, whatever becomes of the rest.
+ * Unless that is not wanted, the servers are asked where they run; those of this host get to see
+ * the vectors, and what is pushed from there or wanted there does not travel: frames name its
+ * place. The vectors are the caller's, who finishes them after the client has gone. Says in one
+ * line who shares, and in another why somebody of this host does not: pushes to it travel like
+ * those to other hosts. Waits for the answers of servers that serve; at the deadline it goes on
+ * without. NO_MEMORY (MU_E0801), CONFIG (MU_E0204: it must, and cannot), CLOSED, PROTOCOL, or why
+ * the loop was cancelled. In a simulated world nothing is shared. Once, in all servers' presence,
+ * with nothing under way. */
+enum mu_status mu_ps_client_share(struct mu_ps_client *client, enum mu_ps_sharing sharing,
+    size_t vector_count, int64_t deadline_ns, struct mu_vectors *vectors);
+/* Does this server see the vectors? */
+bool mu_ps_client_shares(const struct mu_ps_client *client, int order);
 
 /* The parameters (element_count) as they are, at one version. Uses a slot: one must be free.
  * Fails like wait. */
@@ -62,6 +95,8 @@ int64_t mu_ps_client_row_count(const struct mu_ps_client *client);
 /* No more gradients will come from this client: the others need not wait for it. Uses a slot: one
  * must be free. It may still pull. Fails like wait. */
 enum mu_status mu_ps_client_leave(struct mu_ps_client *client, int64_t deadline_ns);
+/* The same in two halves, as of a pull. */
+enum mu_status mu_ps_client_leave_start(struct mu_ps_client *client, int slot);
 
 /* Starts a push in `slot`, which must be free. `gradients` were computed with the parameters of
  * version `seen`; the servers multiply them by `scale` (clipping), which must be finite. Both
@@ -72,13 +107,13 @@ enum mu_status mu_ps_client_leave(struct mu_ps_client *client, int64_t deadline_
 enum mu_status mu_ps_client_push(struct mu_ps_client *client, int slot, const float *gradients,
     float scale, int64_t seen, float *fresh);
 /* Turns the loop until the push of this slot has ended; the slot is then free. TIMEOUT: the slot
- * stays in use. CLOSED: a server is gone. PROTOCOL (MU_E0404): a server sent what is not allowed.
- * BROKEN (MU_E0701): the servers do not agree. After any but OK and TIMEOUT nothing works any
- * more. */
+ * stays in use, and wait may be called again. CLOSED: a server is gone. PROTOCOL (MU_E0404): a
+ * server sent what is not allowed. BROKEN (MU_E0701): the servers do not agree. After any but OK
+ * and TIMEOUT nothing works any more. */
 enum mu_status mu_ps_client_wait(
     struct mu_ps_client *client, int slot, int64_t deadline_ns, struct mu_ps_result *ret_result);
 /* The order of the server that the last failure is about (TIMEOUT: the first whose reply is
- * missing); -1: none. */
+ * missing, rather one without a link); -1: none. */
 int mu_ps_client_culprit(const struct mu_ps_client *client);
 
 #endif

@@ -5,8 +5,8 @@
 #include "ps/client.h"
 #include "ps/ps_bodies.h"
 
-/* What the files of the client share: client.c pushes and pulls, client_rows.c has what there is of
- * embedding rows in that. */
+/* What the files of the client share: client.c pushes and pulls, client_relink.c does it again
+ * after a link was lost, client_rows.c has what there is of embedding rows in that. */
 
 /* One server's part of a push. */
 struct mu_client_part {
@@ -14,10 +14,15 @@ struct mu_client_part {
     struct mu_send send;
     bool replied;
     struct mu_ps_fresh_body fresh;
+    /* The fresh parameters come without travelling: as it was sent last, or as it was sent first.
+     */
+    bool in_place, was_in_place;
+    uint8_t place_body[MU_PS_BODY_MAX];
     /* Embedding rows: what is sent before the push, and what comes before its FRESH. */
     struct mu_ps_rows_body rows; /* zeroed: none */
     const uint8_t *row_payload;
-    float *row_values; /* NULL: none, or they have come */
+    float *row_values; /* NULL: none */
+    bool row_values_missing;
     uint32_t row_values_bytes;
     struct mu_send row_send;
     uint8_t row_body[MU_PS_ROWS_BODY_MAX];
@@ -27,13 +32,29 @@ struct mu_client_slot {
     struct mu_ps_client *client;
     bool in_use;
     enum mu_ps_item item;
-    bool ended; /* whole, or the client has failed */
+    struct mu_ps_push_body push; /* of a gradient */
+    bool ended;                  /* whole, or the client has failed */
     uint64_t sequence;
+    struct mu_frame frame; /* that is sent to all servers, its payload not counted */
+    const float *gradients;
     float *fresh;
+    /* A push was answered again, without its parameters, and they are pulled now: what became of
+     * it. */
+    bool is_judged;
+    struct mu_ps_fresh_body judged;
     int replies_missing, sends_pending;
     struct mu_client_part *parts; /* (server_count) */
     uint8_t body[MU_PS_BODY_MAX];
     uint8_t *row_memory; /* of what is sent; NULL: the model has no embedding table */
+};
+
+/* What a server and this worker know of each other's memory. */
+enum mu_client_share {
+    MU_CLIENT_APART,
+    MU_CLIENT_ASKED, /* where it runs */
+    MU_CLIENT_HOME,  /* on this host, as this user */
+    MU_CLIENT_OFFERED,
+    MU_CLIENT_SHARES,
 };
 
 struct mu_client_server {
@@ -42,7 +63,9 @@ struct mu_client_server {
     struct mu_span span;
     struct mu_link *link;
     bool ended, refused;
+    int64_t lost_since_ns;       /* while there is no link */
     struct mu_client_part *part; /* that the frame at hand answers */
+    enum mu_client_share share;
 };
 
 struct mu_ps_client {
@@ -51,6 +74,12 @@ struct mu_ps_client {
     struct mu_client_slot slots[MU_PS_IN_FLIGHT_MAX];
     struct mu_client_part *parts; /* of all slots */
     uint64_t sequence_next;
+    const struct mu_vectors *vectors; /* NULL: none that servers see */
+    struct mu_shared_memory_host host;
+    int share_missing;                        /* answers */
+    bool share_over;                          /* none is missing */
+    char share_why[MU_SHARED_MEMORY_WHY_MAX]; /* why not; of server `share_apart` */
+    int share_apart;
     int64_t row_count;      /* of all servers */
     enum mu_status failure; /* the first; it stays */
     int culprit;
@@ -58,6 +87,35 @@ struct mu_ps_client {
 
 /* ---- client.c ---- */
 void mu_client_send_finished(struct mu_send *send); /* of a part */
+/* To one server. Nothing happens while it has no link. */
+void mu_client_send_part(struct mu_client_slot *slot, struct mu_client_server *server);
+/* The body is written; `gradients` NULL: a pull, or the client leaves. */
+enum mu_status mu_client_start(struct mu_ps_client *client, struct mu_client_slot *slot,
+    size_t body_bytes, const float *gradients, float *fresh);
+
+/* ---- client_relink.c ---- */
+/* The link is gone, or is to go. */
+void mu_client_relink_end(struct mu_client_server *server);
+/* A link is there: all that this server has not answered. */
+void mu_client_relink_resume(struct mu_client_server *server);
+/* All have answered. True: some without what is wanted, which is asked for again. */
+bool mu_client_relink_asks(struct mu_client_slot *slot);
+
+/* Says what a server did wrong. */
+enum mu_link_answer mu_client_refuse(struct mu_client_server *server, const char *what);
+/* Of all servers: a link that has ended is a failure from now on. */
+enum mu_status mu_client_check_servers(struct mu_ps_client *client);
+
+/* ---- client_share.c ---- */
+/* What of this part need not travel is named in its body instead. */
+void mu_client_share_part(struct mu_client_slot *slot, struct mu_client_server *server,
+    struct mu_frame *frame, const float **gradient, const uint8_t **body);
+/* Are the parameters of this FRESH where they are wanted? */
+bool mu_client_share_is_in_place(const struct mu_client_part *part, const struct mu_frame *frame);
+enum mu_link_answer mu_client_share_frame(
+    struct mu_client_server *server, const struct mu_frame *frame, const void *body);
+/* Its link has ended. */
+void mu_client_share_ended(struct mu_client_server *server);
 
 /* ---- client_rows.c ---- */
 enum mu_status mu_client_rows_init(struct mu_ps_client *client); /* NO_MEMORY */

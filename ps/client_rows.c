@@ -83,9 +83,6 @@ void mu_client_rows_send(
     struct mu_client_part *part = &slot->parts[server->order];
     size_t width = slot->client->options.row_width;
     struct mu_ps_rows_body counts = part->rows;
-    part->rows = (struct mu_ps_rows_body){0};
-    if (counts.wanted == 0)
-        part->row_values = NULL;
     if (counts.given == 0 && counts.wanted == 0)
         return;
     frame.type = MU_FRAME_ROWS;
@@ -102,7 +99,7 @@ void mu_client_rows_send(
 
 float *mu_client_rows_place(const struct mu_client_part *part, const struct mu_frame *frame)
 {
-    if (!part->row_values || frame->payload_bytes != part->row_values_bytes)
+    if (!part->row_values_missing || frame->payload_bytes != part->row_values_bytes)
         return NULL;
     return part->row_values;
 }

@@ -25,8 +25,15 @@ static bool read_count(struct mu_decoder *decoder, const char *key, int64_t *ret
     return mu_decoder_int(decoder, key, 0, INT64_MAX, ret_value);
 }
 
+/* What is left out where it is as most are. */
+static int64_t read_or(struct mu_decoder *decoder, const char *key, int64_t otherwise)
+{
+    int64_t value;
+    return read_count(decoder, key, &value) ? value : otherwise;
+}
+
 /* A gradient has a verdict, 0 or more; the other items are the numbers below. */
-#define ITEM_MIN (-(int)MU_PS_ITEM_LOOK)
+#define ITEM_MIN (-(int)MU_PS_ITEM_CHOICE)
 
 static void put_item(struct mu_body *body, enum mu_ps_item item, enum mu_verdict verdict)
 {
@@ -64,13 +71,28 @@ const char *mu_ps_flaw_text(enum mu_ps_flaw flaw)
 
 /* ---- PUSH ---- */
 
+static void put_place(struct mu_body *body, const char *key, int64_t place)
+{
+    if (place > 0)
+        mu_body_put_int(body, key, place);
+}
+
+static int64_t read_place(struct mu_decoder *decoder, const char *key)
+{
+    int64_t place = 0;
+    return mu_decoder_int(decoder, key, 1, INT64_MAX, &place) ? place : 0;
+}
+
 size_t mu_ps_push_write(uint8_t out[MU_PS_BODY_MAX], const struct mu_ps_push_body *push)
 {
     struct mu_body body;
-    mu_body_begin(&body, out, MU_PS_BODY_MAX, 3);
+    int places = (push->gradient_at > 0) + (push->fresh_at > 0);
+    mu_body_begin(&body, out, MU_PS_BODY_MAX, 3 + places);
     mu_body_put_int(&body, "seen", push->seen);
     mu_body_put_real(&body, "scale", push->scale);
     mu_body_put_int(&body, "fresh", !push->acknowledge_only);
+    put_place(&body, "gradient_at", push->gradient_at);
+    put_place(&body, "fresh_at", push->fresh_at);
     return finish(&body);
 }
 
@@ -84,23 +106,27 @@ bool mu_ps_push_read(
         !read_int(decoder, "fresh", 1, &fresh))
         return false;
     ret_push->acknowledge_only = fresh == 0;
+    ret_push->gradient_at = read_place(decoder, "gradient_at");
+    ret_push->fresh_at = read_place(decoder, "fresh_at");
     return true;
 }
 
-size_t mu_ps_pull_write(uint8_t out[MU_PS_BODY_MAX], enum mu_ps_item item)
+size_t mu_ps_pull_write(uint8_t out[MU_PS_BODY_MAX], enum mu_ps_item item, int64_t fresh_at)
 {
     struct mu_body body;
-    mu_body_begin(&body, out, MU_PS_BODY_MAX, 2);
+    mu_body_begin(&body, out, MU_PS_BODY_MAX, 2 + (fresh_at > 0));
     mu_body_put_int(&body, "leaves", item == MU_PS_ITEM_LEAVE);
     mu_body_put_int(&body, "looks", item == MU_PS_ITEM_LOOK);
+    put_place(&body, "fresh_at", fresh_at);
     return finish(&body);
 }
 
-bool mu_ps_pull_read(
-    struct mu_decoder *decoder, const void *body, size_t bytes, enum mu_ps_item *ret_item)
+bool mu_ps_pull_read(struct mu_decoder *decoder, const void *body, size_t bytes,
+    enum mu_ps_item *ret_item, int64_t *ret_fresh_at)
 {
     int leaves, looks;
     *ret_item = MU_PS_ITEM_PULL;
+    *ret_fresh_at = 0;
     if (bytes == 0)
         return true;
     if (mu_decoder_read(decoder, body, bytes) != MU_OK ||
@@ -110,7 +136,60 @@ bool mu_ps_pull_read(
         *ret_item = MU_PS_ITEM_LEAVE;
     else if (looks)
         *ret_item = MU_PS_ITEM_LOOK;
+    *ret_fresh_at = read_place(decoder, "fresh_at");
     return !(leaves && looks);
+}
+
+/* ---- SHARE ---- */
+
+void mu_ps_host_put(
+    struct mu_body *ret_body, uint8_t out[MU_PS_BODY_MAX], const struct mu_shared_memory_host *host)
+{
+    mu_body_begin(ret_body, out, MU_PS_BODY_MAX, 2);
+    mu_body_put_bytes(ret_body, "boot", host->boot, sizeof(host->boot));
+    mu_body_put_int(ret_body, "user", host->user);
+}
+
+bool mu_ps_host_read(struct mu_decoder *decoder, const void *body, size_t bytes,
+    struct mu_shared_memory_host *ret_host)
+{
+    int64_t user;
+    *ret_host = (struct mu_shared_memory_host){0};
+    if (mu_decoder_read(decoder, body, bytes) != MU_OK ||
+        !mu_decoder_bytes(decoder, "boot", ret_host->boot, sizeof(ret_host->boot)) ||
+        !mu_decoder_int(decoder, "user", 0, UINT32_MAX, &user))
+        return false;
+    ret_host->user = (uint32_t)user;
+    return true;
+}
+
+void mu_ps_offer_put(
+    struct mu_body *ret_body, uint8_t out[MU_PS_BODY_MAX], const struct mu_ps_offer_body *offer)
+{
+    mu_body_begin(ret_body, out, MU_PS_BODY_MAX, 2);
+    mu_body_put_text(ret_body, "name", offer->name);
+    mu_body_put_int(ret_body, "bytes", offer->bytes);
+}
+
+bool mu_ps_offer_read(
+    struct mu_decoder *decoder, const void *body, size_t bytes, struct mu_ps_offer_body *ret_offer)
+{
+    return mu_decoder_read(decoder, body, bytes) == MU_OK &&
+           mu_decoder_text(decoder, "name", ret_offer->name, sizeof(ret_offer->name)) &&
+           mu_decoder_int(decoder, "bytes", 1, INT64_MAX, &ret_offer->bytes);
+}
+
+void mu_ps_mapped_put(struct mu_body *ret_body, uint8_t out[MU_PS_BODY_MAX], const char *why)
+{
+    mu_body_begin(ret_body, out, MU_PS_BODY_MAX, 1);
+    mu_body_put_text(ret_body, "why", why);
+}
+
+bool mu_ps_mapped_read(
+    struct mu_decoder *decoder, const void *body, size_t bytes, char why[MU_SHARED_MEMORY_WHY_MAX])
+{
+    return mu_decoder_read(decoder, body, bytes) == MU_OK &&
+           mu_decoder_text(decoder, "why", why, MU_SHARED_MEMORY_WHY_MAX);
 }
 
 /* ---- ROWS ---- */
@@ -136,38 +215,68 @@ bool mu_ps_rows_read(
     return true;
 }
 
+/* ---- READY of a worker ---- */
+
+void mu_ps_ready_put(
+    struct mu_body *ret_body, uint8_t out[MU_PS_BODY_MAX], const struct mu_ps_ready_body *ready)
+{
+    mu_body_begin(ret_body, out, MU_PS_BODY_MAX, 1);
+    mu_body_put_int(ret_body, "incarnation", ready->incarnation);
+}
+
+bool mu_ps_ready_read(
+    struct mu_decoder *decoder, const void *body, size_t bytes, struct mu_ps_ready_body *ret_ready)
+{
+    return mu_decoder_read(decoder, body, bytes) == MU_OK &&
+           mu_decoder_int(decoder, "incarnation", 1, INT64_MAX, &ret_ready->incarnation);
+}
+
 /* ---- notes of followers ---- */
 
 size_t mu_ps_note_write(uint8_t out[MU_PS_BODY_MAX], const struct mu_ps_note_body *note)
 {
     struct mu_body body;
-    mu_body_begin(&body, out, MU_PS_BODY_MAX, 2);
+    bool is_first = note->incarnation <= 1;
+    mu_body_begin(&body, out, MU_PS_BODY_MAX, is_first ? 2 : 3);
     mu_body_put_int(&body, "worker", note->worker);
     mu_body_put_int(&body, "flaw", (int)note->flaw);
+    if (!is_first)
+        mu_body_put_int(&body, "incarnation", note->incarnation);
     return finish(&body);
 }
 
 bool mu_ps_note_read(
     struct mu_decoder *decoder, const void *body, size_t bytes, struct mu_ps_note_body *ret_note)
 {
-    return mu_decoder_read(decoder, body, bytes) == MU_OK &&
-           read_int(decoder, "worker", MU_PS_REPLICAS_MAX - 1, &ret_note->worker) &&
-           read_flaw(decoder, &ret_note->flaw);
+    if (mu_decoder_read(decoder, body, bytes) != MU_OK ||
+        !read_int(decoder, "worker", MU_PS_REPLICAS_MAX - 1, &ret_note->worker) ||
+        !read_flaw(decoder, &ret_note->flaw))
+        return false;
+    ret_note->incarnation = read_or(decoder, "incarnation", 1);
+    return true;
 }
 
 /* ---- FRESH ---- */
 
+void mu_ps_fresh_put(
+    struct mu_body *ret_body, uint8_t out[MU_PS_BODY_MAX], const struct mu_ps_fresh_body *fresh)
+{
+    bool is_gradient = fresh->item == MU_PS_ITEM_GRADIENT;
+    mu_body_begin(ret_body, out, MU_PS_BODY_MAX, 4 + !is_gradient + fresh->again);
+    put_item(ret_body, fresh->item, fresh->verdict);
+    if (!is_gradient)
+        mu_body_put_int(ret_body, "rows", fresh->rows);
+    mu_body_put_int(ret_body, "version", fresh->version);
+    mu_body_put_int(ret_body, "staleness", fresh->staleness);
+    mu_body_put_real(ret_body, "scale", fresh->scale);
+    if (fresh->again)
+        mu_body_put_int(ret_body, "again", 1);
+}
+
 size_t mu_ps_fresh_write(uint8_t out[MU_PS_BODY_MAX], const struct mu_ps_fresh_body *fresh)
 {
     struct mu_body body;
-    bool is_gradient = fresh->item == MU_PS_ITEM_GRADIENT;
-    mu_body_begin(&body, out, MU_PS_BODY_MAX, is_gradient ? 4 : 5);
-    put_item(&body, fresh->item, fresh->verdict);
-    if (!is_gradient)
-        mu_body_put_int(&body, "rows", fresh->rows);
-    mu_body_put_int(&body, "version", fresh->version);
-    mu_body_put_int(&body, "staleness", fresh->staleness);
-    mu_body_put_real(&body, "scale", fresh->scale);
+    mu_ps_fresh_put(&body, out, fresh);
     return finish(&body);
 }
 
@@ -175,13 +284,16 @@ bool mu_ps_fresh_read(
     struct mu_decoder *decoder, const void *body, size_t bytes, struct mu_ps_fresh_body *ret_fresh)
 {
     ret_fresh->rows = 0;
-    return mu_decoder_read(decoder, body, bytes) == MU_OK &&
-           read_item(decoder, &ret_fresh->item, &ret_fresh->verdict) &&
-           (ret_fresh->item == MU_PS_ITEM_GRADIENT ||
-               read_count(decoder, "rows", &ret_fresh->rows)) &&
-           read_count(decoder, "version", &ret_fresh->version) &&
-           read_count(decoder, "staleness", &ret_fresh->staleness) &&
-           mu_decoder_real(decoder, "scale", &ret_fresh->scale);
+    if (mu_decoder_read(decoder, body, bytes) != MU_OK ||
+        !read_item(decoder, &ret_fresh->item, &ret_fresh->verdict) ||
+        (ret_fresh->item != MU_PS_ITEM_GRADIENT &&
+            !read_count(decoder, "rows", &ret_fresh->rows)) ||
+        !read_count(decoder, "version", &ret_fresh->version) ||
+        !read_count(decoder, "staleness", &ret_fresh->staleness) ||
+        !mu_decoder_real(decoder, "scale", &ret_fresh->scale))
+        return false;
+    ret_fresh->again = read_or(decoder, "again", 0) > 0;
+    return true;
 }
 
 /* ---- VERDICT ---- */
@@ -189,7 +301,8 @@ bool mu_ps_fresh_read(
 void mu_ps_verdict_put(
     struct mu_body *ret_body, uint8_t out[MU_PS_BODY_MAX], const struct mu_ps_verdict_body *verdict)
 {
-    mu_body_begin(ret_body, out, MU_PS_BODY_MAX, 12);
+    bool joins = verdict->item == MU_PS_ITEM_JOIN;
+    mu_body_begin(ret_body, out, MU_PS_BODY_MAX, joins ? 13 : 12);
     mu_body_put_int(ret_body, "worker", verdict->worker);
     put_item(ret_body, verdict->item, verdict->verdict);
     mu_body_put_int(ret_body, "flaw", (int)verdict->flaw);
@@ -202,6 +315,8 @@ void mu_ps_verdict_put(
     mu_body_put_int(ret_body, "staleness", verdict->staleness);
     mu_body_put_real(ret_body, "scale", verdict->scale);
     mu_body_put_real(ret_body, "rate", verdict->learning_rate);
+    if (joins)
+        mu_body_put_int(ret_body, "incarnation", verdict->incarnation);
 }
 
 size_t mu_ps_verdict_write(uint8_t out[MU_PS_BODY_MAX], const struct mu_ps_verdict_body *verdict)
@@ -214,6 +329,7 @@ size_t mu_ps_verdict_write(uint8_t out[MU_PS_BODY_MAX], const struct mu_ps_verdi
 bool mu_ps_verdict_read(struct mu_decoder *decoder, const void *body, size_t bytes,
     struct mu_ps_verdict_body *ret_verdict)
 {
+    ret_verdict->incarnation = 0;
     return mu_decoder_read(decoder, body, bytes) == MU_OK &&
            read_int(decoder, "worker", MU_PS_REPLICAS_MAX - 1, &ret_verdict->worker) &&
            read_item(decoder, &ret_verdict->item, &ret_verdict->verdict) &&
@@ -226,7 +342,9 @@ bool mu_ps_verdict_read(struct mu_decoder *decoder, const void *body, size_t byt
            read_count(decoder, "version", &ret_verdict->version) &&
            read_count(decoder, "staleness", &ret_verdict->staleness) &&
            mu_decoder_real(decoder, "scale", &ret_verdict->scale) &&
-           mu_decoder_real(decoder, "rate", &ret_verdict->learning_rate);
+           mu_decoder_real(decoder, "rate", &ret_verdict->learning_rate) &&
+           (ret_verdict->item != MU_PS_ITEM_JOIN ||
+               mu_decoder_int(decoder, "incarnation", 1, INT64_MAX, &ret_verdict->incarnation));
 }
 
 /* ---- STATE and RESTORE ---- */

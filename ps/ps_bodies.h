@@ -4,6 +4,7 @@
 
 #include "ps/server.h"
 #include "runtime/io/codec.h"
+#include "runtime/io/shared_memory.h"
 
 /*
  * What the frames of the parameter servers say besides their payloads; one place that writes and
@@ -23,9 +24,11 @@ static inline int64_t mu_ps_spin_ns(const struct mu_loop *loop)
 enum mu_ps_item {
     MU_PS_ITEM_GRADIENT,
     MU_PS_ITEM_PULL,
-    MU_PS_ITEM_LEAVE, /* a worker that sends no more gradients */
-    MU_PS_ITEM_LOSS,  /* a worker whose link has ended without that; nobody is answered */
-    MU_PS_ITEM_LOOK,  /* a pull of embedding rows alone */
+    MU_PS_ITEM_LEAVE,  /* a worker that sends no more gradients */
+    MU_PS_ITEM_LOSS,   /* a worker whose link has ended without that; nobody is answered */
+    MU_PS_ITEM_LOOK,   /* a pull of embedding rows alone */
+    MU_PS_ITEM_JOIN,   /* a worker of another incarnation than before; nobody is answered */
+    MU_PS_ITEM_CHOICE, /* of backups or a bound: its clock; nobody is answered */
 };
 
 /* Does its FRESH bring the parameters? */
@@ -42,27 +45,55 @@ static inline bool mu_ps_item_has_span(enum mu_ps_item item)
     ROW(NOT_FINITE, "with NaN or infinity")                                                        \
     ROW(FUTURE, "computed with a version that is not there yet")                                   \
     ROW(ROWS, "with more embedding rows than a batch has, or with another number than it says")    \
-    ROW(ID, "with an id out of range, or of another server")
+    ROW(ID, "with an id out of range, or of another server")                                       \
+    ROW(PLACE, "at a place that is not in the memory it shares")                                   \
+    ROW(TWICE, "with an id twice")
 
 #define MU_PS_FLAW_ENUM(name, text) MU_PS_FLAW_##name,
 enum mu_ps_flaw { MU_PS_FLAW_ROWS(MU_PS_FLAW_ENUM) MU_PS_FLAW_COUNT };
 #undef MU_PS_FLAW_ENUM
 const char *mu_ps_flaw_text(enum mu_ps_flaw flaw);
 
-/* PUSH of a worker; tag: its sequence number. */
+/* PUSH of a worker; tag: its sequence number. Places are bytes from the start of the memory that
+ * the worker shares; 0, where nothing ever is: what they are about travels as a payload. */
 struct mu_ps_push_body {
     int64_t seen;
     double scale;
     bool acknowledge_only; /* the answer brings no parameters */
+    int64_t gradient_at;   /* the span of the gradient */
+    int64_t fresh_at;      /* where that of the fresh parameters goes */
 };
 size_t mu_ps_push_write(uint8_t out[MU_PS_BODY_MAX], const struct mu_ps_push_body *push);
 bool mu_ps_push_read(
     struct mu_decoder *decoder, const void *body, size_t bytes, struct mu_ps_push_body *ret_push);
 
-/* PULL, LEAVE and LOOK; tag: as of PUSH. Without a body it is PULL. */
-size_t mu_ps_pull_write(uint8_t out[MU_PS_BODY_MAX], enum mu_ps_item item);
-bool mu_ps_pull_read(
-    struct mu_decoder *decoder, const void *body, size_t bytes, enum mu_ps_item *ret_item);
+/* PULL, LEAVE and LOOK; tag: as of PUSH. Without a body it is PULL. `fresh_at` as above. */
+size_t mu_ps_pull_write(uint8_t out[MU_PS_BODY_MAX], enum mu_ps_item item, int64_t fresh_at);
+bool mu_ps_pull_read(struct mu_decoder *decoder, const void *body, size_t bytes,
+    enum mu_ps_item *ret_item, int64_t *ret_fresh_at);
+
+/* SHARE. From a worker: where it runs, then, if the server runs there too, what it shares; from a
+ * server: the same two as answers. */
+enum mu_ps_share {
+    MU_PS_SHARE_HOST,   /* tag 0, both ways */
+    MU_PS_SHARE_MEMORY, /* tag 1: of a worker an offer, of a server the answer */
+};
+struct mu_ps_offer_body {
+    char name[MU_SHARED_MEMORY_NAME_MAX];
+    int64_t bytes;
+};
+void mu_ps_host_put(struct mu_body *ret_body, uint8_t out[MU_PS_BODY_MAX],
+    const struct mu_shared_memory_host *host);
+bool mu_ps_host_read(struct mu_decoder *decoder, const void *body, size_t bytes,
+    struct mu_shared_memory_host *ret_host);
+void mu_ps_offer_put(
+    struct mu_body *ret_body, uint8_t out[MU_PS_BODY_MAX], const struct mu_ps_offer_body *offer);
+bool mu_ps_offer_read(
+    struct mu_decoder *decoder, const void *body, size_t bytes, struct mu_ps_offer_body *ret_offer);
+/* `why` "": it is mapped; else why not. */
+void mu_ps_mapped_put(struct mu_body *ret_body, uint8_t out[MU_PS_BODY_MAX], const char *why);
+bool mu_ps_mapped_read(
+    struct mu_decoder *decoder, const void *body, size_t bytes, char why[MU_SHARED_MEMORY_WHY_MAX]);
 
 /* ROWS of a worker, before the PUSH or PULL that has the same tag: the payload is `wanted` ids (u64
  * each), `given` ids, and `given` rows of gradients. ROWS of a server, before the FRESH that has
@@ -80,10 +111,21 @@ static inline size_t mu_ps_rows_bytes(const struct mu_ps_rows_body *rows, size_t
            (size_t)rows->given * (sizeof(uint64_t) + width * sizeof(float));
 }
 
+/* READY of a worker, first on each of its links if it may have several; tag: the number of the PUSH
+ * or PULL that comes first, at most the next new one. */
+struct mu_ps_ready_body {
+    int64_t incarnation; /* 1 or more */
+};
+void mu_ps_ready_put(
+    struct mu_body *ret_body, uint8_t out[MU_PS_BODY_MAX], const struct mu_ps_ready_body *ready);
+bool mu_ps_ready_read(
+    struct mu_decoder *decoder, const void *body, size_t bytes, struct mu_ps_ready_body *ret_ready);
+
 /* PUSH of a follower, without payload; tag: the sequence number of the worker's. */
 struct mu_ps_note_body {
     int worker;
     enum mu_ps_flaw flaw;
+    int64_t incarnation; /* of the worker */
 };
 size_t mu_ps_note_write(uint8_t out[MU_PS_BODY_MAX], const struct mu_ps_note_body *note);
 bool mu_ps_note_read(
@@ -97,7 +139,10 @@ struct mu_ps_fresh_body {
     double scale; /* of the policy */
     int64_t staleness, version;
     int64_t rows; /* of the embedding table on this server; not said of a gradient: 0 */
+    bool again;   /* it was answered before, on another link: this one brings nothing */
 };
+void mu_ps_fresh_put(
+    struct mu_body *ret_body, uint8_t out[MU_PS_BODY_MAX], const struct mu_ps_fresh_body *fresh);
 size_t mu_ps_fresh_write(uint8_t out[MU_PS_BODY_MAX], const struct mu_ps_fresh_body *fresh);
 bool mu_ps_fresh_read(
     struct mu_decoder *decoder, const void *body, size_t bytes, struct mu_ps_fresh_body *ret_fresh);
@@ -118,6 +163,7 @@ struct mu_ps_verdict_body {
     int64_t average;                        /* > 0: the mean of so many gradients is a step now */
     double learning_rate;                   /* of the step, if there is one */
     int64_t version_awaited, clock_awaited; /* the answer waits for both; 0: for nothing */
+    int64_t incarnation;                    /* of a worker that joins; else 0 */
 };
 void mu_ps_verdict_put(struct mu_body *ret_body, uint8_t out[MU_PS_BODY_MAX],
     const struct mu_ps_verdict_body *verdict);

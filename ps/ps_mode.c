@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ps/ps_mode.h"
+#include "ps/arrivals.h"
+#include "runtime/base/text.h"
 #include <assert.h>
 
 static const struct mu_judgement drop = {MU_VERDICT_DROP, 0};
@@ -35,13 +37,6 @@ static void sync_first(const struct mu_ps_mode *mode, const struct mu_push_facts
     decision->version_awaited = (int64_t)push->version + 1;
 }
 
-static void bounded(const struct mu_ps_mode *mode, const struct mu_push_facts *push,
-    struct mu_ps_decision *decision)
-{
-    uint64_t bound = (uint64_t)mode->bound;
-    decision->clock_awaited = push->clock > bound ? push->clock - bound : 0;
-}
-
 /* ---- all of them ---- */
 
 static struct mu_judgement judge(const struct mu_ps_mode *mode, const struct mu_policy_ops *policy,
@@ -64,12 +59,18 @@ struct mu_ps_decision mu_ps_mode_decide(const struct mu_ps_mode *mode,
     if (push->warming_up || mode->kind == MU_PS_ASYNC)
         return decision;
     if (mode->kind == MU_PS_BOUNDED)
-        bounded(mode, push, &decision);
+        decision.clock_awaited = mu_ps_mode_clock_awaited(mode, push->clock);
     else if (mode->kind == MU_PS_SOFTSYNC && joins)
         softsync(mode, push, &decision);
     else if (mode->kind == MU_PS_SYNC && joins)
         sync_first(mode, push, &decision);
     return decision;
+}
+
+uint64_t mu_ps_mode_clock_awaited(const struct mu_ps_mode *mode, uint64_t clock)
+{
+    uint64_t bound = (uint64_t)mode->bound;
+    return mode->kind == MU_PS_BOUNDED && clock > bound ? clock - bound : 0;
 }
 
 int mu_ps_mode_left(const struct mu_ps_mode *mode, int gathered, int active_count)
@@ -89,4 +90,35 @@ int64_t mu_ps_mode_first_pull(const struct mu_ps_mode *mode, int worker)
 bool mu_ps_mode_gathers(const struct mu_ps_mode *mode)
 {
     return mode->kind == MU_PS_SOFTSYNC || mode->kind == MU_PS_SYNC;
+}
+
+bool mu_ps_mode_choose(struct mu_ps_mode *mode, int replica_count, int64_t value)
+{
+    bool is_sync = mode->kind == MU_PS_SYNC;
+    int64_t most = is_sync ? replica_count - 1 : MU_ARRIVALS_BOUND_MAX;
+    if (mode->auto_steps == 0 || value < 0 || value > most)
+        return false;
+    if (is_sync)
+        mode->workers = replica_count - (int)value;
+    else
+        mode->bound = value;
+    return true;
+}
+
+void mu_ps_mode_text(const struct mu_ps_mode *mode, char *out, size_t bytes)
+{
+    switch (mode->kind) {
+    case MU_PS_ASYNC:
+        mu_format(out, bytes, "mode `async`");
+        break;
+    case MU_PS_SOFTSYNC:
+        mu_format(out, bytes, "mode `softsync` of %d gradients", mode->gradients);
+        break;
+    case MU_PS_SYNC:
+        mu_format(out, bytes, "mode `sync` of %d workers", mode->workers);
+        break;
+    case MU_PS_BOUNDED:
+        mu_format(out, bytes, "mode `bounded` by %lld", (long long)mode->bound);
+        break;
+    }
 }

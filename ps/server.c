@@ -29,7 +29,7 @@ static void init_buffers(struct mu_ps_server *server, size_t stride, size_t told
         server->buffers[i] = (struct mu_ps_buffer){
             .server = server,
             .worker = (int)(i / in_flight),
-            .data = server->buffer_memory.data + i * stride,
+            .own = server->buffer_memory.data + i * stride,
             .told = server->told + i * told_count,
         };
 }
@@ -38,8 +38,8 @@ static void init_peers(struct mu_ps_server *server)
 {
     size_t replicas = (size_t)server->options.replica_count;
     for (size_t i = 0; i < replicas; i++)
-        server->workers[i] =
-            (struct mu_ps_peer){.server = server, .kind = MU_PS_PEER_WORKER, .index = (int)i};
+        server->workers[i] = (struct mu_ps_peer){
+            .server = server, .kind = MU_PS_PEER_WORKER, .index = (int)i, .unread_since_ns = -1};
     server->leader = (struct mu_ps_peer){.server = server, .kind = MU_PS_PEER_LEADER};
     for (int i = 0; i < server->options.server_count; i++)
         server->others[i] = (struct mu_ps_peer){
@@ -58,7 +58,8 @@ static enum mu_status allocate(struct mu_ps_server *server)
     size_t told = options->order == 0 ? (size_t)options->server_count - 1 : 1;
     size_t span = server->shard.span.count;
     size_t stride = (span + MU_VIEW_ALIGN - 1) / MU_VIEW_ALIGN * MU_VIEW_ALIGN + MU_VIEW_ALIGN;
-    server->queue_capacity = buffers + replicas + 1;
+    /* Each may be lost and join; a snapshot and a choice. */
+    server->queue_capacity = buffers + 2 * replicas + 2;
     server->workers = calloc(replicas, sizeof(*server->workers));
     server->buffers = calloc(buffers, sizeof(*server->buffers));
     server->told = calloc(buffers * told + 1, sizeof(*server->told));
@@ -70,16 +71,17 @@ static enum mu_status allocate(struct mu_ps_server *server)
     if (!server->workers || !server->buffers || !server->told || !server->noted || !server->queue ||
         !server->sequence_served || !server->judged || !server->ledger)
         return MU_NO_MEMORY;
-    if (mu_ps_mode_gathers(&options->mode))
+    MU_TRY(mu_ps_auto_init(server));
+    if (mu_ps_plan_gathers(&server->plan))
         MU_TRY(mu_shard_make_room(&server->shard));
-    if (options->policy->correct)
+    if (mu_ps_plan_correcting(&server->plan))
         MU_TRY(mu_seen_init(&server->seen, span, options->replica_count, options->in_flight_max));
     for (int i = 0; i < server->shard.vector_count; i++)
         MU_TRY(mu_arena_init(&server->stream.copies[i], server->shard.vectors[i].count));
     MU_TRY(mu_arena_init(&server->buffer_memory, buffers * stride));
     init_buffers(server, stride, told);
     init_peers(server);
-    return MU_OK;
+    return mu_ps_relink_init(server);
 }
 
 enum mu_status mu_ps_server_create(
@@ -93,6 +95,7 @@ enum mu_status mu_ps_server_create(
         server->options = *options;
         server->other_ended = -1;
         server->active_count = options->replica_count;
+        mu_ps_modes_init(server);
         status = mu_shard_init(&server->shard, span, options->optimizer, options->optimizer_options,
             options->weight_decay);
         server->shard.layout = options->layout;
@@ -117,8 +120,10 @@ enum mu_status mu_ps_server_create(
 
 static void close_links(struct mu_ps_server *server)
 {
-    for (int i = 0; server->workers && i < server->options.replica_count; i++)
+    for (int i = 0; server->workers && i < server->options.replica_count; i++) {
         mu_link_close(server->workers[i].link);
+        mu_shared_memory_close(&server->workers[i].shared);
+    }
     for (int i = 0; i < server->options.server_count; i++)
         mu_link_close(server->others[i].link);
     mu_link_close(server->leader.link);
@@ -133,7 +138,9 @@ void mu_ps_server_destroy(struct mu_ps_server *server)
         mu_arena_finish(&server->stream.copies[i]);
     mu_arena_finish(&server->buffer_memory);
     mu_seen_finish(&server->seen);
+    mu_ps_auto_finish(server);
     mu_ps_rows_finish(server);
+    mu_ps_pieces_finish(server);
     mu_shard_finish(&server->shard);
     free(server->workers);
     free(server->buffers);
@@ -143,6 +150,7 @@ void mu_ps_server_destroy(struct mu_ps_server *server)
     free(server->sequence_served);
     free(server->judged);
     free(server->ledger);
+    free(server->answers);
     free(server);
 }
 
@@ -165,6 +173,10 @@ static bool snapshot_is_due(const struct mu_ps_server *server)
 
 static bool next_event(struct mu_ps_server *server, struct mu_ps_event *ret_event)
 {
+    if (mu_ps_auto_due(server)) {
+        *ret_event = (struct mu_ps_event){.lost = -1, .chooses = true};
+        return true;
+    }
     if (snapshot_is_due(server)) {
         *ret_event = (struct mu_ps_event){.lost = -1, .snapshot_id = server->snapshot_id};
         return true;
@@ -172,7 +184,7 @@ static bool next_event(struct mu_ps_server *server, struct mu_ps_event *ret_even
     if (server->queue_count == 0)
         return false;
     struct mu_ps_event event = server->queue[server->queue_first];
-    if (!event.buffer && event.lost < 0 && !mu_ps_state_free(server))
+    if (!event.buffer && event.lost < 0 && !event.chooses && !mu_ps_state_free(server))
         return false;
     if (!event.buffer && event.lost >= 0 && !mu_ps_knows_followers(server))
         return false;
@@ -205,10 +217,14 @@ static enum mu_status serve(struct mu_ps_server *server, const struct mu_ps_even
 {
     if (event->buffer)
         return mu_ps_serve_buffer(server, event->buffer);
+    if (event->chooses)
+        return mu_ps_auto_serve(server);
+    if (event->joins)
+        return mu_ps_relink_join(server, event->lost);
     if (event->lost >= 0)
         return mu_ps_serve_loss(server, event->lost);
     tell_snapshot(server, event->snapshot_id);
-    mu_ps_state_take(server, event->snapshot_id);
+    MU_TRY(mu_ps_state_take(server, event->snapshot_id));
     server->snapshot_queued = false;
     server->look_again = true;
     return MU_OK;
@@ -225,7 +241,7 @@ static enum mu_status serve_some(struct mu_ps_server *server, bool *ret_any)
     struct mu_ps_event event;
     *ret_any = false;
     for (size_t bytes = 0; server->begun && bytes < SERVED_BYTES_MAX && mu_ps_audit_ready(server) &&
-                           next_event(server, &event);
+                           mu_ps_pieces_have_room(server) && next_event(server, &event);
          bytes += mu_ps_span_bytes(server) + 1) {
         *ret_any = true;
         MU_TRY(serve(server, &event));
@@ -250,10 +266,13 @@ static enum mu_status run(struct mu_ps_server *server, const bool *over)
     while (!__atomic_load_n(over, __ATOMIC_ACQUIRE)) {
         if (loop->cancelled != MU_OK)
             return loop->cancelled;
+        if (server->readers_due)
+            mu_ps_readers_check(server);
         MU_TRY(check_others(server));
         MU_TRY(mu_ps_audit_status(server));
         bool any = false;
         MU_TRY(serve_some(server, &any));
+        mu_ps_pieces_go_on(server);
         if (server->look_again) {
             mu_ps_resume_held(server);
             any = true;
@@ -271,9 +290,12 @@ enum mu_status mu_ps_server_run(struct mu_ps_server *server, const bool *over)
     struct mu_loop *loop = server->options.loop;
     bool gathers = loop->gathers;
     int64_t spin_ns = loop->spin_ns;
+    struct mu_timer *timer;
+    MU_TRY(mu_ps_readers_watch(server, &timer));
     loop->gathers = true;
     loop->spin_ns = mu_ps_spin_ns(loop);
     enum mu_status status = run(server, over);
+    loop->ops->timer_stop(timer);
     loop->gathers = gathers;
     loop->spin_ns = spin_ns;
     return status;
@@ -297,6 +319,8 @@ void mu_ps_server_begin(struct mu_ps_server *server, int64_t version)
     assert(!server->begun);
     assert(version >= 0);
     server->shard.version = version;
+    mu_ps_modes_follow(server);
+    mu_ps_auto_enter(server);
     server->begun = true;
     server->look_again = true;
     mu_ps_audit_begin(server);
@@ -361,7 +385,7 @@ const struct mu_table *mu_ps_server_table(const struct mu_ps_server *server)
 size_t mu_ps_server_seen_bytes(const struct mu_ps_server *server)
 {
     const struct mu_ps_server_options *options = &server->options;
-    if (!options->policy->correct)
+    if (!mu_ps_plan_correcting(&server->plan))
         return 0;
     return mu_seen_bytes(server->shard.span.count, options->replica_count, options->in_flight_max);
 }

@@ -5,7 +5,7 @@
 #include "muster/optimizer.h"
 #include "muster/policy.h"
 #include "ps/audit.h"
-#include "ps/ps_mode.h"
+#include "ps/ps_plan.h"
 #include "ps/split.h"
 #include "ps/staleness.h"
 #include "ps/table.h"
@@ -34,7 +34,9 @@
  *        -> held, if the mode lets its worker wait -> refilled with the fresh parameters
  *        -> being sent as the reply -> free
  *
- * A worker that pushes when its next buffer is not free is left waiting in the network. After
+ * A worker that pushes when its next buffer is not free is left waiting in the network; one that
+ * does not read its answers keeps its own buffers busy and nobody else's, until its patience is
+ * over (server_readers.c). After
  * create a server allocates nothing, and needs whatever the workers do
  *
  *   span bytes * (replica_count * in_flight_max + 2 * (1 + slots))
@@ -46,7 +48,8 @@
  *
  *   push_max * (16 + 4 * width) * replica_count * in_flight_max
  *
- * and if the mode gathers, about push_max * (48 + 4 * width) times the gradients of a step.
+ * and if the mode gathers, about push_max * (48 + 4 * width) times the gradients of a step; while a
+ * snapshot is sent, 34 MiB and a bit a row (server_pieces.h).
  *
  * What is no gradient (NaN, another length, a version that is not there, a number out of turn) is
  * refused whole, counted, and answered; the third of a worker in a row ends its link, and run says
@@ -88,6 +91,10 @@ struct mu_ps_server_options {
     const struct mu_policy_ops *policy;
     const void *policy_options;
     struct mu_ps_mode mode; /* zeroed: each gradient is a step, nobody waits */
+    /* Modes and policies from later versions on, ascending, borrowed; up to MU_PS_PHASES_MAX - 1,
+     * with the warm-up of `mode`. */
+    const struct mu_ps_phase *later;
+    int later_count;
     struct mu_ps_rows_options rows;
     /* The rate of the update that makes `version` + 1. Asked on the head only. */
     double (*learning_rate)(void *owner, int64_t version);
@@ -100,6 +107,11 @@ struct mu_ps_server_options {
     void *owner;
     /* (replica_count) names for messages, borrowed: "worker/1". NULL: "replica 1". */
     const char *const *replica_names;
+    /* The end of a worker's link is no loss: it may come back with another one. Its clients say the
+     * same in their options. */
+    bool relinks;
+    /* A worker that has not taken the oldest of its answers for so long is cut off; 0: none is. */
+    int64_t patience_ns;
     /* Gets what makes which version, from the begin on; borrowed, the caller closes it after the
      * last run. NULL: none. */
     struct mu_audit *audit;
@@ -113,6 +125,10 @@ void mu_ps_server_destroy(struct mu_ps_server *server); /* takes NULL */
 
 /* Links that the cluster has made. Also later, while run turns the loop; each once. */
 void mu_ps_server_add_worker(struct mu_ps_server *server, int replica, struct mu_link *link);
+/* With `relinks` a worker may be added again: what of it is here whole, or judged, is not taken
+ * twice (server_relink.c). Only this says that it is dead; on all servers: on the head its loss
+ * gets its place in the order. A later client of this replica has a higher incarnation. */
+void mu_ps_server_lose_worker(struct mu_ps_server *server, int replica);
 void mu_ps_server_add_leader(struct mu_ps_server *server, struct mu_link *link);
 void mu_ps_server_add_head(struct mu_ps_server *server, struct mu_link *link);
 void mu_ps_server_add_follower(struct mu_ps_server *server, int order, struct mu_link *link);
@@ -126,9 +142,10 @@ void mu_ps_server_begin(struct mu_ps_server *server, int64_t version);
 
 /* Serves until *over (another thread may set it, atomically, and wake the loop), or the loop is
  * cancelled (then that status). PROTOCOL (MU_E0404): a peer sent what is not allowed; it is cut
- * off, and run may be called again to go on without it. IO_ERROR (MU_E0605): the audit log cannot
- * be written. CLOSED: the head or a follower is gone that is needed to go on. The end of a worker's
- * or the leader's link is no failure here: the cluster knows more about it. */
+ * off, and run may be called again to go on without it. UNAVAILABLE (MU_E0402): the same of a
+ * worker that does not read its answers; with it the culprit. IO_ERROR (MU_E0605): the audit log
+ * cannot be written. CLOSED: the head or a follower is gone that is needed to go on. The end of a
+ * worker's or the leader's link is no failure here: the cluster knows more about it. */
 enum mu_status mu_ps_server_run(struct mu_ps_server *server, const bool *over);
 
 /* Have all workers left and gone? Or gone, and with them the head, which alone could say that they
@@ -155,13 +172,30 @@ const struct mu_staleness *mu_ps_server_staleness(const struct mu_ps_server *ser
 const uint64_t *mu_ps_server_verdicts(const struct mu_ps_server *server, int replica);
 /* Bytes that this server keeps for the policy to correct gradients with; 0: it does not. */
 size_t mu_ps_server_seen_bytes(const struct mu_ps_server *server);
+/* What was chosen last for a mode whose backups or bound are chosen, on the head. */
+struct mu_ps_chosen {
+    struct mu_ps_mode mode; /* with it */
+    double predicted,
+        measured; /* gradients that count in a second, by those before it; 0: not yet */
+};
+struct mu_ps_chosen mu_ps_server_chosen(const struct mu_ps_server *server);
 /* What came from workers and went to them. */
 struct mu_ps_load {
     uint64_t requests; /* pushes and pulls */
     uint64_t bytes_in, bytes_out;
     uint64_t rows_given, rows_wanted;
+    uint64_t cut_off; /* workers whose link this server has ended */
 };
 const struct mu_ps_load *mu_ps_server_load(const struct mu_ps_server *server);
+/* What a server keeps at this moment. */
+struct mu_ps_kept {
+    uint64_t dense_bytes;                   /* parameters and slots of its span */
+    uint64_t rows, row_bytes, rows_evicted; /* of its embedding table, the index included */
+    uint64_t memory;       /* all of that and what the formula above says of pushes under way */
+    uint64_t unread_bytes; /* of answers that the network has not taken yet */
+    int unread_count, held_count; /* such answers; those that the mode holds back */
+};
+struct mu_ps_kept mu_ps_server_kept(const struct mu_ps_server *server);
 /* Of the embedding rows that this server keeps; NULL: the model has none. To be looked at whenever
  * run is not running; at one place in the order in mu_ps_state_take (server_state.c). */
 const struct mu_table *mu_ps_server_table(const struct mu_ps_server *server);

@@ -35,6 +35,8 @@ static enum mu_audit_kind kind_of(enum mu_ps_item item)
         return MU_AUDIT_LEAVE;
     case MU_PS_ITEM_LOSS:
         return MU_AUDIT_LOSS;
+    case MU_PS_ITEM_CHOICE:
+        return MU_AUDIT_CHOICE;
     default:
         return MU_AUDIT_HEADER;
     }

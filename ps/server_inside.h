@@ -2,17 +2,22 @@
 #ifndef MU_PS_SERVER_INSIDE_H
 #define MU_PS_SERVER_INSIDE_H
 
+#include "ps/arrivals.h"
 #include "ps/ps_bodies.h"
 #include "ps/seen.h"
 #include "ps/server.h"
+#include "ps/server_pieces.h"
 #include "ps/server_rows.h"
 #include "ps/shard.h"
+#include "ps/vectors.h"
 
 /*
  * What the files of the server share: server.c runs the order, server_serve.c serves one gradient
  * of it, server_links.c has the callbacks of links (which only fill buffers and append to the
- * queue), server_state.c takes snapshots and is restored, server_rows.c has what there is of
- * embedding rows in each of these.
+ * queue), server_readers.c finds who does not read its answers, server_relink.c has workers that
+ * come back, server_state.c takes snapshots and is restored, server_rows.c has what there is of
+ * embedding rows in each of these but snapshots, whose rows server_pieces.c sends, server_share.c
+ * the memory that workers share.
  */
 enum mu_ps_buffer_state {
     MU_PS_BUFFER_FREE,
@@ -27,7 +32,8 @@ enum mu_ps_buffer_state {
 struct mu_ps_buffer {
     struct mu_ps_server *server;
     enum mu_ps_buffer_state state;
-    float *data; /* (span.count) */
+    float *own;          /* (span.count) */
+    float *data, *fresh; /* the gradient; the answer: `own`, or in memory that the worker shares */
     int worker;
     uint64_t sequence;
     uint64_t tag; /* that the worker gave it; another than `sequence` is refused */
@@ -42,7 +48,7 @@ struct mu_ps_buffer {
     int here_count;
     enum mu_ps_flaw here_flaw;
     struct mu_ps_verdict_body verdict;
-    int64_t data_version; /* of the parameters in `data`; -1: it holds something else */
+    int64_t fresh_version; /* of the parameters in `fresh`; -1: it holds something else */
     struct mu_ps_row_buffer rows;
     int sends_pending;
     struct mu_send reply;
@@ -58,30 +64,72 @@ struct mu_ps_peer {
     int index;
     struct mu_link *link; /* NULL: not there yet */
     bool ended, held, refused;
+    /* Worker: the oldest answer that it had not taken at the last look, and since which look. */
+    uint64_t unread_sequence;
+    int64_t unread_since_ns; /* -1: there was none */
     /* Of the frame at hand. */
     struct mu_ps_buffer *buffer;
     size_t looked_at;          /* worker: elements of the gradient */
     enum mu_ps_flaw note_flaw; /* follower */
     int note_worker;           /* head: that was lost, if there is no buffer */
     uint64_t sequence_next;    /* worker */
-    uint64_t *noted;           /* follower: (replica_count) the next note of each worker */
+    /* Worker that may come back: it has said READY on this link, the how manieth link this is, and
+     * which numbers come on it again; is the frame at hand one of those? */
+    bool ready, is_again;
+    uint32_t link_number;
+    uint64_t again_next, again_end;
+    uint64_t *noted;                /* follower: (replica_count) the next note of each worker */
+    struct mu_shared_memory shared; /* worker: zeroed: none */
 };
 
-/* A place in the order: a buffer, or (NULL) a worker that was lost, or (-1) a snapshot. */
+/* A place in the order: a buffer, or (NULL) a worker that was lost or has joined, or (-1) a
+ * snapshot. */
 struct mu_ps_event {
     struct mu_ps_buffer *buffer;
     int lost;
+    bool joins, chooses;
     uint64_t snapshot_id;
+};
+
+/* Choosing backups or a bound (server_auto.c). */
+enum mu_ps_auto_state {
+    MU_PS_AUTO_IDLE,
+    MU_PS_AUTO_WAITING,
+    MU_PS_AUTO_MEASURING,
+    MU_PS_AUTO_DUE,
+    MU_PS_AUTO_CHECKING,
+};
+
+struct mu_ps_auto {
+    enum mu_ps_auto_state state; /* head */
+    struct mu_arrivals arrivals;
+    int64_t *sent_ns; /* (replica_count) when each was sent on; NULL: nothing is ever chosen */
+    int64_t since_ns, since_version; /* of the steps that are measured, or checked */
+    int64_t value;
+    double gain, rate; /* predicted; gradients a second before it */
+    struct mu_ps_chosen chosen;
+    struct mu_ps_verdict_body told; /* follower: what the head says */
+    bool told_queued;
 };
 
 /* What servers know of a worker besides its link; the same on all of them. */
 struct mu_ps_worker {
-    uint64_t clock; /* its gradients so far, those of the warm-up not counted */
-    bool left,
-        is_lost; /* is_lost, on the head: and that has, or will get, its place in the order */
+    uint64_t clock;     /* its gradients so far, those of the warm-up not counted */
+    bool left, is_lost; /* is_lost: that has, or on the head will get, its place in the order */
     int refused_in_row;
     uint64_t verdicts[MU_VERDICT_COUNT];
-    struct mu_ps_verdict_body loss; /* follower: what the head says of it */
+    int64_t incarnation;
+    bool
+        changes; /* head: it joins at a place to come; follower: what follows is still to be done */
+    struct mu_ps_verdict_body change; /* what the head says of its loss, or that it joins */
+};
+
+/* What a worker was told of one of its pushes or pulls. */
+struct mu_ps_answer {
+    uint64_t sequence, tag;
+    uint32_t link_number; /* the link it was told on */
+    bool is_there;
+    struct mu_ps_fresh_body fresh;
 };
 
 /* A snapshot that is being sent to the leader. */
@@ -95,6 +143,9 @@ struct mu_ps_state_stream {
 
 struct mu_ps_server {
     struct mu_ps_server_options options;
+    struct mu_ps_plan plan; /* with what was chosen */
+    int phase;              /* of the plan, at the version of the shard */
+    struct mu_ps_auto auto_;
     struct mu_shard shard;
     bool begun;
 
@@ -111,6 +162,7 @@ struct mu_ps_server {
     int waiting_count; /* buffers that need another server to go on */
     int other_ended;   /* order of a server whose link has ended; -1: none */
     bool look_again;   /* something was freed that a held link may wait for */
+    bool readers_due;  /* it is time to look who does not read */
     /* At most one: follower: in the queue; head: as soon as nothing is gathered. */
     bool snapshot_queued;
     uint64_t snapshot_id; /* head */
@@ -121,12 +173,16 @@ struct mu_ps_server {
 
     struct mu_row_store rows; /* if the model has embedding rows, else zeroed */
     uint8_t *row_memory;      /* of all buffers */
+    struct mu_unique row_ids; /* of the ROWS at hand */
+    size_t row_stride;        /* of one, in bytes */
+    struct mu_ps_row_pieces pieces;
     struct mu_ps_load load;
 
-    struct mu_seen seen;         /* if the policy corrects, else zeroed */
-    int held_count;              /* answers that wait */
-    struct mu_ps_worker *ledger; /* (replica_count) */
-    int active_count;            /* that have not left */
+    struct mu_seen seen;          /* if the policy corrects, else zeroed */
+    int held_count;               /* answers that wait */
+    struct mu_ps_worker *ledger;  /* (replica_count) */
+    struct mu_ps_answer *answers; /* (replica_count, 2 * in_flight_max), if workers may come back */
+    int active_count;             /* that have not left */
 
     struct mu_staleness staleness;
     uint64_t *sequence_served; /* (replica_count) next to be served */
@@ -166,10 +222,67 @@ void mu_ps_failed(struct mu_ps_server *server, const struct mu_ps_peer *peer, en
 /* A frame about a buffer, which is not free until it has left. */
 void mu_ps_buffer_send(struct mu_ps_buffer *buffer, struct mu_ps_peer *peer, struct mu_send *send,
     const struct mu_frame *frame, const void *body, const void *payload);
+/* The same once nothing is sent of it any more; it needs no answer. */
+void mu_ps_buffer_leave(struct mu_ps_buffer *buffer);
+/* Head: what changes with a worker, to the followers. */
+void mu_ps_tell_change(struct mu_ps_server *server, const struct mu_ps_verdict_body *verdict);
+enum mu_status mu_ps_check_version(
+    const struct mu_ps_server *server, const struct mu_ps_verdict_body *verdict);
 /* The next place in the order: judged on the head, carried out, and answered or held. */
 enum mu_status mu_ps_serve_buffer(struct mu_ps_server *server, struct mu_ps_buffer *buffer);
 /* A worker that goes on no more although it has not said so. */
 enum mu_status mu_ps_serve_loss(struct mu_ps_server *server, int worker);
+
+/* Where those that wait can go on. */
+void mu_ps_release(struct mu_ps_server *server);
+/* The least clock of those that go on, `except` one (-1: none); UINT64_MAX: there is none. */
+uint64_t mu_ps_slowest(const struct mu_ps_server *server, int except);
+
+/* server_relink.c */
+enum mu_status mu_ps_relink_init(struct mu_ps_server *server); /* NO_MEMORY */
+/* May this worker be sent something now? */
+static inline bool mu_ps_can_answer(const struct mu_ps_peer *worker)
+{
+    return worker->link && (worker->ready || !worker->server->options.relinks);
+}
+/* Remembers what is, or would be, answered now. */
+void mu_ps_relink_note(struct mu_ps_server *server, const struct mu_ps_buffer *buffer,
+    const struct mu_ps_fresh_body *fresh);
+/* The link of a worker is gone, or is to go. */
+void mu_ps_relink_end(struct mu_ps_peer *peer);
+/* READY, and what comes again. False: it is a frame like others. */
+bool mu_ps_relink_frame(struct mu_ps_peer *peer, const struct mu_frame *frame, const void *body,
+    enum mu_link_answer *ret_answer);
+void mu_ps_relink_arrived(struct mu_ps_peer *peer, const struct mu_frame *frame);
+/* What is whole here of a worker that is gone, and will not be judged. */
+void mu_ps_relink_drop(struct mu_ps_server *server, int worker);
+/* A place in the order: judged on the head, and done. */
+enum mu_status mu_ps_relink_join(struct mu_ps_server *server, int worker);
+
+/* server_modes.c */
+/* Makes the plan of the options. */
+void mu_ps_modes_init(struct mu_ps_server *server);
+/* To be asked after every change of the version: goes to its phase. */
+void mu_ps_modes_follow(struct mu_ps_server *server);
+static inline const struct mu_ps_phase *mu_ps_phase_of(const struct mu_ps_server *server)
+{
+    return &server->plan.phase[server->phase];
+}
+
+/* server_auto.c: on the head, if some phase of the plan has auto_steps; else nothing happens. */
+enum mu_status mu_ps_auto_init(struct mu_ps_server *server); /* NO_MEMORY */
+void mu_ps_auto_finish(struct mu_ps_server *server);
+void mu_ps_auto_enter(struct mu_ps_server *server); /* a phase begins */
+/* A gradient of this worker has come; an answer goes to it. */
+void mu_ps_auto_came(struct mu_ps_server *server, int worker);
+void mu_ps_auto_sent(struct mu_ps_server *server, int worker);
+/* A gradient has been served. */
+void mu_ps_auto_look(struct mu_ps_server *server, const struct mu_ps_verdict_body *verdict);
+/* Is a choice the next place in the order? On every server: what it changes. */
+bool mu_ps_auto_due(const struct mu_ps_server *server);
+/* Follower: what the head says. False: one is queued already. */
+bool mu_ps_auto_told(struct mu_ps_server *server, const struct mu_ps_verdict_body *verdict);
+enum mu_status mu_ps_auto_serve(struct mu_ps_server *server);
 
 /* server_audit.c: nothing happens where there is no log. */
 void mu_ps_audit_begin(struct mu_ps_server *server);
@@ -187,6 +300,8 @@ __attribute__((format(printf, 2, 3))) enum mu_link_answer mu_ps_refuse(
 __attribute__((format(printf, 2, 3))) void mu_ps_blame(
     struct mu_ps_peer *peer, const char *format, ...);
 void mu_ps_peer_name(const struct mu_ps_peer *peer, char *out, size_t bytes);
+/* Ends the link of a worker, which is not asked. */
+void mu_ps_cut(struct mu_ps_peer *peer);
 /* Head: the loss of a worker gets a place in the order, if it has not left. */
 void mu_ps_lost(struct mu_ps_server *server, int worker);
 enum mu_link_answer mu_ps_refuse_type(struct mu_ps_peer *peer, const struct mu_frame *frame);
@@ -195,6 +310,25 @@ bool mu_ps_is_of_now(struct mu_ps_peer *peer, const struct mu_frame *frame);
 enum mu_link_answer mu_ps_hold(struct mu_ps_peer *peer);
 void mu_ps_resume_held(struct mu_ps_server *server);
 
+/* server_share.c */
+enum mu_link_answer mu_ps_share_frame(
+    struct mu_ps_peer *peer, const struct mu_frame *frame, const void *body);
+/* All elements of a gradient that lies in memory that its worker shares; others were looked at as
+ * they came. */
+void mu_ps_share_look(struct mu_ps_server *server, struct mu_ps_buffer *buffer);
+/* Where the gradient comes from and the answer goes, 0: with the frames. False: a place is not in
+ * the memory that the worker shares. */
+bool mu_ps_share_places(
+    struct mu_ps_peer *peer, struct mu_ps_buffer *buffer, int64_t gradient_at, int64_t fresh_at);
+/* The worker has gone; its memory goes too, as soon as no gradient in it is under way. */
+void mu_ps_share_drop(struct mu_ps_peer *peer);
+
+/* server_readers.c */
+/* Says that it is time to look, every now and then; NULL: nobody is cut off for it. */
+enum mu_status mu_ps_readers_watch(struct mu_ps_server *server, struct mu_timer **ret_timer);
+/* Cuts off whose patience is over: the failure says who. */
+void mu_ps_readers_check(struct mu_ps_server *server);
+
 /* server_state.c */
 enum mu_link_answer mu_ps_leader_frame(void *owner, struct mu_link *link,
     const struct mu_frame *frame, const void *body, void **ret_payload);
@@ -202,7 +336,8 @@ void mu_ps_leader_arrived(
     void *owner, struct mu_link *link, const struct mu_frame *frame, const void *body);
 /* Can a snapshot be taken now? */
 bool mu_ps_state_free(const struct mu_ps_server *server);
-/* Copies the state as it is and starts to send it. The loop turns meanwhile. */
-void mu_ps_state_take(struct mu_ps_server *server, uint64_t snapshot_id);
+/* Copies the state as it is and starts to send it; embedding rows are not copied, and go as they
+ * are now, too. The loop turns meanwhile. NO_MEMORY (MU_E0801). */
+enum mu_status mu_ps_state_take(struct mu_ps_server *server, uint64_t snapshot_id);
 
 #endif

@@ -84,8 +84,20 @@ void mu_ps_resume_held(struct mu_ps_server *server)
     resume(&server->leader);
     for (int i = 0; i < server->options.server_count; i++)
         resume(&server->others[i]);
-    for (int i = 0; i < server->options.replica_count; i++)
+    for (int i = 0; i < server->options.replica_count; i++) {
         resume(&server->workers[i]);
+        if (server->workers[i].ended)
+            mu_ps_share_drop(&server->workers[i]);
+    }
+}
+
+void mu_ps_cut(struct mu_ps_peer *peer)
+{
+    mu_link_close(peer->link);
+    peer->link = NULL;
+    peer->ended = true;
+    peer->held = false;
+    peer->server->load.cut_off++;
 }
 
 void mu_ps_lost(struct mu_ps_server *server, int worker)
@@ -101,8 +113,15 @@ static void on_ended(void *owner, struct mu_link *link, enum mu_status why, int 
     (void)link;
     (void)error;
     struct mu_ps_peer *peer = owner;
+    bool comes_back =
+        peer->kind == MU_PS_PEER_WORKER && peer->server->options.relinks && why != MU_PROTOCOL;
+    if (comes_back) {
+        mu_ps_relink_end(peer);
+        return;
+    }
     peer->ended = true;
     peer->held = false;
+    peer->server->look_again = true; /* for what it leaves */
     if (peer->kind == MU_PS_PEER_SERVER)
         peer->server->other_ended = peer->index;
     if (peer->kind == MU_PS_PEER_WORKER && peer->server->options.order == 0)
@@ -115,11 +134,12 @@ static void add(struct mu_ps_peer *peer, struct mu_link *link, const struct mu_l
 {
     assert(!peer->link);
     peer->link = link;
+    peer->ended = peer->refused = false;
     mu_link_adopt(link, events, peer);
     if (!mu_link_alive(link))
         on_ended(peer, link, MU_CLOSED, 0);
     /* Its first frame may have come already, and others may have waited for this link. */
-    peer->held = mu_link_alive(link);
+    peer->held = peer->link && mu_link_alive(peer->link);
     peer->server->look_again = true;
 }
 
@@ -143,7 +163,9 @@ static void is_here(
 
 static void tell_head(struct mu_ps_server *server, struct mu_ps_buffer *buffer)
 {
-    const struct mu_ps_note_body note = {.worker = buffer->worker, .flaw = buffer->flaw};
+    const struct mu_ps_note_body note = {.worker = buffer->worker,
+        .flaw = buffer->flaw,
+        .incarnation = server->ledger[buffer->worker].incarnation};
     struct mu_frame frame = {
         .type = MU_FRAME_PUSH,
         .generation = server->options.generation,
@@ -161,7 +183,7 @@ static void tell_head(struct mu_ps_server *server, struct mu_ps_buffer *buffer)
 static enum mu_ps_flaw flaw_of(
     const struct mu_ps_peer *peer, const struct mu_frame *frame, const struct mu_ps_push_body *push)
 {
-    if (frame->payload_bytes != mu_ps_span_bytes(peer->server))
+    if (frame->payload_bytes != (push->gradient_at > 0 ? 0 : mu_ps_span_bytes(peer->server)))
         return MU_PS_FLAW_LENGTH;
     if (frame->tag != peer->sequence_next)
         return MU_PS_FLAW_TURN;
@@ -181,8 +203,11 @@ static bool read_push(struct mu_ps_peer *peer, const struct mu_frame *frame, con
     }
     buffer->item = MU_PS_ITEM_GRADIENT;
     buffer->flaw = flaw_of(peer, frame, &push);
+    bool is_placed = mu_ps_share_places(peer, buffer, push.gradient_at, push.fresh_at);
+    if (!is_placed)
+        buffer->flaw = MU_PS_FLAW_PLACE;
     buffer->seen = push.seen;
-    buffer->wants_fresh = !push.acknowledge_only;
+    buffer->wants_fresh = !push.acknowledge_only && is_placed;
     buffer->scale = buffer->flaw == MU_PS_FLAW_NONE ? (float)push.scale : 0;
     return true;
 }
@@ -191,10 +216,14 @@ static bool read_pull(struct mu_ps_peer *peer, const struct mu_frame *frame, con
 {
     struct mu_ps_buffer *buffer = peer->buffer;
     const struct mu_ps_row_buffer *rows = &buffer->rows;
+    int64_t fresh_at = 0;
     if (frame->payload_bytes != 0)
         mu_ps_refuse(peer, "sent a PULL with a payload");
-    else if (!mu_ps_pull_read(mu_link_decoder(peer->link), body, frame->body_bytes, &buffer->item))
+    else if (!mu_ps_pull_read(
+                 mu_link_decoder(peer->link), body, frame->body_bytes, &buffer->item, &fresh_at))
         mu_ps_refuse(peer, "sent a PULL whose body is malformed");
+    else if (!mu_ps_share_places(peer, buffer, 0, fresh_at))
+        mu_ps_refuse(peer, "sent a PULL %s", mu_ps_flaw_text(MU_PS_FLAW_PLACE));
     else if (frame->tag != peer->sequence_next)
         mu_ps_refuse(peer, "sent pull %llu where %llu is next", (unsigned long long)frame->tag,
             (unsigned long long)peer->sequence_next);
@@ -214,10 +243,15 @@ static enum mu_link_answer on_worker_frame(void *owner, struct mu_link *link,
     struct mu_ps_peer *peer = owner;
     struct mu_ps_server *server = peer->server;
     bool is_pull = frame->type == MU_FRAME_PULL, is_rows = frame->type == MU_FRAME_ROWS;
-    if (frame->type != MU_FRAME_PUSH && !is_pull && !is_rows)
+    enum mu_link_answer answer;
+    if (server->options.relinks && mu_ps_relink_frame(peer, frame, body, &answer))
+        return answer;
+    if (frame->type != MU_FRAME_PUSH && frame->type != MU_FRAME_SHARE && !is_pull && !is_rows)
         return mu_ps_refuse_type(peer, frame);
     if (!mu_ps_is_of_now(peer, frame))
         return MU_LINK_REFUSE;
+    if (frame->type == MU_FRAME_SHARE)
+        return mu_ps_share_frame(peer, frame, body);
     struct mu_ps_buffer *buffer = mu_ps_buffer_of(server, peer->index, peer->sequence_next);
     bool knows_head = server->options.order == 0 || server->others[0].link;
     if (!server->begun || !knows_head || buffer->state != MU_PS_BUFFER_FREE)
@@ -232,7 +266,7 @@ static enum mu_link_answer on_worker_frame(void *owner, struct mu_link *link,
     buffer->state = MU_PS_BUFFER_RECEIVING;
     buffer->sequence = peer->sequence_next;
     buffer->tag = frame->tag;
-    *ret_payload = buffer->data;
+    *ret_payload = buffer->own;
     peer->looked_at = 0;
     return buffer->flaw == MU_PS_FLAW_LENGTH ? MU_LINK_SKIP : MU_LINK_TAKE;
 }
@@ -247,7 +281,7 @@ static void on_worker_landed(void *owner, const struct mu_frame *frame, size_t b
     size_t first = peer->looked_at;
     peer->looked_at = bytes / sizeof(float);
     if (buffer->flaw == MU_PS_FLAW_NONE &&
-        !mu_shard_is_finite(buffer->data + first, peer->looked_at - first))
+        !mu_shard_is_finite(buffer->own + first, peer->looked_at - first))
         buffer->flaw = MU_PS_FLAW_NOT_FINITE;
 }
 
@@ -259,12 +293,19 @@ static void on_worker_arrived(
     struct mu_ps_peer *peer = owner;
     struct mu_ps_server *server = peer->server;
     struct mu_ps_buffer *buffer = peer->buffer;
+    if (frame->type == MU_FRAME_SHARE)
+        return;
     server->load.bytes_in += MU_FRAME_HEADER_BYTES + frame->body_bytes + frame->payload_bytes;
+    if (frame->type == MU_FRAME_READY || peer->is_again) {
+        mu_ps_relink_arrived(peer, frame);
+        return;
+    }
     if (frame->type == MU_FRAME_ROWS) {
         mu_ps_rows_arrived(peer, buffer);
         return;
     }
     assert(buffer->state == MU_PS_BUFFER_RECEIVING);
+    mu_ps_share_look(server, buffer);
     server->load.requests++;
     buffer->state = MU_PS_BUFFER_WAITING;
     peer->sequence_next++;
@@ -285,7 +326,19 @@ static const struct mu_link_events worker_events = {
 void mu_ps_server_add_worker(struct mu_ps_server *server, int replica, struct mu_link *link)
 {
     assert(replica >= 0 && replica < server->options.replica_count);
-    add(&server->workers[replica], link, &worker_events);
+    struct mu_ps_peer *peer = &server->workers[replica];
+    if (server->options.relinks)
+        mu_ps_relink_end(peer);
+    peer->link_number++;
+    add(peer, link, &worker_events);
+}
+
+void mu_ps_server_lose_worker(struct mu_ps_server *server, int replica)
+{
+    assert(replica >= 0 && replica < server->options.replica_count);
+    mu_ps_relink_end(&server->workers[replica]);
+    if (server->options.order == 0)
+        mu_ps_lost(server, replica);
 }
 
 /* ---- on the head: followers ---- */
@@ -305,6 +358,9 @@ static enum mu_link_answer on_follower_frame(void *owner, struct mu_link *link,
         note.worker >= server->options.replica_count)
         return mu_ps_refuse(peer, "sent a note whose body is malformed");
     int worker = note.worker;
+    peer->buffer = NULL;
+    if (note.incarnation < server->ledger[worker].incarnation)
+        return MU_LINK_TAKE; /* of one that is gone */
     uint64_t end = server->sequence_served[worker] + (uint64_t)server->options.in_flight_max;
     if (frame->tag != peer->noted[worker] || frame->tag >= end)
         return mu_ps_refuse(peer, "sent note %llu of worker %d where %llu is next",
@@ -320,6 +376,8 @@ static void on_follower_arrived(
     (void)link;
     (void)body;
     struct mu_ps_peer *peer = owner;
+    if (!peer->buffer)
+        return;
     int worker = peer->buffer->worker;
     peer->noted[worker]++;
     is_here(peer->server, worker, frame->tag, peer->note_flaw);
@@ -348,8 +406,17 @@ static enum mu_link_answer on_verdict(
     if (!mu_ps_verdict_read(mu_link_decoder(peer->link), body, frame->body_bytes, &verdict) ||
         verdict.worker >= server->options.replica_count)
         return mu_ps_refuse(peer, "sent a VERDICT whose body is malformed");
-    if (verdict.item == MU_PS_ITEM_LOSS) {
-        server->ledger[verdict.worker].loss = verdict;
+    if (verdict.item == MU_PS_ITEM_CHOICE) {
+        peer->buffer = NULL;
+        peer->note_worker = -1;
+        return mu_ps_auto_told(server, &verdict) ? MU_LINK_TAKE : mu_ps_hold(peer);
+    }
+    if (verdict.item == MU_PS_ITEM_LOSS || verdict.item == MU_PS_ITEM_JOIN) {
+        struct mu_ps_worker *worker = &server->ledger[verdict.worker];
+        if (worker->changes)
+            return mu_ps_hold(peer);
+        worker->changes = true;
+        worker->change = verdict;
         peer->buffer = NULL;
         peer->note_worker = verdict.worker;
         return MU_LINK_TAKE;
@@ -393,7 +460,10 @@ static void on_head_arrived(
         return;
     }
     if (!peer->buffer) {
-        mu_ps_queue(server, (struct mu_ps_event){.lost = peer->note_worker});
+        int worker = peer->note_worker;
+        bool joins = worker >= 0 && server->ledger[worker].change.item == MU_PS_ITEM_JOIN;
+        mu_ps_queue(
+            server, (struct mu_ps_event){.lost = worker, .joins = joins, .chooses = worker < 0});
         return;
     }
     server->waiting_count--;

@@ -6,13 +6,6 @@
 
 /* ---- life ---- */
 
-static size_t gather_max(const struct mu_ps_mode *mode)
-{
-    if (!mu_ps_mode_gathers(mode))
-        return 0;
-    return (size_t)(mode->kind == MU_PS_SYNC ? mode->workers : mode->gradients);
-}
-
 static enum mu_status check(
     const struct mu_ps_server *server, const struct mu_row_store_options *store)
 {
@@ -33,12 +26,14 @@ static enum mu_status check(
 
 static enum mu_status allocate(struct mu_ps_server *server, size_t push_max, size_t width)
 {
+    MU_TRY(mu_unique_init(&server->row_ids, push_max));
     const struct mu_ps_rows_body most = {.given = (uint32_t)push_max, .wanted = (uint32_t)push_max};
     size_t count = (size_t)server->options.replica_count * (size_t)server->options.in_flight_max;
     size_t stride = (mu_ps_rows_bytes(&most, width) / ALIGN + 1) * ALIGN;
     server->row_memory = aligned_alloc(ALIGN, count * stride);
     if (!server->row_memory)
         return MU_NO_MEMORY;
+    server->row_stride = stride;
     for (size_t i = 0; i < count; i++)
         server->buffers[i].rows.data = server->row_memory + i * stride;
     return MU_OK;
@@ -50,7 +45,7 @@ enum mu_status mu_ps_rows_init(struct mu_ps_server *server)
     const struct mu_row_store_options store = {
         .width = options->rows.width,
         .push_max = options->rows.push_max,
-        .gather_max = gather_max(&options->mode),
+        .gather_max = (size_t)mu_ps_plan_gathered_max(&server->plan),
         .row_limit = options->rows.row_limit,
         .seed = options->rows.seed,
         .init_row = options->rows.init_row,
@@ -66,6 +61,8 @@ enum mu_status mu_ps_rows_init(struct mu_ps_server *server)
     if (status == MU_OK)
         status = allocate(server, store.push_max, store.width);
     if (status == MU_OK)
+        status = mu_ps_pieces_init(server);
+    if (status == MU_OK)
         return MU_OK;
     return mu_fail(options->log, MU_E0801, "use a smaller data.batch, or fewer in flight",
         "ps/%d needs room for %zu embedding rows of %zu floats for each of %d workers with %d "
@@ -77,6 +74,7 @@ enum mu_status mu_ps_rows_init(struct mu_ps_server *server)
 void mu_ps_rows_finish(struct mu_ps_server *server)
 {
     mu_row_store_finish(&server->rows);
+    mu_unique_finish(&server->row_ids);
     free(server->row_memory);
 }
 
@@ -129,7 +127,7 @@ bool mu_ps_rows_frame(struct mu_ps_peer *peer, struct mu_ps_buffer *buffer,
     return true;
 }
 
-static bool are_ours(const struct mu_ps_server *server, const uint64_t *ids, size_t count)
+bool mu_ps_rows_are_ours(const struct mu_ps_server *server, const uint64_t *ids, size_t count)
 {
     const struct mu_ps_server_options *options = &server->options;
     for (size_t i = 0; i < count; i++)
@@ -139,13 +137,26 @@ static bool are_ours(const struct mu_ps_server *server, const uint64_t *ids, siz
     return true;
 }
 
+/* A row that is given twice would take two steps for one gradient. */
+static enum mu_ps_flaw flaw_of_ids(struct mu_ps_server *server, const struct mu_ps_row_buffer *rows)
+{
+    size_t given = rows->counts.given, wanted = rows->counts.wanted;
+    if (!mu_ps_rows_are_ours(server, wanted_ids(rows), wanted + given))
+        return MU_PS_FLAW_ID;
+    if (!mu_unique_are(&server->row_ids, wanted_ids(rows), wanted) ||
+        !mu_unique_are(&server->row_ids, given_ids(rows), given))
+        return MU_PS_FLAW_TWICE;
+    return MU_PS_FLAW_NONE;
+}
+
 void mu_ps_rows_arrived(struct mu_ps_peer *peer, struct mu_ps_buffer *buffer)
 {
     struct mu_ps_row_buffer *rows = &buffer->rows;
-    size_t given = rows->counts.given, ids = given + rows->counts.wanted;
+    size_t given = rows->counts.given;
     rows->come = true;
-    if (!are_ours(peer->server, wanted_ids(rows), ids)) {
-        rows->flaw = MU_PS_FLAW_ID;
+    enum mu_ps_flaw flaw = flaw_of_ids(peer->server, rows);
+    if (flaw != MU_PS_FLAW_NONE) {
+        rows->flaw = flaw;
         rows->counts = (struct mu_ps_rows_body){0};
     } else if (rows->flaw == MU_PS_FLAW_NONE &&
                !mu_shard_is_finite(gradients(rows), given * peer->server->rows.options.width)) {
@@ -206,15 +217,21 @@ enum mu_status mu_ps_rows_apply_gathered(struct mu_ps_server *server, double lea
     return check_memory(server, mu_row_store_apply_gathered(&server->rows, &step));
 }
 
+void mu_ps_rows_forget(struct mu_ps_buffer *buffer)
+{
+    struct mu_ps_row_buffer *rows = &buffer->rows;
+    rows->come = false;
+    rows->flaw = MU_PS_FLAW_NONE;
+    rows->counts = (struct mu_ps_rows_body){0};
+}
+
 void mu_ps_rows_reply(struct mu_ps_server *server, struct mu_ps_buffer *buffer)
 {
     struct mu_ps_row_buffer *rows = &buffer->rows;
     struct mu_ps_peer *worker = &server->workers[buffer->worker];
     size_t count = rows->counts.wanted, width = server->rows.options.width;
-    rows->come = false;
-    rows->flaw = MU_PS_FLAW_NONE;
-    rows->counts = (struct mu_ps_rows_body){0};
-    if (count == 0 || !worker->link)
+    mu_ps_rows_forget(buffer);
+    if (count == 0 || !mu_ps_can_answer(worker))
         return;
     const uint64_t *ids = (const uint64_t *)rows->data;
     float *values = (float *)(rows->data + count * sizeof(*ids));

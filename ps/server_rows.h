@@ -40,6 +40,11 @@ void mu_ps_rows_finish(struct mu_ps_server *server);
 bool mu_ps_rows_frame(struct mu_ps_peer *peer, struct mu_ps_buffer *buffer,
     const struct mu_frame *frame, const void *body, void **ret_payload);
 void mu_ps_rows_arrived(struct mu_ps_peer *peer, struct mu_ps_buffer *buffer);
+/* What has come for this buffer is forgotten: it is ready for the next ROWS. */
+void mu_ps_rows_forget(struct mu_ps_buffer *buffer);
+
+/* Are all ids in range, and of this server? */
+bool mu_ps_rows_are_ours(const struct mu_ps_server *server, const uint64_t *ids, size_t count);
 
 /* ---- at a place in the order ---- */
 

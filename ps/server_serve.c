@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ps/server_inside.h"
+#include <string.h>
 
 /*
  * One place in the order, from its verdict to its answer:
@@ -9,7 +10,8 @@
  *              answer: at once, or held until the version or the slowest worker gets there
  *              release: answers that were held and need not be any more
  *
- * Followers know neither mode nor policy: the verdict says all that is to be done.
+ * The verdict says all that is to be done with a gradient. When it has made a version with which
+ * another mode begins (ps_plan.h), each server goes on in that one before anybody is answered.
  */
 
 /* ---- buffers ---- */
@@ -22,6 +24,14 @@ static void send_finished(struct mu_send *send)
         buffer->state = MU_PS_BUFFER_FREE;
         buffer->server->look_again = true;
     }
+}
+
+void mu_ps_buffer_leave(struct mu_ps_buffer *buffer)
+{
+    bool is_free = buffer->sends_pending == 0;
+    buffer->reply.done = true;
+    buffer->state = is_free ? MU_PS_BUFFER_FREE : MU_PS_BUFFER_SENDING;
+    buffer->server->look_again = true;
 }
 
 void mu_ps_buffer_send(struct mu_ps_buffer *buffer, struct mu_ps_peer *peer, struct mu_send *send,
@@ -40,7 +50,8 @@ void mu_ps_buffer_send(struct mu_ps_buffer *buffer, struct mu_ps_peer *peer, str
 
 static bool is_warming_up(const struct mu_ps_server *server)
 {
-    return server->shard.version < server->options.mode.warmup_steps && !server->ledger[0].left;
+    return server->shard.version < mu_ps_phase_of(server)->mode.warmup_steps &&
+           !server->ledger[0].left;
 }
 
 static struct mu_push_facts facts_of(
@@ -55,7 +66,7 @@ static struct mu_push_facts facts_of(
         .version_seen = (uint64_t)seen,
         .version = (uint64_t)version,
         .staleness = (uint64_t)(version - seen),
-        .bound = (uint64_t)server->options.mode.bound,
+        .bound = (uint64_t)mu_ps_phase_of(server)->mode.bound,
         .has_seen = mu_seen_find(&server->seen, buffer->worker, seen) != NULL,
         .is_flawed = buffer->flaw != MU_PS_FLAW_NONE,
         .warming_up = warming_up,
@@ -68,12 +79,13 @@ static struct mu_push_facts facts_of(
 static void judge_gradient(struct mu_ps_server *server, struct mu_ps_buffer *buffer)
 {
     const struct mu_ps_server_options *options = &server->options;
+    const struct mu_ps_phase *phase = mu_ps_phase_of(server);
     struct mu_ps_verdict_body *verdict = &buffer->verdict;
     if (buffer->flaw == MU_PS_FLAW_NONE && buffer->seen > verdict->version)
         buffer->flaw = MU_PS_FLAW_FUTURE;
     struct mu_push_facts facts = facts_of(server, buffer);
     struct mu_ps_decision decision =
-        mu_ps_mode_decide(&options->mode, options->policy, options->policy_options, &facts);
+        mu_ps_mode_decide(&phase->mode, phase->policy, phase->policy_options, &facts);
     double scale = (double)decision.judgement.scale;
     bool on_rate = decision.judgement.verdict == MU_VERDICT_SCALE;
     verdict->verdict = decision.judgement.verdict;
@@ -96,7 +108,8 @@ static void judge_leaving(const struct mu_ps_server *server, struct mu_ps_verdic
 {
     const struct mu_ps_server_options *options = &server->options;
     int active_count = server->active_count - !server->ledger[verdict->worker].left;
-    verdict->average = mu_ps_mode_left(&options->mode, server->shard.gathered, active_count);
+    verdict->average =
+        mu_ps_mode_left(&mu_ps_phase_of(server)->mode, server->shard.gathered, active_count);
     verdict->learning_rate = options->learning_rate(options->owner, verdict->version);
     if (options->left && !server->ledger[verdict->worker].left)
         options->left(options->owner, verdict->worker, (int)verdict->average);
@@ -112,7 +125,7 @@ static void judge(struct mu_ps_server *server, struct mu_ps_buffer *buffer)
         judge_leaving(server, &buffer->verdict);
     else if (buffer->item == MU_PS_ITEM_PULL)
         buffer->verdict.version_awaited =
-            mu_ps_mode_first_pull(&server->options.mode, buffer->worker);
+            mu_ps_mode_first_pull(&mu_ps_phase_of(server)->mode, buffer->worker);
 }
 
 static void tell_followers(struct mu_ps_server *server, struct mu_ps_buffer *buffer)
@@ -144,8 +157,8 @@ static enum mu_status apply(struct mu_ps_server *server, struct mu_ps_buffer *bu
 {
     const struct mu_ps_verdict_body *verdict = &buffer->verdict;
     struct mu_correction correction = {
-        .correct = server->options.policy->correct,
-        .options = server->options.policy_options,
+        .correct = mu_ps_phase_of(server)->policy->correct,
+        .options = mu_ps_phase_of(server)->policy_options,
         .seen = mu_seen_find(&server->seen, buffer->worker, verdict->version - verdict->staleness),
         .mean_square = server->seen.mean_square.data,
     };
@@ -153,10 +166,14 @@ static enum mu_status apply(struct mu_ps_server *server, struct mu_ps_buffer *bu
     if (corrects && !correction.seen)
         return differs(server, "record of what a worker has seen");
     MU_TRY(mu_ps_rows_apply(server, buffer));
-    mu_shard_apply_corrected(&server->shard, buffer->data, (float)verdict->weight,
-        (float)verdict->learning_rate, corrects ? &correction : NULL, buffer->wants_fresh);
+    /* To correct a gradient is to change it: not the worker's own. */
+    if (corrects && buffer->data != buffer->own)
+        memcpy(buffer->own, buffer->data, mu_ps_span_bytes(server));
+    mu_shard_apply_corrected(&server->shard, corrects ? buffer->own : buffer->data,
+        (float)verdict->weight, (float)verdict->learning_rate, corrects ? &correction : NULL,
+        buffer->wants_fresh ? buffer->fresh : NULL);
     if (buffer->wants_fresh)
-        buffer->data_version = server->shard.version;
+        buffer->fresh_version = server->shard.version;
     return MU_OK;
 }
 
@@ -217,10 +234,15 @@ static void reply(struct mu_ps_server *server, struct mu_ps_buffer *buffer)
     struct mu_ps_peer *worker = &server->workers[buffer->worker];
     const struct mu_table *table = server->rows.table;
     int64_t version = server->shard.version;
-    if (buffer->wants_fresh && buffer->data_version != version)
-        mu_shard_copy(&server->shard, buffer->data);
+    bool travels = buffer->wants_fresh && buffer->fresh == buffer->own;
+    mu_ps_auto_sent(server, buffer->worker);
+    if (buffer->wants_fresh && buffer->fresh_version != version)
+        mu_shard_copy(&server->shard, buffer->fresh);
     if (buffer->wants_fresh)
-        mu_seen_store(&server->seen, buffer->worker, buffer->sequence, buffer->data, version);
+        mu_seen_store(&server->seen, buffer->worker, buffer->sequence,
+            server->shard.vectors[0].data, version);
+    if (buffer->wants_fresh && !travels)
+        server->load.bytes_out += mu_ps_span_bytes(server);
     struct mu_ps_fresh_body fresh = {
         .item = buffer->item,
         .verdict = buffer->verdict.verdict,
@@ -234,22 +256,23 @@ static void reply(struct mu_ps_server *server, struct mu_ps_buffer *buffer)
         .generation = server->options.generation,
         .tag = buffer->tag,
         .body_bytes = (uint32_t)mu_ps_fresh_write(buffer->reply_body, &fresh),
-        .payload_bytes = buffer->wants_fresh ? (uint32_t)mu_ps_span_bytes(server) : 0,
+        .payload_bytes = travels ? (uint32_t)mu_ps_span_bytes(server) : 0,
     };
     mu_ps_rows_reply(server, buffer);
+    mu_ps_relink_note(server, buffer, &fresh);
     buffer->state = MU_PS_BUFFER_SENDING;
-    if (worker->link)
-        mu_ps_buffer_send(buffer, worker, &buffer->reply, &frame, buffer->reply_body, buffer->data);
-    else if (buffer->sends_pending == 0)
-        buffer->state = MU_PS_BUFFER_FREE; /* it was cut off: there is nobody to answer */
+    if (mu_ps_can_answer(worker))
+        mu_ps_buffer_send(
+            buffer, worker, &buffer->reply, &frame, buffer->reply_body, buffer->fresh);
+    else
+        mu_ps_buffer_leave(buffer); /* there is nobody to answer */
 }
 
-/* The least clock of those that go on. */
-static uint64_t slowest(const struct mu_ps_server *server)
+uint64_t mu_ps_slowest(const struct mu_ps_server *server, int except)
 {
     uint64_t least = UINT64_MAX;
     for (int i = 0; i < server->options.replica_count; i++)
-        if (!server->ledger[i].left && server->ledger[i].clock < least)
+        if (i != except && !server->ledger[i].left && server->ledger[i].clock < least)
             least = server->ledger[i].clock;
     return least;
 }
@@ -264,12 +287,14 @@ static bool may_go(
     if (verdict->item == MU_PS_ITEM_PULL && server->ledger[0].left)
         return true;
     return server->shard.version >= verdict->version_awaited &&
-           clock >= (uint64_t)verdict->clock_awaited;
+           (verdict->clock_awaited == 0 ||
+               clock >= mu_ps_mode_clock_awaited(
+                            &mu_ps_phase_of(server)->mode, (uint64_t)verdict->clock));
 }
 
-static void release(struct mu_ps_server *server)
+void mu_ps_release(struct mu_ps_server *server)
 {
-    uint64_t clock = server->held_count > 0 ? slowest(server) : 0;
+    uint64_t clock = server->held_count > 0 ? mu_ps_slowest(server, -1) : 0;
     size_t count_max =
         (size_t)server->options.replica_count * (size_t)server->options.in_flight_max;
     for (size_t i = 0; server->held_count > 0 && i < count_max; i++) {
@@ -284,7 +309,7 @@ static void release(struct mu_ps_server *server)
 static void answer(struct mu_ps_server *server, struct mu_ps_buffer *buffer)
 {
     bool awaits = buffer->verdict.clock_awaited > 0 || buffer->verdict.version_awaited > 0;
-    if (!awaits || may_go(server, buffer, slowest(server))) {
+    if (!awaits || may_go(server, buffer, mu_ps_slowest(server, -1))) {
         reply(server, buffer);
     } else {
         buffer->state = MU_PS_BUFFER_HELD;
@@ -312,10 +337,7 @@ static void cut_off(struct mu_ps_server *server, const struct mu_ps_buffer *buff
             MU_PS_REFUSED_MAX, mu_ps_flaw_text(buffer->verdict.flaw));
         mu_ps_lost(server, peer->index);
     }
-    mu_link_close(peer->link);
-    peer->link = NULL;
-    peer->ended = true;
-    peer->held = false;
+    mu_ps_cut(peer);
 }
 
 static void look_at_refusal(struct mu_ps_server *server, const struct mu_ps_buffer *buffer)
@@ -331,7 +353,7 @@ static void look_at_refusal(struct mu_ps_server *server, const struct mu_ps_buff
 
 /* ---- one place in the order ---- */
 
-static enum mu_status check_version(
+enum mu_status mu_ps_check_version(
     const struct mu_ps_server *server, const struct mu_ps_verdict_body *verdict)
 {
     if (verdict->version == server->shard.version)
@@ -350,24 +372,28 @@ enum mu_status mu_ps_serve_buffer(struct mu_ps_server *server, struct mu_ps_buff
         buffer->here_count = 0;
         buffer->here_flaw = MU_PS_FLAW_NONE;
         server->waiting_count--;
+        if (buffer->item == MU_PS_ITEM_GRADIENT)
+            mu_ps_auto_came(server, buffer->worker);
         judge(server, buffer);
         tell_followers(server, buffer);
     }
-    MU_TRY(check_version(server, &buffer->verdict));
+    MU_TRY(mu_ps_check_version(server, &buffer->verdict));
     mu_ps_audit_note(server, &buffer->verdict, buffer);
-    buffer->data_version = -1;
+    buffer->fresh_version = -1;
     if (buffer->item == MU_PS_ITEM_GRADIENT)
         MU_TRY(carry_out_gradient(server, buffer));
     else if (buffer->item == MU_PS_ITEM_LEAVE)
         leave(server, buffer->worker);
     MU_TRY(step_if_complete(server, &buffer->verdict));
+    mu_ps_modes_follow(server);
     look_at_refusal(server, buffer);
     answer(server, buffer);
-    release(server);
+    mu_ps_release(server);
+    mu_ps_auto_look(server, &buffer->verdict);
     return MU_OK;
 }
 
-static void tell_loss(struct mu_ps_server *server, const struct mu_ps_verdict_body *verdict)
+void mu_ps_tell_change(struct mu_ps_server *server, const struct mu_ps_verdict_body *verdict)
 {
     for (int i = 1; i < server->options.server_count; i++) {
         uint8_t memory[MU_PS_BODY_MAX];
@@ -380,17 +406,23 @@ static void tell_loss(struct mu_ps_server *server, const struct mu_ps_verdict_bo
 
 enum mu_status mu_ps_serve_loss(struct mu_ps_server *server, int worker)
 {
-    struct mu_ps_verdict_body *verdict = &server->ledger[worker].loss;
+    struct mu_ps_verdict_body *verdict = &server->ledger[worker].change;
     if (server->options.order == 0) {
         *verdict = (struct mu_ps_verdict_body){
             .worker = worker, .item = MU_PS_ITEM_LOSS, .version = server->shard.version};
         judge_leaving(server, verdict);
-        tell_loss(server, verdict);
+        mu_ps_tell_change(server, verdict);
+    } else {
+        server->ledger[worker].changes = false;
+        server->look_again = true;
     }
-    MU_TRY(check_version(server, verdict));
+    MU_TRY(mu_ps_check_version(server, verdict));
     mu_ps_audit_note(server, verdict, NULL);
     leave(server, worker);
+    server->ledger[worker].is_lost = true;
+    mu_ps_relink_drop(server, worker);
     MU_TRY(step_if_complete(server, verdict));
-    release(server);
+    mu_ps_modes_follow(server);
+    mu_ps_release(server);
     return MU_OK;
 }

@@ -54,7 +54,7 @@ static void restored_one(struct mu_ps_server *server)
 
 bool mu_ps_state_free(const struct mu_ps_server *server)
 {
-    return server->leader.link && server->stream.sends_pending == 0;
+    return server->leader.link && server->stream.sends_pending == 0 && mu_ps_pieces_idle(server);
 }
 
 static void copy_vector(struct mu_ps_server *server, int vector)
@@ -107,13 +107,15 @@ static void send_vector(struct mu_ps_server *server, int vector, uint64_t snapsh
     mu_link_send(server->leader.link, send, &frame, body, stream->copies[vector].data);
 }
 
-void mu_ps_state_take(struct mu_ps_server *server, uint64_t snapshot_id)
+enum mu_status mu_ps_state_take(struct mu_ps_server *server, uint64_t snapshot_id)
 {
     assert(mu_ps_state_free(server));
+    MU_TRY(mu_ps_pieces_begin(server, snapshot_id));
     for (int i = 0; i < server->shard.vector_count; i++)
         copy_vector(server, i);
     for (int i = 0; i < server->shard.vector_count; i++)
         send_vector(server, i, snapshot_id);
+    return MU_OK;
 }
 
 /* ---- the leader's link ---- */
@@ -139,6 +141,8 @@ enum mu_link_answer mu_ps_leader_frame(void *owner, struct mu_link *link,
     switch (frame->type) {
     case MU_FRAME_RESTORE:
         return on_restore(peer, frame, body, ret_payload);
+    case MU_FRAME_ROWS:
+        return mu_ps_pieces_frame(peer, frame, ret_payload);
     case MU_FRAME_SNAPSHOT:
         return on_snapshot(peer, frame);
     default:
@@ -155,6 +159,10 @@ void mu_ps_leader_arrived(
     struct mu_ps_server *server = peer->server;
     if (frame->type == MU_FRAME_RESTORE) {
         restored_one(server);
+        return;
+    }
+    if (frame->type == MU_FRAME_ROWS) {
+        mu_ps_pieces_arrived(peer);
         return;
     }
     server->snapshot_queued = true;

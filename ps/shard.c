@@ -70,8 +70,8 @@ static void apply_block(const struct mu_shard *shard, struct mu_optim_step step,
         shard->span.first + first, &step);
 }
 
-void mu_shard_apply_corrected(struct mu_shard *shard, float *buffer, float gradient_scale,
-    float learning_rate, const struct mu_correction *correction, bool wants_fresh)
+void mu_shard_apply_corrected(struct mu_shard *shard, float *gradient, float gradient_scale,
+    float learning_rate, const struct mu_correction *correction, float *fresh)
 {
     struct mu_optim_step step = {
         .learning_rate = learning_rate,
@@ -83,9 +83,9 @@ void mu_shard_apply_corrected(struct mu_shard *shard, float *buffer, float gradi
     for (size_t first = 0; first < shard->span.count; first += step.count) {
         size_t left = shard->span.count - first;
         step.count = left < most ? left : most;
-        apply_block(shard, step, first, buffer + first, correction);
-        if (wants_fresh) /* while they are in the cache */
-            memcpy(buffer + first, shard->vectors[0].data + first, step.count * sizeof(float));
+        apply_block(shard, step, first, gradient + first, correction);
+        if (fresh) /* while they are in the cache */
+            memcpy(fresh + first, shard->vectors[0].data + first, step.count * sizeof(float));
     }
     shard->version++;
 }
@@ -93,7 +93,7 @@ void mu_shard_apply_corrected(struct mu_shard *shard, float *buffer, float gradi
 void mu_shard_apply(
     struct mu_shard *shard, float *buffer, float gradient_scale, float learning_rate)
 {
-    mu_shard_apply_corrected(shard, buffer, gradient_scale, learning_rate, NULL, true);
+    mu_shard_apply_corrected(shard, buffer, gradient_scale, learning_rate, NULL, buffer);
 }
 
 /* ---- several gradients ---- */
@@ -118,7 +118,7 @@ void mu_shard_apply_gathered(struct mu_shard *shard, float learning_rate)
 {
     assert(shard->gathered > 0);
     mu_shard_apply_corrected(
-        shard, shard->gather.data, 1 / (float)shard->gathered, learning_rate, NULL, false);
+        shard, shard->gather.data, 1 / (float)shard->gathered, learning_rate, NULL, NULL);
     shard->gathered = 0;
 }
 

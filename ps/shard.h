@@ -18,9 +18,10 @@
  *   gradient  | block | block | ...        the optimizer's step on a block
  *   parameters| block | block | ...        then the block as it is now, copied over its gradient
  *
- * so that the buffer that brought a gradient leaves with the fresh parameters, and a reply costs no
- * second pass over memory. An optimizer that is by_tensor gets, instead of blocks, the parts of
- * tensors that lie in the span; its norms are those of the parts.
+ * so that the buffer that brought a gradient leaves with the fresh parameters (or they go where the
+ * worker reads them), and a reply costs no second pass over memory. An optimizer that is by_tensor
+ * gets, instead of blocks, the parts of tensors that lie in the span; its norms are those of the
+ * parts.
  */
 #define MU_SHARD_VECTORS_MAX (1 + MU_SLOTS_MAX)
 
@@ -56,10 +57,11 @@ void mu_shard_finish(struct mu_shard *shard); /* takes a zeroed one */
  * over the whole vector. Allocates nothing. */
 void mu_shard_apply(
     struct mu_shard *shard, float *buffer, float gradient_scale, float learning_rate);
-/* The same with a gradient that is corrected first, unless `correction` is NULL; without
- * `wants_fresh` the buffer holds nothing of use after. */
-void mu_shard_apply_corrected(struct mu_shard *shard, float *buffer, float gradient_scale,
-    float learning_rate, const struct mu_correction *correction, bool wants_fresh);
+/* The same with a gradient that is corrected first, where it is, unless `correction` is NULL; the
+ * fresh parameters go to `fresh` (span.count), which may be `gradient`, or nowhere if it is NULL.
+ */
+void mu_shard_apply_corrected(struct mu_shard *shard, float *gradient, float gradient_scale,
+    float learning_rate, const struct mu_correction *correction, float *fresh);
 
 /* Room for gathering; once, before the first gradient. NO_MEMORY. */
 enum mu_status mu_shard_make_room(struct mu_shard *shard);

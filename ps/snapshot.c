@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ps/snapshot.h"
 #include "ps/ps_bodies.h"
+#include "ps/row_piece.h"
 #include "ps/shard.h"
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +17,9 @@ struct source {
     bool ready;    /* restored */
     struct mu_send sends[MU_SHARD_VECTORS_MAX];
     int sends_pending;
+    struct mu_row_piece piece; /* of the embedding table, coming or going */
+    struct mu_send piece_send;
+    bool rows_ended; /* all have come */
 };
 
 struct mu_ps_snapshot {
@@ -27,6 +31,8 @@ struct mu_ps_snapshot {
     bool ended;  /* whole, or it has failed */
     uint64_t id;
     float *vectors[MU_SHARD_VECTORS_MAX];
+    struct mu_row_sink sink;
+    uint64_t rows_come;
     int64_t version;
     int64_t total; /* RESTORE: of updates that the run plans */
     int64_t judged[MU_PS_REPLICAS_MAX], judged_seen[MU_PS_REPLICAS_MAX];
@@ -37,6 +43,22 @@ struct mu_ps_snapshot {
 };
 
 /* ---- life ---- */
+
+static enum mu_status init_sources(struct mu_ps_snapshot *snapshot)
+{
+    const struct mu_ps_snapshot_options *options = &snapshot->options;
+    size_t stride = options->row_width * (1 + (size_t)options->slot_count);
+    for (int i = 0; i < options->server_count; i++) {
+        struct source *source = &snapshot->sources[i];
+        *source = (struct source){
+            .snapshot = snapshot,
+            .order = i,
+            .span = mu_split(options->element_count, options->server_count, i),
+        };
+        MU_TRY(mu_row_piece_init(&source->piece, stride));
+    }
+    return MU_OK;
+}
 
 enum mu_status mu_ps_snapshot_create(
     const struct mu_ps_snapshot_options *options, struct mu_ps_snapshot **ret_snapshot)
@@ -50,12 +72,11 @@ enum mu_status mu_ps_snapshot_create(
     snapshot->options = *options;
     snapshot->vector_count = 1 + options->slot_count;
     snapshot->culprit = -1;
-    for (int i = 0; i < options->server_count; i++)
-        snapshot->sources[i] = (struct source){
-            .snapshot = snapshot,
-            .order = i,
-            .span = mu_split(options->element_count, options->server_count, i),
-        };
+    enum mu_status status = init_sources(snapshot);
+    if (status != MU_OK) {
+        mu_ps_snapshot_destroy(snapshot);
+        return mu_fail(options->log, MU_E0801, NULL, "no memory for snapshots of embedding rows");
+    }
     *ret_snapshot = snapshot;
     return MU_OK;
 }
@@ -64,8 +85,10 @@ void mu_ps_snapshot_destroy(struct mu_ps_snapshot *snapshot)
 {
     if (!snapshot)
         return;
-    for (int i = 0; i < snapshot->options.server_count; i++)
+    for (int i = 0; i < snapshot->options.server_count; i++) {
         mu_link_close(snapshot->sources[i].link);
+        mu_row_piece_finish(&snapshot->sources[i].piece);
+    }
     free(snapshot);
 }
 
@@ -80,11 +103,16 @@ static void fail(struct mu_ps_snapshot *snapshot, int order, enum mu_status why)
     snapshot->ended = true;
 }
 
-static enum mu_link_answer refuse(struct source *source, const char *what)
+static void blame(struct source *source, const char *what)
 {
     source->refused = true;
     fail(source->snapshot, source->order,
         mu_fail(source->snapshot->options.log, MU_E0404, NULL, "ps/%d %s", source->order, what));
+}
+
+static enum mu_link_answer refuse(struct source *source, const char *what)
+{
+    blame(source, what);
     return MU_LINK_REFUSE;
 }
 
@@ -93,7 +121,8 @@ static bool is_missing(const struct source *source)
     const struct mu_ps_snapshot *snapshot = source->snapshot;
     if (snapshot->doing == RESTORING)
         return !source->ready || source->sends_pending > 0;
-    return snapshot->doing == TAKING && source->here != (1u << snapshot->vector_count) - 1;
+    return snapshot->doing == TAKING &&
+           (source->here != (1u << snapshot->vector_count) - 1 || !source->rows_ended);
 }
 
 /* ---- receiving ---- */
@@ -121,6 +150,19 @@ static enum mu_link_answer on_state(
     return MU_LINK_TAKE;
 }
 
+/* No rows: that was all. */
+static enum mu_link_answer on_rows(
+    struct source *source, const struct mu_frame *frame, void **ret_payload)
+{
+    if (source->rows_ended)
+        return refuse(source, "sent more embedding rows than there are");
+    source->piece.count = mu_row_piece_count(&source->piece, frame->payload_bytes);
+    if (source->piece.count == SIZE_MAX)
+        return refuse(source, "sent what is no number of embedding rows");
+    *ret_payload = source->piece.count > 0 ? source->piece.data : NULL;
+    return MU_LINK_TAKE;
+}
+
 static enum mu_link_answer on_frame(void *owner, struct mu_link *link, const struct mu_frame *frame,
     const void *body, void **ret_payload)
 {
@@ -131,6 +173,8 @@ static enum mu_link_answer on_frame(void *owner, struct mu_link *link, const str
         return refuse(source, "sent a frame of another generation");
     if (frame->type == MU_FRAME_STATE && snapshot->doing == TAKING && frame->tag == snapshot->id)
         return on_state(source, frame, body, ret_payload);
+    if (frame->type == MU_FRAME_ROWS && snapshot->doing == TAKING && frame->tag == snapshot->id)
+        return on_rows(source, frame, ret_payload);
     if (frame->type == MU_FRAME_READY && snapshot->doing == RESTORING && !source->ready &&
         frame->payload_bytes == 0)
         return MU_LINK_TAKE;
@@ -147,6 +191,22 @@ static void count_down(struct source *source)
         snapshot->ended = true;
 }
 
+static void rows_arrived(struct source *source)
+{
+    struct mu_ps_snapshot *snapshot = source->snapshot;
+    const struct mu_row_piece *piece = &source->piece;
+    const uint64_t *ids = mu_row_piece_ids(piece);
+    source->rows_ended = piece->count == 0;
+    snapshot->rows_come += piece->count;
+    for (size_t i = 0; i < piece->count; i++)
+        if (mu_split_row(ids[i], snapshot->options.server_count) != source->order) {
+            blame(source, "sent an embedding row of another server");
+            return;
+        }
+    if (piece->count > 0)
+        snapshot->sink.put(snapshot->sink.owner, ids, mu_row_piece_rows(piece), piece->count);
+}
+
 static void on_arrived(
     void *owner, struct mu_link *link, const struct mu_frame *frame, const void *body)
 {
@@ -155,6 +215,8 @@ static void on_arrived(
     struct source *source = owner;
     if (frame->type == MU_FRAME_READY)
         source->ready = true;
+    else if (frame->type == MU_FRAME_ROWS)
+        rows_arrived(source);
     else
         source->here |= 1u << source->vector;
     count_down(source);
@@ -191,18 +253,24 @@ void mu_ps_snapshot_add_server(struct mu_ps_snapshot *snapshot, int order, struc
 
 /* ---- what both do ---- */
 
-static enum mu_status begin(struct mu_ps_snapshot *snapshot, int doing)
+static enum mu_status check_alive(struct mu_ps_snapshot *snapshot)
 {
-    assert(snapshot->doing == IDLE);
     for (int i = 0; i < snapshot->options.server_count; i++) {
         assert(snapshot->sources[i].link);
         if (snapshot->sources[i].ended)
             fail(snapshot, i, MU_CLOSED);
     }
-    MU_TRY(snapshot->failure);
+    return snapshot->failure;
+}
+
+static enum mu_status begin(struct mu_ps_snapshot *snapshot, int doing)
+{
+    assert(snapshot->doing == IDLE);
+    MU_TRY(check_alive(snapshot));
     for (int i = 0; i < snapshot->options.server_count; i++) {
         snapshot->sources[i].here = 0;
         snapshot->sources[i].ready = false;
+        snapshot->sources[i].rows_ended = snapshot->options.row_width == 0;
     }
     snapshot->doing = doing;
     snapshot->ended = false;
@@ -225,11 +293,14 @@ static enum mu_status finish(struct mu_ps_snapshot *snapshot, int64_t deadline_n
 
 /* ---- taking ---- */
 
-enum mu_status mu_ps_snapshot_start(struct mu_ps_snapshot *snapshot, float *const vectors[])
+enum mu_status mu_ps_snapshot_start(
+    struct mu_ps_snapshot *snapshot, float *const vectors[], const struct mu_row_sink *sink)
 {
+    assert(sink || snapshot->options.row_width == 0);
     MU_TRY(begin(snapshot, TAKING));
     for (int i = 0; i < snapshot->vector_count; i++)
         snapshot->vectors[i] = vectors[i];
+    snapshot->sink = sink ? *sink : (struct mu_row_sink){0};
     snapshot->version = -1;
     snapshot->id++;
     mu_link_post(snapshot->sources[0].link, MU_FRAME_SNAPSHOT, snapshot->options.generation,
@@ -249,6 +320,58 @@ enum mu_status mu_ps_snapshot_wait(
     MU_TRY(finish(snapshot, deadline_ns));
     *ret_version = snapshot->version;
     memcpy(judged, snapshot->judged, (size_t)snapshot->options.replica_count * sizeof(*judged));
+    return MU_OK;
+}
+
+uint64_t mu_ps_snapshot_rows_come(const struct mu_ps_snapshot *snapshot)
+{
+    return snapshot->rows_come;
+}
+
+/* ---- restoring: rows ---- */
+
+static enum mu_status send_piece(struct source *source, int64_t deadline_ns)
+{
+    struct mu_ps_snapshot *snapshot = source->snapshot;
+    const struct mu_frame frame = {
+        .type = MU_FRAME_ROWS,
+        .generation = snapshot->options.generation,
+        .payload_bytes = (uint32_t)mu_row_piece_close(&source->piece),
+    };
+    if (source->piece.count == 0)
+        return MU_OK;
+    MU_TRY(check_alive(snapshot));
+    source->piece_send.done = false;
+    mu_link_send(source->link, &source->piece_send, &frame, NULL, source->piece.data);
+    enum mu_status status =
+        mu_loop_until(snapshot->options.loop, &source->piece_send.done, deadline_ns);
+    source->piece.count = 0;
+    if (status == MU_TIMEOUT)
+        snapshot->culprit = source->order;
+    MU_TRY(snapshot->failure);
+    MU_TRY(status);
+    return check_alive(snapshot);
+}
+
+enum mu_status mu_ps_snapshot_give_rows(struct mu_ps_snapshot *snapshot, const uint64_t *ids,
+    const float *rows, size_t count, int64_t deadline_ns)
+{
+    assert(snapshot->doing == IDLE);
+    assert(snapshot->options.row_width > 0);
+    for (size_t i = 0; i < count; i++) {
+        struct source *source =
+            &snapshot->sources[mu_split_row(ids[i], snapshot->options.server_count)];
+        mu_row_piece_add(&source->piece, ids[i], rows + i * source->piece.stride);
+        if (source->piece.count == source->piece.row_max)
+            MU_TRY(send_piece(source, deadline_ns));
+    }
+    return MU_OK;
+}
+
+static enum mu_status give_rest(struct mu_ps_snapshot *snapshot, int64_t deadline_ns)
+{
+    for (int i = 0; i < snapshot->options.server_count; i++)
+        MU_TRY(send_piece(&snapshot->sources[i], deadline_ns));
     return MU_OK;
 }
 
@@ -301,6 +424,7 @@ enum mu_status mu_ps_snapshot_restore(struct mu_ps_snapshot *snapshot, const flo
 {
     assert(vector_count == 1 || vector_count == snapshot->vector_count);
     assert(version >= 0);
+    MU_TRY(give_rest(snapshot, deadline_ns));
     MU_TRY(begin(snapshot, RESTORING));
     snapshot->total = total;
     for (int i = 0; i < snapshot->options.server_count; i++)

@@ -11,7 +11,8 @@
  * while training goes on, and gives the servers the state they begin with. Links are its own once
  * added; it closes them in destroy.
  *
- * Whole vectors of element_count floats: vectors[0] the parameters, vectors[1 + i] slot i.
+ * Whole vectors of element_count floats: vectors[0] the parameters, vectors[1 + i] slot i. Of an
+ * embedding table rows of row_width * (1 + slot_count) floats: parameters, then slots.
  */
 struct mu_ps_snapshot;
 
@@ -21,6 +22,14 @@ struct mu_ps_snapshot_options {
     int server_count, replica_count, slot_count;
     uint32_t generation;
     size_t element_count;
+    size_t row_width; /* 0: the model has no embedding table */
+};
+
+/* Where the rows of a snapshot go, as they come: in no order. */
+struct mu_row_sink {
+    /* On the thread of the loop, inside of its callbacks. */
+    void (*put)(void *owner, const uint64_t *ids, const float *rows, size_t count);
+    void *owner;
 };
 
 enum mu_status mu_ps_snapshot_create(const struct mu_ps_snapshot_options *options,
@@ -29,8 +38,10 @@ void mu_ps_snapshot_destroy(struct mu_ps_snapshot *snapshot); /* takes NULL */
 void mu_ps_snapshot_add_server(struct mu_ps_snapshot *snapshot, int order, struct mu_link *link);
 
 /* Asks for the state at one place in the order of updates. The vectors (1 + slot_count) are the
- * snapshot's until wait has returned. CLOSED: a server is gone. One at a time. */
-enum mu_status mu_ps_snapshot_start(struct mu_ps_snapshot *snapshot, float *const vectors[]);
+ * snapshot's until wait has returned, and so is the sink, which may be NULL where there is no
+ * table. CLOSED: a server is gone. One at a time. */
+enum mu_status mu_ps_snapshot_start(
+    struct mu_ps_snapshot *snapshot, float *const vectors[], const struct mu_row_sink *sink);
 /* Is it here, or has it failed? Then wait returns at once. */
 bool mu_ps_snapshot_done(const struct mu_ps_snapshot *snapshot);
 /* Turns the loop until the snapshot is whole. `judged` (replica_count) gets how many gradients of
@@ -38,6 +49,14 @@ bool mu_ps_snapshot_done(const struct mu_ps_snapshot *snapshot);
  * works any more. */
 enum mu_status mu_ps_snapshot_wait(
     struct mu_ps_snapshot *snapshot, int64_t deadline_ns, int64_t *ret_version, int64_t *judged);
+
+/* Grows as long as rows come: a large table may take longer than one deadline. */
+uint64_t mu_ps_snapshot_rows_come(const struct mu_ps_snapshot *snapshot);
+
+/* Rows of the embedding table to begin with, before restore: each goes to its server. They are the
+ * caller's again when it returns. Fails like wait. */
+enum mu_status mu_ps_snapshot_give_rows(struct mu_ps_snapshot *snapshot, const uint64_t *ids,
+    const float *rows, size_t count, int64_t deadline_ns);
 
 /* Gives all servers the state to begin with, and the number of updates that the run plans in
  * `total` (for schedules), and waits until all have it. Before the first push.

@@ -2,6 +2,7 @@
 #include "ps/table.h"
 #include "ps/table_index.h"
 #include "ps/table_marks.h"
+#include "ps/table_sweep.h"
 #include "runtime/base/random.h"
 #include <assert.h>
 #include <stdlib.h>
@@ -14,7 +15,7 @@
  *     find the cells   the records come into the cache
  *     compare the ids  and create what is not there
  */
-#define GROUP 64
+#define GROUP 256
 /* Keeps the places of ids in the index apart from all else that is drawn from the seed. */
 #define INDEX_SEED UINT64_C(0x7461626c65)
 
@@ -23,6 +24,7 @@ struct mu_table {
     struct mu_table_blocks blocks;
     struct mu_table_index index;
     struct mu_table_marks marks;
+    struct mu_table_sweep *sweep; /* NULL: nobody reads while rows change */
     uint64_t created, evicted;
 };
 
@@ -58,6 +60,15 @@ void mu_table_destroy(struct mu_table *table)
     mu_table_index_finish(&table->index);
     mu_table_blocks_finish(&table->blocks);
     free(table);
+}
+
+enum mu_status mu_table_follow(
+    struct mu_table *table, struct mu_table_sweep *sweep, size_t aside_max)
+{
+    assert(!table->sweep);
+    MU_TRY(mu_table_sweep_init(sweep, &table->blocks, aside_max));
+    table->sweep = sweep;
+    return MU_OK;
 }
 
 size_t mu_table_stride(const struct mu_table *table)
@@ -155,6 +166,8 @@ static enum mu_status create_row(
         mu_table_blocks_give_back(&table->blocks, row);
         return status;
     }
+    if (table->sweep)
+        mu_table_sweep_pass_over(table->sweep, row);
     chain(table, row, newest);
     *ret_row = row;
     return MU_OK;
@@ -199,6 +212,8 @@ static enum mu_status rows_of_group(struct mu_table *table, const struct group *
         uint32_t row = verify(table, group, i, ids[i]);
         if (row == MU_TABLE_NO_ROW)
             MU_TRY(create_row(table, group->hash[i], ids[i], newest, &row));
+        else if (mu_table_sweep_awaits(table->sweep, row))
+            mu_table_sweep_set_aside(table->sweep, row);
         ret_row[i] = mu_table_blocks_floats(mu_table_blocks_record(&table->blocks, row));
         if (table->blocks.marked)
             *mu_table_blocks_mark(&table->blocks, row) = table->marks.call;
@@ -210,7 +225,10 @@ static enum mu_status rows_of_group(struct mu_table *table, const struct group *
 static void evict(struct mu_table *table)
 {
     while (table->index.rows > table->options.row_limit) {
-        remove_row(table, mu_table_marks_victim(&table->marks, &table->blocks));
+        uint32_t victim = mu_table_marks_victim(&table->marks, &table->blocks);
+        if (table->sweep)
+            mu_table_sweep_set_aside(table->sweep, victim);
+        remove_row(table, victim);
         table->evicted++;
     }
 }

@@ -46,6 +46,12 @@ void mu_table_look(
 /* What a row that is not there would begin as. */
 void mu_table_fresh_row(const struct mu_table *table, uint64_t id, float *ret_parameters);
 
+/* From now on `sweep` can be begun: it reads the rows as they were then (ps/table_sweep.h). A call
+ * for `count` rows needs as much room in it. Once; finish it after the table. NO_MEMORY. */
+struct mu_table_sweep;
+enum mu_status mu_table_follow(
+    struct mu_table *table, struct mu_table_sweep *sweep, size_t aside_max);
+
 struct mu_table_counts mu_table_count(const struct mu_table *table);
 size_t mu_table_stride(const struct mu_table *table); /* floats: width * (1 + slots) */
 

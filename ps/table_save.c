@@ -59,6 +59,11 @@ static void sort(struct mu_table_entry *entries, size_t count, int shift)
     }
 }
 
+void mu_table_sort(struct mu_table_entry *entries, size_t count)
+{
+    sort(entries, count, 56);
+}
+
 enum mu_status mu_table_sorted(const struct mu_table *table, struct mu_table_entry **ret_entries)
 {
     size_t count = mu_table_count(table).rows, place = 0;
@@ -70,7 +75,7 @@ enum mu_status mu_table_sorted(const struct mu_table *table, struct mu_table_ent
     }
     for (size_t i = 0; i < count; i++)
         entries[i].row = mu_table_next(table, &place, &entries[i].id);
-    sort(entries, count, 56);
+    mu_table_sort(entries, count);
     *ret_entries = entries;
     return MU_OK;
 }

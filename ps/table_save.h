@@ -15,6 +15,8 @@ struct mu_table_entry {
  * until a row is created or leaves. NULL with OK: there is no row. */
 enum mu_status mu_table_sorted(
     const struct mu_table *table, struct mu_table_entry **ret_entries); /* NO_MEMORY */
+/* By id. */
+void mu_table_sort(struct mu_table_entry *entries, size_t count);
 /* A row with its slots: created or overwritten. Where the rows are limited, others may leave. */
 enum mu_status mu_table_put(struct mu_table *table, uint64_t id, const float *row); /* NO_MEMORY */
 

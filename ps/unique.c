@@ -14,16 +14,22 @@ struct mu_unique_cell {
 /* Entries whose cells are on their way from the outer cache. */
 #define AHEAD 16
 
+/* Cells that are at most two thirds full. */
+static uint32_t mask_for(size_t entries)
+{
+    size_t cells = CELLS_MIN;
+    while (cells < entries + entries / 2)
+        cells *= 2;
+    return (uint32_t)(cells - 1);
+}
+
 enum mu_status mu_unique_init(struct mu_unique *unique, size_t entry_max)
 {
     *unique = (struct mu_unique){.entry_max = entry_max};
     if (entry_max > ENTRIES_MAX)
         return MU_NO_MEMORY;
-    size_t cells = CELLS_MIN; /* at most two thirds full */
-    while (cells < entry_max + entry_max / 2)
-        cells *= 2;
-    unique->mask = (uint32_t)(cells - 1);
-    unique->cell = calloc(cells, sizeof(*unique->cell));
+    unique->mask = unique->mask_max = mask_for(entry_max);
+    unique->cell = calloc((size_t)unique->mask + 1, sizeof(*unique->cell));
     unique->id = malloc((entry_max > 0 ? entry_max : 1) * sizeof(*unique->id));
     if (unique->cell && unique->id)
         return MU_OK;
@@ -51,9 +57,10 @@ static uint32_t home_of(const struct mu_unique *unique, uint64_t id)
 void mu_unique_clear(struct mu_unique *unique)
 {
     unique->count = 0;
+    unique->mask = unique->mask_max;
     if (++unique->generation != 0)
         return;
-    for (size_t i = 0; i <= unique->mask; i++)
+    for (size_t i = 0; i <= unique->mask_max; i++)
         unique->cell[i].generation = 0;
     unique->generation = 1;
 }
@@ -75,16 +82,38 @@ static uint32_t index_of(struct mu_unique *unique, uint64_t id)
     return index;
 }
 
-void mu_unique_find(
-    struct mu_unique *unique, const uint64_t *ids, size_t count, uint32_t *ret_of_entry)
+static void begin_batch(struct mu_unique *unique, size_t count)
 {
     assert(count <= unique->entry_max);
     mu_unique_clear(unique);
+    unique->mask = mask_for(count);
+}
+
+static void prefetch(const struct mu_unique *unique, const uint64_t *ids, size_t count, size_t i)
+{
+    size_t later = i + AHEAD < count ? i + AHEAD : i;
+    __builtin_prefetch(&unique->cell[home_of(unique, ids[later])]);
+}
+
+void mu_unique_find(
+    struct mu_unique *unique, const uint64_t *ids, size_t count, uint32_t *ret_of_entry)
+{
+    begin_batch(unique, count);
     for (size_t i = 0; i < count; i++) {
-        size_t later = i + AHEAD < count ? i + AHEAD : i;
-        __builtin_prefetch(&unique->cell[home_of(unique, ids[later])]);
+        prefetch(unique, ids, count, i);
         ret_of_entry[i] = index_of(unique, ids[i]);
     }
+}
+
+bool mu_unique_are(struct mu_unique *unique, const uint64_t *ids, size_t count)
+{
+    begin_batch(unique, count);
+    for (size_t i = 0; i < count; i++) {
+        prefetch(unique, ids, count, i);
+        if (index_of(unique, ids[i]) != i)
+            return false;
+    }
+    return true;
 }
 
 uint32_t mu_unique_add(struct mu_unique *unique, uint64_t id)

@@ -3,6 +3,7 @@
 #define MU_PS_UNIQUE_H
 
 #include "runtime/base/status.h"
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -13,7 +14,7 @@
  */
 struct mu_unique {
     size_t entry_max;
-    uint32_t mask, generation;
+    uint32_t mask, mask_max, generation; /* a short batch uses the first cells alone */
     struct mu_unique_cell *cell;
     uint64_t *id; /* (entry_max): the different ids */
     size_t count;
@@ -24,6 +25,9 @@ void mu_unique_finish(struct mu_unique *unique);                           /* ta
 /* Sets unique->id and count; `ret_of_entry` (count). `count` is at most entry_max. */
 void mu_unique_find(
     struct mu_unique *unique, const uint64_t *ids, size_t count, uint32_t *ret_of_entry);
+
+/* Are they all different? At most entry_max. */
+bool mu_unique_are(struct mu_unique *unique, const uint64_t *ids, size_t count);
 
 /* The same one by one: clear, then add, which says which of the ids so far this is. At most
  * entry_max different ones between two clears. */

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "roles/gradient.h"
+#include "roles/kept_rows.h"
+#include "roles/loads.h"
 #include "roles/push_counts.h"
 #include "runtime/device/kernels.h"
 #include <math.h>
@@ -21,7 +23,7 @@ struct async;
 struct push_slot {
     struct mu_command start, wait;
     struct async *async;
-    struct mu_arena gradients, fresh;
+    float *gradients, *fresh; /* of the vectors */
     float scale;
     int64_t seen, batch;
     struct mu_ps_client_rows rows;
@@ -33,12 +35,14 @@ struct async {
     struct mu_replica *replica;
     struct push_slot *slot;
     int slot_count;
+    struct mu_vectors vectors;
     const float *parameters; /* newest: of a slot, or the replica's */
     int64_t version;
     int64_t steps_to_do; /* of this replica */
     struct mu_push_counts counts;
     int64_t bad_steps;
     bool saving; /* leader: a snapshot is on its way */
+    struct mu_taken_rows taken;
     int64_t *judged;
 };
 
@@ -72,6 +76,24 @@ static enum mu_status run_pull(struct mu_command *command)
                                  "the first pull", since);
 }
 
+/* The vectors, in memory that the servers of this host see, if the job does not say otherwise. */
+static enum mu_status run_make_vectors(struct mu_command *command)
+{
+    struct async *async = command->owner;
+    struct mu_replica *replica = async->replica;
+    MU_TRY(replica->failed);
+    static const enum mu_ps_sharing sharing[] = {[MU_MODE_ROUTE] = MU_PS_SHARE_WHERE_POSSIBLE,
+        [MU_MODE_SHM] = MU_PS_SHARE_ALWAYS,
+        [MU_MODE_TCP] = MU_PS_SHARE_NEVER};
+    int64_t since = mu_now(replica->world);
+    enum mu_status status =
+        mu_ps_client_share(replica->client, sharing[replica->job->mode.transport],
+            2 * (size_t)async->slot_count, deadline_from(async, since), &async->vectors);
+    return status == MU_OK ? MU_OK
+                           : blame_server(async, status, mu_ps_client_culprit(replica->client),
+                                 "what memory we share", since);
+}
+
 static int slot_index(const struct push_slot *slot)
 {
     return (int)(slot - slot->async->slot);
@@ -85,20 +107,27 @@ static enum mu_status run_push(struct mu_command *command)
     int64_t since = mu_now(replica->world);
     if (slot->rows.given)
         mu_ps_client_put_rows(replica->client, slot_index(slot), &slot->rows);
-    enum mu_status status = mu_ps_client_push(replica->client, slot_index(slot),
-        slot->gradients.data, slot->scale, slot->seen, slot->fresh.data);
+    enum mu_status status = mu_ps_client_push(
+        replica->client, slot_index(slot), slot->gradients, slot->scale, slot->seen, slot->fresh);
     return status == MU_OK ? MU_OK
                            : blame_server(slot->async, status,
                                  mu_ps_client_culprit(replica->client), "a push", since);
 }
 
-/* With what else a server may be waiting for before it answers. */
-static const char *answer_awaited(const struct mu_job *job)
+/* The kind of mode that the newest parameters are of. */
+static enum mu_ps_mode_kind kind_now(const struct mu_replica *replica)
 {
-    switch (job->mode.kind) {
-    case MU_MODE_SYNC:
+    const struct mu_ps_plan *modes = &replica->modes;
+    return modes->phase[mu_ps_plan_at(modes, replica->step)].mode.kind;
+}
+
+/* With what else a server may be waiting for before it answers. */
+static const char *answer_awaited(const struct mu_replica *replica)
+{
+    switch (kind_now(replica)) {
+    case MU_PS_SYNC:
         return "the answer to a push, which waits for the step to be complete";
-    case MU_MODE_BOUNDED:
+    case MU_PS_BOUNDED:
         return "the answer to a push, which waits for the slowest replica";
     default:
         return "the answer to a push";
@@ -109,9 +138,8 @@ static const char *answer_awaited(const struct mu_job *job)
  * first: our own deadline could only name the server. */
 static int64_t answer_deadline(const struct async *async, int64_t since_ns)
 {
-    int kind = async->replica->job->mode.kind;
-    bool may_be_held = kind == MU_MODE_SYNC || kind == MU_MODE_BOUNDED;
     int64_t deadline = deadline_from(async, since_ns);
+    bool may_be_held = mu_ps_plan_waits(&async->replica->modes);
     return may_be_held ? mu_deadline(deadline, async->replica->run->timeouts.step_ns) : deadline;
 }
 
@@ -128,7 +156,7 @@ static enum mu_status run_wait(struct mu_command *command)
         replica->client, slot_index(slot), answer_deadline(async, since), &slot->result);
     return status == MU_OK ? MU_OK
                            : blame_server(async, status, mu_ps_client_culprit(replica->client),
-                                 answer_awaited(replica->job), since);
+                                 answer_awaited(replica), since);
 }
 
 /* ---- snapshots, leader ---- */
@@ -141,7 +169,8 @@ static enum mu_status run_snapshot_start(struct mu_command *command)
     float *vectors[1 + MU_SLOTS_MAX];
     for (int i = 0; i <= MU_SLOTS_MAX; i++)
         vectors[i] = replica->saver.vectors[i].data;
-    enum mu_status status = mu_ps_snapshot_start(replica->snapshot, vectors);
+    const struct mu_row_sink sink = mu_kept_rows_sink(&async->taken, &replica->saver.rows);
+    enum mu_status status = mu_ps_snapshot_start(replica->snapshot, vectors, &sink);
     return status == MU_OK ? MU_OK
                            : blame_server(async, status, mu_ps_snapshot_culprit(replica->snapshot),
                                  "a snapshot", mu_now(replica->world));
@@ -153,6 +182,21 @@ struct snapshot_end {
     int64_t version;
 };
 
+/* As long as rows come the servers are alive, however many there are. */
+static enum mu_status await_snapshot(struct snapshot_end *end)
+{
+    const struct async *async = end->async;
+    struct mu_ps_snapshot *snapshot = async->replica->snapshot;
+    enum mu_status status;
+    uint64_t come;
+    do {
+        come = mu_ps_snapshot_rows_come(snapshot);
+        int64_t deadline = deadline_from(async, mu_now(async->replica->world));
+        status = mu_ps_snapshot_wait(snapshot, deadline, &end->version, async->judged);
+    } while (status == MU_TIMEOUT && mu_ps_snapshot_rows_come(snapshot) > come);
+    return status;
+}
+
 static enum mu_status run_snapshot_end(struct mu_command *command)
 {
     struct snapshot_end *end = command->owner;
@@ -161,8 +205,7 @@ static enum mu_status run_snapshot_end(struct mu_command *command)
     int64_t since = mu_now(replica->world);
     if (!end->wait && !mu_ps_snapshot_done(replica->snapshot))
         return MU_OK;
-    enum mu_status status = mu_ps_snapshot_wait(
-        replica->snapshot, deadline_from(end->async, since), &end->version, end->async->judged);
+    enum mu_status status = await_snapshot(end);
     end->done = status == MU_OK;
     return status == MU_OK ? MU_OK
                            : blame_server(end->async, status,
@@ -189,6 +232,8 @@ static enum mu_status end_saving(struct async *async, bool wait)
     if (!end.done)
         return MU_OK;
     async->saving = false;
+    if (async->taken.no_memory)
+        return mu_kept_rows_leave_out(replica, end.version, wait);
     if (mu_replica_describe_snapshot(replica, end.version, async->judged))
         mu_saver_submit(&replica->saver);
     else
@@ -210,7 +255,7 @@ static enum mu_status save_the_end(struct async *async)
     }
     MU_TRY(mu_communicator_do(&replica->communicator, run_pull, async));
     replica->step = async->version;
-    return MU_OK;
+    return mu_loads_end(replica);
 }
 
 /* ---- steps ---- */
@@ -229,7 +274,7 @@ static enum mu_status await_slot(struct async *async, struct push_slot *slot)
     mu_push_counts_add(&async->counts, &slot->result);
     if (slot->result.verdict == MU_VERDICT_REFUSE)
         mu_say(replica->log, MU_LEVEL_WARN, "the servers refused a gradient of this replica");
-    async->parameters = slot->fresh.data;
+    async->parameters = slot->fresh;
     async->version = replica->step = slot->result.version;
     if (slot->result.verdict != MU_VERDICT_REFUSE)
         mu_async_rows_came(&replica->async_rows, slot->batch);
@@ -244,7 +289,7 @@ static void compute(struct async *async, struct push_slot *slot, const struct mu
     const struct mu_gradient_request request = {.parameters = async->parameters,
         .batch = batch,
         .scale = 1.0f / (float)batch->row_count,
-        .gradients = slot->gradients.data,
+        .gradients = slot->gradients,
         .step = replica->steps_own};
     mu_replica_doing(replica, MU_DOING_COMPUTING);
     mu_gradient_compute(replica, &request, ret_loss);
@@ -259,9 +304,9 @@ static bool scale_of(struct async *async, struct push_slot *slot, double loss)
     if (!isfinite(loss))
         return false;
     if (clip > 0) {
-        double norm = sqrt(
-            mu_kernels()->square_sum(slot->gradients.data, async->replica->layout.element_count) +
-            mu_async_rows_square_sum(&async->replica->async_rows));
+        double norm =
+            sqrt(mu_kernels()->square_sum(slot->gradients, async->replica->layout.element_count) +
+                 mu_async_rows_square_sum(&async->replica->async_rows));
         if (!isfinite(norm))
             return false;
         slot->scale = mu_optim_clip_scale(clip, norm);
@@ -290,14 +335,6 @@ static enum mu_status push(struct async *async, struct push_slot *slot, double l
     return MU_OK;
 }
 
-/* Batches that so many versions are made of, if none was dropped. */
-static int64_t batches_in(const struct mu_replica *replica, int64_t versions)
-{
-    struct mu_ps_mode mode = mu_job_ps_mode(replica->job, replica->count);
-    return mode.kind == MU_PS_SYNC ? versions * mode.workers
-                                   : mu_job_gradients_of(replica->job, versions);
-}
-
 static void report(struct async *async, const struct mu_prefetch_batch *batch, double loss,
     double accuracy, double staleness)
 {
@@ -309,7 +346,8 @@ static void report(struct async *async, const struct mu_prefetch_batch *batch, d
     atomic_store_explicit(&activity->loss, loss, memory_order_relaxed);
     atomic_store_explicit(&activity->accuracy, accuracy, memory_order_relaxed);
     /* What a version is made of, about; exact counts are summed at the end. */
-    int64_t gradients = batches_in(replica, replica->step - replica->steps_begun);
+    int64_t gradients = mu_ps_plan_counted(&replica->modes, replica->step) -
+                        mu_ps_plan_counted(&replica->modes, replica->steps_begun);
     const struct mu_report numbers = {
         .step = replica->step,
         .epoch = batch->epoch,
@@ -323,6 +361,7 @@ static void report(struct async *async, const struct mu_prefetch_batch *batch, d
         .tasks = replica->count + replica->spec->ps_count,
     };
     mu_reporter_step(&replica->reporter, &numbers);
+    mu_loads_note(replica);
 }
 
 static struct push_slot *next_slot(struct async *async)
@@ -377,7 +416,7 @@ static enum mu_status meet_at_the_end(struct async *async)
 static bool has_more(const struct async *async)
 {
     const struct mu_replica *replica = async->replica;
-    bool ends_by_steps = replica->job->mode.kind == MU_MODE_SYNC;
+    bool ends_by_steps = kind_now(replica) == MU_PS_SYNC;
     return replica->steps_own < async->steps_to_do && !replica->stopped &&
            !(ends_by_steps && replica->step >= replica->steps_total);
 }
@@ -407,20 +446,6 @@ static enum mu_status train_to_the_end(struct async *async)
 
 /* ---- life ---- */
 
-static int64_t own_share(const struct mu_replica *replica)
-{
-    const struct mu_job *job = replica->job;
-    int64_t epochs = mu_positions_steps_left(&replica->positions, job->train.epochs);
-    int64_t limit = job->train.steps;
-    if (limit == 0)
-        return epochs;
-    int64_t left = limit > replica->step ? limit - replica->step : 0;
-    if (job->mode.kind == MU_MODE_SYNC)
-        return left;
-    left = mu_job_gradients_of(job, left);
-    return left / replica->count + (replica->rank < left % replica->count);
-}
-
 static enum mu_status make_slots(struct async *async)
 {
     struct mu_replica *replica = async->replica;
@@ -429,41 +454,26 @@ static enum mu_status make_slots(struct async *async)
     async->judged = calloc((size_t)replica->count, sizeof(*async->judged));
     if (!async->slot || !async->judged)
         return MU_NO_MEMORY;
-    for (int i = 0; i < async->slot_count; i++) {
-        async->slot[i].async = async;
-        MU_TRY(mu_arena_init(&async->slot[i].gradients, replica->layout.element_count));
-        MU_TRY(mu_arena_init(&async->slot[i].fresh, replica->layout.element_count));
-    }
+    MU_TRY(mu_communicator_do(&replica->communicator, run_make_vectors, async));
+    for (int i = 0; i < async->slot_count; i++)
+        async->slot[i] = (struct push_slot){.async = async,
+            .gradients = mu_vectors_at(&async->vectors, 2 * (size_t)i),
+            .fresh = mu_vectors_at(&async->vectors, 2 * (size_t)i + 1)};
     return MU_OK;
-}
-
-/* A checkpoint has what the leader got in snapshots: not the rows that servers keep. */
-static enum mu_status check_resumed(const struct mu_replica *replica)
-{
-    if (replica->async_rows.width == 0 || replica->steps_begun == 0)
-        return MU_OK;
-    return mu_fail(replica->log, MU_E0204, "begin a new run, or train in one process (worker=1)",
-        "model `%s` has its embedding table on parameter servers, and checkpoints of such a run do "
-        "not contain it: it cannot be resumed",
-        replica->job->model->name);
 }
 
 enum mu_status mu_async_train(struct mu_replica *replica)
 {
-    MU_TRY(check_resumed(replica));
     struct async async = {.replica = replica,
         .parameters = replica->parameters.data,
-        .steps_to_do = own_share(replica)};
+        .steps_to_do = mu_replica_own_gradients(replica)};
     enum mu_status status = make_slots(&async);
     if (status == MU_OK)
         status = train_to_the_end(&async);
     /* The client writes into the slots until it is closed. */
     if (status != MU_OK)
         mu_replica_disconnect(replica, status);
-    for (int i = 0; async.slot && i < async.slot_count; i++) {
-        mu_arena_finish(&async.slot[i].gradients);
-        mu_arena_finish(&async.slot[i].fresh);
-    }
+    mu_vectors_finish(&async.vectors);
     free(async.slot);
     free(async.judged);
     return status;

@@ -13,6 +13,7 @@ void mu_audit_header_write(
         header->server_count, header->replica_count);
     mu_text_add(out, ",\"elements\":%zu,\"layout_crc32c\":%u", header->element_count,
         header->layout_crc32c);
+    mu_text_add(out, ",\"samples\":%zu", header->facts.sample_count);
     mu_text_add(out, ",\"features\":%zu,\"classes\":%zu,\"fields\":%zu",
         header->facts.feature_count, header->facts.class_count, header->facts.field_count);
     mu_text_add(out, ",\"job\":");
@@ -51,6 +52,9 @@ static void read_numbers(struct reader *reader, struct mu_audit_header *header)
     header->replica_count = (int)read_integer(reader, "replicas", MU_PS_REPLICAS_MAX);
     header->element_count = (size_t)read_integer(reader, "elements", many);
     header->layout_crc32c = (uint32_t)read_integer(reader, "layout_crc32c", UINT32_MAX);
+    /* Of older logs there is none, and nothing that depends on it. */
+    if (mu_json_member(reader->root, "samples"))
+        header->facts.sample_count = (size_t)read_integer(reader, "samples", many);
     header->facts.feature_count = (size_t)read_integer(reader, "features", many);
     header->facts.class_count = (size_t)read_integer(reader, "classes", many);
     header->facts.field_count = (size_t)read_integer(reader, "fields", many);

@@ -11,17 +11,18 @@
 #define NEARLY 1e-6
 
 enum mu_status mu_audit_judge_init(struct mu_audit_judge *judge, const struct mu_job *job,
-    int replica_count, int64_t version, int64_t total)
+    int replica_count, size_t sample_count, int64_t version, int64_t total)
 {
     *judge = (struct mu_audit_judge){
         .job = job,
-        .mode = mu_job_ps_mode(job, replica_count),
+        .modes = mu_job_ps_plan(job, replica_count, sample_count),
         .replica_count = replica_count,
         .active_count = replica_count,
         .version = version,
         .total = total,
         .workers = calloc((size_t)replica_count, sizeof(*judge->workers)),
     };
+    judge->phase = mu_ps_plan_at(&judge->modes, version);
     return judge->workers ? MU_OK : MU_NO_MEMORY;
 }
 
@@ -55,7 +56,8 @@ static bool nearly(double a, double b)
 
 static bool warms_up(const struct mu_audit_judge *judge)
 {
-    return judge->version < judge->mode.warmup_steps && !judge->workers[0].left;
+    return judge->version < mu_audit_judge_phase(judge)->mode.warmup_steps &&
+           !judge->workers[0].left;
 }
 
 static struct mu_push_facts facts_of(
@@ -68,7 +70,7 @@ static struct mu_push_facts facts_of(
         .version_seen = (uint64_t)record->seen,
         .version = (uint64_t)record->version,
         .staleness = (uint64_t)record->staleness,
-        .bound = (uint64_t)judge->mode.bound,
+        .bound = (uint64_t)mu_audit_judge_phase(judge)->mode.bound,
         .has_seen = record->has_seen,
         .is_flawed = record->flaw != 0,
         .warming_up = warming_up,
@@ -91,14 +93,19 @@ static void step(struct mu_audit_judge *judge)
 {
     judge->version++;
     judge->gathered = 0;
+    int phase = mu_ps_plan_at(&judge->modes, judge->version);
+    bool restarts = phase != judge->phase && mu_ps_plan_restarts_clocks(&judge->modes, phase);
+    for (int i = 0; restarts && i < judge->replica_count; i++)
+        judge->workers[i].clock = 0;
+    judge->phase = phase;
 }
 
 static bool agrees(const struct mu_audit_judge *judge, const struct mu_audit_record *record,
     const struct mu_push_facts *facts, const struct doubt *out)
 {
-    const struct mu_job *job = judge->job;
+    const struct mu_ps_phase *phase = mu_audit_judge_phase(judge);
     struct mu_ps_decision decision =
-        mu_ps_mode_decide(&judge->mode, job->policy, job->policy_options, facts);
+        mu_ps_mode_decide(&phase->mode, phase->policy, phase->policy_options, facts);
     enum mu_verdict verdict = decision.judgement.verdict;
     double scale = (double)decision.judgement.scale;
     double rate = rate_of(judge) * (verdict == MU_VERDICT_SCALE ? scale : 1);
@@ -133,7 +140,7 @@ static bool take_gradient(
     if (record->verdict == MU_VERDICT_GATHER)
         judge->gathered++;
     else if (record->verdict != MU_VERDICT_DROP && record->verdict != MU_VERDICT_REFUSE)
-        judge->version++;
+        step(judge);
     if (record->average > 0)
         step(judge);
     return true;
@@ -144,7 +151,8 @@ static bool take_leaving(
 {
     struct mu_audit_worker *worker = &judge->workers[record->worker];
     int active_count = judge->active_count - !worker->left;
-    int average = mu_ps_mode_left(&judge->mode, judge->gathered, active_count);
+    int average =
+        mu_ps_mode_left(&mu_audit_judge_phase(judge)->mode, judge->gathered, active_count);
     if (average != record->average)
         return doubt(out, "it makes a step of %d gradients where the mode gives %d",
             record->average, average);
@@ -158,6 +166,15 @@ static bool take_leaving(
     return true;
 }
 
+static bool take_choice(
+    struct mu_audit_judge *judge, const struct mu_audit_record *record, const struct doubt *out)
+{
+    struct mu_ps_phase *phase = &judge->modes.phase[judge->phase];
+    return mu_ps_mode_choose(&phase->mode, judge->replica_count, record->clock) ||
+           doubt(
+               out, "%lld cannot be chosen for the mode of this version", (long long)record->clock);
+}
+
 bool mu_audit_judge_take(
     struct mu_audit_judge *judge, const struct mu_audit_record *record, char *why, size_t why_bytes)
 {
@@ -169,5 +186,7 @@ bool mu_audit_judge_take(
             (long long)record->version, (long long)judge->version);
     if (record->kind == MU_AUDIT_GRADIENT)
         return take_gradient(judge, record, &out);
+    if (record->kind == MU_AUDIT_CHOICE)
+        return take_choice(judge, record, &out);
     return take_leaving(judge, record, &out);
 }

@@ -112,9 +112,9 @@ static enum mu_status make_shard(struct replay *replay, struct source *source)
     source->shard.layout = &replay->layout;
     if (status == MU_OK)
         status = mu_arena_init(&source->gradient, span.count + MU_VIEW_ALIGN);
-    if (status == MU_OK && mu_ps_mode_gathers(&replay->judge.mode))
+    if (status == MU_OK && mu_ps_plan_gathers(&replay->judge.modes))
         status = mu_shard_make_room(&source->shard);
-    if (status == MU_OK && job->policy->correct)
+    if (status == MU_OK && mu_ps_plan_correcting(&replay->judge.modes))
         status = mu_arena_init(&source->mean_square, span.count + MU_VIEW_ALIGN);
     return status == MU_OK ? MU_OK
                            : mu_fail(replay->log, MU_E0801, NULL,
@@ -188,12 +188,12 @@ static enum mu_status next_record(struct replay *replay, struct mu_audit_record 
     return MU_OK;
 }
 
-static enum mu_status correct(struct source *source, const struct mu_audit_record *record)
+static enum mu_status correct(
+    struct source *source, const struct mu_ps_phase *phase, const struct mu_audit_record *record)
 {
-    const struct mu_job *job = source->header.job;
     const struct mu_correction correction = {
-        .correct = job->policy->correct,
-        .options = job->policy_options,
+        .correct = phase->policy->correct,
+        .options = phase->policy_options,
         .seen = mu_audit_seen_take(&source->seen, record->seen),
         .mean_square = source->mean_square.data,
     };
@@ -201,11 +201,12 @@ static enum mu_status correct(struct source *source, const struct mu_audit_recor
         return mu_audit_reader_fail(&source->reader,
             "it was computed with version %lld, which is not in this log", (long long)record->seen);
     mu_shard_apply_corrected(&source->shard, source->gradient.data, (float)record->weight,
-        (float)record->learning_rate, &correction, false);
+        (float)record->learning_rate, &correction, NULL);
     return MU_OK;
 }
 
-static enum mu_status apply(struct source *source, const struct mu_audit_record *record)
+static enum mu_status apply(
+    struct source *source, const struct mu_ps_phase *phase, const struct mu_audit_record *record)
 {
     struct mu_shard *shard = &source->shard;
     bool counts = record->kind == MU_AUDIT_GRADIENT && record->verdict != MU_VERDICT_DROP &&
@@ -215,7 +216,7 @@ static enum mu_status apply(struct source *source, const struct mu_audit_record 
     if (counts && record->verdict == MU_VERDICT_GATHER)
         mu_shard_gather(shard, source->gradient.data, (float)record->weight);
     else if (counts && record->verdict == MU_VERDICT_CORRECT)
-        MU_TRY(correct(source, record));
+        MU_TRY(correct(source, phase, record));
     else if (counts)
         mu_shard_apply(
             shard, source->gradient.data, (float)record->weight, (float)record->learning_rate);
@@ -228,12 +229,13 @@ static enum mu_status take(struct replay *replay, const struct mu_audit_record *
 {
     char why[160];
     struct mu_audit_replayed *done = &replay->done;
+    const struct mu_ps_phase *phase = mu_audit_judge_phase(&replay->judge); /* before it */
     if (!mu_audit_judge_take(&replay->judge, record, why, sizeof(why)))
         return mu_audit_reader_fail(&replay->source[0].reader, "%s %llu of replica %d: %s",
             mu_audit_kind_name(record->kind), (unsigned long long)record->sequence, record->worker,
             why);
     for (int i = 0; i < replay->source_count; i++)
-        MU_TRY(apply(&replay->source[i], record));
+        MU_TRY(apply(&replay->source[i], phase, record));
     if (record->kind == MU_AUDIT_GRADIENT) {
         done->gradients++;
         done->verdicts[record->verdict]++;
@@ -311,13 +313,13 @@ static enum mu_status run(struct replay *replay, int64_t to)
     MU_TRY(open_logs(replay, &first));
     MU_TRY(make_layout(replay));
     const struct mu_audit_header *header = &replay->source[0].header;
-    MU_TRY(mu_audit_judge_init(
-        &replay->judge, header->job, header->replica_count, first.version, first.clock));
+    MU_TRY(mu_audit_judge_init(&replay->judge, header->job, header->replica_count,
+        header->facts.sample_count, first.version, first.clock));
     replay->done.version_first = first.version;
     for (int i = 0; i < replay->source_count; i++) {
         struct source *source = &replay->source[i];
         MU_TRY(make_shard(replay, source));
-        if (header->job->policy->correct)
+        if (mu_ps_plan_correcting(&replay->judge.modes))
             MU_TRY(mu_audit_seen_init(&source->seen, &source->reader, source->shard.span.count));
         MU_TRY(restore(source, first.version));
         MU_TRY(mu_audit_seen_keep(&source->seen, first.version, source->shard.vectors[0].data));

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "collectives/algorithm.h"
+#include "roles/job_phases.h"
 #include "roles/job_rows.h"
 #include "runtime/device/device.h"
 #include <stdio.h>
@@ -121,6 +122,10 @@ static enum mu_status read_section(
         add_name(&for_own, section->kind_key);
         add_name(&for_kind, section->kind_key);
     }
+    if (section->list_key) {
+        add_name(&for_own, section->list_key);
+        add_name(&for_kind, section->list_key);
+    }
     add_names(&for_own, kind.options);
     add_names(&for_kind, section->rows);
     void *options = calloc(1, kind.option_bytes + 1);
@@ -216,6 +221,7 @@ static enum mu_status read_job(struct mu_log *log, const char *path, struct mu_j
     MU_TRY(read_name(log, job, path));
     for (int i = 0; i < MU_JOB_SECTIONS; i++)
         MU_TRY(read_section(log, job, &mu_job_sections[i]));
+    MU_TRY(mu_job_phases_read(log, job));
     MU_TRY(check_device(log, job));
     MU_TRY(check_algorithm(log, job));
     job->hash = mu_job_hash(job);
@@ -280,6 +286,7 @@ void mu_job_destroy(struct mu_job *job)
     for (int i = 0; i < MU_JOB_SECTIONS; i++)
         if (mu_job_sections[i].kind)
             free(*mu_job_options_field(&mu_job_sections[i], job));
+    mu_job_phases_finish(job);
     mu_json_destroy(job->json);
     free(job);
 }

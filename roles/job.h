@@ -8,7 +8,7 @@
 #include "muster/optimizer.h"
 #include "muster/policy.h"
 #include "muster/tensor.h"
-#include "ps/ps_mode.h"
+#include "ps/ps_plan.h"
 #include "runtime/base/json.h"
 #include "runtime/optim/optimizers.h"
 #include "runtime/optim/schedules.h"
@@ -29,6 +29,8 @@ enum mu_mode_kind { MU_MODE_ROWS(MU_MODE_ENUM) MU_MODE_COUNT };
 #undef MU_MODE_ENUM
 enum mu_mode_transport { MU_MODE_ROUTE, MU_MODE_SHM, MU_MODE_TCP };
 
+#define MU_MODE_AUTO (-1) /* of backups or bound: chosen from measured times */
+
 struct mu_job_data {
     int64_t batch;      /* rows of a replica that are computed at once */
     int64_t accumulate; /* such batches in a step: their gradients are added up */
@@ -42,21 +44,33 @@ struct mu_job_mode {
     int64_t first_bucket_bytes;  /* and the first of a step of this one */
     bool deterministic;          /* sync: the same bits whichever algorithm adds them */
     bool arena;                  /* sync: on one host the gradients lie in shared memory */
-    int transport;               /* sync: enum mu_mode_transport */
+    int transport;               /* enum mu_mode_transport */
     int64_t streams;             /* sync: of tcp to each replica of another host; 0: measured */
     char algorithm[MU_NAME_MAX]; /* sync: a name from the table of algorithms; "": the best */
     int64_t
         check_every; /* sync: steps between checks that replicas are equal; 0: only at the end */
     /* Through parameter servers: */
-    int64_t in_flight;    /* pushes of one worker under way at once */
-    int64_t workers;      /* sync: gradients of a step; 0: all-reduce, or all but the backups */
-    int64_t backups;      /* sync: replicas that there are at least beyond these */
-    int64_t gradients;    /* softsync: of a step */
-    int64_t bound;        /* bounded: clocks ahead of the slowest; drop: the staleness allowed */
-    int64_t warmup_steps; /* the first ones, with one replica */
-    bool audit;           /* what makes which version is written down */
-    int64_t row_limit;    /* of an embedding table, on all servers together; 0: none */
+    int64_t in_flight;        /* pushes of one worker under way at once */
+    int64_t workers;          /* sync: gradients of a step; 0: all-reduce, or all but the backups */
+    int64_t backups;          /* sync: replicas beyond these; MU_MODE_AUTO */
+    int64_t gradients;        /* softsync: of a step */
+    int64_t bound;            /* bounded: clocks ahead of the slowest, or MU_MODE_AUTO; drop: the
+                                 staleness allowed */
+    int64_t auto_steps;       /* that are measured for MU_MODE_AUTO */
+    int64_t warmup_steps;     /* the first ones, with one replica */
+    int64_t warmup_epochs;    /* the same, in epochs that this replica reads alone */
+    bool audit;               /* what makes which version is written down */
+    int64_t row_limit;        /* of an embedding table, on all servers together; 0: none */
     char policy[MU_NAME_MAX]; /* a name from the table of policies */
+};
+
+/* One entry of mode.schedule. */
+#define MU_JOB_PHASES_MAX (MU_PS_PHASES_MAX - 1)
+struct mu_job_phase {
+    int64_t from_step, from_epoch; /* one of them is more than 0 */
+    struct mu_job_mode mode;       /* what a schedule cannot change is as it is in the job */
+    const struct mu_policy_ops *policy;
+    void *policy_options;
 };
 
 struct mu_job_train {
@@ -89,6 +103,8 @@ struct mu_job {
     struct mu_job_mode mode;
     void *policy_options; /* of the policy that mode.policy names, or NULL */
     const struct mu_policy_ops *policy;
+    struct mu_job_phase phase[MU_JOB_PHASES_MAX];
+    int phase_count;
     const struct mu_optimizer_ops *optimizer;
     void *optimizer_options;
     struct mu_optim_common optim;
@@ -117,12 +133,9 @@ void mu_job_destroy(struct mu_job *job); /* takes NULL */
  * cluster without servers applies each of its gradients itself, which is what mode `async` asks
  * for; and replicas that share an embedding table share it by the servers, also in mode `sync`. */
 bool mu_job_uses_servers(const struct mu_job *job, int replica_count, int ps_count);
-/* How its servers make steps of gradients. */
-struct mu_ps_mode mu_job_ps_mode(const struct mu_job *job, int replica_count);
-/* Steps that the servers make of so many gradients of all replicas; and the other way round, how
- * many gradients it takes to make so many steps. Steps of `sync` are not counted by gradients. */
-int64_t mu_job_steps_of(const struct mu_job *job, int64_t gradients);
-int64_t mu_job_gradients_of(const struct mu_job *job, int64_t steps);
+/* How its servers make steps of gradients, from the first on and as mode.schedule has it later. The
+ * same on every task and in a replay: `sample_count` is that of the training data. */
+struct mu_ps_plan mu_job_ps_plan(const struct mu_job *job, int replica_count, size_t sample_count);
 
 /* Can a cluster of so many replicas and parameter servers train it? CONFIG, and why. To be asked
  * before any task is started: each of them would say the same. */

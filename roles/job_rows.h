@@ -30,6 +30,7 @@ struct mu_job_section {
     const char *kind_fallback; /* NULL: it must be given */
     size_t ops_offset;         /* of the pointers in struct mu_job: the driver, its options */
     size_t options_offset;
+    const char *list_key; /* a list of objects beside the rows (job_phases.h); NULL: none */
 };
 
 extern const struct mu_job_section mu_job_sections[MU_JOB_SECTIONS];

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "roles/job_phases.h"
 #include "roles/job_rows.h"
 #include <string.h>
 
@@ -54,6 +55,10 @@ static void write_section(const struct mu_job *job, const struct mu_job_section 
     }
     write_rows(
         section->name, section->rows, (const char *)job + section->offset, leave_out, &any, out);
+    if (section->list_key && job->phase_count > 0) {
+        mu_text_append(out, ",", any);
+        mu_job_phases_write(job, out);
+    }
     mu_text_add(out, "}");
 }
 
@@ -131,5 +136,7 @@ void mu_job_describe(struct mu_text *out)
         mu_options_describe(section->rows, out);
         if (section->kind)
             describe_kinds(section, out);
+        if (section->list_key)
+            mu_job_phases_describe(out);
     }
 }

@@ -42,6 +42,8 @@ static enum mu_status count_begun(struct mu_positions *positions)
     struct mu_plan plan;
     struct mu_stretch done[MU_STRETCHES_MAX];
     MU_TRY(mu_plan_init(&plan, positions->seed, positions->sample_count));
+    mu_plan_set_alone(&plan, positions->alone_epochs);
+    positions->begun_count = 0;
     for (int i = 0; i < positions->before_count; i++) {
         int64_t epoch = positions->before[i].epoch;
         if (i > 0 && positions->before[i - 1].epoch == epoch)
@@ -77,6 +79,17 @@ enum mu_status mu_positions_init(struct mu_positions *positions, uint64_t seed, 
     return MU_OK;
 }
 
+enum mu_status mu_positions_set_alone(struct mu_positions *positions, int64_t epochs)
+{
+    positions->alone_epochs = epochs;
+    return count_begun(positions);
+}
+
+static int readers(const struct mu_positions *positions, int64_t epoch)
+{
+    return mu_plan_readers(positions->alone_epochs, epoch, positions->replica_count);
+}
+
 void mu_positions_finish(struct mu_positions *positions)
 {
     free(positions->steps);
@@ -88,14 +101,15 @@ int64_t mu_positions_epoch_steps(const struct mu_positions *positions, int64_t e
     for (int i = 0; i < positions->begun_count; i++)
         if (positions->begun[i].epoch == epoch)
             return positions->begun[i].steps;
-    return mu_plan_steps(positions->sample_count, positions->replica_count, positions->batch);
+    return mu_plan_steps(positions->sample_count, readers(positions, epoch), positions->batch);
 }
 
-int64_t mu_positions_steps_left(const struct mu_positions *positions, int64_t epochs)
+int64_t mu_positions_steps_left(const struct mu_positions *positions, int replica, int64_t epochs)
 {
     int64_t steps = 0;
     for (int64_t epoch = positions->epoch; epoch < epochs; epoch++)
-        steps += mu_positions_epoch_steps(positions, epoch);
+        if (replica < readers(positions, epoch))
+            steps += mu_positions_epoch_steps(positions, epoch);
     return steps;
 }
 
@@ -154,7 +168,7 @@ static int64_t counted_steps(const struct mu_positions *positions, int64_t epoch
     for (int i = 0; i < positions->begun_count; i++)
         if (positions->begun[i].epoch == epoch)
             left = positions->begun[i].left;
-    size_t replicas = (size_t)positions->replica_count;
+    size_t replicas = (size_t)readers(positions, epoch);
     size_t rows = left % (replicas * (size_t)positions->batch);
     bool empty = rows > 0 && rows < replicas && (size_t)replica >= rows;
     return mu_positions_epoch_steps(positions, epoch) -
@@ -166,6 +180,8 @@ static int64_t stand(
     const struct mu_positions *positions, int replica, int64_t steps, int64_t *ret_epoch)
 {
     int64_t epoch = positions->epoch;
+    if (replica > 0 && epoch < positions->alone_epochs)
+        epoch = positions->alone_epochs;
     while (steps > 0 && steps >= counted_steps(positions, epoch, replica)) {
         steps -= counted_steps(positions, epoch, replica);
         epoch++;
@@ -220,7 +236,7 @@ static void list_own(struct listing *listing, int64_t epoch)
         listing->full = true;
         return;
     }
-    struct mu_stretch now = {.replica_count = positions->replica_count,
+    struct mu_stretch now = {.replica_count = readers(positions, epoch),
         .batch = positions->batch,
         .steps_done = listing->memory};
     int64_t most = 0;

@@ -23,6 +23,7 @@ struct mu_positions {
         size_t left; /* samples */
     } begun[MU_POSITIONS_MAX];
     int begun_count;
+    int64_t alone_epochs; /* the first ones, which replica 0 reads alone (data/plan.h) */
     /* Asynchronous: at the end of an epoch there may be less samples than replicas, and whose part
      * is empty pushes nothing: that step is not among those that the servers counted. */
     bool empty_uncounted;
@@ -34,6 +35,8 @@ struct mu_positions {
 enum mu_status mu_positions_init(struct mu_positions *positions, uint64_t seed, size_t sample_count,
     int replica_count, int batch, int64_t epoch, const struct mu_position *before,
     int before_count);
+/* After init: the first so many epochs are replica 0's alone. NO_MEMORY. */
+enum mu_status mu_positions_set_alone(struct mu_positions *positions, int64_t epochs);
 void mu_positions_finish(struct mu_positions *positions);
 
 /* The list as numbers, to be sent; returns how many there are. `ret_numbers` may be NULL. */
@@ -49,8 +52,8 @@ int mu_positions_done(
 int64_t mu_positions_epoch_steps(const struct mu_positions *positions, int64_t epoch);
 /* The epoch that a replica is in after `steps` steps since this process began. */
 int64_t mu_positions_epoch(const struct mu_positions *positions, int replica, int64_t steps);
-/* Steps that this process does until the end of epoch `epochs` - 1. */
-int64_t mu_positions_steps_left(const struct mu_positions *positions, int64_t epochs);
+/* Steps that a replica does in this process until the end of epoch `epochs` - 1. */
+int64_t mu_positions_steps_left(const struct mu_positions *positions, int replica, int64_t epochs);
 
 /*
  * The list for a checkpoint taken now. `steps_since` (replica_count) counts the steps of each

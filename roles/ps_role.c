@@ -3,9 +3,11 @@
 #include "ps/server.h"
 #include "roles/audit_keep.h"
 #include "roles/own_rows.h"
+#include "roles/ps_load.h"
 #include "roles/task_cluster.h"
-#include "watch/event_file.h"
 #include <stdlib.h>
+
+#define LOAD_EVERY_NS MU_SECOND /* points for TensorBoard */
 
 /*
  * A parameter server: one thread, which owns the loop. Joins, answers the links of the replicas,
@@ -19,8 +21,11 @@ struct ps_role {
     struct mu_audit *audit; /* NULL: none is kept */
     struct mu_timer *timer;
     struct mu_layout layout;
+    struct mu_ps_plan modes;
     struct mu_activity activity;
     int order;
+    struct mu_event_file *events; /* NULL: none is written */
+    int64_t load_ns;              /* when the load was written last */
     char (*names)[MU_TASK_NAME_MAX];
     const char **name;
 };
@@ -31,15 +36,6 @@ static double learning_rate(void *owner, int64_t version)
     const struct mu_job *job = role->run->job;
     return job->optim.learning_rate *
            job->schedule->factor(job->schedule_options, version, mu_ps_server_total(role->server));
-}
-
-/* What the heartbeats say of this server. */
-static void note_version(void *owner)
-{
-    struct ps_role *role = owner;
-    int64_t version = mu_ps_server_version(role->server);
-    if (version != atomic_load(&role->activity.step))
-        mu_activity_set(&role->activity, MU_DOING_SERVING, version, mu_now(role->run->world));
 }
 
 static int order_of(const struct mu_spec *spec)
@@ -72,7 +68,7 @@ static void say_memory(const struct ps_role *role, const struct mu_ps_server_opt
         mu_say(role->run->log, MU_LEVEL_INFO,
             "policy `%s` keeps %.1f MB here: the parameters that %d replicas compute with, %d in "
             "flight each",
-            options->policy->name, (double)bytes / 1e6, options->replica_count,
+            mu_ps_plan_correcting(&role->modes)->name, (double)bytes / 1e6, options->replica_count,
             options->in_flight_max);
 }
 
@@ -100,7 +96,8 @@ static enum mu_status make_server(struct ps_role *role)
     const struct mu_job *job = role->run->job;
     const struct mu_spec *spec = role->run->spec;
     struct mu_data_shape shape = mu_cluster_shape(role->cluster);
-    const struct mu_dataset_facts facts = {.feature_count = (size_t)shape.features,
+    const struct mu_dataset_facts facts = {.sample_count = (size_t)shape.samples,
+        .feature_count = (size_t)shape.features,
         .class_count = (size_t)shape.classes,
         .field_count = (size_t)shape.fields,
         .entry_max = (size_t)shape.entries,
@@ -109,6 +106,7 @@ static enum mu_status make_server(struct ps_role *role)
     MU_TRY(describe_rows(role, &facts, &rows));
     MU_TRY(job->model->layout(job->model_options, &facts, role->run->log, &role->layout));
     MU_TRY(name_replicas(role));
+    role->modes = mu_job_ps_plan(job, spec->replica_count, facts.sample_count);
     MU_TRY(mu_audit_keep_open(
         role->run, role->loop, role->order, &role->layout, &facts, &role->audit));
     const struct mu_ps_server_options options = {
@@ -126,11 +124,14 @@ static enum mu_status make_server(struct ps_role *role)
         .weight_decay = job->optim.weight_decay,
         .policy = job->policy,
         .policy_options = job->policy_options,
-        .mode = mu_job_ps_mode(job, spec->replica_count),
+        .mode = role->modes.phase[0].mode,
+        .later = &role->modes.phase[1],
+        .later_count = role->modes.phase_count - 1,
         .rows = rows,
         .learning_rate = learning_rate,
         .owner = role,
         .replica_names = role->name,
+        .patience_ns = role->run->timeouts.step_ns,
         .audit = role->audit,
     };
     MU_TRY(mu_ps_server_create(&options, &role->server));
@@ -237,28 +238,49 @@ static void say_load(const struct ps_role *role)
     mu_text_finish(&text);
 }
 
-/* The same for TensorBoard. */
-static void write_load(const struct ps_role *role, struct mu_event_file *events, int64_t wall_ns)
+/* For TensorBoard, now and then; all numbers once more at the end. */
+static void write_load(const struct ps_role *role)
 {
-    const struct mu_ps_load *load = mu_ps_server_load(role->server);
-    const struct mu_table *table = mu_ps_server_table(role->server);
-    const struct mu_table_counts counts =
-        table ? mu_table_count(table) : (struct mu_table_counts){0};
-    const struct {
-        const char *tag;
-        uint64_t value;
-    } rows[] = {
-        {"ps/load/requests", load->requests},
-        {"ps/load/bytes_in", load->bytes_in},
-        {"ps/load/bytes_out", load->bytes_out},
-        {"ps/load/rows_given", load->rows_given},
-        {"ps/load/rows_wanted", load->rows_wanted},
-        {"ps/load/rows", counts.rows},
-        {"ps/load/rows_evicted", counts.evicted},
-    };
-    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
-        mu_event_file_scalar(
-            events, wall_ns, mu_ps_server_version(role->server), rows[i].tag, (float)rows[i].value);
+    struct mu_world *world = role->run->world;
+    struct mu_load load;
+    mu_ps_load_of(role->server, &load);
+    mu_ps_load_write(
+        &load, role->events, world->ops->wall_ns(world), mu_ps_server_version(role->server));
+}
+
+/* For the leader, with every heartbeat. */
+static void tell_load(void *owner, struct mu_load *ret_load)
+{
+    const struct ps_role *role = owner;
+    mu_ps_load_of(role->server, ret_load);
+}
+
+/* What the heartbeats say of this server, and a point of its load every second. */
+static void note(void *owner)
+{
+    struct ps_role *role = owner;
+    int64_t version = mu_ps_server_version(role->server), now = mu_now(role->run->world);
+    if (version != atomic_load(&role->activity.step))
+        mu_activity_set(&role->activity, MU_DOING_SERVING, version, now);
+    if (!role->events || now - role->load_ns < LOAD_EVERY_NS)
+        return;
+    role->load_ns = now;
+    write_load(role);
+}
+
+static enum mu_status open_events(struct ps_role *role)
+{
+    struct mu_task_run *run = role->run;
+    char path[1024];
+    if (!run->out_dir)
+        return MU_OK;
+    mu_task_path(run, "tb", "", path, sizeof(path));
+    const struct mu_event_file_options options = {.directory = path,
+        .host = run->world->host,
+        .process = run->world->process,
+        .wall_ns = run->world->ops->wall_ns(run->world),
+        .resume_step = -1};
+    return mu_event_file_open(run->log, &options, &role->events);
 }
 
 /* What became of the gradients of each replica. */
@@ -279,34 +301,24 @@ static void write_verdicts(
 }
 
 /* The same for TensorBoard. */
-static enum mu_status write_staleness(const struct ps_role *role)
+static void write_end(const struct ps_role *role)
 {
     const struct mu_staleness *staleness = mu_ps_server_staleness(role->server);
-    struct mu_task_run *run = role->run;
-    char path[1024];
+    struct mu_world *world = role->run->world;
+    int64_t wall_ns = world->ops->wall_ns(world);
     double edges[MU_STALENESS_BUCKETS + 1], counts[MU_STALENESS_BUCKETS];
-    if (!run->out_dir)
-        return MU_OK;
-    mu_task_path(run, "tb", "", path, sizeof(path));
-    const struct mu_event_file_options options = {.directory = path,
-        .host = run->world->host,
-        .process = run->world->process,
-        .wall_ns = run->world->ops->wall_ns(run->world),
-        .resume_step = -1};
-    struct mu_event_file *events;
-    MU_TRY(mu_event_file_open(run->log, &options, &events));
+    if (!role->events)
+        return;
     for (int i = 0; i < MU_STALENESS_BUCKETS; i++) {
         edges[i] = (double)mu_staleness_bucket_min(i);
         counts[i] = (double)staleness->buckets[i];
     }
     edges[MU_STALENESS_BUCKETS] = 2 * edges[MU_STALENESS_BUCKETS - 1];
-    mu_event_file_histogram(events, options.wall_ns, mu_ps_server_version(role->server),
+    mu_event_file_histogram(role->events, wall_ns, mu_ps_server_version(role->server),
         "ps/staleness", edges, counts, MU_STALENESS_BUCKETS);
-    write_load(role, events, options.wall_ns);
+    write_load(role);
     if (role->order == 0)
-        write_verdicts(role, events, options.wall_ns);
-    mu_event_file_close(events);
-    return MU_OK;
+        write_verdicts(role, role->events, wall_ns);
 }
 
 static enum mu_status serve(struct ps_role *role)
@@ -322,7 +334,7 @@ static enum mu_status serve(struct ps_role *role)
         if (role->order == 0)
             say_staleness(role);
         say_load(role);
-        MU_TRY(write_staleness(role));
+        write_end(role);
     }
     return mu_cluster_over_status(role->cluster);
 }
@@ -340,10 +352,12 @@ static enum mu_status run_role(struct ps_role *role)
         return mu_cluster_wait_over(role->cluster);
     }
     MU_TRY(make_server(role));
+    mu_cluster_tell_load(role->cluster, tell_load, role);
+    MU_TRY(open_events(role));
     MU_TRY(link_servers(role));
     MU_TRY(link_replicas(role));
     MU_TRY(role->loop->ops->timer_start(
-        role->loop, role->run->timeouts.heartbeat_ns, note_version, role, &role->timer));
+        role->loop, role->run->timeouts.heartbeat_ns, note, role, &role->timer));
     return serve(role);
 }
 
@@ -357,6 +371,9 @@ enum mu_status mu_ps_role_run(struct mu_task_run *run)
     if (role.cluster && status != MU_OK && status != MU_PREEMPTED)
         mu_cluster_goodbye(role.cluster, status, run->log->first_text);
     role.loop->ops->timer_stop(role.timer);
+    if (role.cluster)
+        mu_cluster_tell_load(role.cluster, NULL, NULL);
+    mu_event_file_close(role.events);
     mu_ps_server_destroy(role.server);
     mu_cluster_destroy(role.cluster);
     role.loop->ops->destroy(role.loop);

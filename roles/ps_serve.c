@@ -48,6 +48,7 @@ static enum mu_status make_server(
         .learning_rate = learning_rate,
         .owner = serving,
         .replica_names = place->names + place->server_count,
+        .patience_ns = place->timeout_ns,
     };
     MU_TRY(mu_ps_told_check(serving->log, options, &asked.in_flight_max));
     MU_TRY(mu_ps_server_create(&asked, &serving->server));
@@ -73,7 +74,7 @@ static void link_all(struct serving *serving)
             serving->server, i, mu_ps_place_take(place, place->server_count + i));
 }
 
-/* The server cuts off who does not speak as he should, and the others go on. */
+/* The server cuts off who does not speak as he should, or does not read, and the others go on. */
 static enum mu_status run(struct serving *serving)
 {
     struct mu_loop *loop = serving->place.ground->loop;
@@ -82,7 +83,7 @@ static enum mu_status run(struct serving *serving)
     do {
         status = mu_ps_server_run(serving->server, &serving->over);
         first = first == MU_OK ? status : first;
-    } while (status == MU_PROTOCOL);
+    } while (status == MU_PROTOCOL || status == MU_UNAVAILABLE);
     loop->ops->timer_stop(serving->timer);
     return first;
 }

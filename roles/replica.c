@@ -51,6 +51,7 @@ static void finish(struct mu_replica *replica)
     mu_saver_stop(&replica->saver);
     mu_reporter_close(&replica->reporter);
     free(replica->task_summaries);
+    free(replica->server_summaries);
     mu_timeline_close(&replica->timeline);
     mu_plan_finish(&replica->plan);
     mu_positions_finish(&replica->positions);
@@ -151,6 +152,10 @@ static enum mu_status close_run(struct mu_replica *replica, enum mu_status statu
         summary->exchange_bytes =
             (int64_t)replica->job->compressor->sent_bytes(replica->compressor);
     MU_TRY(sum_parameters(replica, &summary->parameters_crc32c));
+    /* Rows that servers keep are here as they were saved at the end. */
+    if (mu_replica_uses_servers(replica) && replica->saver.rows.width > 0)
+        summary->parameters_crc32c =
+            mu_saved_rows_crc32c(&replica->saver.rows, summary->parameters_crc32c);
     summary->epochs = mu_positions_epoch(&replica->positions, replica->rank, replica->steps_own);
     if (replica->stopped && replica->run->resume_command)
         mu_say(replica->log, MU_LEVEL_INFO, "stopped at step %lld; %s", (long long)replica->step,
@@ -178,6 +183,31 @@ static void close_failed(struct mu_replica *replica, enum mu_status status)
     (void)written;
 }
 
+/* Gradients of a warm-up by epochs, which are replica 0's, between two versions. */
+static int64_t alone_between(const struct mu_replica *replica, int64_t from, int64_t end)
+{
+    int64_t alone = replica->modes.phase[0].mode.warmup_steps;
+    if (replica->job->mode.warmup_epochs == 0 || from >= alone)
+        return 0;
+    return (end < alone ? end : alone) - from;
+}
+
+int64_t mu_replica_own_gradients(const struct mu_replica *replica)
+{
+    const struct mu_job *job = replica->job;
+    const struct mu_ps_plan *modes = &replica->modes;
+    int64_t limit = job->train.steps, from = replica->step;
+    if (limit == 0)
+        return mu_positions_steps_left(&replica->positions, replica->rank, job->train.epochs);
+    limit = limit > from ? limit : from;
+    if (modes->phase[mu_ps_plan_at(modes, limit)].mode.kind == MU_PS_SYNC)
+        return limit - from;
+    int64_t alone = alone_between(replica, from, limit);
+    int64_t left = mu_ps_plan_gradients(modes, limit) - mu_ps_plan_gradients(modes, from) - alone;
+    return left / replica->count + (replica->rank < left % replica->count) +
+           (replica->rank == 0 ? alone : 0);
+}
+
 static enum mu_status run_to_the_end(struct mu_replica *replica)
 {
     MU_TRY(mu_job_fit(replica->log, replica->job, replica->count, replica->spec->ps_count));
@@ -197,7 +227,9 @@ enum mu_status mu_replica_run(struct mu_task_run *run)
     init(&replica, run);
     enum mu_status status = mu_communicator_start(&replica.communicator, run->world);
     if (status == MU_OK) {
-        status = run_to_the_end(&replica);
+        status = mu_replica_status_begin(&replica);
+        if (status == MU_OK)
+            status = run_to_the_end(&replica);
         close_failed(&replica, status);
         mu_replica_disconnect(&replica, status);
         mu_communicator_stop(&replica.communicator);

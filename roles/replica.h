@@ -51,15 +51,18 @@ struct mu_replica {
     int64_t steps_begun; /* the same, when this process began */
     int64_t steps_own;   /* batches that this replica has trained on since then */
     int64_t steps_total;
-    int64_t samples_before; /* of earlier processes */
-    bool stopped;           /* asked to stop before the end */
+    struct mu_ps_plan modes; /* with parameter servers: which mode when */
+    int64_t samples_before;  /* of earlier processes */
+    bool stopped;            /* asked to stop before the end */
 
     /* ---- what others see ---- */
     struct mu_activity activity;
     struct mu_reporter reporter;
-    struct mu_summary_task *task_summaries; /* (count), with parameter servers, at the end */
-    struct mu_timeline timeline;            /* leader, if the job wants one */
-    struct mu_saver saver;                  /* leader with a run directory */
+    struct mu_summary_task *task_summaries;     /* (count), with parameter servers, at the end */
+    struct mu_summary_server *server_summaries; /* (ps_count), leader with parameter servers */
+    struct mu_timer *status_timer;              /* the communication thread's; NULL: none */
+    struct mu_timeline timeline;                /* leader, if the job wants one */
+    struct mu_saver saver;                      /* leader with a run directory */
     int64_t saved_ns, saved_step;
 
     /* ---- the communication thread's; the training thread only between commands ---- */
@@ -85,6 +88,8 @@ enum mu_status mu_replica_next_batch(
     struct mu_replica *replica, const struct mu_prefetch_batch **ret_batch);
 /* Of the next step, by the schedule. */
 double mu_replica_learning_rate(const struct mu_replica *replica);
+/* With parameter servers: gradients (in a synchronous mode steps) that this replica has to do. */
+int64_t mu_replica_own_gradients(const struct mu_replica *replica);
 
 /* ---- replica_links.c ---- */
 
@@ -128,6 +133,15 @@ static inline void mu_replica_doing(struct mu_replica *replica, enum mu_doing do
     bool under_way = doing >= MU_DOING_READING && doing <= MU_DOING_PUSHING;
     mu_activity_set(&replica->activity, doing, replica->step + under_way, mu_now(replica->world));
 }
+
+/* ---- replica_status.c ---- */
+
+/* From now on status.json follows the run, if the task keeps one. NO_MEMORY. */
+enum mu_status mu_replica_status_begin(struct mu_replica *replica);
+/* On the communication thread: before the next second is over. */
+void mu_replica_status_look(struct mu_replica *replica);
+/* The same, while the cluster is there: a last look. */
+void mu_replica_status_end(struct mu_replica *replica);
 
 /* ---- replica_state.c ---- */
 

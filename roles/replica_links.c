@@ -208,6 +208,7 @@ static enum mu_status make_snapshot(struct mu_replica *replica)
         .slot_count = replica->job->optimizer->slot_count,
         .generation = mu_cluster_generation(replica->cluster),
         .element_count = replica->layout.element_count,
+        .row_width = replica->async_rows.width,
     };
     MU_TRY(mu_ps_snapshot_create(&options, &replica->snapshot));
     return call_servers(replica, MU_KIND_STATE, add_to_snapshot, replica->snapshot);
@@ -222,6 +223,7 @@ static enum mu_status run_connect(struct mu_command *command)
     MU_TRY(mu_task_join(replica->run, replica->communicator.loop,
         mu_layout_crc32c(&replica->layout), &replica->activity, &replica->cluster));
     replica->last_start_wall_ns = mu_cluster_last_start_wall_ns(replica->cluster);
+    mu_replica_status_look(replica);
     MU_TRY(make_mesh(replica));
     if (!mu_replica_uses_servers(replica))
         return MU_OK;
@@ -322,6 +324,7 @@ static enum mu_status run_disconnect(struct mu_command *command)
     bool failed = ending->status != MU_OK && ending->status != MU_PREEMPTED;
     if (replica->cluster && failed)
         mu_cluster_goodbye(replica->cluster, ending->status, replica->log->first_text);
+    mu_replica_status_end(replica);
     enum mu_status closed = mu_replica_cut(replica, ending->status);
     (void)closed;
     if (replica->compressor)

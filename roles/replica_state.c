@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "data/datasets.h"
+#include "roles/kept_rows.h"
 #include "roles/residuals.h"
 #include <inttypes.h>
 #include <stdio.h>
@@ -28,8 +29,8 @@ static bool trains_own_rows(const struct mu_replica *replica)
     return replica->rows.width > 0 && !mu_replica_uses_servers(replica);
 }
 
-static enum mu_status load(struct mu_replica *replica, float *const slots[],
-    struct state_head *head, struct mu_manifest *ret_manifest)
+static enum mu_status load_into(struct mu_replica *replica, float *const slots[],
+    struct mu_given_rows *given, struct mu_manifest *ret_manifest)
 {
     const struct mu_job *job = replica->job;
     struct mu_checkpoint_target target = {
@@ -46,9 +47,24 @@ static enum mu_status load(struct mu_replica *replica, float *const slots[],
     if (trains_own_rows(replica)) {
         target.row_width = replica->rows.width;
         target.rows = (struct mu_row_writer){mu_own_rows_put, &replica->rows};
+    } else if (given->stride > 0) {
+        target.row_width = replica->async_rows.width;
+        target.rows = (struct mu_row_writer){mu_kept_rows_put, given};
     }
     MU_TRY(mu_checkpoint_load(
         replica->world->store, replica->log, MU_CHECKPOINT_NEWEST, &target, ret_manifest));
+    return mu_kept_rows_end(given);
+}
+
+static enum mu_status load(struct mu_replica *replica, float *const slots[],
+    struct state_head *head, struct mu_manifest *ret_manifest)
+{
+    struct mu_given_rows given = {0};
+    if (replica->async_rows.width > 0)
+        MU_TRY(mu_kept_rows_open(&given, replica));
+    enum mu_status status = load_into(replica, slots, &given, ret_manifest);
+    mu_kept_rows_close(&given);
+    MU_TRY(status);
     head->resumed = 1;
     head->step = ret_manifest->step;
     head->epoch = ret_manifest->epoch;
@@ -100,14 +116,25 @@ static enum mu_status seed_servers(struct mu_replica *replica, float *const slot
 
 /* ---- restoring ---- */
 
+/* Steps of `sync` are those of one replica; others are made of the gradients of all. */
+static int64_t steps_left(const struct mu_replica *replica)
+{
+    const struct mu_ps_plan *modes = &replica->modes;
+    int64_t epochs = replica->job->train.epochs;
+    if (modes->phase_count == 1 && modes->phase[0].mode.kind == MU_PS_SYNC)
+        return mu_positions_steps_left(&replica->positions, 0, epochs);
+    int64_t gradients = mu_ps_plan_gradients(modes, replica->step);
+    for (int r = 0; r < replica->count; r++)
+        gradients += mu_positions_steps_left(&replica->positions, r, epochs);
+    return mu_ps_plan_versions(modes, gradients) - replica->step;
+}
+
 /* What is done and what these epochs have left, with the replicas and the batch of now. */
 static void set_total(struct mu_replica *replica)
 {
     const struct mu_job *job = replica->job;
-    int64_t left = mu_positions_steps_left(&replica->positions, job->train.epochs);
-    if (job->mode.kind != MU_MODE_SYNC)
-        left = mu_job_steps_of(job, left * replica->count);
-    replica->steps_total = job->train.steps > 0 ? job->train.steps : replica->step + left;
+    replica->steps_total =
+        job->train.steps > 0 ? job->train.steps : replica->step + steps_left(replica);
     if (replica->leads && replica->step >= replica->steps_total)
         mu_say(replica->log, MU_LEVEL_WARN,
             "nothing is left to train: the run has done its %lld epochs; raise train.epochs to go "
@@ -127,7 +154,10 @@ static enum mu_status begin_positions(
     MU_TRY(mu_positions_init(&replica->positions, (uint64_t)replica->job->train.seed,
         replica->run->data->train_facts.sample_count, replica->count,
         (int)mu_job_rows(replica->job), head->epoch, list, count));
+    MU_TRY(mu_positions_set_alone(&replica->positions, replica->job->mode.warmup_epochs));
     replica->positions.empty_uncounted = mu_replica_uses_servers(replica);
+    replica->modes =
+        mu_job_ps_plan(replica->job, replica->count, replica->run->data->train_facts.sample_count);
     set_total(replica);
     return MU_OK;
 }
@@ -175,8 +205,9 @@ static enum mu_status start_saver(struct mu_replica *replica)
         return MU_OK;
     MU_TRY(mu_saver_start(&replica->saver, replica->world, replica->log, &fixed,
         (int)job->checkpoint.keep, mu_positions_memory(&replica->positions)));
-    if (trains_own_rows(replica))
-        mu_saver_expect_rows(&replica->saver, replica->rows.width);
+    size_t width = trains_own_rows(replica) ? replica->rows.width : replica->async_rows.width;
+    if (width > 0)
+        mu_saver_expect_rows(&replica->saver, width);
     return MU_OK;
 }
 
@@ -248,6 +279,7 @@ enum mu_status mu_replica_start_reading(struct mu_replica *replica)
     const struct mu_positions *positions = &replica->positions;
     struct mu_stretch done[MU_STRETCHES_MAX];
     MU_TRY(mu_plan_init(&replica->plan, positions->seed, facts->sample_count));
+    mu_plan_set_alone(&replica->plan, positions->alone_epochs);
     mu_plan_set_block(
         &replica->plan, mu_dataset_block(replica->job->dataset, replica->job->data.shuffle));
     int done_count = mu_positions_done(positions, positions->epoch, done);

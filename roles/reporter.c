@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "roles/reporter.h"
 #include "ps/policies.h"
+#include "roles/status_keeper.h"
 #include <math.h>
 #include <stdio.h>
 
@@ -144,6 +145,7 @@ static double seconds_left(
 }
 
 #define TELL_EVERY_NS MU_SECOND
+#define NOTE_EVERY_NS (250 * MU_MS)
 
 static void show_progress(struct mu_reporter *reporter, const struct mu_report *report, int64_t now)
 {
@@ -160,8 +162,14 @@ static void show_progress(struct mu_reporter *reporter, const struct mu_report *
         .tasks = report->tasks,
     };
     struct mu_task_run *run = reporter->run;
+    bool is_last = report->step >= reporter->steps_total;
     if (run->display)
-        mu_progress_show(run->display, &progress, now, report->step >= reporter->steps_total);
+        mu_progress_show(run->display, &progress, now, is_last);
+    if (run->status && (is_last || now - reporter->noted_ns >= NOTE_EVERY_NS)) {
+        mu_status_keeper_enter(run->status)->progress = progress;
+        mu_status_keeper_leave(run->status, false);
+        reporter->noted_ns = now;
+    }
     if (run->tell && now - reporter->told_ns >= TELL_EVERY_NS) {
         char text[160];
         mu_progress_format(&progress, 120, false, text, sizeof(text));
@@ -185,6 +193,26 @@ void mu_reporter_step(struct mu_reporter *reporter, const struct mu_report *repo
         show_progress(reporter, report, now);
 }
 
+static void add_loads(
+    struct mu_metrics *metrics, const struct mu_summary_server *servers, int server_count)
+{
+    for (int s = 0; s < server_count; s++)
+        for (int row = 0; row < MU_LOAD_COUNT; row++) {
+            char key[MU_TASK_NAME_MAX + 40];
+            mu_format(key, sizeof(key), "load/%s/%s", mu_load_name((enum mu_load_row)row),
+                servers[s].name);
+            mu_metrics_integer(metrics, key, servers[s].load.value[row]);
+        }
+}
+
+void mu_reporter_loads(struct mu_reporter *reporter, int64_t step,
+    const struct mu_summary_server *servers, int server_count)
+{
+    mu_metrics_begin(reporter->metrics, wall(reporter), step);
+    add_loads(reporter->metrics, servers, server_count);
+    mu_metrics_end(reporter->metrics);
+}
+
 /* The last line: what became of the gradients of each task, and how stale they were. */
 static void write_tasks(struct mu_reporter *reporter)
 {
@@ -206,6 +234,7 @@ static void write_tasks(struct mu_reporter *reporter)
         if (summary->staleness[i] > 0)
             mu_metrics_integer(reporter->metrics, key, summary->staleness[i]);
     }
+    add_loads(reporter->metrics, summary->servers, summary->server_count);
     mu_metrics_end(reporter->metrics);
 }
 

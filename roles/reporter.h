@@ -25,7 +25,9 @@ struct mu_reporter {
     int64_t first_step;             /* done at first_step_ns */
     int64_t samples_before;         /* of earlier processes of this run */
     int64_t point_ns, point_samples, told_ns;
-    double speed; /* samples per second, recent */
+    int64_t loads_ns; /* when the loads of the servers were looked at last */
+    int64_t noted_ns; /* when status.json was given the progress last */
+    double speed;     /* samples per second, recent */
     struct mu_summary summary;
 };
 
@@ -45,6 +47,9 @@ struct mu_report {
 enum mu_status mu_reporter_open(struct mu_reporter *reporter, struct mu_task_run *run, bool leads,
     int64_t resume_step, int64_t steps_total, int64_t last_start_wall_ns, int64_t samples_before);
 void mu_reporter_step(struct mu_reporter *reporter, const struct mu_report *report);
+/* A line of metrics: the load of each server. */
+void mu_reporter_loads(struct mu_reporter *reporter, int64_t step,
+    const struct mu_summary_server *servers, int server_count);
 /* The closing numbers; leader only: writes summary.json and says them. */
 enum mu_status mu_reporter_finish(struct mu_reporter *reporter, enum mu_status status);
 void mu_reporter_close(struct mu_reporter *reporter); /* takes a zeroed one */

@@ -2,6 +2,7 @@
 #include "roles/run.h"
 #include "collectives/mpi.h"
 #include "roles/run_dir.h"
+#include "roles/status_keeper.h"
 #include "roles/task_log.h"
 #include "runtime/io/real_world.h"
 #include "runtime/io/signals.h"
@@ -20,7 +21,8 @@ struct real_task {
     struct mu_run_dir dir;
     struct mu_task_data data;
     struct mu_progress_display display;
-    struct mu_spec exchanged; /* under mpirun without a spec */
+    struct mu_status_keeper *status; /* of the leader */
+    struct mu_spec exchanged;        /* under mpirun without a spec */
     const struct mu_spec *spec;
     char resume[1024]; /* how to go on after a failure */
     int inherited_fd;
@@ -136,13 +138,22 @@ static void open_display(struct real_task *task)
     task->log.display = &task->display;
 }
 
-static enum mu_status prepare(struct real_task *task)
+static enum mu_status keep_status(struct real_task *task, int64_t started_wall_ns)
+{
+    if (task->spec->self != task->spec->leader)
+        return MU_OK;
+    return mu_status_keeper_start(&task->real.world, &task->log.log, task->dir.path, task->job,
+        task->spec, started_wall_ns, &task->status);
+}
+
+static enum mu_status prepare(struct real_task *task, int64_t started_wall_ns)
 {
     struct mu_world *world = &task->real.world;
     MU_TRY(mu_run_dir_open(&task->dir, &task->log.log, task->request->out_dir, task->job,
         task->spec, world, task->request->resume));
     MU_TRY(open_log(task));
     mu_task_log_note(&task->log, "starts as pid %d on %s", world->process, world->host);
+    MU_TRY(keep_status(task, started_wall_ns));
     note_resume(task);
     open_display(task);
     warn_of_strangers(task);
@@ -217,6 +228,7 @@ static enum mu_status run_task(struct real_task *task, int64_t started_ns, int64
         .started_ns = started_ns,
         .started_wall_ns = started_wall_ns,
         .display = task->log.display ? &task->display : NULL,
+        .status = task->status,
     };
     own_task = task;
     if (task->spec->local)
@@ -256,7 +268,7 @@ enum mu_status mu_run(struct mu_log *log, const struct mu_run_request *request,
     if (status == MU_OK) {
         mu_task_name(&task.spec->task[task.spec->self], task.log.log.task, MU_TASK_NAME_MAX);
         task.log.prefixed = mu_mpi_is_rank();
-        status = prepare(&task);
+        status = prepare(&task, started_wall_ns);
     }
     /* A process of its own would train one step, to save it, after it has said that it will not. */
     if (status == MU_OK && mu_signals_stop())
@@ -270,6 +282,7 @@ enum mu_status mu_run(struct mu_log *log, const struct mu_run_request *request,
         &task.log, "ends with exit code %d (%s)", mu_status_exit(status), mu_status_text(status));
     say_over(&task, status);
     mu_notify_stopping(mu_status_text(status));
+    mu_status_keeper_stop(task.status, mu_status_exit(status));
     finish(&task);
     /* Asked to stop before there was anything to save: no state is saved, and 75 would be a lie. */
     if (status == MU_PREEMPTED && !task_has_begun)

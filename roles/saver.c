@@ -24,6 +24,18 @@ static void await(struct mu_saver *saver)
     (void)waited;
 }
 
+static enum mu_status save(struct mu_saver *saver)
+{
+    enum mu_status status = mu_saved_rows_sort(&saver->rows);
+    if (status == MU_NO_MEMORY)
+        return mu_fail(
+            saver->log, MU_E0801, NULL, "no memory to sort %zu embedding rows", saver->rows.count);
+    if (status != MU_OK)
+        return mu_fail(
+            saver->log, MU_E0701, NULL, "the servers sent an embedding row twice in one snapshot");
+    return mu_checkpoint_save(saver->store, saver->log, &saver->snapshot, saver->keep);
+}
+
 static void run_writer(void *argument)
 {
     struct mu_saver *saver = argument;
@@ -34,8 +46,7 @@ static void run_writer(void *argument)
         if (saver->state != MU_SAVER_FULL)
             break;
         leave(saver);
-        enum mu_status status =
-            mu_checkpoint_save(saver->store, saver->log, &saver->snapshot, saver->keep);
+        enum mu_status status = save(saver);
         enter(saver);
         saver->status = status;
         change(saver, MU_SAVER_IDLE);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "roles/summary.h"
 #include "ps/policies.h"
+#include "ps/split.h"
 #include "runtime/io/folder.h"
 
 static void write_integer(struct mu_text *out, const char *key, int64_t value)
@@ -52,7 +53,57 @@ static void write_verdicts(const struct mu_summary *summary, struct mu_text *out
         mu_text_add(out, "%s\n    \"%s\": ", i > 0 ? "," : "", summary->tasks[i].name);
         write_counts(summary->tasks[i].verdicts, out);
     }
-    mu_text_add(out, summary->task_count > 0 ? "\n  }\n" : "}\n");
+    mu_text_add(out, summary->task_count > 0 ? "\n  },\n" : "},\n");
+}
+
+/* Of the dense bytes. */
+static double dense_balance(const struct mu_summary *summary)
+{
+    int64_t bytes[MU_PS_SERVERS_MAX];
+    for (int i = 0; i < summary->server_count; i++)
+        bytes[i] = summary->servers[i].load.value[MU_LOAD_DENSE_BYTES];
+    return mu_load_balance(bytes, summary->server_count);
+}
+
+static void write_servers(const struct mu_summary *summary, struct mu_text *out)
+{
+    mu_text_add(out, "  \"servers\": {");
+    for (int i = 0; i < summary->server_count; i++) {
+        const struct mu_summary_server *server = &summary->servers[i];
+        mu_text_add(out, "%s\n    \"%s\": {", i > 0 ? "," : "", server->name);
+        for (int row = 0; row < MU_LOAD_COUNT; row++)
+            mu_text_add(out, "%s\"%s\": %lld", row > 0 ? ", " : "",
+                mu_load_name((enum mu_load_row)row), (long long)server->load.value[row]);
+        mu_text_add(out, "}");
+    }
+    mu_text_add(out, summary->server_count > 0 ? "\n  },\n" : "},\n");
+    mu_text_add(out, "  \"dense_balance\": ");
+    mu_text_add_double(out, dense_balance(summary));
+    mu_text_add(out, "\n");
+}
+
+/* As the head of the servers has it. */
+static void write_auto(const struct mu_summary *summary, struct mu_text *out)
+{
+    const int64_t *value = summary->server_count > 0 ? summary->servers[0].load.value : NULL;
+    if (!value || value[MU_LOAD_AUTO_PREDICTED] == 0) {
+        mu_text_add(out, "  \"auto\": null,\n");
+        return;
+    }
+    int64_t workers = value[MU_LOAD_AUTO_WORKERS];
+    if (workers > 0)
+        mu_text_add(out, "  \"auto\": {\"workers\": %lld, \"backups\": %lld", (long long)workers,
+            (long long)(summary->task_count - workers));
+    else
+        mu_text_add(out, "  \"auto\": {\"bound\": %lld", (long long)value[MU_LOAD_AUTO_BOUND]);
+    mu_text_add(out, ", \"predicted_gain\": ");
+    mu_text_add_double(out, (double)value[MU_LOAD_AUTO_PREDICTED] / 1000);
+    mu_text_add(out, ", \"measured_gain\": ");
+    if (value[MU_LOAD_AUTO_MEASURED] > 0)
+        mu_text_add_double(out, (double)value[MU_LOAD_AUTO_MEASURED] / 1000);
+    else
+        mu_text_add(out, "null");
+    mu_text_add(out, "},\n");
 }
 
 void mu_summary_write(const struct mu_summary *summary, struct mu_text *out)
@@ -78,6 +129,8 @@ void mu_summary_write(const struct mu_summary *summary, struct mu_text *out)
     mu_text_add(out, "  \"parameters_crc32c\": \"%08x\",\n", summary->parameters_crc32c);
     write_staleness(summary, out);
     write_verdicts(summary, out);
+    write_auto(summary, out);
+    write_servers(summary, out);
     mu_text_add(out, "}\n");
 }
 

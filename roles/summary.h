@@ -2,6 +2,7 @@
 #ifndef MU_ROLES_SUMMARY_H
 #define MU_ROLES_SUMMARY_H
 
+#include "cluster/load.h"
 #include "muster/policy.h"
 #include "runtime/base/log.h"
 #include "runtime/base/text.h"
@@ -13,6 +14,12 @@
 struct mu_summary_task {
     char name[MU_TASK_NAME_MAX]; /* "worker/0" */
     int64_t verdicts[MU_VERDICT_COUNT];
+};
+
+/* What a parameter server had to do, and what it kept at the end. */
+struct mu_summary_server {
+    char name[MU_TASK_NAME_MAX]; /* "ps/0" */
+    struct mu_load load;
 };
 
 struct mu_summary {
@@ -36,14 +43,18 @@ struct mu_summary {
     int64_t verdicts[MU_VERDICT_COUNT];
     const struct mu_summary_task *tasks; /* (task_count), borrowed; synchronous: none */
     int task_count;
+    const struct mu_summary_server
+        *servers; /* (server_count), borrowed; of a run that ended well */
+    int server_count;
 };
 
 /* `exit`, `steps`, `epochs`, `samples`, `wall_seconds`, `first_step_seconds`, `samples_per_second`,
  * `rows_per_second`, `train_loss`, `test_accuracy`, `test_loss`, `test_auc`, `embedding_rows`,
  * `exchange_bytes`, `parameters_crc32c` (eight hex digits), `staleness` (`mean`, `max`,
  * `histogram`: counts for 0, 1, 2, ... up to the largest seen), `verdicts` (counts by name),
- * `verdicts_by_task` (the same for each replica, by its name; synchronous: empty). What is not
- * known is null. */
+ * `verdicts_by_task` (the same for each replica, by its name; synchronous: empty), `servers` (the
+ * load of each parameter server, by its name), `dense_balance` (the most dense bytes of a server by
+ * the mean). What is not known is null. */
 void mu_summary_write(const struct mu_summary *summary, struct mu_text *out);
 /* Written aside and renamed: a reader never meets half a summary. CANNOT_CREATE, IO_ERROR. */
 enum mu_status mu_summary_save(

@@ -28,6 +28,7 @@ struct mu_task_timeouts {
 extern const struct mu_task_timeouts mu_task_timeouts_default;
 
 struct mu_progress_display;
+struct mu_status_keeper;
 
 struct mu_task_run {
     struct mu_world *world;
@@ -44,6 +45,7 @@ struct mu_task_run {
     int64_t started_wall_ns;
     int64_t newest_before; /* evaluator: step of the newest checkpoint when it began, or -1 */
     struct mu_progress_display *display; /* of the leader; NULL: none */
+    struct mu_status_keeper *status;     /* of the leader in the real world; NULL: none */
     /* A service manager in the real world; NULL: nobody. `ready` once, when the run has begun. */
     void (*ready)(const char *status);
     void (*beat)(void *owner);

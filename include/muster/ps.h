@@ -43,7 +43,7 @@ struct mu_ps_options {
     int server_count, worker_count, index;
     size_t count;  /* floats in the vector; the same everywhere */
     int in_flight; /* pushes of a worker under way at once, 1 to 64; 0: 1. On servers: at most */
-    double timeout_seconds; /* for all to come, and for an answer; 0: 300 */
+    double timeout_seconds; /* for all to come, for an answer, and to read one; 0: 300 */
 
     /* Of the servers, and the same on all of them; workers do not look at what follows. */
     const char *optimizer;         /* NULL: "sgd"; docs/JOB.md has the others */

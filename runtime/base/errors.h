@@ -56,6 +56,8 @@
     ROW(0606, PROTOCOL, "the checkpoint was written by a newer version")                           \
     ROW(0607, CANNOT_CREATE, "another run is using the directory")                                 \
     ROW(0608, BAD_DATA, "an audit log is damaged, cut, or does not fit")                           \
+    ROW(0609, NO_INPUT, "a directory holds no run")                                                \
+    ROW(0610, BAD_DATA, "the status of a run is damaged")                                          \
     ROW(0701, BROKEN, "the replicas are no longer equal")                                          \
     ROW(0702, BROKEN, "too many bad steps in a row")                                               \
     ROW(0704, BROKEN, "a simulation cannot go on")                                                 \

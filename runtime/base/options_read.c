@@ -115,7 +115,7 @@ static bool fits_type(const struct mu_option *row, const mu_json_value *value)
     case MU_OPTION_BOOL:
         return type == MU_JSON_BOOL;
     case MU_OPTION_INTEGER:
-        return type == MU_JSON_INTEGER;
+        return type == MU_JSON_INTEGER || (row->choices && type == MU_JSON_STRING);
     case MU_OPTION_REAL:
         return type == MU_JSON_INTEGER || type == MU_JSON_REAL;
     case MU_OPTION_STRING:
@@ -154,6 +154,8 @@ static bool set_value(const struct mu_option *row, const mu_json_value *value, v
         *(bool *)field = mu_json_bool(value);
         return true;
     case MU_OPTION_INTEGER:
+        if (mu_json_type(value) == MU_JSON_STRING)
+            return mu_options_value_word(row, mu_json_string(value), field, complaint);
         return mu_options_value_integer(row, mu_json_integer(value), field, complaint);
     case MU_OPTION_REAL:
         return mu_options_value_real(row, mu_json_real(value), field, complaint);

@@ -115,6 +115,8 @@ bool mu_options_value_expected(struct mu_complaint *complaint, const struct mu_o
     mu_options_range(row, range, sizeof(range));
     if (row->type == MU_OPTION_CHOICE)
         return complain(complaint, "%s", range);
+    if (row->type == MU_OPTION_INTEGER && row->choices)
+        return complain(complaint, "an integer, %s, or %s", range, row->choices);
     const char *each = row->type == MU_OPTION_INTEGERS ? "each " : "";
     if (range[0] == '\0')
         return complain(complaint, "%s", mu_options_value_type(row->type));
@@ -132,6 +134,16 @@ bool mu_options_value_integer(
     if (!in_range(row, (double)value))
         return mu_options_value_expected(complaint, row);
     memcpy(field, &value, sizeof(value));
+    return true;
+}
+
+bool mu_options_value_word(
+    const struct mu_option *row, const char *value, void *field, struct mu_complaint *complaint)
+{
+    const int64_t word = -1;
+    if (!row->choices || strcmp(value, row->choices) != 0)
+        return mu_options_value_expected(complaint, row);
+    memcpy(field, &word, sizeof(word));
     return true;
 }
 
@@ -229,7 +241,7 @@ bool mu_options_value_text(
     case MU_OPTION_INTEGER:
         if (mu_text_to_int64(text, &integer))
             return mu_options_value_integer(row, integer, field, complaint);
-        break;
+        return mu_options_value_word(row, text, field, complaint);
     case MU_OPTION_REAL:
         if (mu_text_to_double(text, &real))
             return mu_options_value_real(row, real, field, complaint);

@@ -53,6 +53,8 @@ static const char *const remedies[MU_ERROR_COUNT] = {
     [MU_E0606] = "muster --version where it was written; install that one",
     [MU_E0607] = "the message has the pid; --out DIR for a second run",
     [MU_E0608] = "muster audit replay --to VERSION DIR for what came before it",
+    [MU_E0609] = "the directory is that of --out on the host of the leader; ls runs",
+    [MU_E0610] = "remove status.json; a run that lives writes it anew within a second",
     [MU_E0701] = "resume without that host; memtester there",
     [MU_E0702] = "--lr RATE lower; --set optimizer.clip_norm=1; then --resume",
     [MU_E0704] = "keep the command with its --seed, and report it",

@@ -85,9 +85,9 @@ static int open_parent(const char *path, const char **ret_name)
     return open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 }
 
-static bool write_synced(int fd, const void *data, size_t bytes)
+static bool write_and_close(int fd, const void *data, size_t bytes, bool synced)
 {
-    bool good = mu_folder_write_all(fd, data, bytes) && fsync(fd) == 0;
+    bool good = mu_folder_write_all(fd, data, bytes) && (!synced || fsync(fd) == 0);
     int error = errno;
     /* A failed fsync is never asked again: the kernel has forgotten the pages. */
     if (close(fd) != 0 && good)
@@ -107,6 +107,36 @@ static enum mu_status give_up(
     return mu_fail(log, error, NULL, "cannot write %s: %s", path, strerror(reason));
 }
 
+/* An empty file in the folder, under a name that is not the last; -1 with errno. */
+static int open_aside(int folder, const char *name, char aside[NAME_MAX + 1])
+{
+    if (strlen(name) + 6 > NAME_MAX + 1) {
+        errno = ENAMETOOLONG;
+        return -1;
+    }
+    mu_format(aside, NAME_MAX + 1, ".%s.new", name);
+    (void)unlinkat(folder, aside, 0); /* left by a crash */
+    return openat(folder, aside, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+}
+
+bool mu_folder_replace(const char *path, const void *data, size_t bytes)
+{
+    const char *name;
+    char aside[NAME_MAX + 1];
+    int folder = open_parent(path, &name);
+    if (folder < 0)
+        return false;
+    int fd = open_aside(folder, name, aside);
+    bool good = fd >= 0 && write_and_close(fd, data, bytes, false) &&
+                renameat(folder, aside, folder, name) == 0;
+    int error = errno;
+    if (fd >= 0 && !good)
+        (void)unlinkat(folder, aside, 0);
+    (void)close(folder);
+    errno = error;
+    return good;
+}
+
 enum mu_status mu_folder_write(struct mu_log *log, const char *path, const void *data, size_t bytes)
 {
     const char *name;
@@ -114,16 +144,10 @@ enum mu_status mu_folder_write(struct mu_log *log, const char *path, const void 
     if (folder < 0)
         return mu_fail(log, MU_E0604, NULL, "cannot write %s: %s", path, strerror(errno));
     char aside[NAME_MAX + 1];
-    if (strlen(name) + 6 > sizeof(aside)) {
-        errno = ENAMETOOLONG;
-        return give_up(log, MU_E0604, path, folder, NULL);
-    }
-    mu_format(aside, sizeof(aside), ".%s.new", name);
-    (void)unlinkat(folder, aside, 0); /* left by a crash */
-    int fd = openat(folder, aside, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    int fd = open_aside(folder, name, aside);
     if (fd < 0)
         return give_up(log, MU_E0604, path, folder, NULL);
-    if (!write_synced(fd, data, bytes) || renameat(folder, aside, folder, name) != 0 ||
+    if (!write_and_close(fd, data, bytes, true) || renameat(folder, aside, folder, name) != 0 ||
         fsync(folder) != 0)
         return give_up(log, MU_E0605, path, folder, aside);
     (void)close(folder);

@@ -52,7 +52,8 @@
     ROW(RESTORE)   /* leader to ps: one vector of one span to begin with */                        \
     ROW(READY)     /* ps to leader: restored */                                                    \
     ROW(DOING)     /* collectives: what I am doing; what are you doing? */                         \
-    ROW(ROWS)      /* worker to ps, ps to worker: rows of an embedding table */
+    ROW(ROWS)      /* worker to ps, ps to worker: rows of an embedding table */                    \
+    ROW(SHARE)     /* worker to ps, ps to worker: memory that both of one host see */
 
 #define MU_FRAME_TYPE_ENUM(name) MU_FRAME_##name,
 enum mu_frame_type { MU_FRAME_TYPE_ROWS(MU_FRAME_TYPE_ENUM) MU_FRAME_TYPE_COUNT };

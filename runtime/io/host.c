@@ -132,9 +132,11 @@ void mu_host_addresses(char *out, size_t bytes)
     freeifaddrs(all);
 }
 
-bool mu_host_process_stopped(int process)
+/* What stands behind the name of the program in /proc/PID/stat: " S 1 ..."; false: there is none.
+ */
+static bool process_stat(int process, char *out, int bytes)
 {
-    char path[64], line[512];
+    char path[64], line[1024];
     snprintf(path, sizeof(path), "/proc/%d/stat", process);
     FILE *file = fopen(path, "re");
     if (!file)
@@ -142,5 +144,27 @@ bool mu_host_process_stopped(int process)
     bool read = fgets(line, sizeof(line), file) != NULL;
     fclose(file);
     const char *end = read ? strrchr(line, ')') : NULL;
-    return end && end[1] == ' ' && (end[2] == 'T' || end[2] == 't');
+    if (end)
+        snprintf(out, (size_t)bytes, "%s", end + 1);
+    return end != NULL;
+}
+
+bool mu_host_process_stopped(int process)
+{
+    char stat[1024];
+    return process_stat(process, stat, sizeof(stat)) && stat[0] == ' ' &&
+           (stat[1] == 'T' || stat[1] == 't');
+}
+
+long long mu_host_process_started(int process)
+{
+    char stat[1024], state;
+    long long started;
+    /* The third field to the 22nd. A zombie is none any more. */
+    if (!process_stat(process, stat, sizeof(stat)) ||
+        sscanf(stat,
+            " %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %lld",
+            &state, &started) != 2)
+        return -1;
+    return state == 'Z' || state == 'X' ? -1 : started;
 }

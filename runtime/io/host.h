@@ -19,5 +19,8 @@ bool mu_host_port_holder(const char *host, int port, struct mu_host_holder *ret_
 void mu_host_addresses(char *out, size_t bytes);
 /* Is the process of this host stopped (state T)? */
 bool mu_host_process_stopped(int process);
+/* When the process of this host was started, in ticks since the host was: with its id this names it
+ * for as long as the host is up. -1: there is no such process. */
+long long mu_host_process_started(int process);
 
 #endif

@@ -174,6 +174,43 @@ static void required_row_is_missed_without_an_object_too(void **state)
                                    "  = help: the folder of the files\n");
 }
 
+static void an_integer_may_have_a_word(void **state)
+{
+    (void)state;
+    static const struct mu_option rows[] = {
+        {.name = "batch",
+            .type = MU_OPTION_INTEGER,
+            .offset = offsetof(struct sample, batch),
+            .max = 9,
+            .fallback = "3",
+            .choices = "auto",
+            .doc = "samples"},
+        {.name = NULL},
+    };
+    struct mu_log *log = mu_test_log_init(&said);
+    struct mu_json *json;
+    struct mu_text text;
+    static const char good[] = "{\"batch\":\"auto\"}", bad[] = "{\"batch\":\"atuo\"}";
+    assert_ok(mu_json_parse(log, MU_E0201, "job.json", good, strlen(good), &json));
+    assert_ok(mu_options_read(log, json, mu_json_root(json), "", rows, NULL, &sample));
+    assert_int_equal(sample.batch, -1);
+    mu_text_init(&text);
+    mu_options_write(rows, &sample, &text);
+    assert_string_equal(text.data, "\"batch\":\"auto\"");
+    mu_text_finish(&text);
+    mu_json_destroy(json);
+    assert_ok(mu_json_parse(log, MU_E0201, "job.json", bad, strlen(bad), &json));
+    assert_int_equal(
+        mu_options_read(log, json, mu_json_root(json), "", rows, NULL, &sample), MU_CONFIG);
+    assert_said(&said, "expected an integer, 0 to 9, or auto");
+    mu_json_destroy(json);
+    assert_ok(mu_options_set(log, "--batch", rows, "auto", &sample));
+    assert_int_equal(sample.batch, -1);
+    assert_ok(mu_options_set(log, "--batch", rows, "7", &sample));
+    assert_int_equal(sample.batch, 7);
+    assert_int_equal(mu_options_set(log, "--batch", rows, "-1", &sample), MU_USAGE);
+}
+
 static void written_options_read_back(void **state)
 {
     (void)state;
@@ -203,6 +240,7 @@ int main(void)
         cmocka_unit_test_setup(wrong_values_are_refused_with_the_range, setup),
         cmocka_unit_test_setup(every_wrong_type_is_named, setup),
         cmocka_unit_test_setup(required_row_is_missed_without_an_object_too, setup),
+        cmocka_unit_test_setup(an_integer_may_have_a_word, setup),
         cmocka_unit_test_setup(written_options_read_back, setup),
     };
     return cmocka_run_group_tests_name("options_read", tests, NULL, NULL);

@@ -44,6 +44,7 @@ All tasks of a run need the same job. They compare a hash of it before they star
 
 SECTION = re.compile(r'(\w+): (.+)')
 KIND = re.compile(r'(\w+\.\w+) = "(\w+)": (.+)')
+LIST = re.compile(r'(\w+\.\w+\[\]): (.+)')
 ROW = re.compile(r'  (\w+) +(.+?)(?: \((required|default .+?)\))?: (.+)')
 KIND_DEFAULT = re.compile(r'  kind \(default (\w+)\)')
 
@@ -79,6 +80,8 @@ def page(text):
     for line in text.splitlines()[1:]:
         if match := KIND.fullmatch(line):
             out += ['', f'### {match[1]} = "{match[2]}"', '', sentence(match[3])]
+        elif match := LIST.fullmatch(line):
+            out += ['', f'### {match[1]}', '', sentence(match[2])]
         elif match := SECTION.fullmatch(line):
             out += ['', f'## {match[1]}', '', sentence(match[2])]
         elif match := KIND_DEFAULT.fullmatch(line):

@@ -156,6 +156,35 @@ class BenchPs(unittest.TestCase):
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
         self.assertEqual(len(done.stdout.splitlines()), 6)
 
+    def test_rows_of_a_table_with_the_bytes_that_they_took(self):
+        for servers in ("1", "3"):
+            done = bench_ps("--rows", "20001", "--row-width", "16", "--batch", "1000", "--workers",
+                            "2", "--servers", servers, "--in-flight", "3", "--json")
+            self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+            found = [json.loads(line) for line in done.stdout.splitlines()]
+            self.assertEqual([(row["op"], row["in_flight"]) for row in found],
+                             [("rows", 1), ("rows-in-flight", 3)])
+            for row in found:
+                for field, kind in PS_FIELDS.items():
+                    self.assertIsInstance(row[field], kind, row)
+                self.assertEqual((row["bytes"], row["rows"], row["row_width"], row["batch"]),
+                                 (64000, 20001, 16, 1000))
+                self.assertAlmostEqual(row["rows_per_second"], 1000 * row["ops_per_second"],
+                                       delta=1000)
+                self.assertTrue(1 < row["wire_ratio"] < 1.1, row)
+
+    def test_rows_without_json(self):
+        done = bench_ps("--rows", "5000", "--batch", "100", "--op", "rows")
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        self.assertEqual(len(done.stdout.splitlines()), 4)
+
+    def test_operations_of_a_table_need_one_and_only_they(self):
+        for arguments in (("--op", "rows"), ("--rows", "100", "--op", "push"),
+                          ("--rows", "1"), ("--rows", "300000", "--batch", "1")):
+            done = bench_ps(*arguments)
+            self.assertEqual(done.returncode, 64, arguments)
+            self.assertIn("--rows", done.stderr)
+
     def test_what_is_no_float_is_refused(self):
         self.assertEqual(bench_ps("--bytes", "4097").returncode, 64)
 

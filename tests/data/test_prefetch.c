@@ -156,6 +156,34 @@ static void reading_starts_where_it_is_told(void **state)
     expect_step(0, 0);
 }
 
+static void who_has_no_part_in_the_first_epochs_begins_after_them(void **state)
+{
+    struct mu_prefetch_options options = options_of(37, 3, 4);
+    options.replica = 1;
+    mu_plan_set_alone(&plan, 2);
+    mu_plan_begin(&plan, 0, NULL, 0, 3, 4);
+    assert_ok(mu_prefetch_create(&options, &prefetch));
+    for (int64_t epoch = 2; epoch < 4; epoch++) {
+        mu_plan_begin(&again, epoch, NULL, 0, 3, 4);
+        for (int64_t step = 0; step < again.step_count; step++)
+            expect_step(1, step);
+    }
+}
+
+static void who_reads_the_first_epochs_alone_reads_them_whole(void **state)
+{
+    struct mu_prefetch_options options = options_of(37, 3, 4);
+    mu_plan_set_alone(&plan, 2);
+    mu_plan_begin(&plan, 0, NULL, 0, 3, 4);
+    assert_ok(mu_prefetch_create(&options, &prefetch));
+    for (int64_t epoch = 0; epoch < 3; epoch++) {
+        mu_plan_begin(&again, epoch, NULL, 0, epoch < 2 ? 1 : 3, 4);
+        assert_int_equal(again.step_count, epoch < 2 ? 10 : 4);
+        for (int64_t step = 0; step < again.step_count; step++)
+            expect_step(0, step);
+    }
+}
+
 static void a_finished_epoch_leads_to_the_next(void **state)
 {
     struct mu_prefetch_options options = options_of(40, 2, 5);
@@ -361,6 +389,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(batches_follow_the_plan_through_epochs),
         TEST(reading_starts_where_it_is_told),
+        TEST(who_has_no_part_in_the_first_epochs_begins_after_them),
+        TEST(who_reads_the_first_epochs_alone_reads_them_whole),
         TEST(a_finished_epoch_leads_to_the_next),
         TEST(what_was_done_of_later_epochs_is_left_out),
         TEST(the_reader_stays_within_its_depth),

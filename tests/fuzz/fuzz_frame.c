@@ -37,15 +37,26 @@ static void check_bodies(const uint8_t *data, size_t bytes)
     struct mu_ps_state_body state;
     struct mu_ps_note_body note;
     struct mu_ps_rows_body rows;
+    struct mu_ps_offer_body offer;
+    struct mu_shared_memory_host host;
+    char why[MU_SHARED_MEMORY_WHY_MAX];
     enum mu_ps_item item;
+    int64_t fresh_at;
     if (mu_ps_push_read(decoder, data, bytes, &push))
-        FUZZ_CHECK(push.seen >= 0);
+        FUZZ_CHECK(push.seen >= 0 && push.gradient_at >= 0 && push.fresh_at >= 0);
+    if (mu_ps_offer_read(decoder, data, bytes, &offer))
+        FUZZ_CHECK(offer.bytes > 0 && strlen(offer.name) < MU_SHARED_MEMORY_NAME_MAX);
+    if (mu_ps_mapped_read(decoder, data, bytes, why))
+        FUZZ_CHECK(strlen(why) < MU_SHARED_MEMORY_WHY_MAX);
+    if (mu_ps_host_read(decoder, data, bytes, &host))
+        FUZZ_CHECK(host.reserved == 0);
     if (mu_ps_note_read(decoder, data, bytes, &note))
         FUZZ_CHECK(note.worker >= 0 && note.worker < MU_PS_REPLICAS_MAX);
     if (mu_ps_rows_read(decoder, data, bytes, &rows))
         FUZZ_CHECK(mu_ps_rows_bytes(&rows, 16) / 80 <= UINT32_MAX);
-    if (mu_ps_pull_read(decoder, data, bytes, &item))
-        FUZZ_CHECK(item == MU_PS_ITEM_PULL || item == MU_PS_ITEM_LEAVE || item == MU_PS_ITEM_LOOK);
+    if (mu_ps_pull_read(decoder, data, bytes, &item, &fresh_at))
+        FUZZ_CHECK(fresh_at >= 0 && (item == MU_PS_ITEM_PULL || item == MU_PS_ITEM_LEAVE ||
+                                        item == MU_PS_ITEM_LOOK));
     if (mu_ps_fresh_read(decoder, data, bytes, &fresh))
         FUZZ_CHECK(fresh.version >= 0 && fresh.rows >= 0 && fresh.verdict < MU_VERDICT_COUNT);
     if (mu_ps_verdict_read(decoder, data, bytes, &verdict))

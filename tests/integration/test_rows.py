@@ -38,6 +38,44 @@ class Rows(Case):
                      for run in (whole, again)]
             self.assertEqual(*files)
 
+    def test_tables_of_servers_go_on_at_any_number_of_servers(self):
+        job = self.job(mode={"kind": "async"})
+        whole = self.trained("chief=1,ps=2", job=job)
+        table = (checkpoints(whole.out)[-1] / "embedding.safetensors").read_bytes()
+        self.assertEqual(self.manifest(whole)["parameters_crc32c"],
+                         whole.summary["parameters_crc32c"])
+        for before, after in (("chief=1,ps=2", "chief=1,ps=3"), ("chief=1,ps=3", "1"),
+                              ("1", "chief=1,ps=1")):
+            part = self.trained(before, "--epochs", "1", job=job)
+            again = self.trained(after, "--resume", job=job, out=part.out)
+            self.assertIn("resuming from step 40", again.text)
+            for key in ("parameters_crc32c", "embedding_rows", "test_auc", "test_loss"):
+                self.assertEqual(again.summary[key], whole.summary[key], (before, after, key))
+            newest = checkpoints(again.out)[-1]
+            self.assertEqual((newest / "embedding.safetensors").read_bytes(), table)
+            self.assertEqual(self.muster("checkpoint", "verify", again.out).code, 0)
+
+    def test_snapshots_of_tables_are_taken_while_workers_push(self):
+        job = self.job(mode={"kind": "async", "in_flight": 2}, train={"epochs": 30},
+                       checkpoint={"every_steps": 10, "keep": 1000})
+        run = self.trained("chief=1,worker=2,ps=2", job=job)
+        self.assertGreater(len(checkpoints(run.out)), 1)
+        self.assertEqual(self.muster("checkpoint", "verify", run.out).code, 0)
+        again = self.trained("chief=1,worker=1,ps=3", "--resume", "--epochs", "31", job=job,
+                             out=run.out)
+        self.assertGreaterEqual(again.summary["embedding_rows"], run.summary["embedding_rows"])
+
+    def test_the_evaluator_reads_the_tables_of_servers(self):
+        cluster = Cluster(self, job=self.job(mode={"kind": "async"}), chief=1, ps=2,
+                          evaluator=1).start_all()
+        for task in cluster.tasks.values():
+            self.assertEqual(task.ends(), 0, task.text)
+        summary = json.loads((cluster.out / "summary.json").read_text())
+        said, _ = cluster.tasks["evaluator/0"].says(
+            r"step 80: test loss (\S+), test accuracy \S+ %, test AUC (\S+)")
+        self.assertEqual(said.group(1), f"{summary['test_loss']:.4f}")
+        self.assertEqual(said.group(2), f"{summary['test_auc']:.4f}")
+
     def test_a_damaged_table_is_named_and_the_checkpoint_before_is_taken(self):
         job = self.job()
         run = self.trained("1", "--epochs", "1", job=job)

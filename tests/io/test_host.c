@@ -76,11 +76,31 @@ static void a_holder_that_is_stopped_is_known_to_be(void **state)
     assert_false(mu_host_port_holder("127.10.0.2", port, &holder));
 }
 
+/* The id of a process is used again; with its beginning it names one. */
+static void a_process_has_a_beginning_for_as_long_as_it_lives(void **state)
+{
+    (void)state;
+    int status;
+    long long own = mu_host_process_started(getpid());
+    assert_true(own > 0);
+    assert_int_equal(mu_host_process_started(getpid()), own);
+    assert_true(mu_host_process_started(1) <= own);
+    pid_t child = fork();
+    if (child == 0)
+        _exit(0);
+    siginfo_t info;
+    assert_int_equal(waitid(P_PID, (id_t)child, &info, WEXITED | WNOWAIT), 0);
+    assert_int_equal(mu_host_process_started(child), -1); /* a zombie */
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(mu_host_process_started(child), -1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_holder_of_a_port_is_the_one_at_the_same_address),
         cmocka_unit_test(a_holder_that_is_stopped_is_known_to_be),
+        cmocka_unit_test(a_process_has_a_beginning_for_as_long_as_it_lives),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

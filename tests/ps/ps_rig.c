@@ -250,8 +250,11 @@ static enum mu_status serve(struct rig_task *task)
         .policy = rig->policy,
         .policy_options = rig->policy_options,
         .mode = rig->mode,
+        .later = rig->later,
+        .later_count = rig->later_count,
         .rows = rig->rows,
-        .learning_rate = rate,
+        .relinks = rig->relinks,
+        .learning_rate = rig->rate ? rig->rate : rate,
         .judged = remember,
         .left = remember_left,
         .owner = task,
@@ -316,9 +319,23 @@ static enum mu_status server_main(struct rig_task *task)
 
 /* ---- a worker, the leader ---- */
 
-static enum mu_status worker_main(struct rig_task *task)
+bool rig_shares(void)
+{
+    return getenv("MUSTER_RIG_SHARES") != NULL;
+}
+
+/* The servers serve when this returns: they have answered, if they were asked. */
+static enum mu_status make_vectors(struct rig_task *task)
 {
     struct rig *rig = task->rig;
+    int64_t deadline = mu_deadline(mu_now(task->world), RIG_TIME);
+    return mu_ps_client_share(task->client, rig_shares() ? MU_PS_SHARE_ALWAYS : MU_PS_SHARE_NEVER,
+        2 * (size_t)rig->in_flight, deadline, &task->vectors);
+}
+
+enum mu_status rig_make_client(struct rig_task *task, int64_t incarnation)
+{
+    const struct rig *rig = task->rig;
     struct mu_ps_client_options options = {
         .loop = task->loop,
         .log = &task->log.log,
@@ -329,14 +346,23 @@ static enum mu_status worker_main(struct rig_task *task)
         .element_count = rig->element_count,
         .row_width = rig->rows.width,
         .row_max = rig->rows.push_max,
+        .relinks = rig->relinks,
+        .incarnation = incarnation,
     };
-    MU_TRY(mu_ps_client_create(&options, &task->client));
+    return mu_ps_client_create(&options, &task->client);
+}
+
+static enum mu_status worker_main(struct rig_task *task)
+{
+    struct rig *rig = task->rig;
+    MU_TRY(rig_make_client(task, 1));
     for (int i = 0; i < rig->server_count; i++) {
         struct mu_link *link;
         MU_TRY(rig_connect(task, i, RIG_CONTROL, &control_events, task, &task->controls[i]));
         MU_TRY(rig_connect(task, i, RIG_WORKER, NULL, NULL, &link));
         mu_ps_client_add_server(task->client, i, link);
     }
+    MU_TRY(make_vectors(task));
     return rig->worker(task);
 }
 
@@ -351,6 +377,7 @@ static enum mu_status leader_main(struct rig_task *task)
         .slot_count = rig->optimizer->slot_count,
         .generation = 7,
         .element_count = rig->element_count,
+        .row_width = rig->rows.width,
     };
     MU_TRY(mu_ps_snapshot_create(&options, &task->snapshot));
     for (int i = 0; i < rig->server_count; i++) {
@@ -374,6 +401,7 @@ void rig_task_main(void *argument)
                  : task->kind == RIG_WORKER ? worker_main(task)
                                             : leader_main(task);
         mu_ps_client_destroy(task->client);
+        mu_vectors_finish(&task->vectors);
         mu_ps_snapshot_destroy(task->snapshot);
         for (int i = 0; task->kind != RIG_SERVER && i < task->rig->server_count; i++)
             mu_link_flush(task->controls[i], mu_now(task->world) + MU_SECOND);

@@ -43,6 +43,7 @@ struct rig_task {
     struct mu_table_counts table;
     /* worker */
     struct mu_ps_client *client;
+    struct mu_vectors vectors; /* 2 * in_flight, which the servers see if rig_shares */
     int64_t acknowledged, applied, dropped;
     /* leader */
     struct mu_ps_snapshot *snapshot;
@@ -64,7 +65,12 @@ struct rig {
     const struct mu_policy_ops *policy;
     const void *policy_options;
     struct mu_ps_mode mode;
+    const struct mu_ps_phase *later; /* (later_count) */
+    int later_count;
     struct mu_ps_rows_options rows; /* width > 0: id_count must be said */
+    bool relinks;
+    int64_t link_bits_per_second;                 /* in simulated time; 0: a gigabit */
+    double (*rate)(void *owner, int64_t version); /* NULL: 0.5 and 1 by turns */
     /* Called with a client, or a snapshot, that is linked to all servers. */
     enum mu_status (*worker)(struct rig_task *task);
     enum mu_status (*leader)(struct rig_task *task); /* NULL: servers begin with zeros */
@@ -82,6 +88,13 @@ struct rig {
     int order_count;
 };
 
+/* Is MUSTER_RIG_SHARES set? Then workers share the memory of their vectors with the servers. */
+bool rig_shares(void);
+static inline float *rig_vector(struct rig_task *task, size_t index)
+{
+    return mu_vectors_at(&task->vectors, index);
+}
+
 /* Fills in the tasks; the world of each is the caller's to set. */
 void rig_init(struct rig *rig);
 void rig_finish(struct rig *rig);
@@ -91,6 +104,8 @@ void rig_task_main(void *task);
 void rig_run(struct rig *rig);
 /* The same; task->status says how each ended. */
 void rig_run_any(struct rig *rig);
+/* A client of a worker, without links. */
+enum mu_status rig_make_client(struct rig_task *task, int64_t incarnation);
 /* Connects to a server and says who this is; retries until it listens. */
 enum mu_status rig_connect(struct rig_task *task, int order, enum rig_kind kind,
     const struct mu_link_events *events, void *owner, struct mu_link **ret_link);

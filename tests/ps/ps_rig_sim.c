@@ -21,7 +21,7 @@ void rig_simulate(struct rig *rig, const char *name, uint64_t seed)
         .tasks = rig->task_count,
         .seed = seed,
         .compute = {.kind = MU_SIM_COMPUTE_LOGNORMAL, .mean_ns = 10 * MU_MS, .sigma = 0.8},
-        .link_bits_per_second = 1000000000,
+        .link_bits_per_second = rig->link_bits_per_second ? rig->link_bits_per_second : 1000000000,
         .link_latency_ns = 50000,
         .level = MU_LEVEL_INFO,
     };
@@ -33,5 +33,6 @@ void rig_simulate(struct rig *rig, const char *name, uint64_t seed)
     mu_sim_destroy(sim);
     for (int i = 0; i < rig->task_count; i++)
         if (rig->tasks[i].status != MU_OK)
-            fail_msg("%s: task %d: %s", name, i, rig->tasks[i].log.text);
+            fail_msg(
+                "%s: task %d: %d: %s", name, i, (int)rig->tasks[i].status, rig->tasks[i].log.text);
 }

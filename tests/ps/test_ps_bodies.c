@@ -28,20 +28,30 @@ static void what_was_written_is_read(void **state)
         assert_int_equal(push_read.seen, INT64_MAX);
         assert_true(push_read.scale == push.scale);
         assert_int_equal(push_read.acknowledge_only, push.acknowledge_only);
+        assert_int_equal(push_read.gradient_at, push.gradient_at);
+        assert_int_equal(push_read.fresh_at, push.fresh_at);
+        push.gradient_at = INT64_MAX;
+        push.fresh_at = 64;
     }
 
-    struct mu_ps_note_body note = {MU_PS_REPLICAS_MAX - 1, MU_PS_FLAW_FUTURE}, note_read;
-    assert_true(mu_ps_note_read(decoder, out, mu_ps_note_write(out, &note), &note_read));
-    assert_memory_equal(&note, &note_read, sizeof(note));
+    struct mu_ps_note_body note = {MU_PS_REPLICAS_MAX - 1, MU_PS_FLAW_FUTURE, 1}, note_read;
+    for (; note.incarnation < 4; note.incarnation++) {
+        assert_true(mu_ps_note_read(decoder, out, mu_ps_note_write(out, &note), &note_read));
+        assert_memory_equal(&note, &note_read, sizeof(note));
+    }
 
     static const enum mu_ps_item pulls[] = {MU_PS_ITEM_PULL, MU_PS_ITEM_LEAVE, MU_PS_ITEM_LOOK};
     enum mu_ps_item item;
+    int64_t fresh_at;
     for (size_t i = 0; i < MU_COUNT_OF(pulls); i++) {
-        assert_true(mu_ps_pull_read(decoder, out, mu_ps_pull_write(out, pulls[i]), &item));
+        size_t bytes = mu_ps_pull_write(out, pulls[i], 64 * (int64_t)i);
+        assert_true(mu_ps_pull_read(decoder, out, bytes, &item, &fresh_at));
         assert_int_equal(item, pulls[i]);
+        assert_int_equal(fresh_at, 64 * i);
     }
-    assert_true(mu_ps_pull_read(decoder, out, 0, &item));
+    assert_true(mu_ps_pull_read(decoder, out, 0, &item, &fresh_at));
     assert_int_equal(item, MU_PS_ITEM_PULL);
+    assert_int_equal(fresh_at, 0);
 
     const struct mu_ps_rows_body rows = {.given = UINT32_MAX, .wanted = UINT32_MAX};
     struct mu_ps_rows_body rows_read;
@@ -57,6 +67,34 @@ static void what_was_written_is_read(void **state)
     assert_true(fresh_read.scale == fresh.scale);
     assert_int_equal(fresh_read.staleness, INT64_MAX);
     assert_int_equal(fresh_read.version, INT64_MAX);
+    assert_false(fresh_read.again);
+}
+
+static void what_workers_that_come_back_say_is_read(void **state)
+{
+    (void)state;
+    uint8_t out[MU_PS_BODY_MAX];
+    struct mu_body body;
+    const struct mu_ps_ready_body ready = {.incarnation = INT64_MAX}, dead = {.incarnation = 0};
+    struct mu_ps_ready_body ready_read;
+    mu_ps_ready_put(&body, out, &ready);
+    assert_true(mu_ps_ready_read(decoder, out, body.bytes, &ready_read));
+    assert_int_equal(ready_read.incarnation, INT64_MAX);
+    assert_false(mu_ps_ready_read(decoder, out, body.bytes - 1, &ready_read));
+    mu_ps_ready_put(&body, out, &dead);
+    assert_false(mu_ps_ready_read(decoder, out, body.bytes, &ready_read));
+
+    struct mu_ps_fresh_body fresh = {.version = 3, .again = true}, fresh_read;
+    for (int item = MU_PS_ITEM_GRADIENT; item <= (int)MU_PS_ITEM_PULL; item++) {
+        fresh.item = (enum mu_ps_item)item;
+        assert_true(mu_ps_fresh_read(decoder, out, mu_ps_fresh_write(out, &fresh), &fresh_read));
+        assert_true(fresh_read.again);
+    }
+
+    const struct mu_ps_verdict_body join = {.item = MU_PS_ITEM_JOIN, .incarnation = INT64_MAX};
+    struct mu_ps_verdict_body join_read;
+    assert_true(mu_ps_verdict_read(decoder, out, mu_ps_verdict_write(out, &join), &join_read));
+    assert_int_equal(join_read.incarnation, INT64_MAX);
 }
 
 /* What is no gradient has a number below zero in the place of its verdict. */
@@ -64,8 +102,8 @@ static void every_item_is_told_from_the_others(void **state)
 {
     (void)state;
     uint8_t out[MU_PS_BODY_MAX];
-    for (int item = MU_PS_ITEM_GRADIENT; item <= (int)MU_PS_ITEM_LOSS; item++) {
-        struct mu_ps_verdict_body verdict = {.item = (enum mu_ps_item)item}, read;
+    for (int item = MU_PS_ITEM_GRADIENT; item <= (int)MU_PS_ITEM_CHOICE; item++) {
+        struct mu_ps_verdict_body verdict = {.item = (enum mu_ps_item)item, .incarnation = 1}, read;
         assert_true(mu_ps_verdict_read(decoder, out, mu_ps_verdict_write(out, &verdict), &read));
         assert_int_equal(read.item, item);
     }
@@ -152,6 +190,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_was_written_is_read),
+        cmocka_unit_test(what_workers_that_come_back_say_is_read),
         cmocka_unit_test(every_item_is_told_from_the_others),
         cmocka_unit_test(the_largest_bodies_fit),
         cmocka_unit_test(a_missing_or_wild_field_is_refused),

@@ -32,17 +32,7 @@ static enum mu_status push_in_turn(struct rig_task *task, float *gradients, floa
 
 static enum mu_status worker_in_turn(struct rig_task *task)
 {
-    size_t count = task->rig->element_count;
-    float *gradients = calloc(count, sizeof(float)), *parameters = calloc(count, sizeof(float));
-    enum mu_status status = MU_NO_MEMORY;
-    if (gradients && parameters)
-        status = push_in_turn(task, gradients, parameters);
-    /* The client may still look at them. */
-    mu_ps_client_destroy(task->client);
-    task->client = NULL;
-    free(gradients);
-    free(parameters);
-    return status;
+    return push_in_turn(task, rig_vector(task, 0), rig_vector(task, 1));
 }
 
 /* What the head's order makes of the same gradients, in one place. */
@@ -170,26 +160,24 @@ static void stale_gradients_are_dropped_whole(void **state)
 /* Each push adds exactly one to every parameter. */
 static enum mu_status count_up(struct rig_task *task)
 {
-    static float gradients[5][512], fresh[5][2][512];
+    float *mine = rig_vector(task, 0), *const fresh[] = {rig_vector(task, 1), rig_vector(task, 2)};
     int64_t deadline = mu_deadline(mu_now(task->world), RIG_TIME);
     int64_t version;
-    float *mine = gradients[task->index];
     for (int i = 0; i < 512; i++)
         mine[i] = -1.0f;
-    MU_TRY(mu_ps_client_pull(task->client, fresh[task->index][0], deadline, &version));
+    MU_TRY(mu_ps_client_pull(task->client, fresh[0], deadline, &version));
     for (int k = 0; k < PUSHES + 1; k++) {
         struct mu_ps_result result;
         int slot = k % 2;
         if (k < PUSHES)
-            MU_TRY(mu_ps_client_push(
-                task->client, slot, mine, 1.0f, version, fresh[task->index][slot]));
+            MU_TRY(mu_ps_client_push(task->client, slot, mine, 1.0f, version, fresh[slot]));
         if (k == 0)
             continue;
         MU_TRY(mu_ps_client_wait(task->client, 1 - slot, deadline, &result));
         version = result.version;
         task->acknowledged++;
         for (int i = 0; i < 512; i++)
-            if (fresh[task->index][1 - slot][i] != (float)version)
+            if (fresh[1 - slot][i] != (float)version)
                 return MU_BROKEN;
     }
     task->applied = task->acknowledged;
@@ -199,10 +187,9 @@ static enum mu_status count_up(struct rig_task *task)
 /* The same with nothing but acknowledgements, until the end. */
 static enum mu_status count_up_quietly(struct rig_task *task)
 {
-    static float gradients[5][512], parameters[5][512];
+    float *mine = rig_vector(task, 0), *parameters = rig_vector(task, 1);
     int64_t deadline = mu_deadline(mu_now(task->world), RIG_TIME);
     int64_t version = 0;
-    float *mine = gradients[task->index];
     struct mu_ps_result result;
     for (int i = 0; i < 512; i++)
         mine[i] = -1.0f;
@@ -214,10 +201,10 @@ static enum mu_status count_up_quietly(struct rig_task *task)
         version = result.version;
         task->acknowledged++;
     }
-    MU_TRY(mu_ps_client_pull_start(task->client, 1, parameters[task->index]));
+    MU_TRY(mu_ps_client_pull_start(task->client, 1, parameters));
     MU_TRY(mu_ps_client_wait(task->client, 1, deadline, &result));
     task->applied = task->acknowledged;
-    return parameters[task->index][511] == (float)result.version ? MU_OK : MU_BROKEN;
+    return parameters[511] == (float)result.version ? MU_OK : MU_BROKEN;
 }
 
 static void count_step(const void *options, const struct mu_optim_step *step)

@@ -62,18 +62,18 @@ static atomic_int warm;
 
 static enum mu_status push_and_count(struct rig_task *task)
 {
-    static float gradients[WORKERS][ELEMENTS], fresh[WORKERS][2][ELEMENTS];
+    float *const fresh[] = {rig_vector(task, 1), rig_vector(task, 2)};
     int64_t deadline = mu_deadline(mu_now(task->world), RIG_TIME);
     int64_t version;
     struct mu_ps_result result;
-    MU_TRY(mu_ps_client_pull(task->client, fresh[task->index][0], deadline, &version));
+    MU_TRY(mu_ps_client_pull(task->client, fresh[0], deadline, &version));
     for (int k = 0; k <= PUSHES; k++) {
         int slot = k % 2;
         if (k == WARM_UP && atomic_fetch_add(&warm, 1) == WORKERS - 1)
             atomic_store(&counting, 1);
         if (k < PUSHES)
-            MU_TRY(mu_ps_client_push(task->client, slot, gradients[task->index], 1.0f, version,
-                fresh[task->index][slot]));
+            MU_TRY(mu_ps_client_push(
+                task->client, slot, rig_vector(task, 0), 1.0f, version, fresh[slot]));
         if (k > 0)
             MU_TRY(mu_ps_client_wait(task->client, 1 - slot, deadline, &result));
         if (k == PUSHES - 10)

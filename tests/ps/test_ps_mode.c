@@ -122,6 +122,26 @@ static void in_the_warm_up_each_gradient_is_a_step(void **state)
     }
 }
 
+static void what_is_chosen_must_be_possible(void **state)
+{
+    struct mu_ps_mode sync = {.kind = MU_PS_SYNC, .workers = 4, .auto_steps = 9};
+    struct mu_ps_mode bounded = {.kind = MU_PS_BOUNDED, .auto_steps = 9};
+    struct mu_ps_mode fixed = {.kind = MU_PS_SYNC, .workers = 4};
+    struct mu_ps_mode async = {.kind = MU_PS_ASYNC};
+    assert_true(mu_ps_mode_choose(&sync, 4, 3));
+    assert_int_equal(sync.workers, 1);
+    assert_true(mu_ps_mode_choose(&sync, 4, 0));
+    assert_int_equal(sync.workers, 4);
+    assert_false(mu_ps_mode_choose(&sync, 4, 4));
+    assert_false(mu_ps_mode_choose(&sync, 4, -1));
+    assert_int_equal(sync.workers, 4);
+    assert_true(mu_ps_mode_choose(&bounded, 4, 16));
+    assert_int_equal(bounded.bound, 16);
+    assert_false(mu_ps_mode_choose(&bounded, 4, 17));
+    assert_false(mu_ps_mode_choose(&fixed, 4, 1));
+    assert_false(mu_ps_mode_choose(&async, 4, 0));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -132,6 +152,7 @@ int main(void)
         cmocka_unit_test(bounded_waits_for_the_slowest_and_drops_nothing),
         cmocka_unit_test(what_is_flawed_is_refused_in_every_mode),
         cmocka_unit_test(in_the_warm_up_each_gradient_is_a_step),
+        cmocka_unit_test(what_is_chosen_must_be_possible),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -48,8 +48,34 @@ static const struct scenario scenarios[] = {
         true, false},
 };
 
+/* Another mode from a version on: nobody is left waiting, nothing gathered is lost. */
+#define LATER_MAX 3
+
+static const struct changing {
+    struct scenario first;
+    struct mu_ps_phase later[LATER_MAX]; /* with the policy of the first; from 0: there is none */
+} changing[] = {
+    {{"sync, then async, then softsync", "apply", {0}, {.kind = MU_PS_SYNC, .workers = 3}, 1, false,
+         false},
+        {{.from = 7, .mode = {.kind = MU_PS_ASYNC}},
+            {.from = 19, .mode = {.kind = MU_PS_SOFTSYNC, .gradients = 3}}}},
+    {{"bounded, then async, then bounded", "scale", {0}, {.kind = MU_PS_BOUNDED, .bound = 0}, 1,
+         false, true},
+        {{.from = 18, .mode = {.kind = MU_PS_ASYNC}},
+            {.from = 33, .mode = {.kind = MU_PS_BOUNDED, .bound = 1}},
+            {.from = 61, .mode = {.kind = MU_PS_BOUNDED, .bound = 3}}}},
+    {{"warm-up, softsync, then sync, then bounded", "apply", {0},
+         {.kind = MU_PS_SOFTSYNC, .gradients = 5, .warmup_steps = 4}, 1, false, false},
+        {{.from = 3, .mode = {.kind = MU_PS_SOFTSYNC, .gradients = 3, .warmup_steps = 4}},
+            {.from = 9, .mode = {.kind = MU_PS_SYNC, .workers = 2, .warmup_steps = 4}},
+            {.from = 16, .mode = {.kind = MU_PS_BOUNDED, .bound = 1, .warmup_steps = 4}}}},
+    {{"async, then sync, quits", "apply", {0}, {.kind = MU_PS_ASYNC}, 1, true, true},
+        {{.from = 12, .mode = {.kind = MU_PS_SYNC, .workers = 4}}}},
+};
+
 static const struct scenario *scenario;
-static int64_t first_version[WORKERS]; /* of the first pull */
+static const struct mu_ps_phase *later; /* (LATER_MAX) */
+static int64_t first_version[WORKERS];  /* of the first pull */
 
 /* Each worker pulls towards a target of its own. */
 static void gradient_of(int worker, int k, const float *parameters, float *gradients)
@@ -110,6 +136,13 @@ static void run_simulated(struct rig *rig, int servers, uint64_t seed)
         if (strcmp(mu_policies[i]->name, scenario->policy) == 0)
             policy = mu_policies[i];
     void *policy_options = calloc(1, policy->option_bytes + 1);
+    static struct mu_ps_phase phases[LATER_MAX];
+    int later_count = 0;
+    for (; later_count < LATER_MAX && later[later_count].from > 0; later_count++) {
+        phases[later_count] = later[later_count];
+        phases[later_count].policy = policy;
+        phases[later_count].policy_options = policy_options;
+    }
     mu_options_defaults(policy->options, policy_options);
     for (int i = 0; i < 4 && scenario->set[i]; i += 2)
         assert_ok(mu_options_set(mu_test_log_init(&log), scenario->set[i],
@@ -124,6 +157,8 @@ static void run_simulated(struct rig *rig, int servers, uint64_t seed)
         .policy = policy,
         .policy_options = policy_options,
         .mode = scenario->mode,
+        .later = phases,
+        .later_count = later_count,
         .worker = train,
         .notes_leaving = true,
     };
@@ -148,6 +183,31 @@ static float rate_of(int64_t version, double scale)
     return (float)((version % 2 ? 1.0 : 0.5) * scale);
 }
 
+static const struct mu_ps_mode *mode_of(const struct reference *ref)
+{
+    const struct mu_ps_mode *mode = &scenario->mode;
+    for (int i = 0; i < LATER_MAX && later[i].from > 0 && later[i].from <= ref->version; i++)
+        mode = &later[i].mode;
+    return mode;
+}
+
+/* Who waited for the slowest goes on where that is not waited for any more; where it begins, so do
+ * the clocks. */
+static void next_version(struct reference *ref)
+{
+    bool was_bounded = mode_of(ref)->kind == MU_PS_BOUNDED;
+    ref->version++;
+    bool is_bounded = mode_of(ref)->kind == MU_PS_BOUNDED;
+    for (int m = 0; m < WORKERS; m++) {
+        if (is_bounded && !was_bounded)
+            ref->clock[m] = 0;
+        if (was_bounded && !is_bounded && ref->waits[m]) {
+            ref->waits[m] = false;
+            ref->reply[m][ref->pushed[m] - 1] = ref->version;
+        }
+    }
+}
+
 static void descend(struct reference *ref, const float *gradients, float scale, double rate_scale)
 {
     const float *from = ref->at[ref->version];
@@ -155,7 +215,7 @@ static void descend(struct reference *ref, const float *gradients, float scale, 
     float rate = rate_of(ref->version, rate_scale);
     for (size_t i = 0; i < COUNT; i++)
         to[i] = from[i] - rate * scale * gradients[i];
-    ref->version++;
+    next_version(ref);
 }
 
 static void compensate(struct reference *ref, float *gradients, const float *seen)
@@ -199,7 +259,7 @@ static void make_step_of_gathered(struct reference *ref)
 /* Whoever is no longer too far ahead goes on; then nobody who goes on is. */
 static void let_the_bounded_go(struct reference *ref)
 {
-    int64_t limit = slowest(ref) + scenario->mode.bound;
+    int64_t limit = slowest(ref) + mode_of(ref)->bound;
     for (int m = 0; m < WORKERS; m++)
         if (ref->waits[m] && ref->clock[m] <= limit)
             let_go(ref, m);
@@ -210,7 +270,7 @@ static void let_the_bounded_go(struct reference *ref)
 
 static int wanted(const struct reference *ref)
 {
-    return scenario->mode.workers < ref->active ? scenario->mode.workers : ref->active;
+    return mode_of(ref)->workers < ref->active ? mode_of(ref)->workers : ref->active;
 }
 
 static void gather(struct reference *ref, int m, const float *gradients, float weight, int full)
@@ -218,14 +278,15 @@ static void gather(struct reference *ref, int m, const float *gradients, float w
     for (size_t i = 0; i < COUNT; i++)
         ref->sum[i] += weight * gradients[i];
     ref->gathered++;
-    ref->waits[m] = scenario->mode.kind == MU_PS_SYNC;
-    if (!ref->waits[m])
+    bool waits = mode_of(ref)->kind == MU_PS_SYNC;
+    ref->waits[m] = waits;
+    if (!waits)
         let_go(ref, m);
     bool completes = ref->gathered == full;
     if (completes)
         make_step_of_gathered(ref);
     /* Asynchronous replies see the step that their own gradient made. */
-    if (completes && scenario->mode.kind == MU_PS_SOFTSYNC)
+    if (completes && !waits)
         let_go(ref, m);
 }
 
@@ -233,19 +294,19 @@ static enum mu_verdict one_gradient(struct reference *ref, int m, int64_t seen, 
 {
     int64_t tau = ref->version - seen;
     double scale = 1, power = scenario->set[0] ? 0.5 : 1;
-    bool alone = ref->version < scenario->mode.warmup_steps && !ref->left[0];
+    bool alone = ref->version < mode_of(ref)->warmup_steps && !ref->left[0];
     bool compensates = strcmp(scenario->policy, "compensate") == 0;
     if (isnan(gradients[COUNT - 1]))
         return MU_VERDICT_REFUSE;
-    if (scenario->mode.kind == MU_PS_SYNC && tau > 0 && !alone)
+    if (mode_of(ref)->kind == MU_PS_SYNC && tau > 0 && !alone)
         return MU_VERDICT_DROP;
-    if (strcmp(scenario->policy, "drop") == 0 && tau > scenario->mode.bound)
+    if (strcmp(scenario->policy, "drop") == 0 && tau > mode_of(ref)->bound)
         return MU_VERDICT_DROP;
     if (strcmp(scenario->policy, "scale") == 0 && tau > 1)
         scale = (double)(float)pow((double)tau, -power);
-    if (!alone && scenario->mode.kind == MU_PS_SOFTSYNC)
-        return gather(ref, m, gradients, (float)scale, scenario->mode.gradients), MU_VERDICT_GATHER;
-    if (!alone && scenario->mode.kind == MU_PS_SYNC)
+    if (!alone && mode_of(ref)->kind == MU_PS_SOFTSYNC)
+        return gather(ref, m, gradients, (float)scale, mode_of(ref)->gradients), MU_VERDICT_GATHER;
+    if (!alone && mode_of(ref)->kind == MU_PS_SYNC)
         return gather(ref, m, gradients, 1, wanted(ref)), MU_VERDICT_GATHER;
     bool corrects = compensates && (tau > 0 || !scenario->set[0]);
     if (corrects)
@@ -257,7 +318,7 @@ static enum mu_verdict one_gradient(struct reference *ref, int m, int64_t seen, 
 static void take_gradient(struct reference *ref, const struct rig_order *order)
 {
     int m = order->worker, k = ref->pushed[m]++;
-    bool alone = ref->version < scenario->mode.warmup_steps && !ref->left[0];
+    bool alone = ref->version < mode_of(ref)->warmup_steps && !ref->left[0];
     int64_t seen =
         k < scenario->in_flight ? first_version[m] : ref->reply[m][k - scenario->in_flight];
     float gradients[COUNT];
@@ -266,13 +327,14 @@ static void take_gradient(struct reference *ref, const struct rig_order *order)
     if (!scenario->sends_nan || m != 1 || k != NAN_AT)
         assert_int_equal(order->staleness, ref->version - seen);
     gradient_of(m, k, ref->at[seen], gradients);
+    bool was_bounded = mode_of(ref)->kind == MU_PS_BOUNDED && !alone;
+    ref->clock[m] += !alone;
     enum mu_verdict verdict = one_gradient(ref, m, seen, gradients);
     if (verdict != order->verdict)
         fail_msg("%s: %s, not %s", scenario->name, mu_verdict_name(order->verdict),
             mu_verdict_name(verdict));
     ref->late += verdict == MU_VERDICT_DROP;
-    ref->clock[m] += !alone;
-    if (scenario->mode.kind == MU_PS_BOUNDED && !alone) {
+    if (was_bounded && mode_of(ref)->kind == MU_PS_BOUNDED) {
         ref->waits[m] = true;
         let_the_bounded_go(ref);
     } else if (verdict != MU_VERDICT_GATHER) {
@@ -285,12 +347,12 @@ static void take_leave(struct reference *ref, const struct rig_order *order)
     ref->left[order->worker] = true;
     ref->active--;
     bool completes =
-        scenario->mode.kind == MU_PS_SYNC ? ref->gathered >= wanted(ref) : ref->active == 0;
+        mode_of(ref)->kind == MU_PS_SYNC ? ref->gathered >= wanted(ref) : ref->active == 0;
     completes = completes && ref->gathered > 0;
     assert_int_equal(order->average, completes ? ref->gathered : 0);
     if (completes)
         make_step_of_gathered(ref);
-    if (scenario->mode.kind == MU_PS_BOUNDED)
+    if (mode_of(ref)->kind == MU_PS_BOUNDED)
         let_the_bounded_go(ref);
 }
 
@@ -314,25 +376,40 @@ static void check(const struct rig *rig)
         assert_int_equal(ref.late, 0);
 }
 
+static void try(const struct scenario *first, const struct mu_ps_phase *phases)
+{
+    static const int servers[] = {1, 3};
+    scenario = first;
+    later = phases;
+    for (size_t n = 0; n < MU_COUNT_OF(servers); n++)
+        for (uint64_t seed = 1; seed <= 8; seed++) {
+            static struct rig rig;
+            run_simulated(&rig, servers[n], seed);
+            check(&rig);
+            rig_finish(&rig);
+        }
+}
+
 static void every_mode_and_policy_is_its_algorithm(void **state)
 {
+    static const struct mu_ps_phase none[LATER_MAX];
     (void)state;
-    static const int servers[] = {1, 3};
     for (size_t s = 0; s < MU_COUNT_OF(scenarios); s++)
-        for (size_t n = 0; n < MU_COUNT_OF(servers); n++)
-            for (uint64_t seed = 1; seed <= 8; seed++) {
-                static struct rig rig;
-                scenario = &scenarios[s];
-                run_simulated(&rig, servers[n], seed);
-                check(&rig);
-                rig_finish(&rig);
-            }
+        try(&scenarios[s], none);
+}
+
+static void modes_change_at_a_version(void **state)
+{
+    (void)state;
+    for (size_t s = 0; s < MU_COUNT_OF(changing); s++)
+        try(&changing[s].first, changing[s].later);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_mode_and_policy_is_its_algorithm),
+        cmocka_unit_test(modes_change_at_a_version),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

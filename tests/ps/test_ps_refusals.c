@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ps/ps_bodies.h"
-#include "ps/server.h"
+#include "ps/server_inside.h"
 #include "runtime/optim/optimizers.h"
 #include "tests/io/link_pair.h"
 #include <math.h>
@@ -27,6 +27,10 @@ static double rate(void *owner, int64_t version)
     return 0.5;
 }
 
+/* Of the servers that are made next. */
+static struct mu_ps_mode mode;
+static int64_t patience_ns;
+
 static struct mu_ps_server *make_server(
     int order, int server_count, int replica_count, size_t element_count)
 {
@@ -42,6 +46,8 @@ static struct mu_ps_server *make_server(
         .element_count = element_count,
         .optimizer = mu_optimizer_find("sgd"),
         .policy = &policy,
+        .mode = mode,
+        .patience_ns = patience_ns,
         .learning_rate = rate,
     };
     struct mu_ps_server *server;
@@ -54,6 +60,7 @@ static struct mu_ps_server *make_server(
 struct peer {
     struct mu_link *link;
     bool ended, holds;
+    bool reads_one; /* in spite of it */
     int fresh_count, fresh_wanted;
     bool *over; /* set when as many have come as are wanted */
     float *fresh;
@@ -67,7 +74,9 @@ static enum mu_link_answer on_frame(void *owner, struct mu_link *link, const str
     if (frame->type == MU_FRAME_FRESH)
         assert_true(mu_ps_fresh_read(mu_link_decoder(link), body, frame->body_bytes, &peer->said));
     *ret_payload = peer->fresh;
-    return peer->holds ? MU_LINK_HOLD : MU_LINK_TAKE;
+    bool holds = peer->holds && !peer->reads_one;
+    peer->reads_one = false;
+    return holds ? MU_LINK_HOLD : MU_LINK_TAKE;
 }
 
 static void on_arrived(
@@ -112,37 +121,42 @@ struct wrong {
 };
 
 static const struct wrong from_workers[] = {
-    {"whose body is malformed", {.type = MU_FRAME_PUSH, .payload_bytes = 256}, {-1, 1, false}, 0},
-    {"whose body is malformed", {.type = MU_FRAME_PUSH, .payload_bytes = 256}, {0, 1, false}, 3},
+    {"whose body is malformed", {.type = MU_FRAME_PUSH, .payload_bytes = 256},
+        {.seen = -1, .scale = 1}, 0},
+    {"whose body is malformed", {.type = MU_FRAME_PUSH, .payload_bytes = 256},
+        {.seen = 0, .scale = 1}, 3},
     {"sent a frame of generation 6; this is 7",
-        {.type = MU_FRAME_PUSH, .payload_bytes = 256, .generation = 6}, {0, 1, false}, 0},
-    {"sent a PULL with a payload", {.type = MU_FRAME_PULL, .payload_bytes = 256}, {0, 1, false}, 0},
+        {.type = MU_FRAME_PUSH, .payload_bytes = 256, .generation = 6}, {.seen = 0, .scale = 1}, 0},
+    {"sent a PULL with a payload", {.type = MU_FRAME_PULL, .payload_bytes = 256},
+        {.seen = 0, .scale = 1}, 0},
     {"sent a RESTORE, which has no place", {.type = MU_FRAME_RESTORE, .payload_bytes = 256},
-        {0, 1, false}, 0},
-    {"sent a HEARTBEAT, which has no place", {.type = MU_FRAME_HEARTBEAT}, {0, 1, false}, 0},
+        {.seen = 0, .scale = 1}, 0},
+    {"sent a HEARTBEAT, which has no place", {.type = MU_FRAME_HEARTBEAT}, {.seen = 0, .scale = 1},
+        0},
 };
 
 static const struct wrong from_servers[] = {
-    {"sent a PULL, which has no place", {.type = MU_FRAME_PULL}, {0, 1, false}, 0},
+    {"sent a PULL, which has no place", {.type = MU_FRAME_PULL}, {.seen = 0, .scale = 1}, 0},
     {"sent a PUSH, which has no place", {.type = MU_FRAME_PUSH, .payload_bytes = 256},
-        {0, 1, false}, 0},
-    {"sent a note whose body is malformed", {.type = MU_FRAME_PUSH}, {0, 1, false}, 0},
+        {.seen = 0, .scale = 1}, 0},
+    {"sent a note whose body is malformed", {.type = MU_FRAME_PUSH}, {.seen = 0, .scale = 1}, 0},
 };
 
 static const struct wrong from_heads[] = {
-    {"sent a PUSH, which has no place", {.type = MU_FRAME_PUSH}, {0, 1, false}, 0},
-    {"sent a VERDICT whose body is malformed", {.type = MU_FRAME_VERDICT}, {0, 1, false}, 0},
+    {"sent a PUSH, which has no place", {.type = MU_FRAME_PUSH}, {.seen = 0, .scale = 1}, 0},
+    {"sent a VERDICT whose body is malformed", {.type = MU_FRAME_VERDICT}, {.seen = 0, .scale = 1},
+        0},
     {"sent a SNAPSHOT, which has no place", {.type = MU_FRAME_SNAPSHOT, .payload_bytes = 4},
-        {0, 1, false}, 0},
+        {.seen = 0, .scale = 1}, 0},
 };
 
 static const struct wrong from_leaders[] = {
     {"sent a RESTORE after the start", {.type = MU_FRAME_RESTORE, .payload_bytes = 256},
-        {0, 1, false}, 0},
+        {.seen = 0, .scale = 1}, 0},
     {"sent a PUSH, which has no place", {.type = MU_FRAME_PUSH, .payload_bytes = 256},
-        {0, 1, false}, 0},
+        {.seen = 0, .scale = 1}, 0},
     {"sent a SNAPSHOT that is not for", {.type = MU_FRAME_SNAPSHOT, .payload_bytes = 4},
-        {0, 1, false}, 0},
+        {.seen = 0, .scale = 1}, 0},
 };
 
 /* The server cuts the peer off, says why, and goes on when asked to. */
@@ -237,18 +251,18 @@ struct flawed {
 };
 
 static const struct flawed flaws[] = {
-    {"of another length than its span has", 252, 0, 0, {3, 1, false}},
-    {"of another length than its span has", 0, 0, 0, {3, 1, false}},
-    {"of another length than its span has", 1024, 0, 0, {3, 1, false}},
-    {"with a number that is not the next one", 256, 1, 0, {3, 1, false}},
-    {"computed with a version that is not there yet", 256, 0, 0, {4, 1, false}},
-    {"with NaN or infinity", 256, 0, 0, {3, NAN, false}},
-    {"with NaN or infinity", 256, 0, 0, {3, 1e39, false}},
-    {"with NaN or infinity", 256, 0, NAN, {3, 1, false}},
-    {"with NaN or infinity", 256, 0, INFINITY, {3, 1, false}},
+    {"of another length than its span has", 252, 0, 0, {.seen = 3, .scale = 1}},
+    {"of another length than its span has", 0, 0, 0, {.seen = 3, .scale = 1}},
+    {"of another length than its span has", 1024, 0, 0, {.seen = 3, .scale = 1}},
+    {"with a number that is not the next one", 256, 1, 0, {.seen = 3, .scale = 1}},
+    {"computed with a version that is not there yet", 256, 0, 0, {.seen = 4, .scale = 1}},
+    {"with NaN or infinity", 256, 0, 0, {.seen = 3, .scale = NAN}},
+    {"with NaN or infinity", 256, 0, 0, {.seen = 3, .scale = 1e39}},
+    {"with NaN or infinity", 256, 0, NAN, {.seen = 3, .scale = 1}},
+    {"with NaN or infinity", 256, 0, INFINITY, {.seen = 3, .scale = 1}},
 };
 
-static const struct flawed sound = {"", 256, 0, 0, {3, 1, false}};
+static const struct flawed sound = {"", 256, 0, 0, {.seen = 3, .scale = 1}};
 
 /* Sends it as push number `sequence` and lets the server run until it is answered, or fails. */
 static enum mu_status send_flawed(
@@ -343,6 +357,50 @@ static void push(struct peer *peer, struct mu_send *send, uint8_t *body, const f
 
 #define LARGE ((size_t)4 << 20) /* 16 MiB: more than the sockets take */
 
+/* A timer looks whether the server has come to where it is wanted. */
+struct until {
+    struct mu_ps_server *server;
+    int worker; /* -1: until an answer is unread */
+    int64_t judged;
+    bool over;
+};
+
+static void look_until(void *owner)
+{
+    struct until *until = owner;
+    until->over = until->worker < 0
+                      ? mu_ps_server_kept(until->server).unread_count > 0
+                      : mu_ps_server_judged(until->server, until->worker) >= until->judged;
+}
+
+static void run_until(struct until *until)
+{
+    struct mu_timer *timer;
+    assert_ok(pair.loop->ops->timer_start(pair.loop, MU_MS, look_until, until, &timer));
+    assert_ok(mu_ps_server_run(until->server, &until->over));
+    pair.loop->ops->timer_stop(timer);
+}
+
+static void run_until_unread(struct mu_ps_server *server)
+{
+    run_until(&(struct until){.server = server, .worker = -1});
+}
+
+static void run_until_judged(struct mu_ps_server *server, int worker, int64_t judged)
+{
+    run_until(&(struct until){.server = server, .worker = worker, .judged = judged});
+}
+
+/* Takes one answer, and then holds the next. */
+static void read_one(struct mu_ps_server *server, struct peer *peer)
+{
+    *peer->over = false;
+    peer->fresh_wanted = peer->fresh_count + 1;
+    peer->reads_one = true;
+    mu_link_resume(peer->link);
+    assert_ok(mu_ps_server_run(server, peer->over));
+}
+
 static void a_worker_that_does_not_read_is_left_in_the_network(void **state)
 {
     (void)state;
@@ -376,6 +434,115 @@ static void a_worker_that_does_not_read_is_left_in_the_network(void **state)
     mu_ps_server_destroy(server);
     mu_link_close(slow.link);
     mu_link_close(quick.link);
+    free(memory);
+}
+
+static void a_worker_that_never_reads_is_cut_off_with_its_name(void **state)
+{
+    (void)state;
+    bool over = false;
+    float *memory = calloc(2 * LARGE, sizeof(float));
+    struct peer slow = {.holds = true};
+    struct peer quick = {.fresh = memory, .over = &over, .fresh_wanted = 1};
+    patience_ns = 40 * MU_MS;
+    struct mu_ps_server *server = make_server(0, 1, 2, LARGE);
+    patience_ns = 0;
+    mu_ps_server_begin(server, 0);
+    mu_ps_server_add_worker(server, 0, make_peer(&slow));
+    mu_ps_server_add_worker(server, 1, make_peer(&quick));
+    struct mu_send slow_send = {0}, quick_send = {0};
+    uint8_t bodies[2][MU_PS_BODY_MAX];
+    push(&slow, &slow_send, bodies[0], memory + LARGE, LARGE, 0);
+    int64_t began = mu_now(pair.loop->world);
+    assert_int_equal(mu_ps_server_run(server, &over), MU_UNAVAILABLE);
+    assert_true(mu_now(pair.loop->world) - began >= 40 * MU_MS);
+    assert_said(&log_of_test, "E0402");
+    assert_said(
+        &log_of_test, "replica 0 does not read: 1 answer waits for it on ps/0 (16.0 MiB), for ");
+    assert_int_equal(mu_ps_server_culprit(server).kind, MU_PS_PEER_WORKER);
+    assert_int_equal(mu_ps_server_culprit(server).index, 0);
+    assert_int_equal(mu_ps_server_load(server)->cut_off, 1);
+    assert_int_equal(mu_ps_server_kept(server).unread_count, 0);
+    assert_true(mu_ps_server_lost(server, 0));
+    /* The others go on without it. */
+    push(&quick, &quick_send, bodies[1], memory + LARGE, LARGE, 0);
+    assert_ok(mu_ps_server_run(server, &over));
+    assert_int_equal(mu_ps_server_version(server), 2);
+    mu_ps_server_destroy(server);
+    mu_link_close(slow.link);
+    mu_link_close(quick.link);
+    free(memory);
+}
+
+static void patience_begins_anew_with_each_answer_that_is_taken(void **state)
+{
+    (void)state;
+    bool over = false;
+    float *memory = calloc(2 * LARGE, sizeof(float));
+    struct peer slow = {.holds = true, .fresh = memory, .over = &over, .fresh_wanted = 1};
+    patience_ns = 3600 * MU_SECOND;
+    struct mu_ps_server *server = make_server(0, 1, 1, LARGE);
+    patience_ns = 0;
+    struct mu_ps_peer *worker = &server->workers[0];
+    mu_ps_server_begin(server, 0);
+    mu_ps_server_add_worker(server, 0, make_peer(&slow));
+    struct mu_send sends[2] = {0};
+    uint8_t bodies[2][MU_PS_BODY_MAX];
+    for (uint64_t i = 0; i < 2; i++)
+        push(&slow, &sends[i], bodies[i], memory + LARGE, LARGE, i);
+    mu_ps_readers_check(server);
+    assert_int_equal(worker->unread_since_ns, -1);
+    int64_t since_ns = 0;
+    for (uint64_t i = 0; i < 2; i++) {
+        run_until_unread(server);
+        mu_ps_readers_check(server);
+        assert_int_equal(worker->unread_sequence, i);
+        assert_true(worker->unread_since_ns > since_ns);
+        since_ns = worker->unread_since_ns;
+        mu_ps_readers_check(server);
+        assert_int_equal(worker->unread_since_ns, since_ns);
+        assert_int_equal(mu_ps_server_kept(server).unread_bytes, LARGE * sizeof(float));
+        read_one(server, &slow);
+    }
+    mu_ps_readers_check(server);
+    assert_int_equal(worker->unread_since_ns, -1);
+    assert_int_equal(mu_ps_server_load(server)->cut_off, 0);
+    mu_ps_server_destroy(server);
+    mu_link_close(slow.link);
+    free(memory);
+}
+
+static void pushes_beyond_the_credits_are_not_taken(void **state)
+{
+    (void)state;
+    bool over = false;
+    float *memory = calloc(2 * LARGE, sizeof(float));
+    struct peer greedy = {.fresh = memory, .over = &over, .fresh_wanted = 4};
+    struct peer other = {.fresh = memory};
+    mode = (struct mu_ps_mode){.kind = MU_PS_BOUNDED, .bound = 0};
+    struct mu_ps_server *server = make_server(0, 1, 2, LARGE);
+    mode = (struct mu_ps_mode){0};
+    mu_ps_server_begin(server, 0);
+    mu_ps_server_add_worker(server, 0, make_peer(&greedy));
+    mu_ps_server_add_worker(server, 1, make_peer(&other));
+    uint64_t memory_bytes = mu_ps_server_kept(server).memory;
+    struct mu_send sends[4] = {0}, other_sends[4] = {0};
+    uint8_t bodies[8][MU_PS_BODY_MAX];
+    for (uint64_t i = 0; i < 4; i++)
+        push(&greedy, &sends[i], bodies[i], memory + LARGE, LARGE, i);
+    /* Its answers wait for the other worker, and it may have one push under way. */
+    for (uint64_t i = 0; i < 4; i++) {
+        run_until_judged(server, 0, (int64_t)i + 1);
+        assert_int_equal(mu_ps_server_kept(server).held_count, 1);
+        assert_true(i == 3 || !sends[i + 1].done);
+        assert_int_equal(mu_ps_server_kept(server).memory, memory_bytes);
+        push(&other, &other_sends[i], bodies[4 + i], memory + LARGE, LARGE, i);
+    }
+    assert_ok(mu_ps_server_run(server, &over));
+    assert_int_equal(mu_ps_server_version(server), 8);
+    mu_ps_server_destroy(server);
+    mu_link_close(greedy.link);
+    mu_link_close(other.link);
     free(memory);
 }
 
@@ -471,6 +638,9 @@ int main(void)
         cmocka_unit_test(the_third_refusal_in_a_row_ends_the_link),
         cmocka_unit_test(a_sound_gradient_between_refusals_keeps_the_link),
         cmocka_unit_test(a_worker_that_does_not_read_is_left_in_the_network),
+        cmocka_unit_test(a_worker_that_never_reads_is_cut_off_with_its_name),
+        cmocka_unit_test(patience_begins_anew_with_each_answer_that_is_taken),
+        cmocka_unit_test(pushes_beyond_the_credits_are_not_taken),
         cmocka_unit_test(nobody_is_served_before_the_state_is_there),
         cmocka_unit_test(a_follower_that_is_gone_ends_the_head_only_when_it_is_needed),
         cmocka_unit_test(a_span_that_no_frame_can_carry_is_a_wrong_configuration),

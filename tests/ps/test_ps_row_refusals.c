@@ -126,7 +126,8 @@ struct sent {
 struct rows {
     uint32_t given, wanted;
     int bytes_more, tag_ahead;
-    uint64_t id;   /* of the last of all ids; the others are 0 */
+    uint64_t id;   /* of the last of all ids; the others are counted from 0 */
+    int same;      /* so many at the end have this id */
     float element; /* the last one of the gradients */
 };
 
@@ -142,8 +143,11 @@ static void send_rows(struct peer *peer, struct sent *sent, const struct rows *r
         .payload_bytes = (uint32_t)((int)mu_ps_rows_bytes(&counts, WIDTH) + rows->bytes_more),
     };
     memset(sent->payload, 0, sizeof(sent->payload));
-    if (ids > 0 && ids <= 2 * PUSH_MAX)
-        memcpy(sent->payload + (ids - 1) * sizeof(uint64_t), &rows->id, sizeof(uint64_t));
+    for (size_t i = 0; ids <= 2 * PUSH_MAX && i < ids; i++) {
+        bool is_last = i + 1 == ids || i + (size_t)rows->same >= ids;
+        uint64_t id = is_last ? rows->id : i;
+        memcpy(sent->payload + i * sizeof(id), &id, sizeof(id));
+    }
     if (rows->given > 0 && rows->given <= PUSH_MAX)
         memcpy(sent->payload + mu_ps_rows_bytes(&counts, WIDTH) - sizeof(float), &rows->element,
             sizeof(float));
@@ -176,6 +180,9 @@ static const struct {
     {{.given = 2, .wanted = 1, .tag_ahead = 1}, MU_PS_FLAW_TURN},
     {{.given = 1, .id = IDS}, MU_PS_FLAW_ID},
     {{.wanted = 2, .id = UINT64_MAX}, MU_PS_FLAW_ID},
+    {{.given = 2, .wanted = 1, .id = 7, .same = 2}, MU_PS_FLAW_TWICE},
+    {{.given = 3, .id = 0}, MU_PS_FLAW_TWICE},
+    {{.wanted = 3, .id = 1}, MU_PS_FLAW_TWICE},
     {{.given = 2, .wanted = 1, .element = NAN}, MU_PS_FLAW_NOT_FINITE},
     {{.given = 2, .wanted = 1, .element = INFINITY}, MU_PS_FLAW_NOT_FINITE},
 };
@@ -219,6 +226,21 @@ static void flawed_rows_are_refused_with_their_gradient(void **state)
         mu_ps_server_destroy(server);
         mu_link_close(peer.link);
     }
+}
+
+/* To want what one gives is what workers do. */
+static void an_id_may_be_given_and_wanted(void **state)
+{
+    (void)state;
+    static const struct rows both = {.given = 1, .wanted = 1, .id = 7, .same = 2, .element = 1};
+    struct peer peer = {0};
+    struct mu_ps_server *server = make_server(0, 1, WIDTH);
+    mu_ps_server_add_worker(server, 0, make_peer(&peer));
+    assert_ok(push_with(server, &peer, &both, 0));
+    assert_int_equal(peer.said.verdict, MU_VERDICT_APPLY);
+    assert_int_equal(peer.rows_bytes, WIDTH * sizeof(float));
+    mu_ps_server_destroy(server);
+    mu_link_close(peer.link);
 }
 
 static void wanted_rows_come_whatever_became_of_the_gradient(void **state)
@@ -401,6 +423,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(flawed_rows_are_refused_with_their_gradient),
+        cmocka_unit_test(an_id_may_be_given_and_wanted),
         cmocka_unit_test(wanted_rows_come_whatever_became_of_the_gradient),
         cmocka_unit_test(an_id_of_another_server_is_a_flaw),
         cmocka_unit_test(a_worker_that_breaks_the_protocol_of_rows_is_named),

@@ -169,7 +169,7 @@ static void expect_replay(const struct rig *rig)
 struct hands {
     struct mu_unique unique;
     struct batch batches[HELD];
-    float dense[COUNT], first[COUNT], fresh[IN_FLIGHT_MAX][COUNT];
+    float first[COUNT];
     int64_t version;
     struct mirror mirror; /* of a worker that is alone */
 };
@@ -219,10 +219,11 @@ static enum mu_status push(struct rig_task *task, struct hands *hands, int64_t k
         rows.wanted = &next->set;
         rows.values = next->value;
     }
-    rig_fill_gradient(hands->dense, COUNT, task->index, k);
+    float *dense = rig_vector(task, (size_t)slot);
+    rig_fill_gradient(dense, COUNT, task->index, k);
     mu_ps_client_put_rows(task->client, slot, &rows);
     return mu_ps_client_push(
-        task->client, slot, hands->dense, 1, hands->version, hands->fresh[slot]);
+        task->client, slot, dense, 1, hands->version, rig_vector(task, (size_t)(in_flight + slot)));
 }
 
 static enum mu_status train(struct rig_task *task, struct hands *hands)

@@ -23,9 +23,8 @@ struct run {
 
 static enum mu_status push_on(struct rig_task *task)
 {
-    static float gradients[RIG_TASKS_MAX][COUNT], fresh[RIG_TASKS_MAX][COUNT];
     int64_t deadline = mu_deadline(mu_now(task->world), RIG_TIME);
-    float *mine = gradients[task->index], *parameters = fresh[task->index];
+    float *mine = rig_vector(task, 0), *parameters = rig_vector(task, 1);
     int64_t version;
     MU_TRY(mu_ps_client_pull(task->client, parameters, deadline, &version));
     const struct run *run = task->rig->owner;
@@ -50,7 +49,7 @@ static enum mu_status lead(struct rig_task *task)
         task->snapshot, first, 2, run->first_version, 1000, run->first_judged, deadline));
     for (int i = 0; i < SNAPSHOTS; i++) {
         struct taken *taken = &run->taken[i];
-        MU_TRY(mu_ps_snapshot_start(task->snapshot, taken->vectors));
+        MU_TRY(mu_ps_snapshot_start(task->snapshot, taken->vectors, NULL));
         MU_TRY(mu_ps_snapshot_wait(task->snapshot, deadline, &taken->version, taken->judged));
     }
     return MU_OK;

@@ -57,6 +57,27 @@ static void all_ids_may_differ(void **state)
     mu_unique_finish(&unique);
 }
 
+static void one_id_that_comes_twice_is_found_wherever_it_is(void **state)
+{
+    (void)state;
+    static uint64_t ids[ENTRIES];
+    struct mu_unique unique;
+    struct mu_random random;
+    mu_random_init(&random, 2);
+    assert_ok(mu_unique_init(&unique, ENTRIES));
+    assert_true(mu_unique_are(&unique, ids, 0));
+    for (int batch = 0; batch < 300; batch++) {
+        size_t count = 2 + mu_random_below(&random, ENTRIES - 1);
+        for (size_t i = 0; i < count; i++)
+            ids[i] = (uint64_t)i << batch % 50;
+        assert_true(mu_unique_are(&unique, ids, count));
+        size_t later = 1 + mu_random_below(&random, count - 1);
+        ids[later] = ids[mu_random_below(&random, later)];
+        assert_false(mu_unique_are(&unique, ids, count));
+    }
+    mu_unique_finish(&unique);
+}
+
 static void a_batch_of_nothing_is_no_special_case(void **state)
 {
     (void)state;
@@ -95,6 +116,7 @@ int main(void)
         cmocka_unit_test(ids_keep_the_order_in_which_they_first_occur),
         cmocka_unit_test(all_ids_may_differ),
         cmocka_unit_test(a_batch_of_nothing_is_no_special_case),
+        cmocka_unit_test(one_id_that_comes_twice_is_found_wherever_it_is),
         cmocka_unit_test(generations_may_run_out),
         cmocka_unit_test(too_many_entries_are_refused),
     };

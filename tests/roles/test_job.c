@@ -88,7 +88,7 @@ static void a_policy_brings_its_own_options(void **state)
         &job));
     assert_int_equal(job->mode.kind, MU_MODE_ASYNC);
     assert_string_equal(job->policy->name, "drop");
-    assert_int_equal(mu_job_ps_mode(job, 4).bound, 3);
+    assert_int_equal(mu_job_ps_plan(job, 4, 100).phase[0].mode.bound, 3);
     mu_job_destroy(job);
     assert_ok(load(&log,
         "{" MODEL ", \"mode\": {\"kind\": \"async\", \"policy\": \"scale\", \"power\": 2}}", NULL,
@@ -197,6 +197,8 @@ static void sets_override_and_are_checked_like_the_file(void **state)
     }
 }
 
+#define SCHEDULE(entry) "\"schedule\": [{\"from_step\": 9, " entry "}]"
+
 /* What a job and a cluster of `replicas` and `servers` make of each other. */
 static void a_mode_that_cannot_be_says_what_would_do(void **state)
 {
@@ -229,6 +231,27 @@ static void a_mode_that_cannot_be_says_what_would_do(void **state)
         {"\"kind\": \"bounded\", \"in_flight\": 2", 4, 1, {"mode.in_flight must be 1, not 2"}},
         {"\"kind\": \"sync\", \"workers\": 2, \"in_flight\": 2", 4, 1, {"must be 1, not 2"}},
         {"\"kind\": \"sync\", \"warmup_steps\": 2", 4, 0, {"mode.warmup_steps is for"}},
+        {"\"kind\": \"sync\", \"warmup_epochs\": 2", 4, 0, {"mode.warmup_epochs is for"}},
+        {"\"kind\": \"async\", \"warmup_epochs\": 2, \"warmup_steps\": 2", 4, 1,
+            {"say the same in two ways", "leave out one"}},
+        {"\"kind\": \"sync\", \"backups\": \"auto\"", 4, 1, {NULL}},
+        {"\"kind\": \"bounded\", \"bound\": \"auto\"", 4, 1, {NULL}},
+        {"\"kind\": \"sync\", \"backups\": \"auto\"", 4, 0, {"needs a parameter server"}},
+        {"\"kind\": \"async\", \"backups\": \"auto\"", 4, 1, {"are for mode `sync`"}},
+        {"\"kind\": \"sync\", \"backups\": \"auto\", \"workers\": 2", 4, 1,
+            {"mode.workers is 2", "leave out mode.workers"}},
+        {"\"kind\": \"async\", \"policy\": \"drop\", \"bound\": \"auto\"", 4, 1,
+            {"mode.bound `auto` is for mode `bounded`", "mode.bound=16"}},
+        {"\"kind\": \"sync\", " SCHEDULE("\"kind\": \"async\""), 4, 1, {NULL}},
+        {"\"kind\": \"sync\", " SCHEDULE("\"kind\": \"async\""), 4, 0,
+            {"mode.schedule needs a parameter server", "leave out mode.schedule"}},
+        {"\"kind\": \"async\", " SCHEDULE("\"kind\": \"sync\", \"workers\": 5"), 4, 1,
+            {"5 workers and 0 backups needs 5 replicas; the cluster has 4", "muster-job-"}},
+        {"\"kind\": \"async\", " SCHEDULE("\"backups\": 1"), 4, 1, {"are for mode `sync`"}},
+        {"\"kind\": \"async\", \"policy\": \"scale\", " SCHEDULE("\"kind\": \"sync\""), 4, 1,
+            {"is for stale gradients", "say \"policy\": \"apply\" in this entry"}},
+        {"\"kind\": \"async\", \"in_flight\": 2, " SCHEDULE("\"kind\": \"bounded\""), 4, 1,
+            {"mode.in_flight must be 1, not 2"}},
     };
     for (size_t i = 0; i < MU_COUNT_OF(rows); i++) {
         struct mu_test_log log;
@@ -263,9 +286,74 @@ static void steps_are_counted_as_the_mode_makes_them(void **state)
         char text[256];
         snprintf(text, sizeof(text), "{" MODEL ", \"mode\": {%s}}", rows[i].mode);
         assert_ok(load(&log, text, NULL, &job));
-        assert_int_equal(mu_job_steps_of(job, rows[i].gradients), rows[i].steps);
-        assert_int_equal(mu_job_gradients_of(job, rows[i].steps), rows[i].taken);
+        struct mu_ps_plan plan = mu_job_ps_plan(job, 4, 100);
+        assert_int_equal(mu_ps_plan_versions(&plan, rows[i].gradients), rows[i].steps);
+        assert_int_equal(mu_ps_plan_gradients(&plan, rows[i].steps), rows[i].taken);
         mu_job_destroy(job);
+    }
+}
+
+static void a_schedule_changes_what_it_says_and_keeps_the_rest(void **state)
+{
+    struct mu_test_log log;
+    struct mu_job *job;
+    assert_ok(load(&log,
+        "{" MODEL ", \"data\": {\"batch\": 10}, \"mode\": {\"kind\": \"sync\", \"backups\": 1,"
+        "\"warmup_epochs\": 1, \"schedule\": ["
+        "{\"from_epoch\": 2, \"kind\": \"bounded\", \"bound\": 3, \"policy\": \"scale\","
+        " \"power\": 2}, {\"from_epoch\": 3, \"bound\": 5},"
+        "{\"from_epoch\": 4, \"kind\": \"softsync\", \"gradients\": 8}]}}",
+        NULL, &job));
+    struct mu_ps_plan plan = mu_job_ps_plan(job, 4, 400);
+    assert_int_equal(plan.phase_count, 4);
+    /* 40 steps of one replica, then 10 of four, then each gradient of them. */
+    static const int64_t from[] = {0, 50, 90, 130};
+    for (int i = 0; i < 4; i++) {
+        assert_int_equal(plan.phase[i].from, from[i]);
+        assert_int_equal(plan.phase[i].mode.warmup_steps, 40);
+    }
+    assert_int_equal(plan.phase[0].mode.workers, 3);
+    assert_int_equal(plan.phase[1].mode.kind, MU_PS_BOUNDED);
+    assert_int_equal(plan.phase[2].mode.kind, MU_PS_BOUNDED);
+    assert_int_equal(plan.phase[1].mode.bound, 3);
+    assert_int_equal(plan.phase[2].mode.bound, 5);
+    assert_int_equal(plan.phase[3].mode.gradients, 8);
+    struct mu_push_facts late = {.staleness = 4};
+    for (int i = 1; i < 4; i++) {
+        const struct mu_ps_phase *phase = &plan.phase[i];
+        assert_float_equal(phase->policy->judge(phase->policy_options, &late).scale, 1.0 / 16, 0);
+    }
+    mu_job_destroy(job);
+}
+
+static void a_schedule_that_cannot_be_says_where(void **state)
+{
+    static const struct {
+        const char *schedule, *said[2];
+    } rows[] = {
+        {"{}", {"`mode.schedule` is an object"}},
+        {"[3]", {"`mode.schedule[0]` is an integer"}},
+        {"[{\"kind\": \"async\"}]", {"needs one of from_step and from_epoch"}},
+        {"[{\"from_step\": 1, \"from_epoch\": 1}]", {"needs one of from_step and from_epoch"}},
+        {"[{\"from_step\": 5}, {\"from_step\": 5}]", {"from_step` is 5", "sort the entries"}},
+        {"[{\"from_step\": 5}, {\"from_epoch\": 7}]", {"`mode.schedule[1]` has from_epoch"}},
+        {"[{\"from_step\": 5, \"knid\": \"async\"}]",
+            {"unknown key `mode.schedule[0].knid`", "did you mean `kind`?"}},
+        {"[{\"from_step\": 5, \"kind\": \"asinc\"}]", {"did you mean `async`?"}},
+        {"[{\"from_step\": 5, \"policy\": \"drip\"}]", {"unknown", "did you mean `drop`?"}},
+        {"[{\"from_step\": 5, \"policy\": \"drop\", \"power\": 2}]",
+            {"unknown key `mode.schedule[0].power`"}},
+    };
+    for (size_t i = 0; i < MU_COUNT_OF(rows); i++) {
+        struct mu_test_log log;
+        struct mu_job *job;
+        char text[256];
+        snprintf(
+            text, sizeof(text), "{" MODEL ",\n \"mode\": {\"schedule\": %s}}", rows[i].schedule);
+        assert_int_equal(load(&log, text, NULL, &job), MU_CONFIG);
+        assert_said(&log, ":2:"); /* the place */
+        for (int j = 0; j < 2 && rows[i].said[j]; j++)
+            assert_said(&log, rows[i].said[j]);
     }
 }
 
@@ -274,7 +362,10 @@ static void a_written_job_reads_back_as_the_same(void **state)
     struct mu_test_log log;
     struct mu_job *job, *again;
     struct mu_text text, text_again;
-    assert_ok(load(&log, whole, NULL, &job));
+    const char *const sets[] = {"mode.schedule=[{\"from_step\": 9, \"kind\": \"async\", "
+                                "\"policy\": \"scale\"}, {\"from_step\": 12}]",
+        NULL};
+    assert_ok(load(&log, whole, sets, &job));
     mu_text_init(&text);
     mu_job_write(job, &text);
     assert_false(text.failed);
@@ -300,7 +391,8 @@ static void the_hash_covers_what_tasks_must_agree_on(void **state)
         {"log.every_steps=9", true}, {"train.device=reference", true}, {"train.seed=8", false},
         {"data.batch=33", false}, {"optimizer.momentum=0.7", false},
         {"optimizer.learning_rate=0.06", false}, {"model.widths=[784,10]", false},
-        {"mode.kind=async", false}, {"mode.policy=drop", false}};
+        {"mode.kind=async", false}, {"mode.policy=drop", false},
+        {"mode.schedule=[{\"from_step\": 3}]", false}};
     struct mu_test_log log;
     struct mu_job *job;
     assert_ok(load(&log, whole, NULL, &job));
@@ -341,6 +433,8 @@ int main(void)
         cmocka_unit_test(sets_override_and_are_checked_like_the_file),
         cmocka_unit_test(a_mode_that_cannot_be_says_what_would_do),
         cmocka_unit_test(steps_are_counted_as_the_mode_makes_them),
+        cmocka_unit_test(a_schedule_changes_what_it_says_and_keeps_the_rest),
+        cmocka_unit_test(a_schedule_that_cannot_be_says_where),
         cmocka_unit_test(a_written_job_reads_back_as_the_same),
         cmocka_unit_test(the_hash_covers_what_tasks_must_agree_on),
         cmocka_unit_test(the_description_names_every_section_and_kind),

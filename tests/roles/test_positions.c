@@ -9,6 +9,7 @@
 
 /* How often each sample of each epoch was read. */
 static int seen[EPOCHS + 2][SAMPLES];
+static int64_t alone_epochs; /* of replica 0 */
 
 static void read_step(const struct mu_plan *plan, int64_t step, int replica)
 {
@@ -39,9 +40,10 @@ static int64_t train(const struct mu_positions *positions, int replica, int64_t 
     struct mu_plan plan;
     int64_t counted = 0;
     assert_ok(mu_plan_init(&plan, positions->seed, SAMPLES));
+    mu_plan_set_alone(&plan, positions->alone_epochs);
     for (int64_t epoch = positions->epoch; epoch < EPOCHS && counted < steps; epoch++) {
         begin(&plan, positions, epoch);
-        for (int64_t step = 0; step < plan.step_count && counted < steps; step++) {
+        for (int64_t step = 0; step < mu_plan_steps_of(&plan, replica) && counted < steps; step++) {
             bool empty = is_empty(&plan, step, replica);
             read_step(&plan, step, replica);
             counted += !(empty && positions->empty_uncounted);
@@ -66,6 +68,7 @@ static void live(struct carried *carried, struct mu_random *random, bool async, 
     int batch = 1 + (int)mu_random_below(random, 5);
     assert_ok(mu_positions_init(
         &positions, 11, SAMPLES, replicas, batch, carried->epoch, carried->list, carried->count));
+    assert_ok(mu_positions_set_alone(&positions, alone_epochs));
     positions.empty_uncounted = async;
     together = (int64_t)mu_random_below(random, 30);
     for (int r = 0; r < replicas; r++) {
@@ -122,6 +125,31 @@ static void asynchronous_lives_read_every_sample_once_an_epoch(void **state)
         lives_of(seed, true);
 }
 
+/* The others begin after the warm-up, before or after it has come to its end. */
+static void lives_with_a_warm_up_read_every_sample_once_an_epoch(void **state)
+{
+    (void)state;
+    for (alone_epochs = 1; alone_epochs <= EPOCHS; alone_epochs++)
+        for (uint64_t seed = 0; seed < 200; seed++)
+            lives_of(seed, true);
+    alone_epochs = 0;
+}
+
+static void epochs_of_a_warm_up_are_steps_of_replica_0(void **state)
+{
+    (void)state;
+    struct mu_positions positions;
+    assert_ok(mu_positions_init(&positions, 1, SAMPLES, 4, 5, 0, NULL, 0));
+    assert_ok(mu_positions_set_alone(&positions, 2));
+    /* 20 steps of one, 5 of four. */
+    assert_int_equal(mu_positions_steps_left(&positions, 0, 3), 45);
+    assert_int_equal(mu_positions_steps_left(&positions, 3, 3), 5);
+    assert_int_equal(mu_positions_epoch(&positions, 0, 39), 1);
+    assert_int_equal(mu_positions_epoch(&positions, 0, 40), 2);
+    assert_int_equal(mu_positions_epoch(&positions, 3, 0), 2);
+    mu_positions_finish(&positions);
+}
+
 static void stretches_worked_alike_become_one(void **state)
 {
     (void)state;
@@ -167,6 +195,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(synchronous_lives_read_every_sample_once_an_epoch),
         cmocka_unit_test(asynchronous_lives_read_every_sample_once_an_epoch),
+        cmocka_unit_test(lives_with_a_warm_up_read_every_sample_once_an_epoch),
+        cmocka_unit_test(epochs_of_a_warm_up_are_steps_of_replica_0),
         cmocka_unit_test(stretches_worked_alike_become_one),
         cmocka_unit_test(an_epoch_interrupted_too_often_is_given_up),
         cmocka_unit_test(malformed_numbers_are_refused),

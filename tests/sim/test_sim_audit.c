@@ -41,6 +41,21 @@ static const struct mode modes[] = {
     {{"mode.kind=bounded", "mode.bound=2", "mode.policy=scale", "mode.warmup_steps=7"},
         MU_VERDICT_SCALE},
     {{"mode.kind=bounded", "mode.bound=2", "mode.policy=compensate"}, MU_VERDICT_CORRECT},
+    {{"mode.kind=sync", "mode.backups=auto", "mode.auto_steps=4"}, MU_VERDICT_GATHER},
+    {{"mode.kind=bounded", "mode.bound=auto", "mode.auto_steps=4", "mode.policy=scale"},
+        MU_VERDICT_SCALE},
+    {{"mode.kind=async",
+         "mode.schedule=[{\"from_step\": 5, \"kind\": \"bounded\", \"bound\": \"auto\", "
+         "\"auto_steps\": 4}, {\"from_step\": 40, \"kind\": \"sync\", \"backups\": \"auto\"}]"},
+        MU_VERDICT_GATHER},
+    {{"mode.kind=softsync", "mode.gradients=3",
+         "mode.schedule=[{\"from_epoch\": 1, \"kind\": \"sync\", \"workers\": 3}]"},
+        MU_VERDICT_DROP},
+    {{"mode.kind=bounded", "mode.bound=0", "mode.warmup_epochs=1",
+         "mode.schedule=[{\"from_step\": 40, \"kind\": \"async\", \"policy\": \"compensate\"}, "
+         "{\"from_step\": 50, \"kind\": \"bounded\", \"bound\": 1}, "
+         "{\"from_step\": 55, \"kind\": \"softsync\", \"gradients\": 2, \"policy\": \"scale\"}]"},
+        MU_VERDICT_CORRECT},
 };
 
 /* ---- files ---- */

@@ -41,6 +41,19 @@ static const struct mode modes[] = {
         {"1220 samples", "scale "}},
     /* Longer than what replica 0 has: the others begin when it has left. */
     {{"mode.kind=bounded", "mode.bound=1", "mode.warmup_steps=1000"}, {"1220 samples"}},
+    /* Replica 0 reads the first epoch whole: 31 steps. */
+    {{"mode.kind=sync", "mode.workers=4", "mode.warmup_epochs=1"}, {"39 steps", "apply 31 gather"}},
+    {{"mode.kind=async", "mode.warmup_epochs=1"}, {"1220 samples"}},
+    {{"mode.kind=sync", "mode.backups=auto", "mode.auto_steps=4"}, {"16 steps", "auto: "}},
+    {{"mode.kind=bounded", "mode.bound=auto", "mode.auto_steps=4", "mode.warmup_steps=5"},
+        {"auto: ", "1220 samples"}},
+    {{"mode.kind=sync", "mode.backups=1",
+         "mode.schedule=[{\"from_step\": 5, \"kind\": \"async\", \"policy\": \"scale\"}, "
+         "{\"from_step\": 25, \"kind\": \"bounded\", \"bound\": 1}]"},
+        {"from version 5 on: mode `async`, policy `scale`", "from version 25 on: mode `bounded`"}},
+    {{"mode.kind=softsync", "mode.gradients=3",
+         "mode.schedule=[{\"from_epoch\": 1, \"kind\": \"sync\"}]"},
+        {"from version 11 on: mode `sync` of 4 workers"}},
 };
 
 struct outcome {

@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/commands.h"
+#include "cli/status_view.h"
+#include <dirent.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#define WATCH_MS 1000
+#define CLEAR "\033[H\033[2J"
+
+/* ---- which run ---- */
+
+/* The one below `runs` whose status was written last; false: there is none. */
+static bool find_newest(char *out, size_t bytes)
+{
+    DIR *folder = opendir("runs");
+    struct timespec newest = {0};
+    bool found = false;
+    for (struct dirent *entry; folder && (entry = readdir(folder));) {
+        char path[512];
+        struct stat stat_;
+        snprintf(path, sizeof(path), "runs/%s/status.json", entry->d_name);
+        if (entry->d_name[0] == '.' || stat(path, &stat_) != 0)
+            continue;
+        bool newer =
+            stat_.st_mtim.tv_sec > newest.tv_sec ||
+            (stat_.st_mtim.tv_sec == newest.tv_sec && stat_.st_mtim.tv_nsec > newest.tv_nsec);
+        if (found && !newer)
+            continue;
+        newest = stat_.st_mtim;
+        found = true;
+        snprintf(out, bytes, "runs/%s", entry->d_name);
+    }
+    if (folder)
+        closedir(folder);
+    return found;
+}
+
+/* ---- showing ---- */
+
+static enum mu_status print(struct mu_log *log, const struct mu_text *out)
+{
+    bool good = !out->failed && fwrite(out->data, 1, out->bytes, stdout) == out->bytes &&
+                fflush(stdout) == 0;
+    return good ? MU_OK : mu_fail(log, MU_E0605, NULL, "cannot write to the output");
+}
+
+static enum mu_status show_once(struct mu_log *log, const struct mu_cmd_status_options *asked,
+    const char *directory, bool clears, bool *ret_runs)
+{
+    struct mu_status_view view;
+    struct mu_text out;
+    MU_TRY(mu_status_view_read(log, directory, &view));
+    mu_text_init(&out);
+    if (clears)
+        mu_text_add(&out, CLEAR);
+    (asked->json ? mu_status_show_json : mu_status_show)(&view, &out);
+    if (asked->watch && !asked->json && !clears)
+        mu_text_add(&out, "\n");
+    enum mu_status status = print(log, &out);
+    *ret_runs = view.state == MU_STATUS_RUNNING;
+    mu_text_finish(&out);
+    mu_status_view_finish(&view);
+    return status;
+}
+
+/* For scripts: `kill -TERM $(muster status --pid worker/1)`. */
+static enum mu_status show_pid(
+    struct mu_log *log, const char *task_name, const char *directory, bool *ret_runs)
+{
+    struct mu_status_view view;
+    MU_TRY(mu_status_view_read(log, directory, &view));
+    const mu_json_value *tasks = mu_json_member(view.root, "tasks");
+    const mu_json_value *task =
+        tasks && mu_json_type(tasks) == MU_JSON_OBJECT ? mu_json_member(tasks, task_name) : NULL;
+    double process = task ? mu_status_number(task, "process") : 0;
+    *ret_runs = view.state == MU_STATUS_RUNNING;
+    mu_status_view_finish(&view);
+    if (!task)
+        return mu_fail(log, MU_E0001, "`muster status` lists the tasks",
+            "there is no task `%.40s` in the run of %s", task_name, directory);
+    if (!(process > 0))
+        return mu_fail(log, MU_E0301, NULL, "%s has not come yet", task_name);
+    printf("%.0f\n", process);
+    return fflush(stdout) == 0 ? MU_OK : mu_fail(log, MU_E0605, NULL, "cannot write to the output");
+}
+
+static void pause_a_while(void)
+{
+    struct timespec pause = {.tv_sec = WATCH_MS / 1000, .tv_nsec = WATCH_MS % 1000 * 1000000L};
+    (void)nanosleep(&pause, NULL);
+}
+
+static int run(struct mu_log *log, const void *options, char *const *arguments)
+{
+    const struct mu_cmd_status_options *asked = options;
+    char newest[MU_CLI_PATH_MAX];
+    const char *directory = asked->directory;
+    bool clears = asked->watch && !asked->json && isatty(STDOUT_FILENO), runs;
+    if (!directory[0] && !find_newest(newest, sizeof(newest)))
+        return mu_status_exit(mu_fail(
+            log, MU_E0609, "name the directory of a run", "there is no run in the folder `runs`"));
+    if (!directory[0])
+        directory = newest;
+    for (;;) {
+        enum mu_status status = asked->pid[0] ? show_pid(log, asked->pid, directory, &runs)
+                                              : show_once(log, asked, directory, clears, &runs);
+        if (status != MU_OK)
+            return mu_status_exit(status);
+        if (!asked->watch || !runs || asked->pid[0])
+            return mu_status_exit(runs ? MU_OK : MU_UNAVAILABLE);
+        pause_a_while();
+    }
+}
+
+#define STATUS struct mu_cmd_status_options
+
+static const struct mu_flag flags[] = {
+    {.option = {.name = "watch",
+         .type = MU_OPTION_BOOL,
+         .offset = offsetof(STATUS, watch),
+         .doc = "again every second, until the run does not run any more"}},
+    {.option = {.name = "json",
+         .type = MU_OPTION_BOOL,
+         .offset = offsetof(STATUS, json),
+         .doc = "as one line of JSON"}},
+    {.option = {.name = "pid",
+         .type = MU_OPTION_STRING,
+         .offset = offsetof(STATUS, pid),
+         .bytes = sizeof(((STATUS *)NULL)->pid),
+         .fallback = "",
+         .doc = "nothing but the process id of this task, for scripts on its host"},
+        .value = "TASK"},
+    MU_FLAG_NONE,
+};
+static const struct mu_operand operands[] = {
+    {.name = "DIR",
+        .doc = "of the run; if absent, the one below `runs` that was written last",
+        .offset = offsetof(STATUS, directory),
+        .bytes = sizeof(((STATUS *)NULL)->directory),
+        .optional = true},
+    MU_OPERAND_NONE,
+};
+
+const struct mu_command mu_command_status = {
+    .name = "status",
+    .doc = "how a run is doing: who is alive, step, speed, load",
+    .details = "Reads status.json, which the leader of a run writes anew every second, and looks "
+               "whether the leader is still there: it needs no network, and works when the run is "
+               "dead. Ends with 0 if the run is running, with 69 if it has ended, died, or written "
+               "nothing for ten seconds, with 66 if the directory holds no run.",
+    .examples = (const char *const[]){"muster status runs/mnist", "muster status --watch",
+        "muster status --json runs/mnist", "muster status --pid worker/1 runs/mnist", NULL},
+    .flags = flags,
+    .operands = operands,
+    .option_bytes = sizeof(STATUS),
+    .run = run,
+};

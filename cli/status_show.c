@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/status_view.h"
+#include "watch/progress.h"
+#include <math.h>
+#include <string.h>
+
+/* ---- words ---- */
+
+#define WORD 32
+
+static const char *seconds_text(double seconds, char out[WORD])
+{
+    if (isnan(seconds) || fabs(seconds) > 9e9) /* no file of ours says such things */
+        return "-";
+    mu_text_duration(out, WORD, (int64_t)(seconds * 1e9));
+    return out;
+}
+
+static const char *bytes_text(double bytes, char out[WORD])
+{
+    if (isnan(bytes) || bytes < 0 || bytes >= 9e18)
+        return "-";
+    mu_text_bytes(out, WORD, (uint64_t)bytes);
+    return out;
+}
+
+/* "11.2k" */
+static const char *count_text(double count, char out[WORD])
+{
+    static const char *const units[] = {"", "k", "M", "G", "T"};
+    size_t unit = 0;
+    if (isnan(count) || fabs(count) > 1e18)
+        return "-";
+    for (; count >= 999.5 && unit + 1 < MU_COUNT_OF(units); unit++)
+        count /= 1000;
+    bool has_digit = count < 99.95 && (unit > 0 || count != floor(count));
+    mu_format(out, WORD, "%.*f%s", has_digit ? 1 : 0, count, units[unit]);
+    return out;
+}
+
+/* ---- the run ---- */
+
+static void add_leader(const struct mu_status_view *view, struct mu_text *out)
+{
+    mu_text_add(out, "%s (pid %.0f on %s)", mu_status_string(view->root, "leader", "?"),
+        mu_status_number(view->root, "process"), mu_status_string(view->root, "host", "?"));
+}
+
+static void show_state(const struct mu_status_view *view, struct mu_text *out)
+{
+    char age[WORD], lasted[WORD];
+    double seconds =
+        mu_status_number(view->root, "written") - mu_status_number(view->root, "started");
+    const char *since = seconds_text(view->age_seconds, age);
+    const char *life = seconds_text(seconds, lasted);
+    mu_text_add(out, "%s ", view->directory);
+    switch (view->state) {
+    case MU_STATUS_RUNNING:
+        mu_text_add(out, "is running, for %s (%s); %s ago ", life,
+            mu_status_string(view->root, "phase", "?"), since);
+        add_leader(view, out);
+        mu_text_add(out, " wrote this\n");
+        break;
+    case MU_STATUS_OVER:
+        mu_text_add(out, "ended %s ago with exit code %.0f, after %s\n", since,
+            mu_status_number(view->root, "exit"), life);
+        break;
+    case MU_STATUS_DIED:
+        mu_text_add(out, "died: ");
+        add_leader(view, out);
+        mu_text_add(out, " is gone and has not said why. What follows was so %s ago\n", since);
+        break;
+    case MU_STATUS_SILENT:
+        mu_text_add(out, "is silent: ");
+        add_leader(view, out);
+        mu_text_add(out, "%s has written nothing for %s\n",
+            view->stopped ? " is stopped (state T) and" : "", since);
+        break;
+    }
+}
+
+static void show_help(const struct mu_status_view *view, struct mu_text *out)
+{
+    const char *error = mu_status_string(view->root, "error", NULL);
+    double number = mu_status_number(view->root, "error_number");
+    if (error && number > 0)
+        mu_text_add(out, "error[E%04.0f]: %s\n", number, error);
+    if (view->stopped)
+        mu_text_add(out, "  = help: `kill -CONT %.0f` lets it go on\n",
+            mu_status_number(view->root, "process"));
+    else if (view->state == MU_STATUS_DIED || (view->state == MU_STATUS_OVER && error))
+        mu_text_add(out,
+            "  = help: its last words are in %s/logs; the same command with --resume goes on\n",
+            view->directory);
+}
+
+static int count_tasks(const mu_json_value *tasks, bool here)
+{
+    int count = 0;
+    for (size_t i = 0; tasks && i < mu_json_count(tasks); i++)
+        count += !here ||
+                 strcmp(mu_status_string(mu_json_member_at(tasks, i), "state", ""), "here") == 0;
+    return count;
+}
+
+static int64_t whole(const mu_json_value *object, const char *key)
+{
+    double number = mu_status_number(object, key);
+    return isnan(number) || fabs(number) > 9e15 ? 0 : (int64_t)number;
+}
+
+static void show_progress(
+    const struct mu_status_view *view, const mu_json_value *tasks, struct mu_text *out)
+{
+    const mu_json_value *root = view->root;
+    char line[256], age[WORD];
+    const struct mu_progress progress = {
+        .epoch = whole(root, "epoch"),
+        .epochs = whole(root, "epochs"),
+        .step = whole(root, "step"),
+        .steps_total = whole(root, "steps_total"),
+        .loss = mu_status_number(root, "loss"),
+        .accuracy = mu_status_number(root, "accuracy"),
+        .samples_per_second = mu_status_number(root, "samples_per_second"),
+        .seconds_left =
+            view->state == MU_STATUS_RUNNING ? mu_status_number(root, "seconds_left") : (double)NAN,
+        .alive = count_tasks(tasks, true),
+        .tasks = count_tasks(tasks, false),
+    };
+    if (progress.steps_total > 0) {
+        mu_progress_format(&progress, 79, false, line, sizeof(line));
+        /* Who is alive is what it says last, and not known of a run that is not. */
+        char *last = view->state == MU_STATUS_RUNNING ? NULL : strrchr(line, ' ');
+        while (last && last > line && (last[0] != ' ' || last[-1] != ' '))
+            last--;
+        if (last && last > line)
+            last[-1] = '\0';
+        mu_text_add(out, "%s\n", line);
+    }
+    if (view->checkpoint >= 0)
+        mu_text_add(out, "newest checkpoint: step %lld, %s ago\n", (long long)view->checkpoint,
+            seconds_text(view->checkpoint_age_seconds, age));
+    else
+        mu_text_add(out, "no checkpoint yet\n");
+}
+
+/* ---- the tasks ---- */
+
+static void show_task(
+    const char *name, const mu_json_value *task, double age_seconds, bool runs, struct mu_text *out)
+{
+    char speed[WORD], seen[WORD], since[WORD], up[WORD];
+    const char *state = mu_status_string(task, "state", "?");
+    double heard = mu_status_number(task, "heard_seconds") + age_seconds;
+    double doing = mu_status_number(task, "doing_seconds");
+    if (strcmp(state, "missing") == 0) {
+        mu_text_add(out, "%-12s has not come to %s%s%s\n", name,
+            mu_status_string(task, "address", "?"),
+            mu_status_string(task, "absent", NULL) ? ": " : "",
+            mu_status_string(task, "absent", ""));
+        return;
+    }
+    mu_text_add(out, "%-12s %7.0f %-12.12s %7s %8s %8s  %s", name,
+        mu_status_number(task, "process"), mu_status_string(task, "host", "?"),
+        seconds_text(mu_status_number(task, "up_seconds"), up),
+        strcmp(state, "gone") == 0 ? "gone"
+        : runs && heard < 1.5      ? "now"
+                                   : seconds_text(heard, seen),
+        mu_status_number(task, "samples") > 0
+            ? count_text(mu_status_number(task, "samples_per_second"), speed)
+            : "-",
+        mu_status_string(task, "doing", "?"));
+    if (doing >= 1)
+        mu_text_add(out, ", for %s", seconds_text(doing, since));
+    mu_text_add(out, "\n");
+}
+
+static void show_tasks(
+    const struct mu_status_view *view, const mu_json_value *tasks, struct mu_text *out)
+{
+    bool runs = view->state == MU_STATUS_RUNNING;
+    mu_text_add(out, "\n%-12s %7s %-12s %7s %8s %8s  %s\n", "TASK", "PID", "HOST", "UP", "SEEN",
+        "ROWS/S", "DOING");
+    for (size_t i = 0; i < mu_json_count(tasks); i++)
+        if (mu_json_type(mu_json_member_at(tasks, i)) == MU_JSON_OBJECT)
+            show_task(mu_json_key(tasks, i), mu_json_member_at(tasks, i),
+                runs ? 0 : view->age_seconds, runs, out);
+}
+
+/* ---- the servers ---- */
+
+static void show_server(const char *name, const mu_json_value *server, struct mu_text *out)
+{
+    char kept[WORD], rows[WORD], requests[WORD], in[WORD], out_[WORD], memory[WORD], stale[WORD];
+    double row_bytes = mu_status_number(server, "row_bytes");
+    double row_count = mu_status_number(server, "rows");
+    mu_text_add(out, "%-8s %10s %7s %8s %10s %10s %10s %9s\n", name,
+        bytes_text(mu_status_number(server, "dense_bytes") + row_bytes, kept),
+        row_bytes > 0 ? count_text(row_count, rows) : "-",
+        count_text(mu_status_number(server, "requests_per_second"), requests),
+        bytes_text(mu_status_number(server, "bytes_in_per_second"), in),
+        bytes_text(mu_status_number(server, "bytes_out_per_second"), out_),
+        bytes_text(mu_status_number(server, "memory_bytes"), memory),
+        count_text(mu_status_number(server, "staleness"), stale));
+}
+
+/* What is no number of every day. */
+static void show_trouble(const char *name, const mu_json_value *server, struct mu_text *out)
+{
+    char bytes[WORD];
+    double unread = mu_status_number(server, "unread"), cut = mu_status_number(server, "cut_off");
+    if (unread > 0)
+        mu_text_add(out, "%s: %.0f answers (%s) are not read by their workers\n", name, unread,
+            bytes_text(mu_status_number(server, "unread_bytes"), bytes));
+    if (cut > 0)
+        mu_text_add(out, "%s: %.0f workers were cut off\n", name, cut);
+}
+
+static void show_servers(
+    const struct mu_status_view *view, const mu_json_value *servers, struct mu_text *out)
+{
+    double balance = mu_status_number(view->root, "dense_balance");
+    mu_text_add(out, "\n%-8s %10s %7s %8s %10s %10s %10s %9s\n", "SERVER", "KEEPS", "ROWS", "REQ/S",
+        "IN/S", "OUT/S", "MEMORY", "STALENESS");
+    for (size_t i = 0; i < mu_json_count(servers); i++)
+        if (mu_json_type(mu_json_member_at(servers, i)) == MU_JSON_OBJECT)
+            show_server(mu_json_key(servers, i), mu_json_member_at(servers, i), out);
+    for (size_t i = 0; i < mu_json_count(servers); i++)
+        if (mu_json_type(mu_json_member_at(servers, i)) == MU_JSON_OBJECT)
+            show_trouble(mu_json_key(servers, i), mu_json_member_at(servers, i), out);
+    if (balance > 1.1)
+        mu_text_add(out, "the fullest server has %.2f times the mean of dense bytes\n", balance);
+}
+
+/* ---- the whole ---- */
+
+static const mu_json_value *object_of(const mu_json_value *root, const char *key)
+{
+    const mu_json_value *value = mu_json_member(root, key);
+    return value && mu_json_type(value) == MU_JSON_OBJECT ? value : NULL;
+}
+
+void mu_status_show(const struct mu_status_view *view, struct mu_text *out)
+{
+    const mu_json_value *tasks = object_of(view->root, "tasks");
+    const mu_json_value *servers = object_of(view->root, "servers");
+    show_state(view, out);
+    show_help(view, out);
+    show_progress(view, tasks, out);
+    if (tasks && mu_json_count(tasks) > 0)
+        show_tasks(view, tasks, out);
+    if (servers && mu_json_count(servers) > 0)
+        show_servers(view, servers, out);
+}
+
+void mu_status_show_json(const struct mu_status_view *view, struct mu_text *out)
+{
+    struct mu_text file;
+    mu_text_init(&file);
+    mu_json_write_canonical(view->root, &file);
+    mu_text_add(out, "{\"directory\":");
+    mu_text_add_json_string(out, view->directory);
+    mu_text_add(out, ",\"state\":\"%s\",\"age_seconds\":", mu_status_state_name(view->state));
+    mu_text_add_double(out, view->age_seconds);
+    mu_text_add(out, ",\"checkpoint_step\":");
+    mu_text_add(out, view->checkpoint >= 0 ? "%lld" : "null", (long long)view->checkpoint);
+    mu_text_add(out, ",\"checkpoint_age_seconds\":");
+    mu_text_add_double(out, view->checkpoint_age_seconds);
+    mu_text_add(out, ",%s\n", file.bytes > 0 ? file.data + 1 : "}");
+    out->failed = out->failed || file.failed;
+    mu_text_finish(&file);
+}

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/status_view.h"
+#include "runtime/io/host.h"
+#include "runtime/io/store_directory.h"
+#include <math.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+/* A leader writes once a second. */
+#define SILENT_SECONDS 10
+
+/* ---- values ---- */
+
+/* Of what may be no object: the file is not ours until that is seen. */
+static const mu_json_value *member(const mu_json_value *value, const char *key)
+{
+    return mu_json_type(value) == MU_JSON_OBJECT ? mu_json_member(value, key) : NULL;
+}
+
+double mu_status_number(const mu_json_value *object, const char *key)
+{
+    const mu_json_value *value = member(object, key);
+    enum mu_json_type type = value ? mu_json_type(value) : MU_JSON_NULL;
+    return type == MU_JSON_INTEGER || type == MU_JSON_REAL ? mu_json_real(value) : (double)NAN;
+}
+
+const char *mu_status_string(const mu_json_value *object, const char *key, const char *fallback)
+{
+    const mu_json_value *value = member(object, key);
+    return value && mu_json_type(value) == MU_JSON_STRING ? mu_json_string(value) : fallback;
+}
+
+const char *mu_status_state_name(enum mu_status_state state)
+{
+    static const char *const names[] = {"running", "ended", "died", "silent"};
+    return names[state];
+}
+
+/* ---- finding out ---- */
+
+static double wall_now(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+/* To milliseconds: as exact as anybody needs to read it. */
+static double age_of(double wall)
+{
+    return round((wall_now() - wall) * 1000) / 1000;
+}
+
+static bool is_of_this_host(const mu_json_value *root)
+{
+    char host[256] = "";
+    return gethostname(host, sizeof(host) - 1) == 0 &&
+           strcmp(host, mu_status_string(root, "host", "?")) == 0;
+}
+
+static enum mu_status_state find_state(struct mu_status_view *view)
+{
+    bool is_fresh = fabs(view->age_seconds) < SILENT_SECONDS; /* or clocks differ */
+    double process = mu_status_number(view->root, "process");
+    if (strcmp(mu_status_string(view->root, "phase", ""), "ended") == 0)
+        return MU_STATUS_OVER;
+    if (is_of_this_host(view->root) && process > 0 && process < INT32_MAX) {
+        long long started = mu_host_process_started((int)process);
+        if (started < 0 || (double)started != mu_status_number(view->root, "process_started"))
+            return MU_STATUS_DIED;
+        view->stopped = mu_host_process_stopped((int)process);
+    }
+    return is_fresh && !view->stopped ? MU_STATUS_RUNNING : MU_STATUS_SILENT;
+}
+
+static bool is_folder(const char *path)
+{
+    struct stat stat_;
+    return stat(path, &stat_) == 0 && S_ISDIR(stat_.st_mode);
+}
+
+static void say_nothing(struct mu_log *log, enum mu_level level, const char *text) {}
+
+static void find_checkpoint(struct mu_status_view *view)
+{
+    struct mu_log quiet = {.write = say_nothing};
+    struct mu_store *store;
+    struct stat stat_;
+    char path[sizeof(view->directory) + 64];
+    view->checkpoint = -1;
+    mu_format(path, sizeof(path), "%s/checkpoints", view->directory);
+    if (!is_folder(path) || mu_store_directory_open(&quiet, path, &store) != MU_OK)
+        return;
+    if (store->ops->list(store, &view->checkpoint, 1) == 0)
+        view->checkpoint = -1;
+    store->ops->close(store);
+    mu_format(path, sizeof(path), "%s/checkpoints/%lld/manifest.json", view->directory,
+        (long long)view->checkpoint);
+    if (view->checkpoint >= 0 && stat(path, &stat_) == 0)
+        view->checkpoint_age_seconds =
+            age_of((double)stat_.st_mtim.tv_sec + (double)stat_.st_mtim.tv_nsec / 1e9);
+}
+
+enum mu_status mu_status_view_read(
+    struct mu_log *log, const char *directory, struct mu_status_view *view)
+{
+    char path[sizeof(view->directory) + 16];
+    *view = (struct mu_status_view){.checkpoint_age_seconds = (double)NAN};
+    mu_text_copy(view->directory, sizeof(view->directory), directory);
+    for (size_t end = strlen(view->directory); end > 1 && view->directory[end - 1] == '/'; end--)
+        view->directory[end - 1] = '\0';
+    mu_format(path, sizeof(path), "%s/status.json", view->directory);
+    if (!is_folder(view->directory))
+        return mu_fail(log, MU_E0002, "name a run directory: that of --out, or runs/NAME",
+            "there is no directory %s", view->directory);
+    if (access(path, F_OK) != 0)
+        return mu_fail(log, MU_E0609, NULL, "there is no status.json in %s", view->directory);
+    MU_TRY(mu_json_read(log, MU_E0610, path, &view->json));
+    view->root = mu_json_root(view->json);
+    if (mu_json_type(view->root) != MU_JSON_OBJECT || !mu_json_member(view->root, "phase")) {
+        mu_status_view_finish(view);
+        return mu_fail(log, MU_E0610, NULL, "%s is not the status of a run", path);
+    }
+    view->age_seconds = age_of(mu_status_number(view->root, "written"));
+    view->state = find_state(view);
+    find_checkpoint(view);
+    return MU_OK;
+}
+
+void mu_status_view_finish(struct mu_status_view *view)
+{
+    mu_json_destroy(view->json);
+    view->json = NULL;
+}

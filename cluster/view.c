@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cluster/cluster_inside.h"
+
+/*
+ * What the leader sees of everybody, beyond what it needs to name who is lost. A parameter server's
+ * heartbeats carry its load. Who must have numbers of now asks for them: a heartbeat with a number,
+ * which the other answers at once with a heartbeat that repeats it.
+ */
+
+/* ---- in heartbeats ---- */
+
+int mu_view_field_count(const struct mu_cluster *cluster)
+{
+    return (cluster->load != NULL) + (cluster->asked > 0) + (cluster->answered > 0);
+}
+
+void mu_view_put(struct mu_cluster *cluster, struct mu_body *body)
+{
+    if (cluster->load) {
+        struct mu_load load = {0};
+        cluster->load(cluster->load_owner, &load);
+        mu_body_put_ints(body, "load", load.value, MU_LOAD_COUNT);
+    }
+    if (cluster->asked > 0)
+        mu_body_put_int(body, "asks", cluster->asked);
+    if (cluster->answered > 0)
+        mu_body_put_int(body, "answers", cluster->answered);
+}
+
+static void read_load(struct mu_member *member, struct mu_decoder *decoder)
+{
+    struct mu_load load = {0};
+    size_t count;
+    if (!mu_decoder_ints(decoder, "load", load.value, MU_LOAD_COUNT, &count) ||
+        count != MU_LOAD_COUNT)
+        return;
+    member->load = load;
+    member->has_load = true;
+}
+
+void mu_view_read(struct mu_cluster *cluster, int from, struct mu_decoder *decoder)
+{
+    struct mu_member *member = &cluster->member[from];
+    int64_t asks;
+    read_load(member, decoder);
+    mu_decoder_int(decoder, "answers", 0, cluster->asked, &member->answered);
+    if (cluster->leads || !mu_decoder_int(decoder, "asks", 0, INT64_MAX, &asks) ||
+        asks <= cluster->answered)
+        return;
+    cluster->answered = asks;
+    mu_control_note_self(cluster, mu_now(cluster->world));
+    mu_control_beat(cluster, mu_now(cluster->world));
+}
+
+/* ---- asking ---- */
+
+static bool all_have_answered(const struct mu_cluster *cluster)
+{
+    for (int i = 0; i < cluster->spec->task_count; i++) {
+        const struct mu_member *member = &cluster->member[i];
+        if (cluster->spec->task[i].role == MU_ROLE_PS && member->link &&
+            member->answered < cluster->asked)
+            return false;
+    }
+    return true;
+}
+
+enum mu_status mu_cluster_ask_loads(struct mu_cluster *cluster, int64_t deadline_ns)
+{
+    assert(cluster->leads);
+    cluster->asked++;
+    mu_control_note_self(cluster, mu_now(cluster->world));
+    mu_control_beat(cluster, mu_now(cluster->world));
+    while (!all_have_answered(cluster)) {
+        if (cluster->loop->cancelled != MU_OK)
+            return cluster->loop->cancelled;
+        if (mu_now(cluster->world) >= deadline_ns)
+            return MU_TIMEOUT;
+        enum mu_status turned = cluster->loop->ops->turn(cluster->loop, deadline_ns);
+        (void)turned; /* whether something ran shows in what has changed */
+    }
+    return MU_OK;
+}
+
+void mu_cluster_tell_load(
+    struct mu_cluster *cluster, void (*load)(void *owner, struct mu_load *ret_load), void *owner)
+{
+    cluster->load = load;
+    cluster->load_owner = owner;
+}
+
+/* ---- looking ---- */
+
+bool mu_cluster_started(const struct mu_cluster *cluster)
+{
+    return cluster->started;
+}
+
+struct mu_task_view mu_cluster_view(struct mu_cluster *cluster, int task)
+{
+    assert(task >= 0 && task < cluster->spec->task_count);
+    bool is_self = task == cluster->spec->self;
+    int64_t now = mu_now(cluster->world);
+    if (is_self)
+        mu_control_note_self(cluster, now);
+    const struct mu_member *member = &cluster->member[task];
+    const struct mu_hello *hello = is_self ? &cluster->hello : &member->hello;
+    return (struct mu_task_view){
+        .here = is_self || member->link,
+        .joined = is_self || member->joined,
+        .process = hello->process,
+        .host = hello->host,
+        .started_wall_ns = hello->started_wall_ns,
+        .heard_age_ns = now - member->heard_ns,
+        .doing = member->doing,
+        .step = member->step,
+        .doing_age_ns = now - member->since_ns,
+        .samples = member->samples,
+        .absent = member->absent,
+        .load = member->has_load ? &member->load : NULL,
+    };
+}

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "ps/vectors.h"
+#include "muster/tensor.h"
+#include <assert.h>
+
+#define ALIGN_BYTES (MU_VIEW_ALIGN * sizeof(float))
+#define PAGE_BYTES ((size_t)4096)
+
+/* One place more than the elements need: vectors a power of two apart would share the same lines of
+ * a cache. */
+static size_t stride_of(size_t element_count)
+{
+    return (element_count + MU_VIEW_ALIGN - 1) / MU_VIEW_ALIGN * MU_VIEW_ALIGN + MU_VIEW_ALIGN;
+}
+
+enum mu_status mu_vectors_init(struct mu_vectors *vectors, size_t count, size_t element_count)
+{
+    size_t stride = stride_of(element_count);
+    *vectors = (struct mu_vectors){.count = count, .stride = stride};
+    MU_TRY(mu_arena_init(&vectors->own, count * stride + MU_VIEW_ALIGN));
+    vectors->data = vectors->own.data + MU_VIEW_ALIGN;
+    return MU_OK;
+}
+
+enum mu_status mu_vectors_init_shared(struct mu_vectors *vectors, size_t count,
+    size_t element_count, char why[MU_SHARED_MEMORY_WHY_MAX])
+{
+    size_t stride = stride_of(element_count);
+    size_t bytes = (count * stride + MU_VIEW_ALIGN) * sizeof(float);
+    bytes = (bytes + PAGE_BYTES - 1) / PAGE_BYTES * PAGE_BYTES;
+    *vectors = (struct mu_vectors){.count = count, .stride = stride};
+    MU_TRY(mu_shared_memory_create(&vectors->shared, bytes, why));
+    vectors->data = (float *)vectors->shared.at + MU_VIEW_ALIGN;
+    return MU_OK;
+}
+
+void mu_vectors_finish(struct mu_vectors *vectors)
+{
+    mu_arena_finish(&vectors->own);
+    mu_shared_memory_close(&vectors->shared);
+    *vectors = (struct mu_vectors){0};
+}
+
+float *mu_vectors_at(const struct mu_vectors *vectors, size_t index)
+{
+    assert(index < vectors->count);
+    return vectors->data + index * vectors->stride;
+}
+
+int64_t mu_vectors_place(const struct mu_vectors *vectors, const float *at, size_t bytes)
+{
+    if (!vectors || !vectors->shared.at || !at)
+        return 0;
+    /* `at` may point anywhere: compared as numbers. */
+    uintptr_t start = (uintptr_t)vectors->shared.at, place = (uintptr_t)at - start;
+    if ((uintptr_t)at < start || place > INT64_MAX)
+        return 0;
+    return mu_vectors_find(&vectors->shared, (int64_t)place, bytes) ? (int64_t)place : 0;
+}
+
+float *mu_vectors_find(const struct mu_shared_memory *shared, int64_t place, size_t bytes)
+{
+    if (!shared->at || place < (int64_t)ALIGN_BYTES || place % (int64_t)ALIGN_BYTES != 0 ||
+        (size_t)place > shared->bytes || bytes > shared->bytes - (size_t)place)
+        return NULL;
+    return (float *)((char *)shared->at + place);
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MU_PS_VECTORS_H
+#define MU_PS_VECTORS_H
+
+#include "runtime/io/shared_memory.h"
+#include "runtime/tensor/arena.h"
+
+/*
+ * The vectors that a worker pushes from and gets fresh parameters in, in one piece of memory: its
+ * own, or one that servers of its host see too.
+ *
+ *   | nothing, 64 bytes | vector 0 | vector 1 | ...       each begins at a multiple of 64 bytes
+ */
+struct mu_vectors {
+    struct mu_arena own;            /* this, */
+    struct mu_shared_memory shared; /* or this */
+    float *data;                    /* NULL: none */
+    size_t count, stride;           /* vectors; floats from one to the next */
+};
+
+enum mu_status mu_vectors_init(
+    struct mu_vectors *vectors, size_t count, size_t element_count); /* NO_MEMORY */
+/* As mu_shared_memory_create, `why` as there; then nothing is made. */
+enum mu_status mu_vectors_init_shared(struct mu_vectors *vectors, size_t count,
+    size_t element_count, char why[MU_SHARED_MEMORY_WHY_MAX]);
+void mu_vectors_finish(struct mu_vectors *vectors); /* takes a zeroed one */
+
+float *mu_vectors_at(const struct mu_vectors *vectors, size_t index);
+/* Where `at` and the bytes from there are in the shared memory, in bytes from its start; 0: they
+ * are not, or not as servers want them. NULL vectors, or a NULL place: 0. */
+int64_t mu_vectors_place(const struct mu_vectors *vectors, const float *at, size_t bytes);
+/* The other way, in memory of so many bytes that a worker shares; NULL: it is not in there. */
+float *mu_vectors_find(const struct mu_shared_memory *shared, int64_t place, size_t bytes);
+
+#endif

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MU_ROLES_PS_LOAD_H
+#define MU_ROLES_PS_LOAD_H
+
+#include "cluster/load.h"
+#include "ps/server.h"
+#include "watch/event_file.h"
+
+/* The load of a parameter server as numbers with names (cluster/load.h). */
+void mu_ps_load_of(const struct mu_ps_server *server, struct mu_load *ret_load);
+/* A point of each for TensorBoard: `ps/load/requests`, ... */
+void mu_ps_load_write(
+    const struct mu_load *load, struct mu_event_file *events, int64_t wall_ns, int64_t version);
+
+#endif

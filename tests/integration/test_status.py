@@ -1,0 +1,187 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""What a run tells of itself while it lives and after: test_status.py MUSTER"""
+import json
+import os
+import signal
+
+from cluster import ASYNC, LONG, MUSTER, Case, Cluster, Process, checkpoints, main, until
+
+CLICKS = {"name": "clicks", "model": {"kind": "wide_deep"},
+          "data": {"kind": "clicks", "samples": 2000, "test_samples": 500, "batch": 50},
+          "mode": {"kind": "async"}, "train": {"epochs": 1},
+          "optimizer": {"kind": "adagrad", "learning_rate": 0.05}}
+
+
+class Loads(Case):
+    def check_everywhere(self, run):
+        """metrics.jsonl ends with the numbers of the summary; the event files have all names."""
+        servers = run.summary["servers"]
+        last = json.loads((run.out / "metrics.jsonl").read_text().splitlines()[-1])
+        for name, load in servers.items():
+            for key, value in load.items():
+                self.assertEqual(last[f"load/{key}/{name}"], value)
+            events = b"".join(path.read_bytes() for path in
+                              (run.out / "tb" / name.replace("/", "-")).iterdir())
+            for key in load:
+                self.assertIn(f"ps/load/{key}".encode(), events)
+        return list(servers.values())
+
+    def test_the_loads_of_all_servers_are_told_exactly(self):
+        run = self.trained("chief=1,worker=1,ps=3", "--steps", "90", job=ASYNC)
+        loads = self.check_everywhere(run)
+        self.assertEqual(list(run.summary["servers"]), ["ps/0", "ps/1", "ps/2"])
+        pushes = sum(run.summary["verdicts"].values())
+        parameters = 784 * 128 + 128 + 128 * 10 + 10
+        for load in loads:
+            # Besides the pushes: the first pull of each replica, its leaving, the leader's last.
+            self.assertEqual(load["requests"], pushes + 2 + 2 + 1)
+            self.assertEqual(load["gradients"], pushes)
+            self.assertEqual(load["memory_bytes"] // load["dense_bytes"], 4)
+            self.assertEqual((load["rows"], load["unread"], load["cut_off"]), (0, 0, 0))
+        padded = sum(load["dense_bytes"] for load in loads)  # tensors begin at multiples of 16
+        self.assertIn(padded, range(4 * parameters, 4 * parameters + 256))
+        self.assertGreaterEqual(run.summary["dense_balance"], 1)
+        self.assertLess(run.summary["dense_balance"], 1.1)
+        self.assertGreater(sum(load["bytes_in"] for load in loads), 4 * parameters * pushes)
+
+    def test_the_rows_of_all_servers_are_those_of_the_table(self):
+        path = self.folder("job")
+        path.write_text(json.dumps(CLICKS))
+        run = self.trained("worker=2,ps=2", job=str(path))
+        loads = self.check_everywhere(run)
+        self.assertEqual(sum(load["rows"] for load in loads), run.summary["embedding_rows"])
+        for load in loads:
+            self.assertGreater(load["rows_wanted"], load["rows"])
+            self.assertGreater(load["row_bytes"], 0)
+            self.assertGreater(load["memory_bytes"], load["row_bytes"] + load["dense_bytes"])
+
+    def test_a_run_without_servers_has_no_loads(self):
+        run = self.trained("worker=2", "--steps", "20")
+        self.assertEqual((run.summary["servers"], run.summary["dense_balance"]), ({}, None))
+
+
+class Status(Case):
+    """`muster status`, beside runs that live, have ended, were killed, or wait."""
+
+    def status(self, out, *arguments, code=0):
+        process = self.muster("status", *arguments, out)
+        self.assertEqual(process.code, code, process.text)
+        return process.text
+
+    def as_json(self, out, code=0):
+        return json.loads(self.status(out, "--json", code=code))
+
+    def seen(self, out, condition, what):
+        """The status, as soon as it is so."""
+        def look():
+            process = self.muster("status", "--json", out)
+            found = json.loads(process.text) if process.text.startswith("{") else None
+            return found if found and condition(found) else None
+        return until(look, what)
+
+    def test_a_run_that_lives_says_who_does_what_and_how_fast(self):
+        run = self.local("chief=1,worker=1,ps=2", *LONG, job=ASYNC)
+        pids = self.pids(run)
+        found = self.seen(run.out, lambda found: found["servers"].get("ps/1", {}).get(
+            "requests_per_second"), "a rate")
+        self.assertEqual((found["state"], found["phase"], found["exit"]),
+                         ("running", "training", None))
+        self.assertEqual({name: task["process"] for name, task in found["tasks"].items()}, pids)
+        self.assertGreater(found["step"], 0)
+        self.assertLess(found["age_seconds"], 10)
+        for name, task in found["tasks"].items():
+            self.assertEqual(task["state"], "here", name)
+            self.assertLess(task["heard_seconds"], 5)
+            self.assertRegex(task["doing"], r"(step|version) \d+$")
+        for server in found["servers"].values():
+            self.assertGreater(server["bytes_in_per_second"], 4 * 784)
+            self.assertIsNotNone(server["staleness"])
+        for name, pid in pids.items():
+            self.assertEqual(self.status(run.out, "--pid", name), str(pid))
+        self.assertIn("no task `ps/2`", self.status(run.out, "--pid", "ps/2", code=64))
+        text = self.status(run.out)
+        self.assertRegex(text, r"is running, for .* \(training\); .* ago chief/0 \(pid \d+ on")
+        self.assertRegex(text, r"worker/0 +\d+ .* now .* step \d+")
+        self.assertRegex(text, r"ps/1 +\S+ KiB +- ")
+        run.signal(signal.SIGTERM)
+        self.assertEqual(run.ends(), 75)
+        self.assertEqual(self.as_json(run.out, code=69)["exit"], 75)
+
+    def test_watching_ends_with_the_run(self):
+        run = self.local("1", *LONG)
+        self.trains(run.out)
+        watch = self.local_watch(run.out)
+        until(lambda: len(watch.lines) >= 2, "two looks")
+        run.signal(signal.SIGTERM)
+        self.assertEqual(run.ends(), 75)
+        self.assertEqual(watch.ends(), 69, watch.text)
+        looks = [json.loads(line) for _, line in watch.lines]
+        self.assertEqual({look["state"] for look in looks[:-1]}, {"running"})
+        self.assertEqual((looks[-1]["state"], looks[-1]["exit"]), ("ended", 75))
+        self.assertEqual(looks[-1]["checkpoint_step"],
+                         int(checkpoints(run.out)[-1].name))
+
+    def local_watch(self, out):
+        process = Process("watch", [MUSTER, "status", "--watch", "--json", str(out)])
+        self.own(process)
+        return process
+
+    def test_the_end_has_the_exit_code_and_the_reason(self):
+        run = self.trained("worker=1", "--steps", "5")
+        self.assertIn("ended", self.status(run.out, code=69))
+        self.assertIn("with exit code 0", self.status(run.out, code=69))
+        cluster = Cluster(self, chief=1, worker=1, arguments=LONG).start_all().trains()
+        cluster.tasks["worker/0"].signal(signal.SIGKILL)
+        self.assertEqual(cluster.tasks["chief/0"].ends(), 69)
+        found = self.as_json(cluster.out, code=69)
+        self.assertEqual((found["state"], found["exit"], found["error_number"]),
+                         ("ended", 69, 401))
+        self.assertRegex(found["error"], r"worker/0 .* died")
+        self.assertEqual(found["tasks"]["worker/0"]["state"], "gone")
+        self.assertRegex(self.status(cluster.out, code=69), r"error\[E0401\]: worker/0")
+
+    def test_a_leader_that_was_killed_is_known_to_be_dead_and_one_that_is_stopped_not_to_be(self):
+        cluster = Cluster(self, chief=1, worker=1, arguments=LONG).start_all().trains()
+        chief = cluster.tasks["chief/0"]
+        chief.signal(signal.SIGSTOP)
+        self.seen(cluster.out, lambda found: found["state"] == "silent", "that it is stopped")
+        text = self.status(cluster.out, code=69)
+        self.assertIn(f"chief/0 (pid {chief.pid} on {os.uname().nodename}) is stopped", text)
+        self.assertIn(f"`kill -CONT {chief.pid}` lets it go on", text)
+        chief.signal(signal.SIGKILL)
+        chief.ends()
+        found = self.as_json(cluster.out, code=69)
+        self.assertEqual((found["state"], found["phase"]), ("died", "training"))
+        self.assertIn("died: chief/0", self.status(cluster.out, code=69))
+
+    def test_a_run_that_waits_says_for_whom(self):
+        cluster = Cluster(self, chief=1, worker=1)
+        cluster.start("chief/0")
+        found = self.seen(cluster.out, lambda found: "absent" in found["tasks"].get(
+            "worker/0", {}) and found["tasks"]["worker/0"]["absent"], "why it does not come")
+        self.assertEqual((found["state"], found["phase"]), ("running", "starting"))
+        self.assertIn("Connection refused", found["tasks"]["worker/0"]["absent"])
+        self.assertIn("has not come", self.status(cluster.out, "--pid", "worker/0", code=69))
+        self.assertIn(f"worker/0     has not come to {cluster.address('worker/0')}",
+                      self.status(cluster.out))
+
+    def test_what_is_no_run_is_named(self):
+        empty = self.folder("empty")
+        self.assertIn("E0002", self.status(empty, code=66))
+        empty.mkdir()
+        self.assertIn("E0609", self.status(empty, code=66))
+        for text in ("{", "[]", '{"phase"', "{}", "\0"):
+            (empty / "status.json").write_text(text)
+            self.assertIn("E0610", self.status(empty, code=65))
+        for text in ('{"phase": 7}', '{"phase": "training", "tasks": 3, "servers": [1]}',
+                     '{"phase": "ended", "exit": "no", "tasks": {"a": 1, "b": {}}}',
+                     '{"phase": "training", "written": 1e300, "process": 1e300, "host": "x",'
+                     ' "step": 1e300, "steps_total": 1e300, "servers": {"ps/0": {"unread": 1}}}'):
+            (empty / "status.json").write_text(text)
+            self.status(empty, code=69)
+            self.as_json(empty, code=69)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,588 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "ps/client.h"
+#include "ps/ps_bodies.h"
+#include "ps/server.h"
+#include "runtime/optim/optimizers.h"
+#include "tests/io/link_pair.h"
+#include <math.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+
+/* Memory that workers share with a server, and what goes wrong with it. Workers, or the server, are
+ * played by hand on the loop of the other side. */
+
+#define COUNT 1000 /* its bytes are no whole pages */
+#define VECTORS 2
+#define PLACE(index) (64 + (index)*4096) /* of vector `index`: a stride is 1008 + 16 floats */
+
+static struct link_pair pair;
+static struct mu_test_log log_of_test;
+
+static struct mu_judgement judge(const void *options, const struct mu_push_facts *push)
+{
+    (void)options;
+    (void)push;
+    return (struct mu_judgement){MU_VERDICT_APPLY, 1};
+}
+
+static double rate(void *owner, int64_t version)
+{
+    (void)owner;
+    (void)version;
+    return 0.5;
+}
+
+static struct mu_ps_server *make_server(void)
+{
+    static const struct mu_policy_ops policy = {.name = "async", .judge = judge};
+    struct mu_ps_server_options options = {
+        .loop = pair.loop,
+        .log = mu_test_log_init(&log_of_test),
+        .server_count = 1,
+        .replica_count = 1,
+        .in_flight_max = 1,
+        .generation = 7,
+        .element_count = COUNT,
+        .optimizer = mu_optimizer_find("sgd"),
+        .policy = &policy,
+        .learning_rate = rate,
+    };
+    struct mu_ps_server *server;
+    assert_ok(mu_ps_server_create(&options, &server));
+    mu_ps_server_begin(server, 0);
+    return server;
+}
+
+/* ---- a worker by hand ---- */
+
+struct hand {
+    struct mu_link *link;
+    struct mu_ps_server *server;
+    bool answered, ended;
+    struct mu_ps_fresh_body said;
+    uint32_t payload_bytes;
+    char why[MU_SHARED_MEMORY_WHY_MAX];
+    float fresh[COUNT];
+};
+
+static enum mu_link_answer on_frame(void *owner, struct mu_link *link, const struct mu_frame *frame,
+    const void *body, void **ret_payload)
+{
+    struct hand *hand = owner;
+    struct mu_decoder *decoder = mu_link_decoder(link);
+    hand->payload_bytes = frame->payload_bytes;
+    if (frame->type == MU_FRAME_FRESH)
+        assert_true(mu_ps_fresh_read(decoder, body, frame->body_bytes, &hand->said));
+    else if (frame->tag == MU_PS_SHARE_MEMORY)
+        assert_true(mu_ps_mapped_read(decoder, body, frame->body_bytes, hand->why));
+    *ret_payload = hand->fresh;
+    return MU_LINK_TAKE;
+}
+
+static void on_arrived(
+    void *owner, struct mu_link *link, const struct mu_frame *frame, const void *body)
+{
+    (void)link;
+    (void)frame;
+    (void)body;
+    ((struct hand *)owner)->answered = true;
+}
+
+static void on_ended(void *owner, struct mu_link *link, enum mu_status why, int error)
+{
+    (void)link;
+    (void)why;
+    (void)error;
+    ((struct hand *)owner)->ended = true;
+}
+
+static const struct mu_link_events hand_events = {
+    .frame = on_frame, .arrived = on_arrived, .ended = on_ended};
+
+static void begin(struct hand *hand)
+{
+    struct mu_link *far;
+    *hand = (struct hand){.server = make_server()};
+    link_pair_connect(&pair, &hand->link, &far);
+    mu_link_adopt(hand->link, &hand_events, hand);
+    mu_link_resume(hand->link);
+    mu_ps_server_add_worker(hand->server, 0, far);
+}
+
+static void end(struct hand *hand)
+{
+    mu_ps_server_destroy(hand->server);
+    mu_link_close(hand->link);
+}
+
+static enum mu_status send_and_serve(
+    struct hand *hand, enum mu_frame_type type, uint64_t tag, const uint8_t *body, size_t bytes)
+{
+    struct mu_send send = {0};
+    const struct mu_frame frame = {
+        .type = (uint8_t)type, .generation = 7, .tag = tag, .body_bytes = (uint32_t)bytes};
+    hand->answered = false;
+    mu_link_send(hand->link, &send, &frame, body, NULL);
+    enum mu_status status = mu_ps_server_run(hand->server, &hand->answered);
+    link_pair_until(&pair, &send.done);
+    return status;
+}
+
+static enum mu_status offer(struct hand *hand, const char *name, size_t bytes)
+{
+    uint8_t out[MU_PS_BODY_MAX];
+    struct mu_body body;
+    struct mu_ps_offer_body offer = {.bytes = (int64_t)bytes};
+    snprintf(offer.name, sizeof(offer.name), "%s", name);
+    mu_ps_offer_put(&body, out, &offer);
+    return send_and_serve(hand, MU_FRAME_SHARE, MU_PS_SHARE_MEMORY, out, body.bytes);
+}
+
+static void share(struct hand *hand, struct mu_vectors *vectors)
+{
+    char why[MU_SHARED_MEMORY_WHY_MAX];
+    assert_ok(mu_vectors_init_shared(vectors, VECTORS, COUNT, why));
+    assert_int_equal(mu_vectors_place(vectors, mu_vectors_at(vectors, 1), 4), PLACE(1));
+    assert_ok(offer(hand, vectors->shared.name, vectors->shared.bytes));
+    assert_string_equal(hand->why, "");
+}
+
+static enum mu_status push_places(
+    struct hand *hand, uint64_t sequence, int64_t gradient_at, int64_t fresh_at)
+{
+    uint8_t out[MU_PS_BODY_MAX];
+    const struct mu_ps_push_body push = {.scale = 1,
+        .gradient_at = gradient_at,
+        .fresh_at = fresh_at,
+        .acknowledge_only = fresh_at == 0};
+    return send_and_serve(hand, MU_FRAME_PUSH, sequence, out, mu_ps_push_write(out, &push));
+}
+
+/* ---- a server that is shared with ---- */
+
+static void a_gradient_is_applied_where_it_lies_and_stays_as_it_is(void **state)
+{
+    (void)state;
+    struct hand hand;
+    struct mu_vectors vectors;
+    begin(&hand);
+    share(&hand, &vectors);
+    float *gradient = mu_vectors_at(&vectors, 0), *fresh = mu_vectors_at(&vectors, 1);
+    for (size_t i = 0; i < COUNT; i++)
+        gradient[i] = (float)i;
+    for (uint64_t k = 0; k < 3; k++) {
+        assert_ok(push_places(&hand, k, PLACE(0), PLACE(1)));
+        assert_int_equal(hand.said.verdict, MU_VERDICT_APPLY);
+        assert_int_equal(hand.payload_bytes, 0);
+        for (size_t i = 0; i < COUNT; i++) {
+            assert_true(gradient[i] == (float)i);
+            assert_true(fresh[i] == -0.5f * (float)(k + 1) * (float)i);
+        }
+    }
+    /* As if they had travelled. */
+    assert_true(mu_ps_server_load(hand.server)->bytes_in > 3 * COUNT * sizeof(float));
+    assert_true(mu_ps_server_load(hand.server)->bytes_out > 3 * COUNT * sizeof(float));
+    end(&hand);
+    mu_vectors_finish(&vectors);
+}
+
+static void only_one_of_the_two_may_be_in_place(void **state)
+{
+    (void)state;
+    struct hand hand;
+    struct mu_vectors vectors;
+    uint8_t out[MU_PS_BODY_MAX];
+    const struct mu_ps_push_body push = {.scale = 1, .gradient_at = PLACE(1)};
+    begin(&hand);
+    share(&hand, &vectors);
+    for (size_t i = 0; i < COUNT; i++)
+        mu_vectors_at(&vectors, 1)[i] = 2;
+    assert_ok(send_and_serve(&hand, MU_FRAME_PUSH, 0, out, mu_ps_push_write(out, &push)));
+    assert_int_equal(hand.payload_bytes, COUNT * sizeof(float));
+    assert_true(hand.fresh[0] == -1 && hand.fresh[COUNT - 1] == -1);
+    assert_true(mu_vectors_at(&vectors, 1)[0] == 2);
+    end(&hand);
+    mu_vectors_finish(&vectors);
+}
+
+static const struct {
+    int64_t gradient_at, fresh_at;
+} wild[] = {
+    {32, 0},                             /* where nothing ever is */
+    {PLACE(0) + 4, 0},                   /* not aligned */
+    {PLACE(1) + 8192, 0},                /* the end is outside */
+    {INT64_MAX / 64 * 64, 0},            /* all is */
+    {PLACE(0), INT64_MAX / 64 * 64},     /* the other one */
+    {PLACE(0), PLACE(1) + (8192 - 128)}, /* by its last element */
+};
+
+static void a_place_outside_the_memory_is_refused_and_nothing_changes(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < MU_COUNT_OF(wild); i++) {
+        struct hand hand;
+        struct mu_vectors vectors;
+        begin(&hand);
+        share(&hand, &vectors);
+        for (uint64_t k = 0; k < 2; k++) {
+            assert_ok(push_places(&hand, k, wild[i].gradient_at, wild[i].fresh_at));
+            assert_int_equal(hand.said.verdict, MU_VERDICT_REFUSE);
+            assert_int_equal(hand.payload_bytes, 0);
+        }
+        assert_int_equal(push_places(&hand, 2, wild[i].gradient_at, wild[i].fresh_at), MU_PROTOCOL);
+        assert_said(&log_of_test, "at a place that is not in the memory it shares");
+        assert_int_equal(mu_ps_server_version(hand.server), 0);
+        for (size_t e = 0; e < COUNT; e++)
+            assert_true(mu_ps_server_vector(hand.server, 0)[e] == 0);
+        end(&hand);
+        mu_vectors_finish(&vectors);
+    }
+}
+
+static void a_place_in_memory_that_is_not_shared_is_refused(void **state)
+{
+    (void)state;
+    struct hand hand;
+    begin(&hand);
+    assert_ok(push_places(&hand, 0, PLACE(0), 0));
+    assert_int_equal(hand.said.verdict, MU_VERDICT_REFUSE);
+    assert_said(&log_of_test, "at a place that is not in the memory it shares");
+    uint8_t out[MU_PS_BODY_MAX];
+    size_t bytes = mu_ps_pull_write(out, MU_PS_ITEM_PULL, PLACE(0));
+    assert_int_equal(send_and_serve(&hand, MU_FRAME_PULL, 1, out, bytes), MU_PROTOCOL);
+    assert_said(&log_of_test, "sent a PULL at a place that is not in the memory it shares");
+    end(&hand);
+}
+
+static void what_is_not_finite_is_found_in_place(void **state)
+{
+    (void)state;
+    static const float values[] = {NAN, INFINITY, -INFINITY};
+    for (size_t i = 0; i < MU_COUNT_OF(values); i++) {
+        struct hand hand;
+        struct mu_vectors vectors;
+        begin(&hand);
+        share(&hand, &vectors);
+        mu_vectors_at(&vectors, 0)[COUNT - 1] = values[i];
+        assert_ok(push_places(&hand, 0, PLACE(0), PLACE(1)));
+        assert_int_equal(hand.said.verdict, MU_VERDICT_REFUSE);
+        assert_said(&log_of_test, "with NaN or infinity");
+        mu_vectors_at(&vectors, 0)[COUNT - 1] = 1;
+        assert_ok(push_places(&hand, 1, PLACE(0), PLACE(1)));
+        assert_int_equal(hand.said.verdict, MU_VERDICT_APPLY);
+        assert_true(mu_vectors_at(&vectors, 1)[COUNT - 1] == -0.5f);
+        end(&hand);
+        mu_vectors_finish(&vectors);
+    }
+}
+
+static void memory_that_cannot_be_mapped_is_answered_with_the_reason(void **state)
+{
+    (void)state;
+    struct hand hand;
+    struct mu_vectors vectors;
+    char why[MU_SHARED_MEMORY_WHY_MAX];
+    begin(&hand);
+    assert_ok(offer(&hand, "muster-0-0123456789abcdef", 4096));
+    assert_non_null(strstr(hand.why, "it does not see this /dev/shm"));
+    assert_ok(offer(&hand, "../../etc/passwd", 4096));
+    assert_non_null(strstr(hand.why, "not from it"));
+    assert_ok(mu_vectors_init_shared(&vectors, VECTORS, COUNT, why));
+    assert_ok(offer(&hand, vectors.shared.name, vectors.shared.bytes + 4096));
+    assert_non_null(strstr(hand.why, "not from it"));
+    /* It may try again, and again. */
+    for (int i = 0; i < 2; i++) {
+        assert_ok(offer(&hand, vectors.shared.name, vectors.shared.bytes));
+        assert_string_equal(hand.why, "");
+    }
+    assert_ok(push_places(&hand, 0, PLACE(0), PLACE(1)));
+    assert_int_equal(hand.said.verdict, MU_VERDICT_APPLY);
+    assert_int_equal(send_and_serve(&hand, MU_FRAME_SHARE, 2, NULL, 0), MU_PROTOCOL);
+    assert_said(&log_of_test, "sent a SHARE that is malformed");
+    end(&hand);
+    mu_vectors_finish(&vectors);
+}
+
+/* ---- a worker that dies ---- */
+
+static struct mu_ps_client *make_client(struct mu_loop *loop, struct mu_log *log)
+{
+    const struct mu_ps_client_options options = {.loop = loop,
+        .log = log,
+        .server_count = 1,
+        .in_flight = 1,
+        .generation = 7,
+        .element_count = COUNT};
+    struct mu_ps_client *client;
+    assert_ok(mu_ps_client_create(&options, &client));
+    return client;
+}
+
+/* Exits with 1 if it has left a name behind; else it is killed in the middle of a push. */
+static void die_while_pushing(const struct mu_address *address)
+{
+    static const struct mu_link_events events = {
+        .frame = mu_link_hold, .connected = link_pair_connected, .ended = on_ended};
+    struct mu_real_world real;
+    struct mu_loop *loop;
+    struct link_pair own = {0};
+    struct mu_link *link;
+    struct mu_vectors vectors;
+    struct mu_test_log log;
+    int64_t version;
+    assert_ok(mu_real_world_init(&real));
+    assert_ok(real.world.ops->loop_create(&real.world, &loop));
+    assert_ok(mu_link_connect(loop, address, &events, &own, &link));
+    assert_ok(mu_loop_until(loop, &own.connected, MU_FOREVER));
+    struct mu_ps_client *client = make_client(loop, mu_test_log_init(&log));
+    mu_ps_client_add_server(client, 0, link);
+    assert_ok(
+        mu_ps_client_share(client, MU_PS_SHARE_WHERE_POSSIBLE, VECTORS, MU_FOREVER, &vectors));
+    if (vectors.shared.name[0] || !mu_ps_client_shares(client, 0))
+        _exit(1);
+    float *gradient = mu_vectors_at(&vectors, 0), *fresh = mu_vectors_at(&vectors, 1);
+    assert_ok(mu_ps_client_pull(client, fresh, MU_FOREVER, &version));
+    assert_ok(mu_ps_client_push(client, 0, gradient, 1, version, fresh));
+    (void)!loop->ops->turn(loop, 0);
+    kill(getpid(), SIGKILL);
+}
+
+static bool maps_a_segment(void)
+{
+    char line[512];
+    bool found = false;
+    FILE *maps = fopen("/proc/self/maps", "re");
+    while (maps && fgets(line, sizeof(line), maps))
+        found = found || strstr(line, "/dev/shm/muster-");
+    if (maps)
+        fclose(maps);
+    return found;
+}
+
+struct until_lost {
+    struct mu_ps_server *server;
+    bool over;
+};
+
+static void look_until_lost(void *owner)
+{
+    struct until_lost *until = owner;
+    until->over = mu_ps_server_lost(until->server, 0) && !maps_a_segment();
+}
+
+static void a_worker_that_is_killed_leaves_nothing_mapped_and_no_name(void **state)
+{
+    (void)state;
+    struct mu_timer *timer;
+    struct until_lost until = {0};
+    struct mu_link *link;
+    int code;
+    pid_t child = fork();
+    if (child == 0)
+        die_while_pushing(&pair.address);
+    until.server = make_server();
+    assert_ok(
+        mu_link_accept(pair.loop, link_pair_stream(&pair), &mu_link_hold_events, NULL, &link));
+    mu_ps_server_add_worker(until.server, 0, link);
+    assert_ok(pair.loop->ops->timer_start(pair.loop, MU_MS, look_until_lost, &until, &timer));
+    assert_ok(mu_ps_server_run(until.server, &until.over));
+    pair.loop->ops->timer_stop(timer);
+    assert_int_equal(waitpid(child, &code, 0), child);
+    assert_true(WIFSIGNALED(code) && WTERMSIG(code) == SIGKILL);
+    mu_ps_server_destroy(until.server);
+}
+
+/* ---- a client whose server is played ---- */
+
+struct played {
+    struct mu_link *link;
+    struct mu_shared_memory_host host;
+    bool is_silent, closes, has_offer, got_payload;
+    const char *why;
+};
+
+static enum mu_link_answer played_frame(void *owner, struct mu_link *link,
+    const struct mu_frame *frame, const void *body, void **ret_payload)
+{
+    static float landed[COUNT];
+    struct played *played = owner;
+    uint8_t out[MU_PS_BODY_MAX];
+    struct mu_body answer;
+    (void)body;
+    *ret_payload = landed;
+    if (frame->type != MU_FRAME_SHARE) {
+        played->got_payload = frame->payload_bytes == COUNT * sizeof(float);
+        return MU_LINK_TAKE;
+    }
+    if (played->closes)
+        return MU_LINK_REFUSE;
+    played->has_offer = frame->tag == MU_PS_SHARE_MEMORY;
+    if (frame->tag == MU_PS_SHARE_HOST)
+        mu_ps_host_put(&answer, out, &played->host);
+    else
+        mu_ps_mapped_put(&answer, out, played->why);
+    if (!played->is_silent)
+        mu_link_post(link, MU_FRAME_SHARE, 7, frame->tag, &answer);
+    return MU_LINK_TAKE;
+}
+
+static void played_arrived(
+    void *owner, struct mu_link *link, const struct mu_frame *frame, const void *body)
+{
+    (void)owner;
+    (void)link;
+    (void)frame;
+    (void)body;
+}
+
+static void played_ended(void *owner, struct mu_link *link, enum mu_status why, int error)
+{
+    (void)owner;
+    (void)link;
+    (void)why;
+    (void)error;
+}
+
+static const struct mu_link_events played_events = {
+    .frame = played_frame, .arrived = played_arrived, .ended = played_ended};
+
+/* What comes of asking to share with this server. */
+static enum mu_status share_with(struct played *played, int64_t patience_ns, bool *ret_shares)
+{
+    struct mu_link *near;
+    struct mu_vectors vectors;
+    struct mu_ps_client *client = make_client(pair.loop, mu_test_log_init(&log_of_test));
+    link_pair_connect(&pair, &near, &played->link);
+    mu_link_adopt(played->link, &played_events, played);
+    mu_link_resume(played->link);
+    mu_ps_client_add_server(client, 0, near);
+    int64_t deadline = mu_deadline(mu_now(pair.loop->world), patience_ns);
+    enum mu_status status =
+        mu_ps_client_share(client, MU_PS_SHARE_WHERE_POSSIBLE, VECTORS, deadline, &vectors);
+    *ret_shares = mu_ps_client_shares(client, 0);
+    if (status == MU_OK && !*ret_shares) {
+        assert_null(vectors.shared.at);
+        assert_ok(mu_ps_client_push(client, 0, mu_vectors_at(&vectors, 0), 1, 0, NULL));
+        link_pair_until(&pair, &played->got_payload);
+    }
+    mu_ps_client_destroy(client);
+    mu_vectors_finish(&vectors);
+    mu_link_close(played->link);
+    return status;
+}
+
+static void a_server_elsewhere_is_pushed_to_as_ever(void **state)
+{
+    (void)state;
+    bool shares;
+    struct played other = {.why = ""};
+    mu_shared_memory_host(&other.host);
+    other.host.boot[3] ^= 1;
+    assert_ok(share_with(&other, LINK_PAIR_TIME, &shares));
+    assert_false(shares || other.has_offer);
+    assert_string_equal(log_of_test.text, "");
+}
+
+static void why_a_server_of_this_host_does_not_share_is_said_once(void **state)
+{
+    (void)state;
+    bool shares;
+    struct played stranger = {.why = ""}, blind = {.why = "it does not see this /dev/shm"};
+    struct played silent = {.is_silent = true};
+    mu_shared_memory_host(&stranger.host);
+    blind.host = stranger.host;
+    stranger.host.user++;
+    assert_ok(share_with(&stranger, LINK_PAIR_TIME, &shares));
+    assert_false(shares || stranger.has_offer);
+    assert_said(&log_of_test, "ps/0 is on this host, but not in shared memory with us");
+    assert_said(&log_of_test, "it belongs to another user");
+    assert_ok(share_with(&blind, LINK_PAIR_TIME, &shares));
+    assert_true(blind.has_offer && !shares);
+    assert_said(&log_of_test, "it does not see this /dev/shm");
+    assert_ok(share_with(&silent, 0, &shares));
+    assert_false(shares);
+    assert_said(&log_of_test, "it has not answered in time");
+}
+
+static void a_full_dev_shm_is_said_and_pushes_travel(void **state)
+{
+    (void)state;
+    struct rlimit before, small;
+    bool shares;
+    struct played server = {.why = ""};
+    mu_shared_memory_host(&server.host);
+    assert_return_code(getrlimit(RLIMIT_FSIZE, &before), 0);
+    small = (struct rlimit){.rlim_cur = 4096, .rlim_max = before.rlim_max};
+    assert_return_code(setrlimit(RLIMIT_FSIZE, &small), 0);
+    enum mu_status status = share_with(&server, LINK_PAIR_TIME, &shares);
+    assert_return_code(setrlimit(RLIMIT_FSIZE, &before), 0);
+    assert_ok(status);
+    assert_false(shares || server.has_offer);
+    assert_said(&log_of_test, "files may have 4.0 KiB at the most");
+}
+
+static void who_must_share_and_cannot_fails(void **state)
+{
+    (void)state;
+    struct mu_link *near;
+    struct mu_vectors vectors;
+    struct played other = {.why = ""};
+    struct mu_ps_client *client = make_client(pair.loop, mu_test_log_init(&log_of_test));
+    link_pair_connect(&pair, &near, &other.link);
+    mu_link_adopt(other.link, &played_events, &other);
+    mu_link_resume(other.link);
+    mu_ps_client_add_server(client, 0, near);
+    int64_t deadline = mu_deadline(mu_now(pair.loop->world), LINK_PAIR_TIME);
+    assert_int_equal(
+        mu_ps_client_share(client, MU_PS_SHARE_ALWAYS, VECTORS, deadline, &vectors), MU_CONFIG);
+    assert_said(&log_of_test, "E0204");
+    assert_said(&log_of_test, "no memory is shared with ps/0");
+    assert_null(vectors.data);
+    mu_ps_client_destroy(client);
+    mu_link_close(other.link);
+}
+
+static void a_server_that_goes_meanwhile_is_a_failure_and_no_wait(void **state)
+{
+    (void)state;
+    bool shares;
+    struct played gone = {.closes = true};
+    assert_int_equal(share_with(&gone, LINK_PAIR_TIME, &shares), MU_CLOSED);
+    assert_false(shares);
+}
+
+static int begin_pair(void **state)
+{
+    (void)state;
+    link_pair_begin(&pair);
+    return 0;
+}
+
+static int end_pair(void **state)
+{
+    (void)state;
+    link_pair_end(&pair);
+    return 0;
+}
+
+#define WITH_PAIR(test) cmocka_unit_test_setup_teardown(test, begin_pair, end_pair)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        WITH_PAIR(a_gradient_is_applied_where_it_lies_and_stays_as_it_is),
+        WITH_PAIR(only_one_of_the_two_may_be_in_place),
+        WITH_PAIR(a_place_outside_the_memory_is_refused_and_nothing_changes),
+        WITH_PAIR(a_place_in_memory_that_is_not_shared_is_refused),
+        WITH_PAIR(what_is_not_finite_is_found_in_place),
+        WITH_PAIR(memory_that_cannot_be_mapped_is_answered_with_the_reason),
+        WITH_PAIR(a_worker_that_is_killed_leaves_nothing_mapped_and_no_name),
+        WITH_PAIR(a_server_elsewhere_is_pushed_to_as_ever),
+        WITH_PAIR(why_a_server_of_this_host_does_not_share_is_said_once),
+        WITH_PAIR(a_full_dev_shm_is_said_and_pushes_travel),
+        WITH_PAIR(who_must_share_and_cannot_fails),
+        WITH_PAIR(a_server_that_goes_meanwhile_is_a_failure_and_no_wait),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
