@@ -12,9 +12,11 @@ static void show(const struct mu_audit_replayed *replayed, struct mu_text *out)
         if (replayed->verdicts[i] > 0)
             mu_text_add(out, " %s %llu", mu_verdict_name((enum mu_verdict)i),
                 (unsigned long long)replayed->verdicts[i]);
-    mu_text_add(out, "\nversions %lld to %lld\nparameters_crc32c %08x\n",
-        (long long)replayed->version_first, (long long)replayed->version,
-        replayed->parameters_crc32c);
+    mu_text_add(out, "\nversions %lld to %lld\n", (long long)replayed->version_first,
+        (long long)replayed->version);
+    if (replayed->embedding_rows >= 0)
+        mu_text_add(out, "embedding_rows %lld\n", (long long)replayed->embedding_rows);
+    mu_text_add(out, "parameters_crc32c %08x\n", replayed->parameters_crc32c);
 }
 
 static void show_json(const struct mu_audit_replayed *replayed, struct mu_text *out)
@@ -24,9 +26,11 @@ static void show_json(const struct mu_audit_replayed *replayed, struct mu_text *
     for (int i = 0; i < MU_VERDICT_COUNT; i++)
         mu_text_add(out, "%s\"%s\":%llu", i > 0 ? "," : "", mu_verdict_name((enum mu_verdict)i),
             (unsigned long long)replayed->verdicts[i]);
-    mu_text_add(out, "},\"version_first\":%lld,\"version\":%lld,\"parameters_crc32c\":\"%08x\"}\n",
-        (long long)replayed->version_first, (long long)replayed->version,
-        replayed->parameters_crc32c);
+    mu_text_add(out, "},\"version_first\":%lld,\"version\":%lld",
+        (long long)replayed->version_first, (long long)replayed->version);
+    if (replayed->embedding_rows >= 0)
+        mu_text_add(out, ",\"embedding_rows\":%lld", (long long)replayed->embedding_rows);
+    mu_text_add(out, ",\"parameters_crc32c\":\"%08x\"}\n", replayed->parameters_crc32c);
 }
 
 static int run(struct mu_log *log, const void *options, char *const *arguments)

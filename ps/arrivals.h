@@ -27,7 +27,7 @@
  * number of the worker: the same times give the same choice.
  */
 #define MU_ARRIVALS_TIMES_MAX 65536 /* of all workers together: what a choice takes is bounded */
-#define MU_ARRIVALS_TRIES_MAX 64    /* numbers of backups; with more replicas they are spread */
+#define MU_ARRIVALS_TRIES_MAX 32    /* numbers of backups; with more replicas they are spread */
 #define MU_ARRIVALS_BOUND_MAX 16
 #define MU_ARRIVALS_NEARLY 0.95
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ps/audit.h"
+#include "ps/row_piece.h"
 #include "ps/shard.h"
+#include "ps/table_save.h"
 #include "runtime/base/crc32c.h"
 #include "runtime/base/text.h"
 #include "runtime/io/folder.h"
@@ -27,6 +29,7 @@ struct beginning {
     const float *vectors[MU_SHARD_VECTORS_MAX];
     int vector_count;
     size_t count;
+    const struct mu_table *table; /* NULL: there is none */
 };
 
 struct mu_audit {
@@ -39,6 +42,7 @@ struct mu_audit {
     size_t record_bytes, capacity; /* a record with its head at most; of a buffer */
     struct mu_thread *thread;
     struct mu_monitor *monitor; /* over all that follows */
+    struct mu_row_piece piece;  /* the thread's */
     struct buffer filling, writing;
     uint64_t index_next;
     struct beginning beginning;
@@ -71,11 +75,43 @@ static void write_record(
     write_bytes(audit, payload, bytes);
 }
 
+static uint64_t row_count(const struct mu_audit *audit)
+{
+    return audit->beginning.table ? mu_table_count(audit->beginning.table).rows : 0;
+}
+
+static void write_piece(struct mu_audit *audit, struct mu_audit_record *record)
+{
+    size_t bytes = mu_row_piece_close(&audit->piece);
+    write_record(audit, *record, audit->piece.data, bytes);
+    audit->piece.count = 0;
+    record->index++;
+}
+
+/* The rows in the order of the table: put in this order they have the same places. */
+static void write_rows(struct mu_audit *audit, struct mu_audit_record record)
+{
+    struct mu_row_piece *piece = &audit->piece;
+    size_t place = 0;
+    uint64_t id;
+    const float *row;
+    record.kind = MU_AUDIT_ROWS;
+    while ((row = mu_table_next(audit->beginning.table, &place, &id))) {
+        mu_row_piece_add(piece, id, row);
+        if (piece->count == piece->row_max)
+            write_piece(audit, &record);
+    }
+    if (piece->count > 0)
+        write_piece(audit, &record);
+}
+
 static void write_beginning(struct mu_audit *audit)
 {
     const struct beginning *begin = &audit->beginning;
-    struct mu_audit_record record = {
-        .kind = MU_AUDIT_HEADER, .version = begin->version, .clock = begin->total};
+    struct mu_audit_record record = {.kind = MU_AUDIT_HEADER,
+        .sequence = row_count(audit),
+        .version = begin->version,
+        .clock = begin->total};
     write_record(audit, record, audit->text, strlen(audit->text));
     record = (struct mu_audit_record){.kind = MU_AUDIT_STATE, .version = begin->version};
     for (int i = 0; i < begin->vector_count; i++) {
@@ -83,6 +119,10 @@ static void write_beginning(struct mu_audit *audit)
         record.sequence = (uint64_t)i;
         write_record(audit, record, begin->vectors[i], begin->count * sizeof(float));
     }
+    record.sequence = 0;
+    record.index = (uint64_t)begin->vector_count + 1;
+    if (begin->table)
+        write_rows(audit, record);
 }
 
 /* The checksums are the thread's work. */
@@ -145,6 +185,19 @@ static void run_thread(void *argument)
 
 /* ---- the server ---- */
 
+void mu_audit_begin_rows(struct mu_audit *audit, const struct mu_table *table)
+{
+    assert(!audit->beginning.given);
+    assert(mu_table_stride(table) == audit->piece.stride);
+    audit->beginning.table = table;
+}
+
+static uint64_t pieces_of_rows(const struct mu_audit *audit)
+{
+    uint64_t most = audit->piece.row_max;
+    return most > 0 ? (row_count(audit) + most - 1) / most : 0;
+}
+
 void mu_audit_begin(struct mu_audit *audit, int64_t version, int64_t total,
     const float *const vectors[], int vector_count, size_t count)
 {
@@ -157,9 +210,10 @@ void mu_audit_begin(struct mu_audit *audit, int64_t version, int64_t total,
         .version = version,
         .total = total,
         .vector_count = vector_count,
-        .count = count};
+        .count = count,
+        .table = begin->table};
     memcpy(begin->vectors, vectors, (size_t)vector_count * sizeof(*vectors));
-    audit->index_next = (uint64_t)vector_count + 1;
+    audit->index_next = (uint64_t)vector_count + 1 + pieces_of_rows(audit);
     ops->notify(audit->world, audit->monitor);
     ops->leave(audit->world, audit->monitor);
 }
@@ -182,18 +236,31 @@ enum mu_status mu_audit_status(const struct mu_audit *audit)
 
 void mu_audit_add(struct mu_audit *audit, const struct mu_audit_record *record, const void *payload)
 {
+    mu_audit_add_rows(audit, record, payload, NULL, 0);
+}
+
+static void append(struct buffer *buffer, const void *data, size_t bytes)
+{
+    if (bytes > 0)
+        memcpy(buffer->data + buffer->bytes, data, bytes);
+    buffer->bytes += bytes;
+}
+
+void mu_audit_add_rows(struct mu_audit *audit, const struct mu_audit_record *record,
+    const void *payload, const void *rows, size_t row_bytes)
+{
     const struct mu_world_ops *ops = audit->world->ops;
     struct mu_audit_record numbered = *record;
     ops->enter(audit->world, audit->monitor);
     struct buffer *buffer = &audit->filling;
     size_t bytes = (size_t)record->payload_bytes;
+    assert(row_bytes <= bytes);
     assert(buffer->bytes + MU_AUDIT_HEAD_BYTES + bytes <= audit->capacity);
     numbered.index = audit->index_next++;
     mu_audit_record_write(buffer->data + buffer->bytes, &numbered);
     buffer->bytes += MU_AUDIT_HEAD_BYTES;
-    if (bytes > 0)
-        memcpy(buffer->data + buffer->bytes, payload, bytes);
-    buffer->bytes += bytes;
+    append(buffer, payload, bytes - row_bytes);
+    append(buffer, rows, row_bytes);
     ops->notify(audit->world, audit->monitor);
     ops->leave(audit->world, audit->monitor);
 }
@@ -242,6 +309,7 @@ static void release(struct mu_audit *audit)
     if (audit->fd >= 0)
         (void)close(audit->fd);
     audit->world->ops->monitor_destroy(audit->world, audit->monitor);
+    mu_row_piece_finish(&audit->piece);
     free(audit->filling.data);
     free(audit->writing.data);
     free(audit->text);
@@ -254,7 +322,8 @@ static enum mu_status prepare(struct mu_audit *audit, const struct mu_audit_opti
     audit->text = strdup(options->text);
     audit->filling.data = malloc(audit->capacity);
     audit->writing.data = malloc(audit->capacity);
-    if (!audit->text || !audit->filling.data || !audit->writing.data)
+    enum mu_status piece = mu_row_piece_init(&audit->piece, options->row_stride);
+    if (!audit->text || !audit->filling.data || !audit->writing.data || piece != MU_OK)
         return mu_fail(audit->log, MU_E0801, "leave out mode.audit, or use more parameter servers",
             "the audit log needs two buffers of %zu bytes", audit->capacity);
     MU_TRY(world->ops->monitor_create(world, &audit->monitor));
@@ -287,16 +356,28 @@ enum mu_status mu_audit_open(const struct mu_audit_options *options, struct mu_a
     return MU_OK;
 }
 
+static void put_u32(uint8_t out[4], uint32_t number)
+{
+    for (int i = 0; i < 4; i++)
+        out[i] = (uint8_t)(number >> 8 * i);
+}
+
 static void write_end(
     struct mu_audit *audit, int64_t version, const float *parameters, size_t count)
 {
-    uint8_t crc_bytes[4];
-    uint32_t crc = mu_crc32c(0, parameters, count * sizeof(float));
-    for (int i = 0; i < 4; i++)
-        crc_bytes[i] = (uint8_t)(crc >> 8 * i);
+    const struct mu_table *table = audit->beginning.table;
+    uint8_t crcs[8];
+    uint32_t row_crc = 0;
+    put_u32(crcs, mu_crc32c(0, parameters, count * sizeof(float)));
+    if (table && mu_table_crc32c(table, &row_crc) != MU_OK) {
+        mu_say(audit->log, MU_LEVEL_WARN,
+            "no memory for the checksum of the embedding rows: %s has no end record", audit->path);
+        return;
+    }
+    put_u32(crcs + 4, row_crc);
     struct mu_audit_record record = {
         .kind = MU_AUDIT_END, .version = version, .index = audit->index_next};
-    write_record(audit, record, crc_bytes, sizeof(crc_bytes));
+    write_record(audit, record, crcs, table ? 8 : 4);
 }
 
 enum mu_status mu_audit_close(

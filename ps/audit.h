@@ -3,6 +3,7 @@
 #define MU_PS_AUDIT_H
 
 #include "ps/audit_record.h"
+#include "ps/table.h"
 #include "runtime/base/log.h"
 #include "runtime/base/net.h"
 
@@ -27,11 +28,15 @@ struct mu_audit_options {
     struct mu_log *log;
     const char *path;    /* of the file; one that is there is kept as PATH.1, PATH.2, ... */
     const char *text;    /* payload of the header, copied */
-    size_t record_bytes; /* the longest payload of a record: the span */
+    size_t record_bytes; /* the longest payload of a record: the span, and rows of a batch */
+    size_t row_stride;   /* floats of a row with its slots; 0: there is no embedding table */
 };
 
 /* CANNOT_CREATE (MU_E0604), NO_MEMORY (MU_E0801), UNAVAILABLE: no thread. */
 enum mu_status mu_audit_open(const struct mu_audit_options *options, struct mu_audit **ret_audit);
+/* Before begin, where there is an embedding table: its rows are part of the state, and must not
+ * change before ready, either. It must be there until close. */
+void mu_audit_begin_rows(struct mu_audit *audit, const struct mu_table *table);
 /* The state that the server begins with: `vectors` (vector_count, count) are written as they are,
  * and must not change before ready. Once, first. */
 void mu_audit_begin(struct mu_audit *audit, int64_t version, int64_t total,
@@ -43,6 +48,9 @@ enum mu_status mu_audit_status(const struct mu_audit *audit);
 /* Copies the record and its payload; its index is given here. Only when ready. */
 void mu_audit_add(
     struct mu_audit *audit, const struct mu_audit_record *record, const void *payload);
+/* The same with the last `row_bytes` of the payload from elsewhere. */
+void mu_audit_add_rows(struct mu_audit *audit, const struct mu_audit_record *record,
+    const void *payload, const void *rows, size_t row_bytes);
 /* Writes what is there, ends the thread and closes the file; takes NULL. `parameters` (count): as
  * they are now, for the END record, without which a log counts as cut; NULL: none is written.
  * IO_ERROR (MU_E0605). */

@@ -30,6 +30,10 @@ enum mu_status mu_audit_reader_next(
 /* The payload of the record at hand, all `bytes` of it: BAD_DATA if it has another length or is
  * damaged. IO_ERROR (MU_E0605). */
 enum mu_status mu_audit_reader_payload(struct mu_audit_reader *reader, void *out, size_t bytes);
+static inline size_t mu_audit_reader_bytes(const struct mu_audit_reader *reader)
+{
+    return (size_t)(reader->next - reader->at - MU_AUDIT_HEAD_BYTES);
+}
 /* What is wrong with the record at hand. BAD_DATA. */
 __attribute__((format(printf, 2, 3))) enum mu_status mu_audit_reader_fail(
     struct mu_audit_reader *reader, const char *format, ...);

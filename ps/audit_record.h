@@ -9,7 +9,7 @@
  * One record of an audit log: a head of fixed size, little-endian, and its payload. Documented in
  * docs/AUDIT.md.
  */
-#define MU_AUDIT_FORMAT 2
+#define MU_AUDIT_FORMAT 2 /* 1: without choices and embedding rows */
 #define MU_AUDIT_HEAD_BYTES 104
 
 #define MU_AUDIT_KIND_ROWS(ROW)                                                                    \
@@ -18,8 +18,9 @@
     ROW(GRADIENT, "gradient") /* and what became of it: floats, if it counts */                    \
     ROW(LEAVE, "leave")       /* a worker sends no more gradients */                               \
     ROW(LOSS, "loss")         /* a worker is gone */                                               \
-    ROW(END, "end")           /* nothing is missing: CRC-32C of the parameters */                  \
-    ROW(CHOICE, "choice")     /* of backups or a bound */
+    ROW(END, "end")           /* nothing is missing: CRC-32C of the parameters, and of the rows */ \
+    ROW(CHOICE, "choice")     /* of backups or a bound */                                          \
+    ROW(ROWS, "rows")         /* of the embedding table that the server began with */
 
 #define MU_AUDIT_KIND_ENUM(name, text) MU_AUDIT_##name,
 enum mu_audit_kind { MU_AUDIT_KIND_ROWS(MU_AUDIT_KIND_ENUM) MU_AUDIT_KIND_COUNT };
@@ -37,7 +38,8 @@ struct mu_audit_record {
                     */
     uint64_t index;         /* of the record in its log, from 0 */
     uint64_t payload_bytes; /* that follow */
-    uint64_t sequence;      /* of the worker's pushes and pulls; STATE: number of the vector */
+    uint64_t sequence;      /* of the worker's pushes and pulls; STATE: number of the vector;
+                               HEADER: rows of the embedding table that follow in ROWS */
     int64_t seen;           /* version it was computed with */
     int64_t version;        /* before it; HEADER: the first */
     int64_t staleness;

@@ -10,26 +10,30 @@ enum mu_status mu_ps_client_create(
 {
     assert(options->server_count > 0 && options->server_count <= MU_PS_SERVERS_MAX);
     assert(options->in_flight > 0 && options->in_flight <= MU_PS_IN_FLIGHT_MAX);
-    size_t servers = (size_t)options->server_count;
+    size_t seats = (size_t)mu_ps_seat_count(options->server_count, options->replicas);
     struct mu_ps_client *client = calloc(1, sizeof(*client));
-    struct mu_client_part *parts = calloc(servers * (size_t)options->in_flight, sizeof(*parts));
+    struct mu_client_part *parts = calloc(seats * (size_t)options->in_flight, sizeof(*parts));
     if (!client || !parts) {
         free(parts);
         free(client);
         return mu_fail(options->log, MU_E0801, NULL, "no memory for a parameter server's client");
     }
     *client = (struct mu_ps_client){.options = *options, .parts = parts, .culprit = -1};
+    client->options.relinks = options->relinks || options->replicas > 0;
+    client->seat_count = (int)seats;
+    client->lost = -1;
     if (client->options.incarnation == 0)
         client->options.incarnation = 1;
-    for (size_t i = 0; i < servers; i++)
+    for (size_t i = 0; i < seats; i++)
         client->servers[i] = (struct mu_client_server){
             .client = client,
             .order = (int)i,
-            .span = mu_split(options->element_count, options->server_count, (int)i),
+            .span = mu_split(options->element_count, options->server_count,
+                mu_ps_seat_span((int)i, options->server_count)),
             .lost_since_ns = mu_now(options->loop->world),
         };
     for (size_t i = 0; i < (size_t)options->in_flight; i++)
-        client->slots[i] = (struct mu_client_slot){.client = client, .parts = parts + i * servers};
+        client->slots[i] = (struct mu_client_slot){.client = client, .parts = parts + i * seats};
     if (mu_client_rows_init(client) != MU_OK) {
         mu_ps_client_destroy(client);
         return mu_fail(options->log, MU_E0801, "use a smaller data.batch, or fewer in flight",
@@ -44,7 +48,7 @@ void mu_ps_client_destroy(struct mu_ps_client *client)
 {
     if (!client)
         return;
-    for (int i = 0; i < client->options.server_count; i++)
+    for (int i = 0; i < client->seat_count; i++)
         mu_link_close(client->servers[i].link);
     mu_client_rows_finish(client);
     free(client->parts);
@@ -53,11 +57,11 @@ void mu_ps_client_destroy(struct mu_ps_client *client)
 
 /* ---- failing ---- */
 
-static void client_fail(struct mu_ps_client *client, int order, enum mu_status why)
+void mu_client_fail(struct mu_ps_client *client, int order, enum mu_status why)
 {
     if (client->failure == MU_OK) {
         client->failure = why;
-        client->culprit = order;
+        client->culprit = mu_ps_seat_process(order, client->options.server_count);
     }
     for (int i = 0; i < client->options.in_flight; i++)
         client->slots[i].ended = client->slots[i].in_use;
@@ -67,8 +71,9 @@ enum mu_link_answer mu_client_refuse(struct mu_client_server *server, const char
 {
     struct mu_ps_client *client = server->client;
     server->refused = true;
-    client_fail(client, server->order,
-        mu_fail(client->options.log, MU_E0404, NULL, "ps/%d %s", server->order, what));
+    mu_client_fail(client, server->order,
+        mu_fail(client->options.log, MU_E0404, NULL, "ps/%d %s",
+            mu_ps_seat_process(server->order, client->options.server_count), what));
     return MU_LINK_REFUSE;
 }
 
@@ -113,7 +118,7 @@ static enum mu_link_answer on_frame(void *owner, struct mu_link *link, const str
     if (!mu_ps_fresh_read(mu_link_decoder(link), body, frame->body_bytes, &part->fresh) ||
         part->fresh.item != part->slot->item)
         return mu_client_refuse(server, "sent a FRESH whose body is malformed");
-    bool brings = !part->fresh.again;
+    bool brings = !part->fresh.bare;
     if (part->row_values_missing && brings && part->fresh.verdict != MU_VERDICT_REFUSE)
         return mu_client_refuse(server, "sent a FRESH without the embedding rows that were wanted");
     float *fresh = brings && !mu_client_share_is_in_place(part, frame) ? part->slot->fresh : NULL;
@@ -124,7 +129,7 @@ static enum mu_link_answer on_frame(void *owner, struct mu_link *link, const str
     return MU_LINK_TAKE;
 }
 
-static void end_if_whole(struct mu_client_slot *slot)
+void mu_client_end_if_whole(struct mu_client_slot *slot)
 {
     if (slot->in_use && slot->replies_missing == 0 && slot->sends_pending == 0)
         slot->ended = true;
@@ -144,7 +149,7 @@ static void on_arrived(
     }
     part->replied = true;
     part->slot->replies_missing--;
-    end_if_whole(part->slot);
+    mu_client_end_if_whole(part->slot);
 }
 
 /* Is an answer of this server missing? */
@@ -170,7 +175,7 @@ static void on_ended(void *owner, struct mu_link *link, enum mu_status why, int 
     else if (server->client->options.relinks && !server->refused)
         mu_client_relink_end(server);
     else if (owes(server))
-        client_fail(server->client, server->order, MU_CLOSED);
+        mu_client_fail(server->client, server->order, MU_CLOSED);
 }
 
 static const struct mu_link_events server_events = {
@@ -181,7 +186,7 @@ static const struct mu_link_events server_events = {
 
 void mu_ps_client_add_server(struct mu_ps_client *client, int order, struct mu_link *link)
 {
-    assert(order >= 0 && order < client->options.server_count);
+    assert(order >= 0 && order < client->seat_count);
     struct mu_client_server *server = &client->servers[order];
     if (client->options.relinks)
         mu_client_relink_end(server);
@@ -201,7 +206,7 @@ void mu_client_send_finished(struct mu_send *send)
 {
     struct mu_client_part *part = send->owner;
     part->slot->sends_pending--;
-    end_if_whole(part->slot);
+    mu_client_end_if_whole(part->slot);
 }
 
 void mu_client_send_part(struct mu_client_slot *slot, struct mu_client_server *server)
@@ -225,10 +230,10 @@ void mu_client_send_part(struct mu_client_slot *slot, struct mu_client_server *s
 
 enum mu_status mu_client_check_servers(struct mu_ps_client *client)
 {
-    for (int i = 0; !client->options.relinks && i < client->options.server_count; i++) {
+    for (int i = 0; !client->options.relinks && i < client->seat_count; i++) {
         assert(client->servers[i].link);
         if (client->servers[i].ended)
-            client_fail(client, i, MU_CLOSED);
+            mu_client_fail(client, i, MU_CLOSED);
     }
     return client->failure;
 }
@@ -241,20 +246,21 @@ enum mu_status mu_client_start(struct mu_ps_client *client, struct mu_client_slo
     slot->sequence = client->sequence_next++;
     slot->gradients = gradients;
     slot->fresh = fresh;
-    slot->replies_missing = client->options.server_count;
+    slot->replies_missing = 0;
     slot->frame = (struct mu_frame){
         .type = gradients ? MU_FRAME_PUSH : MU_FRAME_PULL,
         .generation = client->options.generation,
         .tag = slot->sequence,
         .body_bytes = (uint32_t)body_bytes,
     };
-    for (int i = 0; i < client->options.server_count; i++) {
+    for (int i = 0; i < client->seat_count; i++) {
         slot->parts[i].slot = slot;
-        slot->parts[i].replied = false;
+        slot->parts[i].replied = slot->parts[i].is_dead = client->servers[i].is_lost;
+        slot->replies_missing += !slot->parts[i].replied;
         slot->parts[i].in_place = slot->parts[i].was_in_place = false;
         slot->parts[i].row_values_missing = slot->parts[i].rows.wanted > 0;
     }
-    for (int i = 0; i < client->options.server_count; i++)
+    for (int i = 0; i < client->seat_count; i++)
         mu_client_send_part(slot, &client->servers[i]);
     return client->failure;
 }
@@ -288,28 +294,32 @@ enum mu_status mu_ps_client_push(struct mu_ps_client *client, int slot, const fl
 static void name_missing(struct mu_ps_client *client, const struct mu_client_slot *slot)
 {
     int missing = -1, lost = -1;
-    for (int i = client->options.server_count - 1; i >= 0; i--) {
+    for (int i = client->seat_count - 1; i >= 0; i--) {
         if (slot->parts[i].replied)
             continue;
         missing = i;
         lost = client->servers[i].link ? lost : i;
     }
-    client->culprit = lost >= 0 ? lost : missing;
+    client->culprit = mu_ps_seat_process(lost >= 0 ? lost : missing, client->options.server_count);
 }
 
 /* All servers must have done the same. */
 static enum mu_status check_agreement(
     struct mu_ps_client *client, const struct mu_client_slot *slot)
 {
-    const struct mu_ps_fresh_body *first = &slot->parts[0].fresh;
-    for (int i = 1; i < client->options.server_count; i++) {
+    const struct mu_client_part *part = mu_client_first_part(slot);
+    const struct mu_ps_fresh_body *first = &part->fresh;
+    int servers = client->options.server_count;
+    for (int i = 0; i < client->seat_count; i++) {
         const struct mu_ps_fresh_body *other = &slot->parts[i].fresh;
-        if (other->version == first->version && other->verdict == first->verdict)
+        if (slot->parts[i].is_dead ||
+            (other->version == first->version && other->verdict == first->verdict))
             continue;
-        client_fail(client, i,
+        mu_client_fail(client, i,
             mu_fail(client->options.log, MU_E0701, NULL,
-                "ps/%d answers push %llu with version %lld where ps/0 has %lld", i,
-                (unsigned long long)slot->sequence, (long long)other->version,
+                "ps/%d answers push %llu with version %lld where ps/%d has %lld",
+                mu_ps_seat_process(i, servers), (unsigned long long)slot->sequence,
+                (long long)other->version, mu_ps_seat_process((int)(part - slot->parts), servers),
                 (long long)first->version));
     }
     return client->failure;
@@ -331,20 +341,9 @@ static enum mu_status wait_whole(
     return MU_OK;
 }
 
-/* Answers to gradients do not say it. */
-static void count_rows(const struct mu_client_slot *slot)
-{
-    struct mu_ps_client *client = slot->client;
-    if (slot->item == MU_PS_ITEM_GRADIENT)
-        return;
-    client->row_count = 0;
-    for (int i = 0; i < client->options.server_count; i++)
-        client->row_count += slot->parts[i].fresh.rows;
-}
-
 static void free_slot_of(struct mu_client_slot *slot)
 {
-    for (int i = 0; i < slot->client->options.server_count; i++)
+    for (int i = 0; i < slot->client->seat_count; i++)
         slot->parts[i].rows = (struct mu_ps_rows_body){0};
     slot->in_use = slot->is_judged = false;
 }
@@ -361,12 +360,14 @@ static enum mu_status wait_for(
     enum mu_status status = wait_whole(client, slot, deadline_ns);
     loop->spin_ns = spin_ns;
     MU_TRY(status);
-    *ret_fresh = slot->parts[0].fresh;
+    const struct mu_ps_fresh_body *fresh = &mu_client_first_part(slot)->fresh;
+    *ret_fresh = *fresh;
     if (slot->is_judged) {
         *ret_fresh = slot->judged;
-        ret_fresh->version = slot->parts[0].fresh.version;
+        ret_fresh->version = fresh->version;
     }
-    count_rows(slot);
+    if (slot->item != MU_PS_ITEM_GRADIENT) /* answers to those do not say it */
+        client->row_count = mu_client_count_rows(slot);
     free_slot_of(slot);
     return MU_OK;
 }

@@ -20,6 +20,8 @@ struct mu_ps_client_options {
     struct mu_loop *loop;
     struct mu_log *log;
     int replica, server_count;
+    int replicas;  /* 1: each span has a standby, as the servers have it; then `relinks` is set, too
+                    */
     int in_flight; /* slots, at most what the servers were told */
     uint32_t generation;
     size_t element_count;
@@ -38,10 +40,15 @@ struct mu_ps_client_options {
 enum mu_status mu_ps_client_create(
     const struct mu_ps_client_options *options, struct mu_ps_client **ret_client); /* NO_MEMORY */
 void mu_ps_client_destroy(struct mu_ps_client *client);                            /* takes NULL */
-/* With `relinks` a server may be added later and again, also while something is under way: what it
- * has not answered is sent again, in order. Until then waits go on to their deadlines. */
+/* `order`: its seat (seats.h). With `relinks` a server may be added later and again, also while
+ * something is under way: what it has not answered is sent again, in order. Until then waits go on
+ * to their deadlines. */
 void mu_ps_client_add_server(struct mu_ps_client *client, int order, struct mu_link *link);
-/* The first server from `order` on that has no link; -1: all have one. */
+/* The process of this server, 0 to server_count - 1, is gone with both its seats, as the cluster
+ * says: what they have not answered their standbys answer. For a second one all fails with CLOSED.
+ */
+void mu_ps_client_lose_server(struct mu_ps_client *client, int process);
+/* The first seat from `order` on that has no link, and is not lost; -1: all have one. */
 int mu_ps_client_unlinked(const struct mu_ps_client *client, int order);
 /* Since when a server has no link, as mu_now; -1: it has one. */
 int64_t mu_ps_client_lost_since_ns(const struct mu_ps_client *client, int order);
@@ -113,7 +120,7 @@ enum mu_status mu_ps_client_push(struct mu_ps_client *client, int slot, const fl
 enum mu_status mu_ps_client_wait(
     struct mu_ps_client *client, int slot, int64_t deadline_ns, struct mu_ps_result *ret_result);
 /* The order of the server that the last failure is about (TIMEOUT: the first whose reply is
- * missing, rather one without a link); -1: none. */
+ * missing, rather one without a link), with standbys its process; -1: none. */
 int mu_ps_client_culprit(const struct mu_ps_client *client);
 
 #endif

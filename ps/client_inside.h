@@ -6,13 +6,15 @@
 #include "ps/ps_bodies.h"
 
 /* What the files of the client share: client.c pushes and pulls, client_relink.c does it again
- * after a link was lost, client_rows.c has what there is of embedding rows in that. */
+ * after a link was lost, client_standby.c goes on without a server that was lost, client_rows.c has
+ * what there is of embedding rows in that. */
 
 /* One server's part of a push. */
 struct mu_client_part {
     struct mu_client_slot *slot;
     struct mu_send send;
     bool replied;
+    bool is_dead; /* its server was lost before all had answered: what it said does not count */
     struct mu_ps_fresh_body fresh;
     /* The fresh parameters come without travelling: as it was sent last, or as it was sent first.
      */
@@ -63,6 +65,7 @@ struct mu_client_server {
     struct mu_span span;
     struct mu_link *link;
     bool ended, refused;
+    bool is_lost;                /* its process is gone */
     int64_t lost_since_ns;       /* while there is no link */
     struct mu_client_part *part; /* that the frame at hand answers */
     enum mu_client_share share;
@@ -70,7 +73,9 @@ struct mu_client_server {
 
 struct mu_ps_client {
     struct mu_ps_client_options options;
-    struct mu_client_server servers[MU_PS_SERVERS_MAX];
+    int seat_count;
+    int lost; /* the process of a server; -1: none */
+    struct mu_client_server servers[MU_PS_SEATS_MAX];
     struct mu_client_slot slots[MU_PS_IN_FLIGHT_MAX];
     struct mu_client_part *parts; /* of all slots */
     uint64_t sequence_next;
@@ -92,6 +97,17 @@ void mu_client_send_part(struct mu_client_slot *slot, struct mu_client_server *s
 /* The body is written; `gradients` NULL: a pull, or the client leaves. */
 enum mu_status mu_client_start(struct mu_ps_client *client, struct mu_client_slot *slot,
     size_t body_bytes, const float *gradients, float *fresh);
+
+void mu_client_fail(struct mu_ps_client *client, int order, enum mu_status why);
+void mu_client_end_if_whole(struct mu_client_slot *slot);
+
+/* ---- client_standby.c ---- */
+/* The first part that counts: all that count say the same. */
+struct mu_client_part *mu_client_first_part(const struct mu_client_slot *slot);
+/* Did all that have answered bring what is wanted? */
+bool mu_client_has_all(const struct mu_client_slot *slot);
+/* Embedding rows of all servers, each counted once. */
+int64_t mu_client_count_rows(const struct mu_client_slot *slot);
 
 /* ---- client_relink.c ---- */
 /* The link is gone, or is to go. */

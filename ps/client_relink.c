@@ -70,18 +70,13 @@ void mu_client_relink_resume(struct mu_client_server *server)
 bool mu_client_relink_asks(struct mu_client_slot *slot)
 {
     struct mu_ps_client *client = slot->client;
-    bool is_again = false, wants = slot->fresh != NULL;
-    for (int i = 0; i < client->options.server_count; i++) {
-        struct mu_client_part *part = &slot->parts[i];
-        is_again = is_again || part->fresh.again;
-        wants = wants || part->rows.wanted > 0;
-        part->rows.given = 0;
-    }
-    if (!is_again || !wants)
+    for (int i = 0; i < client->seat_count; i++)
+        slot->parts[i].rows.given = 0;
+    if (mu_client_has_all(slot))
         return false;
     if (slot->item == MU_PS_ITEM_GRADIENT) {
         slot->is_judged = true;
-        slot->judged = slot->parts[0].fresh;
+        slot->judged = mu_client_first_part(slot)->fresh;
     }
     slot->item = slot->fresh ? MU_PS_ITEM_PULL : MU_PS_ITEM_LOOK;
     enum mu_status status = mu_client_start(
@@ -91,15 +86,15 @@ bool mu_client_relink_asks(struct mu_client_slot *slot)
 
 int mu_ps_client_unlinked(const struct mu_ps_client *client, int order)
 {
-    for (int i = order; i < client->options.server_count; i++)
-        if (!client->servers[i].link)
+    for (int i = order; i < client->seat_count; i++)
+        if (!client->servers[i].link && !client->servers[i].is_lost)
             return i;
     return -1;
 }
 
 int64_t mu_ps_client_lost_since_ns(const struct mu_ps_client *client, int order)
 {
-    assert(order >= 0 && order < client->options.server_count);
+    assert(order >= 0 && order < client->seat_count);
     const struct mu_client_server *server = &client->servers[order];
     return server->link ? -1 : server->lost_since_ns;
 }

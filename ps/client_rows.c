@@ -75,6 +75,12 @@ void mu_ps_client_put_rows(
     uint8_t *at = own->row_memory;
     for (int i = 0; i < options->server_count; i++)
         at = put(&own->parts[i], i, at, options->row_width, rows);
+    for (int i = options->server_count; i < client->seat_count; i++) {
+        const struct mu_client_part *twin = &own->parts[i - options->server_count];
+        own->parts[i].rows = twin->rows;
+        own->parts[i].row_payload = twin->row_payload;
+        own->parts[i].row_values = twin->row_values;
+    }
 }
 
 void mu_client_rows_send(

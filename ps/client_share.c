@@ -109,7 +109,7 @@ static enum mu_status await(struct mu_ps_client *client, int64_t deadline_ns)
             mu_loop_until(client->options.loop, &client->share_over, deadline_ns);
         MU_TRY(status == MU_TIMEOUT ? MU_OK : status);
     }
-    for (int i = 0; i < client->options.server_count; i++)
+    for (int i = 0; i < client->seat_count; i++)
         if (is_awaited(&client->servers[i]))
             stays_apart(&client->servers[i], "it has not answered in time");
     return mu_client_check_servers(client);
@@ -121,7 +121,7 @@ static enum mu_status ask(struct mu_ps_client *client, int64_t deadline_ns)
     struct mu_body body;
     mu_shared_memory_host(&client->host);
     mu_ps_host_put(&body, memory, &client->host);
-    for (int i = 0; i < client->options.server_count; i++)
+    for (int i = 0; i < client->seat_count; i++)
         if (client->servers[i].link)
             post(&client->servers[i], MU_PS_SHARE_HOST, &body);
     return await(client, deadline_ns);
@@ -135,7 +135,7 @@ static enum mu_status offer(
     struct mu_ps_offer_body offer = {.bytes = (int64_t)vectors->shared.bytes};
     mu_text_copy(offer.name, sizeof(offer.name), vectors->shared.name);
     mu_ps_offer_put(&body, memory, &offer);
-    for (int i = 0; i < client->options.server_count; i++)
+    for (int i = 0; i < client->seat_count; i++)
         if (client->servers[i].share == MU_CLIENT_HOME)
             post(&client->servers[i], MU_PS_SHARE_MEMORY, &body);
     enum mu_status status = await(client, deadline_ns);
@@ -146,7 +146,7 @@ static enum mu_status offer(
 static int count_of(const struct mu_ps_client *client, enum mu_client_share share)
 {
     int count = 0;
-    for (int i = 0; i < client->options.server_count; i++)
+    for (int i = 0; i < client->seat_count; i++)
         count += client->servers[i].share == share;
     return count;
 }
@@ -166,7 +166,7 @@ static enum mu_status make_shared(struct mu_ps_client *client, size_t vector_cou
     mu_shared_memory_sweep();
     if (mu_vectors_init_shared(vectors, vector_count, client->options.element_count, why) !=
         MU_OK) {
-        for (int i = 0; i < client->options.server_count; i++)
+        for (int i = 0; i < client->seat_count; i++)
             if (client->servers[i].share == MU_CLIENT_HOME) {
                 client->share_missing++;
                 stays_apart(&client->servers[i], why);
@@ -186,7 +186,7 @@ static void say(struct mu_ps_client *client)
     struct mu_log *log = client->options.log;
     struct mu_text names;
     mu_text_init(&names);
-    for (int i = 0; i < client->options.server_count; i++)
+    for (int i = 0; i < client->seat_count; i++)
         if (mu_ps_client_shares(client, i))
             mu_text_add(&names, "%sps/%d", names.bytes ? ", " : "", i);
     /* One line of a run is enough. */
@@ -208,7 +208,7 @@ static bool is_real(const struct mu_ps_client *client)
 
 static enum mu_status check_all_share(const struct mu_ps_client *client)
 {
-    for (int i = 0; i < client->options.server_count; i++)
+    for (int i = 0; i < client->seat_count; i++)
         if (!mu_ps_client_shares(client, i))
             return mu_fail(client->options.log, MU_E0204, "let the transport be found (route)",
                 "no memory is shared with ps/%d, and only shm is allowed", i);

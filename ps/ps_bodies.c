@@ -262,15 +262,15 @@ void mu_ps_fresh_put(
     struct mu_body *ret_body, uint8_t out[MU_PS_BODY_MAX], const struct mu_ps_fresh_body *fresh)
 {
     bool is_gradient = fresh->item == MU_PS_ITEM_GRADIENT;
-    mu_body_begin(ret_body, out, MU_PS_BODY_MAX, 4 + !is_gradient + fresh->again);
+    mu_body_begin(ret_body, out, MU_PS_BODY_MAX, 4 + !is_gradient + fresh->bare);
     put_item(ret_body, fresh->item, fresh->verdict);
     if (!is_gradient)
         mu_body_put_int(ret_body, "rows", fresh->rows);
     mu_body_put_int(ret_body, "version", fresh->version);
     mu_body_put_int(ret_body, "staleness", fresh->staleness);
     mu_body_put_real(ret_body, "scale", fresh->scale);
-    if (fresh->again)
-        mu_body_put_int(ret_body, "again", 1);
+    if (fresh->bare)
+        mu_body_put_int(ret_body, "bare", 1);
 }
 
 size_t mu_ps_fresh_write(uint8_t out[MU_PS_BODY_MAX], const struct mu_ps_fresh_body *fresh)
@@ -292,7 +292,7 @@ bool mu_ps_fresh_read(
         !read_count(decoder, "staleness", &ret_fresh->staleness) ||
         !mu_decoder_real(decoder, "scale", &ret_fresh->scale))
         return false;
-    ret_fresh->again = read_or(decoder, "again", 0) > 0;
+    ret_fresh->bare = read_or(decoder, "bare", 0) > 0;
     return true;
 }
 
@@ -345,6 +345,48 @@ bool mu_ps_verdict_read(struct mu_decoder *decoder, const void *body, size_t byt
            mu_decoder_real(decoder, "rate", &ret_verdict->learning_rate) &&
            (ret_verdict->item != MU_PS_ITEM_JOIN ||
                mu_decoder_int(decoder, "incarnation", 1, INT64_MAX, &ret_verdict->incarnation));
+}
+
+/* ---- where a standby takes over ---- */
+
+void mu_ps_place_put(
+    struct mu_body *ret_body, uint8_t out[MU_PS_BODY_MAX], const struct mu_ps_place_body *place)
+{
+    mu_body_begin(ret_body, out, MU_PS_BODY_MAX, 1);
+    mu_body_put_int(ret_body, "asks", place->asks);
+}
+
+bool mu_ps_place_read(
+    struct mu_decoder *decoder, const void *body, size_t bytes, struct mu_ps_place_body *ret_place)
+{
+    int asks;
+    if (mu_decoder_read(decoder, body, bytes) != MU_OK || !read_int(decoder, "asks", 1, &asks))
+        return false;
+    ret_place->asks = asks == 1;
+    return true;
+}
+
+void mu_ps_snapshot_put(struct mu_body *ret_body, uint8_t out[MU_PS_BODY_MAX],
+    const struct mu_ps_snapshot_body *snapshot)
+{
+    mu_body_begin(ret_body, out, MU_PS_BODY_MAX, 2);
+    mu_body_put_int(ret_body, "gives", snapshot->gives);
+    mu_body_put_int(ret_body, "lost", snapshot->lost);
+}
+
+bool mu_ps_snapshot_read(struct mu_decoder *decoder, const void *body, size_t bytes,
+    struct mu_ps_snapshot_body *ret_snapshot)
+{
+    int64_t gives = 1, lost = -1;
+    *ret_snapshot = (struct mu_ps_snapshot_body){.gives = true, .lost = -1};
+    if (bytes == 0)
+        return true;
+    if (mu_decoder_read(decoder, body, bytes) != MU_OK ||
+        !mu_decoder_int(decoder, "gives", 0, 1, &gives) ||
+        !mu_decoder_int(decoder, "lost", -1, MU_PS_SERVERS_MAX - 1, &lost))
+        return false;
+    *ret_snapshot = (struct mu_ps_snapshot_body){.gives = gives == 1, .lost = (int)lost};
+    return true;
 }
 
 /* ---- STATE and RESTORE ---- */

@@ -139,7 +139,7 @@ struct mu_ps_fresh_body {
     double scale; /* of the policy */
     int64_t staleness, version;
     int64_t rows; /* of the embedding table on this server; not said of a gradient: 0 */
-    bool again;   /* it was answered before, on another link: this one brings nothing */
+    bool bare;    /* it brings nothing: another server does, or the first answer to it did */
 };
 void mu_ps_fresh_put(
     struct mu_body *ret_body, uint8_t out[MU_PS_BODY_MAX], const struct mu_ps_fresh_body *fresh);
@@ -170,6 +170,25 @@ void mu_ps_verdict_put(struct mu_body *ret_body, uint8_t out[MU_PS_BODY_MAX],
 size_t mu_ps_verdict_write(uint8_t out[MU_PS_BODY_MAX], const struct mu_ps_verdict_body *verdict);
 bool mu_ps_verdict_read(struct mu_decoder *decoder, const void *body, size_t bytes,
     struct mu_ps_verdict_body *ret_verdict);
+
+/* PLACE; tag: places in the order that the sender has served. */
+struct mu_ps_place_body {
+    bool asks; /* to be told what follows this place */
+};
+void mu_ps_place_put(
+    struct mu_body *ret_body, uint8_t out[MU_PS_BODY_MAX], const struct mu_ps_place_body *place);
+bool mu_ps_place_read(
+    struct mu_decoder *decoder, const void *body, size_t bytes, struct mu_ps_place_body *ret_place);
+
+/* SNAPSHOT, where there are standbys; without a body: gives, and nobody is lost. */
+struct mu_ps_snapshot_body {
+    bool gives; /* to a follower: it sends its state */
+    int lost;   /* from the leader: the server that it knows is lost; -1: none */
+};
+void mu_ps_snapshot_put(struct mu_body *ret_body, uint8_t out[MU_PS_BODY_MAX],
+    const struct mu_ps_snapshot_body *snapshot);
+bool mu_ps_snapshot_read(struct mu_decoder *decoder, const void *body, size_t bytes,
+    struct mu_ps_snapshot_body *ret_snapshot);
 
 /* STATE and RESTORE; tag of STATE: the snapshot's number. `judged` (replica_count) comes with the
  * first vector of the head only; elsewhere it is empty. Such a body needs up to

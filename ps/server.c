@@ -12,7 +12,10 @@
 
 static enum mu_status check(const struct mu_ps_server_options *options, struct mu_span span)
 {
-    assert(options->order >= 0 && options->order < options->server_count);
+    assert(options->replicas == 0 || (options->replicas == 1 && options->server_count > 1));
+    assert(options->server_count > 0 && options->server_count <= MU_PS_SERVERS_MAX);
+    assert(options->order >= 0);
+    assert(options->order < mu_ps_seat_count(options->server_count, options->replicas));
     assert(options->replica_count > 0 && options->replica_count <= MU_PS_REPLICAS_MAX);
     assert(options->in_flight_max > 0 && options->in_flight_max <= MU_PS_IN_FLIGHT_MAX);
     if (span.count <= MU_FRAME_PAYLOAD_MAX / sizeof(float))
@@ -41,7 +44,7 @@ static void init_peers(struct mu_ps_server *server)
         server->workers[i] = (struct mu_ps_peer){
             .server = server, .kind = MU_PS_PEER_WORKER, .index = (int)i, .unread_since_ns = -1};
     server->leader = (struct mu_ps_peer){.server = server, .kind = MU_PS_PEER_LEADER};
-    for (int i = 0; i < server->options.server_count; i++)
+    for (int i = 0; i < server->standby.seat_count; i++)
         server->others[i] = (struct mu_ps_peer){
             .server = server,
             .kind = MU_PS_PEER_SERVER,
@@ -50,20 +53,30 @@ static void init_peers(struct mu_ps_server *server)
         };
 }
 
+/* For large spans, where another processor may have time for them. Without one it goes on as well.
+ */
+static void make_helper(struct mu_ps_server *server)
+{
+    struct mu_loop *loop = server->options.loop;
+    if (loop->processors > 1 && server->shard.span.count >= MU_SHARD_HELPED_MIN)
+        (void)!mu_helper_create(loop->world, &server->shard.helper);
+}
+
 static enum mu_status allocate(struct mu_ps_server *server)
 {
     const struct mu_ps_server_options *options = &server->options;
     size_t replicas = (size_t)options->replica_count;
     size_t buffers = replicas * (size_t)options->in_flight_max;
-    size_t told = options->order == 0 ? (size_t)options->server_count - 1 : 1;
+    bool may_judge = options->order == 0 || options->order == options->server_count;
+    size_t told = may_judge ? (size_t)server->standby.seat_count : 1;
     size_t span = server->shard.span.count;
     size_t stride = (span + MU_VIEW_ALIGN - 1) / MU_VIEW_ALIGN * MU_VIEW_ALIGN + MU_VIEW_ALIGN;
-    /* Each may be lost and join; a snapshot and a choice. */
-    server->queue_capacity = buffers + 2 * replicas + 2;
+    /* Each worker may be lost and join; a snapshot, a choice, and the end of a head. */
+    server->queue_capacity = buffers + 2 * replicas + 3;
     server->workers = calloc(replicas, sizeof(*server->workers));
     server->buffers = calloc(buffers, sizeof(*server->buffers));
     server->told = calloc(buffers * told + 1, sizeof(*server->told));
-    server->noted = calloc(replicas * (size_t)options->server_count, sizeof(*server->noted));
+    server->noted = calloc(replicas * (size_t)server->standby.seat_count, sizeof(*server->noted));
     server->queue = calloc(server->queue_capacity, sizeof(*server->queue));
     server->sequence_served = calloc(replicas, sizeof(*server->sequence_served));
     server->judged = calloc(replicas, sizeof(*server->judged));
@@ -79,21 +92,28 @@ static enum mu_status allocate(struct mu_ps_server *server)
     for (int i = 0; i < server->shard.vector_count; i++)
         MU_TRY(mu_arena_init(&server->stream.copies[i], server->shard.vectors[i].count));
     MU_TRY(mu_arena_init(&server->buffer_memory, buffers * stride));
+    make_helper(server);
     init_buffers(server, stride, told);
     init_peers(server);
+    MU_TRY(mu_ps_standby_init(server));
     return mu_ps_relink_init(server);
 }
 
 enum mu_status mu_ps_server_create(
     const struct mu_ps_server_options *options, struct mu_ps_server **ret_server)
 {
-    struct mu_span span = mu_split(options->element_count, options->server_count, options->order);
+    struct mu_span span = mu_split(options->element_count, options->server_count,
+        mu_ps_seat_span(options->order, options->server_count));
     MU_TRY(check(options, span));
     struct mu_ps_server *server = calloc(1, sizeof(*server));
     enum mu_status status = MU_NO_MEMORY;
     if (server) {
         server->options = *options;
+        server->options.relinks = options->relinks || options->replicas > 0;
         server->other_ended = -1;
+        server->standby.lost = -1;
+        server->standby.seat_count = server->standby.live_count =
+            mu_ps_seat_count(options->server_count, options->replicas);
         server->active_count = options->replica_count;
         mu_ps_modes_init(server);
         status = mu_shard_init(&server->shard, span, options->optimizer, options->optimizer_options,
@@ -124,7 +144,7 @@ static void close_links(struct mu_ps_server *server)
         mu_link_close(server->workers[i].link);
         mu_shared_memory_close(&server->workers[i].shared);
     }
-    for (int i = 0; i < server->options.server_count; i++)
+    for (int i = 0; i < server->standby.seat_count; i++)
         mu_link_close(server->others[i].link);
     mu_link_close(server->leader.link);
 }
@@ -141,6 +161,7 @@ void mu_ps_server_destroy(struct mu_ps_server *server)
     mu_ps_auto_finish(server);
     mu_ps_rows_finish(server);
     mu_ps_pieces_finish(server);
+    mu_helper_destroy(server->shard.helper);
     mu_shard_finish(&server->shard);
     free(server->workers);
     free(server->buffers);
@@ -151,6 +172,7 @@ void mu_ps_server_destroy(struct mu_ps_server *server)
     free(server->judged);
     free(server->ledger);
     free(server->answers);
+    mu_ps_standby_finish(server);
     free(server);
 }
 
@@ -167,7 +189,7 @@ void mu_ps_queue(struct mu_ps_server *server, struct mu_ps_event event)
 /* On the head a snapshot waits for the end of the step that is being gathered. */
 static bool snapshot_is_due(const struct mu_ps_server *server)
 {
-    return server->options.order == 0 && server->snapshot_queued && server->shard.gathered == 0 &&
+    return mu_ps_is_head(server) && server->snapshot_queued && server->shard.gathered == 0 &&
            mu_ps_state_free(server);
 }
 
@@ -178,13 +200,14 @@ static bool next_event(struct mu_ps_server *server, struct mu_ps_event *ret_even
         return true;
     }
     if (snapshot_is_due(server)) {
-        *ret_event = (struct mu_ps_event){.lost = -1, .snapshot_id = server->snapshot_id};
+        *ret_event = (struct mu_ps_event){
+            .lost = -1, .snapshot_id = server->snapshot_id, .gives = mu_ps_brings(server)};
         return true;
     }
     if (server->queue_count == 0)
         return false;
     struct mu_ps_event event = server->queue[server->queue_first];
-    if (!event.buffer && event.lost < 0 && !event.chooses && !mu_ps_state_free(server))
+    if (!event.buffer && event.lost < 0 && event.gives && !mu_ps_state_free(server))
         return false;
     if (!event.buffer && event.lost >= 0 && !mu_ps_knows_followers(server))
         return false;
@@ -199,7 +222,9 @@ void mu_ps_failed(struct mu_ps_server *server, const struct mu_ps_peer *peer, en
     if (server->failure != MU_OK)
         return;
     server->failure = why;
-    server->culprit = (struct mu_ps_culprit){.kind = peer->kind, .index = peer->index};
+    int process = mu_ps_seat_process(peer->index, server->options.server_count);
+    server->culprit = (struct mu_ps_culprit){
+        .kind = peer->kind, .index = peer->kind == MU_PS_PEER_SERVER ? process : peer->index};
 }
 
 /* ---- serving a snapshot ---- */
@@ -207,16 +232,26 @@ void mu_ps_failed(struct mu_ps_server *server, const struct mu_ps_peer *peer, en
 /* The head gives it its place in the order; to the followers it comes between two verdicts. */
 static void tell_snapshot(struct mu_ps_server *server, uint64_t snapshot_id)
 {
-    int count = server->options.order == 0 ? server->options.server_count : 1;
-    for (int i = 1; i < count; i++)
-        mu_link_post(server->others[i].link, MU_FRAME_SNAPSHOT, server->options.generation,
-            snapshot_id, NULL);
+    for (int i = 0; mu_ps_is_head(server) && i < server->standby.seat_count; i++) {
+        int twin = mu_ps_seat_twin(i, server->options.server_count);
+        bool is_standby = i >= server->options.server_count;
+        const struct mu_ps_snapshot_body snapshot = {
+            .gives = !is_standby || server->others[twin].is_lost, .lost = server->standby.lost};
+        uint8_t memory[MU_PS_BODY_MAX];
+        struct mu_body body;
+        mu_ps_snapshot_put(&body, memory, &snapshot);
+        if (mu_ps_is_other(server, i))
+            mu_link_post(server->others[i].link, MU_FRAME_SNAPSHOT, server->options.generation,
+                snapshot_id, server->options.replicas > 0 ? &body : NULL);
+    }
 }
 
 static enum mu_status serve(struct mu_ps_server *server, const struct mu_ps_event *event)
 {
     if (event->buffer)
         return mu_ps_serve_buffer(server, event->buffer);
+    if (event->ends_head)
+        return mu_ps_takeover_begin(server);
     if (event->chooses)
         return mu_ps_auto_serve(server);
     if (event->joins)
@@ -224,7 +259,8 @@ static enum mu_status serve(struct mu_ps_server *server, const struct mu_ps_even
     if (event->lost >= 0)
         return mu_ps_serve_loss(server, event->lost);
     tell_snapshot(server, event->snapshot_id);
-    MU_TRY(mu_ps_state_take(server, event->snapshot_id));
+    if (event->gives)
+        MU_TRY(mu_ps_state_take(server, event->snapshot_id));
     server->snapshot_queued = false;
     server->look_again = true;
     return MU_OK;
@@ -249,33 +285,58 @@ static enum mu_status serve_some(struct mu_ps_server *server, bool *ret_any)
     return MU_OK;
 }
 
-/* A gradient that waits for a server that is gone waits for ever. */
+/* A gradient that waits for a server that is gone waits for ever; but with standbys, until the
+ * cluster says that it is lost. */
 static enum mu_status check_others(struct mu_ps_server *server)
 {
-    if (server->failure == MU_OK && server->waiting_count > 0 && server->other_ended >= 0)
+    bool may_be_lost = server->options.replicas > 0 && server->standby.lost < 0;
+    if (server->failure == MU_OK && server->waiting_count > 0 && server->other_ended >= 0 &&
+        !may_be_lost)
         mu_ps_failed(server, &server->others[server->other_ended], MU_CLOSED);
     enum mu_status failure = server->failure;
     server->failure = MU_OK;
     return failure;
 }
 
-static enum mu_status run(struct mu_ps_server *server, const bool *over)
+/* Whatever there is to do before the loop turns. */
+static enum mu_status go_on(struct mu_ps_server *server, bool *ret_any)
 {
-    struct mu_loop *loop = server->options.loop;
+    bool any = false;
+    if (server->readers_due)
+        mu_ps_readers_check(server);
+    MU_TRY(check_others(server));
+    MU_TRY(mu_ps_audit_status(server));
+    MU_TRY(serve_some(server, &any));
+    MU_TRY(mu_ps_takeover_step(server));
+    mu_ps_pieces_go_on(server);
+    if (server->look_again) {
+        mu_ps_resume_held(server);
+        any = true;
+    }
+    *ret_any = *ret_any || any;
+    return MU_OK;
+}
+
+static void share_culprit(
+    struct mu_ps_server *const servers[], int count, const struct mu_ps_server *failed)
+{
+    for (int i = 0; i < count; i++)
+        servers[i]->culprit = failed->culprit;
+}
+
+static enum mu_status run(struct mu_ps_server *const servers[], int count, const bool *over)
+{
+    struct mu_loop *loop = servers[0]->options.loop;
     int64_t busy_ns = mu_now(loop->world);
     while (!__atomic_load_n(over, __ATOMIC_ACQUIRE)) {
         if (loop->cancelled != MU_OK)
             return loop->cancelled;
-        if (server->readers_due)
-            mu_ps_readers_check(server);
-        MU_TRY(check_others(server));
-        MU_TRY(mu_ps_audit_status(server));
         bool any = false;
-        MU_TRY(serve_some(server, &any));
-        mu_ps_pieces_go_on(server);
-        if (server->look_again) {
-            mu_ps_resume_held(server);
-            any = true;
+        for (int i = 0; i < count; i++) {
+            enum mu_status status = go_on(servers[i], &any);
+            if (status != MU_OK)
+                share_culprit(servers, count, servers[i]);
+            MU_TRY(status);
         }
         int64_t now_ns = mu_now(loop->world);
         busy_ns = any ? now_ns : busy_ns;
@@ -285,20 +346,30 @@ static enum mu_status run(struct mu_ps_server *server, const bool *over)
 }
 
 /* The loop turns after whatever is served, so answers may wait for each other. */
-enum mu_status mu_ps_server_run(struct mu_ps_server *server, const bool *over)
+enum mu_status mu_ps_servers_run(struct mu_ps_server *const servers[], int count, const bool *over)
 {
-    struct mu_loop *loop = server->options.loop;
+    struct mu_loop *loop = servers[0]->options.loop;
     bool gathers = loop->gathers;
     int64_t spin_ns = loop->spin_ns;
-    struct mu_timer *timer;
-    MU_TRY(mu_ps_readers_watch(server, &timer));
+    struct mu_timer *timers[MU_PS_SEATS_MAX] = {NULL};
+    enum mu_status status = MU_OK;
+    assert(count > 0 && count <= MU_PS_SEATS_MAX);
+    for (int i = 0; i < count && status == MU_OK; i++)
+        status = mu_ps_readers_watch(servers[i], &timers[i]);
     loop->gathers = true;
     loop->spin_ns = mu_ps_spin_ns(loop);
-    enum mu_status status = run(server, over);
-    loop->ops->timer_stop(timer);
+    if (status == MU_OK)
+        status = run(servers, count, over);
+    for (int i = 0; i < count; i++)
+        loop->ops->timer_stop(timers[i]);
     loop->gathers = gathers;
     loop->spin_ns = spin_ns;
     return status;
+}
+
+enum mu_status mu_ps_server_run(struct mu_ps_server *server, const bool *over)
+{
+    return mu_ps_servers_run(&server, 1, over);
 }
 
 /* ---- questions ---- */

@@ -6,6 +6,7 @@
 #include "muster/policy.h"
 #include "ps/audit.h"
 #include "ps/ps_plan.h"
+#include "ps/seats.h"
 #include "ps/split.h"
 #include "ps/staleness.h"
 #include "ps/table.h"
@@ -80,8 +81,10 @@ struct mu_ps_rows_options {
 struct mu_ps_server_options {
     struct mu_loop *loop;
     struct mu_log *log;
-    int order; /* this server's, 0: the head */
+    int order; /* this server's, 0: the head; with standbys: its seat (seats.h) */
     int server_count, replica_count, in_flight_max;
+    /* 1: each span has a standby, and server_count is 2 or more: then `relinks` is set, too. */
+    int replicas;
     uint32_t generation;
     size_t element_count;           /* of the whole vector */
     const struct mu_layout *layout; /* of the whole vector; NULL: see struct mu_shard */
@@ -132,6 +135,14 @@ void mu_ps_server_lose_worker(struct mu_ps_server *server, int replica);
 void mu_ps_server_add_leader(struct mu_ps_server *server, struct mu_link *link);
 void mu_ps_server_add_head(struct mu_ps_server *server, struct mu_link *link);
 void mu_ps_server_add_follower(struct mu_ps_server *server, int order, struct mu_link *link);
+/* With standbys seat server_count is the deputy, which becomes the head if the head is lost. Its
+ * followers are all but itself and seat 0; to these its link is that of the deputy. */
+void mu_ps_server_add_deputy(struct mu_ps_server *server, struct mu_link *link);
+/* The process of this server, 0 to server_count - 1, is gone with both its seats: as the cluster
+ * says, to all that are left. The standbys take over; for a second one run fails with CLOSED. */
+void mu_ps_server_lose_server(struct mu_ps_server *server, int process);
+/* Does it judge, now? */
+bool mu_ps_server_is_head(const struct mu_ps_server *server);
 
 /* A server begins with zeros and serves nobody until it has its state: either the leader restores
  * it (snapshot.h), or the caller fills these (span.count floats each; vector 0 the parameters,
@@ -147,6 +158,9 @@ void mu_ps_server_begin(struct mu_ps_server *server, int64_t version);
  * cannot be written. CLOSED: the head or a follower is gone that is needed to go on. The end of a
  * worker's or the leader's link is no failure here: the cluster knows more about it. */
 enum mu_status mu_ps_server_run(struct mu_ps_server *server, const bool *over);
+/* The same for several, on one loop and thread: the first failure of any. Whose fault it was says
+ * the culprit of each of them. */
+enum mu_status mu_ps_servers_run(struct mu_ps_server *const servers[], int count, const bool *over);
 
 /* Have all workers left and gone? Or gone, and with them the head, which alone could say that they
  * left. */
@@ -159,7 +173,7 @@ bool mu_ps_server_lost(const struct mu_ps_server *server, int replica);
 enum mu_ps_peer_kind { MU_PS_PEER_WORKER, MU_PS_PEER_LEADER, MU_PS_PEER_SERVER };
 struct mu_ps_culprit {
     enum mu_ps_peer_kind kind;
-    int index; /* replica, or order of a server */
+    int index; /* replica, or the process of a server: its order, if there are no standbys */
 };
 struct mu_ps_culprit mu_ps_server_culprit(const struct mu_ps_server *server);
 

@@ -3,6 +3,18 @@
 
 /* What a server writes into its audit log: each place in the order that changes something. */
 
+/* Which row leaves next depends on those that have left: a log must begin before. */
+static void check_none_left(struct mu_ps_server *server)
+{
+    if (mu_table_count(server->rows.table).evicted == 0)
+        return;
+    mu_ps_failed(server, &server->leader,
+        mu_fail(server->options.log, MU_E0204, "raise mode.row_limit, or leave out mode.audit",
+            "ps/%d was given more embedding rows than mode.row_limit lets it keep, and an audit "
+            "log cannot begin with rows that have left",
+            server->options.order));
+}
+
 void mu_ps_audit_begin(struct mu_ps_server *server)
 {
     const struct mu_shard *shard = &server->shard;
@@ -11,6 +23,10 @@ void mu_ps_audit_begin(struct mu_ps_server *server)
         return;
     for (int i = 0; i < shard->vector_count; i++)
         vectors[i] = shard->vectors[i].data;
+    if (server->rows.table) {
+        check_none_left(server);
+        mu_audit_begin_rows(server->options.audit, server->rows.table);
+    }
     mu_audit_begin(server->options.audit, shard->version, server->updates_total, vectors,
         shard->vector_count, shard->span.count);
 }
@@ -55,13 +71,17 @@ void mu_ps_audit_note(struct mu_ps_server *server, const struct mu_ps_verdict_bo
     enum mu_audit_kind kind = kind_of(verdict->item);
     if (!server->options.audit || kind == MU_AUDIT_HEADER)
         return;
+    const void *rows = NULL;
+    size_t row_bytes = 0;
+    if (counts(verdict) && buffer->rows.counts.given > 0)
+        row_bytes = mu_ps_rows_given(buffer, server->rows.options.width, &rows);
     struct mu_audit_record record = {
         .kind = kind,
         .verdict = verdict->verdict,
         .flaw = (int)verdict->flaw,
         .worker = verdict->worker,
         .average = (int)verdict->average,
-        .payload_bytes = counts(verdict) ? mu_ps_span_bytes(server) : 0,
+        .payload_bytes = counts(verdict) ? mu_ps_span_bytes(server) + row_bytes : 0,
         .sequence = buffer ? buffer->sequence : 0,
         .version = verdict->version,
         .staleness = verdict->staleness,
@@ -74,5 +94,6 @@ void mu_ps_audit_note(struct mu_ps_server *server, const struct mu_ps_verdict_bo
         record.seen = verdict->version - verdict->staleness;
         record.has_seen = mu_seen_find(&server->seen, verdict->worker, record.seen) != NULL;
     }
-    mu_audit_add(server->options.audit, &record, buffer ? buffer->data : NULL);
+    mu_audit_add_rows(
+        server->options.audit, &record, buffer ? buffer->data : NULL, rows, row_bytes);
 }

@@ -212,18 +212,19 @@ enum mu_status mu_ps_auto_serve(struct mu_ps_server *server)
     struct mu_ps_auto *own = &server->auto_;
     struct mu_ps_verdict_body *told = &own->told;
     struct mu_ps_phase *phase = &server->plan.phase[server->phase];
-    if (server->options.order == 0) {
+    if (mu_ps_is_head(server)) {
         *told = (struct mu_ps_verdict_body){
             .item = MU_PS_ITEM_CHOICE, .clock = own->value, .version = server->shard.version};
         mu_ps_tell_change(server, told);
     }
+    mu_ps_standby_note(server, 0, told);
     MU_TRY(mu_ps_check_version(server, told));
     if (!mu_ps_mode_choose(&phase->mode, server->options.replica_count, told->clock))
         return mu_fail(server->options.log, MU_E0701, NULL,
             "ps/%d cannot have %lld chosen for its mode", server->options.order,
             (long long)told->clock);
     mu_ps_audit_note(server, told, NULL);
-    if (server->options.order == 0) {
+    if (mu_ps_is_head(server)) {
         own->state = MU_PS_AUTO_CHECKING;
         own->chosen = (struct mu_ps_chosen){.mode = phase->mode, .predicted = own->gain};
         say_choice(server);

@@ -14,7 +14,8 @@
 /*
  * What the files of the server share: server.c runs the order, server_serve.c serves one gradient
  * of it, server_links.c has the callbacks of links (which only fill buffers and append to the
- * queue), server_readers.c finds who does not read its answers, server_relink.c has workers that
+ * queue), server_order.c those between servers, server_takeover.c makes another one the head,
+ * server_readers.c finds who does not read its answers, server_relink.c has workers that
  * come back, server_state.c takes snapshots and is restored, server_rows.c has what there is of
  * embedding rows in each of these but snapshots, whose rows server_pieces.c sends, server_share.c
  * the memory that workers share.
@@ -78,16 +79,22 @@ struct mu_ps_peer {
     bool ready, is_again;
     uint32_t link_number;
     uint64_t again_next, again_end;
-    uint64_t *noted;                /* follower: (replica_count) the next note of each worker */
+    uint64_t *noted; /* follower: (replica_count) the next note of each worker */
+    bool is_lost;    /* server: its process is gone */
+    /* Server, where a deputy takes over. */
+    bool has_place, goes_on;        /* it has said how far it is; it knows whom it follows now */
+    uint64_t place;                 /* places that it has served, or has been told of */
+    bool place_asks;                /* of the frame at hand */
     struct mu_shared_memory shared; /* worker: zeroed: none */
 };
 
 /* A place in the order: a buffer, or (NULL) a worker that was lost or has joined, or (-1) a
- * snapshot. */
+ * snapshot, or the end of what a head that is lost has said. */
 struct mu_ps_event {
     struct mu_ps_buffer *buffer;
     int lost;
-    bool joins, chooses;
+    bool joins, chooses, ends_head;
+    bool gives; /* the snapshot goes to the leader */
     uint64_t snapshot_id;
 };
 
@@ -119,8 +126,9 @@ struct mu_ps_worker {
     int refused_in_row;
     uint64_t verdicts[MU_VERDICT_COUNT];
     int64_t incarnation;
-    bool
-        changes; /* head: it joins at a place to come; follower: what follows is still to be done */
+    bool is_dead; /* the cluster has said so of this incarnation */
+    /* Head: it joins at a place to come; follower: what follows is still to be done. */
+    bool changes;
     struct mu_ps_verdict_body change; /* what the head says of its loss, or that it joins */
 };
 
@@ -130,6 +138,33 @@ struct mu_ps_answer {
     uint32_t link_number; /* the link it was told on */
     bool is_there;
     struct mu_ps_fresh_body fresh;
+};
+
+/* What a verdict was about, for servers that have not heard of it. */
+struct mu_ps_known {
+    uint64_t tag;
+    struct mu_ps_verdict_body verdict;
+};
+
+/* What a server knows of the others when one of them is lost (server_takeover.c). */
+struct mu_ps_standby {
+    int seat_count, live_count; /* of all seats; of those not lost */
+    int head;                   /* seat */
+    int lost;                   /* process; -1: none */
+    enum mu_ps_takeover {
+        MU_PS_TAKEOVER_NONE,
+        MU_PS_TAKEOVER_ENDING,     /* what the old head has said is served to its end */
+        MU_PS_TAKEOVER_COLLECTING, /* deputy: how far are the others? */
+        MU_PS_TAKEOVER_ASKING,     /* deputy: what the furthest one knows */
+        MU_PS_TAKEOVER_TELLING,    /* deputy: the same to the others */
+        MU_PS_TAKEOVER_FOLLOWING,  /* others: until the deputy says that it is the head */
+    } takeover;
+    uint64_t place;            /* places served so far, snapshots not counted */
+    uint64_t wanted;           /* ASKING: the place of the furthest */
+    struct mu_ps_known *known; /* the last ones, a ring; NULL without standbys */
+    size_t known_capacity;
+    bool tells; /* FOLLOWING: the deputy wants what follows `told` */
+    uint64_t told;
 };
 
 /* A snapshot that is being sent to the leader. */
@@ -151,21 +186,26 @@ struct mu_ps_server {
 
     struct mu_ps_peer *workers; /* (replica_count) */
     struct mu_ps_peer leader;
-    struct mu_ps_peer others[MU_PS_SERVERS_MAX]; /* head: by order; follower: [0] the head */
-    struct mu_ps_buffer *buffers;                /* (replica_count, in_flight_max) */
-    struct mu_send *told;                        /* of all buffers */
+    /* By seat: on the head, and its deputy, its followers; on a follower the head and the deputy.
+     */
+    struct mu_ps_peer others[MU_PS_SEATS_MAX];
+    struct mu_ps_buffer *buffers; /* (replica_count, in_flight_max) */
+    struct mu_send *told;         /* of all buffers */
     struct mu_arena buffer_memory;
     uint64_t *noted; /* of all followers */
 
     struct mu_ps_event *queue; /* a ring of queue_capacity */
     size_t queue_first, queue_count, queue_capacity;
     int waiting_count; /* buffers that need another server to go on */
-    int other_ended;   /* order of a server whose link has ended; -1: none */
-    bool look_again;   /* something was freed that a held link may wait for */
-    bool readers_due;  /* it is time to look who does not read */
+    int other_ended;   /* seat of a server whose link has ended; -1: none */
+    struct mu_ps_standby standby;
+    bool look_again;  /* something was freed that a held link may wait for */
+    bool readers_due; /* it is time to look who does not read */
     /* At most one: follower: in the queue; head: as soon as nothing is gathered. */
     bool snapshot_queued;
     uint64_t snapshot_id; /* head */
+    bool snapshot_gives;  /* follower, of the frame at hand */
+    bool snapshot_is_old; /* of the frame at hand: the leader has not heard of a loss */
     struct mu_ps_state_stream stream;
     int64_t updates_total; /* RESTORE */
     uint32_t restored;     /* vectors that have come, bit by bit */
@@ -204,13 +244,33 @@ static inline size_t mu_ps_span_bytes(const struct mu_ps_server *server)
     return server->shard.span.count * sizeof(float);
 }
 
+/* Does this server judge? */
+static inline bool mu_ps_is_head(const struct mu_ps_server *server)
+{
+    return server->options.order == server->standby.head &&
+           server->standby.takeover == MU_PS_TAKEOVER_NONE;
+}
+
+/* Is this the seat of another server that takes part? */
+static inline bool mu_ps_is_other(const struct mu_ps_server *server, int seat)
+{
+    return seat != server->options.order && !server->others[seat].is_lost;
+}
+
 /* Does the head know all that it has to tell? */
 static inline bool mu_ps_knows_followers(const struct mu_ps_server *server)
 {
-    for (int i = 1; server->options.order == 0 && i < server->options.server_count; i++)
-        if (!server->others[i].link)
+    for (int i = 0; mu_ps_is_head(server) && i < server->standby.seat_count; i++)
+        if (mu_ps_is_other(server, i) && !server->others[i].link)
             return false;
     return true;
+}
+
+/* Is it this server that brings its span to workers and to the leader? Else another one does. */
+static inline bool mu_ps_brings(const struct mu_ps_server *server)
+{
+    int servers = server->options.server_count, seat = server->options.order;
+    return seat < servers || server->standby.lost == seat - servers;
 }
 
 /* server.c */
@@ -237,6 +297,41 @@ enum mu_status mu_ps_serve_loss(struct mu_ps_server *server, int worker);
 void mu_ps_release(struct mu_ps_server *server);
 /* The least clock of those that go on, `except` one (-1: none); UINT64_MAX: there is none. */
 uint64_t mu_ps_slowest(const struct mu_ps_server *server, int except);
+
+/* server_order.c */
+/* The gradient (or pull) in this buffer is whole here. */
+void mu_ps_here(struct mu_ps_server *server, struct mu_ps_buffer *buffer);
+/* The same of all that waits: to a head that does not know. */
+void mu_ps_tell_here(struct mu_ps_server *server);
+/* Head: counts anew on how many servers each one is whole, after one of them was lost. */
+void mu_ps_count_here(struct mu_ps_server *server);
+enum mu_link_answer mu_ps_on_verdict(
+    struct mu_ps_peer *peer, const struct mu_frame *frame, const void *body);
+void mu_ps_verdict_arrived(struct mu_ps_peer *peer);
+void mu_ps_add_peer(
+    struct mu_ps_peer *peer, struct mu_link *link, const struct mu_link_events *events);
+void mu_ps_peer_ended(void *owner, struct mu_link *link, enum mu_status why, int error);
+
+/* server_takeover.c */
+enum mu_status mu_ps_standby_init(struct mu_ps_server *server); /* NO_MEMORY */
+void mu_ps_standby_finish(struct mu_ps_server *server);
+/* At each place in the order but snapshots: it will have been served. */
+void mu_ps_standby_note(
+    struct mu_ps_server *server, uint64_t tag, const struct mu_ps_verdict_body *verdict);
+/* All that the lost head has said is served. */
+enum mu_status mu_ps_takeover_begin(struct mu_ps_server *server);
+/* Goes on with it, if one is under way. */
+enum mu_status mu_ps_takeover_step(struct mu_ps_server *server);
+enum mu_link_answer mu_ps_takeover_frame(
+    struct mu_ps_peer *peer, const struct mu_frame *frame, const void *body);
+void mu_ps_takeover_arrived(struct mu_ps_peer *peer, const struct mu_frame *frame);
+/* May a follower's notes be counted? */
+static inline bool mu_ps_hears_notes(const struct mu_ps_server *server)
+{
+    return server->options.order == server->standby.head &&
+           (server->standby.takeover == MU_PS_TAKEOVER_NONE ||
+               server->standby.takeover == MU_PS_TAKEOVER_TELLING);
+}
 
 /* server_relink.c */
 enum mu_status mu_ps_relink_init(struct mu_ps_server *server); /* NO_MEMORY */

@@ -14,7 +14,8 @@ void mu_ps_peer_name(const struct mu_ps_peer *peer, char *out, size_t bytes)
     if (peer->kind == MU_PS_PEER_LEADER)
         snprintf(out, bytes, "the leader");
     else if (peer->kind == MU_PS_PEER_SERVER)
-        snprintf(out, bytes, "ps/%d", peer->index);
+        snprintf(out, bytes, "ps/%d",
+            mu_ps_seat_process(peer->index, peer->server->options.server_count));
     else if (names)
         snprintf(out, bytes, "%s", names[peer->index]);
     else
@@ -82,7 +83,7 @@ void mu_ps_resume_held(struct mu_ps_server *server)
 {
     server->look_again = false;
     resume(&server->leader);
-    for (int i = 0; i < server->options.server_count; i++)
+    for (int i = 0; i < server->standby.seat_count; i++)
         resume(&server->others[i]);
     for (int i = 0; i < server->options.replica_count; i++) {
         resume(&server->workers[i]);
@@ -108,7 +109,7 @@ void mu_ps_lost(struct mu_ps_server *server, int worker)
     mu_ps_queue(server, (struct mu_ps_event){.lost = worker});
 }
 
-static void on_ended(void *owner, struct mu_link *link, enum mu_status why, int error)
+void mu_ps_peer_ended(void *owner, struct mu_link *link, enum mu_status why, int error)
 {
     (void)link;
     (void)error;
@@ -124,56 +125,24 @@ static void on_ended(void *owner, struct mu_link *link, enum mu_status why, int 
     peer->server->look_again = true; /* for what it leaves */
     if (peer->kind == MU_PS_PEER_SERVER)
         peer->server->other_ended = peer->index;
-    if (peer->kind == MU_PS_PEER_WORKER && peer->server->options.order == 0)
+    if (peer->kind == MU_PS_PEER_WORKER && mu_ps_is_head(peer->server))
         mu_ps_lost(peer->server, peer->index);
     if (why == MU_PROTOCOL && !peer->refused)
         mu_ps_refuse(peer, "sent what is not a frame");
 }
 
-static void add(struct mu_ps_peer *peer, struct mu_link *link, const struct mu_link_events *events)
+void mu_ps_add_peer(
+    struct mu_ps_peer *peer, struct mu_link *link, const struct mu_link_events *events)
 {
     assert(!peer->link);
     peer->link = link;
     peer->ended = peer->refused = false;
     mu_link_adopt(link, events, peer);
     if (!mu_link_alive(link))
-        on_ended(peer, link, MU_CLOSED, 0);
+        mu_ps_peer_ended(peer, link, MU_CLOSED, 0);
     /* Its first frame may have come already, and others may have waited for this link. */
     peer->held = peer->link && mu_link_alive(peer->link);
     peer->server->look_again = true;
-}
-
-/* ---- the head's bookkeeping of what is where ---- */
-
-/* The gradient (or pull) is whole on one more server, which found this wrong with it. */
-static void is_here(
-    struct mu_ps_server *server, int worker, uint64_t sequence, enum mu_ps_flaw flaw)
-{
-    struct mu_ps_buffer *buffer = mu_ps_buffer_of(server, worker, sequence);
-    if (buffer->here_flaw == MU_PS_FLAW_NONE)
-        buffer->here_flaw = flaw;
-    buffer->here_count++;
-    assert(buffer->here_count <= server->options.server_count);
-    if (buffer->here_count < server->options.server_count)
-        return;
-    assert(buffer->state == MU_PS_BUFFER_WAITING && buffer->sequence == sequence);
-    buffer->state = MU_PS_BUFFER_QUEUED;
-    mu_ps_queue(server, (struct mu_ps_event){.buffer = buffer});
-}
-
-static void tell_head(struct mu_ps_server *server, struct mu_ps_buffer *buffer)
-{
-    const struct mu_ps_note_body note = {.worker = buffer->worker,
-        .flaw = buffer->flaw,
-        .incarnation = server->ledger[buffer->worker].incarnation};
-    struct mu_frame frame = {
-        .type = MU_FRAME_PUSH,
-        .generation = server->options.generation,
-        .tag = buffer->sequence,
-        .body_bytes = (uint32_t)mu_ps_note_write(buffer->told_body, &note),
-    };
-    mu_ps_buffer_send(
-        buffer, &server->others[0], &buffer->told[0], &frame, buffer->told_body, NULL);
 }
 
 /* ---- workers ---- */
@@ -253,7 +222,8 @@ static enum mu_link_answer on_worker_frame(void *owner, struct mu_link *link,
     if (frame->type == MU_FRAME_SHARE)
         return mu_ps_share_frame(peer, frame, body);
     struct mu_ps_buffer *buffer = mu_ps_buffer_of(server, peer->index, peer->sequence_next);
-    bool knows_head = server->options.order == 0 || server->others[0].link;
+    int head = server->standby.head;
+    bool knows_head = server->options.order == head || server->others[head].link;
     if (!server->begun || !knows_head || buffer->state != MU_PS_BUFFER_FREE)
         return mu_ps_hold(peer);
     peer->buffer = buffer;
@@ -310,17 +280,14 @@ static void on_worker_arrived(
     buffer->state = MU_PS_BUFFER_WAITING;
     peer->sequence_next++;
     server->waiting_count++;
-    if (server->options.order == 0)
-        is_here(server, peer->index, buffer->sequence, buffer->flaw);
-    else
-        tell_head(server, buffer);
+    mu_ps_here(server, buffer);
 }
 
 static const struct mu_link_events worker_events = {
     .frame = on_worker_frame,
     .landed = on_worker_landed,
     .arrived = on_worker_arrived,
-    .ended = on_ended,
+    .ended = mu_ps_peer_ended,
 };
 
 void mu_ps_server_add_worker(struct mu_ps_server *server, int replica, struct mu_link *link)
@@ -330,157 +297,16 @@ void mu_ps_server_add_worker(struct mu_ps_server *server, int replica, struct mu
     if (server->options.relinks)
         mu_ps_relink_end(peer);
     peer->link_number++;
-    add(peer, link, &worker_events);
+    mu_ps_add_peer(peer, link, &worker_events);
 }
 
 void mu_ps_server_lose_worker(struct mu_ps_server *server, int replica)
 {
     assert(replica >= 0 && replica < server->options.replica_count);
     mu_ps_relink_end(&server->workers[replica]);
-    if (server->options.order == 0)
+    server->ledger[replica].is_dead = true;
+    if (mu_ps_is_head(server))
         mu_ps_lost(server, replica);
-}
-
-/* ---- on the head: followers ---- */
-
-static enum mu_link_answer on_follower_frame(void *owner, struct mu_link *link,
-    const struct mu_frame *frame, const void *body, void **ret_payload)
-{
-    (void)ret_payload;
-    struct mu_ps_peer *peer = owner;
-    struct mu_ps_server *server = peer->server;
-    if (frame->type != MU_FRAME_PUSH || frame->payload_bytes != 0)
-        return mu_ps_refuse_type(peer, frame);
-    if (!mu_ps_is_of_now(peer, frame))
-        return MU_LINK_REFUSE;
-    struct mu_ps_note_body note;
-    if (!mu_ps_note_read(mu_link_decoder(link), body, frame->body_bytes, &note) ||
-        note.worker >= server->options.replica_count)
-        return mu_ps_refuse(peer, "sent a note whose body is malformed");
-    int worker = note.worker;
-    peer->buffer = NULL;
-    if (note.incarnation < server->ledger[worker].incarnation)
-        return MU_LINK_TAKE; /* of one that is gone */
-    uint64_t end = server->sequence_served[worker] + (uint64_t)server->options.in_flight_max;
-    if (frame->tag != peer->noted[worker] || frame->tag >= end)
-        return mu_ps_refuse(peer, "sent note %llu of worker %d where %llu is next",
-            (unsigned long long)frame->tag, worker, (unsigned long long)peer->noted[worker]);
-    peer->buffer = mu_ps_buffer_of(server, worker, frame->tag);
-    peer->note_flaw = note.flaw;
-    return MU_LINK_TAKE;
-}
-
-static void on_follower_arrived(
-    void *owner, struct mu_link *link, const struct mu_frame *frame, const void *body)
-{
-    (void)link;
-    (void)body;
-    struct mu_ps_peer *peer = owner;
-    if (!peer->buffer)
-        return;
-    int worker = peer->buffer->worker;
-    peer->noted[worker]++;
-    is_here(peer->server, worker, frame->tag, peer->note_flaw);
-}
-
-static const struct mu_link_events follower_events = {
-    .frame = on_follower_frame,
-    .arrived = on_follower_arrived,
-    .ended = on_ended,
-};
-
-void mu_ps_server_add_follower(struct mu_ps_server *server, int order, struct mu_link *link)
-{
-    assert(server->options.order == 0);
-    assert(order > 0 && order < server->options.server_count);
-    add(&server->others[order], link, &follower_events);
-}
-
-/* ---- on a follower: the head ---- */
-
-static enum mu_link_answer on_verdict(
-    struct mu_ps_peer *peer, const struct mu_frame *frame, const void *body)
-{
-    struct mu_ps_server *server = peer->server;
-    struct mu_ps_verdict_body verdict;
-    if (!mu_ps_verdict_read(mu_link_decoder(peer->link), body, frame->body_bytes, &verdict) ||
-        verdict.worker >= server->options.replica_count)
-        return mu_ps_refuse(peer, "sent a VERDICT whose body is malformed");
-    if (verdict.item == MU_PS_ITEM_CHOICE) {
-        peer->buffer = NULL;
-        peer->note_worker = -1;
-        return mu_ps_auto_told(server, &verdict) ? MU_LINK_TAKE : mu_ps_hold(peer);
-    }
-    if (verdict.item == MU_PS_ITEM_LOSS || verdict.item == MU_PS_ITEM_JOIN) {
-        struct mu_ps_worker *worker = &server->ledger[verdict.worker];
-        if (worker->changes)
-            return mu_ps_hold(peer);
-        worker->changes = true;
-        worker->change = verdict;
-        peer->buffer = NULL;
-        peer->note_worker = verdict.worker;
-        return MU_LINK_TAKE;
-    }
-    struct mu_ps_buffer *buffer = mu_ps_buffer_of(server, verdict.worker, frame->tag);
-    if (buffer->state != MU_PS_BUFFER_WAITING || buffer->sequence != frame->tag ||
-        buffer->item != verdict.item)
-        return mu_ps_refuse(peer, "sent a verdict on push %llu of worker %d, which is not here",
-            (unsigned long long)frame->tag, verdict.worker);
-    buffer->verdict = verdict;
-    peer->buffer = buffer;
-    return MU_LINK_TAKE;
-}
-
-static enum mu_link_answer on_head_frame(void *owner, struct mu_link *link,
-    const struct mu_frame *frame, const void *body, void **ret_payload)
-{
-    (void)link;
-    (void)ret_payload;
-    struct mu_ps_peer *peer = owner;
-    bool is_snapshot = frame->type == MU_FRAME_SNAPSHOT;
-    if ((frame->type != MU_FRAME_VERDICT && !is_snapshot) || frame->payload_bytes != 0)
-        return mu_ps_refuse_type(peer, frame);
-    if (!mu_ps_is_of_now(peer, frame))
-        return MU_LINK_REFUSE;
-    if (!is_snapshot)
-        return on_verdict(peer, frame, body);
-    return peer->server->snapshot_queued ? mu_ps_hold(peer) : MU_LINK_TAKE;
-}
-
-static void on_head_arrived(
-    void *owner, struct mu_link *link, const struct mu_frame *frame, const void *body)
-{
-    (void)link;
-    (void)body;
-    struct mu_ps_peer *peer = owner;
-    struct mu_ps_server *server = peer->server;
-    if (frame->type == MU_FRAME_SNAPSHOT) {
-        server->snapshot_queued = true;
-        mu_ps_queue(server, (struct mu_ps_event){.lost = -1, .snapshot_id = frame->tag});
-        return;
-    }
-    if (!peer->buffer) {
-        int worker = peer->note_worker;
-        bool joins = worker >= 0 && server->ledger[worker].change.item == MU_PS_ITEM_JOIN;
-        mu_ps_queue(
-            server, (struct mu_ps_event){.lost = worker, .joins = joins, .chooses = worker < 0});
-        return;
-    }
-    server->waiting_count--;
-    peer->buffer->state = MU_PS_BUFFER_QUEUED;
-    mu_ps_queue(server, (struct mu_ps_event){.buffer = peer->buffer});
-}
-
-static const struct mu_link_events head_events = {
-    .frame = on_head_frame,
-    .arrived = on_head_arrived,
-    .ended = on_ended,
-};
-
-void mu_ps_server_add_head(struct mu_ps_server *server, struct mu_link *link)
-{
-    assert(server->options.order > 0);
-    add(&server->others[0], link, &head_events);
 }
 
 /* ---- the leader ---- */
@@ -488,10 +314,10 @@ void mu_ps_server_add_head(struct mu_ps_server *server, struct mu_link *link)
 static const struct mu_link_events leader_events = {
     .frame = mu_ps_leader_frame,
     .arrived = mu_ps_leader_arrived,
-    .ended = on_ended,
+    .ended = mu_ps_peer_ended,
 };
 
 void mu_ps_server_add_leader(struct mu_ps_server *server, struct mu_link *link)
 {
-    add(&server->leader, link, &leader_events);
+    mu_ps_add_peer(&server->leader, link, &leader_events);
 }

@@ -25,7 +25,7 @@ static void say_phase(const struct mu_ps_server *server)
 {
     const struct mu_ps_phase *phase = mu_ps_phase_of(server);
     char text[80];
-    if (server->options.order != 0 || server->phase == 0)
+    if (!mu_ps_is_head(server) || server->phase == 0)
         return;
     mu_ps_mode_text(&phase->mode, text, sizeof(text));
     mu_say(server->options.log, MU_LEVEL_INFO, "from version %lld on: %s, policy `%s`",

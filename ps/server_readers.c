@@ -69,7 +69,7 @@ static void cut_off(struct mu_ps_peer *peer, const struct unread *unread, int64_
             "%s does not read: %d answer%s for it on ps/%d (%s), for %s now; it is cut off", name,
             unread->count, unread->count == 1 ? " waits" : "s wait", server->options.order, bytes,
             waited));
-    if (server->options.order == 0)
+    if (mu_ps_is_head(server))
         mu_ps_lost(server, peer->index);
     mu_ps_cut(peer);
 }

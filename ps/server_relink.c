@@ -66,7 +66,7 @@ static void answer_again(struct mu_ps_peer *peer, uint64_t sequence)
     struct mu_ps_fresh_body fresh = answer->fresh;
     uint8_t memory[MU_PS_BODY_MAX];
     struct mu_body body;
-    fresh.again = true;
+    fresh.bare = true;
     answer->link_number = peer->link_number;
     mu_ps_fresh_put(&body, memory, &fresh);
     mu_link_post(peer->link, MU_FRAME_FRESH, peer->server->options.generation, answer->tag, &body);
@@ -123,7 +123,7 @@ static void begin_join(struct mu_ps_server *server, int worker, int64_t incarnat
     own->incarnation = incarnation;
     own->changes = true;
     mu_ps_relink_drop(server, worker);
-    for (int i = 1; i < server->options.server_count; i++)
+    for (int i = 0; i < server->standby.seat_count; i++)
         server->others[i].noted[worker] = 0;
     mu_ps_queue(server, (struct mu_ps_event){.lost = worker, .joins = true});
 }
@@ -158,15 +158,16 @@ static void begin_anew(struct mu_ps_server *server, int worker)
 enum mu_status mu_ps_relink_join(struct mu_ps_server *server, int worker)
 {
     struct mu_ps_worker *own = &server->ledger[worker];
-    if (server->options.order == 0)
+    if (mu_ps_is_head(server))
         judge_join(server, worker);
+    mu_ps_standby_note(server, 0, &own->change);
     MU_TRY(mu_ps_check_version(server, &own->change));
     begin_anew(server, worker);
     own->incarnation = own->change.incarnation;
     own->clock = (uint64_t)own->change.clock;
     own->refused_in_row = 0;
     server->active_count += own->left;
-    own->left = own->is_lost = own->changes = false;
+    own->left = own->is_lost = own->is_dead = own->changes = false;
     server->look_again = true; /* its READY is held */
     mu_ps_release(server);
     return MU_OK;
@@ -183,12 +184,13 @@ static enum mu_link_answer on_ready(
     if (!mu_ps_ready_read(mu_link_decoder(peer->link), body, frame->body_bytes, &ready) ||
         frame->payload_bytes != 0 || peer->ready)
         return mu_ps_refuse(peer, "sent a READY that is malformed, or the second one");
-    if (!server->begun || (server->options.order > 0 && !server->others[0].link))
+    int head = server->standby.head;
+    if (!server->begun || (server->options.order != head && !server->others[head].link))
         return mu_ps_hold(peer);
     if (ready.incarnation < own->incarnation)
         return mu_ps_refuse(peer, "is incarnation %lld; %lld has come already",
             (long long)ready.incarnation, (long long)own->incarnation);
-    if (ready.incarnation > own->incarnation && server->options.order == 0 && !own->changes)
+    if (ready.incarnation > own->incarnation && mu_ps_is_head(server) && !own->changes)
         begin_join(server, peer->index, ready.incarnation);
     if (ready.incarnation > own->incarnation || own->changes)
         return mu_ps_hold(peer);

@@ -132,7 +132,8 @@ bool mu_ps_rows_are_ours(const struct mu_ps_server *server, const uint64_t *ids,
     const struct mu_ps_server_options *options = &server->options;
     for (size_t i = 0; i < count; i++)
         if ((options->rows.id_count > 0 && ids[i] >= options->rows.id_count) ||
-            mu_split_row(ids[i], options->server_count) != options->order)
+            mu_split_row(ids[i], options->server_count) !=
+                mu_ps_seat_span(options->order, options->server_count))
             return false;
     return true;
 }
@@ -225,13 +226,20 @@ void mu_ps_rows_forget(struct mu_ps_buffer *buffer)
     rows->counts = (struct mu_ps_rows_body){0};
 }
 
+size_t mu_ps_rows_given(const struct mu_ps_buffer *buffer, size_t width, const void **ret_rows)
+{
+    const struct mu_ps_rows_body given = {.given = buffer->rows.counts.given};
+    *ret_rows = given_ids(&buffer->rows);
+    return mu_ps_rows_bytes(&given, width);
+}
+
 void mu_ps_rows_reply(struct mu_ps_server *server, struct mu_ps_buffer *buffer)
 {
     struct mu_ps_row_buffer *rows = &buffer->rows;
     struct mu_ps_peer *worker = &server->workers[buffer->worker];
     size_t count = rows->counts.wanted, width = server->rows.options.width;
     mu_ps_rows_forget(buffer);
-    if (count == 0 || !mu_ps_can_answer(worker))
+    if (count == 0 || !mu_ps_brings(server) || !mu_ps_can_answer(worker))
         return;
     const uint64_t *ids = (const uint64_t *)rows->data;
     float *values = (float *)(rows->data + count * sizeof(*ids));

@@ -52,6 +52,8 @@ bool mu_ps_rows_are_ours(const struct mu_ps_server *server, const uint64_t *ids,
 enum mu_status mu_ps_rows_apply(struct mu_ps_server *server, struct mu_ps_buffer *buffer);
 void mu_ps_rows_gather(struct mu_ps_server *server, struct mu_ps_buffer *buffer);
 enum mu_status mu_ps_rows_apply_gathered(struct mu_ps_server *server, double learning_rate);
+/* What of the given rows goes into an audit log, ids and gradients: so many bytes at *ret_rows. */
+size_t mu_ps_rows_given(const struct mu_ps_buffer *buffer, size_t width, const void **ret_rows);
 /* Sends the wanted rows, if there are any, and is ready for the next ROWS of this buffer. */
 void mu_ps_rows_reply(struct mu_ps_server *server, struct mu_ps_buffer *buffer);
 

@@ -130,7 +130,7 @@ static void judge(struct mu_ps_server *server, struct mu_ps_buffer *buffer)
 
 static void tell_followers(struct mu_ps_server *server, struct mu_ps_buffer *buffer)
 {
-    if (server->options.server_count == 1)
+    if (server->standby.live_count == 1)
         return;
     struct mu_frame frame = {
         .type = MU_FRAME_VERDICT,
@@ -138,17 +138,19 @@ static void tell_followers(struct mu_ps_server *server, struct mu_ps_buffer *buf
         .tag = buffer->sequence,
         .body_bytes = (uint32_t)mu_ps_verdict_write(buffer->told_body, &buffer->verdict),
     };
-    for (int i = 1; i < server->options.server_count; i++)
-        mu_ps_buffer_send(
-            buffer, &server->others[i], &buffer->told[i - 1], &frame, buffer->told_body, NULL);
+    for (int i = 0; i < server->standby.seat_count; i++)
+        if (mu_ps_is_other(server, i))
+            mu_ps_buffer_send(
+                buffer, &server->others[i], &buffer->told[i], &frame, buffer->told_body, NULL);
 }
 
 /* ---- carrying out: on every server ---- */
 
 static enum mu_status differs(const struct mu_ps_server *server, const char *what)
 {
-    return mu_fail(server->options.log, MU_E0701, NULL, "ps/%d has another %s than ps/0",
-        server->options.order, what);
+    return mu_fail(server->options.log, MU_E0701, NULL, "ps/%d has another %s than ps/%d",
+        mu_ps_seat_process(server->options.order, server->options.server_count), what,
+        mu_ps_seat_process(server->standby.head, server->options.server_count));
 }
 
 /* A gradient that is a step of its own; leaves the fresh parameters in the buffer, if they are
@@ -163,6 +165,7 @@ static enum mu_status apply(struct mu_ps_server *server, struct mu_ps_buffer *bu
         .mean_square = server->seen.mean_square.data,
     };
     bool corrects = verdict->verdict == MU_VERDICT_CORRECT;
+    bool brings = buffer->wants_fresh && mu_ps_brings(server);
     if (corrects && !correction.seen)
         return differs(server, "record of what a worker has seen");
     MU_TRY(mu_ps_rows_apply(server, buffer));
@@ -171,8 +174,8 @@ static enum mu_status apply(struct mu_ps_server *server, struct mu_ps_buffer *bu
         memcpy(buffer->own, buffer->data, mu_ps_span_bytes(server));
     mu_shard_apply_corrected(&server->shard, corrects ? buffer->own : buffer->data,
         (float)verdict->weight, (float)verdict->learning_rate, corrects ? &correction : NULL,
-        buffer->wants_fresh ? buffer->fresh : NULL);
-    if (buffer->wants_fresh)
+        brings ? buffer->fresh : NULL);
+    if (brings)
         buffer->fresh_version = server->shard.version;
     return MU_OK;
 }
@@ -234,14 +237,15 @@ static void reply(struct mu_ps_server *server, struct mu_ps_buffer *buffer)
     struct mu_ps_peer *worker = &server->workers[buffer->worker];
     const struct mu_table *table = server->rows.table;
     int64_t version = server->shard.version;
-    bool travels = buffer->wants_fresh && buffer->fresh == buffer->own;
+    bool brings = buffer->wants_fresh && mu_ps_brings(server);
+    bool travels = brings && buffer->fresh == buffer->own;
     mu_ps_auto_sent(server, buffer->worker);
-    if (buffer->wants_fresh && buffer->fresh_version != version)
+    if (brings && buffer->fresh_version != version)
         mu_shard_copy(&server->shard, buffer->fresh);
     if (buffer->wants_fresh)
         mu_seen_store(&server->seen, buffer->worker, buffer->sequence,
             server->shard.vectors[0].data, version);
-    if (buffer->wants_fresh && !travels)
+    if (brings && !travels)
         server->load.bytes_out += mu_ps_span_bytes(server);
     struct mu_ps_fresh_body fresh = {
         .item = buffer->item,
@@ -250,6 +254,7 @@ static void reply(struct mu_ps_server *server, struct mu_ps_buffer *buffer)
         .staleness = buffer->verdict.staleness,
         .version = version,
         .rows = table ? (int64_t)mu_table_count(table).rows : 0,
+        .bare = !mu_ps_brings(server),
     };
     struct mu_frame frame = {
         .type = MU_FRAME_FRESH,
@@ -332,7 +337,7 @@ static void warn(struct mu_ps_server *server, const struct mu_ps_buffer *buffer)
 static void cut_off(struct mu_ps_server *server, const struct mu_ps_buffer *buffer)
 {
     struct mu_ps_peer *peer = &server->workers[buffer->worker];
-    if (server->options.order == 0) {
+    if (mu_ps_is_head(server)) {
         mu_ps_blame(peer, "sent %d gradients in a row that were refused, the last %s",
             MU_PS_REFUSED_MAX, mu_ps_flaw_text(buffer->verdict.flaw));
         mu_ps_lost(server, peer->index);
@@ -345,7 +350,7 @@ static void look_at_refusal(struct mu_ps_server *server, const struct mu_ps_buff
     const struct mu_ps_verdict_body *verdict = &buffer->verdict;
     if (verdict->item != MU_PS_ITEM_GRADIENT || verdict->verdict != MU_VERDICT_REFUSE)
         return;
-    if (server->options.order == 0)
+    if (mu_ps_is_head(server))
         warn(server, buffer);
     if (server->ledger[buffer->worker].refused_in_row == MU_PS_REFUSED_MAX)
         cut_off(server, buffer);
@@ -359,15 +364,18 @@ enum mu_status mu_ps_check_version(
     if (verdict->version == server->shard.version)
         return MU_OK;
     return mu_fail(server->options.log, MU_E0701, NULL,
-        "ps/%d is at version %lld where ps/0 is at %lld", server->options.order,
-        (long long)server->shard.version, (long long)verdict->version);
+        "ps/%d is at version %lld where ps/%d is at %lld",
+        mu_ps_seat_process(server->options.order, server->options.server_count),
+        (long long)server->shard.version,
+        mu_ps_seat_process(server->standby.head, server->options.server_count),
+        (long long)verdict->version);
 }
 
 enum mu_status mu_ps_serve_buffer(struct mu_ps_server *server, struct mu_ps_buffer *buffer)
 {
     assert(buffer->state == MU_PS_BUFFER_QUEUED);
     server->sequence_served[buffer->worker]++;
-    if (server->options.order == 0) {
+    if (mu_ps_is_head(server)) {
         buffer->flaw = buffer->here_flaw;
         buffer->here_count = 0;
         buffer->here_flaw = MU_PS_FLAW_NONE;
@@ -377,6 +385,7 @@ enum mu_status mu_ps_serve_buffer(struct mu_ps_server *server, struct mu_ps_buff
         judge(server, buffer);
         tell_followers(server, buffer);
     }
+    mu_ps_standby_note(server, buffer->sequence, &buffer->verdict);
     MU_TRY(mu_ps_check_version(server, &buffer->verdict));
     mu_ps_audit_note(server, &buffer->verdict, buffer);
     buffer->fresh_version = -1;
@@ -395,19 +404,20 @@ enum mu_status mu_ps_serve_buffer(struct mu_ps_server *server, struct mu_ps_buff
 
 void mu_ps_tell_change(struct mu_ps_server *server, const struct mu_ps_verdict_body *verdict)
 {
-    for (int i = 1; i < server->options.server_count; i++) {
+    for (int i = 0; i < server->standby.seat_count; i++) {
         uint8_t memory[MU_PS_BODY_MAX];
         struct mu_body body;
         mu_ps_verdict_put(&body, memory, verdict);
-        mu_link_post(
-            server->others[i].link, MU_FRAME_VERDICT, server->options.generation, 0, &body);
+        if (mu_ps_is_other(server, i))
+            mu_link_post(
+                server->others[i].link, MU_FRAME_VERDICT, server->options.generation, 0, &body);
     }
 }
 
 enum mu_status mu_ps_serve_loss(struct mu_ps_server *server, int worker)
 {
     struct mu_ps_verdict_body *verdict = &server->ledger[worker].change;
-    if (server->options.order == 0) {
+    if (mu_ps_is_head(server)) {
         *verdict = (struct mu_ps_verdict_body){
             .worker = worker, .item = MU_PS_ITEM_LOSS, .version = server->shard.version};
         judge_leaving(server, verdict);
@@ -416,6 +426,7 @@ enum mu_status mu_ps_serve_loss(struct mu_ps_server *server, int worker)
         server->ledger[worker].changes = false;
         server->look_again = true;
     }
+    mu_ps_standby_note(server, 0, verdict);
     MU_TRY(mu_ps_check_version(server, verdict));
     mu_ps_audit_note(server, verdict, NULL);
     leave(server, worker);

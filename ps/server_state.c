@@ -87,7 +87,7 @@ static void send_vector(struct mu_ps_server *server, int vector, uint64_t snapsh
     };
     uint8_t *body = stream->bodies[vector];
     size_t capacity = MU_PS_BODY_MAX;
-    if (vector == 0 && server->options.order == 0) {
+    if (vector == 0 && mu_ps_is_head(server)) {
         body = stream->first_body;
         capacity = MU_PS_STATE_BODY_MAX;
         state.judged = server->judged;
@@ -120,11 +120,20 @@ enum mu_status mu_ps_state_take(struct mu_ps_server *server, uint64_t snapshot_i
 
 /* ---- the leader's link ---- */
 
-static enum mu_link_answer on_snapshot(struct mu_ps_peer *peer, const struct mu_frame *frame)
+static enum mu_link_answer on_snapshot(
+    struct mu_ps_peer *peer, const struct mu_frame *frame, const void *body)
 {
     struct mu_ps_server *server = peer->server;
-    if (server->options.order != 0 || frame->payload_bytes != 0)
+    struct mu_ps_snapshot_body snapshot;
+    bool is_deputy = server->options.order == server->options.server_count;
+    if ((server->options.order != 0 && !is_deputy) || frame->payload_bytes != 0 ||
+        !mu_ps_snapshot_read(mu_link_decoder(peer->link), body, frame->body_bytes, &snapshot))
         return mu_ps_refuse(peer, "sent a SNAPSHOT that is not for ps/%d", server->options.order);
+    if (!mu_ps_is_head(server) || snapshot.lost > server->standby.lost)
+        return mu_ps_hold(peer); /* the leader heard of a loss before this one did */
+    server->snapshot_is_old = snapshot.lost != server->standby.lost;
+    if (server->snapshot_is_old)
+        return MU_LINK_TAKE; /* it begins anew when it hears of it */
     if (!server->begun || server->snapshot_queued || !mu_ps_state_free(server) ||
         !mu_ps_knows_followers(server))
         return mu_ps_hold(peer);
@@ -144,7 +153,7 @@ enum mu_link_answer mu_ps_leader_frame(void *owner, struct mu_link *link,
     case MU_FRAME_ROWS:
         return mu_ps_pieces_frame(peer, frame, ret_payload);
     case MU_FRAME_SNAPSHOT:
-        return on_snapshot(peer, frame);
+        return on_snapshot(peer, frame, body);
     default:
         return mu_ps_refuse_type(peer, frame);
     }
@@ -165,6 +174,8 @@ void mu_ps_leader_arrived(
         mu_ps_pieces_arrived(peer);
         return;
     }
+    if (server->snapshot_is_old)
+        return;
     server->snapshot_queued = true;
     server->snapshot_id = frame->tag;
 }

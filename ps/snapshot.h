@@ -2,7 +2,7 @@
 #ifndef MU_PS_SNAPSHOT_H
 #define MU_PS_SNAPSHOT_H
 
-#include "ps/split.h"
+#include "ps/seats.h"
 #include "runtime/base/log.h"
 #include "runtime/io/link.h"
 
@@ -20,6 +20,7 @@ struct mu_ps_snapshot_options {
     struct mu_loop *loop;
     struct mu_log *log;
     int server_count, replica_count, slot_count;
+    int replicas; /* 1: each span has a standby, as the servers have it */
     uint32_t generation;
     size_t element_count;
     size_t row_width; /* 0: the model has no embedding table */
@@ -35,7 +36,11 @@ struct mu_row_sink {
 enum mu_status mu_ps_snapshot_create(const struct mu_ps_snapshot_options *options,
     struct mu_ps_snapshot **ret_snapshot);                    /* NO_MEMORY */
 void mu_ps_snapshot_destroy(struct mu_ps_snapshot *snapshot); /* takes NULL */
+/* `order`: its seat (seats.h). */
 void mu_ps_snapshot_add_server(struct mu_ps_snapshot *snapshot, int order, struct mu_link *link);
+/* As of a client. A snapshot under way ends with UNAVAILABLE, and may be started again. For a
+ * second one, or while it restores, all fails with CLOSED. */
+void mu_ps_snapshot_lose_server(struct mu_ps_snapshot *snapshot, int process);
 
 /* Asks for the state at one place in the order of updates. The vectors (1 + slot_count) are the
  * snapshot's until wait has returned, and so is the sink, which may be NULL where there is no
@@ -45,8 +50,9 @@ enum mu_status mu_ps_snapshot_start(
 /* Is it here, or has it failed? Then wait returns at once. */
 bool mu_ps_snapshot_done(const struct mu_ps_snapshot *snapshot);
 /* Turns the loop until the snapshot is whole. `judged` (replica_count) gets how many gradients of
- * each replica were judged before it. TIMEOUT: call again. CLOSED, PROTOCOL (MU_E0404): nothing
- * works any more. */
+ * each replica were judged before it. TIMEOUT: call again.
+ * UNAVAILABLE: a server was lost meanwhile, and with standbys it may be started again. CLOSED,
+ * PROTOCOL (MU_E0404): nothing works any more. */
 enum mu_status mu_ps_snapshot_wait(
     struct mu_ps_snapshot *snapshot, int64_t deadline_ns, int64_t *ret_version, int64_t *judged);
 
@@ -65,7 +71,7 @@ enum mu_status mu_ps_snapshot_give_rows(struct mu_ps_snapshot *snapshot, const u
 enum mu_status mu_ps_snapshot_restore(struct mu_ps_snapshot *snapshot, const float *const vectors[],
     int vector_count, int64_t version, int64_t total, const int64_t *judged, int64_t deadline_ns);
 
-/* The order of the server that the last failure is about; -1: none. */
+/* The server that the last failure is about, with standbys its process; -1: none. */
 int mu_ps_snapshot_culprit(const struct mu_ps_snapshot *snapshot);
 
 #endif

@@ -76,6 +76,11 @@ size_t mu_table_stride(const struct mu_table *table)
     return table->options.width * (1 + (size_t)table->options.slot_count);
 }
 
+size_t mu_table_width(const struct mu_table *table)
+{
+    return table->options.width;
+}
+
 struct mu_table_counts mu_table_count(const struct mu_table *table)
 {
     return (struct mu_table_counts){.rows = table->index.rows,

@@ -54,6 +54,7 @@ enum mu_status mu_table_follow(
 
 struct mu_table_counts mu_table_count(const struct mu_table *table);
 size_t mu_table_stride(const struct mu_table *table); /* floats: width * (1 + slots) */
+size_t mu_table_width(const struct mu_table *table);
 
 /* All rows, in the order of their creation as long as none has left: the next one after `*place` (0
  * at first); NULL at the end. No row may be created or leave in between. By id: ps/table_save.h. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ps/table_save.h"
+#include "runtime/base/crc32c.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -64,20 +65,56 @@ void mu_table_sort(struct mu_table_entry *entries, size_t count)
     sort(entries, count, 56);
 }
 
-enum mu_status mu_table_sorted(const struct mu_table *table, struct mu_table_entry **ret_entries)
+static struct mu_table_entry *list(const struct mu_table *table, struct mu_table_entry *entries)
 {
-    size_t count = mu_table_count(table).rows, place = 0;
-    struct mu_table_entry *entries = NULL;
-    if (count > 0) {
-        entries = malloc(count * sizeof(*entries));
-        if (!entries)
-            return MU_NO_MEMORY;
-    }
-    for (size_t i = 0; i < count; i++)
-        entries[i].row = mu_table_next(table, &place, &entries[i].id);
+    size_t place = 0;
+    while ((entries->row = mu_table_next(table, &place, &entries->id)))
+        entries++;
+    return entries;
+}
+
+/* With one place more, which ends the last list. */
+static enum mu_status sorted(const struct mu_table *const tables[], int table_count,
+    size_t *ret_count, struct mu_table_entry **ret_entries)
+{
+    size_t count = 0;
+    for (int i = 0; i < table_count; i++)
+        count += mu_table_count(tables[i]).rows;
+    struct mu_table_entry *entries = malloc((count + 1) * sizeof(*entries)), *end = entries;
+    if (!entries)
+        return MU_NO_MEMORY;
+    for (int i = 0; i < table_count; i++)
+        end = list(tables[i], end);
     mu_table_sort(entries, count);
+    *ret_count = count;
     *ret_entries = entries;
     return MU_OK;
+}
+
+enum mu_status mu_table_sorted(const struct mu_table *table, struct mu_table_entry **ret_entries)
+{
+    size_t count = mu_table_count(table).rows;
+    *ret_entries = NULL;
+    return count > 0 ? sorted(&table, 1, &count, ret_entries) : MU_OK;
+}
+
+enum mu_status mu_tables_crc32c(
+    const struct mu_table *const tables[], int table_count, uint32_t *crc)
+{
+    struct mu_table_entry *entries;
+    size_t count, bytes = mu_table_width(tables[0]) * sizeof(float);
+    MU_TRY(sorted(tables, table_count, &count, &entries));
+    for (size_t i = 0; i < count; i++)
+        *crc = mu_crc32c(*crc, &entries[i].id, sizeof(entries[i].id));
+    for (size_t i = 0; i < count; i++)
+        *crc = mu_crc32c(*crc, entries[i].row, bytes);
+    free(entries);
+    return MU_OK;
+}
+
+enum mu_status mu_table_crc32c(const struct mu_table *table, uint32_t *crc)
+{
+    return mu_tables_crc32c(&table, 1, crc);
 }
 
 enum mu_status mu_table_put(struct mu_table *table, uint64_t id, const float *row)

@@ -16,6 +16,8 @@ void mu_audit_header_write(
     mu_text_add(out, ",\"samples\":%zu", header->facts.sample_count);
     mu_text_add(out, ",\"features\":%zu,\"classes\":%zu,\"fields\":%zu",
         header->facts.feature_count, header->facts.class_count, header->facts.field_count);
+    if (job->model->row_width)
+        mu_text_add(out, ",\"entries\":%zu", header->facts.entry_max);
     mu_text_add(out, ",\"job\":");
     mu_job_write(job, out);
     mu_text_add(out, "}");
@@ -58,6 +60,8 @@ static void read_numbers(struct reader *reader, struct mu_audit_header *header)
     header->facts.feature_count = (size_t)read_integer(reader, "features", many);
     header->facts.class_count = (size_t)read_integer(reader, "classes", many);
     header->facts.field_count = (size_t)read_integer(reader, "fields", many);
+    if (mu_json_member(reader->root, "entries"))
+        header->facts.entry_max = (size_t)read_integer(reader, "entries", UINT32_MAX);
 }
 
 static enum mu_status read_job(struct reader *reader, struct mu_audit_header *header)

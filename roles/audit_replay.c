@@ -2,8 +2,10 @@
 #include "roles/audit_replay.h"
 #include "ps/audit_read.h"
 #include "ps/shard.h"
+#include "ps/table_save.h"
 #include "roles/audit_header.h"
 #include "roles/audit_judge.h"
+#include "roles/audit_rows.h"
 #include "roles/audit_seen.h"
 #include "runtime/base/crc32c.h"
 #include "runtime/base/text.h"
@@ -24,9 +26,11 @@
 struct source {
     struct mu_audit_reader reader;
     struct mu_audit_header header;
+    uint64_t row_count; /* that the log begins with */
     struct mu_shard shard;
     struct mu_arena gradient, mean_square;
     struct mu_audit_seen seen;
+    struct mu_audit_rows rows;
 };
 
 struct replay {
@@ -63,6 +67,7 @@ static enum mu_status read_header(struct source *source, struct mu_audit_record 
     if (status == MU_OK)
         status = mu_audit_header_read(reader->log, reader->path, text, bytes, &source->header);
     free(text);
+    source->row_count = ret_record->sequence;
     return status;
 }
 
@@ -107,11 +112,14 @@ static enum mu_status make_shard(struct replay *replay, struct source *source)
     const struct mu_job *job = source->header.job;
     struct mu_span span =
         mu_split(source->header.element_count, source->header.server_count, source->header.order);
+    MU_TRY(mu_audit_rows_init(&source->rows, &source->header,
+        (size_t)mu_ps_plan_gathered_max(&replay->judge.modes), replay->log));
     enum mu_status status = mu_shard_init(
         &source->shard, span, job->optimizer, job->optimizer_options, job->optim.weight_decay);
     source->shard.layout = &replay->layout;
     if (status == MU_OK)
-        status = mu_arena_init(&source->gradient, span.count + MU_VIEW_ALIGN);
+        status = mu_arena_init(&source->gradient,
+            span.count + source->rows.given_bytes_max / sizeof(float) + MU_VIEW_ALIGN);
     if (status == MU_OK && mu_ps_plan_gathers(&replay->judge.modes))
         status = mu_shard_make_room(&source->shard);
     if (status == MU_OK && mu_ps_plan_correcting(&replay->judge.modes))
@@ -156,7 +164,7 @@ static enum mu_status restore(struct source *source, int64_t version)
             &source->reader, shard->vectors[i].data, shard->span.count * sizeof(float)));
     }
     shard->version = version;
-    return MU_OK;
+    return mu_audit_rows_restore(&source->rows, &source->reader, source->row_count, version);
 }
 
 /* ---- going ---- */
@@ -205,14 +213,40 @@ static enum mu_status correct(
     return MU_OK;
 }
 
+/* Of this server: the rows of a gradient are not as many on all of them. */
+static enum mu_status read_gradient(struct source *source, bool counts)
+{
+    struct mu_audit_reader *reader = &source->reader;
+    size_t bytes = mu_audit_reader_bytes(reader);
+    size_t span_bytes = counts ? source->shard.span.count * sizeof(float) : 0;
+    size_t most = counts ? span_bytes + source->rows.given_bytes_max : 0;
+    source->rows.given_count = 0;
+    if (bytes < span_bytes || bytes > most)
+        bytes = span_bytes; /* which fails */
+    MU_TRY(mu_audit_reader_payload(reader, source->gradient.data, bytes));
+    return mu_audit_rows_given(&source->rows, reader,
+        (const uint8_t *)source->gradient.data + span_bytes, bytes - span_bytes);
+}
+
+/* What the record says of the rows; before the same of the shard. */
+static enum mu_status apply_rows(struct source *source, const struct mu_audit_record *record)
+{
+    if (source->rows.given_count == 0)
+        return MU_OK;
+    if (record->verdict != MU_VERDICT_GATHER)
+        return mu_audit_rows_apply(&source->rows, record, source->shard.version);
+    mu_audit_rows_gather(&source->rows, record);
+    return MU_OK;
+}
+
 static enum mu_status apply(
     struct source *source, const struct mu_ps_phase *phase, const struct mu_audit_record *record)
 {
     struct mu_shard *shard = &source->shard;
     bool counts = record->kind == MU_AUDIT_GRADIENT && record->verdict != MU_VERDICT_DROP &&
                   record->verdict != MU_VERDICT_REFUSE;
-    MU_TRY(mu_audit_reader_payload(
-        &source->reader, source->gradient.data, counts ? shard->span.count * sizeof(float) : 0));
+    MU_TRY(read_gradient(source, counts));
+    MU_TRY(apply_rows(source, record));
     if (counts && record->verdict == MU_VERDICT_GATHER)
         mu_shard_gather(shard, source->gradient.data, (float)record->weight);
     else if (counts && record->verdict == MU_VERDICT_CORRECT)
@@ -220,8 +254,11 @@ static enum mu_status apply(
     else if (counts)
         mu_shard_apply(
             shard, source->gradient.data, (float)record->weight, (float)record->learning_rate);
-    if (record->average > 0)
+    if (record->average > 0) {
+        MU_TRY(
+            mu_audit_rows_apply_gathered(&source->rows, record, shard->version, shard->gathered));
         mu_shard_apply_gathered(shard, (float)record->learning_rate);
+    }
     return mu_audit_seen_keep(&source->seen, shard->version, shard->vectors[0].data);
 }
 
@@ -243,22 +280,34 @@ static enum mu_status take(struct replay *replay, const struct mu_audit_record *
     return MU_OK;
 }
 
+static uint32_t get_u32(const uint8_t bytes[4])
+{
+    uint32_t number = 0;
+    for (int i = 0; i < 4; i++)
+        number |= (uint32_t)bytes[i] << 8 * i;
+    return number;
+}
+
 /* What the server had at its end is what we have. */
 static enum mu_status check_end(struct source *source, const struct mu_audit_record *record)
 {
-    uint8_t bytes[4];
-    uint32_t crc = 0;
+    uint8_t bytes[8];
     const struct mu_shard *shard = &source->shard;
-    MU_TRY(mu_audit_reader_payload(&source->reader, bytes, sizeof(bytes)));
-    for (int i = 0; i < 4; i++)
-        crc |= (uint32_t)bytes[i] << 8 * i;
+    const struct mu_table *table = source->rows.store.table;
+    uint32_t row_crc = 0;
+    MU_TRY(mu_audit_reader_payload(&source->reader, bytes, table ? 8 : 4));
+    if (table && mu_table_crc32c(table, &row_crc) != MU_OK)
+        return mu_fail(source->reader.log, MU_E0801, NULL, "no memory for a checksum of rows");
     if (record->version != shard->version)
         return mu_audit_reader_fail(&source->reader,
             "the server ended at version %lld, and the log has made %lld",
             (long long)record->version, (long long)shard->version);
-    if (crc != mu_crc32c(0, shard->vectors[0].data, shard->span.count * sizeof(float)))
+    if (get_u32(bytes) != mu_crc32c(0, shard->vectors[0].data, shard->span.count * sizeof(float)))
         return mu_audit_reader_fail(
             &source->reader, "the server ended with other parameters than the log makes");
+    if (table && get_u32(bytes + 4) != row_crc)
+        return mu_audit_reader_fail(
+            &source->reader, "the server ended with other embedding rows than the log makes");
     if (source->reader.next != source->reader.bytes)
         return mu_audit_reader_fail(&source->reader, "the file goes on after the end record");
     return MU_OK;
@@ -282,7 +331,7 @@ static enum mu_status go(struct replay *replay, int64_t to)
                 MU_TRY(check_end(&replay->source[i], &record));
             return to < 0 ? MU_OK : fail_version(replay, to);
         }
-        if (record.kind < MU_AUDIT_GRADIENT)
+        if (record.kind < MU_AUDIT_GRADIENT || record.kind == MU_AUDIT_ROWS)
             return mu_audit_reader_fail(&replay->source[0].reader,
                 "a record of kind `%s` has no place here", mu_audit_kind_name(record.kind));
         MU_TRY(take(replay, &record));
@@ -291,6 +340,25 @@ static enum mu_status go(struct replay *replay, int64_t to)
 }
 
 /* ---- the whole ---- */
+
+/* The rows of all servers as if they were one table. */
+static enum mu_status add_rows(struct replay *replay)
+{
+    const struct mu_table *tables[MU_PS_SERVERS_MAX];
+    struct mu_audit_replayed *done = &replay->done;
+    done->embedding_rows = -1;
+    if (!replay->source[0].rows.store.table)
+        return MU_OK;
+    done->embedding_rows = 0;
+    for (int i = 0; i < replay->source_count; i++) {
+        tables[i] = replay->source[i].rows.store.table;
+        done->embedding_rows += (int64_t)mu_table_count(tables[i]).rows;
+    }
+    if (mu_tables_crc32c(tables, replay->source_count, &done->parameters_crc32c) == MU_OK)
+        return MU_OK;
+    return mu_fail(replay->log, MU_E0801, NULL, "no memory for the checksum of %lld rows",
+        (long long)done->embedding_rows);
+}
 
 static enum mu_status sum_up(struct replay *replay)
 {
@@ -304,7 +372,7 @@ static enum mu_status sum_up(struct replay *replay)
     replay->done.version = replay->judge.version;
     replay->done.parameters_crc32c = mu_layout_crc32c_of(&replay->layout, whole.data);
     mu_arena_finish(&whole);
-    return MU_OK;
+    return add_rows(replay);
 }
 
 static enum mu_status run(struct replay *replay, int64_t to)
@@ -346,6 +414,7 @@ enum mu_status mu_audit_replay(
         mu_arena_finish(&source->gradient);
         mu_arena_finish(&source->mean_square);
         mu_audit_seen_finish(&source->seen);
+        mu_audit_rows_finish(&source->rows);
     }
     mu_audit_judge_finish(&replay->judge);
     free(replay->source);

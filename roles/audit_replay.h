@@ -14,6 +14,7 @@ struct mu_audit_replayed {
     int server_count;
     int64_t version_first, version;
     uint64_t gradients, verdicts[MU_VERDICT_COUNT];
+    int64_t embedding_rows;     /* of all servers; -1: the model has no table */
     uint32_t parameters_crc32c; /* as in summary.json */
 };
 

@@ -213,10 +213,6 @@ static enum mu_status fit_audit(struct mu_log *log, const struct mu_job *job, bo
         return mu_fail(log, MU_E0204,
             "leave it out, or add a parameter server and a mode that uses it",
             "mode.audit is for training through parameter servers");
-    if (job->model->row_width)
-        return mu_fail(log, MU_E0204, "leave out mode.audit, or use a model without embeddings",
-            "model `%s` has an embedding table, and an audit log holds dense parameters alone",
-            job->model->name);
     return MU_OK;
 }
 

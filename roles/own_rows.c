@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "roles/own_rows.h"
 #include "ps/table_save.h"
-#include "runtime/base/crc32c.h"
 #include "runtime/base/log.h"
 #include "runtime/device/kernels.h"
 #include "runtime/optim/rows.h"
@@ -202,15 +201,5 @@ enum mu_status mu_own_rows_clear(struct mu_own_rows *rows)
 
 enum mu_status mu_own_rows_crc32c(const struct mu_own_rows *rows, uint32_t *crc)
 {
-    struct mu_table_entry *entries;
-    if (rows->width == 0)
-        return MU_OK;
-    MU_TRY(mu_table_sorted(rows->table, &entries));
-    size_t count = mu_table_count(rows->table).rows;
-    for (size_t i = 0; i < count; i++)
-        *crc = mu_crc32c(*crc, &entries[i].id, sizeof(entries[i].id));
-    for (size_t i = 0; i < count; i++)
-        *crc = mu_crc32c(*crc, entries[i].row, rows->width * sizeof(float));
-    free(entries);
-    return MU_OK;
+    return rows->width > 0 ? mu_table_crc32c(rows->table, crc) : MU_OK;
 }

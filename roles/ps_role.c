@@ -2,7 +2,7 @@
 #include "ps/policies.h"
 #include "ps/server.h"
 #include "roles/audit_keep.h"
-#include "roles/own_rows.h"
+#include "roles/job_table.h"
 #include "roles/ps_load.h"
 #include "roles/task_cluster.h"
 #include <stdlib.h>
@@ -72,25 +72,6 @@ static void say_memory(const struct ps_role *role, const struct mu_ps_server_opt
             options->in_flight_max);
 }
 
-/* The embedding table of the model, if it has one. */
-static enum mu_status describe_rows(const struct ps_role *role,
-    const struct mu_dataset_facts *facts, struct mu_ps_rows_options *ret_rows)
-{
-    const struct mu_job *job = role->run->job;
-    size_t servers = (size_t)role->run->spec->ps_count;
-    if (!job->model->row_width)
-        return MU_OK;
-    *ret_rows = (struct mu_ps_rows_options){
-        .push_max = (size_t)job->data.batch * facts->entry_max,
-        .id_count = facts->id_count,
-        .row_limit = ((size_t)job->mode.row_limit + servers - 1) / servers,
-        .seed = (uint64_t)job->train.seed,
-        .init_row = mu_own_rows_init_row,
-        .owner = job,
-    };
-    return job->model->row_width(job->model_options, facts, role->run->log, &ret_rows->width);
-}
-
 static enum mu_status make_server(struct ps_role *role)
 {
     const struct mu_job *job = role->run->job;
@@ -103,7 +84,7 @@ static enum mu_status make_server(struct ps_role *role)
         .entry_max = (size_t)shape.entries,
         .id_count = shape.ids};
     struct mu_ps_rows_options rows = {0};
-    MU_TRY(describe_rows(role, &facts, &rows));
+    MU_TRY(mu_job_table(job, &facts, spec->ps_count, role->run->log, &rows));
     MU_TRY(job->model->layout(job->model_options, &facts, role->run->log, &role->layout));
     MU_TRY(name_replicas(role));
     role->modes = mu_job_ps_plan(job, spec->replica_count, facts.sample_count);

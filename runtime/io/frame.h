@@ -53,7 +53,8 @@
     ROW(READY)     /* ps to leader: restored */                                                    \
     ROW(DOING)     /* collectives: what I am doing; what are you doing? */                         \
     ROW(ROWS)      /* worker to ps, ps to worker: rows of an embedding table */                    \
-    ROW(SHARE)     /* worker to ps, ps to worker: memory that both of one host see */
+    ROW(SHARE)     /* worker to ps, ps to worker: memory that both of one host see */              \
+    ROW(PLACE)     /* ps to ps: how far I am in the order, after the head was lost */
 
 #define MU_FRAME_TYPE_ENUM(name) MU_FRAME_##name,
 enum mu_frame_type { MU_FRAME_TYPE_ROWS(MU_FRAME_TYPE_ENUM) MU_FRAME_TYPE_COUNT };

@@ -11,6 +11,12 @@ AUDIT = ["--set", "mode.audit=true", "--set", "model.widths=[784,16,10]"]
 SYNC_OF_TWO = ["--set", "mode.kind=sync", "--set", "mode.backups=1", "--set", "mode.policy=apply"]
 
 
+CLICKS = {"name": "clicks", "model": {"kind": "wide_deep", "dimension": 4, "widths": [8]},
+          "data": {"kind": "clicks", "samples": 2000, "test_samples": 200, "batch": 50},
+          "optimizer": {"kind": "adagrad", "learning_rate": 0.01}, "train": {"epochs": 2},
+          "mode": {"kind": "async", "audit": True}}
+
+
 class Audit(Case):
     def audited(self, roles, *arguments, **more):
         return self.trained(roles, *AUDIT, *arguments, job=ASYNC, **more)
@@ -34,6 +40,44 @@ class Audit(Case):
                 self.assertEqual(found["verdicts"][verdict], count)
             self.assertIn("parameters_crc32c " + run.summary["parameters_crc32c"],
                           self.replay(run).text)
+
+    def clicks(self, **sections):
+        path = self.folder("clicks")
+        path.write_text(json.dumps({**CLICKS, **sections}))
+        return str(path)
+
+    def test_a_replay_rebuilds_embedding_tables(self):
+        of_mode = CLICKS["mode"]
+        for job in ({}, {"mode": {**of_mode, "kind": "softsync", "gradients": 3}},
+                    {"mode": {**of_mode, "policy": "compensate"},
+                     "optimizer": {"kind": "sgd", "learning_rate": 0.01}},
+                    {"model": {"kind": "linear"},
+                     "optimizer": {"kind": "ftrl", "learning_rate": 0.01}},
+                    {"mode": {**of_mode, "row_limit": 2000}}):
+            run = self.trained("chief=1,worker=2,ps=2", job=self.clicks(**job))
+            found = self.replayed(run)
+            for key in ("parameters_crc32c", "embedding_rows"):
+                self.assertEqual(found[key], run.summary[key], (job, key))
+            self.assertIn(f"embedding_rows {run.summary['embedding_rows']}\n",
+                          self.replay(run).text)
+
+    def test_a_resumed_log_begins_with_the_rows_of_the_checkpoint(self):
+        job = self.clicks()
+        run = self.trained("chief=1,worker=1,ps=2", "--epochs", "1", job=job)
+        again = self.trained("chief=1,worker=1,ps=3", "--resume", job=job, out=run.out)
+        found = self.replayed(again)
+        self.assertEqual(found["version_first"], run.summary["steps"])
+        self.assertEqual(found["parameters_crc32c"], again.summary["parameters_crc32c"])
+        first = self.replayed(again, "--to", str(run.summary["steps"]))
+        self.assertEqual(first["parameters_crc32c"], run.summary["parameters_crc32c"])
+        self.assertEqual(first["embedding_rows"], run.summary["embedding_rows"])
+
+    def test_an_audit_cannot_begin_with_rows_that_have_left(self):
+        job = self.clicks()
+        run = self.trained("chief=1,ps=1", "--epochs", "1", job=job)
+        again = self.trained("chief=1,ps=1", "--resume", "--set", "mode.row_limit=1000", job=job,
+                             out=run.out, code=78)
+        self.assertRegex(again.text, r"error\[E0204\]: ps/0 was given more embedding rows")
 
     def test_without_the_key_there_is_no_log(self):
         run = self.trained("chief=1,ps=1", "--steps", "10", job=ASYNC)

@@ -3,6 +3,8 @@
 
 #include "ps/audit.h"
 #include "ps/audit_read.h"
+#include "ps/row_piece.h"
+#include "ps/table_save.h"
 #include "runtime/io/real_world.h"
 #include <fcntl.h>
 #include <signal.h>
@@ -20,7 +22,7 @@ static struct mu_test_log test_log;
 static char scratch[64], log_path[128];
 static float vectors[2][SPAN];
 
-static void open_log(struct mu_audit **ret_audit)
+static void open_log_with(struct mu_audit **ret_audit, size_t row_stride, size_t row_bytes)
 {
     const struct mu_audit_options options = {
         .world = &real.world,
@@ -28,9 +30,15 @@ static void open_log(struct mu_audit **ret_audit)
         .log = &test_log.log,
         .path = log_path,
         .text = "{\"a\":1}",
-        .record_bytes = SPAN * sizeof(float),
+        .record_bytes = SPAN * sizeof(float) + row_bytes,
+        .row_stride = row_stride,
     };
     assert_ok(mu_audit_open(&options, ret_audit));
+}
+
+static void open_log(struct mu_audit **ret_audit)
+{
+    open_log_with(ret_audit, 0, 0);
 }
 
 static void begin(struct mu_audit *audit)
@@ -164,6 +172,84 @@ static void what_was_written_is_read_again_in_order(void **state)
     mu_audit_reader_close(&reader);
 }
 
+/* Rows of a table fill several records, and those that follow go on counting. */
+#define ROWS 60000
+#define WIDTH 4
+#define STRIDE (2 * WIDTH)
+
+static void make_table(struct mu_table **ret_table)
+{
+    const struct mu_table_options options = {.width = WIDTH, .slot_count = 1};
+    float row[STRIDE];
+    assert_ok(mu_table_create(&options, ret_table));
+    for (uint64_t i = 0; i < ROWS; i++) {
+        for (size_t j = 0; j < STRIDE; j++)
+            row[j] = (float)(i * 10 + j);
+        assert_ok(mu_table_put(*ret_table, i * 3 % ROWS + ROWS * (i / (ROWS / 3)), row));
+    }
+}
+
+static size_t read_rows(struct mu_audit_reader *reader, struct mu_row_piece *piece, size_t first)
+{
+    struct mu_audit_record record;
+    next_is(reader, MU_AUDIT_ROWS, &record);
+    assert_int_equal(record.version, 7);
+    piece->count = mu_row_piece_count(piece, mu_audit_reader_bytes(reader));
+    assert_in_range(piece->count, 1, ROWS);
+    assert_ok(mu_audit_reader_payload(reader, piece->data, mu_audit_reader_bytes(reader)));
+    for (size_t i = 0; i < piece->count; i++) {
+        size_t n = first + i;
+        assert_int_equal(mu_row_piece_ids(piece)[i], n * 3 % ROWS + ROWS * (n / (ROWS / 3)));
+        for (size_t j = 0; j < STRIDE; j++)
+            assert_true(mu_row_piece_rows(piece)[i * STRIDE + j] == (float)(n * 10 + j));
+    }
+    return piece->count;
+}
+
+static void rows_of_a_table_are_there_before_what_happened(void **state)
+{
+    static const struct {
+        uint64_t ids[2];
+        float gradients[2 * WIDTH];
+    } given = {{5, 9}, {1, 2, 3, 4, 5, 6, 7, 8}};
+    struct mu_audit *audit;
+    struct mu_audit_reader reader;
+    struct mu_audit_record record = {
+        .kind = MU_AUDIT_GRADIENT, .payload_bytes = sizeof(vectors[0]) + sizeof(given)};
+    struct mu_table *table;
+    struct mu_row_piece piece;
+    uint8_t payload[sizeof(vectors[0]) + sizeof(given)], crcs[8];
+    uint32_t crc = 0;
+    make_table(&table);
+    assert_ok(mu_row_piece_init(&piece, STRIDE));
+    assert_true(ROWS > 2 * piece.row_max);
+    open_log_with(&audit, STRIDE, sizeof(given));
+    mu_audit_begin_rows(audit, table);
+    begin(audit);
+    assert_true(wait_for_room(audit));
+    mu_audit_add_rows(audit, &record, vectors[0], &given, sizeof(given));
+    assert_ok(mu_audit_close(audit, 8, vectors[0], SPAN));
+
+    assert_ok(mu_audit_reader_open(&reader, &test_log.log, log_path));
+    next_is(&reader, MU_AUDIT_HEADER, &record);
+    assert_int_equal(record.sequence, ROWS);
+    for (int i = 0; i < 2; i++)
+        next_is(&reader, MU_AUDIT_STATE, &record);
+    for (size_t count = 0; count < ROWS;)
+        count += read_rows(&reader, &piece, count);
+    next_is(&reader, MU_AUDIT_GRADIENT, &record);
+    assert_ok(mu_audit_reader_payload(&reader, payload, sizeof(payload)));
+    assert_memory_equal(payload, vectors[0], sizeof(vectors[0]));
+    assert_memory_equal(payload + sizeof(vectors[0]), &given, sizeof(given));
+    next_is(&reader, MU_AUDIT_END, &record);
+    assert_ok(mu_audit_reader_payload(&reader, crcs, sizeof(crcs)));
+    assert_ok(mu_table_crc32c(table, &crc));
+    assert_int_equal(crcs[4] | crcs[5] << 8 | crcs[6] << 16 | (uint32_t)crcs[7] << 24, crc);
+    mu_audit_reader_close(&reader);
+    mu_row_piece_finish(&piece);
+    mu_table_destroy(table);
+}
+
 static void a_record_without_an_end_record_is_a_cut_log(void **state)
 {
     struct mu_audit *audit;
@@ -232,6 +318,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(what_was_written_is_read_again_in_order, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            rows_of_a_table_are_there_before_what_happened, setup, teardown),
         cmocka_unit_test_setup_teardown(
             a_record_without_an_end_record_is_a_cut_log, setup, teardown),
         cmocka_unit_test_setup_teardown(a_full_disk_is_said_and_fails_the_log, setup, teardown),

@@ -67,7 +67,7 @@ static void what_was_written_is_read(void **state)
     assert_true(fresh_read.scale == fresh.scale);
     assert_int_equal(fresh_read.staleness, INT64_MAX);
     assert_int_equal(fresh_read.version, INT64_MAX);
-    assert_false(fresh_read.again);
+    assert_false(fresh_read.bare);
 }
 
 static void what_workers_that_come_back_say_is_read(void **state)
@@ -84,11 +84,11 @@ static void what_workers_that_come_back_say_is_read(void **state)
     mu_ps_ready_put(&body, out, &dead);
     assert_false(mu_ps_ready_read(decoder, out, body.bytes, &ready_read));
 
-    struct mu_ps_fresh_body fresh = {.version = 3, .again = true}, fresh_read;
+    struct mu_ps_fresh_body fresh = {.version = 3, .bare = true}, fresh_read;
     for (int item = MU_PS_ITEM_GRADIENT; item <= (int)MU_PS_ITEM_PULL; item++) {
         fresh.item = (enum mu_ps_item)item;
         assert_true(mu_ps_fresh_read(decoder, out, mu_ps_fresh_write(out, &fresh), &fresh_read));
-        assert_true(fresh_read.again);
+        assert_true(fresh_read.bare);
     }
 
     const struct mu_ps_verdict_body join = {.item = MU_PS_ITEM_JOIN, .incarnation = INT64_MAX};

@@ -111,18 +111,20 @@ static uint32_t crc_of_summary(void)
 
 /* ---- runs ---- */
 
-static void simulate(const struct mode *mode, uint64_t seed)
+static struct mu_test_log run_log;
+
+static void simulate_or_resume(const struct mode *mode, uint64_t seed, bool resume)
 {
-    static struct mu_test_log test_log;
     char out[128];
     struct mu_job *job = NULL;
     const char *sets[16] = {"data.samples=610", "data.test_samples=50", "data.batch=20",
         "model.widths=[784,4,10]", "train.epochs=2", "mode.policy=apply", "mode.audit=true"};
     for (int i = 0; i < 4 && mode->sets[i]; i++)
         sets[7 + i] = mode->sets[i];
-    struct mu_log *log = mu_test_log_init(&test_log);
+    struct mu_log *log = mu_test_log_init(&run_log);
     snprintf(out, sizeof(out), "%s/run", scratch);
-    (void)nftw(out, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+    if (!resume)
+        (void)nftw(out, remove_one, 8, FTW_DEPTH | FTW_PHYS);
     log->level = MU_LEVEL_INFO;
     assert_ok(mu_job_load(log, path, sets, &job));
     const struct mu_sim_job simulated = {
@@ -134,10 +136,16 @@ static void simulate(const struct mode *mode, uint64_t seed)
         .link_bits_per_second = 1000000000,
         .link_latency_ns = 50000,
         .out_dir = out,
+        .resume = resume,
     };
     if (mu_sim_job_run(&simulated, log) != MU_OK)
-        fail_msg("%s: %s", mode->sets[0], test_log.text);
+        fail_msg("%s: %s", mode->sets[0], run_log.text);
     mu_job_destroy(job);
+}
+
+static void simulate(const struct mode *mode, uint64_t seed)
+{
+    simulate_or_resume(mode, seed, false);
 }
 
 static enum mu_status replay(
@@ -176,6 +184,34 @@ static void a_replay_stops_at_any_version(void **state)
     assert_int_not_equal(before.parameters_crc32c, end.parameters_crc32c);
     assert_int_equal(replay(&test_log, end.version + 1, &at), MU_USAGE);
     assert_said(&test_log, "the log has versions 0 to");
+}
+
+#define SCHEDULE                                                                                   \
+    "mode.schedule=[{\"from_step\": 10, \"kind\": \"sync\", \"backups\": 1}, "                     \
+    "{\"from_step\": 20, \"kind\": \"async\", \"policy\": \"scale\"}, "                            \
+    "{\"from_step\": 30, \"kind\": \"bounded\", \"bound\": 1}]"
+
+static void a_resumed_run_is_in_the_entry_of_its_step(void **state)
+{
+    static struct mu_test_log test_log;
+    static const struct mode parts[] = {
+        {{"mode.kind=async", SCHEDULE, "train.steps=25"}, MU_VERDICT_GATHER},
+        {{"mode.kind=async", SCHEDULE, "train.steps=45"}, MU_VERDICT_SCALE}};
+    struct mu_audit_replayed replayed;
+    simulate(&parts[0], 1);
+    assert_ok(replay(&test_log, -1, &replayed));
+    int64_t version = replayed.version;
+    assert_in_range(version, 25, 29);
+    simulate_or_resume(&parts[1], 1, true);
+    char said[64];
+    snprintf(said, sizeof(said), "from version %d on: mode `async`, policy `scale`", (int)version);
+    assert_said(&run_log, said);
+    assert_said(&run_log, "from version 30 on: mode `bounded` by 1");
+    assert_null(strstr(run_log.text, "mode `sync`"));
+    assert_ok(replay(&test_log, -1, &replayed));
+    assert_int_equal(replayed.version_first, version);
+    assert_int_equal(replayed.parameters_crc32c, crc_of_summary());
+    assert_int_equal(replayed.verdicts[MU_VERDICT_GATHER], 0);
 }
 
 /* ---- damage ---- */
@@ -257,6 +293,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_replay_comes_to_the_parameters_of_the_run),
         cmocka_unit_test(a_replay_stops_at_any_version),
+        cmocka_unit_test(a_resumed_run_is_in_the_entry_of_its_step),
         cmocka_unit_test(a_flipped_bit_is_found_wherever_it_is),
         cmocka_unit_test(a_cut_log_is_found_wherever_it_is_cut),
         cmocka_unit_test(logs_of_two_runs_do_not_mix),

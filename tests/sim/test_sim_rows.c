@@ -84,6 +84,9 @@ static const char *const modes[][4] = {
     {"mode.kind=softsync", "mode.gradients=3", "mode.in_flight=2"},
     {"mode.kind=sync", "mode.workers=3", "mode.backups=1"},
     {"mode.kind=bounded", "mode.bound=1", "mode.policy=scale"},
+    /* Nothing is gathered at first. */
+    {"mode.kind=async", "mode.schedule=[{\"from_step\": 20, \"kind\": \"softsync\", "
+                        "\"gradients\": 4}, {\"from_step\": 25, \"kind\": \"sync\"}]"},
 };
 
 static void a_seed_repeats_itself(void **state)

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MU_PS_SEATS_H
+#define MU_PS_SEATS_H
+
+#include "ps/split.h"
+
+/*
+ * Who keeps what, if each span is kept twice: seat i < n is the server of span i, in the process of
+ * ps/i; seat n + i is its standby, in the process of the next one. Without standbys there are only
+ * the first n.
+ *
+ *   ps/0       ps/1       ps/2
+ *   seat 0     seat 1     seat 2        spans 0, 1, 2
+ *   seat 5     seat 3     seat 4        spans 2, 0, 1 once more
+ */
+#define MU_PS_SEATS_MAX (2 * MU_PS_SERVERS_MAX)
+
+static inline int mu_ps_seat_count(int server_count, int replicas)
+{
+    return server_count * (1 + replicas);
+}
+
+static inline int mu_ps_seat_span(int seat, int server_count)
+{
+    return seat % server_count;
+}
+
+static inline int mu_ps_seat_process(int seat, int server_count)
+{
+    return seat < server_count ? seat : (seat + 1) % server_count;
+}
+
+/* The other seat of the same span. */
+static inline int mu_ps_seat_twin(int seat, int server_count)
+{
+    return seat < server_count ? seat + server_count : seat - server_count;
+}
+
+#endif
