@@ -13,6 +13,7 @@
 #define YIELDS_PER_LOOK 16
 #define SLEEP_NS_MIN INT64_C(100000)
 #define SLEEP_NS_MAX INT64_C(1000000)
+#define LAST_WORDS_NS (MU_SECOND / 10) /* to hear why a rank goes no further */
 
 static bool is_here(const struct mu_shared *shared, int rank)
 {
@@ -155,6 +156,22 @@ static enum mu_status wait_long(
     }
 }
 
+/* Whoever has left the operation is about to say why, by messages. */
+static enum mu_status find_why(struct mu_group *group, int *ret_rank)
+{
+    struct mu_shared *shared = group->shared;
+    int64_t until_ns = mu_deadline(mu_now(shared->world), LAST_WORDS_NS);
+    int rank = *ret_rank;
+    while (!shared->pause && mu_now(shared->world) < until_ns) {
+        MU_TRY(pause_here(shared));
+        enum mu_status status = judge_all(group, ret_rank);
+        if (status != MU_OK)
+            return status;
+        sleep_for(shared, rank, SLEEP_NS_MIN);
+    }
+    return MU_CLOSED;
+}
+
 /* Whoever gave up was waiting for somebody too: that is who has not come, if there is one. */
 static enum mu_status blame(struct mu_group *group, enum mu_status status, int *ret_rank)
 {
@@ -179,6 +196,8 @@ static enum mu_status wait_for(struct mu_group *group, int rank, int64_t deadlin
         mu_futex_relax();
     }
     enum mu_status status = wait_long(group, rank, deadline_ns, ret_rank);
+    if (status == MU_CLOSED && *ret_rank == rank && judge(group, rank) == MU_CLOSED)
+        status = find_why(group, ret_rank);
     return status == MU_OK ? MU_OK : blame(group, status, ret_rank);
 }
 
