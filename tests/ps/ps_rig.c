@@ -104,8 +104,9 @@ static const struct mu_link_events knock_events = {
     .connected = on_connected,
 };
 
-static enum mu_status knock(struct rig_task *task, int order, struct mu_link **ret_link)
+static enum mu_status knock(struct rig_task *task, int seat, struct mu_link **ret_link)
 {
+    int order = mu_ps_seat_process(seat, task->rig->server_count);
     struct knock knock = {0};
     int64_t deadline = mu_deadline(mu_now(task->world), RIG_TIME);
     MU_TRY(
@@ -117,7 +118,7 @@ static enum mu_status knock(struct rig_task *task, int order, struct mu_link **r
     return status == MU_OK ? knock.status : status;
 }
 
-enum mu_status rig_connect(struct rig_task *task, int order, enum rig_kind kind,
+static enum mu_status connect_as(struct rig_task *task, int order, enum rig_kind kind, int index,
     const struct mu_link_events *events, void *owner, struct mu_link **ret_link)
 {
     int64_t deadline = mu_deadline(mu_now(task->world), RIG_TIME);
@@ -132,11 +133,18 @@ enum mu_status rig_connect(struct rig_task *task, int order, enum rig_kind kind,
         mu_link_adopt(*ret_link, events, owner);
     uint8_t memory[MU_BODY_SMALL];
     struct mu_body body;
-    mu_body_begin(&body, memory, sizeof(memory), 2);
+    mu_body_begin(&body, memory, sizeof(memory), 3);
     mu_body_put_int(&body, "kind", (int64_t)kind);
-    mu_body_put_int(&body, "index", task->index);
+    mu_body_put_int(&body, "index", index);
+    mu_body_put_int(&body, "seat", order);
     mu_link_post(*ret_link, MU_FRAME_HELLO, 7, 0, &body);
     return MU_OK;
+}
+
+enum mu_status rig_connect(struct rig_task *task, int order, enum rig_kind kind,
+    const struct mu_link_events *events, void *owner, struct mu_link **ret_link)
+{
+    return connect_as(task, order, kind, task->index, events, owner, ret_link);
 }
 
 /* ---- a server ---- */
@@ -170,18 +178,20 @@ static void on_hello_arrived(
     void *owner, struct mu_link *link, const struct mu_frame *frame, const void *body)
 {
     struct rig_task *task = owner;
-    int64_t kind = -1, index = -1;
+    int64_t kind = -1, index = -1, seat = -1;
     struct mu_decoder *decoder = mu_link_decoder(link);
     if (mu_decoder_read(decoder, body, frame->body_bytes) != MU_OK ||
         !mu_decoder_int(decoder, "kind", 0, RIG_CONTROL, &kind) ||
-        !mu_decoder_int(decoder, "index", 0, RIG_TASKS_MAX, &index))
+        !mu_decoder_int(decoder, "index", 0, MU_PS_SEATS_MAX, &index) ||
+        !mu_decoder_int(decoder, "seat", 0, MU_PS_SEATS_MAX, &seat))
         task->status = MU_BUG;
+    struct mu_ps_server *server = task->seats[seat >= task->rig->server_count].server;
     if (kind == RIG_SERVER)
-        mu_ps_server_add_follower(task->server, (int)index, link);
+        mu_ps_server_add_follower(server, (int)index, link);
     else if (kind == RIG_WORKER)
-        mu_ps_server_add_worker(task->server, (int)index, link);
+        mu_ps_server_add_worker(server, (int)index, link);
     else if (kind == RIG_LEADER)
-        mu_ps_server_add_leader(task->server, link);
+        mu_ps_server_add_leader(server, link);
     else {
         task->controls[task->controls_come++] = link;
         mu_link_adopt(link, &control_events, task);
@@ -216,32 +226,52 @@ static void note(struct rig *rig, struct rig_order order)
         rig->order[rig->order_count++] = order;
 }
 
+/* What the head that was lost has judged last may have got to nobody. */
+static void take_over(const struct rig_seat *seat)
+{
+    struct rig *rig = seat->task->rig;
+    int known = 0;
+    if (seat->seat == 0 || rig->took_over)
+        return;
+    for (int w = 0; w < rig->worker_count; w++)
+        for (int v = 0; v < MU_VERDICT_COUNT; v++)
+            known += (int)mu_ps_server_verdicts(seat->server, w)[v];
+    assert(known <= rig->order_count);
+    rig->order_count = known;
+    rig->took_over = true;
+}
+
 static void remember(
     void *owner, const struct mu_push_facts *push, const struct mu_ps_decision *decision)
 {
-    note(((struct rig_task *)owner)->rig, (struct rig_order){.worker = push->worker,
-                                              .verdict = decision->judgement.verdict,
-                                              .scale = (double)decision->judgement.scale,
-                                              .staleness = push->staleness,
-                                              .clock = push->clock,
-                                              .average = decision->average});
+    struct rig_seat *seat = owner;
+    take_over(seat);
+    note(seat->task->rig, (struct rig_order){.worker = push->worker,
+                              .verdict = decision->judgement.verdict,
+                              .scale = (double)decision->judgement.scale,
+                              .staleness = push->staleness,
+                              .clock = push->clock,
+                              .average = decision->average});
 }
 
 static void remember_left(void *owner, int replica, int average)
 {
-    struct rig *rig = ((struct rig_task *)owner)->rig;
+    struct rig *rig = ((struct rig_seat *)owner)->task->rig;
     if (rig->notes_leaving)
         note(rig, (struct rig_order){.worker = replica, .average = average, .left = true});
 }
 
-static enum mu_status serve(struct rig_task *task)
+static enum mu_status make_seat(struct rig_task *task, int seat)
 {
     struct rig *rig = task->rig;
+    struct rig_seat *own = &task->seats[task->seat_count];
+    *own = (struct rig_seat){.task = task, .seat = seat};
     struct mu_ps_server_options options = {
         .loop = task->loop,
         .log = &task->log.log,
-        .order = task->index,
+        .order = seat,
         .server_count = rig->server_count,
+        .replicas = rig->replicas,
         .replica_count = rig->worker_count,
         .in_flight_max = rig->in_flight,
         .generation = 7,
@@ -257,30 +287,55 @@ static enum mu_status serve(struct rig_task *task)
         .learning_rate = rig->rate ? rig->rate : rate,
         .judged = remember,
         .left = remember_left,
-        .owner = task,
+        .owner = own,
     };
-    MU_TRY(mu_ps_server_create(&options, &task->server));
+    MU_TRY(mu_ps_server_create(&options, &own->server));
+    task->seat_count++;
     if (!rig->leader)
-        mu_ps_server_begin(task->server, 0);
+        mu_ps_server_begin(own->server, 0);
+    return MU_OK;
+}
+
+static enum mu_status link_seat(struct rig_seat *own)
+{
+    struct rig_task *task = own->task;
+    int deputy = task->rig->server_count;
+    struct mu_link *link;
+    if (own->seat == 0)
+        return MU_OK;
+    MU_TRY(connect_as(task, 0, RIG_SERVER, own->seat, NULL, NULL, &link));
+    mu_ps_server_add_head(own->server, link);
+    if (task->rig->replicas == 0 || own->seat == deputy)
+        return MU_OK;
+    MU_TRY(connect_as(task, deputy, RIG_SERVER, own->seat, NULL, NULL, &link));
+    mu_ps_server_add_deputy(own->server, link);
+    return MU_OK;
+}
+
+static enum mu_status serve(struct rig_task *task)
+{
+    struct rig *rig = task->rig;
+    int servers = rig->server_count;
+    MU_TRY(make_seat(task, task->index));
+    if (rig->replicas > 0)
+        MU_TRY(make_seat(task, servers + (task->index + servers - 1) % servers));
     struct mu_listener *listener;
     int error;
     MU_TRY(task->loop->ops->listen(
         task->loop, &rig->addresses[task->index], -1, on_accepted, task, &listener, &error));
-    struct mu_link *head;
-    if (task->index > 0) {
-        MU_TRY(rig_connect(task, 0, RIG_SERVER, NULL, NULL, &head));
-        mu_ps_server_add_head(task->server, head);
-    }
-    enum mu_status status = mu_ps_server_run(task->server, &task->over);
+    for (int i = 0; i < task->seat_count; i++)
+        MU_TRY(link_seat(&task->seats[i]));
+    struct mu_ps_server *running[2] = {task->seats[0].server, task->seats[1].server};
+    enum mu_status status = mu_ps_servers_run(running, task->seat_count, &task->over);
     task->loop->ops->listener_close(listener);
     return status;
 }
 
 /* Servers have different ids, so they leave them in different places. */
-static void leave_rows(struct rig_task *task)
+static void leave_rows(struct rig_seat *own)
 {
-    struct rig *rig = task->rig;
-    const struct mu_table *table = mu_ps_server_table(task->server);
+    struct rig *rig = own->task->rig;
+    const struct mu_table *table = mu_ps_server_table(own->server);
     size_t stride = mu_table_stride(table), place = 0;
     const float *row;
     uint64_t id;
@@ -288,30 +343,48 @@ static void leave_rows(struct rig_task *task)
         memcpy(rig->row + id * stride, row, stride * sizeof(float));
         rig->row_there[id] = true;
     }
-    task->table = mu_table_count(table);
+    own->task->table = mu_table_count(table);
 }
 
-static void leave_state(struct rig_task *task)
+/* Is there another server that has the same, and leaves it? */
+static bool is_second(const struct rig_seat *own)
 {
-    struct mu_span span = mu_ps_server_span(task->server);
+    const struct rig *rig = own->task->rig;
+    int twin = mu_ps_seat_twin(own->seat, rig->server_count);
+    for (int i = 0; i < rig->loss_count; i++)
+        if (rig->losses[i].process == mu_ps_seat_process(twin, rig->server_count))
+            return false;
+    return own->seat >= rig->server_count;
+}
+
+static void leave_state(struct rig_seat *own)
+{
+    struct rig_task *task = own->task;
+    struct rig *rig = task->rig;
+    struct mu_span span = mu_ps_server_span(own->server);
     size_t bytes = span.count * sizeof(float);
-    memcpy(task->rig->parameters + span.first, mu_ps_server_vector(task->server, 0), bytes);
-    if (task->rig->optimizer->slot_count > 0)
-        memcpy(task->rig->slot + span.first, mu_ps_server_vector(task->server, 1), bytes);
-    task->culprit = mu_ps_server_culprit(task->server);
-    task->staleness = *mu_ps_server_staleness(task->server);
-    task->version = mu_ps_server_version(task->server);
-    task->load = *mu_ps_server_load(task->server);
-    if (mu_ps_server_table(task->server))
-        leave_rows(task);
+    bool second = is_second(own);
+    if (rig->loss_count > 0 && rig->losses[0].process == 0 && own->seat == rig->server_count)
+        take_over(own);
+    memcpy((second ? rig->standby : rig->parameters) + span.first,
+        mu_ps_server_vector(own->server, 0), bytes);
+    if (rig->optimizer->slot_count > 0 && !second)
+        memcpy(rig->slot + span.first, mu_ps_server_vector(own->server, 1), bytes);
+    task->culprit = mu_ps_server_culprit(own->server);
+    task->staleness = *mu_ps_server_staleness(own->server);
+    task->version = mu_ps_server_version(own->server);
+    task->load = *mu_ps_server_load(own->server);
+    if (mu_ps_server_table(own->server) && !second)
+        leave_rows(own);
 }
 
 static enum mu_status server_main(struct rig_task *task)
 {
     enum mu_status status = serve(task);
-    if (task->server)
-        leave_state(task);
-    mu_ps_server_destroy(task->server);
+    for (int i = 0; i < task->seat_count; i++)
+        leave_state(&task->seats[i]);
+    for (int i = 0; i < task->seat_count; i++)
+        mu_ps_server_destroy(task->seats[i].server);
     for (int i = 0; i < task->controls_come; i++)
         mu_link_close(task->controls[i]);
     return task->status == MU_OK ? status : task->status;
@@ -341,6 +414,7 @@ enum mu_status rig_make_client(struct rig_task *task, int64_t incarnation)
         .log = &task->log.log,
         .replica = task->index,
         .server_count = rig->server_count,
+        .replicas = rig->replicas,
         .in_flight = rig->in_flight,
         .generation = 7,
         .element_count = rig->element_count,
@@ -359,8 +433,11 @@ static enum mu_status worker_main(struct rig_task *task)
     for (int i = 0; i < rig->server_count; i++) {
         struct mu_link *link;
         MU_TRY(rig_connect(task, i, RIG_CONTROL, &control_events, task, &task->controls[i]));
-        MU_TRY(rig_connect(task, i, RIG_WORKER, NULL, NULL, &link));
-        mu_ps_client_add_server(task->client, i, link);
+        for (int seat = i; seat < rig->server_count * (1 + rig->replicas);
+             seat += rig->server_count) {
+            MU_TRY(rig_connect(task, seat, RIG_WORKER, NULL, NULL, &link));
+            mu_ps_client_add_server(task->client, seat, link);
+        }
     }
     MU_TRY(make_vectors(task));
     return rig->worker(task);
@@ -373,6 +450,7 @@ static enum mu_status leader_main(struct rig_task *task)
         .loop = task->loop,
         .log = &task->log.log,
         .server_count = rig->server_count,
+        .replicas = rig->replicas,
         .replica_count = rig->worker_count,
         .slot_count = rig->optimizer->slot_count,
         .generation = 7,
@@ -383,19 +461,46 @@ static enum mu_status leader_main(struct rig_task *task)
     for (int i = 0; i < rig->server_count; i++) {
         struct mu_link *link;
         MU_TRY(rig_connect(task, i, RIG_CONTROL, &control_events, task, &task->controls[i]));
-        MU_TRY(rig_connect(task, i, RIG_LEADER, NULL, NULL, &link));
-        mu_ps_snapshot_add_server(task->snapshot, i, link);
+        for (int seat = i; seat < rig->server_count * (1 + rig->replicas);
+             seat += rig->server_count) {
+            MU_TRY(rig_connect(task, seat, RIG_LEADER, NULL, NULL, &link));
+            mu_ps_snapshot_add_server(task->snapshot, seat, link);
+        }
     }
     return rig->leader(task);
 }
 
 /* ---- all of them ---- */
 
+static void tell_loss(struct rig_task *task, int process)
+{
+    for (int i = 0; i < task->seat_count; i++)
+        mu_ps_server_lose_server(task->seats[i].server, process);
+    if (task->client)
+        mu_ps_client_lose_server(task->client, process);
+    if (task->snapshot)
+        mu_ps_snapshot_lose_server(task->snapshot, process);
+}
+
+/* In the place of a cluster. */
+static void look_for_losses(void *owner)
+{
+    struct rig_task *task = owner;
+    const struct rig *rig = task->rig;
+    int self = (int)(task - rig->tasks);
+    while (task->losses_told < rig->loss_count &&
+           mu_now(task->world) >= rig->losses[task->losses_told].told_ns[self])
+        tell_loss(task, rig->losses[task->losses_told++].process);
+}
+
 void rig_task_main(void *argument)
 {
     struct rig_task *task = argument;
     mu_test_log_init(&task->log);
     enum mu_status status = task->world->ops->loop_create(task->world, &task->loop);
+    if (status == MU_OK && task->rig->loss_count > 0)
+        status = task->loop->ops->timer_start(
+            task->loop, MU_MS / 2, look_for_losses, task, &task->timer);
     if (status == MU_OK) {
         status = task->kind == RIG_SERVER   ? server_main(task)
                  : task->kind == RIG_WORKER ? worker_main(task)
@@ -405,6 +510,7 @@ void rig_task_main(void *argument)
         mu_ps_snapshot_destroy(task->snapshot);
         for (int i = 0; task->kind != RIG_SERVER && i < task->rig->server_count; i++)
             mu_link_flush(task->controls[i], mu_now(task->world) + MU_SECOND);
+        task->loop->ops->timer_stop(task->timer);
         task->loop->ops->destroy(task->loop);
     }
     task->status = status;
@@ -426,16 +532,18 @@ void rig_init(struct rig *rig)
         add_task(rig, RIG_LEADER, 0);
     rig->parameters = calloc(rig->element_count, sizeof(float));
     rig->slot = calloc(rig->element_count, sizeof(float));
+    rig->standby = calloc(rig->element_count, sizeof(float));
     size_t stride = rig->rows.width * (1 + (size_t)rig->optimizer->slot_count);
     rig->row = calloc(rig->rows.id_count * stride + 1, sizeof(float));
     rig->row_there = calloc(rig->rows.id_count + 1, sizeof(bool));
-    assert(rig->parameters && rig->slot && rig->row && rig->row_there);
+    assert(rig->parameters && rig->standby && rig->slot && rig->row && rig->row_there);
 }
 
 void rig_finish(struct rig *rig)
 {
     free(rig->parameters);
     free(rig->slot);
+    free(rig->standby);
     free(rig->row);
     free(rig->row_there);
 }
