@@ -53,6 +53,15 @@ static void init_peers(struct mu_ps_server *server)
         };
 }
 
+/* For large spans, where another processor may have time for them. Without one it goes on as well.
+ */
+static void make_helper(struct mu_ps_server *server)
+{
+    struct mu_loop *loop = server->options.loop;
+    if (loop->processors > 1 && server->shard.span.count >= MU_SHARD_HELPED_MIN)
+        (void)!mu_helper_create(loop->world, &server->shard.helper);
+}
+
 static enum mu_status allocate(struct mu_ps_server *server)
 {
     const struct mu_ps_server_options *options = &server->options;
@@ -83,6 +92,7 @@ static enum mu_status allocate(struct mu_ps_server *server)
     for (int i = 0; i < server->shard.vector_count; i++)
         MU_TRY(mu_arena_init(&server->stream.copies[i], server->shard.vectors[i].count));
     MU_TRY(mu_arena_init(&server->buffer_memory, buffers * stride));
+    make_helper(server);
     init_buffers(server, stride, told);
     init_peers(server);
     MU_TRY(mu_ps_standby_init(server));
@@ -151,6 +161,7 @@ void mu_ps_server_destroy(struct mu_ps_server *server)
     mu_ps_auto_finish(server);
     mu_ps_rows_finish(server);
     mu_ps_pieces_finish(server);
+    mu_helper_destroy(server->shard.helper);
     mu_shard_finish(&server->shard);
     free(server->workers);
     free(server->buffers);

@@ -67,8 +67,7 @@ void mu_ps_share_look(struct mu_ps_server *server, struct mu_ps_buffer *buffer)
     if (buffer->data == buffer->own)
         return;
     server->load.bytes_in += mu_ps_span_bytes(server);
-    if (buffer->flaw == MU_PS_FLAW_NONE &&
-        !mu_shard_is_finite(buffer->data, server->shard.span.count))
+    if (buffer->flaw == MU_PS_FLAW_NONE && !mu_shard_takes(&server->shard, buffer->data))
         buffer->flaw = MU_PS_FLAW_NOT_FINITE;
 }
 

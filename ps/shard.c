@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ps/shard.h"
 #include "runtime/optim/tensors.h"
+#include <stdatomic.h>
 #include <string.h>
 
 /* Gradient, parameters and all slots of a block fit in a level-2 cache together. */
 #define BLOCK_ELEMENTS ((size_t)4096)
+
+/* What a thread takes of a large span at once. */
+#define PIECE_ELEMENTS (4 * BLOCK_ELEMENTS)
 
 static_assert(BLOCK_ELEMENTS % MU_VIEW_ALIGN == 0, "a block starts where an optimizer may start");
 
@@ -70,23 +74,68 @@ static void apply_block(const struct mu_shard *shard, struct mu_optim_step step,
         shard->span.first + first, &step);
 }
 
+/* What a piece of a large span needs to know. */
+struct update {
+    const struct mu_shard *shard;
+    struct mu_optim_step step;
+    float *gradient, *fresh;
+    const struct mu_correction *correction;
+};
+
+static void apply_span(const struct update *update, struct mu_span span, size_t most)
+{
+    const struct mu_shard *shard = update->shard;
+    struct mu_optim_step step = update->step;
+    for (size_t first = span.first; first < span.first + span.count; first += step.count) {
+        size_t left = span.first + span.count - first;
+        step.count = left < most ? left : most;
+        apply_block(shard, step, first, update->gradient + first, update->correction);
+        if (update->fresh) /* while they are in the cache */
+            memcpy(
+                update->fresh + first, shard->vectors[0].data + first, step.count * sizeof(float));
+    }
+}
+
+static struct mu_span piece_of(const struct mu_shard *shard, size_t index)
+{
+    size_t first = index * PIECE_ELEMENTS, left = shard->span.count - first;
+    return (struct mu_span){first, left < PIECE_ELEMENTS ? left : PIECE_ELEMENTS};
+}
+
+static size_t piece_count(const struct mu_shard *shard)
+{
+    return (shard->span.count + PIECE_ELEMENTS - 1) / PIECE_ELEMENTS;
+}
+
+static struct mu_helper *helper_of(const struct mu_shard *shard)
+{
+    return shard->span.count >= MU_SHARD_HELPED_MIN ? shard->helper : NULL;
+}
+
+static void apply_piece(void *owner, size_t index)
+{
+    const struct update *update = owner;
+    apply_span(update, piece_of(update->shard, index), BLOCK_ELEMENTS);
+}
+
 void mu_shard_apply_corrected(struct mu_shard *shard, float *gradient, float gradient_scale,
     float learning_rate, const struct mu_correction *correction, float *fresh)
 {
-    struct mu_optim_step step = {
-        .learning_rate = learning_rate,
-        .weight_decay = shard->weight_decay,
-        .gradient_scale = gradient_scale,
-        .step = shard->version + 1,
+    struct update update = {
+        .shard = shard,
+        .step = {.learning_rate = learning_rate,
+            .weight_decay = shard->weight_decay,
+            .gradient_scale = gradient_scale,
+            .step = shard->version + 1},
+        .gradient = gradient,
+        .fresh = fresh,
+        .correction = correction,
     };
-    size_t most = shard->optimizer->by_tensor ? shard->span.count : BLOCK_ELEMENTS;
-    for (size_t first = 0; first < shard->span.count; first += step.count) {
-        size_t left = shard->span.count - first;
-        step.count = left < most ? left : most;
-        apply_block(shard, step, first, gradient + first, correction);
-        if (fresh) /* while they are in the cache */
-            memcpy(fresh + first, shard->vectors[0].data + first, step.count * sizeof(float));
-    }
+    size_t count = shard->span.count;
+    if (shard->optimizer->by_tensor)
+        apply_span(&update, (struct mu_span){0, count}, count);
+    else
+        mu_helper_run(helper_of(shard), piece_count(shard), apply_piece, &update);
     shard->version++;
 }
 
@@ -157,6 +206,27 @@ bool mu_shard_is_finite(const float *buffer, size_t count)
     for (size_t j = 0; j < LANES; j++)
         any |= even[j];
     return any <= MAGNITUDE;
+}
+
+struct look {
+    const struct mu_shard *shard;
+    const float *gradient;
+    atomic_bool found;
+};
+
+static void look_at_piece(void *owner, size_t index)
+{
+    struct look *look = owner;
+    struct mu_span span = piece_of(look->shard, index);
+    if (!mu_shard_is_finite(look->gradient + span.first, span.count))
+        atomic_store_explicit(&look->found, true, memory_order_relaxed);
+}
+
+bool mu_shard_takes(const struct mu_shard *shard, const float *gradient)
+{
+    struct look look = {.shard = shard, .gradient = gradient};
+    mu_helper_run(helper_of(shard), piece_count(shard), look_at_piece, &look);
+    return !atomic_load_explicit(&look.found, memory_order_relaxed);
 }
 
 void mu_shard_copy(const struct mu_shard *shard, float *buffer)

@@ -5,6 +5,7 @@
 #include "muster/optimizer.h"
 #include "muster/policy.h"
 #include "muster/tensor.h"
+#include "ps/helper.h"
 #include "runtime/tensor/arena.h"
 #include <stdbool.h>
 
@@ -19,9 +20,9 @@
  *   parameters| block | block | ...        then the block as it is now, copied over its gradient
  *
  * so that the buffer that brought a gradient leaves with the fresh parameters (or they go where the
- * worker reads them), and a reply costs no second pass over memory. An optimizer that is by_tensor
- * gets, instead of blocks, the parts of tensors that lie in the span; its norms are those of the
- * parts.
+ * worker reads them), and a reply costs no second pass over memory. The blocks are independent of
+ * each other: a helper takes some of them. An optimizer that is by_tensor gets, instead of blocks,
+ * the parts of tensors that lie in the span; its norms are those of the parts.
  */
 #define MU_SHARD_VECTORS_MAX (1 + MU_SLOTS_MAX)
 
@@ -34,9 +35,11 @@ struct mu_shard {
     int64_t version;
     int vector_count; /* 1 + slots */
     struct mu_arena vectors[MU_SHARD_VECTORS_MAX];
-    struct mu_arena gather; /* the sum of the gradients of the next step; empty without a room */
-    int gathered;           /* how many they are */
+    struct mu_arena gather;   /* the sum of the gradients of the next step; empty without a room */
+    int gathered;             /* how many they are */
+    struct mu_helper *helper; /* borrowed; NULL: none. For spans of MU_SHARD_HELPED_MIN and more */
 };
+#define MU_SHARD_HELPED_MIN ((size_t)128 << 10) /* elements: half a megabyte */
 
 /* How a gradient is corrected, block by block, before the optimizer sees it. */
 struct mu_correction {
@@ -72,6 +75,8 @@ void mu_shard_apply_gathered(struct mu_shard *shard, float learning_rate);
 
 /* Is every element a number? */
 bool mu_shard_is_finite(const float *buffer, size_t count);
+/* The same of a whole gradient, with the helper. */
+bool mu_shard_takes(const struct mu_shard *shard, const float *gradient);
 
 /* The parameters as they are; the gradient in `buffer`, if there was one, is lost. */
 void mu_shard_copy(const struct mu_shard *shard, float *buffer);
