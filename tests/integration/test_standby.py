@@ -193,8 +193,7 @@ class Proxy:
 
 class BrokenLinks(Case):
     def test_links_that_break_are_made_anew_and_nothing_is_lost_or_taken_twice(self):
-        """The workers find ps/1 behind a proxy; its own spec, and that of the others, is the same:
-        it listens elsewhere by a socket that it is given."""
+        # All find ps/0 behind a proxy: it listens elsewhere, by a socket that it is given.
         steps = 3000
         cluster = Cluster(self, job=ASYNC, chief=1, worker=2, ps=1, arguments=[
             "--steps", str(steps), "--epochs", "100", "--set", "mode.policy=apply",
@@ -206,9 +205,9 @@ class BrokenLinks(Case):
         self.addCleanup(proxy.close)
         for name in cluster.names:
             if name == "ps/0":
-                os.dup2(hidden.fileno(), 9)
-                cluster.start(name, wrapper=["env", "MUSTER_LISTEN_FD=9"], pass_fds=(9,))
-                os.close(9)
+                given = hidden.fileno()
+                cluster.start(name, wrapper=["env", f"MUSTER_LISTEN_FD={given}"],
+                              pass_fds=(given,))
                 hidden.close()
             else:
                 cluster.start(name)
