@@ -229,8 +229,8 @@ class BrokenLinks(Case):
         for name in ("worker/0", "worker/1"):
             self.assertRegex(cluster.tasks[name].text, r"the connection to ps/0 broke and is there "
                                                        r"again after \S+ \S+: nothing is lost")
-        self.assertRegex(cluster.tasks["ps/0"].text, "the connection of worker/0 broke and is there "
-                                                     "again: nothing is taken twice")
+        self.assertRegex(cluster.tasks["ps/0"].text, "the connection of worker/0 broke and is "
+                                                     "there again: nothing is taken twice")
         self.assertRegex(cluster.tasks["ps/0"].text, rf"{steps} gradients judged: apply {steps};")
 
 
