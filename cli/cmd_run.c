@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define PS_RESTARTS 5 /* of each parameter server, where the job waits for those that are lost */
+
 /* A launcher starts every task on this machine: what names one task or one cluster contradicts. */
 static enum mu_status check_local(struct mu_log *log, const struct mu_cmd_run_options *options)
 {
@@ -87,9 +89,12 @@ static int run_local(struct mu_log *log, const struct mu_run_request *request,
         mu_format(out_dir, sizeof(out_dir), "runs/%s", job->name);
     setenv("MUSTER_LOCAL", local, 1);
     setenv("MUSTER_PROGRAM", program_invocation_name, 1);
-    int code = mu_local_run(
-        log, &(struct mu_local_request){
-                 .counts = counts, .argv = tasks, .out_dir = out_dir, .quiet = request->quiet});
+    const struct mu_local_request launch = {.counts = counts,
+        .argv = tasks,
+        .out_dir = out_dir,
+        .quiet = request->quiet,
+        .ps_restarts = job->mode.recovery_seconds > 0 ? PS_RESTARTS : 0};
+    int code = mu_local_run(log, &launch);
     free(tasks);
     return code;
 }

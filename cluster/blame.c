@@ -77,6 +77,10 @@ void mu_cluster_lose(struct mu_cluster *cluster, enum mu_error error, int task, 
 {
     if (cluster->failed != MU_OK || cluster->over)
         return;
+    if (mu_recover_can(cluster, error, task)) {
+        mu_recover_await(cluster, task, text);
+        return;
+    }
     struct mu_text help;
     mu_text_init(&help);
     if (error == MU_E0402)
@@ -160,10 +164,16 @@ static void ask_leader(
     mu_link_post(leader, MU_FRAME_SUSPECT, cluster->generation, 0, &body);
 }
 
+/* What a wait ends with when somebody is known to be lost; OK: nobody is. */
+static enum mu_status verdict(const struct mu_cluster *cluster)
+{
+    return cluster->failed == MU_OK && cluster->interrupted ? MU_UNAVAILABLE : cluster->failed;
+}
+
 static void await_verdict(struct mu_cluster *cluster)
 {
     int64_t deadline = mu_now(cluster->world) + VERDICT_NS;
-    while (cluster->failed == MU_OK && mu_now(cluster->world) < deadline) {
+    while (cluster->failed == MU_OK && !cluster->interrupted && mu_now(cluster->world) < deadline) {
         enum mu_status turned = cluster->loop->ops->turn(cluster->loop, deadline);
         (void)turned;
     }
@@ -172,8 +182,8 @@ static void await_verdict(struct mu_cluster *cluster)
 enum mu_status mu_cluster_blame(
     struct mu_cluster *cluster, enum mu_status status, int task, const char *what, int64_t since_ns)
 {
-    if (cluster->failed != MU_OK)
-        return cluster->failed;
+    if (verdict(cluster) != MU_OK)
+        return verdict(cluster);
     if (status != MU_TIMEOUT && status != MU_CLOSED)
         return status;
     char who[160] = "somebody", age[32], text[MU_CLUSTER_TEXT_MAX];
@@ -188,15 +198,16 @@ enum mu_status mu_cluster_blame(
     if (cluster->leads && status == MU_TIMEOUT) {
         mu_control_note_self(cluster, mu_now(cluster->world));
         mu_cluster_lose_laggard(cluster, task, what, since_ns);
-        return cluster->failed;
+        return verdict(cluster);
     }
     if (!cluster->leads)
         ask_leader(
             cluster, task, status == MU_TIMEOUT, since_ns, status == MU_TIMEOUT ? what : text);
     await_verdict(cluster);
-    mu_cluster_lose(cluster, status == MU_TIMEOUT ? MU_E0402 : MU_E0401, task, text);
+    if (verdict(cluster) == MU_OK)
+        mu_cluster_lose(cluster, status == MU_TIMEOUT ? MU_E0402 : MU_E0401, task, text);
     /* Nothing is a loss once the run is over; the wait has failed all the same. */
-    if (cluster->failed == MU_OK)
+    if (verdict(cluster) == MU_OK)
         return cluster->over && cluster->over_status != MU_OK ? cluster->over_status : status;
-    return cluster->failed;
+    return verdict(cluster);
 }

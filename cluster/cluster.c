@@ -60,7 +60,7 @@ enum mu_status mu_cluster_create(
     cluster->suspect = -1;
     /* One more than there are tasks: an evaluator may be outside the cluster. */
     cluster->member = calloc((size_t)options->spec->task_count + 1, sizeof(*cluster->member));
-    cluster->waiting_count = 2 * options->spec->task_count + 2;
+    cluster->waiting_count = 2 * (2 * options->spec->task_count + 2);
     cluster->waiting = calloc((size_t)cluster->waiting_count, sizeof(*cluster->waiting));
     if (!cluster->member || !cluster->waiting) {
         free(cluster->member);
@@ -123,13 +123,15 @@ static const struct mu_link_events waiting_events = {
     .ended = waiting_ended,
 };
 
-bool mu_cluster_keep(struct mu_cluster *cluster, struct mu_link *link, int task, int kind)
+bool mu_cluster_keep(
+    struct mu_cluster *cluster, struct mu_link *link, int task, const struct mu_hello *hello)
 {
     for (int i = 0; i < cluster->waiting_count; i++) {
         struct mu_waiting_link *place = &cluster->waiting[i];
         if (place->link)
             continue;
-        *place = (struct mu_waiting_link){.link = link, .task = task, .kind = kind};
+        *place = (struct mu_waiting_link){
+            .link = link, .task = task, .kind = hello->kind, .generation = hello->generation};
         mu_link_adopt(link, &waiting_events, place);
         return true;
     }
@@ -140,7 +142,8 @@ static bool take_waiting(struct mu_cluster *cluster, int task, int kind, struct 
 {
     for (int i = 0; i < cluster->waiting_count; i++) {
         struct mu_waiting_link *place = &cluster->waiting[i];
-        if (!place->link || place->task != task || place->kind != kind)
+        bool other = place->generation != 0 && place->generation != cluster->entered;
+        if (!place->link || place->task != task || place->kind != kind || other)
             continue;
         *ret_link = place->link;
         mu_link_adopt(place->link, &mu_link_hold_events, NULL);
@@ -169,6 +172,7 @@ enum mu_status mu_cluster_dial(
 {
     struct mu_hello hello = cluster->hello;
     hello.kind = (enum mu_link_kind)kind;
+    hello.generation = cluster->entered;
     hello.spec[0] = hello.job[0] = '\0';
     struct mu_caller caller;
     mu_caller_start(&caller, cluster->loop, &cluster->spec->task[task].address, &hello);
@@ -193,7 +197,7 @@ enum mu_status mu_cluster_dial(
 
 uint32_t mu_cluster_generation(const struct mu_cluster *cluster)
 {
-    return cluster->generation;
+    return cluster->entered;
 }
 
 struct mu_data_shape mu_cluster_shape(const struct mu_cluster *cluster)

@@ -14,8 +14,10 @@
  * when the run is over.
  *
  * All calls are on the loop's thread unless said otherwise. When a task is lost, the reason is
- * said, `loop->cancelled` becomes UNAVAILABLE, and every wait on the loop ends: this first house
- * does not train on without a task, it resumes from the checkpoint.
+ * said, `loop->cancelled` becomes UNAVAILABLE, and every wait on the loop ends. So does the run,
+ * and is resumed from its checkpoint; unless the lost task is a parameter server and
+ * `recover_ns` > 0: then the run waits for it, and goes on in another generation
+ * (mu_cluster_begin_again).
  */
 struct mu_cluster;
 
@@ -34,15 +36,16 @@ struct mu_cluster_options {
     uint64_t job_hash;
     const char *job; /* what the hash is over, as JSON, to show a difference; may be NULL */
     uint32_t layout_crc32c;
-    uint32_t data_crc32c;         /* 0: reads no training data */
-    struct mu_data_shape shape;   /* the leader's goes to all with the start */
-    int64_t started_wall_ns;      /* of this process */
-    int inherited_fd;             /* a listening socket from the launcher, or -1 */
-    int64_t start_timeout_ns;     /* for everybody to come */
-    int64_t heartbeat_ns;         /* 100 ms */
-    int64_t step_ns;              /* after which a task that computes or reads counts as hanging */
-    int64_t dead_ns;              /* silence after which a task counts as lost */
-    const char *resume;           /* how to go on after a failure, for the help lines */
+    uint32_t data_crc32c;       /* 0: reads no training data */
+    struct mu_data_shape shape; /* the leader's goes to all with the start */
+    int64_t started_wall_ns;    /* of this process */
+    int inherited_fd;           /* a listening socket from the launcher, or -1 */
+    int64_t start_timeout_ns;   /* for everybody to come */
+    int64_t heartbeat_ns;       /* 100 ms */
+    int64_t step_ns;            /* after which a task that computes or reads counts as hanging */
+    int64_t dead_ns;            /* silence after which a task counts as lost */
+    int64_t recover_ns; /* for a parameter server that was lost to come back; 0: nobody waits */
+    const char *resume; /* how to go on after a failure, for the help lines */
     struct mu_activity *activity; /* of this task, sent with heartbeats */
     void (*beat)(void *owner);    /* called with each heartbeat: a watchdog; NULL: none */
     /* Has this run left something since we began to wait? Then a leader that is not there any more
@@ -101,6 +104,22 @@ enum mu_status mu_cluster_dial(
     struct mu_cluster *cluster, int task, int kind, int64_t deadline_ns, struct mu_link **ret_link);
 enum mu_status mu_cluster_answer(
     struct mu_cluster *cluster, int task, int kind, int64_t deadline_ns, struct mu_link **ret_link);
+
+/*
+ * A generation has ended with `*status` for this task, which has closed all links that it made in
+ * it, and said AWAITING in its activity. True: parameter servers were lost, have come back, all
+ * others wait here too, and the next generation has begun: waits work again. Otherwise `*status` is
+ * what to end with.
+ */
+bool mu_cluster_begin_again(struct mu_cluster *cluster, enum mu_status *status);
+/* Would a task that ended with this exit code do so again if it was only started again? */
+bool mu_cluster_would_fail_again(int exit_code);
+/* Has a generation ended that this task has not left yet? */
+bool mu_cluster_interrupted(const struct mu_cluster *cluster);
+/* Leader, after that: "ps/1 (10.0.0.4:2222) is back after 3.2 s", and the newest version of the
+ * parameters that any task had seen of the generation before. */
+const char *mu_cluster_came_back(const struct mu_cluster *cluster);
+int64_t mu_cluster_version_seen(const struct mu_cluster *cluster);
 
 uint32_t mu_cluster_generation(const struct mu_cluster *cluster);
 /* The shape of the training data, as the leader has it; after join. */

@@ -6,8 +6,8 @@
 #include "cluster/cluster.h"
 #include "cluster/door.h"
 
-/* The inside of struct mu_cluster, shared by cluster.c, opening.c, join.c, control.c, view.c
- * and blame.c. */
+/* The inside of struct mu_cluster, shared by cluster.c, opening.c, join.c, control.c, recover.c,
+ * view.c and blame.c. */
 
 #define MU_CLUSTER_TEXT_MAX 640
 
@@ -16,6 +16,9 @@ struct mu_member {
     struct mu_link *link; /* control link, NULL: none now */
     bool joined, left;    /* left: said goodbye in good order */
     bool told;            /* leader: of the start */
+    bool lost;            /* leader: the run waits for it to come back */
+    int64_t lost_ns;
+    int exit; /* that it said when it left */
     struct mu_hello hello;
     int64_t heard_ns;
     int doing;
@@ -33,6 +36,7 @@ struct mu_member {
 struct mu_waiting_link {
     struct mu_link *link;
     int task, kind;
+    uint32_t generation; /* of which its caller is; 0: of any */
 };
 
 struct mu_cluster {
@@ -48,14 +52,20 @@ struct mu_cluster {
     struct mu_member *member;          /* (spec->task_count) */
     struct mu_caller call;             /* member, before the start: to the leader */
     char missing[MU_CLUSTER_TEXT_MAX]; /* member: for whom the leader waits, as it said last */
-    struct mu_waiting_link *waiting;   /* (waiting_count): two for each task */
+    struct mu_waiting_link *waiting;   /* (waiting_count): two for each task, of two generations */
     int waiting_count;
 
     bool leads;
     bool started;
     uint64_t run;
-    uint32_t generation;
-    int needed; /* tasks the run needs */
+    uint32_t generation; /* the newest that has begun */
+    uint32_t entered;    /* in which this task acts */
+    bool paused;         /* somebody is lost for whom the run waits: none has begun since */
+    bool interrupted;    /* the generation that was entered has ended */
+    int64_t paused_until_ns, version_seen; /* leader */
+    char came_back[MU_CLUSTER_TEXT_MAX];   /* leader: who, the last time */
+    char lost_text[MU_CLUSTER_TEXT_MAX];   /* leader: how the last one was lost */
+    int needed;                            /* tasks the run needs */
     int64_t join_ns, said_ns, ticked_ns;
 
     /* Of this task, if it is a parameter server; NULL: none. */
@@ -91,7 +101,24 @@ void mu_control_tell_start(struct mu_cluster *cluster);            /* whoever ha
 bool mu_cluster_needs(const struct mu_cluster *cluster, int task); /* evaluators are not needed */
 
 /* Keeps a greeted link until mu_cluster_answer asks for it; false: too many wait. */
-bool mu_cluster_keep(struct mu_cluster *cluster, struct mu_link *link, int task, int kind);
+bool mu_cluster_keep(
+    struct mu_cluster *cluster, struct mu_link *link, int task, const struct mu_hello *hello);
+
+/* ---- recover.c: waiting for a parameter server to come back ---- */
+/* Will the run wait for this task, which is lost for that reason? */
+bool mu_recover_can(const struct mu_cluster *cluster, enum mu_error error, int task);
+/* Says that it does, and tells the members. */
+void mu_recover_await(struct mu_cluster *cluster, int task, const char *text);
+/* Every wait of this task ends. */
+void mu_recover_interrupt(struct mu_cluster *cluster);
+void mu_recover_tick(struct mu_cluster *cluster, int64_t now);
+/* Leader: the next generation begins, for all. */
+void mu_recover_begin(struct mu_cluster *cluster);
+
+/* ---- join.c ---- */
+/* Those that the run needs and that are not there; and their names, at most so many. */
+int mu_cluster_missing_count(const struct mu_cluster *cluster);
+void mu_cluster_list_missing(const struct mu_cluster *cluster, int most, struct mu_text *text);
 
 /* ---- view.c: what else heartbeats carry ---- */
 int mu_view_field_count(const struct mu_cluster *cluster);

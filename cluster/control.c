@@ -14,7 +14,7 @@ void mu_control_broadcast(struct mu_cluster *cluster, uint8_t type, const struct
 {
     for (int i = 0; i <= cluster->spec->task_count; i++)
         if (cluster->member[i].link)
-            mu_link_post(cluster->member[i].link, type, cluster->generation, 0, body);
+            mu_link_post(cluster->member[i].link, type, cluster->entered, 0, body);
 }
 
 void mu_control_tell_start(struct mu_cluster *cluster)
@@ -31,7 +31,8 @@ void mu_control_tell_start(struct mu_cluster *cluster)
     mu_body_put_uint(&body, "ids", cluster->options.shape.ids);
     for (int i = 0; i <= cluster->spec->task_count; i++) {
         struct mu_member *member = &cluster->member[i];
-        if (!member->link || member->told)
+        /* Who has come back gets it with the others, of the next generation. */
+        if (!member->link || member->told || member->lost)
             continue;
         member->told = true;
         mu_link_post(member->link, MU_FRAME_START, cluster->generation, 0, &body);
@@ -76,7 +77,8 @@ static void read_start(struct mu_cluster *cluster, struct mu_decoder *decoder, u
 {
     uint64_t run;
     struct mu_data_shape shape;
-    if (cluster->leads || cluster->started || !mu_decoder_uint(decoder, "run", &run) ||
+    bool began = cluster->started && generation <= cluster->generation;
+    if (cluster->leads || began || !mu_decoder_uint(decoder, "run", &run) ||
         !mu_decoder_int(decoder, "samples", 1, UINT32_MAX, &shape.samples) ||
         !mu_decoder_int(decoder, "features", 0, INT32_MAX, &shape.features) ||
         !mu_decoder_int(decoder, "classes", 1, INT32_MAX, &shape.classes) ||
@@ -88,6 +90,18 @@ static void read_start(struct mu_cluster *cluster, struct mu_decoder *decoder, u
     cluster->run = cluster->hello.run = run;
     cluster->generation = generation;
     cluster->started = true;
+    cluster->paused = false;
+}
+
+/* An observer has nothing that it would have to do again. */
+static void read_pause(struct mu_cluster *cluster, struct mu_decoder *decoder)
+{
+    char text[MU_CLUSTER_TEXT_MAX];
+    if (cluster->leads || !mu_cluster_needs(cluster, cluster->spec->self) ||
+        !mu_decoder_text(decoder, "text", text, sizeof(text)))
+        return;
+    mu_say(cluster->log, MU_LEVEL_WARN, "%s", text);
+    mu_recover_interrupt(cluster);
 }
 
 static void read_lost(struct mu_cluster *cluster, struct mu_decoder *decoder)
@@ -121,6 +135,7 @@ static void read_goodbye(struct mu_cluster *cluster, int task, struct mu_decoder
         !mu_decoder_text(decoder, "text", text, sizeof(text)))
         return;
     cluster->member[task].left = true;
+    cluster->member[task].exit = (int)exit_code;
     if (exit_code == 0)
         return;
     if (!mu_cluster_needs(cluster, task)) {
@@ -200,9 +215,9 @@ static enum mu_link_answer on_frame(void *owner, struct mu_link *link, const str
 {
     (void)ret_payload;
     struct mu_cluster *cluster = owner;
-    /* What belongs to another generation is refused; before the start there is none. */
-    bool fenced = cluster->started && frame->type != MU_FRAME_START && frame->generation != 0 &&
-                  frame->generation != cluster->generation;
+    /* Nobody is ahead of the leader; who has not heard of a new generation yet is behind. */
+    bool fenced = cluster->started && frame->type != MU_FRAME_START &&
+                  frame->generation > cluster->generation;
     if (frame->payload_bytes != 0 || fenced || task_of(cluster, link) < 0)
         return MU_LINK_REFUSE;
     return mu_decoder_read(mu_link_decoder(link), body, frame->body_bytes) == MU_OK
@@ -217,11 +232,21 @@ static void on_arrived(
     struct mu_cluster *cluster = owner;
     int task = task_of(cluster, link);
     struct mu_decoder *decoder = mu_link_decoder(link);
+    bool behind =
+        cluster->leads && frame->generation != 0 && frame->generation < cluster->generation;
     cluster->member[task].heard_ns = mu_now(cluster->world);
+    /* What is done, or missed, in a generation that has ended is no news. */
+    bool suspects = frame->type == MU_FRAME_SUSPECT;
+    if ((behind && (frame->type == MU_FRAME_HEARTBEAT || suspects)) ||
+        (cluster->paused && suspects))
+        return;
     switch (frame->type) {
     case MU_FRAME_HEARTBEAT:
         read_heartbeat(&cluster->member[task], decoder, cluster->member[task].heard_ns);
         mu_view_read(cluster, task, decoder);
+        break;
+    case MU_FRAME_PAUSE:
+        read_pause(cluster, decoder);
         break;
     case MU_FRAME_WAITING:
         read_waiting(cluster, decoder);
@@ -315,7 +340,8 @@ static void check_silence(struct mu_cluster *cluster, int64_t now)
     for (int i = 0; i < cluster->spec->task_count; i++) {
         struct mu_member *member = &cluster->member[i];
         int64_t silence = now - member->heard_ns;
-        if (!member->link || member->left || !mu_cluster_needs(cluster, i) ||
+        /* One that has come back says nothing before the start. */
+        if (!member->link || member->left || member->lost || !mu_cluster_needs(cluster, i) ||
             silence < cluster->options.dead_ns)
             continue;
         mu_cluster_lose_silent(cluster, i, silence);
@@ -388,4 +414,5 @@ void mu_control_tick(void *owner)
     if (cluster->leads)
         check_stuck(cluster, now);
     check_suspect(cluster, now);
+    mu_recover_tick(cluster, now);
 }

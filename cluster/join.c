@@ -67,7 +67,7 @@ void mu_cluster_add_left(const struct mu_cluster *cluster, struct mu_text *text)
     mu_text_add(text, " for %s, %s left", waited, left);
 }
 
-static int missing_count(const struct mu_cluster *cluster)
+int mu_cluster_missing_count(const struct mu_cluster *cluster)
 {
     int missing = 0;
     for (int i = 0; i < cluster->spec->task_count; i++)
@@ -76,9 +76,9 @@ static int missing_count(const struct mu_cluster *cluster)
     return missing;
 }
 
-static void list_missing(const struct mu_cluster *cluster, int most, struct mu_text *text)
+void mu_cluster_list_missing(const struct mu_cluster *cluster, int most, struct mu_text *text)
 {
-    int listed = 0, missing = missing_count(cluster);
+    int listed = 0, missing = mu_cluster_missing_count(cluster);
     for (int i = 0; i < cluster->spec->task_count && listed < most; i++) {
         const struct mu_member *member = &cluster->member[i];
         if (i == cluster->spec->self || !mu_cluster_needs(cluster, i) || member->joined)
@@ -105,9 +105,9 @@ static void say_missing(struct mu_cluster *cluster)
     struct mu_text text, missing;
     mu_text_init(&text);
     mu_text_init(&missing);
-    list_missing(cluster, 3, &missing);
-    mu_text_add(&text, "waiting for %d of %d tasks: %s", missing_count(cluster), cluster->needed,
-        missing.data);
+    mu_cluster_list_missing(cluster, 3, &missing);
+    mu_text_add(&text, "waiting for %d of %d tasks: %s", mu_cluster_missing_count(cluster),
+        cluster->needed, missing.data);
     mu_cluster_add_left(cluster, &text);
     mu_say(cluster->log, MU_LEVEL_INFO, "%s", text.data);
     uint8_t memory[2 * MU_CLUSTER_TEXT_MAX + 64];
@@ -173,11 +173,11 @@ static enum mu_status say_never_came(struct mu_cluster *cluster)
     char waited[32];
     mu_text_init(&text);
     mu_text_duration(waited, sizeof(waited), cluster->options.start_timeout_ns);
-    list_missing(cluster, MU_TASKS_MAX, &text);
+    mu_cluster_list_missing(cluster, MU_TASKS_MAX, &text);
     enum mu_status status = mu_fail(cluster->log, MU_E0301,
         "start the missing tasks, or give them longer with --start-timeout SECONDS",
-        "%d of %d tasks did not come within %s: %s", missing_count(cluster), cluster->needed,
-        waited, text.data);
+        "%d of %d tasks did not come within %s: %s", mu_cluster_missing_count(cluster),
+        cluster->needed, waited, text.data);
     mu_text_finish(&text);
     mu_cluster_goodbye(cluster, status, cluster->log->first_text);
     return status;
@@ -198,12 +198,8 @@ static void begin_run(struct mu_cluster *cluster)
     while (cluster->run == 0)
         cluster->world->ops->random_bytes(cluster->world, &cluster->run, sizeof(cluster->run));
     cluster->hello.run = cluster->run;
-    cluster->generation = 1;
     cluster->started = true;
-    int64_t now = mu_now(cluster->world);
-    for (int i = 0; i <= cluster->spec->task_count; i++)
-        cluster->member[i].heard_ns = now;
-    mu_control_tell_start(cluster);
+    mu_recover_begin(cluster);
 }
 
 static enum mu_status gather(struct mu_cluster *cluster)
@@ -213,7 +209,7 @@ static enum mu_status gather(struct mu_cluster *cluster)
     cluster->probe.kind = MU_KIND_PROBE;
     for (int i = 0; i < cluster->spec->task_count; i++)
         cluster->member[i].call_again_ns = now + PROBE_AFTER_NS;
-    while (missing_count(cluster) > 0) {
+    while (mu_cluster_missing_count(cluster) > 0) {
         turn(cluster, mu_now(cluster->world) + cluster->options.heartbeat_ns);
         if (cluster->failed != MU_OK)
             return cluster->failed;
@@ -331,5 +327,7 @@ static enum mu_status join_leader(struct mu_cluster *cluster)
 
 enum mu_status mu_cluster_join(struct mu_cluster *cluster)
 {
-    return cluster->leads ? gather(cluster) : join_leader(cluster);
+    MU_TRY(cluster->leads ? gather(cluster) : join_leader(cluster));
+    cluster->entered = cluster->generation;
+    return MU_OK;
 }

@@ -7,6 +7,8 @@
 
 /* This task's address: how it comes to listen there, and who may come in. */
 #define SAY_EVERY_NS (5 * MU_SECOND)
+/* A task that lives has been heard in so many heartbeats. */
+#define SILENT_BEATS 5
 
 int64_t mu_cluster_start_deadline(const struct mu_cluster *cluster)
 {
@@ -50,6 +52,26 @@ static bool refuse_double(const struct mu_hello *there, struct mu_refusal *refus
     return refuse(refusal, MU_E0307, text);
 }
 
+/* A parameter server that was started again before the end of the last one was seen: a host that
+ * lost its power says nothing. True: the one that we had is given up. */
+static bool replaces(struct mu_cluster *cluster, int task)
+{
+    struct mu_member *member = &cluster->member[task];
+    int64_t silence = mu_now(cluster->world) - member->heard_ns;
+    char who[160], text[MU_CLUSTER_TEXT_MAX];
+    if (member->lost && member->joined)
+        return false;
+    if (!member->lost && (silence < SILENT_BEATS * cluster->options.heartbeat_ns ||
+                             !mu_recover_can(cluster, MU_E0401, task)))
+        return false;
+    mu_cluster_who(cluster, task, who, sizeof(who));
+    snprintf(text, sizeof(text), "%s died: it has been started again", who);
+    mu_cluster_lose(cluster, MU_E0401, task, text);
+    mu_link_close(member->link);
+    member->link = NULL;
+    return cluster->failed == MU_OK;
+}
+
 static bool greet_member(struct mu_cluster *cluster, int task, struct mu_link *link,
     const struct mu_hello *theirs, struct mu_refusal *refusal)
 {
@@ -59,13 +81,14 @@ static bool greet_member(struct mu_cluster *cluster, int task, struct mu_link *l
     if (task == cluster->spec->self)
         return refuse_double(&cluster->hello, refusal);
     /* The very same process has given up waiting for an answer and calls again. */
-    if (member->link && member->hello.incarnation == theirs->incarnation && !cluster->started) {
+    if (member->link && member->hello.incarnation == theirs->incarnation &&
+        (!cluster->started || member->lost)) {
         mu_link_close(member->link);
         member->link = NULL;
     }
-    if (member->link)
+    if (member->link && !replaces(cluster, task))
         return refuse_double(&member->hello, refusal);
-    if (cluster->started && mu_cluster_needs(cluster, task))
+    if (cluster->started && mu_cluster_needs(cluster, task) && !member->lost)
         return refuse(refusal, MU_E0309,
             "the run is under way, and a task cannot join it again: it will end and can be "
             "resumed");
@@ -105,7 +128,7 @@ static bool on_greeted(void *owner, struct mu_link *link, const struct mu_hello 
         return true;
     if (theirs->kind == MU_KIND_CONTROL)
         return greet_member(cluster, task, link, theirs, ret_refusal);
-    if (!mu_cluster_keep(cluster, link, task, theirs->kind))
+    if (!mu_cluster_keep(cluster, link, task, theirs))
         return refuse(ret_refusal, MU_E0404, "too many links wait here");
     return true;
 }

@@ -2,6 +2,7 @@
 #include "collectives/group.h"
 #include "collectives/choose.h"
 #include "collectives/doubling.h"
+#include "collectives/group_judge.h"
 #include "collectives/group_report.h"
 #include "collectives/shared.h"
 #include "runtime/base/crc32c.h"
@@ -134,6 +135,7 @@ void mu_group_finish(struct mu_group *group)
 
 /* ---- messages ---- */
 
+#define LOOK_NS (MU_SECOND / 10)
 #define STEP_BITS 12
 #define SEQUENCE_BITS 20
 #define IDS 255 /* 0xff is of what is no operation: segments.c */
@@ -161,23 +163,43 @@ void mu_group_receive(
         group->transport, op, mu_group_peer(group, rank), tag, to, bytes);
 }
 
-static int rank_of_peer(const struct mu_group *group, int peer)
+int mu_group_rank_of(const struct mu_group *group, int peer)
 {
     if (!group->member)
-        return peer;
+        return peer >= 0 && peer < group->count ? peer : -1;
     for (int rank = 0; rank < group->count; rank++)
         if (group->member[rank] == peer)
             return rank;
     return -1;
 }
 
+/* Now and then it looks at all ranks: who is waited for may itself wait for one that will not come.
+ */
+static enum mu_status wait_and_judge(
+    struct mu_group *group, struct mu_op *op, int64_t deadline_ns, int *ret_peer)
+{
+    struct mu_transport *transport = group->transport;
+    for (;;) {
+        int64_t look_ns = op->done ? deadline_ns : mu_deadline(mu_now(group->world), LOOK_NS);
+        int64_t until_ns = look_ns < deadline_ns ? look_ns : deadline_ns;
+        enum mu_status status = transport->ops->wait(transport, op, until_ns);
+        *ret_peer = op->rank;
+        if (status != MU_TIMEOUT || op->done || until_ns == deadline_ns)
+            return status;
+        status = mu_group_judge(group, ret_peer);
+        if (status != MU_OK)
+            return status;
+    }
+}
+
 enum mu_status mu_group_wait(
     struct mu_group *group, struct mu_op *op, int64_t deadline_ns, int *ret_rank)
 {
-    enum mu_status status = group->transport->ops->wait(group->transport, op, deadline_ns);
+    int peer;
+    enum mu_status status = wait_and_judge(group, op, deadline_ns, &peer);
     if (status != MU_OK) {
         group->failed = true;
-        *ret_rank = rank_of_peer(group, op->rank);
+        *ret_rank = mu_group_rank_of(group, peer);
     }
     return status;
 }
@@ -331,24 +353,38 @@ void mu_group_sign(struct mu_group *group)
         return;
     whole->told = group->signature;
     group->transport->signature = &whole->told;
+    group->transport->operation = NULL;
+    if (mu_group_is_step(group)) {
+        whole->operation = group->parent->signature;
+        group->transport->operation = &whole->operation;
+    }
+}
+
+/* Where it is noted, for those who wait in shared memory, maybe in a step of another operation.
+ * What runs there says so itself. */
+static struct mu_shared *find_shared(
+    const struct mu_group *group, const struct mu_algorithm *algorithm)
+{
+    if (algorithm->any_thread)
+        return NULL;
+    return !group->shared && group->home ? group->home->shared : group->shared;
 }
 
 /* Everybody takes part from here on: what fails now has failed for good. */
 static enum mu_status run_signed(struct mu_group *group, const struct mu_algorithm *algorithm,
     const struct mu_request *request, int64_t deadline_ns, int *ret_rank)
 {
-    /* What runs in shared memory says so itself. */
-    bool notes = group->shared && !algorithm->any_thread;
+    struct mu_shared *shared = find_shared(group, algorithm);
     mu_group_sign(group);
-    if (notes)
-        mu_shared_note(group->shared, &group->signature, mu_group_entered(group));
+    if (shared)
+        mu_shared_note(shared, &group->signature, mu_group_entered(group));
     enum mu_status status = run_chosen(group, algorithm, request, deadline_ns, ret_rank);
     if (status != MU_OK) {
         group->failed = true;
         return mu_group_report(group, status, ret_rank);
     }
-    if (notes)
-        mu_shared_note(group->shared, NULL, 0);
+    if (shared)
+        mu_shared_note(shared, NULL, 0);
     return MU_OK;
 }
 

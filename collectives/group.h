@@ -47,8 +47,9 @@ struct mu_group {
     uint32_t sequence;
     uint32_t splits;               /* groups made of this one */
     struct mu_signature signature; /* of the operation under way */
-    /* Of the whole: what its transport compares and tells. A copy, see mu_group_sign. */
-    struct mu_signature told;
+    /* Of the whole: what its transport compares and tells, and of which operation that is a step.
+     * Copies, see mu_group_sign. */
+    struct mu_signature told, operation;
 
     bool deterministic;
     const struct mu_algorithm *forced; /* NULL: the best */
@@ -119,6 +120,8 @@ static inline int64_t mu_group_entered(const struct mu_group *group)
 __attribute__((format(printf, 2, 3))) void mu_group_add_error(
     struct mu_group *group, const char *format, ...);
 
+/* Rank of the group of a rank of the transport; -1: it is not in it. */
+int mu_group_rank_of(const struct mu_group *group, int peer);
 /* Rank of the transport of a rank of the group. */
 static inline int mu_group_peer(const struct mu_group *group, int rank)
 {

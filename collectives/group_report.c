@@ -1,18 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "collectives/group_report.h"
+#include "collectives/group_judge.h"
 #include "collectives/shared.h"
 #include "runtime/base/text.h"
 #include <stdio.h>
 
 #define SURVEY_NS MU_SECOND /* what a rank that is alive answers in */
 #define NAMED_MAX 3         /* of those that are missing; the others are counted */
+#define GOES_NO_FURTHER " goes no further: "
 
 /* ---- words ---- */
 
 /* "worker/1 (10.0.0.2:2222)", "rank 1 (10.0.0.2:2222)", "rank 1": by its number in the whole. */
-static void add_name(struct mu_group *group, int rank)
+static void add_peer(struct mu_group *group, int peer)
 {
-    int peer = mu_group_peer(group, rank);
     const char *name = group->transport->names ? group->transport->names[peer] : NULL;
     if (!name)
         mu_group_add_error(group, "rank %d", peer);
@@ -22,12 +23,16 @@ static void add_name(struct mu_group *group, int rank)
         mu_group_add_error(group, "rank %d (%s)", peer, name);
 }
 
+static void add_name(struct mu_group *group, int rank)
+{
+    add_peer(group, mu_group_peer(group, rank));
+}
+
 static void add_signature(struct mu_group *group, const struct mu_signature *signature)
 {
     char text[MU_SIGNATURE_TEXT_MAX];
     mu_signature_describe(signature, text, sizeof(text));
-    mu_group_add_error(
-        group, "%s%s", text, signature->group == group->id ? "" : " in another group");
+    mu_group_add_error(group, "%s", text);
 }
 
 static void add_duration(struct mu_group *group, int64_t ns)
@@ -92,54 +97,56 @@ static bool is_unknown(const struct sight *sight)
 /* ---- PROTOCOL, CLOSED ---- */
 
 /* Why it went no further; "": it has not said so. */
-static const char *farewell_of(const struct mu_group *group, int rank)
+static const char *farewell_of(const struct mu_group *group, int peer)
 {
     const struct mu_seen *seen = is_apart(group) ? NULL : group->transport->seen;
-    return seen ? seen[mu_group_peer(group, rank)].farewell : "";
+    return seen ? seen[peer].farewell : "";
 }
 
-static void report_closed(struct mu_group *group, int rank)
+static void report_closed(struct mu_group *group, int peer)
 {
-    const char *farewell = farewell_of(group, rank);
+    const char *farewell = farewell_of(group, peer);
     add_signature(group, &group->signature);
     mu_group_add_error(group, ": ");
-    add_name(group, rank);
+    add_peer(group, peer);
     if (farewell[0])
-        mu_group_add_error(group, " goes no further: %s", farewell);
+        mu_group_add_error(group, GOES_NO_FURTHER "%s", farewell);
     else
         mu_group_add_error(group, " is gone");
 }
 
-static bool is_other(const struct mu_group *group, const struct mu_signature *theirs)
+/* It may be no rank of the group: then only what messages have said is known. */
+static struct mu_signature signature_of(const struct mu_group *group, int peer)
 {
-    return theirs->group == group->id && theirs->sequence == group->signature.sequence &&
-           !mu_signature_equal(theirs, &group->signature);
+    int rank = mu_group_rank_of(group, peer);
+    return rank >= 0 ? look(group, rank).signature : group->transport->seen[peer].signature;
 }
 
-static void report_mismatch(struct mu_group *group, int rank)
+static void report_mismatch(struct mu_group *group, int peer)
 {
-    struct sight sight = look(group, rank);
-    struct mu_signature theirs = sight.signature;
-    if (!is_other(group, &theirs) && farewell_of(group, rank)[0]) {
-        report_closed(group, rank); /* it has seen the others disagree */
+    struct mu_signature theirs = signature_of(group, peer);
+    if (!mu_group_differs(group, &theirs) && farewell_of(group, peer)[0]) {
+        report_closed(group, peer); /* it has seen the others disagree */
         return;
     }
     if (theirs.sequence == 0 || mu_signature_equal(&theirs, &group->signature)) {
         add_signature(group, &group->signature);
         mu_group_add_error(group, ": ");
-        add_name(group, rank);
+        add_peer(group, peer);
         mu_group_add_error(group, " sent what does not belong to it");
         return;
     }
-    add_name(group, rank);
+    const struct mu_signature *ours = mu_group_counterpart(group, &theirs);
+    ours = ours ? ours : &group->signature;
+    add_peer(group, peer);
     mu_group_add_error(group, " does ");
     add_signature(group, &theirs);
-    mu_group_add_error(group, "; ");
+    mu_group_add_error(group, theirs.group == ours->group ? "; " : " in another group; ");
     add_name(group, group->rank);
     mu_group_add_error(group, " does ");
-    add_signature(group, &group->signature);
-    theirs.counts_crc = group->signature.counts_crc;
-    if (mu_signature_equal(&theirs, &group->signature))
+    add_signature(group, ours);
+    theirs.counts_crc = ours->counts_crc;
+    if (mu_signature_equal(&theirs, ours))
         mu_group_add_error(group, ", in other parts");
 }
 
@@ -222,7 +229,7 @@ static int find_other(const struct mu_group *group)
 {
     for (int rank = 0; rank < group->count; rank++) {
         struct sight sight = look(group, rank);
-        if (rank != group->rank && is_other(group, &sight.signature))
+        if (rank != group->rank && mu_group_differs(group, &sight.signature))
             return rank;
     }
     return -1;
@@ -242,15 +249,27 @@ static void add_stuck(struct mu_group *group, int rank)
     mu_group_add_error(group, sight.silent ? " does not answer" : " has sent nothing more");
 }
 
+/* Another rank has waited too long before this one, and says for whom. */
+static void report_relayed(struct mu_group *group, int peer, int *ret_rank)
+{
+    *ret_rank = mu_group_rank_of(group, group->transport->seen[peer].late);
+    report_closed(group, peer);
+}
+
 static enum mu_status report_timeout(struct mu_group *group, int *ret_rank)
 {
     int64_t now = mu_now(group->world);
+    int teller = is_apart(group) ? -1 : mu_group_find_cause(group, MU_TIMEOUT);
+    if (teller >= 0) {
+        report_relayed(group, teller, ret_rank);
+        return MU_TIMEOUT;
+    }
     if (group->transport->ops->survey && !is_apart(group))
         group->transport->ops->survey(group->transport, mu_deadline(now, SURVEY_NS));
     int other = find_other(group);
     if (other >= 0) {
         *ret_rank = other;
-        report_mismatch(group, other);
+        report_mismatch(group, mu_group_peer(group, other));
         return MU_PROTOCOL;
     }
     add_signature(group, &group->signature);
@@ -288,6 +307,15 @@ static bool stands_alone(const struct mu_group *group)
     return group->close_owner != NULL;
 }
 
+/* In ranks of the transport: it may be none of the group, which then is a step of others'
+ * operation, too. */
+static int find_cause(const struct mu_group *group, enum mu_status status, int rank)
+{
+    if (rank >= 0)
+        return mu_group_peer(group, rank);
+    return is_apart(group) ? -1 : mu_group_find_cause(group, status);
+}
+
 static enum mu_status report(struct mu_group *group, enum mu_status status, int *ret_rank)
 {
     if (step_error(group)[0]) {
@@ -297,17 +325,27 @@ static enum mu_status report(struct mu_group *group, enum mu_status status, int 
     }
     if (status == MU_TIMEOUT)
         return report_timeout(group, ret_rank);
-    if (status == MU_PROTOCOL && *ret_rank >= 0) {
-        report_mismatch(group, *ret_rank);
+    int cause = find_cause(group, status, *ret_rank);
+    if (status == MU_PROTOCOL && cause >= 0) {
+        report_mismatch(group, cause);
         return status;
     }
-    if (status == MU_CLOSED && *ret_rank >= 0) {
-        report_closed(group, *ret_rank);
+    if (status == MU_CLOSED && cause >= 0) {
+        report_closed(group, cause);
         return status;
     }
     add_signature(group, &group->signature);
     mu_group_add_error(group, ": %s", mu_status_text(status));
     return status;
+}
+
+/* What others have told is passed on as the first of them has said it. */
+static const char *reason_of(const struct mu_group *group)
+{
+    const char *reason = group->error;
+    for (const char *at = reason; (at = strstr(at, GOES_NO_FURTHER));)
+        reason = at += strlen(GOES_NO_FURTHER);
+    return reason;
 }
 
 enum mu_status mu_group_report(struct mu_group *group, enum mu_status status, int *ret_rank)
@@ -316,6 +354,7 @@ enum mu_status mu_group_report(struct mu_group *group, enum mu_status status, in
     status = report(group, status, ret_rank);
     bool tells = stands_alone(group) && !mu_group_is_step(group) && !is_apart(group);
     if (group->transport->ops->abort && tells)
-        group->transport->ops->abort(group->transport, status, group->error);
+        group->transport->ops->abort(group->transport, status,
+            *ret_rank >= 0 ? mu_group_peer(group, *ret_rank) : -1, reason_of(group));
     return status;
 }

@@ -29,6 +29,8 @@ struct rank {
     struct mu_signature signature;
     int64_t since_ns;
     bool inside;
+    enum mu_status ended;
+    int late;
     char farewell[sizeof((struct mu_seen){0}.farewell)];
 };
 
@@ -130,6 +132,8 @@ static void look_at(struct mu_inproc_hub *hub, struct mu_transport *transport, i
     seen->signature = them->signature;
     seen->since_ns = them->since_ns;
     seen->inside = them->inside;
+    seen->ended = them->ended;
+    seen->late = them->late;
     memcpy(seen->farewell, them->farewell, sizeof(seen->farewell));
 }
 
@@ -195,19 +199,21 @@ static void leave(struct mu_inproc_hub *hub, int rank, enum mu_status why)
     hub->world->ops->notify(hub->world, hub->monitor);
 }
 
-static void inproc_abort(struct mu_transport *transport, enum mu_status status, const char *why)
+static void inproc_abort(
+    struct mu_transport *transport, enum mu_status status, int late, const char *why)
 {
     struct mu_inproc_hub *hub = ((struct inproc *)transport)->hub;
     struct rank *us = &hub->ranks[transport->rank];
     hub->world->ops->enter(hub->world, hub->monitor);
     mu_text_copy(us->farewell, sizeof(us->farewell), why);
-    leave(hub, transport->rank, status == MU_PROTOCOL ? MU_PROTOCOL : MU_CLOSED);
+    us->ended = mu_seen_status(status);
+    us->late = late;
+    leave(hub, transport->rank, us->ended);
     hub->world->ops->leave(hub->world, hub->monitor);
 }
 
-static void inproc_survey(struct mu_transport *transport, int64_t deadline_ns)
+static void inproc_look(struct mu_transport *transport)
 {
-    (void)deadline_ns; /* nobody needs to be asked */
     struct mu_inproc_hub *hub = ((struct inproc *)transport)->hub;
     hub->world->ops->enter(hub->world, hub->monitor);
     for (int rank = 0; rank < hub->count; rank++) {
@@ -215,6 +221,12 @@ static void inproc_survey(struct mu_transport *transport, int64_t deadline_ns)
         transport->seen[rank].answers = !hub->ranks[rank].gone;
     }
     hub->world->ops->leave(hub->world, hub->monitor);
+}
+
+static void inproc_survey(struct mu_transport *transport, int64_t deadline_ns)
+{
+    (void)deadline_ns; /* nobody needs to be asked */
+    inproc_look(transport);
 }
 
 static void inproc_close(struct mu_transport *transport)
@@ -235,6 +247,7 @@ const struct mu_transport_ops mu_inproc_ops = {
     .receive = inproc_receive,
     .wait = inproc_wait,
     .abort = inproc_abort,
+    .look = inproc_look,
     .survey = inproc_survey,
     .close = inproc_close,
 };

@@ -19,12 +19,17 @@ static struct route *route_of(struct mu_transport *transport)
 }
 
 /* What was set on the route holds for both. */
-static struct mu_transport *by(struct route *route, int rank)
+static struct mu_transport *pass_on(const struct route *route, struct mu_transport *transport)
 {
-    struct mu_transport *transport = route->by[rank];
     transport->signature = route->base.signature;
+    transport->operation = route->base.operation;
     transport->names = route->base.names;
     return transport;
+}
+
+static struct mu_transport *by(struct route *route, int rank)
+{
+    return pass_on(route, route->by[rank]);
 }
 
 static void route_send(struct mu_transport *transport, struct mu_op *op, int rank, uint64_t tag,
@@ -62,6 +67,20 @@ static void see(struct route *route)
             route->base.seen[rank] = route->by[rank]->seen[rank];
 }
 
+static void look_one(struct mu_transport *transport)
+{
+    if (transport->ops->look)
+        transport->ops->look(transport);
+}
+
+static void route_look(struct mu_transport *transport)
+{
+    struct route *route = route_of(transport);
+    look_one(route->near);
+    look_one(route->far);
+    see(route);
+}
+
 /* In slices, as long as the other way has something to move that only polling moves. */
 static enum mu_status wait_both(struct route *route, struct mu_transport *way,
     struct mu_transport *other, struct mu_op *op, int64_t deadline_ns)
@@ -71,7 +90,7 @@ static enum mu_status wait_both(struct route *route, struct mu_transport *way,
         if (slice_ns >= deadline_ns)
             break;
         enum mu_status status = way->ops->wait(way, op, slice_ns);
-        if (status != MU_TIMEOUT)
+        if (status != MU_TIMEOUT || op->done)
             return status;
     }
     return way->ops->wait(way, op, deadline_ns);
@@ -85,7 +104,7 @@ static enum mu_status route_wait(
     struct mu_transport *other = way == route->near ? route->far : route->near;
     enum mu_status status = wait_both(route, way, other, op, deadline_ns);
     if (status != MU_OK)
-        see(route);
+        route_look(transport);
     else if (way->seen)
         route->base.seen[op->rank].signature = way->seen[op->rank].signature;
     return status;
@@ -103,17 +122,19 @@ static bool route_reaches(struct mu_transport *transport, int rank)
 
 /* ---- saying and asking why ---- */
 
-static void abort_one(struct mu_transport *transport, enum mu_status status, const char *why)
+static void abort_one(
+    struct mu_transport *transport, enum mu_status status, int late, const char *why)
 {
     if (transport->ops->abort)
-        transport->ops->abort(transport, status, why);
+        transport->ops->abort(transport, status, late, why);
 }
 
-static void route_abort(struct mu_transport *transport, enum mu_status status, const char *why)
+static void route_abort(
+    struct mu_transport *transport, enum mu_status status, int late, const char *why)
 {
     struct route *route = route_of(transport);
-    abort_one(route->near, status, why);
-    abort_one(route->far, status, why);
+    abort_one(pass_on(route, route->near), status, late, why);
+    abort_one(pass_on(route, route->far), status, late, why);
 }
 
 static void survey_one(struct mu_transport *transport, int64_t deadline_ns)
@@ -154,6 +175,7 @@ const struct mu_transport_ops mu_route_ops = {
     .poll = route_poll,
     .reaches = route_reaches,
     .abort = route_abort,
+    .look = route_look,
     .survey = route_survey,
     .close = route_close,
 };

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "collectives/shared_meet.h"
+#include "collectives/group_judge.h"
 
 /*
  * Waiting: spin, then yield, then sleep. To be woken takes 25 to 30 us, so whoever has waited ten
@@ -12,6 +13,7 @@
 #define YIELDS_PER_LOOK 16
 #define SLEEP_NS_MIN INT64_C(100000)
 #define SLEEP_NS_MAX INT64_C(1000000)
+#define LAST_WORDS_NS (MU_SECOND / 10) /* to hear why a rank goes no further */
 
 static bool is_here(const struct mu_shared *shared, int rank)
 {
@@ -58,8 +60,19 @@ static bool has_hung_up(struct mu_group *group, int rank)
     int peer = mu_group_peer(group, rank);
     if (group->shared->pause)
         return false; /* to be said by who pauses: the transport may be another thread's */
-    return (transport->seen && transport->seen[peer].farewell[0]) ||
-           (transport->ops->reaches && !transport->ops->reaches(transport, peer));
+    return transport->ops->reaches && !transport->ops->reaches(transport, peer);
+}
+
+/* What is known by messages, of all that take part. -1: it is no rank of the group. */
+static enum mu_status judge_all(struct mu_group *group, int *ret_rank)
+{
+    int peer;
+    if (group->shared->pause)
+        return MU_OK;
+    enum mu_status status = mu_group_judge(group, &peer);
+    if (status != MU_OK)
+        *ret_rank = mu_group_rank_of(group, peer);
+    return status;
 }
 
 /* Will this rank never come, by what it says it does? It may be in an operation that waits for
@@ -69,7 +82,12 @@ static enum mu_status judge(struct mu_group *group, int rank)
     struct mu_signature theirs;
     const struct mu_signature *ours = &group->signature;
     bool inside = mu_shared_seen(group->shared, rank, &theirs, NULL);
-    if (theirs.sequence == 0 || (int32_t)(theirs.sequence - ours->sequence) < 0)
+    if (mu_group_differs(group, &theirs)) {
+        remember(group, rank, &theirs);
+        return MU_PROTOCOL;
+    }
+    if (theirs.sequence == 0 || theirs.group != ours->group ||
+        (int32_t)(theirs.sequence - ours->sequence) < 0)
         return MU_OK;
     if (mu_signature_equal(&theirs, ours))
         return inside ? MU_OK : MU_CLOSED;
@@ -93,11 +111,16 @@ static enum mu_status pause_here(struct mu_shared *shared)
     return loop->cancelled;
 }
 
-static enum mu_status look_around(struct mu_group *group, int rank, bool is_long)
+/* *ret_rank, as it comes in, is waited for, and that in pieces of `piece_ns`. */
+static enum mu_status look_around(struct mu_group *group, int64_t piece_ns, int *ret_rank)
 {
     struct mu_shared *shared = group->shared;
+    int rank = *ret_rank;
     MU_TRY(pause_here(shared));
     enum mu_status status = judge(group, rank);
+    if (status == MU_OK && piece_ns)
+        status = judge_all(group, ret_rank);
+    bool is_long = piece_ns == SLEEP_NS_MAX;
     bool gone = status == MU_OK && (has_hung_up(group, rank) ||
                                        (is_long && !shared->source->alive(shared->segments, rank)));
     if (gone)
@@ -106,7 +129,9 @@ static enum mu_status look_around(struct mu_group *group, int rank, bool is_long
     return is_here(shared, rank) ? MU_OK : status;
 }
 
-static enum mu_status wait_long(struct mu_group *group, int rank, int64_t deadline_ns)
+/* *ret_rank: because of whom it has failed. */
+static enum mu_status wait_long(
+    struct mu_group *group, int rank, int64_t deadline_ns, int *ret_rank)
 {
     struct mu_shared *shared = group->shared;
     int64_t began = mu_now(shared->world), piece_ns = 0;
@@ -117,7 +142,8 @@ static enum mu_status wait_long(struct mu_group *group, int rank, int64_t deadli
                 return MU_OK;
         }
         int64_t now = mu_now(shared->world);
-        MU_TRY(look_around(group, rank, piece_ns == SLEEP_NS_MAX));
+        *ret_rank = rank;
+        MU_TRY(look_around(group, piece_ns, ret_rank));
         if (is_here(shared, rank))
             return MU_OK;
         if (now >= deadline_ns)
@@ -130,11 +156,27 @@ static enum mu_status wait_long(struct mu_group *group, int rank, int64_t deadli
     }
 }
 
-/* Whoever gave up was waiting for somebody too: that is who has not come, if there is one. */
-static enum mu_status blame(struct mu_group *group, enum mu_status status, int rank, int *ret_rank)
+/* Whoever has left the operation is about to say why, by messages. */
+static enum mu_status find_why(struct mu_group *group, int *ret_rank)
 {
-    *ret_rank = rank;
-    if (status != MU_CLOSED || judge(group, rank) != MU_CLOSED)
+    struct mu_shared *shared = group->shared;
+    int64_t until_ns = mu_deadline(mu_now(shared->world), LAST_WORDS_NS);
+    int rank = *ret_rank;
+    while (!shared->pause && mu_now(shared->world) < until_ns) {
+        MU_TRY(pause_here(shared));
+        enum mu_status status = judge_all(group, ret_rank);
+        if (status != MU_OK)
+            return status;
+        sleep_for(shared, rank, SLEEP_NS_MIN);
+    }
+    return MU_CLOSED;
+}
+
+/* Whoever gave up was waiting for somebody too: that is who has not come, if there is one. */
+static enum mu_status blame(struct mu_group *group, enum mu_status status, int *ret_rank)
+{
+    int rank = *ret_rank;
+    if (rank < 0 || status != MU_CLOSED || judge(group, rank) != MU_CLOSED)
         return status;
     for (int other = 0; other < group->count; other++)
         if (other != group->rank && !is_here(group->shared, other) &&
@@ -153,8 +195,10 @@ static enum mu_status wait_for(struct mu_group *group, int rank, int64_t deadlin
             return MU_OK;
         mu_futex_relax();
     }
-    enum mu_status status = wait_long(group, rank, deadline_ns);
-    return status == MU_OK ? MU_OK : blame(group, status, rank, ret_rank);
+    enum mu_status status = wait_long(group, rank, deadline_ns, ret_rank);
+    if (status == MU_CLOSED && *ret_rank == rank && judge(group, rank) == MU_CLOSED)
+        status = find_why(group, ret_rank);
+    return status == MU_OK ? MU_OK : blame(group, status, ret_rank);
 }
 
 /* ---- meetings ---- */

@@ -66,6 +66,8 @@ static void move_all(struct shm *shm)
 static void enter(struct shm *shm)
 {
     const struct mu_signature *signature = shm->base.signature;
+    if (signature && shm->base.operation)
+        signature = shm->base.operation;
     if (!signature || memcmp(signature, &shm->said, sizeof(*signature)) == 0)
         return;
     shm->said = *signature;
@@ -234,13 +236,20 @@ static void ring_all(struct shm *shm)
             mu_shm_board_ring(shm->peer[rank].board);
 }
 
-static void shm_abort(struct mu_transport *transport, enum mu_status status, const char *why)
+static void shm_abort(
+    struct mu_transport *transport, enum mu_status status, int late, const char *why)
 {
     struct shm *shm = shm_of(transport);
+    enter(shm); /* it may have waited elsewhere */
     if (!shm->aborted)
-        mu_shm_board_end(shm->board, status, why);
+        mu_shm_board_end(shm->board, status, late, why);
     shm->aborted = true;
     ring_all(shm);
+}
+
+static void shm_look(struct mu_transport *transport)
+{
+    see_all(shm_of(transport));
 }
 
 /* True: nobody is left to wait for. */
@@ -308,6 +317,7 @@ const struct mu_transport_ops mu_shm_ops = {
     .poll = shm_poll,
     .reaches = shm_reaches,
     .abort = shm_abort,
+    .look = shm_look,
     .survey = shm_survey,
     .close = shm_close,
 };

@@ -18,8 +18,9 @@ void mu_shm_board_enter(
     atomic_store_explicit(&board->version, version + 2, memory_order_release);
 }
 
-void mu_shm_board_end(struct mu_shm_board *board, enum mu_status status, const char *why)
+void mu_shm_board_end(struct mu_shm_board *board, enum mu_status status, int late, const char *why)
 {
+    board->late = late;
     mu_text_copy(board->farewell, sizeof(board->farewell), why);
     assert(status != MU_OK);
     atomic_store_explicit(&board->ended, (uint32_t)status, memory_order_seq_cst);
@@ -47,8 +48,12 @@ void mu_shm_board_read(const struct mu_shm_board *board, struct mu_seen *seen)
 {
     read_signature(board, seen);
     seen->inside = atomic_load_explicit(&board->inside, memory_order_relaxed) != 0;
-    if (atomic_load_explicit(&board->ended, memory_order_seq_cst))
-        mu_text_copy(seen->farewell, sizeof(seen->farewell), board->farewell);
+    uint32_t ended = atomic_load_explicit(&board->ended, memory_order_seq_cst);
+    if (!ended)
+        return;
+    seen->ended = mu_seen_status((enum mu_status)ended);
+    seen->late = board->late;
+    mu_text_copy(seen->farewell, sizeof(seen->farewell), board->farewell);
 }
 
 void mu_shm_board_ring(struct mu_shm_board *board)

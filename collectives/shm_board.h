@@ -15,9 +15,10 @@ struct mu_shm_board {
     /* 1: asleep here; who has something for it sets 0 and wakes it */
     _Alignas(128) _Atomic uint32_t sleeping;
     _Atomic uint32_t gone;   /* it has closed */
-    _Atomic uint32_t ended;  /* `farewell` is written: its status */
+    _Atomic uint32_t ended;  /* `late` and `farewell` are written: the status */
     _Atomic uint32_t asked;  /* surveys so far, by others */
     _Atomic uint32_t answer; /* the last one that it has noticed */
+    int32_t late;
     char farewell[sizeof((struct mu_seen){0}.farewell)];
 
     /* The operation that it entered last; odd while it is written. */
@@ -30,7 +31,7 @@ struct mu_shm_board {
 void mu_shm_board_enter(
     struct mu_shm_board *board, const struct mu_signature *signature, int64_t now_ns);
 void mu_shm_board_end(
-    struct mu_shm_board *board, enum mu_status status, const char *why); /* once */
+    struct mu_shm_board *board, enum mu_status status, int late, const char *why); /* once */
 /* All but `answers`. */
 void mu_shm_board_read(const struct mu_shm_board *board, struct mu_seen *seen);
 

@@ -182,11 +182,10 @@ bool mu_shm_peer_left(const struct mu_shm_peer *peer)
            atomic_load_explicit(&peer->board->ended, memory_order_seq_cst);
 }
 
-/* It has left: because ranks disagree, as it says, or for any other reason. */
 static enum mu_status why_left(const struct mu_shm_peer *peer)
 {
-    uint32_t ended = atomic_load_explicit(&peer->board->ended, memory_order_seq_cst);
-    return ended == MU_PROTOCOL ? MU_PROTOCOL : MU_CLOSED;
+    return mu_seen_status(
+        (enum mu_status)atomic_load_explicit(&peer->board->ended, memory_order_seq_cst));
 }
 
 void mu_shm_peer_end(struct mu_shm_peer *peer, const struct mu_signature *ours, enum mu_status why)

@@ -67,7 +67,7 @@ void mu_tcp_end(struct mu_tcp_peer *because, enum mu_status why)
     struct mu_tcp *tcp = because->tcp;
     struct mu_op *waited = tcp->waited;
     /* Who goes no further may do so because of what this one does: that says more. */
-    if (!tcp->ended || (tcp->ended_as == MU_CLOSED && why == MU_PROTOCOL)) {
+    if (!tcp->ended || (tcp->ended_as != MU_PROTOCOL && why == MU_PROTOCOL)) {
         tcp->ended = because;
         tcp->ended_as = why;
     }

@@ -6,10 +6,12 @@
  * What ranks say about themselves, beside the data:
  *
  *   SEGMENT  flag MU_TCP_SIGNED: it is part of the operation that this rank signed last; the first
- *            one of an operation has the signature for its body
- *   DOING    "signature", "inside" that operation still; "asks": say the same; "differs": yours is
- *            another one, and what this rank was to send you will not come
- *   GOODBYE  "text": why this rank goes no further; "differs": because some ranks disagree
+ *            one of an operation has the signature for its body, and if that is a step of
+ *            another, also that one's, "operation"
+ *   DOING    "signature", not of a step, "inside" that operation still; "asks": say the same;
+ * "differs": yours is another one, and what this rank was to send you will not come GOODBYE "text":
+ * why this rank goes no further; "why": 1 some ranks disagree, 2 it has waited too long, for rank
+ * "late" if that is not -1, 0 anything else
  */
 #define DOING_BYTES_MAX 128
 #define FAREWELL_MAX 640 /* on the wire; of which mu_seen keeps less */
@@ -20,6 +22,13 @@ static struct mu_seen *seen_of(const struct mu_tcp_peer *peer)
 }
 
 /* ---- signatures ---- */
+
+/* What this rank does as a whole; NULL: nothing. */
+static const struct mu_signature *ours_of(const struct mu_tcp *tcp)
+{
+    const struct mu_transport *base = &tcp->base;
+    return base->signature && base->operation ? base->operation : base->signature;
+}
 
 /* What ranks disagree about is not overwritten: it is what the messages are to say. */
 static void hear(struct mu_tcp_peer *peer, const struct mu_signature *signature)
@@ -47,6 +56,9 @@ bool mu_tcp_hear_segment(struct mu_tcp_peer *peer, const struct mu_frame *frame,
         return true;
     if (!read_signature(peer, frame, body, &signature))
         return false;
+    peer->signs = signature;
+    /* It stays as it is where there is none. */
+    (void)mu_decoder_bytes(mu_link_decoder(peer->link), "operation", &signature, sizeof(signature));
     hear(peer, &signature);
     return true;
 }
@@ -54,14 +66,13 @@ bool mu_tcp_hear_segment(struct mu_tcp_peer *peer, const struct mu_frame *frame,
 bool mu_tcp_same_operation(const struct mu_tcp_peer *peer, const struct mu_frame *frame)
 {
     const struct mu_signature *ours = peer->tcp->base.signature;
-    return !ours || !(frame->flags & MU_TCP_SIGNED) ||
-           mu_signature_equal(&seen_of(peer)->signature, ours);
+    return !ours || !(frame->flags & MU_TCP_SIGNED) || mu_signature_equal(&peer->signs, ours);
 }
 
 bool mu_tcp_may_become_same(const struct mu_tcp_peer *peer, const struct mu_frame *frame)
 {
     const struct mu_signature *ours = peer->tcp->base.signature;
-    const struct mu_signature *theirs = &seen_of(peer)->signature;
+    const struct mu_signature *theirs = &peer->signs;
     return mu_tcp_same_operation(peer, frame) || theirs->group != ours->group ||
            (int32_t)(theirs->sequence - ours->sequence) > 0;
 }
@@ -70,7 +81,7 @@ bool mu_tcp_may_become_same(const struct mu_tcp_peer *peer, const struct mu_fram
  * was to send in an operation comes before its word that it is in a later one. */
 static bool differs_from_ours(const struct mu_tcp_peer *peer, const struct mu_signature *theirs)
 {
-    const struct mu_signature *ours = peer->tcp->base.signature;
+    const struct mu_signature *ours = ours_of(peer->tcp);
     if (!ours || theirs->group != ours->group || theirs->sequence == 0)
         return false;
     int32_t ahead = (int32_t)(theirs->sequence - ours->sequence);
@@ -80,7 +91,7 @@ static bool differs_from_ours(const struct mu_tcp_peer *peer, const struct mu_si
 const void *mu_tcp_sign(struct mu_tcp_peer *peer, struct mu_op *op, struct mu_frame *frame)
 {
     struct mu_tcp *tcp = peer->tcp;
-    const struct mu_signature *ours = tcp->base.signature;
+    const struct mu_signature *ours = tcp->base.signature, *whole = ours_of(tcp);
     if (!ours)
         return NULL;
     frame->flags |= MU_TCP_SIGNED;
@@ -88,12 +99,14 @@ const void *mu_tcp_sign(struct mu_tcp_peer *peer, struct mu_op *op, struct mu_fr
         return NULL;
     struct mu_body body;
     peer->told = *ours;
-    if (!mu_signature_equal(&tcp->signed_last, ours)) {
+    if (!mu_signature_equal(&tcp->signed_last, whole)) {
         tcp->signed_before = tcp->signed_last;
-        tcp->signed_last = *ours;
+        tcp->signed_last = *whole;
     }
-    mu_body_begin(&body, op->note, sizeof(op->note), 1);
+    mu_body_begin(&body, op->note, sizeof(op->note), whole == ours ? 1 : 2);
     mu_body_put_bytes(&body, "signature", ours, sizeof(*ours));
+    if (whole != ours)
+        mu_body_put_bytes(&body, "operation", whole, sizeof(*whole));
     assert(!body.failed);
     frame->body_bytes = (uint32_t)body.bytes;
     return op->note;
@@ -109,8 +122,7 @@ static const struct mu_signature *signature_for(
     const struct mu_signature *theirs = &seen_of(peer)->signature;
     const struct mu_signature *before = &peer->tcp->signed_before;
     bool passed = before->group == theirs->group && before->sequence == theirs->sequence;
-    return note == MU_TCP_DIFFERS && before->sequence && passed ? before
-                                                                : peer->tcp->base.signature;
+    return note == MU_TCP_DIFFERS && before->sequence && passed ? before : ours_of(peer->tcp);
 }
 
 void mu_tcp_tell(struct mu_tcp_peer *peer, enum mu_tcp_note note)
@@ -148,16 +160,28 @@ void mu_tcp_drain(struct mu_tcp *tcp)
         }
 }
 
-void mu_tcp_abort(struct mu_transport *transport, enum mu_status status, const char *why)
+/* In the order of "why". */
+static const enum mu_status farewells[] = {MU_CLOSED, MU_PROTOCOL, MU_TIMEOUT};
+
+static int find_farewell(enum mu_status status)
+{
+    int why = 0;
+    while (farewells[why] != mu_seen_status(status))
+        why++;
+    return why;
+}
+
+void mu_tcp_abort(struct mu_transport *transport, enum mu_status status, int late, const char *why)
 {
     struct mu_tcp *tcp = (struct mu_tcp *)transport;
     char text[FAREWELL_MAX];
     uint8_t memory[FAREWELL_MAX + 32];
     struct mu_body body;
     mu_text_copy(text, sizeof(text), why);
-    mu_body_begin(&body, memory, sizeof(memory), 2);
+    mu_body_begin(&body, memory, sizeof(memory), 3);
     mu_body_put_text(&body, "text", text);
-    mu_body_put_int(&body, "differs", status == MU_PROTOCOL);
+    mu_body_put_int(&body, "why", find_farewell(status));
+    mu_body_put_int(&body, "late", late);
     tcp->drains = true;
     for (int rank = 0; rank < tcp->base.count; rank++)
         if (tcp->peer[rank].link)
@@ -204,13 +228,17 @@ static bool hear_goodbye(struct mu_tcp_peer *peer, const struct mu_frame *frame,
 {
     struct mu_decoder *decoder = mu_link_decoder(peer->link);
     char text[FAREWELL_MAX];
-    int64_t differs;
+    int64_t why, late;
     if (mu_decoder_read(decoder, body, frame->body_bytes) != MU_OK ||
         !mu_decoder_text(decoder, "text", text, sizeof(text)) ||
-        !mu_decoder_int(decoder, "differs", 0, 1, &differs))
+        !mu_decoder_int(decoder, "why", 0, MU_COUNT_OF(farewells) - 1, &why) ||
+        !mu_decoder_int(decoder, "late", -1, peer->tcp->base.count - 1, &late))
         return false;
-    mu_text_copy(seen_of(peer)->farewell, sizeof(seen_of(peer)->farewell), text);
-    mu_tcp_end(peer, differs ? MU_PROTOCOL : MU_CLOSED);
+    struct mu_seen *seen = seen_of(peer);
+    mu_text_copy(seen->farewell, sizeof(seen->farewell), text);
+    seen->ended = farewells[why];
+    seen->late = (int)late;
+    mu_tcp_end(peer, seen->ended);
     if (peer->link)
         mu_tcp_lose(peer, MU_CLOSED);
     return true;

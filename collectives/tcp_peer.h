@@ -34,6 +34,7 @@ struct mu_tcp_peer {
     int parts_max;                    /* that a message is sent in */
     struct mu_tcp_part *part, *spare; /* sends of parts: all, and those that are not under way */
     struct mu_signature told;         /* of ours, with the last message that had one */
+    struct mu_signature signs;        /* it its last message that had one */
 };
 
 struct mu_tcp {
@@ -41,8 +42,9 @@ struct mu_tcp {
     uint32_t generation;
     struct mu_tcp_peer *peer; /* (count) */
     bool inside;              /* an operation: a wait is under way, or the last one failed */
-    struct mu_signature signed_last, signed_before; /* operations of ours, with some message */
-    struct mu_op *waited;                           /* for this one; NULL: none is under way */
+    struct mu_signature signed_last,
+        signed_before;    /* operations of ours, not steps, with some message */
+    struct mu_op *waited; /* for this one; NULL: none is under way */
     /* What is held is looked at again in the next operation: it may turn out to be of another. */
     bool holds;                /* some peer's link */
     struct mu_signature held;  /* ours when that was looked at last */
@@ -64,8 +66,8 @@ void mu_tcp_take_link(struct mu_tcp_peer *peer, struct mu_link *link);
 /* The peer ends: what is posted finishes with `why`, and so does all that is asked of it later.
  * CLOSED: its link is closed. */
 void mu_tcp_lose(struct mu_tcp_peer *peer, enum mu_status why);
-/* This rank goes no further (CLOSED) or does something else (PROTOCOL): what others were to send
- * for the same operation may never come, so all waits end, with its name. */
+/* This rank goes no further (CLOSED, TIMEOUT) or does something else (PROTOCOL): what others were
+ * to send for the same operation may never come, so all waits end, with its name. */
 void mu_tcp_end(struct mu_tcp_peer *because, enum mu_status why);
 /* It does something else, as this rank has seen and tells it. */
 void mu_tcp_differ(struct mu_tcp_peer *peer);
@@ -134,7 +136,7 @@ void mu_tcp_tell_all(struct mu_tcp *tcp);
 
 /* What nobody will post receives for is thrown away from now on. */
 void mu_tcp_drain(struct mu_tcp *tcp);
-void mu_tcp_abort(struct mu_transport *transport, enum mu_status status, const char *why);
+void mu_tcp_abort(struct mu_transport *transport, enum mu_status status, int late, const char *why);
 void mu_tcp_survey(struct mu_transport *transport, int64_t deadline_ns);
 
 #endif

@@ -15,19 +15,20 @@
  */
 struct mu_transport;
 
-#define MU_SIGNATURE_NOTE_BYTES 48
+#define MU_SIGNATURE_NOTE_BYTES 96
 
 /* One send or receive under way, in the caller's memory: filled by the transport. */
 struct mu_op {
     bool done;
-    enum mu_status status; /* OK, CLOSED (the peer is gone), PROTOCOL (it sent something else) */
+    enum mu_status status; /* OK, CLOSED (the peer is gone), PROTOCOL (it sent something else),
+                            * TIMEOUT (some rank has waited too long, as it says) */
     int rank;              /* the peer */
     uint64_t tag;
     void *at;
     size_t bytes;
     struct mu_op *next;
     struct mu_send send;
-    uint8_t note[MU_SIGNATURE_NOTE_BYTES]; /* our signature, where it goes with this message */
+    uint8_t note[MU_SIGNATURE_NOTE_BYTES]; /* our signatures, where they go with this message */
     /* Of a driver that sends a long message in parts: into how many it is cut (0: not known yet),
      * which are here, how many are still to leave. */
     uint8_t parts, arrived, leaving;
@@ -42,7 +43,8 @@ struct mu_transport_ops {
         const void *from, size_t bytes);
     void (*receive)(struct mu_transport *transport, struct mu_op *op, int rank, uint64_t tag,
         void *to, size_t bytes);
-    /* Blocks until the op is done: its status, TIMEOUT, or what the loop was cancelled with. First
+    /* Blocks until the op is done: its status, TIMEOUT, or what the loop was cancelled with. After
+     * a TIMEOUT without `done` it may be waited for again. First
      * it spins for a short time: to sleep and be woken costs more than most messages. */
     enum mu_status (*wait)(struct mu_transport *transport, struct mu_op *op, int64_t deadline_ns);
     /* Moves on what can be moved at once; false: nothing is under way any more. NULL: what is under
@@ -51,9 +53,11 @@ struct mu_transport_ops {
     /* Is there a way to this rank? NULL: to all. */
     bool (*reaches)(struct mu_transport *transport, int rank);
     /* Tells the others why this rank goes no further, as far as that can be done at once; they find
-     * it in `farewell`. PROTOCOL: ranks disagree; then what the others wait for ends with that, and
-     * otherwise with CLOSED. NULL: they only see it gone. */
-    void (*abort)(struct mu_transport *transport, enum mu_status status, const char *why);
+     * it in `seen`. What they wait for ends with mu_seen_status(status). TIMEOUT: rank `late` has
+     * not come; -1: it is not known who. NULL: they only see it gone. */
+    void (*abort)(struct mu_transport *transport, enum mu_status status, int late, const char *why);
+    /* Puts into `seen` what can be known without asking. NULL: it is there already. */
+    void (*look)(struct mu_transport *transport);
     /* Asks all ranks what they are doing and waits for those that answer: in `seen`. NULL: only
      * what came by itself is known. Blocks. */
     void (*survey)(struct mu_transport *transport, int64_t deadline_ns);
@@ -66,10 +70,19 @@ struct mu_seen {
     struct mu_signature signature; /* what it entered last; sequence 0: nothing yet */
     int64_t since_ns;              /* when this was heard */
     bool answers;                  /* it answered the last survey */
-    bool hearsay;       /* heard, not read: what it does while it does not answer is not known */
-    bool inside;        /* it was still in that operation when it last said so */
-    char farewell[256]; /* why it said it would go no further; "" */
+    bool hearsay;         /* heard, not read: what it does while it does not answer is not known */
+    bool inside;          /* it was still in that operation when it last said so */
+    enum mu_status ended; /* mu_seen_status of what it goes no further for; OK: it goes on */
+    int late;             /* TIMEOUT: the rank that it has waited for; -1: not known */
+    char farewell[384];   /* why it said it would go no further; "" */
 };
+
+/* What waiting for a rank ends with that ends with `status`: ranks disagree, some rank has not
+ * come, or anything else. */
+static inline enum mu_status mu_seen_status(enum mu_status status)
+{
+    return status == MU_PROTOCOL || status == MU_TIMEOUT ? status : MU_CLOSED;
+}
 
 struct mu_swap;
 
@@ -80,6 +93,8 @@ struct mu_transport {
      * rank; a receive from a rank that does something else ends with PROTOCOL, before any byte of
      * it is used, and `seen` has what that was. */
     const struct mu_signature *signature;
+    /* Of which operation that is a step, for those who only ask what this rank does; NULL: none. */
+    const struct mu_signature *operation;
     struct mu_seen *seen;       /* (count), of the driver */
     const char *const *names;   /* (count) "worker/1 (10.0.0.2:2222)"; NULL: rank numbers serve */
     struct mu_loop *loop;       /* that waits turn; NULL: none */

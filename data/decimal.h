@@ -70,25 +70,25 @@ static inline const char *mu_decimal_id(const char *at, uint64_t *ret_id)
 static inline const char *mu_decimal_float(const char *at, float *ret_value)
 {
     static const uint32_t tens[] = {1, 10, 100, 1000, 10000, 100000, 1000000, 10000000};
+    static const float tens_float[] = {1, 10, 100, 1000, 10000, 100000, 1000000, 10000000};
     uint64_t word = mu_decimal_word(at);
     int digits = mu_decimal_digits(word);
     if (digits == 0 || digits > 7)
         return mu_decimal_float_long(at, ret_value);
     uint64_t whole = mu_decimal_value(word, digits);
     const char *end = at + digits;
-    int places = 0;
     if (*end == '.') {
         word = mu_decimal_word(end + 1);
-        places = mu_decimal_digits(word);
+        int places = mu_decimal_digits(word);
         if (places == 0 || digits + places > 7)
             return mu_decimal_float_long(at, ret_value);
         whole = whole * tens[places] + mu_decimal_value(word, places);
         end += 1 + places;
+        *ret_value = (float)(int32_t)whole / tens_float[places];
+    } else {
+        *ret_value = (float)(int32_t)whole; /* most entries are 1: they need no division */
     }
-    if ((*end | 0x20) == 'e')
-        return mu_decimal_float_long(at, ret_value);
-    *ret_value = (float)(int32_t)whole / (float)tens[places];
-    return end;
+    return (*end | 0x20) == 'e' ? mu_decimal_float_long(at, ret_value) : end;
 }
 
 #endif

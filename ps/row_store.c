@@ -60,10 +60,16 @@ void mu_row_store_finish(struct mu_row_store *store)
 enum mu_status mu_row_store_apply(struct mu_row_store *store, const uint64_t *ids, size_t count,
     const float *gradients, const struct mu_row_step *step)
 {
+    return mu_row_store_apply_where(store, ids, NULL, count, gradients, step);
+}
+
+enum mu_status mu_row_store_apply_where(struct mu_row_store *store, const uint64_t *ids,
+    const uint32_t *where, size_t count, const float *gradients, const struct mu_row_step *step)
+{
     const struct mu_row_store_options *options = &store->options;
     if (count == 0)
         return MU_OK;
-    MU_TRY(mu_table_rows(store->table, ids, count, store->row));
+    MU_TRY(mu_table_rows_where(store->table, ids, where, count, store->row));
     const struct mu_optim_rows touched = {
         .count = count,
         .width = options->width,
@@ -105,9 +111,15 @@ enum mu_status mu_row_store_apply_gathered(
 void mu_row_store_read(
     struct mu_row_store *store, const uint64_t *ids, size_t count, float *ret_values)
 {
+    mu_row_store_read_where(store, ids, count, ret_values, NULL);
+}
+
+void mu_row_store_read_where(struct mu_row_store *store, const uint64_t *ids, size_t count,
+    float *ret_values, uint32_t *ret_where)
+{
     size_t width = store->options.width;
     assert(count <= store->options.push_max);
-    mu_table_look(store->table, ids, count, store->there);
+    mu_table_look_where(store->table, ids, count, store->there, ret_where);
     for (size_t i = 0; i < count; i++) {
         float *value = ret_values + i * width;
         if (store->there[i])

@@ -54,6 +54,9 @@ struct mu_row_step {
 /* One step over the rows of one gradient; ids all different. NO_MEMORY: nothing has changed. */
 enum mu_status mu_row_store_apply(struct mu_row_store *store, const uint64_t *ids, size_t count,
     const float *gradients, const struct mu_row_step *step);
+/* The same for ids that were read before: `where` (count) as that reading left it, or NULL. */
+enum mu_status mu_row_store_apply_where(struct mu_row_store *store, const uint64_t *ids,
+    const uint32_t *where, size_t count, const float *gradients, const struct mu_row_step *step);
 /* Adds gradients * scale, row by row, to what is gathered. */
 void mu_row_store_gather(struct mu_row_store *store, const uint64_t *ids, size_t count,
     const float *gradients, float scale);
@@ -64,5 +67,9 @@ enum mu_status mu_row_store_apply_gathered(
 /* Parameters (count, width) as they are; of a row that is not there, what it would begin with. */
 void mu_row_store_read(
     struct mu_row_store *store, const uint64_t *ids, size_t count, float *ret_values);
+
+/* The same, and where the rows were found, for apply. */
+void mu_row_store_read_where(struct mu_row_store *store, const uint64_t *ids, size_t count,
+    float *ret_values, uint32_t *ret_where);
 
 #endif

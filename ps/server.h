@@ -47,7 +47,7 @@
  * parameters that workers compute with (seen.h). For an embedding table, whose rows alone are
  * allocated as they come,
  *
- *   push_max * (16 + 4 * width) * replica_count * in_flight_max
+ *   push_max * (20 + 4 * width) * replica_count * in_flight_max
  *
  * and if the mode gathers, about push_max * (48 + 4 * width) times the gradients of a step; while a
  * snapshot is sent, 34 MiB and a bit a row (server_pieces.h).

@@ -12,6 +12,9 @@
  *   measuring  auto_steps steps in which all replicas count and go in step
  *   due        the choice is made; it is the next place in the order
  *   checking   as many steps with it: the gain that it has brought
+ *
+ * A server that becomes the head before the choice waits for a whole step and measures anew; after
+ * it there is nothing left to do but to say the gain, which it does not know.
  */
 
 static struct mu_loop *loop_of(const struct mu_ps_server *server)
@@ -27,12 +30,12 @@ static const struct mu_ps_mode *mode_of(const struct mu_ps_server *server)
 enum mu_status mu_ps_auto_init(struct mu_ps_server *server)
 {
     struct mu_ps_auto *own = &server->auto_;
-    int replicas = server->options.replica_count;
+    int replicas = server->options.replica_count, order = server->options.order;
     int64_t steps = 0;
     for (int i = 0; i < server->plan.phase_count; i++)
         if (server->plan.phase[i].mode.auto_steps > steps)
             steps = server->plan.phase[i].mode.auto_steps;
-    if (steps == 0 || server->options.order != 0)
+    if (steps == 0 || (order != 0 && order != server->options.server_count)) /* nor will it be */
         return MU_OK;
     own->sent_ns = calloc((size_t)replicas, sizeof(*own->sent_ns));
     return own->sent_ns ? mu_arrivals_init(&own->arrivals, replicas, steps) : MU_NO_MEMORY;
@@ -97,7 +100,7 @@ static void measure(struct mu_ps_server *server, int64_t now_ns)
 void mu_ps_auto_came(struct mu_ps_server *server, int worker)
 {
     struct mu_ps_auto *own = &server->auto_;
-    if (own->state != MU_PS_AUTO_MEASURING)
+    if (own->state != MU_PS_AUTO_MEASURING || !mu_ps_is_head(server))
         return;
     int64_t now_ns = mu_now(loop_of(server)->world);
     mu_arrivals_add(
@@ -173,7 +176,7 @@ static void give_up(struct mu_ps_server *server)
 void mu_ps_auto_look(struct mu_ps_server *server, const struct mu_ps_verdict_body *verdict)
 {
     struct mu_ps_auto *own = &server->auto_;
-    if (own->state == MU_PS_AUTO_IDLE || own->state == MU_PS_AUTO_DUE)
+    if (own->state == MU_PS_AUTO_IDLE || own->state == MU_PS_AUTO_DUE || !mu_ps_is_head(server))
         return;
     if (server->active_count < server->options.replica_count) {
         give_up(server);
@@ -194,7 +197,7 @@ void mu_ps_auto_look(struct mu_ps_server *server, const struct mu_ps_verdict_bod
 
 bool mu_ps_auto_due(const struct mu_ps_server *server)
 {
-    return server->auto_.state == MU_PS_AUTO_DUE;
+    return server->auto_.state == MU_PS_AUTO_DUE && mu_ps_is_head(server);
 }
 
 bool mu_ps_auto_told(struct mu_ps_server *server, const struct mu_ps_verdict_body *verdict)
@@ -224,6 +227,7 @@ enum mu_status mu_ps_auto_serve(struct mu_ps_server *server)
             "ps/%d cannot have %lld chosen for its mode", server->options.order,
             (long long)told->clock);
     mu_ps_audit_note(server, told, NULL);
+    own->state = MU_PS_AUTO_IDLE;
     if (mu_ps_is_head(server)) {
         own->state = MU_PS_AUTO_CHECKING;
         own->chosen = (struct mu_ps_chosen){.mode = phase->mode, .predicted = own->gain};

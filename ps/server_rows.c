@@ -34,8 +34,13 @@ static enum mu_status allocate(struct mu_ps_server *server, size_t push_max, siz
     if (!server->row_memory)
         return MU_NO_MEMORY;
     server->row_stride = stride;
-    for (size_t i = 0; i < count; i++)
+    server->row_where = calloc(count * push_max, sizeof(*server->row_where));
+    if (!server->row_where)
+        return MU_NO_MEMORY;
+    for (size_t i = 0; i < count; i++) {
         server->buffers[i].rows.data = server->row_memory + i * stride;
+        server->buffers[i].rows.where = server->row_where + i * push_max;
+    }
     return MU_OK;
 }
 
@@ -76,6 +81,7 @@ void mu_ps_rows_finish(struct mu_ps_server *server)
     mu_row_store_finish(&server->rows);
     mu_unique_finish(&server->row_ids);
     free(server->row_memory);
+    free(server->row_where);
 }
 
 /* ---- what lies in a buffer ---- */
@@ -194,8 +200,9 @@ enum mu_status mu_ps_rows_apply(struct mu_ps_server *server, struct mu_ps_buffer
         return MU_OK;
     const struct mu_row_step step = step_of(server, verdict->learning_rate, verdict->weight);
     server->load.rows_given += count;
-    return check_memory(
-        server, mu_row_store_apply(&server->rows, given_ids(rows), count, gradients(rows), &step));
+    const uint32_t *where = rows->where_count == count ? rows->where : NULL;
+    return check_memory(server, mu_row_store_apply_where(&server->rows, given_ids(rows), where,
+                                    count, gradients(rows), &step));
 }
 
 void mu_ps_rows_gather(struct mu_ps_server *server, struct mu_ps_buffer *buffer)
@@ -243,7 +250,8 @@ void mu_ps_rows_reply(struct mu_ps_server *server, struct mu_ps_buffer *buffer)
         return;
     const uint64_t *ids = (const uint64_t *)rows->data;
     float *values = (float *)(rows->data + count * sizeof(*ids));
-    mu_row_store_read(&server->rows, ids, count, values);
+    mu_row_store_read_where(&server->rows, ids, count, values, rows->where);
+    rows->where_count = count;
     const struct mu_frame frame = {
         .type = MU_FRAME_ROWS,
         .generation = server->options.generation,

@@ -26,6 +26,10 @@ struct mu_ps_row_buffer {
     bool come;     /* a ROWS for the PUSH or PULL that comes next, or is here */
     enum mu_ps_flaw flaw;
     struct mu_ps_rows_body counts;
+    /* Where the rows of the last answer were found: as a rule the next gradient of this buffer is
+     * of the same rows. */
+    uint32_t *where; /* (push_max) */
+    size_t where_count;
     struct mu_send reply;
 };
 

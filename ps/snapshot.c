@@ -90,6 +90,12 @@ static bool gives(const struct mu_snapshot_source *source)
     return !source->is_lost && (source->order < servers || snapshot->sources[twin].is_lost);
 }
 
+/* Then the cluster says so, or all goes on to its deadline. */
+static bool may_be_lost(const struct mu_ps_snapshot *snapshot)
+{
+    return snapshot->options.replicas > 0 && snapshot->lost < 0;
+}
+
 static bool is_missing(const struct mu_snapshot_source *source)
 {
     const struct mu_ps_snapshot *snapshot = source->snapshot;
@@ -149,7 +155,9 @@ static enum mu_link_answer on_frame(void *owner, struct mu_link *link, const str
     if (frame->generation != snapshot->options.generation)
         return refuse(source, "sent a frame of another generation");
     bool is_state = frame->type == MU_FRAME_STATE || frame->type == MU_FRAME_ROWS;
-    source->is_old = is_state && snapshot->given_up > 0 && frame->tag <= snapshot->given_up;
+    /* A head that heard of a loss first asks the standby: we begin anew when we hear of it. */
+    source->is_old = is_state && ((snapshot->given_up > 0 && frame->tag <= snapshot->given_up) ||
+                                     (may_be_lost(snapshot) && !gives(source)));
     if (source->is_old)
         return MU_LINK_SKIP;
     if (frame->type == MU_FRAME_STATE && snapshot->doing == MU_SNAPSHOT_TAKING &&
@@ -217,12 +225,6 @@ static void on_arrived(
     else
         source->here |= 1u << source->vector;
     mu_snapshot_count_down(source);
-}
-
-/* Then the cluster says so, or all goes on to its deadline. */
-static bool may_be_lost(const struct mu_ps_snapshot *snapshot)
-{
-    return snapshot->options.replicas > 0 && snapshot->lost < 0;
 }
 
 static void on_ended(void *owner, struct mu_link *link, enum mu_status why, int error)

@@ -16,6 +16,7 @@
  *     compare the ids  and create what is not there
  */
 #define GROUP 256
+#define LINE_BYTES ((size_t)64)
 /* Keeps the places of ids in the index apart from all else that is drawn from the seed. */
 #define INDEX_SEED UINT64_C(0x7461626c65)
 
@@ -100,19 +101,42 @@ void mu_table_fresh_row(const struct mu_table *table, uint64_t id, float *ret_pa
 
 /* ---- finding ---- */
 
-static void find_group(
-    const struct mu_table *table, const uint64_t *ids, size_t count, struct group *ret_group)
+/* The id and the parameters: most records are not in one line of the cache. */
+static void prefetch_row(const struct mu_table *table, uint32_t row)
+{
+    const char *record = mu_table_blocks_record(&table->blocks, row);
+    size_t bytes = sizeof(uint64_t) + table->options.width * sizeof(float);
+    __builtin_prefetch(record);
+    if (bytes > LINE_BYTES / 2)
+        __builtin_prefetch(record + (bytes < LINE_BYTES ? bytes - 1 : LINE_BYTES));
+}
+
+/* The rows of freed records are others', or nobody's; where none is freed a row stays for good. */
+static bool may_be_at(const struct mu_table *table, uint32_t row)
+{
+    return row < table->blocks.end && !table->blocks.marked;
+}
+
+/* `where` as in mu_table_rows_where, or NULL. */
+static void find_group(const struct mu_table *table, const uint64_t *ids, const uint32_t *where,
+    size_t count, struct group *ret_group)
 {
     ret_group->count = count < GROUP ? count : GROUP;
     for (size_t i = 0; i < ret_group->count; i++) {
+        ret_group->row[i] = where && may_be_at(table, where[i]) ? where[i] : MU_TABLE_NO_ROW;
         ret_group->hash[i] = mu_table_index_hash(&table->index, ids[i]);
-        mu_table_index_prefetch(&table->index, ret_group->hash[i]);
+        if (ret_group->row[i] != MU_TABLE_NO_ROW)
+            prefetch_row(table, ret_group->row[i]);
+        else
+            mu_table_index_prefetch(&table->index, ret_group->hash[i]);
     }
     for (size_t i = 0; i < ret_group->count; i++) {
+        if (ret_group->row[i] != MU_TABLE_NO_ROW)
+            continue;
         uint32_t row = mu_table_index_candidate(&table->index, ret_group->hash[i]);
         ret_group->row[i] = row;
         if (row != MU_TABLE_NO_ROW)
-            __builtin_prefetch(mu_table_blocks_record(&table->blocks, row));
+            prefetch_row(table, row);
     }
 }
 
@@ -130,11 +154,19 @@ static uint32_t verify(
 void mu_table_look(
     const struct mu_table *table, const uint64_t *ids, size_t count, const float **ret_row)
 {
+    mu_table_look_where(table, ids, count, ret_row, NULL);
+}
+
+void mu_table_look_where(const struct mu_table *table, const uint64_t *ids, size_t count,
+    const float **ret_row, uint32_t *ret_where)
+{
     struct group group;
     for (size_t at = 0; at < count; at += group.count) {
-        find_group(table, ids + at, count - at, &group);
+        find_group(table, ids + at, NULL, count - at, &group);
         for (size_t i = 0; i < group.count; i++) {
             uint32_t row = verify(table, &group, i, ids[at + i]);
+            if (ret_where)
+                ret_where[at + i] = row;
             ret_row[at + i] = NULL;
             if (row != MU_TABLE_NO_ROW)
                 ret_row[at + i] =
@@ -241,6 +273,12 @@ static void evict(struct mu_table *table)
 enum mu_status mu_table_rows(
     struct mu_table *table, const uint64_t *ids, size_t count, float **ret_row)
 {
+    return mu_table_rows_where(table, ids, NULL, count, ret_row);
+}
+
+enum mu_status mu_table_rows_where(struct mu_table *table, const uint64_t *ids,
+    const uint32_t *where, size_t count, float **ret_row)
+{
     bool limited = table->options.row_limit > 0;
     assert(!limited || count <= table->options.row_limit);
     if (limited)
@@ -248,7 +286,7 @@ enum mu_status mu_table_rows(
     uint32_t newest = MU_TABLE_NO_ROW;
     struct group group;
     for (size_t at = 0; at < count; at += group.count) {
-        find_group(table, ids + at, count - at, &group);
+        find_group(table, ids + at, where ? where + at : NULL, count - at, &group);
         enum mu_status status = rows_of_group(table, &group, ids + at, &newest, ret_row + at);
         if (status != MU_OK) {
             undo_created(table, newest);

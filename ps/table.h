@@ -58,6 +58,13 @@ size_t mu_table_width(const struct mu_table *table);
 
 /* All rows, in the order of their creation as long as none has left: the next one after `*place` (0
  * at first); NULL at the end. No row may be created or leave in between. By id: ps/table_save.h. */
+/* Look, and where each row was found; and rows of ids that were looked for before: what still is
+ * where it was found is not searched for again. `where` (count) may be anything, or NULL. */
+void mu_table_look_where(const struct mu_table *table, const uint64_t *ids, size_t count,
+    const float **ret_row, uint32_t *ret_where);
+enum mu_status mu_table_rows_where(struct mu_table *table, const uint64_t *ids,
+    const uint32_t *where, size_t count, float **ret_row);
+
 const float *mu_table_next(const struct mu_table *table, size_t *place, uint64_t *ret_id);
 
 #endif

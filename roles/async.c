@@ -39,7 +39,6 @@ struct async {
     const float *parameters; /* newest: of a slot, or the replica's */
     int64_t version;
     int64_t steps_to_do; /* of this replica */
-    struct mu_push_counts counts;
     int64_t bad_steps;
     bool saving; /* leader: a snapshot is on its way */
     struct mu_taken_rows taken;
@@ -271,7 +270,7 @@ static enum mu_status await_slot(struct async *async, struct push_slot *slot)
     mu_communicator_post(&replica->communicator, &slot->wait);
     MU_TRY(mu_communicator_wait(&replica->communicator, &slot->wait));
     slot->under_way = false;
-    mu_push_counts_add(&async->counts, &slot->result);
+    mu_push_counts_add(replica->counts, &slot->result);
     if (slot->result.verdict == MU_VERDICT_REFUSE)
         mu_say(replica->log, MU_LEVEL_WARN, "the servers refused a gradient of this replica");
     async->parameters = slot->fresh;
@@ -351,12 +350,12 @@ static void report(struct async *async, const struct mu_prefetch_batch *batch, d
     const struct mu_report numbers = {
         .step = replica->step,
         .epoch = batch->epoch,
-        .samples = gradients * mu_job_rows(replica->job),
+        .samples = mu_push_counts_samples_before(replica) + gradients * mu_job_rows(replica->job),
         .loss = loss,
         .accuracy = accuracy,
         .learning_rate = mu_replica_learning_rate(replica),
         .staleness = staleness,
-        .verdicts = async->counts.verdicts,
+        .verdicts = replica->counts->verdicts,
         .alive = replica->count + replica->spec->ps_count,
         .tasks = replica->count + replica->spec->ps_count,
     };
@@ -409,7 +408,7 @@ static enum mu_status meet_at_the_end(struct async *async)
     struct mu_replica *replica = async->replica;
     mu_replica_doing(replica, MU_DOING_ENDING);
     MU_TRY(mu_communicator_do(&replica->communicator, run_leave, async));
-    return mu_push_counts_share(replica, &async->counts);
+    return mu_push_counts_share(replica, replica->counts);
 }
 
 /* In a synchronous step a replica may push nothing that counts: such a run ends by its steps. */
@@ -452,7 +451,9 @@ static enum mu_status make_slots(struct async *async)
     async->slot_count = (int)replica->job->mode.in_flight;
     async->slot = calloc((size_t)async->slot_count, sizeof(*async->slot));
     async->judged = calloc((size_t)replica->count, sizeof(*async->judged));
-    if (!async->slot || !async->judged)
+    if (!replica->counts)
+        replica->counts = calloc(1, sizeof(*replica->counts));
+    if (!async->slot || !async->judged || !replica->counts)
         return MU_NO_MEMORY;
     MU_TRY(mu_communicator_do(&replica->communicator, run_make_vectors, async));
     for (int i = 0; i < async->slot_count; i++)
@@ -470,9 +471,12 @@ enum mu_status mu_async_train(struct mu_replica *replica)
     enum mu_status status = make_slots(&async);
     if (status == MU_OK)
         status = train_to_the_end(&async);
-    /* The client writes into the slots until it is closed. */
+    /* The client writes into the slots until it is closed, a snapshot into the saver's buffer. */
     if (status != MU_OK)
-        mu_replica_disconnect(replica, status);
+        mu_replica_let_go(replica, status);
+    if (async.saving)
+        mu_saver_drop(&replica->saver);
+    mu_async_rows_drop(&replica->async_rows);
     mu_vectors_finish(&async.vectors);
     free(async.slot);
     free(async.judged);

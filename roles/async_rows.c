@@ -61,6 +61,11 @@ int mu_async_rows_ahead(const struct mu_async_rows *rows)
     return rows->width > 0 ? rows->in_flight : 0;
 }
 
+void mu_async_rows_drop(struct mu_async_rows *rows)
+{
+    rows->first = rows->end = 0;
+}
+
 /* ---- holding ---- */
 
 static struct mu_held_batch *held_of(const struct mu_async_rows *rows, int64_t batch)

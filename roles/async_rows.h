@@ -49,6 +49,9 @@ void mu_async_rows_close(struct mu_async_rows *rows); /* takes a zeroed one */
 /* Batches that are held besides the one that is worked on: read ahead so much further. */
 int mu_async_rows_ahead(const struct mu_async_rows *rows);
 
+/* Nothing is held any more: what comes next is the first batch of all. */
+void mu_async_rows_drop(struct mu_async_rows *rows);
+
 /* The next batch with its rows. `slot` of the client is free. Fails like reading, or like a pull.
  */
 enum mu_status mu_async_rows_next(

@@ -1,23 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "roles/local.h"
+#include "roles/local_inside.h"
 
-#include "roles/local_child.h"
-#include "roles/local_output.h"
 #include "roles/local_report.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
-#include <time.h>
 #include <unistd.h>
 
 /*
- * These four files (local.c, local_child.c, local_output.c, local_report.c) are the only ones of
- * roles/ outside the world seam: fork, exec, pipes and signals are what they are about, there is
- * nothing to simulate, and no task's code runs in this process. One thread, one poll:
+ * These five files (local.c, local_again.c, local_child.c, local_output.c, local_report.c) are the
+ * only ones of roles/ outside the world seam: fork, exec, pipes and signals are what they are
+ * about, there is nothing to simulate, and no task's code runs in this process. One thread, one
+ * poll:
  *
  *   signalfd ---- SIGCHLD ------------> reap: who ended, how, does it stop the others?
  *            `--- SIGINT, TERM, HUP --> ask all to stop; the second time kill
@@ -26,29 +23,14 @@
  */
 extern char **environ;
 
-struct launcher {
-    struct mu_log *log;
-    const struct mu_local_request *request;
-    struct mu_local_child *children;
-    struct pollfd *polls; /* one a child, and the signalfd last */
-    int count, leader;
-    struct mu_local_output output;
-    int signal_fd;
-    int user_signal; /* the first */
-    int64_t user_signal_ns;
-    bool insisted; /* there was a second */
-    bool stopping, killed, lingering;
-    int64_t started_ns;
-};
-
-static int64_t clock_ns(clockid_t clock)
+int64_t mu_local_clock_ns(clockid_t clock)
 {
     struct timespec now;
     clock_gettime(clock, &now);
     return now.tv_sec * MU_SECOND + now.tv_nsec;
 }
 
-static int64_t grace_ns(const struct launcher *launcher)
+static int64_t grace_ns(const struct mu_local *launcher)
 {
     int grace_ms = launcher->request->grace_ms;
     return (grace_ms > 0 ? grace_ms : MU_LOCAL_GRACE_MS) * MU_MS;
@@ -56,20 +38,20 @@ static int64_t grace_ns(const struct launcher *launcher)
 
 /* ---- stopping ---- */
 
-static void ask_to_stop(struct launcher *launcher, struct mu_local_child *child, int64_t now_ns)
+static void ask_to_stop(struct mu_local *launcher, struct mu_local_child *child, int64_t now_ns)
 {
     mu_local_child_signal(child, SIGTERM);
     child->due_ns = mu_deadline(now_ns, grace_ns(launcher));
 }
 
-static void kill_child(struct launcher *launcher, struct mu_local_child *child)
+static void kill_child(struct mu_local *launcher, struct mu_local_child *child)
 {
     mu_local_child_signal(child, SIGKILL);
     child->due_ns = MU_FOREVER;
     launcher->killed = true;
 }
 
-static void stop_all(struct launcher *launcher, int64_t now_ns)
+static void stop_all(struct mu_local *launcher, int64_t now_ns)
 {
     if (launcher->stopping)
         return;
@@ -79,7 +61,7 @@ static void stop_all(struct launcher *launcher, int64_t now_ns)
             ask_to_stop(launcher, &launcher->children[i], now_ns);
 }
 
-static void kill_all(struct launcher *launcher)
+static void kill_all(struct mu_local *launcher)
 {
     launcher->stopping = true;
     for (int i = 0; i < launcher->count; i++)
@@ -87,7 +69,7 @@ static void kill_all(struct launcher *launcher)
             kill_child(launcher, &launcher->children[i]);
 }
 
-static void on_overdue(struct launcher *launcher, struct mu_local_child *child, int64_t now_ns)
+static void on_overdue(struct mu_local *launcher, struct mu_local_child *child, int64_t now_ns)
 {
     char text[32];
     if (child->state == MU_LOCAL_STOPPED) {
@@ -108,7 +90,7 @@ static void on_overdue(struct launcher *launcher, struct mu_local_child *child, 
     }
 }
 
-static void on_user_signal(struct launcher *launcher, int signal, int64_t now_ns)
+static void on_user_signal(struct mu_local *launcher, int signal, int64_t now_ns)
 {
     const char *name = sigabbrev_np(signal);
     if (launcher->user_signal) {
@@ -128,12 +110,12 @@ static void on_user_signal(struct launcher *launcher, int signal, int64_t now_ns
 
 /* Once the last replica has ended nothing is trained any more: servers should go soon, and the
  * evaluator may finish what it is at, if there is a result worth evaluating. */
-static void check_linger(struct launcher *launcher, int64_t now_ns)
+static void check_linger(struct mu_local *launcher, int64_t now_ns)
 {
     bool succeeded = false;
     for (int i = 0; i < launcher->count; i++) {
         const struct mu_local_child *child = &launcher->children[i];
-        if (child->role != MU_ROLE_CHIEF && child->role != MU_ROLE_WORKER)
+        if (!mu_local_is_replica(child))
             continue;
         if (child->state != MU_LOCAL_ENDED)
             return;
@@ -156,7 +138,7 @@ static void check_linger(struct launcher *launcher, int64_t now_ns)
 
 /* A task is lost, and a run does not go on without one: the survivors end by themselves, each
  * with the reason. Who cannot is stopped after a while. */
-static void await_survivors(struct launcher *launcher, int64_t now_ns)
+static void await_survivors(struct mu_local *launcher, int64_t now_ns)
 {
     int64_t due_ns = mu_deadline(now_ns, MU_LOCAL_SURVIVORS_MS * MU_MS);
     for (int i = 0; i < launcher->count; i++) {
@@ -168,7 +150,7 @@ static void await_survivors(struct launcher *launcher, int64_t now_ns)
 
 /* Whoever is stopped when the first survivor gives up is why; once we have sent a signal it goes
  * on, ends like the survivors, and nothing of that is to be seen any more. */
-static void note_stopped(struct launcher *launcher, const struct mu_local_child *ended)
+static void note_stopped(struct mu_local *launcher, const struct mu_local_child *ended)
 {
     if (launcher->stopping || mu_local_child_code(ended) != mu_status_exit(MU_UNAVAILABLE))
         return;
@@ -177,7 +159,7 @@ static void note_stopped(struct launcher *launcher, const struct mu_local_child 
             launcher->children[i].was_stopped = true;
 }
 
-static void on_end(struct launcher *launcher, int index, int64_t now_ns)
+static void on_end(struct mu_local *launcher, int index, int64_t now_ns)
 {
     struct mu_local_child *child = &launcher->children[index];
     char how[128];
@@ -187,6 +169,8 @@ static void on_end(struct launcher *launcher, int index, int64_t now_ns)
     mu_local_child_close(child);
     if (index == launcher->leader)
         launcher->output.progress[0] = 0;
+    if (mu_local_again_plan(launcher, child, now_ns))
+        return;
     mu_local_child_describe(child, how, sizeof(how));
     note_stopped(launcher, child);
     bool stops = mu_local_report_is_final(child) && !launcher->stopping;
@@ -195,14 +179,15 @@ static void on_end(struct launcher *launcher, int index, int64_t now_ns)
             stops ? ": the others are stopped" : "");
     if (stops)
         stop_all(launcher, now_ns);
-    else if (child->role != MU_ROLE_EVALUATOR && mu_local_child_code(child) != 0 &&
-             mu_local_child_code(child) != 75)
+    else if (child->role != MU_ROLE_EVALUATOR && !mu_local_again_awaited(launcher, child) &&
+             mu_local_child_code(child) != 0 && mu_local_child_code(child) != 75)
         await_survivors(launcher, now_ns);
 }
 
-static void reap(struct launcher *launcher)
+static void reap(struct mu_local *launcher)
 {
-    int64_t now_ns = clock_ns(CLOCK_MONOTONIC), wall_ns = clock_ns(CLOCK_REALTIME);
+    int64_t now_ns = mu_local_clock_ns(CLOCK_MONOTONIC),
+            wall_ns = mu_local_clock_ns(CLOCK_REALTIME);
     for (int i = 0; i < launcher->count; i++) {
         struct mu_local_child *child = &launcher->children[i];
         if (!mu_local_child_reap(child, now_ns, wall_ns))
@@ -218,37 +203,39 @@ static void reap(struct launcher *launcher)
 
 /* ---- the loop ---- */
 
-static bool is_over(const struct launcher *launcher)
+static bool is_over(const struct mu_local *launcher)
 {
     for (int i = 0; i < launcher->count; i++)
-        if (launcher->children[i].state != MU_LOCAL_ENDED)
+        if (launcher->children[i].state != MU_LOCAL_ENDED || launcher->children[i].again_ns > 0)
             return false;
     return true;
 }
 
-static int next_wait_ms(const struct launcher *launcher, int64_t now_ns)
+static int next_wait_ms(const struct mu_local *launcher, int64_t now_ns)
 {
     int64_t due_ns = MU_FOREVER;
     for (int i = 0; i < launcher->count; i++) {
         const struct mu_local_child *child = &launcher->children[i];
         if (child->state != MU_LOCAL_ENDED && child->due_ns < due_ns)
             due_ns = child->due_ns;
+        if (child->again_ns > 0 && child->again_ns < due_ns)
+            due_ns = child->again_ns;
     }
     if (due_ns == MU_FOREVER)
         return -1;
     return due_ns <= now_ns ? 0 : (int)((due_ns - now_ns) / MU_MS) + 1;
 }
 
-static void take_signals(struct launcher *launcher)
+static void take_signals(struct mu_local *launcher)
 {
     struct signalfd_siginfo info;
     while (read(launcher->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info))
         if (info.ssi_signo != SIGCHLD)
-            on_user_signal(launcher, (int)info.ssi_signo, clock_ns(CLOCK_MONOTONIC));
+            on_user_signal(launcher, (int)info.ssi_signo, mu_local_clock_ns(CLOCK_MONOTONIC));
     reap(launcher);
 }
 
-static void take_output(struct launcher *launcher)
+static void take_output(struct mu_local *launcher)
 {
     for (int i = 0; i < launcher->count; i++) {
         struct mu_local_child *child = &launcher->children[i];
@@ -261,9 +248,9 @@ static void take_output(struct launcher *launcher)
     }
 }
 
-static void check_overdue(struct launcher *launcher)
+static void check_overdue(struct mu_local *launcher)
 {
-    int64_t now_ns = clock_ns(CLOCK_MONOTONIC);
+    int64_t now_ns = mu_local_clock_ns(CLOCK_MONOTONIC);
     for (int i = 0; i < launcher->count; i++) {
         struct mu_local_child *child = &launcher->children[i];
         if (child->state != MU_LOCAL_ENDED && child->due_ns <= now_ns)
@@ -271,7 +258,7 @@ static void check_overdue(struct launcher *launcher)
     }
 }
 
-static void loop(struct launcher *launcher)
+static void loop(struct mu_local *launcher)
 {
     struct pollfd *signals = &launcher->polls[launcher->count];
     *signals = (struct pollfd){.fd = launcher->signal_fd, .events = POLLIN};
@@ -279,7 +266,7 @@ static void loop(struct launcher *launcher)
         for (int i = 0; i < launcher->count; i++)
             launcher->polls[i] =
                 (struct pollfd){.fd = launcher->children[i].output_fd, .events = POLLIN};
-        int wait_ms = next_wait_ms(launcher, clock_ns(CLOCK_MONOTONIC));
+        int wait_ms = next_wait_ms(launcher, mu_local_clock_ns(CLOCK_MONOTONIC));
         int ready = poll(launcher->polls, (nfds_t)launcher->count + 1, wait_ms);
         /* What was written before an end is read before it: output first. */
         if (ready > 0)
@@ -287,13 +274,14 @@ static void loop(struct launcher *launcher)
         if (ready > 0 && signals->revents)
             take_signals(launcher);
         check_overdue(launcher);
+        mu_local_again_check(launcher);
         mu_local_output_flush(&launcher->output);
     }
 }
 
 /* ---- the start ---- */
 
-static void announce(struct launcher *launcher)
+static void announce(struct mu_local *launcher)
 {
     struct mu_text line;
     mu_text_init(&line);
@@ -306,22 +294,25 @@ static void announce(struct launcher *launcher)
     mu_text_finish(&line);
 }
 
-static enum mu_status start_tasks(
-    struct launcher *launcher, const struct mu_spec *spec, const struct mu_local_start *start)
+enum mu_status mu_local_start_task(struct mu_local *launcher, int index,
+    enum mu_status (*start)(struct mu_log *log, const struct mu_local_start *start,
+        const char *tf_config, struct mu_local_child *child))
 {
-    enum mu_status status = MU_OK;
     struct mu_text tf_config;
     mu_text_init(&tf_config);
-    for (int i = 0; i < launcher->count && status == MU_OK; i++) {
-        struct mu_local_child *child = &launcher->children[i];
-        mu_text_clear(&tf_config);
-        mu_spec_write_tf_config(spec, i, &tf_config);
-        status = tf_config.failed
-                     ? MU_NO_MEMORY
-                     : mu_local_child_start(launcher->log, start, tf_config.data, child);
-    }
+    mu_spec_write_tf_config(&launcher->spec, index, &tf_config);
+    enum mu_status status = tf_config.failed ? MU_NO_MEMORY
+                                             : start(launcher->log, &launcher->start,
+                                                   tf_config.data, &launcher->children[index]);
     mu_text_finish(&tf_config);
     return status;
+}
+
+static enum mu_status start_tasks(struct mu_local *launcher)
+{
+    for (int i = 0; i < launcher->count; i++)
+        MU_TRY(mu_local_start_task(launcher, i, mu_local_child_start));
+    return MU_OK;
 }
 
 /* exec of /proc/self/exe would show as `exe` in ps and top; the path behind it has a name. */
@@ -337,48 +328,49 @@ static const char *find_program(const struct mu_local_request *request, char *pa
     return access(path, X_OK) == 0 ? path : self;
 }
 
-static enum mu_status start_all(struct launcher *launcher, const struct mu_spec *spec)
+static enum mu_status start_all(struct mu_local *launcher)
 {
-    char path[4096];
-    char **environment =
+    launcher->environment =
         mu_local_child_environment(environ, launcher->output.terminal, launcher->output.columns);
-    if (!environment)
+    if (!launcher->environment)
         return mu_fail(launcher->log, MU_E0801, NULL, "no memory to start the tasks");
-    struct mu_local_start start = {.program = find_program(launcher->request, path, sizeof(path)),
+    launcher->start = (struct mu_local_start){
+        .program = find_program(launcher->request, launcher->program, sizeof(launcher->program)),
         .argv = launcher->request->argv,
-        .environment = environment,
+        .environment = launcher->environment,
         .launcher = getpid()};
-    enum mu_status status = start_tasks(launcher, spec, &start);
-    mu_local_child_environment_free(environment);
-    return status;
+    return start_tasks(launcher);
 }
 
 /* Binds a port for every task, so that all of them are known before the first is started. */
-static enum mu_status make_spec(struct launcher *launcher, struct mu_spec *ret_spec)
+static enum mu_status make_spec(struct mu_local *launcher)
 {
+    struct mu_spec *spec = &launcher->spec;
     int ports[MU_LOCAL_TASKS_MAX];
     for (int i = 0; i < launcher->count; i++) {
         MU_TRY(mu_local_child_listen(launcher->log, &launcher->children[i]));
         ports[i] = launcher->children[i].port;
     }
-    MU_TRY(mu_spec_make(launcher->log, launcher->request->counts, "127.0.0.1", ports, ret_spec));
-    assert(ret_spec->task_count == launcher->count);
+    MU_TRY(mu_spec_make(launcher->log, launcher->request->counts, "127.0.0.1", ports, spec));
+    assert(spec->task_count == launcher->count);
     for (int i = 0; i < launcher->count; i++) {
-        mu_task_name(&ret_spec->task[i], launcher->children[i].name, MU_TASK_NAME_MAX);
-        launcher->children[i].role = ret_spec->task[i].role;
+        mu_task_name(&spec->task[i], launcher->children[i].name, MU_TASK_NAME_MAX);
+        launcher->children[i].role = spec->task[i].role;
     }
-    launcher->leader = ret_spec->leader;
+    launcher->leader = spec->leader;
     return MU_OK;
 }
 
-static enum mu_status launcher_init(struct launcher *launcher, struct mu_log *log,
+static enum mu_status launcher_init(struct mu_local *launcher, struct mu_log *log,
     const struct mu_local_request *request, const sigset_t *signals)
 {
     int count = 0;
     for (int role = 0; role < MU_ROLE_COUNT; role++)
         count += request->counts[role];
-    *launcher = (struct launcher){
-        .log = log, .request = request, .signal_fd = -1, .started_ns = clock_ns(CLOCK_MONOTONIC)};
+    *launcher = (struct mu_local){.log = log,
+        .request = request,
+        .signal_fd = -1,
+        .started_ns = mu_local_clock_ns(CLOCK_MONOTONIC)};
     mu_local_output_init(&launcher->output, STDOUT_FILENO);
     if (count > MU_LOCAL_TASKS_MAX)
         return mu_fail(log, MU_E0001, NULL, "%d tasks are too many for one machine: at most %d",
@@ -398,20 +390,22 @@ static enum mu_status launcher_init(struct launcher *launcher, struct mu_log *lo
     return MU_OK;
 }
 
-static void launcher_finish(struct launcher *launcher)
+static void launcher_finish(struct mu_local *launcher)
 {
     for (int i = 0; i < launcher->count; i++)
         mu_local_child_close(&launcher->children[i]);
     if (launcher->signal_fd >= 0)
         close(launcher->signal_fd);
     mu_local_output_finish(&launcher->output);
+    mu_local_child_environment_free(launcher->environment);
+    mu_spec_finish(&launcher->spec);
     free(launcher->children);
     free(launcher->polls);
 }
 
 /* ---- the end ---- */
 
-static int report(struct launcher *launcher)
+static int report(struct mu_local *launcher)
 {
     struct mu_text text;
     struct mu_local_outcome outcome = {.children = launcher->children,
@@ -420,6 +414,7 @@ static int report(struct launcher *launcher)
         .user_signal_ns = launcher->user_signal_ns,
         .insisted = launcher->insisted,
         .killed = launcher->killed,
+        .servers_may_die = launcher->request->ps_restarts > 0,
         .out_dir = launcher->request->out_dir,
         .started_ns = launcher->started_ns};
     mu_local_output_clear(&launcher->output);
@@ -434,13 +429,11 @@ static int report(struct launcher *launcher)
     return code;
 }
 
-static int run(struct launcher *launcher)
+static int run(struct mu_local *launcher)
 {
-    struct mu_spec spec = {0};
-    enum mu_status status = make_spec(launcher, &spec);
+    enum mu_status status = make_spec(launcher);
     if (status == MU_OK)
-        status = start_all(launcher, &spec);
-    mu_spec_finish(&spec);
+        status = start_all(launcher);
     if (status == MU_OK)
         announce(launcher);
     else
@@ -451,7 +444,7 @@ static int run(struct launcher *launcher)
 
 int mu_local_run(struct mu_log *log, const struct mu_local_request *request)
 {
-    struct launcher launcher;
+    struct mu_local launcher;
     sigset_t signals, before;
     sigemptyset(&signals);
     sigaddset(&signals, SIGCHLD);

@@ -20,17 +20,19 @@
  *             (and are stopped if they do not). Any other code is a failure
  *             that no survivor can heal, and everything is stopped. The evaluator's failure is told
  *             and changes nothing
- *   signals   SIGINT, SIGTERM and SIGHUP become one SIGTERM for every task, which saves its state;
- *             a second one, or the end of the grace, kills. Tasks die with the launcher
- *   exit      of the first task by time that ended by a signal (128+n) or with another code than 0,
- *             69 or 75; else 69 if any ended so; else 75; else 0. What the launcher itself did to a
- *             task is no cause; where a second ^C killed them it is 128 + that signal
+ *   again     with `ps_restarts` a parameter server that dies is started again after a while, as
+ * long as all replicas are there: the cluster waits for it signals   SIGINT, SIGTERM and SIGHUP
+ * become one SIGTERM for every task, which saves its state; a second one, or the end of the grace,
+ * kills. Tasks die with the launcher exit      of the first task by time that ended by a signal
+ * (128+n) or with another code than 0, 69 or 75; else 69 if any ended so; else 75; else 0. What the
+ * launcher itself did to a task is no cause; where a second ^C killed them it is 128 + that signal
  */
 #define MU_LOCAL_TASKS_MAX 256
 #define MU_LOCAL_GRACE_MS 30000      /* from SIGTERM to SIGKILL */
 #define MU_LOCAL_SURVIVORS_MS 3000   /* for the others to end by themselves after a task is lost */
 #define MU_LOCAL_LINGER_MS 30000     /* for a ps after the last replica has ended */
 #define MU_LOCAL_EVALUATOR_MS 600000 /* for the evaluator, to finish its last evaluation */
+#define MU_LOCAL_AGAIN_MS 100        /* before a server is started again; twice as long each time */
 
 struct mu_local_request {
     const int *counts;   /* [MU_ROLE_COUNT] */
@@ -39,6 +41,7 @@ struct mu_local_request {
     bool quiet;          /* no lines of the launcher's own, but for failures */
     const char *program; /* NULL: this very program */
     int grace_ms;        /* 0: MU_LOCAL_GRACE_MS */
+    int ps_restarts;     /* of each parameter server; 0: one that dies ends the run */
 };
 
 /* Runs the cluster to its end and returns the exit code. To be called on the main thread, with no

@@ -87,14 +87,18 @@ static int move_up(int fd)
 
 enum mu_status mu_local_child_listen(struct mu_log *log, struct mu_local_child *child)
 {
-    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in at = {.sin_family = AF_INET,
+        .sin_port = htons((uint16_t)child->port),
+        .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t bytes = sizeof(at);
-    int fd = move_up(socket(AF_INET, SOCK_STREAM, 0));
-    if (fd < 0 || bind(fd, (struct sockaddr *)&at, sizeof(at)) != 0 || listen(fd, BACKLOG) != 0 ||
+    int fd = move_up(socket(AF_INET, SOCK_STREAM, 0)), on = 1;
+    /* Connections of the one before it may linger. */
+    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) != 0 ||
+        bind(fd, (struct sockaddr *)&at, sizeof(at)) != 0 || listen(fd, BACKLOG) != 0 ||
         getsockname(fd, (struct sockaddr *)&at, &bytes) != 0) {
         enum mu_status status =
             mu_fail(log, MU_E0803, "`ulimit -n` says how many files may be open",
-                "cannot listen on 127.0.0.1: %s", strerror(errno));
+                "cannot listen on 127.0.0.1:%d: %s", child->port, strerror(errno));
         if (fd >= 0)
             close(fd);
         return status;
@@ -202,6 +206,19 @@ enum mu_status mu_local_child_start(struct mu_log *log, const struct mu_local_st
     child->pid = pid;
     child->state = MU_LOCAL_RUNNING;
     return MU_OK;
+}
+
+enum mu_status mu_local_child_start_again(struct mu_log *log, const struct mu_local_start *start,
+    const char *tf_config, struct mu_local_child *child)
+{
+    assert(child->state == MU_LOCAL_ENDED);
+    MU_TRY(mu_local_child_listen(log, child));
+    child->restarts++;
+    child->was_stopped = child->reason_is_error = false;
+    child->sent = 0;
+    child->line_bytes = 0;
+    child->reason[0] = 0;
+    return mu_local_child_start(log, start, tf_config, child);
 }
 
 bool mu_local_child_reap(struct mu_local_child *child, int64_t now_ns, int64_t wall_ns)

@@ -22,6 +22,8 @@ struct mu_local_child {
     int wait_status;  /* as waitpid gave it, once ended */
     int64_t ended_ns; /* on the monotonic clock */
     int64_t ended_wall_ns;
+    int restarts;     /* so far */
+    int64_t again_ns; /* when it is started again; 0: it is not */
     bool was_stopped; /* state T when the first of the others gave up, or when the run was over */
     int sent;         /* the last signal that we sent it; 0: none */
     int64_t due_ns;   /* when patience with it ends: then SIGTERM, and after that SIGKILL */
@@ -46,10 +48,14 @@ struct mu_local_start {
 char **mu_local_child_environment(char *const *ours, bool terminal, int columns);
 void mu_local_child_environment_free(char **environment);
 
-/* Binds 127.0.0.1 and a port that is free, and listens. CONFIG. */
+/* Binds 127.0.0.1 and child->port (0: one that is free, which becomes its port), and listens.
+ * CONFIG. */
 enum mu_status mu_local_child_listen(struct mu_log *log, struct mu_local_child *child);
 /* Starts the process. CONFIG, NO_MEMORY. */
 enum mu_status mu_local_child_start(struct mu_log *log, const struct mu_local_start *start,
+    const char *tf_config, struct mu_local_child *child);
+/* The same for one that has ended, at its port. */
+enum mu_status mu_local_child_start_again(struct mu_log *log, const struct mu_local_start *start,
     const char *tf_config, struct mu_local_child *child);
 /* Looks whether the process was stopped, continued or has ended; true if its state changed. */
 bool mu_local_child_reap(struct mu_local_child *child, int64_t now_ns, int64_t wall_ns);

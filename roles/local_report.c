@@ -11,6 +11,22 @@ static bool is_retry(int code)
     return code == mu_status_exit(MU_UNAVAILABLE) || code == mu_status_exit(MU_PREEMPTED);
 }
 
+/* All replicas have ended well: a server that died on the way was not missed in the end. */
+static bool counts(const struct mu_local_outcome *outcome, const struct mu_local_child *child)
+{
+    if (child->role == MU_ROLE_EVALUATOR)
+        return false;
+    if (child->role != MU_ROLE_PS || !outcome->servers_may_die)
+        return true;
+    for (int i = 0; i < outcome->count; i++) {
+        enum mu_role role = outcome->children[i].role;
+        if ((role == MU_ROLE_CHIEF || role == MU_ROLE_WORKER) &&
+            mu_local_child_code(&outcome->children[i]) != 0)
+            return true;
+    }
+    return false;
+}
+
 /* 69 says that somebody else failed, 75 that somebody asked to stop: neither is where it began. */
 static bool is_cause(const struct mu_local_child *child)
 {
@@ -36,7 +52,8 @@ int mu_local_report_cause(const struct mu_local_outcome *outcome)
 {
     int first = -1;
     for (int i = 0; i < outcome->count; i++)
-        if (is_cause(&outcome->children[i]) && is_told(outcome, &outcome->children[i]) &&
+        if (is_cause(&outcome->children[i]) && counts(outcome, &outcome->children[i]) &&
+            is_told(outcome, &outcome->children[i]) &&
             (first < 0 || outcome->children[i].ended_ns < outcome->children[first].ended_ns))
             first = i;
     return first;
@@ -48,7 +65,7 @@ static int find_code(const struct mu_local_outcome *outcome, int code)
     int first = -1;
     for (int i = 0; i < outcome->count; i++) {
         const struct mu_local_child *child = &outcome->children[i];
-        if (child->role != MU_ROLE_EVALUATOR && mu_local_child_code(child) == code &&
+        if (counts(outcome, child) && mu_local_child_code(child) == code &&
             (first < 0 || child->ended_ns < outcome->children[first].ended_ns))
             first = i;
     }
@@ -58,7 +75,7 @@ static int find_code(const struct mu_local_outcome *outcome, int code)
 static bool somebody_died_of_us(const struct mu_local_outcome *outcome)
 {
     for (int i = 0; i < outcome->count; i++)
-        if (outcome->children[i].role != MU_ROLE_EVALUATOR &&
+        if (counts(outcome, &outcome->children[i]) &&
             mu_local_child_ended_by_us(&outcome->children[i]))
             return true;
     return false;

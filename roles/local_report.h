@@ -11,8 +11,9 @@ struct mu_local_outcome {
     int count;
     int user_signal; /* the first of the user's, or 0 */
     int64_t user_signal_ns;
-    bool insisted; /* the user sent a second: every task was killed */
-    bool killed;   /* the launcher had to SIGKILL somebody */
+    bool insisted;        /* the user sent a second: every task was killed */
+    bool killed;          /* the launcher had to SIGKILL somebody */
+    bool servers_may_die; /* the run goes on without a parameter server, or waits for it */
     const char *out_dir;
     int64_t started_ns;
 };

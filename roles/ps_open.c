@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "ps/client.h"
-#include "roles/ps_library.h"
+#include "roles/ps_handle.h"
 #include "runtime/base/text.h"
 #include <stdarg.h>
 #include <stdio.h>
@@ -8,23 +7,6 @@
 #include <string.h>
 
 /* A worker of parameter servers in a program of somebody else. */
-
-/* One push under way. */
-struct push {
-    bool in_use;
-    float *unwanted; /* fresh parameters that nobody wants; made when it is needed first */
-};
-
-struct mu_ps {
-    struct mu_ps_place place;
-    struct mu_log log;
-    struct mu_ps_client *client;
-    size_t count;
-    int in_flight;
-    struct push push[MU_PS_IN_FLIGHT_MAX];
-    bool broken;
-    char error[MU_LOG_TEXT_MAX];
-};
 
 const char *mu_ps_error(const struct mu_ps *ps)
 {
@@ -43,8 +25,7 @@ int mu_ps_worker_count(const struct mu_ps *ps)
 
 /* ---- failing ---- */
 
-__attribute__((format(printf, 2, 3))) static enum mu_status misused(
-    struct mu_ps *ps, const char *format, ...)
+enum mu_status mu_ps_handle_misused(struct mu_ps *ps, const char *format, ...)
 {
     va_list list;
     va_start(list, format);
@@ -71,7 +52,7 @@ static enum mu_status explain(struct mu_ps *ps, enum mu_status status, const cha
     return status;
 }
 
-static enum mu_status begin_call(struct mu_ps *ps)
+enum mu_status mu_ps_handle_begin(struct mu_ps *ps)
 {
     if (ps->broken)
         return MU_BROKEN; /* the reason stays */
@@ -79,13 +60,13 @@ static enum mu_status begin_call(struct mu_ps *ps)
     return MU_OK;
 }
 
-static enum mu_status end_call(struct mu_ps *ps, enum mu_status status, const char *what)
+enum mu_status mu_ps_handle_end(struct mu_ps *ps, enum mu_status status, const char *what)
 {
     ps->broken = ps->broken || (status != MU_OK && status != MU_TIMEOUT);
     return explain(ps, status, what);
 }
 
-static int64_t deadline(const struct mu_ps *ps)
+int64_t mu_ps_handle_deadline(const struct mu_ps *ps)
 {
     return mu_deadline(mu_now(&ps->place.ground->real.world), ps->place.timeout_ns);
 }
@@ -100,28 +81,29 @@ static int free_push(const struct mu_ps *ps)
     return push;
 }
 
-static enum mu_status find_free(struct mu_ps *ps, int *ret_push)
+enum mu_status mu_ps_handle_find_free(struct mu_ps *ps, int *ret_push)
 {
     *ret_push = free_push(ps);
     if (*ret_push < ps->in_flight)
         return MU_OK;
-    return misused(
+    return mu_ps_handle_misused(
         ps, "%d pushes are under way: wait for one, or use a larger in_flight", ps->in_flight);
 }
 
 enum mu_status mu_ps_pull(struct mu_ps *ps, float *parameters, int64_t *ret_version)
 {
     int push;
-    MU_TRY(begin_call(ps));
-    MU_TRY(find_free(ps, &push));
-    enum mu_status status = mu_ps_client_pull(ps->client, parameters, deadline(ps), ret_version);
+    MU_TRY(mu_ps_handle_begin(ps));
+    MU_TRY(mu_ps_handle_find_free(ps, &push));
+    enum mu_status status =
+        mu_ps_client_pull(ps->client, parameters, mu_ps_handle_deadline(ps), ret_version);
     ps->broken = status != MU_OK; /* its answer may still write into `parameters` */
-    return end_call(ps, status, "a pull");
+    return mu_ps_handle_end(ps, status, "a pull");
 }
 
 static enum mu_status fresh_of(struct mu_ps *ps, int push, float **parameters)
 {
-    struct push *own = &ps->push[push];
+    struct mu_ps_handle_push *own = &ps->push[push];
     if (*parameters)
         return MU_OK;
     if (!own->unwanted)
@@ -136,32 +118,45 @@ static enum mu_status fresh_of(struct mu_ps *ps, int push, float **parameters)
 enum mu_status mu_ps_push(
     struct mu_ps *ps, const float *gradients, int64_t version, float *parameters, int *ret_push)
 {
+    const struct mu_ps_rows none = {0};
+    return mu_ps_push_rows(ps, gradients, version, parameters, &none, ret_push);
+}
+
+enum mu_status mu_ps_push_rows(struct mu_ps *ps, const float *gradients, int64_t version,
+    float *parameters, const struct mu_ps_rows *rows, int *ret_push)
+{
     int push;
-    MU_TRY(begin_call(ps));
-    MU_TRY(find_free(ps, &push));
+    MU_TRY(mu_ps_handle_begin(ps));
+    MU_TRY(mu_ps_handle_find_free(ps, &push));
     if (version < 0)
-        return misused(ps, "version %lld is none that a pull has given", (long long)version);
+        return mu_ps_handle_misused(
+            ps, "version %lld is none that a pull has given", (long long)version);
     if (gradients == parameters)
-        return misused(ps, "gradients and parameters are the same vector");
+        return mu_ps_handle_misused(ps, "gradients and parameters are the same vector");
     MU_TRY(fresh_of(ps, push, &parameters));
+    ps->rows.wanted[push].count = 0; /* of a push that was refused */
+    if (rows->count > 0 || rows->wanted_count > 0)
+        MU_TRY(mu_ps_handle_rows_put(ps, push, rows));
     enum mu_status status = mu_ps_client_push(ps->client, push, gradients, 1, version, parameters);
     ps->push[push].in_use = status == MU_OK;
     *ret_push = push;
-    return end_call(ps, status, "a push");
+    return mu_ps_handle_end(ps, status, "a push");
 }
 
 enum mu_status mu_ps_wait(struct mu_ps *ps, int push, struct mu_ps_result *ret_result)
 {
     struct mu_ps_result result;
-    MU_TRY(begin_call(ps));
+    MU_TRY(mu_ps_handle_begin(ps));
     if (push < 0 || push >= ps->in_flight || !ps->push[push].in_use)
-        return misused(ps, "push %d is not under way", push);
-    enum mu_status status = mu_ps_client_wait(ps->client, push, deadline(ps), &result);
+        return mu_ps_handle_misused(ps, "push %d is not under way", push);
+    enum mu_status status = mu_ps_client_wait(ps->client, push, mu_ps_handle_deadline(ps), &result);
     if (status == MU_OK)
         ps->push[push].in_use = false;
+    if (status == MU_OK && result.verdict != MU_VERDICT_REFUSE)
+        mu_ps_handle_rows_came(ps, push);
     if (status == MU_OK && ret_result)
         *ret_result = result;
-    return end_call(ps, status, "a push");
+    return mu_ps_handle_end(ps, status, "a push");
 }
 
 enum mu_status mu_ps_push_pull(struct mu_ps *ps, const float *gradients, int64_t version,
@@ -178,6 +173,7 @@ static void release(struct mu_ps *ps)
 {
     mu_ps_client_destroy(ps->client);
     mu_ps_place_finish(&ps->place);
+    mu_ps_handle_rows_finish(ps);
     for (int i = 0; i < MU_PS_IN_FLIGHT_MAX; i++)
         free(ps->push[i].unwanted);
     free(ps);
@@ -192,6 +188,8 @@ static enum mu_status open_client(struct mu_ps *ps)
         .server_count = ps->place.server_count,
         .in_flight = ps->in_flight,
         .element_count = ps->count,
+        .row_width = ps->rows.width,
+        .row_max = ps->rows.max,
     };
     MU_TRY(mu_ps_client_create(&options, &ps->client));
     for (int i = 0; i < ps->place.server_count; i++)
@@ -209,6 +207,8 @@ enum mu_status mu_ps_open(const struct mu_ps_options *options, struct mu_ps **re
     mu_ps_library_log(&ps->log, ps->error);
     ps->count = options->count;
     enum mu_status status = mu_ps_told_check(&log, options, &ps->in_flight);
+    if (status == MU_OK)
+        status = mu_ps_handle_rows_init(ps, options);
     if (status == MU_OK)
         status = mu_ps_place_open(&log, options, false, &ps->place);
     if (status == MU_OK)
@@ -234,7 +234,7 @@ void mu_ps_close(struct mu_ps *ps)
         if (ps->push[i].in_use)
             status = mu_ps_wait(ps, i, NULL);
     if (status == MU_OK && !ps->broken)
-        status = mu_ps_client_leave(ps->client, deadline(ps));
+        status = mu_ps_client_leave(ps->client, mu_ps_handle_deadline(ps));
     (void)status; /* who does not hear it sees the end of the link */
     release(ps);
 }

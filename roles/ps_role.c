@@ -86,7 +86,6 @@ static enum mu_status make_server(struct ps_role *role)
     struct mu_ps_rows_options rows = {0};
     MU_TRY(mu_job_table(job, &facts, spec->ps_count, role->run->log, &rows));
     MU_TRY(job->model->layout(job->model_options, &facts, role->run->log, &role->layout));
-    MU_TRY(name_replicas(role));
     role->modes = mu_job_ps_plan(job, spec->replica_count, facts.sample_count);
     MU_TRY(mu_audit_keep_open(
         role->run, role->loop, role->order, &role->layout, &facts, &role->audit));
@@ -240,6 +239,8 @@ static void tell_load(void *owner, struct mu_load *ret_load)
 static void note(void *owner)
 {
     struct ps_role *role = owner;
+    if (!role->server) /* between two generations */
+        return;
     int64_t version = mu_ps_server_version(role->server), now = mu_now(role->run->world);
     if (version != atomic_load(&role->activity.step))
         mu_activity_set(&role->activity, MU_DOING_SERVING, version, now);
@@ -320,26 +321,51 @@ static enum mu_status serve(struct ps_role *role)
     return mu_cluster_over_status(role->cluster);
 }
 
+static enum mu_status run_generation(struct ps_role *role)
+{
+    mu_activity_set(&role->activity, MU_DOING_SERVING, 0, mu_now(role->run->world));
+    MU_TRY(make_server(role));
+    mu_cluster_tell_load(role->cluster, tell_load, role);
+    MU_TRY(link_servers(role));
+    MU_TRY(link_replicas(role));
+    return serve(role);
+}
+
+/* With all that its server has, links included. */
+static enum mu_status end_generation(struct ps_role *role, enum mu_status status)
+{
+    int64_t version = role->server ? mu_ps_server_version(role->server) : 0;
+    mu_cluster_tell_load(role->cluster, NULL, NULL);
+    enum mu_status closed = mu_audit_keep_close(role->audit, role->server);
+    mu_ps_server_destroy(role->server);
+    role->server = NULL;
+    role->audit = NULL;
+    if (mu_cluster_interrupted(role->cluster))
+        mu_activity_set(&role->activity, MU_DOING_AWAITING, version, mu_now(role->run->world));
+    return status == MU_OK ? closed : status;
+}
+
 /* A parameter server in a synchronous job has nothing to do but to be there until the end. */
 static enum mu_status run_role(struct ps_role *role)
 {
+    enum mu_status status;
     mu_activity_set(&role->activity, MU_DOING_STARTING, 0, mu_now(role->run->world));
     MU_TRY(mu_task_join(role->run, role->loop, 0, &role->activity, &role->cluster));
-    mu_activity_set(&role->activity, MU_DOING_SERVING, 0, mu_now(role->run->world));
     if (!mu_job_uses_servers(
             role->run->job, role->run->spec->replica_count, role->run->spec->ps_count)) {
         mu_say(role->run->log, MU_LEVEL_INFO,
             "nothing to do for a parameter server: the replicas of this job sum by all-reduce");
+        mu_activity_set(&role->activity, MU_DOING_SERVING, 0, mu_now(role->run->world));
         return mu_cluster_wait_over(role->cluster);
     }
-    MU_TRY(make_server(role));
-    mu_cluster_tell_load(role->cluster, tell_load, role);
+    MU_TRY(name_replicas(role));
     MU_TRY(open_events(role));
-    MU_TRY(link_servers(role));
-    MU_TRY(link_replicas(role));
     MU_TRY(role->loop->ops->timer_start(
         role->loop, role->run->timeouts.heartbeat_ns, note, role, &role->timer));
-    return serve(role);
+    do {
+        status = end_generation(role, run_generation(role));
+    } while (mu_cluster_begin_again(role->cluster, &status));
+    return status;
 }
 
 enum mu_status mu_ps_role_run(struct mu_task_run *run)
@@ -347,15 +373,10 @@ enum mu_status mu_ps_role_run(struct mu_task_run *run)
     struct ps_role role = {.run = run, .order = order_of(run->spec)};
     MU_TRY(run->world->ops->loop_create(run->world, &role.loop));
     enum mu_status status = run_role(&role);
-    enum mu_status closed = mu_audit_keep_close(role.audit, role.server);
-    status = status == MU_OK ? closed : status;
     if (role.cluster && status != MU_OK && status != MU_PREEMPTED)
         mu_cluster_goodbye(role.cluster, status, run->log->first_text);
     role.loop->ops->timer_stop(role.timer);
-    if (role.cluster)
-        mu_cluster_tell_load(role.cluster, NULL, NULL);
     mu_event_file_close(role.events);
-    mu_ps_server_destroy(role.server);
     mu_cluster_destroy(role.cluster);
     role.loop->ops->destroy(role.loop);
     free(role.names);

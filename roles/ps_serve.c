@@ -22,6 +22,37 @@ static double learning_rate(void *owner, int64_t version)
     return serving->told.learning_rate;
 }
 
+/* ---- the embedding table ---- */
+
+static void begin_row(const void *owner, uint64_t seed, uint64_t id, size_t width, float *ret_row)
+{
+    const struct mu_ps_options *options = owner;
+    options->row_begin(options->row_owner, id, ret_row);
+}
+
+static struct mu_ps_rows_options describe_rows(const struct mu_ps_options *options)
+{
+    return (struct mu_ps_rows_options){
+        .width = options->row_width,
+        .push_max = options->row_max,
+        .row_limit = options->row_limit,
+        .init_row = options->row_begin ? begin_row : NULL,
+        .owner = options,
+    };
+}
+
+static void give_rows(const struct serving *serving, const struct mu_ps_options *options)
+{
+    const struct mu_table *table = mu_ps_server_table(serving->server);
+    size_t place = 0;
+    uint64_t id;
+    const float *row;
+    while (table && options->row_end && (row = mu_table_next(table, &place, &id)))
+        options->row_end(options->row_owner, id, row);
+}
+
+/* ---- serving ---- */
+
 static void look(void *owner)
 {
     struct serving *serving = owner;
@@ -45,6 +76,7 @@ static enum mu_status make_server(
         .policy = serving->told.policy,
         .policy_options = serving->told.policy_options,
         .mode = serving->told.mode,
+        .rows = describe_rows(options),
         .learning_rate = learning_rate,
         .owner = serving,
         .replica_names = place->names + place->server_count,
@@ -125,6 +157,7 @@ static enum mu_status serve(
     if (parameters)
         memcpy(parameters + span.first, mu_ps_server_vector(serving->server, 0),
             span.count * sizeof(float));
+    give_rows(serving, options);
     return status;
 }
 

@@ -209,5 +209,7 @@ enum mu_status mu_ps_told_check(
     if (options->in_flight < 0 || options->in_flight > MU_PS_IN_FLIGHT_MAX)
         return mu_fail(log, MU_E0001, NULL, "in_flight is %d, of 1 to %d", options->in_flight,
             MU_PS_IN_FLIGHT_MAX);
+    if (options->row_width > 0 && options->row_max == 0)
+        return mu_fail(log, MU_E0001, NULL, "row_max is 0: a push with rows has at least one");
     return MU_OK;
 }

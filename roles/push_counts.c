@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "roles/push_counts.h"
 #include <stdlib.h>
+#include <string.h>
 
 void mu_push_counts_add(struct mu_push_counts *counts, const struct mu_ps_result *result)
 {
@@ -80,10 +81,11 @@ static void get_counts(struct mu_replica *replica, const float *all)
 {
     struct mu_summary *summary = &replica->reporter.summary;
     replica->stopped = get(all, STOPPED) > 0;
-    replica->reporter.samples = get(all, SAMPLES);
+    replica->reporter.samples = mu_push_counts_samples_before(replica) + get(all, SAMPLES);
     summary->staleness_sum = (double)get(all, SUM);
     for (int i = 0; i < MU_SUMMARY_STALENESS_MAX; i++)
         summary->staleness[i] = get(all, STALENESS + i);
+    memset(summary->verdicts, 0, sizeof(summary->verdicts));
     for (int r = 0; r < replica->count; r++)
         get_task(replica, all, r);
     summary->tasks = replica->task_summaries;
@@ -94,6 +96,7 @@ enum mu_status mu_push_counts_share(struct mu_replica *replica, const struct mu_
 {
     size_t floats = PIECES * (size_t)own_place(replica->count, 0);
     float *all = calloc(floats, sizeof(*all));
+    free(replica->task_summaries); /* of a generation that came as far */
     replica->task_summaries = calloc((size_t)replica->count, sizeof(*replica->task_summaries));
     enum mu_status status = all && replica->task_summaries ? MU_OK : MU_NO_MEMORY;
     if (status == MU_OK) {

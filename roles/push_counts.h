@@ -16,5 +16,10 @@ void mu_push_counts_add(struct mu_push_counts *counts, const struct mu_ps_result
  * asked to stop. On the training thread. NO_MEMORY, or as the closing all-reduce fails. */
 enum mu_status mu_push_counts_share(
     struct mu_replica *replica, const struct mu_push_counts *counts);
+/* Samples that the run had read when this generation began, of those since this process began. */
+static inline int64_t mu_push_counts_samples_before(const struct mu_replica *replica)
+{
+    return replica->samples_before - replica->reporter.samples_before;
+}
 
 #endif

@@ -51,6 +51,7 @@ static void finish(struct mu_replica *replica)
     mu_saver_stop(&replica->saver);
     mu_reporter_close(&replica->reporter);
     free(replica->task_summaries);
+    free(replica->counts);
     free(replica->server_summaries);
     mu_timeline_close(&replica->timeline);
     mu_plan_finish(&replica->plan);
@@ -89,12 +90,19 @@ double mu_replica_learning_rate(const struct mu_replica *replica)
 
 /* ---- the run ---- */
 
+static enum mu_status open_reporter(struct mu_replica *replica)
+{
+    if (replica->reporter.run)
+        return mu_reporter_go_back(&replica->reporter, replica->step, replica->steps_total);
+    return mu_reporter_open(&replica->reporter, replica->run, replica->leads,
+        replica->run->resume ? replica->step : -1, replica->steps_total,
+        replica->last_start_wall_ns, replica->samples_before);
+}
+
 static enum mu_status train(struct mu_replica *replica)
 {
     MU_TRY(mu_replica_restore(replica));
-    MU_TRY(mu_reporter_open(&replica->reporter, replica->run, replica->leads,
-        replica->run->resume ? replica->step : -1, replica->steps_total,
-        replica->last_start_wall_ns, replica->samples_before));
+    MU_TRY(open_reporter(replica));
     if (replica->leads && replica->run->out_dir && !mu_replica_uses_servers(replica))
         MU_TRY(mu_timeline_open(
             &replica->timeline, replica->world, replica->step, replica->job->log.timeline_steps));
@@ -129,6 +137,16 @@ static int64_t row_count(const struct mu_replica *replica)
     return mu_ps_client_row_count(replica->client);
 }
 
+/* How far the run came, and what it lost on the way. */
+static void sum_up(struct mu_replica *replica)
+{
+    struct mu_summary *summary = &replica->reporter.summary;
+    summary->steps = replica->step;
+    summary->epochs = mu_positions_epoch(&replica->positions, replica->rank, replica->steps_own);
+    summary->recoveries = replica->recoveries;
+    summary->updates_lost = replica->updates_lost;
+}
+
 /* What the leader says and writes at the end; the others are still there. */
 static enum mu_status close_run(struct mu_replica *replica, enum mu_status status)
 {
@@ -147,7 +165,6 @@ static enum mu_status close_run(struct mu_replica *replica, enum mu_status statu
     summary->test_loss = evaluation.loss;
     summary->test_auc = evaluation.auc;
     summary->embedding_rows = row_count(replica);
-    summary->steps = replica->step;
     if (replica->compressor)
         summary->exchange_bytes =
             (int64_t)replica->job->compressor->sent_bytes(replica->compressor);
@@ -156,7 +173,7 @@ static enum mu_status close_run(struct mu_replica *replica, enum mu_status statu
     if (mu_replica_uses_servers(replica) && replica->saver.rows.width > 0)
         summary->parameters_crc32c =
             mu_saved_rows_crc32c(&replica->saver.rows, summary->parameters_crc32c);
-    summary->epochs = mu_positions_epoch(&replica->positions, replica->rank, replica->steps_own);
+    sum_up(replica);
     if (replica->stopped && replica->run->resume_command)
         mu_say(replica->log, MU_LEVEL_INFO, "stopped at step %lld; %s", (long long)replica->step,
             replica->run->resume_command);
@@ -165,17 +182,17 @@ static enum mu_status close_run(struct mu_replica *replica, enum mu_status statu
         mu_format(path, sizeof(path), "%s/timeline.json", replica->run->out_dir);
         MU_TRY(mu_timeline_write(&replica->timeline, replica->log, path));
     }
+    replica->closed = true;
     return mu_reporter_finish(&replica->reporter, status);
 }
 
 /* A run that failed leaves its numbers too: how far it came, and the exit code. */
 static void close_failed(struct mu_replica *replica, enum mu_status status)
 {
-    if (status == MU_OK || status == MU_PREEMPTED || !replica->leads || !replica->reporter.run)
+    if (status == MU_OK || replica->closed || !replica->leads || !replica->reporter.run)
         return;
     struct mu_summary *summary = &replica->reporter.summary;
-    summary->steps = replica->step;
-    summary->epochs = mu_positions_epoch(&replica->positions, replica->rank, replica->steps_own);
+    sum_up(replica);
     /* What went wrong has been said already; a checksum that cannot be had is 0. */
     enum mu_status summed = sum_parameters(replica, &summary->parameters_crc32c);
     enum mu_status written = mu_reporter_finish(&replica->reporter, status);
@@ -208,10 +225,8 @@ int64_t mu_replica_own_gradients(const struct mu_replica *replica)
            (replica->rank == 0 ? alone : 0);
 }
 
-static enum mu_status run_to_the_end(struct mu_replica *replica)
+static enum mu_status run_generation(struct mu_replica *replica)
 {
-    MU_TRY(mu_job_fit(replica->log, replica->job, replica->count, replica->spec->ps_count));
-    MU_TRY(make_model(replica));
     MU_TRY(mu_replica_connect(replica));
     MU_TRY(train(replica));
     enum mu_status ending = replica->stopped ? MU_PREEMPTED : MU_OK;
@@ -219,6 +234,17 @@ static enum mu_status run_to_the_end(struct mu_replica *replica)
         MU_TRY(close_run(replica, ending));
     mu_replica_doing(replica, MU_DOING_ENDING);
     return mu_replica_part(replica, ending);
+}
+
+static enum mu_status run_to_the_end(struct mu_replica *replica)
+{
+    enum mu_status status;
+    MU_TRY(mu_job_fit(replica->log, replica->job, replica->count, replica->spec->ps_count));
+    MU_TRY(make_model(replica));
+    do {
+        status = run_generation(replica);
+    } while (mu_replica_begin_again(replica, &status));
+    return status;
 }
 
 enum mu_status mu_replica_run(struct mu_task_run *run)

@@ -23,6 +23,8 @@
  * it, replica_links.c makes its links, replica_state.c restores and saves, sync.c and async.c are
  * the two ways to train.
  */
+struct mu_push_counts;
+
 struct mu_replica {
     struct mu_task_run *run;
     struct mu_world *world;
@@ -52,8 +54,11 @@ struct mu_replica {
     int64_t steps_own;   /* batches that this replica has trained on since then */
     int64_t steps_total;
     struct mu_ps_plan modes; /* with parameter servers: which mode when */
-    int64_t samples_before;  /* of earlier processes */
+    int64_t samples_before;  /* of earlier processes, or of the generation before */
     bool stopped;            /* asked to stop before the end */
+    bool again;              /* this is not the first generation of the run */
+    int64_t recoveries, updates_lost;
+    bool closed; /* leader: the summary is written */
 
     /* ---- what others see ---- */
     struct mu_activity activity;
@@ -64,6 +69,7 @@ struct mu_replica {
     struct mu_timeline timeline;                /* leader, if the job wants one */
     struct mu_saver saver;                      /* leader with a run directory */
     int64_t saved_ns, saved_step;
+    struct mu_push_counts *counts; /* asynchronous */
 
     /* ---- the communication thread's; the training thread only between commands ---- */
     struct mu_communicator communicator;
@@ -93,9 +99,15 @@ int64_t mu_replica_own_gradients(const struct mu_replica *replica);
 
 /* ---- replica_links.c ---- */
 
-/* Joins the cluster and makes every link: to the replicas that this one talks to, and to the
- * parameter servers. */
+/* Joins the cluster, if this has not been done, and makes every link: to the replicas that this
+ * one talks to, and to the parameter servers. */
 enum mu_status mu_replica_connect(struct mu_replica *replica);
+/* A generation has ended with `*status`. True: a lost server has come back, and another begins, for
+ * which all is to be done again that mu_replica_connect and mu_replica_restore do. Otherwise
+ * `*status` is what to end with. */
+bool mu_replica_begin_again(struct mu_replica *replica, enum mu_status *status);
+/* Training has failed: from now on nobody writes into the memory that pushes and snapshots had. */
+void mu_replica_let_go(struct mu_replica *replica, enum mu_status status);
 /* The leader ends the run with `status`; a member waits until it is over. Returns the status to end
  * with. */
 enum mu_status mu_replica_part(struct mu_replica *replica, enum mu_status status);

@@ -220,8 +220,9 @@ static enum mu_status run_connect(struct mu_command *command)
     replica->last_start_wall_ns = replica->run->started_wall_ns;
     if (replica->spec->local)
         return mu_group_init(&replica->group, replica->world, NULL);
-    MU_TRY(mu_task_join(replica->run, replica->communicator.loop,
-        mu_layout_crc32c(&replica->layout), &replica->activity, &replica->cluster));
+    if (!replica->cluster)
+        MU_TRY(mu_task_join(replica->run, replica->communicator.loop,
+            mu_layout_crc32c(&replica->layout), &replica->activity, &replica->cluster));
     replica->last_start_wall_ns = mu_cluster_last_start_wall_ns(replica->cluster);
     mu_replica_status_look(replica);
     MU_TRY(make_mesh(replica));
@@ -235,6 +236,51 @@ static enum mu_status run_connect(struct mu_command *command)
 enum mu_status mu_replica_connect(struct mu_replica *replica)
 {
     return mu_communicator_do(&replica->communicator, run_connect, replica);
+}
+
+/* ---- another generation ---- */
+
+struct again {
+    struct mu_replica *replica;
+    enum mu_status *status;
+    bool begins;
+};
+
+static enum mu_status run_begin_again(struct mu_command *command)
+{
+    struct again *again = command->owner;
+    struct mu_replica *replica = again->replica;
+    enum mu_status cut = mu_replica_cut(replica, *again->status);
+    mu_group_finish(&replica->group);
+    again->begins = mu_cluster_begin_again(replica->cluster, again->status);
+    if (again->begins)
+        replica->failed = MU_OK;
+    return cut;
+}
+
+bool mu_replica_begin_again(struct mu_replica *replica, enum mu_status *status)
+{
+    struct again again = {.replica = replica, .status = status};
+    if (*status != MU_UNAVAILABLE || !replica->cluster || !mu_replica_uses_servers(replica))
+        return false;
+    mu_replica_doing(replica, MU_DOING_AWAITING);
+    enum mu_status cut = mu_communicator_do(&replica->communicator, run_begin_again, &again);
+    (void)cut;
+    replica->again = replica->again || again.begins;
+    return again.begins;
+}
+
+static enum mu_status run_let_go(struct mu_command *command)
+{
+    struct again *again = command->owner;
+    return mu_replica_cut(again->replica, *again->status);
+}
+
+void mu_replica_let_go(struct mu_replica *replica, enum mu_status status)
+{
+    struct again again = {.replica = replica, .status = &status};
+    enum mu_status cut = mu_communicator_do(&replica->communicator, run_let_go, &again);
+    (void)cut;
 }
 
 /* ---- requests of the group ---- */
@@ -304,7 +350,7 @@ static enum mu_status run_part(struct mu_command *command)
     if (!replica->leads)
         return mu_cluster_wait_over(replica->cluster);
     /* Somebody was lost while we closed the books: the others have been told so already. */
-    if (replica->communicator.loop->cancelled != MU_OK)
+    if (replica->communicator.loop->cancelled != MU_OK && !mu_cluster_interrupted(replica->cluster))
         return replica->communicator.loop->cancelled;
     mu_cluster_finish(replica->cluster, ending->status);
     return ending->status;

@@ -69,9 +69,16 @@ static enum mu_status load(struct mu_replica *replica, float *const slots[],
     head->step = ret_manifest->step;
     head->epoch = ret_manifest->epoch;
     head->samples = ret_manifest->samples_done;
-    mu_say(replica->log, MU_LEVEL_INFO, "resuming from step %" PRId64 " (epoch %" PRId64 ")",
-        head->step, head->epoch + 1);
+    if (!replica->again)
+        mu_say(replica->log, MU_LEVEL_INFO, "resuming from step %" PRId64 " (epoch %" PRId64 ")",
+            head->step, head->epoch + 1);
     return MU_OK;
+}
+
+/* What has been saved is loaded by who is told to resume, and when a lost server has come back. */
+static bool loads(const struct mu_replica *replica)
+{
+    return replica->leads && (replica->run->resume || replica->again);
 }
 
 static bool has_checkpoint(const struct mu_replica *replica)
@@ -92,6 +99,7 @@ static enum mu_status run_seeding(struct mu_command *command)
 {
     struct seeding *seeding = command->owner;
     struct mu_replica *replica = seeding->replica;
+    MU_TRY(replica->failed);
     int64_t since = mu_now(replica->world);
     enum mu_status status = mu_ps_snapshot_restore(replica->snapshot, seeding->vectors,
         seeding->vector_count, replica->step, replica->steps_total, NULL,
@@ -150,7 +158,10 @@ static enum mu_status begin_positions(
     if (count < 0)
         return mu_fail(replica->log, MU_E0404, NULL, "the data position is malformed");
     replica->step = replica->steps_begun = replica->saved_step = head->step;
+    replica->steps_own = 0;
+    atomic_store(&replica->activity.samples, 0);
     replica->samples_before = head->samples;
+    mu_positions_finish(&replica->positions);
     MU_TRY(mu_positions_init(&replica->positions, (uint64_t)replica->job->train.seed,
         replica->run->data->train_facts.sample_count, replica->count,
         (int)mu_job_rows(replica->job), head->epoch, list, count));
@@ -201,7 +212,7 @@ static enum mu_status start_saver(struct mu_replica *replica)
     for (int i = 0; i < fixed.slot_count; i++)
         fixed.slot_names[i] = job->optimizer->slot_names[i];
     replica->saved_ns = mu_now(replica->world);
-    if (!replica->leads || !replica->world->store)
+    if (!replica->leads || !replica->world->store || replica->saver.world)
         return MU_OK;
     MU_TRY(mu_saver_start(&replica->saver, replica->world, replica->log, &fixed,
         (int)job->checkpoint.keep, mu_positions_memory(&replica->positions)));
@@ -221,16 +232,30 @@ static enum mu_status share_vectors(struct mu_replica *replica)
     return MU_OK;
 }
 
+static void say_recovered(struct mu_replica *replica, const struct state_head *head)
+{
+    int64_t seen = mu_cluster_version_seen(replica->cluster);
+    int64_t lost = seen > head->step ? seen - head->step : 0;
+    replica->recoveries++;
+    replica->updates_lost += lost;
+    mu_say(replica->log, MU_LEVEL_INFO,
+        "%s: the run goes on from version %" PRId64 ", %s; updates lost: %" PRId64,
+        mu_cluster_came_back(replica->cluster), head->step,
+        head->resumed ? "the last checkpoint" : "its initial parameters", lost);
+}
+
 static enum mu_status restore_with(
     struct mu_replica *replica, float *const slots[], struct mu_manifest *manifest)
 {
     const struct mu_job *job = replica->job;
-    bool async = mu_replica_uses_servers(replica), resume = replica->run->resume;
+    bool async = mu_replica_uses_servers(replica);
     struct state_head head = {0};
     job->model->init(
         job->model_options, &replica->layout, (uint64_t)job->train.seed, replica->parameters.data);
-    if (resume && replica->leads && has_checkpoint(replica))
+    if (loads(replica) && has_checkpoint(replica))
         MU_TRY(load(replica, slots, &head, manifest));
+    if (replica->again && replica->leads)
+        say_recovered(replica, &head);
     MU_TRY(share_positions(replica, &head, manifest));
     MU_TRY(start_saver(replica));
     if (async && replica->leads)
@@ -243,6 +268,18 @@ static enum mu_status restore_with(
     return mu_residuals_open(replica, head.resumed ? manifest : NULL);
 }
 
+/* Of the generation before, if there was one: what still reads, and what is still being written. */
+static void stop_reading(struct mu_replica *replica)
+{
+    mu_prefetch_destroy(replica->prefetch);
+    replica->prefetch = NULL;
+    mu_plan_finish(&replica->plan);
+    if (!replica->saver.world)
+        return;
+    enum mu_status saved = mu_saver_drain(&replica->saver);
+    (void)saved; /* it has been said, and one that was saved before will do */
+}
+
 enum mu_status mu_replica_restore(struct mu_replica *replica)
 {
     struct mu_manifest manifest;
@@ -251,10 +288,11 @@ enum mu_status mu_replica_restore(struct mu_replica *replica)
     enum mu_status status = MU_OK;
     bool async = mu_replica_uses_servers(replica);
     mu_replica_doing(replica, MU_DOING_STARTING);
+    stop_reading(replica);
     mu_manifest_init(&manifest);
     for (int i = 0; i < replica->job->optimizer->slot_count && status == MU_OK; i++) {
         /* Asynchronous replicas hold no slots: the servers do. */
-        if (async && replica->leads && replica->run->resume)
+        if (async && loads(replica))
             status = mu_arena_init(&loaded[i], replica->layout.element_count);
         slots[i] = async ? loaded[i].data : replica->slots[i].data;
     }
@@ -324,7 +362,7 @@ bool mu_replica_describe_snapshot(
     replica->saved_ns = mu_now(replica->world);
     snapshot->step = step;
     snapshot->wall_ns = replica->world->ops->wall_ns(replica->world);
-    snapshot->samples_done = replica->samples_before + replica->reporter.samples;
+    snapshot->samples_done = replica->reporter.samples_before + replica->reporter.samples;
     snapshot->position_count = mu_positions_now(
         &replica->positions, steps_since, saver->memory, saver->positions, &snapshot->epoch);
     if (snapshot->position_count >= 0)

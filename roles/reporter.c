@@ -58,6 +58,14 @@ void mu_reporter_close(struct mu_reporter *reporter)
     reporter->metrics = NULL;
 }
 
+enum mu_status mu_reporter_go_back(struct mu_reporter *reporter, int64_t step, int64_t steps_total)
+{
+    reporter->steps_total = steps_total;
+    reporter->point_samples = reporter->samples;
+    mu_reporter_close(reporter);
+    return reporter->run->out_dir ? open_files(reporter, step) : MU_OK;
+}
+
 /* Of the verdicts on this task's gradients, those that were given; "verdict" in front. */
 static const char *verdict_key(const struct mu_report *report, int verdict, char out[40])
 {

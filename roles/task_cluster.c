@@ -12,6 +12,13 @@ static bool was_there(void *owner)
            newest > run->newest_before;
 }
 
+/* Servers that have nothing to do are not worth waiting for. */
+static int64_t recover_ns(const struct mu_task_run *run)
+{
+    bool used = mu_job_uses_servers(run->job, run->spec->replica_count, run->spec->ps_count);
+    return used ? (int64_t)(run->job->mode.recovery_seconds * (double)MU_SECOND) : 0;
+}
+
 enum mu_status mu_task_join(struct mu_task_run *run, struct mu_loop *loop, uint32_t layout_crc32c,
     struct mu_activity *activity, struct mu_cluster **ret_cluster)
 {
@@ -38,6 +45,7 @@ enum mu_status mu_task_join(struct mu_task_run *run, struct mu_loop *loop, uint3
         .heartbeat_ns = run->timeouts.heartbeat_ns,
         .step_ns = run->timeouts.step_ns,
         .dead_ns = run->timeouts.dead_ns,
+        .recover_ns = recover_ns(run),
         .resume = run->resume_command,
         .activity = activity,
         .beat = run->beat,

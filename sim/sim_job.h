@@ -17,6 +17,9 @@ struct mu_sim_job {
     const char *out_dir;
     bool resume;
     const struct mu_sim_faults *faults; /* NULL: none */
+    /* A task that the faults have killed by then starts again at this time; 0: none does. */
+    int restarted;
+    int64_t restart_ns;
     /* (replicas + servers + evaluator) How each task ended; of one that was killed: UNAVAILABLE.
      * NULL: nobody asks. */
     enum mu_status *statuses;

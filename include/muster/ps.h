@@ -24,6 +24,15 @@ extern "C" {
  *     mu_ps_push_pull(ps, g, version, x, &result);              // and again and again
  *     mu_ps_close(ps);
  *
+ * Beside it there may be an embedding table: rows of row_width floats, found by ids that are any
+ * 64-bit numbers, spread over the servers by their ids. A row begins with the first gradient of it
+ * that is applied; a push gives the gradients of those that it touched and brings those that are
+ * wanted next:
+ *
+ *     mu_ps_pull_rows(ps, ids, n, rows);
+ *     mu_ps_push_rows(ps, g, version, x, &(struct mu_ps_rows){ids, row_g, n, next, rows, m},
+ * &push); mu_ps_wait(ps, push, &result);
+ *
  * What the modes and policies do is in docs/PARAMETER_SERVERS.md: it is the same server. A handle
  * belongs to one thread at a time; several threads, and a server beside workers, may each have
  * their own in one process. Something travels only inside a call. Vectors are in the caller's
@@ -41,8 +50,10 @@ struct mu_ps_options {
      * The same addresses in the same order everywhere. */
     const char *const *servers; /* (server_count) */
     int server_count, worker_count, index;
-    size_t count;  /* floats in the vector; the same everywhere */
-    int in_flight; /* pushes of a worker under way at once, 1 to 64; 0: 1. On servers: at most */
+    size_t count;     /* floats in the vector; the same everywhere */
+    int in_flight;    /* pushes of a worker under way at once, 1 to 64; 0: 1. On servers: at most */
+    size_t row_width; /* floats of a row of the embedding table; 0: there is none */
+    size_t row_max;   /* rows that a push may give, and as many that it may want */
     double timeout_seconds; /* for all to come, for an answer, and to read one; 0: 300 */
 
     /* Of the servers, and the same on all of them; workers do not look at what follows. */
@@ -54,6 +65,24 @@ struct mu_ps_options {
     int bound;                     /* bounded: steps ahead of the slowest; policy drop: staleness */
     const char *policy;            /* NULL: "apply"; "drop", "scale", "compensate" */
     const char *policy_options;    /* "power=0.5"; NULL: defaults */
+    size_t row_limit; /* rows that a server keeps: those not used for long leave; 0: all */
+    /* What row `id` begins with, at its first gradient and to whoever wants it before: always the
+     * same. NULL: zeros. */
+    void (*row_begin)(void *row_owner, uint64_t id, float *ret_row);
+    /* Given all rows of this server, one by one, when mu_ps_serve ends. NULL: nobody wants them. */
+    void (*row_end)(void *row_owner, uint64_t id, const float *row);
+    void *row_owner;
+};
+
+/* Rows of a push: what it gives, and what it wants. An id may come more than once in either: its
+ * gradients are added up, its row comes to each place. */
+struct mu_ps_rows {
+    const uint64_t *ids;    /* (count) */
+    const float *gradients; /* (count, row_width) */
+    size_t count;           /* at most row_max, 0 too */
+    const uint64_t *wanted; /* (wanted_count) */
+    float *rows;            /* (wanted_count, row_width): as they are after this push */
+    size_t wanted_count;    /* at most row_max, 0 too */
 };
 
 /* What became of a push. */
@@ -97,6 +126,17 @@ enum mu_status mu_ps_wait(struct mu_ps *ps, int push, struct mu_ps_result *ret_r
 /* Both at once. */
 enum mu_status mu_ps_push_pull(struct mu_ps *ps, const float *gradients, int64_t version,
     float *parameters, struct mu_ps_result *ret_result);
+
+/* Rows (count, row_width) as they are, in the order of the ids, of which some may be equal; at most
+ * row_max. Changes nothing. USAGE: in_flight pushes are under way. */
+enum mu_status mu_ps_pull_rows(struct mu_ps *ps, const uint64_t *ids, size_t count, float *rows);
+/* mu_ps_push with rows, which have its verdict, its version and its place among all pushes.
+ * rows->rows is the library's until mu_ps_wait has returned OK, and holds nothing if the push was
+ * refused; the rest is copied. */
+enum mu_status mu_ps_push_rows(struct mu_ps *ps, const float *gradients, int64_t version,
+    float *parameters, const struct mu_ps_rows *rows, int *ret_push);
+/* Rows of all servers together, at the last mu_ps_pull or mu_ps_pull_rows. */
+int64_t mu_ps_row_count(const struct mu_ps *ps);
 
 #ifdef __cplusplus
 }

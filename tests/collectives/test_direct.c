@@ -33,7 +33,7 @@ struct trial {
     struct mu_span promised;     /* of it; the rest may be anything */
 };
 
-#define VECTOR_BYTES_MAX ((size_t)3 << 19)
+#define VECTOR_BYTES_MAX ((size_t)3 << 20)
 
 /* ---- values ---- */
 
@@ -274,7 +274,7 @@ static void run_suite(struct mu_group *group, struct team_report *report, void *
 
 #define ALL_DTYPES ((1u << MU_DTYPE_COUNT) - 1)
 static const size_t short_counts[] = {0, 1, 2, 3, 4, 5, 7, 16, 63, 1000, 4999, SIZE_MAX};
-static const size_t long_counts[] = {40001, 131072, 300007, SIZE_MAX};
+static const size_t long_counts[] = {40001, 131072, 300007, 600011, SIZE_MAX};
 
 static void run_team(int ranks, struct suite *suite, void (*run)(struct team *team))
 {

@@ -118,8 +118,10 @@ static void count_survey(struct mu_transport *transport, int64_t deadline_ns)
     atomic_fetch_add(&surveys, 1);
 }
 
-static void count_abort(struct mu_transport *transport, enum mu_status status, const char *why)
+static void count_abort(
+    struct mu_transport *transport, enum mu_status status, int late, const char *why)
 {
+    (void)late;
     (void)transport;
     (void)why;
     atomic_fetch_add(&aborts, 1);

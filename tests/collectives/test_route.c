@@ -137,8 +137,8 @@ static void what_failed_is_seen_whichever_way_it_came(void **state)
     (void)state;
     struct mu_op op[COUNT];
     char byte;
-    route[1]->ops->abort(route[1], MU_CLOSED, "near by");
-    route[2]->ops->abort(route[2], MU_CLOSED, "far away");
+    route[1]->ops->abort(route[1], MU_CLOSED, -1, "near by");
+    route[2]->ops->abort(route[2], MU_CLOSED, -1, "far away");
     for (int r = 1; r <= 2; r++) {
         route[0]->ops->receive(route[0], &op[r], r, 1, &byte, 1);
         assert_int_equal(route[0]->ops->wait(route[0], &op[r], after(20 * MU_SECOND)), MU_CLOSED);

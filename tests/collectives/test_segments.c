@@ -223,7 +223,7 @@ static void a_rank_that_does_not_come_ends_in_its_transports_way(void **state)
 {
     (void)state;
     ranks_begin(&ranks, 2);
-    ranks.rank[1].transport->ops->abort(ranks.rank[1].transport, MU_CLOSED, "not today");
+    ranks.rank[1].transport->ops->abort(ranks.rank[1].transport, MU_CLOSED, -1, "not today");
     ranks_run(&ranks, leave_or_open);
     assert_int_equal(ranks.rank[0].status, MU_CLOSED);
     assert_null(segments[0]);

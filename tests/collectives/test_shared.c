@@ -233,8 +233,10 @@ static void a_dead_rank_ends_the_wait_before_the_deadline(void **state)
 
 static void hear_farewell(struct mu_group *group, struct team_report *report, void *argument)
 {
-    if (group->rank == 0)
+    if (group->rank == 0) {
         strcpy(group->transport->seen[1].farewell, "no memory");
+        group->transport->seen[1].ended = MU_CLOSED;
+    }
     be_alone(group, report, argument);
 }
 

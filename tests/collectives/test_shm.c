@@ -277,7 +277,7 @@ static void a_farewell_is_read_by_who_waits(void **state)
     begin(3);
     struct mu_op op;
     receive_at(0, &op, 2, answer, sizeof(answer));
-    shm[2]->ops->abort(shm[2], MU_CLOSED, "worker/1 is lost");
+    shm[2]->ops->abort(shm[2], MU_CLOSED, -1, "worker/1 is lost");
     assert_int_equal(shm[0]->ops->wait(shm[0], &op, after(20 * MU_SECOND)), MU_CLOSED);
     assert_string_equal(shm[0]->seen[2].farewell, "worker/1 is lost");
     send_to(2, &op, 0, answer, sizeof(answer));

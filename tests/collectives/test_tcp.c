@@ -316,7 +316,7 @@ static enum mu_status give_up(struct rank *rank)
     MU_TRY(exchange(rank, tcp, 7));
     MU_TRY(tell_rank_0(rank, tcp));
     if (rank->rank == 0) {
-        tcp->ops->abort(tcp, MU_CLOSED, "no memory");
+        tcp->ops->abort(tcp, MU_CLOSED, -1, "no memory");
         tcp_close(tcp);
         return MU_OK;
     }

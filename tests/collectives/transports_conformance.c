@@ -341,7 +341,7 @@ static void a_rank_that_aborts_says_why(void **state)
     (void)state;
     int32_t there;
     receive_at(1, 0, 5, &there, sizeof(there));
-    rig.rank[0]->ops->abort(rig.rank[0], MU_CLOSED, "no memory for the gradient");
+    rig.rank[0]->ops->abort(rig.rank[0], MU_CLOSED, -1, "no memory for the gradient");
     assert_int_equal(wait_receive(1, 0), MU_CLOSED);
     assert_string_equal(rig.rank[1]->seen[0].farewell, "no memory for the gradient");
     receive_at(1, 1, 5, &there, sizeof(there));

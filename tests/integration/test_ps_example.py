@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Parameter servers without the trainer: test_ps_example.py EXAMPLE BUILD SOURCE
+"""Parameter servers without the trainer: test_ps_example.py EXAMPLE ROWS BUILD SOURCE
 
-EXAMPLE is examples/ps.c as built here; it is also built as its users do, by pkg-config.
+EXAMPLE is examples/ps.c as built here; it is also built as its users do, by pkg-config. ROWS is
+examples/ps_rows.c.
 """
 import json
 import os
@@ -13,7 +14,7 @@ import sys
 import tempfile
 import unittest
 
-EXAMPLE, BUILD, SOURCE = (os.path.abspath(path) for path in sys.argv[1:4])
+EXAMPLE, ROWS, BUILD, SOURCE = (os.path.abspath(path) for path in sys.argv[1:5])
 LAUNCHERS = ("TF_CONFIG", "CLUSTER_SPEC", "MUSTER_", "SM_", "SLURM_", "OMPI_", "PMIX_", "RANK",
              "WORLD_SIZE")
 
@@ -61,6 +62,13 @@ class Example(unittest.TestCase):
         for workers in (1, 3):
             self.fit(EXAMPLE, workers)
 
+    def test_workers_learn_the_rows_of_two_servers(self):
+        cluster = cluster_of(2, 2)
+        places = [("worker", 0), ("worker", 1), ("ps", 0), ("ps", 1)]
+        *said, _, _ = self.lines([start(ROWS, cluster, *place) for place in places])
+        for index, line in enumerate(said):
+            self.assertEqual(line, f"worker {index} of 2: off by 0.0\n")
+
     def test_a_chief_is_worker_0(self):
         server, chief = free_addresses(2)
         cluster = {"ps": [server], "chief": [chief]}
@@ -96,9 +104,10 @@ class Example(unittest.TestCase):
                             os.path.join(SOURCE, "examples/ps.c"), *flags], check=True)
             self.fit(program, 1)
 
-    def test_the_example_has_at_most_60_lines(self):
-        with open(os.path.join(SOURCE, "examples/ps.c"), encoding="utf-8") as file:
-            self.assertLessEqual(len(file.readlines()), 60)
+    def test_the_examples_have_at_most_60_lines(self):
+        for name in ("ps.c", "ps_rows.c"):
+            with open(os.path.join(SOURCE, "examples", name), encoding="utf-8") as file:
+                self.assertLessEqual(len(file.readlines()), 60)
 
 
 if __name__ == "__main__":

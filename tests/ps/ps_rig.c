@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "ps_rig.h"
+#include "ps_rig_inside.h"
 #include "runtime/io/real_world.h"
 #include <arpa/inet.h>
 #include <math.h>
@@ -45,12 +45,6 @@ static struct mu_judgement judge_drop(const void *options, const struct mu_push_
 const struct mu_policy_ops rig_async = {.name = "async", .judge = judge_async};
 const struct mu_policy_ops rig_drop = {.name = "drop", .judge = judge_drop};
 
-static double rate(void *owner, int64_t version)
-{
-    (void)owner;
-    return version % 2 ? 1.0 : 0.5;
-}
-
 float rig_gradient(int worker, int64_t k, size_t i)
 {
     uint32_t bits = (uint32_t)worker * 2654435761u + (uint32_t)k * 40503u + (uint32_t)i * 97u;
@@ -65,6 +59,7 @@ void rig_fill_gradient(float *gradients, size_t count, int worker, int64_t k)
 
 /* ---- connecting ---- */
 
+/* Held until it is adopted. */
 static enum mu_link_answer on_any_frame(void *owner, struct mu_link *link,
     const struct mu_frame *frame, const void *body, void **ret_payload)
 {
@@ -104,8 +99,9 @@ static const struct mu_link_events knock_events = {
     .connected = on_connected,
 };
 
-static enum mu_status knock(struct rig_task *task, int order, struct mu_link **ret_link)
+static enum mu_status knock(struct rig_task *task, int seat, struct mu_link **ret_link)
 {
+    int order = mu_ps_seat_process(seat, task->rig->server_count);
     struct knock knock = {0};
     int64_t deadline = mu_deadline(mu_now(task->world), RIG_TIME);
     MU_TRY(
@@ -117,7 +113,7 @@ static enum mu_status knock(struct rig_task *task, int order, struct mu_link **r
     return status == MU_OK ? knock.status : status;
 }
 
-enum mu_status rig_connect(struct rig_task *task, int order, enum rig_kind kind,
+enum mu_status rig_connect_as(struct rig_task *task, int order, enum rig_kind kind, int index,
     const struct mu_link_events *events, void *owner, struct mu_link **ret_link)
 {
     int64_t deadline = mu_deadline(mu_now(task->world), RIG_TIME);
@@ -132,14 +128,19 @@ enum mu_status rig_connect(struct rig_task *task, int order, enum rig_kind kind,
         mu_link_adopt(*ret_link, events, owner);
     uint8_t memory[MU_BODY_SMALL];
     struct mu_body body;
-    mu_body_begin(&body, memory, sizeof(memory), 2);
+    mu_body_begin(&body, memory, sizeof(memory), 3);
     mu_body_put_int(&body, "kind", (int64_t)kind);
-    mu_body_put_int(&body, "index", task->index);
+    mu_body_put_int(&body, "index", index);
+    mu_body_put_int(&body, "seat", order);
     mu_link_post(*ret_link, MU_FRAME_HELLO, 7, 0, &body);
     return MU_OK;
 }
 
-/* ---- a server ---- */
+enum mu_status rig_connect(struct rig_task *task, int order, enum rig_kind kind,
+    const struct mu_link_events *events, void *owner, struct mu_link **ret_link)
+{
+    return rig_connect_as(task, order, kind, task->index, events, owner, ret_link);
+}
 
 static void on_control_ended(void *owner, struct mu_link *link, enum mu_status why, int error)
 {
@@ -151,171 +152,10 @@ static void on_control_ended(void *owner, struct mu_link *link, enum mu_status w
     task->over = task->controls_ended == task->rig->worker_count + (task->rig->leader != NULL);
 }
 
-static const struct mu_link_events control_events = {
+const struct mu_link_events rig_control_events = {
     .frame = on_any_frame,
     .ended = on_control_ended,
 };
-
-static enum mu_link_answer on_hello(void *owner, struct mu_link *link, const struct mu_frame *frame,
-    const void *body, void **ret_payload)
-{
-    (void)owner;
-    (void)link;
-    (void)body;
-    (void)ret_payload;
-    return frame->type == MU_FRAME_HELLO ? MU_LINK_TAKE : MU_LINK_REFUSE;
-}
-
-static void on_hello_arrived(
-    void *owner, struct mu_link *link, const struct mu_frame *frame, const void *body)
-{
-    struct rig_task *task = owner;
-    int64_t kind = -1, index = -1;
-    struct mu_decoder *decoder = mu_link_decoder(link);
-    if (mu_decoder_read(decoder, body, frame->body_bytes) != MU_OK ||
-        !mu_decoder_int(decoder, "kind", 0, RIG_CONTROL, &kind) ||
-        !mu_decoder_int(decoder, "index", 0, RIG_TASKS_MAX, &index))
-        task->status = MU_BUG;
-    if (kind == RIG_SERVER)
-        mu_ps_server_add_follower(task->server, (int)index, link);
-    else if (kind == RIG_WORKER)
-        mu_ps_server_add_worker(task->server, (int)index, link);
-    else if (kind == RIG_LEADER)
-        mu_ps_server_add_leader(task->server, link);
-    else {
-        task->controls[task->controls_come++] = link;
-        mu_link_adopt(link, &control_events, task);
-    }
-}
-
-static void on_visitor_ended(void *owner, struct mu_link *link, enum mu_status why, int error)
-{
-    (void)why;
-    (void)error;
-    (void)owner;
-    mu_link_close(link);
-}
-
-static const struct mu_link_events visitor_events = {
-    .frame = on_hello,
-    .arrived = on_hello_arrived,
-    .ended = on_visitor_ended,
-};
-
-static void on_accepted(void *owner, struct mu_stream *stream)
-{
-    struct rig_task *task = owner;
-    struct mu_link *link;
-    if (mu_link_accept(task->loop, stream, &visitor_events, task, &link) != MU_OK)
-        task->status = MU_NO_MEMORY;
-}
-
-static void note(struct rig *rig, struct rig_order order)
-{
-    if (rig->order_count < RIG_ORDER_MAX)
-        rig->order[rig->order_count++] = order;
-}
-
-static void remember(
-    void *owner, const struct mu_push_facts *push, const struct mu_ps_decision *decision)
-{
-    note(((struct rig_task *)owner)->rig, (struct rig_order){.worker = push->worker,
-                                              .verdict = decision->judgement.verdict,
-                                              .scale = (double)decision->judgement.scale,
-                                              .staleness = push->staleness,
-                                              .clock = push->clock,
-                                              .average = decision->average});
-}
-
-static void remember_left(void *owner, int replica, int average)
-{
-    struct rig *rig = ((struct rig_task *)owner)->rig;
-    if (rig->notes_leaving)
-        note(rig, (struct rig_order){.worker = replica, .average = average, .left = true});
-}
-
-static enum mu_status serve(struct rig_task *task)
-{
-    struct rig *rig = task->rig;
-    struct mu_ps_server_options options = {
-        .loop = task->loop,
-        .log = &task->log.log,
-        .order = task->index,
-        .server_count = rig->server_count,
-        .replica_count = rig->worker_count,
-        .in_flight_max = rig->in_flight,
-        .generation = 7,
-        .element_count = rig->element_count,
-        .optimizer = rig->optimizer,
-        .policy = rig->policy,
-        .policy_options = rig->policy_options,
-        .mode = rig->mode,
-        .later = rig->later,
-        .later_count = rig->later_count,
-        .rows = rig->rows,
-        .relinks = rig->relinks,
-        .learning_rate = rig->rate ? rig->rate : rate,
-        .judged = remember,
-        .left = remember_left,
-        .owner = task,
-    };
-    MU_TRY(mu_ps_server_create(&options, &task->server));
-    if (!rig->leader)
-        mu_ps_server_begin(task->server, 0);
-    struct mu_listener *listener;
-    int error;
-    MU_TRY(task->loop->ops->listen(
-        task->loop, &rig->addresses[task->index], -1, on_accepted, task, &listener, &error));
-    struct mu_link *head;
-    if (task->index > 0) {
-        MU_TRY(rig_connect(task, 0, RIG_SERVER, NULL, NULL, &head));
-        mu_ps_server_add_head(task->server, head);
-    }
-    enum mu_status status = mu_ps_server_run(task->server, &task->over);
-    task->loop->ops->listener_close(listener);
-    return status;
-}
-
-/* Servers have different ids, so they leave them in different places. */
-static void leave_rows(struct rig_task *task)
-{
-    struct rig *rig = task->rig;
-    const struct mu_table *table = mu_ps_server_table(task->server);
-    size_t stride = mu_table_stride(table), place = 0;
-    const float *row;
-    uint64_t id;
-    while ((row = mu_table_next(table, &place, &id))) {
-        memcpy(rig->row + id * stride, row, stride * sizeof(float));
-        rig->row_there[id] = true;
-    }
-    task->table = mu_table_count(table);
-}
-
-static void leave_state(struct rig_task *task)
-{
-    struct mu_span span = mu_ps_server_span(task->server);
-    size_t bytes = span.count * sizeof(float);
-    memcpy(task->rig->parameters + span.first, mu_ps_server_vector(task->server, 0), bytes);
-    if (task->rig->optimizer->slot_count > 0)
-        memcpy(task->rig->slot + span.first, mu_ps_server_vector(task->server, 1), bytes);
-    task->culprit = mu_ps_server_culprit(task->server);
-    task->staleness = *mu_ps_server_staleness(task->server);
-    task->version = mu_ps_server_version(task->server);
-    task->load = *mu_ps_server_load(task->server);
-    if (mu_ps_server_table(task->server))
-        leave_rows(task);
-}
-
-static enum mu_status server_main(struct rig_task *task)
-{
-    enum mu_status status = serve(task);
-    if (task->server)
-        leave_state(task);
-    mu_ps_server_destroy(task->server);
-    for (int i = 0; i < task->controls_come; i++)
-        mu_link_close(task->controls[i]);
-    return task->status == MU_OK ? status : task->status;
-}
 
 /* ---- a worker, the leader ---- */
 
@@ -341,6 +181,7 @@ enum mu_status rig_make_client(struct rig_task *task, int64_t incarnation)
         .log = &task->log.log,
         .replica = task->index,
         .server_count = rig->server_count,
+        .replicas = rig->replicas,
         .in_flight = rig->in_flight,
         .generation = 7,
         .element_count = rig->element_count,
@@ -358,9 +199,12 @@ static enum mu_status worker_main(struct rig_task *task)
     MU_TRY(rig_make_client(task, 1));
     for (int i = 0; i < rig->server_count; i++) {
         struct mu_link *link;
-        MU_TRY(rig_connect(task, i, RIG_CONTROL, &control_events, task, &task->controls[i]));
-        MU_TRY(rig_connect(task, i, RIG_WORKER, NULL, NULL, &link));
-        mu_ps_client_add_server(task->client, i, link);
+        MU_TRY(rig_connect(task, i, RIG_CONTROL, &rig_control_events, task, &task->controls[i]));
+        for (int seat = i; seat < rig->server_count * (1 + rig->replicas);
+             seat += rig->server_count) {
+            MU_TRY(rig_connect(task, seat, RIG_WORKER, NULL, NULL, &link));
+            mu_ps_client_add_server(task->client, seat, link);
+        }
     }
     MU_TRY(make_vectors(task));
     return rig->worker(task);
@@ -373,6 +217,7 @@ static enum mu_status leader_main(struct rig_task *task)
         .loop = task->loop,
         .log = &task->log.log,
         .server_count = rig->server_count,
+        .replicas = rig->replicas,
         .replica_count = rig->worker_count,
         .slot_count = rig->optimizer->slot_count,
         .generation = 7,
@@ -382,22 +227,49 @@ static enum mu_status leader_main(struct rig_task *task)
     MU_TRY(mu_ps_snapshot_create(&options, &task->snapshot));
     for (int i = 0; i < rig->server_count; i++) {
         struct mu_link *link;
-        MU_TRY(rig_connect(task, i, RIG_CONTROL, &control_events, task, &task->controls[i]));
-        MU_TRY(rig_connect(task, i, RIG_LEADER, NULL, NULL, &link));
-        mu_ps_snapshot_add_server(task->snapshot, i, link);
+        MU_TRY(rig_connect(task, i, RIG_CONTROL, &rig_control_events, task, &task->controls[i]));
+        for (int seat = i; seat < rig->server_count * (1 + rig->replicas);
+             seat += rig->server_count) {
+            MU_TRY(rig_connect(task, seat, RIG_LEADER, NULL, NULL, &link));
+            mu_ps_snapshot_add_server(task->snapshot, seat, link);
+        }
     }
     return rig->leader(task);
 }
 
 /* ---- all of them ---- */
 
+static void tell_loss(struct rig_task *task, int process)
+{
+    for (int i = 0; i < task->seat_count; i++)
+        mu_ps_server_lose_server(task->seats[i].server, process);
+    if (task->client)
+        mu_ps_client_lose_server(task->client, process);
+    if (task->snapshot)
+        mu_ps_snapshot_lose_server(task->snapshot, process);
+}
+
+/* In the place of a cluster. */
+static void look_for_losses(void *owner)
+{
+    struct rig_task *task = owner;
+    const struct rig *rig = task->rig;
+    int self = (int)(task - rig->tasks);
+    while (task->losses_told < rig->loss_count &&
+           mu_now(task->world) >= rig->losses[task->losses_told].told_ns[self])
+        tell_loss(task, rig->losses[task->losses_told++].process);
+}
+
 void rig_task_main(void *argument)
 {
     struct rig_task *task = argument;
     mu_test_log_init(&task->log);
     enum mu_status status = task->world->ops->loop_create(task->world, &task->loop);
+    if (status == MU_OK && task->rig->loss_count > 0)
+        status = task->loop->ops->timer_start(
+            task->loop, MU_MS / 2, look_for_losses, task, &task->timer);
     if (status == MU_OK) {
-        status = task->kind == RIG_SERVER   ? server_main(task)
+        status = task->kind == RIG_SERVER   ? rig_server_main(task)
                  : task->kind == RIG_WORKER ? worker_main(task)
                                             : leader_main(task);
         mu_ps_client_destroy(task->client);
@@ -405,6 +277,7 @@ void rig_task_main(void *argument)
         mu_ps_snapshot_destroy(task->snapshot);
         for (int i = 0; task->kind != RIG_SERVER && i < task->rig->server_count; i++)
             mu_link_flush(task->controls[i], mu_now(task->world) + MU_SECOND);
+        task->loop->ops->timer_stop(task->timer);
         task->loop->ops->destroy(task->loop);
     }
     task->status = status;
@@ -426,16 +299,18 @@ void rig_init(struct rig *rig)
         add_task(rig, RIG_LEADER, 0);
     rig->parameters = calloc(rig->element_count, sizeof(float));
     rig->slot = calloc(rig->element_count, sizeof(float));
+    rig->standby = calloc(rig->element_count, sizeof(float));
     size_t stride = rig->rows.width * (1 + (size_t)rig->optimizer->slot_count);
     rig->row = calloc(rig->rows.id_count * stride + 1, sizeof(float));
     rig->row_there = calloc(rig->rows.id_count + 1, sizeof(bool));
-    assert(rig->parameters && rig->slot && rig->row && rig->row_there);
+    assert(rig->parameters && rig->standby && rig->slot && rig->row && rig->row_there);
 }
 
 void rig_finish(struct rig *rig)
 {
     free(rig->parameters);
     free(rig->slot);
+    free(rig->standby);
     free(rig->row);
     free(rig->row_there);
 }

@@ -21,18 +21,28 @@ enum rig_kind { RIG_SERVER, RIG_WORKER, RIG_LEADER, RIG_CONTROL };
 
 struct rig;
 
+/* One server of a task; with standbys there are two. */
+struct rig_seat {
+    struct rig_task *task;
+    int seat;
+    struct mu_ps_server *server;
+};
+
 struct rig_task {
     struct rig *rig;
     enum rig_kind kind;
     int index;
     struct mu_world *world;
     struct mu_thread *thread;
+    struct mu_timer *timer;
+    int losses_told;
     struct mu_test_log log;
     struct mu_loop *loop;
     enum mu_status status; /* how it ended */
 
     /* server */
-    struct mu_ps_server *server;
+    struct rig_seat seats[2];
+    int seat_count;
     struct mu_link *controls[RIG_TASKS_MAX];
     int controls_come, controls_ended;
     bool over;
@@ -69,6 +79,14 @@ struct rig {
     int later_count;
     struct mu_ps_rows_options rows; /* width > 0: id_count must be said */
     bool relinks;
+    int replicas;
+    /* In simulated time, with replicas: these servers die, and others hear of it so much later. */
+    struct {
+        int process;
+        int64_t at_ns, told_ns[RIG_TASKS_MAX];
+    } losses[2];
+    int loss_count;
+    bool may_fail;                                /* tasks' status is looked at by the test */
     int64_t link_bits_per_second;                 /* in simulated time; 0: a gigabit */
     double (*rate)(void *owner, int64_t version); /* NULL: 0.5 and 1 by turns */
     /* Called with a client, or a snapshot, that is linked to all servers. */
@@ -81,6 +99,8 @@ struct rig {
     int task_count;
     /* What the servers leave: whole vectors, and the head's order. */
     float *parameters, *slot;
+    float *standby;     /* the same of standbys, as the parameters */
+    bool took_over;     /* the order is that of the deputy */
     float *row;         /* (rows.id_count, rows.width * (1 + slots)) */
     bool *row_there;    /* (rows.id_count) */
     bool notes_leaving; /* in the order too */
@@ -106,7 +126,8 @@ void rig_run(struct rig *rig);
 void rig_run_any(struct rig *rig);
 /* A client of a worker, without links. */
 enum mu_status rig_make_client(struct rig_task *task, int64_t incarnation);
-/* Connects to a server and says who this is; retries until it listens. */
+/* Connects to a server, with standbys to its seat, and says who this is; retries until it listens.
+ */
 enum mu_status rig_connect(struct rig_task *task, int order, enum rig_kind kind,
     const struct mu_link_events *events, void *owner, struct mu_link **ret_link);
 

@@ -14,6 +14,14 @@ static void place(struct rig *rig, struct mu_sim *sim)
     }
 }
 
+static bool is_killed(const struct rig *rig, int task)
+{
+    for (int i = 0; i < rig->loss_count; i++)
+        if (rig->losses[i].process == task)
+            return true;
+    return false;
+}
+
 void rig_simulate(struct rig *rig, const char *name, uint64_t seed)
 {
     static struct mu_test_log log;
@@ -28,11 +36,13 @@ void rig_simulate(struct rig *rig, const char *name, uint64_t seed)
     struct mu_sim *sim;
     assert_ok(mu_sim_create(&options, mu_test_log_init(&log), &sim));
     place(rig, sim);
+    for (int i = 0; i < rig->loss_count; i++)
+        assert_ok(mu_sim_kill(sim, rig->losses[i].process, rig->losses[i].at_ns));
     if (mu_sim_run(sim) != MU_OK)
         fail_msg("%s: %s", name, log.text);
     mu_sim_destroy(sim);
-    for (int i = 0; i < rig->task_count; i++)
-        if (rig->tasks[i].status != MU_OK)
+    for (int i = 0; i < rig->task_count && !rig->may_fail; i++)
+        if (!is_killed(rig, i) && rig->tasks[i].status != MU_OK)
             fail_msg(
                 "%s: task %d: %d: %s", name, i, (int)rig->tasks[i].status, rig->tasks[i].log.text);
 }

@@ -165,8 +165,19 @@ static void add(struct reference *reference, uint64_t id, float *row, size_t str
     reference->added[reference_place(reference, id)] += 1;
 }
 
+/* What a caller may know of where rows are: all of it, nothing right, some of it, nothing. */
+static const uint32_t *spoil(struct mu_random *random, uint32_t *where, size_t count)
+{
+    uint64_t kind = mu_random_below(random, 4);
+    for (size_t i = 0; i < count; i++)
+        if (kind == 1 || (kind == 2 && mu_random_below(random, 3) == 0))
+            where[i] = (uint32_t)mu_random_next(random) >> mu_random_below(random, 32);
+    return kind == 3 ? NULL : where;
+}
+
 static void random_calls(uint64_t seed)
 {
+    static uint32_t where[BATCH_MAX];
     static struct reference reference;
     static uint64_t ids[BATCH_MAX];
     static float *row[BATCH_MAX];
@@ -180,10 +191,11 @@ static void random_calls(uint64_t seed)
     size_t stride = mu_table_stride(table);
     for (int call = 0; call < 60; call++) {
         size_t count = draw_ids(&random, kind, ids);
-        mu_table_look(table, ids, count, seen);
+        mu_table_look_where(table, ids, count, seen, where);
         for (size_t i = 0; i < count; i++)
             assert_int_equal(seen[i] != NULL, reference_has(&reference, ids[i]));
-        assert_ok(mu_table_rows(table, ids, count, row));
+        const uint32_t *known = spoil(&random, where, count);
+        assert_ok(mu_table_rows_where(table, ids, known, count, row));
         for (size_t i = 0; i < count; i++) {
             if (seen[i])
                 assert_ptr_equal(seen[i], row[i]);
@@ -367,6 +379,23 @@ static void rows_that_leave_make_room_for_others(void **state)
     mu_table_destroy(table);
 }
 
+/* What a free record keeps may look like an id, as here. */
+static void where_a_row_was_says_nothing_once_rows_leave(void **state)
+{
+    (void)state;
+    static const uint64_t before[] = {0, 1, 2, 3}, others[] = {11, 12, 13, 14};
+    float *row[4];
+    for (uint32_t number = 0; number < 8; number++) {
+        const uint32_t where[] = {number, number, number, number};
+        struct mu_table *table = create(2, 1, 4);
+        assert_ok(mu_table_rows(table, before, 4, row));
+        assert_ok(mu_table_rows(table, others, 4, row));
+        assert_ok(mu_table_rows_where(table, before, where, 4, row));
+        assert_int_equal(mu_table_count(table).created, 12);
+        mu_table_destroy(table);
+    }
+}
+
 static void rows_in_use_outlive_rows_seen_once(void **state)
 {
     (void)state;
@@ -450,6 +479,7 @@ int main(void)
         cmocka_unit_test(what_was_saved_can_be_put_back),
         cmocka_unit_test(a_limited_table_keeps_what_was_asked_for),
         cmocka_unit_test(rows_that_leave_make_room_for_others),
+        cmocka_unit_test(where_a_row_was_says_nothing_once_rows_leave),
         cmocka_unit_test(rows_in_use_outlive_rows_seen_once),
         cmocka_unit_test(a_row_that_comes_back_begins_anew),
         cmocka_unit_test(nothing_is_created_without_memory),

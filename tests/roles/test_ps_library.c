@@ -24,6 +24,10 @@ struct actor {
     char error[512];
     float vector[COUNT];
     int64_t version;
+    /* Of a server: the rows that it ended with. */
+    uint64_t row_id[8];
+    float row[8][2];
+    int row_count;
 };
 
 /* One set of servers and workers. */
@@ -59,6 +63,7 @@ static struct mu_ps_options options_of(const struct actor *actor)
     options.servers = actor->party->addresses;
     options.server_count = actor->party->server_count;
     options.index = actor->index;
+    options.row_owner = (void *)(uintptr_t)actor;
     return options;
 }
 
@@ -189,7 +194,122 @@ static enum mu_status push_later_than_allowed(struct actor *actor, struct mu_ps 
     return result.verdict == MU_VERDICT_DROP && result.staleness == PUSHES ? MU_OK : MU_BUG;
 }
 
+/* ---- rows ---- */
+
+#define FAR (UINT64_C(1) << 40)
+
+static void begin_row(void *row_owner, uint64_t id, float *ret_row)
+{
+    ret_row[0] = (float)(id % 1000);
+    ret_row[1] = -1;
+}
+
+static void end_row(void *row_owner, uint64_t id, const float *row)
+{
+    struct actor *server = row_owner;
+    server->row_id[server->row_count] = id;
+    memcpy(server->row[server->row_count++], row, sizeof(server->row[0]));
+}
+
+static const struct mu_ps_options row_options = {.worker_count = 1,
+    .row_width = 2,
+    .row_max = 5,
+    .optimizer_options = "learning_rate=0.5",
+    .row_begin = begin_row,
+    .row_end = end_row};
+
+/* Row 7 is given twice in a push, and so moves by 1; that of `FAR` by a half; 9 is only looked at.
+ */
+static enum mu_status push_rows(struct actor *actor, struct mu_ps *ps)
+{
+    static const uint64_t given[] = {7, FAR, 7}, wanted[] = {9, 7, FAR, 9, 7};
+    static const float dense[COUNT], ones[6] = {1, 1, 1, 1, 1, 1};
+    bool is_alone = mu_ps_worker_count(ps) == 1;
+    int push;
+    float rows[10];
+    MU_TRY(mu_ps_pull_rows(ps, wanted, 5, rows));
+    if (is_alone && (rows[0] != 9 || rows[2] != 7 || rows[4] != (float)(FAR % 1000)))
+        return MU_BUG;
+    for (int k = 1; k <= PUSHES; k++) {
+        const struct mu_ps_rows moved = {given, ones, 3, wanted, rows, 5};
+        MU_TRY(mu_ps_push_rows(ps, dense, actor->version, NULL, &moved, &push));
+        MU_TRY(mu_ps_wait(ps, push, NULL));
+        const float expected[] = {9, -1, 7 - (float)k, -1 - (float)k,
+            (float)(FAR % 1000) - 0.5f * (float)k, -1 - 0.5f * (float)k, 9, -1, 7 - (float)k,
+            -1 - (float)k};
+        if (is_alone && memcmp(rows, expected, sizeof(rows)) != 0)
+            return MU_BUG;
+    }
+    MU_TRY(mu_ps_pull(ps, actor->vector, &actor->version));
+    return mu_ps_row_count(ps) == 2 ? MU_OK : MU_BUG;
+}
+
+static enum mu_status misuse_rows(struct actor *actor, struct mu_ps *ps)
+{
+    static const uint64_t ids[6] = {1};
+    static const float dense[COUNT], nan_[COUNT] = {(float)(0.0 / 0.0)};
+    struct mu_ps_result result;
+    float rows[12];
+    int push;
+    const struct mu_ps_rows many = {.ids = ids, .gradients = rows, .count = 6},
+                            bare = {.wanted = ids, .wanted_count = 1},
+                            sound = {.wanted = ids, .rows = rows, .wanted_count = 1};
+    if (mu_ps_pull_rows(ps, ids, 6, rows) != MU_USAGE || !strstr(mu_ps_error(ps), "row_max is 5") ||
+        mu_ps_push_rows(ps, dense, 0, NULL, &many, &push) != MU_USAGE ||
+        mu_ps_push_rows(ps, dense, 0, NULL, &bare, &push) != MU_USAGE ||
+        !strstr(mu_ps_error(ps), "rows without their vectors"))
+        return MU_BUG;
+    MU_TRY(mu_ps_pull_rows(ps, ids, 0, NULL));
+    /* What a refused push wanted comes with no later one. */
+    MU_TRY(mu_ps_push_rows(ps, nan_, 0, NULL, &sound, &push));
+    MU_TRY(mu_ps_wait(ps, push, &result));
+    rows[0] = 1234;
+    MU_TRY(mu_ps_push(ps, dense, 0, NULL, &push));
+    MU_TRY(mu_ps_wait(ps, push, NULL));
+    return result.verdict == MU_VERDICT_REFUSE && rows[0] == 1234 ? MU_OK : MU_BUG;
+}
+
+static enum mu_status want_rows_of_no_table(struct actor *actor, struct mu_ps *ps)
+{
+    static const uint64_t id = 1;
+    float row[2];
+    if (mu_ps_pull_rows(ps, &id, 1, row) != MU_USAGE ||
+        !strstr(mu_ps_error(ps), "there is no embedding table"))
+        return MU_BUG;
+    return push_ones(actor, ps);
+}
+
 /* ---- claims ---- */
+
+static void rows_of_all_pushes_are_added_up(void **state)
+{
+    for (int workers = 1; workers <= WORKERS; workers += WORKERS - 1) {
+        static struct party party;
+        party = (struct party){.options = row_options, .work = push_rows};
+        party.options.worker_count = workers;
+        run_party(&party);
+        all_ended_well(&party);
+        int rows = 0;
+        for (int s = 0; s < SERVERS; s++)
+            for (int i = 0; i < party.servers[s].row_count; i++, rows++) {
+                bool is_near = party.servers[s].row_id[i] == 7;
+                float steps = (float)(workers * PUSHES) * (is_near ? 1 : 0.5f);
+                assert_true(is_near || party.servers[s].row_id[i] == FAR);
+                assert_true(party.servers[s].row[i][1] == -1 - steps);
+            }
+        assert_int_equal(rows, 2);
+    }
+}
+
+static void misuse_of_rows_is_said_and_does_no_harm(void **state)
+{
+    static struct party party, without = {.work = want_rows_of_no_table};
+    party = (struct party){.options = row_options, .work = misuse_rows};
+    run_party(&party);
+    all_ended_well(&party);
+    run_party(&without);
+    all_ended_well(&without);
+}
 
 static void every_gradient_is_applied_once(void **state)
 {
@@ -275,6 +395,7 @@ static void a_wrong_option_is_said_before_anybody_is_waited_for(void **state)
         {{.count = 1, .mode = "sync", .policy = "scale"}, "has nothing to do in mode `sync`"},
         {{.count = 1, .mode = "sync", .in_flight = 2}, "waits for the answer"},
         {{.count = 1, .backups = 1}, "1 backups of 1 workers"},
+        {{.count = 1, .row_width = 4}, "row_max is 0"},
     };
     for (size_t i = 0; i < MU_COUNT_OF(cases); i++) {
         struct mu_ps_options options = cases[i].options;
@@ -349,6 +470,8 @@ int main(void)
         cmocka_unit_test(every_gradient_is_applied_once),
         cmocka_unit_test(several_pushes_are_under_way_at_once),
         cmocka_unit_test(sync_makes_one_step_of_all_workers),
+        cmocka_unit_test(rows_of_all_pushes_are_added_up),
+        cmocka_unit_test(misuse_of_rows_is_said_and_does_no_harm),
         cmocka_unit_test(a_policy_has_its_say),
         cmocka_unit_test(what_is_no_gradient_is_refused),
         cmocka_unit_test(misuse_is_said_and_does_no_harm),

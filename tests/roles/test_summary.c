@@ -32,6 +32,8 @@ static const struct mu_summary finished = {.exit = 0,
     .staleness_sum = 6,
     .staleness_max = 2,
     .verdicts = {[MU_VERDICT_APPLY] = 3, [MU_VERDICT_DROP] = 1},
+    .recoveries = 2,
+    .updates_lost = 31,
     .tasks = tasks,
     .task_count = 2,
     .servers = servers,
@@ -69,6 +71,8 @@ static const char golden[] =
     "  },\n"
     "  \"verdicts\": {\"apply\": 3, \"scale\": 0, \"correct\": 0, "
     "\"gather\": 0, \"drop\": 1, \"refuse\": 0},\n"
+    "  \"recoveries\": 2,\n"
+    "  \"updates_lost\": 31,\n"
     "  \"verdicts_by_task\": {\n"
     "    \"chief/0\": {\"apply\": 3, \"scale\": 0, \"correct\": 0, "
     "\"gather\": 0, \"drop\": 0, \"refuse\": 0},\n"

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cluster/cluster.h"
+#include "roles/local_inside.h"
+
+/* Parameter servers that the cluster waits for are started again. */
+
+bool mu_local_again_awaited(const struct mu_local *launcher, const struct mu_local_child *child)
+{
+    return child->role == MU_ROLE_PS && launcher->request->ps_restarts > 0;
+}
+
+/* A server that the cluster waits for. Without all its replicas it waits for nobody. */
+static bool comes_again(const struct mu_local *launcher, const struct mu_local_child *child)
+{
+    int code = mu_local_child_code(child);
+    for (int i = 0; i < launcher->count; i++)
+        if (mu_local_is_replica(&launcher->children[i]) &&
+            launcher->children[i].state == MU_LOCAL_ENDED)
+            return false;
+    return child->role == MU_ROLE_PS && child->restarts < launcher->request->ps_restarts &&
+           !launcher->stopping && code != 0 && code != mu_status_exit(MU_PREEMPTED) &&
+           !mu_cluster_would_fail_again(code);
+}
+
+bool mu_local_again_plan(struct mu_local *launcher, struct mu_local_child *child, int64_t now_ns)
+{
+    char how[128], pause[32];
+    if (!comes_again(launcher, child))
+        return false;
+    int64_t pause_ns = (MU_LOCAL_AGAIN_MS * MU_MS) << child->restarts;
+    mu_local_child_describe(child, how, sizeof(how));
+    mu_text_duration(pause, sizeof(pause), pause_ns);
+    mu_local_output_say(&launcher->output,
+        "%s ended with %s: it is started again in %s (%d of at most %d times)", child->name, how,
+        pause, child->restarts + 1, launcher->request->ps_restarts);
+    child->again_ns = now_ns + pause_ns;
+    return true;
+}
+
+void mu_local_again_check(struct mu_local *launcher)
+{
+    int64_t now_ns = mu_local_clock_ns(CLOCK_MONOTONIC);
+    for (int i = 0; i < launcher->count; i++) {
+        struct mu_local_child *child = &launcher->children[i];
+        if (child->again_ns == 0 || (child->again_ns > now_ns && comes_again(launcher, child)))
+            continue;
+        child->again_ns = 0;
+        if (comes_again(launcher, child) &&
+            mu_local_start_task(launcher, i, mu_local_child_start_again) == MU_OK)
+            mu_local_output_say(
+                &launcher->output, "started %s again, pid %d", child->name, (int)child->pid);
+    }
+}

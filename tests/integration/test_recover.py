@@ -1,0 +1,203 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Parameter servers that are lost and come back: test_recover.py MUSTER"""
+import json
+import os
+import re
+import signal
+
+from cluster import ASYNC, LONG, SLOW, Case, Cluster, alive, checkpoints, main, until
+
+TASKS = dict(chief=1, worker=1, ps=2)
+PATIENCE = 30 * SLOW
+WAITS = ["--set", f"mode.recovery_seconds={PATIENCE}", "--set", "mode.policy=apply"]
+SAVES = ["--set", "checkpoint.every_steps=50"]
+BACK = (r"^(\S.*) is back after ([^:]+): the run goes on from version (\d+), (.*); "
+        r"updates lost: (\d+)")
+
+
+def summary(out):
+    return json.loads((out / "summary.json").read_text())
+
+
+class Recovers(Case):
+    def back(self, process, said=0, count=1):
+        """The line that says that the run goes on; of what was said after so many lines."""
+        def look():
+            found = [re.search(BACK, re.sub(r"^\[\S+\] ", "", line))
+                     for _, line in process.lines[said:]]
+            found = [match for match in found if match]
+            return found[-1] if len(found) >= count else None
+        try:
+            return until(look, "the run to go on")
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{process.text}") from None
+
+
+class Recover(Recovers):
+    def cluster(self, *arguments, **counts):
+        return Cluster(self, job=ASYNC, arguments=[*WAITS, *arguments], **(counts or TASKS))
+
+    def saved(self, cluster):
+        until(lambda: checkpoints(cluster.out), "a checkpoint")
+        return cluster
+
+    def lose(self, cluster, *names, how="died: "):
+        """Kills them and waits until the others have said so."""
+        for name in names:
+            cluster.tasks[name].signal(signal.SIGKILL)
+        for name in names:
+            for task in cluster.others(*names, "evaluator/0"):
+                task.says(rf"^warning: {name} \({cluster.address(name)}\) {how}.*; the run waits "
+                          r"for it since \S+T\S+, for up to \S+")
+
+    def again(self, cluster, *names):
+        """Loses them, starts them again, and waits until the run goes on."""
+        said = len(cluster.tasks["chief/0"].lines)
+        self.lose(cluster, *names)
+        for name in names:
+            cluster.start(name)
+        return self.back(cluster.tasks["chief/0"], said)
+
+    def ends_well(self, cluster):
+        for task in cluster.tasks.values():
+            self.assertEqual(task.ends(), 0, task.text)
+        return summary(cluster.out)
+
+    def test_a_server_that_comes_back_gets_the_checkpoint_and_the_run_ends_well(self):
+        for name in ("ps/0", "ps/1"):
+            cluster = self.saved(self.cluster(*SAVES, "--steps", "3000").start_all())
+            match = self.again(cluster, name)
+            self.assertEqual(match.group(1), f"{name} ({cluster.address(name)})")
+            self.assertEqual(match.group(4), "the last checkpoint")
+            self.assertGreaterEqual(int(match.group(3)), 50)
+            ended = self.ends_well(cluster)
+            self.assertEqual((ended["steps"], ended["recoveries"]), (3000, 1))
+            self.assertEqual(ended["updates_lost"], int(match.group(5)))
+            self.assertGreater(ended["test_accuracy"], 0.95)
+
+    def test_without_a_checkpoint_the_run_goes_on_from_its_initial_parameters(self):
+        cluster = self.cluster("--steps", "1500").start_all().trains()
+        match = self.again(cluster, "ps/1")
+        self.assertEqual((match.group(3), match.group(4)), ("0", "its initial parameters"))
+        self.assertGreater(int(match.group(5)), 0)
+        ended = self.ends_well(cluster)
+        self.assertEqual(ended["steps"], 1500)
+
+    def test_servers_may_be_lost_one_after_the_other_and_together(self):
+        cluster = self.saved(self.cluster(*SAVES, *LONG).start_all())
+        lost = 0
+        for names in (("ps/0",), ("ps/0",), ("ps/1",), ("ps/0", "ps/1")):
+            newest = int(checkpoints(cluster.out)[-1].name)
+            match = self.again(cluster, *names)
+            lost += int(match.group(5))
+            for name in names:
+                self.assertIn(name, match.group(1))
+            until(lambda: int(checkpoints(cluster.out)[-1].name) > newest, "a newer checkpoint")
+        cluster.tasks["chief/0"].signal(signal.SIGTERM)
+        for task in cluster.tasks.values():
+            self.assertEqual(task.ends(), 75, task.text)
+        ended = summary(cluster.out)
+        self.assertEqual((ended["recoveries"], ended["updates_lost"]), (4, lost))
+
+    def test_a_server_that_hangs_is_lost_at_the_deadline_and_its_successor_taken(self):
+        cluster = self.saved(self.cluster(*SAVES, "--steps", "3000").start_all())
+        hangs = cluster.tasks["ps/1"]
+        hangs.signal(signal.SIGSTOP)
+        chief = cluster.tasks["chief/0"]
+        chief.says(r"^warning: ps/1 .*(is stopped|is unresponsive).*; the run waits for it")
+        hangs.signal(signal.SIGKILL)
+        hangs.ends()
+        cluster.start("ps/1")
+        self.back(chief)
+        self.assertEqual(self.ends_well(cluster)["recoveries"], 1)
+
+    def test_a_server_that_does_not_come_back_in_time_ends_the_run(self):
+        cluster = Cluster(self, job=ASYNC, **TASKS, arguments=[
+            *LONG, *SAVES, "--set", "mode.recovery_seconds=1"]).start_all()
+        self.saved(cluster)
+        killed = cluster.tasks["ps/0"].signal(signal.SIGKILL)
+        for task in cluster.others("ps/0"):
+            self.assertEqual(task.ends(), 69, task.text)
+            self.assertGreater(task.ended - killed, 1)
+            self.assertLess(task.ended - killed, 1 + 2 * SLOW)
+            self.assertRegex(task.text, r"error\[E0401\]: ps/0 .* died: .*; it did not come back "
+                                        r"within 1\.00? s")
+            self.assertRegex(task.text, r"help: to go on from the last checkpoint.* --resume")
+
+    def test_a_worker_that_dies_ends_the_run_also_while_a_server_is_waited_for(self):
+        for first in ((), ("ps/1",)):
+            cluster = self.saved(self.cluster(*LONG, *SAVES).start_all())
+            if first:
+                self.lose(cluster, *first)
+            cluster.tasks["worker/0"].signal(signal.SIGKILL)
+            for task in cluster.others("worker/0", *first):
+                self.assertEqual(task.ends(), 69, task.text)
+                self.assertRegex(task.text, r"error\[E0401\]: worker/0 .* died: ")
+
+    def test_a_run_that_waits_can_be_stopped(self):
+        cluster = self.saved(self.cluster(*LONG, *SAVES).start_all())
+        self.lose(cluster, "ps/1")
+        cluster.tasks["chief/0"].signal(signal.SIGTERM)
+        for task in cluster.others("ps/1"):
+            self.assertEqual(task.ends(), 75, task.text)
+
+    def test_the_evaluator_does_not_notice(self):
+        cluster = self.cluster("--steps", "3000", *SAVES, **TASKS, evaluator=1).start_all()
+        evaluator = cluster.tasks["evaluator/0"]
+        evaluator.says("test loss")
+        self.again(cluster, "ps/0")
+        self.ends_well(cluster)
+        self.assertNotRegex(evaluator.text, "warning|error|ps/0")
+
+    def test_a_second_copy_of_a_server_that_lives_is_refused(self):
+        cluster = self.saved(self.cluster(*LONG, *SAVES).start_all())
+        lives = cluster.tasks["ps/1"]
+        self.assertEqual(cluster.start("ps/1").ends(), 76)
+        self.assertTrue(alive(lives.pid))
+        self.assertNotIn("warning", cluster.tasks["chief/0"].text)
+
+
+class Launcher(Recovers):
+    def start(self, *arguments):
+        launcher = self.local("chief=1,worker=1,ps=2", *WAITS, *SAVES, *arguments, job=ASYNC)
+        until(lambda: checkpoints(launcher.out), "a checkpoint")
+        return launcher, self.pids(launcher)
+
+    def test_the_launcher_starts_a_server_again_and_the_run_ends_well(self):
+        launcher, pids = self.start("--steps", "8000")
+        os.kill(pids["ps/0"], signal.SIGKILL)
+        launcher.says(r"\[muster\] ps/0 ended with signal 9 \(SIGKILL\): it is started again in "
+                      r"\S+ ms \(1 of at most 5 times\)")
+        match, _ = launcher.says(r"\[muster\] started ps/0 again, pid (\d+)")
+        self.back(launcher)
+        # It is its successor's turn, and the port is still its own.
+        os.kill(int(match.group(1)), signal.SIGKILL)
+        launcher.says(r"\(2 of at most 5 times\)")
+        self.back(launcher, count=2)
+        self.assertEqual(launcher.ends(), 0, launcher.text)
+        self.assertEqual(summary(launcher.out)["recoveries"], 2)
+
+    def test_the_launcher_does_not_start_servers_of_a_run_that_has_lost_a_worker(self):
+        launcher, pids = self.start(*LONG)
+        os.kill(pids["worker/0"], signal.SIGKILL)
+        self.assertEqual(launcher.ends(), 137, launcher.text)
+        self.assertNotIn("again", launcher.text)
+        self.assertFalse([name for name in pids if alive(pids[name])])
+
+    def test_the_launcher_gives_up_a_server_that_dies_again_and_again(self):
+        launcher, pids = self.start(*LONG, "--set", "mode.recovery_seconds=2")
+        pid = pids["ps/1"]
+        for time in range(1, 6):
+            os.kill(pid, signal.SIGKILL)
+            launcher.says(rf"\({time} of at most 5 times\)")
+            self.back(launcher, count=time)
+            pid = int(re.findall(r"started ps/1 again, pid (\d+)", launcher.text)[-1])
+        os.kill(pid, signal.SIGKILL)
+        self.assertEqual(launcher.ends(), 137, launcher.text)
+        self.assertRegex(launcher.text, r"ps/1 .* died: .*; it did not come back within 2\.00? s")
+        self.assertIn("ps/1 was the first to fail", launcher.text)
+
+
+if __name__ == "__main__":
+    main()

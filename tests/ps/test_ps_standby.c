@@ -1,0 +1,375 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "ps/policies.h"
+#include "ps_rig_sim.h"
+#include "runtime/base/options.h"
+#include "runtime/base/random.h"
+
+/*
+ * Servers that die at seeded moments while each span has a standby, in simulated time. Each
+ * gradient is a 1 in an element of its own, once in each span, and is added: what stands there in
+ * the end says how often it was applied, and whether everywhere.
+ */
+#define WORKERS 3
+#define SERVERS_MAX 4
+#define PUSHES 16
+#define SPAN 48
+#define IN_FLIGHT_MAX 3
+#define COUNT_MAX ((size_t)SERVERS_MAX * SPAN)
+#define DETECTION_NS (20 * MU_MS)
+static_assert(WORKERS * PUSHES <= SPAN, "each gradient has an element");
+
+struct scenario {
+    const char *name;
+    struct mu_ps_mode mode;
+    int in_flight;
+    bool has_rows, corrects;
+};
+
+static const struct scenario scenarios[] = {
+    {"async", {.kind = MU_PS_ASYNC}, 1, false, false},
+    {"async, three in flight, rows", {.kind = MU_PS_ASYNC}, 3, true, false},
+    {"compensate", {.kind = MU_PS_ASYNC}, 2, false, true},
+    {"softsync, rows", {.kind = MU_PS_SOFTSYNC, .gradients = 4}, 2, true, false},
+    {"sync", {.kind = MU_PS_SYNC, .workers = 3}, 1, false, false},
+    {"sync, a backup, rows", {.kind = MU_PS_SYNC, .workers = 2}, 1, true, false},
+    {"bounded, 0", {.kind = MU_PS_BOUNDED, .bound = 0}, 1, false, false},
+    {"bounded, 2, rows", {.kind = MU_PS_BOUNDED, .bound = 2}, 1, true, false},
+};
+
+struct told {
+    enum mu_verdict verdict;
+    int64_t staleness, version;
+};
+
+struct hands {
+    float gradients[COUNT_MAX], fresh[COUNT_MAX];
+    struct mu_row_set rows;
+    float row_gradient[1], row_value[1];
+    bool under_way;
+    int k;
+};
+
+struct worker {
+    struct rig_task *task;
+    int64_t version, deadline, longest_ns, ended_ns;
+    struct mu_unique unique;
+    struct hands hands[IN_FLIGHT_MAX];
+};
+
+static const struct scenario *scenario;
+static struct told told[WORKERS][PUSHES];
+static struct worker workers[WORKERS];
+static int64_t longest_ns;
+static int takeovers, snapshots_after;
+
+static size_t mark_of(int worker, int k)
+{
+    return (size_t)(worker * PUSHES + k);
+}
+
+static bool counts(enum mu_verdict verdict)
+{
+    return verdict != MU_VERDICT_DROP && verdict != MU_VERDICT_REFUSE;
+}
+
+/* ---- a worker ---- */
+
+static void put_row(struct worker *own, struct hands *hands)
+{
+    uint64_t id = mark_of(own->task->index, hands->k);
+    uint32_t of_entry;
+    mu_row_set_find(&hands->rows, &own->unique, own->task->rig->server_count, &id, 1, &of_entry);
+    hands->row_gradient[0] = 1;
+    hands->row_value[0] = -1;
+    const struct mu_ps_client_rows rows = {.given = &hands->rows,
+        .gradients = hands->row_gradient,
+        .wanted = &hands->rows,
+        .values = hands->row_value};
+    mu_ps_client_put_rows(own->task->client, (int)(hands - own->hands), &rows);
+}
+
+static enum mu_status begin(struct worker *own, struct hands *hands, int k)
+{
+    const struct rig *rig = own->task->rig;
+    memset(hands->gradients, 0, sizeof(hands->gradients));
+    for (int i = 0; i < rig->server_count; i++)
+        hands->gradients[(size_t)i * SPAN + mark_of(own->task->index, k)] = 1;
+    hands->k = k;
+    hands->under_way = true;
+    if (scenario->has_rows)
+        put_row(own, hands);
+    own->task->world->ops->computed(own->task->world, k, 0.1);
+    return mu_ps_client_push(own->task->client, (int)(hands - own->hands), hands->gradients, 1.0f,
+        own->version, k % 4 == 3 ? NULL : hands->fresh);
+}
+
+/* Parameters of one version: the same in all spans. */
+static void check_fresh(
+    const struct worker *own, const struct hands *hands, const struct mu_ps_result *result)
+{
+    size_t mark = mark_of(own->task->index, hands->k);
+    bool stands = result->verdict == MU_VERDICT_APPLY || result->verdict == MU_VERDICT_CORRECT;
+    if (stands && scenario->has_rows)
+        assert_true(hands->row_value[0] == 1);
+    if (hands->k % 4 == 3)
+        return;
+    for (int i = 0; i < own->task->rig->server_count; i++)
+        assert_memory_equal(hands->fresh + (size_t)i * SPAN, hands->fresh, SPAN * sizeof(float));
+    if (stands)
+        assert_true(hands->fresh[mark] != 0);
+}
+
+static enum mu_status end(struct worker *own, struct hands *hands)
+{
+    struct mu_ps_result result;
+    int64_t began_ns = mu_now(own->task->world);
+    MU_TRY(mu_ps_client_wait(own->task->client, (int)(hands - own->hands), own->deadline, &result));
+    int64_t waited_ns = mu_now(own->task->world) - began_ns;
+    own->longest_ns = waited_ns > own->longest_ns ? waited_ns : own->longest_ns;
+    own->version = result.version;
+    hands->under_way = false;
+    told[own->task->index][hands->k] =
+        (struct told){result.verdict, result.staleness, result.version};
+    check_fresh(own, hands, &result);
+    return MU_OK;
+}
+
+static enum mu_status work(struct rig_task *task)
+{
+    struct worker *own = &workers[task->index];
+    own->task = task;
+    own->deadline = mu_now(task->world) + RIG_TIME;
+    MU_TRY(mu_ps_client_pull(task->client, own->hands[0].fresh, own->deadline, &own->version));
+    for (int k = 0; k < PUSHES + task->rig->in_flight; k++) {
+        struct hands *hands = &own->hands[k % task->rig->in_flight];
+        if (hands->under_way)
+            MU_TRY(end(own, hands));
+        if (k < PUSHES)
+            MU_TRY(begin(own, hands, k));
+    }
+    own->ended_ns = mu_now(task->world);
+    return mu_ps_client_leave(task->client, own->deadline);
+}
+
+/* ---- the leader: restores, and takes snapshots all the time ---- */
+
+static void no_rows(void *owner, const uint64_t *ids, const float *rows, size_t count)
+{
+    (void)owner;
+    (void)ids;
+    (void)rows;
+    (void)count;
+}
+
+static enum mu_status lead(struct rig_task *task)
+{
+    static float vector[COUNT_MAX];
+    const struct mu_row_sink sink = {.put = no_rows};
+    const struct rig *rig = task->rig;
+    int64_t deadline = mu_now(task->world) + RIG_TIME, judged[WORKERS] = {0}, version;
+    float *vectors[1] = {vector};
+    memset(vector, 0, sizeof(vector));
+    MU_TRY(mu_ps_snapshot_restore(
+        task->snapshot, (const float *const *)vectors, 1, 5, 100, judged, deadline));
+    bool all = false;
+    while (!all) {
+        bool never = false;
+        (void)!mu_loop_until(task->loop, &never, mu_now(task->world) + 3 * MU_MS);
+        bool after = task->losses_told > 0;
+        enum mu_status status =
+            mu_ps_snapshot_start(task->snapshot, vectors, scenario->has_rows ? &sink : NULL);
+        if (status == MU_OK)
+            status = mu_ps_snapshot_wait(task->snapshot, deadline, &version, judged);
+        if (status == MU_UNAVAILABLE)
+            continue;
+        MU_TRY(status);
+        snapshots_after += after;
+        all = true;
+        for (int w = 0; w < WORKERS; w++)
+            all = all && workers[w].ended_ns > 0;
+        for (int i = 0; i < rig->server_count; i++)
+            assert_memory_equal(vector + (size_t)i * SPAN, vector, SPAN * sizeof(float));
+    }
+    return MU_OK;
+}
+
+/* ---- what must be true in the end ---- */
+
+static double add(void *owner, int64_t version)
+{
+    (void)owner;
+    (void)version;
+    return -1;
+}
+
+static void zero_row(const void *owner, uint64_t seed, uint64_t id, size_t width, float *ret_row)
+{
+    (void)owner;
+    (void)seed;
+    (void)id;
+    memset(ret_row, 0, width * sizeof(*ret_row));
+}
+
+/* In the order of whoever judged each push has one place, with the verdict that its worker was
+ * told. */
+static void check_order(const struct rig *rig, int worker)
+{
+    int k = 0;
+    for (int i = 0; i < rig->order_count; i++) {
+        if (rig->order[i].worker != worker)
+            continue;
+        assert_true(k < PUSHES);
+        assert_int_equal(told[worker][k].verdict, rig->order[i].verdict);
+        assert_int_equal(told[worker][k].staleness, rig->order[i].staleness);
+        k++;
+    }
+    assert_int_equal(k, PUSHES);
+}
+
+static void check_marks(const struct rig *rig, int worker)
+{
+    for (int k = 0; k < PUSHES; k++) {
+        size_t mark = mark_of(worker, k);
+        float value = rig->parameters[mark];
+        assert_int_equal(value != 0, counts(told[worker][k].verdict));
+        assert_true(value <= 1 || scenario->corrects);
+        if (scenario->has_rows)
+            assert_true(value == (rig->row_there[mark] ? rig->row[mark] : 0));
+    }
+}
+
+static void check(const struct rig *rig)
+{
+    int lost = rig->loss_count > 0 ? rig->losses[0].process : -1;
+    for (int i = 0; i < rig->server_count; i++)
+        assert_memory_equal(
+            rig->parameters + (size_t)i * SPAN, rig->parameters, SPAN * sizeof(float));
+    for (int w = 0; w < WORKERS; w++) {
+        check_order(rig, w);
+        check_marks(rig, w);
+        longest_ns = workers[w].longest_ns > longest_ns ? workers[w].longest_ns : longest_ns;
+    }
+    const struct rig_task *last =
+        &rig->tasks[lost == rig->server_count - 1 ? 0 : rig->server_count - 1];
+    for (int i = 0; i < rig->server_count; i++)
+        if (i != lost)
+            assert_int_equal(rig->tasks[i].version, last->version);
+    if (lost < 0)
+        assert_memory_equal(
+            rig->standby, rig->parameters, (size_t)rig->server_count * SPAN * sizeof(float));
+    takeovers += rig->took_over;
+}
+
+/* ---- runs ---- */
+
+static void init(struct rig *rig, int servers)
+{
+    memset(workers, 0, sizeof(workers));
+    memset(told, 0, sizeof(told));
+    for (int w = 0; w < WORKERS; w++) {
+        assert_ok(mu_unique_init(&workers[w].unique, 1));
+        for (int i = 0; i < IN_FLIGHT_MAX; i++)
+            assert_ok(mu_row_set_init(&workers[w].hands[i].rows, 1));
+    }
+    *rig = (struct rig){
+        .server_count = servers,
+        .worker_count = WORKERS,
+        .in_flight = scenario->in_flight,
+        .element_count = (size_t)servers * SPAN,
+        .optimizer = &rig_sgd,
+        .policy = &rig_async,
+        .mode = scenario->mode,
+        .replicas = 1,
+        .rate = add,
+        .worker = work,
+        .leader = lead,
+    };
+    if (scenario->has_rows)
+        rig->rows = (struct mu_ps_rows_options){
+            .width = 1, .push_max = 1, .id_count = SPAN, .init_row = zero_row};
+}
+
+static void finish(struct rig *rig)
+{
+    rig_finish(rig);
+    for (int w = 0; w < WORKERS; w++) {
+        mu_unique_finish(&workers[w].unique);
+        for (int i = 0; i < IN_FLIGHT_MAX; i++)
+            mu_row_set_finish(&workers[w].hands[i].rows);
+    }
+}
+
+static void lose(struct rig *rig, int process, int64_t at_ns, uint64_t seed)
+{
+    int i = rig->loss_count++;
+    rig->losses[i].process = process;
+    rig->losses[i].at_ns = at_ns;
+    for (int t = 0; t < RIG_TASKS_MAX; t++)
+        rig->losses[i].told_ns[t] =
+            at_ns + (int64_t)(mu_random_mix(seed, (uint64_t)(t + 100 * i)) % DETECTION_NS);
+}
+
+/* `process` -1: nobody is lost. Returns when the last worker was through. */
+static int64_t run(int servers, int process, int64_t at_ns, uint64_t seed)
+{
+    static struct rig rig;
+    static void *options;
+    char name[80];
+    snprintf(name, sizeof(name), "%s, %d servers without %d from %.3f ms, seed %d", scenario->name,
+        servers, process, (double)at_ns / 1e6, (int)seed);
+    init(&rig, servers);
+    if (scenario->corrects) {
+        static struct mu_test_log log;
+        for (int i = 0; mu_policies[i]; i++)
+            if (strcmp(mu_policies[i]->name, "compensate") == 0)
+                rig.policy = mu_policies[i];
+        mu_test_log_init(&log);
+        options = calloc(1, rig.policy->option_bytes + 1);
+        mu_options_defaults(rig.policy->options, options);
+        rig.policy_options = options;
+    }
+    rig.link_bits_per_second = seed % 2 ? 20000000 : 0;
+    rig_init(&rig);
+    if (process >= 0)
+        lose(&rig, process, at_ns, seed);
+    rig_simulate(&rig, name, seed);
+    check(&rig);
+    int64_t ended_ns = 0;
+    for (int w = 0; w < WORKERS; w++)
+        ended_ns = workers[w].ended_ns > ended_ns ? workers[w].ended_ns : ended_ns;
+    finish(&rig);
+    free(options);
+    options = NULL;
+    return ended_ns;
+}
+
+#define BEGUN_NS (8 * MU_MS) /* all links are there by then */
+
+static void nothing_acknowledged_is_lost_or_done_twice_when_a_server_dies(void **state)
+{
+    (void)state;
+    longest_ns = takeovers = snapshots_after = 0;
+    for (size_t s = 0; s < MU_COUNT_OF(scenarios); s++)
+        for (int servers = 2; servers <= SERVERS_MAX; servers++)
+            for (uint64_t seed = 1; seed <= 4; seed++) {
+                scenario = &scenarios[s];
+                int64_t ended_ns = run(servers, -1, 0, seed);
+                for (int process = 0; process < servers; process++) {
+                    uint64_t draw = mu_random_mix(seed, (uint64_t)(process + servers * 10));
+                    int64_t span_ns = ended_ns - BEGUN_NS;
+                    assert_true(span_ns > 0);
+                    run(servers, process, BEGUN_NS + (int64_t)(draw % (uint64_t)span_ns), seed);
+                }
+            }
+    assert_true(takeovers >= (int)MU_COUNT_OF(scenarios) * (SERVERS_MAX - 1));
+    assert_true(snapshots_after > 0);
+    assert_true(longest_ns < MU_SECOND);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(nothing_acknowledged_is_lost_or_done_twice_when_a_server_dies),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

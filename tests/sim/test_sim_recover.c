@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "test.h"
+
+#include "sim/sim_job.h"
+#include <inttypes.h>
+#include <stdlib.h>
+
+/* Whole jobs in simulated time; a parameter server dies at many points, and comes back. */
+#define REPLICAS 2
+#define SERVERS 2
+#define TASKS (REPLICAS + SERVERS)
+#define POINTS 40
+#define BACK_AFTER_NS (300 * MU_MS)
+
+/* What a killed task had allocated is lost, as simulate.h says. */
+const char *__asan_default_options(void);
+const char *__asan_default_options(void)
+{
+    return "detect_leaks=0";
+}
+
+struct fault {
+    int victim;
+    int64_t at_ns;
+    bool comes_back, done;
+    int64_t last_ns;
+};
+
+static int64_t stop_ns(void *owner, int task, int64_t now_ns)
+{
+    struct fault *fault = owner;
+    fault->last_ns = now_ns;
+    if (task != fault->victim || fault->done || now_ns < fault->at_ns)
+        return 0;
+    fault->done = true;
+    return MU_SIM_KILL;
+}
+
+struct outcome {
+    struct mu_test_log log;
+    enum mu_status leader, statuses[TASKS];
+};
+
+static struct mu_job *load(struct mu_log *log, const char *text)
+{
+    struct mu_job *job = NULL;
+    assert_ok(mu_job_parse(log, "test", text, strlen(text), &job));
+    return job;
+}
+
+static void simulate(struct outcome *outcome, const char *text, struct fault *fault)
+{
+    struct mu_log *log = mu_test_log_init(&outcome->log);
+    const struct mu_sim_faults faults = {.owner = fault, .task_stop_ns = stop_ns};
+    log->level = MU_LEVEL_INFO;
+    struct mu_job *job = load(log, text);
+    const struct mu_sim_job simulated = {
+        .job = job,
+        .replicas = REPLICAS,
+        .servers = SERVERS,
+        .seed = 1,
+        .compute = {.kind = MU_SIM_COMPUTE_LOGNORMAL, .mean_ns = 10 * MU_MS, .sigma = 0.3},
+        .link_bits_per_second = 1000000000,
+        .link_latency_ns = 50000,
+        .faults = &faults,
+        .restarted = fault->victim,
+        .restart_ns = fault->comes_back ? fault->at_ns + BACK_AFTER_NS : 0,
+        .statuses = outcome->statuses,
+    };
+    outcome->leader = mu_sim_job_run(&simulated, log);
+    mu_job_destroy(job);
+}
+
+/* 60 batches; more servers than one, and checkpoints between. */
+#define REST                                                                                       \
+    "\"optimizer\": { \"kind\": \"momentum\", \"learning_rate\": 0.05 },"                          \
+    "\"train\": { \"epochs\": 2, \"seed\": 1 }, \"checkpoint\": { \"every_steps\": 10 } }"
+
+static const char dense[] =
+    "{ \"name\": \"dense\", \"mode\": { \"kind\": \"async\", \"recovery_seconds\": 5 },"
+    "  \"model\": { \"kind\": \"mlp\", \"widths\": [784, 16, 10] },"
+    "  \"data\": { \"kind\": \"glyphs\", \"samples\": 600, \"test_samples\": 50, \"batch\": 20 "
+    "}," REST;
+
+static const char rows[] =
+    "{ \"name\": \"rows\", \"mode\": { \"kind\": \"async\", \"recovery_seconds\": 5 },"
+    "  \"model\": { \"kind\": \"wide_deep\", \"dimension\": 4, \"widths\": [8] },"
+    "  \"data\": { \"kind\": \"clicks\", \"samples\": 600, \"test_samples\": 200, \"batch\": 20 "
+    "}," REST;
+
+static const char bounded[] =
+    "{ \"name\": \"bounded\", \"mode\": { \"kind\": \"bounded\", \"bound\": 2,"
+    "  \"recovery_seconds\": 5 },"
+    "  \"model\": { \"kind\": \"mlp\", \"widths\": [784, 16, 10] },"
+    "  \"data\": { \"kind\": \"glyphs\", \"samples\": 600, \"test_samples\": 50, \"batch\": 20 "
+    "}," REST;
+
+static int64_t length_of_run(const char *text)
+{
+    static struct outcome outcome;
+    struct fault none = {.victim = -1};
+    simulate(&outcome, text, &none);
+    assert_ok(outcome.leader);
+    return none.last_ns;
+}
+
+/* What is left of an epoch is shared out anew: the last batch of each replica may be a small one.
+ */
+static void expect_steps(const struct outcome *outcome, int64_t steps)
+{
+    const char *at = strstr(outcome->log.text, " steps, ");
+    while (at && at > outcome->log.text && at[-1] >= '0' && at[-1] <= '9')
+        at--;
+    int64_t done = at ? strtoll(at, NULL, 10) : -1;
+    if (done < steps || done > steps + 2 * REPLICAS)
+        fail_msg("%" PRId64 " steps\n%s", done, outcome->log.text);
+}
+
+static void lose_at_many_times(const char *text, int64_t steps)
+{
+    static struct outcome outcome;
+    int64_t length_ns = length_of_run(text);
+    int recovered = 0;
+    for (int victim = REPLICAS; victim < TASKS; victim++)
+        for (int k = 0; k < POINTS; k++) {
+            struct fault fault = {
+                .victim = victim, .at_ns = length_ns * k / POINTS + k, .comes_back = true};
+            simulate(&outcome, text, &fault);
+            bool goes_on = strstr(outcome.log.text, "the run goes on from version ");
+            recovered += goes_on;
+            for (int i = 0; i < TASKS; i++)
+                if (outcome.statuses[i] != MU_OK && (i != victim || goes_on))
+                    fail_msg("ps/%d killed at %" PRId64 " of %" PRId64
+                             ": task %d ended with %s\n%s",
+                        victim - REPLICAS, fault.at_ns, length_ns, i,
+                        mu_status_name(outcome.statuses[i]), outcome.log.text);
+            expect_steps(&outcome, steps);
+        }
+    /* Before the start and after the end nothing has to be recovered. */
+    assert_in_range(recovered, POINTS, 2 * POINTS);
+}
+
+static void a_run_goes_on_whenever_a_server_is_lost_and_comes_back(void **state)
+{
+    (void)state;
+    lose_at_many_times(dense, 60);
+    lose_at_many_times(bounded, 60);
+}
+
+static void the_rows_of_an_embedding_table_come_back_with_their_server(void **state)
+{
+    (void)state;
+    lose_at_many_times(rows, 60);
+}
+
+static void a_server_that_does_not_come_back_ends_the_run(void **state)
+{
+    (void)state;
+    static struct outcome outcome;
+    int64_t half_ns = length_of_run(dense) / 2;
+    for (int victim = REPLICAS; victim < TASKS; victim++) {
+        struct fault fault = {.victim = victim, .at_ns = half_ns};
+        simulate(&outcome, dense, &fault);
+        for (int i = 0; i < TASKS; i++)
+            assert_int_equal(outcome.statuses[i], MU_UNAVAILABLE);
+        assert_said(&outcome.log, "it did not come back within 5.0 s");
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_run_goes_on_whenever_a_server_is_lost_and_comes_back),
+        cmocka_unit_test(the_rows_of_an_embedding_table_come_back_with_their_server),
+        cmocka_unit_test(a_server_that_does_not_come_back_ends_the_run),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
