@@ -28,7 +28,7 @@ class Group(unittest.TestCase):
         for count in (2, 3):
             cluster = {"worker": free_addresses(count)}
             self.check(outputs(self, [start(EXAMPLE, cluster, "worker", index)
-                                    for index in reversed(range(count))]), count)
+                                      for index in reversed(range(count))]), count)
 
     def test_a_chief_is_rank_0(self):
         chief, *workers = free_addresses(3)
