@@ -186,7 +186,8 @@ static void say(struct mu_ps_client *client)
     struct mu_log *log = client->options.log;
     struct mu_text names;
     mu_text_init(&names);
-    for (int i = 0; i < client->seat_count; i++)
+    /* Both seats of a process are on its host. */
+    for (int i = 0; i < client->options.server_count; i++)
         if (mu_ps_client_shares(client, i))
             mu_text_add(&names, "%sps/%d", names.bytes ? ", " : "", i);
     /* One line of a run is enough. */
