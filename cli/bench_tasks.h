@@ -3,6 +3,7 @@
 #define MU_CLI_BENCH_TASKS_H
 
 #include "cli/bench_rank.h"
+#include "ps/seats.h"
 #include "runtime/base/net.h"
 
 /*
@@ -25,8 +26,7 @@
 #define MU_BENCH_PUSHES_MAX (1 << 21) /* of one size, of all workers: sums stay at 2^24 or less */
 #define MU_BENCH_SAMPLES_MAX (1 << 16)
 #define MU_BENCH_PS_SHM 1 /* --transport, as its row says */
-#define MU_BENCH_WAYS_MAX                                                                          \
-    (MU_BENCH_PS_SERVERS_MAX * MU_BENCH_PS_WORKERS_MAX + MU_BENCH_PS_SERVERS_MAX)
+#define MU_BENCH_WAYS_MAX (2 * MU_BENCH_PS_SERVERS_MAX * (MU_BENCH_PS_WORKERS_MAX + 2))
 
 /* How long the first operations of the last batches took, where the lead sees it. */
 struct mu_bench_samples {
@@ -49,15 +49,26 @@ struct mu_bench_ps {
     struct mu_bench_load *loads;      /* (servers), shared */
 };
 
-static inline int mu_bench_way_of_worker(const struct mu_bench_ps *bench, int server, int worker)
+/* With standbys twice as many as servers. */
+static inline int mu_bench_seats(const struct mu_bench_ps *bench)
 {
-    return server * (int)bench->options->workers + worker;
+    return mu_ps_seat_count((int)bench->options->servers, (int)bench->options->replicas);
 }
 
-/* From server `order` > 0 to the head. */
-static inline int mu_bench_way_of_follower(const struct mu_bench_ps *bench, int order)
+static inline int mu_bench_way_of_worker(const struct mu_bench_ps *bench, int seat, int worker)
 {
-    return (int)(bench->options->servers * bench->options->workers) + order - 1;
+    return seat * (int)bench->options->workers + worker;
+}
+
+/* From a seat but the first to the head; to its deputy. */
+static inline int mu_bench_way_of_follower(const struct mu_bench_ps *bench, int seat)
+{
+    return mu_bench_seats(bench) * (int)bench->options->workers + seat;
+}
+
+static inline int mu_bench_way_to_deputy(const struct mu_bench_ps *bench, int seat)
+{
+    return mu_bench_way_of_follower(bench, mu_bench_seats(bench) + seat);
 }
 
 /* 0: the servers have no embedding table. */
@@ -68,7 +79,7 @@ static inline size_t mu_bench_row_width(const struct mu_bench_ps *bench)
 
 static inline int mu_bench_ways(const struct mu_bench_ps *bench)
 {
-    return mu_bench_way_of_follower(bench, (int)bench->options->servers);
+    return mu_bench_way_to_deputy(bench, mu_bench_seats(bench));
 }
 
 /* What a worker's gradient has at this place: -8 to 8, and not 0. */

@@ -74,7 +74,7 @@ enum mu_status mu_bench_call(
 
 static enum mu_status connect_all(struct bench_worker *own)
 {
-    for (int i = 0; i < own->bench->options->servers; i++) {
+    for (int i = 0; i < mu_bench_seats(own->bench); i++) {
         struct mu_link *link;
         int way = mu_bench_way_of_worker(own->bench, i, own->replica);
         MU_TRY(mu_bench_call(own->loop, &own->bench->address[way], &link));
@@ -224,6 +224,7 @@ static enum mu_status do_size(struct bench_worker *own, int64_t bytes, int in_fl
         .log = own->bench->log,
         .replica = own->replica,
         .server_count = (int)own->bench->options->servers,
+        .replicas = (int)own->bench->options->replicas,
         .in_flight = in_flight,
         .element_count = own->count,
         .row_width = mu_bench_row_width(own->bench),

@@ -198,10 +198,11 @@ static void print_row(struct bench *bench, const struct row *row, int64_t bytes,
     struct numbers n = numbers_of(bench);
     if (options->json)
         printf("{\"bench\":\"ps\",\"bytes\":%lld,\"op\":\"%s\",\"workers\":%d,\"servers\":%d,"
+               "\"replicas\":%d,"
                "\"transport\":\"%s\",\"in_flight\":%d,\"p50_us\":%.2f,\"p99_us\":%.2f,"
                "\"ops_per_second\":%.1f,\"bytes_per_second\":%.0f,\"cpu_us_per_op\":%.2f}\n",
             (long long)bytes, row->name, (int)options->workers, (int)options->servers,
-            transport_name(options), flying, n.p50, n.p99, n.per_second,
+            (int)options->replicas, transport_name(options), flying, n.p50, n.p99, n.per_second,
             n.per_second * (double)bytes, n.cpu);
     else
         printf("%10lld  %-15s %9d %10.1f %10.1f %12.0f %10.3f %10.2f\n", (long long)bytes,
@@ -218,13 +219,14 @@ static void print_table_row(struct bench *bench, const struct row *row, int in_f
     double bytes = (double)row_bytes_of(options);
     if (options->json)
         printf("{\"bench\":\"ps\",\"op\":\"%s\",\"rows\":%lld,\"row_width\":%d,\"batch\":%d,"
-               "\"bytes\":%.0f,\"workers\":%d,\"servers\":%d,\"transport\":\"tcp\","
+               "\"bytes\":%.0f,\"workers\":%d,\"servers\":%d,\"replicas\":%d,\"transport\":\"tcp\","
                "\"in_flight\":%d,\"p50_us\":%.2f,\"p99_us\":%.2f,\"ops_per_second\":%.1f,"
                "\"bytes_per_second\":%.0f,\"rows_per_second\":%.0f,\"wire_ratio\":%.4f,"
                "\"cpu_us_per_op\":%.2f}\n",
             row->name, (long long)options->rows, (int)options->row_width, (int)options->batch,
-            bytes, (int)options->workers, (int)options->servers, row->many ? in_flight : 1, n.p50,
-            n.p99, n.per_second, n.per_second * bytes, rows_per_second, bench->wire_ratio, n.cpu);
+            bytes, (int)options->workers, (int)options->servers, (int)options->replicas,
+            row->many ? in_flight : 1, n.p50, n.p99, n.per_second, n.per_second * bytes,
+            rows_per_second, bench->wire_ratio, n.cpu);
     else
         printf("%10.0f  %-15s %9d %10.1f %10.1f %12.0f %10.3f %10.2f %12.0f %8.4f\n", bytes,
             row->name, row->many ? in_flight : 1, n.p50, n.p99, n.per_second,
@@ -325,6 +327,9 @@ static enum mu_status check_options(
         if (options->bytes.value[i] % (int)sizeof(float) != 0)
             return mu_fail(log, MU_E0001, "a float32 has 4 bytes",
                 "--bytes: %lld is no multiple of 4", (long long)options->bytes.value[i]);
+    if (options->replicas > 0 && options->servers < 2)
+        return mu_fail(log, MU_E0001, "add --servers 2",
+            "--replicas %lld: a standby is on another server", (long long)options->replicas);
     return check_rows(log, options);
 }
 

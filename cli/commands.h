@@ -72,7 +72,7 @@ struct mu_cmd_bench_allreduce_options {
 #define MU_BENCH_PS_SERVERS_MAX 8
 
 struct mu_cmd_bench_ps_options {
-    int64_t workers, servers, rounds;
+    int64_t workers, servers, replicas, rounds;
     int64_t in_flight; /* 0: by the bytes */
     struct mu_integers bytes;
     int64_t rows, row_width, batch; /* rows 0: no embedding table */

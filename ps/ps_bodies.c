@@ -25,6 +25,22 @@ static bool read_count(struct mu_decoder *decoder, const char *key, int64_t *ret
     return mu_decoder_int(decoder, key, 0, INT64_MAX, ret_value);
 }
 
+/* Of what is left out where it is 0. */
+static bool read_count_or_none(
+    struct mu_decoder *decoder, const char *key, int64_t max, int64_t *ret_value)
+{
+    int64_t value = 0;
+    bool is_there = mu_decoder_int(decoder, key, INT64_MIN, INT64_MAX, &value);
+    *ret_value = is_there ? value : 0;
+    return *ret_value >= 0 && *ret_value <= max;
+}
+
+static void put_if_any(struct mu_body *body, const char *key, int64_t value)
+{
+    if (value != 0)
+        mu_body_put_int(body, key, value);
+}
+
 /* What is left out where it is as most are. */
 static int64_t read_or(struct mu_decoder *decoder, const char *key, int64_t otherwise)
 {
@@ -54,7 +70,7 @@ static bool read_item(
 static bool read_flaw(struct mu_decoder *decoder, enum mu_ps_flaw *ret_flaw)
 {
     int64_t flaw;
-    if (!mu_decoder_int(decoder, "flaw", 0, MU_PS_FLAW_COUNT - 1, &flaw))
+    if (!read_count_or_none(decoder, "flaw", MU_PS_FLAW_COUNT - 1, &flaw))
         return false;
     *ret_flaw = (enum mu_ps_flaw)flaw;
     return true;
@@ -237,9 +253,9 @@ size_t mu_ps_note_write(uint8_t out[MU_PS_BODY_MAX], const struct mu_ps_note_bod
 {
     struct mu_body body;
     bool is_first = note->incarnation <= 1;
-    mu_body_begin(&body, out, MU_PS_BODY_MAX, is_first ? 2 : 3);
+    mu_body_begin(&body, out, MU_PS_BODY_MAX, 1 + (note->flaw != 0) + !is_first);
     mu_body_put_int(&body, "worker", note->worker);
-    mu_body_put_int(&body, "flaw", (int)note->flaw);
+    put_if_any(&body, "flaw", (int)note->flaw);
     if (!is_first)
         mu_body_put_int(&body, "incarnation", note->incarnation);
     return finish(&body);
@@ -302,14 +318,16 @@ void mu_ps_verdict_put(
     struct mu_body *ret_body, uint8_t out[MU_PS_BODY_MAX], const struct mu_ps_verdict_body *verdict)
 {
     bool joins = verdict->item == MU_PS_ITEM_JOIN;
-    mu_body_begin(ret_body, out, MU_PS_BODY_MAX, joins ? 13 : 12);
+    int some = (verdict->flaw != 0) + (verdict->average != 0) + (verdict->version_awaited != 0) +
+               (verdict->clock_awaited != 0);
+    mu_body_begin(ret_body, out, MU_PS_BODY_MAX, 8 + some + joins);
     mu_body_put_int(ret_body, "worker", verdict->worker);
     put_item(ret_body, verdict->item, verdict->verdict);
-    mu_body_put_int(ret_body, "flaw", (int)verdict->flaw);
+    put_if_any(ret_body, "flaw", (int)verdict->flaw);
     mu_body_put_int(ret_body, "clock", verdict->clock);
-    mu_body_put_int(ret_body, "average", verdict->average);
-    mu_body_put_int(ret_body, "awaits_version", verdict->version_awaited);
-    mu_body_put_int(ret_body, "awaits_clock", verdict->clock_awaited);
+    put_if_any(ret_body, "average", verdict->average);
+    put_if_any(ret_body, "awaits_version", verdict->version_awaited);
+    put_if_any(ret_body, "awaits_clock", verdict->clock_awaited);
     mu_body_put_real(ret_body, "weight", verdict->weight);
     mu_body_put_int(ret_body, "version", verdict->version);
     mu_body_put_int(ret_body, "staleness", verdict->staleness);
@@ -335,9 +353,10 @@ bool mu_ps_verdict_read(struct mu_decoder *decoder, const void *body, size_t byt
            read_item(decoder, &ret_verdict->item, &ret_verdict->verdict) &&
            read_flaw(decoder, &ret_verdict->flaw) &&
            read_count(decoder, "clock", &ret_verdict->clock) &&
-           read_count(decoder, "average", &ret_verdict->average) &&
-           read_count(decoder, "awaits_version", &ret_verdict->version_awaited) &&
-           read_count(decoder, "awaits_clock", &ret_verdict->clock_awaited) &&
+           read_count_or_none(decoder, "average", INT64_MAX, &ret_verdict->average) &&
+           read_count_or_none(
+               decoder, "awaits_version", INT64_MAX, &ret_verdict->version_awaited) &&
+           read_count_or_none(decoder, "awaits_clock", INT64_MAX, &ret_verdict->clock_awaited) &&
            mu_decoder_real(decoder, "weight", &ret_verdict->weight) &&
            read_count(decoder, "version", &ret_verdict->version) &&
            read_count(decoder, "staleness", &ret_verdict->staleness) &&

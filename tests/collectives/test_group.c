@@ -379,7 +379,14 @@ static void a_choice_is_made_once(void **state)
 
 #define ROUNDS 200000
 
-/* A target of 40 ns on a quiet machine; a machine that does other things gets ten times that. */
+/* A target of 40 ns on a quiet machine; a machine that does other things gets ten times that,
+ * and ten times more if a sanitizer looks at each access. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define AROUND_NS_MAX 4000
+#else
+#define AROUND_NS_MAX 400
+#endif
+
 static void a_repeated_request_costs_next_to_nothing(void **state)
 {
     (void)state;
@@ -398,7 +405,7 @@ static void a_repeated_request_costs_next_to_nothing(void **state)
         best = fmin(best, (double)(mu_now(world) - start) / (ROUNDS / 10));
     }
     print_message("# %.1f ns around an algorithm\n", best);
-    assert_true(best < 400);
+    assert_true(best < AROUND_NS_MAX);
     remembering.transport = NULL;
     mu_group_finish(&remembering);
     ranks_end(&ranks);
