@@ -69,7 +69,7 @@ TABLE = [
      torch("torch_ranks.sh", "2", "torch_ddp.py", "mlp", "64")),
     ("mwms", "2 workers synchronous / TensorFlow MultiWorkerMirrored", 5.5,
      muster("--workers", "2"), tensorflow("multi", "2", "0", "64", "500", "512,512,10")),
-    ("ps", "2 workers + 1 ps asynchronous / TensorFlow ParameterServer, 20 steps", 2.0,
+    ("ps", "2 workers + 1 ps asynchronous / TensorFlow ParameterServer, 20 steps", 3.0,
      muster("--workers", "2", "--ps", "1", "--set", "mode.kind=async", "--set",
             "train.steps=3000"),
      tensorflow("ps", "2", "1", "64", "30", "512,512,10", K="20")),

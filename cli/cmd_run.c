@@ -93,6 +93,7 @@ static int run_local(struct mu_log *log, const struct mu_run_request *request,
         .argv = tasks,
         .out_dir = out_dir,
         .quiet = request->quiet,
+        .has_standbys = job->mode.replicas > 0,
         .ps_restarts = job->mode.recovery_seconds > 0 ? PS_RESTARTS : 0};
     int code = mu_local_run(log, &launch);
     free(tasks);

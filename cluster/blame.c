@@ -77,6 +77,10 @@ void mu_cluster_lose(struct mu_cluster *cluster, enum mu_error error, int task, 
 {
     if (cluster->failed != MU_OK || cluster->over)
         return;
+    if (mu_gone_can(cluster, task)) {
+        mu_gone_tell(cluster, task, text);
+        return;
+    }
     if (mu_recover_can(cluster, error, task)) {
         mu_recover_await(cluster, task, text);
         return;

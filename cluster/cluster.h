@@ -20,6 +20,7 @@
  * (mu_cluster_begin_again).
  */
 struct mu_cluster;
+struct mu_caller;
 
 /* Of the training data: what a task that reads none must know all the same. */
 struct mu_data_shape {
@@ -99,11 +100,34 @@ struct mu_task_view mu_cluster_view(struct mu_cluster *cluster, int task);
 bool mu_cluster_started(const struct mu_cluster *cluster);
 
 /* A greeted link to a task that listens, or from one that calls; both wait until the deadline.
- * The caller adopts and resumes it. */
-enum mu_status mu_cluster_dial(
-    struct mu_cluster *cluster, int task, int kind, int64_t deadline_ns, struct mu_link **ret_link);
-enum mu_status mu_cluster_answer(
-    struct mu_cluster *cluster, int task, int kind, int64_t deadline_ns, struct mu_link **ret_link);
+ * The caller adopts and resumes it. `lane` tells several of one kind between two tasks apart. */
+enum mu_status mu_cluster_dial(struct mu_cluster *cluster, int task, int kind, uint32_t lane,
+    int64_t deadline_ns, struct mu_link **ret_link);
+enum mu_status mu_cluster_answer(struct mu_cluster *cluster, int task, int kind, uint32_t lane,
+    int64_t deadline_ns, struct mu_link **ret_link);
+
+/* One call at a time to tasks whose link broke, which waits for nothing: from a timer. */
+struct mu_redial {
+    struct mu_cluster *cluster;
+    struct mu_caller *caller;
+    struct mu_hello *hello;
+    bool calls;
+    uint32_t lane;
+    int64_t until_ns, again_ns, pause_ns;
+};
+enum mu_status mu_redial_init(struct mu_redial *redial, struct mu_cluster *cluster); /* NO_MEMORY */
+void mu_redial_finish(struct mu_redial *redial); /* takes a zeroed one */
+/* Unless one is under way, or the last one failed just now. */
+void mu_redial_start(struct mu_redial *redial, int task, int kind, uint32_t lane);
+/* Is the link of the call under way here? */
+bool mu_redial_done(struct mu_redial *redial, struct mu_link **ret_link, uint32_t *ret_lane);
+
+/* Leader: from now on the run can do without one of its parameter servers. */
+void mu_cluster_stand_by(struct mu_cluster *cluster);
+/* Called when a server is lost and the run goes on without it, on all tasks, inside of the loop's
+ * callbacks. NULL: nobody. */
+void mu_cluster_on_gone(
+    struct mu_cluster *cluster, void (*on_gone)(void *owner, int task), void *owner);
 
 /*
  * A generation has ended with `*status` for this task, which has closed all links that it made in

@@ -36,6 +36,7 @@ struct mu_member {
 struct mu_waiting_link {
     struct mu_link *link;
     int task, kind;
+    uint32_t lane;
     uint32_t generation; /* of which its caller is; 0: of any */
 };
 
@@ -52,7 +53,7 @@ struct mu_cluster {
     struct mu_member *member;          /* (spec->task_count) */
     struct mu_caller call;             /* member, before the start: to the leader */
     char missing[MU_CLUSTER_TEXT_MAX]; /* member: for whom the leader waits, as it said last */
-    struct mu_waiting_link *waiting;   /* (waiting_count): two for each task, of two generations */
+    struct mu_waiting_link *waiting;   /* (waiting_count): four for each task, of two generations */
     int waiting_count;
 
     bool leads;
@@ -65,7 +66,11 @@ struct mu_cluster {
     int64_t paused_until_ns, version_seen; /* leader */
     char came_back[MU_CLUSTER_TEXT_MAX];   /* leader: who, the last time */
     char lost_text[MU_CLUSTER_TEXT_MAX];   /* leader: how the last one was lost */
-    int needed;                            /* tasks the run needs */
+    bool stands_by; /* leader: the run can do without one of the parameter servers */
+    int gone;       /* the one that it does without, -1: none */
+    void (*on_gone)(void *owner, int task);
+    void *gone_owner;
+    int needed; /* tasks the run needs */
     int64_t join_ns, said_ns, ticked_ns;
 
     /* Of this task, if it is a parameter server; NULL: none. */
@@ -114,6 +119,13 @@ void mu_recover_interrupt(struct mu_cluster *cluster);
 void mu_recover_tick(struct mu_cluster *cluster, int64_t now);
 /* Leader: the next generation begins, for all. */
 void mu_recover_begin(struct mu_cluster *cluster);
+
+/* ---- gone.c: doing without a parameter server ---- */
+/* Can the run go on without this task, which is lost? */
+bool mu_gone_can(const struct mu_cluster *cluster, int task);
+/* Says that it does, and tells the members. */
+void mu_gone_tell(struct mu_cluster *cluster, int task, const char *text);
+void mu_gone_read(struct mu_cluster *cluster, struct mu_decoder *decoder);
 
 /* ---- join.c ---- */
 /* Those that the run needs and that are not there; and their names, at most so many. */

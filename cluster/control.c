@@ -245,6 +245,9 @@ static void on_arrived(
         read_heartbeat(&cluster->member[task], decoder, cluster->member[task].heard_ns);
         mu_view_read(cluster, task, decoder);
         break;
+    case MU_FRAME_GONE:
+        mu_gone_read(cluster, decoder);
+        break;
     case MU_FRAME_PAUSE:
         read_pause(cluster, decoder);
         break;

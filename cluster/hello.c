@@ -11,7 +11,7 @@ void mu_hello_send(struct mu_link *link, const struct mu_hello *hello)
 {
     uint8_t memory[HELLO_BODY_MAX];
     struct mu_body body;
-    mu_body_begin(&body, memory, sizeof(memory), 15);
+    mu_body_begin(&body, memory, sizeof(memory), 16);
     mu_body_put_int(&body, "kind", hello->kind);
     mu_body_put_int(&body, "role", hello->role);
     mu_body_put_int(&body, "index", hello->index);
@@ -22,6 +22,7 @@ void mu_hello_send(struct mu_link *link, const struct mu_hello *hello)
     mu_body_put_uint(&body, "incarnation", hello->incarnation);
     mu_body_put_uint(&body, "run", hello->run);
     mu_body_put_uint(&body, "generation", hello->generation);
+    mu_body_put_uint(&body, "lane", hello->lane);
     mu_body_put_int(&body, "process", hello->process);
     mu_body_put_text(&body, "host", hello->host);
     mu_body_put_int(&body, "started", hello->started_wall_ns);
@@ -63,6 +64,8 @@ enum mu_status mu_hello_read(
         return MU_PROTOCOL;
     if (!mu_decoder_text(decoder, "settings", ret_hello->job, sizeof(ret_hello->job)))
         ret_hello->job[0] = '\0';
+    if (!read_u32(decoder, "lane", &ret_hello->lane))
+        ret_hello->lane = 0;
     if (!read_u32(decoder, "generation", &ret_hello->generation))
         ret_hello->generation = 0;
     ret_hello->kind = (enum mu_link_kind)kind;

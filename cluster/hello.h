@@ -35,6 +35,7 @@ struct mu_hello {
     uint32_t data_crc32c; /* 0: this task reads no training data */
     uint64_t incarnation; /* drawn at the start of the process */
     uint64_t run;         /* 0 before the start */
+    uint32_t lane;        /* which of several links of one kind it is */
     uint32_t generation;  /* in which the link is to be used; 0: in any */
     int process;
     char host[MU_HELLO_HOST_MAX];

@@ -186,6 +186,7 @@ static void say(struct mu_ps_client *client)
     struct mu_log *log = client->options.log;
     struct mu_text names;
     mu_text_init(&names);
+    /* Both seats of a process are on its host. */
     for (int i = 0; i < client->options.server_count; i++)
         if (mu_ps_client_shares(client, i))
             mu_text_add(&names, "%sps/%d", names.bytes ? ", " : "", i);

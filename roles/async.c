@@ -3,6 +3,7 @@
 #include "roles/kept_rows.h"
 #include "roles/loads.h"
 #include "roles/push_counts.h"
+#include "roles/replica_servers.h"
 #include "runtime/device/kernels.h"
 #include <math.h>
 #include <stdlib.h>
@@ -25,7 +26,7 @@ struct push_slot {
     struct async *async;
     float *gradients, *fresh; /* of the vectors */
     float scale;
-    int64_t seen, batch;
+    int64_t seen, batch, pushed_ns;
     struct mu_ps_client_rows rows;
     bool under_way;
     struct mu_ps_result result;
@@ -103,7 +104,7 @@ static enum mu_status run_push(struct mu_command *command)
     struct push_slot *slot = command->owner;
     struct mu_replica *replica = slot->async->replica;
     MU_TRY(replica->failed);
-    int64_t since = mu_now(replica->world);
+    int64_t since = slot->pushed_ns = mu_now(replica->world);
     if (slot->rows.given)
         mu_ps_client_put_rows(replica->client, slot_index(slot), &slot->rows);
     enum mu_status status = mu_ps_client_push(
@@ -153,9 +154,11 @@ static enum mu_status run_wait(struct mu_command *command)
     MU_TRY(slot->start.status);
     enum mu_status status = mu_ps_client_wait(
         replica->client, slot_index(slot), answer_deadline(async, since), &slot->result);
-    return status == MU_OK ? MU_OK
-                           : blame_server(async, status, mu_ps_client_culprit(replica->client),
-                                 answer_awaited(replica), since);
+    if (status != MU_OK)
+        return blame_server(
+            async, status, mu_ps_client_culprit(replica->client), answer_awaited(replica), since);
+    mu_replica_note_answer(replica, slot->pushed_ns, since);
+    return MU_OK;
 }
 
 /* ---- snapshots, leader ---- */
@@ -178,6 +181,7 @@ static enum mu_status run_snapshot_start(struct mu_command *command)
 struct snapshot_end {
     struct async *async;
     bool wait, done;
+    bool is_cut; /* a server was lost: it may be taken anew */
     int64_t version;
 };
 
@@ -202,13 +206,16 @@ static enum mu_status run_snapshot_end(struct mu_command *command)
     struct mu_replica *replica = end->async->replica;
     MU_TRY(replica->failed);
     int64_t since = mu_now(replica->world);
+    end->is_cut = false;
     if (!end->wait && !mu_ps_snapshot_done(replica->snapshot))
         return MU_OK;
     enum mu_status status = await_snapshot(end);
     end->done = status == MU_OK;
-    return status == MU_OK ? MU_OK
-                           : blame_server(end->async, status,
-                                 mu_ps_snapshot_culprit(replica->snapshot), "a snapshot", since);
+    end->is_cut = status == MU_UNAVAILABLE && replica->communicator.loop->cancelled == MU_OK;
+    return status == MU_OK || end->is_cut
+               ? MU_OK
+               : blame_server(end->async, status, mu_ps_snapshot_culprit(replica->snapshot),
+                     "a snapshot", since);
 }
 
 static enum mu_status start_saving(struct async *async, bool wait)
@@ -228,6 +235,10 @@ static enum mu_status end_saving(struct async *async, bool wait)
     if (!async->saving)
         return MU_OK;
     MU_TRY(mu_communicator_do(&replica->communicator, run_snapshot_end, &end));
+    while (end.is_cut) {
+        MU_TRY(mu_communicator_do(&replica->communicator, run_snapshot_start, async));
+        MU_TRY(mu_communicator_do(&replica->communicator, run_snapshot_end, &end));
+    }
     if (!end.done)
         return MU_OK;
     async->saving = false;

@@ -60,6 +60,7 @@ struct mu_job_mode {
     int64_t warmup_steps;     /* the first ones, with one replica */
     int64_t warmup_epochs;    /* the same, in epochs that this replica reads alone */
     bool audit;               /* what makes which version is written down */
+    int64_t replicas;         /* of each server's part of the parameters, beside the first */
     double recovery_seconds;  /* for a server that was lost to come back; 0: the run ends */
     int64_t row_limit;        /* of an embedding table, on all servers together; 0: none */
     char policy[MU_NAME_MAX]; /* a name from the table of policies */

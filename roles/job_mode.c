@@ -243,6 +243,31 @@ static enum mu_status fit_mode(const struct fit *fit, int replica_count, int ps_
     return fit_waits(fit);
 }
 
+static enum mu_status fit_standbys(
+    struct mu_log *log, const struct mu_job *job, int replica_count, int ps_count)
+{
+    if (job->mode.replicas == 0)
+        return MU_OK;
+    if (!mu_job_uses_servers(job, replica_count, ps_count))
+        return mu_fail(log, MU_E0204,
+            "leave it out, or add parameter servers and a mode that uses them",
+            "mode.replicas is for training through parameter servers");
+    if (ps_count < 2)
+        return mu_fail(log, MU_E0204, "add a parameter server (ps=2), or leave out mode.replicas",
+            "mode.replicas 1 keeps each part of the parameters on two servers, and the cluster has "
+            "%d",
+            ps_count);
+    if (job->mode.audit)
+        return mu_fail(log, MU_E0204, "leave out one of them",
+            "mode.audit is for servers that are there from the first gradient to the last: not "
+            "with mode.replicas");
+    if (job->mode.recovery_seconds > 0)
+        return mu_fail(log, MU_E0204, "leave out one of them",
+            "with mode.replicas a run goes on without a server that is lost, with "
+            "mode.recovery_seconds it waits for it");
+    return MU_OK;
+}
+
 enum mu_status mu_job_fit(
     struct mu_log *log, const struct mu_job *job, int replica_count, int ps_count)
 {
@@ -252,6 +277,7 @@ enum mu_status mu_job_fit(
         return mu_fail(log, MU_E0204, "use a larger data.batch",
             "model `%s` has an embedding table: data.accumulate must be 1", job->model->name);
     MU_TRY(fit_audit(log, job, mu_job_uses_servers(job, replica_count, ps_count)));
+    MU_TRY(fit_standbys(log, job, replica_count, ps_count));
     MU_TRY(fit_mode(&fit, replica_count, ps_count));
     for (fit.phase = 0; fit.phase < job->phase_count; fit.phase++) {
         fit.mode = &job->phase[fit.phase].mode;

@@ -41,6 +41,7 @@ struct mu_local_request {
     bool quiet;          /* no lines of the launcher's own, but for failures */
     const char *program; /* NULL: this very program */
     int grace_ms;        /* 0: MU_LOCAL_GRACE_MS */
+    bool has_standbys;   /* the run goes on without one parameter server */
     int ps_restarts;     /* of each parameter server; 0: one that dies ends the run */
 };
 

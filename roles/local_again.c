@@ -6,7 +6,38 @@
 
 bool mu_local_again_awaited(const struct mu_local *launcher, const struct mu_local_child *child)
 {
-    return child->role == MU_ROLE_PS && launcher->request->ps_restarts > 0;
+    const struct mu_local_request *request = launcher->request;
+    return child->role == MU_ROLE_PS && (request->ps_restarts > 0 || request->has_standbys);
+}
+
+static const struct mu_local_child *next_server(
+    const struct mu_local *launcher, const struct mu_local_child *child)
+{
+    const struct mu_local_child *end = launcher->children + launcher->count;
+    const struct mu_local_child *next = child;
+    do {
+        next = next + 1 < end ? next + 1 : launcher->children;
+    } while (next->role != MU_ROLE_PS);
+    return next;
+}
+
+/* The standby of each server is with the next one. It can do without one. */
+void mu_local_again_successor(
+    const struct mu_local *launcher, const struct mu_local_child *child, char *out, size_t bytes)
+{
+    int ended = 0;
+    out[0] = 0;
+    if (!launcher->request->has_standbys || child->role != MU_ROLE_PS || launcher->stopping)
+        return;
+    for (int i = 0; i < launcher->count; i++) {
+        const struct mu_local_child *other = &launcher->children[i];
+        if (mu_local_is_replica(other) && other->state == MU_LOCAL_ENDED)
+            return;
+        ended += other->role == MU_ROLE_PS && other->state == MU_LOCAL_ENDED;
+    }
+    if (ended == 1)
+        mu_format(
+            out, bytes, ": %s has what it had and takes over", next_server(launcher, child)->name);
 }
 
 /* A server that the cluster waits for. Without all its replicas it waits for nobody. */

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ps/policies.h"
+#include "ps/seats.h"
 #include "ps/server.h"
 #include "roles/audit_keep.h"
 #include "roles/job_table.h"
+#include "roles/ps_links.h"
 #include "roles/ps_load.h"
 #include "roles/task_cluster.h"
 #include <stdlib.h>
@@ -17,7 +19,9 @@ struct ps_role {
     struct mu_task_run *run;
     struct mu_loop *loop;
     struct mu_cluster *cluster;
-    struct mu_ps_server *server;
+    struct mu_ps_server *server;  /* of its own span; NULL between two generations */
+    struct mu_ps_server *standby; /* of its neighbour's; NULL: none */
+    struct mu_ps_links links;
     struct mu_audit *audit; /* NULL: none is kept */
     struct mu_timer *timer;
     struct mu_layout layout;
@@ -72,6 +76,29 @@ static void say_memory(const struct ps_role *role, const struct mu_ps_server_opt
             options->in_flight_max);
 }
 
+/* The one of the server before this one. */
+static enum mu_status make_standby(struct ps_role *role, struct mu_ps_server_options *options)
+{
+    int servers = options->server_count;
+    struct mu_ps_links *links = &role->links;
+    options->order = servers + (role->order + servers - 1) % servers;
+    assert(mu_ps_seat_process(options->order, servers) == role->order);
+    MU_TRY(mu_ps_server_create(options, &role->standby));
+    links->server[links->count] = role->standby;
+    links->seat[links->count++] = options->order;
+    return MU_OK;
+}
+
+static void on_gone(void *owner, int task)
+{
+    struct ps_role *role = owner;
+    int order = 0;
+    while (mu_spec_ps(role->run->spec, order) != task)
+        order++;
+    if (order != role->order)
+        mu_ps_links_lose(&role->links, order);
+}
+
 static enum mu_status make_server(struct ps_role *role)
 {
     const struct mu_job *job = role->run->job;
@@ -89,12 +116,14 @@ static enum mu_status make_server(struct ps_role *role)
     role->modes = mu_job_ps_plan(job, spec->replica_count, facts.sample_count);
     MU_TRY(mu_audit_keep_open(
         role->run, role->loop, role->order, &role->layout, &facts, &role->audit));
-    const struct mu_ps_server_options options = {
+    struct mu_ps_server_options options = {
         .loop = role->loop,
         .log = role->run->log,
         .order = role->order,
         .server_count = spec->ps_count,
         .replica_count = spec->replica_count,
+        .replicas = (int)job->mode.replicas,
+        .relinks = true,
         .in_flight_max = (int)job->mode.in_flight,
         .generation = mu_cluster_generation(role->cluster),
         .element_count = role->layout.element_count,
@@ -116,63 +145,12 @@ static enum mu_status make_server(struct ps_role *role)
     };
     MU_TRY(mu_ps_server_create(&options, &role->server));
     say_memory(role, &options);
-    return MU_OK;
-}
-
-static enum mu_status answer(struct ps_role *role, int task, int kind, struct mu_link **ret_link)
-{
-    int64_t now = mu_now(role->run->world);
-    int64_t deadline = mu_deadline(now, role->run->timeouts.step_ns);
-    enum mu_status status = mu_cluster_answer(role->cluster, task, kind, deadline, ret_link);
-    return status == MU_OK
-               ? MU_OK
-               : mu_cluster_blame(role->cluster, status, task, "waiting for a link", now);
-}
-
-static enum mu_status link_servers(struct ps_role *role)
-{
-    const struct mu_spec *spec = role->run->spec;
-    struct mu_link *link;
-    int64_t now = mu_now(role->run->world);
-    int64_t deadline = mu_deadline(now, role->run->timeouts.step_ns);
-    for (int order = 1; role->order == 0 && order < spec->ps_count; order++) {
-        MU_TRY(answer(role, mu_spec_ps(spec, order), MU_KIND_ORDER, &link));
-        mu_ps_server_add_follower(role->server, order, link);
-    }
-    if (role->order == 0)
-        return MU_OK;
-    int head = mu_spec_ps(spec, 0);
-    enum mu_status status = mu_cluster_dial(role->cluster, head, MU_KIND_ORDER, deadline, &link);
-    if (status != MU_OK)
-        return mu_cluster_blame(role->cluster, status, head, "connecting", now);
-    mu_ps_server_add_head(role->server, link);
-    return MU_OK;
-}
-
-static enum mu_status link_replicas(struct ps_role *role)
-{
-    const struct mu_spec *spec = role->run->spec;
-    struct mu_link *link;
-    MU_TRY(answer(role, spec->leader, MU_KIND_STATE, &link));
-    mu_ps_server_add_leader(role->server, link);
-    for (int r = 0; r < spec->replica_count; r++) {
-        MU_TRY(answer(role, mu_spec_replica(spec, r), MU_KIND_PUSH, &link));
-        mu_ps_server_add_worker(role->server, r, link);
-    }
-    return MU_OK;
-}
-
-static int culprit_task(const struct ps_role *role)
-{
-    struct mu_ps_culprit culprit = mu_ps_server_culprit(role->server);
-    switch (culprit.kind) {
-    case MU_PS_PEER_WORKER:
-        return mu_spec_replica(role->run->spec, culprit.index);
-    case MU_PS_PEER_SERVER:
-        return mu_spec_ps(role->run->spec, culprit.index);
-    default:
-        return role->run->spec->leader;
-    }
+    role->links = (struct mu_ps_links){.run = role->run,
+        .cluster = role->cluster,
+        .server = {role->server},
+        .seat = {role->order},
+        .count = 1};
+    return options.replicas > 0 ? make_standby(role, &options) : MU_OK;
 }
 
 /* Verdicts and staleness of all gradients, on the head. */
@@ -241,6 +219,7 @@ static void note(void *owner)
     struct ps_role *role = owner;
     if (!role->server) /* between two generations */
         return;
+    mu_ps_links_take(&role->links);
     int64_t version = mu_ps_server_version(role->server), now = mu_now(role->run->world);
     if (version != atomic_load(&role->activity.step))
         mu_activity_set(&role->activity, MU_DOING_SERVING, version, now);
@@ -306,10 +285,11 @@ static void write_end(const struct ps_role *role)
 static enum mu_status serve(struct ps_role *role)
 {
     const bool *over = mu_cluster_over(role->cluster);
-    enum mu_status status = mu_ps_server_run(role->server, over);
+    enum mu_status status = mu_ps_servers_run(role->links.server, role->links.count, over);
     if (status != MU_OK && !*over) {
         int64_t now = mu_now(role->run->world);
-        return mu_cluster_blame(role->cluster, status, culprit_task(role), "serving", now);
+        return mu_cluster_blame(
+            role->cluster, status, mu_ps_links_culprit(&role->links), "serving", now);
     }
     if (mu_ps_server_staleness(role->server)->count > 0) {
         /* All servers count the same; one line is enough. */
@@ -326,8 +306,8 @@ static enum mu_status run_generation(struct ps_role *role)
     mu_activity_set(&role->activity, MU_DOING_SERVING, 0, mu_now(role->run->world));
     MU_TRY(make_server(role));
     mu_cluster_tell_load(role->cluster, tell_load, role);
-    MU_TRY(link_servers(role));
-    MU_TRY(link_replicas(role));
+    mu_cluster_on_gone(role->cluster, on_gone, role);
+    MU_TRY(mu_ps_links_make(&role->links));
     return serve(role);
 }
 
@@ -336,9 +316,11 @@ static enum mu_status end_generation(struct ps_role *role, enum mu_status status
 {
     int64_t version = role->server ? mu_ps_server_version(role->server) : 0;
     mu_cluster_tell_load(role->cluster, NULL, NULL);
+    mu_cluster_on_gone(role->cluster, NULL, NULL);
     enum mu_status closed = mu_audit_keep_close(role->audit, role->server);
+    mu_ps_server_destroy(role->standby);
     mu_ps_server_destroy(role->server);
-    role->server = NULL;
+    role->server = role->standby = NULL;
     role->audit = NULL;
     if (mu_cluster_interrupted(role->cluster))
         mu_activity_set(&role->activity, MU_DOING_AWAITING, version, mu_now(role->run->world));

@@ -145,6 +145,8 @@ static void sum_up(struct mu_replica *replica)
     summary->epochs = mu_positions_epoch(&replica->positions, replica->rank, replica->steps_own);
     summary->recoveries = replica->recoveries;
     summary->updates_lost = replica->updates_lost;
+    if (replica->took_over)
+        summary->takeover_seconds = replica->takeover_seconds;
 }
 
 /* What the leader says and writes at the end; the others are still there. */

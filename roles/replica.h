@@ -58,6 +58,8 @@ struct mu_replica {
     bool stopped;            /* asked to stop before the end */
     bool again;              /* this is not the first generation of the run */
     int64_t recoveries, updates_lost;
+    bool took_over; /* a standby has answered in place of a lost server, after so long: */
+    double takeover_seconds;
     bool closed; /* leader: the summary is written */
 
     /* ---- what others see ---- */
@@ -79,8 +81,11 @@ struct mu_replica {
     struct mu_arena residual;    /* what it has left out so far; empty if it leaves out nothing */
     struct mu_ps_client *client; /* asynchronous */
     struct mu_ps_snapshot *snapshot; /* asynchronous, leader */
-    enum mu_status failed;           /* a command has failed: nothing is under way any more */
-    int64_t last_start_wall_ns;      /* of the tasks of this cluster */
+    struct mu_redial redial;         /* asynchronous: to servers whose link broke */
+    struct mu_timer *relink;
+    _Atomic int64_t gone_ns;    /* when a server was lost that has a standby; 0: none was */
+    enum mu_status failed;      /* a command has failed: nothing is under way any more */
+    int64_t last_start_wall_ns; /* of the tasks of this cluster */
 };
 
 /* Shares of a step's arithmetic, for worlds where it has a duration. */

@@ -2,7 +2,7 @@
 #include "collectives/build.h"
 #include "collectives/choose.h"
 #include "collectives/ring.h"
-#include "roles/replica.h"
+#include "roles/replica_servers.h"
 #include "roles/task_cluster.h"
 #include "runtime/tensor/layout.h"
 #include <stdlib.h>
@@ -34,14 +34,11 @@ enum mu_status mu_replica_blame(
 enum mu_status mu_replica_cut(struct mu_replica *replica, enum mu_status status)
 {
     replica->failed = status;
-    mu_ps_client_destroy(replica->client);
-    mu_ps_snapshot_destroy(replica->snapshot);
+    mu_replica_hang_up(replica);
     /* Only what moves by itself: the memory that the group shares may still be computed in. */
     if (replica->group.transport)
         replica->group.transport->ops->close(replica->group.transport);
     replica->group.transport = NULL;
-    replica->client = NULL;
-    replica->snapshot = NULL;
     return status;
 }
 
@@ -66,8 +63,8 @@ static enum mu_status make_link(struct mu_replica *replica, int rank, struct mu_
     int64_t since = mu_now(replica->world), deadline = link_deadline(replica);
     enum mu_status status =
         rank < replica->rank
-            ? mu_cluster_dial(replica->cluster, task, MU_KIND_RING, deadline, ret_link)
-            : mu_cluster_answer(replica->cluster, task, MU_KIND_RING, deadline, ret_link);
+            ? mu_cluster_dial(replica->cluster, task, MU_KIND_RING, 0, deadline, ret_link)
+            : mu_cluster_answer(replica->cluster, task, MU_KIND_RING, 0, deadline, ret_link);
     return blame_task(replica, status, task, since);
 }
 
@@ -155,65 +152,6 @@ static enum mu_status make_mesh(struct mu_replica *replica)
     return make_group(replica, transport);
 }
 
-/* Before any replica pushes, so that servers answer at once. */
-static enum mu_status call_servers(struct mu_replica *replica, int kind,
-    void (*add)(void *to, int order, struct mu_link *link), void *to)
-{
-    for (int order = 0; order < replica->spec->ps_count; order++) {
-        int task = mu_spec_ps(replica->spec, order);
-        int64_t since = mu_now(replica->world);
-        struct mu_link *link;
-        MU_TRY(blame_task(replica,
-            mu_cluster_dial(replica->cluster, task, kind, link_deadline(replica), &link), task,
-            since));
-        add(to, order, link);
-    }
-    return MU_OK;
-}
-
-static void add_to_client(void *client, int order, struct mu_link *link)
-{
-    mu_ps_client_add_server(client, order, link);
-}
-
-static void add_to_snapshot(void *snapshot, int order, struct mu_link *link)
-{
-    mu_ps_snapshot_add_server(snapshot, order, link);
-}
-
-static enum mu_status make_client(struct mu_replica *replica)
-{
-    const struct mu_ps_client_options options = {
-        .loop = replica->communicator.loop,
-        .log = replica->log,
-        .replica = replica->rank,
-        .server_count = replica->spec->ps_count,
-        .in_flight = (int)replica->job->mode.in_flight,
-        .generation = mu_cluster_generation(replica->cluster),
-        .element_count = replica->layout.element_count,
-        .row_width = replica->async_rows.width,
-        .row_max = replica->async_rows.entry_max,
-    };
-    MU_TRY(mu_ps_client_create(&options, &replica->client));
-    return call_servers(replica, MU_KIND_PUSH, add_to_client, replica->client);
-}
-
-static enum mu_status make_snapshot(struct mu_replica *replica)
-{
-    const struct mu_ps_snapshot_options options = {
-        .loop = replica->communicator.loop,
-        .log = replica->log,
-        .server_count = replica->spec->ps_count,
-        .replica_count = replica->count,
-        .slot_count = replica->job->optimizer->slot_count,
-        .generation = mu_cluster_generation(replica->cluster),
-        .element_count = replica->layout.element_count,
-        .row_width = replica->async_rows.width,
-    };
-    MU_TRY(mu_ps_snapshot_create(&options, &replica->snapshot));
-    return call_servers(replica, MU_KIND_STATE, add_to_snapshot, replica->snapshot);
-}
-
 static enum mu_status run_connect(struct mu_command *command)
 {
     struct mu_replica *replica = command->owner;
@@ -228,9 +166,7 @@ static enum mu_status run_connect(struct mu_command *command)
     MU_TRY(make_mesh(replica));
     if (!mu_replica_uses_servers(replica))
         return MU_OK;
-    if (replica->leads)
-        MU_TRY(make_snapshot(replica));
-    return make_client(replica);
+    return mu_replica_call_servers(replica);
 }
 
 enum mu_status mu_replica_connect(struct mu_replica *replica)

@@ -104,8 +104,11 @@ static enum mu_status run_seeding(struct mu_command *command)
     enum mu_status status = mu_ps_snapshot_restore(replica->snapshot, seeding->vectors,
         seeding->vector_count, replica->step, replica->steps_total, NULL,
         mu_deadline(since, replica->run->timeouts.step_ns));
-    if (status == MU_OK)
+    if (status == MU_OK) {
+        if (replica->job->mode.replicas > 0)
+            mu_cluster_stand_by(replica->cluster);
         return MU_OK;
+    }
     int order = mu_ps_snapshot_culprit(replica->snapshot);
     int task = order >= 0 ? mu_spec_ps(replica->spec, order) : -1;
     return mu_replica_cut(replica,

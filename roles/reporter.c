@@ -46,6 +46,7 @@ enum mu_status mu_reporter_open(struct mu_reporter *reporter, struct mu_task_run
         .test_accuracy = (double)NAN,
         .test_loss = (double)NAN,
         .test_auc = (double)NAN,
+        .takeover_seconds = (double)NAN,
         .embedding_rows = -1};
     return run->out_dir ? open_files(reporter, resume_step) : MU_OK;
 }

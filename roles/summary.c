@@ -51,6 +51,7 @@ static void write_verdicts(const struct mu_summary *summary, struct mu_text *out
     mu_text_add(out, ",\n");
     write_integer(out, "recoveries", summary->recoveries);
     write_integer(out, "updates_lost", summary->updates_lost);
+    write_number(out, "takeover_seconds", summary->takeover_seconds);
     mu_text_add(out, "  \"verdicts_by_task\": {");
     for (int i = 0; i < summary->task_count; i++) {
         mu_text_add(out, "%s\n    \"%s\": ", i > 0 ? "," : "", summary->tasks[i].name);

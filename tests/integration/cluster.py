@@ -65,13 +65,13 @@ def until(condition, what, patience=None):
 class Process:
     """One process of ours and its lines, each with the time it came."""
 
-    def __init__(self, name, arguments, **variables):
+    def __init__(self, name, arguments, pass_fds=(), **variables):
         self.name = name
         self.lines = []
         self.started = time.monotonic()
         self.process = subprocess.Popen(
             arguments, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            env=environment(**variables))
+            env=environment(**variables), pass_fds=pass_fds)
         self.pid = self.process.pid
         self.ended = None
         self.reader = threading.Thread(target=self._read, daemon=True)
@@ -193,9 +193,10 @@ class Cluster:
         return json.dumps({"cluster": spec or self.spec,
                            "task": {"type": role, "index": int(index)}})
 
-    def start(self, name, *arguments, spec=None, job=None, wrapper=()):
+    def start(self, name, *arguments, spec=None, job=None, wrapper=(), pass_fds=()):
         task = Process(name, [*wrapper, MUSTER, "run", job or self.job, "--out", str(self.out),
-                              *self.arguments, *arguments], TF_CONFIG=self.config(name, spec))
+                              *self.arguments, *arguments], pass_fds=pass_fds,
+                       TF_CONFIG=self.config(name, spec))
         self.case.own(task)
         self.tasks[name] = task
         return task

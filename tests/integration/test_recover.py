@@ -47,6 +47,7 @@ class Recover(Recovers):
         for name in names:
             cluster.tasks[name].signal(signal.SIGKILL)
         for name in names:
+            cluster.tasks[name].ends()
             for task in cluster.others(*names, "evaluator/0"):
                 task.says(rf"^warning: {name} \({cluster.address(name)}\) {how}.*; the run waits "
                           r"for it since \S+T\S+, for up to \S+")

@@ -61,6 +61,25 @@ static void link_pair_accepted(void *owner, struct mu_stream *stream)
     pair->is_accepted = true;
 }
 
+/* From now on an accepted end keeps at most this much that nobody reads; 0: what the system likes.
+ */
+static inline void link_pair_listen(struct link_pair *pair, int unread_bytes_max)
+{
+    struct sockaddr_in any = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t bytes = sizeof(any);
+    int door = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), error;
+    if (unread_bytes_max)
+        assert_int_equal(
+            setsockopt(door, SOL_SOCKET, SO_RCVBUF, &unread_bytes_max, sizeof(unread_bytes_max)),
+            0);
+    assert_int_equal(bind(door, (const struct sockaddr *)&any, sizeof(any)), 0);
+    assert_int_equal(getsockname(door, (struct sockaddr *)&any, &bytes), 0);
+    pair->loop->ops->listener_close(pair->listener);
+    pair->address = (struct mu_address){.host = "127.0.0.1", .port = ntohs(any.sin_port)};
+    assert_ok(pair->loop->ops->listen(
+        pair->loop, &pair->address, door, link_pair_accepted, pair, &pair->listener, &error));
+}
+
 static inline void link_pair_until(struct link_pair *pair, const bool *flag)
 {
     assert_ok(

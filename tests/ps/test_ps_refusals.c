@@ -355,7 +355,8 @@ static void push(struct peer *peer, struct mu_send *send, uint8_t *body, const f
     mu_link_send(peer->link, send, &frame, body, from);
 }
 
-#define LARGE ((size_t)4 << 20) /* 16 MiB: more than the sockets take */
+#define LARGE ((size_t)4 << 20)    /* 16 MiB: more than the sockets take */
+#define UNREAD_BYTES_MAX (1 << 20) /* where that is not so by itself */
 
 /* A timer looks whether the server has come to where it is wanted. */
 struct until {
@@ -410,7 +411,9 @@ static void a_worker_that_does_not_read_is_left_in_the_network(void **state)
     struct peer quick = {.fresh = memory + LARGE, .over = &over, .fresh_wanted = 1};
     struct mu_ps_server *server = make_server(0, 1, 2, LARGE);
     mu_ps_server_begin(server, 0);
+    link_pair_listen(&pair, UNREAD_BYTES_MAX);
     mu_ps_server_add_worker(server, 0, make_peer(&slow));
+    link_pair_listen(&pair, 0);
     mu_ps_server_add_worker(server, 1, make_peer(&quick));
     struct mu_send slow_sends[3] = {0}, quick_send = {0};
     uint8_t bodies[4][MU_PS_BODY_MAX];
@@ -426,6 +429,7 @@ static void a_worker_that_does_not_read_is_left_in_the_network(void **state)
     }
     assert_int_equal(mu_ps_server_judged(server, 1), 5);
     assert_in_range(mu_ps_server_judged(server, 0), 0, 1); /* its one buffer is not free again */
+    assert_false(slow_sends[2].done);
     slow.holds = over = false;
     mu_link_resume(slow.link);
     assert_ok(mu_ps_server_run(server, &over));

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "cut_links.h"
 #include "ps/policies.h"
 #include "ps_rig_sim.h"
 #include "runtime/base/options.h"
@@ -18,22 +19,31 @@
 #define DETECTION_NS (20 * MU_MS)
 static_assert(WORKERS * PUSHES <= SPAN, "each gradient has an element");
 
+/* Called by the sanitizer, where there is one. */
+const char *__asan_default_options(void);
+const char *__asan_default_options(void)
+{
+    return "detect_leaks=0"; /* of killed tasks, as simulate.h says */
+}
+
 struct scenario {
     const char *name;
     struct mu_ps_mode mode;
     int in_flight;
-    bool has_rows, corrects;
+    bool has_rows, corrects, cuts;
 };
 
 static const struct scenario scenarios[] = {
-    {"async", {.kind = MU_PS_ASYNC}, 1, false, false},
-    {"async, three in flight, rows", {.kind = MU_PS_ASYNC}, 3, true, false},
-    {"compensate", {.kind = MU_PS_ASYNC}, 2, false, true},
-    {"softsync, rows", {.kind = MU_PS_SOFTSYNC, .gradients = 4}, 2, true, false},
-    {"sync", {.kind = MU_PS_SYNC, .workers = 3}, 1, false, false},
-    {"sync, a backup, rows", {.kind = MU_PS_SYNC, .workers = 2}, 1, true, false},
-    {"bounded, 0", {.kind = MU_PS_BOUNDED, .bound = 0}, 1, false, false},
-    {"bounded, 2, rows", {.kind = MU_PS_BOUNDED, .bound = 2}, 1, true, false},
+    {"async", {.kind = MU_PS_ASYNC}, 1, false, false, false},
+    {"async, three in flight, rows", {.kind = MU_PS_ASYNC}, 3, true, false, false},
+    {"compensate", {.kind = MU_PS_ASYNC}, 2, false, true, false},
+    {"softsync, rows", {.kind = MU_PS_SOFTSYNC, .gradients = 4}, 2, true, false, false},
+    {"sync", {.kind = MU_PS_SYNC, .workers = 3}, 1, false, false, false},
+    {"sync, a backup, rows", {.kind = MU_PS_SYNC, .workers = 2}, 1, true, false, false},
+    {"bounded, 0", {.kind = MU_PS_BOUNDED, .bound = 0}, 1, false, false, false},
+    {"bounded, 2, rows", {.kind = MU_PS_BOUNDED, .bound = 2}, 1, true, false, false},
+    {"async, links break", {.kind = MU_PS_ASYNC}, 3, true, false, true},
+    {"sync, links break", {.kind = MU_PS_SYNC, .workers = 2}, 1, false, false, true},
 };
 
 struct told {
@@ -53,12 +63,14 @@ struct worker {
     struct rig_task *task;
     int64_t version, deadline, longest_ns, ended_ns;
     struct mu_unique unique;
+    struct cut_links cuts;
     struct hands hands[IN_FLIGHT_MAX];
 };
 
 static const struct scenario *scenario;
 static struct told told[WORKERS][PUSHES];
 static struct worker workers[WORKERS];
+static uint64_t seed_of_run;
 static int64_t longest_ns;
 static int takeovers, snapshots_after;
 
@@ -119,11 +131,52 @@ static void check_fresh(
         assert_true(hands->fresh[mark] != 0);
 }
 
+static bool is_dead(const struct rig_task *task, int seat)
+{
+    const struct rig *rig = task->rig;
+    int process = mu_ps_seat_process(seat, rig->server_count);
+    for (int i = 0; i < rig->loss_count; i++)
+        if (rig->losses[i].process == process && mu_now(task->world) >= rig->losses[i].at_ns)
+            return true;
+    return false;
+}
+
+/* Makes links anew that have broken, but to those that are dead. */
+static enum mu_status heal(struct worker *own)
+{
+    struct rig_task *task = own->task;
+    struct mu_link *link;
+    cut_links_tell(&own->cuts);
+    for (int i = 0; (i = mu_ps_client_unlinked(task->client, i)) >= 0; i++) {
+        if (is_dead(task, i))
+            continue;
+        enum mu_status status = rig_connect(task, i, RIG_WORKER, NULL, NULL, &link);
+        if (status == MU_OK)
+            mu_ps_client_add_server(task->client, i, link);
+        else if (status != MU_CLOSED)
+            return status;
+    }
+    return MU_OK;
+}
+
+static enum mu_status wait_for(struct worker *own, int slot, struct mu_ps_result *ret_result)
+{
+    enum mu_status status = MU_TIMEOUT;
+    if (!scenario->cuts)
+        return mu_ps_client_wait(own->task->client, slot, own->deadline, ret_result);
+    while (status == MU_TIMEOUT && mu_now(own->task->world) < own->deadline) {
+        MU_TRY(heal(own));
+        status = mu_ps_client_wait(
+            own->task->client, slot, mu_now(own->task->world) + 2 * MU_MS, ret_result);
+    }
+    return status;
+}
+
 static enum mu_status end(struct worker *own, struct hands *hands)
 {
     struct mu_ps_result result;
     int64_t began_ns = mu_now(own->task->world);
-    MU_TRY(mu_ps_client_wait(own->task->client, (int)(hands - own->hands), own->deadline, &result));
+    MU_TRY(wait_for(own, (int)(hands - own->hands), &result));
     int64_t waited_ns = mu_now(own->task->world) - began_ns;
     own->longest_ns = waited_ns > own->longest_ns ? waited_ns : own->longest_ns;
     own->version = result.version;
@@ -134,12 +187,19 @@ static enum mu_status end(struct worker *own, struct hands *hands)
     return MU_OK;
 }
 
-static enum mu_status work(struct rig_task *task)
+static enum mu_status begin_work(struct rig_task *task)
 {
     struct worker *own = &workers[task->index];
     own->task = task;
     own->deadline = mu_now(task->world) + RIG_TIME;
     MU_TRY(mu_ps_client_pull(task->client, own->hands[0].fresh, own->deadline, &own->version));
+    return MU_OK;
+}
+
+static enum mu_status push_all(struct worker *own)
+{
+    struct rig_task *task = own->task;
+    struct mu_ps_result result;
     for (int k = 0; k < PUSHES + task->rig->in_flight; k++) {
         struct hands *hands = &own->hands[k % task->rig->in_flight];
         if (hands->under_way)
@@ -148,7 +208,32 @@ static enum mu_status work(struct rig_task *task)
             MU_TRY(begin(own, hands, k));
     }
     own->ended_ns = mu_now(task->world);
-    return mu_ps_client_leave(task->client, own->deadline);
+    MU_TRY(mu_ps_client_leave_start(task->client, 0));
+    return wait_for(own, 0, &result);
+}
+
+/* Instead of the first links, which do not break. */
+static void link_anew(struct worker *own)
+{
+    struct mu_link *link;
+    for (int i = 0; i < 2 * own->task->rig->server_count; i++)
+        if (rig_connect(own->task, i, RIG_WORKER, NULL, NULL, &link) == MU_OK)
+            mu_ps_client_add_server(own->task->client, i, link);
+}
+
+static enum mu_status work(struct rig_task *task)
+{
+    struct worker *own = &workers[task->index];
+    MU_TRY(begin_work(task));
+    if (!scenario->cuts)
+        return push_all(own);
+    cut_links_begin(&own->cuts, task->loop, mu_random_mix(seed_of_run, (uint64_t)task->index), 10);
+    link_anew(own);
+    enum mu_status status = push_all(own);
+    mu_ps_client_destroy(task->client);
+    task->client = NULL;
+    cut_links_end(&own->cuts);
+    return status;
 }
 
 /* ---- the leader: restores, and takes snapshots all the time ---- */
@@ -318,6 +403,7 @@ static int64_t run(int servers, int process, int64_t at_ns, uint64_t seed)
     snprintf(name, sizeof(name), "%s, %d servers without %d from %.3f ms, seed %d", scenario->name,
         servers, process, (double)at_ns / 1e6, (int)seed);
     init(&rig, servers);
+    seed_of_run = seed;
     if (scenario->corrects) {
         static struct mu_test_log log;
         for (int i = 0; mu_policies[i]; i++)
@@ -366,10 +452,38 @@ static void nothing_acknowledged_is_lost_or_done_twice_when_a_server_dies(void *
     assert_true(longest_ns < MU_SECOND);
 }
 
+/* The first is made good, the second one is not: everybody ends, and says who it was. */
+static void a_second_loss_is_the_end(void **state)
+{
+    (void)state;
+    scenario = &scenarios[1];
+    for (int first = 0; first < 3; first++)
+        for (int second = 0; second < 3; second++) {
+            static struct rig rig;
+            if (second == first)
+                continue;
+            init(&rig, 3);
+            rig.may_fail = true;
+            rig_init(&rig);
+            lose(&rig, first, BEGUN_NS, 1);
+            lose(&rig, second, BEGUN_NS + 2 * MU_MS, 2);
+            rig_simulate(&rig, "two losses", 1);
+            for (int i = 0; i < rig.task_count; i++) {
+                if (rig.tasks[i].kind == RIG_SERVER && (i == first || i == second))
+                    continue;
+                assert_int_equal(rig.tasks[i].status, MU_CLOSED);
+                if (rig.tasks[i].kind == RIG_SERVER)
+                    assert_int_equal(rig.tasks[i].culprit.index, second);
+            }
+            finish(&rig);
+        }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_acknowledged_is_lost_or_done_twice_when_a_server_dies),
+        cmocka_unit_test(a_second_loss_is_the_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

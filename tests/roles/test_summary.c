@@ -34,6 +34,7 @@ static const struct mu_summary finished = {.exit = 0,
     .verdicts = {[MU_VERDICT_APPLY] = 3, [MU_VERDICT_DROP] = 1},
     .recoveries = 2,
     .updates_lost = 31,
+    .takeover_seconds = 0.25,
     .tasks = tasks,
     .task_count = 2,
     .servers = servers,
@@ -73,6 +74,7 @@ static const char golden[] =
     "\"gather\": 0, \"drop\": 1, \"refuse\": 0},\n"
     "  \"recoveries\": 2,\n"
     "  \"updates_lost\": 31,\n"
+    "  \"takeover_seconds\": 0.25,\n"
     "  \"verdicts_by_task\": {\n"
     "    \"chief/0\": {\"apply\": 3, \"scale\": 0, \"correct\": 0, "
     "\"gather\": 0, \"drop\": 0, \"refuse\": 0},\n"
@@ -129,12 +131,14 @@ static void what_is_not_known_is_null(void **state)
         .first_step_seconds = NAN,
         .samples_per_second = NAN,
         .train_loss = NAN,
-        .test_accuracy = NAN};
+        .test_accuracy = NAN,
+        .takeover_seconds = NAN};
     struct mu_text text;
     mu_text_init(&text);
     mu_summary_write(&failed, &text);
     assert_non_null(strstr(text.data, "\"train_loss\": null"));
     assert_non_null(strstr(text.data, "\"test_accuracy\": null"));
+    assert_non_null(strstr(text.data, "\"takeover_seconds\": null"));
     assert_non_null(strstr(text.data, "\"histogram\": []"));
     assert_non_null(strstr(text.data, "\"servers\": {}"));
     assert_non_null(strstr(text.data, "\"dense_balance\": null"));

@@ -95,6 +95,19 @@ static const char bounded[] =
     "  \"data\": { \"kind\": \"glyphs\", \"samples\": 600, \"test_samples\": 50, \"batch\": 20 "
     "}," REST;
 
+#define TWICE "\"replicas\": 1 },"
+
+static const char twice[] = "{ \"name\": \"twice\", \"mode\": { \"kind\": \"async\", " TWICE
+                            "  \"model\": { \"kind\": \"mlp\", \"widths\": [784, 16, 10] },"
+                            "  \"data\": { \"kind\": \"glyphs\", \"samples\": 600, "
+                            "\"test_samples\": 50, \"batch\": 20 }," REST;
+
+static const char rows_twice[] =
+    "{ \"name\": \"rows\", \"mode\": { \"kind\": \"async\", " TWICE
+    "  \"model\": { \"kind\": \"wide_deep\", \"dimension\": 4, \"widths\": [8] },"
+    "  \"data\": { \"kind\": \"clicks\", \"samples\": 600, \"test_samples\": 200, \"batch\": 20 "
+    "}," REST;
+
 static int64_t length_of_run(const char *text)
 {
     static struct outcome outcome;
@@ -167,11 +180,53 @@ static void a_server_that_does_not_come_back_ends_the_run(void **state)
     }
 }
 
+/* Once the servers have their state; before that a loss ends the run, as without standbys. */
+static void do_without_at_many_times(const char *text)
+{
+    static struct outcome outcome;
+    int64_t length_ns = length_of_run(text);
+    int without = 0;
+    for (int victim = REPLICAS; victim < TASKS; victim++)
+        for (int k = 0; k < POINTS; k++) {
+            struct fault fault = {.victim = victim, .at_ns = length_ns * k / POINTS + k};
+            simulate(&outcome, text, &fault);
+            bool is_told = strstr(outcome.log.text, "; the run goes on without it");
+            bool is_over = strstr(outcome.log.text, "chief/0: 60 steps, 1200 samples");
+            without += is_told;
+            for (int i = 0; i < TASKS; i++) {
+                bool well = outcome.statuses[i] == MU_OK;
+                if (i != victim && well != (is_told || is_over))
+                    fail_msg("ps/%d killed at %" PRId64 " of %" PRId64
+                             ": task %d ended with %s\n%s",
+                        victim - REPLICAS, fault.at_ns, length_ns, i,
+                        mu_status_name(outcome.statuses[i]), outcome.log.text);
+            }
+            /* Nothing that was acknowledged is missing. */
+            if (is_told)
+                assert_true(is_over);
+        }
+    assert_in_range(without, POINTS, 2 * POINTS);
+}
+
+static void a_run_with_standbys_goes_on_without_a_server_lost_at_any_time(void **state)
+{
+    (void)state;
+    do_without_at_many_times(twice);
+}
+
+static void and_so_do_the_rows_of_an_embedding_table(void **state)
+{
+    (void)state;
+    do_without_at_many_times(rows_twice);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_run_goes_on_whenever_a_server_is_lost_and_comes_back),
         cmocka_unit_test(the_rows_of_an_embedding_table_come_back_with_their_server),
+        cmocka_unit_test(a_run_with_standbys_goes_on_without_a_server_lost_at_any_time),
+        cmocka_unit_test(and_so_do_the_rows_of_an_embedding_table),
         cmocka_unit_test(a_server_that_does_not_come_back_ends_the_run),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "roles/ps_links.h"
+#include "ps/seats.h"
+
+/* ---- waiting for them ---- */
+
+static enum mu_status answer(
+    struct mu_ps_links *links, int task, int kind, uint32_t lane, struct mu_link **ret_link)
+{
+    int64_t now = mu_now(links->run->world);
+    int64_t deadline = mu_deadline(now, links->run->timeouts.step_ns);
+    enum mu_status status = mu_cluster_answer(links->cluster, task, kind, lane, deadline, ret_link);
+    return status == MU_OK
+               ? MU_OK
+               : mu_cluster_blame(links->cluster, status, task, "waiting for a link", now);
+}
+
+static enum mu_status dial(
+    struct mu_ps_links *links, int task, int kind, uint32_t lane, struct mu_link **ret_link)
+{
+    int64_t now = mu_now(links->run->world);
+    int64_t deadline = mu_deadline(now, links->run->timeouts.step_ns);
+    enum mu_status status = mu_cluster_dial(links->cluster, task, kind, lane, deadline, ret_link);
+    return status == MU_OK ? MU_OK
+                           : mu_cluster_blame(links->cluster, status, task, "connecting", now);
+}
+
+/* ---- between servers ---- */
+
+static int server_count(const struct mu_ps_links *links)
+{
+    return links->run->spec->ps_count;
+}
+
+static int task_of_seat(const struct mu_ps_links *links, int seat)
+{
+    return mu_spec_ps(links->run->spec, mu_ps_seat_process(seat, server_count(links)));
+}
+
+/* Two seats of one process may have a link to the same one of another. */
+static uint32_t lane_between(int from, int to)
+{
+    return (uint32_t)(from * MU_PS_SEATS_MAX + to);
+}
+
+/* The deputy's seat is there only with standbys. */
+static int deputy_of(const struct mu_ps_links *links)
+{
+    return links->count > 1 ? server_count(links) : -1;
+}
+
+/* Those that judge, or would: every other seat calls them, but the head does not call its deputy.
+ */
+static bool calls(const struct mu_ps_links *links, int from, int to)
+{
+    return from != to && !(to == deputy_of(links) && from == 0);
+}
+
+static enum mu_status call_seat(struct mu_ps_links *links, int own, int to)
+{
+    struct mu_link *link;
+    int from = links->seat[own];
+    if (to < 0 || !calls(links, from, to))
+        return MU_OK;
+    MU_TRY(dial(links, task_of_seat(links, to), MU_KIND_ORDER, lane_between(from, to), &link));
+    if (to == 0)
+        mu_ps_server_add_head(links->server[own], link);
+    else
+        mu_ps_server_add_deputy(links->server[own], link);
+    return MU_OK;
+}
+
+static enum mu_status await_seats(struct mu_ps_links *links, int own)
+{
+    struct mu_link *link;
+    int to = links->seat[own], seats = links->count * server_count(links);
+    if (to != 0 && to != deputy_of(links))
+        return MU_OK;
+    for (int from = 0; from < seats; from++) {
+        if (!calls(links, from, to))
+            continue;
+        MU_TRY(
+            answer(links, task_of_seat(links, from), MU_KIND_ORDER, lane_between(from, to), &link));
+        mu_ps_server_add_follower(links->server[own], from, link);
+    }
+    return MU_OK;
+}
+
+/* ---- from replicas ---- */
+
+static enum mu_status await_replicas(struct mu_ps_links *links, int own)
+{
+    const struct mu_spec *spec = links->run->spec;
+    uint32_t seat = (uint32_t)links->seat[own];
+    struct mu_link *link;
+    MU_TRY(answer(links, spec->leader, MU_KIND_STATE, seat, &link));
+    mu_ps_server_add_leader(links->server[own], link);
+    for (int r = 0; r < spec->replica_count; r++) {
+        MU_TRY(answer(links, mu_spec_replica(spec, r), MU_KIND_PUSH, seat, &link));
+        mu_ps_server_add_worker(links->server[own], r, link);
+    }
+    return MU_OK;
+}
+
+enum mu_status mu_ps_links_make(struct mu_ps_links *links)
+{
+    for (int own = 0; own < links->count; own++) {
+        MU_TRY(call_seat(links, own, 0));
+        MU_TRY(call_seat(links, own, deputy_of(links)));
+    }
+    for (int own = 0; own < links->count; own++)
+        MU_TRY(await_seats(links, own));
+    for (int own = 0; own < links->count; own++)
+        MU_TRY(await_replicas(links, own));
+    links->made = true;
+    return MU_OK;
+}
+
+void mu_ps_links_take(struct mu_ps_links *links)
+{
+    const struct mu_spec *spec = links->run->spec;
+    char name[MU_TASK_NAME_MAX];
+    struct mu_link *link;
+    for (int own = 0; links->made && own < links->count; own++)
+        for (int r = 0; r < spec->replica_count; r++) {
+            int task = mu_spec_replica(spec, r);
+            /* A deadline that has passed: it is there, or not. */
+            if (mu_cluster_answer(links->cluster, task, MU_KIND_PUSH, (uint32_t)links->seat[own], 0,
+                    &link) != MU_OK)
+                continue;
+            mu_task_name(&spec->task[task], name, sizeof(name));
+            mu_say(links->run->log, MU_LEVEL_INFO,
+                "the connection of %s broke and is there again: nothing is taken twice", name);
+            mu_ps_server_add_worker(links->server[own], r, link);
+        }
+}
+
+/* ---- who is lost ---- */
+
+void mu_ps_links_lose(struct mu_ps_links *links, int order)
+{
+    for (int own = 0; own < links->count; own++)
+        mu_ps_server_lose_server(links->server[own], order);
+}
+
+int mu_ps_links_culprit(const struct mu_ps_links *links)
+{
+    const struct mu_spec *spec = links->run->spec;
+    /* Of two that run together each says whose fault the failure of either was. */
+    const struct mu_ps_culprit culprit = mu_ps_server_culprit(links->server[0]);
+    switch (culprit.kind) {
+    case MU_PS_PEER_WORKER:
+        return mu_spec_replica(spec, culprit.index);
+    case MU_PS_PEER_SERVER:
+        return mu_spec_ps(spec, culprit.index);
+    default:
+        return spec->leader;
+    }
+}

@@ -1,0 +1,238 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Parameter servers with a hot standby, and links that break: test_standby.py MUSTER"""
+import json
+import os
+import random
+import re
+import signal
+import socket
+import threading
+
+from cluster import ASYNC, LONG, SLOW, Case, Cluster, checkpoints, main, until
+
+TWICE = ["--set", "mode.replicas=1", "--set", "mode.policy=apply"]
+SAVES = ["--set", "checkpoint.every_steps=100"]
+STEPS = 6000
+TOOK = r"the standby took over in (\S+) (us|ms|s)$"
+
+
+def summary(out):
+    return json.loads((out / "summary.json").read_text())
+
+
+class Standby(Case):
+    def lose(self, name, *arguments, servers=2, job=ASYNC):
+        cluster = Cluster(self, job=job, arguments=[*TWICE, *SAVES, *arguments], chief=1, worker=1,
+                          ps=servers).start_all()
+        until(lambda: checkpoints(cluster.out), "a checkpoint")
+        cluster.tasks[name].signal(signal.SIGKILL)
+        return cluster
+
+    def goes_on(self, cluster, name):
+        """Everybody says so and ends well; the summary."""
+        self.assertEqual(cluster.tasks[name].ends(), 137)
+        for task in cluster.others(name):
+            self.assertEqual(task.ends(), 0, task.text)
+            self.assertEqual(len(re.findall(
+                rf"^warning: {name} \({cluster.address(name)}\) died: .*; the run goes on without "
+                "it$", task.text, re.M)), 1, task.text)
+        ended = summary(cluster.out)
+        self.assertRegex(cluster.tasks["chief/0"].text, re.compile(TOOK, re.M))
+        self.assertLess(ended["takeover_seconds"], 1 * SLOW)
+        return ended
+
+    def test_a_run_goes_on_without_any_of_its_servers(self):
+        for servers in (2, 3):
+            for order in range(servers):
+                name = f"ps/{order}"
+                cluster = self.lose(name, "--steps", str(STEPS), "--epochs", "100",
+                                    servers=servers)
+                ended = self.goes_on(cluster, name)
+                # Every gradient that was acknowledged is a version, and every one was.
+                self.assertEqual(ended["steps"], STEPS)
+                self.assertEqual(ended["verdicts"]["apply"], STEPS)
+                self.assertEqual(sum(ended["verdicts"].values()), STEPS)
+                self.assertGreater(ended["test_accuracy"], 0.95)
+
+    def test_rows_of_an_embedding_table_are_there_without_a_server(self):
+        for name in ("ps/0", "ps/1"):
+            cluster = self.lose(
+                name, "--set", "model.dimension=4", "--set", "model.widths=[8]", "--set",
+                "data.kind=clicks", "--set", "data.samples=60000", "--set",
+                "data.test_samples=2000", "--set", "data.batch=32", "--set", "train.epochs=2",
+                job=self.rows_job())
+            ended = self.goes_on(cluster, name)
+            self.assertGreater(ended["embedding_rows"], 100)
+            self.assertEqual(ended["verdicts"]["apply"], ended["steps"])
+
+    def rows_job(self):
+        path = self.folder("job").with_suffix(".json")
+        path.write_text(json.dumps({
+            "name": "rows", "mode": {"kind": "async"}, "model": {"kind": "wide_deep"},
+            "data": {"kind": "clicks", "fields": "10,60x3"},
+            "optimizer": {"kind": "adagrad", "learning_rate": 0.05}, "train": {"seed": 1}}))
+        return str(path)
+
+    def test_a_second_loss_ends_the_run(self):
+        cluster = self.lose("ps/1", *LONG, servers=3)
+        cluster.tasks["chief/0"].says(TOOK)
+        cluster.tasks["ps/0"].signal(signal.SIGKILL)
+        for task in cluster.others("ps/0", "ps/1"):
+            self.assertEqual(task.ends(), 69, task.text)
+            self.assertRegex(task.text, r"error\[E0401\]: ps/0 .* died: ")
+
+    def test_a_server_that_is_gone_cannot_come_back_but_by_resuming(self):
+        cluster = self.lose("ps/1", *LONG)
+        cluster.tasks["chief/0"].says(TOOK)
+        cluster.tasks["ps/1"].ends()
+        again = cluster.start("ps/1")
+        self.assertEqual(again.ends(), 76, again.text)
+        self.assertRegex(again.text, r"error\[E0309\]: .*the run is under way")
+        cluster.tasks["chief/0"].signal(signal.SIGTERM)
+        for task in cluster.others("ps/1"):
+            self.assertEqual(task.ends(), 75, task.text)
+        steps = summary(cluster.out)["steps"]
+        cluster.arguments += ["--resume", "--steps", str(steps + 200)]
+        for task in cluster.start_all().tasks.values():
+            self.assertEqual(task.ends(), 0, task.text)
+
+    def test_a_server_that_hangs_is_gone_at_the_deadline(self):
+        cluster = Cluster(
+            self, job=ASYNC, arguments=[*TWICE, *SAVES, "--steps", str(STEPS), "--epochs", "100"],
+            chief=1, worker=1, ps=2).start_all()
+        until(lambda: checkpoints(cluster.out), "a checkpoint")
+        cluster.tasks["ps/0"].signal(signal.SIGSTOP)
+        for name in ("chief/0", "worker/0", "ps/1"):
+            task = cluster.tasks[name]
+            self.assertEqual(task.ends(), 0, task.text)
+            self.assertRegex(task.text, r"ps/0 .*nothing heard from it.*; the run goes on without")
+        self.assertEqual(summary(cluster.out)["steps"], STEPS)
+
+    def test_the_launcher_goes_on_without_a_server_and_exits_with_0(self):
+        launcher = self.local("chief=1,worker=1,ps=2", *TWICE, *SAVES, "--steps", str(STEPS),
+                              "--epochs", "100", job=ASYNC)
+        until(lambda: checkpoints(launcher.out), "a checkpoint")
+        os.kill(self.pids(launcher)["ps/0"], signal.SIGKILL)
+        launcher.says(r"^\[muster\] ps/0 ended with signal 9 \(SIGKILL\): ps/1 has what it had and "
+                      "takes over")
+        self.assertEqual(launcher.ends(), 0, launcher.text)
+        self.assertEqual(summary(launcher.out)["steps"], STEPS)
+
+    def test_what_cannot_be_is_refused_with_what_would_do(self):
+        for servers, more, why in (
+                (1, (), "add a parameter server"),
+                (2, ("--set", "mode.recovery_seconds=5"), "leave out one of them"),
+                (2, ("--set", "mode.audit=true"), "leave out one of them"),
+                (2, ("--set", "mode.replicas=2"), "mode.replicas")):
+            process = self.muster("run", ASYNC, "--local", f"worker=2,ps={servers}", "--out",
+                                  self.folder("run"), "--set", "mode.replicas=1", *more)
+            self.assertEqual(process.code, 78, process.text)
+            self.assertIn(why, process.text)
+
+
+PUSH = b"\xa4kind\x03"  # in the HELLO of a link from a worker
+
+
+class Proxy:
+    """Connections through a port of its own; it cuts those that workers push on when it is told
+    to."""
+
+    def __init__(self, host, port, to):
+        self.to = to
+        self.pairs = []
+        self.lock = threading.Lock()
+        self.listener = socket.socket()
+        self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.listener.bind((host, port))
+        self.listener.listen(64)
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self):
+        while True:
+            try:
+                near, _ = self.listener.accept()
+                far = socket.create_connection(self.to)
+            except OSError:
+                return
+            for source, sink in ((near, far), (far, near)):
+                threading.Thread(target=self._pump, args=(source, sink, far),
+                                 daemon=True).start()
+
+    def _pump(self, source, sink, far):
+        try:
+            while data := source.recv(1 << 16):
+                if sink is far and PUSH in data and b"\xa7cluster" in data:
+                    with self.lock:
+                        self.pairs.append((source, sink))
+                sink.sendall(data)
+        except OSError:
+            pass
+        self._cut(source, sink)
+        source.close()
+
+    def _cut(self, *sockets):
+        for one in sockets:
+            try:
+                one.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+
+    def cut(self):
+        """All that there are now; returns how many."""
+        with self.lock:
+            pairs, self.pairs = self.pairs, []
+        for pair in pairs:
+            self._cut(*pair)
+        return len(pairs)
+
+    def close(self):
+        self.listener.close()
+        self.cut()
+
+
+class BrokenLinks(Case):
+    def test_links_that_break_are_made_anew_and_nothing_is_lost_or_taken_twice(self):
+        # All find ps/0 behind a proxy: it listens elsewhere, by a socket that it is given.
+        steps = 3000
+        cluster = Cluster(self, job=ASYNC, chief=1, worker=2, ps=1, arguments=[
+            "--steps", str(steps), "--epochs", "100", "--set", "mode.policy=apply",
+            "--set", "mode.transport=tcp"])
+        hidden = socket.socket()
+        hidden.bind((cluster.host, 0))
+        hidden.listen(64)
+        proxy = Proxy(cluster.host, cluster.port("ps/0"), hidden.getsockname())
+        self.addCleanup(proxy.close)
+        for name in cluster.names:
+            if name == "ps/0":
+                given = hidden.fileno()
+                cluster.start(name, wrapper=["env", f"MUSTER_LISTEN_FD={given}"],
+                              pass_fds=(given,))
+                hidden.close()
+            else:
+                cluster.start(name)
+        cluster.trains()
+        chance, chief = random.Random(7), cluster.tasks["chief/0"]
+        cuts = 0
+        while chief.ended is None and cuts < 12:
+            lines = len((cluster.out / "metrics.jsonl").read_text().splitlines())
+            until(lambda: chief.ended is not None or len(
+                (cluster.out / "metrics.jsonl").read_text().splitlines()) >
+                lines + chance.randrange(3), "a step")
+            cuts += proxy.cut() > 0
+        for task in cluster.tasks.values():
+            self.assertEqual(task.ends(), 0, task.text)
+        self.assertGreater(cuts, 3)
+        ended = summary(cluster.out)
+        self.assertEqual(ended["steps"], steps)
+        self.assertEqual(ended["verdicts"]["apply"], steps)
+        for name in ("worker/0", "worker/1"):
+            self.assertRegex(cluster.tasks[name].text, r"the connection to ps/0 broke and is there "
+                                                       r"again after \S+ \S+: nothing is lost")
+        self.assertRegex(cluster.tasks["ps/0"].text, "the connection of worker/0 broke and is "
+                                                     "there again: nothing is taken twice")
+        self.assertRegex(cluster.tasks["ps/0"].text, rf"{steps} gradients judged: apply {steps};")
+
+
+if __name__ == "__main__":
+    main()
