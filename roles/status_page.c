@@ -37,6 +37,16 @@ static void mark(struct mu_status_task *task, int64_t now_ns)
     task->mark = task->load;
 }
 
+/* Does what it counts begin anew? So it is with each generation of a run. */
+static bool counts_anew(const struct mu_status_task *task)
+{
+    for (int row = 0; row < MU_LOAD_COUNT; row++)
+        if (mu_load_has_rate((enum mu_load_row)row) &&
+            task->load.value[row] < task->mark.value[row])
+            return true;
+    return false;
+}
+
 void mu_status_page_look(
     struct mu_status_task *task, const struct mu_task_view *view, int64_t now_ns)
 {
@@ -56,7 +66,7 @@ void mu_status_page_look(
     if (view->load)
         task->load = *view->load;
     task->has_load = view->load != NULL;
-    if (task->mark_ns == 0 || first) {
+    if (task->mark_ns == 0 || first || counts_anew(task)) {
         forget_rates(task);
         mark(task, now_ns);
     } else if (now_ns - task->mark_ns >= (task->rated ? MARK_EVERY_NS : MARK_EVERY_NS / 4)) {

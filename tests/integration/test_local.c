@@ -257,14 +257,19 @@ static void an_interrupt_asks_every_task_to_save(void **state)
     assert_not_shown(&launch, "first to fail");
 }
 
+/* A chief that does not stop and this worker, interrupted once; `awaited` is shown then. */
+static void interrupt_two(struct launch *launch, const char *worker, const char *awaited)
+{
+    launch_with(launch, "0", "chief=1,worker=1", WORDS("chief/0=ignore,ready,wait", worker));
+    await_ready(launch, 2);
+    kill(launch->pid, SIGINT);
+    await_text(launch, awaited);
+}
+
 static void a_second_interrupt_kills(void **state)
 {
     struct launch launch;
-    launch_with(&launch, "0", "chief=1,worker=1",
-        WORDS("chief/0=ignore,ready,wait", "worker/0=ignore,ready,wait"));
-    await_ready(&launch, 2);
-    kill(launch.pid, SIGINT);
-    await_text(&launch, "SIGINT: every task is asked");
+    interrupt_two(&launch, "worker/0=ignore,ready,wait", "SIGINT: every task is asked");
     kill(launch.pid, SIGTERM);
     assert_int_equal(finish(&launch), 128 + SIGINT);
     assert_shown(&launch, "SIGTERM again: every task is killed");
@@ -273,11 +278,7 @@ static void a_second_interrupt_kills(void **state)
 static void after_a_second_interrupt_nobody_is_the_cause(void **state)
 {
     struct launch launch;
-    launch_with(&launch, "0", "chief=1,worker=1",
-        WORDS("chief/0=ignore,ready,wait", "worker/0=ready,save,exit:69"));
-    await_ready(&launch, 2);
-    kill(launch.pid, SIGINT);
-    await_text(&launch, "worker/0 ended with exit code 69");
+    interrupt_two(&launch, "worker/0=ready,save,exit:69", "worker/0 ended with exit code 69");
     kill(launch.pid, SIGINT);
     assert_int_equal(finish(&launch), 128 + SIGINT);
     assert_not_shown(&launch, "first to fail");

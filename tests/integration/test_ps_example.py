@@ -5,35 +5,15 @@
 EXAMPLE is examples/ps.c as built here; it is also built as its users do, by pkg-config. ROWS is
 examples/ps_rows.c.
 """
-import json
 import os
 import shutil
-import socket
-import subprocess
 import sys
 import tempfile
 import unittest
 
+from examples import build_by_pkg_config, free_addresses, outputs, start
+
 EXAMPLE, ROWS, BUILD, SOURCE = (os.path.abspath(path) for path in sys.argv[1:5])
-LAUNCHERS = ("TF_CONFIG", "CLUSTER_SPEC", "MUSTER_", "SM_", "SLURM_", "OMPI_", "PMIX_", "RANK",
-             "WORLD_SIZE")
-
-
-def free_addresses(count):
-    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    found = [f"127.0.0.1:{one.getsockname()[1]}" for one in held]
-    for one in held:
-        one.close()
-    return found
-
-
-def start(program, cluster, role, index):
-    clean = {k: v for k, v in os.environ.items() if not k.startswith(LAUNCHERS)}
-    if cluster:
-        clean["TF_CONFIG"] = json.dumps(
-            {"cluster": cluster, "task": {"type": role, "index": index}})
-    return subprocess.Popen([program], env=clean, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                            text=True, stdin=subprocess.DEVNULL)
 
 
 def cluster_of(ps, workers):
@@ -42,18 +22,10 @@ def cluster_of(ps, workers):
 
 
 class Example(unittest.TestCase):
-    def lines(self, processes):
-        out = []
-        for process in processes:
-            stdout, stderr = process.communicate(timeout=60)
-            self.assertEqual(process.returncode, 0, stderr)
-            out.append(stdout)
-        return out
-
     def fit(self, program, workers):
         cluster = cluster_of(1, workers)
         places = [("worker", index) for index in range(workers)] + [("ps", 0)]
-        *said, server = self.lines([start(program, cluster, *place) for place in places])
+        *said, server = outputs(self, [start(program, cluster, *place) for place in places])
         for index, line in enumerate(said):
             self.assertIn(f"worker {index} of {workers}: y = 3.0 x + 2.0 at version", line)
         self.assertEqual(server, "the server ends with y = 3.0 x + 2.0\n")
@@ -65,7 +37,7 @@ class Example(unittest.TestCase):
     def test_workers_learn_the_rows_of_two_servers(self):
         cluster = cluster_of(2, 2)
         places = [("worker", 0), ("worker", 1), ("ps", 0), ("ps", 1)]
-        *said, _, _ = self.lines([start(ROWS, cluster, *place) for place in places])
+        *said, _, _ = outputs(self, [start(ROWS, cluster, *place) for place in places])
         for index, line in enumerate(said):
             self.assertEqual(line, f"worker {index} of 2: off by 0.0\n")
 
@@ -73,11 +45,11 @@ class Example(unittest.TestCase):
         server, chief = free_addresses(2)
         cluster = {"ps": [server], "chief": [chief]}
         places = [("chief", 0), ("ps", 0)]
-        said, _ = self.lines([start(EXAMPLE, cluster, *place) for place in places])
+        said, _ = outputs(self, [start(EXAMPLE, cluster, *place) for place in places])
         self.assertIn("worker 0 of 1: y = 3.0 x + 2.0", said)
 
     def test_without_a_cluster_it_says_what_is_missing(self):
-        process = start(EXAMPLE, None, None, None)
+        process = start(EXAMPLE)
         _, stderr = process.communicate(timeout=60)
         self.assertEqual(process.returncode, 1)
         self.assertIn("there is no parameter server in the cluster", stderr)
@@ -90,19 +62,12 @@ class Example(unittest.TestCase):
         server.communicate(timeout=60)
         again = start(EXAMPLE, cluster, "ps", 0)
         second = start(EXAMPLE, cluster, "worker", 1)
-        self.lines([first, second, again])
+        outputs(self, [first, second, again])
 
     @unittest.skipUnless(shutil.which("pkg-config") and shutil.which("cc"), "no pkg-config")
     def test_it_builds_by_pkg_config(self):
-        path = os.path.join(BUILD, "meson-uninstalled")
-        flags = subprocess.run(["pkg-config", "--cflags", "--libs", "--static", "muster"],
-                               env=dict(os.environ, PKG_CONFIG_PATH=path), check=True,
-                               capture_output=True, text=True).stdout.split()
         with tempfile.TemporaryDirectory() as folder:
-            program = os.path.join(folder, "ps")
-            subprocess.run([*os.environ.get("CC", "cc").split(), "-o", program,
-                            os.path.join(SOURCE, "examples/ps.c"), *flags], check=True)
-            self.fit(program, 1)
+            self.fit(build_by_pkg_config(BUILD, SOURCE, "ps", folder), 1)
 
     def test_the_examples_have_at_most_60_lines(self):
         for name in ("ps.c", "ps_rows.c"):

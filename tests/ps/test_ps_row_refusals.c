@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ps/client.h"
 #include "ps/ps_bodies.h"
-#include "ps/server.h"
-#include "runtime/optim/optimizers.h"
-#include "tests/io/link_pair.h"
+#include "tests/ps/refusal_rig.h"
 #include <math.h>
 
 /* ROWS that are not what they should be: of a worker to a server, and of a server to a worker. Both
@@ -12,16 +10,6 @@
 #define WIDTH 2
 #define PUSH_MAX 3
 #define IDS 100
-
-static struct link_pair pair;
-static struct mu_test_log log_of_test;
-
-static struct mu_judgement judge(const void *options, const struct mu_push_facts *push)
-{
-    (void)options;
-    (void)push;
-    return (struct mu_judgement){MU_VERDICT_APPLY, 1};
-}
 
 static double rate(void *owner, int64_t version)
 {
@@ -32,21 +20,12 @@ static double rate(void *owner, int64_t version)
 
 static struct mu_ps_server_options options_of(int order, int server_count, size_t width)
 {
-    static const struct mu_policy_ops policy = {.name = "async", .judge = judge};
-    return (struct mu_ps_server_options){
-        .loop = pair.loop,
-        .log = mu_test_log_init(&log_of_test),
-        .order = order,
-        .server_count = server_count,
-        .replica_count = 1,
-        .in_flight_max = 1,
-        .generation = 7,
-        .element_count = COUNT,
-        .optimizer = mu_optimizer_find("sgd"),
-        .policy = &policy,
-        .learning_rate = rate,
-        .rows = {.width = width, .push_max = PUSH_MAX, .id_count = IDS},
-    };
+    struct mu_ps_server_options options = refusal_rig_options(order, server_count, COUNT);
+    options.learning_rate = rate;
+    options.rows.width = width;
+    options.rows.push_max = PUSH_MAX;
+    options.rows.id_count = IDS;
+    return options;
 }
 
 static struct mu_ps_server *make_server(int order, int server_count, size_t width)
@@ -405,20 +384,6 @@ static void a_limit_below_one_step_is_a_wrong_configuration(void **state)
     assert_said(&log_of_test, "use a smaller data.batch");
 }
 
-static int begin(void **state)
-{
-    (void)state;
-    link_pair_begin(&pair);
-    return 0;
-}
-
-static int end(void **state)
-{
-    (void)state;
-    link_pair_end(&pair);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -430,5 +395,5 @@ int main(void)
         cmocka_unit_test(a_server_that_sends_other_rows_is_named),
         cmocka_unit_test(a_limit_below_one_step_is_a_wrong_configuration),
     };
-    return cmocka_run_group_tests(tests, begin, end);
+    return cmocka_run_group_tests(tests, refusal_rig_begin, refusal_rig_end);
 }

@@ -145,6 +145,19 @@ static void rates_are_over_the_last_seconds(void **state)
     assert_true(isnan(task.staleness)); /* nothing came */
 }
 
+static void a_server_that_counts_anew_has_no_rates_until_it_has_counted(void **state)
+{
+    (void)state;
+    struct mu_status_task task = {0};
+    see(&task, 10, 1000, 0);
+    see(&task, 12, 1400, 0);
+    assert_true(task.per_second[MU_LOAD_REQUESTS] == 200);
+    see(&task, 13, 50, 0);
+    assert_true(isnan(task.per_second[MU_LOAD_REQUESTS]));
+    see(&task, 15, 250, 0);
+    assert_true(task.per_second[MU_LOAD_REQUESTS] == 100);
+}
+
 static void a_server_has_its_load_its_rates_and_the_balance_of_all(void **state)
 {
     (void)state;
@@ -185,6 +198,7 @@ int main(void)
         cmocka_unit_test(a_status_is_this_text),
         cmocka_unit_test(the_end_has_an_exit_code_and_the_first_error),
         cmocka_unit_test(rates_are_over_the_last_seconds),
+        cmocka_unit_test(a_server_that_counts_anew_has_no_rates_until_it_has_counted),
         cmocka_unit_test(a_server_has_its_load_its_rates_and_the_balance_of_all),
         cmocka_unit_test(a_task_that_was_there_is_gone_and_one_that_never_came_is_missing),
     };

@@ -209,9 +209,11 @@ static void do_without_at_many_times(const char *text)
                         victim - REPLICAS, fault.at_ns, length_ns, i,
                         mu_status_name(outcome.statuses[i]), outcome.log.text);
             }
-            /* Nothing that was acknowledged is missing. */
-            if (is_told)
+            /* Nothing that was acknowledged is missing, and whoever judges at the end says what. */
+            if (is_told) {
                 assert_true(is_over);
+                assert_said(&outcome.log, " gradients judged:");
+            }
         }
     assert_in_range(without, POINTS, 2 * POINTS);
 }

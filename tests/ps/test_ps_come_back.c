@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "ps/ps_bodies.h"
+#include "ps/server.h"
+#include "runtime/optim/optimizers.h"
+#include "tests/io/link_pair.h"
+
+/* What a server makes of workers that come back, frame by frame. Both ends are on one loop. */
+#define COUNT 64
+
+static struct link_pair pair;
+static struct mu_test_log log_of_test;
+
+static struct mu_judgement judge(const void *options, const struct mu_push_facts *push)
+{
+    (void)options;
+    (void)push;
+    return (struct mu_judgement){MU_VERDICT_APPLY, 1};
+}
+
+static double add(void *owner, int64_t version)
+{
+    (void)owner;
+    (void)version;
+    return -1;
+}
+
+static struct mu_ps_server *make_server(enum mu_ps_mode_kind kind)
+{
+    static const struct mu_policy_ops policy = {.name = "async", .judge = judge};
+    struct mu_ps_server_options options = {
+        .loop = pair.loop,
+        .log = mu_test_log_init(&log_of_test),
+        .server_count = 1,
+        .replica_count = 2,
+        .in_flight_max = 2,
+        .generation = 7,
+        .element_count = COUNT,
+        .optimizer = mu_optimizer_find("sgd"),
+        .policy = &policy,
+        .mode = {.kind = kind},
+        .learning_rate = add,
+        .relinks = true,
+    };
+    struct mu_ps_server *server;
+    assert_ok(mu_ps_server_create(&options, &server));
+    mu_ps_server_begin(server, 0);
+    return server;
+}
+
+/* ---- a worker's side ---- */
+
+struct peer {
+    struct mu_link *link;
+    bool ended;
+    int fresh_count, fresh_wanted;
+    bool over; /* as many have come as are wanted */
+    struct mu_ps_fresh_body said;
+    uint32_t bytes; /* of the payload of the last FRESH */
+    float fresh[COUNT], gradients[COUNT];
+    struct mu_send send;
+    uint8_t body[MU_PS_BODY_MAX];
+};
+
+static enum mu_link_answer on_frame(void *owner, struct mu_link *link, const struct mu_frame *frame,
+    const void *body, void **ret_payload)
+{
+    struct peer *peer = owner;
+    assert_true(mu_ps_fresh_read(mu_link_decoder(link), body, frame->body_bytes, &peer->said));
+    peer->bytes = frame->payload_bytes;
+    *ret_payload = peer->fresh;
+    return MU_LINK_TAKE;
+}
+
+static void on_arrived(
+    void *owner, struct mu_link *link, const struct mu_frame *frame, const void *body)
+{
+    (void)link;
+    (void)frame;
+    (void)body;
+    struct peer *peer = owner;
+    peer->fresh_count++;
+    peer->over = peer->fresh_count == peer->fresh_wanted;
+}
+
+static void on_ended(void *owner, struct mu_link *link, enum mu_status why, int error)
+{
+    (void)link;
+    (void)why;
+    (void)error;
+    ((struct peer *)owner)->ended = true;
+}
+
+static const struct mu_link_events peer_events = {
+    .frame = on_frame, .arrived = on_arrived, .ended = on_ended};
+
+/* A link in the place of the one before. */
+static void link_anew(struct mu_ps_server *server, struct peer *peer, int worker)
+{
+    struct mu_link *far;
+    mu_link_close(peer->link);
+    *peer = (struct peer){0};
+    link_pair_connect(&pair, &peer->link, &far);
+    mu_link_adopt(peer->link, &peer_events, peer);
+    mu_ps_server_add_worker(server, worker, far);
+}
+
+static void say_ready(struct peer *peer, int64_t incarnation, uint64_t tag)
+{
+    const struct mu_ps_ready_body ready = {.incarnation = incarnation};
+    uint8_t memory[MU_PS_BODY_MAX];
+    struct mu_body body;
+    mu_ps_ready_put(&body, memory, &ready);
+    mu_link_post(peer->link, MU_FRAME_READY, 7, tag, &body);
+}
+
+static void push(struct peer *peer, uint64_t tag, int64_t seen, float gradient)
+{
+    const struct mu_ps_push_body fields = {.seen = seen, .scale = 1};
+    for (int i = 0; i < COUNT; i++)
+        peer->gradients[i] = gradient;
+    const struct mu_frame frame = {
+        .type = MU_FRAME_PUSH,
+        .generation = 7,
+        .tag = tag,
+        .body_bytes = (uint32_t)mu_ps_push_write(peer->body, &fields),
+        .payload_bytes = COUNT * sizeof(float),
+    };
+    mu_link_send(peer->link, &peer->send, &frame, peer->body, peer->gradients);
+}
+
+static void pull(struct peer *peer, uint64_t tag)
+{
+    mu_link_post(peer->link, MU_FRAME_PULL, 7, tag, NULL);
+}
+
+/* Until the worker has so many answers, on this link. */
+static void serve_until(struct mu_ps_server *server, struct peer *peer, int fresh_count)
+{
+    peer->fresh_wanted = fresh_count;
+    peer->over = false;
+    assert_true(peer->fresh_count < fresh_count);
+    assert_ok(mu_ps_server_run(server, &peer->over));
+}
+
+/* ---- what was judged ---- */
+
+static void what_was_applied_is_answered_again_and_not_applied(void **state)
+{
+    (void)state;
+    struct peer peer = {0};
+    struct mu_ps_server *server = make_server(MU_PS_ASYNC);
+    link_anew(server, &peer, 0);
+    say_ready(&peer, 1, 0);
+    push(&peer, 0, 0, 3);
+    serve_until(server, &peer, 1);
+    assert_true(peer.fresh[COUNT - 1] == 3 && !peer.said.bare);
+    link_anew(server, &peer, 0);
+    say_ready(&peer, 1, 0);
+    push(&peer, 0, 0, 3);
+    serve_until(server, &peer, 1);
+    assert_true(peer.said.bare);
+    assert_int_equal(peer.bytes, 0);
+    assert_int_equal(peer.said.version, 1);
+    assert_int_equal(peer.said.verdict, MU_VERDICT_APPLY);
+    push(&peer, 1, 1, 4);
+    serve_until(server, &peer, 2);
+    assert_true(peer.fresh[0] == 7 && !peer.said.bare);
+    assert_int_equal(mu_ps_server_judged(server, 0), 2);
+    mu_ps_server_destroy(server);
+    mu_link_close(peer.link);
+}
+
+/* The answer that waited goes to the new link before the push comes again there. */
+static void what_is_answered_on_a_link_is_not_answered_on_it_again(void **state)
+{
+    (void)state;
+    struct peer fast = {0}, slow = {0};
+    struct mu_ps_server *server = make_server(MU_PS_BOUNDED);
+    link_anew(server, &fast, 0);
+    link_anew(server, &slow, 1);
+    say_ready(&fast, 1, 0);
+    say_ready(&slow, 1, 0);
+    push(&fast, 0, 0, 1);
+    pull(&fast, 1);
+    serve_until(server, &fast, 1);
+    assert_int_equal(fast.said.item, MU_PS_ITEM_PULL); /* the push is one ahead, and waits */
+    link_anew(server, &fast, 0);
+    say_ready(&fast, 1, 0);
+    for (int k = 0; k < 4; k++) { /* by then it has read that */
+        pull(&slow, (uint64_t)k);
+        serve_until(server, &slow, k + 1);
+    }
+    push(&slow, 4, 0, 1);
+    serve_until(server, &fast, 1);
+    assert_int_equal(fast.said.item, MU_PS_ITEM_GRADIENT);
+    assert_false(fast.said.bare);
+    push(&fast, 0, 0, 1);
+    pull(&fast, 2);
+    serve_until(server, &fast, 2);
+    assert_int_equal(fast.said.item, MU_PS_ITEM_PULL);
+    assert_int_equal(mu_ps_server_version(server), 2);
+    mu_ps_server_destroy(server);
+    mu_link_close(fast.link);
+    mu_link_close(slow.link);
+}
+
+static void another_incarnation_begins_at_number_0(void **state)
+{
+    (void)state;
+    struct peer peer = {0};
+    struct mu_ps_server *server = make_server(MU_PS_ASYNC);
+    link_anew(server, &peer, 0);
+    say_ready(&peer, 1, 0);
+    push(&peer, 0, 0, 3);
+    serve_until(server, &peer, 1);
+    mu_ps_server_lose_worker(server, 0);
+    assert_true(mu_ps_server_lost(server, 0));
+    link_anew(server, &peer, 0);
+    say_ready(&peer, 4, 0);
+    push(&peer, 0, 1, 4);
+    serve_until(server, &peer, 1);
+    assert_false(mu_ps_server_lost(server, 0));
+    assert_true(peer.fresh[0] == 7 && !peer.said.bare);
+    mu_ps_server_destroy(server);
+    mu_link_close(peer.link);
+}
+
+/* ---- what is not allowed ---- */
+
+struct wrong {
+    const char *said;
+    int64_t incarnation;
+    uint64_t tag;
+    int times; /* that it says READY */
+    bool was_lost;
+};
+
+static const struct wrong wrongs[] = {
+    {"sent a PUSH before its READY", 2, 1, 0, false},
+    {"goes on with push 2 where 1 is next", 2, 2, 1, false},
+    {"is incarnation 1; 2 has come already", 1, 0, 1, false},
+    {"malformed, or the second one", 2, 1, 2, false},
+    {"counts as lost", 2, 1, 1, true},
+};
+
+static void who_comes_back_in_a_wrong_way_is_named(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < MU_COUNT_OF(wrongs); i++) {
+        const struct wrong *wrong = &wrongs[i];
+        struct peer peer = {0};
+        struct mu_ps_server *server = make_server(MU_PS_ASYNC);
+        link_anew(server, &peer, 1);
+        say_ready(&peer, 2, 0);
+        pull(&peer, 0);
+        serve_until(server, &peer, 1);
+        if (wrong->was_lost)
+            mu_ps_server_lose_worker(server, 1);
+        link_anew(server, &peer, 1);
+        for (int k = 0; k < wrong->times; k++)
+            say_ready(&peer, wrong->incarnation, wrong->tag);
+        push(&peer, 1, 0, 3);
+        bool over = false;
+        assert_int_equal(mu_ps_server_run(server, &over), MU_PROTOCOL);
+        assert_said(&log_of_test, "replica 1");
+        assert_said(&log_of_test, wrong->said);
+        assert_int_equal(mu_ps_server_culprit(server).index, 1);
+        assert_int_equal(mu_ps_server_version(server), 0);
+        mu_ps_server_destroy(server);
+        mu_link_close(peer.link);
+    }
+}
+
+static int begin(void **state)
+{
+    (void)state;
+    link_pair_begin(&pair);
+    return 0;
+}
+
+static int end(void **state)
+{
+    (void)state;
+    link_pair_end(&pair);
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_was_applied_is_answered_again_and_not_applied),
+        cmocka_unit_test(what_is_answered_on_a_link_is_not_answered_on_it_again),
+        cmocka_unit_test(another_incarnation_begins_at_number_0),
+        cmocka_unit_test(who_comes_back_in_a_wrong_way_is_named),
+    };
+    return cmocka_run_group_tests(tests, begin, end);
+}
