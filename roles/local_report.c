@@ -11,7 +11,8 @@ static bool is_retry(int code)
     return code == mu_status_exit(MU_UNAVAILABLE) || code == mu_status_exit(MU_PREEMPTED);
 }
 
-/* All replicas have ended well: a server that died on the way was not missed in the end. */
+/* All replicas have ended well, or have saved and stopped as asked: a server that died on the way
+ * was not missed in the end. */
 static bool counts(const struct mu_local_outcome *outcome, const struct mu_local_child *child)
 {
     if (child->role == MU_ROLE_EVALUATOR)
@@ -20,8 +21,9 @@ static bool counts(const struct mu_local_outcome *outcome, const struct mu_local
         return true;
     for (int i = 0; i < outcome->count; i++) {
         enum mu_role role = outcome->children[i].role;
-        if ((role == MU_ROLE_CHIEF || role == MU_ROLE_WORKER) &&
-            mu_local_child_code(&outcome->children[i]) != 0)
+        int code = mu_local_child_code(&outcome->children[i]);
+        if ((role == MU_ROLE_CHIEF || role == MU_ROLE_WORKER) && code != 0 &&
+            code != mu_status_exit(MU_PREEMPTED))
             return true;
     }
     return false;

@@ -119,6 +119,15 @@ class Standby(Case):
         self.assertEqual(launcher.ends(), 0, launcher.text)
         self.assertEqual(summary(launcher.out)["steps"], STEPS)
 
+    def test_the_launcher_of_a_run_that_was_stopped_after_a_loss_exits_with_75(self):
+        run = self.local("chief=1,worker=1,ps=2", "--set", "mode.replicas=1", *LONG, job=ASYNC)
+        self.trains(run.out)
+        os.kill(self.pids(run)["ps/1"], signal.SIGKILL)
+        run.says(r"the standby took over in ")
+        run.signal(signal.SIGTERM)
+        self.assertEqual(run.ends(), 75)
+        self.assertNotIn("was the first to fail", run.text)
+
     def test_what_cannot_be_is_refused_with_what_would_do(self):
         for servers, more, why in (
                 (1, (), "add a parameter server"),
