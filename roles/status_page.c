@@ -37,6 +37,13 @@ static void mark(struct mu_status_task *task, int64_t now_ns)
     task->mark = task->load;
 }
 
+/* It has begun again, or gone back to a checkpoint: counts that are less than they were. */
+static bool went_back(const struct mu_status_task *task)
+{
+    return task->samples < task->mark_samples ||
+           task->load.value[MU_LOAD_REQUESTS] < task->mark.value[MU_LOAD_REQUESTS];
+}
+
 void mu_status_page_look(
     struct mu_status_task *task, const struct mu_task_view *view, int64_t now_ns)
 {
@@ -56,7 +63,7 @@ void mu_status_page_look(
     if (view->load)
         task->load = *view->load;
     task->has_load = view->load != NULL;
-    if (task->mark_ns == 0 || first) {
+    if (task->mark_ns == 0 || first || went_back(task)) {
         forget_rates(task);
         mark(task, now_ns);
     } else if (now_ns - task->mark_ns >= (task->rated ? MARK_EVERY_NS : MARK_EVERY_NS / 4)) {
