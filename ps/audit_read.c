@@ -47,11 +47,6 @@ void mu_audit_reader_close(struct mu_audit_reader *reader)
     *reader = (struct mu_audit_reader){.fd = -1};
 }
 
-void mu_audit_reader_rewind(struct mu_audit_reader *reader)
-{
-    reader->at = reader->next = reader->index = 0;
-}
-
 static enum mu_status read_at(
     struct mu_audit_reader *reader, uint64_t offset, void *out, size_t bytes)
 {

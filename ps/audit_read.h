@@ -22,7 +22,6 @@ struct mu_audit_reader {
 enum mu_status mu_audit_reader_open(
     struct mu_audit_reader *reader, struct mu_log *log, const char *path);
 void mu_audit_reader_close(struct mu_audit_reader *reader); /* takes a zeroed one that was closed */
-void mu_audit_reader_rewind(struct mu_audit_reader *reader);
 
 /* The head of the next record. BAD_DATA: it is damaged, or the file ends without an END record. */
 enum mu_status mu_audit_reader_next(

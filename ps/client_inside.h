@@ -7,7 +7,7 @@
 
 /* What the files of the client share: client.c pushes and pulls, client_relink.c does it again
  * after a link was lost, client_standby.c goes on without a server that was lost, client_rows.c has
- * what there is of embedding rows in that. */
+ * what there is of embedding rows in that, client_share.c the memory that servers see. */
 
 /* One server's part of a push. */
 struct mu_client_part {
@@ -61,7 +61,7 @@ enum mu_client_share {
 
 struct mu_client_server {
     struct mu_ps_client *client;
-    int order;
+    int order; /* its seat */
     struct mu_span span;
     struct mu_link *link;
     bool ended, refused;
@@ -98,7 +98,13 @@ void mu_client_send_part(struct mu_client_slot *slot, struct mu_client_server *s
 enum mu_status mu_client_start(struct mu_ps_client *client, struct mu_client_slot *slot,
     size_t body_bytes, const float *gradients, float *fresh);
 
+/* All that is under way ends with it. `order`: the seat whose fault it is. */
 void mu_client_fail(struct mu_ps_client *client, int order, enum mu_status why);
+/* The same, of a server that did what is not allowed: says what. */
+enum mu_link_answer mu_client_refuse(struct mu_client_server *server, const char *what);
+/* Of all servers: a link that has ended is a failure from now on. */
+enum mu_status mu_client_check_servers(struct mu_ps_client *client);
+/* Once nothing of it is missing, and nothing is being sent any more, it has ended. */
 void mu_client_end_if_whole(struct mu_client_slot *slot);
 
 /* ---- client_standby.c ---- */
@@ -116,11 +122,6 @@ void mu_client_relink_end(struct mu_client_server *server);
 void mu_client_relink_resume(struct mu_client_server *server);
 /* All have answered. True: some without what is wanted, which is asked for again. */
 bool mu_client_relink_asks(struct mu_client_slot *slot);
-
-/* Says what a server did wrong. */
-enum mu_link_answer mu_client_refuse(struct mu_client_server *server, const char *what);
-/* Of all servers: a link that has ended is a failure from now on. */
-enum mu_status mu_client_check_servers(struct mu_ps_client *client);
 
 /* ---- client_share.c ---- */
 /* What of this part need not travel is named in its body instead. */

@@ -199,7 +199,8 @@ static void say(struct mu_ps_client *client)
         mu_say(log, MU_LEVEL_WARN,
             "ps/%d is on this host, but not in shared memory with us: %s; pushes to it travel by "
             "tcp",
-            client->share_apart, client->share_why);
+            mu_ps_seat_process(client->share_apart, client->options.server_count),
+            client->share_why);
 }
 
 static bool is_real(const struct mu_ps_client *client)
@@ -212,7 +213,8 @@ static enum mu_status check_all_share(const struct mu_ps_client *client)
     for (int i = 0; i < client->seat_count; i++)
         if (!mu_ps_client_shares(client, i))
             return mu_fail(client->options.log, MU_E0204, "let the transport be found (route)",
-                "no memory is shared with ps/%d, and only shm is allowed", i);
+                "no memory is shared with ps/%d, and only shm is allowed",
+                mu_ps_seat_process(i, client->options.server_count));
     return MU_OK;
 }
 

@@ -66,7 +66,7 @@ static void lose_seat(struct mu_ps_client *client, int seat)
 void mu_ps_client_lose_server(struct mu_ps_client *client, int process)
 {
     int servers = client->options.server_count;
-    int standby = servers + (process + servers - 1) % servers;
+    int standby = mu_ps_seat_standby_in(process, servers);
     assert(client->options.replicas > 0);
     assert(process >= 0 && process < servers);
     if (client->lost == process)

@@ -3,6 +3,7 @@
 #define MU_PS_SEATS_H
 
 #include "ps/split.h"
+#include <stdbool.h>
 
 /*
  * Who keeps what, if each span is kept twice: seat i < n is the server of span i, in the process of
@@ -28,6 +29,18 @@ static inline int mu_ps_seat_span(int seat, int server_count)
 static inline int mu_ps_seat_process(int seat, int server_count)
 {
     return seat < server_count ? seat : (seat + 1) % server_count;
+}
+
+/* The other seat of this process. */
+static inline int mu_ps_seat_standby_in(int process, int server_count)
+{
+    return server_count + (process + server_count - 1) % server_count;
+}
+
+/* The head is at seat 0, and after it the deputy at that of its standby. */
+static inline bool mu_ps_seat_may_judge(int seat, int server_count)
+{
+    return seat == 0 || seat == server_count;
 }
 
 /* The other seat of the same span. */

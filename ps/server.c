@@ -21,7 +21,8 @@ static enum mu_status check(const struct mu_ps_server_options *options, struct m
     if (span.count <= MU_FRAME_PAYLOAD_MAX / sizeof(float))
         return MU_OK;
     return mu_fail(options->log, MU_E0204, "use more parameter servers",
-        "the part of ps/%d has %zu parameters; a frame carries %zu", options->order, span.count,
+        "the part of ps/%d has %zu parameters; a frame carries %zu",
+        mu_ps_seat_process(options->order, options->server_count), span.count,
         MU_FRAME_PAYLOAD_MAX / sizeof(float));
 }
 
@@ -67,7 +68,7 @@ static enum mu_status allocate(struct mu_ps_server *server)
     const struct mu_ps_server_options *options = &server->options;
     size_t replicas = (size_t)options->replica_count;
     size_t buffers = replicas * (size_t)options->in_flight_max;
-    bool may_judge = options->order == 0 || options->order == options->server_count;
+    bool may_judge = mu_ps_seat_may_judge(options->order, options->server_count);
     size_t told = may_judge ? (size_t)server->standby.seat_count : 1;
     size_t span = server->shard.span.count;
     size_t stride = (span + MU_VIEW_ALIGN - 1) / MU_VIEW_ALIGN * MU_VIEW_ALIGN + MU_VIEW_ALIGN;
@@ -126,8 +127,8 @@ enum mu_status mu_ps_server_create(
         mu_ps_server_destroy(server);
         return mu_fail(options->log, MU_E0801, "use more parameter servers, or fewer in flight",
             "ps/%d needs buffers of %zu bytes for %d workers with %d pushes in flight each",
-            options->order, span.count * sizeof(float), options->replica_count,
-            options->in_flight_max);
+            mu_ps_seat_process(options->order, options->server_count), span.count * sizeof(float),
+            options->replica_count, options->in_flight_max);
     }
     status = mu_ps_rows_init(server);
     if (status != MU_OK) {

@@ -12,7 +12,7 @@ static void check_none_left(struct mu_ps_server *server)
         mu_fail(server->options.log, MU_E0204, "raise mode.row_limit, or leave out mode.audit",
             "ps/%d was given more embedding rows than mode.row_limit lets it keep, and an audit "
             "log cannot begin with rows that have left",
-            server->options.order));
+            mu_ps_process(server)));
 }
 
 void mu_ps_audit_begin(struct mu_ps_server *server)

@@ -224,7 +224,7 @@ enum mu_status mu_ps_auto_serve(struct mu_ps_server *server)
     MU_TRY(mu_ps_check_version(server, told));
     if (!mu_ps_mode_choose(&phase->mode, server->options.replica_count, told->clock))
         return mu_fail(server->options.log, MU_E0701, NULL,
-            "ps/%d cannot have %lld chosen for its mode", server->options.order,
+            "ps/%d cannot have %lld chosen for its mode", mu_ps_process(server),
             (long long)told->clock);
     mu_ps_audit_note(server, told, NULL);
     own->state = MU_PS_AUTO_IDLE;

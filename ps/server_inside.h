@@ -12,13 +12,20 @@
 #include "ps/vectors.h"
 
 /*
- * What the files of the server share: server.c runs the order, server_serve.c serves one gradient
- * of it, server_links.c has the callbacks of links (which only fill buffers and append to the
- * queue), server_order.c those between servers, server_takeover.c makes another one the head,
- * server_readers.c finds who does not read its answers, server_relink.c has workers that
- * come back, server_state.c takes snapshots and is restored, server_rows.c has what there is of
- * embedding rows in each of these but snapshots, whose rows server_pieces.c sends, server_share.c
- * the memory that workers share.
+ * What the files of the server share:
+ *
+ *   server.c           runs the order: what the callbacks have queued, one after the other
+ *   server_serve.c     one gradient of it, from its verdict to its answer
+ *   server_modes.c     which mode holds; server_auto.c chooses its backups or its bound
+ *   server_links.c     callbacks of links, which only fill buffers and append to the queue
+ *   server_order.c     the same of links between servers
+ *   server_takeover.c  another one becomes the head
+ *   server_relink.c    workers that come back
+ *   server_readers.c   who does not read its answers; what the server keeps
+ *   server_share.c     memory that workers share
+ *   server_state.c     is restored, takes snapshots; server_pieces.c sends the rows of these
+ *   server_rows.c      embedding rows in all of these but snapshots
+ *   server_audit.c     writes down what was done
  */
 enum mu_ps_buffer_state {
     MU_PS_BUFFER_FREE,
@@ -245,6 +252,12 @@ static inline size_t mu_ps_span_bytes(const struct mu_ps_server *server)
     return server->shard.span.count * sizeof(float);
 }
 
+/* The number of its task, for messages: a seat is nobody's name. */
+static inline int mu_ps_process(const struct mu_ps_server *server)
+{
+    return mu_ps_seat_process(server->options.order, server->options.server_count);
+}
+
 /* Does this server judge? */
 static inline bool mu_ps_is_head(const struct mu_ps_server *server)
 {
@@ -256,6 +269,13 @@ static inline bool mu_ps_is_head(const struct mu_ps_server *server)
 static inline bool mu_ps_is_other(const struct mu_ps_server *server, int seat)
 {
     return seat != server->options.order && !server->others[seat].is_lost;
+}
+
+/* Does this server know whom to tell what is whole here? */
+static inline bool mu_ps_knows_head(const struct mu_ps_server *server)
+{
+    int head = server->standby.head;
+    return server->options.order == head || server->others[head].link;
 }
 
 /* Does the head know all that it has to tell? */

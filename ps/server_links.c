@@ -222,9 +222,7 @@ static enum mu_link_answer on_worker_frame(void *owner, struct mu_link *link,
     if (frame->type == MU_FRAME_SHARE)
         return mu_ps_share_frame(peer, frame, body);
     struct mu_ps_buffer *buffer = mu_ps_buffer_of(server, peer->index, peer->sequence_next);
-    int head = server->standby.head;
-    bool knows_head = server->options.order == head || server->others[head].link;
-    if (!server->begun || !knows_head || buffer->state != MU_PS_BUFFER_FREE)
+    if (!server->begun || !mu_ps_knows_head(server) || buffer->state != MU_PS_BUFFER_FREE)
         return mu_ps_hold(peer);
     peer->buffer = buffer;
     if (is_rows && !mu_ps_rows_frame(peer, buffer, frame, body, ret_payload))

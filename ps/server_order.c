@@ -150,8 +150,7 @@ static const struct mu_link_events follower_events = {
 
 void mu_ps_server_add_follower(struct mu_ps_server *server, int order, struct mu_link *link)
 {
-    bool is_deputy = server->options.order == server->options.server_count;
-    assert(server->options.order == 0 || is_deputy);
+    assert(mu_ps_seat_may_judge(server->options.order, server->options.server_count));
     assert(order > 0 && order < server->standby.seat_count && order != server->options.order);
     mu_ps_add_peer(&server->others[order], link, &follower_events);
 }

@@ -63,7 +63,7 @@ enum mu_status mu_ps_pieces_begin(struct mu_ps_server *server, uint64_t snapshot
         return MU_OK;
     if (mu_table_sweep_begin(&pieces->sweep) != MU_OK)
         return mu_fail(server->options.log, MU_E0801, NULL,
-            "ps/%d has no memory for a snapshot of its %llu embedding rows", server->options.order,
+            "ps/%d has no memory for a snapshot of its %llu embedding rows", mu_ps_process(server),
             (unsigned long long)mu_table_count(server->rows.table).rows);
     pieces->snapshot_id = snapshot_id;
     pieces->sending = true;
@@ -150,7 +150,7 @@ void mu_ps_pieces_arrived(struct mu_ps_peer *peer)
         mu_ps_failed(server, peer,
             mu_fail(server->options.log, MU_E0801, "add parameter servers",
                 "ps/%d has no memory for more embedding rows than the %llu that it was given",
-                server->options.order,
+                mu_ps_process(server),
                 (unsigned long long)mu_table_count(server->rows.table).rows));
         return;
     }

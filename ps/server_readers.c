@@ -67,7 +67,7 @@ static void cut_off(struct mu_ps_peer *peer, const struct unread *unread, int64_
     mu_ps_failed(server, peer,
         mu_fail(server->options.log, MU_E0402, NULL,
             "%s does not read: %d answer%s for it on ps/%d (%s), for %s now; it is cut off", name,
-            unread->count, unread->count == 1 ? " waits" : "s wait", server->options.order, bytes,
+            unread->count, unread->count == 1 ? " waits" : "s wait", mu_ps_process(server), bytes,
             waited));
     if (mu_ps_is_head(server))
         mu_ps_lost(server, peer->index);

@@ -184,8 +184,7 @@ static enum mu_link_answer on_ready(
     if (!mu_ps_ready_read(mu_link_decoder(peer->link), body, frame->body_bytes, &ready) ||
         frame->payload_bytes != 0 || peer->ready)
         return mu_ps_refuse(peer, "sent a READY that is malformed, or the second one");
-    int head = server->standby.head;
-    if (!server->begun || (server->options.order != head && !server->others[head].link))
+    if (!server->begun || !mu_ps_knows_head(server))
         return mu_ps_hold(peer);
     if (ready.incarnation < own->incarnation)
         return mu_ps_refuse(peer, "is incarnation %lld; %lld has come already",

@@ -19,7 +19,7 @@ static enum mu_status check(
             store->push_max, store->width, MU_FRAME_PAYLOAD_MAX);
     if (store->row_limit > 0 && store->row_limit < mu_row_store_step_max(store))
         return mu_fail(log, MU_E0204, "use a larger mode.row_limit, or a smaller data.batch",
-            "ps/%d may keep %zu embedding rows; one step may touch %zu", server->options.order,
+            "ps/%d may keep %zu embedding rows; one step may touch %zu", mu_ps_process(server),
             store->row_limit, mu_row_store_step_max(store));
     return MU_OK;
 }
@@ -72,7 +72,7 @@ enum mu_status mu_ps_rows_init(struct mu_ps_server *server)
     return mu_fail(options->log, MU_E0801, "use a smaller data.batch, or fewer in flight",
         "ps/%d needs room for %zu embedding rows of %zu floats for each of %d workers with %d "
         "pushes in flight",
-        options->order, store.push_max, store.width, options->replica_count,
+        mu_ps_process(server), store.push_max, store.width, options->replica_count,
         options->in_flight_max);
 }
 
@@ -187,7 +187,7 @@ static enum mu_status check_memory(struct mu_ps_server *server, enum mu_status s
         return MU_OK;
     return mu_fail(server->options.log, MU_E0801,
         "add parameter servers, or set mode.row_limit: rows not used for long leave then",
-        "ps/%d has no memory for more embedding rows than its %llu", server->options.order,
+        "ps/%d has no memory for more embedding rows than its %llu", mu_ps_process(server),
         (unsigned long long)mu_table_count(server->rows.table).rows);
 }
 

@@ -149,7 +149,7 @@ static void tell_followers(struct mu_ps_server *server, struct mu_ps_buffer *buf
 static enum mu_status differs(const struct mu_ps_server *server, const char *what)
 {
     return mu_fail(server->options.log, MU_E0701, NULL, "ps/%d has another %s than ps/%d",
-        mu_ps_seat_process(server->options.order, server->options.server_count), what,
+        mu_ps_process(server), what,
         mu_ps_seat_process(server->standby.head, server->options.server_count));
 }
 
@@ -364,8 +364,7 @@ enum mu_status mu_ps_check_version(
     if (verdict->version == server->shard.version)
         return MU_OK;
     return mu_fail(server->options.log, MU_E0701, NULL,
-        "ps/%d is at version %lld where ps/%d is at %lld",
-        mu_ps_seat_process(server->options.order, server->options.server_count),
+        "ps/%d is at version %lld where ps/%d is at %lld", mu_ps_process(server),
         (long long)server->shard.version,
         mu_ps_seat_process(server->standby.head, server->options.server_count),
         (long long)verdict->version);

@@ -32,7 +32,7 @@ static enum mu_link_answer on_restore(
             server->shard.vector_count);
     if (frame->payload_bytes != mu_ps_span_bytes(server))
         return mu_ps_refuse(peer, "restores %u bytes; the span of ps/%d has %zu",
-            frame->payload_bytes, server->options.order, mu_ps_span_bytes(server));
+            frame->payload_bytes, mu_ps_process(server), mu_ps_span_bytes(server));
     *ret_payload = server->shard.vectors[state.vector].data;
     server->updates_total = (int64_t)(frame->tag & INT64_MAX);
     server->restored |= 1u << state.vector;
@@ -125,10 +125,10 @@ static enum mu_link_answer on_snapshot(
 {
     struct mu_ps_server *server = peer->server;
     struct mu_ps_snapshot_body snapshot;
-    bool is_deputy = server->options.order == server->options.server_count;
-    if ((server->options.order != 0 && !is_deputy) || frame->payload_bytes != 0 ||
+    bool may_judge = mu_ps_seat_may_judge(server->options.order, server->options.server_count);
+    if (!may_judge || frame->payload_bytes != 0 ||
         !mu_ps_snapshot_read(mu_link_decoder(peer->link), body, frame->body_bytes, &snapshot))
-        return mu_ps_refuse(peer, "sent a SNAPSHOT that is not for ps/%d", server->options.order);
+        return mu_ps_refuse(peer, "sent a SNAPSHOT that is not for ps/%d", mu_ps_process(server));
     if (!mu_ps_is_head(server) || snapshot.lost > server->standby.lost)
         return mu_ps_hold(peer); /* the leader heard of a loss before this one did */
     server->snapshot_is_old = snapshot.lost != server->standby.lost;

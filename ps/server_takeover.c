@@ -81,7 +81,7 @@ static void say_loss(const struct mu_ps_server *server)
     if (server->options.order >= servers && mu_ps_brings(server))
         mu_say(server->options.log, MU_LEVEL_WARN,
             "ps/%d is lost: ps/%d has its part of the parameters and takes over", lost,
-            mu_ps_seat_process(server->options.order, servers));
+            mu_ps_process(server));
 }
 
 void mu_ps_server_lose_server(struct mu_ps_server *server, int process)
@@ -98,7 +98,7 @@ void mu_ps_server_lose_server(struct mu_ps_server *server, int process)
     }
     standby->lost = process;
     lose_seat(server, process);
-    lose_seat(server, servers + (process + servers - 1) % servers);
+    lose_seat(server, mu_ps_seat_standby_in(process, servers));
     server->look_again = true;
     say_loss(server);
     if (process == standby->head) {
@@ -257,8 +257,7 @@ static void become_head(struct mu_ps_server *server)
     }
     mu_ps_tell_here(server);
     mu_say(server->options.log, MU_LEVEL_WARN,
-        "ps/%d judges gradients from now on, from version %lld on",
-        mu_ps_seat_process(server->options.order, server->options.server_count),
+        "ps/%d judges gradients from now on, from version %lld on", mu_ps_process(server),
         (long long)server->shard.version);
     server->look_again = true;
 }

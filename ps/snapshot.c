@@ -58,7 +58,7 @@ void mu_ps_snapshot_destroy(struct mu_ps_snapshot *snapshot)
 
 /* ---- failing ---- */
 
-void mu_snapshot_fail(struct mu_ps_snapshot *snapshot, int order, enum mu_status why)
+static void fail(struct mu_ps_snapshot *snapshot, int order, enum mu_status why)
 {
     if (snapshot->failure == MU_OK) {
         snapshot->failure = why;
@@ -70,7 +70,7 @@ void mu_snapshot_fail(struct mu_ps_snapshot *snapshot, int order, enum mu_status
 static void blame(struct mu_snapshot_source *source, const char *what)
 {
     source->refused = true;
-    mu_snapshot_fail(source->snapshot, source->order,
+    fail(source->snapshot, source->order,
         mu_fail(source->snapshot->options.log, MU_E0404, NULL, "ps/%d %s",
             mu_ps_seat_process(source->order, source->snapshot->options.server_count), what));
 }
@@ -238,7 +238,7 @@ static void on_ended(void *owner, struct mu_link *link, enum mu_status why, int 
     if (why == MU_PROTOCOL && !source->refused)
         refuse(source, "sent what is not a frame");
     else if (is_missing(source) && !may_be_lost(source->snapshot))
-        mu_snapshot_fail(source->snapshot, source->order, MU_CLOSED);
+        fail(source->snapshot, source->order, MU_CLOSED);
 }
 
 static const struct mu_link_events source_events = {
@@ -267,7 +267,7 @@ enum mu_status mu_snapshot_check_alive(struct mu_ps_snapshot *snapshot)
             continue;
         assert(snapshot->sources[i].link);
         if (snapshot->sources[i].ended && !may_be_lost(snapshot))
-            mu_snapshot_fail(snapshot, i, MU_CLOSED);
+            fail(snapshot, i, MU_CLOSED);
     }
     return snapshot->failure;
 }
@@ -337,13 +337,13 @@ enum mu_status mu_ps_snapshot_start(
 void mu_ps_snapshot_lose_server(struct mu_ps_snapshot *snapshot, int process)
 {
     int servers = snapshot->options.server_count;
-    int seats[] = {process, servers + (process + servers - 1) % servers};
+    int seats[] = {process, mu_ps_seat_standby_in(process, servers)};
     assert(snapshot->options.replicas > 0);
     assert(process >= 0 && process < servers);
     if (snapshot->lost == process)
         return;
     if (snapshot->lost >= 0 || snapshot->doing == MU_SNAPSHOT_RESTORING) {
-        mu_snapshot_fail(snapshot, process, MU_CLOSED);
+        fail(snapshot, process, MU_CLOSED);
         return;
     }
     snapshot->lost = process;

@@ -54,7 +54,6 @@ struct mu_ps_snapshot {
 };
 
 /* ---- snapshot.c ---- */
-void mu_snapshot_fail(struct mu_ps_snapshot *snapshot, int order, enum mu_status why);
 enum mu_status mu_snapshot_check_alive(struct mu_ps_snapshot *snapshot);
 void mu_snapshot_count_down(struct mu_snapshot_source *source);
 enum mu_status mu_snapshot_begin(struct mu_ps_snapshot *snapshot, enum mu_snapshot_doing doing);

@@ -88,7 +88,7 @@ static void restore_vector(
     uint8_t *body = snapshot->bodies[state->vector];
     size_t body_bytes = mu_ps_state_write(body, MU_PS_BODY_MAX, &plain);
     for (int i = 0; i < snapshot->seat_count; i++) {
-        bool may_judge = i == 0 || i == snapshot->options.server_count;
+        bool may_judge = mu_ps_seat_may_judge(i, snapshot->options.server_count);
         if (may_judge && state->vector == 0)
             send_vector(&snapshot->sources[i], 0, snapshot->first_body,
                 mu_ps_state_write(snapshot->first_body, MU_PS_STATE_BODY_MAX, state), values);

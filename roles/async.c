@@ -36,7 +36,6 @@ struct async {
     struct mu_replica *replica;
     struct push_slot *slot;
     int slot_count;
-    struct mu_vectors vectors;
     const float *parameters; /* newest: of a slot, or the replica's */
     int64_t version;
     int64_t steps_to_do; /* of this replica */
@@ -88,7 +87,7 @@ static enum mu_status run_make_vectors(struct mu_command *command)
     int64_t since = mu_now(replica->world);
     enum mu_status status =
         mu_ps_client_share(replica->client, sharing[replica->job->mode.transport],
-            2 * (size_t)async->slot_count, deadline_from(async, since), &async->vectors);
+            2 * (size_t)async->slot_count, deadline_from(async, since), &async->replica->vectors);
     return status == MU_OK ? MU_OK
                            : blame_server(async, status, mu_ps_client_culprit(replica->client),
                                  "what memory we share", since);
@@ -469,8 +468,8 @@ static enum mu_status make_slots(struct async *async)
     MU_TRY(mu_communicator_do(&replica->communicator, run_make_vectors, async));
     for (int i = 0; i < async->slot_count; i++)
         async->slot[i] = (struct push_slot){.async = async,
-            .gradients = mu_vectors_at(&async->vectors, 2 * (size_t)i),
-            .fresh = mu_vectors_at(&async->vectors, 2 * (size_t)i + 1)};
+            .gradients = mu_vectors_at(&async->replica->vectors, 2 * (size_t)i),
+            .fresh = mu_vectors_at(&async->replica->vectors, 2 * (size_t)i + 1)};
     return MU_OK;
 }
 
@@ -488,7 +487,8 @@ enum mu_status mu_async_train(struct mu_replica *replica)
     if (async.saving)
         mu_saver_drop(&replica->saver);
     mu_async_rows_drop(&replica->async_rows);
-    mu_vectors_finish(&async.vectors);
+    if (status != MU_OK)
+        mu_vectors_finish(&replica->vectors);
     free(async.slot);
     free(async.judged);
     return status;

@@ -53,32 +53,43 @@ static bool comes_again(const struct mu_local *launcher, const struct mu_local_c
            !mu_cluster_would_fail_again(code);
 }
 
+/* One that says that another task is unavailable may only be the first to have heard of its end. */
+static int64_t pause_before(const struct mu_local_child *child)
+{
+    bool was_told = mu_local_child_code(child) == mu_status_exit(MU_UNAVAILABLE);
+    return (MU_LOCAL_AGAIN_MS * MU_MS * (was_told ? 5 : 1)) << child->restarts;
+}
+
 bool mu_local_again_plan(struct mu_local *launcher, struct mu_local_child *child, int64_t now_ns)
 {
-    char how[128], pause[32];
     if (!comes_again(launcher, child))
         return false;
-    int64_t pause_ns = (MU_LOCAL_AGAIN_MS * MU_MS) << child->restarts;
-    mu_local_child_describe(child, how, sizeof(how));
-    mu_text_duration(pause, sizeof(pause), pause_ns);
-    mu_local_output_say(&launcher->output,
-        "%s ended with %s: it is started again in %s (%d of at most %d times)", child->name, how,
-        pause, child->restarts + 1, launcher->request->ps_restarts);
-    child->again_ns = now_ns + pause_ns;
+    child->again_ns = now_ns + pause_before(child);
     return true;
+}
+
+/* What has happened since may have made it pointless. */
+static void start_again(struct mu_local *launcher, int index)
+{
+    struct mu_local_child *child = &launcher->children[index];
+    char how[128];
+    child->again_ns = 0;
+    mu_local_child_describe(child, how, sizeof(how));
+    if (comes_again(launcher, child) &&
+        mu_local_start_task(launcher, index, mu_local_child_start_again) == MU_OK)
+        mu_local_output_say(&launcher->output,
+            "%s ended with %s: started again, pid %d (%d of at most %d times)", child->name, how,
+            (int)child->pid, child->restarts, launcher->request->ps_restarts);
+    else
+        mu_local_output_say(&launcher->output, "%s ended with %s", child->name, how);
 }
 
 void mu_local_again_check(struct mu_local *launcher)
 {
     int64_t now_ns = mu_local_clock_ns(CLOCK_MONOTONIC);
     for (int i = 0; i < launcher->count; i++) {
-        struct mu_local_child *child = &launcher->children[i];
-        if (child->again_ns == 0 || (child->again_ns > now_ns && comes_again(launcher, child)))
-            continue;
-        child->again_ns = 0;
-        if (comes_again(launcher, child) &&
-            mu_local_start_task(launcher, i, mu_local_child_start_again) == MU_OK)
-            mu_local_output_say(
-                &launcher->output, "started %s again, pid %d", child->name, (int)child->pid);
+        const struct mu_local_child *child = &launcher->children[i];
+        if (child->again_ns > 0 && (child->again_ns <= now_ns || !comes_again(launcher, child)))
+            start_again(launcher, i);
     }
 }

@@ -48,7 +48,7 @@ bool mu_local_again_awaited(const struct mu_local *launcher, const struct mu_loc
 /* ": ps/1 has what it had and takes over", if that is so of this one, which has ended; or "". */
 void mu_local_again_successor(
     const struct mu_local *launcher, const struct mu_local_child *child, char *out, size_t bytes);
-/* Is this one, which has ended, to be started again? Then that is planned, and has been said. */
+/* Is this one, which has ended, to be started again? Then that is planned. */
 bool mu_local_again_plan(struct mu_local *launcher, struct mu_local_child *child, int64_t now_ns);
 /* Starts those whose time has come, unless it has become pointless. */
 void mu_local_again_check(struct mu_local *launcher);

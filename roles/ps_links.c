@@ -146,10 +146,8 @@ void mu_ps_links_lose(struct mu_ps_links *links, int order)
 int mu_ps_links_culprit(const struct mu_ps_links *links)
 {
     const struct mu_spec *spec = links->run->spec;
-    struct mu_ps_culprit culprit = mu_ps_server_culprit(links->server[0]);
-    /* With two it is the other one's, if this one has nobody to blame. */
-    if (links->count > 1 && culprit.kind == MU_PS_PEER_WORKER && culprit.index == 0)
-        culprit = mu_ps_server_culprit(links->server[1]);
+    /* Of two that run together each says whose fault the failure of either was. */
+    const struct mu_ps_culprit culprit = mu_ps_server_culprit(links->server[0]);
     switch (culprit.kind) {
     case MU_PS_PEER_WORKER:
         return mu_spec_replica(spec, culprit.index);

@@ -153,7 +153,14 @@ static enum mu_status make_server(struct ps_role *role)
     return options.replicas > 0 ? make_standby(role, &options) : MU_OK;
 }
 
-/* Verdicts and staleness of all gradients, on the head. */
+/* All servers count the same: who is the head at the end says it for all. */
+static bool judges(const struct ps_role *role)
+{
+    return mu_ps_server_is_head(role->server) ||
+           (role->standby && mu_ps_server_is_head(role->standby));
+}
+
+/* Verdicts and staleness of all gradients. */
 static void say_staleness(const struct ps_role *role)
 {
     const struct mu_staleness *staleness = mu_ps_server_staleness(role->server);
@@ -278,7 +285,7 @@ static void write_end(const struct ps_role *role)
     mu_event_file_histogram(role->events, wall_ns, mu_ps_server_version(role->server),
         "ps/staleness", edges, counts, MU_STALENESS_BUCKETS);
     write_load(role);
-    if (role->order == 0)
+    if (judges(role))
         write_verdicts(role, role->events, wall_ns);
 }
 
@@ -292,8 +299,7 @@ static enum mu_status serve(struct ps_role *role)
             role->cluster, status, mu_ps_links_culprit(&role->links), "serving", now);
     }
     if (mu_ps_server_staleness(role->server)->count > 0) {
-        /* All servers count the same; one line is enough. */
-        if (role->order == 0)
+        if (judges(role))
             say_staleness(role);
         say_load(role);
         write_end(role);

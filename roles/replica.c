@@ -65,6 +65,7 @@ static void finish(struct mu_replica *replica)
     mu_arena_finish(&replica->residual);
     mu_arena_finish(&replica->accumulated);
     mu_arena_finish(&replica->parameters);
+    mu_vectors_finish(&replica->vectors);
 }
 
 /* ---- for both ways to train ---- */

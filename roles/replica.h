@@ -80,6 +80,7 @@ struct mu_replica {
     void *compressor;            /* synchronous: its state */
     struct mu_arena residual;    /* what it has left out so far; empty if it leaves out nothing */
     struct mu_ps_client *client; /* asynchronous */
+    struct mu_vectors vectors;   /* of its pushes; they stay until it has gone */
     struct mu_ps_snapshot *snapshot; /* asynchronous, leader */
     struct mu_redial redial;         /* asynchronous: to servers whose link broke */
     struct mu_timer *relink;

@@ -204,6 +204,7 @@ bool mu_replica_begin_again(struct mu_replica *replica, enum mu_status *status)
         return false;
     enum mu_status cut = mu_communicator_do(&replica->communicator, run_begin_again, &again);
     (void)cut;
+    mu_vectors_finish(&replica->vectors);
     replica->again = replica->again || again.begins;
     return again.begins;
 }

@@ -37,11 +37,17 @@ static void mark(struct mu_status_task *task, int64_t now_ns)
     task->mark = task->load;
 }
 
-/* It has begun again, or gone back to a checkpoint: counts that are less than they were. */
-static bool went_back(const struct mu_status_task *task)
+/* Does what it counts begin anew? So it is with each generation of a run, and a worker that goes
+ * back to a checkpoint has trained on fewer samples. */
+static bool counts_anew(const struct mu_status_task *task)
 {
-    return task->samples < task->mark_samples ||
-           task->load.value[MU_LOAD_REQUESTS] < task->mark.value[MU_LOAD_REQUESTS];
+    if (task->samples < task->mark_samples)
+        return true;
+    for (int row = 0; row < MU_LOAD_COUNT; row++)
+        if (mu_load_has_rate((enum mu_load_row)row) &&
+            task->load.value[row] < task->mark.value[row])
+            return true;
+    return false;
 }
 
 void mu_status_page_look(
@@ -63,7 +69,7 @@ void mu_status_page_look(
     if (view->load)
         task->load = *view->load;
     task->has_load = view->load != NULL;
-    if (task->mark_ns == 0 || first || went_back(task)) {
+    if (task->mark_ns == 0 || first || counts_anew(task)) {
         forget_rates(task);
         mark(task, now_ns);
     } else if (now_ns - task->mark_ns >= (task->rated ? MARK_EVERY_NS : MARK_EVERY_NS / 4)) {

@@ -30,8 +30,9 @@ extern "C" {
  * wanted next:
  *
  *     mu_ps_pull_rows(ps, ids, n, rows);
- *     mu_ps_push_rows(ps, g, version, x, &(struct mu_ps_rows){ids, row_g, n, next, rows, m},
- * &push); mu_ps_wait(ps, push, &result);
+ *     struct mu_ps_rows both = {ids, row_g, n, next_ids, rows, m};
+ *     mu_ps_push_rows(ps, g, version, x, &both, &push);
+ *     mu_ps_wait(ps, push, &result);
  *
  * What the modes and policies do is in docs/PARAMETER_SERVERS.md: it is the same server. A handle
  * belongs to one thread at a time; several threads, and a server beside workers, may each have

@@ -145,23 +145,32 @@ static void rates_are_over_the_last_seconds(void **state)
     assert_true(isnan(task.staleness)); /* nothing came */
 }
 
-static void who_begins_again_has_no_rate_below_zero(void **state)
+static void a_server_that_counts_anew_has_no_rates_until_it_has_counted(void **state)
 {
     (void)state;
-    struct mu_status_task task = {.name = "ps/0"};
+    struct mu_status_task task = {0};
+    see(&task, 10, 1000, 0);
+    see(&task, 12, 1400, 0);
+    assert_true(task.per_second[MU_LOAD_REQUESTS] == 200);
+    see(&task, 13, 50, 0);
+    assert_true(isnan(task.per_second[MU_LOAD_REQUESTS]));
+    see(&task, 15, 250, 0);
+    assert_true(task.per_second[MU_LOAD_REQUESTS] == 100);
+}
+
+static void a_worker_that_goes_back_to_a_checkpoint_has_no_rate_below_zero(void **state)
+{
+    (void)state;
+    struct mu_status_task task = {.name = "worker/0"};
     struct mu_task_view view = {
         .here = true, .joined = true, .host = "h", .absent = "", .samples = 900};
-    see(&task, 1, 100, 0);
-    see(&task, 3, 300, 0);
-    see(&task, 6, 20, 0); /* another process */
-    assert_true(isnan(task.per_second[MU_LOAD_REQUESTS]));
-    see(&task, 7, 120, 0);
-    assert_true(task.per_second[MU_LOAD_REQUESTS] == 100);
-    memset(&task, 0, sizeof(task));
     mu_status_page_look(&task, &view, MU_SECOND);
-    view.samples = 300; /* back at a checkpoint */
+    view.samples = 300;
     mu_status_page_look(&task, &view, 4 * MU_SECOND);
     assert_true(isnan(task.samples_per_second));
+    view.samples = 400;
+    mu_status_page_look(&task, &view, 5 * MU_SECOND);
+    assert_true(task.samples_per_second == 100);
 }
 
 static void a_server_has_its_load_its_rates_and_the_balance_of_all(void **state)
@@ -204,7 +213,8 @@ int main(void)
         cmocka_unit_test(a_status_is_this_text),
         cmocka_unit_test(the_end_has_an_exit_code_and_the_first_error),
         cmocka_unit_test(rates_are_over_the_last_seconds),
-        cmocka_unit_test(who_begins_again_has_no_rate_below_zero),
+        cmocka_unit_test(a_server_that_counts_anew_has_no_rates_until_it_has_counted),
+        cmocka_unit_test(a_worker_that_goes_back_to_a_checkpoint_has_no_rate_below_zero),
         cmocka_unit_test(a_server_has_its_load_its_rates_and_the_balance_of_all),
         cmocka_unit_test(a_task_that_was_there_is_gone_and_one_that_never_came_is_missing),
     };

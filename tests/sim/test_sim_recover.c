@@ -9,7 +9,7 @@
 #define REPLICAS 2
 #define SERVERS 2
 #define TASKS (REPLICAS + SERVERS)
-#define POINTS 40
+#define POINTS 24
 #define BACK_AFTER_NS (300 * MU_MS)
 
 /* What a killed task had allocated is lost, as simulate.h says. */
@@ -24,12 +24,20 @@ struct fault {
     int64_t at_ns;
     bool comes_back, done;
     int64_t last_ns;
+    int second; /* another one, so much later; 0: none */
+    int64_t gap_ns;
+    bool second_done;
 };
 
 static int64_t stop_ns(void *owner, int task, int64_t now_ns)
 {
     struct fault *fault = owner;
     fault->last_ns = now_ns;
+    if (fault->second > 0 && task == fault->second && !fault->second_done &&
+        now_ns >= fault->at_ns + fault->gap_ns) {
+        fault->second_done = true;
+        return MU_SIM_KILL;
+    }
     if (task != fault->victim || fault->done || now_ns < fault->at_ns)
         return 0;
     fault->done = true;
@@ -201,9 +209,11 @@ static void do_without_at_many_times(const char *text)
                         victim - REPLICAS, fault.at_ns, length_ns, i,
                         mu_status_name(outcome.statuses[i]), outcome.log.text);
             }
-            /* Nothing that was acknowledged is missing. */
-            if (is_told)
+            /* Nothing that was acknowledged is missing, and whoever judges at the end says what. */
+            if (is_told) {
                 assert_true(is_over);
+                assert_said(&outcome.log, " gradients judged:");
+            }
         }
     assert_in_range(without, POINTS, 2 * POINTS);
 }
@@ -220,6 +230,42 @@ static void and_so_do_the_rows_of_an_embedding_table(void **state)
     do_without_at_many_times(rows_twice);
 }
 
+/* Whatever else dies: the others all end, and all with the same. */
+static void lose_two(const char *text, bool comes_back)
+{
+    static struct outcome outcome;
+    static const int64_t gaps[] = {0, MU_MS, 20 * MU_MS, 150 * MU_MS, 310 * MU_MS, 400 * MU_MS};
+    int64_t half_ns = length_of_run(text) / 2;
+    for (int victim = REPLICAS; victim < TASKS; victim++)
+        for (int second = 1; second < TASKS; second++)
+            for (size_t g = 0; g < MU_COUNT_OF(gaps); g++) {
+                struct fault fault = {.victim = victim,
+                    .at_ns = half_ns,
+                    .comes_back = comes_back,
+                    .second = second,
+                    .gap_ns = gaps[g]};
+                if (second == victim)
+                    continue;
+                simulate(&outcome, text, &fault);
+                assert_true(outcome.leader == MU_OK || outcome.leader == MU_UNAVAILABLE);
+                /* Who comes back to a run that is over waits for it a while. */
+                if (!comes_back)
+                    assert_in_range(fault.last_ns, half_ns, half_ns + 10 * MU_SECOND);
+                for (int i = 0; i < TASKS; i++)
+                    if (i != second && i != victim && outcome.statuses[i] != outcome.leader)
+                        fail_msg("%d and %d killed: %d ended with %s\n%s", victim, second, i,
+                            mu_status_name(outcome.statuses[i]), outcome.log.text);
+            }
+}
+
+static void two_losses_end_a_run_or_do_not_but_nobody_hangs(void **state)
+{
+    (void)state;
+    lose_two(dense, true);
+    lose_two(dense, false);
+    lose_two(twice, false);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -227,6 +273,7 @@ int main(void)
         cmocka_unit_test(the_rows_of_an_embedding_table_come_back_with_their_server),
         cmocka_unit_test(a_run_with_standbys_goes_on_without_a_server_lost_at_any_time),
         cmocka_unit_test(and_so_do_the_rows_of_an_embedding_table),
+        cmocka_unit_test(two_losses_end_a_run_or_do_not_but_nobody_hangs),
         cmocka_unit_test(a_server_that_does_not_come_back_ends_the_run),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
