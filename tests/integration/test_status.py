@@ -46,6 +46,16 @@ class Loads(Case):
         self.assertLess(run.summary["dense_balance"], 1.1)
         self.assertGreater(sum(load["bytes_in"] for load in loads), 4 * parameters * pushes)
 
+    def test_what_a_process_does_for_a_standby_is_its_load_too(self):
+        alone, doubled = (self.trained("chief=1,worker=1,ps=2", "--steps", "90", "--set",
+                                       f"mode.replicas={replicas}", job=ASYNC)
+                          for replicas in (0, 1))
+        for name, load in doubled.summary["servers"].items():
+            plain = alone.summary["servers"][name]
+            self.assertEqual(load["dense_bytes"], plain["dense_bytes"])
+            self.assertGreater(load["requests"], 1.9 * plain["requests"])
+            self.assertGreater(load["memory_bytes"], 1.9 * plain["memory_bytes"])
+
     def test_the_rows_of_all_servers_are_those_of_the_table(self):
         path = self.folder("job")
         path.write_text(json.dumps(CLICKS))
