@@ -3,6 +3,7 @@
 #include "cli/status_view.h"
 #include <dirent.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -76,6 +77,7 @@ static enum mu_status show_pid(
     const mu_json_value *task =
         tasks && mu_json_type(tasks) == MU_JSON_OBJECT ? mu_json_member(tasks, task_name) : NULL;
     double process = task ? mu_status_number(task, "process") : 0;
+    bool gone = task && strcmp(mu_status_string(task, "state", ""), "gone") == 0;
     *ret_runs = view.state == MU_STATUS_RUNNING;
     mu_status_view_finish(&view);
     if (!task)
@@ -83,6 +85,10 @@ static enum mu_status show_pid(
             "there is no task `%.40s` in the run of %s", task_name, directory);
     if (!(process > 0))
         return mu_fail(log, MU_E0301, NULL, "%s has not come yet", task_name);
+    /* Its number may be somebody else's by now. */
+    if (gone)
+        return mu_fail(log, MU_E0401, "`muster status` says how the run is doing",
+            "%s is gone; it was process %.0f", task_name, process);
     printf("%.0f\n", process);
     return fflush(stdout) == 0 ? MU_OK : mu_fail(log, MU_E0605, NULL, "cannot write to the output");
 }

@@ -86,8 +86,8 @@ void mu_help_command(const struct mu_command *command, struct mu_text *out)
 {
     mu_text_add(out, "Usage: ");
     add_usage(command, out);
-    mu_text_add(out, "\n\nmuster %s ", command->name);
-    add_wrapped(out, (int)strlen(command->name) + 8, 0, command->doc);
+    mu_text_add(out, "\n\nmuster %s - ", command->name);
+    add_wrapped(out, (int)strlen(command->name) + 10, 0, command->doc);
     mu_text_add(out, "\nExamples:\n");
     for (const char *const *example = command->examples; *example; example++)
         mu_text_add(out, "  %s\n", *example);

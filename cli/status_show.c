@@ -189,11 +189,16 @@ static void show_tasks(
 
 /* ---- the servers ---- */
 
-static void show_server(const char *name, const mu_json_value *server, struct mu_text *out)
+/* Less on all servers together is even enough: a click model may have one dense number. */
+#define UNEVEN_BYTES_MIN 65536
+
+static void show_server(
+    const char *name, const mu_json_value *server, double *dense_bytes, struct mu_text *out)
 {
     char kept[WORD], rows[WORD], requests[WORD], in[WORD], out_[WORD], memory[WORD], stale[WORD];
     double row_bytes = mu_status_number(server, "row_bytes");
     double row_count = mu_status_number(server, "rows");
+    *dense_bytes += mu_status_number(server, "dense_bytes");
     mu_text_add(out, "%-8s %10s %7s %8s %10s %10s %10s %9s\n", name,
         bytes_text(mu_status_number(server, "dense_bytes") + row_bytes, kept),
         row_bytes > 0 ? count_text(row_count, rows) : "-",
@@ -219,16 +224,16 @@ static void show_trouble(const char *name, const mu_json_value *server, struct m
 static void show_servers(
     const struct mu_status_view *view, const mu_json_value *servers, struct mu_text *out)
 {
-    double balance = mu_status_number(view->root, "dense_balance");
+    double balance = mu_status_number(view->root, "dense_balance"), dense_bytes = 0;
     mu_text_add(out, "\n%-8s %10s %7s %8s %10s %10s %10s %9s\n", "SERVER", "KEEPS", "ROWS", "REQ/S",
         "IN/S", "OUT/S", "MEMORY", "STALENESS");
     for (size_t i = 0; i < mu_json_count(servers); i++)
         if (mu_json_type(mu_json_member_at(servers, i)) == MU_JSON_OBJECT)
-            show_server(mu_json_key(servers, i), mu_json_member_at(servers, i), out);
+            show_server(mu_json_key(servers, i), mu_json_member_at(servers, i), &dense_bytes, out);
     for (size_t i = 0; i < mu_json_count(servers); i++)
         if (mu_json_type(mu_json_member_at(servers, i)) == MU_JSON_OBJECT)
             show_trouble(mu_json_key(servers, i), mu_json_member_at(servers, i), out);
-    if (balance > 1.1)
+    if (balance > 1.1 && dense_bytes > UNEVEN_BYTES_MIN)
         mu_text_add(out, "the fullest server has %.2f times the mean of dense bytes\n", balance);
 }
 

@@ -82,7 +82,14 @@ void mu_cluster_lose(struct mu_cluster *cluster, enum mu_error error, int task, 
         return;
     }
     if (mu_recover_can(cluster, error, task)) {
+        int stopped = error == MU_E0402 && is_stopped(cluster, task)
+                          ? cluster->member[task].hello.process
+                          : 0;
         mu_recover_await(cluster, task, text);
+        /* Whoever starts tasks waits for its end first. */
+        if (stopped > 0)
+            mu_say(cluster->log, MU_LEVEL_WARN,
+                "`kill -KILL %d` ends it, so that it can be started again", stopped);
         return;
     }
     struct mu_text help;

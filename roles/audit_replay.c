@@ -45,12 +45,15 @@ struct replay {
 
 /* ---- opening ---- */
 
+/* That of a run, or the one that the logs lie in. */
 static void find_folder(struct replay *replay, const char *directory)
 {
+    char path[2048];
     struct stat stat_;
-    mu_format(replay->folder, sizeof(replay->folder), "%.2000s/audit", directory);
-    if (stat(replay->folder, &stat_) != 0 || !S_ISDIR(stat_.st_mode))
-        mu_text_copy(replay->folder, sizeof(replay->folder) - 16, directory);
+    mu_format(path, sizeof(path), "%.2000s/ps-0.log", directory);
+    bool lie_here = stat(path, &stat_) == 0;
+    mu_format(
+        replay->folder, sizeof(replay->folder), "%.2000s%s", directory, lie_here ? "" : "/audit");
 }
 
 static enum mu_status read_header(struct source *source, struct mu_audit_record *ret_record)

@@ -180,7 +180,8 @@ static enum mu_status fit_policy(const struct fit *fit)
         return MU_OK;
     if (fit->mode->kind == MU_MODE_SYNC)
         return unfit(fit,
-            fit->phase < 0 ? "leave out mode.policy, or use --set mode.kind=async"
+            fit->phase < 0 ? "leave out mode.policy (or --set mode.policy=apply), or use --set "
+                             "mode.kind=async"
                            : "say \"policy\": \"apply\" in this entry",
             "mode.policy `%s` is for stale gradients, and mode `sync` applies none", name);
     if (fit->mode->kind == MU_MODE_BOUNDED && strcmp(name, "drop") == 0)

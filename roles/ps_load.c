@@ -35,6 +35,17 @@ void mu_ps_load_of(const struct mu_ps_server *server, struct mu_load *ret_load)
                          }};
 }
 
+void mu_ps_load_add_standby(const struct mu_ps_server *standby, struct mu_load *load)
+{
+    static const enum mu_load_row of_both[] = {MU_LOAD_REQUESTS, MU_LOAD_BYTES_IN,
+        MU_LOAD_BYTES_OUT, MU_LOAD_ROWS_GIVEN, MU_LOAD_ROWS_WANTED, MU_LOAD_MEMORY_BYTES,
+        MU_LOAD_HELD, MU_LOAD_UNREAD, MU_LOAD_UNREAD_BYTES, MU_LOAD_CUT_OFF};
+    struct mu_load its;
+    mu_ps_load_of(standby, &its);
+    for (size_t i = 0; i < MU_COUNT_OF(of_both); i++)
+        load->value[of_both[i]] += its.value[of_both[i]];
+}
+
 void mu_ps_load_write(
     const struct mu_load *load, struct mu_event_file *events, int64_t wall_ns, int64_t version)
 {

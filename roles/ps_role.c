@@ -203,12 +203,19 @@ static void say_load(const struct ps_role *role)
     mu_text_finish(&text);
 }
 
+static void load_of(const struct ps_role *role, struct mu_load *ret_load)
+{
+    mu_ps_load_of(role->server, ret_load);
+    if (role->standby)
+        mu_ps_load_add_standby(role->standby, ret_load);
+}
+
 /* For TensorBoard, now and then; all numbers once more at the end. */
 static void write_load(const struct ps_role *role)
 {
     struct mu_world *world = role->run->world;
     struct mu_load load;
-    mu_ps_load_of(role->server, &load);
+    load_of(role, &load);
     mu_ps_load_write(
         &load, role->events, world->ops->wall_ns(world), mu_ps_server_version(role->server));
 }
@@ -217,7 +224,7 @@ static void write_load(const struct ps_role *role)
 static void tell_load(void *owner, struct mu_load *ret_load)
 {
     const struct ps_role *role = owner;
-    mu_ps_load_of(role->server, ret_load);
+    load_of(role, ret_load);
 }
 
 /* What the heartbeats say of this server, and a point of its load every second. */

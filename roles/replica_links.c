@@ -186,6 +186,9 @@ static enum mu_status run_begin_again(struct mu_command *command)
 {
     struct again *again = command->owner;
     struct mu_replica *replica = again->replica;
+    /* Not of a run that ends: whoever reads its last status would look for a server. */
+    if (mu_cluster_interrupted(replica->cluster))
+        mu_replica_doing(replica, MU_DOING_AWAITING);
     enum mu_status cut = mu_replica_cut(replica, *again->status);
     mu_group_finish(&replica->group);
     again->begins = mu_cluster_begin_again(replica->cluster, again->status);
@@ -199,7 +202,6 @@ bool mu_replica_begin_again(struct mu_replica *replica, enum mu_status *status)
     struct again again = {.replica = replica, .status = status};
     if (*status != MU_UNAVAILABLE || !replica->cluster || !mu_replica_uses_servers(replica))
         return false;
-    mu_replica_doing(replica, MU_DOING_AWAITING);
     enum mu_status cut = mu_communicator_do(&replica->communicator, run_begin_again, &again);
     (void)cut;
     mu_vectors_finish(&replica->vectors);

@@ -156,6 +156,15 @@ static double seconds_left(
 #define TELL_EVERY_NS MU_SECOND
 #define NOTE_EVERY_NS (250 * MU_MS)
 
+static void note_progress(struct mu_reporter *reporter)
+{
+    struct mu_task_run *run = reporter->run;
+    if (!run->status || reporter->progress.steps_total == 0)
+        return;
+    mu_status_keeper_enter(run->status)->progress = reporter->progress;
+    mu_status_keeper_leave(run->status, false);
+}
+
 static void show_progress(struct mu_reporter *reporter, const struct mu_report *report, int64_t now)
 {
     const struct mu_progress progress = {
@@ -171,12 +180,14 @@ static void show_progress(struct mu_reporter *reporter, const struct mu_report *
         .tasks = report->tasks,
     };
     struct mu_task_run *run = reporter->run;
-    bool is_last = report->step >= reporter->steps_total;
+    /* Once: a run whose mode changes may do some steps more than were planned. */
+    bool is_last = report->step >= reporter->steps_total && !reporter->at_end;
+    reporter->at_end = reporter->at_end || is_last;
+    reporter->progress = progress;
     if (run->display)
         mu_progress_show(run->display, &progress, now, is_last);
-    if (run->status && (is_last || now - reporter->noted_ns >= NOTE_EVERY_NS)) {
-        mu_status_keeper_enter(run->status)->progress = progress;
-        mu_status_keeper_leave(run->status, false);
+    if (is_last || now - reporter->noted_ns >= NOTE_EVERY_NS) {
+        note_progress(reporter);
         reporter->noted_ns = now;
     }
     if (run->tell && now - reporter->told_ns >= TELL_EVERY_NS) {
@@ -254,6 +265,8 @@ enum mu_status mu_reporter_finish(struct mu_reporter *reporter, enum mu_status s
     if (run->display)
         mu_progress_clear(run->display);
     int64_t now = mu_now(run->world);
+    reporter->progress.step = summary->steps;
+    note_progress(reporter);
     summary->exit = mu_status_exit(status);
     summary->samples = reporter->samples_before + reporter->samples;
     summary->wall_seconds = (double)(now - run->started_ns) / (double)MU_SECOND;

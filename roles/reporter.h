@@ -25,9 +25,11 @@ struct mu_reporter {
     int64_t first_step;             /* done at first_step_ns */
     int64_t samples_before;         /* of earlier processes of this run */
     int64_t point_ns, point_samples, told_ns;
-    int64_t loads_ns; /* when the loads of the servers were looked at last */
-    int64_t noted_ns; /* when status.json was given the progress last */
-    double speed;     /* samples per second, recent */
+    int64_t loads_ns;            /* when the loads of the servers were looked at last */
+    int64_t noted_ns;            /* when status.json was given the progress last */
+    double speed;                /* samples per second, recent */
+    struct mu_progress progress; /* the last */
+    bool at_end;                 /* the step that was planned as the last has been shown */
     struct mu_summary summary;
 };
 

@@ -37,9 +37,12 @@ static void mark(struct mu_status_task *task, int64_t now_ns)
     task->mark = task->load;
 }
 
-/* Does what it counts begin anew? So it is with each generation of a run. */
+/* Does what it counts begin anew? So it is with each generation of a run, and a worker that goes
+ * back to a checkpoint has trained on fewer samples. */
 static bool counts_anew(const struct mu_status_task *task)
 {
+    if (task->samples < task->mark_samples)
+        return true;
     for (int row = 0; row < MU_LOAD_COUNT; row++)
         if (mu_load_has_rate((enum mu_load_row)row) &&
             task->load.value[row] < task->mark.value[row])

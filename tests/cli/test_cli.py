@@ -290,12 +290,13 @@ class Run(unittest.TestCase):
                                   "--out", os.path.join(out, "run")], "/nowhere")
 
     def test_without_a_cluster_it_says_that_it_trains_alone(self):
-        job = os.path.join(ROOT, "configs", "demo.json")
-        with tempfile.TemporaryDirectory() as out:
-            result = muster("run", job, "--steps", "2", "--out", os.path.join(out, "run"))
-            self.assertEqual(result.returncode, 0, result.stderr)
-            self.assertIn("this process trains alone", result.stderr)
-            self.assertIn("--local 2", result.stderr)
+        for name, roles in (("demo", "2"), ("demo-async", "worker=2,ps=1")):
+            job = os.path.join(ROOT, "configs", name + ".json")
+            with tempfile.TemporaryDirectory() as out:
+                result = muster("run", job, "--steps", "2", "--out", os.path.join(out, "run"))
+                self.assertEqual(result.returncode, 0, result.stderr)
+                self.assertIn("this process trains alone", result.stderr)
+                self.assertIn(f"`muster run {job} --local {roles}` starts", result.stderr)
 
     def test_a_task_alone_in_a_larger_world_refuses(self):
         job = os.path.join(ROOT, "configs", "demo.json")

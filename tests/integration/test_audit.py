@@ -41,6 +41,13 @@ class Audit(Case):
             self.assertIn("parameters_crc32c " + run.summary["parameters_crc32c"],
                           self.replay(run).text)
 
+    def test_a_run_without_logs_is_told_where_they_would_be(self):
+        run = self.trained("chief=1,worker=1,ps=1", "--steps", "5", job=ASYNC)
+        self.assertIn(f"cannot read {run.out}/audit/ps-0.log: ", self.replay(run, code=66).text)
+        other = self.audited("chief=1,worker=1,ps=1", "--steps", "5")
+        other.out = other.out / "audit"
+        self.assertEqual(self.replayed(other)["version"], 5)
+
     def clicks(self, **sections):
         path = self.folder("clicks")
         path.write_text(json.dumps({**CLICKS, **sections}))

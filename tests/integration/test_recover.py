@@ -107,6 +107,7 @@ class Recover(Recovers):
         hangs.signal(signal.SIGSTOP)
         chief = cluster.tasks["chief/0"]
         chief.says(r"^warning: ps/1 .*(is stopped|is unresponsive).*; the run waits for it")
+        chief.says(rf"^warning: `kill -KILL {hangs.pid}` ends it, so that it can be started again")
         hangs.signal(signal.SIGKILL)
         hangs.ends()
         cluster.start("ps/1")

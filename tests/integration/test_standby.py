@@ -119,25 +119,23 @@ class Standby(Case):
         self.assertEqual(launcher.ends(), 0, launcher.text)
         self.assertEqual(summary(launcher.out)["steps"], STEPS)
 
-    def taken_over(self):
-        """A launcher whose run goes on without its first server."""
-        launcher = self.local("chief=1,worker=1,ps=2", *TWICE, *SAVES, *LONG, job=ASYNC)
-        until(lambda: checkpoints(launcher.out), "a checkpoint")
-        os.kill(self.pids(launcher)["ps/0"], signal.SIGKILL)
-        launcher.says(TOOK)
-        return launcher
+    def test_the_launcher_of_a_run_that_was_stopped_after_a_loss_exits_with_75(self):
+        run = self.local("chief=1,worker=1,ps=2", "--set", "mode.replicas=1", *LONG, job=ASYNC)
+        self.trains(run.out)
+        os.kill(self.pids(run)["ps/1"], signal.SIGKILL)
+        run.says(r"the standby took over in ")
+        run.signal(signal.SIGTERM)
+        self.assertEqual(run.ends(), 75)
+        self.assertNotIn("was the first to fail", run.text)
 
-    def test_a_server_that_was_not_missed_is_not_why_a_stopped_run_ended(self):
-        launcher = self.taken_over()
-        launcher.signal(signal.SIGTERM)
-        self.assertEqual(launcher.ends(), 75, launcher.text)
-        self.assertNotIn("first to fail", launcher.text)
-
-    def test_who_fails_after_a_takeover_is_named_and_not_the_server(self):
-        launcher = self.taken_over()
-        os.kill(self.pids(launcher)["worker/0"], signal.SIGSEGV)
-        self.assertEqual(launcher.ends(), 128 + signal.SIGSEGV, launcher.text)
-        self.assertIn("worker/0 was the first to fail", launcher.text)
+    def test_who_fails_after_a_loss_is_named_and_not_the_server(self):
+        run = self.local("chief=1,worker=1,ps=2", "--set", "mode.replicas=1", *LONG, job=ASYNC)
+        self.trains(run.out)
+        os.kill(self.pids(run)["ps/0"], signal.SIGKILL)
+        run.says(r"the standby took over in ")
+        os.kill(self.pids(run)["worker/0"], signal.SIGSEGV)
+        self.assertEqual(run.ends(), 128 + signal.SIGSEGV, run.text)
+        self.assertIn("worker/0 was the first to fail", run.text)
 
     def test_what_cannot_be_is_refused_with_what_would_do(self):
         for servers, more, why in (

@@ -3,6 +3,7 @@
 """What a run tells of itself while it lives and after: test_status.py MUSTER"""
 import json
 import os
+import re
 import signal
 
 from cluster import ASYNC, LONG, MUSTER, Case, Cluster, Process, checkpoints, main, until
@@ -44,6 +45,16 @@ class Loads(Case):
         self.assertGreaterEqual(run.summary["dense_balance"], 1)
         self.assertLess(run.summary["dense_balance"], 1.1)
         self.assertGreater(sum(load["bytes_in"] for load in loads), 4 * parameters * pushes)
+
+    def test_what_a_process_does_for_a_standby_is_its_load_too(self):
+        alone, doubled = (self.trained("chief=1,worker=1,ps=2", "--steps", "90", "--set",
+                                       f"mode.replicas={replicas}", job=ASYNC)
+                          for replicas in (0, 1))
+        for name, load in doubled.summary["servers"].items():
+            plain = alone.summary["servers"][name]
+            self.assertEqual(load["dense_bytes"], plain["dense_bytes"])
+            self.assertGreater(load["requests"], 1.9 * plain["requests"])
+            self.assertGreater(load["memory_bytes"], 1.9 * plain["memory_bytes"])
 
     def test_the_rows_of_all_servers_are_those_of_the_table(self):
         path = self.folder("job")
@@ -107,6 +118,48 @@ class Status(Case):
         run.signal(signal.SIGTERM)
         self.assertEqual(run.ends(), 75)
         self.assertEqual(self.as_json(run.out, code=69)["exit"], 75)
+
+    def test_the_last_step_is_told_of_a_run_that_is_over(self):
+        run = self.trained("chief=1,worker=1,ps=2", "--steps", "90", job=ASYNC)
+        self.assertEqual(self.as_json(run.out, code=69)["step"], run.summary["steps"])
+
+    def test_a_run_that_has_lost_a_worker_waits_for_no_server(self):
+        cluster = Cluster(self, job=ASYNC, chief=1, worker=1, ps=1, arguments=LONG)
+        cluster.start_all().trains()
+        cluster.tasks["worker/0"].signal(signal.SIGKILL)
+        self.assertEqual(cluster.tasks["chief/0"].ends(), 69)
+        tasks = self.as_json(cluster.out, code=69)["tasks"]
+        self.assertNotIn("come back", tasks["chief/0"]["doing"])
+
+    def test_the_process_of_a_task_that_is_gone_is_not_given_to_scripts(self):
+        run = self.local("chief=1,worker=1,ps=2", *LONG, "--set", "mode.replicas=1", job=ASYNC)
+        self.trains(run.out)
+        pid = self.pids(run)["ps/1"]
+        os.kill(pid, signal.SIGKILL)
+        self.seen(run.out, lambda found: found["tasks"]["ps/1"]["state"] == "gone", "the loss")
+        self.assertRegex(self.status(run.out, "--pid", "ps/1", code=69),
+                         rf"^error\[E0401\]: ps/1 is gone; it was process {pid}\n")
+
+    def test_a_run_whose_mode_changes_shows_its_end_once(self):
+        job = {"name": "changes", "model": {"kind": "softmax"}, "train": {"epochs": 2},
+               "data": {"kind": "glyphs", "samples": 4800, "test_samples": 100, "batch": 16},
+               "mode": {"kind": "sync", "backups": 1,
+                        "schedule": [{"from_step": 100, "kind": "async"}]}}
+        path = self.folder("job")
+        path.write_text(json.dumps(job))
+        run = self.trained("worker=3,ps=1", job=str(path))
+        planned = json.loads((run.out / "status.json").read_text())["steps_total"]
+        shown = [int(step) for step in re.findall(rf"step (\d+)/{planned} ", run.text)]
+        self.assertGreater(len(shown), 0)
+        self.assertLessEqual(len([step for step in shown if step >= planned]), 1)
+
+    def test_one_dense_number_of_a_click_model_is_no_uneven_load(self):
+        path = self.folder("job")
+        path.write_text(json.dumps({**CLICKS, "model": {"kind": "linear"},
+                                    "data": {**CLICKS["data"], "numbers": 0}}))
+        run = self.trained("worker=2,ps=2", job=str(path))
+        self.assertGreater(run.summary["dense_balance"], 1.1)
+        self.assertNotIn("the fullest server", self.status(run.out, code=69))
 
     def test_watching_ends_with_the_run(self):
         run = self.local("1", *LONG)

@@ -158,6 +158,21 @@ static void a_server_that_counts_anew_has_no_rates_until_it_has_counted(void **s
     assert_true(task.per_second[MU_LOAD_REQUESTS] == 100);
 }
 
+static void a_worker_that_goes_back_to_a_checkpoint_has_no_rate_below_zero(void **state)
+{
+    (void)state;
+    struct mu_status_task task = {.name = "worker/0"};
+    struct mu_task_view view = {
+        .here = true, .joined = true, .host = "h", .absent = "", .samples = 900};
+    mu_status_page_look(&task, &view, MU_SECOND);
+    view.samples = 300;
+    mu_status_page_look(&task, &view, 4 * MU_SECOND);
+    assert_true(isnan(task.samples_per_second));
+    view.samples = 400;
+    mu_status_page_look(&task, &view, 5 * MU_SECOND);
+    assert_true(task.samples_per_second == 100);
+}
+
 static void a_server_has_its_load_its_rates_and_the_balance_of_all(void **state)
 {
     (void)state;
@@ -199,6 +214,7 @@ int main(void)
         cmocka_unit_test(the_end_has_an_exit_code_and_the_first_error),
         cmocka_unit_test(rates_are_over_the_last_seconds),
         cmocka_unit_test(a_server_that_counts_anew_has_no_rates_until_it_has_counted),
+        cmocka_unit_test(a_worker_that_goes_back_to_a_checkpoint_has_no_rate_below_zero),
         cmocka_unit_test(a_server_has_its_load_its_rates_and_the_balance_of_all),
         cmocka_unit_test(a_task_that_was_there_is_gone_and_one_that_never_came_is_missing),
     };
