@@ -269,6 +269,15 @@ static enum mu_status fit_standbys(
     return MU_OK;
 }
 
+static enum mu_status fit_recovery(struct mu_log *log, const struct mu_job *job, bool uses_servers)
+{
+    if (job->mode.recovery_seconds == 0 || uses_servers)
+        return MU_OK;
+    return mu_fail(log, MU_E0204,
+        "leave it out, or add parameter servers and a mode that uses them",
+        "mode.recovery_seconds is for training through parameter servers");
+}
+
 enum mu_status mu_job_fit(
     struct mu_log *log, const struct mu_job *job, int replica_count, int ps_count)
 {
@@ -277,7 +286,9 @@ enum mu_status mu_job_fit(
     if (job->model->row_width && job->data.accumulate > 1)
         return mu_fail(log, MU_E0204, "use a larger data.batch",
             "model `%s` has an embedding table: data.accumulate must be 1", job->model->name);
-    MU_TRY(fit_audit(log, job, mu_job_uses_servers(job, replica_count, ps_count)));
+    bool uses_servers = mu_job_uses_servers(job, replica_count, ps_count);
+    MU_TRY(fit_audit(log, job, uses_servers));
+    MU_TRY(fit_recovery(log, job, uses_servers));
     MU_TRY(fit_standbys(log, job, replica_count, ps_count));
     MU_TRY(fit_mode(&fit, replica_count, ps_count));
     for (fit.phase = 0; fit.phase < job->phase_count; fit.phase++) {

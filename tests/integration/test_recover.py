@@ -6,7 +6,7 @@ import os
 import re
 import signal
 
-from cluster import ASYNC, LONG, SLOW, Case, Cluster, alive, checkpoints, main, until
+from cluster import ASYNC, LONG, SLOW, SYNC, Case, Cluster, alive, checkpoints, main, until
 
 TASKS = dict(chief=1, worker=1, ps=2)
 PATIENCE = 30 * SLOW
@@ -64,6 +64,13 @@ class Recover(Recovers):
         for task in cluster.tasks.values():
             self.assertEqual(task.ends(), 0, task.text)
         return summary(cluster.out)
+
+    def test_a_job_without_servers_cannot_wait_for_one(self):
+        process = self.muster("run", SYNC, "--local", "worker=2", "--out", self.folder("run"),
+                              "--set", "mode.recovery_seconds=5")
+        self.assertEqual(process.code, 78, process.text)
+        self.assertIn("mode.recovery_seconds is for training through parameter servers",
+                      process.text)
 
     def test_a_server_that_comes_back_gets_the_checkpoint_and_the_run_ends_well(self):
         for name in ("ps/0", "ps/1"):
