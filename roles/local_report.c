@@ -11,24 +11,6 @@ static bool is_retry(int code)
     return code == mu_status_exit(MU_UNAVAILABLE) || code == mu_status_exit(MU_PREEMPTED);
 }
 
-/* All replicas have ended well, or have saved and stopped as asked: a server that died on the way
- * was not missed in the end. */
-static bool counts(const struct mu_local_outcome *outcome, const struct mu_local_child *child)
-{
-    if (child->role == MU_ROLE_EVALUATOR)
-        return false;
-    if (child->role != MU_ROLE_PS || !outcome->servers_may_die)
-        return true;
-    for (int i = 0; i < outcome->count; i++) {
-        enum mu_role role = outcome->children[i].role;
-        int code = mu_local_child_code(&outcome->children[i]);
-        if ((role == MU_ROLE_CHIEF || role == MU_ROLE_WORKER) && code != 0 &&
-            code != mu_status_exit(MU_PREEMPTED))
-            return true;
-    }
-    return false;
-}
-
 /* 69 says that somebody else failed, 75 that somebody asked to stop: neither is where it began. */
 static bool is_cause(const struct mu_local_child *child)
 {
@@ -48,6 +30,37 @@ static bool is_told(const struct mu_local_outcome *outcome, const struct mu_loca
 bool mu_local_report_is_final(const struct mu_local_child *child)
 {
     return is_cause(child) && !WIFSIGNALED(child->wait_status);
+}
+
+static bool is_replica(const struct mu_local_child *child)
+{
+    return child->role == MU_ROLE_CHIEF || child->role == MU_ROLE_WORKER;
+}
+
+/* Was a server that may die missed in the end? Not if the replicas ended well, nor, of one that a
+ * signal ended, if they were asked to stop or one failed on its own: they had gone on without. */
+static bool was_missed(const struct mu_local_outcome *outcome, const struct mu_local_child *server)
+{
+    bool missed = false;
+    for (int i = 0; i < outcome->count; i++) {
+        const struct mu_local_child *child = &outcome->children[i];
+        int code = mu_local_child_code(child);
+        if (!is_replica(child) || code == 0)
+            continue;
+        if (mu_local_report_is_final(server))
+            return true;
+        if (is_cause(child))
+            return false;
+        missed = missed || code != mu_status_exit(MU_PREEMPTED);
+    }
+    return missed;
+}
+
+static bool counts(const struct mu_local_outcome *outcome, const struct mu_local_child *child)
+{
+    if (child->role == MU_ROLE_EVALUATOR)
+        return false;
+    return child->role != MU_ROLE_PS || !outcome->servers_may_die || was_missed(outcome, child);
 }
 
 int mu_local_report_cause(const struct mu_local_outcome *outcome)

@@ -138,6 +138,15 @@ class Standby(Case):
         self.assertEqual(run.ends(), 75)
         self.assertNotIn("was the first to fail", run.text)
 
+    def test_who_fails_after_a_loss_is_named_and_not_the_server(self):
+        run = self.local("chief=1,worker=1,ps=2", "--set", "mode.replicas=1", *LONG, job=ASYNC)
+        self.trains(run.out)
+        os.kill(self.pids(run)["ps/0"], signal.SIGKILL)
+        run.says(r"the standby took over in ")
+        os.kill(self.pids(run)["worker/0"], signal.SIGSEGV)
+        self.assertEqual(run.ends(), 128 + signal.SIGSEGV, run.text)
+        self.assertIn("worker/0 was the first to fail", run.text)
+
     def test_what_cannot_be_is_refused_with_what_would_do(self):
         for servers, more, why in (
                 (1, (), "add a parameter server"),
