@@ -366,7 +366,7 @@ static void report(struct async *async, const struct mu_prefetch_batch *batch, d
         .learning_rate = mu_replica_learning_rate(replica),
         .staleness = staleness,
         .verdicts = replica->counts->verdicts,
-        .alive = replica->count + replica->spec->ps_count,
+        .alive = replica->count + replica->spec->ps_count - (atomic_load(&replica->gone_ns) != 0),
         .tasks = replica->count + replica->spec->ps_count,
     };
     mu_reporter_step(&replica->reporter, &numbers);

@@ -131,6 +131,9 @@ static void check_linger(struct mu_local *launcher, int64_t now_ns)
     for (int i = 0; i < launcher->count; i++) {
         struct mu_local_child *child = &launcher->children[i];
         int64_t linger_ms = child->role == MU_ROLE_PS ? MU_LOCAL_LINGER_MS : MU_LOCAL_EVALUATOR_MS;
+        /* One that was stopped, and that the others went on without, has nothing to end. */
+        if (child->role == MU_ROLE_PS && child->state == MU_LOCAL_STOPPED)
+            linger_ms = MU_LOCAL_SURVIVORS_MS;
         if (!child->sent)
             child->due_ns = mu_deadline(now_ns, linger_ms * MU_MS);
     }

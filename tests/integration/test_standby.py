@@ -119,6 +119,16 @@ class Standby(Case):
         self.assertEqual(launcher.ends(), 0, launcher.text)
         self.assertEqual(summary(launcher.out)["steps"], STEPS)
 
+    def test_the_launcher_does_not_wait_for_a_stopped_server_that_nobody_needs(self):
+        run = self.local("chief=1,ps=2", *TWICE, *SAVES, "--steps", str(STEPS), "--epochs", "100",
+                         "--failure-detection", "fast", job=ASYNC)
+        until(lambda: checkpoints(run.out), "a checkpoint")
+        os.kill(self.pids(run)["ps/1"], signal.SIGSTOP)
+        self.assertEqual(run.ends(), 0, run.text)
+        ended = next(time for time, line in run.lines if f"{STEPS} steps, " in line)
+        killed = next(time for time, line in run.lines if "the run is over: killed" in line)
+        self.assertLess(killed - ended, 15 * SLOW)
+
     def test_the_launcher_of_a_run_that_was_stopped_after_a_loss_exits_with_75(self):
         run = self.local("chief=1,worker=1,ps=2", "--set", "mode.replicas=1", *LONG, job=ASYNC)
         self.trains(run.out)
