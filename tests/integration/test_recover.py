@@ -186,6 +186,20 @@ class Launcher(Recovers):
         self.assertEqual(launcher.ends(), 0, launcher.text)
         self.assertEqual(summary(launcher.out)["recoveries"], 2)
 
+    def test_the_audit_log_begins_anew_with_what_the_servers_came_back_with(self):
+        launcher, pids = self.start("--steps", "12000", "--set", "mode.audit=true", "--set",
+                                    "model.widths=[784,2,10]")
+        os.kill(pids["ps/1"], signal.SIGKILL)
+        version = self.back(launcher).group(3)
+        self.assertEqual(launcher.ends(), 0, launcher.text)
+        replay = self.muster("audit", "replay", launcher.out)
+        self.assertEqual(replay.code, 0, replay.text)
+        self.assertIn(f"versions {version} to 12000\n", replay.text)
+        self.assertIn("parameters_crc32c " + summary(launcher.out)["parameters_crc32c"],
+                      replay.text)
+        for order in (0, 1):
+            self.assertTrue((launcher.out / "audit" / f"ps-{order}.log.1").is_file())
+
     def test_the_launcher_does_not_start_servers_of_a_run_that_has_lost_a_worker(self):
         launcher, pids = self.start(*LONG)
         os.kill(pids["worker/0"], signal.SIGKILL)
