@@ -180,11 +180,14 @@ static enum mu_status wait_and_judge(
 {
     struct mu_transport *transport = group->transport;
     for (;;) {
-        int64_t look_ns = op->done ? deadline_ns : mu_deadline(mu_now(group->world), LOOK_NS);
+        bool done = __atomic_load_n(&op->done, __ATOMIC_ACQUIRE);
+        int64_t look_ns = done ? deadline_ns : mu_deadline(mu_now(group->world), LOOK_NS);
         int64_t until_ns = look_ns < deadline_ns ? look_ns : deadline_ns;
         enum mu_status status = transport->ops->wait(transport, op, until_ns);
         *ret_peer = op->rank;
-        if (status != MU_TIMEOUT || op->done || until_ns == deadline_ns)
+        if (status != MU_TIMEOUT || until_ns == deadline_ns)
+            return status;
+        if (mu_now(group->world) < until_ns) /* how the operation has ended, not the wait */
             return status;
         status = mu_group_judge(group, ret_peer);
         if (status != MU_OK)

@@ -63,7 +63,7 @@ static struct mu_op *pop(struct mu_op **first, struct mu_op ***last)
 static void finish(struct mu_op *op, enum mu_status status)
 {
     op->status = status;
-    op->done = true;
+    __atomic_store_n(&op->done, true, __ATOMIC_RELEASE); /* its thread may look outside */
 }
 
 static bool same_operation(const struct rank *a, const struct rank *b)

@@ -216,6 +216,47 @@ static void who_alone_has_no_memory_takes_no_further_part(void **state)
     perform(2, share_in_vain);
 }
 
+/* ---- between two looks ---- */
+
+static struct mu_transport *sender;
+static const struct mu_transport_ops *honest;
+
+/* The message comes just when the wait has given up. */
+static enum mu_status send_when_late(
+    struct mu_transport *transport, struct mu_op *op, int64_t deadline_ns)
+{
+    static const float message = 42;
+    static struct mu_op send;
+    enum mu_status status = honest->wait(transport, op, deadline_ns);
+    if (status == MU_TIMEOUT)
+        honest->send(sender, &send, transport->rank, op->tag, &message, sizeof(message));
+    return status;
+}
+
+static void what_comes_between_two_looks_has_come(void **state)
+{
+    (void)state;
+    static struct ranks pair;
+    struct mu_group group;
+    struct mu_op receive;
+    float got = 0;
+    int culprit;
+    ranks_begin(&pair, 2);
+    assert_ok(mu_group_init(&group, &pair.real.world, pair.rank[0].transport));
+    sender = pair.rank[1].transport;
+    honest = group.transport->ops;
+    struct mu_transport_ops late = *honest;
+    late.wait = send_when_late;
+    group.transport->ops = &late;
+    mu_group_receive(&group, &receive, 1, mu_group_tag(&group, 0, 0), &got, sizeof(got));
+    assert_ok(mu_group_wait(&group, &receive, ranks_soon(&pair.rank[0]), &culprit));
+    assert_true(got == 42);
+    group.transport->ops = honest;
+    mu_group_finish(&group);
+    pair.rank[0].transport = NULL;
+    ranks_end(&pair);
+}
+
 /* ---- how many, and which ---- */
 
 static int closed;
@@ -256,6 +297,7 @@ int main(void)
         cmocka_unit_test(what_was_refused_has_not_failed),
         cmocka_unit_test(who_waits_beside_the_transports_thread_leaves_it_alone),
         cmocka_unit_test(who_alone_has_no_memory_takes_no_further_part),
+        cmocka_unit_test(what_comes_between_two_looks_has_come),
         cmocka_unit_test(more_ranks_than_tags_have_steps_for_are_refused),
         cmocka_unit_test(no_group_has_the_tags_of_what_is_no_operation),
     };

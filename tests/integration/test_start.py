@@ -238,7 +238,8 @@ class Strangers(Case):
 
 class Doubles(Case):
     def test_a_second_copy_of_a_task_is_refused_and_the_first_is_undisturbed(self):
-        cluster = Cluster(self, arguments=["--steps", "3000"], chief=1, worker=1).start_all()
+        steps = int(3000 / SLOW)
+        cluster = Cluster(self, arguments=["--steps", str(steps)], chief=1, worker=1).start_all()
         cluster.trains()
         running = dict(cluster.tasks)
         for name in ("worker/0", "chief/0"):
@@ -248,7 +249,8 @@ class Doubles(Case):
                                         rf"{running[name].pid} on \S+ since")
         for task in running.values():
             self.assertEqual(task.ends(), 0, task.text)
-        self.assertEqual(json.loads((cluster.out / "summary.json").read_text())["steps"], 3000)
+        self.assertEqual(json.loads((cluster.out / "summary.json").read_text())["steps"],
+                         steps)
 
     def test_a_stopped_copy_that_holds_the_port_is_named_with_what_to_type(self):
         cluster = Cluster(self, arguments=QUICK, chief=1, worker=1)
