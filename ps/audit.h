@@ -51,6 +51,9 @@ void mu_audit_add(
 /* The same with the last `row_bytes` of the payload from elsewhere. */
 void mu_audit_add_rows(struct mu_audit *audit, const struct mu_audit_record *record,
     const void *payload, const void *rows, size_t row_bytes);
+/* The process that was lost, as its END record will say: whatever a log of it says, this server
+ * went on without it. */
+void mu_audit_note_lost(struct mu_audit *audit, int process);
 /* Writes what is there, ends the thread and closes the file; takes NULL. `parameters` (count): as
  * they are now, for the END record, without which a log counts as cut; NULL: none is written.
  * IO_ERROR (MU_E0605). */

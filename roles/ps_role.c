@@ -22,7 +22,7 @@ struct ps_role {
     struct mu_ps_server *server;  /* of its own span; NULL between two generations */
     struct mu_ps_server *standby; /* of its neighbour's; NULL: none */
     struct mu_ps_links links;
-    struct mu_audit *audit; /* NULL: none is kept */
+    struct mu_audit *audit, *standby_audit; /* NULL: none is kept */
     struct mu_timer *timer;
     struct mu_layout layout;
     struct mu_ps_plan modes;
@@ -77,12 +77,15 @@ static void say_memory(const struct ps_role *role, const struct mu_ps_server_opt
 }
 
 /* The one of the server before this one. */
-static enum mu_status make_standby(struct ps_role *role, struct mu_ps_server_options *options)
+static enum mu_status make_standby(
+    struct ps_role *role, const struct mu_audit_keep *keep, struct mu_ps_server_options *options)
 {
     int servers = options->server_count;
     struct mu_ps_links *links = &role->links;
-    options->order = servers + (role->order + servers - 1) % servers;
+    options->order = mu_ps_seat_standby_in(role->order, servers);
     assert(mu_ps_seat_process(options->order, servers) == role->order);
+    MU_TRY(mu_audit_keep_open(keep, options->order, &role->standby_audit));
+    options->audit = role->standby_audit;
     MU_TRY(mu_ps_server_create(options, &role->standby));
     links->server[links->count] = role->standby;
     links->seat[links->count++] = options->order;
@@ -114,8 +117,12 @@ static enum mu_status make_server(struct ps_role *role)
     MU_TRY(mu_job_table(job, &facts, spec->ps_count, role->run->log, &rows));
     MU_TRY(job->model->layout(job->model_options, &facts, role->run->log, &role->layout));
     role->modes = mu_job_ps_plan(job, spec->replica_count, facts.sample_count);
-    MU_TRY(mu_audit_keep_open(
-        role->run, role->loop, role->order, &role->layout, &facts, &role->audit));
+    const struct mu_audit_keep keep = {.run = role->run,
+        .loop = role->loop,
+        .cluster = role->cluster,
+        .layout = &role->layout,
+        .facts = &facts};
+    MU_TRY(mu_audit_keep_open(&keep, role->order, &role->audit));
     struct mu_ps_server_options options = {
         .loop = role->loop,
         .log = role->run->log,
@@ -150,7 +157,7 @@ static enum mu_status make_server(struct ps_role *role)
         .server = {role->server},
         .seat = {role->order},
         .count = 1};
-    return options.replicas > 0 ? make_standby(role, &options) : MU_OK;
+    return options.replicas > 0 ? make_standby(role, &keep, &options) : MU_OK;
 }
 
 /* All servers count the same: who is the head at the end says it for all. */
@@ -331,10 +338,12 @@ static enum mu_status end_generation(struct ps_role *role, enum mu_status status
     mu_cluster_tell_load(role->cluster, NULL, NULL);
     mu_cluster_on_gone(role->cluster, NULL, NULL);
     enum mu_status closed = mu_audit_keep_close(role->audit, role->server);
+    enum mu_status closed_too = mu_audit_keep_close(role->standby_audit, role->standby);
+    closed = closed == MU_OK ? closed_too : closed;
     mu_ps_server_destroy(role->standby);
     mu_ps_server_destroy(role->server);
     role->server = role->standby = NULL;
-    role->audit = NULL;
+    role->audit = role->standby_audit = NULL;
     if (mu_cluster_interrupted(role->cluster))
         mu_activity_set(&role->activity, MU_DOING_AWAITING, version, mu_now(role->run->world));
     return status == MU_OK ? closed : status;
