@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ps/ps_bodies.h"
 #include "ps/server_inside.h"
-#include "tests/ps/refusal_rig.h"
+#include "tests/ps/hand_rig.h"
 #include <math.h>
 
 /* A server whose peers do what they should not. Both ends are on one loop. */
@@ -10,13 +10,6 @@
 
 static float gradients[COUNT];
 
-static double rate(void *owner, int64_t version)
-{
-    (void)owner;
-    (void)version;
-    return 0.5;
-}
-
 /* Of the servers that are made next. */
 static struct mu_ps_mode mode;
 static int64_t patience_ns;
@@ -24,14 +17,11 @@ static int64_t patience_ns;
 static struct mu_ps_server *make_server(
     int order, int server_count, int replica_count, size_t element_count)
 {
-    struct mu_ps_server_options options = refusal_rig_options(order, server_count, element_count);
+    struct mu_ps_server_options options = hand_rig_options(order, server_count, element_count, 0.5);
     options.replica_count = replica_count;
     options.mode = mode;
     options.patience_ns = patience_ns;
-    options.learning_rate = rate;
-    struct mu_ps_server *server;
-    assert_ok(mu_ps_server_create(&options, &server));
-    return server;
+    return hand_rig_server(&options);
 }
 
 /* ---- the other side ---- */
@@ -84,10 +74,7 @@ static const struct mu_link_events peer_events = {
 /* Connects a peer and returns the server's end. */
 static struct mu_link *make_peer(struct peer *peer)
 {
-    struct mu_link *far;
-    link_pair_connect(&pair, &peer->link, &far);
-    mu_link_adopt(peer->link, &peer_events, peer);
-    return far;
+    return hand_rig_link(&peer->link, &peer_events, peer);
 }
 
 /* ---- frames that are wrong in one thing ---- */
@@ -617,5 +604,5 @@ int main(void)
         cmocka_unit_test(a_follower_that_is_gone_ends_the_head_only_when_it_is_needed),
         cmocka_unit_test(a_span_that_no_frame_can_carry_is_a_wrong_configuration),
     };
-    return cmocka_run_group_tests(tests, refusal_rig_begin, refusal_rig_end);
+    return cmocka_run_group_tests(tests, hand_rig_begin, hand_rig_end);
 }

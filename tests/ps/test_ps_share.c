@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ps/client.h"
 #include "ps/ps_bodies.h"
-#include "ps/server.h"
-#include "runtime/optim/optimizers.h"
-#include "tests/io/link_pair.h"
+#include "tests/ps/hand_rig.h"
 #include <math.h>
 #include <signal.h>
 #include <sys/resource.h>
@@ -16,40 +14,10 @@
 #define VECTORS 2
 #define PLACE(index) (64 + (index)*4096) /* of vector `index`: a stride is 1008 + 16 floats */
 
-static struct link_pair pair;
-static struct mu_test_log log_of_test;
-
-static struct mu_judgement judge(const void *options, const struct mu_push_facts *push)
-{
-    (void)options;
-    (void)push;
-    return (struct mu_judgement){MU_VERDICT_APPLY, 1};
-}
-
-static double rate(void *owner, int64_t version)
-{
-    (void)owner;
-    (void)version;
-    return 0.5;
-}
-
 static struct mu_ps_server *make_server(void)
 {
-    static const struct mu_policy_ops policy = {.name = "async", .judge = judge};
-    struct mu_ps_server_options options = {
-        .loop = pair.loop,
-        .log = mu_test_log_init(&log_of_test),
-        .server_count = 1,
-        .replica_count = 1,
-        .in_flight_max = 1,
-        .generation = 7,
-        .element_count = COUNT,
-        .optimizer = mu_optimizer_find("sgd"),
-        .policy = &policy,
-        .learning_rate = rate,
-    };
-    struct mu_ps_server *server;
-    assert_ok(mu_ps_server_create(&options, &server));
+    struct mu_ps_server_options options = hand_rig_options(0, 1, COUNT, 0.5);
+    struct mu_ps_server *server = hand_rig_server(&options);
     mu_ps_server_begin(server, 0);
     return server;
 }
@@ -59,7 +27,7 @@ static struct mu_ps_server *make_server(void)
 struct hand {
     struct mu_link *link;
     struct mu_ps_server *server;
-    bool answered, ended;
+    bool answered;
     struct mu_ps_fresh_body said;
     uint32_t payload_bytes;
     char why[MU_SHARED_MEMORY_WHY_MAX];
@@ -89,23 +57,13 @@ static void on_arrived(
     ((struct hand *)owner)->answered = true;
 }
 
-static void on_ended(void *owner, struct mu_link *link, enum mu_status why, int error)
-{
-    (void)link;
-    (void)why;
-    (void)error;
-    ((struct hand *)owner)->ended = true;
-}
-
 static const struct mu_link_events hand_events = {
-    .frame = on_frame, .arrived = on_arrived, .ended = on_ended};
+    .frame = on_frame, .arrived = on_arrived, .ended = hand_rig_ended};
 
 static void begin(struct hand *hand)
 {
-    struct mu_link *far;
     *hand = (struct hand){.server = make_server()};
-    link_pair_connect(&pair, &hand->link, &far);
-    mu_link_adopt(hand->link, &hand_events, hand);
+    struct mu_link *far = hand_rig_link(&hand->link, &hand_events, hand);
     mu_link_resume(hand->link);
     mu_ps_server_add_worker(hand->server, 0, far);
 }
@@ -323,7 +281,7 @@ static struct mu_ps_client *make_client(struct mu_loop *loop, struct mu_log *log
 static void die_while_pushing(const struct mu_address *address)
 {
     static const struct mu_link_events events = {
-        .frame = mu_link_hold, .connected = link_pair_connected, .ended = on_ended};
+        .frame = mu_link_hold, .connected = link_pair_connected, .ended = hand_rig_ended};
     struct mu_real_world real;
     struct mu_loop *loop;
     struct link_pair own = {0};
@@ -436,16 +394,8 @@ static void played_arrived(
     (void)body;
 }
 
-static void played_ended(void *owner, struct mu_link *link, enum mu_status why, int error)
-{
-    (void)owner;
-    (void)link;
-    (void)why;
-    (void)error;
-}
-
 static const struct mu_link_events played_events = {
-    .frame = played_frame, .arrived = played_arrived, .ended = played_ended};
+    .frame = played_frame, .arrived = played_arrived, .ended = hand_rig_ended};
 
 /* What comes of asking to share with this server. */
 static enum mu_status share_with(struct played *played, int64_t patience_ns, bool *ret_shares)
@@ -552,21 +502,7 @@ static void a_server_that_goes_meanwhile_is_a_failure_and_no_wait(void **state)
     assert_false(shares);
 }
 
-static int begin_pair(void **state)
-{
-    (void)state;
-    link_pair_begin(&pair);
-    return 0;
-}
-
-static int end_pair(void **state)
-{
-    (void)state;
-    link_pair_end(&pair);
-    return 0;
-}
-
-#define WITH_PAIR(test) cmocka_unit_test_setup_teardown(test, begin_pair, end_pair)
+#define WITH_PAIR(test) cmocka_unit_test_setup_teardown(test, hand_rig_begin, hand_rig_end)
 
 int main(void)
 {
