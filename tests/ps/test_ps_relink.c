@@ -185,10 +185,17 @@ static enum mu_status live(struct worker *own)
     return MU_OK;
 }
 
+static enum mu_status leave(struct worker *own)
+{
+    struct mu_ps_result result;
+    /* Its wait is over at once, so that ours makes links anew meanwhile. */
+    enum mu_status status = mu_ps_client_leave(own->task->client, mu_now(own->task->world));
+    return status == MU_TIMEOUT ? wait_for(own, 0, &result) : status;
+}
+
 static enum mu_status work(struct rig_task *task)
 {
     struct worker *own = &workers[task->index];
-    struct mu_ps_result result;
     enum mu_status status = MU_OK;
     own->task = task;
     own->deadline = mu_now(task->world) + RIG_TIME;
@@ -196,9 +203,7 @@ static enum mu_status work(struct rig_task *task)
     for (own->life = 0; own->life < scenario->lives && status == MU_OK; own->life++)
         status = live(own);
     if (status == MU_OK)
-        status = mu_ps_client_leave_start(task->client, 0);
-    if (status == MU_OK)
-        status = wait_for(own, 0, &result);
+        status = leave(own);
     mu_ps_client_destroy(task->client);
     task->client = NULL;
     cut_links_end(&own->cuts);
