@@ -47,15 +47,6 @@ struct async {
 
 /* ---- communication thread ---- */
 
-static enum mu_status blame_server(
-    struct async *async, enum mu_status status, int order, const char *what, int64_t since_ns)
-{
-    struct mu_replica *replica = async->replica;
-    int task = order >= 0 ? mu_spec_ps(replica->spec, order) : -1;
-    return mu_replica_cut(
-        replica, mu_cluster_blame(replica->cluster, status, task, what, since_ns));
-}
-
 static int64_t deadline_from(const struct async *async, int64_t since_ns)
 {
     return mu_deadline(since_ns, async->replica->run->timeouts.step_ns);
@@ -71,8 +62,8 @@ static enum mu_status run_pull(struct mu_command *command)
     enum mu_status status =
         mu_ps_client_pull(replica->client, replica->parameters.data, MU_FOREVER, &async->version);
     return status == MU_OK ? MU_OK
-                           : blame_server(async, status, mu_ps_client_culprit(replica->client),
-                                 "the first pull", since);
+                           : mu_replica_blame_server(replica, status,
+                                 mu_ps_client_culprit(replica->client), "the first pull", since);
 }
 
 /* The vectors, in memory that the servers of this host see, if the job does not say otherwise. */
@@ -88,9 +79,10 @@ static enum mu_status run_make_vectors(struct mu_command *command)
     enum mu_status status =
         mu_ps_client_share(replica->client, sharing[replica->job->mode.transport],
             2 * (size_t)async->slot_count, deadline_from(async, since), &async->replica->vectors);
-    return status == MU_OK ? MU_OK
-                           : blame_server(async, status, mu_ps_client_culprit(replica->client),
-                                 "what memory we share", since);
+    return status == MU_OK
+               ? MU_OK
+               : mu_replica_blame_server(replica, status, mu_ps_client_culprit(replica->client),
+                     "what memory we share", since);
 }
 
 static int slot_index(const struct push_slot *slot)
@@ -109,7 +101,7 @@ static enum mu_status run_push(struct mu_command *command)
     enum mu_status status = mu_ps_client_push(
         replica->client, slot_index(slot), slot->gradients, slot->scale, slot->seen, slot->fresh);
     return status == MU_OK ? MU_OK
-                           : blame_server(slot->async, status,
+                           : mu_replica_blame_server(replica, status,
                                  mu_ps_client_culprit(replica->client), "a push", since);
 }
 
@@ -154,8 +146,8 @@ static enum mu_status run_wait(struct mu_command *command)
     enum mu_status status = mu_ps_client_wait(
         replica->client, slot_index(slot), answer_deadline(async, since), &slot->result);
     if (status != MU_OK)
-        return blame_server(
-            async, status, mu_ps_client_culprit(replica->client), answer_awaited(replica), since);
+        return mu_replica_blame_server(
+            replica, status, mu_ps_client_culprit(replica->client), answer_awaited(replica), since);
     mu_replica_note_answer(replica, slot->pushed_ns, since);
     return MU_OK;
 }
@@ -172,9 +164,10 @@ static enum mu_status run_snapshot_start(struct mu_command *command)
         vectors[i] = replica->saver.vectors[i].data;
     const struct mu_row_sink sink = mu_kept_rows_sink(&async->taken, &replica->saver.rows);
     enum mu_status status = mu_ps_snapshot_start(replica->snapshot, vectors, &sink);
-    return status == MU_OK ? MU_OK
-                           : blame_server(async, status, mu_ps_snapshot_culprit(replica->snapshot),
-                                 "a snapshot", mu_now(replica->world));
+    return status == MU_OK
+               ? MU_OK
+               : mu_replica_blame_server(replica, status, mu_ps_snapshot_culprit(replica->snapshot),
+                     "a snapshot", mu_now(replica->world));
 }
 
 struct snapshot_end {
@@ -213,7 +206,7 @@ static enum mu_status run_snapshot_end(struct mu_command *command)
     end->is_cut = status == MU_UNAVAILABLE && replica->communicator.loop->cancelled == MU_OK;
     return status == MU_OK || end->is_cut
                ? MU_OK
-               : blame_server(end->async, status, mu_ps_snapshot_culprit(replica->snapshot),
+               : mu_replica_blame_server(replica, status, mu_ps_snapshot_culprit(replica->snapshot),
                      "a snapshot", since);
 }
 
@@ -407,9 +400,10 @@ static enum mu_status run_leave(struct mu_command *command)
     MU_TRY(replica->failed);
     int64_t since = mu_now(replica->world);
     enum mu_status status = mu_ps_client_leave(replica->client, deadline_from(async, since));
-    return status == MU_OK ? MU_OK
-                           : blame_server(async, status, mu_ps_client_culprit(replica->client),
-                                 "the answer to the last pull", since);
+    return status == MU_OK
+               ? MU_OK
+               : mu_replica_blame_server(replica, status, mu_ps_client_culprit(replica->client),
+                     "the answer to the last pull", since);
 }
 
 /* Everybody has finished its pushes when this returns OK, and knows the counts of all. */

@@ -38,14 +38,6 @@ static double learning_rate(void *owner, int64_t version)
            job->schedule->factor(job->schedule_options, version, mu_ps_server_total(role->server));
 }
 
-static int order_of(const struct mu_spec *spec)
-{
-    int order = 0;
-    while (mu_spec_ps(spec, order) != spec->self)
-        order++;
-    return order;
-}
-
 static enum mu_status name_replicas(struct ps_role *role)
 {
     int count = role->run->spec->replica_count;
@@ -89,9 +81,7 @@ static enum mu_status make_standby(struct ps_role *role, struct mu_ps_server_opt
 static void on_gone(void *owner, int task)
 {
     struct ps_role *role = owner;
-    int order = 0;
-    while (mu_spec_ps(role->run->spec, order) != task)
-        order++;
+    int order = mu_spec_ps_order(role->run->spec, task);
     if (order != role->order)
         mu_ps_links_lose(&role->links, order);
 }
@@ -230,7 +220,7 @@ static enum mu_status run_role(struct ps_role *role)
 
 enum mu_status mu_ps_role_run(struct mu_task_run *run)
 {
-    struct ps_role role = {.run = run, .order = order_of(run->spec)};
+    struct ps_role role = {.run = run, .order = mu_spec_ps_order(run->spec, run->spec->self)};
     MU_TRY(run->world->ops->loop_create(run->world, &role.loop));
     enum mu_status status = run_role(&role);
     if (role.cluster && status != MU_OK && status != MU_PREEMPTED)
