@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "roles/async_save.h"
 #include "roles/gradient.h"
-#include "roles/kept_rows.h"
 #include "roles/loads.h"
 #include "roles/push_counts.h"
 #include "roles/replica_servers.h"
@@ -40,9 +40,7 @@ struct async {
     int64_t version;
     int64_t steps_to_do; /* of this replica */
     int64_t bad_steps;
-    bool saving; /* leader: a snapshot is on its way */
-    struct mu_taken_rows taken;
-    int64_t *judged;
+    struct mu_async_save save; /* leader */
 };
 
 /* ---- communication thread ---- */
@@ -152,109 +150,12 @@ static enum mu_status run_wait(struct mu_command *command)
     return MU_OK;
 }
 
-/* ---- snapshots, leader ---- */
-
-static enum mu_status run_snapshot_start(struct mu_command *command)
-{
-    struct async *async = command->owner;
-    struct mu_replica *replica = async->replica;
-    MU_TRY(replica->failed);
-    float *vectors[1 + MU_SLOTS_MAX];
-    for (int i = 0; i <= MU_SLOTS_MAX; i++)
-        vectors[i] = replica->saver.vectors[i].data;
-    const struct mu_row_sink sink = mu_kept_rows_sink(&async->taken, &replica->saver.rows);
-    enum mu_status status = mu_ps_snapshot_start(replica->snapshot, vectors, &sink);
-    return status == MU_OK
-               ? MU_OK
-               : mu_replica_blame_server(replica, status, mu_ps_snapshot_culprit(replica->snapshot),
-                     "a snapshot", mu_now(replica->world));
-}
-
-struct snapshot_end {
-    struct async *async;
-    bool wait, done;
-    bool is_cut; /* a server was lost: it may be taken anew */
-    int64_t version;
-};
-
-/* As long as rows come the servers are alive, however many there are. */
-static enum mu_status await_snapshot(struct snapshot_end *end)
-{
-    const struct async *async = end->async;
-    struct mu_ps_snapshot *snapshot = async->replica->snapshot;
-    enum mu_status status;
-    uint64_t come;
-    do {
-        come = mu_ps_snapshot_rows_come(snapshot);
-        int64_t deadline = deadline_from(async, mu_now(async->replica->world));
-        status = mu_ps_snapshot_wait(snapshot, deadline, &end->version, async->judged);
-    } while (status == MU_TIMEOUT && mu_ps_snapshot_rows_come(snapshot) > come);
-    return status;
-}
-
-static enum mu_status run_snapshot_end(struct mu_command *command)
-{
-    struct snapshot_end *end = command->owner;
-    struct mu_replica *replica = end->async->replica;
-    MU_TRY(replica->failed);
-    int64_t since = mu_now(replica->world);
-    end->is_cut = false;
-    if (!end->wait && !mu_ps_snapshot_done(replica->snapshot))
-        return MU_OK;
-    enum mu_status status = await_snapshot(end);
-    end->done = status == MU_OK;
-    end->is_cut = status == MU_UNAVAILABLE && replica->communicator.loop->cancelled == MU_OK;
-    return status == MU_OK || end->is_cut
-               ? MU_OK
-               : mu_replica_blame_server(replica, status, mu_ps_snapshot_culprit(replica->snapshot),
-                     "a snapshot", since);
-}
-
-static enum mu_status start_saving(struct async *async, bool wait)
-{
-    struct mu_replica *replica = async->replica;
-    if (!replica->saver.world || async->saving || !mu_saver_begin(&replica->saver, wait))
-        return MU_OK;
-    async->saving = true;
-    return mu_communicator_do(&replica->communicator, run_snapshot_start, async);
-}
-
-/* If the snapshot has come (or `wait`), hands it to the writer. */
-static enum mu_status end_saving(struct async *async, bool wait)
-{
-    struct mu_replica *replica = async->replica;
-    struct snapshot_end end = {.async = async, .wait = wait};
-    if (!async->saving)
-        return MU_OK;
-    MU_TRY(mu_communicator_do(&replica->communicator, run_snapshot_end, &end));
-    while (end.is_cut) {
-        MU_TRY(mu_communicator_do(&replica->communicator, run_snapshot_start, async));
-        MU_TRY(mu_communicator_do(&replica->communicator, run_snapshot_end, &end));
-    }
-    if (!end.done)
-        return MU_OK;
-    async->saving = false;
-    if (async->taken.no_memory)
-        return mu_kept_rows_leave_out(replica, end.version, wait);
-    if (mu_replica_describe_snapshot(replica, end.version, async->judged))
-        mu_saver_submit(&replica->saver);
-    else
-        mu_saver_drop(&replica->saver);
-    return MU_OK;
-}
-
 /* The state of all servers when everybody has finished: what is saved and what is evaluated. */
 static enum mu_status save_the_end(struct async *async)
 {
     struct mu_replica *replica = async->replica;
     mu_replica_doing(replica, MU_DOING_SAVING);
-    if (replica->saver.world) {
-        MU_TRY(end_saving(async, true));
-        MU_TRY(start_saving(async, true));
-        MU_TRY(end_saving(async, true));
-        MU_TRY(mu_saver_drain(&replica->saver));
-        replica->step = replica->saver.snapshot.step;
-    }
+    MU_TRY(mu_async_save_last(&async->save));
     MU_TRY(mu_communicator_do(&replica->communicator, run_pull, async));
     replica->step = async->version;
     return mu_loads_end(replica);
@@ -387,8 +288,9 @@ static enum mu_status take_step(struct async *async, const struct mu_prefetch_ba
     if (rows > 0)
         report(async, batch, loss.loss_sum / (double)rows,
             (double)loss.correct_count / (double)rows, staleness);
-    MU_TRY(end_saving(async, false));
-    return mu_replica_save_is_due(replica, replica->step) ? start_saving(async, false) : MU_OK;
+    MU_TRY(mu_async_save_end(&async->save));
+    return mu_replica_save_is_due(replica, replica->step) ? mu_async_save_start(&async->save)
+                                                          : MU_OK;
 }
 
 /* ---- the end ---- */
@@ -454,11 +356,11 @@ static enum mu_status make_slots(struct async *async)
     struct mu_replica *replica = async->replica;
     async->slot_count = (int)replica->job->mode.in_flight;
     async->slot = calloc((size_t)async->slot_count, sizeof(*async->slot));
-    async->judged = calloc((size_t)replica->count, sizeof(*async->judged));
     if (!replica->counts)
         replica->counts = calloc(1, sizeof(*replica->counts));
-    if (!async->slot || !async->judged || !replica->counts)
+    if (!async->slot || !replica->counts)
         return MU_NO_MEMORY;
+    MU_TRY(mu_async_save_init(&async->save, replica));
     MU_TRY(mu_communicator_do(&replica->communicator, run_make_vectors, async));
     for (int i = 0; i < async->slot_count; i++)
         async->slot[i] = (struct push_slot){.async = async,
@@ -478,12 +380,10 @@ enum mu_status mu_async_train(struct mu_replica *replica)
     /* The client writes into the slots until it is closed, a snapshot into the saver's buffer. */
     if (status != MU_OK)
         mu_replica_let_go(replica, status);
-    if (async.saving)
-        mu_saver_drop(&replica->saver);
+    mu_async_save_finish(&async.save);
     mu_async_rows_drop(&replica->async_rows);
     if (status != MU_OK)
         mu_vectors_finish(&replica->vectors);
     free(async.slot);
-    free(async.judged);
     return status;
 }
