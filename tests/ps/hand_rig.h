@@ -63,14 +63,14 @@ static inline void hand_rig_ended(void *owner, struct mu_link *link, enum mu_sta
     (void)error;
 }
 
-/* A link whose near end is played by hand; returns the server's end. */
+/* A link of which one end is played by hand; returns the other one. */
 static inline struct mu_link *hand_rig_link(
-    struct mu_link **ret_near, const struct mu_link_events *events, void *owner)
+    struct mu_link **ret_hand, const struct mu_link_events *events, void *owner)
 {
-    struct mu_link *far;
-    link_pair_connect(&pair, ret_near, &far);
-    mu_link_adopt(*ret_near, events, owner);
-    return far;
+    struct mu_link *other;
+    link_pair_connect(&pair, ret_hand, &other);
+    mu_link_adopt(*ret_hand, events, owner);
+    return other;
 }
 
 static inline int hand_rig_begin(void **state)

@@ -406,11 +406,9 @@ static const struct mu_link_events played_events = {
 /* What comes of asking to share with this server. */
 static enum mu_status share_with(struct played *played, int64_t patience_ns, bool *ret_shares)
 {
-    struct mu_link *near;
     struct mu_vectors vectors;
     struct mu_ps_client *client = make_client(pair.loop, mu_test_log_init(&log_of_test));
-    link_pair_connect(&pair, &near, &played->link);
-    mu_link_adopt(played->link, &played_events, played);
+    struct mu_link *near = hand_rig_link(&played->link, &played_events, played);
     mu_link_resume(played->link);
     mu_ps_client_add_server(client, 0, near);
     int64_t deadline = mu_deadline(mu_now(pair.loop->world), patience_ns);
@@ -481,12 +479,10 @@ static void a_full_dev_shm_is_said_and_pushes_travel(void **state)
 static void who_must_share_and_cannot_fails(void **state)
 {
     (void)state;
-    struct mu_link *near;
     struct mu_vectors vectors;
     struct played other = {.why = ""};
     struct mu_ps_client *client = make_client(pair.loop, mu_test_log_init(&log_of_test));
-    link_pair_connect(&pair, &near, &other.link);
-    mu_link_adopt(other.link, &played_events, &other);
+    struct mu_link *near = hand_rig_link(&other.link, &played_events, &other);
     mu_link_resume(other.link);
     mu_ps_client_add_server(client, 0, near);
     int64_t deadline = mu_deadline(mu_now(pair.loop->world), LINK_PAIR_TIME);
