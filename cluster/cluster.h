@@ -89,8 +89,8 @@ struct mu_task_view {
     int process; /* 0: not known */
     const char *host;
     int64_t started_wall_ns;
-    int64_t heard_age_ns; /* since its last heartbeat */
-    int doing;            /* enum mu_doing */
+    int64_t heard_wall_ns; /* its last sign of life */
+    int doing;             /* enum mu_doing */
     int64_t step, doing_age_ns, samples;
     const char *absent;         /* why it has not come, as far as is known; "" */
     const struct mu_load *load; /* NULL: none, or not known */

@@ -410,7 +410,8 @@ void mu_control_tick(void *owner)
     if (late_ns > 0) {
         /* The time we slept is nobody's silence. */
         for (int i = 0; i <= cluster->spec->task_count; i++)
-            cluster->member[i].heard_ns += late_ns;
+            if (cluster->member[i].link)
+                cluster->member[i].heard_ns += late_ns;
         return;
     }
     check_silence(cluster, now);

@@ -146,11 +146,12 @@ static void set_total(struct mu_replica *replica)
     const struct mu_job *job = replica->job;
     replica->steps_total =
         job->train.steps > 0 ? job->train.steps : replica->step + steps_left(replica);
+    bool by_steps = job->train.steps > 0;
     if (replica->leads && replica->step >= replica->steps_total)
         mu_say(replica->log, MU_LEVEL_WARN,
-            "nothing is left to train: the run has done its %lld epochs; raise train.epochs to go "
-            "on",
-            (long long)job->train.epochs);
+            "nothing is left to train: the run has done its %lld %s; raise train.%s to go on",
+            (long long)(by_steps ? job->train.steps : job->train.epochs),
+            by_steps ? "steps" : "epochs", by_steps ? "steps" : "epochs");
 }
 
 static enum mu_status begin_positions(

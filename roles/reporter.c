@@ -37,7 +37,7 @@ enum mu_status mu_reporter_open(struct mu_reporter *reporter, struct mu_task_run
         .steps_total = steps_total,
         .last_start_wall_ns = last_start_wall_ns,
         .samples_before = samples_before,
-        .epochs = run->job->train.epochs,
+        .epochs = run->job->train.steps > 0 ? 0 : run->job->train.epochs,
         .speed = (double)NAN};
     reporter->summary = (struct mu_summary){.first_step_seconds = (double)NAN,
         .samples_per_second = (double)NAN,
@@ -258,15 +258,27 @@ static void write_tasks(struct mu_reporter *reporter)
     mu_metrics_end(reporter->metrics);
 }
 
+/* The last line, if the last step has not been one: it may have been another replica's, or the run
+ * was stopped before. What fails has its error for a last line. */
+static void show_the_end(struct mu_reporter *reporter, enum mu_status status, int64_t now)
+{
+    struct mu_progress_display *display = reporter->run->display;
+    bool ends_well = status == MU_OK || status == MU_PREEMPTED;
+    if (ends_well && !reporter->at_end && reporter->progress.steps_total > 0)
+        mu_progress_show(display, &reporter->progress, now, true);
+    mu_progress_clear(display);
+}
+
 enum mu_status mu_reporter_finish(struct mu_reporter *reporter, enum mu_status status)
 {
     struct mu_summary *summary = &reporter->summary;
     struct mu_task_run *run = reporter->run;
-    if (run->display)
-        mu_progress_clear(run->display);
     int64_t now = mu_now(run->world);
     reporter->progress.step = summary->steps;
+    reporter->progress.seconds_left = (double)NAN;
     note_progress(reporter);
+    if (run->display)
+        show_the_end(reporter, status, now);
     summary->exit = mu_status_exit(status);
     summary->samples = reporter->samples_before + reporter->samples;
     summary->wall_seconds = (double)(now - run->started_ns) / (double)MU_SECOND;
