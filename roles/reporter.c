@@ -59,10 +59,13 @@ void mu_reporter_close(struct mu_reporter *reporter)
     reporter->metrics = NULL;
 }
 
-enum mu_status mu_reporter_go_back(struct mu_reporter *reporter, int64_t step, int64_t steps_total)
+enum mu_status mu_reporter_go_back(
+    struct mu_reporter *reporter, int64_t step, int64_t steps_total, int64_t samples)
 {
     reporter->steps_total = steps_total;
-    reporter->point_samples = reporter->samples;
+    reporter->samples = reporter->point_samples = samples;
+    reporter->point_ns = mu_now(reporter->run->world);
+    reporter->at_end = false;
     mu_reporter_close(reporter);
     return reporter->run->out_dir ? open_files(reporter, step) : MU_OK;
 }
@@ -299,6 +302,10 @@ enum mu_status mu_reporter_finish(struct mu_reporter *reporter, enum mu_status s
             "%lld steps, %lld samples in %.1f s (%.0f samples/s): loss %.4f, test accuracy %.2f %%",
             (long long)summary->steps, (long long)summary->samples, trained,
             summary->samples_per_second, summary->train_loss, 100 * summary->test_accuracy);
+    if (summary->samples_again > 0)
+        mu_say(run->log, MU_LEVEL_INFO,
+            "%lld samples more were read, whose updates were lost with a parameter server",
+            (long long)summary->samples_again);
     if (!run->out_dir)
         return MU_OK;
     write_tasks(reporter);

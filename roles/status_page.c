@@ -217,6 +217,8 @@ static void write_servers(const struct mu_status_page *page, struct mu_text *out
             dense_bytes[count++] = page->task[i].load.value[MU_LOAD_DENSE_BYTES];
     }
     mu_text_add(out, "}");
+    add_key(out, IN_RUN, "servers_since");
+    mu_text_add(out, count > 0 ? "%lld" : "null", (long long)page->servers_since);
     add_number(out, IN_RUN, "dense_balance", mu_load_balance(dense_bytes, count));
 }
 

@@ -49,6 +49,7 @@ struct mu_status_page {
     int exit; /* of a run that has ended */
     int error_number;
     char error[512];             /* "": none */
+    int64_t servers_since;       /* the step from which the servers count */
     struct mu_status_task *task; /* (task_count) */
     int task_count;
 };

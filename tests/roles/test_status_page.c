@@ -78,6 +78,7 @@ static const char golden[] =
     "    \"worker/0\": {\"state\": \"missing\", \"address\": \"h2:2222\", "
     "\"absent\": \"Connection \\\"refused\\\"\"}},\n"
     "  \"servers\": {},\n"
+    "  \"servers_since\": null,\n"
     "  \"dense_balance\": null\n"
     "}\n";
 
@@ -212,12 +213,14 @@ static void a_server_has_its_load_its_rates_and_the_balance_of_all(void **state)
     see(&task[1], 1, 10, 5);
     task[0].load.value[MU_LOAD_DENSE_BYTES] = 300;
     task[1].load.value[MU_LOAD_DENSE_BYTES] = 100;
-    const struct mu_status_page page = page_of(task, 2);
+    struct mu_status_page page = page_of(task, 2);
+    page.servers_since = 40;
     mu_text_init(&text);
     mu_status_page_write(&page, &text);
     assert_non_null(strstr(text.data, "\"ps/0\": {\"requests\": 10, \"bytes_in\": 0, "));
     assert_non_null(strstr(text.data, "\"requests_per_second\": null, "));
     assert_null(strstr(text.data, "dense_bytes_per_second"));
+    assert_non_null(strstr(text.data, "\"servers_since\": 40,"));
     assert_non_null(strstr(text.data, "\"dense_balance\": 1.5"));
     mu_text_finish(&text);
 }
