@@ -132,7 +132,8 @@ void mu_recover_begin(struct mu_cluster *cluster)
         member->lost = member->told = false;
         if (i != cluster->spec->self && !member->link)
             continue;
-        member->heard_ns = now;
+        member->beaten = false;
+        member->heard_ns = member->since_ns = now;
         member->doing = MU_DOING_STARTING;
         member->step = 0;
     }

@@ -165,7 +165,7 @@ class Status(Case):
         self.assertRegex(run.text, r"epoch \d+ .* step 300/300 ")
         found = self.as_json(run.out)
         self.assertEqual((found["epoch"], found["epochs"]), (20, None))
-        self.assertRegex(self.status(run.out), r"\nepoch 20  ")
+        self.assertRegex(self.status(run.out), r"\nepoch 20 #")
 
     def test_the_last_line_of_progress_is_the_end_of_the_run(self):
         for job, roles in ((SYNC, "chief=1,worker=1"), (ASYNC, "chief=1,worker=2,ps=1")):
