@@ -58,7 +58,8 @@ enum mu_ps_sharing {
     MU_PS_SHARE_WHERE_POSSIBLE,
     MU_PS_SHARE_ALWAYS, /* with all servers, or it is a failure */
 };
-/* Makes `vector_count` vectors of element_count floats, zeroed, whatever becomes of the rest.
+/* Makes `vector_count` vectors of element_count floats, and memory for rows, all zeroed, whatever
+ * becomes of the rest.
  * Unless that is not wanted, the servers are asked where they run; those of this host get to see
  * the vectors, and what is pushed from there or wanted there does not travel: frames name its
  * place. The vectors are the caller's, who finishes them after the client has gone. Says in one
@@ -88,8 +89,16 @@ struct mu_ps_client_rows {
     float *values;                   /* (wanted->count, row_width) */
 };
 
-/* Puts rows aside for the next push of `slot`, which must be free, as a part of that gradient. What
- * is given and both sets are copied; `values` stays the client's until wait has returned OK. */
+/* Memory of `slot` behind the vectors that share has made, (row_max, row_width) each; what lies
+ * there servers of this host see. */
+struct mu_ps_client_row_memory {
+    float *gradients, *values;
+};
+struct mu_ps_client_row_memory mu_ps_client_row_memory(const struct mu_ps_client *client, int slot);
+
+/* Puts rows aside for the next push of `slot`, which must be free, as a part of that gradient. Both
+ * sets are copied, and what is given, too, unless it lies in the slot's own memory: that, and
+ * `values`, stay the client's until wait has returned OK. */
 void mu_ps_client_put_rows(
     struct mu_ps_client *client, int slot, const struct mu_ps_client_rows *rows);
 /* The values of rows as they are, and nothing else: on the servers this changes nothing. Uses

@@ -164,8 +164,8 @@ static enum mu_status make_shared(struct mu_ps_client *client, size_t vector_cou
 {
     char why[MU_SHARED_MEMORY_WHY_MAX];
     mu_shared_memory_sweep();
-    if (mu_vectors_init_shared(vectors, vector_count, client->options.element_count, why) !=
-        MU_OK) {
+    if (mu_vectors_init_shared(vectors, vector_count, client->options.element_count,
+            mu_client_rows_bytes(client), why) != MU_OK) {
         for (int i = 0; i < client->seat_count; i++)
             if (client->servers[i].share == MU_CLIENT_HOME) {
                 client->share_missing++;
@@ -235,17 +235,19 @@ enum mu_status mu_ps_client_share(struct mu_ps_client *client, enum mu_ps_sharin
 {
     *vectors = (struct mu_vectors){0};
     client->share_apart = -1;
+    mu_client_rows_use(client, NULL);
     enum mu_status status = share(client, sharing, vector_count, deadline_ns, vectors);
     if (status != MU_OK) {
         client->vectors = NULL;
         mu_vectors_finish(vectors);
         return status;
     }
-    if (vectors->data ||
-        mu_vectors_init(vectors, vector_count, client->options.element_count) == MU_OK)
-        return MU_OK;
-    return mu_fail(client->options.log, MU_E0801, "use fewer pushes in flight",
-        "no memory for %zu vectors of %zu floats", vector_count, client->options.element_count);
+    if (!vectors->data && mu_vectors_init(vectors, vector_count, client->options.element_count,
+                              mu_client_rows_bytes(client)) != MU_OK)
+        return mu_fail(client->options.log, MU_E0801, "use fewer pushes in flight",
+            "no memory for %zu vectors of %zu floats", vector_count, client->options.element_count);
+    mu_client_rows_use(client, mu_vectors_rows(vectors));
+    return MU_OK;
 }
 
 /* ---- pushes ---- */
@@ -261,8 +263,8 @@ void mu_client_share_part(struct mu_client_slot *slot, struct mu_client_server *
     const struct mu_vectors *vectors = slot->client->vectors;
     const float *fresh = slot->fresh ? slot->fresh + server->span.first : NULL;
     struct mu_ps_push_body push = slot->push;
-    push.gradient_at = mu_vectors_place(vectors, *gradient, bytes);
-    push.fresh_at = mu_vectors_place(vectors, fresh, bytes);
+    push.gradient_at = mu_vectors_place(vectors, *gradient, bytes, MU_VECTORS_ALIGN);
+    push.fresh_at = mu_vectors_place(vectors, fresh, bytes, MU_VECTORS_ALIGN);
     part->in_place = push.fresh_at > 0;
     part->was_in_place = part->was_in_place || part->in_place;
     if (push.gradient_at > 0) {

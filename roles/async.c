@@ -337,7 +337,7 @@ static enum mu_status push(struct async *async, struct push_slot *slot, double l
     slot->seen = async->version;
     slot->batch = replica->steps_own;
     bool wants = slot->batch + async->slot_count < async->steps_to_do;
-    MU_TRY(mu_async_rows_of_push(&replica->async_rows, wants, &slot->rows));
+    MU_TRY(mu_async_rows_of_push(&replica->async_rows, slot_index(slot), wants, &slot->rows));
     slot->under_way = true;
     slot->start = (struct mu_command){.run = run_push, .owner = slot};
     mu_communicator_post(&replica->communicator, &slot->start);

@@ -142,8 +142,9 @@ static enum mu_status offer(struct hand *hand, const char *name, size_t bytes)
 static void share(struct hand *hand, struct mu_vectors *vectors)
 {
     char why[MU_SHARED_MEMORY_WHY_MAX];
-    assert_ok(mu_vectors_init_shared(vectors, VECTORS, COUNT, why));
-    assert_int_equal(mu_vectors_place(vectors, mu_vectors_at(vectors, 1), 4), PLACE(1));
+    assert_ok(mu_vectors_init_shared(vectors, VECTORS, COUNT, 0, why));
+    assert_int_equal(
+        mu_vectors_place(vectors, mu_vectors_at(vectors, 1), 4, MU_VECTORS_ALIGN), PLACE(1));
     assert_ok(offer(hand, vectors->shared.name, vectors->shared.bytes));
     assert_string_equal(hand->why, "");
 }
@@ -288,7 +289,7 @@ static void memory_that_cannot_be_mapped_is_answered_with_the_reason(void **stat
     assert_non_null(strstr(hand.why, "it does not see this /dev/shm"));
     assert_ok(offer(&hand, "../../etc/passwd", 4096));
     assert_non_null(strstr(hand.why, "not from it"));
-    assert_ok(mu_vectors_init_shared(&vectors, VECTORS, COUNT, why));
+    assert_ok(mu_vectors_init_shared(&vectors, VECTORS, COUNT, 0, why));
     assert_ok(offer(&hand, vectors.shared.name, vectors.shared.bytes + 4096));
     assert_non_null(strstr(hand.why, "not from it"));
     /* It may try again, and again. */
