@@ -4,6 +4,26 @@
 #include "roles/audit_replay.h"
 #include <stdio.h>
 
+/* Where it begins with a checkpoint: what has been found of the time before. */
+static void show_earlier(const struct mu_audit_replayed *replayed, struct mu_text *out)
+{
+    if (replayed->version_first == 0)
+        return;
+    mu_text_add(out, "from the checkpoint of version %lld", (long long)replayed->version_first);
+    if (replayed->earlier_count > 0)
+        mu_text_add(out, ", to which the logs before lead (%d) from version %lld on",
+            replayed->earlier_count, (long long)replayed->version_earliest);
+    mu_text_add(out, "\n");
+}
+
+static void show_standbys(const struct mu_audit_replayed *replayed, struct mu_text *out)
+{
+    for (int i = 0; i < replayed->server_count; i++)
+        if (replayed->standby[i])
+            mu_text_add(out, "ps/%d: from the log of its standby on ps/%d\n", i,
+                mu_ps_seat_process(replayed->server_count + i, replayed->server_count));
+}
+
 static void show(const struct mu_audit_replayed *replayed, struct mu_text *out)
 {
     mu_text_add(out, "%d server%s, %llu gradients:", replayed->server_count,
@@ -14,6 +34,8 @@ static void show(const struct mu_audit_replayed *replayed, struct mu_text *out)
                 (unsigned long long)replayed->verdicts[i]);
     mu_text_add(out, "\nversions %lld to %lld\n", (long long)replayed->version_first,
         (long long)replayed->version);
+    show_earlier(replayed, out);
+    show_standbys(replayed, out);
     if (replayed->embedding_rows >= 0)
         mu_text_add(out, "embedding_rows %lld\n", (long long)replayed->embedding_rows);
     mu_text_add(out, "parameters_crc32c %08x\n", replayed->parameters_crc32c);
@@ -28,6 +50,13 @@ static void show_json(const struct mu_audit_replayed *replayed, struct mu_text *
             (unsigned long long)replayed->verdicts[i]);
     mu_text_add(out, "},\"version_first\":%lld,\"version\":%lld",
         (long long)replayed->version_first, (long long)replayed->version);
+    mu_text_add(out, ",\"earlier_logs\":%d,\"version_earliest\":%lld", replayed->earlier_count,
+        (long long)replayed->version_earliest);
+    mu_text_add(out, ",\"standbys\":[");
+    for (int i = 0, shown = 0; i < replayed->server_count; i++)
+        if (replayed->standby[i])
+            mu_text_add(out, "%s%d", shown++ > 0 ? "," : "", i);
+    mu_text_add(out, "]");
     if (replayed->embedding_rows >= 0)
         mu_text_add(out, ",\"embedding_rows\":%lld", (long long)replayed->embedding_rows);
     mu_text_add(out, ",\"parameters_crc32c\":\"%08x\"}\n", replayed->parameters_crc32c);

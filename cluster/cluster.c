@@ -271,6 +271,11 @@ bool mu_redial_done(struct mu_redial *redial, struct mu_link **ret_link, uint32_
 
 /* ---- questions ---- */
 
+uint64_t mu_cluster_run(const struct mu_cluster *cluster)
+{
+    return cluster->run;
+}
+
 uint32_t mu_cluster_generation(const struct mu_cluster *cluster)
 {
     return cluster->entered;

@@ -146,6 +146,7 @@ bool mu_cluster_interrupted(const struct mu_cluster *cluster);
 const char *mu_cluster_came_back(const struct mu_cluster *cluster);
 int64_t mu_cluster_version_seen(const struct mu_cluster *cluster);
 
+uint64_t mu_cluster_run(const struct mu_cluster *cluster); /* its id, after join */
 uint32_t mu_cluster_generation(const struct mu_cluster *cluster);
 /* The shape of the training data, as the leader has it; after join. */
 struct mu_data_shape mu_cluster_shape(const struct mu_cluster *cluster);

@@ -47,6 +47,8 @@ struct mu_audit {
     uint64_t index_next;
     struct beginning beginning;
     bool starved; /* the server waits for room */
+    bool has_lost;
+    int lost; /* process */
     bool closing;
     _Atomic enum mu_status status;
 };
@@ -234,11 +236,6 @@ enum mu_status mu_audit_status(const struct mu_audit *audit)
     return audit->status;
 }
 
-void mu_audit_add(struct mu_audit *audit, const struct mu_audit_record *record, const void *payload)
-{
-    mu_audit_add_rows(audit, record, payload, NULL, 0);
-}
-
 static void append(struct buffer *buffer, const void *data, size_t bytes)
 {
     if (bytes > 0)
@@ -376,8 +373,19 @@ static void write_end(
     }
     put_u32(crcs + 4, row_crc);
     struct mu_audit_record record = {
-        .kind = MU_AUDIT_END, .version = version, .index = audit->index_next};
+        .kind = MU_AUDIT_END,
+        .version = version,
+        .index = audit->index_next,
+        .worker = audit->has_lost ? audit->lost + 1 : 0,
+    };
     write_record(audit, record, crcs, table ? 8 : 4);
+}
+
+void mu_audit_note_lost(struct mu_audit *audit, int process)
+{
+    assert(process >= 0);
+    audit->has_lost = true;
+    audit->lost = process;
 }
 
 enum mu_status mu_audit_close(

@@ -33,7 +33,7 @@ struct mu_audit_record {
     enum mu_verdict verdict;
     int flaw;      /* enum mu_ps_flaw: why it was refused */
     bool has_seen; /* the parameters it was computed with were still there */
-    int worker;    /* LEAVE, LOSS too */
+    int worker;    /* LEAVE, LOSS too; END: the server that was lost, plus 1; 0: none */
     int average;   /* > 0: the mean of so many gradients is a step with this record; LEAVE, LOSS too
                     */
     uint64_t index;         /* of the record in its log, from 0 */

@@ -425,11 +425,6 @@ enum mu_status mu_ps_client_pull(
     return MU_OK;
 }
 
-enum mu_status mu_ps_client_leave_start(struct mu_ps_client *client, int slot)
-{
-    return start_pull(client, slot, MU_PS_ITEM_LEAVE, NULL);
-}
-
 enum mu_status mu_ps_client_leave(struct mu_ps_client *client, int64_t deadline_ns)
 {
     struct mu_ps_fresh_body fresh;

@@ -70,8 +70,6 @@ enum mu_ps_sharing {
  * with nothing under way. */
 enum mu_status mu_ps_client_share(struct mu_ps_client *client, enum mu_ps_sharing sharing,
     size_t vector_count, int64_t deadline_ns, struct mu_vectors *vectors);
-/* Does this server see the vectors? */
-bool mu_ps_client_shares(const struct mu_ps_client *client, int order);
 
 /* The parameters (element_count) as they are, at one version. Uses a slot: one must be free.
  * Fails like wait. */
@@ -108,11 +106,9 @@ enum mu_status mu_ps_client_look(struct mu_ps_client *client, int slot,
 /* Embedding rows of all servers together, as they said at the last pull or look. */
 int64_t mu_ps_client_row_count(const struct mu_ps_client *client);
 
-/* No more gradients will come from this client: the others need not wait for it. Uses a slot: one
- * must be free. It may still pull. Fails like wait. */
+/* No more gradients will come from this client: the others need not wait for it. Uses the first
+ * slot that is free; one must be. It may still pull. Fails like wait. */
 enum mu_status mu_ps_client_leave(struct mu_ps_client *client, int64_t deadline_ns);
-/* The same in two halves, as of a pull. */
-enum mu_status mu_ps_client_leave_start(struct mu_ps_client *client, int slot);
 
 /* Starts a push in `slot`, which must be free. `gradients` were computed with the parameters of
  * version `seen`; the servers multiply them by `scale` (clipping), which must be finite. Both

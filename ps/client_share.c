@@ -151,7 +151,7 @@ static int count_of(const struct mu_ps_client *client, enum mu_client_share shar
     return count;
 }
 
-bool mu_ps_client_shares(const struct mu_ps_client *client, int order)
+static bool sees_vectors(const struct mu_ps_client *client, int order)
 {
     return client->servers[order].share == MU_CLIENT_SHARES;
 }
@@ -188,7 +188,7 @@ static void say(struct mu_ps_client *client)
     mu_text_init(&names);
     /* Both seats of a process are on its host. */
     for (int i = 0; i < client->options.server_count; i++)
-        if (mu_ps_client_shares(client, i))
+        if (sees_vectors(client, i))
             mu_text_add(&names, "%sps/%d", names.bytes ? ", " : "", i);
     /* One line of a run is enough. */
     if (client->vectors)
@@ -211,7 +211,7 @@ static bool is_real(const struct mu_ps_client *client)
 static enum mu_status check_all_share(const struct mu_ps_client *client)
 {
     for (int i = 0; i < client->seat_count; i++)
-        if (!mu_ps_client_shares(client, i))
+        if (!sees_vectors(client, i))
             return mu_fail(client->options.log, MU_E0204, "let the transport be found (route)",
                 "no memory is shared with ps/%d, and only shm is allowed",
                 mu_ps_seat_process(i, client->options.server_count));

@@ -143,6 +143,8 @@ void mu_ps_server_add_deputy(struct mu_ps_server *server, struct mu_link *link);
 /* The process of this server, 0 to server_count - 1, is gone with both its seats: as the cluster
  * says, to all that are left. The standbys take over; for a second one run fails with CLOSED. */
 void mu_ps_server_lose_server(struct mu_ps_server *server, int process);
+/* Which one it was; -1: none is lost. */
+int mu_ps_server_without(const struct mu_ps_server *server);
 /* Does it judge, now? */
 bool mu_ps_server_is_head(const struct mu_ps_server *server);
 

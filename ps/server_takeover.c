@@ -60,6 +60,11 @@ bool mu_ps_server_is_head(const struct mu_ps_server *server)
     return mu_ps_is_head(server);
 }
 
+int mu_ps_server_without(const struct mu_ps_server *server)
+{
+    return server->standby.lost;
+}
+
 /* ---- a loss ---- */
 
 static void lose_seat(struct mu_ps_server *server, int seat)

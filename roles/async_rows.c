@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "roles/async_rows.h"
-#include "roles/replica.h"
+#include "roles/replica_servers.h"
 #include "runtime/device/kernels.h"
 #include <stdlib.h>
 
@@ -130,10 +130,8 @@ static enum mu_status run_look(struct mu_command *command)
         mu_deadline(since, replica->run->timeouts.step_ns));
     if (status == MU_OK)
         return MU_OK;
-    int order = mu_ps_client_culprit(replica->client);
-    int task = order >= 0 ? mu_spec_ps(replica->spec, order) : -1;
-    return mu_replica_cut(
-        replica, mu_cluster_blame(replica->cluster, status, task, "embedding rows", since));
+    return mu_replica_blame_server(
+        replica, status, mu_ps_client_culprit(replica->client), "embedding rows", since);
 }
 
 static enum mu_status look_up(struct mu_async_rows *rows, struct mu_held_batch *held, int slot)

@@ -4,6 +4,8 @@
 #include "ps/audit_record.h"
 #include "ps/server.h"
 #include "runtime/base/text.h"
+#include <inttypes.h>
+#include <stdlib.h>
 
 void mu_audit_header_write(
     const struct mu_audit_header *header, const struct mu_job *job, struct mu_text *out)
@@ -11,6 +13,10 @@ void mu_audit_header_write(
     mu_text_add(out, "{\"format\":%d,\"muster\":\"%s\"", MU_AUDIT_FORMAT, MU_VERSION);
     mu_text_add(out, ",\"server\":%d,\"servers\":%d,\"replicas\":%d", header->order,
         header->server_count, header->replica_count);
+    mu_text_add(out, ",\"run\":\"%016" PRIx64 "\",\"generation\":%" PRIu32, header->run,
+        header->generation);
+    if (header->standby)
+        mu_text_add(out, ",\"standby\":true");
     mu_text_add(out, ",\"elements\":%zu,\"layout_crc32c\":%u", header->element_count,
         header->layout_crc32c);
     mu_text_add(out, ",\"samples\":%zu", header->facts.sample_count);
@@ -46,6 +52,20 @@ static int64_t read_integer(struct reader *reader, const char *key, int64_t most
     return number;
 }
 
+/* Of older logs there is none. */
+static void read_run(struct reader *reader, struct mu_audit_header *header)
+{
+    const mu_json_value *run = mu_json_member(reader->root, "run");
+    header->standby = mu_json_member(reader->root, "standby") != NULL;
+    if (!run)
+        return;
+    reader->failed = reader->failed || mu_json_type(run) != MU_JSON_STRING;
+    if (reader->failed)
+        return;
+    header->run = strtoull(mu_json_string(run), NULL, 16);
+    header->generation = (uint32_t)read_integer(reader, "generation", UINT32_MAX);
+}
+
 static void read_numbers(struct reader *reader, struct mu_audit_header *header)
 {
     const int64_t many = INT64_C(1) << 53;
@@ -53,6 +73,7 @@ static void read_numbers(struct reader *reader, struct mu_audit_header *header)
     header->order = (int)read_integer(reader, "server", header->server_count - 1);
     header->replica_count = (int)read_integer(reader, "replicas", MU_PS_REPLICAS_MAX);
     header->element_count = (size_t)read_integer(reader, "elements", many);
+    read_run(reader, header);
     header->layout_crc32c = (uint32_t)read_integer(reader, "layout_crc32c", UINT32_MAX);
     /* Of older logs there is none, and nothing that depends on it. */
     if (mu_json_member(reader->root, "samples"))

@@ -9,6 +9,9 @@
  * the log needs nothing else to be replayed. Documented in docs/AUDIT.md. */
 struct mu_audit_header {
     int order, server_count, replica_count;
+    bool standby;         /* written by the standby of this server */
+    uint64_t run;         /* 0: of a version that did not say it */
+    uint32_t generation;  /* of the run */
     size_t element_count; /* of the whole vector */
     uint32_t layout_crc32c;
     struct mu_dataset_facts facts; /* of the training data: the model's layout follows from them */

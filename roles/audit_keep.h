@@ -5,12 +5,22 @@
 #include "ps/server.h"
 #include "roles/task.h"
 
-/* The audit log of a parameter server of a run: audit/ps-N.log in the run directory. */
+/*
+ * The audit log of a parameter server of a run: audit/ps-N.log in the run directory; that of its
+ * standby, which another process writes, is audit/ps-N-standby.log.
+ */
+struct mu_audit_keep {
+    struct mu_task_run *run;
+    struct mu_loop *loop;
+    const struct mu_cluster *cluster; /* joined */
+    const struct mu_layout *layout;
+    const struct mu_dataset_facts *facts;
+};
 
-/* *ret_audit is NULL if the job asks for none, or nothing is written. Fails like mu_audit_open. */
-enum mu_status mu_audit_keep_open(struct mu_task_run *run, struct mu_loop *loop, int order,
-    const struct mu_layout *layout, const struct mu_dataset_facts *facts,
-    struct mu_audit **ret_audit);
+/* Of this seat (ps/seats.h). *ret_audit is NULL if the job asks for none, or nothing is written.
+ * Fails like mu_audit_open. */
+enum mu_status mu_audit_keep_open(
+    const struct mu_audit_keep *keep, int seat, struct mu_audit **ret_audit);
 /* Closes it, with the end record if the server has begun. `audit` and `server` may be NULL. */
 enum mu_status mu_audit_keep_close(struct mu_audit *audit, struct mu_ps_server *server);
 

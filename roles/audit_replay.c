@@ -8,12 +8,12 @@
 #include "roles/audit_rows.h"
 #include "roles/audit_seen.h"
 #include "runtime/base/crc32c.h"
+#include "runtime/base/random.h"
 #include "runtime/base/text.h"
 #include "runtime/tensor/layout.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 /*
  *   open      the headers say what the logs are of: job, layout, spans
@@ -35,7 +35,7 @@ struct source {
 
 struct replay {
     struct mu_log *log;
-    char folder[2048];
+    const struct mu_audit_files *files;
     struct source *source; /* (source_count) */
     int source_count;
     struct mu_layout layout;
@@ -44,17 +44,6 @@ struct replay {
 };
 
 /* ---- opening ---- */
-
-/* That of a run, or the one that the logs lie in. */
-static void find_folder(struct replay *replay, const char *directory)
-{
-    char path[2048];
-    struct stat stat_;
-    mu_format(path, sizeof(path), "%.2000s/ps-0.log", directory);
-    bool lie_here = stat(path, &stat_) == 0;
-    mu_format(
-        replay->folder, sizeof(replay->folder), "%.2000s%s", directory, lie_here ? "" : "/audit");
-}
 
 static enum mu_status read_header(struct source *source, struct mu_audit_record *ret_record)
 {
@@ -77,8 +66,9 @@ static enum mu_status read_header(struct source *source, struct mu_audit_record 
 static enum mu_status open_source(
     struct replay *replay, struct source *source, int order, struct mu_audit_record *ret_record)
 {
-    char path[2100];
-    mu_format(path, sizeof(path), "%s/ps-%d.log", replay->folder, order);
+    const struct mu_audit_files *files = replay->files;
+    char path[sizeof(files->folder) + MU_AUDIT_NAME_MAX];
+    mu_format(path, sizeof(path), "%s/%s", files->folder, files->name[order]);
     MU_TRY(mu_audit_reader_open(&source->reader, replay->log, path));
     MU_TRY(read_header(source, ret_record));
     if (source->header.order != order)
@@ -141,7 +131,9 @@ static enum mu_status open_logs(struct replay *replay, struct mu_audit_record *r
         return mu_fail(replay->log, MU_E0801, NULL, "no memory for a replay");
     replay->source_count = 1;
     MU_TRY(open_source(replay, &replay->source[0], 0, ret_first));
-    for (int i = 1; i < replay->source[0].header.server_count; i++) {
+    if (replay->source[0].header.server_count != replay->files->server_count)
+        return mu_audit_reader_fail(&replay->source[0].reader, "the file has changed just now");
+    for (int i = 1; i < replay->files->server_count; i++) {
         struct source *source = &replay->source[replay->source_count++];
         MU_TRY(open_source(replay, source, i, &record));
         if (!same_run(&replay->source[0], source) || record.version != ret_first->version)
@@ -182,6 +174,12 @@ static bool same_record(const struct mu_audit_record *a, const struct mu_audit_r
            memcmp(&a->learning_rate, &b->learning_rate, sizeof(a->learning_rate)) == 0;
 }
 
+/* Which server was lost before the end is not the same on one that was lost itself. */
+static bool is_end(const struct mu_audit_record *a, const struct mu_audit_record *b)
+{
+    return a->kind == MU_AUDIT_END && b->kind == MU_AUDIT_END && a->version == b->version;
+}
+
 /* The next record of all servers, which is one. */
 static enum mu_status next_record(struct replay *replay, struct mu_audit_record *ret_record)
 {
@@ -190,7 +188,7 @@ static enum mu_status next_record(struct replay *replay, struct mu_audit_record 
     for (int i = 1; i < replay->source_count; i++) {
         struct source *source = &replay->source[i];
         MU_TRY(mu_audit_reader_next(&source->reader, &other));
-        if (!same_record(ret_record, &other))
+        if (!same_record(ret_record, &other) && !is_end(ret_record, &other))
             return mu_audit_reader_fail(&source->reader,
                 "this record (%s, version %lld) is not the one of ps/0 (%s, version %lld)",
                 mu_audit_kind_name(other.kind), (long long)other.version,
@@ -342,6 +340,40 @@ static enum mu_status go(struct replay *replay, int64_t to)
     return MU_OK;
 }
 
+/* ---- the state of all servers ---- */
+
+static uint64_t sum_of_rows(const struct mu_table *table)
+{
+    size_t place = 0, bytes = mu_table_stride(table) * sizeof(float);
+    uint64_t id, sum = 0;
+    const float *row;
+    while ((row = mu_table_next(table, &place, &id)))
+        sum += mu_random_mix(mu_crc32c(0, row, bytes), id);
+    return sum;
+}
+
+static enum mu_status note_state(const struct replay *replay, struct mu_audit_state *ret_state)
+{
+    struct mu_arena whole;
+    *ret_state = (struct mu_audit_state){.vector_count = replay->source[0].shard.vector_count};
+    MU_TRY(mu_arena_init(&whole, replay->layout.element_count));
+    for (int v = 0; v < ret_state->vector_count; v++) {
+        for (int i = 0; i < replay->source_count; i++) {
+            const struct mu_shard *shard = &replay->source[i].shard;
+            memcpy(whole.data + shard->span.first, shard->vectors[v].data,
+                shard->span.count * sizeof(float));
+        }
+        ret_state->crcs[v] = mu_crc32c(0, whole.data, replay->layout.element_count * sizeof(float));
+    }
+    mu_arena_finish(&whole);
+    for (int i = 0; i < replay->source_count; i++) {
+        const struct mu_table *table = replay->source[i].rows.store.table;
+        ret_state->row_count += table ? (int64_t)mu_table_count(table).rows : 0;
+        ret_state->row_sum += table ? sum_of_rows(table) : 0;
+    }
+    return MU_OK;
+}
+
 /* ---- the whole ---- */
 
 /* The rows of all servers as if they were one table. */
@@ -372,6 +404,7 @@ static enum mu_status sum_up(struct replay *replay)
         mu_shard_copy(shard, whole.data + shard->span.first);
     }
     replay->done.server_count = replay->source_count;
+    memcpy(replay->done.standby, replay->files->standby, sizeof(replay->done.standby));
     replay->done.version = replay->judge.version;
     replay->done.parameters_crc32c = mu_layout_crc32c_of(&replay->layout, whole.data);
     mu_arena_finish(&whole);
@@ -395,18 +428,20 @@ static enum mu_status run(struct replay *replay, int64_t to)
         MU_TRY(restore(source, first.version));
         MU_TRY(mu_audit_seen_keep(&source->seen, first.version, source->shard.vectors[0].data));
     }
+    MU_TRY(note_state(replay, &replay->done.first));
     MU_TRY(go(replay, to));
+    MU_TRY(note_state(replay, &replay->done.last));
     return sum_up(replay);
 }
 
-enum mu_status mu_audit_replay(
-    struct mu_log *log, const char *directory, int64_t to, struct mu_audit_replayed *ret_replayed)
+enum mu_status mu_audit_replay_files(struct mu_log *log, const struct mu_audit_files *files,
+    int64_t to, struct mu_audit_replayed *ret_replayed)
 {
     struct replay *replay = calloc(1, sizeof(*replay));
     if (!replay)
         return mu_fail(log, MU_E0801, NULL, "no memory for a replay");
     replay->log = log;
-    find_folder(replay, directory);
+    replay->files = files;
     enum mu_status status = run(replay, to);
     *ret_replayed = replay->done;
     for (int i = 0; i < replay->source_count; i++) {

@@ -258,10 +258,6 @@ static enum mu_status fit_standbys(
             "mode.replicas 1 keeps each part of the parameters on two servers, and the cluster has "
             "%d",
             ps_count);
-    if (job->mode.audit)
-        return mu_fail(log, MU_E0204, "leave out one of them",
-            "mode.audit is for servers that are there from the first gradient to the last: not "
-            "with mode.replicas");
     if (job->mode.recovery_seconds > 0)
         return mu_fail(log, MU_E0204, "leave out one of them",
             "with mode.replicas a run goes on without a server that is lost, with "

@@ -5,7 +5,7 @@ import json
 import os
 import signal
 
-from cluster import ASYNC, LONG, Case, main, until
+from cluster import ASYNC, LONG, Case, checkpoints, main, until
 
 AUDIT = ["--set", "mode.audit=true", "--set", "model.widths=[784,16,10]"]
 SYNC_OF_TWO = ["--set", "mode.kind=sync", "--set", "mode.backups=1", "--set", "mode.policy=apply"]
@@ -75,6 +75,7 @@ class Audit(Case):
         found = self.replayed(again)
         self.assertEqual(found["version_first"], run.summary["steps"])
         self.assertEqual(found["parameters_crc32c"], again.summary["parameters_crc32c"])
+        self.assertEqual((found["earlier_logs"], found["version_earliest"]), (1, 0))
         first = self.replayed(again, "--to", str(run.summary["steps"]))
         self.assertEqual(first["parameters_crc32c"], run.summary["parameters_crc32c"])
         self.assertEqual(first["embedding_rows"], run.summary["embedding_rows"])
@@ -98,6 +99,9 @@ class Audit(Case):
         self.assertEqual(found["version_first"], run.summary["steps"])
         self.assertEqual(found["parameters_crc32c"], again.summary["parameters_crc32c"])
         self.assertTrue((run.out / "audit" / "ps-1.log.1").exists())
+        self.assertEqual((found["earlier_logs"], found["version_earliest"]), (1, 0))
+        self.assertIn(f"\nfrom the checkpoint of version {run.summary['steps']}, to which the logs "
+                      "before lead (1) from version 0 on\n", self.replay(again).text)
         first = self.replayed(again, "--to", str(run.summary["steps"]))
         self.assertEqual(first["parameters_crc32c"], run.summary["parameters_crc32c"])
 
@@ -110,6 +114,24 @@ class Audit(Case):
         self.assertEqual(run.ends(), 137, run.text)
         self.assertRegex(self.replay(run, code=65).text, r"ps-0\.log: at byte \d+: .* cut")
         self.assertEqual(self.replayed(run, "--to", "5")["version"], 5)
+
+    def test_a_run_that_lost_a_server_is_replayed_from_the_logs_of_those_that_went_on(self):
+        steps = 6000
+        for servers, victim in ((2, 0), (2, 1), (3, 1)):
+            run = self.local(f"chief=1,worker=1,ps={servers}", "--set", "mode.audit=true", "--set",
+                             "model.widths=[784,2,10]", "--set", "mode.replicas=1", "--set",
+                             "checkpoint.every_steps=100", "--steps", str(steps), "--epochs",
+                             "100", job=ASYNC)
+            until(lambda: checkpoints(run.out), "a checkpoint")
+            os.kill(self.pids(run)[f"ps/{victim}"], signal.SIGKILL)
+            self.assertEqual(run.ends(), 0, run.text)
+            ended = json.loads((run.out / "summary.json").read_text())
+            found = self.replayed(run)
+            self.assertEqual(found["parameters_crc32c"], ended["parameters_crc32c"])
+            self.assertEqual((found["version_first"], found["version"]), (0, ended["steps"]))
+            self.assertEqual(found["standbys"], [victim])
+            self.assertIn(f"\nps/{victim}: from the log of its standby on "
+                          f"ps/{(victim + 1) % servers}\n", self.replay(run).text)
 
     def test_a_flipped_bit_is_named_with_its_record(self):
         run = self.audited("chief=1,ps=1", "--steps", "20")

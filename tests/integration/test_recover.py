@@ -221,6 +221,9 @@ class Launcher(Recovers):
         self.assertIn(f"versions {version} to 12000\n", replay.text)
         self.assertIn("parameters_crc32c " + summary(launcher.out)["parameters_crc32c"],
                       replay.text)
+        # The log of the one that was killed ends somewhere; the checkpoint is before that, or not.
+        self.assertRegex(replay.text, rf"(?m)^from the checkpoint of version {version}(, to which "
+                                      r"the logs before lead \(1\) from version 0 on)?$")
         for order in (0, 1):
             self.assertTrue((launcher.out / "audit" / f"ps-{order}.log.1").is_file())
 

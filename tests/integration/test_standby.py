@@ -152,7 +152,6 @@ class Standby(Case):
         for servers, more, why in (
                 (1, (), "add a parameter server"),
                 (2, ("--set", "mode.recovery_seconds=5"), "leave out one of them"),
-                (2, ("--set", "mode.audit=true"), "leave out one of them"),
                 (2, ("--set", "mode.replicas=2"), "mode.replicas")):
             process = self.muster("run", ASYNC, "--local", f"worker=2,ps={servers}", "--out",
                                   self.folder("run"), "--set", "mode.replicas=1", *more)

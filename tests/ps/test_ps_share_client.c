@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ps/client.h"
 #include "ps/ps_bodies.h"
-#include "tests/ps/refusal_rig.h"
+#include "tests/ps/hand_rig.h"
 
 /* Embedding rows that a client puts where a server of its host sees them. The server is played by
  * hand, on the same loop: it has the memory mapped, as one would. */
@@ -95,22 +95,12 @@ static void on_arrived(
     played->pushes++;
 }
 
-static void on_ended(void *owner, struct mu_link *link, enum mu_status why, int error)
-{
-    (void)owner;
-    (void)link;
-    (void)why;
-    (void)error;
-}
-
 static const struct mu_link_events played_events = {
-    .frame = on_frame, .arrived = on_arrived, .ended = on_ended};
+    .frame = on_frame, .arrived = on_arrived, .ended = hand_rig_ended};
 
 static struct mu_link *link_to(struct played *played)
 {
-    struct mu_link *near;
-    link_pair_connect(&pair, &near, &played->link);
-    mu_link_adopt(played->link, &played_events, played);
+    struct mu_link *near = hand_rig_link(&played->link, &played_events, played);
     mu_link_resume(played->link);
     return near;
 }
@@ -287,5 +277,5 @@ int main(void)
         cmocka_unit_test(rows_that_were_wanted_and_do_not_come_are_missed),
         cmocka_unit_test(rows_travel_once_a_link_was_lost),
     };
-    return cmocka_run_group_tests(tests, refusal_rig_begin, refusal_rig_end);
+    return cmocka_run_group_tests(tests, hand_rig_begin, hand_rig_end);
 }

@@ -2,7 +2,7 @@
 #include "ps/client.h"
 #include "ps/ps_bodies.h"
 #include "ps/vectors.h"
-#include "tests/ps/refusal_rig.h"
+#include "tests/ps/hand_rig.h"
 #include <math.h>
 
 /* Embedding rows in memory that a worker shares with a server, and what goes wrong with them. The
@@ -19,13 +19,6 @@
 #define GRADIENTS_AT INT64_C(2048)
 #define VALUES_AT (INT64_C(3072) + 4) /* rows begin at any float */
 
-static double rate(void *owner, int64_t version)
-{
-    (void)owner;
-    (void)version;
-    return 1;
-}
-
 static void init_row(
     const void *owner, uint64_t seed, uint64_t id, size_t width, float *ret_parameters)
 {
@@ -37,13 +30,11 @@ static void init_row(
 
 static struct mu_ps_server *make_server(bool relinks)
 {
-    struct mu_ps_server_options options = refusal_rig_options(0, 1, COUNT);
-    struct mu_ps_server *server;
-    options.learning_rate = rate;
+    struct mu_ps_server_options options = hand_rig_options(0, 1, COUNT, 1);
     options.relinks = relinks;
     options.rows = (struct mu_ps_rows_options){
         .width = WIDTH, .push_max = PUSH_MAX, .id_count = IDS, .init_row = init_row};
-    assert_ok(mu_ps_server_create(&options, &server));
+    struct mu_ps_server *server = hand_rig_server(&options);
     mu_ps_server_begin(server, 0);
     return server;
 }
@@ -54,7 +45,7 @@ struct hand {
     struct mu_link *link;
     struct mu_ps_server *server;
     struct mu_vectors vectors;
-    bool answered, ended;
+    bool answered;
     int rows_come; /* frames */
     uint32_t rows_bytes;
     float rows[PUSH_MAX * WIDTH], fresh[COUNT];
@@ -89,16 +80,8 @@ static void on_arrived(
         ((struct hand *)owner)->answered = true;
 }
 
-static void on_ended(void *owner, struct mu_link *link, enum mu_status why, int error)
-{
-    (void)link;
-    (void)why;
-    (void)error;
-    ((struct hand *)owner)->ended = true;
-}
-
 static const struct mu_link_events hand_events = {
-    .frame = on_frame, .arrived = on_arrived, .ended = on_ended};
+    .frame = on_frame, .arrived = on_arrived, .ended = hand_rig_ended};
 
 static void send_frame(struct hand *hand, enum mu_frame_type type, uint64_t tag,
     const uint8_t *body, size_t bytes, const void *payload, size_t payload_bytes)
@@ -133,11 +116,9 @@ static void offer(struct hand *hand)
 
 static void begin(struct hand *hand)
 {
-    struct mu_link *far;
     char why[MU_SHARED_MEMORY_WHY_MAX];
     *hand = (struct hand){.server = make_server(false)};
-    link_pair_connect(&pair, &hand->link, &far);
-    mu_link_adopt(hand->link, &hand_events, hand);
+    struct mu_link *far = hand_rig_link(&hand->link, &hand_events, hand);
     mu_link_resume(hand->link);
     mu_ps_server_add_worker(hand->server, 0, far);
     assert_ok(mu_vectors_init_shared(&hand->vectors, VECTORS, COUNT, 2048, why));
@@ -378,9 +359,7 @@ static void places_of_a_worker_that_shares_nothing_are_refused(void **state)
 {
     (void)state;
     struct hand hand = {.server = make_server(false)};
-    struct mu_link *far;
-    link_pair_connect(&pair, &hand.link, &far);
-    mu_link_adopt(hand.link, &hand_events, &hand);
+    struct mu_link *far = hand_rig_link(&hand.link, &hand_events, &hand);
     mu_link_resume(hand.link);
     mu_ps_server_add_worker(hand.server, 0, far);
     send_rows(&hand, 0, &sound, 0);
@@ -500,5 +479,5 @@ int main(void)
         cmocka_unit_test(memory_with_rows_in_it_is_not_exchanged),
         cmocka_unit_test(memory_is_given_back_when_only_rows_had_come),
     };
-    return cmocka_run_group_tests(tests, refusal_rig_begin, refusal_rig_end);
+    return cmocka_run_group_tests(tests, hand_rig_begin, hand_rig_end);
 }

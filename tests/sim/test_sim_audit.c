@@ -113,8 +113,29 @@ static uint32_t crc_of_summary(void)
 
 static struct mu_test_log run_log;
 
-static void simulate_or_resume(const struct mode *mode, uint64_t seed, bool resume)
+/* Of one server; NULL: none. */
+struct fault {
+    int server;
+    int64_t at_ns, hangs_ns; /* 0: it dies */
+    bool done;
+    int64_t last_ns;
+};
+
+static struct fault *fault;
+
+static int64_t stop_ns(void *owner, int task, int64_t now_ns)
 {
+    struct fault *own = owner;
+    own->last_ns = now_ns;
+    if (task != REPLICAS + own->server || own->done || now_ns < own->at_ns)
+        return 0;
+    own->done = true;
+    return own->hangs_ns > 0 ? own->hangs_ns : MU_SIM_KILL;
+}
+
+static enum mu_status run_job(const struct mode *mode, uint64_t seed, bool resume)
+{
+    const struct mu_sim_faults faults = {.owner = fault, .task_stop_ns = stop_ns};
     char out[128];
     struct mu_job *job = NULL;
     const char *sets[16] = {"data.samples=610", "data.test_samples=50", "data.batch=20",
@@ -137,10 +158,17 @@ static void simulate_or_resume(const struct mode *mode, uint64_t seed, bool resu
         .link_latency_ns = 50000,
         .out_dir = out,
         .resume = resume,
+        .faults = fault ? &faults : NULL,
     };
-    if (mu_sim_job_run(&simulated, log) != MU_OK)
-        fail_msg("%s: %s", mode->sets[0], run_log.text);
+    enum mu_status status = mu_sim_job_run(&simulated, log);
     mu_job_destroy(job);
+    return status;
+}
+
+static void simulate_or_resume(const struct mode *mode, uint64_t seed, bool resume)
+{
+    if (run_job(mode, seed, resume) != MU_OK)
+        fail_msg("%s: %s", mode->sets[0], run_log.text);
 }
 
 static void simulate(const struct mode *mode, uint64_t seed)
@@ -212,6 +240,168 @@ static void a_resumed_run_is_in_the_entry_of_its_step(void **state)
     assert_int_equal(replayed.version_first, version);
     assert_int_equal(replayed.parameters_crc32c, crc_of_summary());
     assert_int_equal(replayed.verdicts[MU_VERDICT_GATHER], 0);
+}
+
+/* ---- logs before the last ones ---- */
+
+static void what_was_resumed_follows_from_the_logs_before(void **state)
+{
+    static struct mu_test_log test_log;
+    static const struct mode parts[] = {
+        {{"mode.kind=async", "optimizer.kind=adam", "train.steps=20"}, MU_VERDICT_APPLY},
+        {{"mode.kind=async", "optimizer.kind=adam", "train.steps=40"}, MU_VERDICT_APPLY},
+        {{"mode.kind=async", "optimizer.kind=adam", "train.steps=60"}, MU_VERDICT_APPLY}};
+    struct mu_audit_replayed replayed;
+    size_t bytes;
+    simulate(&parts[0], 1);
+    simulate_or_resume(&parts[1], 1, true);
+    simulate_or_resume(&parts[2], 1, true);
+    assert_ok(replay(&test_log, -1, &replayed));
+    assert_int_equal(replayed.parameters_crc32c, crc_of_summary());
+    assert_int_equal(replayed.earlier_count, 2);
+    assert_int_equal(replayed.version_earliest, 0);
+    /* A version that only they have. */
+    assert_ok(replay(&test_log, 10, &replayed));
+    assert_int_equal(replayed.version, 10);
+    assert_int_equal(replayed.version_first, 0);
+
+    char *data = read_log("audit/ps-1.log.2", &bytes);
+    data[bytes / 2] ^= 1;
+    write_log("audit/ps-1.log.2", data, bytes);
+    assert_ok(replay(&test_log, -1, &replayed));
+    assert_int_equal(replayed.earlier_count, 0);
+    assert_int_equal(replayed.version_earliest, replayed.version_first);
+    assert_said(&test_log, "ps-0.log.2 and those of that time do not lead to it: ");
+    free(data);
+}
+
+/* Sound in itself, but of another run that came to the same version. */
+static void logs_that_make_other_parameters_lead_nowhere(void **state)
+{
+    static struct mu_test_log test_log;
+    static const struct mode parts[] = {
+        {{"mode.kind=bounded", "mode.bound=0", "train.steps=20"}, MU_VERDICT_APPLY},
+        {{"mode.kind=bounded", "mode.bound=0", "train.steps=40"}, MU_VERDICT_APPLY}};
+    struct mu_audit_replayed replayed;
+    char *other[SERVERS];
+    size_t bytes[SERVERS];
+    simulate(&parts[1], 2);
+    other[0] = read_log("audit/ps-0.log", &bytes[0]);
+    other[1] = read_log("audit/ps-1.log", &bytes[1]);
+    simulate(&parts[0], 1);
+    simulate_or_resume(&parts[1], 1, true);
+    write_log("audit/ps-0.log.1", other[0], bytes[0]);
+    write_log("audit/ps-1.log.1", other[1], bytes[1]);
+    assert_ok(replay(&test_log, -1, &replayed));
+    assert_int_equal(replayed.parameters_crc32c, crc_of_summary());
+    assert_int_equal(replayed.earlier_count, 0);
+    assert_said(&test_log, "they make other parameters");
+    free(other[0]);
+    free(other[1]);
+}
+
+/* ---- standbys ---- */
+
+static const struct mode twice[] = {
+    {{"mode.replicas=1", "mode.kind=async", "mode.in_flight=2"}, MU_VERDICT_APPLY},
+    {{"mode.replicas=1", "mode.kind=async", "mode.policy=compensate"}, MU_VERDICT_CORRECT},
+    {{"mode.replicas=1", "mode.kind=softsync", "mode.gradients=3"}, MU_VERDICT_GATHER},
+    {{"mode.replicas=1", "mode.kind=sync", "mode.workers=3", "mode.backups=1"}, MU_VERDICT_DROP},
+};
+
+static int64_t length_of_run(const struct mode *mode)
+{
+    struct fault none = {.at_ns = INT64_MAX};
+    fault = &none;
+    simulate(mode, 1);
+    fault = NULL;
+    return none.last_ns;
+}
+
+#define POINTS 8
+
+/* Whoever was lost, and whenever: the logs of those that went on have all of it. */
+static int replay_without(const struct mode *mode, struct fault *lost)
+{
+    static struct mu_test_log test_log;
+    struct mu_audit_replayed replayed;
+    fault = lost;
+    enum mu_status status = run_job(mode, 1, false);
+    fault = NULL;
+    if (!strstr(run_log.text, "; the run goes on without it"))
+        return 0;
+    if (status != MU_OK || replay(&test_log, -1, &replayed) != MU_OK)
+        fail_msg("%s, ps/%d lost at %lld: %s\n%s", mode->sets[1], lost->server,
+            (long long)lost->at_ns, test_log.text, run_log.text);
+    assert_int_equal(replayed.parameters_crc32c, crc_of_summary());
+    assert_true(replayed.standby[lost->server]);
+    assert_false(replayed.standby[1 - lost->server]);
+    return 1;
+}
+
+static void a_replay_of_a_run_that_lost_a_server_has_all_of_it(void **state)
+{
+    int lost_count = 0;
+    for (size_t m = 0; m < MU_COUNT_OF(twice); m++) {
+        int64_t length_ns = length_of_run(&twice[m]);
+        for (int server = 0; server < SERVERS; server++)
+            for (int k = 0; k < POINTS; k++) {
+                struct fault lost = {.server = server, .at_ns = length_ns * k / POINTS + k};
+                lost_count += replay_without(&twice[m], &lost);
+            }
+    }
+    assert_in_range(lost_count, MU_COUNT_OF(twice) * POINTS, 2 * MU_COUNT_OF(twice) * POINTS);
+}
+
+/* It wakes up, and ends its logs in order: but not where the others are. */
+static void the_logs_of_a_server_that_hung_and_was_lost_count_for_nothing(void **state)
+{
+    int64_t length_ns = length_of_run(&twice[0]);
+    int lost_count = 0;
+    for (int server = 0; server < SERVERS; server++)
+        for (int k = 1; k < POINTS; k++) {
+            struct fault lost = {
+                .server = server, .at_ns = length_ns * k / POINTS, .hangs_ns = 8 * MU_SECOND};
+            lost_count += replay_without(&twice[0], &lost);
+        }
+    assert_in_range(lost_count, POINTS, 2 * POINTS);
+}
+
+static void both_logs_of_a_part_are_of_the_same_bits(void **state)
+{
+    static struct mu_test_log test_log;
+    static const struct mode one = {
+        {"mode.replicas=1", "mode.kind=async", "mode.policy=scale"}, MU_VERDICT_SCALE};
+    struct mu_audit_replayed own, other;
+    char name[128];
+    simulate(&one, 1);
+    assert_ok(replay(&test_log, -1, &own));
+    assert_false(own.standby[0] || own.standby[1]);
+    for (int i = 0; i < SERVERS; i++) {
+        char log_name[32];
+        snprintf(log_name, sizeof(log_name), "audit/ps-%d.log", i);
+        file_in(name, log_name);
+        assert_int_equal(unlink(name), 0);
+    }
+    assert_ok(replay(&test_log, -1, &other));
+    assert_true(other.standby[0] && other.standby[1]);
+    assert_int_equal(other.parameters_crc32c, own.parameters_crc32c);
+    assert_int_equal(other.gradients, own.gradients);
+}
+
+static void a_damaged_log_is_made_up_for_by_its_standby(void **state)
+{
+    static struct mu_test_log test_log;
+    struct mu_audit_replayed replayed;
+    size_t bytes;
+    simulate(&twice[0], 1);
+    char *data = read_log("audit/ps-1.log", &bytes);
+    data[bytes / 2] ^= 8;
+    write_log("audit/ps-1.log", data, bytes);
+    free(data);
+    assert_ok(replay(&test_log, -1, &replayed));
+    assert_true(replayed.standby[1] && !replayed.standby[0]);
+    assert_int_equal(replayed.parameters_crc32c, crc_of_summary());
 }
 
 /* ---- damage ---- */
@@ -294,6 +484,12 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_replay_comes_to_the_parameters_of_the_run),
         cmocka_unit_test(a_replay_stops_at_any_version),
         cmocka_unit_test(a_resumed_run_is_in_the_entry_of_its_step),
+        cmocka_unit_test(what_was_resumed_follows_from_the_logs_before),
+        cmocka_unit_test(logs_that_make_other_parameters_lead_nowhere),
+        cmocka_unit_test(a_replay_of_a_run_that_lost_a_server_has_all_of_it),
+        cmocka_unit_test(the_logs_of_a_server_that_hung_and_was_lost_count_for_nothing),
+        cmocka_unit_test(both_logs_of_a_part_are_of_the_same_bits),
+        cmocka_unit_test(a_damaged_log_is_made_up_for_by_its_standby),
         cmocka_unit_test(a_flipped_bit_is_found_wherever_it_is),
         cmocka_unit_test(a_cut_log_is_found_wherever_it_is_cut),
         cmocka_unit_test(logs_of_two_runs_do_not_mix),
