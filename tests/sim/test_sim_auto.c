@@ -214,7 +214,7 @@ static void lose_the_head(
 
 static void who_takes_over_goes_on_measuring_and_checking(void **state)
 {
-    for (int64_t at_ns = 100 * MU_SECOND; at_ns <= 1300 * MU_SECOND; at_ns += 240 * MU_SECOND) {
+    for (int64_t at_ns = 100 * MU_SECOND; at_ns <= 1300 * MU_SECOND; at_ns += 480 * MU_SECOND) {
         lose_the_head(sync, has_backups, at_ns);
         lose_the_head(bounded, has_bound, at_ns);
     }
