@@ -450,6 +450,8 @@ enum mu_link_answer mu_ps_leader_frame(void *owner, struct mu_link *link,
     const struct mu_frame *frame, const void *body, void **ret_payload);
 void mu_ps_leader_arrived(
     void *owner, struct mu_link *link, const struct mu_frame *frame, const void *body);
+/* The leader's link is gone, and what it has not got of a snapshot: another one will come. */
+void mu_ps_state_unlink(struct mu_ps_server *server);
 /* Can a snapshot be taken now? */
 bool mu_ps_state_free(const struct mu_ps_server *server);
 /* Copies the state as it is and starts to send it; embedding rows are not copied, and go as they

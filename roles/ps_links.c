@@ -116,23 +116,34 @@ enum mu_status mu_ps_links_make(struct mu_ps_links *links)
     return MU_OK;
 }
 
+/* ---- links that broke ---- */
+
+/* False: nobody has called again. */
+static bool is_there_again(
+    struct mu_ps_links *links, int task, int kind, uint32_t lane, struct mu_link **ret_link)
+{
+    char name[MU_TASK_NAME_MAX];
+    /* A deadline that has passed: it is there, or not. */
+    if (mu_cluster_answer(links->cluster, task, kind, lane, 0, ret_link) != MU_OK)
+        return false;
+    mu_task_name(&links->run->spec->task[task], name, sizeof(name));
+    mu_say(links->run->log, MU_LEVEL_INFO,
+        "the connection of %s broke and is there again: nothing is taken twice", name);
+    return true;
+}
+
 void mu_ps_links_take(struct mu_ps_links *links)
 {
     const struct mu_spec *spec = links->run->spec;
-    char name[MU_TASK_NAME_MAX];
     struct mu_link *link;
-    for (int own = 0; links->made && own < links->count; own++)
-        for (int r = 0; r < spec->replica_count; r++) {
-            int task = mu_spec_replica(spec, r);
-            /* A deadline that has passed: it is there, or not. */
-            if (mu_cluster_answer(links->cluster, task, MU_KIND_PUSH, (uint32_t)links->seat[own], 0,
-                    &link) != MU_OK)
-                continue;
-            mu_task_name(&spec->task[task], name, sizeof(name));
-            mu_say(links->run->log, MU_LEVEL_INFO,
-                "the connection of %s broke and is there again: nothing is taken twice", name);
-            mu_ps_server_add_worker(links->server[own], r, link);
-        }
+    for (int own = 0; links->made && own < links->count; own++) {
+        uint32_t seat = (uint32_t)links->seat[own];
+        for (int r = 0; r < spec->replica_count; r++)
+            if (is_there_again(links, mu_spec_replica(spec, r), MU_KIND_PUSH, seat, &link))
+                mu_ps_server_add_worker(links->server[own], r, link);
+        if (is_there_again(links, spec->leader, MU_KIND_STATE, seat, &link))
+            mu_ps_server_add_leader(links->server[own], link);
+    }
 }
 
 /* ---- who is lost ---- */
