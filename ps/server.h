@@ -140,6 +140,11 @@ void mu_ps_server_add_follower(struct mu_ps_server *server, int order, struct mu
 /* With standbys seat server_count is the deputy, which becomes the head if the head is lost. Its
  * followers are all but itself and seat 0; to these its link is that of the deputy. */
 void mu_ps_server_add_deputy(struct mu_ps_server *server, struct mu_link *link);
+/* With `relinks` the link of another server may be added again, by the same calls: nothing that it
+ * told is taken twice or left out (server_heal.c). Of those that this one calls, the head and the
+ * deputy: the first seat from `seat` on whose link has ended, and since when; -1: there is none. */
+int mu_ps_server_unlinked(const struct mu_ps_server *server, int seat);
+int64_t mu_ps_server_unlinked_since_ns(const struct mu_ps_server *server, int seat);
 /* The process of this server, 0 to server_count - 1, is gone with both its seats: as the cluster
  * says, to all that are left. The standbys take over; for a second one run fails with CLOSED. */
 void mu_ps_server_lose_server(struct mu_ps_server *server, int process);

@@ -125,9 +125,11 @@ void mu_ps_peer_ended(void *owner, struct mu_link *link, enum mu_status why, int
         mu_ps_state_unlink(peer->server);
         return;
     }
+    peer->server->look_again = true; /* for what it leaves */
+    if (peer->kind == MU_PS_PEER_SERVER && mu_ps_heal_ended(peer, why))
+        return;
     peer->ended = true;
     peer->held = false;
-    peer->server->look_again = true; /* for what it leaves */
     if (peer->kind == MU_PS_PEER_SERVER)
         peer->server->other_ended = peer->index;
     if (peer->kind == MU_PS_PEER_WORKER && mu_ps_is_head(peer->server))

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cut_links.h"
+#include "cut_servers.h"
 #include "ps/policies.h"
 #include "ps_rig_sim.h"
 #include "runtime/base/options.h"
@@ -72,7 +73,10 @@ static struct told told[WORKERS][PUSHES];
 static struct worker workers[WORKERS];
 static uint64_t seed_of_run;
 static int64_t longest_ns;
-static int takeovers, snapshots_after;
+static int takeovers, snapshots_after, snapshots_cut;
+static int replicas = 1;
+static bool cuts_others; /* links between servers, and those of the leader */
+static struct cut_links leader_cuts;
 
 static size_t mark_of(int worker, int k)
 {
@@ -216,7 +220,7 @@ static enum mu_status push_all(struct worker *own)
 static void link_anew(struct worker *own)
 {
     struct mu_link *link;
-    for (int i = 0; i < 2 * own->task->rig->server_count; i++)
+    for (int i = 0; i < (1 + replicas) * own->task->rig->server_count; i++)
         if (rig_connect(own->task, i, RIG_WORKER, NULL, NULL, &link) == MU_OK)
             mu_ps_client_add_server(own->task->client, i, link);
 }
@@ -246,7 +250,46 @@ static void no_rows(void *owner, const uint64_t *ids, const float *rows, size_t 
     (void)count;
 }
 
+static void link_leader(struct rig_task *task, int seat)
+{
+    struct mu_link *link;
+    if (rig_connect(task, seat, RIG_LEADER, NULL, NULL, &link) == MU_OK)
+        mu_ps_snapshot_add_server(task->snapshot, seat, link);
+}
+
+/* Turns the loop until the snapshot is there, or given up, and makes links anew that break. */
+static enum mu_status await_snapshot(
+    struct rig_task *task, int64_t deadline, int64_t *ret_version, int64_t *judged)
+{
+    enum mu_status status = MU_TIMEOUT;
+    if (!cuts_others)
+        return mu_ps_snapshot_wait(task->snapshot, deadline, ret_version, judged);
+    while (status == MU_TIMEOUT && mu_now(task->world) < deadline) {
+        cut_links_tell(&leader_cuts);
+        for (int i = 0; (i = mu_ps_snapshot_unlinked(task->snapshot, i)) >= 0; i++)
+            if (!is_dead(task, i))
+                link_leader(task, i);
+        status = mu_ps_snapshot_wait(
+            task->snapshot, mu_now(task->world) + 2 * MU_MS, ret_version, judged);
+    }
+    snapshots_cut += status == MU_UNAVAILABLE;
+    return status;
+}
+
+static enum mu_status lead_on(struct rig_task *task);
+
 static enum mu_status lead(struct rig_task *task)
+{
+    enum mu_status status = lead_on(task);
+    if (!cuts_others)
+        return status;
+    mu_ps_snapshot_destroy(task->snapshot);
+    task->snapshot = NULL;
+    cut_links_end(&leader_cuts);
+    return status;
+}
+
+static enum mu_status lead_on(struct rig_task *task)
 {
     static float vector[COUNT_MAX];
     const struct mu_row_sink sink = {.put = no_rows};
@@ -257,6 +300,8 @@ static enum mu_status lead(struct rig_task *task)
     MU_TRY(mu_ps_snapshot_restore(
         task->snapshot, (const float *const *)vectors, 1, 5, 100, judged, deadline));
     bool all = false;
+    if (cuts_others)
+        cut_links_begin(&leader_cuts, task->loop, mu_random_mix(seed_of_run, 99), 20);
     while (!all) {
         bool never = false;
         (void)!mu_loop_until(task->loop, &never, mu_now(task->world) + 3 * MU_MS);
@@ -264,7 +309,7 @@ static enum mu_status lead(struct rig_task *task)
         enum mu_status status =
             mu_ps_snapshot_start(task->snapshot, vectors, scenario->has_rows ? &sink : NULL);
         if (status == MU_OK)
-            status = mu_ps_snapshot_wait(task->snapshot, deadline, &version, judged);
+            status = await_snapshot(task, deadline, &version, judged);
         if (status == MU_UNAVAILABLE)
             continue;
         MU_TRY(status);
@@ -339,7 +384,7 @@ static void check(const struct rig *rig)
     for (int i = 0; i < rig->server_count; i++)
         if (i != lost)
             assert_int_equal(rig->tasks[i].version, last->version);
-    if (lost < 0)
+    if (lost < 0 && replicas > 0)
         assert_memory_equal(
             rig->standby, rig->parameters, (size_t)rig->server_count * SPAN * sizeof(float));
     takeovers += rig->took_over;
@@ -364,7 +409,8 @@ static void init(struct rig *rig, int servers)
         .optimizer = &rig_sgd,
         .policy = &rig_async,
         .mode = scenario->mode,
-        .replicas = 1,
+        .replicas = replicas,
+        .relinks = true,
         .rate = add,
         .worker = work,
         .leader = lead,
@@ -415,6 +461,8 @@ static int64_t run(int servers, int process, int64_t at_ns, uint64_t seed)
         rig.policy_options = options;
     }
     rig.link_bits_per_second = seed % 2 ? 20000000 : 0;
+    if (cuts_others)
+        cut_servers(&rig, seed, 6);
     rig_init(&rig);
     if (process >= 0)
         lose(&rig, process, at_ns, seed);
@@ -479,11 +527,30 @@ static void a_second_loss_is_the_end(void **state)
         }
 }
 
+static void links_between_servers_and_those_of_the_leader_break_and_heal(void **state)
+{
+    (void)state;
+    snapshots_cut = 0;
+    cuts_others = true;
+    for (replicas = 0; replicas <= 1; replicas++)
+        for (size_t s = 0; s < MU_COUNT_OF(scenarios); s++)
+            for (int servers = 2; servers <= SERVERS_MAX; servers++)
+                for (uint64_t seed = 1; seed <= 3; seed++) {
+                    scenario = &scenarios[s];
+                    run(servers, -1, 0, seed);
+                }
+    cuts_others = false;
+    replicas = 1;
+    assert_true(cut_servers_count() > 1000);
+    assert_true(snapshots_cut > 100);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_acknowledged_is_lost_or_done_twice_when_a_server_dies),
         cmocka_unit_test(a_second_loss_is_the_end),
+        cmocka_unit_test(links_between_servers_and_those_of_the_leader_break_and_heal),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
