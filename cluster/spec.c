@@ -63,6 +63,12 @@ int mu_spec_ps(const struct mu_spec *spec, int order)
     return order >= 0 && order < spec->ps_count ? spec->replica_count + order : -1;
 }
 
+int mu_spec_ps_order(const struct mu_spec *spec, int task)
+{
+    int order = task - spec->replica_count;
+    return order >= 0 && order < spec->ps_count ? order : -1;
+}
+
 void mu_spec_finish(struct mu_spec *spec)
 {
     free(spec->task);

@@ -53,6 +53,8 @@ int mu_spec_find(const struct mu_spec *spec, enum mu_role role, int index);
 /* Position of replica number `replica`, of ps by its order (0 .. ps_count-1), or -1. */
 int mu_spec_replica(const struct mu_spec *spec, int replica);
 int mu_spec_ps(const struct mu_spec *spec, int order);
+/* The order of the parameter server at this position of the spec, or -1. */
+int mu_spec_ps_order(const struct mu_spec *spec, int task);
 
 /* What the command line adds to the environment. */
 struct mu_spec_request {

@@ -236,11 +236,6 @@ enum mu_status mu_audit_status(const struct mu_audit *audit)
     return audit->status;
 }
 
-void mu_audit_add(struct mu_audit *audit, const struct mu_audit_record *record, const void *payload)
-{
-    mu_audit_add_rows(audit, record, payload, NULL, 0);
-}
-
 static void append(struct buffer *buffer, const void *data, size_t bytes)
 {
     if (bytes > 0)

@@ -45,10 +45,8 @@ void mu_audit_begin(struct mu_audit *audit, int64_t version, int64_t total,
 bool mu_audit_ready(struct mu_audit *audit);
 /* OK, or why nothing is written any more; it has been said. */
 enum mu_status mu_audit_status(const struct mu_audit *audit);
-/* Copies the record and its payload; its index is given here. Only when ready. */
-void mu_audit_add(
-    struct mu_audit *audit, const struct mu_audit_record *record, const void *payload);
-/* The same with the last `row_bytes` of the payload from elsewhere. */
+/* Copies the record and its payload, of which the last `row_bytes` come from `rows`; its index is
+ * given here. Only when ready. */
 void mu_audit_add_rows(struct mu_audit *audit, const struct mu_audit_record *record,
     const void *payload, const void *rows, size_t row_bytes);
 /* The process that was lost, as its END record will say: whatever a log of it says, this server

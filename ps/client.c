@@ -93,8 +93,7 @@ static struct mu_client_part *part_of(struct mu_client_server *server, uint64_t 
 static enum mu_link_answer on_rows(struct mu_client_server *server, struct mu_client_part *part,
     const struct mu_frame *frame, void **ret_payload)
 {
-    *ret_payload = mu_client_rows_place(part, frame);
-    if (!*ret_payload)
+    if (!mu_client_rows_take(part, frame, ret_payload))
         return mu_client_refuse(server, "sent embedding rows that were not wanted");
     server->part = part;
     return MU_LINK_TAKE;
@@ -144,7 +143,7 @@ static void on_arrived(
     if (frame->type == MU_FRAME_SHARE)
         return;
     if (frame->type == MU_FRAME_ROWS) {
-        part->row_values_missing = false;
+        mu_client_rows_arrived(part, frame);
         return;
     }
     part->replied = true;
@@ -258,6 +257,7 @@ enum mu_status mu_client_start(struct mu_ps_client *client, struct mu_client_slo
         slot->parts[i].replied = slot->parts[i].is_dead = client->servers[i].is_lost;
         slot->replies_missing += !slot->parts[i].replied;
         slot->parts[i].in_place = slot->parts[i].was_in_place = false;
+        slot->parts[i].rows_in_place = slot->parts[i].rows_were_in_place = false;
         slot->parts[i].row_values_missing = slot->parts[i].rows.wanted > 0;
     }
     for (int i = 0; i < client->seat_count; i++)
@@ -423,11 +423,6 @@ enum mu_status mu_ps_client_pull(
     MU_TRY(ask(client, any_free(client), MU_PS_ITEM_PULL, parameters, deadline_ns, &fresh));
     *ret_version = fresh.version;
     return MU_OK;
-}
-
-enum mu_status mu_ps_client_leave_start(struct mu_ps_client *client, int slot)
-{
-    return start_pull(client, slot, MU_PS_ITEM_LEAVE, NULL);
 }
 
 enum mu_status mu_ps_client_leave(struct mu_ps_client *client, int64_t deadline_ns)

@@ -58,7 +58,8 @@ enum mu_ps_sharing {
     MU_PS_SHARE_WHERE_POSSIBLE,
     MU_PS_SHARE_ALWAYS, /* with all servers, or it is a failure */
 };
-/* Makes `vector_count` vectors of element_count floats, zeroed, whatever becomes of the rest.
+/* Makes `vector_count` vectors of element_count floats, and memory for rows, all zeroed, whatever
+ * becomes of the rest.
  * Unless that is not wanted, the servers are asked where they run; those of this host get to see
  * the vectors, and what is pushed from there or wanted there does not travel: frames name its
  * place. The vectors are the caller's, who finishes them after the client has gone. Says in one
@@ -69,8 +70,6 @@ enum mu_ps_sharing {
  * with nothing under way. */
 enum mu_status mu_ps_client_share(struct mu_ps_client *client, enum mu_ps_sharing sharing,
     size_t vector_count, int64_t deadline_ns, struct mu_vectors *vectors);
-/* Does this server see the vectors? */
-bool mu_ps_client_shares(const struct mu_ps_client *client, int order);
 
 /* The parameters (element_count) as they are, at one version. Uses a slot: one must be free.
  * Fails like wait. */
@@ -88,8 +87,16 @@ struct mu_ps_client_rows {
     float *values;                   /* (wanted->count, row_width) */
 };
 
-/* Puts rows aside for the next push of `slot`, which must be free, as a part of that gradient. What
- * is given and both sets are copied; `values` stays the client's until wait has returned OK. */
+/* Memory of `slot` behind the vectors that share has made, (row_max, row_width) each; what lies
+ * there servers of this host see. */
+struct mu_ps_client_row_memory {
+    float *gradients, *values;
+};
+struct mu_ps_client_row_memory mu_ps_client_row_memory(const struct mu_ps_client *client, int slot);
+
+/* Puts rows aside for the next push of `slot`, which must be free, as a part of that gradient. Both
+ * sets are copied, and what is given, too, unless it lies in the slot's own memory: that, and
+ * `values`, stay the client's until wait has returned OK. */
 void mu_ps_client_put_rows(
     struct mu_ps_client *client, int slot, const struct mu_ps_client_rows *rows);
 /* The values of rows as they are, and nothing else: on the servers this changes nothing. Uses
@@ -99,11 +106,9 @@ enum mu_status mu_ps_client_look(struct mu_ps_client *client, int slot,
 /* Embedding rows of all servers together, as they said at the last pull or look. */
 int64_t mu_ps_client_row_count(const struct mu_ps_client *client);
 
-/* No more gradients will come from this client: the others need not wait for it. Uses a slot: one
- * must be free. It may still pull. Fails like wait. */
+/* No more gradients will come from this client: the others need not wait for it. Uses the first
+ * slot that is free; one must be. It may still pull. Fails like wait. */
 enum mu_status mu_ps_client_leave(struct mu_ps_client *client, int64_t deadline_ns);
-/* The same in two halves, as of a pull. */
-enum mu_status mu_ps_client_leave_start(struct mu_ps_client *client, int slot);
 
 /* Starts a push in `slot`, which must be free. `gradients` were computed with the parameters of
  * version `seen`; the servers multiply them by `scale` (clipping), which must be finite. Both

@@ -21,9 +21,12 @@ struct mu_client_part {
     bool in_place, was_in_place;
     uint8_t place_body[MU_PS_BODY_MAX];
     /* Embedding rows: what is sent before the push, and what comes before its FRESH. */
-    struct mu_ps_rows_body rows; /* zeroed: none */
-    const uint8_t *row_payload;
-    float *row_values; /* NULL: none */
+    struct mu_ps_rows_body rows;             /* zeroed: none; without places */
+    uint64_t *row_ids;                       /* wanted, then given; */
+    const float *row_gradients;              /* of the given: both in the payload, */
+    uint8_t *row_payload;                    /* or copied there when it is sent */
+    float *row_values, *row_values_in_place; /* where they are wanted, where servers see them */
+    bool rows_in_place, rows_were_in_place;  /* as in_place */
     bool row_values_missing;
     uint32_t row_values_bytes;
     struct mu_send row_send;
@@ -47,7 +50,10 @@ struct mu_client_slot {
     int replies_missing, sends_pending;
     struct mu_client_part *parts; /* (server_count) */
     uint8_t body[MU_PS_BODY_MAX];
-    uint8_t *row_memory; /* of what is sent; NULL: the model has no embedding table */
+    uint8_t *row_memory; /* of what travels; NULL: the model has no embedding table */
+    /* What servers see, if they see the vectors. */
+    uint64_t *row_ids;
+    struct mu_ps_client_row_memory rows;
 };
 
 /* What a server and this worker know of each other's memory. */
@@ -137,10 +143,15 @@ void mu_client_share_ended(struct mu_client_server *server);
 /* ---- client_rows.c ---- */
 enum mu_status mu_client_rows_init(struct mu_ps_client *client); /* NO_MEMORY */
 void mu_client_rows_finish(struct mu_ps_client *client);
+/* Memory behind the vectors, of all slots; NULL: there is none any more. */
+size_t mu_client_rows_bytes(const struct mu_ps_client *client);
+void mu_client_rows_use(struct mu_ps_client *client, void *memory);
 /* The rows that were put aside for this server, if any; `frame` is that of the push. */
 void mu_client_rows_send(
     struct mu_client_slot *slot, struct mu_client_server *server, struct mu_frame frame);
-/* Where a ROWS of this server goes; NULL: it is not what was wanted. */
-float *mu_client_rows_place(const struct mu_client_part *part, const struct mu_frame *frame);
+/* Where the payload of a ROWS of this server goes. False: it is not what was wanted. */
+bool mu_client_rows_take(
+    const struct mu_client_part *part, const struct mu_frame *frame, void **ret_payload);
+void mu_client_rows_arrived(struct mu_client_part *part, const struct mu_frame *frame);
 
 #endif

@@ -151,7 +151,7 @@ static int count_of(const struct mu_ps_client *client, enum mu_client_share shar
     return count;
 }
 
-bool mu_ps_client_shares(const struct mu_ps_client *client, int order)
+static bool sees_vectors(const struct mu_ps_client *client, int order)
 {
     return client->servers[order].share == MU_CLIENT_SHARES;
 }
@@ -164,8 +164,8 @@ static enum mu_status make_shared(struct mu_ps_client *client, size_t vector_cou
 {
     char why[MU_SHARED_MEMORY_WHY_MAX];
     mu_shared_memory_sweep();
-    if (mu_vectors_init_shared(vectors, vector_count, client->options.element_count, why) !=
-        MU_OK) {
+    if (mu_vectors_init_shared(vectors, vector_count, client->options.element_count,
+            mu_client_rows_bytes(client), why) != MU_OK) {
         for (int i = 0; i < client->seat_count; i++)
             if (client->servers[i].share == MU_CLIENT_HOME) {
                 client->share_missing++;
@@ -188,7 +188,7 @@ static void say(struct mu_ps_client *client)
     mu_text_init(&names);
     /* Both seats of a process are on its host. */
     for (int i = 0; i < client->options.server_count; i++)
-        if (mu_ps_client_shares(client, i))
+        if (sees_vectors(client, i))
             mu_text_add(&names, "%sps/%d", names.bytes ? ", " : "", i);
     /* One line of a run is enough. */
     if (client->vectors)
@@ -211,7 +211,7 @@ static bool is_real(const struct mu_ps_client *client)
 static enum mu_status check_all_share(const struct mu_ps_client *client)
 {
     for (int i = 0; i < client->seat_count; i++)
-        if (!mu_ps_client_shares(client, i))
+        if (!sees_vectors(client, i))
             return mu_fail(client->options.log, MU_E0204, "let the transport be found (route)",
                 "no memory is shared with ps/%d, and only shm is allowed",
                 mu_ps_seat_process(i, client->options.server_count));
@@ -235,17 +235,19 @@ enum mu_status mu_ps_client_share(struct mu_ps_client *client, enum mu_ps_sharin
 {
     *vectors = (struct mu_vectors){0};
     client->share_apart = -1;
+    mu_client_rows_use(client, NULL);
     enum mu_status status = share(client, sharing, vector_count, deadline_ns, vectors);
     if (status != MU_OK) {
         client->vectors = NULL;
         mu_vectors_finish(vectors);
         return status;
     }
-    if (vectors->data ||
-        mu_vectors_init(vectors, vector_count, client->options.element_count) == MU_OK)
-        return MU_OK;
-    return mu_fail(client->options.log, MU_E0801, "use fewer pushes in flight",
-        "no memory for %zu vectors of %zu floats", vector_count, client->options.element_count);
+    if (!vectors->data && mu_vectors_init(vectors, vector_count, client->options.element_count,
+                              mu_client_rows_bytes(client)) != MU_OK)
+        return mu_fail(client->options.log, MU_E0801, "use fewer pushes in flight",
+            "no memory for %zu vectors of %zu floats", vector_count, client->options.element_count);
+    mu_client_rows_use(client, mu_vectors_rows(vectors));
+    return MU_OK;
 }
 
 /* ---- pushes ---- */
@@ -261,8 +263,8 @@ void mu_client_share_part(struct mu_client_slot *slot, struct mu_client_server *
     const struct mu_vectors *vectors = slot->client->vectors;
     const float *fresh = slot->fresh ? slot->fresh + server->span.first : NULL;
     struct mu_ps_push_body push = slot->push;
-    push.gradient_at = mu_vectors_place(vectors, *gradient, bytes);
-    push.fresh_at = mu_vectors_place(vectors, fresh, bytes);
+    push.gradient_at = mu_vectors_place(vectors, *gradient, bytes, MU_VECTORS_ALIGN);
+    push.fresh_at = mu_vectors_place(vectors, fresh, bytes, MU_VECTORS_ALIGN);
     part->in_place = push.fresh_at > 0;
     part->was_in_place = part->was_in_place || part->in_place;
     if (push.gradient_at > 0) {

@@ -213,9 +213,13 @@ bool mu_ps_mapped_read(
 size_t mu_ps_rows_write(uint8_t out[MU_PS_ROWS_BODY_MAX], const struct mu_ps_rows_body *rows)
 {
     struct mu_body body;
-    mu_body_begin(&body, out, MU_PS_ROWS_BODY_MAX, 2);
+    int places = (rows->ids_at > 0) + (rows->gradients_at > 0) + (rows->values_at > 0);
+    mu_body_begin(&body, out, MU_PS_ROWS_BODY_MAX, 2 + places);
     mu_body_put_int(&body, "given", rows->given);
     mu_body_put_int(&body, "wanted", rows->wanted);
+    put_place(&body, "ids_at", rows->ids_at);
+    put_place(&body, "gradients_at", rows->gradients_at);
+    put_place(&body, "values_at", rows->values_at);
     return finish(&body);
 }
 
@@ -227,7 +231,13 @@ bool mu_ps_rows_read(
         !mu_decoder_int(decoder, "given", 0, UINT32_MAX, &given) ||
         !mu_decoder_int(decoder, "wanted", 0, UINT32_MAX, &wanted))
         return false;
-    *ret_rows = (struct mu_ps_rows_body){.given = (uint32_t)given, .wanted = (uint32_t)wanted};
+    *ret_rows = (struct mu_ps_rows_body){
+        .given = (uint32_t)given,
+        .wanted = (uint32_t)wanted,
+        .ids_at = read_place(decoder, "ids_at"),
+        .gradients_at = read_place(decoder, "gradients_at"),
+        .values_at = read_place(decoder, "values_at"),
+    };
     return true;
 }
 

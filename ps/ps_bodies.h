@@ -97,11 +97,15 @@ bool mu_ps_mapped_read(
 
 /* ROWS of a worker, before the PUSH or PULL that has the same tag: the payload is `wanted` ids (u64
  * each), `given` ids, and `given` rows of gradients. ROWS of a server, before the FRESH that has
- * the same tag, has no body: the wanted rows. */
+ * the same tag, has no body: the wanted rows.
+ *
+ * With places, as in a PUSH, neither has a payload: the ids of both kinds, the gradients, and where
+ * the wanted rows go. */
 struct mu_ps_rows_body {
     uint32_t given, wanted;
+    int64_t ids_at, gradients_at, values_at;
 };
-#define MU_PS_ROWS_BODY_MAX 32
+#define MU_PS_ROWS_BODY_MAX 96
 size_t mu_ps_rows_write(uint8_t out[MU_PS_ROWS_BODY_MAX], const struct mu_ps_rows_body *rows);
 bool mu_ps_rows_read(
     struct mu_decoder *decoder, const void *body, size_t bytes, struct mu_ps_rows_body *ret_rows);
@@ -109,6 +113,10 @@ static inline size_t mu_ps_rows_bytes(const struct mu_ps_rows_body *rows, size_t
 {
     return (size_t)rows->wanted * sizeof(uint64_t) +
            (size_t)rows->given * (sizeof(uint64_t) + width * sizeof(float));
+}
+static inline bool mu_ps_rows_are_placed(const struct mu_ps_rows_body *rows)
+{
+    return rows->ids_at > 0 || rows->gradients_at > 0 || rows->values_at > 0;
 }
 
 /* READY of a worker, first on each of its links if it may have several; tag: the number of the PUSH

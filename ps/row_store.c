@@ -108,12 +108,6 @@ enum mu_status mu_row_store_apply_gathered(
     return MU_OK;
 }
 
-void mu_row_store_read(
-    struct mu_row_store *store, const uint64_t *ids, size_t count, float *ret_values)
-{
-    mu_row_store_read_where(store, ids, count, ret_values, NULL);
-}
-
 void mu_row_store_read_where(struct mu_row_store *store, const uint64_t *ids, size_t count,
     float *ret_values, uint32_t *ret_where)
 {

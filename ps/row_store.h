@@ -64,11 +64,8 @@ void mu_row_store_gather(struct mu_row_store *store, const uint64_t *ids, size_t
 enum mu_status mu_row_store_apply_gathered(
     struct mu_row_store *store, const struct mu_row_step *step);
 
-/* Parameters (count, width) as they are; of a row that is not there, what it would begin with. */
-void mu_row_store_read(
-    struct mu_row_store *store, const uint64_t *ids, size_t count, float *ret_values);
-
-/* The same, and where the rows were found, for apply. */
+/* Parameters (count, width) as they are; of a row that is not there, what it would begin with. And
+ * where (count) the rows were found, for apply. */
 void mu_row_store_read_where(struct mu_row_store *store, const uint64_t *ids, size_t count,
     float *ret_values, uint32_t *ret_where);
 

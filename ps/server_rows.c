@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ps/server_inside.h"
 #include <stdlib.h>
+#include <string.h>
 
 #define ALIGN ((size_t)64)
 
@@ -96,6 +97,7 @@ static uint64_t *given_ids(const struct mu_ps_row_buffer *rows)
     return wanted_ids(rows) + rows->counts.wanted;
 }
 
+/* Of what has travelled. */
 static float *gradients(const struct mu_ps_row_buffer *rows)
 {
     return (float *)(given_ids(rows) + rows->counts.given);
@@ -103,13 +105,50 @@ static float *gradients(const struct mu_ps_row_buffer *rows)
 
 /* ---- from links ---- */
 
-static enum mu_ps_flaw flaw_of(const struct mu_ps_peer *peer, const struct mu_frame *frame,
-    const struct mu_ps_rows_body *counts)
+/* The ids where they lie, and what else is in there; NULL: it is not all in the memory that the
+ * worker shares. The counts are in range. */
+static const uint64_t *find_places(
+    const struct mu_ps_peer *peer, struct mu_ps_row_buffer *rows, const struct mu_ps_rows_body *at)
+{
+    const struct mu_shared_memory *shared = &peer->shared;
+    size_t row_bytes = peer->server->rows.options.width * sizeof(float);
+    size_t id_count = (size_t)at->wanted + at->given;
+    if (at->given > 0) {
+        rows->gradients =
+            mu_vectors_find(shared, at->gradients_at, at->given * row_bytes, MU_VECTORS_ROW_ALIGN);
+        if (!rows->gradients)
+            return NULL;
+    }
+    if (at->wanted > 0) {
+        rows->values =
+            mu_vectors_find(shared, at->values_at, at->wanted * row_bytes, MU_VECTORS_ROW_ALIGN);
+        if (!rows->values)
+            return NULL;
+    }
+    return mu_vectors_find(shared, at->ids_at, id_count * sizeof(uint64_t), sizeof(uint64_t));
+}
+
+/* What the counts say is taken, unless it is none: ids are here then, or will be. */
+static enum mu_ps_flaw take(struct mu_ps_peer *peer, struct mu_ps_row_buffer *rows,
+    const struct mu_frame *frame, const struct mu_ps_rows_body *counts)
 {
     const struct mu_row_store_options *options = &peer->server->rows.options;
+    bool placed = mu_ps_rows_are_placed(counts);
+    size_t bytes = mu_ps_rows_bytes(counts, options->width);
+    rows->values = NULL;
     if (counts->given > options->push_max || counts->wanted > options->push_max ||
-        frame->payload_bytes != mu_ps_rows_bytes(counts, options->width))
+        frame->payload_bytes != (placed ? 0 : bytes))
         return MU_PS_FLAW_ROWS;
+    const uint64_t *ids = placed ? find_places(peer, rows, counts) : NULL;
+    if (placed && !ids)
+        return MU_PS_FLAW_PLACE;
+    rows->counts = *counts;
+    if (placed) {
+        memcpy(rows->data, ids, ((size_t)counts->wanted + counts->given) * sizeof(*ids));
+        peer->server->load.bytes_in += bytes;
+    } else {
+        rows->gradients = gradients(rows);
+    }
     return frame->tag == peer->sequence_next ? MU_PS_FLAW_NONE : MU_PS_FLAW_TURN;
 }
 
@@ -126,9 +165,9 @@ bool mu_ps_rows_frame(struct mu_ps_peer *peer, struct mu_ps_buffer *buffer,
         mu_ps_refuse(peer, "sent a ROWS whose body is malformed");
     if (peer->refused)
         return false;
-    rows->flaw = flaw_of(peer, frame, &counts);
-    bool takes = rows->flaw != MU_PS_FLAW_ROWS;
-    rows->counts = takes ? counts : (struct mu_ps_rows_body){0};
+    rows->counts = (struct mu_ps_rows_body){0};
+    rows->flaw = take(peer, rows, frame, &counts);
+    bool takes = rows->flaw != MU_PS_FLAW_ROWS && rows->flaw != MU_PS_FLAW_PLACE;
     *ret_payload = takes ? rows->data : NULL;
     return true;
 }
@@ -166,7 +205,7 @@ void mu_ps_rows_arrived(struct mu_ps_peer *peer, struct mu_ps_buffer *buffer)
         rows->flaw = flaw;
         rows->counts = (struct mu_ps_rows_body){0};
     } else if (rows->flaw == MU_PS_FLAW_NONE &&
-               !mu_shard_is_finite(gradients(rows), given * peer->server->rows.options.width)) {
+               !mu_shard_is_finite(rows->gradients, given * peer->server->rows.options.width)) {
         rows->flaw = MU_PS_FLAW_NOT_FINITE;
     }
 }
@@ -202,7 +241,7 @@ enum mu_status mu_ps_rows_apply(struct mu_ps_server *server, struct mu_ps_buffer
     server->load.rows_given += count;
     const uint32_t *where = rows->where_count == count ? rows->where : NULL;
     return check_memory(server, mu_row_store_apply_where(&server->rows, given_ids(rows), where,
-                                    count, gradients(rows), &step));
+                                    count, rows->gradients, &step));
 }
 
 void mu_ps_rows_gather(struct mu_ps_server *server, struct mu_ps_buffer *buffer)
@@ -213,7 +252,7 @@ void mu_ps_rows_gather(struct mu_ps_server *server, struct mu_ps_buffer *buffer)
         return;
     server->load.rows_given += count;
     mu_row_store_gather(
-        &server->rows, given_ids(rows), count, gradients(rows), (float)buffer->verdict.weight);
+        &server->rows, given_ids(rows), count, rows->gradients, (float)buffer->verdict.weight);
 }
 
 enum mu_status mu_ps_rows_apply_gathered(struct mu_ps_server *server, double learning_rate)
@@ -235,8 +274,11 @@ void mu_ps_rows_forget(struct mu_ps_buffer *buffer)
 
 size_t mu_ps_rows_given(const struct mu_ps_buffer *buffer, size_t width, const void **ret_rows)
 {
-    const struct mu_ps_rows_body given = {.given = buffer->rows.counts.given};
-    *ret_rows = given_ids(&buffer->rows);
+    const struct mu_ps_row_buffer *rows = &buffer->rows;
+    const struct mu_ps_rows_body given = {.given = rows->counts.given};
+    if (rows->gradients != gradients(rows))
+        memcpy(gradients(rows), rows->gradients, given.given * width * sizeof(float));
+    *ret_rows = given_ids(rows);
     return mu_ps_rows_bytes(&given, width);
 }
 
@@ -249,15 +291,17 @@ void mu_ps_rows_reply(struct mu_ps_server *server, struct mu_ps_buffer *buffer)
     if (count == 0 || !mu_ps_brings(server) || !mu_ps_can_answer(worker))
         return;
     const uint64_t *ids = (const uint64_t *)rows->data;
-    float *values = (float *)(rows->data + count * sizeof(*ids));
+    float *values = rows->values ? rows->values : (float *)(rows->data + count * sizeof(*ids));
+    size_t bytes = count * width * sizeof(*values);
     mu_row_store_read_where(&server->rows, ids, count, values, rows->where);
     rows->where_count = count;
     const struct mu_frame frame = {
         .type = MU_FRAME_ROWS,
         .generation = server->options.generation,
         .tag = buffer->tag,
-        .payload_bytes = (uint32_t)(count * width * sizeof(*values)),
+        .payload_bytes = rows->values ? 0 : (uint32_t)bytes,
     };
     server->load.rows_wanted += count;
+    server->load.bytes_out += rows->values ? bytes : 0;
     mu_ps_buffer_send(buffer, worker, &rows->reply, &frame, NULL, values);
 }

@@ -12,6 +12,9 @@
  *   ROWS     | wanted ids | given ids | their gradients |
  *   answer   | wanted ids | their rows ...              |    in the same memory
  *
+ * Of a worker that shares memory only the ids come there, copied: gradients and answer are in its
+ * own.
+ *
  * Given rows are carried out with the dense part of their gradient, at its place in the order and
  * by the same verdict; `correct` of a policy acts on the dense part alone, for nobody keeps the
  * rows that a worker has seen. Wanted rows are answered whatever became of the gradient.
@@ -26,6 +29,8 @@ struct mu_ps_row_buffer {
     bool come;     /* a ROWS for the PUSH or PULL that comes next, or is here */
     enum mu_ps_flaw flaw;
     struct mu_ps_rows_body counts;
+    const float *gradients; /* of the given */
+    float *values;          /* where the answer goes; NULL: it travels */
     /* Where the rows of the last answer were found: as a rule the next gradient of this buffer is
      * of the same rows. */
     uint32_t *where; /* (push_max) */

@@ -4,10 +4,11 @@
 
 /*
  * Memory that a worker of this host shares (client_share.c has its side). What it pushes from there
- * is looked at and applied where it lies, and fresh parameters are written straight to where the
- * worker wants them. A place is checked at every frame. The worker can write there at any time, and
- * could change a gradient after it was found to be finite: this trusts a process of our own user
- * that far.
+ * is looked at and applied where it lies, and fresh parameters and embedding rows are written
+ * straight to where the worker wants them. A place is checked at every frame. The worker can write
+ * there at any time, and could change a gradient after it was found to be finite: this trusts a
+ * process of our own user that far. The ids of rows are copied first: what is looked at is what the
+ * table gets.
  */
 
 /* False: it is malformed. */
@@ -53,9 +54,9 @@ bool mu_ps_share_places(
     size_t bytes = mu_ps_span_bytes(peer->server);
     buffer->data = buffer->fresh = buffer->own;
     if (gradient_at > 0)
-        buffer->data = mu_vectors_find(&peer->shared, gradient_at, bytes);
+        buffer->data = mu_vectors_find(&peer->shared, gradient_at, bytes, MU_VECTORS_ALIGN);
     if (fresh_at > 0)
-        buffer->fresh = mu_vectors_find(&peer->shared, fresh_at, bytes);
+        buffer->fresh = mu_vectors_find(&peer->shared, fresh_at, bytes, MU_VECTORS_ALIGN);
     if (buffer->data && buffer->fresh)
         return true;
     buffer->data = buffer->fresh = buffer->own;
@@ -71,16 +72,19 @@ void mu_ps_share_look(struct mu_ps_server *server, struct mu_ps_buffer *buffer)
         buffer->flaw = MU_PS_FLAW_NOT_FINITE;
 }
 
-static bool is_used(struct mu_ps_server *server, int worker)
+/* Rows come before their gradient, and lie there already; of one that is gone it never comes. */
+static bool is_used(struct mu_ps_server *server, const struct mu_ps_peer *peer)
 {
-    for (int i = 0; i < server->options.in_flight_max; i++)
-        if (mu_ps_buffer_of(server, worker, (uint64_t)i)->state != MU_PS_BUFFER_FREE)
+    for (int i = 0; i < server->options.in_flight_max; i++) {
+        const struct mu_ps_buffer *buffer = mu_ps_buffer_of(server, peer->index, (uint64_t)i);
+        if (buffer->state != MU_PS_BUFFER_FREE || (buffer->rows.come && !peer->ended))
             return true;
+    }
     return false;
 }
 
 void mu_ps_share_drop(struct mu_ps_peer *peer)
 {
-    if (peer->shared.at && !is_used(peer->server, peer->index))
+    if (peer->shared.at && !is_used(peer->server, peer))
         mu_shared_memory_close(&peer->shared);
 }

@@ -173,7 +173,8 @@ void mu_shard_apply_gathered(struct mu_shard *shard, float learning_rate)
 
 /* ---- looking ---- */
 
-#define LANES 4 /* of a register that every processor has */
+#define LANES 4        /* of a register that every processor has */
+#define LOOK_AHEAD 512 /* elements: further than the processor itself looks */
 #define MAGNITUDE UINT32_C(0x7fffffff)
 #define EXPONENT_ONE UINT32_C(0x00800000)
 
@@ -194,6 +195,7 @@ bool mu_shard_is_finite(const float *buffer, size_t count)
     uint32_t bits, any = 0;
     size_t i = 0;
     for (; i + 4 * LANES <= count; i += 4 * LANES) {
+        __builtin_prefetch(buffer + i + LOOK_AHEAD);
         even |= sign_if_not_finite(buffer + i) | sign_if_not_finite(buffer + i + LANES);
         odd |=
             sign_if_not_finite(buffer + i + 2 * LANES) | sign_if_not_finite(buffer + i + 3 * LANES);

@@ -3,8 +3,8 @@
 #include "muster/tensor.h"
 #include <assert.h>
 
-#define ALIGN_BYTES (MU_VIEW_ALIGN * sizeof(float))
 #define PAGE_BYTES ((size_t)4096)
+static_assert(MU_VECTORS_ALIGN == MU_VIEW_ALIGN * sizeof(float), "vectors begin as views do");
 
 /* One place more than the elements need: vectors a power of two apart would share the same lines of
  * a cache. */
@@ -13,22 +13,27 @@ static size_t stride_of(size_t element_count)
     return (element_count + MU_VIEW_ALIGN - 1) / MU_VIEW_ALIGN * MU_VIEW_ALIGN + MU_VIEW_ALIGN;
 }
 
-enum mu_status mu_vectors_init(struct mu_vectors *vectors, size_t count, size_t element_count)
+static size_t floats_of(const struct mu_vectors *vectors, size_t row_bytes)
 {
-    size_t stride = stride_of(element_count);
-    *vectors = (struct mu_vectors){.count = count, .stride = stride};
-    MU_TRY(mu_arena_init(&vectors->own, count * stride + MU_VIEW_ALIGN));
+    return vectors->count * vectors->stride + MU_VIEW_ALIGN +
+           (row_bytes + sizeof(float) - 1) / sizeof(float);
+}
+
+enum mu_status mu_vectors_init(
+    struct mu_vectors *vectors, size_t count, size_t element_count, size_t row_bytes)
+{
+    *vectors = (struct mu_vectors){.count = count, .stride = stride_of(element_count)};
+    MU_TRY(mu_arena_init(&vectors->own, floats_of(vectors, row_bytes)));
     vectors->data = vectors->own.data + MU_VIEW_ALIGN;
     return MU_OK;
 }
 
 enum mu_status mu_vectors_init_shared(struct mu_vectors *vectors, size_t count,
-    size_t element_count, char why[MU_SHARED_MEMORY_WHY_MAX])
+    size_t element_count, size_t row_bytes, char why[MU_SHARED_MEMORY_WHY_MAX])
 {
-    size_t stride = stride_of(element_count);
-    size_t bytes = (count * stride + MU_VIEW_ALIGN) * sizeof(float);
+    *vectors = (struct mu_vectors){.count = count, .stride = stride_of(element_count)};
+    size_t bytes = floats_of(vectors, row_bytes) * sizeof(float);
     bytes = (bytes + PAGE_BYTES - 1) / PAGE_BYTES * PAGE_BYTES;
-    *vectors = (struct mu_vectors){.count = count, .stride = stride};
     MU_TRY(mu_shared_memory_create(&vectors->shared, bytes, why));
     vectors->data = (float *)vectors->shared.at + MU_VIEW_ALIGN;
     return MU_OK;
@@ -47,7 +52,13 @@ float *mu_vectors_at(const struct mu_vectors *vectors, size_t index)
     return vectors->data + index * vectors->stride;
 }
 
-int64_t mu_vectors_place(const struct mu_vectors *vectors, const float *at, size_t bytes)
+void *mu_vectors_rows(const struct mu_vectors *vectors)
+{
+    return vectors->data + vectors->count * vectors->stride;
+}
+
+int64_t mu_vectors_place(
+    const struct mu_vectors *vectors, const void *at, size_t bytes, size_t align)
 {
     if (!vectors || !vectors->shared.at || !at)
         return 0;
@@ -55,13 +66,14 @@ int64_t mu_vectors_place(const struct mu_vectors *vectors, const float *at, size
     uintptr_t start = (uintptr_t)vectors->shared.at, place = (uintptr_t)at - start;
     if ((uintptr_t)at < start || place > INT64_MAX)
         return 0;
-    return mu_vectors_find(&vectors->shared, (int64_t)place, bytes) ? (int64_t)place : 0;
+    return mu_vectors_find(&vectors->shared, (int64_t)place, bytes, align) ? (int64_t)place : 0;
 }
 
-float *mu_vectors_find(const struct mu_shared_memory *shared, int64_t place, size_t bytes)
+void *mu_vectors_find(
+    const struct mu_shared_memory *shared, int64_t place, size_t bytes, size_t align)
 {
-    if (!shared->at || place < (int64_t)ALIGN_BYTES || place % (int64_t)ALIGN_BYTES != 0 ||
+    if (!shared->at || place < (int64_t)MU_VECTORS_ALIGN || (size_t)place % align != 0 ||
         (size_t)place > shared->bytes || bytes > shared->bytes - (size_t)place)
         return NULL;
-    return (float *)((char *)shared->at + place);
+    return (char *)shared->at + place;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "roles/async_save.h"
 #include "roles/gradient.h"
-#include "roles/kept_rows.h"
 #include "roles/loads.h"
 #include "roles/push_counts.h"
 #include "roles/replica_servers.h"
@@ -40,21 +40,10 @@ struct async {
     int64_t version;
     int64_t steps_to_do; /* of this replica */
     int64_t bad_steps;
-    bool saving; /* leader: a snapshot is on its way */
-    struct mu_taken_rows taken;
-    int64_t *judged;
+    struct mu_async_save save; /* leader */
 };
 
 /* ---- communication thread ---- */
-
-static enum mu_status blame_server(
-    struct async *async, enum mu_status status, int order, const char *what, int64_t since_ns)
-{
-    struct mu_replica *replica = async->replica;
-    int task = order >= 0 ? mu_spec_ps(replica->spec, order) : -1;
-    return mu_replica_cut(
-        replica, mu_cluster_blame(replica->cluster, status, task, what, since_ns));
-}
 
 static int64_t deadline_from(const struct async *async, int64_t since_ns)
 {
@@ -71,8 +60,8 @@ static enum mu_status run_pull(struct mu_command *command)
     enum mu_status status =
         mu_ps_client_pull(replica->client, replica->parameters.data, MU_FOREVER, &async->version);
     return status == MU_OK ? MU_OK
-                           : blame_server(async, status, mu_ps_client_culprit(replica->client),
-                                 "the first pull", since);
+                           : mu_replica_blame_server(replica, status,
+                                 mu_ps_client_culprit(replica->client), "the first pull", since);
 }
 
 /* The vectors, in memory that the servers of this host see, if the job does not say otherwise. */
@@ -88,9 +77,10 @@ static enum mu_status run_make_vectors(struct mu_command *command)
     enum mu_status status =
         mu_ps_client_share(replica->client, sharing[replica->job->mode.transport],
             2 * (size_t)async->slot_count, deadline_from(async, since), &async->replica->vectors);
-    return status == MU_OK ? MU_OK
-                           : blame_server(async, status, mu_ps_client_culprit(replica->client),
-                                 "what memory we share", since);
+    return status == MU_OK
+               ? MU_OK
+               : mu_replica_blame_server(replica, status, mu_ps_client_culprit(replica->client),
+                     "what memory we share", since);
 }
 
 static int slot_index(const struct push_slot *slot)
@@ -109,7 +99,7 @@ static enum mu_status run_push(struct mu_command *command)
     enum mu_status status = mu_ps_client_push(
         replica->client, slot_index(slot), slot->gradients, slot->scale, slot->seen, slot->fresh);
     return status == MU_OK ? MU_OK
-                           : blame_server(slot->async, status,
+                           : mu_replica_blame_server(replica, status,
                                  mu_ps_client_culprit(replica->client), "a push", since);
 }
 
@@ -154,99 +144,9 @@ static enum mu_status run_wait(struct mu_command *command)
     enum mu_status status = mu_ps_client_wait(
         replica->client, slot_index(slot), answer_deadline(async, since), &slot->result);
     if (status != MU_OK)
-        return blame_server(
-            async, status, mu_ps_client_culprit(replica->client), answer_awaited(replica), since);
+        return mu_replica_blame_server(
+            replica, status, mu_ps_client_culprit(replica->client), answer_awaited(replica), since);
     mu_replica_note_answer(replica, slot->pushed_ns, since);
-    return MU_OK;
-}
-
-/* ---- snapshots, leader ---- */
-
-static enum mu_status run_snapshot_start(struct mu_command *command)
-{
-    struct async *async = command->owner;
-    struct mu_replica *replica = async->replica;
-    MU_TRY(replica->failed);
-    float *vectors[1 + MU_SLOTS_MAX];
-    for (int i = 0; i <= MU_SLOTS_MAX; i++)
-        vectors[i] = replica->saver.vectors[i].data;
-    const struct mu_row_sink sink = mu_kept_rows_sink(&async->taken, &replica->saver.rows);
-    enum mu_status status = mu_ps_snapshot_start(replica->snapshot, vectors, &sink);
-    return status == MU_OK ? MU_OK
-                           : blame_server(async, status, mu_ps_snapshot_culprit(replica->snapshot),
-                                 "a snapshot", mu_now(replica->world));
-}
-
-struct snapshot_end {
-    struct async *async;
-    bool wait, done;
-    bool is_cut; /* a server was lost: it may be taken anew */
-    int64_t version;
-};
-
-/* As long as rows come the servers are alive, however many there are. */
-static enum mu_status await_snapshot(struct snapshot_end *end)
-{
-    const struct async *async = end->async;
-    struct mu_ps_snapshot *snapshot = async->replica->snapshot;
-    enum mu_status status;
-    uint64_t come;
-    do {
-        come = mu_ps_snapshot_rows_come(snapshot);
-        int64_t deadline = deadline_from(async, mu_now(async->replica->world));
-        status = mu_ps_snapshot_wait(snapshot, deadline, &end->version, async->judged);
-    } while (status == MU_TIMEOUT && mu_ps_snapshot_rows_come(snapshot) > come);
-    return status;
-}
-
-static enum mu_status run_snapshot_end(struct mu_command *command)
-{
-    struct snapshot_end *end = command->owner;
-    struct mu_replica *replica = end->async->replica;
-    MU_TRY(replica->failed);
-    int64_t since = mu_now(replica->world);
-    end->is_cut = false;
-    if (!end->wait && !mu_ps_snapshot_done(replica->snapshot))
-        return MU_OK;
-    enum mu_status status = await_snapshot(end);
-    end->done = status == MU_OK;
-    end->is_cut = status == MU_UNAVAILABLE && replica->communicator.loop->cancelled == MU_OK;
-    return status == MU_OK || end->is_cut
-               ? MU_OK
-               : blame_server(end->async, status, mu_ps_snapshot_culprit(replica->snapshot),
-                     "a snapshot", since);
-}
-
-static enum mu_status start_saving(struct async *async, bool wait)
-{
-    struct mu_replica *replica = async->replica;
-    if (!replica->saver.world || async->saving || !mu_saver_begin(&replica->saver, wait))
-        return MU_OK;
-    async->saving = true;
-    return mu_communicator_do(&replica->communicator, run_snapshot_start, async);
-}
-
-/* If the snapshot has come (or `wait`), hands it to the writer. */
-static enum mu_status end_saving(struct async *async, bool wait)
-{
-    struct mu_replica *replica = async->replica;
-    struct snapshot_end end = {.async = async, .wait = wait};
-    if (!async->saving)
-        return MU_OK;
-    MU_TRY(mu_communicator_do(&replica->communicator, run_snapshot_end, &end));
-    while (end.is_cut) {
-        MU_TRY(mu_communicator_do(&replica->communicator, run_snapshot_start, async));
-        MU_TRY(mu_communicator_do(&replica->communicator, run_snapshot_end, &end));
-    }
-    if (!end.done)
-        return MU_OK;
-    async->saving = false;
-    if (async->taken.no_memory)
-        return mu_kept_rows_leave_out(replica, end.version, wait);
-    if (mu_replica_describe_snapshot(replica, end.version, async->judged))
-        mu_saver_submit(&replica->saver);
-    else
-        mu_saver_drop(&replica->saver);
     return MU_OK;
 }
 
@@ -255,13 +155,7 @@ static enum mu_status save_the_end(struct async *async)
 {
     struct mu_replica *replica = async->replica;
     mu_replica_doing(replica, MU_DOING_SAVING);
-    if (replica->saver.world) {
-        MU_TRY(end_saving(async, true));
-        MU_TRY(start_saving(async, true));
-        MU_TRY(end_saving(async, true));
-        MU_TRY(mu_saver_drain(&replica->saver));
-        replica->step = replica->saver.snapshot.step;
-    }
+    MU_TRY(mu_async_save_last(&async->save));
     MU_TRY(mu_communicator_do(&replica->communicator, run_pull, async));
     replica->step = async->version;
     return mu_loads_end(replica);
@@ -337,7 +231,7 @@ static enum mu_status push(struct async *async, struct push_slot *slot, double l
     slot->seen = async->version;
     slot->batch = replica->steps_own;
     bool wants = slot->batch + async->slot_count < async->steps_to_do;
-    MU_TRY(mu_async_rows_of_push(&replica->async_rows, wants, &slot->rows));
+    MU_TRY(mu_async_rows_of_push(&replica->async_rows, slot_index(slot), wants, &slot->rows));
     slot->under_way = true;
     slot->start = (struct mu_command){.run = run_push, .owner = slot};
     mu_communicator_post(&replica->communicator, &slot->start);
@@ -394,8 +288,9 @@ static enum mu_status take_step(struct async *async, const struct mu_prefetch_ba
     if (rows > 0)
         report(async, batch, loss.loss_sum / (double)rows,
             (double)loss.correct_count / (double)rows, staleness);
-    MU_TRY(end_saving(async, false));
-    return mu_replica_save_is_due(replica, replica->step) ? start_saving(async, false) : MU_OK;
+    MU_TRY(mu_async_save_end(&async->save));
+    return mu_replica_save_is_due(replica, replica->step) ? mu_async_save_start(&async->save)
+                                                          : MU_OK;
 }
 
 /* ---- the end ---- */
@@ -407,9 +302,10 @@ static enum mu_status run_leave(struct mu_command *command)
     MU_TRY(replica->failed);
     int64_t since = mu_now(replica->world);
     enum mu_status status = mu_ps_client_leave(replica->client, deadline_from(async, since));
-    return status == MU_OK ? MU_OK
-                           : blame_server(async, status, mu_ps_client_culprit(replica->client),
-                                 "the answer to the last pull", since);
+    return status == MU_OK
+               ? MU_OK
+               : mu_replica_blame_server(replica, status, mu_ps_client_culprit(replica->client),
+                     "the answer to the last pull", since);
 }
 
 /* Everybody has finished its pushes when this returns OK, and knows the counts of all. */
@@ -460,11 +356,11 @@ static enum mu_status make_slots(struct async *async)
     struct mu_replica *replica = async->replica;
     async->slot_count = (int)replica->job->mode.in_flight;
     async->slot = calloc((size_t)async->slot_count, sizeof(*async->slot));
-    async->judged = calloc((size_t)replica->count, sizeof(*async->judged));
     if (!replica->counts)
         replica->counts = calloc(1, sizeof(*replica->counts));
-    if (!async->slot || !async->judged || !replica->counts)
+    if (!async->slot || !replica->counts)
         return MU_NO_MEMORY;
+    MU_TRY(mu_async_save_init(&async->save, replica));
     MU_TRY(mu_communicator_do(&replica->communicator, run_make_vectors, async));
     for (int i = 0; i < async->slot_count; i++)
         async->slot[i] = (struct push_slot){.async = async,
@@ -484,12 +380,10 @@ enum mu_status mu_async_train(struct mu_replica *replica)
     /* The client writes into the slots until it is closed, a snapshot into the saver's buffer. */
     if (status != MU_OK)
         mu_replica_let_go(replica, status);
-    if (async.saving)
-        mu_saver_drop(&replica->saver);
+    mu_async_save_finish(&async.save);
     mu_async_rows_drop(&replica->async_rows);
     if (status != MU_OK)
         mu_vectors_finish(&replica->vectors);
     free(async.slot);
-    free(async.judged);
     return status;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "roles/async_rows.h"
-#include "roles/replica.h"
+#include "roles/replica_servers.h"
 #include "runtime/device/kernels.h"
 #include <stdlib.h>
 
@@ -10,9 +10,7 @@ static enum mu_status allocate_held(struct mu_async_rows *rows, struct mu_held_b
 {
     MU_TRY(mu_row_set_init(&held->set, rows->entry_max));
     held->of_entry = calloc(rows->entry_max + 1, sizeof(*held->of_entry));
-    held->value = calloc(rows->entry_max + 1, rows->width * sizeof(*held->value));
-    held->gradient = calloc(rows->entry_max + 1, rows->width * sizeof(*held->gradient));
-    return held->of_entry && held->value && held->gradient ? MU_OK : MU_NO_MEMORY;
+    return held->of_entry ? MU_OK : MU_NO_MEMORY;
 }
 
 static enum mu_status allocate(struct mu_async_rows *rows)
@@ -48,8 +46,6 @@ void mu_async_rows_close(struct mu_async_rows *rows)
     for (int i = 0; rows->held && i < rows->held_max; i++) {
         mu_row_set_finish(&rows->held[i].set);
         free(rows->held[i].of_entry);
-        free(rows->held[i].value);
-        free(rows->held[i].gradient);
     }
     mu_unique_finish(&rows->unique);
     free(rows->held);
@@ -74,18 +70,31 @@ static struct mu_held_batch *held_of(const struct mu_async_rows *rows, int64_t b
     return &rows->held[batch % rows->held_max];
 }
 
-/* Which rows a batch has, and where their values will be. */
-static void find(struct mu_async_rows *rows, struct mu_held_batch *held, struct mu_batch *batch)
+/* Which rows a batch has. */
+static void find(
+    struct mu_async_rows *rows, struct mu_held_batch *held, const struct mu_batch *batch)
 {
     const struct mu_entries *entries = &batch->entries;
     mu_row_set_find(&held->set, &rows->unique, rows->replica->spec->ps_count, entries->id,
         entries->first[batch->row_count], held->of_entry);
     held->there = held->set.count == 0;
+}
+
+/* There since the client shares; it stays, so that this thread may ask. */
+static struct mu_ps_client_row_memory memory_of(const struct mu_async_rows *rows, int slot)
+{
+    return mu_ps_client_row_memory(rows->replica->client, slot);
+}
+
+/* They are, or will be, in the memory of `slot`. */
+static void show(const struct mu_async_rows *rows, const struct mu_held_batch *held, int slot,
+    struct mu_batch *batch)
+{
     batch->rows = (struct mu_rows){.count = held->set.count,
         .width = rows->width,
-        .value = held->value,
+        .value = memory_of(rows, slot).values,
         .of_entry = held->of_entry,
-        .gradient = held->gradient};
+        .gradient = memory_of(rows, slot).gradients};
 }
 
 /* Until `batch` is among those that are held. */
@@ -117,13 +126,12 @@ static enum mu_status run_look(struct mu_command *command)
     MU_TRY(replica->failed);
     int64_t since = mu_now(replica->world);
     enum mu_status status = mu_ps_client_look(replica->client, look->slot, &look->held->set,
-        look->held->value, mu_deadline(since, replica->run->timeouts.step_ns));
+        memory_of(look->rows, look->slot).values,
+        mu_deadline(since, replica->run->timeouts.step_ns));
     if (status == MU_OK)
         return MU_OK;
-    int order = mu_ps_client_culprit(replica->client);
-    int task = order >= 0 ? mu_spec_ps(replica->spec, order) : -1;
-    return mu_replica_cut(
-        replica, mu_cluster_blame(replica->cluster, status, task, "embedding rows", since));
+    return mu_replica_blame_server(
+        replica, status, mu_ps_client_culprit(replica->client), "embedding rows", since);
 }
 
 static enum mu_status look_up(struct mu_async_rows *rows, struct mu_held_batch *held, int slot)
@@ -142,6 +150,7 @@ enum mu_status mu_async_rows_look(void *owner, struct mu_batch *batch)
     if (rows->width == 0)
         return MU_OK;
     find(rows, &rows->held[0], batch);
+    show(rows, &rows->held[0], 0, batch);
     return look_up(rows, &rows->held[0], 0);
 }
 
@@ -154,12 +163,13 @@ enum mu_status mu_async_rows_next(
         return mu_replica_next_batch(rows->replica, ret_batch);
     MU_TRY(hold(rows, rows->first));
     struct mu_held_batch *held = held_of(rows, rows->first);
+    show(rows, held, slot, &held->batch.batch);
     *ret_batch = &held->batch;
     return look_up(rows, held, slot);
 }
 
 enum mu_status mu_async_rows_of_push(
-    struct mu_async_rows *rows, bool wants, struct mu_ps_client_rows *ret_rows)
+    struct mu_async_rows *rows, int slot, bool wants, struct mu_ps_client_rows *ret_rows)
 {
     *ret_rows = (struct mu_ps_client_rows){0};
     if (rows->width == 0)
@@ -168,10 +178,10 @@ enum mu_status mu_async_rows_of_push(
     if (wants) {
         MU_TRY(hold(rows, next));
         ret_rows->wanted = &held_of(rows, next)->set;
-        ret_rows->values = held_of(rows, next)->value;
+        ret_rows->values = memory_of(rows, slot).values;
     }
     ret_rows->given = &held_of(rows, rows->first)->set;
-    ret_rows->gradients = held_of(rows, rows->first)->gradient;
+    ret_rows->gradients = memory_of(rows, slot).gradients;
     return MU_OK;
 }
 
@@ -193,5 +203,5 @@ double mu_async_rows_square_sum(const struct mu_async_rows *rows)
     if (rows->width == 0)
         return 0;
     const struct mu_held_batch *held = held_of(rows, rows->first);
-    return mu_kernels()->square_sum(held->gradient, held->set.count * rows->width);
+    return mu_kernels()->square_sum(held->batch.batch.rows.gradient, held->set.count * rows->width);
 }

@@ -21,15 +21,15 @@
  */
 struct mu_replica;
 
-/* What is given must stay until its push has begun, on the communication thread. When batch k is
- * computed, the push of batch k - in_flight has been answered: so 2 * in_flight places do for what
- * is held and what may still wait for its push. */
+/* The set of what is given must stay until its push has begun, on the communication thread. When
+ * batch k is computed, the push of batch k - in_flight has been answered: so 2 * in_flight places
+ * do for what is held and what may still wait for its push. Its values and gradients lie in the
+ * memory of its slot, where the servers of this host see them: the slot is free from when the
+ * values have come until the gradients are pushed. */
 struct mu_held_batch {
     struct mu_prefetch_batch batch; /* with its rows */
     struct mu_row_set set;
     uint32_t *of_entry; /* (entry_max) */
-    float *value;       /* (entry_max, width) */
-    float *gradient;    /* (entry_max, width) */
     bool there;         /* the rows have come */
 };
 
@@ -56,10 +56,10 @@ void mu_async_rows_drop(struct mu_async_rows *rows);
  */
 enum mu_status mu_async_rows_next(
     struct mu_async_rows *rows, int slot, const struct mu_prefetch_batch **ret_batch);
-/* The rows that go with the push of this batch; `wants`: the batch in_flight later will be trained
- * on. Without a table: none. */
+/* The rows that go with the push of this batch in `slot`; `wants`: the batch in_flight later will
+ * be trained on. Without a table: none. */
 enum mu_status mu_async_rows_of_push(
-    struct mu_async_rows *rows, bool wants, struct mu_ps_client_rows *ret_rows);
+    struct mu_async_rows *rows, int slot, bool wants, struct mu_ps_client_rows *ret_rows);
 /* The push of `batch` has been answered, and brought what it wanted. */
 void mu_async_rows_came(struct mu_async_rows *rows, int64_t batch);
 /* The batch is worked. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "roles/kept_rows.h"
-#include "roles/replica.h"
+#include "roles/replica_servers.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -65,10 +65,8 @@ static enum mu_status run_give(struct mu_command *command)
         given->count, mu_deadline(since, replica->run->timeouts.step_ns));
     if (status == MU_OK)
         return MU_OK;
-    int order = mu_ps_snapshot_culprit(replica->snapshot);
-    int task = order >= 0 ? mu_spec_ps(replica->spec, order) : -1;
-    return mu_replica_cut(replica,
-        mu_cluster_blame(replica->cluster, status, task, "restoring the embedding rows", since));
+    return mu_replica_blame_server(replica, status, mu_ps_snapshot_culprit(replica->snapshot),
+        "restoring the embedding rows", since);
 }
 
 enum mu_status mu_kept_rows_end(struct mu_given_rows *given)

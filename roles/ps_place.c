@@ -66,14 +66,6 @@ static enum mu_status given_place(
     return MU_OK;
 }
 
-static int server_of(const struct mu_spec *spec)
-{
-    for (int order = 0; order < spec->ps_count; order++)
-        if (mu_spec_ps(spec, order) == spec->self)
-            return order;
-    return -1;
-}
-
 static enum mu_status spec_place(
     struct mu_log *log, const struct mu_spec *spec, struct mu_ps_place *place)
 {
@@ -85,7 +77,7 @@ static enum mu_status spec_place(
     mu_task_name(self, name, sizeof(name));
     place->server_count = spec->ps_count;
     place->worker_count = spec->replica_count;
-    place->index = place->serves ? server_of(spec) : self->replica;
+    place->index = place->serves ? mu_spec_ps_order(spec, spec->self) : self->replica;
     if (place->index < 0)
         return mu_fail(log, MU_E0107, "mu_ps_is_server says which it is", "%s is no %s", name,
             place->serves ? "parameter server" : "worker");
@@ -117,7 +109,7 @@ int mu_ps_is_server(void)
     struct mu_spec spec = {0};
     if (mu_spec_load(&quiet, &nothing, true, &spec) != MU_OK)
         return 0;
-    bool serves = !spec.local && server_of(&spec) >= 0;
+    bool serves = !spec.local && mu_spec_ps_order(&spec, spec.self) >= 0;
     mu_spec_finish(&spec);
     return serves;
 }

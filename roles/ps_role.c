@@ -1,15 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "ps/policies.h"
 #include "ps/seats.h"
 #include "ps/server.h"
 #include "roles/audit_keep.h"
 #include "roles/job_table.h"
 #include "roles/ps_links.h"
-#include "roles/ps_load.h"
+#include "roles/ps_report.h"
 #include "roles/task_cluster.h"
 #include <stdlib.h>
-
-#define LOAD_EVERY_NS MU_SECOND /* points for TensorBoard */
 
 /*
  * A parameter server: one thread, which owns the loop. Joins, answers the links of the replicas,
@@ -28,8 +25,7 @@ struct ps_role {
     struct mu_ps_plan modes;
     struct mu_activity activity;
     int order;
-    struct mu_event_file *events; /* NULL: none is written */
-    int64_t load_ns;              /* when the load was written last */
+    struct mu_ps_report report;
     char (*names)[MU_TASK_NAME_MAX];
     const char **name;
 };
@@ -40,14 +36,6 @@ static double learning_rate(void *owner, int64_t version)
     const struct mu_job *job = role->run->job;
     return job->optim.learning_rate *
            job->schedule->factor(job->schedule_options, version, mu_ps_server_total(role->server));
-}
-
-static int order_of(const struct mu_spec *spec)
-{
-    int order = 0;
-    while (mu_spec_ps(spec, order) != spec->self)
-        order++;
-    return order;
 }
 
 static enum mu_status name_replicas(struct ps_role *role)
@@ -87,6 +75,7 @@ static enum mu_status make_standby(
     MU_TRY(mu_audit_keep_open(keep, options->order, &role->standby_audit));
     options->audit = role->standby_audit;
     MU_TRY(mu_ps_server_create(options, &role->standby));
+    role->report.standby = role->standby;
     links->server[links->count] = role->standby;
     links->seat[links->count++] = options->order;
     return MU_OK;
@@ -95,9 +84,7 @@ static enum mu_status make_standby(
 static void on_gone(void *owner, int task)
 {
     struct ps_role *role = owner;
-    int order = 0;
-    while (mu_spec_ps(role->run->spec, order) != task)
-        order++;
+    int order = mu_spec_ps_order(role->run->spec, task);
     if (order != role->order)
         mu_ps_links_lose(&role->links, order);
 }
@@ -151,6 +138,7 @@ static enum mu_status make_server(struct ps_role *role)
         .audit = role->audit,
     };
     MU_TRY(mu_ps_server_create(&options, &role->server));
+    role->report.server = role->server;
     say_memory(role, &options);
     role->links = (struct mu_ps_links){.run = role->run,
         .cluster = role->cluster,
@@ -160,81 +148,7 @@ static enum mu_status make_server(struct ps_role *role)
     return options.replicas > 0 ? make_standby(role, &keep, &options) : MU_OK;
 }
 
-/* All servers count the same: who is the head at the end says it for all. */
-static bool judges(const struct ps_role *role)
-{
-    return mu_ps_server_is_head(role->server) ||
-           (role->standby && mu_ps_server_is_head(role->standby));
-}
-
-/* Verdicts and staleness of all gradients. */
-static void say_staleness(const struct ps_role *role)
-{
-    const struct mu_staleness *staleness = mu_ps_server_staleness(role->server);
-    struct mu_text text;
-    mu_text_init(&text);
-    mu_text_add(&text, "%llu gradients judged:", (unsigned long long)staleness->count);
-    for (int i = 0; i < MU_VERDICT_COUNT; i++)
-        if (staleness->verdicts[i])
-            mu_text_add(&text, " %s %llu", mu_verdict_name((enum mu_verdict)i),
-                (unsigned long long)staleness->verdicts[i]);
-    mu_text_add(&text, "; staleness mean %.2f, most %llu;", mu_staleness_mean(staleness),
-        (unsigned long long)staleness->max);
-    for (int i = 0; i < MU_STALENESS_BUCKETS; i++)
-        if (staleness->buckets[i])
-            mu_text_add(&text, " %llu%s:%llu", (unsigned long long)mu_staleness_bucket_min(i),
-                i > 4 ? "+" : "", (unsigned long long)staleness->buckets[i]);
-    mu_say(role->run->log, MU_LEVEL_INFO, "%s", text.data);
-    mu_text_finish(&text);
-}
-
-/* What this server had to do; with the bytes of workers and of the rows as they are in memory. */
-static void say_load(const struct ps_role *role)
-{
-    const struct mu_ps_load *load = mu_ps_server_load(role->server);
-    const struct mu_table *table = mu_ps_server_table(role->server);
-    struct mu_text text;
-    mu_text_init(&text);
-    mu_text_add(&text, "%llu requests, %.1f MB came, %.1f MB went",
-        (unsigned long long)load->requests, (double)load->bytes_in / 1e6,
-        (double)load->bytes_out / 1e6);
-    if (table) {
-        struct mu_table_counts counts = mu_table_count(table);
-        mu_text_add(&text,
-            "; embedding rows: %llu given, %llu wanted, %llu here (%.1f MB), %llu have left",
-            (unsigned long long)load->rows_given, (unsigned long long)load->rows_wanted,
-            (unsigned long long)counts.rows, (double)counts.bytes / 1e6,
-            (unsigned long long)counts.evicted);
-    }
-    mu_say(role->run->log, MU_LEVEL_INFO, "%s", text.data);
-    mu_text_finish(&text);
-}
-
-static void load_of(const struct ps_role *role, struct mu_load *ret_load)
-{
-    mu_ps_load_of(role->server, ret_load);
-    if (role->standby)
-        mu_ps_load_add_standby(role->standby, ret_load);
-}
-
-/* For TensorBoard, now and then; all numbers once more at the end. */
-static void write_load(const struct ps_role *role)
-{
-    struct mu_world *world = role->run->world;
-    struct mu_load load;
-    load_of(role, &load);
-    mu_ps_load_write(
-        &load, role->events, world->ops->wall_ns(world), mu_ps_server_version(role->server));
-}
-
-/* For the leader, with every heartbeat. */
-static void tell_load(void *owner, struct mu_load *ret_load)
-{
-    const struct ps_role *role = owner;
-    load_of(role, ret_load);
-}
-
-/* What the heartbeats say of this server, and a point of its load every second. */
+/* What the heartbeats say of this server. */
 static void note(void *owner)
 {
     struct ps_role *role = owner;
@@ -244,63 +158,7 @@ static void note(void *owner)
     int64_t version = mu_ps_server_version(role->server), now = mu_now(role->run->world);
     if (version != atomic_load(&role->activity.step))
         mu_activity_set(&role->activity, MU_DOING_SERVING, version, now);
-    if (!role->events || now - role->load_ns < LOAD_EVERY_NS)
-        return;
-    role->load_ns = now;
-    write_load(role);
-}
-
-static enum mu_status open_events(struct ps_role *role)
-{
-    struct mu_task_run *run = role->run;
-    char path[1024];
-    if (!run->out_dir)
-        return MU_OK;
-    mu_task_path(run, "tb", "", path, sizeof(path));
-    const struct mu_event_file_options options = {.directory = path,
-        .host = run->world->host,
-        .process = run->world->process,
-        .wall_ns = run->world->ops->wall_ns(run->world),
-        .resume_step = -1};
-    return mu_event_file_open(run->log, &options, &role->events);
-}
-
-/* What became of the gradients of each replica. */
-static void write_verdicts(
-    const struct ps_role *role, struct mu_event_file *events, int64_t wall_ns)
-{
-    int64_t version = mu_ps_server_version(role->server);
-    for (int r = 0; r < role->run->spec->replica_count; r++) {
-        const uint64_t *verdicts = mu_ps_server_verdicts(role->server, r);
-        for (int i = 0; i < MU_VERDICT_COUNT; i++) {
-            char tag[MU_TASK_NAME_MAX + 40];
-            mu_format(tag, sizeof(tag), "ps/verdict/%s/%s", mu_verdict_name((enum mu_verdict)i),
-                role->name[r]);
-            if (verdicts[i] > 0)
-                mu_event_file_scalar(events, wall_ns, version, tag, (float)verdicts[i]);
-        }
-    }
-}
-
-/* The same for TensorBoard. */
-static void write_end(const struct ps_role *role)
-{
-    const struct mu_staleness *staleness = mu_ps_server_staleness(role->server);
-    struct mu_world *world = role->run->world;
-    int64_t wall_ns = world->ops->wall_ns(world);
-    double edges[MU_STALENESS_BUCKETS + 1], counts[MU_STALENESS_BUCKETS];
-    if (!role->events)
-        return;
-    for (int i = 0; i < MU_STALENESS_BUCKETS; i++) {
-        edges[i] = (double)mu_staleness_bucket_min(i);
-        counts[i] = (double)staleness->buckets[i];
-    }
-    edges[MU_STALENESS_BUCKETS] = 2 * edges[MU_STALENESS_BUCKETS - 1];
-    mu_event_file_histogram(role->events, wall_ns, mu_ps_server_version(role->server),
-        "ps/staleness", edges, counts, MU_STALENESS_BUCKETS);
-    write_load(role);
-    if (judges(role))
-        write_verdicts(role, role->events, wall_ns);
+    mu_ps_report_note(&role->report, now);
 }
 
 static enum mu_status serve(struct ps_role *role)
@@ -312,12 +170,7 @@ static enum mu_status serve(struct ps_role *role)
         return mu_cluster_blame(
             role->cluster, status, mu_ps_links_culprit(&role->links), "serving", now);
     }
-    if (mu_ps_server_staleness(role->server)->count > 0) {
-        if (judges(role))
-            say_staleness(role);
-        say_load(role);
-        write_end(role);
-    }
+    mu_ps_report_end(&role->report);
     return mu_cluster_over_status(role->cluster);
 }
 
@@ -325,7 +178,7 @@ static enum mu_status run_generation(struct ps_role *role)
 {
     mu_activity_set(&role->activity, MU_DOING_SERVING, 0, mu_now(role->run->world));
     MU_TRY(make_server(role));
-    mu_cluster_tell_load(role->cluster, tell_load, role);
+    mu_cluster_tell_load(role->cluster, mu_ps_report_load, &role->report);
     mu_cluster_on_gone(role->cluster, on_gone, role);
     MU_TRY(mu_ps_links_make(&role->links));
     return serve(role);
@@ -344,6 +197,7 @@ static enum mu_status end_generation(struct ps_role *role, enum mu_status status
     mu_ps_server_destroy(role->standby);
     mu_ps_server_destroy(role->server);
     role->server = role->standby = NULL;
+    role->report.server = role->report.standby = NULL;
     role->audit = role->standby_audit = NULL;
     if (mu_cluster_interrupted(role->cluster))
         mu_activity_set(&role->activity, MU_DOING_AWAITING, version, mu_now(role->run->world));
@@ -364,7 +218,8 @@ static enum mu_status run_role(struct ps_role *role)
         return mu_cluster_wait_over(role->cluster);
     }
     MU_TRY(name_replicas(role));
-    MU_TRY(open_events(role));
+    MU_TRY(mu_ps_report_open(&role->report, role->run));
+    role->report.replica_names = role->name;
     MU_TRY(role->loop->ops->timer_start(
         role->loop, role->run->timeouts.heartbeat_ns, note, role, &role->timer));
     do {
@@ -375,13 +230,13 @@ static enum mu_status run_role(struct ps_role *role)
 
 enum mu_status mu_ps_role_run(struct mu_task_run *run)
 {
-    struct ps_role role = {.run = run, .order = order_of(run->spec)};
+    struct ps_role role = {.run = run, .order = mu_spec_ps_order(run->spec, run->spec->self)};
     MU_TRY(run->world->ops->loop_create(run->world, &role.loop));
     enum mu_status status = run_role(&role);
     if (role.cluster && status != MU_OK && status != MU_PREEMPTED)
         mu_cluster_goodbye(role.cluster, status, run->log->first_text);
     role.loop->ops->timer_stop(role.timer);
-    mu_event_file_close(role.events);
+    mu_ps_report_close(&role.report);
     mu_cluster_destroy(role.cluster);
     role.loop->ops->destroy(role.loop);
     free(role.names);

@@ -15,6 +15,14 @@ int mu_replica_server_task(const struct mu_replica *replica, int seat)
     return mu_spec_ps(replica->spec, mu_ps_seat_process(seat, replica->spec->ps_count));
 }
 
+enum mu_status mu_replica_blame_server(struct mu_replica *replica, enum mu_status status, int order,
+    const char *what, int64_t since_ns)
+{
+    int task = mu_spec_ps(replica->spec, order);
+    return mu_replica_cut(
+        replica, mu_cluster_blame(replica->cluster, status, task, what, since_ns));
+}
+
 /* Before any replica pushes, so that servers answer at once. */
 static enum mu_status call_seats(struct mu_replica *replica, int kind,
     void (*add)(void *to, int order, struct mu_link *link), void *to)
@@ -152,11 +160,9 @@ static void relink(void *owner)
 static void on_gone(void *owner, int task)
 {
     struct mu_replica *replica = owner;
-    int order = 0;
+    int order = mu_spec_ps_order(replica->spec, task);
     int seats = mu_ps_seat_count(replica->spec->ps_count, standbys(replica));
     int64_t since = mu_now(replica->world);
-    while (mu_spec_ps(replica->spec, order) != task)
-        order++;
     /* Since the first of our own links to it ended, if that was seen before the cluster told us. */
     for (int seat = 0; replica->client && seat < seats; seat++) {
         int64_t ended = mu_ps_client_lost_since_ns(replica->client, seat);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "data/datasets.h"
 #include "roles/kept_rows.h"
+#include "roles/replica_servers.h"
 #include "roles/residuals.h"
 #include <inttypes.h>
 #include <stdio.h>
@@ -109,10 +110,8 @@ static enum mu_status run_seeding(struct mu_command *command)
             mu_cluster_stand_by(replica->cluster);
         return MU_OK;
     }
-    int order = mu_ps_snapshot_culprit(replica->snapshot);
-    int task = order >= 0 ? mu_spec_ps(replica->spec, order) : -1;
-    return mu_replica_cut(replica,
-        mu_cluster_blame(replica->cluster, status, task, "restoring the parameter servers", since));
+    return mu_replica_blame_server(replica, status, mu_ps_snapshot_culprit(replica->snapshot),
+        "restoring the parameter servers", since);
 }
 
 static enum mu_status seed_servers(struct mu_replica *replica, float *const slots[], bool resumed)

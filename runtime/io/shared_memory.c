@@ -17,6 +17,11 @@
 #define FOLDER "/dev/shm"
 #define PATH_BYTES (sizeof(FOLDER "/") + MU_SHARED_MEMORY_NAME_MAX)
 #define CREATE_TRIES 8
+#define PAGE_BYTES ((size_t)4096)
+#define HUGE_PAGE_BYTES ((size_t)2 << 20)
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25 /* of the kernel's headers, not yet of libc's */
+#endif
 
 /* ---- who may share ---- */
 
@@ -131,11 +136,45 @@ static int fill(int file, size_t bytes)
     return error;
 }
 
+/* A place where huge pages can lie: of a larger one the ends are given back. */
+static void *reserve_aligned(size_t bytes)
+{
+    size_t room = bytes + HUGE_PAGE_BYTES;
+    char *base = mmap(NULL, room, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (base == MAP_FAILED)
+        return NULL;
+    size_t before = (HUGE_PAGE_BYTES - (uintptr_t)base % HUGE_PAGE_BYTES) % HUGE_PAGE_BYTES;
+    size_t whole = (bytes + PAGE_BYTES - 1) / PAGE_BYTES * PAGE_BYTES;
+    if (before > 0)
+        munmap(base, before);
+    munmap(base + before + whole, room - before - whole);
+    return base + before;
+}
+
+/* To read is enough, and leaves alone what a peer has written. */
+static void touch(const char *at, size_t bytes)
+{
+    for (size_t i = 0; i < bytes; i += PAGE_BYTES)
+        (void)*(const volatile char *)(at + i);
+}
+
+/* Loops over what is in no cache are a fifth faster with huge pages. Shared memory gets none by
+ * default, but who asks for just these pages does, since Linux 6.1. A wish: without it pages are
+ * small. */
 static int map(int file, size_t bytes, void **ret_at)
 {
-    void *at = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, file, 0);
-    if (at == MAP_FAILED)
-        return errno;
+    void *wanted = bytes >= HUGE_PAGE_BYTES ? reserve_aligned(bytes) : NULL;
+    int fixed = wanted ? MAP_FIXED : 0;
+    void *at = mmap(wanted, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | fixed, file, 0);
+    if (at == MAP_FAILED) {
+        int error = errno;
+        if (wanted)
+            munmap(wanted, bytes);
+        return error;
+    }
+    if (wanted)
+        (void)madvise(at, bytes, MADV_COLLAPSE);
+    touch(at, bytes);
     *ret_at = at;
     return 0;
 }

@@ -207,6 +207,9 @@ static void a_whole_cluster_is_numbered(void **state)
     assert_int_equal(mu_spec_replica(&spec, 3), -1);
     assert_int_equal(mu_spec_ps(&spec, 1), 4);
     assert_int_equal(mu_spec_ps(&spec, 2), -1);
+    static const int orders[] = {-1, -1, -1, 0, 1, -1};
+    for (int i = 0; i < 6; i++)
+        assert_int_equal(mu_spec_ps_order(&spec, i), orders[i]);
     assert_int_equal(mu_spec_find(&spec, MU_ROLE_EVALUATOR, 0), 5);
     assert_string_equal(log.text, "");
     mu_spec_finish(&spec);

@@ -86,6 +86,28 @@ static void what_one_writes_the_other_reads(void **state)
     mu_shared_memory_close(&made);
 }
 
+/* Neither side has to have them: then pages are small. */
+static void a_large_piece_lies_where_huge_pages_can(void **state)
+{
+    (void)state;
+    const size_t huge = (size_t)2 << 20, bytes = 2 * huge + 4096;
+    struct mu_shared_memory made, opened;
+    assert_ok(mu_shared_memory_create(&made, bytes, why));
+    assert_ok(mu_shared_memory_open(&opened, made.name, bytes, why));
+    assert_int_equal((uintptr_t)made.at % huge, 0);
+    assert_int_equal((uintptr_t)opened.at % huge, 0);
+    char *here = made.at;
+    const char *there = opened.at;
+    for (size_t i = 0; i < bytes; i += 4096) {
+        assert_int_equal(there[i], 0);
+        here[i] = (char)(1 + i / 4096 % 100);
+        assert_int_equal(there[i], here[i]);
+    }
+    mu_shared_memory_close(&opened);
+    assert_int_equal(here[bytes - 4096], (char)(1 + (bytes / 4096 - 1) % 100));
+    mu_shared_memory_close(&made);
+}
+
 static void it_is_for_this_user_only_and_gone_with_its_maker(void **state)
 {
     (void)state;
@@ -326,6 +348,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_one_writes_the_other_reads),
+        cmocka_unit_test(a_large_piece_lies_where_huge_pages_can),
         cmocka_unit_test(it_is_for_this_user_only_and_gone_with_its_maker),
         cmocka_unit_test(two_names_are_never_the_same),
         cmocka_unit_test(what_is_mapped_outlives_its_name),

@@ -57,6 +57,70 @@ void rig_fill_gradient(float *gradients, size_t count, int worker, int64_t k)
         gradients[i] = rig_gradient(worker, k, i);
 }
 
+/* ---- gradients that leave a mark ---- */
+
+void rig_marks_init(struct rig_marks *marks)
+{
+    assert_ok(mu_unique_init(&marks->unique, 1));
+    for (int i = 0; i < RIG_HANDS_MAX; i++)
+        assert_ok(mu_row_set_init(&marks->hands[i].rows, 1));
+}
+
+void rig_marks_finish(struct rig_marks *marks)
+{
+    mu_unique_finish(&marks->unique);
+    for (int i = 0; i < RIG_HANDS_MAX; i++)
+        mu_row_set_finish(&marks->hands[i].rows);
+}
+
+static void put_row(
+    struct rig_marks *marks, const struct rig_task *task, struct rig_hands *hands, uint64_t id)
+{
+    uint32_t of_entry;
+    mu_row_set_find(&hands->rows, &marks->unique, task->rig->server_count, &id, 1, &of_entry);
+    hands->row_gradient[0] = 1;
+    hands->row_value[0] = -1;
+    const struct mu_ps_client_rows rows = {.given = &hands->rows,
+        .gradients = hands->row_gradient,
+        .wanted = &hands->rows,
+        .values = hands->row_value};
+    mu_ps_client_put_rows(task->client, (int)(hands - marks->hands), &rows);
+}
+
+void rig_marks_begin(struct rig_marks *marks, const struct rig_task *task, struct rig_hands *hands,
+    int k, size_t mark)
+{
+    const struct rig *rig = task->rig;
+    memset(hands->gradients, 0, sizeof(hands->gradients));
+    for (int i = 0; i < rig->server_count; i++)
+        hands->gradients[mu_split(rig->element_count, rig->server_count, i).first + mark] = 1;
+    hands->k = k;
+    hands->under_way = true;
+    if (rig->rows.width > 0)
+        put_row(marks, task, hands, mark);
+}
+
+static void zero_row(const void *owner, uint64_t seed, uint64_t id, size_t width, float *ret_row)
+{
+    (void)owner;
+    (void)seed;
+    (void)id;
+    memset(ret_row, 0, width * sizeof(*ret_row));
+}
+
+struct mu_ps_rows_options rig_mark_rows(uint64_t id_count)
+{
+    return (struct mu_ps_rows_options){
+        .width = 1, .push_max = 1, .id_count = id_count, .init_row = zero_row};
+}
+
+double rig_add(void *owner, int64_t version)
+{
+    (void)owner;
+    (void)version;
+    return -1;
+}
+
 /* ---- connecting ---- */
 
 /* Held until it is adopted. */

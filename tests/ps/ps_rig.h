@@ -142,6 +142,38 @@ enum mu_status rig_connect(struct rig_task *task, int order, enum rig_kind kind,
 float rig_gradient(int worker, int64_t k, size_t i);
 void rig_fill_gradient(float *gradients, size_t count, int worker, int64_t k);
 
+/*
+ * Gradients that leave a mark: each is a 1 in an element of its own, once in each span, and where
+ * the model has rows, in a row of its own. They are added, so that what stands there in the end
+ * says how often each was applied, and whether everywhere.
+ */
+#define RIG_MARKS_MAX 240 /* elements of the vector */
+#define RIG_HANDS_MAX 3   /* in flight */
+
+struct rig_hands {
+    float gradients[RIG_MARKS_MAX], fresh[RIG_MARKS_MAX];
+    struct mu_row_set rows;
+    float row_gradient[1], row_value[1];
+    bool under_way;
+    int k; /* the number of the push */
+};
+
+/* Of one worker. */
+struct rig_marks {
+    struct mu_unique unique;
+    struct rig_hands hands[RIG_HANDS_MAX];
+};
+
+void rig_marks_init(struct rig_marks *marks);
+void rig_marks_finish(struct rig_marks *marks);
+/* Makes push `k` of these hands ready; where the model has rows, it wants row `mark`, too. */
+void rig_marks_begin(struct rig_marks *marks, const struct rig_task *task, struct rig_hands *hands,
+    int k, size_t mark);
+/* Rows of one element that begin with 0. */
+struct mu_ps_rows_options rig_mark_rows(uint64_t id_count);
+/* The rate at which gradients are added. */
+double rig_add(void *owner, int64_t version);
+
 /* p += -rate * g, and the same with one slot. */
 extern const struct mu_optimizer_ops rig_sgd, rig_momentum;
 extern const struct mu_policy_ops rig_async, rig_drop; /* options of drop: uint64_t, the bound */

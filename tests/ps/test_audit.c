@@ -82,7 +82,7 @@ static bool add(struct mu_audit *audit, int k)
     fill(payload, k);
     if (!wait_for_room(audit))
         return false;
-    mu_audit_add(audit, &record, payload);
+    mu_audit_add_rows(audit, &record, payload, NULL, 0);
     return true;
 }
 

@@ -1,12 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ps/ps_bodies.h"
-#include "ps/server.h"
-#include "runtime/io/real_world.h"
-#include "runtime/optim/optimizers.h"
-#include "tests/support/test.h"
-#include <arpa/inet.h>
+#include "tests/ps/hand_rig.h"
 #include <sys/wait.h>
-#include <unistd.h>
 
 /*
  * A server in a process of its own, whose memory is measured, and workers that do what they can to
@@ -39,7 +34,6 @@ struct measured {
 struct serving {
     struct mu_loop *loop;
     struct mu_ps_server *server;
-    struct mu_log *log;
     int come;
     bool over;
 };
@@ -58,20 +52,6 @@ static uint64_t memory_of_process(const char *key)
     return kib << 10;
 }
 
-static struct mu_judgement judge(const void *options, const struct mu_push_facts *push)
-{
-    (void)options;
-    (void)push;
-    return (struct mu_judgement){MU_VERDICT_APPLY, 1};
-}
-
-static double rate(void *owner, int64_t version)
-{
-    (void)owner;
-    (void)version;
-    return 0.5;
-}
-
 static void on_accepted(void *owner, struct mu_stream *stream)
 {
     struct serving *serving = owner;
@@ -88,19 +68,10 @@ static void look(void *owner)
 
 static enum mu_status serve(struct serving *serving, int fd, struct measured *measured)
 {
-    static const struct mu_policy_ops policy = {.name = "async", .judge = judge};
-    const struct mu_ps_server_options options = {
-        .loop = serving->loop,
-        .log = serving->log,
-        .server_count = 1,
-        .replica_count = WORKERS,
-        .in_flight_max = IN_FLIGHT,
-        .generation = 7,
-        .element_count = ELEMENTS,
-        .optimizer = mu_optimizer_find("sgd"),
-        .policy = &policy,
-        .learning_rate = rate,
-    };
+    struct mu_ps_server_options options = hand_rig_options(0, 1, ELEMENTS, 0.5);
+    options.loop = serving->loop;
+    options.replica_count = WORKERS;
+    options.in_flight_max = IN_FLIGHT;
     const struct mu_address address = {.host = "127.0.0.1"};
     struct mu_listener *listener;
     struct mu_timer *timer;
@@ -126,10 +97,9 @@ static enum mu_status serve(struct serving *serving, int fd, struct measured *me
 
 _Noreturn static void server_main(int fd, int out)
 {
-    static struct mu_test_log log;
     struct mu_real_world real;
     struct measured measured = {.status = mu_real_world_init(&real)};
-    struct serving serving = {.log = mu_test_log_init(&log)};
+    struct serving serving = {0};
     if (measured.status == MU_OK)
         measured.status = real.world.ops->loop_create(&real.world, &serving.loop);
     if (measured.status == MU_OK)

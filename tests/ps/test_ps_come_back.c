@@ -1,48 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ps/ps_bodies.h"
-#include "ps/server.h"
-#include "runtime/optim/optimizers.h"
-#include "tests/io/link_pair.h"
+#include "tests/ps/hand_rig.h"
 
 /* What a server makes of workers that come back, frame by frame. Both ends are on one loop. */
 #define COUNT 64
 
-static struct link_pair pair;
-static struct mu_test_log log_of_test;
-
-static struct mu_judgement judge(const void *options, const struct mu_push_facts *push)
-{
-    (void)options;
-    (void)push;
-    return (struct mu_judgement){MU_VERDICT_APPLY, 1};
-}
-
-static double add(void *owner, int64_t version)
-{
-    (void)owner;
-    (void)version;
-    return -1;
-}
-
 static struct mu_ps_server *make_server(enum mu_ps_mode_kind kind)
 {
-    static const struct mu_policy_ops policy = {.name = "async", .judge = judge};
-    struct mu_ps_server_options options = {
-        .loop = pair.loop,
-        .log = mu_test_log_init(&log_of_test),
-        .server_count = 1,
-        .replica_count = 2,
-        .in_flight_max = 2,
-        .generation = 7,
-        .element_count = COUNT,
-        .optimizer = mu_optimizer_find("sgd"),
-        .policy = &policy,
-        .mode = {.kind = kind},
-        .learning_rate = add,
-        .relinks = true,
-    };
-    struct mu_ps_server *server;
-    assert_ok(mu_ps_server_create(&options, &server));
+    struct mu_ps_server_options options = hand_rig_options(0, 1, COUNT, -1);
+    options.replica_count = 2;
+    options.in_flight_max = 2;
+    options.mode.kind = kind;
+    options.relinks = true;
+    struct mu_ps_server *server = hand_rig_server(&options);
     mu_ps_server_begin(server, 0);
     return server;
 }
@@ -51,7 +21,6 @@ static struct mu_ps_server *make_server(enum mu_ps_mode_kind kind)
 
 struct peer {
     struct mu_link *link;
-    bool ended;
     int fresh_count, fresh_wanted;
     bool over; /* as many have come as are wanted */
     struct mu_ps_fresh_body said;
@@ -82,26 +51,15 @@ static void on_arrived(
     peer->over = peer->fresh_count == peer->fresh_wanted;
 }
 
-static void on_ended(void *owner, struct mu_link *link, enum mu_status why, int error)
-{
-    (void)link;
-    (void)why;
-    (void)error;
-    ((struct peer *)owner)->ended = true;
-}
-
 static const struct mu_link_events peer_events = {
-    .frame = on_frame, .arrived = on_arrived, .ended = on_ended};
+    .frame = on_frame, .arrived = on_arrived, .ended = hand_rig_ended};
 
 /* A link in the place of the one before. */
 static void link_anew(struct mu_ps_server *server, struct peer *peer, int worker)
 {
-    struct mu_link *far;
     mu_link_close(peer->link);
     *peer = (struct peer){0};
-    link_pair_connect(&pair, &peer->link, &far);
-    mu_link_adopt(peer->link, &peer_events, peer);
-    mu_ps_server_add_worker(server, worker, far);
+    mu_ps_server_add_worker(server, worker, hand_rig_link(&peer->link, &peer_events, peer));
 }
 
 static void say_ready(struct peer *peer, int64_t incarnation, uint64_t tag)
@@ -271,20 +229,6 @@ static void who_comes_back_in_a_wrong_way_is_named(void **state)
     }
 }
 
-static int begin(void **state)
-{
-    (void)state;
-    link_pair_begin(&pair);
-    return 0;
-}
-
-static int end(void **state)
-{
-    (void)state;
-    link_pair_end(&pair);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -293,5 +237,5 @@ int main(void)
         cmocka_unit_test(another_incarnation_begins_at_number_0),
         cmocka_unit_test(who_comes_back_in_a_wrong_way_is_named),
     };
-    return cmocka_run_group_tests(tests, begin, end);
+    return cmocka_run_group_tests(tests, hand_rig_begin, hand_rig_end);
 }

@@ -14,9 +14,8 @@
 #define PUSHES 8 /* of an incarnation */
 #define LIVES_MAX 3
 #define SPAN 80
-#define IN_FLIGHT_MAX 3
-#define COUNT_MAX ((size_t)SERVERS_MAX * SPAN)
 static_assert(WORKERS_MAX * LIVES_MAX * PUSHES <= SPAN, "each gradient has an element");
+static_assert(SERVERS_MAX * SPAN <= RIG_MARKS_MAX, "in each span");
 
 struct scenario {
     const char *name;
@@ -51,21 +50,12 @@ static uint64_t seed_of_run;
 static int cuts_in_all, cuts_of_servers; /* of one run, each server */
 static struct told told[WORKERS_MAX][LIVES_MAX][PUSHES];
 
-struct hands {
-    float gradients[COUNT_MAX], fresh[COUNT_MAX];
-    struct mu_row_set rows;
-    float row_gradient[1], row_value[1];
-    bool under_way;
-    int k;
-};
-
 struct worker {
     struct rig_task *task;
     struct cut_links cuts;
     int life;
     int64_t version, deadline;
-    struct mu_unique unique;
-    struct hands hands[IN_FLIGHT_MAX];
+    struct rig_marks marks;
 };
 static struct worker workers[WORKERS_MAX];
 
@@ -107,36 +97,13 @@ static enum mu_status wait_for(struct worker *own, int slot, struct mu_ps_result
     return status;
 }
 
-static void put_row(struct worker *own, struct hands *hands)
+static enum mu_status begin(struct worker *own, struct rig_hands *hands, int k)
 {
-    uint64_t id = mark_of(own->task->index, own->life, hands->k);
-    uint32_t of_entry;
-    mu_row_set_find(&hands->rows, &own->unique, own->task->rig->server_count, &id, 1, &of_entry);
-    hands->row_gradient[0] = 1;
-    hands->row_value[0] = -1;
-    const struct mu_ps_client_rows rows = {.given = &hands->rows,
-        .gradients = hands->row_gradient,
-        .wanted = &hands->rows,
-        .values = hands->row_value};
-    mu_ps_client_put_rows(own->task->client, (int)(hands - own->hands), &rows);
-}
-
-static enum mu_status begin(struct worker *own, struct hands *hands, int k)
-{
-    const struct rig *rig = own->task->rig;
-    memset(hands->gradients, 0, sizeof(hands->gradients));
-    for (int i = 0; i < rig->server_count; i++) {
-        struct mu_span span = mu_split(rig->element_count, rig->server_count, i);
-        hands->gradients[span.first + mark_of(own->task->index, own->life, k)] = 1;
-    }
-    hands->k = k;
-    hands->under_way = true;
-    if (scenario->has_rows)
-        put_row(own, hands);
+    rig_marks_begin(&own->marks, own->task, hands, k, mark_of(own->task->index, own->life, k));
     own->task->world->ops->computed(own->task->world, k, 0.1);
     cut_links_tell(&own->cuts);
-    return mu_ps_client_push(own->task->client, (int)(hands - own->hands), hands->gradients, 1.0f,
-        own->version, k % 4 == 3 ? NULL : hands->fresh);
+    return mu_ps_client_push(own->task->client, (int)(hands - own->marks.hands), hands->gradients,
+        1.0f, own->version, k % 4 == 3 ? NULL : hands->fresh);
 }
 
 static bool counts(enum mu_verdict verdict)
@@ -146,7 +113,7 @@ static bool counts(enum mu_verdict verdict)
 
 /* The parameters that an answer brings have the gradient in them, everywhere or nowhere. */
 static void check_fresh(
-    const struct worker *own, const struct hands *hands, const struct mu_ps_result *result)
+    const struct worker *own, const struct rig_hands *hands, const struct mu_ps_result *result)
 {
     const struct rig *rig = own->task->rig;
     size_t mark = mark_of(own->task->index, own->life, hands->k);
@@ -163,10 +130,10 @@ static void check_fresh(
         assert_true(hands->fresh[mark] == 1);
 }
 
-static enum mu_status end(struct worker *own, struct hands *hands)
+static enum mu_status end(struct worker *own, struct rig_hands *hands)
 {
     struct mu_ps_result result;
-    MU_TRY(wait_for(own, (int)(hands - own->hands), &result));
+    MU_TRY(wait_for(own, (int)(hands - own->marks.hands), &result));
     own->version = result.version;
     hands->under_way = false;
     told[own->task->index][own->life][hands->k] =
@@ -190,9 +157,9 @@ static enum mu_status begin_life(struct worker *own)
             if (rig_connect(task, i, RIG_WORKER, NULL, NULL, &link) == MU_OK)
                 mu_ps_client_add_server(task->client, i, link);
     }
-    for (int i = 0; i < IN_FLIGHT_MAX; i++)
-        own->hands[i].under_way = false;
-    MU_TRY(mu_ps_client_pull_start(task->client, 0, own->hands[0].fresh));
+    for (int i = 0; i < RIG_HANDS_MAX; i++)
+        own->marks.hands[i].under_way = false;
+    MU_TRY(mu_ps_client_pull_start(task->client, 0, own->marks.hands[0].fresh));
     MU_TRY(wait_for(own, 0, &result));
     own->version = result.version;
     return MU_OK;
@@ -205,7 +172,7 @@ static enum mu_status live(struct worker *own)
     int ends_at = is_last ? PUSHES : 1 + (int)cut_links_draw(&own->cuts, PUSHES);
     MU_TRY(begin_life(own));
     for (int k = 0; k < ends_at + (is_last ? in_flight : 0); k++) {
-        struct hands *hands = &own->hands[k % in_flight];
+        struct rig_hands *hands = &own->marks.hands[k % in_flight];
         if (hands->under_way)
             MU_TRY(end(own, hands));
         if (k < ends_at)
@@ -219,10 +186,17 @@ static enum mu_status live(struct worker *own)
     return MU_OK;
 }
 
+static enum mu_status leave(struct worker *own)
+{
+    struct mu_ps_result result;
+    /* Its wait is over at once, so that ours makes links anew meanwhile. */
+    enum mu_status status = mu_ps_client_leave(own->task->client, mu_now(own->task->world));
+    return status == MU_TIMEOUT ? wait_for(own, 0, &result) : status;
+}
+
 static enum mu_status work(struct rig_task *task)
 {
     struct worker *own = &workers[task->index];
-    struct mu_ps_result result;
     enum mu_status status = MU_OK;
     own->task = task;
     own->deadline = mu_now(task->world) + RIG_TIME;
@@ -230,9 +204,7 @@ static enum mu_status work(struct rig_task *task)
     for (own->life = 0; own->life < scenario->lives && status == MU_OK; own->life++)
         status = live(own);
     if (status == MU_OK)
-        status = mu_ps_client_leave_start(task->client, 0);
-    if (status == MU_OK)
-        status = wait_for(own, 0, &result);
+        status = leave(own);
     mu_ps_client_destroy(task->client);
     task->client = NULL;
     cut_links_end(&own->cuts);
@@ -241,21 +213,6 @@ static enum mu_status work(struct rig_task *task)
 }
 
 /* ---- what must be true in the end ---- */
-
-static double add(void *owner, int64_t version)
-{
-    (void)owner;
-    (void)version;
-    return -1;
-}
-
-static void zero_row(const void *owner, uint64_t seed, uint64_t id, size_t width, float *ret_row)
-{
-    (void)owner;
-    (void)seed;
-    (void)id;
-    memset(ret_row, 0, width * sizeof(*ret_row));
-}
 
 /* 0, or what one step makes of one gradient; the same on all servers. */
 static float value_of(const struct rig *rig, size_t mark)
@@ -327,11 +284,8 @@ static void run(int servers, int worker_count, uint64_t seed)
     memset(workers, 0, sizeof(workers));
     memset(told, 0, sizeof(told));
     seed_of_run = mu_random_mix(seed, (uint64_t)(servers * 10 + worker_count));
-    for (int w = 0; w < worker_count; w++) {
-        assert_ok(mu_unique_init(&workers[w].unique, 1));
-        for (int i = 0; i < IN_FLIGHT_MAX; i++)
-            assert_ok(mu_row_set_init(&workers[w].hands[i].rows, 1));
-    }
+    for (int w = 0; w < worker_count; w++)
+        rig_marks_init(&workers[w].marks);
     rig = (struct rig){
         .server_count = servers,
         .worker_count = worker_count,
@@ -342,24 +296,20 @@ static void run(int servers, int worker_count, uint64_t seed)
         .mode = scenario->mode,
         .relinks = true,
         .link_bits_per_second = seed % 2 ? 2000000 : 0, /* what is sent takes its time */
-        .rate = add,
+        .rate = rig_add,
         .worker = work,
         .notes_leaving = true,
     };
     if (scenario->has_rows)
-        rig.rows = (struct mu_ps_rows_options){
-            .width = 1, .push_max = 1, .id_count = SPAN, .init_row = zero_row};
+        rig.rows = rig_mark_rows(SPAN);
     if (cuts_of_servers > 0)
         cut_servers(&rig, seed_of_run, cuts_of_servers);
     rig_init(&rig);
     rig_simulate(&rig, name, seed);
     check(&rig);
     rig_finish(&rig);
-    for (int w = 0; w < worker_count; w++) {
-        mu_unique_finish(&workers[w].unique);
-        for (int i = 0; i < IN_FLIGHT_MAX; i++)
-            mu_row_set_finish(&workers[w].hands[i].rows);
-    }
+    for (int w = 0; w < worker_count; w++)
+        rig_marks_finish(&workers[w].marks);
 }
 
 static void every_acknowledged_gradient_is_applied_once_wherever_links_break(void **state)

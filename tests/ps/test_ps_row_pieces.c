@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ps/ps_bodies.h"
-#include "ps/server.h"
 #include "ps/server_pieces.h"
-#include "runtime/optim/optimizers.h"
-#include "tests/io/link_pair.h"
+#include "tests/ps/hand_rig.h"
 
 /* The embedding rows of a state, between a server and a leader whose frames are made by hand. Both
  * ends are on one loop. */
@@ -11,42 +9,12 @@
 #define GROUP 60 /* rows of a push */
 #define IDS (3 * GROUP)
 
-static struct link_pair pair;
-static struct mu_test_log log_of_test;
-
-static struct mu_judgement judge(const void *options, const struct mu_push_facts *push)
-{
-    (void)options;
-    (void)push;
-    return (struct mu_judgement){MU_VERDICT_APPLY, 1};
-}
-
-static double rate(void *owner, int64_t version)
-{
-    (void)owner;
-    (void)version;
-    return -1; /* a gradient is added */
-}
-
 static struct mu_ps_server *make_server(int server_count, size_t width, size_t push_max)
 {
-    static const struct mu_policy_ops policy = {.name = "async", .judge = judge};
-    const struct mu_ps_server_options options = {
-        .loop = pair.loop,
-        .log = mu_test_log_init(&log_of_test),
-        .server_count = server_count,
-        .replica_count = 1,
-        .in_flight_max = 1,
-        .generation = 7,
-        .element_count = COUNT,
-        .optimizer = mu_optimizer_find("sgd"),
-        .policy = &policy,
-        .learning_rate = rate,
-        .rows = {.width = width, .push_max = push_max, .id_count = IDS},
-    };
-    struct mu_ps_server *server;
-    assert_ok(mu_ps_server_create(&options, &server));
-    return server;
+    struct mu_ps_server_options options = hand_rig_options(0, server_count, COUNT, -1);
+    options.rows =
+        (struct mu_ps_rows_options){.width = width, .push_max = push_max, .id_count = IDS};
+    return hand_rig_server(&options);
 }
 
 /* ---- rows that a leader restores ---- */
@@ -154,7 +122,8 @@ static void on_piece(
     }
 }
 
-static const struct mu_link_events leader_events = {.frame = on_state, .arrived = on_piece};
+static const struct mu_link_events leader_events = {
+    .frame = on_state, .arrived = on_piece, .ended = hand_rig_ended};
 
 struct worker {
     struct mu_link *link;
@@ -185,7 +154,8 @@ static void on_answer(
     ((struct worker *)owner)->answered = true;
 }
 
-static const struct mu_link_events worker_events = {.frame = on_fresh, .arrived = on_answer};
+static const struct mu_link_events worker_events = {
+    .frame = on_fresh, .arrived = on_answer, .ended = hand_rig_ended};
 
 /* Adds 1 to each element of GROUP rows. */
 static void push(struct worker *worker, uint64_t first)
@@ -218,15 +188,12 @@ static void push(struct worker *worker, uint64_t first)
 static void worker_init(struct worker *worker, struct mu_ps_server *server)
 {
     const struct mu_ps_rows_body counts = {.given = GROUP};
-    struct mu_link *far;
     *worker = (struct worker){.payload = malloc(mu_ps_rows_bytes(&counts, WIDE))};
     assert_non_null(worker->payload);
     float *gradients = (float *)(void *)(worker->payload + GROUP * sizeof(uint64_t));
     for (size_t i = 0; i < GROUP * WIDE; i++)
         gradients[i] = 1;
-    link_pair_connect(&pair, &worker->link, &far);
-    mu_link_adopt(worker->link, &worker_events, worker);
-    mu_ps_server_add_worker(server, 0, far);
+    mu_ps_server_add_worker(server, 0, hand_rig_link(&worker->link, &worker_events, worker));
 }
 
 static void push_group(struct mu_ps_server *server, struct worker *worker, uint64_t group)
@@ -267,25 +234,11 @@ static void a_server_that_cannot_set_rows_aside_waits_for_its_leader(void **stat
     free(leader.piece);
 }
 
-static int begin(void **state)
-{
-    (void)state;
-    link_pair_begin(&pair);
-    return 0;
-}
-
-static int end(void **state)
-{
-    (void)state;
-    link_pair_end(&pair);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_leader_that_restores_other_rows_is_named),
         cmocka_unit_test(a_server_that_cannot_set_rows_aside_waits_for_its_leader),
     };
-    return cmocka_run_group_tests(tests, begin, end);
+    return cmocka_run_group_tests(tests, hand_rig_begin, hand_rig_end);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ps/client.h"
 #include "ps/ps_bodies.h"
-#include "tests/ps/refusal_rig.h"
+#include "tests/ps/hand_rig.h"
 #include <math.h>
 
 /* ROWS that are not what they should be: of a worker to a server, and of a server to a worker. Both
@@ -11,17 +11,9 @@
 #define PUSH_MAX 3
 #define IDS 100
 
-static double rate(void *owner, int64_t version)
-{
-    (void)owner;
-    (void)version;
-    return 1;
-}
-
 static struct mu_ps_server_options options_of(int order, int server_count, size_t width)
 {
-    struct mu_ps_server_options options = refusal_rig_options(order, server_count, COUNT);
-    options.learning_rate = rate;
+    struct mu_ps_server_options options = hand_rig_options(order, server_count, COUNT, 1);
     options.rows.width = width;
     options.rows.push_max = PUSH_MAX;
     options.rows.id_count = IDS;
@@ -31,8 +23,7 @@ static struct mu_ps_server_options options_of(int order, int server_count, size_
 static struct mu_ps_server *make_server(int order, int server_count, size_t width)
 {
     struct mu_ps_server_options options = options_of(order, server_count, width);
-    struct mu_ps_server *server;
-    assert_ok(mu_ps_server_create(&options, &server));
+    struct mu_ps_server *server = hand_rig_server(&options);
     mu_ps_server_begin(server, 0);
     return server;
 }
@@ -88,10 +79,7 @@ static const struct mu_link_events peer_events = {
 
 static struct mu_link *make_peer(struct peer *peer)
 {
-    struct mu_link *far;
-    link_pair_connect(&pair, &peer->link, &far);
-    mu_link_adopt(peer->link, &peer_events, peer);
-    return far;
+    return hand_rig_link(&peer->link, &peer_events, peer);
 }
 
 /* A ROWS and what follows it, in memory that stays. */
@@ -395,5 +383,5 @@ int main(void)
         cmocka_unit_test(a_server_that_sends_other_rows_is_named),
         cmocka_unit_test(a_limit_below_one_step_is_a_wrong_configuration),
     };
-    return cmocka_run_group_tests(tests, refusal_rig_begin, refusal_rig_end);
+    return cmocka_run_group_tests(tests, hand_rig_begin, hand_rig_end);
 }

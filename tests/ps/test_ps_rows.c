@@ -188,7 +188,8 @@ static void read_batch(struct rig_task *task, struct hands *hands, int64_t k)
 static bool is_as_expected(struct hands *hands, const struct batch *batch)
 {
     float expected[ENTRIES * WIDTH];
-    mu_row_store_read(&hands->mirror.store, batch->set.id, batch->set.count, expected);
+    uint32_t where[ENTRIES];
+    mu_row_store_read_where(&hands->mirror.store, batch->set.id, batch->set.count, expected, where);
     return memcmp(expected, batch->value, batch->set.count * WIDTH * sizeof(float)) == 0;
 }
 

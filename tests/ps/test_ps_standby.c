@@ -15,10 +15,9 @@
 #define SERVERS_MAX 4
 #define PUSHES 16
 #define SPAN 48
-#define IN_FLIGHT_MAX 3
-#define COUNT_MAX ((size_t)SERVERS_MAX * SPAN)
 #define DETECTION_NS (20 * MU_MS)
 static_assert(WORKERS * PUSHES <= SPAN, "each gradient has an element");
+static_assert(SERVERS_MAX * SPAN <= RIG_MARKS_MAX, "in each span");
 
 /* Called by the sanitizer, where there is one. */
 const char *__asan_default_options(void);
@@ -52,20 +51,11 @@ struct told {
     int64_t staleness, version;
 };
 
-struct hands {
-    float gradients[COUNT_MAX], fresh[COUNT_MAX];
-    struct mu_row_set rows;
-    float row_gradient[1], row_value[1];
-    bool under_way;
-    int k;
-};
-
 struct worker {
     struct rig_task *task;
     int64_t version, deadline, longest_ns, ended_ns;
-    struct mu_unique unique;
     struct cut_links cuts;
-    struct hands hands[IN_FLIGHT_MAX];
+    struct rig_marks marks;
 };
 
 static const struct scenario *scenario;
@@ -90,38 +80,17 @@ static bool counts(enum mu_verdict verdict)
 
 /* ---- a worker ---- */
 
-static void put_row(struct worker *own, struct hands *hands)
+static enum mu_status begin(struct worker *own, struct rig_hands *hands, int k)
 {
-    uint64_t id = mark_of(own->task->index, hands->k);
-    uint32_t of_entry;
-    mu_row_set_find(&hands->rows, &own->unique, own->task->rig->server_count, &id, 1, &of_entry);
-    hands->row_gradient[0] = 1;
-    hands->row_value[0] = -1;
-    const struct mu_ps_client_rows rows = {.given = &hands->rows,
-        .gradients = hands->row_gradient,
-        .wanted = &hands->rows,
-        .values = hands->row_value};
-    mu_ps_client_put_rows(own->task->client, (int)(hands - own->hands), &rows);
-}
-
-static enum mu_status begin(struct worker *own, struct hands *hands, int k)
-{
-    const struct rig *rig = own->task->rig;
-    memset(hands->gradients, 0, sizeof(hands->gradients));
-    for (int i = 0; i < rig->server_count; i++)
-        hands->gradients[(size_t)i * SPAN + mark_of(own->task->index, k)] = 1;
-    hands->k = k;
-    hands->under_way = true;
-    if (scenario->has_rows)
-        put_row(own, hands);
+    rig_marks_begin(&own->marks, own->task, hands, k, mark_of(own->task->index, k));
     own->task->world->ops->computed(own->task->world, k, 0.1);
-    return mu_ps_client_push(own->task->client, (int)(hands - own->hands), hands->gradients, 1.0f,
-        own->version, k % 4 == 3 ? NULL : hands->fresh);
+    return mu_ps_client_push(own->task->client, (int)(hands - own->marks.hands), hands->gradients,
+        1.0f, own->version, k % 4 == 3 ? NULL : hands->fresh);
 }
 
 /* Parameters of one version: the same in all spans. */
 static void check_fresh(
-    const struct worker *own, const struct hands *hands, const struct mu_ps_result *result)
+    const struct worker *own, const struct rig_hands *hands, const struct mu_ps_result *result)
 {
     size_t mark = mark_of(own->task->index, hands->k);
     bool stands = result->verdict == MU_VERDICT_APPLY || result->verdict == MU_VERDICT_CORRECT;
@@ -176,11 +145,11 @@ static enum mu_status wait_for(struct worker *own, int slot, struct mu_ps_result
     return status;
 }
 
-static enum mu_status end(struct worker *own, struct hands *hands)
+static enum mu_status end(struct worker *own, struct rig_hands *hands)
 {
     struct mu_ps_result result;
     int64_t began_ns = mu_now(own->task->world);
-    MU_TRY(wait_for(own, (int)(hands - own->hands), &result));
+    MU_TRY(wait_for(own, (int)(hands - own->marks.hands), &result));
     int64_t waited_ns = mu_now(own->task->world) - began_ns;
     own->longest_ns = waited_ns > own->longest_ns ? waited_ns : own->longest_ns;
     own->version = result.version;
@@ -196,7 +165,8 @@ static enum mu_status begin_work(struct rig_task *task)
     struct worker *own = &workers[task->index];
     own->task = task;
     own->deadline = mu_now(task->world) + RIG_TIME;
-    MU_TRY(mu_ps_client_pull(task->client, own->hands[0].fresh, own->deadline, &own->version));
+    MU_TRY(
+        mu_ps_client_pull(task->client, own->marks.hands[0].fresh, own->deadline, &own->version));
     return MU_OK;
 }
 
@@ -205,15 +175,16 @@ static enum mu_status push_all(struct worker *own)
     struct rig_task *task = own->task;
     struct mu_ps_result result;
     for (int k = 0; k < PUSHES + task->rig->in_flight; k++) {
-        struct hands *hands = &own->hands[k % task->rig->in_flight];
+        struct rig_hands *hands = &own->marks.hands[k % task->rig->in_flight];
         if (hands->under_way)
             MU_TRY(end(own, hands));
         if (k < PUSHES)
             MU_TRY(begin(own, hands, k));
     }
     own->ended_ns = mu_now(task->world);
-    MU_TRY(mu_ps_client_leave_start(task->client, 0));
-    return wait_for(own, 0, &result);
+    /* Its wait is over at once, so that ours makes links anew meanwhile. */
+    enum mu_status status = mu_ps_client_leave(task->client, mu_now(task->world));
+    return status == MU_TIMEOUT ? wait_for(own, 0, &result) : status;
 }
 
 /* Instead of the first links, which do not break. */
@@ -291,7 +262,7 @@ static enum mu_status lead(struct rig_task *task)
 
 static enum mu_status lead_on(struct rig_task *task)
 {
-    static float vector[COUNT_MAX];
+    static float vector[SERVERS_MAX * SPAN];
     const struct mu_row_sink sink = {.put = no_rows};
     const struct rig *rig = task->rig;
     int64_t deadline = mu_now(task->world) + RIG_TIME, judged[WORKERS] = {0}, version;
@@ -324,21 +295,6 @@ static enum mu_status lead_on(struct rig_task *task)
 }
 
 /* ---- what must be true in the end ---- */
-
-static double add(void *owner, int64_t version)
-{
-    (void)owner;
-    (void)version;
-    return -1;
-}
-
-static void zero_row(const void *owner, uint64_t seed, uint64_t id, size_t width, float *ret_row)
-{
-    (void)owner;
-    (void)seed;
-    (void)id;
-    memset(ret_row, 0, width * sizeof(*ret_row));
-}
 
 /* In the order of whoever judged each push has one place, with the verdict that its worker was
  * told. */
@@ -396,11 +352,8 @@ static void init(struct rig *rig, int servers)
 {
     memset(workers, 0, sizeof(workers));
     memset(told, 0, sizeof(told));
-    for (int w = 0; w < WORKERS; w++) {
-        assert_ok(mu_unique_init(&workers[w].unique, 1));
-        for (int i = 0; i < IN_FLIGHT_MAX; i++)
-            assert_ok(mu_row_set_init(&workers[w].hands[i].rows, 1));
-    }
+    for (int w = 0; w < WORKERS; w++)
+        rig_marks_init(&workers[w].marks);
     *rig = (struct rig){
         .server_count = servers,
         .worker_count = WORKERS,
@@ -411,23 +364,19 @@ static void init(struct rig *rig, int servers)
         .mode = scenario->mode,
         .replicas = replicas,
         .relinks = true,
-        .rate = add,
+        .rate = rig_add,
         .worker = work,
         .leader = lead,
     };
     if (scenario->has_rows)
-        rig->rows = (struct mu_ps_rows_options){
-            .width = 1, .push_max = 1, .id_count = SPAN, .init_row = zero_row};
+        rig->rows = rig_mark_rows(SPAN);
 }
 
 static void finish(struct rig *rig)
 {
     rig_finish(rig);
-    for (int w = 0; w < WORKERS; w++) {
-        mu_unique_finish(&workers[w].unique);
-        for (int i = 0; i < IN_FLIGHT_MAX; i++)
-            mu_row_set_finish(&workers[w].hands[i].rows);
-    }
+    for (int w = 0; w < WORKERS; w++)
+        rig_marks_finish(&workers[w].marks);
 }
 
 static void lose(struct rig *rig, int process, int64_t at_ns, uint64_t seed)

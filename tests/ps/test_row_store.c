@@ -58,8 +58,9 @@ static void a_row_begins_with_its_first_gradient(void **state)
     const struct mu_row_store_options options = options_of(mu_optimizer_find("sgd"));
     struct mu_row_store store;
     float values[3 * WIDTH], gradients[3 * WIDTH];
+    uint32_t where[3];
     assert_ok(mu_row_store_init(&store, &options));
-    mu_row_store_read(&store, ids, 3, values);
+    mu_row_store_read_where(&store, ids, 3, values, where);
     assert_int_equal(mu_table_count(store.table).rows, 0);
     for (size_t i = 0; i < 2; i++)
         for (size_t j = 0; j < WIDTH; j++)
@@ -69,7 +70,7 @@ static void a_row_begins_with_its_first_gradient(void **state)
     assert_ok(mu_row_store_apply(&store, ids, 1, gradients, &step));
     assert_int_equal(mu_table_count(store.table).rows, 1);
     float before = values[0], after[WIDTH];
-    mu_row_store_read(&store, ids, 1, after);
+    mu_row_store_read_where(&store, ids, 1, after, where);
     assert_float_equal(
         after[0], before - 0.5f * (2 * gradients[0] + options.weight_decay * before), 1e-4);
     mu_row_store_finish(&store);
@@ -83,6 +84,7 @@ static void expect_mean(const struct mu_optimizer_ops *optimizer)
     static float sums[ROWS * WIDTH], gradients[ROWS * WIDTH], found[ROWS * WIDTH],
         expected[ROWS * WIDTH];
     uint64_t all[ROWS];
+    uint32_t where[ROWS];
     assert_ok(mu_row_store_init(&gathering, &options));
     assert_ok(mu_row_store_init(&plain, &options));
     for (size_t i = 0; i < ROWS; i++)
@@ -103,8 +105,8 @@ static void expect_mean(const struct mu_optimizer_ops *optimizer)
             .learning_rate = 0.1f, .gradient_scale = 1.0f / 3, .step = step};
         assert_ok(mu_row_store_apply_gathered(&gathering, &numbers));
         assert_ok(mu_row_store_apply(&plain, all, ROWS, sums, &numbers));
-        mu_row_store_read(&gathering, all, ROWS, found);
-        mu_row_store_read(&plain, all, ROWS, expected);
+        mu_row_store_read_where(&gathering, all, ROWS, found, where);
+        mu_row_store_read_where(&plain, all, ROWS, expected, where);
         assert_memory_equal(found, expected, sizeof(found));
     }
     mu_row_store_finish(&gathering);

@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "ps/server_inside.h"
+#include "tests/ps/hand_peer.h"
+
+/* Workers that read their answers late, or never, and workers that push more than they may. */
+
+#define LARGE ((size_t)4 << 20)    /* 16 MiB: more than the sockets take */
+#define UNREAD_BYTES_MAX (1 << 20) /* where that is not so by itself */
+
+/* One server of a large model; with no patience set it waits for ever. */
+static struct mu_ps_server_options options_of(int replica_count)
+{
+    struct mu_ps_server_options options = hand_rig_options(0, 1, LARGE, 0.5);
+    options.replica_count = replica_count;
+    return options;
+}
+
+/* A timer looks whether the server has come to where it is wanted. */
+struct until {
+    struct mu_ps_server *server;
+    int worker; /* -1: until an answer is unread */
+    int64_t judged;
+    bool over;
+};
+
+static void look_until(void *owner)
+{
+    struct until *until = owner;
+    until->over = until->worker < 0
+                      ? mu_ps_server_kept(until->server).unread_count > 0
+                      : mu_ps_server_judged(until->server, until->worker) >= until->judged;
+}
+
+static void run_until(struct until *until)
+{
+    struct mu_timer *timer;
+    assert_ok(pair.loop->ops->timer_start(pair.loop, MU_MS, look_until, until, &timer));
+    assert_ok(mu_ps_server_run(until->server, &until->over));
+    pair.loop->ops->timer_stop(timer);
+}
+
+static void run_until_unread(struct mu_ps_server *server)
+{
+    run_until(&(struct until){.server = server, .worker = -1});
+}
+
+static void run_until_judged(struct mu_ps_server *server, int worker, int64_t judged)
+{
+    run_until(&(struct until){.server = server, .worker = worker, .judged = judged});
+}
+
+/* Takes one answer, and then holds the next. */
+static void read_one(struct mu_ps_server *server, struct hand_peer *peer)
+{
+    *peer->over = false;
+    peer->fresh_wanted = peer->fresh_count + 1;
+    peer->reads_one = true;
+    mu_link_resume(peer->link);
+    assert_ok(mu_ps_server_run(server, peer->over));
+}
+
+static void a_worker_that_does_not_read_is_left_in_the_network(void **state)
+{
+    (void)state;
+    bool over = false;
+    float *memory = calloc(3 * LARGE, sizeof(float));
+    struct hand_peer slow = {.holds = true, .fresh = memory, .over = &over, .fresh_wanted = 3};
+    struct hand_peer quick = {.fresh = memory + LARGE, .over = &over, .fresh_wanted = 1};
+    const struct mu_ps_server_options options = options_of(2);
+    struct mu_ps_server *server = hand_rig_server(&options);
+    mu_ps_server_begin(server, 0);
+    link_pair_listen(&pair, UNREAD_BYTES_MAX);
+    mu_ps_server_add_worker(server, 0, hand_peer_link(&slow));
+    link_pair_listen(&pair, 0);
+    mu_ps_server_add_worker(server, 1, hand_peer_link(&quick));
+    struct mu_send slow_sends[3] = {0}, quick_send = {0};
+    uint8_t bodies[4][MU_PS_BODY_MAX];
+    for (uint64_t i = 0; i < 3; i++)
+        hand_peer_push(&slow, &slow_sends[i], bodies[i], memory + 2 * LARGE, LARGE, i);
+    for (uint64_t i = 0; i < 5; i++) {
+        over = false;
+        quick.fresh_wanted = (int)i + 1;
+        hand_peer_push(&quick, &quick_send, bodies[3], memory + 2 * LARGE, LARGE, i);
+        assert_ok(mu_ps_server_run(server, &over));
+        assert_ok(mu_loop_until(pair.loop, &quick_send.done, MU_FOREVER));
+        assert_ok(quick_send.status);
+    }
+    assert_int_equal(mu_ps_server_judged(server, 1), 5);
+    assert_in_range(mu_ps_server_judged(server, 0), 0, 1); /* its one buffer is not free again */
+    assert_false(slow_sends[2].done);
+    slow.holds = over = false;
+    mu_link_resume(slow.link);
+    assert_ok(mu_ps_server_run(server, &over));
+    assert_int_equal(mu_ps_server_judged(server, 0), 3);
+    assert_int_equal(mu_ps_server_version(server), 8);
+    mu_ps_server_destroy(server);
+    mu_link_close(slow.link);
+    mu_link_close(quick.link);
+    free(memory);
+}
+
+/* For who reads, also where the machine does much besides. */
+#define ENOUGH_TO_READ_NS (2 * MU_SECOND)
+
+static void a_worker_that_never_reads_is_cut_off_with_its_name(void **state)
+{
+    (void)state;
+    bool over = false;
+    float *memory = calloc(2 * LARGE, sizeof(float));
+    struct hand_peer slow = {.holds = true};
+    struct hand_peer quick = {.fresh = memory, .over = &over, .fresh_wanted = 1};
+    struct mu_ps_server_options options = options_of(2);
+    options.patience_ns = ENOUGH_TO_READ_NS;
+    struct mu_ps_server *server = hand_rig_server(&options);
+    mu_ps_server_begin(server, 0);
+    mu_ps_server_add_worker(server, 0, hand_peer_link(&slow));
+    mu_ps_server_add_worker(server, 1, hand_peer_link(&quick));
+    struct mu_send slow_send = {0}, quick_send = {0};
+    uint8_t bodies[2][MU_PS_BODY_MAX];
+    hand_peer_push(&slow, &slow_send, bodies[0], memory + LARGE, LARGE, 0);
+    int64_t began = mu_now(pair.loop->world);
+    assert_int_equal(mu_ps_server_run(server, &over), MU_UNAVAILABLE);
+    assert_true(mu_now(pair.loop->world) - began >= ENOUGH_TO_READ_NS);
+    assert_said(&log_of_test, "E0402");
+    assert_said(
+        &log_of_test, "replica 0 does not read: 1 answer waits for it on ps/0 (16.0 MiB), for ");
+    assert_int_equal(mu_ps_server_culprit(server).kind, MU_PS_PEER_WORKER);
+    assert_int_equal(mu_ps_server_culprit(server).index, 0);
+    assert_int_equal(mu_ps_server_load(server)->cut_off, 1);
+    assert_int_equal(mu_ps_server_kept(server).unread_count, 0);
+    assert_true(mu_ps_server_lost(server, 0));
+    /* The others go on without it. */
+    hand_peer_push(&quick, &quick_send, bodies[1], memory + LARGE, LARGE, 0);
+    assert_ok(mu_ps_server_run(server, &over));
+    assert_int_equal(mu_ps_server_version(server), 2);
+    mu_ps_server_destroy(server);
+    mu_link_close(slow.link);
+    mu_link_close(quick.link);
+    free(memory);
+}
+
+static void patience_begins_anew_with_each_answer_that_is_taken(void **state)
+{
+    (void)state;
+    bool over = false;
+    float *memory = calloc(2 * LARGE, sizeof(float));
+    struct hand_peer slow = {.holds = true, .fresh = memory, .over = &over, .fresh_wanted = 1};
+    struct mu_ps_server_options options = options_of(1);
+    options.patience_ns = 3600 * MU_SECOND;
+    struct mu_ps_server *server = hand_rig_server(&options);
+    struct mu_ps_peer *worker = &server->workers[0];
+    mu_ps_server_begin(server, 0);
+    mu_ps_server_add_worker(server, 0, hand_peer_link(&slow));
+    struct mu_send sends[2] = {0};
+    uint8_t bodies[2][MU_PS_BODY_MAX];
+    for (uint64_t i = 0; i < 2; i++)
+        hand_peer_push(&slow, &sends[i], bodies[i], memory + LARGE, LARGE, i);
+    mu_ps_readers_check(server);
+    assert_int_equal(worker->unread_since_ns, -1);
+    int64_t since_ns = 0;
+    for (uint64_t i = 0; i < 2; i++) {
+        run_until_unread(server);
+        mu_ps_readers_check(server);
+        assert_int_equal(worker->unread_sequence, i);
+        assert_true(worker->unread_since_ns > since_ns);
+        since_ns = worker->unread_since_ns;
+        mu_ps_readers_check(server);
+        assert_int_equal(worker->unread_since_ns, since_ns);
+        assert_int_equal(mu_ps_server_kept(server).unread_bytes, LARGE * sizeof(float));
+        read_one(server, &slow);
+    }
+    mu_ps_readers_check(server);
+    assert_int_equal(worker->unread_since_ns, -1);
+    assert_int_equal(mu_ps_server_load(server)->cut_off, 0);
+    mu_ps_server_destroy(server);
+    mu_link_close(slow.link);
+    free(memory);
+}
+
+static void pushes_beyond_the_credits_are_not_taken(void **state)
+{
+    (void)state;
+    bool over = false;
+    float *memory = calloc(2 * LARGE, sizeof(float));
+    struct hand_peer greedy = {.fresh = memory, .over = &over, .fresh_wanted = 4};
+    struct hand_peer other = {.fresh = memory};
+    struct mu_ps_server_options options = options_of(2);
+    options.mode = (struct mu_ps_mode){.kind = MU_PS_BOUNDED, .bound = 0};
+    struct mu_ps_server *server = hand_rig_server(&options);
+    mu_ps_server_begin(server, 0);
+    mu_ps_server_add_worker(server, 0, hand_peer_link(&greedy));
+    mu_ps_server_add_worker(server, 1, hand_peer_link(&other));
+    uint64_t memory_bytes = mu_ps_server_kept(server).memory;
+    struct mu_send sends[4] = {0}, other_sends[4] = {0};
+    uint8_t bodies[8][MU_PS_BODY_MAX];
+    for (uint64_t i = 0; i < 4; i++)
+        hand_peer_push(&greedy, &sends[i], bodies[i], memory + LARGE, LARGE, i);
+    /* Its answers wait for the other worker, and it may have one push under way. */
+    for (uint64_t i = 0; i < 4; i++) {
+        run_until_judged(server, 0, (int64_t)i + 1);
+        assert_int_equal(mu_ps_server_kept(server).held_count, 1);
+        assert_true(i == 3 || !sends[i + 1].done);
+        assert_int_equal(mu_ps_server_kept(server).memory, memory_bytes);
+        hand_peer_push(&other, &other_sends[i], bodies[4 + i], memory + LARGE, LARGE, i);
+    }
+    assert_ok(mu_ps_server_run(server, &over));
+    assert_int_equal(mu_ps_server_version(server), 8);
+    mu_ps_server_destroy(server);
+    mu_link_close(greedy.link);
+    mu_link_close(other.link);
+    free(memory);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_worker_that_does_not_read_is_left_in_the_network),
+        cmocka_unit_test(a_worker_that_never_reads_is_cut_off_with_its_name),
+        cmocka_unit_test(patience_begins_anew_with_each_answer_that_is_taken),
+        cmocka_unit_test(pushes_beyond_the_credits_are_not_taken),
+    };
+    return cmocka_run_group_tests(tests, hand_rig_begin, hand_rig_end);
+}
