@@ -37,7 +37,7 @@ struct mu_row_sink {
 enum mu_status mu_ps_snapshot_create(const struct mu_ps_snapshot_options *options,
     struct mu_ps_snapshot **ret_snapshot);                    /* NO_MEMORY */
 void mu_ps_snapshot_destroy(struct mu_ps_snapshot *snapshot); /* takes NULL */
-/* `order`: its seat (seats.h). With `relinks` also another link in place of one that has ended. */
+/* `order`: its seat (seats.h). With `relinks` also another link in place of one before. */
 void mu_ps_snapshot_add_server(struct mu_ps_snapshot *snapshot, int order, struct mu_link *link);
 /* With `relinks`: the first server from `order` on whose link has ended; -1: none. Since when. What
  * was under way then has ended with UNAVAILABLE and may be started again; before the servers have

@@ -273,6 +273,8 @@ static enum mu_status lead_on(struct rig_task *task)
     bool all = false;
     if (cuts_others)
         cut_links_begin(&leader_cuts, task->loop, mu_random_mix(seed_of_run, 99), 20);
+    for (int i = 0; cuts_others && i < (1 + replicas) * rig->server_count; i++)
+        link_leader(task, i); /* instead of the first ones, which do not break */
     while (!all) {
         bool never = false;
         (void)!mu_loop_until(task->loop, &never, mu_now(task->world) + 3 * MU_MS);
