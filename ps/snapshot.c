@@ -314,6 +314,10 @@ void mu_ps_snapshot_add_server(struct mu_ps_snapshot *snapshot, int order, struc
 {
     assert(order >= 0 && order < snapshot->seat_count);
     struct mu_snapshot_source *source = &snapshot->sources[order];
+    if (source->is_lost) {
+        mu_link_close(link);
+        return;
+    }
     if (source->link && heals(source, MU_CLOSED))
         unlink_source(source);
     assert(!source->link);

@@ -8,9 +8,26 @@ static struct cut_links cuts[RIG_TASKS_MAX];
 static uint64_t seed_of_run;
 static int count_of_run, count_in_all;
 
+bool cut_servers_dead(const struct rig_task *task, int seat)
+{
+    const struct rig *rig = task->rig;
+    int process = mu_ps_seat_process(seat, rig->server_count);
+    bool is_dead = false;
+    for (int i = 0; i < rig->loss_count; i++) {
+        if (mu_now(task->world) < rig->losses[i].at_ns)
+            continue;
+        /* Its connections are gone, and others may lie where they were. */
+        cut_links_forget(&cuts[rig->losses[i].process]);
+        is_dead = is_dead || rig->losses[i].process == process;
+    }
+    return is_dead;
+}
+
 static void link_to(struct rig_seat *own, int to)
 {
     struct mu_link *link;
+    if (cut_servers_dead(own->task, to))
+        return;
     if (rig_connect_as(own->task, to, RIG_SERVER, own->seat, NULL, NULL, &link) != MU_OK)
         return; /* its own hello was cut off */
     if (to == 0)
@@ -51,6 +68,8 @@ static void end(struct rig_task *task)
 
 void cut_servers(struct rig *rig, uint64_t seed, int count)
 {
+    for (int i = 0; i < RIG_TASKS_MAX; i++)
+        cut_links_forget(&cuts[i]);
     seed_of_run = seed;
     count_of_run = count;
     rig->server_hooks.begin = begin;

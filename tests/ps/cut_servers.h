@@ -9,6 +9,8 @@
  * for since it serves breaks `count` times, at places that the seed draws, and is made anew.
  */
 void cut_servers(struct rig *rig, uint64_t seed, int count);
+/* Was the process of this seat killed before now? */
+bool cut_servers_dead(const struct rig_task *task, int seat);
 /* How many links have broken, of all rigs so far. */
 int cut_servers_count(void);
 
