@@ -3,6 +3,7 @@
 #include "cli/job_file.h"
 #include "roles/local.h"
 #include "roles/run.h"
+#include "roles/task.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -76,10 +77,13 @@ static int run_local(struct mu_log *log, const struct mu_run_request *request,
 {
     char out_dir[MU_CLI_PATH_MAX + MU_NAME_MAX];
     const int *counts = request->local_counts;
-    enum mu_status fits =
+    /* What every task would say is said here, once. */
+    enum mu_status sound =
         mu_job_fit(log, job, counts[MU_ROLE_CHIEF] + counts[MU_ROLE_WORKER], counts[MU_ROLE_PS]);
-    if (fits != MU_OK)
-        return mu_status_exit(fits);
+    if (sound == MU_OK)
+        sound = mu_task_data_find(job, log);
+    if (sound != MU_OK)
+        return mu_status_exit(sound);
     char **tasks = arguments_of_tasks(arguments);
     if (!tasks)
         return mu_status_exit(mu_fail(log, MU_E0801, NULL, "no memory for the command line"));
@@ -94,6 +98,7 @@ static int run_local(struct mu_log *log, const struct mu_run_request *request,
         .out_dir = out_dir,
         .quiet = request->quiet,
         .has_standbys = job->mode.replicas > 0,
+        .silence_ms = (int)(mu_run_dead_ns(request->failure_detection) / MU_MS),
         .ps_restarts = job->mode.recovery_seconds > 0 ? PS_RESTARTS : 0};
     int code = mu_local_run(log, &launch);
     free(tasks);
@@ -167,7 +172,8 @@ const struct mu_command mu_command_run = {
         "the JSON itself) and MUSTER_TASK, TF_CONFIG, CLUSTER_SPEC, SageMaker, torchrun, Slurm, "
         "Open MPI or PMIx; two of them that disagree are an error. A launcher's rank is the "
         "position of the task: chief, workers, ps, evaluator. With nothing given this process "
-        "trains alone.",
+        "trains alone. Where data are is the job's to say: data.path, relative to where muster is "
+        "started, by --set too; no variable sets it (MUSTER_DATA is of tests and benchmarks).",
     .examples = examples,
     .flags = mu_flags_run,
     .operands = mu_operands_run,

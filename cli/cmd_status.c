@@ -48,8 +48,20 @@ static enum mu_status print(struct mu_log *log, const struct mu_text *out)
     return good ? MU_OK : mu_fail(log, MU_E0605, NULL, "cannot write to the output");
 }
 
+/* What a look has found, for the exit code: does the run live, or has it ended well? */
+struct found {
+    bool runs, good;
+};
+
+static struct found find(const struct mu_status_view *view)
+{
+    bool runs = view->state == MU_STATUS_RUNNING;
+    bool ended_well = view->state == MU_STATUS_OVER && mu_status_number(view->root, "exit") == 0;
+    return (struct found){.runs = runs, .good = runs || ended_well};
+}
+
 static enum mu_status show_once(struct mu_log *log, const struct mu_cmd_status_options *asked,
-    const char *directory, bool clears, bool *ret_runs)
+    const char *directory, bool clears, struct found *ret_found)
 {
     struct mu_status_view view;
     struct mu_text out;
@@ -61,7 +73,7 @@ static enum mu_status show_once(struct mu_log *log, const struct mu_cmd_status_o
     if (asked->watch && !asked->json && !clears)
         mu_text_add(&out, "\n");
     enum mu_status status = print(log, &out);
-    *ret_runs = view.state == MU_STATUS_RUNNING;
+    *ret_found = find(&view);
     mu_text_finish(&out);
     mu_status_view_finish(&view);
     return status;
@@ -69,7 +81,7 @@ static enum mu_status show_once(struct mu_log *log, const struct mu_cmd_status_o
 
 /* For scripts: `kill -TERM $(muster status --pid worker/1)`. */
 static enum mu_status show_pid(
-    struct mu_log *log, const char *task_name, const char *directory, bool *ret_runs)
+    struct mu_log *log, const char *task_name, const char *directory, struct found *ret_found)
 {
     struct mu_status_view view;
     MU_TRY(mu_status_view_read(log, directory, &view));
@@ -77,8 +89,9 @@ static enum mu_status show_pid(
     const mu_json_value *task =
         tasks && mu_json_type(tasks) == MU_JSON_OBJECT ? mu_json_member(tasks, task_name) : NULL;
     double process = task ? mu_status_number(task, "process") : 0;
-    bool gone = task && strcmp(mu_status_string(task, "state", ""), "gone") == 0;
-    *ret_runs = view.state == MU_STATUS_RUNNING;
+    bool gone = view.state == MU_STATUS_OVER ||
+                (task && strcmp(mu_status_string(task, "state", ""), "gone") == 0);
+    *ret_found = find(&view);
     mu_status_view_finish(&view);
     if (!task)
         return mu_fail(log, MU_E0001, "`muster status` lists the tasks",
@@ -104,19 +117,20 @@ static int run(struct mu_log *log, const void *options, char *const *arguments)
     const struct mu_cmd_status_options *asked = options;
     char newest[MU_CLI_PATH_MAX];
     const char *directory = asked->directory;
-    bool clears = asked->watch && !asked->json && isatty(STDOUT_FILENO), runs;
+    bool clears = asked->watch && !asked->json && isatty(STDOUT_FILENO);
+    struct found found;
     if (!directory[0] && !find_newest(newest, sizeof(newest)))
         return mu_status_exit(mu_fail(
             log, MU_E0609, "name the directory of a run", "there is no run in the folder `runs`"));
     if (!directory[0])
         directory = newest;
     for (;;) {
-        enum mu_status status = asked->pid[0] ? show_pid(log, asked->pid, directory, &runs)
-                                              : show_once(log, asked, directory, clears, &runs);
+        enum mu_status status = asked->pid[0] ? show_pid(log, asked->pid, directory, &found)
+                                              : show_once(log, asked, directory, clears, &found);
         if (status != MU_OK)
             return mu_status_exit(status);
-        if (!asked->watch || !runs || asked->pid[0])
-            return mu_status_exit(runs ? MU_OK : MU_UNAVAILABLE);
+        if (!asked->watch || !found.runs || asked->pid[0])
+            return mu_status_exit(found.good ? MU_OK : MU_UNAVAILABLE);
         pause_a_while();
     }
 }
@@ -153,10 +167,12 @@ static const struct mu_operand operands[] = {
 const struct mu_command mu_command_status = {
     .name = "status",
     .doc = "how a run is doing: who is alive, step, speed, load",
-    .details = "Reads status.json, which the leader of a run writes anew every second, and looks "
-               "whether the leader is still there: it needs no network, and works when the run is "
-               "dead. Ends with 0 if the run is running, with 69 if it has ended, died, or written "
-               "nothing for ten seconds, with 66 if the directory holds no run.",
+    .details =
+        "Reads status.json, which the leader of a run writes anew every second, and looks "
+        "whether the leader is still there: it needs no network, and works when the run is "
+        "dead. Ends with 0 if the run is running or has ended well (exit code 0); with 69 if "
+        "it does not run and is not done: it ended with another code, died, or has written "
+        "nothing for ten seconds; with 66 if the directory holds no run.",
     .examples = (const char *const[]){"muster status runs/mnist", "muster status --watch",
         "muster status --json runs/mnist", "muster status --pid worker/1 runs/mnist", NULL},
     .flags = flags,

@@ -46,6 +46,29 @@ static void add_leader(const struct mu_status_view *view, struct mu_text *out)
         mu_status_number(view->root, "process"), mu_status_string(view->root, "host", "?"));
 }
 
+static const char *meaning_of(double code)
+{
+    for (int status = 0; status < MU_STATUS_COUNT; status++)
+        if (mu_status_exit((enum mu_status)status) == code)
+            return mu_status_text((enum mu_status)status);
+    return "not a code of muster";
+}
+
+static void show_end(
+    const struct mu_status_view *view, const char *life, const char *since, struct mu_text *out)
+{
+    double code = mu_status_number(view->root, "exit");
+    double written = mu_status_number(view->root, "written");
+    char when[WORD] = "?";
+    if (fabs(written) < 9e9)
+        mu_text_time(when, sizeof(when), (int64_t)(written * 1e3) * (int64_t)1000000);
+    if (code == 0)
+        mu_text_add(out, "ended well, with exit code 0");
+    else
+        mu_text_add(out, "ended with exit code %.0f (%s)", code, meaning_of(code));
+    mu_text_add(out, ", at %s, %s ago, after %s\n", when, since, life);
+}
+
 static void show_state(const struct mu_status_view *view, struct mu_text *out)
 {
     char age[WORD], lasted[WORD];
@@ -62,8 +85,7 @@ static void show_state(const struct mu_status_view *view, struct mu_text *out)
         mu_text_add(out, " wrote this\n");
         break;
     case MU_STATUS_OVER:
-        mu_text_add(out, "ended %s ago with exit code %.0f, after %s\n", since,
-            mu_status_number(view->root, "exit"), life);
+        show_end(view, life, since, out);
         break;
     case MU_STATUS_DIED:
         mu_text_add(out, "died: ");
@@ -88,6 +110,10 @@ static void show_help(const struct mu_status_view *view, struct mu_text *out)
     if (view->stopped)
         mu_text_add(out, "  = help: `kill -CONT %.0f` lets it go on\n",
             mu_status_number(view->root, "process"));
+    else if (view->state == MU_STATUS_OVER &&
+             mu_status_number(view->root, "exit") == mu_status_exit(MU_PREEMPTED))
+        mu_text_add(
+            out, "  = help: it was asked to stop; the same command with --resume goes on\n");
     else if (view->state == MU_STATUS_DIED || (view->state == MU_STATUS_OVER && error))
         mu_text_add(out,
             "  = help: its last words are in %s/logs; the same command with --resume goes on\n",

@@ -17,16 +17,38 @@ void mu_cluster_who(const struct mu_cluster *cluster, int task, char *out, size_
     snprintf(out, bytes, "%s (%.100s)", name, address);
 }
 
-void mu_cluster_last_seen(const struct mu_cluster *cluster, int task, char *out, size_t bytes)
+/* " (no heartbeat has come from it yet; chief/0 is computing step 3)": a run that is younger than
+ * its heartbeats knows of the others only that they were starting, and of this task all. */
+static void add_how_far(const struct mu_cluster *cluster, int task, struct mu_text *text)
+{
+    const struct mu_activity *own = cluster->options.activity;
+    char self[MU_TASK_NAME_MAX], doing[96], heard[32];
+    mu_task_name(&cluster->spec->task[cluster->spec->self], self, sizeof(self));
+    mu_activity_text(atomic_load_explicit(&own->doing, memory_order_relaxed),
+        atomic_load_explicit(&own->step, memory_order_relaxed), doing, sizeof(doing));
+    mu_text_duration(heard, sizeof(heard), mu_now(cluster->world) - cluster->member[task].heard_ns);
+    if (cluster->member[task].beaten)
+        mu_text_add(text, " (by its last heartbeat, %s ago; %s is %s)", heard, self, doing);
+    else
+        mu_text_add(text, " (no heartbeat has come from it yet; %s is %s)", self, doing);
+}
+
+void mu_cluster_last_seen(const struct mu_cluster *cluster, int task, char out[MU_CLUSTER_SEEN_MAX])
 {
     const struct mu_member *member = &cluster->member[task];
     char doing[96], age[32];
+    struct mu_text text;
     out[0] = '\0';
     if (member->since_ns == 0)
         return;
     mu_activity_text(member->doing, member->step, doing, sizeof(doing));
     mu_text_duration(age, sizeof(age), mu_now(cluster->world) - member->since_ns);
-    snprintf(out, bytes, "; last seen %s, since %s", doing, age);
+    mu_text_init(&text);
+    mu_text_add(&text, "; last seen %s, since %s", doing, age);
+    if (member->doing == MU_DOING_STARTING && task != cluster->spec->self)
+        add_how_far(cluster, task, &text);
+    mu_text_copy(out, MU_CLUSTER_SEEN_MAX, text.data);
+    mu_text_finish(&text);
 }
 
 void mu_cluster_tell(struct mu_cluster *cluster, enum mu_error error, const char *text)
@@ -82,9 +104,8 @@ void mu_cluster_lose(struct mu_cluster *cluster, enum mu_error error, int task, 
         return;
     }
     if (mu_recover_can(cluster, error, task)) {
-        int stopped = error == MU_E0402 && is_stopped(cluster, task)
-                          ? cluster->member[task].hello.process
-                          : 0;
+        bool hangs = error == MU_E0402 && !cluster->options.launcher_kills;
+        int stopped = hangs && is_stopped(cluster, task) ? cluster->member[task].hello.process : 0;
         mu_recover_await(cluster, task, text);
         /* Whoever starts tasks waits for its end first. */
         if (stopped > 0)
@@ -112,9 +133,9 @@ void mu_cluster_lose(struct mu_cluster *cluster, enum mu_error error, int task, 
 
 void mu_cluster_lose_silent(struct mu_cluster *cluster, int task, int64_t silence_ns)
 {
-    char who[160], seen[160], age[32], text[MU_CLUSTER_TEXT_MAX];
+    char who[160], seen[MU_CLUSTER_SEEN_MAX], age[32], text[MU_CLUSTER_TEXT_MAX];
     mu_cluster_who(cluster, task, who, sizeof(who));
-    mu_cluster_last_seen(cluster, task, seen, sizeof(seen));
+    mu_cluster_last_seen(cluster, task, seen);
     mu_text_duration(age, sizeof(age), silence_ns);
     snprintf(text, sizeof(text), "%s %s: nothing heard from it for %s%s", who,
         is_stopped(cluster, task) ? "is stopped (state T)" : "is unresponsive", age, seen);
@@ -143,7 +164,7 @@ static int laggard(const struct mu_cluster *cluster)
 void mu_cluster_lose_laggard(
     struct mu_cluster *cluster, int task, const char *what, int64_t since_ns)
 {
-    char who[160], seen[160], age[32], text[MU_CLUSTER_TEXT_MAX];
+    char who[160], seen[MU_CLUSTER_SEEN_MAX], age[32], text[MU_CLUSTER_TEXT_MAX];
     int culprit = laggard(cluster);
     if (culprit < 0)
         culprit = task;
@@ -152,7 +173,7 @@ void mu_cluster_lose_laggard(
         snprintf(text, sizeof(text), "%s waited %s, and nobody is behind", what, age);
     } else {
         mu_cluster_who(cluster, culprit, who, sizeof(who));
-        mu_cluster_last_seen(cluster, culprit, seen, sizeof(seen));
+        mu_cluster_last_seen(cluster, culprit, seen);
         snprintf(text, sizeof(text), "%s waited %s: %s has not come%s", what, age, who, seen);
     }
     mu_cluster_lose(cluster, MU_E0402, culprit, text);

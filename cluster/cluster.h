@@ -45,8 +45,9 @@ struct mu_cluster_options {
     int64_t heartbeat_ns;       /* 100 ms */
     int64_t step_ns;            /* after which a task that computes or reads counts as hanging */
     int64_t dead_ns;            /* silence after which a task counts as lost */
-    int64_t recover_ns; /* for a parameter server that was lost to come back; 0: nobody waits */
-    const char *resume; /* how to go on after a failure, for the help lines */
+    int64_t recover_ns;  /* for a parameter server that was lost to come back; 0: nobody waits */
+    bool launcher_kills; /* whom of those the run waits for is stopped, whoever starts it ends */
+    const char *resume;  /* how to go on after a failure, for the help lines */
     struct mu_activity *activity; /* of this task, sent with heartbeats */
     void (*beat)(void *owner);    /* called with each heartbeat: a watchdog; NULL: none */
     /* Has this run left something since we began to wait? Then a leader that is not there any more
@@ -89,8 +90,8 @@ struct mu_task_view {
     int process; /* 0: not known */
     const char *host;
     int64_t started_wall_ns;
-    int64_t heard_age_ns; /* since its last heartbeat */
-    int doing;            /* enum mu_doing */
+    int64_t heard_wall_ns; /* its last sign of life */
+    int doing;             /* enum mu_doing */
     int64_t step, doing_age_ns, samples;
     const char *absent;         /* why it has not come, as far as is known; "" */
     const struct mu_load *load; /* NULL: none, or not known */

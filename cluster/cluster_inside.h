@@ -10,6 +10,7 @@
  * view.c and blame.c. */
 
 #define MU_CLUSTER_TEXT_MAX 640
+#define MU_CLUSTER_SEEN_MAX 256 /* of it, what a task was last seen doing */
 
 /* A task as this one sees it. The leader has one for everybody, a member uses the leader's. */
 struct mu_member {
@@ -17,6 +18,7 @@ struct mu_member {
     bool joined, left;    /* left: said goodbye in good order */
     bool told;            /* leader: of the start */
     bool lost;            /* leader: the run waits for it to come back */
+    bool beaten;          /* a heartbeat has come from it in this generation */
     int64_t lost_ns;
     int exit; /* that it said when it left */
     struct mu_hello hello;
@@ -148,8 +150,10 @@ void mu_cluster_lose_laggard(
 void mu_cluster_lose_silent(struct mu_cluster *cluster, int task, int64_t silence_ns);
 /* "worker/2 (10.0.0.3:2222)" */
 void mu_cluster_who(const struct mu_cluster *cluster, int task, char *out, size_t bytes);
-/* "; last seen computing step 812, since 0.1 s" or "" */
-void mu_cluster_last_seen(const struct mu_cluster *cluster, int task, char *out, size_t bytes);
+/* "; last seen computing step 812, since 0.1 s" or "". Of a task that has not got beyond its start,
+ * or has not told yet that it has, also what this one is doing. */
+void mu_cluster_last_seen(
+    const struct mu_cluster *cluster, int task, char out[MU_CLUSTER_SEEN_MAX]);
 /* Ends this task without a culprit: what does not fit has been said. */
 void mu_cluster_fail(struct mu_cluster *cluster, enum mu_status status);
 

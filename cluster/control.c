@@ -62,6 +62,7 @@ void mu_control_beat(struct mu_cluster *cluster, int64_t now)
 static void read_heartbeat(struct mu_member *member, struct mu_decoder *decoder, int64_t now)
 {
     int64_t doing, age;
+    member->beaten = true;
     if (mu_decoder_int(decoder, "doing", 0, MU_DOING_COUNT - 1, &doing))
         member->doing = (int)doing;
     if (mu_decoder_int(decoder, "age", 0, now, &age))
@@ -292,7 +293,7 @@ static void on_ended(void *owner, struct mu_link *link, enum mu_status why, int 
     }
     if (cluster->over || member->left)
         return;
-    char who[160], seen[160], text[MU_CLUSTER_TEXT_MAX];
+    char who[160], seen[MU_CLUSTER_SEEN_MAX], text[MU_CLUSTER_TEXT_MAX];
     const char *how = why == MU_PROTOCOL ? "sent what the protocol does not allow"
                       : error != 0       ? strerror(error)
                                          : "its connection closed";
@@ -301,7 +302,7 @@ static void on_ended(void *owner, struct mu_link *link, enum mu_status why, int 
         return;
     }
     mu_cluster_who(cluster, task, who, sizeof(who));
-    mu_cluster_last_seen(cluster, task, seen, sizeof(seen));
+    mu_cluster_last_seen(cluster, task, seen);
     snprintf(text, sizeof(text), "%s died: %s%s", who, how, seen);
     mu_cluster_lose(cluster, MU_E0401, task, text);
 }
@@ -317,7 +318,8 @@ void mu_control_adopt(struct mu_cluster *cluster, int task, struct mu_link *link
     struct mu_member *member = &cluster->member[task];
     member->link = link;
     member->joined = true;
-    member->left = member->told = false;
+    member->left = member->told = member->beaten = false;
+    member->doing = MU_DOING_STARTING;
     member->heard_ns = member->since_ns = mu_now(cluster->world);
     mu_link_adopt(link, &mu_control_events, cluster);
 }
@@ -362,9 +364,9 @@ static void check_stuck(struct mu_cluster *cluster, int64_t now)
         if (!alone || cluster->spec->task[i].replica < 0 || member->left ||
             now - member->since_ns < cluster->options.step_ns)
             continue;
-        char who[160], seen[160], text[MU_CLUSTER_TEXT_MAX];
+        char who[160], seen[MU_CLUSTER_SEEN_MAX], text[MU_CLUSTER_TEXT_MAX];
         mu_cluster_who(cluster, i, who, sizeof(who));
-        mu_cluster_last_seen(cluster, i, seen, sizeof(seen));
+        mu_cluster_last_seen(cluster, i, seen);
         snprintf(text, sizeof(text), "%s does not get on%s", who, seen);
         mu_cluster_lose(cluster, MU_E0402, i, text);
         return;
@@ -410,7 +412,8 @@ void mu_control_tick(void *owner)
     if (late_ns > 0) {
         /* The time we slept is nobody's silence. */
         for (int i = 0; i <= cluster->spec->task_count; i++)
-            cluster->member[i].heard_ns += late_ns;
+            if (cluster->member[i].link)
+                cluster->member[i].heard_ns += late_ns;
         return;
     }
     check_silence(cluster, now);

@@ -129,8 +129,11 @@ void mu_recover_begin(struct mu_cluster *cluster)
     say_who_came_back(cluster);
     for (int i = 0; i <= cluster->spec->task_count; i++) {
         struct mu_member *member = &cluster->member[i];
-        member->heard_ns = now;
         member->lost = member->told = false;
+        if (i != cluster->spec->self && !member->link)
+            continue;
+        member->beaten = false;
+        member->heard_ns = member->since_ns = now;
         member->doing = MU_DOING_STARTING;
         member->step = 0;
     }

@@ -335,6 +335,18 @@ static void csv_close(void *dataset)
     free(set);
 }
 
+static enum mu_status csv_find(const void *options_void, enum mu_split split, struct mu_log *log)
+{
+    const struct options *options = options_void;
+    struct csv *set = calloc(1, sizeof(*set));
+    if (!set)
+        return mu_fail(log, MU_E0801, NULL, "no memory for the data set");
+    enum mu_status status = choose_columns(set, options, log);
+    csv_close(set);
+    MU_TRY(status);
+    return mu_text_file_find(log, options->path, options->test_path, split);
+}
+
 static enum mu_status csv_open(const void *options, enum mu_split split, struct mu_log *log,
     void **ret_dataset, struct mu_dataset_facts *ret_facts)
 {
@@ -366,6 +378,7 @@ const struct mu_dataset_ops mu_dataset_csv = {
     .options = rows,
     .option_bytes = sizeof(struct options),
     .open = csv_open,
+    .find = csv_find,
     .read_sparse = csv_read_sparse,
     .close = csv_close,
 };

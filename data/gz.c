@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "data/gz.h"
+#include "runtime/base/text.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -29,9 +30,12 @@ struct mu_gz {
     uint8_t input[INPUT_BYTES];
 };
 
-static enum mu_status unreadable(struct mu_log *log, const char *name, const char *why)
+enum mu_status mu_gz_unreadable(struct mu_log *log, const char *name, const char *why)
 {
-    return mu_fail(log, MU_E0501, NULL, "%s cannot be read: %s", name, why);
+    char help[NAME_BYTES + 96];
+    mu_format(help, sizeof(help),
+        "`ls -l %.*s` on the host of the task; the job's `data` names the file", NAME_BYTES, name);
+    return mu_fail(log, MU_E0501, help, "%s cannot be read: %s", name, why);
 }
 
 static enum mu_status damaged(const struct mu_gz *gz, const char *how)
@@ -44,11 +48,11 @@ enum mu_status mu_gz_open(struct mu_log *log, const char *path, struct mu_gz **r
     /* Without O_NONBLOCK a FIFO in the place of a file would block here for ever. */
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0)
-        return unreadable(log, path, strerror(errno));
+        return mu_gz_unreadable(log, path, strerror(errno));
     struct stat facts;
     if (fstat(fd, &facts) != 0 || !S_ISREG(facts.st_mode)) {
         close(fd);
-        return unreadable(log, path, "it is not a regular file");
+        return mu_gz_unreadable(log, path, "it is not a regular file");
     }
     FILE *file = fdopen(fd, "rb");
     if (!file) {
@@ -63,7 +67,7 @@ static enum mu_status fill(struct mu_gz *gz)
     gz->stream.next_in = gz->input;
     gz->stream.avail_in = (uInt)fread(gz->input, 1, INPUT_BYTES, gz->file);
     if (ferror(gz->file))
-        return unreadable(gz->log, gz->name, strerror(errno));
+        return mu_gz_unreadable(gz->log, gz->name, strerror(errno));
     return MU_OK;
 }
 
@@ -72,7 +76,7 @@ static enum mu_status start(struct mu_gz *gz)
     off_t bytes;
     if (fseeko(gz->file, 0, SEEK_END) != 0 || (bytes = ftello(gz->file)) < 0 ||
         fseeko(gz->file, 0, SEEK_SET) != 0)
-        return unreadable(gz->log, gz->name, strerror(errno));
+        return mu_gz_unreadable(gz->log, gz->name, strerror(errno));
     gz->file_bytes = (size_t)bytes;
     setvbuf(gz->file, NULL, _IONBF, 0); /* `input` is the buffer */
     MU_TRY(fill(gz));

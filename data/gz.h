@@ -17,6 +17,8 @@ enum mu_status mu_gz_open(struct mu_log *log, const char *path, struct mu_gz **r
 enum mu_status mu_gz_open_file(
     struct mu_log *log, const char *name, FILE *file, struct mu_gz **ret_gz);
 void mu_gz_close(struct mu_gz *gz); /* takes NULL */
+/* Says MU_E0501 of such a file, and how to look at it. */
+enum mu_status mu_gz_unreadable(struct mu_log *log, const char *name, const char *why);
 
 /* The name that it was opened by, for messages. */
 const char *mu_gz_name(const struct mu_gz *gz);

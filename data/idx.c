@@ -21,7 +21,8 @@ static const struct mu_option rows[] = {
         .offset = offsetof(struct options, path),
         .bytes = PATH_BYTES,
         .fallback = "data/mnist",
-        .doc = "directory with the four MNIST files, plain or .gz"},
+        .doc = "directory with the four MNIST files, plain or .gz; a relative one is looked for "
+               "where muster is started"},
     {.name = "classes",
         .type = MU_OPTION_INTEGER,
         .offset = offsetof(struct options, classes),
@@ -89,8 +90,23 @@ static enum mu_status read_both(const struct options *options, enum mu_split spl
     MU_TRY(check_labels(log, label_path, labels, options->classes));
     MU_TRY(read_file(log, image_path, 2, MU_IDX_RANK_MAX, images));
     if (images->shape[0] != labels->shape[0])
-        return mu_fail(log, MU_E0504, NULL, "%s has %zu images, but %s has %zu labels", image_path,
-            images->shape[0], label_path, labels->shape[0]);
+        return mu_fail(log, MU_E0504, "fetch both again",
+            "%s has %zu images, but %s has %zu labels", image_path, images->shape[0], label_path,
+            labels->shape[0]);
+    return MU_OK;
+}
+
+static enum mu_status idx_find(const void *options_void, enum mu_split split, struct mu_log *log)
+{
+    const struct options *options = options_void;
+    const char *const names[] = {image_names[split], label_names[split]};
+    for (size_t i = 0; i < MU_COUNT_OF(names); i++) {
+        char path[FILE_BYTES];
+        struct mu_gz *gz;
+        MU_TRY(find_file(log, options->path, names[i], path));
+        MU_TRY(mu_gz_open(log, path, &gz));
+        mu_gz_close(gz);
+    }
     return MU_OK;
 }
 
@@ -138,6 +154,7 @@ const struct mu_dataset_ops mu_dataset_idx = {
     .options = rows,
     .option_bytes = sizeof(struct options),
     .open = idx_open,
+    .find = idx_find,
     .read = idx_read,
     .close = idx_close,
 };

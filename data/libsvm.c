@@ -21,7 +21,8 @@ static const struct mu_option rows[] = {
         .type = MU_OPTION_STRING,
         .offset = offsetof(struct options, path),
         .bytes = MU_TEXT_PATH_BYTES,
-        .doc = "file to train with: lines of `label id:value id:value ...`, plain or gzip"},
+        .doc = "file to train with: lines of `label id:value id:value ...`, plain or gzip; a "
+               "relative one is looked for where muster is started"},
     {.name = "test_path",
         .type = MU_OPTION_STRING,
         .offset = offsetof(struct options, test_path),
@@ -245,6 +246,12 @@ static enum mu_status begin(
     return mu_labels_decide(&set->labels, log, mu_text_lines_name(set->lines));
 }
 
+static enum mu_status libsvm_find(const void *options_void, enum mu_split split, struct mu_log *log)
+{
+    const struct options *options = options_void;
+    return mu_text_file_find(log, options->path, options->test_path, split);
+}
+
 static enum mu_status libsvm_open(const void *options_void, enum mu_split split, struct mu_log *log,
     void **ret_dataset, struct mu_dataset_facts *ret_facts)
 {
@@ -278,6 +285,7 @@ const struct mu_dataset_ops mu_dataset_libsvm = {
     .options = rows,
     .option_bytes = sizeof(struct options),
     .open = libsvm_open,
+    .find = libsvm_find,
     .read_sparse = libsvm_read_sparse,
     .close = libsvm_close,
 };

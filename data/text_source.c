@@ -155,8 +155,7 @@ static enum mu_status read_at(const struct mu_text_source *source, struct mu_log
         if (got < 0 && errno == EINTR)
             continue;
         if (got < 0)
-            return mu_fail(
-                log, MU_E0501, NULL, "%s cannot be read: %s", source->name, strerror(errno));
+            return mu_gz_unreadable(log, source->name, strerror(errno));
         if (got == 0)
             break;
         bytes += (size_t)got;

@@ -74,5 +74,6 @@ enum mu_status mu_loads_end(struct mu_replica *replica)
     MU_TRY(look(replica, true));
     summary->servers = replica->server_summaries;
     summary->server_count = replica->spec->ps_count;
+    summary->servers_since = replica->steps_begun;
     return MU_OK;
 }

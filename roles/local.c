@@ -72,6 +72,8 @@ static void kill_all(struct mu_local *launcher)
 static void on_overdue(struct mu_local *launcher, struct mu_local_child *child, int64_t now_ns)
 {
     char text[32];
+    if (mu_local_again_replace(launcher, child))
+        return;
     if (child->state == MU_LOCAL_STOPPED) {
         child->was_stopped = true;
         /* It cannot hear a request. */
@@ -196,11 +198,13 @@ static void reap(struct mu_local *launcher)
         struct mu_local_child *child = &launcher->children[i];
         if (!mu_local_child_reap(child, now_ns, wall_ns))
             continue;
-        if (child->state == MU_LOCAL_ENDED)
+        if (child->state == MU_LOCAL_ENDED) {
             on_end(launcher, i, now_ns);
-        else
-            mu_local_output_say(&launcher->output, "%s %s", child->name,
-                child->state == MU_LOCAL_STOPPED ? "is stopped (state T)" : "goes on");
+            continue;
+        }
+        mu_local_output_say(&launcher->output, "%s %s", child->name,
+            child->state == MU_LOCAL_STOPPED ? "is stopped (state T)" : "goes on");
+        mu_local_again_watch(launcher, child, now_ns);
     }
     check_linger(launcher, now_ns);
 }

@@ -21,11 +21,13 @@
  *             that no survivor can heal, and everything is stopped. The evaluator's failure is told
  *             and changes nothing
  *   again     with `ps_restarts` a parameter server that dies is started again after a while, as
- * long as all replicas are there: the cluster waits for it signals   SIGINT, SIGTERM and SIGHUP
- * become one SIGTERM for every task, which saves its state; a second one, or the end of the grace,
- * kills. Tasks die with the launcher exit      of the first task by time that ended by a signal
- * (128+n) or with another code than 0, 69 or 75; else 69 if any ended so; else 75; else 0. What the
- * launcher itself did to a task is no cause; where a second ^C killed them it is 128 + that signal
+ *             long as all replicas are there: the cluster waits for it. One that is stopped (state
+ *             T) for longer than the cluster waits for a sign of life is killed for that
+ *   signals   SIGINT, SIGTERM and SIGHUP become one SIGTERM for every task, which saves its state;
+ *             a second one, or the end of the grace, kills. Tasks die with the launcher
+ *   exit      of the first task by time that ended by a signal (128+n) or with another code than
+ *             0, 69 or 75; else 69 if any ended so; else 75; else 0. What the launcher itself did
+ *             to a task is no cause; where a second ^C killed them it is 128 + that signal
  */
 #define MU_LOCAL_TASKS_MAX 256
 #define MU_LOCAL_GRACE_MS 30000      /* from SIGTERM to SIGKILL */
@@ -33,6 +35,7 @@
 #define MU_LOCAL_LINGER_MS 30000     /* for a ps after the last replica has ended */
 #define MU_LOCAL_EVALUATOR_MS 600000 /* for the evaluator, to finish its last evaluation */
 #define MU_LOCAL_AGAIN_MS 100        /* before a server is started again; twice as long each time */
+#define MU_LOCAL_GIVEN_UP_MS 500     /* for the cluster to say that it has given a server up */
 
 struct mu_local_request {
     const int *counts;   /* [MU_ROLE_COUNT] */
@@ -43,6 +46,7 @@ struct mu_local_request {
     int grace_ms;        /* 0: MU_LOCAL_GRACE_MS */
     bool has_standbys;   /* the run goes on without one parameter server */
     int ps_restarts;     /* of each parameter server; 0: one that dies ends the run */
+    int silence_ms;      /* after which the cluster gives a silent task up */
 };
 
 /* Runs the cluster to its end and returns the exit code. To be called on the main thread, with no

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cluster/cluster.h"
 #include "roles/local_inside.h"
+#include <signal.h>
 
 /* Parameter servers that the cluster waits for are started again. */
 
@@ -41,16 +42,41 @@ void mu_local_again_successor(
 }
 
 /* A server that the cluster waits for. Without all its replicas it waits for nobody. */
-static bool comes_again(const struct mu_local *launcher, const struct mu_local_child *child)
+static bool may_come_again(const struct mu_local *launcher, const struct mu_local_child *child)
 {
-    int code = mu_local_child_code(child);
     for (int i = 0; i < launcher->count; i++)
         if (mu_local_is_replica(&launcher->children[i]) &&
             launcher->children[i].state == MU_LOCAL_ENDED)
             return false;
     return child->role == MU_ROLE_PS && child->restarts < launcher->request->ps_restarts &&
-           !launcher->stopping && code != 0 && code != mu_status_exit(MU_PREEMPTED) &&
+           !launcher->stopping;
+}
+
+static bool comes_again(const struct mu_local *launcher, const struct mu_local_child *child)
+{
+    int code = mu_local_child_code(child);
+    return may_come_again(launcher, child) && code != 0 && code != mu_status_exit(MU_PREEMPTED) &&
            !mu_cluster_would_fail_again(code);
+}
+
+void mu_local_again_watch(struct mu_local *launcher, struct mu_local_child *child, int64_t now_ns)
+{
+    int64_t patience_ms = launcher->request->silence_ms + MU_LOCAL_GIVEN_UP_MS;
+    if (may_come_again(launcher, child))
+        child->due_ns = child->state == MU_LOCAL_STOPPED ? mu_deadline(now_ns, patience_ms * MU_MS)
+                                                         : MU_FOREVER;
+}
+
+bool mu_local_again_replace(struct mu_local *launcher, struct mu_local_child *child)
+{
+    if (child->state != MU_LOCAL_STOPPED || !may_come_again(launcher, child))
+        return false;
+    mu_local_output_say(&launcher->output,
+        "%s is stopped (state T) and the others have given it up: killed, to be started again",
+        child->name);
+    mu_local_child_signal(child, SIGKILL);
+    child->due_ns = MU_FOREVER;
+    return true;
 }
 
 /* One that says that another task is unavailable may only be the first to have heard of its end. */

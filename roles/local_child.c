@@ -214,7 +214,7 @@ enum mu_status mu_local_child_start_again(struct mu_log *log, const struct mu_lo
     assert(child->state == MU_LOCAL_ENDED);
     MU_TRY(mu_local_child_listen(log, child));
     child->restarts++;
-    child->was_stopped = child->reason_is_error = false;
+    child->was_stopped = child->reason_is_error = child->repeats = false;
     child->sent = 0;
     child->line_bytes = 0;
     child->reason[0] = 0;

@@ -32,6 +32,7 @@ struct mu_local_child {
     size_t line_bytes;
     char reason[512];
     bool reason_is_error;
+    bool repeats; /* it is saying an error that another task has said */
 };
 
 /* What all children are started with. */

@@ -50,6 +50,11 @@ void mu_local_again_successor(
     const struct mu_local *launcher, const struct mu_local_child *child, char *out, size_t bytes);
 /* Is this one, which has ended, to be started again? Then that is planned. */
 bool mu_local_again_plan(struct mu_local *launcher, struct mu_local_child *child, int64_t now_ns);
+/* One was stopped, or goes on: when has the cluster given it up? */
+void mu_local_again_watch(struct mu_local *launcher, struct mu_local_child *child, int64_t now_ns);
+/* Kills one that has been stopped so long that the cluster waits for its successor; false: this one
+ * is not of that kind. */
+bool mu_local_again_replace(struct mu_local *launcher, struct mu_local_child *child);
 /* Starts those whose time has come, unless it has become pointless. */
 void mu_local_again_check(struct mu_local *launcher);
 

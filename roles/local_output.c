@@ -94,10 +94,52 @@ static void keep_reason(struct mu_local_child *child)
     child->reason_is_error = error != NULL;
 }
 
+/* Who it is and what happened, without what each task sees for itself: when the lost one was heard
+ * last, and how its connection ended. */
+static size_t reason_bytes(const char *error)
+{
+    static const char *const own[] = {" died: ", ": nothing heard from it", "; last seen "};
+    size_t bytes = strlen(error);
+    for (size_t i = 0; i < MU_COUNT_OF(own); i++) {
+        const char *at = strstr(error, own[i]);
+        if (at && (size_t)(at - error) < bytes)
+            bytes = (size_t)(at - error);
+    }
+    return bytes;
+}
+
+static bool said_by_another(struct mu_local_output *output, const char *error, int index)
+{
+    size_t bytes = reason_bytes(error);
+    for (int i = 0; i < output->error_count; i++)
+        if (reason_bytes(output->errors[i].text) == bytes &&
+            memcmp(output->errors[i].text, error, bytes) == 0)
+            return output->errors[i].index != index;
+    if (output->error_count == MU_LOCAL_ERRORS_MAX || bytes >= sizeof(output->errors[0].text))
+        return false;
+    output->errors[output->error_count].index = index;
+    mu_text_copy(output->errors[output->error_count].text, sizeof(output->errors[0].text), error);
+    output->error_count++;
+    return false;
+}
+
+/* An error that another task has said, or one of the lines below it, which begin with a blank. */
+static bool is_repeated(struct mu_local_output *output, struct mu_local_child *child, int index)
+{
+    if (child->line[0] != ' ')
+        child->repeats =
+            strncmp(child->line, "error[", 6) == 0 && said_by_another(output, child->line, index);
+    return child->repeats;
+}
+
 static void emit_line(struct mu_local_output *output, struct mu_local_child *child, int index)
 {
     child->line[child->line_bytes] = 0;
     keep_reason(child);
+    if (is_repeated(output, child, index)) {
+        child->line_bytes = 0;
+        return;
+    }
     if (output->colour)
         mu_text_add(&output->pending, "\033[%sm[%s]\033[0m ",
             colours[(size_t)index % MU_COUNT_OF(colours)], child->name);

@@ -5,8 +5,13 @@
 #include "roles/local_child.h"
 #include "runtime/base/text.h"
 
+#define MU_LOCAL_ERRORS_MAX                                                                        \
+    16 /* that are remembered; later ones are shown as often as they come                          \
+        */
+
 /* What the tasks of a local cluster say, as one stream: whole lines with the task's name before
- * them and, on a terminal, the leader's progress as one line at the bottom. */
+ * them and, on a terminal, the leader's progress as one line at the bottom. When a task is lost all
+ * others say so: the first does here, and what the others say of it is in their logs. */
 struct mu_local_output {
     int fd;
     bool terminal, colour;
@@ -15,6 +20,11 @@ struct mu_local_output {
     bool drawn;  /* the progress line is on the screen */
     struct mu_text pending;
     char progress[512];
+    struct {
+        int index; /* of who said it first */
+        char text[512];
+    } errors[MU_LOCAL_ERRORS_MAX];
+    int error_count;
 };
 
 /* Looks at isatty, NO_COLOR and TERM. */

@@ -161,13 +161,19 @@ size_t mu_positions_memory(const struct mu_positions *positions)
     return (size_t)MU_POSITIONS_MAX * (size_t)positions->replica_count;
 }
 
+/* Samples of an epoch that this process has to do. */
+static size_t samples_of(const struct mu_positions *positions, int64_t epoch)
+{
+    for (int i = 0; i < positions->begun_count; i++)
+        if (positions->begun[i].epoch == epoch)
+            return positions->begun[i].steps > 0 ? positions->begun[i].left : 0;
+    return positions->sample_count;
+}
+
 /* Steps of an epoch that are counted for a replica. */
 static int64_t counted_steps(const struct mu_positions *positions, int64_t epoch, int replica)
 {
-    size_t left = positions->sample_count;
-    for (int i = 0; i < positions->begun_count; i++)
-        if (positions->begun[i].epoch == epoch)
-            left = positions->begun[i].left;
+    size_t left = samples_of(positions, epoch);
     size_t replicas = (size_t)readers(positions, epoch);
     size_t rows = left % (replicas * (size_t)positions->batch);
     bool empty = rows > 0 && rows < replicas && (size_t)replica >= rows;
@@ -203,6 +209,35 @@ static int64_t done_in(
 {
     int64_t at, within = stand(positions, replica, steps, &at);
     return at > epoch ? mu_positions_epoch_steps(positions, epoch) : at == epoch ? within : 0;
+}
+
+/* A replica's share of the first `steps` steps of an epoch: of each whole step its batch, and of
+ * the last, smaller one what data/plan.c cuts for it. */
+static int64_t share_of(
+    const struct mu_positions *positions, int64_t epoch, int replica, int64_t steps)
+{
+    size_t replicas = (size_t)readers(positions, epoch), left = samples_of(positions, epoch);
+    if ((size_t)replica >= replicas)
+        return 0;
+    size_t whole = replicas * (size_t)positions->batch;
+    int64_t whole_steps = (int64_t)(left / whole);
+    size_t rest = left % whole;
+    if (steps <= whole_steps)
+        return steps * positions->batch;
+    return whole_steps * positions->batch +
+           (int64_t)(rest / replicas + ((size_t)replica < rest % replicas));
+}
+
+int64_t mu_positions_samples(const struct mu_positions *positions, const int64_t *steps_since)
+{
+    int64_t samples = 0;
+    for (int r = 0; r < positions->replica_count; r++) {
+        int64_t at, within = stand(positions, r, steps_since[r], &at);
+        for (int64_t epoch = positions->epoch; epoch < at; epoch++)
+            samples += share_of(positions, epoch, r, mu_positions_epoch_steps(positions, epoch));
+        samples += share_of(positions, at, r, within);
+    }
+    return samples;
 }
 
 static bool all_equal(const struct mu_stretch *stretch)

@@ -65,5 +65,7 @@ int64_t mu_positions_steps_left(const struct mu_positions *positions, int replic
 int mu_positions_now(const struct mu_positions *positions, const int64_t *steps_since,
     int64_t *memory, struct mu_position *ret_list, int64_t *ret_epoch);
 size_t mu_positions_memory(const struct mu_positions *positions); /* int64_t, for `memory` */
+/* Samples of those steps, of all replicas together. */
+int64_t mu_positions_samples(const struct mu_positions *positions, const int64_t *steps_since);
 
 #endif

@@ -23,7 +23,7 @@ void mu_push_counts_add(struct mu_push_counts *counts, const struct mu_ps_result
  */
 #define PIECE_BITS 12
 #define PIECES 4
-enum { STOPPED, SUM, SAMPLES, STALENESS };
+enum { STOPPED, SUM, SAMPLES, READ, STALENESS };
 #define OWN (STALENESS + MU_SUMMARY_STALENESS_MAX)
 enum { OWN_MOST, OWN_VERDICTS };
 #define OWN_COUNT (OWN_VERDICTS + MU_VERDICT_COUNT)
@@ -55,6 +55,7 @@ static void put_counts(
     put(all, STOPPED, replica->stopped);
     put(all, SUM, counts->staleness_sum);
     put(all, SAMPLES, atomic_load(&replica->activity.samples));
+    put(all, READ, replica->samples_own + atomic_load(&replica->activity.samples));
     for (int i = 0; i < MU_SUMMARY_STALENESS_MAX; i++)
         put(all, STALENESS + i, counts->staleness[i]);
     put(all, own_place(replica->rank, OWN_MOST), counts->staleness_most);
@@ -82,6 +83,7 @@ static void get_counts(struct mu_replica *replica, const float *all)
     struct mu_summary *summary = &replica->reporter.summary;
     replica->stopped = get(all, STOPPED) > 0;
     replica->reporter.samples = mu_push_counts_samples_before(replica) + get(all, SAMPLES);
+    summary->samples_again = get(all, READ) - replica->reporter.samples;
     summary->staleness_sum = (double)get(all, SUM);
     for (int i = 0; i < MU_SUMMARY_STALENESS_MAX; i++)
         summary->staleness[i] = get(all, STALENESS + i);

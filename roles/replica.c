@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "roles/replica.h"
 #include "roles/evaluate.h"
+#include "roles/push_counts.h"
+#include "roles/status_keeper.h"
 #include "runtime/tensor/layout.h"
 #include <stdlib.h>
 #include <string.h>
@@ -91,10 +93,22 @@ double mu_replica_learning_rate(const struct mu_replica *replica)
 
 /* ---- the run ---- */
 
+/* From this step on the servers of this generation count. */
+static void note_servers(struct mu_replica *replica)
+{
+    struct mu_status_keeper *status = replica->run->status;
+    if (!status)
+        return;
+    mu_status_keeper_enter(status)->servers_since = replica->step;
+    mu_status_keeper_leave(status, false);
+}
+
 static enum mu_status open_reporter(struct mu_replica *replica)
 {
+    note_servers(replica);
     if (replica->reporter.run)
-        return mu_reporter_go_back(&replica->reporter, replica->step, replica->steps_total);
+        return mu_reporter_go_back(&replica->reporter, replica->step, replica->steps_total,
+            mu_push_counts_samples_before(replica));
     return mu_reporter_open(&replica->reporter, replica->run, replica->leads,
         replica->run->resume ? replica->step : -1, replica->steps_total,
         replica->last_start_wall_ns, replica->samples_before);
@@ -196,6 +210,9 @@ static void close_failed(struct mu_replica *replica, enum mu_status status)
         return;
     struct mu_summary *summary = &replica->reporter.summary;
     sum_up(replica);
+    /* Only all together know what they read. */
+    if (replica->recoveries > 0)
+        summary->samples_again = -1;
     /* What went wrong has been said already; a checksum that cannot be had is 0. */
     enum mu_status summed = sum_parameters(replica, &summary->parameters_crc32c);
     enum mu_status written = mu_reporter_finish(&replica->reporter, status);

@@ -54,7 +54,8 @@ struct mu_replica {
     int64_t steps_own;   /* batches that this replica has trained on since then */
     int64_t steps_total;
     struct mu_ps_plan modes; /* with parameter servers: which mode when */
-    int64_t samples_before;  /* of earlier processes, or of the generation before */
+    int64_t samples_before;  /* that counted when this generation began */
+    int64_t samples_own;     /* read by this replica in the generations before, all that it read */
     bool stopped;            /* asked to stop before the end */
     bool again;              /* this is not the first generation of the run */
     int64_t recoveries, updates_lost;

@@ -145,11 +145,12 @@ static void set_total(struct mu_replica *replica)
     const struct mu_job *job = replica->job;
     replica->steps_total =
         job->train.steps > 0 ? job->train.steps : replica->step + steps_left(replica);
+    bool by_steps = job->train.steps > 0;
     if (replica->leads && replica->step >= replica->steps_total)
         mu_say(replica->log, MU_LEVEL_WARN,
-            "nothing is left to train: the run has done its %lld epochs; raise train.epochs to go "
-            "on",
-            (long long)job->train.epochs);
+            "nothing is left to train: the run has done its %lld %s; raise train.%s to go on",
+            (long long)(by_steps ? job->train.steps : job->train.epochs),
+            by_steps ? "steps" : "epochs", by_steps ? "steps" : "epochs");
 }
 
 static enum mu_status begin_positions(
@@ -161,6 +162,7 @@ static enum mu_status begin_positions(
         return mu_fail(replica->log, MU_E0404, NULL, "the data position is malformed");
     replica->step = replica->steps_begun = replica->saved_step = head->step;
     replica->steps_own = 0;
+    replica->samples_own += atomic_load(&replica->activity.samples);
     atomic_store(&replica->activity.samples, 0);
     replica->samples_before = head->samples;
     mu_positions_finish(&replica->positions);
@@ -364,7 +366,8 @@ bool mu_replica_describe_snapshot(
     replica->saved_ns = mu_now(replica->world);
     snapshot->step = step;
     snapshot->wall_ns = replica->world->ops->wall_ns(replica->world);
-    snapshot->samples_done = replica->reporter.samples_before + replica->reporter.samples;
+    snapshot->samples_done =
+        replica->samples_before + mu_positions_samples(&replica->positions, steps_since);
     snapshot->position_count = mu_positions_now(
         &replica->positions, steps_since, saver->memory, saver->positions, &snapshot->epoch);
     if (snapshot->position_count >= 0)

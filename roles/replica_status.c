@@ -15,6 +15,7 @@ static struct mu_task_view view_alone(struct mu_replica *replica)
         .process = replica->world->process,
         .host = replica->world->host,
         .started_wall_ns = replica->run->started_wall_ns,
+        .heard_wall_ns = replica->world->ops->wall_ns(replica->world),
         .doing = atomic_load_explicit(&activity->doing, memory_order_relaxed),
         .step = atomic_load_explicit(&activity->step, memory_order_relaxed),
         .doing_age_ns = mu_now(replica->world) - since_ns,

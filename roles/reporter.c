@@ -37,7 +37,7 @@ enum mu_status mu_reporter_open(struct mu_reporter *reporter, struct mu_task_run
         .steps_total = steps_total,
         .last_start_wall_ns = last_start_wall_ns,
         .samples_before = samples_before,
-        .epochs = run->job->train.epochs,
+        .epochs = run->job->train.steps > 0 ? 0 : run->job->train.epochs,
         .speed = (double)NAN};
     reporter->summary = (struct mu_summary){.first_step_seconds = (double)NAN,
         .samples_per_second = (double)NAN,
@@ -59,10 +59,13 @@ void mu_reporter_close(struct mu_reporter *reporter)
     reporter->metrics = NULL;
 }
 
-enum mu_status mu_reporter_go_back(struct mu_reporter *reporter, int64_t step, int64_t steps_total)
+enum mu_status mu_reporter_go_back(
+    struct mu_reporter *reporter, int64_t step, int64_t steps_total, int64_t samples)
 {
     reporter->steps_total = steps_total;
-    reporter->point_samples = reporter->samples;
+    reporter->samples = reporter->point_samples = samples;
+    reporter->point_ns = mu_now(reporter->run->world);
+    reporter->at_end = false;
     mu_reporter_close(reporter);
     return reporter->run->out_dir ? open_files(reporter, step) : MU_OK;
 }
@@ -258,15 +261,27 @@ static void write_tasks(struct mu_reporter *reporter)
     mu_metrics_end(reporter->metrics);
 }
 
+/* The last line, if the last step has not been one: it may have been another replica's, or the run
+ * was stopped before. What fails has its error for a last line. */
+static void show_the_end(struct mu_reporter *reporter, enum mu_status status, int64_t now)
+{
+    struct mu_progress_display *display = reporter->run->display;
+    bool ends_well = status == MU_OK || status == MU_PREEMPTED;
+    if (ends_well && !reporter->at_end && reporter->progress.steps_total > 0)
+        mu_progress_show(display, &reporter->progress, now, true);
+    mu_progress_clear(display);
+}
+
 enum mu_status mu_reporter_finish(struct mu_reporter *reporter, enum mu_status status)
 {
     struct mu_summary *summary = &reporter->summary;
     struct mu_task_run *run = reporter->run;
-    if (run->display)
-        mu_progress_clear(run->display);
     int64_t now = mu_now(run->world);
     reporter->progress.step = summary->steps;
+    reporter->progress.seconds_left = (double)NAN;
     note_progress(reporter);
+    if (run->display)
+        show_the_end(reporter, status, now);
     summary->exit = mu_status_exit(status);
     summary->samples = reporter->samples_before + reporter->samples;
     summary->wall_seconds = (double)(now - run->started_ns) / (double)MU_SECOND;
@@ -287,6 +302,10 @@ enum mu_status mu_reporter_finish(struct mu_reporter *reporter, enum mu_status s
             "%lld steps, %lld samples in %.1f s (%.0f samples/s): loss %.4f, test accuracy %.2f %%",
             (long long)summary->steps, (long long)summary->samples, trained,
             summary->samples_per_second, summary->train_loss, 100 * summary->test_accuracy);
+    if (summary->samples_again > 0)
+        mu_say(run->log, MU_LEVEL_INFO,
+            "%lld samples more were read, whose updates were lost with a parameter server",
+            (long long)summary->samples_again);
     if (!run->out_dir)
         return MU_OK;
     write_tasks(reporter);

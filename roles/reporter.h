@@ -48,9 +48,10 @@ struct mu_report {
 /* `resume_step` < 0: a new run. CANNOT_CREATE. */
 enum mu_status mu_reporter_open(struct mu_reporter *reporter, struct mu_task_run *run, bool leads,
     int64_t resume_step, int64_t steps_total, int64_t last_start_wall_ns, int64_t samples_before);
-/* The run has lost what came after `step` and goes on from there: what was written of it is not
- * seen any more. CANNOT_CREATE. */
-enum mu_status mu_reporter_go_back(struct mu_reporter *reporter, int64_t step, int64_t steps_total);
+/* The run has lost what came after `step` and `samples`, since this process began, and goes on from
+ * there: what was written of it is not seen any more. CANNOT_CREATE. */
+enum mu_status mu_reporter_go_back(
+    struct mu_reporter *reporter, int64_t step, int64_t steps_total, int64_t samples);
 void mu_reporter_step(struct mu_reporter *reporter, const struct mu_report *report);
 /* A line of metrics: the load of each server. */
 void mu_reporter_loads(struct mu_reporter *reporter, int64_t step,

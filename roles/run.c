@@ -30,6 +30,11 @@ struct real_task {
 
 #define FAST_DEAD_NS (800 * MU_MS)
 
+int64_t mu_run_dead_ns(enum mu_failure_detection detection)
+{
+    return detection == MU_DETECT_FAST ? FAST_DEAD_NS : mu_task_timeouts_default.dead_ns;
+}
+
 /* ---- who we are ---- */
 
 static enum mu_status exchange_addresses(struct real_task *task)
@@ -229,6 +234,7 @@ static enum mu_status run_task(struct real_task *task, int64_t started_ns, int64
         .started_wall_ns = started_wall_ns,
         .display = task->log.display ? &task->display : NULL,
         .status = task->status,
+        .launcher_kills = getenv("MUSTER_LOCAL") != NULL,
     };
     own_task = task;
     if (task->spec->local)
@@ -238,8 +244,7 @@ static enum mu_status run_task(struct real_task *task, int64_t started_ns, int64
     run.tell = mu_notify_status;
     run.timeouts.start_ns = task->request->start_timeout_ns;
     run.timeouts.step_ns = task->request->step_timeout_ns;
-    if (task->request->failure_detection == MU_DETECT_FAST)
-        run.timeouts.dead_ns = FAST_DEAD_NS;
+    run.timeouts.dead_ns = mu_run_dead_ns(task->request->failure_detection);
     return mu_task_run(&run);
 }
 

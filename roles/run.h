@@ -11,4 +11,7 @@
 enum mu_status mu_run(struct mu_log *log, const struct mu_run_request *request,
     const struct mu_job *job, const struct mu_spec *spec);
 
+/* Silence after which a task counts as lost. */
+int64_t mu_run_dead_ns(enum mu_failure_detection detection);
+
 #endif

@@ -60,7 +60,7 @@ void mu_status_page_look(
     mu_text_copy(task->host, sizeof(task->host), view->host);
     task->process = view->process;
     task->started_wall_ns = view->started_wall_ns;
-    task->heard_age_ns = view->heard_age_ns;
+    task->heard_wall_ns = view->heard_wall_ns;
     task->doing = view->doing;
     task->step = view->step;
     task->doing_age_ns = view->doing_age_ns;
@@ -149,7 +149,8 @@ static void write_progress(const struct mu_progress *progress, struct mu_text *o
     add_integer(out, IN_RUN, "step", progress->step);
     add_integer(out, IN_RUN, "steps_total", progress->steps_total);
     add_integer(out, IN_RUN, "epoch", progress->epoch);
-    add_integer(out, IN_RUN, "epochs", progress->epochs);
+    add_key(out, IN_RUN, "epochs");
+    mu_text_add(out, progress->epochs > 0 ? "%lld" : "null", (long long)progress->epochs);
     add_number(out, IN_RUN, "loss", progress->loss);
     add_number(out, IN_RUN, "accuracy", progress->accuracy);
     add_number(out, IN_RUN, "samples_per_second", progress->samples_per_second);
@@ -174,8 +175,8 @@ static void write_task(
     add_text(out, IN_TASK, "host", task->host);
     add_integer(out, IN_TASK, "process", task->process);
     add_seconds(out, IN_TASK, "started", task->started_wall_ns);
-    add_seconds(out, IN_TASK, "up_seconds", written_wall_ns - task->started_wall_ns);
-    add_seconds(out, IN_TASK, "heard_seconds", task->heard_age_ns);
+    add_seconds(out, IN_TASK, "up_seconds", task->heard_wall_ns - task->started_wall_ns);
+    add_seconds(out, IN_TASK, "heard_seconds", written_wall_ns - task->heard_wall_ns);
     add_text(out, IN_TASK, "doing", doing);
     add_seconds(out, IN_TASK, "doing_seconds", task->doing_age_ns);
     add_integer(out, IN_TASK, "step", task->step);
@@ -216,6 +217,8 @@ static void write_servers(const struct mu_status_page *page, struct mu_text *out
             dense_bytes[count++] = page->task[i].load.value[MU_LOAD_DENSE_BYTES];
     }
     mu_text_add(out, "}");
+    add_key(out, IN_RUN, "servers_since");
+    mu_text_add(out, count > 0 ? "%lld" : "null", (long long)page->servers_since);
     add_number(out, IN_RUN, "dense_balance", mu_load_balance(dense_bytes, count));
 }
 

@@ -26,7 +26,7 @@ struct mu_status_task {
     int process; /* 0: not known */
     enum { MU_STATUS_MISSING, MU_STATUS_HERE, MU_STATUS_GONE } state;
     char absent[96]; /* why it has not come, as far as is known */
-    int64_t started_wall_ns, heard_age_ns;
+    int64_t started_wall_ns, heard_wall_ns;
     int doing; /* enum mu_doing */
     int64_t step, doing_age_ns, samples;
     bool has_load;
@@ -49,6 +49,7 @@ struct mu_status_page {
     int exit; /* of a run that has ended */
     int error_number;
     char error[512];             /* "": none */
+    int64_t servers_since;       /* the step from which the servers count */
     struct mu_status_task *task; /* (task_count) */
     int task_count;
 };

@@ -81,15 +81,21 @@ static void write_servers(const struct mu_summary *summary, struct mu_text *out)
         mu_text_add(out, "}");
     }
     mu_text_add(out, summary->server_count > 0 ? "\n  },\n" : "},\n");
+    if (summary->server_count > 0)
+        write_integer(out, "servers_since", summary->servers_since);
+    else
+        mu_text_add(out, "  \"servers_since\": null,\n");
     mu_text_add(out, "  \"dense_balance\": ");
     mu_text_add_double(out, dense_balance(summary));
     mu_text_add(out, "\n");
 }
 
-/* As the head of the servers has it. */
+/* As the head of the servers has it, or the one after it that has taken over. */
 static void write_auto(const struct mu_summary *summary, struct mu_text *out)
 {
     const int64_t *value = summary->server_count > 0 ? summary->servers[0].load.value : NULL;
+    if (summary->server_count > 1 && summary->servers[1].load.value[MU_LOAD_AUTO_PREDICTED] > 0)
+        value = summary->servers[1].load.value;
     if (!value || value[MU_LOAD_AUTO_PREDICTED] == 0) {
         mu_text_add(out, "  \"auto\": null,\n");
         return;
@@ -117,6 +123,10 @@ void mu_summary_write(const struct mu_summary *summary, struct mu_text *out)
     write_integer(out, "steps", summary->steps);
     write_integer(out, "epochs", summary->epochs);
     write_integer(out, "samples", summary->samples);
+    if (summary->samples_again >= 0)
+        write_integer(out, "samples_again", summary->samples_again);
+    else
+        mu_text_add(out, "  \"samples_again\": null,\n");
     write_number(out, "wall_seconds", summary->wall_seconds);
     write_number(out, "first_step_seconds", summary->first_step_seconds);
     write_number(out, "samples_per_second", summary->samples_per_second);

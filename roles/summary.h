@@ -25,7 +25,8 @@ struct mu_summary_server {
 struct mu_summary {
     int exit;                   /* the exit code of the run */
     int64_t steps, epochs;      /* done; epochs: whole ones */
-    int64_t samples;            /* trained on */
+    int64_t samples;            /* trained on, and in the parameters of the end */
+    int64_t samples_again;      /* read besides, by what a lost server cost; -1: not known */
     double wall_seconds;        /* from the start of the process */
     double first_step_seconds;  /* until the first step was done; NaN: none was */
     double samples_per_second;  /* between the first step and the last; NaN: no step was done */
@@ -49,15 +50,17 @@ struct mu_summary {
     const struct mu_summary_server
         *servers; /* (server_count), borrowed; of a run that ended well */
     int server_count;
+    int64_t servers_since; /* the step from which they count */
 };
 
-/* `exit`, `steps`, `epochs`, `samples`, `wall_seconds`, `first_step_seconds`, `samples_per_second`,
- * `rows_per_second`, `train_loss`, `test_accuracy`, `test_loss`, `test_auc`, `embedding_rows`,
- * `exchange_bytes`, `parameters_crc32c` (eight hex digits), `staleness` (`mean`, `max`,
- * `histogram`: counts for 0, 1, 2, ... up to the largest seen), `verdicts` (counts by name),
+/* `exit`, `steps`, `epochs`, `samples`, `samples_again`, `wall_seconds`, `first_step_seconds`,
+ * `samples_per_second`, `rows_per_second`, `train_loss`, `test_accuracy`, `test_loss`, `test_auc`,
+ * `embedding_rows`, `exchange_bytes`, `parameters_crc32c` (eight hex digits), `staleness` (`mean`,
+ * `max`, `histogram`: counts for 0, 1, 2, ... up to the largest seen), `verdicts` (counts by name),
  * `recoveries`, `updates_lost`, `takeover_seconds`, `verdicts_by_task` (the same for each replica,
  * by its name; synchronous: empty), `servers` (the load of each parameter server, by its name),
- * `dense_balance` (the most dense bytes of a server by the mean). What is not known is null. */
+ * `servers_since` (the step from which they count), `dense_balance` (the most dense bytes of a
+ * server by the mean). What is not known is null. */
 void mu_summary_write(const struct mu_summary *summary, struct mu_text *out);
 /* Written aside and renamed: a reader never meets half a summary. CANNOT_CREATE, IO_ERROR. */
 enum mu_status mu_summary_save(

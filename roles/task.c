@@ -26,6 +26,14 @@ enum mu_status mu_task_data_open(const struct mu_job *job, bool train, bool test
     return status;
 }
 
+enum mu_status mu_task_data_find(const struct mu_job *job, struct mu_log *log)
+{
+    if (!job->dataset->find)
+        return MU_OK;
+    MU_TRY(job->dataset->find(job->dataset_options, MU_SPLIT_TRAIN, log));
+    return job->dataset->find(job->dataset_options, MU_SPLIT_TEST, log);
+}
+
 void mu_task_data_close(const struct mu_job *job, struct mu_task_data *data)
 {
     job->dataset->close(data->train);

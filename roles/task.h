@@ -21,6 +21,8 @@ struct mu_task_data {
 enum mu_status mu_task_data_open(const struct mu_job *job, bool train, bool test,
     struct mu_log *log, struct mu_task_data *ret_data);
 void mu_task_data_close(const struct mu_job *job, struct mu_task_data *data);
+/* Are the files of both splits there? Says what is missing; reads nothing. NO_INPUT. */
+enum mu_status mu_task_data_find(const struct mu_job *job, struct mu_log *log);
 
 struct mu_task_timeouts {
     int64_t start_ns, step_ns, dead_ns, heartbeat_ns;
@@ -46,6 +48,7 @@ struct mu_task_run {
     int64_t newest_before; /* evaluator: step of the newest checkpoint when it began, or -1 */
     struct mu_progress_display *display; /* of the leader; NULL: none */
     struct mu_status_keeper *status;     /* of the leader in the real world; NULL: none */
+    bool launcher_kills; /* servers that are stopped and waited for, to start them again */
     /* A service manager in the real world; NULL: nobody. `ready` once, when the run has begun. */
     void (*ready)(const char *status);
     void (*beat)(void *owner);

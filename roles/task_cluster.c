@@ -46,6 +46,7 @@ enum mu_status mu_task_join(struct mu_task_run *run, struct mu_loop *loop, uint3
         .step_ns = run->timeouts.step_ns,
         .dead_ns = run->timeouts.dead_ns,
         .recover_ns = recover_ns(run),
+        .launcher_kills = run->launcher_kills,
         .resume = run->resume_command,
         .activity = activity,
         .beat = run->beat,

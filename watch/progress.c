@@ -94,8 +94,11 @@ static void fill_fields(const struct mu_progress *progress, bool utf8, struct fi
 {
     memset(fields, 0, sizeof(*fields));
     double share = share_done(progress);
-    snprintf(fields->text[FIELD_EPOCH], FIELD_BYTES, "epoch %lld/%lld", (long long)progress->epoch,
-        (long long)progress->epochs);
+    if (progress->epochs > 0)
+        snprintf(fields->text[FIELD_EPOCH], FIELD_BYTES, "epoch %lld/%lld",
+            (long long)progress->epoch, (long long)progress->epochs);
+    else
+        snprintf(fields->text[FIELD_EPOCH], FIELD_BYTES, "epoch %lld", (long long)progress->epoch);
     format_bar(share, utf8, fields->text[FIELD_BAR]);
     snprintf(fields->text[FIELD_PERCENT], FIELD_BYTES, "%3d %%", (int)(share * 100));
     snprintf(fields->text[FIELD_STEP], FIELD_BYTES, "step %lld/%lld", (long long)progress->step,

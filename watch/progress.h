@@ -8,7 +8,7 @@
 
 /* The state of a run as one line, for a terminal, a log, systemd's STATUS and a launcher. */
 struct mu_progress {
-    int64_t epoch, epochs; /* epoch counts from 1 here */
+    int64_t epoch, epochs; /* epoch counts from 1 here; epochs 0: they are not what ends the run */
     int64_t step, steps_total;
     double loss, accuracy; /* accuracy in 0..1; NaN: not known yet */
     double samples_per_second;

@@ -37,6 +37,10 @@ struct mu_dataset_ops {
     enum mu_status (*open)(const void *options, enum mu_split split, struct mu_log *log,
         void **ret_dataset, struct mu_dataset_facts *ret_facts);
 
+    /* Says what is missing of the files of a split, as `open` would, and reads nothing but their
+     * beginnings: so that a launcher can say it once. NULL: nothing can be missing. NO_INPUT. */
+    enum mu_status (*find)(const void *options, enum mu_split split, struct mu_log *log);
+
     /* Sample index[i] into row i: features (count, feature_count) floats, labels (count). Indices
      * are below sample_count (asserted). Allocates nothing, never fails. */
     void (*read)(

@@ -39,6 +39,11 @@ its [directory](RUN_DIRECTORY.md), which is itself a job file.
 All tasks of a run need the same job. They compare a hash of it before they start; `name`,
 `data.path`, `checkpoint`, `log` and `train.device` may differ.
 
+`data.path` is as on a command line: relative to where `muster` is started. No variable sets it.
+`MUSTER_DATA`, which tests and benchmarks speak of when they are skipped, is theirs alone: the
+folder in which they look for real data sets, by default `../shared/data` beside the checkout. To
+train on what is there: `--set data.path=$MUSTER_DATA/mnist`.
+
 `muster man job` is this page for a terminal.
 """
 

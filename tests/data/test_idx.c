@@ -103,6 +103,9 @@ static void what_is_no_file_is_refused(void **state)
     idx_rig_remove(IMAGES);
     assert_int_equal(mkdir(idx_rig_path(IMAGES), 0700), 0);
     REFUSED(MU_NO_INPUT, "error[E0501]", "/" IMAGES, "not a regular file");
+    char help[512];
+    snprintf(help, sizeof(help), "help: `ls -l %s` on the host", idx_rig_path(IMAGES));
+    assert_said(&idx_rig_said, help);
     idx_rig_remove(IMAGES);
     assert_int_equal(mkfifo(idx_rig_path(IMAGES), 0600), 0);
     REFUSED(MU_NO_INPUT, "error[E0501]", "/" IMAGES, "not a regular file");

@@ -4,10 +4,10 @@
  *
  *   fake_task alive=7 chief/0=print:hello,exit:0 worker/0=wait
  *
- * Everything is done in order: print:TEXT, error:TEXT (to stderr), part:TEXT (no newline),
- * progress:TEXT (ends in \r), env:NAME, ready (writes the name to the descriptor `alive`),
- * meet (waits for one connection and keeps it), greet:TASK (connects to a task that meets),
- * gone:TASK (the same, and waits until it has died), wait (for any signal), save (waits for
+ * Everything is done in order: print:TEXT, error:TEXT and died:TASK (errors, to stderr), part:TEXT
+ * (no newline), progress:TEXT (ends in \r), env:NAME, ready (writes the name to the descriptor
+ * `alive`), meet (waits for one connection and keeps it), greet:TASK (connects to a task that
+ * meets), gone:TASK (the same, and waits until it has died), wait (for any signal), save (waits for
  * SIGTERM, then goes on), ignore (SIGTERM), kill:NUMBER, exit:CODE.
  */
 #include <arpa/inet.h>
@@ -109,6 +109,8 @@ static void act(const char *action)
         printf("%s\n", text);
     else if (strncmp(action, "error:", 6) == 0)
         fprintf(stderr, "error[E0501]: %s\n  = help: look\n", text);
+    else if (strncmp(action, "died:", 5) == 0)
+        fprintf(stderr, "error[E0401]: %s died: %s says so\n  = help: resume\n", text, name);
     else if (strncmp(action, "part:", 5) == 0)
         printf("%s", text);
     else if (strncmp(action, "progress:", 9) == 0)

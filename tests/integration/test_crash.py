@@ -84,6 +84,8 @@ class Crash(Survivors):
             self.assertEqual(launcher.ends(), 137, launcher.text)
             self.assertLess(launcher.ended - killed, 3 * SLOW)
             self.assertIn(f"{culprit} was the first to fail", launcher.text)
+            self.assertEqual(launcher.text.count("] error[E0401]: "), 1, launcher.text)
+            self.assertEqual(launcher.text.count("to go on from the last checkpoint"), 1)
             self.assertRegex(launcher.text, r"--local " + roles)
             self.assertFalse([name for name in pids if alive(pids[name])])
 

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Damaged and missing data is found before the first step: test_data.py MUSTER"""
 import gzip
+import json
 import random
 import struct
 
@@ -88,8 +89,24 @@ class Data(Case):
     def test_a_missing_file_is_named(self):
         for name in list(self.files):
             whole = self.files.pop(name)
-            self.assertRegex(self.ends_with(66).text, rf"error\[E0501\]: there is no \S*{name}")
+            run = self.ends_with(66)
+            self.assertRegex(run.text, rf"^error\[E0501\]: there is no \S*{name}")
+            self.assertEqual(run.text.count("error"), 1, run.text)
+            self.assertFalse(run.out.exists(), "a task was started")
             self.edit(name, whole)
+
+    def test_a_missing_text_is_said_once_before_a_task_is_started(self):
+        missing, job = self.folder("missing"), self.folder("job")
+        for kind in ("libsvm", "csv"):
+            columns = {"numeric": "1-2"} if kind == "csv" else {}
+            job.write_text(json.dumps({
+                "name": "text", "model": {"kind": "linear"},
+                "data": {"kind": kind, "path": str(missing), "test_path": str(missing), **columns},
+                "mode": {"kind": "async"}}))
+            run = self.trained("worker=2,ps=1", job=str(job), code=66)
+            self.assertEqual(run.text, f"error[E0501]: {missing} cannot be read: No such file or "
+                             f"directory\n  = help: `ls -l {missing}` on the host of the task; the "
+                             "job's `data` names the file")
 
     def test_tasks_with_different_data_do_not_train_together(self):
         folders = []

@@ -75,10 +75,16 @@ class Launcher(Case):
         self.assertIn("evaluator/0", tasks)
 
     def test_the_exit_code_is_the_first_real_cause_and_not_what_it_led_to(self):
-        # Only the evaluator and the leader read the test set; all tasks fail when the data is gone.
-        run = self.trained("chief=1,worker=1", code=66, job=SYNC, *(
-            "--set", 'data={"kind":"idx","path":"/nowhere"}'))
+        # All tasks fail when the data are damaged.
+        folder = self.folder("data")
+        folder.mkdir()
+        for split in ("train", "t10k"):
+            for kind in ("images-idx3", "labels-idx1"):
+                (folder / f"{split}-{kind}-ubyte").write_bytes(b"no data")
+        run = self.trained("chief=1,worker=1", code=65, job=SYNC, *(
+            "--set", 'data={"kind":"idx","path":"%s"}' % folder))
         self.assertEqual(run.text.count("was the first to fail"), 1)
+        self.assertEqual(len(re.findall(r"(?m)^\[\S+\] error\[E0502\]: ", run.text)), 1, run.text)
         # One task aborts, the others end with 69 because of it.
         launcher = self.local("chief=1,worker=2", *LONG)
         pids = self.pids(launcher)

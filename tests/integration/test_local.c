@@ -202,6 +202,29 @@ static void a_failure_for_good_stops_the_others_and_is_the_exit_code(void **stat
     assert_shown(&launch, "others chief/0 75, worker/0 69");
 }
 
+static int times_shown(const struct launch *launch, const char *needle)
+{
+    int times = 0;
+    for (const char *at = launch->text; (at = strstr(at, needle)); at++)
+        times++;
+    return times;
+}
+
+static void what_all_survivors_say_is_shown_once_and_its_help_too(void **state)
+{
+    struct launch launch;
+    launch_with(&launch, "0", "chief=1,worker=3",
+        WORDS("chief/0=gone:worker/2,died:worker/2,print:after,meet,meet,exit:69",
+            "worker/0=greet:chief/0,died:worker/2,print:mine,exit:69",
+            "worker/1=greet:chief/0,died:worker/1,exit:69", "worker/2=meet,kill:9"));
+    assert_int_equal(finish(&launch), 128 + SIGKILL);
+    assert_int_equal(times_shown(&launch, "] error[E0401]: worker/2 died: "), 1);
+    assert_int_equal(times_shown(&launch, "] error[E0401]: worker/1 died: "), 1);
+    assert_int_equal(times_shown(&launch, "]   = help: resume\n"), 2);
+    assert_shown(&launch, "] after\n");
+    assert_shown(&launch, "[worker/0] mine\n");
+}
+
 static void a_task_that_a_signal_ended_is_left_to_the_survivors(void **state)
 {
     struct launch launch;
@@ -373,6 +396,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_partial_line_waits_for_its_rest_and_is_shown_at_the_end),
         cmocka_unit_test(tasks_learn_who_they_are_from_tf_config_alone),
         cmocka_unit_test(a_failure_for_good_stops_the_others_and_is_the_exit_code),
+        cmocka_unit_test(what_all_survivors_say_is_shown_once_and_its_help_too),
         cmocka_unit_test(a_task_that_a_signal_ended_is_left_to_the_survivors),
         cmocka_unit_test(a_survivor_that_gives_up_is_not_the_cause),
         cmocka_unit_test(retry_comes_before_preempted),

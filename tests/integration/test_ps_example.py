@@ -34,6 +34,15 @@ class Example(unittest.TestCase):
         for workers in (1, 3):
             self.fit(EXAMPLE, workers)
 
+    def test_a_server_whose_span_is_empty_says_so(self):
+        cluster = cluster_of(2, 1)
+        places = [("worker", 0), ("ps", 0), ("ps", 1)]
+        said, *servers = outputs(self, [start(EXAMPLE, cluster, *place) for place in places])
+        self.assertIn("worker 0 of 1: y = 3.0 x + 2.0 at version", said)
+        self.assertEqual(servers, [
+            "the server ends with y = 3.0 x + 2.0\n",
+            "this server had nothing to keep: two numbers are too few to split\n"])
+
     def test_workers_learn_the_rows_of_two_servers(self):
         cluster = cluster_of(2, 2)
         places = [("worker", 0), ("worker", 1), ("ps", 0), ("ps", 1)]

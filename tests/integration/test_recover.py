@@ -82,6 +82,8 @@ class Recover(Recovers):
             ended = self.ends_well(cluster)
             self.assertEqual((ended["steps"], ended["recoveries"]), (3000, 1))
             self.assertEqual(ended["updates_lost"], int(match.group(5)))
+            self.assertEqual(ended["servers_since"], int(match.group(3)))
+            self.assertGreaterEqual(ended["samples_again"], 16 * ended["updates_lost"])
             self.assertGreater(ended["test_accuracy"], 0.95)
 
     def test_without_a_checkpoint_the_run_goes_on_from_its_initial_parameters(self):
@@ -185,6 +187,28 @@ class Launcher(Recovers):
         self.back(launcher, count=2)
         self.assertEqual(launcher.ends(), 0, launcher.text)
         self.assertEqual(summary(launcher.out)["recoveries"], 2)
+
+    def test_the_launcher_ends_a_server_that_is_stopped_and_starts_it_again(self):
+        launcher, pids = self.start("--steps", "8000")
+        os.kill(pids["ps/1"], signal.SIGSTOP)
+        launcher.says(r"\[muster\] ps/1 is stopped \(state T\) and the others have given it up: "
+                      r"killed, to be started again")
+        launcher.says(r"\[muster\] ps/1 ended with signal 9 \(SIGKILL\): started again, pid \d+ "
+                      r"\(1 of at most 5 times\)")
+        self.back(launcher)
+        self.assertEqual(launcher.ends(), 0, launcher.text)
+        self.assertEqual(summary(launcher.out)["recoveries"], 1)
+        self.assertNotIn("kill -KILL", launcher.text)
+
+    def test_the_launcher_leaves_a_server_alone_that_goes_on_in_time(self):
+        launcher, pids = self.start("--steps", "8000")
+        os.kill(pids["ps/1"], signal.SIGSTOP)
+        launcher.says(r"ps/1 is stopped \(state T\)")
+        os.kill(pids["ps/1"], signal.SIGCONT)
+        launcher.says(r"ps/1 goes on")
+        self.assertEqual(launcher.ends(), 0, launcher.text)
+        self.assertNotIn("again", launcher.text)
+        self.assertEqual(summary(launcher.out)["recoveries"], 0)
 
     def test_the_audit_log_begins_anew_with_what_the_servers_came_back_with(self):
         launcher, pids = self.start("--steps", "12000", "--set", "mode.audit=true", "--set",

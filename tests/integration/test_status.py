@@ -6,7 +6,7 @@ import os
 import re
 import signal
 
-from cluster import ASYNC, LONG, MUSTER, Case, Cluster, Process, checkpoints, main, until
+from cluster import ASYNC, LONG, MUSTER, SYNC, Case, Cluster, Process, checkpoints, main, until
 
 CLICKS = {"name": "clicks", "model": {"kind": "wide_deep"},
           "data": {"kind": "clicks", "samples": 2000, "test_samples": 500, "batch": 50},
@@ -118,10 +118,12 @@ class Status(Case):
         run.signal(signal.SIGTERM)
         self.assertEqual(run.ends(), 75)
         self.assertEqual(self.as_json(run.out, code=69)["exit"], 75)
+        self.assertRegex(self.status(run.out, code=69),
+                         r" ended with exit code 75 \(.*\), at .*\n.*help: .* --resume goes on")
 
     def test_the_last_step_is_told_of_a_run_that_is_over(self):
         run = self.trained("chief=1,worker=1,ps=2", "--steps", "90", job=ASYNC)
-        self.assertEqual(self.as_json(run.out, code=69)["step"], run.summary["steps"])
+        self.assertEqual(self.as_json(run.out)["step"], run.summary["steps"])
 
     def test_a_run_that_has_lost_a_worker_waits_for_no_server(self):
         cluster = Cluster(self, job=ASYNC, chief=1, worker=1, ps=1, arguments=LONG)
@@ -139,6 +141,44 @@ class Status(Case):
         self.seen(run.out, lambda found: found["tasks"]["ps/1"]["state"] == "gone", "the loss")
         self.assertRegex(self.status(run.out, "--pid", "ps/1", code=69),
                          rf"^error\[E0401\]: ps/1 is gone; it was process {pid}\n")
+
+    def test_the_life_of_a_task_that_is_gone_does_not_grow(self):
+        run = self.local("chief=1,worker=1,evaluator=1", *LONG)
+        self.trains(run.out)
+        self.seen(run.out, lambda found: found["tasks"]["evaluator/0"]["state"] == "here",
+                  "the evaluator")
+        os.kill(self.pids(run)["evaluator/0"], signal.SIGKILL)
+        self.seen(run.out, lambda found: found["tasks"]["evaluator/0"]["state"] == "gone",
+                  "the loss")
+        def look(seconds):
+            found = self.seen(run.out, lambda found: found["tasks"]["evaluator/0"][
+                "heard_seconds"] > seconds, "time to go by")["tasks"]
+            return found["evaluator/0"]["up_seconds"], found["chief/0"]["up_seconds"]
+        first, second = look(0.5), look(2)
+        self.assertAlmostEqual(first[0], second[0], delta=0.05)
+        self.assertGreater(second[1], first[1] + 1)
+
+    def test_a_run_that_ends_by_its_steps_names_no_number_of_epochs(self):
+        run = self.trained("worker=2", "--steps", "300", "--epochs", "1", "--set",
+                           "data.samples=960")
+        self.assertEqual(re.findall(r"epoch \d+/", run.text), [])
+        self.assertRegex(run.text, r"epoch \d+ .* step 300/300 ")
+        found = self.as_json(run.out)
+        self.assertEqual((found["epoch"], found["epochs"]), (20, None))
+        self.assertRegex(self.status(run.out), r"\nepoch 20 #")
+
+    def test_the_last_line_of_progress_is_the_end_of_the_run(self):
+        for job, roles in ((SYNC, "chief=1,worker=1"), (ASYNC, "chief=1,worker=2,ps=1")):
+            run = self.trained(roles, "--epochs", "1", job=job)
+            shown = [int(step) for step in re.findall(r"step (\d+)/\d+  loss", run.text)]
+            self.assertEqual(shown[-1], run.summary["steps"], run.text)
+            self.assertEqual(shown.count(shown[-1]), 1, run.text)
+        run = self.local("chief=1,worker=1", *LONG)
+        self.trains(run.out)
+        run.signal(signal.SIGTERM)
+        self.assertEqual(run.ends(), 75)
+        steps = json.loads((run.out / "summary.json").read_text())["steps"]
+        self.assertRegex(run.text, rf"step {steps}/\d+  loss")
 
     def test_a_run_whose_mode_changes_shows_its_end_once(self):
         job = {"name": "changes", "model": {"kind": "softmax"}, "train": {"epochs": 2},
@@ -159,7 +199,7 @@ class Status(Case):
                                     "data": {**CLICKS["data"], "numbers": 0}}))
         run = self.trained("worker=2,ps=2", job=str(path))
         self.assertGreater(run.summary["dense_balance"], 1.1)
-        self.assertNotIn("the fullest server", self.status(run.out, code=69))
+        self.assertNotIn("the fullest server", self.status(run.out))
 
     def test_watching_ends_with_the_run(self):
         run = self.local("1", *LONG)
@@ -182,8 +222,9 @@ class Status(Case):
 
     def test_the_end_has_the_exit_code_and_the_reason(self):
         run = self.trained("worker=1", "--steps", "5")
-        self.assertIn("ended", self.status(run.out, code=69))
-        self.assertIn("with exit code 0", self.status(run.out, code=69))
+        self.assertRegex(self.status(run.out), r" ended well, with exit code 0, at "
+                         r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z, .* ago, after ")
+        self.assertRegex(self.status(run.out, "--pid", "worker/0", code=69), r"E0401.* is gone")
         cluster = Cluster(self, chief=1, worker=1, arguments=LONG).start_all().trains()
         cluster.tasks["worker/0"].signal(signal.SIGKILL)
         self.assertEqual(cluster.tasks["chief/0"].ends(), 69)
@@ -192,7 +233,10 @@ class Status(Case):
                          ("ended", 69, 401))
         self.assertRegex(found["error"], r"worker/0 .* died")
         self.assertEqual(found["tasks"]["worker/0"]["state"], "gone")
-        self.assertRegex(self.status(cluster.out, code=69), r"error\[E0401\]: worker/0")
+        text = self.status(cluster.out, code=69)
+        self.assertRegex(text, r" ended with exit code 69 \(a peer or a service is unavailable\), "
+                               r"at \S+Z, .* ago, after ")
+        self.assertRegex(text, r"error\[E0401\]: worker/0")
 
     def test_a_leader_that_was_killed_is_known_to_be_dead_and_one_that_is_stopped_not_to_be(self):
         cluster = Cluster(self, chief=1, worker=1, arguments=LONG).start_all().trains()

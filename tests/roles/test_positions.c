@@ -19,6 +19,15 @@ static void read_step(const struct mu_plan *plan, int64_t step, int replica)
         seen[plan->epoch][samples[i]]++;
 }
 
+static int64_t count_seen(void)
+{
+    int64_t count = 0;
+    for (size_t epoch = 0; epoch < MU_COUNT_OF(seen); epoch++)
+        for (int i = 0; i < SAMPLES; i++)
+            count += seen[epoch][i];
+    return count;
+}
+
 static bool is_empty(const struct mu_plan *plan, int64_t step, int replica)
 {
     size_t count, global;
@@ -71,10 +80,12 @@ static void live(struct carried *carried, struct mu_random *random, bool async, 
     assert_ok(mu_positions_set_alone(&positions, alone_epochs));
     positions.empty_uncounted = async;
     together = (int64_t)mu_random_below(random, 30);
+    int64_t seen_before = count_seen();
     for (int r = 0; r < replicas; r++) {
         int64_t wanted = async ? (int64_t)mu_random_below(random, 30) : together;
         steps[r] = train(&positions, r, to_the_end ? INT64_MAX : wanted);
     }
+    assert_int_equal(mu_positions_samples(&positions, steps), count_seen() - seen_before);
     carried->memory = calloc(mu_positions_memory(&positions), sizeof(int64_t));
     assert_non_null(carried->memory);
     carried->count =

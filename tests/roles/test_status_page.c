@@ -34,7 +34,7 @@ static void make_tasks(struct mu_status_task task[2])
         .process = 412,
         .host = "h1",
         .started_wall_ns = 1400 * MU_SECOND,
-        .heard_age_ns = 50 * MU_MS,
+        .heard_wall_ns = 1500 * MU_SECOND + 200 * MU_MS,
         .doing = MU_DOING_COMPUTING,
         .step = 11,
         .doing_age_ns = 2 * MU_SECOND,
@@ -72,12 +72,13 @@ static const char golden[] =
     "  \"seconds_left\": null,\n"
     "  \"tasks\": {\n"
     "    \"chief/0\": {\"state\": \"here\", \"address\": null, \"host\": \"h1\", \"process\": 412, "
-    "\"started\": 1400.000, \"up_seconds\": 100.250, \"heard_seconds\": 0.050, "
+    "\"started\": 1400.000, \"up_seconds\": 100.200, \"heard_seconds\": 0.050, "
     "\"doing\": \"computing step 11\", \"doing_seconds\": 2.000, \"step\": 11, \"samples\": 640, "
     "\"samples_per_second\": null},\n"
     "    \"worker/0\": {\"state\": \"missing\", \"address\": \"h2:2222\", "
     "\"absent\": \"Connection \\\"refused\\\"\"}},\n"
     "  \"servers\": {},\n"
+    "  \"servers_since\": null,\n"
     "  \"dense_balance\": null\n"
     "}\n";
 
@@ -92,6 +93,36 @@ static void a_status_is_this_text(void **state)
     mu_text_add(&text, "of before");
     mu_status_page_write(&page, &text);
     assert_string_equal(text.data, golden);
+    mu_text_finish(&text);
+}
+
+static void a_task_that_is_gone_has_lived_until_it_was_heard_last(void **state)
+{
+    (void)state;
+    struct mu_status_task task = {.name = "ps/0"};
+    struct mu_text text;
+    const struct mu_task_view view = {.joined = true,
+        .host = "h1",
+        .started_wall_ns = 1400 * MU_SECOND,
+        .heard_wall_ns = 1410 * MU_SECOND,
+        .absent = ""};
+    mu_status_page_look(&task, &view, MU_SECOND);
+    const struct mu_status_page page = page_of(&task, 1);
+    mu_text_init(&text);
+    mu_status_page_write(&page, &text);
+    assert_non_null(strstr(text.data, "\"up_seconds\": 10.000, \"heard_seconds\": 90.250, "));
+    mu_text_finish(&text);
+}
+
+static void no_epochs_end_a_run_that_ends_by_its_steps(void **state)
+{
+    (void)state;
+    struct mu_status_page page = page_of(NULL, 0);
+    struct mu_text text;
+    page.progress.epochs = 0;
+    mu_text_init(&text);
+    mu_status_page_write(&page, &text);
+    assert_non_null(strstr(text.data, "\"epochs\": null"));
     mu_text_finish(&text);
 }
 
@@ -182,12 +213,14 @@ static void a_server_has_its_load_its_rates_and_the_balance_of_all(void **state)
     see(&task[1], 1, 10, 5);
     task[0].load.value[MU_LOAD_DENSE_BYTES] = 300;
     task[1].load.value[MU_LOAD_DENSE_BYTES] = 100;
-    const struct mu_status_page page = page_of(task, 2);
+    struct mu_status_page page = page_of(task, 2);
+    page.servers_since = 40;
     mu_text_init(&text);
     mu_status_page_write(&page, &text);
     assert_non_null(strstr(text.data, "\"ps/0\": {\"requests\": 10, \"bytes_in\": 0, "));
     assert_non_null(strstr(text.data, "\"requests_per_second\": null, "));
     assert_null(strstr(text.data, "dense_bytes_per_second"));
+    assert_non_null(strstr(text.data, "\"servers_since\": 40,"));
     assert_non_null(strstr(text.data, "\"dense_balance\": 1.5"));
     mu_text_finish(&text);
 }
@@ -211,6 +244,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_status_is_this_text),
+        cmocka_unit_test(a_task_that_is_gone_has_lived_until_it_was_heard_last),
+        cmocka_unit_test(no_epochs_end_a_run_that_ends_by_its_steps),
         cmocka_unit_test(the_end_has_an_exit_code_and_the_first_error),
         cmocka_unit_test(rates_are_over_the_last_seconds),
         cmocka_unit_test(a_server_that_counts_anew_has_no_rates_until_it_has_counted),

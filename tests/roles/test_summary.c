@@ -18,6 +18,7 @@ static const struct mu_summary finished = {.exit = 0,
     .steps = 1875,
     .epochs = 2,
     .samples = 120000,
+    .samples_again = 640,
     .wall_seconds = 12.5,
     .first_step_seconds = 0.25,
     .samples_per_second = 9600,
@@ -38,7 +39,8 @@ static const struct mu_summary finished = {.exit = 0,
     .tasks = tasks,
     .task_count = 2,
     .servers = servers,
-    .server_count = 2};
+    .server_count = 2,
+    .servers_since = 1500};
 
 #define LOAD(requests, dense_bytes, cut_off)                                                       \
     "{\"requests\": " requests ", \"bytes_in\": 0, \"bytes_out\": 0, \"rows_given\": 0, "          \
@@ -54,6 +56,7 @@ static const char golden[] =
     "  \"steps\": 1875,\n"
     "  \"epochs\": 2,\n"
     "  \"samples\": 120000,\n"
+    "  \"samples_again\": 640,\n"
     "  \"wall_seconds\": 12.5,\n"
     "  \"first_step_seconds\": 0.25,\n"
     "  \"samples_per_second\": 9600,\n"
@@ -87,6 +90,7 @@ static const char golden[] =
                                            "    \"ps/1\": " LOAD(
                                                "0", "100", "1") "\n"
                                                                 "  },\n"
+                                                                "  \"servers_since\": 1500,\n"
                                                                 "  \"dense_balance\": 1.5\n"
                                                                 "}\n";
 
@@ -132,7 +136,8 @@ static void what_is_not_known_is_null(void **state)
         .samples_per_second = NAN,
         .train_loss = NAN,
         .test_accuracy = NAN,
-        .takeover_seconds = NAN};
+        .takeover_seconds = NAN,
+        .samples_again = -1};
     struct mu_text text;
     mu_text_init(&text);
     mu_summary_write(&failed, &text);
@@ -140,7 +145,9 @@ static void what_is_not_known_is_null(void **state)
     assert_non_null(strstr(text.data, "\"test_accuracy\": null"));
     assert_non_null(strstr(text.data, "\"takeover_seconds\": null"));
     assert_non_null(strstr(text.data, "\"histogram\": []"));
+    assert_non_null(strstr(text.data, "\"samples_again\": null"));
     assert_non_null(strstr(text.data, "\"servers\": {}"));
+    assert_non_null(strstr(text.data, "\"servers_since\": null"));
     assert_non_null(strstr(text.data, "\"dense_balance\": null"));
     assert_null(strstr(text.data, "nan"));
     mu_text_finish(&text);

@@ -195,6 +195,22 @@ static void a_task_that_hangs_is_named_by_all_at_the_deadline(void **state)
         }
 }
 
+/* It has trained for some steps, and the leader cannot know it. */
+static void of_a_run_younger_than_its_heartbeats_the_leader_says_how_far_it_is_itself(void **state)
+{
+    (void)state;
+    static struct outcome outcome;
+    struct fault fault = {.victim = 2, .at_ns = 60 * MU_MS};
+    char said[1024];
+    simulate(&outcome, sync_path, 3, 0, 1, &fault);
+    expect_blame(&outcome, &fault);
+    for (int i = 0; i < 2; i++) {
+        error_of(&outcome, i, said, sizeof(said));
+        assert_non_null(strstr(said, "; last seen starting, since "));
+        assert_non_null(strstr(said, " (no heartbeat has come from it yet; chief/0 is "));
+    }
+}
+
 /* The number after `words`, or -1. */
 static long long number_after(const char *said, const char *words)
 {
@@ -277,6 +293,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_dead_worker_of_an_asynchronous_run_is_named_by_all),
         cmocka_unit_test(a_dead_leader_of_an_asynchronous_run_is_named_by_all),
         cmocka_unit_test(a_task_that_hangs_is_named_by_all_at_the_deadline),
+        cmocka_unit_test(of_a_run_younger_than_its_heartbeats_the_leader_says_how_far_it_is_itself),
         cmocka_unit_test(a_stuck_thread_is_named_by_the_leader_when_its_step_has_taken_too_long),
         cmocka_unit_test(a_stuck_thread_is_named_by_who_waits_for_it_in_the_all_reduce),
         cmocka_unit_test(a_pause_shorter_than_the_deadline_loses_nothing),

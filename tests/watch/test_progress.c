@@ -73,6 +73,16 @@ static void what_is_not_known_is_not_shown(void **state)
     assert_string_equal(line, "epoch 1/5 ..........   0 %  step 0/100  2/2 alive");
 }
 
+static void where_epochs_do_not_end_the_run_there_is_no_number_of_them(void **state)
+{
+    char line[256];
+    struct mu_progress progress = half;
+    progress.epoch = 13;
+    progress.epochs = 0;
+    mu_progress_format(&progress, 200, false, line, sizeof(line));
+    assert_memory_equal(line, "epoch 13 ####", strlen("epoch 13 ####"));
+}
+
 static void rates_have_three_digits(void **state)
 {
     char line[256];
@@ -175,6 +185,7 @@ int main(void)
         cmocka_unit_test(a_line_never_exceeds_its_columns),
         cmocka_unit_test(the_missing_task_outlives_the_other_fields),
         cmocka_unit_test(what_is_not_known_is_not_shown),
+        cmocka_unit_test(where_epochs_do_not_end_the_run_there_is_no_number_of_them),
         cmocka_unit_test(rates_have_three_digits),
         cmocka_unit_test(a_short_buffer_is_cut_between_characters),
         cmocka_unit_test(off_a_terminal_there_is_a_line_every_ten_seconds),
