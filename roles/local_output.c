@@ -123,12 +123,18 @@ static bool said_by_another(struct mu_local_output *output, const char *error, i
     return false;
 }
 
-/* An error that another task has said, or one of the lines below it, which begin with a blank. */
+/* An error, or that a task is lost without which the run goes on, or for which it waits. */
+static bool is_for_all(const char *line)
+{
+    bool is_loss = strncmp(line, "warning: ", 9) == 0 && reason_bytes(line) < strlen(line);
+    return is_loss || strncmp(line, "error[", 6) == 0;
+}
+
+/* What another task has said, or one of the lines below it, which begin with a blank. */
 static bool is_repeated(struct mu_local_output *output, struct mu_local_child *child, int index)
 {
     if (child->line[0] != ' ')
-        child->repeats =
-            strncmp(child->line, "error[", 6) == 0 && said_by_another(output, child->line, index);
+        child->repeats = is_for_all(child->line) && said_by_another(output, child->line, index);
     return child->repeats;
 }
 

@@ -181,10 +181,12 @@ class Launcher(Recovers):
         match, _ = launcher.says(r"\[muster\] ps/0 ended with signal 9 \(SIGKILL\): started again, "
                                  r"pid (\d+) \(1 of at most 5 times\)")
         self.back(launcher)
+        self.assertEqual(launcher.text.count("; the run waits for it since"), 1, launcher.text)
         # It is its successor's turn, and the port is still its own.
         os.kill(int(match.group(1)), signal.SIGKILL)
         launcher.says(r"\(2 of at most 5 times\)")
         self.back(launcher, count=2)
+        self.assertEqual(launcher.text.count("; the run waits for it since"), 2, launcher.text)
         self.assertEqual(launcher.ends(), 0, launcher.text)
         self.assertEqual(summary(launcher.out)["recoveries"], 2)
 
