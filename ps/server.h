@@ -52,7 +52,8 @@
  * and if the mode gathers, about push_max * (48 + 4 * width) times the gradients of a step; while a
  * snapshot is sent, 34 MiB and a bit a row (server_pieces.h). Where workers may come back, some 80
  * bytes * 2 * replica_count * in_flight_max. With standbys a process has two such servers, each
- * with 130 bytes * replica_count * (in_flight_max + 2) more.
+ * with 130 bytes * replica_count * (in_flight_max + 2) more, and so has the head where workers may
+ * come back.
  *
  * What is no gradient (NaN, another length, a version that is not there, a number out of turn) is
  * refused whole, counted, and answered; the third of a worker in a row ends its link, and run says

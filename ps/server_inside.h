@@ -280,7 +280,7 @@ static inline bool mu_ps_is_other(const struct mu_ps_server *server, int seat)
     return seat != server->options.order && !server->others[seat].is_lost;
 }
 
-/* Is this seat of another server told now of what gets its place in the order? Else it asks. */
+/* Is this seat of another server told of what gets its place in the order? Else it asks. */
 static inline bool mu_ps_is_told(const struct mu_ps_server *server, int seat)
 {
     const struct mu_ps_peer *peer = &server->others[seat];
@@ -364,11 +364,10 @@ enum mu_status mu_ps_takeover_step(struct mu_ps_server *server);
 enum mu_link_answer mu_ps_takeover_frame(
     struct mu_ps_peer *peer, const struct mu_frame *frame, const void *body);
 void mu_ps_takeover_arrived(struct mu_ps_peer *peer, const struct mu_frame *frame);
-/* Is what came after this place still known? */
+/* Is what came after this place still known? It is sent verdict by verdict, if there is room. */
 bool mu_ps_standby_knows(const struct mu_ps_server *server, uint64_t place);
-/* The verdict of this place, which is known; while the link has room. */
-void mu_ps_standby_post(struct mu_ps_server *server, struct mu_ps_peer *peer, uint64_t place);
 bool mu_ps_standby_has_room(const struct mu_ps_peer *peer);
+void mu_ps_standby_post(struct mu_ps_server *server, struct mu_ps_peer *peer, uint64_t place);
 /* To the next head: how far this one is. */
 void mu_ps_takeover_follow(struct mu_ps_server *server);
 /* May a follower's notes be counted? */
@@ -379,18 +378,15 @@ static inline bool mu_ps_hears_notes(const struct mu_ps_server *server)
                server->standby.takeover == MU_PS_TAKEOVER_TELLING);
 }
 
-/* server_heal.c */
-/* The link of another server has ended. False: it does not come back. */
+/* server_heal.c: the link of another server has ended. False: it does not come back. */
 bool mu_ps_heal_ended(struct mu_ps_peer *peer, enum mu_status why);
-/* The server is lost. */
-void mu_ps_heal_lose(struct mu_ps_peer *peer);
+void mu_ps_heal_lose(struct mu_ps_peer *peer); /* the server is lost */
 /* Whose link has been gone for longer than patience lasts is the culprit of a failure. */
 void mu_ps_heal_check(struct mu_ps_server *server);
-/* Before a link is added, the first one or another. False: the server is lost. */
+/* Before a link is added, the first one or another. False: the server is lost. On a follower then
+ * what is missing of both sides is asked for; on the head: a follower asks. */
 bool mu_ps_heal_begin(struct mu_ps_peer *peer);
-/* Follower, after that: what is missing of both sides goes on its way. */
 void mu_ps_heal_ask(struct mu_ps_peer *head);
-/* Head: a follower asks. */
 enum mu_link_answer mu_ps_heal_frame(struct mu_ps_peer *peer, const struct mu_frame *frame);
 void mu_ps_heal_arrived(struct mu_ps_peer *peer);
 void mu_ps_heal_step(struct mu_ps_server *server);
