@@ -230,6 +230,7 @@ struct mu_ps_server {
     struct mu_row_store rows; /* if the model has embedding rows, else zeroed */
     uint8_t *row_memory;      /* of all buffers */
     uint32_t *row_where;      /* of all buffers */
+    uint64_t *row_answered;   /* of all buffers */
     struct mu_unique row_ids; /* of the ROWS at hand */
     size_t row_stride;        /* of one, in bytes */
     struct mu_ps_row_pieces pieces;
