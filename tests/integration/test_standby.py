@@ -218,6 +218,7 @@ class Proxy:
         return len(pairs)
 
     def close(self):
+        self._cut(self.listener)  # also for the thread that accepts
         self.listener.close()
         self.cut()
 
@@ -289,6 +290,14 @@ class BrokenLinks(Case):
             self.is_told(cluster, "chief/0", "ps/0")
             self.is_told(cluster, "ps/1", "ps/0")
             self.assertEqual(int(checkpoints(cluster.out)[-1].name), steps)
+
+    def test_servers_that_cannot_reach_each_other_any_more_end_the_run(self):
+        cluster, proxy = self.behind_a_proxy(
+            (ORDER,), chief=1, worker=1, ps=2, arguments=[*LONG, "--step-timeout", str(2 * SLOW)])
+        proxy.close()
+        for task in cluster.tasks.values():
+            self.assertEqual(task.ends(), 69, task.text)
+            self.assertRegex(task.text, r"error\[E040\d\]: .*ps/")
 
 
 if __name__ == "__main__":
