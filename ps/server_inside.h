@@ -381,7 +381,7 @@ static inline bool mu_ps_hears_notes(const struct mu_ps_server *server)
 
 /* server_heal.c: the link of another server has ended. False: it does not come back. */
 bool mu_ps_heal_ended(struct mu_ps_peer *peer, enum mu_status why);
-void mu_ps_heal_lose(struct mu_ps_peer *peer); /* the server is lost */
+void mu_ps_heal_lose(struct mu_ps_peer *peer);      /* the server is lost */
 void mu_ps_heal_check(struct mu_ps_server *server); /* fails when patience is over */
 /* Before a link is added, the first one or another. False: the server is lost. On a follower then
  * what is missing of both sides is asked for; on the head: a follower asks. */
