@@ -13,8 +13,10 @@
  *   due        the choice is made; it is the next place in the order
  *   checking   as many steps with it: the gain that it has brought
  *
- * A server that becomes the head before the choice waits for a whole step and measures anew; after
- * it there is nothing left to do but to say the gain, which it does not know.
+ * The deputy measures the same at its own end, and hears of the choice what was predicted and how
+ * fast it was before. So it goes on with either where the head was when it is lost. Of the time
+ * from the last gradient of then to the first of its own it knows nothing that counts: a worker's
+ * time that spans it is left out, and the seconds are not of the steps.
  */
 
 static struct mu_loop *loop_of(const struct mu_ps_server *server)
@@ -100,7 +102,7 @@ static void measure(struct mu_ps_server *server, int64_t now_ns)
 void mu_ps_auto_came(struct mu_ps_server *server, int worker)
 {
     struct mu_ps_auto *own = &server->auto_;
-    if (own->state != MU_PS_AUTO_MEASURING || !mu_ps_is_head(server))
+    if (own->state != MU_PS_AUTO_MEASURING || own->sent_ns[worker] < 0)
         return;
     int64_t now_ns = mu_now(loop_of(server)->world);
     mu_arrivals_add(
@@ -156,9 +158,10 @@ static void check(struct mu_ps_server *server, int64_t now_ns)
     int64_t gradients = versions * (mode->kind == MU_PS_SYNC ? mode->workers : 1);
     own->chosen.measured = (double)gradients / seconds_since(own, now_ns) / own->rate;
     own->state = MU_PS_AUTO_IDLE;
-    mu_say(server->options.log, MU_LEVEL_INFO,
-        "auto: %.2f times the gradients a second measured, %.2f predicted", own->chosen.measured,
-        own->chosen.predicted);
+    if (mu_ps_is_head(server))
+        mu_say(server->options.log, MU_LEVEL_INFO,
+            "auto: %.2f times the gradients a second measured, %.2f predicted",
+            own->chosen.measured, own->chosen.predicted);
 }
 
 /* With fewer replicas the times of before say nothing. */
@@ -167,7 +170,7 @@ static void give_up(struct mu_ps_server *server)
     struct mu_ps_auto *own = &server->auto_;
     bool chosen = own->state == MU_PS_AUTO_CHECKING;
     own->state = MU_PS_AUTO_IDLE;
-    if (!chosen)
+    if (!chosen && mu_ps_is_head(server))
         mu_say(server->options.log, MU_LEVEL_INFO,
             "auto: a replica has left before %d steps were measured: nothing is chosen",
             own->arrivals.step_count);
@@ -176,21 +179,32 @@ static void give_up(struct mu_ps_server *server)
 void mu_ps_auto_look(struct mu_ps_server *server, const struct mu_ps_verdict_body *verdict)
 {
     struct mu_ps_auto *own = &server->auto_;
-    if (own->state == MU_PS_AUTO_IDLE || own->state == MU_PS_AUTO_DUE || !mu_ps_is_head(server))
+    if (own->state == MU_PS_AUTO_IDLE || own->state == MU_PS_AUTO_DUE)
         return;
     if (server->active_count < server->options.replica_count) {
         give_up(server);
         return;
     }
     int64_t now_ns = mu_now(loop_of(server)->world);
+    own->last_ns = now_ns;
     if (own->state == MU_PS_AUTO_CHECKING)
         check(server, now_ns);
     else if (!is_whole_step(server, verdict))
         return;
     else if (own->state == MU_PS_AUTO_WAITING)
         measure(server, now_ns);
-    else if (mu_arrivals_full(&own->arrivals))
+    else if (mu_arrivals_full(&own->arrivals) && mu_ps_is_head(server))
         choose(server, now_ns);
+}
+
+void mu_ps_auto_take_over(struct mu_ps_server *server)
+{
+    struct mu_ps_auto *own = &server->auto_;
+    if (own->state != MU_PS_AUTO_MEASURING && own->state != MU_PS_AUTO_CHECKING)
+        return;
+    own->since_ns += mu_now(loop_of(server)->world) - own->last_ns;
+    for (int i = 0; i < server->options.replica_count; i++)
+        own->sent_ns[i] = -1;
 }
 
 /* ---- the choice, on every server ---- */
@@ -210,6 +224,30 @@ bool mu_ps_auto_told(struct mu_ps_server *server, const struct mu_ps_verdict_bod
     return true;
 }
 
+/* What was measured is in no record: a replay has no clock. */
+static void note_choice(struct mu_ps_server *server, const struct mu_ps_verdict_body *told)
+{
+    struct mu_ps_verdict_body noted = *told;
+    noted.scale = noted.learning_rate = 0;
+    mu_ps_audit_note(server, &noted, NULL);
+}
+
+static void begin_check(struct mu_ps_server *server, const struct mu_ps_verdict_body *told)
+{
+    struct mu_ps_auto *own = &server->auto_;
+    own->state = MU_PS_AUTO_IDLE;
+    if (!own->sent_ns)
+        return;
+    own->state = MU_PS_AUTO_CHECKING;
+    own->value = told->clock;
+    own->rate = told->learning_rate;
+    own->since_ns = own->last_ns = mu_now(loop_of(server)->world);
+    own->since_version = server->shard.version;
+    own->chosen = (struct mu_ps_chosen){.mode = *mode_of(server), .predicted = told->scale};
+    if (mu_ps_is_head(server))
+        say_choice(server);
+}
+
 enum mu_status mu_ps_auto_serve(struct mu_ps_server *server)
 {
     struct mu_ps_auto *own = &server->auto_;
@@ -217,7 +255,12 @@ enum mu_status mu_ps_auto_serve(struct mu_ps_server *server)
     struct mu_ps_phase *phase = &server->plan.phase[server->phase];
     if (mu_ps_is_head(server)) {
         *told = (struct mu_ps_verdict_body){
-            .item = MU_PS_ITEM_CHOICE, .clock = own->value, .version = server->shard.version};
+            .item = MU_PS_ITEM_CHOICE,
+            .clock = own->value,
+            .version = server->shard.version,
+            .scale = own->gain,
+            .learning_rate = own->rate,
+        };
         mu_ps_tell_change(server, told);
     }
     mu_ps_standby_note(server, 0, told);
@@ -226,13 +269,8 @@ enum mu_status mu_ps_auto_serve(struct mu_ps_server *server)
         return mu_fail(server->options.log, MU_E0701, NULL,
             "ps/%d cannot have %lld chosen for its mode", mu_ps_process(server),
             (long long)told->clock);
-    mu_ps_audit_note(server, told, NULL);
-    own->state = MU_PS_AUTO_IDLE;
-    if (mu_ps_is_head(server)) {
-        own->state = MU_PS_AUTO_CHECKING;
-        own->chosen = (struct mu_ps_chosen){.mode = phase->mode, .predicted = own->gain};
-        say_choice(server);
-    }
+    note_choice(server, told);
+    begin_check(server, told);
     own->told_queued = false;
     server->look_again = true;
     mu_ps_release(server);

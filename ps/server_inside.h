@@ -115,10 +115,12 @@ enum mu_ps_auto_state {
 };
 
 struct mu_ps_auto {
-    enum mu_ps_auto_state state; /* head */
+    enum mu_ps_auto_state state; /* head, and its deputy */
     struct mu_arrivals arrivals;
-    int64_t *sent_ns; /* (replica_count) when each was sent on; NULL: nothing is ever chosen */
+    /* (replica_count) when each was sent on; -1: not known; NULL: nothing is chosen here. */
+    int64_t *sent_ns;
     int64_t since_ns, since_version; /* of the steps that are measured, or checked */
+    int64_t last_ns;                 /* when the last gradient was served meanwhile */
     int64_t value;
     double gain, rate; /* predicted; gradients a second before it */
     struct mu_ps_chosen chosen;
@@ -221,6 +223,7 @@ struct mu_ps_server {
     struct mu_row_store rows; /* if the model has embedding rows, else zeroed */
     uint8_t *row_memory;      /* of all buffers */
     uint32_t *row_where;      /* of all buffers */
+    uint64_t *row_answered;   /* of all buffers */
     struct mu_unique row_ids; /* of the ROWS at hand */
     size_t row_stride;        /* of one, in bytes */
     struct mu_ps_row_pieces pieces;
@@ -385,7 +388,8 @@ static inline const struct mu_ps_phase *mu_ps_phase_of(const struct mu_ps_server
     return &server->plan.phase[server->phase];
 }
 
-/* server_auto.c: on the head, if some phase of the plan has auto_steps; else nothing happens. */
+/* server_auto.c: on the head and its deputy, if some phase of the plan has auto_steps; else nothing
+ * happens. */
 enum mu_status mu_ps_auto_init(struct mu_ps_server *server); /* NO_MEMORY */
 void mu_ps_auto_finish(struct mu_ps_server *server);
 void mu_ps_auto_enter(struct mu_ps_server *server); /* a phase begins */
@@ -394,6 +398,7 @@ void mu_ps_auto_came(struct mu_ps_server *server, int worker);
 void mu_ps_auto_sent(struct mu_ps_server *server, int worker);
 /* A gradient has been served. */
 void mu_ps_auto_look(struct mu_ps_server *server, const struct mu_ps_verdict_body *verdict);
+void mu_ps_auto_take_over(struct mu_ps_server *server); /* it has become the head */
 /* Is a choice the next place in the order? On every server: what it changes. */
 bool mu_ps_auto_due(const struct mu_ps_server *server);
 /* Follower: what the head says. False: one is queued already. */

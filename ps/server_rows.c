@@ -36,11 +36,13 @@ static enum mu_status allocate(struct mu_ps_server *server, size_t push_max, siz
         return MU_NO_MEMORY;
     server->row_stride = stride;
     server->row_where = calloc(count * push_max, sizeof(*server->row_where));
-    if (!server->row_where)
+    server->row_answered = calloc(count * push_max, sizeof(*server->row_answered));
+    if (!server->row_where || !server->row_answered)
         return MU_NO_MEMORY;
     for (size_t i = 0; i < count; i++) {
         server->buffers[i].rows.data = server->row_memory + i * stride;
         server->buffers[i].rows.where = server->row_where + i * push_max;
+        server->buffers[i].rows.answered = server->row_answered + i * push_max;
     }
     return MU_OK;
 }
@@ -83,6 +85,7 @@ void mu_ps_rows_finish(struct mu_ps_server *server)
     mu_unique_finish(&server->row_ids);
     free(server->row_memory);
     free(server->row_where);
+    free(server->row_answered);
 }
 
 /* ---- what lies in a buffer ---- */
@@ -183,10 +186,18 @@ bool mu_ps_rows_are_ours(const struct mu_ps_server *server, const uint64_t *ids,
     return true;
 }
 
+/* Are the rows that are given those of the last answer? Then their ids are sound. */
+static bool were_answered(const struct mu_ps_row_buffer *rows)
+{
+    size_t given = rows->counts.given;
+    return given == rows->where_count &&
+           memcmp(rows->answered, given_ids(rows), given * sizeof(*rows->answered)) == 0;
+}
+
 /* A row that is given twice would take two steps for one gradient. */
 static enum mu_ps_flaw flaw_of_ids(struct mu_ps_server *server, const struct mu_ps_row_buffer *rows)
 {
-    size_t given = rows->counts.given, wanted = rows->counts.wanted;
+    size_t wanted = rows->counts.wanted, given = were_answered(rows) ? 0 : rows->counts.given;
     if (!mu_ps_rows_are_ours(server, wanted_ids(rows), wanted + given))
         return MU_PS_FLAW_ID;
     if (!mu_unique_are(&server->row_ids, wanted_ids(rows), wanted) ||
@@ -294,6 +305,7 @@ void mu_ps_rows_reply(struct mu_ps_server *server, struct mu_ps_buffer *buffer)
     float *values = rows->values ? rows->values : (float *)(rows->data + count * sizeof(*ids));
     size_t bytes = count * width * sizeof(*values);
     mu_row_store_read_where(&server->rows, ids, count, values, rows->where);
+    memcpy(rows->answered, ids, count * sizeof(*ids));
     rows->where_count = count;
     const struct mu_frame frame = {
         .type = MU_FRAME_ROWS,

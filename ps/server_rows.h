@@ -31,9 +31,10 @@ struct mu_ps_row_buffer {
     struct mu_ps_rows_body counts;
     const float *gradients; /* of the given */
     float *values;          /* where the answer goes; NULL: it travels */
-    /* Where the rows of the last answer were found: as a rule the next gradient of this buffer is
-     * of the same rows. */
-    uint32_t *where; /* (push_max) */
+    /* The rows of the last answer, which were looked at, and where they were found: as a rule the
+     * next gradient of this buffer is of the same. */
+    uint64_t *answered; /* (push_max) */
+    uint32_t *where;    /* (push_max) */
     size_t where_count;
     struct mu_send reply;
 };

@@ -379,11 +379,11 @@ enum mu_status mu_ps_serve_buffer(struct mu_ps_server *server, struct mu_ps_buff
         buffer->here_count = 0;
         buffer->here_flaw = MU_PS_FLAW_NONE;
         server->waiting_count--;
-        if (buffer->item == MU_PS_ITEM_GRADIENT)
-            mu_ps_auto_came(server, buffer->worker);
         judge(server, buffer);
         tell_followers(server, buffer);
     }
+    if (buffer->item == MU_PS_ITEM_GRADIENT)
+        mu_ps_auto_came(server, buffer->worker);
     mu_ps_standby_note(server, buffer->sequence, &buffer->verdict);
     MU_TRY(mu_ps_check_version(server, &buffer->verdict));
     mu_ps_audit_note(server, &buffer->verdict, buffer);

@@ -260,6 +260,7 @@ static void become_head(struct mu_ps_server *server)
         if (worker->is_dead || worker->refused_in_row >= MU_PS_REFUSED_MAX)
             mu_ps_lost(server, w);
     }
+    mu_ps_auto_take_over(server);
     mu_ps_tell_here(server);
     mu_say(server->options.log, MU_LEVEL_WARN,
         "ps/%d judges gradients from now on, from version %lld on", mu_ps_process(server),

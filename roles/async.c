@@ -217,6 +217,12 @@ static bool scale_of(struct async *async, struct push_slot *slot, double loss)
     return true;
 }
 
+/* Will there be a batch that is computed with the answer to the next push? */
+static bool wants_rows(const struct async *async)
+{
+    return async->replica->steps_own + async->slot_count < async->steps_to_do;
+}
+
 static enum mu_status push(struct async *async, struct push_slot *slot, double loss)
 {
     struct mu_replica *replica = async->replica;
@@ -230,8 +236,8 @@ static enum mu_status push(struct async *async, struct push_slot *slot, double l
     async->bad_steps = 0;
     slot->seen = async->version;
     slot->batch = replica->steps_own;
-    bool wants = slot->batch + async->slot_count < async->steps_to_do;
-    MU_TRY(mu_async_rows_of_push(&replica->async_rows, slot_index(slot), wants, &slot->rows));
+    MU_TRY(mu_async_rows_of_push(
+        &replica->async_rows, slot_index(slot), wants_rows(async), &slot->rows));
     slot->under_way = true;
     slot->start = (struct mu_command){.run = run_push, .owner = slot};
     mu_communicator_post(&replica->communicator, &slot->start);
@@ -342,6 +348,8 @@ static enum mu_status train_to_the_end(struct async *async)
         mu_async_rows_done(&replica->async_rows);
         MU_TRY(status);
         replica->stopped = mu_replica_stop_wanted(replica);
+        if (wants_rows(async))
+            MU_TRY(mu_async_rows_prepare(&replica->async_rows));
     }
     for (int i = 0; i < async->slot_count; i++)
         MU_TRY(await_slot(async, &async->slot[i]));

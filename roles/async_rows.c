@@ -29,7 +29,7 @@ enum mu_status mu_async_rows_open(struct mu_async_rows *rows, struct mu_replica 
     const struct mu_task_data *data = replica->run->data;
     int in_flight = (int)job->mode.in_flight;
     *rows = (struct mu_async_rows){
-        .replica = replica, .in_flight = in_flight, .held_max = 2 * in_flight};
+        .replica = replica, .in_flight = in_flight, .held_max = 2 * in_flight + 1};
     if (!job->model->row_width)
         return MU_OK;
     MU_TRY(
@@ -183,6 +183,11 @@ enum mu_status mu_async_rows_of_push(
     ret_rows->given = &held_of(rows, rows->first)->set;
     ret_rows->gradients = memory_of(rows, slot).gradients;
     return MU_OK;
+}
+
+enum mu_status mu_async_rows_prepare(struct mu_async_rows *rows)
+{
+    return rows->width > 0 ? hold(rows, rows->first + rows->in_flight) : MU_OK;
 }
 
 void mu_async_rows_came(struct mu_async_rows *rows, int64_t batch)

@@ -23,9 +23,9 @@ struct mu_replica;
 
 /* The set of what is given must stay until its push has begun, on the communication thread. When
  * batch k is computed, the push of batch k - in_flight has been answered: so 2 * in_flight places
- * do for what is held and what may still wait for its push. Its values and gradients lie in the
- * memory of its slot, where the servers of this host see them: the slot is free from when the
- * values have come until the gradients are pushed. */
+ * do for what is held and what may still wait for its push, and one more for what is prepared. Its
+ * values and gradients lie in the memory of its slot, where the servers of this host see them: the
+ * slot is free from when the values have come until the gradients are pushed. */
 struct mu_held_batch {
     struct mu_prefetch_batch batch; /* with its rows */
     struct mu_row_set set;
@@ -60,6 +60,8 @@ enum mu_status mu_async_rows_next(
  * be trained on. Without a table: none. */
 enum mu_status mu_async_rows_of_push(
     struct mu_async_rows *rows, int slot, bool wants, struct mu_ps_client_rows *ret_rows);
+/* While pushes are under way: which rows the next push wants. */
+enum mu_status mu_async_rows_prepare(struct mu_async_rows *rows);
 /* The push of `batch` has been answered, and brought what it wanted. */
 void mu_async_rows_came(struct mu_async_rows *rows, int64_t batch);
 /* The batch is worked. */

@@ -40,8 +40,12 @@ void mu_ps_load_add_standby(const struct mu_ps_server *standby, struct mu_load *
     static const enum mu_load_row of_both[] = {MU_LOAD_REQUESTS, MU_LOAD_BYTES_IN,
         MU_LOAD_BYTES_OUT, MU_LOAD_ROWS_GIVEN, MU_LOAD_ROWS_WANTED, MU_LOAD_MEMORY_BYTES,
         MU_LOAD_HELD, MU_LOAD_UNREAD, MU_LOAD_UNREAD_BYTES, MU_LOAD_CUT_OFF};
+    static const enum mu_load_row of_head[] = {
+        MU_LOAD_AUTO_WORKERS, MU_LOAD_AUTO_BOUND, MU_LOAD_AUTO_PREDICTED, MU_LOAD_AUTO_MEASURED};
     struct mu_load its;
     mu_ps_load_of(standby, &its);
+    for (size_t i = 0; mu_ps_server_is_head(standby) && i < MU_COUNT_OF(of_head); i++)
+        load->value[of_head[i]] = its.value[of_head[i]];
     for (size_t i = 0; i < MU_COUNT_OF(of_both); i++)
         load->value[of_both[i]] += its.value[of_both[i]];
 }

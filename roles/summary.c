@@ -90,10 +90,12 @@ static void write_servers(const struct mu_summary *summary, struct mu_text *out)
     mu_text_add(out, "\n");
 }
 
-/* As the head of the servers has it. */
+/* As the head of the servers has it, or the one after it that has taken over. */
 static void write_auto(const struct mu_summary *summary, struct mu_text *out)
 {
     const int64_t *value = summary->server_count > 0 ? summary->servers[0].load.value : NULL;
+    if (summary->server_count > 1 && summary->servers[1].load.value[MU_LOAD_AUTO_PREDICTED] > 0)
+        value = summary->servers[1].load.value;
     if (!value || value[MU_LOAD_AUTO_PREDICTED] == 0) {
         mu_text_add(out, "  \"auto\": null,\n");
         return;

@@ -190,6 +190,20 @@ static uint64_t server_rows(const struct hand *hand)
     return mu_table_count(mu_ps_server_table(hand->server)).rows;
 }
 
+/* Headers and bodies, of ROWS and what follows it. */
+static size_t frames_of_a_push(void)
+{
+    uint8_t rows[MU_PS_ROWS_BODY_MAX], push[MU_PS_BODY_MAX];
+    return 2 * MU_FRAME_HEADER_BYTES + mu_ps_rows_write(rows, &sound) +
+           mu_ps_push_write(push, &(struct mu_ps_push_body){.scale = 1});
+}
+
+static size_t frames_of_an_answer(const struct mu_ps_fresh_body *fresh)
+{
+    uint8_t out[MU_PS_BODY_MAX];
+    return 2 * MU_FRAME_HEADER_BYTES + mu_ps_fresh_write(out, fresh);
+}
+
 /* ---- a server that is shared with ---- */
 
 static void rows_are_applied_where_they_lie_and_come_where_they_are_wanted(void **state)
@@ -214,10 +228,11 @@ static void rows_are_applied_where_they_lie_and_come_where_they_are_wanted(void 
         }
         /* As if they had travelled. */
         const struct mu_ps_load *load = mu_ps_server_load(hand.server);
-        size_t dense = COUNT * sizeof(float), frames = 4 * (MU_FRAME_HEADER_BYTES + 96);
-        size_t in = mu_ps_rows_bytes(&sound, WIDTH), out = 2 * ROW_BYTES;
-        assert_in_range(load->bytes_in - before.bytes_in, dense + in, dense + in + frames);
-        assert_in_range(load->bytes_out - before.bytes_out, dense + out, dense + out + frames);
+        size_t dense = COUNT * sizeof(float);
+        assert_int_equal(load->bytes_in - before.bytes_in,
+            dense + mu_ps_rows_bytes(&sound, WIDTH) + frames_of_a_push());
+        assert_int_equal(load->bytes_out - before.bytes_out,
+            dense + 2 * ROW_BYTES + frames_of_an_answer(&hand.said));
         assert_int_equal(load->rows_given - before.rows_given, 2);
         assert_int_equal(load->rows_wanted - before.rows_wanted, 2);
     }

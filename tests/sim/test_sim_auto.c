@@ -31,13 +31,23 @@ static const struct mu_sim_compute straggling = {.kind = MU_SIM_COMPUTE_LOGNORMA
     .straggle_fraction = 0.02,
     .straggle_factor = 10};
 
+struct kill {
+    int task;
+    int64_t at_ns;
+    bool done;
+};
+
 static int64_t stop_ns(void *owner, int task, int64_t now_ns)
 {
-    return task == 3 && now_ns >= 20 * MU_SECOND ? MU_SIM_KILL : 0;
+    struct kill *kill = owner;
+    if (task != kill->task || now_ns < kill->at_ns || kill->done)
+        return 0;
+    kill->done = true;
+    return MU_SIM_KILL;
 }
 
 static enum mu_status simulate(struct mu_test_log *test_log, const struct mu_sim_compute *compute,
-    const char *const sets[], uint64_t seed, bool kills)
+    const char *const sets[], uint64_t seed, struct kill *kill)
 {
     const char *all[24] = {"data.samples=4000", "data.test_samples=20", "data.batch=1",
         "model.widths=[784,2,10]", "mode.policy=apply", "mode.auto_steps=400", "train.epochs=4"};
@@ -45,7 +55,7 @@ static enum mu_status simulate(struct mu_test_log *test_log, const struct mu_sim
     for (int i = 0; sets[i]; i++)
         all[count++] = sets[i];
     struct mu_log *log = mu_test_log_init(test_log);
-    const struct mu_sim_faults faults = {.task_stop_ns = stop_ns};
+    const struct mu_sim_faults faults = {.owner = kill, .task_stop_ns = stop_ns};
     struct mu_job *job = NULL;
     log->level = MU_LEVEL_INFO;
     assert_ok(mu_job_load(log, path, all, &job));
@@ -57,7 +67,7 @@ static enum mu_status simulate(struct mu_test_log *test_log, const struct mu_sim
         .compute = *compute,
         .link_bits_per_second = 10000000000,
         .link_latency_ns = 50000,
-        .faults = kills ? &faults : NULL,
+        .faults = kill ? &faults : NULL,
     };
     enum mu_status status = mu_sim_job_run(&simulated, log);
     mu_job_destroy(job);
@@ -94,7 +104,7 @@ static struct chosen run(
     const struct mu_sim_compute *compute, const char *const sets[], uint64_t seed)
 {
     static struct mu_test_log test_log;
-    if (simulate(&test_log, compute, sets, seed, false) != MU_OK)
+    if (simulate(&test_log, compute, sets, seed, NULL) != MU_OK)
         fail_msg("%s", test_log.text);
     return read(&test_log);
 }
@@ -170,7 +180,7 @@ static void a_run_that_is_too_short_chooses_nothing(void **state)
     static struct mu_test_log test_log;
     static const char *const few[] = {
         "mode.kind=sync", "mode.backups=auto", "train.steps=60", NULL};
-    assert_ok(simulate(&test_log, &straggling, few, 1, false));
+    assert_ok(simulate(&test_log, &straggling, few, 1, NULL));
     assert_non_null(strstr(test_log.text, "nothing is chosen"));
     assert_null(strstr(test_log.text, "predicted"));
 }
@@ -178,8 +188,36 @@ static void a_run_that_is_too_short_chooses_nothing(void **state)
 static void a_worker_that_dies_while_it_is_measured_ends_the_run(void **state)
 {
     static struct mu_test_log test_log;
-    assert_int_equal(simulate(&test_log, &straggling, sync, 1, true), MU_UNAVAILABLE);
+    struct kill worker = {.task = 3, .at_ns = 20 * MU_SECOND};
+    assert_int_equal(simulate(&test_log, &straggling, sync, 1, &worker), MU_UNAVAILABLE);
     assert_null(strstr(test_log.text, "predicted"));
+}
+
+/* Their steps are no more than one measurement and one check take: nothing begins anew. */
+static void lose_the_head(
+    const char *const sets[], struct chosen (*check)(struct chosen chosen), int64_t at_ns)
+{
+    static struct mu_test_log test_log;
+    const char *twice[6] = {"mode.replicas=1"};
+    struct kill head = {.task = REPLICAS, .at_ns = at_ns};
+    for (int i = 0; sets[i]; i++)
+        twice[1 + i] = sets[i];
+    if (simulate(&test_log, &straggling, twice, 1, &head) != MU_OK)
+        fail_msg("%s", test_log.text);
+    assert_said(&test_log, "ps/1 judges gradients from now on");
+    assert_said(&test_log, "ps/1: auto: ");
+    struct chosen chosen = check(read(&test_log));
+    if (fabs(chosen.measured / chosen.predicted - 1) > TOLERANCE)
+        fail_msg("lost at %d s: %g measured, %g predicted", (int)(at_ns / MU_SECOND),
+            chosen.measured, chosen.predicted);
+}
+
+static void who_takes_over_goes_on_measuring_and_checking(void **state)
+{
+    for (int64_t at_ns = 100 * MU_SECOND; at_ns <= 1300 * MU_SECOND; at_ns += 480 * MU_SECOND) {
+        lose_the_head(sync, has_backups, at_ns);
+        lose_the_head(bounded, has_bound, at_ns);
+    }
 }
 
 int main(int argc, char **argv)
@@ -191,6 +229,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(the_same_seed_makes_the_same_choice),
         cmocka_unit_test(a_phase_measures_when_it_begins),
         cmocka_unit_test(a_run_that_is_too_short_chooses_nothing),
+        cmocka_unit_test(who_takes_over_goes_on_measuring_and_checking),
         cmocka_unit_test(a_worker_that_dies_while_it_is_measured_ends_the_run),
     };
     path = argv[argc - 1];
