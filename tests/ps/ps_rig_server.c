@@ -163,6 +163,31 @@ static enum mu_status link_seat(struct rig_seat *own)
     return MU_OK;
 }
 
+static void pause_serving(void *owner)
+{
+    struct rig_task *task = owner;
+    task->pauses = true;
+}
+
+/* Until nobody needs it any more; where links break, with pauses to heal them in. */
+static enum mu_status run(struct rig_task *task)
+{
+    struct rig *rig = task->rig;
+    struct mu_ps_server *running[2] = {task->seats[0].server, task->seats[1].server};
+    enum mu_status status = MU_OK;
+    if (!rig->server_hooks.heal)
+        return mu_ps_servers_run(running, task->seat_count, &task->over);
+    rig->server_hooks.begin(task);
+    MU_TRY(task->loop->ops->timer_start(task->loop, MU_MS, pause_serving, task, &task->pause));
+    while (status == MU_OK && !task->over) {
+        task->pauses = false;
+        rig->server_hooks.heal(task);
+        status = mu_ps_servers_run(running, task->seat_count, &task->pauses);
+    }
+    task->loop->ops->timer_stop(task->pause);
+    return status;
+}
+
 static enum mu_status serve(struct rig_task *task)
 {
     struct rig *rig = task->rig;
@@ -176,8 +201,7 @@ static enum mu_status serve(struct rig_task *task)
         task->loop, &rig->addresses[task->index], -1, on_accepted, task, &listener, &error));
     for (int i = 0; i < task->seat_count; i++)
         MU_TRY(link_seat(&task->seats[i]));
-    struct mu_ps_server *running[2] = {task->seats[0].server, task->seats[1].server};
-    enum mu_status status = mu_ps_servers_run(running, task->seat_count, &task->over);
+    enum mu_status status = run(task);
     task->loop->ops->listener_close(listener);
     return status;
 }
@@ -238,5 +262,7 @@ enum mu_status rig_server_main(struct rig_task *task)
         mu_ps_server_destroy(task->seats[i].server);
     for (int i = 0; i < task->controls_come; i++)
         mu_link_close(task->controls[i]);
+    if (task->rig->server_hooks.end)
+        task->rig->server_hooks.end(task);
     return task->status == MU_OK ? status : task->status;
 }
