@@ -120,9 +120,16 @@ void mu_ps_peer_ended(void *owner, struct mu_link *link, enum mu_status why, int
         mu_ps_relink_end(peer);
         return;
     }
+    if (peer->kind == MU_PS_PEER_LEADER && peer->server->options.relinks && peer->server->begun &&
+        why != MU_PROTOCOL) {
+        mu_ps_state_unlink(peer->server);
+        return;
+    }
+    peer->server->look_again = true; /* for what it leaves */
+    if (peer->kind == MU_PS_PEER_SERVER && mu_ps_heal_ended(peer, why))
+        return;
     peer->ended = true;
     peer->held = false;
-    peer->server->look_again = true; /* for what it leaves */
     if (peer->kind == MU_PS_PEER_SERVER)
         peer->server->other_ended = peer->index;
     if (peer->kind == MU_PS_PEER_WORKER && mu_ps_is_head(peer->server))
@@ -318,5 +325,7 @@ static const struct mu_link_events leader_events = {
 
 void mu_ps_server_add_leader(struct mu_ps_server *server, struct mu_link *link)
 {
+    if (server->leader.link && server->options.relinks && server->begun)
+        mu_ps_state_unlink(server);
     mu_ps_add_peer(&server->leader, link, &leader_events);
 }

@@ -218,7 +218,7 @@ static int start_connecting(struct mu_stream *stream, const struct sockaddr_stor
 static void on_answered(void *owner)
 {
     struct mu_stream *stream = owner;
-    uv_async_send(&stream->loop->wakeup);
+    mu_uv_wake(stream->loop);
 }
 
 static int start_resolving(struct mu_stream *stream, const struct mu_address *address)

@@ -3,6 +3,7 @@
 #define MU_IO_UV_LOOP_H
 
 #include "runtime/base/net.h"
+#include <stdatomic.h>
 #include <uv.h>
 
 /*
@@ -14,7 +15,9 @@ struct mu_uv_write;
 struct mu_uv_loop {
     struct mu_loop base;
     uv_loop_t uv;
-    uv_async_t wakeup;
+    uv_poll_t wakeup; /* of wake_fd */
+    int wake_fd;
+    atomic_bool woken; /* and not yet seen: wake_fd can be read */
     uv_timer_t deadline;
     int64_t deadline_ns; /* what the timer is set to; MU_FOREVER: stopped */
     uint64_t happened;   /* callbacks so far: how turn knows that something ran */
@@ -26,6 +29,8 @@ struct mu_uv_loop {
 };
 
 enum mu_status mu_uv_loop_create(struct mu_world *world, struct mu_loop **ret_loop);
+/* From any thread. */
+void mu_uv_wake(struct mu_uv_loop *loop);
 
 /* conn.c */
 enum mu_status mu_uv_connect(struct mu_loop *loop, const struct mu_address *address,
