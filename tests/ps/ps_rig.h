@@ -15,6 +15,7 @@
  */
 #define RIG_TASKS_MAX 12
 #define RIG_ORDER_MAX 4096
+#define RIG_VISITORS_MAX 64
 #define RIG_TIME (30 * MU_SECOND)
 
 enum rig_kind { RIG_SERVER, RIG_WORKER, RIG_LEADER, RIG_CONTROL };
@@ -45,6 +46,7 @@ struct rig_task {
     int seat_count;
     struct mu_link *controls[RIG_TASKS_MAX];
     int controls_come, controls_ended;
+    struct mu_link *visitors[RIG_VISITORS_MAX]; /* that have not said who they are */
     bool over, pauses;
     struct mu_timer *pause;
     struct mu_ps_culprit culprit;

@@ -21,11 +21,22 @@ static enum mu_link_answer on_hello(void *owner, struct mu_link *link, const str
     return frame->type == MU_FRAME_HELLO ? MU_LINK_TAKE : MU_LINK_REFUSE;
 }
 
+/* `link` NULL: a free place. */
+static struct mu_link **find_visitor(struct rig_task *task, const struct mu_link *link)
+{
+    int i = 0;
+    while (i < RIG_VISITORS_MAX && task->visitors[i] != link)
+        i++;
+    assert(i < RIG_VISITORS_MAX);
+    return &task->visitors[i];
+}
+
 static void on_hello_arrived(
     void *owner, struct mu_link *link, const struct mu_frame *frame, const void *body)
 {
     struct rig_task *task = owner;
     int64_t kind = -1, index = -1, seat = -1;
+    *find_visitor(task, link) = NULL;
     struct mu_decoder *decoder = mu_link_decoder(link);
     if (mu_decoder_read(decoder, body, frame->body_bytes) != MU_OK ||
         !mu_decoder_int(decoder, "kind", 0, RIG_CONTROL, &kind) ||
@@ -49,7 +60,7 @@ static void on_visitor_ended(void *owner, struct mu_link *link, enum mu_status w
 {
     (void)why;
     (void)error;
-    (void)owner;
+    *find_visitor(owner, link) = NULL;
     mu_link_close(link);
 }
 
@@ -62,8 +73,8 @@ static const struct mu_link_events visitor_events = {
 static void on_accepted(void *owner, struct mu_stream *stream)
 {
     struct rig_task *task = owner;
-    struct mu_link *link;
-    if (mu_link_accept(task->loop, stream, &visitor_events, task, &link) != MU_OK)
+    struct mu_link **link = find_visitor(task, NULL);
+    if (mu_link_accept(task->loop, stream, &visitor_events, task, link) != MU_OK)
         task->status = MU_NO_MEMORY;
 }
 
@@ -262,6 +273,8 @@ enum mu_status rig_server_main(struct rig_task *task)
         mu_ps_server_destroy(task->seats[i].server);
     for (int i = 0; i < task->controls_come; i++)
         mu_link_close(task->controls[i]);
+    for (int i = 0; i < RIG_VISITORS_MAX; i++)
+        mu_link_close(task->visitors[i]);
     if (task->rig->server_hooks.end)
         task->rig->server_hooks.end(task);
     return task->status == MU_OK ? status : task->status;
