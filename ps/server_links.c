@@ -302,6 +302,7 @@ void mu_ps_server_add_worker(struct mu_ps_server *server, int replica, struct mu
     if (server->options.relinks)
         mu_ps_relink_end(peer);
     peer->link_number++;
+    mu_link_hold_little(link);
     mu_ps_add_peer(peer, link, &worker_events);
 }
 

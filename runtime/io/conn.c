@@ -310,6 +310,13 @@ void mu_uv_own(struct mu_stream *stream, const struct mu_stream_events *events, 
     mu_uv_resume(stream);
 }
 
+void mu_uv_hold_little(struct mu_stream *stream)
+{
+    uv_os_fd_t fd;
+    if (!is_unix(stream) && !stream->closing && uv_fileno(&stream->uv.handle, &fd) == 0)
+        mu_tcp_socket_hold_little(fd);
+}
+
 /* ---- questions ---- */
 
 void mu_uv_peer_name(struct mu_stream *stream, char *out, size_t bytes)

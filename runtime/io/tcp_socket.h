@@ -6,4 +6,8 @@
  * do: a connected socket whose ends have one address, as over loopback, gets another. */
 void mu_tcp_socket_unpace(int fd);
 
+/* By default the kernel takes megabytes that nobody has read yet, and both of its copies go through
+ * memory. Such a socket then takes no more than what stays in a cache in between. */
+void mu_tcp_socket_hold_little(int fd);
+
 #endif
