@@ -219,14 +219,14 @@ static void print_table_row(struct bench *bench, const struct row *row, int in_f
     double bytes = (double)row_bytes_of(options);
     if (options->json)
         printf("{\"bench\":\"ps\",\"op\":\"%s\",\"rows\":%lld,\"row_width\":%d,\"batch\":%d,"
-               "\"bytes\":%.0f,\"workers\":%d,\"servers\":%d,\"replicas\":%d,\"transport\":\"tcp\","
+               "\"bytes\":%.0f,\"workers\":%d,\"servers\":%d,\"replicas\":%d,\"transport\":\"%s\","
                "\"in_flight\":%d,\"p50_us\":%.2f,\"p99_us\":%.2f,\"ops_per_second\":%.1f,"
                "\"bytes_per_second\":%.0f,\"rows_per_second\":%.0f,\"wire_ratio\":%.4f,"
                "\"cpu_us_per_op\":%.2f}\n",
             row->name, (long long)options->rows, (int)options->row_width, (int)options->batch,
             bytes, (int)options->workers, (int)options->servers, (int)options->replicas,
-            row->many ? in_flight : 1, n.p50, n.p99, n.per_second, n.per_second * bytes,
-            rows_per_second, bench->wire_ratio, n.cpu);
+            transport_name(options), row->many ? in_flight : 1, n.p50, n.p99, n.per_second,
+            n.per_second * bytes, rows_per_second, bench->wire_ratio, n.cpu);
     else
         printf("%10.0f  %-15s %9d %10.1f %10.1f %12.0f %10.3f %10.2f %12.0f %8.4f\n", bytes,
             row->name, row->many ? in_flight : 1, n.p50, n.p99, n.per_second,
@@ -307,9 +307,6 @@ static enum mu_status check_rows(struct mu_log *log, const struct mu_cmd_bench_p
     if (options->op > 0 && rows[options->op - 1].of_table != (options->rows > 0))
         return mu_fail(log, MU_E0001, "rows and rows-in-flight, and only they, go with --rows",
             "--op %s with --rows %lld", rows[options->op - 1].name, (long long)options->rows);
-    if (options->rows > 0 && options->transport == MU_BENCH_PS_SHM)
-        return mu_fail(log, MU_E0001, "use --transport tcp",
-            "--transport shm with --rows: embedding rows do not go through shared memory");
     if (options->rows > 0 && options->rows < options->workers)
         return mu_fail(log, MU_E0001, NULL, "--rows %lld: each of %lld workers needs its own",
             (long long)options->rows, (long long)options->workers);

@@ -157,9 +157,10 @@ class BenchPs(unittest.TestCase):
         self.assertEqual(len(done.stdout.splitlines()), 6)
 
     def test_rows_of_a_table_with_the_bytes_that_they_took(self):
-        for servers in ("1", "3"):
+        for servers, transport in (("1", "tcp"), ("3", "tcp"), ("1", "shm"), ("3", "shm")):
             done = bench_ps("--rows", "20001", "--row-width", "16", "--batch", "1000", "--workers",
-                            "2", "--servers", servers, "--in-flight", "3", "--json")
+                            "2", "--servers", servers, "--in-flight", "3", "--transport", transport,
+                            "--json")
             self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
             found = [json.loads(line) for line in done.stdout.splitlines()]
             self.assertEqual([(row["op"], row["in_flight"]) for row in found],
@@ -169,6 +170,7 @@ class BenchPs(unittest.TestCase):
                     self.assertIsInstance(row[field], kind, row)
                 self.assertEqual((row["bytes"], row["rows"], row["row_width"], row["batch"]),
                                  (64000, 20001, 16, 1000))
+                self.assertEqual(row["transport"], transport)
                 self.assertAlmostEqual(row["rows_per_second"], 1000 * row["ops_per_second"],
                                        delta=1000)
                 self.assertTrue(1 < row["wire_ratio"] < 1.1, row)
