@@ -85,6 +85,9 @@ struct mu_net_ops {
         int part_count);
     /* Asks `room` again after it gave none. */
     void (*resume)(struct mu_stream *stream);
+    /* Has the other end's host all that was written and is done? What it has not is lost if the
+     * stream is closed while something is unread, or comes. Never waits. */
+    bool (*delivered)(struct mu_stream *stream);
     /* "10.0.0.3:41233", the other end. */
     void (*peer_name)(struct mu_stream *stream, char *out, size_t bytes);
     /* No callback comes after this, except `done` with CLOSED for writes that were under way, from

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "runtime/io/tcp_socket.h"
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <stdbool.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 static bool same_ip(const struct sockaddr_storage *a, const struct sockaddr_storage *b)
@@ -23,6 +24,12 @@ static bool has_one_address(int fd)
     socklen_t near_bytes = sizeof(near), far_bytes = sizeof(far);
     return getsockname(fd, (struct sockaddr *)&near, &near_bytes) == 0 &&
            getpeername(fd, (struct sockaddr *)&far, &far_bytes) == 0 && same_ip(&near, &far);
+}
+
+bool mu_tcp_socket_delivered(int fd)
+{
+    int unacknowledged = 0;
+    return ioctl(fd, SIOCOUTQ, &unacknowledged) != 0 || unacknowledged == 0;
 }
 
 void mu_tcp_socket_unpace(int fd)
