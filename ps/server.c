@@ -230,21 +230,29 @@ void mu_ps_failed(struct mu_ps_server *server, const struct mu_ps_peer *peer, en
 
 /* ---- serving a snapshot ---- */
 
+void mu_ps_tell_snapshot(struct mu_ps_server *server, int seat, uint64_t snapshot_id)
+{
+    int twin = mu_ps_seat_twin(seat, server->options.server_count);
+    bool is_standby = seat >= server->options.server_count;
+    const struct mu_ps_snapshot_body snapshot = {
+        .gives = !is_standby || server->others[twin].is_lost, .lost = server->standby.lost};
+    uint8_t memory[MU_PS_BODY_MAX];
+    struct mu_body body;
+    mu_ps_snapshot_put(&body, memory, &snapshot);
+    mu_link_post(server->others[seat].link, MU_FRAME_SNAPSHOT, server->options.generation,
+        snapshot_id, server->options.replicas > 0 ? &body : NULL);
+}
+
 /* The head gives it its place in the order; to the followers it comes between two verdicts. */
 static void tell_snapshot(struct mu_ps_server *server, uint64_t snapshot_id)
 {
-    for (int i = 0; mu_ps_is_head(server) && i < server->standby.seat_count; i++) {
-        int twin = mu_ps_seat_twin(i, server->options.server_count);
-        bool is_standby = i >= server->options.server_count;
-        const struct mu_ps_snapshot_body snapshot = {
-            .gives = !is_standby || server->others[twin].is_lost, .lost = server->standby.lost};
-        uint8_t memory[MU_PS_BODY_MAX];
-        struct mu_body body;
-        mu_ps_snapshot_put(&body, memory, &snapshot);
-        if (mu_ps_is_other(server, i))
-            mu_link_post(server->others[i].link, MU_FRAME_SNAPSHOT, server->options.generation,
-                snapshot_id, server->options.replicas > 0 ? &body : NULL);
-    }
+    if (!mu_ps_is_head(server))
+        return;
+    server->standby.snapshot_id = snapshot_id;
+    server->standby.snapshot_place = server->standby.place;
+    for (int i = 0; i < server->standby.seat_count; i++)
+        if (mu_ps_is_told(server, i))
+            mu_ps_tell_snapshot(server, i, snapshot_id);
 }
 
 static enum mu_status serve(struct mu_ps_server *server, const struct mu_ps_event *event)
@@ -305,10 +313,12 @@ static enum mu_status go_on(struct mu_ps_server *server, bool *ret_any)
     bool any = false;
     if (server->readers_due)
         mu_ps_readers_check(server);
+    mu_ps_heal_check(server);
     MU_TRY(check_others(server));
     MU_TRY(mu_ps_audit_status(server));
     MU_TRY(serve_some(server, &any));
     MU_TRY(mu_ps_takeover_step(server));
+    mu_ps_heal_step(server);
     mu_ps_pieces_go_on(server);
     if (server->look_again) {
         mu_ps_resume_held(server);

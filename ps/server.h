@@ -52,7 +52,8 @@
  * and if the mode gathers, about push_max * (48 + 4 * width) times the gradients of a step; while a
  * snapshot is sent, 34 MiB and a bit a row (server_pieces.h). Where workers may come back, some 80
  * bytes * 2 * replica_count * in_flight_max. With standbys a process has two such servers, each
- * with 130 bytes * replica_count * (in_flight_max + 2) more.
+ * with 130 bytes * replica_count * (in_flight_max + 2) more, and so has the head where workers may
+ * come back.
  *
  * What is no gradient (NaN, another length, a version that is not there, a number out of turn) is
  * refused whole, counted, and answered; the third of a worker in a row ends its link, and run says
@@ -140,6 +141,11 @@ void mu_ps_server_add_follower(struct mu_ps_server *server, int order, struct mu
 /* With standbys seat server_count is the deputy, which becomes the head if the head is lost. Its
  * followers are all but itself and seat 0; to these its link is that of the deputy. */
 void mu_ps_server_add_deputy(struct mu_ps_server *server, struct mu_link *link);
+/* With `relinks` the link of another server may be added again, by the same calls: nothing that it
+ * told is taken twice or left out (server_heal.c). Of those that this one calls, the head and the
+ * deputy: the first seat from `seat` on whose link has ended, and since when; -1: there is none. */
+int mu_ps_server_unlinked(const struct mu_ps_server *server, int seat);
+int64_t mu_ps_server_unlinked_since_ns(const struct mu_ps_server *server, int seat);
 /* The process of this server, 0 to server_count - 1, is gone with both its seats: as the cluster
  * says, to all that are left. The standbys take over; for a second one run fails with CLOSED. */
 void mu_ps_server_lose_server(struct mu_ps_server *server, int process);

@@ -20,6 +20,7 @@
  *   server_links.c     callbacks of links, which only fill buffers and append to the queue
  *   server_order.c     the same of links between servers
  *   server_takeover.c  another one becomes the head
+ *   server_heal.c      links between servers that break
  *   server_relink.c    workers that come back
  *   server_readers.c   who does not read its answers; what the server keeps
  *   server_share.c     memory that workers share
@@ -81,13 +82,15 @@ struct mu_ps_peer {
     enum mu_ps_flaw note_flaw; /* follower */
     int note_worker;           /* head: that was lost, if there is no buffer */
     uint64_t sequence_next;    /* worker */
-    /* Worker that may come back: it has said READY on this link, the how manieth link this is, and
-     * which numbers come on it again; is the frame at hand one of those? */
+    uint32_t link_number;      /* the how manieth link this is, where another one may come */
+    /* Worker that may come back: it has said READY on this link, and which numbers come on it
+     * again; is the frame at hand one of those? */
     bool ready, is_again;
-    uint32_t link_number;
     uint64_t again_next, again_end;
-    uint64_t *noted; /* follower: (replica_count) the next note of each worker */
-    bool is_lost;    /* server: its process is gone */
+    uint64_t *noted;            /* follower: (replica_count) the next note of each worker */
+    bool is_lost;               /* server: its process is gone */
+    int64_t gone_ns;            /* server: since when its link is gone */
+    bool is_behind, catches_up; /* it has missed something; it asks for that, from `place` on */
     /* Server, where a deputy takes over. */
     bool has_place, goes_on;        /* it has said how far it is; it knows whom it follows now */
     uint64_t place;                 /* places that it has served, or has been told of */
@@ -170,9 +173,11 @@ struct mu_ps_standby {
     } takeover;
     uint64_t place;            /* places served so far, snapshots not counted */
     uint64_t wanted;           /* ASKING: the place of the furthest */
-    struct mu_ps_known *known; /* the last ones, a ring; NULL without standbys */
+    uint64_t heard;            /* places that the head has told of */
+    struct mu_ps_known *known; /* the last ones, a ring; NULL: nobody may ask for them */
     size_t known_capacity;
-    bool tells; /* FOLLOWING: the deputy wants what follows `told` */
+    uint64_t snapshot_id, snapshot_place; /* head: the last one, and what was served before it */
+    bool tells;                           /* FOLLOWING: the deputy wants what follows `told` */
     uint64_t told;
 };
 
@@ -207,13 +212,15 @@ struct mu_ps_server {
     size_t queue_first, queue_count, queue_capacity;
     int waiting_count; /* buffers that need another server to go on */
     int other_ended;   /* seat of a server whose link has ended; -1: none */
+    int gone_count;    /* servers whose link has ended, and another one may come */
     struct mu_ps_standby standby;
     bool look_again;  /* something was freed that a held link may wait for */
     bool readers_due; /* it is time to look who does not read */
     /* At most one: follower: in the queue; head: as soon as nothing is gathered. */
     bool snapshot_queued;
-    uint64_t snapshot_id; /* head */
-    bool snapshot_gives;  /* follower, of the frame at hand */
+    uint64_t snapshot_id;                   /* head */
+    uint64_t snapshot_heard;                /* follower: the last one */
+    bool snapshot_gives, snapshot_is_again; /* follower, of the frame at hand */
     bool snapshot_is_old; /* of the frame at hand: the leader has not heard of a loss */
     struct mu_ps_state_stream stream;
     int64_t updates_total; /* RESTORE */
@@ -274,6 +281,13 @@ static inline bool mu_ps_is_other(const struct mu_ps_server *server, int seat)
     return seat != server->options.order && !server->others[seat].is_lost;
 }
 
+/* Is this seat of another server told of what gets its place in the order? Else it asks. */
+static inline bool mu_ps_is_told(const struct mu_ps_server *server, int seat)
+{
+    const struct mu_ps_peer *peer = &server->others[seat];
+    return mu_ps_is_other(server, seat) && peer->link && !peer->is_behind;
+}
+
 /* Does this server know whom to tell what is whole here? */
 static inline bool mu_ps_knows_head(const struct mu_ps_server *server)
 {
@@ -298,6 +312,8 @@ static inline bool mu_ps_brings(const struct mu_ps_server *server)
 }
 
 /* server.c */
+/* Head: to one follower. */
+void mu_ps_tell_snapshot(struct mu_ps_server *server, int seat, uint64_t snapshot_id);
 void mu_ps_queue(struct mu_ps_server *server, struct mu_ps_event event);
 /* Remembers the first failure since run last returned one. */
 void mu_ps_failed(struct mu_ps_server *server, const struct mu_ps_peer *peer, enum mu_status why);
@@ -349,6 +365,12 @@ enum mu_status mu_ps_takeover_step(struct mu_ps_server *server);
 enum mu_link_answer mu_ps_takeover_frame(
     struct mu_ps_peer *peer, const struct mu_frame *frame, const void *body);
 void mu_ps_takeover_arrived(struct mu_ps_peer *peer, const struct mu_frame *frame);
+/* Is what came after this place still known? It is sent verdict by verdict, if there is room. */
+bool mu_ps_standby_knows(const struct mu_ps_server *server, uint64_t place);
+bool mu_ps_standby_has_room(const struct mu_ps_peer *peer);
+void mu_ps_standby_post(struct mu_ps_server *server, struct mu_ps_peer *peer, uint64_t place);
+/* To the next head: how far this one is. */
+void mu_ps_takeover_follow(struct mu_ps_server *server);
 /* May a follower's notes be counted? */
 static inline bool mu_ps_hears_notes(const struct mu_ps_server *server)
 {
@@ -356,6 +378,18 @@ static inline bool mu_ps_hears_notes(const struct mu_ps_server *server)
            (server->standby.takeover == MU_PS_TAKEOVER_NONE ||
                server->standby.takeover == MU_PS_TAKEOVER_TELLING);
 }
+
+/* server_heal.c: the link of another server has ended. False: it does not come back. */
+bool mu_ps_heal_ended(struct mu_ps_peer *peer, enum mu_status why);
+void mu_ps_heal_lose(struct mu_ps_peer *peer);      /* the server is lost */
+void mu_ps_heal_check(struct mu_ps_server *server); /* fails when patience is over */
+/* Before a link is added, the first one or another. False: the server is lost. On a follower then
+ * what is missing of both sides is asked for; on the head: a follower asks. */
+bool mu_ps_heal_begin(struct mu_ps_peer *peer);
+void mu_ps_heal_ask(struct mu_ps_peer *head);
+enum mu_link_answer mu_ps_heal_frame(struct mu_ps_peer *peer, const struct mu_frame *frame);
+void mu_ps_heal_arrived(struct mu_ps_peer *peer);
+void mu_ps_heal_step(struct mu_ps_server *server);
 
 /* server_relink.c */
 enum mu_status mu_ps_relink_init(struct mu_ps_server *server); /* NO_MEMORY */
@@ -455,6 +489,8 @@ enum mu_link_answer mu_ps_leader_frame(void *owner, struct mu_link *link,
     const struct mu_frame *frame, const void *body, void **ret_payload);
 void mu_ps_leader_arrived(
     void *owner, struct mu_link *link, const struct mu_frame *frame, const void *body);
+/* The leader's link is gone, and what it has not got of a snapshot: another one will come. */
+void mu_ps_state_unlink(struct mu_ps_server *server);
 /* Can a snapshot be taken now? */
 bool mu_ps_state_free(const struct mu_ps_server *server);
 /* Copies the state as it is and starts to send it; embedding rows are not copied, and go as they

@@ -120,9 +120,16 @@ void mu_ps_peer_ended(void *owner, struct mu_link *link, enum mu_status why, int
         mu_ps_relink_end(peer);
         return;
     }
+    if (peer->kind == MU_PS_PEER_LEADER && peer->server->options.relinks && peer->server->begun &&
+        why != MU_PROTOCOL) {
+        mu_ps_state_unlink(peer->server);
+        return;
+    }
+    peer->server->look_again = true; /* for what it leaves */
+    if (peer->kind == MU_PS_PEER_SERVER && mu_ps_heal_ended(peer, why))
+        return;
     peer->ended = true;
     peer->held = false;
-    peer->server->look_again = true; /* for what it leaves */
     if (peer->kind == MU_PS_PEER_SERVER)
         peer->server->other_ended = peer->index;
     if (peer->kind == MU_PS_PEER_WORKER && mu_ps_is_head(peer->server))
@@ -295,6 +302,8 @@ void mu_ps_server_add_worker(struct mu_ps_server *server, int replica, struct mu
     if (server->options.relinks)
         mu_ps_relink_end(peer);
     peer->link_number++;
+    if (server->options.replicas == 0) /* with standbys workers write to more at once */
+        mu_link_hold_little(link);
     mu_ps_add_peer(peer, link, &worker_events);
 }
 
@@ -317,5 +326,7 @@ static const struct mu_link_events leader_events = {
 
 void mu_ps_server_add_leader(struct mu_ps_server *server, struct mu_link *link)
 {
+    if (server->leader.link && server->options.relinks && server->begun)
+        mu_ps_state_unlink(server);
     mu_ps_add_peer(&server->leader, link, &leader_events);
 }

@@ -39,7 +39,8 @@ static void tell_head(struct mu_ps_server *server, struct mu_ps_buffer *buffer)
         .body_bytes = (uint32_t)mu_ps_note_write(buffer->told_body, &note),
     };
     struct mu_ps_peer *head = &server->others[server->standby.head];
-    mu_ps_buffer_send(buffer, head, &buffer->told[0], &frame, buffer->told_body, NULL);
+    if (head->link) /* else all is told when it is there again (server_heal.c) */
+        mu_ps_buffer_send(buffer, head, &buffer->told[0], &frame, buffer->told_body, NULL);
 }
 
 /* Between two heads it is told to the next one later (mu_ps_tell_here). */
@@ -99,6 +100,8 @@ static enum mu_link_answer on_note(
     peer->buffer = NULL;
     if (note.incarnation < server->ledger[worker].incarnation)
         return MU_LINK_TAKE; /* of one that is gone */
+    if (server->options.relinks && frame->tag < peer->noted[worker])
+        return MU_LINK_TAKE; /* it was told on another link already */
     uint64_t end = server->sequence_served[worker] + (uint64_t)server->options.in_flight_max;
     if (frame->tag != peer->noted[worker] || frame->tag >= end)
         return mu_ps_refuse(peer, "sent note %llu of worker %d where %llu is next",
@@ -115,8 +118,8 @@ static enum mu_link_answer on_follower_frame(void *owner, struct mu_link *link,
     (void)ret_payload;
     struct mu_ps_peer *peer = owner;
     bool is_note = frame->type == MU_FRAME_PUSH;
-    bool takes_over = peer->server->options.replicas > 0 &&
-                      (frame->type == MU_FRAME_PLACE || frame->type == MU_FRAME_VERDICT);
+    bool takes_over = (frame->type == MU_FRAME_PLACE && peer->server->options.relinks) ||
+                      (frame->type == MU_FRAME_VERDICT && peer->server->options.replicas > 0);
     if ((!is_note && !takes_over) || frame->payload_bytes != 0)
         return mu_ps_refuse_type(peer, frame);
     if (!mu_ps_is_of_now(peer, frame))
@@ -152,7 +155,10 @@ void mu_ps_server_add_follower(struct mu_ps_server *server, int order, struct mu
 {
     assert(mu_ps_seat_may_judge(server->options.order, server->options.server_count));
     assert(order > 0 && order < server->standby.seat_count && order != server->options.order);
-    mu_ps_add_peer(&server->others[order], link, &follower_events);
+    if (mu_ps_heal_begin(&server->others[order]))
+        mu_ps_add_peer(&server->others[order], link, &follower_events);
+    else
+        mu_link_close(link);
 }
 
 /* ---- on a follower: the head ---- */
@@ -193,6 +199,7 @@ enum mu_link_answer mu_ps_on_verdict(
 void mu_ps_verdict_arrived(struct mu_ps_peer *peer)
 {
     struct mu_ps_server *server = peer->server;
+    server->standby.heard++;
     if (!peer->buffer) {
         int worker = peer->note_worker;
         bool joins = worker >= 0 && server->ledger[worker].change.item == MU_PS_ITEM_JOIN;
@@ -212,6 +219,9 @@ static enum mu_link_answer on_snapshot(
     struct mu_ps_snapshot_body snapshot;
     if (!mu_ps_snapshot_read(mu_link_decoder(peer->link), body, frame->body_bytes, &snapshot))
         return mu_ps_refuse(peer, "sent a SNAPSHOT whose body is malformed");
+    server->snapshot_is_again = server->options.relinks && frame->tag <= server->snapshot_heard;
+    if (server->snapshot_is_again)
+        return MU_LINK_TAKE;
     if (server->snapshot_queued)
         return mu_ps_hold(peer);
     server->snapshot_gives = snapshot.gives;
@@ -247,8 +257,9 @@ static void on_head_arrived(
         mu_ps_takeover_arrived(peer, frame);
     } else if (frame->type == MU_FRAME_VERDICT) {
         mu_ps_verdict_arrived(peer);
-    } else {
+    } else if (!server->snapshot_is_again) {
         server->snapshot_queued = true;
+        server->snapshot_heard = frame->tag;
         mu_ps_queue(server, (struct mu_ps_event){
                                 .lost = -1,
                                 .snapshot_id = frame->tag,
@@ -263,10 +274,20 @@ static const struct mu_link_events head_events = {
     .ended = mu_ps_peer_ended,
 };
 
+static void add_head(struct mu_ps_peer *head, struct mu_link *link)
+{
+    if (!mu_ps_heal_begin(head)) {
+        mu_link_close(link);
+        return;
+    }
+    mu_ps_add_peer(head, link, &head_events);
+    mu_ps_heal_ask(head);
+}
+
 void mu_ps_server_add_head(struct mu_ps_server *server, struct mu_link *link)
 {
     assert(server->options.order > 0);
-    mu_ps_add_peer(&server->others[0], link, &head_events);
+    add_head(&server->others[0], link);
 }
 
 void mu_ps_server_add_deputy(struct mu_ps_server *server, struct mu_link *link)
@@ -274,5 +295,5 @@ void mu_ps_server_add_deputy(struct mu_ps_server *server, struct mu_link *link)
     int deputy = server->options.server_count;
     assert(server->options.replicas > 0);
     assert(server->options.order > 0 && server->options.order != deputy);
-    mu_ps_add_peer(&server->others[deputy], link, &head_events);
+    add_head(&server->others[deputy], link);
 }

@@ -109,9 +109,15 @@ static void send_piece(struct mu_ps_server *server, int i)
 void mu_ps_pieces_go_on(struct mu_ps_server *server)
 {
     struct mu_ps_row_pieces *pieces = &server->pieces;
-    for (int i = 0; pieces->sending && i < MU_ROW_PIECES_MAX; i++)
+    for (int i = 0; pieces->sending && server->leader.link && i < MU_ROW_PIECES_MAX; i++)
         if (!pieces->busy[i])
             send_piece(server, i);
+}
+
+void mu_ps_pieces_drop(struct mu_ps_server *server)
+{
+    mu_table_sweep_drop(&server->pieces.sweep);
+    server->pieces.sending = false;
 }
 
 /* ---- restoring ---- */

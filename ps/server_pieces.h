@@ -42,6 +42,8 @@ bool mu_ps_pieces_idle(const struct mu_ps_server *server);
 enum mu_status mu_ps_pieces_begin(struct mu_ps_server *server, uint64_t snapshot_id);
 /* Sends what the pieces have room for. */
 void mu_ps_pieces_go_on(struct mu_ps_server *server);
+/* Nobody reads the rest of them. */
+void mu_ps_pieces_drop(struct mu_ps_server *server);
 /* May the next step be taken? */
 bool mu_ps_pieces_have_room(const struct mu_ps_server *server);
 

@@ -139,7 +139,7 @@ static void tell_followers(struct mu_ps_server *server, struct mu_ps_buffer *buf
         .body_bytes = (uint32_t)mu_ps_verdict_write(buffer->told_body, &buffer->verdict),
     };
     for (int i = 0; i < server->standby.seat_count; i++)
-        if (mu_ps_is_other(server, i))
+        if (mu_ps_is_told(server, i))
             mu_ps_buffer_send(
                 buffer, &server->others[i], &buffer->told[i], &frame, buffer->told_body, NULL);
 }
@@ -407,7 +407,7 @@ void mu_ps_tell_change(struct mu_ps_server *server, const struct mu_ps_verdict_b
         uint8_t memory[MU_PS_BODY_MAX];
         struct mu_body body;
         mu_ps_verdict_put(&body, memory, verdict);
-        if (mu_ps_is_other(server, i))
+        if (mu_ps_is_told(server, i))
             mu_link_post(
                 server->others[i].link, MU_FRAME_VERDICT, server->options.generation, 0, &body);
     }

@@ -57,6 +57,18 @@ bool mu_ps_state_free(const struct mu_ps_server *server)
     return server->leader.link && server->stream.sends_pending == 0 && mu_ps_pieces_idle(server);
 }
 
+/* The leader sees the same end, and begins what it has not got anew (snapshot.c). A snapshot that
+ * has its place in the order by then waits for the next link, with all that comes after it. */
+void mu_ps_state_unlink(struct mu_ps_server *server)
+{
+    struct mu_link *link = server->leader.link;
+    server->leader.link = NULL;
+    server->leader.held = false;
+    mu_ps_pieces_drop(server);
+    mu_link_close(link);
+    server->look_again = true;
+}
+
 static void copy_vector(struct mu_ps_server *server, int vector)
 {
     struct mu_loop *loop = server->options.loop;
@@ -113,7 +125,7 @@ enum mu_status mu_ps_state_take(struct mu_ps_server *server, uint64_t snapshot_i
     MU_TRY(mu_ps_pieces_begin(server, snapshot_id));
     for (int i = 0; i < server->shard.vector_count; i++)
         copy_vector(server, i);
-    for (int i = 0; i < server->shard.vector_count; i++)
+    for (int i = 0; server->leader.link && i < server->shard.vector_count; i++)
         send_vector(server, i, snapshot_id);
     return MU_OK;
 }

@@ -30,12 +30,14 @@ static_assert(POSTS_MAX < MU_LINK_POSTS_MAX, "there is room for other frames");
 enum mu_status mu_ps_standby_init(struct mu_ps_server *server)
 {
     struct mu_ps_standby *standby = &server->standby;
-    size_t replicas = (size_t)server->options.replica_count;
-    if (server->options.replicas == 0)
+    const struct mu_ps_server_options *options = &server->options;
+    size_t replicas = (size_t)options->replica_count;
+    bool is_asked = options->order == 0 && options->relinks && options->server_count > 1;
+    if (options->replicas == 0 && !is_asked)
         return MU_OK;
     /* So far one may be behind another: its workers' pushes of then are unanswered. */
     standby->known_capacity =
-        replicas * (size_t)server->options.in_flight_max + 2 * replicas + MU_PS_PHASES_MAX;
+        replicas * (size_t)options->in_flight_max + 2 * replicas + MU_PS_PHASES_MAX;
     standby->known = calloc(standby->known_capacity, sizeof(*standby->known));
     return standby->known ? MU_OK : MU_NO_MEMORY;
 }
@@ -71,6 +73,7 @@ static void lose_seat(struct mu_ps_server *server, int seat)
 {
     struct mu_ps_peer *peer = &server->others[seat];
     assert(seat != server->options.order);
+    mu_ps_heal_lose(peer);
     mu_link_close(peer->link);
     peer->link = NULL;
     peer->is_lost = peer->ended = true;
@@ -127,24 +130,33 @@ static void post_place(struct mu_ps_server *server, struct mu_ps_peer *peer, boo
         peer->link, MU_FRAME_PLACE, server->options.generation, server->standby.place, &body);
 }
 
+void mu_ps_standby_post(struct mu_ps_server *server, struct mu_ps_peer *peer, uint64_t place)
+{
+    const struct mu_ps_standby *standby = &server->standby;
+    const struct mu_ps_known *known = &standby->known[place % standby->known_capacity];
+    uint8_t memory[MU_PS_BODY_MAX];
+    struct mu_body body;
+    mu_ps_verdict_put(&body, memory, &known->verdict);
+    mu_link_post(peer->link, MU_FRAME_VERDICT, server->options.generation, known->tag, &body);
+}
+
+bool mu_ps_standby_has_room(const struct mu_ps_peer *peer)
+{
+    return peer->link && mu_link_posts_waiting(peer->link) < POSTS_MAX;
+}
+
 /* True: all that this server knows from *from on is on its way. */
 static bool post_known(struct mu_ps_server *server, struct mu_ps_peer *peer, uint64_t *from)
 {
-    const struct mu_ps_standby *standby = &server->standby;
-    for (; *from < standby->place; (*from)++) {
-        if (!peer->link || mu_link_posts_waiting(peer->link) >= POSTS_MAX)
+    for (; *from < server->standby.place; (*from)++) {
+        if (!mu_ps_standby_has_room(peer))
             return false;
-        const struct mu_ps_known *known = &standby->known[*from % standby->known_capacity];
-        uint8_t memory[MU_PS_BODY_MAX];
-        struct mu_body body;
-        mu_ps_verdict_put(&body, memory, &known->verdict);
-        mu_link_post(peer->link, MU_FRAME_VERDICT, server->options.generation, known->tag, &body);
+        mu_ps_standby_post(server, peer, *from);
     }
     return true;
 }
 
-/* Is what came after this place still known? */
-static bool is_known(const struct mu_ps_server *server, uint64_t place)
+bool mu_ps_standby_knows(const struct mu_ps_server *server, uint64_t place)
 {
     const struct mu_ps_standby *standby = &server->standby;
     return place <= standby->place && standby->place - place <= standby->known_capacity;
@@ -156,11 +168,13 @@ static enum mu_link_answer on_place(
     struct mu_ps_server *server = peer->server;
     bool is_deputy = server->options.order == server->options.server_count;
     enum mu_ps_takeover now = server->standby.takeover;
+    if (place->asks && mu_ps_is_head(server))
+        return mu_ps_heal_frame(peer, frame);
     if (server->standby.lost < 0 || now == MU_PS_TAKEOVER_ENDING)
         return mu_ps_hold(peer); /* it heard of the loss before this one did */
     if (now != (is_deputy ? MU_PS_TAKEOVER_COLLECTING : MU_PS_TAKEOVER_FOLLOWING) ||
         (is_deputy && (place->asks || peer->has_place)) ||
-        (place->asks && !is_known(server, frame->tag)))
+        (place->asks && !mu_ps_standby_knows(server, frame->tag)))
         return mu_ps_refuse(peer, "sent a PLACE that does not fit");
     peer->place = frame->tag;
     peer->place_asks = place->asks;
@@ -186,6 +200,8 @@ void mu_ps_takeover_arrived(struct mu_ps_peer *peer, const struct mu_frame *fram
     struct mu_ps_standby *standby = &server->standby;
     if (frame->type == MU_FRAME_VERDICT) {
         mu_ps_verdict_arrived(peer);
+    } else if (mu_ps_is_head(server)) {
+        mu_ps_heal_arrived(peer);
     } else if (standby->takeover == MU_PS_TAKEOVER_COLLECTING) {
         peer->has_place = true;
     } else if (peer->place_asks) {
@@ -275,9 +291,10 @@ static void tell(struct mu_ps_server *server)
         struct mu_ps_peer *peer = &server->others[i];
         if (!mu_ps_is_other(server, i) || peer->goes_on)
             continue;
-        peer->goes_on = post_known(server, peer, &peer->place);
+        peer->goes_on = post_known(server, peer, &peer->place) && peer->link;
         if (peer->goes_on)
             post_place(server, peer, false);
+        peer->is_behind = peer->is_behind && !peer->goes_on;
         all = all && peer->goes_on;
     }
     if (all)
@@ -293,10 +310,15 @@ enum mu_status mu_ps_takeover_begin(struct mu_ps_server *server)
     server->standby.takeover = is_deputy ? MU_PS_TAKEOVER_COLLECTING : MU_PS_TAKEOVER_FOLLOWING;
     server->look_again = true;
     if (!is_deputy && deputy->link)
-        post_place(server, deputy, false);
-    else if (!is_deputy)
-        mu_ps_failed(server, deputy, MU_CLOSED);
+        mu_ps_takeover_follow(server);
+    else if (!is_deputy && deputy->ended)
+        mu_ps_failed(server, deputy, MU_CLOSED); /* else its link comes back */
     return MU_OK;
+}
+
+void mu_ps_takeover_follow(struct mu_ps_server *server)
+{
+    post_place(server, &server->others[server->standby.head], false);
 }
 
 enum mu_status mu_ps_takeover_step(struct mu_ps_server *server)

@@ -107,6 +107,60 @@ static bool is_missing(const struct mu_snapshot_source *source)
            (source->here != (1u << snapshot->vector_count) - 1 || !source->rows_ended);
 }
 
+/* ---- links that end ---- */
+
+/* Not while something still comes to the caller's memory. */
+static void end_given_up(struct mu_ps_snapshot *snapshot)
+{
+    bool lands = false;
+    for (int i = 0; i < snapshot->seat_count; i++)
+        lands = lands || snapshot->sources[i].lands;
+    snapshot->ended = snapshot->ended || (snapshot->is_given_up && !lands);
+}
+
+/* What servers begin with must come to them whole, and by one link. */
+static bool heals(const struct mu_snapshot_source *source, enum mu_status why)
+{
+    const struct mu_ps_snapshot *snapshot = source->snapshot;
+    return snapshot->options.relinks && snapshot->has_begun &&
+           snapshot->doing != MU_SNAPSHOT_RESTORING && why != MU_PROTOCOL && !source->refused;
+}
+
+static void give_up(struct mu_ps_snapshot *snapshot)
+{
+    if (snapshot->doing != MU_SNAPSHOT_TAKING || snapshot->ended)
+        return;
+    snapshot->given_up = snapshot->id;
+    snapshot->is_given_up = true;
+    end_given_up(snapshot);
+}
+
+/* The head may not have heard of the snapshot, or this one not sent all of its part. */
+static void unlink_source(struct mu_snapshot_source *source)
+{
+    struct mu_ps_snapshot *snapshot = source->snapshot;
+    struct mu_link *link = source->link;
+    source->link = NULL;
+    source->lost_since_ns = mu_now(snapshot->options.loop->world);
+    mu_link_close(link);
+    if (snapshot->asked && is_missing(source))
+        give_up(snapshot);
+}
+
+int mu_ps_snapshot_unlinked(const struct mu_ps_snapshot *snapshot, int order)
+{
+    for (int i = order; i < snapshot->seat_count; i++)
+        if (!snapshot->sources[i].link && !snapshot->sources[i].is_lost)
+            return i;
+    return -1;
+}
+
+int64_t mu_ps_snapshot_lost_since_ns(const struct mu_ps_snapshot *snapshot, int order)
+{
+    assert(order >= 0 && order < snapshot->seat_count);
+    return snapshot->sources[order].lost_since_ns;
+}
+
 /* ---- receiving ---- */
 
 static enum mu_link_answer on_state(struct mu_snapshot_source *source, const struct mu_frame *frame,
@@ -172,15 +226,6 @@ static enum mu_link_answer on_frame(void *owner, struct mu_link *link, const str
     return refuse(source, "sent a frame that has no place here");
 }
 
-/* Not while something still comes to the caller's memory. */
-static void end_given_up(struct mu_ps_snapshot *snapshot)
-{
-    bool lands = false;
-    for (int i = 0; i < snapshot->seat_count; i++)
-        lands = lands || snapshot->sources[i].lands;
-    snapshot->ended = snapshot->ended || (snapshot->is_given_up && !lands);
-}
-
 void mu_snapshot_count_down(struct mu_snapshot_source *source)
 {
     struct mu_ps_snapshot *snapshot = source->snapshot;
@@ -237,6 +282,8 @@ static void on_ended(void *owner, struct mu_link *link, enum mu_status why, int 
     end_given_up(source->snapshot);
     if (why == MU_PROTOCOL && !source->refused)
         refuse(source, "sent what is not a frame");
+    else if (heals(source, why))
+        unlink_source(source);
     else if (is_missing(source) && !may_be_lost(source->snapshot))
         fail(source->snapshot, source->order, MU_CLOSED);
 }
@@ -247,15 +294,41 @@ static const struct mu_link_events source_events = {
     .ended = on_ended,
 };
 
+/* The head, or the deputy after it; as soon as all can give their part. */
+static void ask_if_linked(struct mu_ps_snapshot *snapshot)
+{
+    int head = snapshot->lost == 0 ? snapshot->options.server_count : 0;
+    const struct mu_ps_snapshot_body asked = {.gives = true, .lost = snapshot->lost};
+    uint8_t memory[MU_PS_BODY_MAX];
+    struct mu_body body;
+    if (snapshot->doing != MU_SNAPSHOT_TAKING || snapshot->ended || snapshot->asked ||
+        mu_ps_snapshot_unlinked(snapshot, 0) >= 0)
+        return;
+    snapshot->asked = true;
+    mu_ps_snapshot_put(&body, memory, &asked);
+    mu_link_post(snapshot->sources[head].link, MU_FRAME_SNAPSHOT, snapshot->options.generation,
+        snapshot->id, snapshot->options.replicas > 0 ? &body : NULL);
+}
+
 void mu_ps_snapshot_add_server(struct mu_ps_snapshot *snapshot, int order, struct mu_link *link)
 {
     assert(order >= 0 && order < snapshot->seat_count);
     struct mu_snapshot_source *source = &snapshot->sources[order];
+    if (source->is_lost) {
+        mu_link_close(link);
+        return;
+    }
+    if (source->link && heals(source, MU_CLOSED))
+        unlink_source(source);
     assert(!source->link);
     source->link = link;
     source->ended = !mu_link_alive(link);
     mu_link_adopt(link, &source_events, source);
-    mu_link_resume(link);
+    if (source->ended && heals(source, MU_CLOSED))
+        unlink_source(source);
+    else
+        mu_link_resume(link);
+    ask_if_linked(snapshot);
 }
 
 /* ---- what both do ---- */
@@ -265,6 +338,8 @@ enum mu_status mu_snapshot_check_alive(struct mu_ps_snapshot *snapshot)
     for (int i = 0; i < snapshot->seat_count; i++) {
         if (snapshot->sources[i].is_lost)
             continue;
+        if (!snapshot->sources[i].link && snapshot->has_begun)
+            continue; /* it comes back */
         assert(snapshot->sources[i].link);
         if (snapshot->sources[i].ended && !may_be_lost(snapshot))
             fail(snapshot, i, MU_CLOSED);
@@ -301,24 +376,15 @@ enum mu_status mu_snapshot_finish(struct mu_ps_snapshot *snapshot, int64_t deadl
     for (int i = snapshot->seat_count - 1; status == MU_TIMEOUT && i >= 0; i--)
         if (is_missing(&snapshot->sources[i]))
             snapshot->culprit = mu_ps_seat_process(i, snapshot->options.server_count);
+    if (status == MU_TIMEOUT && mu_ps_snapshot_unlinked(snapshot, 0) >= 0)
+        snapshot->culprit = mu_ps_seat_process(
+            mu_ps_snapshot_unlinked(snapshot, 0), snapshot->options.server_count);
     MU_TRY(status);
     snapshot->doing = MU_SNAPSHOT_IDLE;
     return MU_OK;
 }
 
 /* ---- taking ---- */
-
-/* The head, or the deputy after it. */
-static void ask(struct mu_ps_snapshot *snapshot)
-{
-    int head = snapshot->lost == 0 ? snapshot->options.server_count : 0;
-    const struct mu_ps_snapshot_body asked = {.gives = true, .lost = snapshot->lost};
-    uint8_t memory[MU_PS_BODY_MAX];
-    struct mu_body body;
-    mu_ps_snapshot_put(&body, memory, &asked);
-    mu_link_post(snapshot->sources[head].link, MU_FRAME_SNAPSHOT, snapshot->options.generation,
-        snapshot->id, snapshot->options.replicas > 0 ? &body : NULL);
-}
 
 enum mu_status mu_ps_snapshot_start(
     struct mu_ps_snapshot *snapshot, float *const vectors[], const struct mu_row_sink *sink)
@@ -330,7 +396,8 @@ enum mu_status mu_ps_snapshot_start(
     snapshot->sink = sink ? *sink : (struct mu_row_sink){0};
     snapshot->version = -1;
     snapshot->id++;
-    ask(snapshot);
+    snapshot->asked = false;
+    ask_if_linked(snapshot);
     return snapshot->failure;
 }
 
@@ -354,11 +421,7 @@ void mu_ps_snapshot_lose_server(struct mu_ps_snapshot *snapshot, int process)
         mu_link_close(source->link);
         source->link = NULL;
     }
-    if (snapshot->doing != MU_SNAPSHOT_TAKING || snapshot->ended)
-        return;
-    snapshot->given_up = snapshot->id;
-    snapshot->is_given_up = true;
-    end_given_up(snapshot);
+    give_up(snapshot);
 }
 
 bool mu_ps_snapshot_done(const struct mu_ps_snapshot *snapshot)

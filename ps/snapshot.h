@@ -21,6 +21,7 @@ struct mu_ps_snapshot_options {
     struct mu_log *log;
     int server_count, replica_count, slot_count;
     int replicas; /* 1: each span has a standby, as the servers have it */
+    bool relinks; /* a link that ends may be made anew, as the servers have it */
     uint32_t generation;
     size_t element_count;
     size_t row_width; /* 0: the model has no embedding table */
@@ -36,8 +37,13 @@ struct mu_row_sink {
 enum mu_status mu_ps_snapshot_create(const struct mu_ps_snapshot_options *options,
     struct mu_ps_snapshot **ret_snapshot);                    /* NO_MEMORY */
 void mu_ps_snapshot_destroy(struct mu_ps_snapshot *snapshot); /* takes NULL */
-/* `order`: its seat (seats.h). */
+/* `order`: its seat (seats.h). With `relinks` also another link in place of one before. */
 void mu_ps_snapshot_add_server(struct mu_ps_snapshot *snapshot, int order, struct mu_link *link);
+/* With `relinks`: the first server from `order` on whose link has ended; -1: none. Since when. What
+ * was under way then has ended with UNAVAILABLE and may be started again; before the servers have
+ * their first state it fails with CLOSED. */
+int mu_ps_snapshot_unlinked(const struct mu_ps_snapshot *snapshot, int order);
+int64_t mu_ps_snapshot_lost_since_ns(const struct mu_ps_snapshot *snapshot, int order);
 /* As of a client. A snapshot under way ends with UNAVAILABLE, and may be started again. For a
  * second one, or while it restores, all fails with CLOSED. */
 void mu_ps_snapshot_lose_server(struct mu_ps_snapshot *snapshot, int process);
@@ -51,8 +57,9 @@ enum mu_status mu_ps_snapshot_start(
 bool mu_ps_snapshot_done(const struct mu_ps_snapshot *snapshot);
 /* Turns the loop until the snapshot is whole. `judged` (replica_count) gets how many gradients of
  * each replica were judged before it. TIMEOUT: call again.
- * UNAVAILABLE: a server was lost meanwhile, and with standbys it may be started again. CLOSED,
- * PROTOCOL (MU_E0404): nothing works any more. */
+ * UNAVAILABLE: a server was lost meanwhile, and with standbys it may be started again; or a link
+ * ended: likewise, and it begins when that is there again. CLOSED, PROTOCOL (MU_E0404): nothing
+ * works any more. */
 enum mu_status mu_ps_snapshot_wait(
     struct mu_ps_snapshot *snapshot, int64_t deadline_ns, int64_t *ret_version, int64_t *judged);
 

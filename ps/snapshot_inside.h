@@ -17,12 +17,13 @@ struct mu_snapshot_source {
     struct mu_span span;
     struct mu_link *link;
     bool ended, refused;
-    bool is_lost;  /* its process is gone */
-    bool is_old;   /* the frame at hand is of a snapshot that was given up */
-    uint32_t here; /* vectors that have come, bit by bit */
-    int vector;    /* of the frame at hand */
-    bool lands;    /* it is coming to its place */
-    bool ready;    /* restored */
+    int64_t lost_since_ns; /* its link has ended, and another one may come */
+    bool is_lost;          /* its process is gone */
+    bool is_old;           /* the frame at hand is of a snapshot that was given up */
+    uint32_t here;         /* vectors that have come, bit by bit */
+    int vector;            /* of the frame at hand */
+    bool lands;            /* it is coming to its place */
+    bool ready;            /* restored */
     struct mu_send sends[MU_SHARD_VECTORS_MAX];
     int sends_pending;
     struct mu_row_piece piece; /* of the embedding table, coming or going */
@@ -40,6 +41,8 @@ struct mu_ps_snapshot {
     int missing; /* servers of which something is still to come */
     bool ended;  /* whole, or it has failed */
     bool is_given_up;
+    bool has_begun;        /* the servers have their first state */
+    bool asked;            /* the head: not before all are linked */
     uint64_t id, given_up; /* given_up: up to this one */
     float *vectors[MU_SHARD_VECTORS_MAX];
     struct mu_row_sink sink;

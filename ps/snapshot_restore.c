@@ -115,5 +115,7 @@ enum mu_status mu_ps_snapshot_restore(struct mu_ps_snapshot *snapshot, const flo
     };
     for (state.vector = 0; state.vector < vector_count; state.vector++)
         restore_vector(snapshot, &state, vectors[state.vector]);
-    return mu_snapshot_finish(snapshot, deadline_ns);
+    MU_TRY(mu_snapshot_finish(snapshot, deadline_ns));
+    snapshot->has_begun = true;
+    return MU_OK;
 }

@@ -61,6 +61,12 @@ void mu_table_sweep_set_aside(struct mu_table_sweep *sweep, uint32_t row)
     mark(sweep, row);
 }
 
+void mu_table_sweep_drop(struct mu_table_sweep *sweep)
+{
+    sweep->next = sweep->end;
+    sweep->aside_count = 0;
+}
+
 static char *next_aside(struct mu_table_sweep *sweep)
 {
     char *record = sweep->aside + sweep->aside_first * sweep->blocks->record_bytes;

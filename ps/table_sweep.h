@@ -35,6 +35,8 @@ enum mu_status mu_table_sweep_begin(struct mu_table_sweep *sweep);
 /* The next row, in any order; valid until the table changes. NULL: that was all. */
 const float *mu_table_sweep_next(struct mu_table_sweep *sweep, uint64_t *ret_id);
 
+void mu_table_sweep_drop(struct mu_table_sweep *sweep); /* over, whatever was still to be read */
+
 static inline bool mu_table_sweep_over(const struct mu_table_sweep *sweep)
 {
     return sweep->next == sweep->end && sweep->aside_count == 0;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "roles/ps_links.h"
 #include "ps/seats.h"
+#include "runtime/base/text.h"
 
 /* ---- waiting for them ---- */
 
@@ -56,6 +57,14 @@ static bool calls(const struct mu_ps_links *links, int from, int to)
     return from != to && !(to == deputy_of(links) && from == 0);
 }
 
+static void add_judge(struct mu_ps_server *server, int seat, struct mu_link *link)
+{
+    if (seat == 0)
+        mu_ps_server_add_head(server, link);
+    else
+        mu_ps_server_add_deputy(server, link);
+}
+
 static enum mu_status call_seat(struct mu_ps_links *links, int own, int to)
 {
     struct mu_link *link;
@@ -63,10 +72,7 @@ static enum mu_status call_seat(struct mu_ps_links *links, int own, int to)
     if (to < 0 || !calls(links, from, to))
         return MU_OK;
     MU_TRY(dial(links, task_of_seat(links, to), MU_KIND_ORDER, lane_between(from, to), &link));
-    if (to == 0)
-        mu_ps_server_add_head(links->server[own], link);
-    else
-        mu_ps_server_add_deputy(links->server[own], link);
+    add_judge(links->server[own], to, link);
     return MU_OK;
 }
 
@@ -112,27 +118,99 @@ enum mu_status mu_ps_links_make(struct mu_ps_links *links)
         MU_TRY(await_seats(links, own));
     for (int own = 0; own < links->count; own++)
         MU_TRY(await_replicas(links, own));
+    MU_TRY(mu_redial_init(&links->redial, links->cluster));
     links->made = true;
     return MU_OK;
 }
 
-void mu_ps_links_take(struct mu_ps_links *links)
+/* ---- links that broke ---- */
+
+/* False: nobody has called again. */
+static bool is_there_again(
+    struct mu_ps_links *links, int task, int kind, uint32_t lane, struct mu_link **ret_link)
+{
+    char name[MU_TASK_NAME_MAX];
+    /* A deadline that has passed: it is there, or not. */
+    if (mu_cluster_answer(links->cluster, task, kind, lane, 0, ret_link) != MU_OK)
+        return false;
+    mu_task_name(&links->run->spec->task[task], name, sizeof(name));
+    mu_say(links->run->log, MU_LEVEL_INFO,
+        "the connection of %s broke and is there again: nothing is taken twice", name);
+    return true;
+}
+
+static void take_replicas(struct mu_ps_links *links, int own)
 {
     const struct mu_spec *spec = links->run->spec;
-    char name[MU_TASK_NAME_MAX];
+    uint32_t seat = (uint32_t)links->seat[own];
     struct mu_link *link;
-    for (int own = 0; links->made && own < links->count; own++)
-        for (int r = 0; r < spec->replica_count; r++) {
-            int task = mu_spec_replica(spec, r);
-            /* A deadline that has passed: it is there, or not. */
-            if (mu_cluster_answer(links->cluster, task, MU_KIND_PUSH, (uint32_t)links->seat[own], 0,
-                    &link) != MU_OK)
-                continue;
-            mu_task_name(&spec->task[task], name, sizeof(name));
-            mu_say(links->run->log, MU_LEVEL_INFO,
-                "the connection of %s broke and is there again: nothing is taken twice", name);
+    for (int r = 0; r < spec->replica_count; r++)
+        if (is_there_again(links, mu_spec_replica(spec, r), MU_KIND_PUSH, seat, &link))
             mu_ps_server_add_worker(links->server[own], r, link);
-        }
+    if (is_there_again(links, spec->leader, MU_KIND_STATE, seat, &link))
+        mu_ps_server_add_leader(links->server[own], link);
+}
+
+static void take_seats(struct mu_ps_links *links, int own)
+{
+    struct mu_link *link;
+    int to = links->seat[own], seats = links->count * server_count(links);
+    if (to != 0 && to != deputy_of(links))
+        return;
+    for (int from = 0; from < seats; from++)
+        if (calls(links, from, to) && is_there_again(links, task_of_seat(links, from),
+                                          MU_KIND_ORDER, lane_between(from, to), &link))
+            mu_ps_server_add_follower(links->server[own], from, link);
+}
+
+/* The link that this process has called for has come. */
+static void add_called(struct mu_ps_links *links, struct mu_link *link, uint32_t lane)
+{
+    int from = (int)lane / MU_PS_SEATS_MAX, to = (int)lane % MU_PS_SEATS_MAX;
+    int own = from == links->seat[0] ? 0 : 1;
+    struct mu_ps_server *server = links->server[own];
+    char name[MU_TASK_NAME_MAX], age[32];
+    if (mu_ps_server_unlinked(server, to) != to) {
+        mu_link_close(link);
+        return;
+    }
+    int64_t since = mu_ps_server_unlinked_since_ns(server, to);
+    mu_task_name(&links->run->spec->task[task_of_seat(links, to)], name, sizeof(name));
+    mu_text_duration(age, sizeof(age), mu_now(links->run->world) - since);
+    mu_say(links->run->log, MU_LEVEL_INFO,
+        "the connection to %s broke and is there again after %s: nothing is lost", name, age);
+    add_judge(server, to, link);
+}
+
+static void call_again(struct mu_ps_links *links)
+{
+    struct mu_link *link;
+    uint32_t lane;
+    if (mu_redial_done(&links->redial, &link, &lane))
+        add_called(links, link, lane);
+    for (int own = 0; own < links->count; own++) {
+        int to = mu_ps_server_unlinked(links->server[own], 0);
+        if (to >= 0)
+            mu_redial_start(&links->redial, task_of_seat(links, to), MU_KIND_ORDER,
+                lane_between(links->seat[own], to));
+    }
+}
+
+void mu_ps_links_take(struct mu_ps_links *links)
+{
+    if (!links->made)
+        return;
+    for (int own = 0; own < links->count; own++) {
+        take_replicas(links, own);
+        take_seats(links, own);
+    }
+    call_again(links);
+}
+
+void mu_ps_links_finish(struct mu_ps_links *links)
+{
+    mu_redial_finish(&links->redial);
+    links->made = false;
 }
 
 /* ---- who is lost ---- */

@@ -18,12 +18,14 @@ struct mu_ps_links {
     int seat[2];
     int count;
     bool made;
+    struct mu_redial redial; /* to servers whose link broke */
 };
 
 /* At the start of a generation: calls the other servers and waits for all who call. */
 enum mu_status mu_ps_links_make(struct mu_ps_links *links);
-/* Now and then: takes those that replicas have made anew because one broke. */
+/* Now and then: those that broke. Takes those that others have made anew, and calls for its own. */
 void mu_ps_links_take(struct mu_ps_links *links);
+void mu_ps_links_finish(struct mu_ps_links *links); /* takes a zeroed one */
 /* The process of ps/`order` is gone. */
 void mu_ps_links_lose(struct mu_ps_links *links, int order);
 /* Whom the last failure of a server was about. */

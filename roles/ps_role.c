@@ -193,6 +193,7 @@ static enum mu_status end_generation(struct ps_role *role, enum mu_status status
     enum mu_status closed = mu_audit_keep_close(role->audit, role->server);
     enum mu_status closed_too = mu_audit_keep_close(role->standby_audit, role->standby);
     closed = closed == MU_OK ? closed_too : closed;
+    mu_ps_links_finish(&role->links);
     mu_ps_server_destroy(role->standby);
     mu_ps_server_destroy(role->server);
     role->server = role->standby = NULL;

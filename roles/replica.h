@@ -84,6 +84,7 @@ struct mu_replica {
     struct mu_vectors vectors;   /* of its pushes; they stay until it has gone */
     struct mu_ps_snapshot *snapshot; /* asynchronous, leader */
     struct mu_redial redial;         /* asynchronous: to servers whose link broke */
+    struct mu_redial redial_state;   /* the same of the leader's for checkpoints */
     struct mu_timer *relink;
     _Atomic int64_t gone_ns;    /* when a server was lost that has a standby; 0: none was */
     enum mu_status failed;      /* a command has failed: nothing is under way any more */

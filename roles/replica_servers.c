@@ -79,6 +79,7 @@ static enum mu_status make_snapshot(struct mu_replica *replica)
         .server_count = replica->spec->ps_count,
         .replica_count = replica->count,
         .replicas = standbys(replica),
+        .relinks = true,
         .slot_count = replica->job->optimizer->slot_count,
         .generation = mu_cluster_generation(replica->cluster),
         .element_count = replica->layout.element_count,
@@ -90,33 +91,68 @@ static enum mu_status make_snapshot(struct mu_replica *replica)
 
 /* ---- links that break ---- */
 
-/* The server lives, or the cluster would say otherwise. What it has not answered is sent again. */
+static void say_there(const struct mu_replica *replica, int seat, int64_t since_ns)
+{
+    char name[MU_TASK_NAME_MAX], age[32];
+    mu_task_name(&replica->spec->task[mu_replica_server_task(replica, seat)], name, sizeof(name));
+    mu_text_duration(age, sizeof(age), mu_now(replica->world) - since_ns);
+    mu_say(replica->log, MU_LEVEL_INFO,
+        "the connection to %s broke and is there again after %s: nothing is lost", name, age);
+}
+
+static void call_again(
+    const struct mu_replica *replica, struct mu_redial *redial, int kind, int seat)
+{
+    if (seat >= 0)
+        mu_redial_start(redial, mu_replica_server_task(replica, seat), kind, (uint32_t)seat);
+}
+
+/* What a server has not answered is sent again. */
+static void relink_client(struct mu_replica *replica)
+{
+    struct mu_ps_client *client = replica->client;
+    struct mu_link *link;
+    uint32_t seat;
+    if (mu_redial_done(&replica->redial, &link, &seat)) {
+        int64_t since = mu_ps_client_lost_since_ns(client, (int)seat);
+        if (mu_ps_client_unlinked(client, (int)seat) != (int)seat) {
+            mu_link_close(link);
+        } else {
+            mu_ps_client_add_server(client, (int)seat, link);
+            say_there(replica, (int)seat, since);
+        }
+    }
+    call_again(replica, &replica->redial, MU_KIND_PUSH, mu_ps_client_unlinked(client, 0));
+}
+
+/* A snapshot that was under way begins anew. */
+static void relink_snapshot(struct mu_replica *replica)
+{
+    struct mu_ps_snapshot *snapshot = replica->snapshot;
+    struct mu_link *link;
+    uint32_t seat;
+    if (mu_redial_done(&replica->redial_state, &link, &seat)) {
+        int64_t since = mu_ps_snapshot_lost_since_ns(snapshot, (int)seat);
+        if (mu_ps_snapshot_unlinked(snapshot, (int)seat) != (int)seat) {
+            mu_link_close(link);
+        } else {
+            mu_ps_snapshot_add_server(snapshot, (int)seat, link);
+            say_there(replica, (int)seat, since);
+        }
+    }
+    call_again(
+        replica, &replica->redial_state, MU_KIND_STATE, mu_ps_snapshot_unlinked(snapshot, 0));
+}
+
+/* The servers live, or the cluster would say otherwise. */
 static void relink(void *owner)
 {
     struct mu_replica *replica = owner;
-    struct mu_link *link;
-    uint32_t seat;
-    char name[MU_TASK_NAME_MAX], age[32];
-    if (!replica->client || replica->communicator.loop->cancelled != MU_OK)
-        return;
-    if (mu_redial_done(&replica->redial, &link, &seat)) {
-        int64_t since = mu_ps_client_lost_since_ns(replica->client, (int)seat);
-        mu_task_name(
-            &replica->spec->task[mu_replica_server_task(replica, (int)seat)], name, sizeof(name));
-        mu_text_duration(age, sizeof(age), mu_now(replica->world) - since);
-        if (mu_ps_client_unlinked(replica->client, (int)seat) != (int)seat) {
-            mu_link_close(link);
-        } else {
-            mu_ps_client_add_server(replica->client, (int)seat, link);
-            mu_say(replica->log, MU_LEVEL_INFO,
-                "the connection to %s broke and is there again after %s: nothing is lost", name,
-                age);
-        }
-    }
-    int missing = mu_ps_client_unlinked(replica->client, 0);
-    if (missing >= 0)
-        mu_redial_start(&replica->redial, mu_replica_server_task(replica, missing), MU_KIND_PUSH,
-            (uint32_t)missing);
+    bool ends = replica->communicator.loop->cancelled != MU_OK;
+    if (replica->client && !ends)
+        relink_client(replica);
+    if (replica->snapshot && !ends)
+        relink_snapshot(replica);
 }
 
 /* ---- a server that is lost ---- */
@@ -164,6 +200,7 @@ enum mu_status mu_replica_call_servers(struct mu_replica *replica)
         MU_TRY(make_snapshot(replica));
     MU_TRY(make_client(replica));
     MU_TRY(mu_redial_init(&replica->redial, replica->cluster));
+    MU_TRY(mu_redial_init(&replica->redial_state, replica->cluster));
     mu_cluster_on_gone(replica->cluster, on_gone, replica);
     return loop->ops->timer_start(loop, RELINK_LOOK_NS, relink, replica, &replica->relink);
 }
@@ -176,6 +213,7 @@ void mu_replica_hang_up(struct mu_replica *replica)
     if (replica->cluster)
         mu_cluster_on_gone(replica->cluster, NULL, NULL);
     mu_redial_finish(&replica->redial);
+    mu_redial_finish(&replica->redial_state);
     mu_ps_client_destroy(replica->client);
     mu_ps_snapshot_destroy(replica->snapshot);
     replica->relink = NULL;

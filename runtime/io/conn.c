@@ -226,7 +226,7 @@ static int start_connecting(struct mu_stream *stream, const struct sockaddr_stor
 static void on_answered(void *owner)
 {
     struct mu_stream *stream = owner;
-    uv_async_send(&stream->loop->wakeup);
+    mu_uv_wake(stream->loop);
 }
 
 static int start_resolving(struct mu_stream *stream, const struct mu_address *address)
@@ -316,6 +316,13 @@ void mu_uv_own(struct mu_stream *stream, const struct mu_stream_events *events, 
     stream->events = events;
     stream->owner = owner;
     mu_uv_resume(stream);
+}
+
+void mu_uv_hold_little(struct mu_stream *stream)
+{
+    uv_os_fd_t fd;
+    if (!is_unix(stream) && !stream->closing && uv_fileno(&stream->uv.handle, &fd) == 0)
+        mu_tcp_socket_hold_little(fd);
 }
 
 /* ---- questions ---- */

@@ -99,3 +99,9 @@ int mu_link_posts_waiting(const struct mu_link *link)
 {
     return link->posts_waiting;
 }
+
+void mu_link_hold_little(struct mu_link *link)
+{
+    if (link->stream && link->loop->ops->hold_little)
+        link->loop->ops->hold_little(link->stream);
+}

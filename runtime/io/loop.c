@@ -2,6 +2,8 @@
 #include "runtime/io/processors.h"
 #include "runtime/io/uv_loop.h"
 #include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 struct mu_timer {
     uv_timer_t uv;
@@ -10,9 +12,20 @@ struct mu_timer {
     void *owner;
 };
 
-static void on_wakeup(uv_async_t *async)
+/*
+ * Not by uv_async_t: a loop that is woken on the processor of its waker, before that has returned
+ * from the call, turns in circles until it has. Each side is one step here:
+ *
+ *   waker    woken? else: woken, write          loop    read, not woken, look what there is
+ */
+static void on_wakeup(uv_poll_t *poll, int status, int events)
 {
-    struct mu_uv_loop *loop = async->data;
+    (void)status;
+    (void)events;
+    struct mu_uv_loop *loop = poll->data;
+    uint64_t count;
+    (void)!read(loop->wake_fd, &count, sizeof(count));
+    atomic_exchange(&loop->woken, false);
     loop->happened++;
     mu_uv_tell_resolved(loop);
 }
@@ -61,9 +74,16 @@ static enum mu_status turn(struct mu_loop *base, int64_t deadline_ns)
     return loop->happened != before ? MU_OK : MU_TIMEOUT;
 }
 
+void mu_uv_wake(struct mu_uv_loop *loop)
+{
+    static const uint64_t one = 1;
+    if (!atomic_exchange(&loop->woken, true))
+        (void)!write(loop->wake_fd, &one, sizeof(one));
+}
+
 static void wake(struct mu_loop *base)
 {
-    uv_async_send(&((struct mu_uv_loop *)base)->wakeup);
+    mu_uv_wake((struct mu_uv_loop *)base);
 }
 
 /* ---- timers ---- */
@@ -115,6 +135,7 @@ static void destroy(struct mu_loop *base)
     int open = uv_loop_close(&loop->uv);
     assert(open == 0);
     (void)open;
+    close(loop->wake_fd);
     mu_uv_writes_free(loop);
     free(loop);
 }
@@ -130,11 +151,26 @@ static const struct mu_net_ops uv_net_ops = {
     .write = mu_uv_write,
     .resume = mu_uv_resume,
     .delivered = mu_uv_delivered,
+    .hold_little = mu_uv_hold_little,
     .peer_name = mu_uv_peer_name,
     .close = mu_uv_close,
     .timer_start = timer_start,
     .timer_stop = timer_stop,
 };
+
+static bool make_wakeup(struct mu_uv_loop *loop)
+{
+    loop->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (loop->wake_fd < 0)
+        return false;
+    if (uv_poll_init(&loop->uv, &loop->wakeup, loop->wake_fd) != 0) {
+        close(loop->wake_fd);
+        return false;
+    }
+    loop->wakeup.data = loop;
+    uv_poll_start(&loop->wakeup, UV_READABLE, on_wakeup);
+    return true;
+}
 
 enum mu_status mu_uv_loop_create(struct mu_world *world, struct mu_loop **ret_loop)
 {
@@ -149,14 +185,14 @@ enum mu_status mu_uv_loop_create(struct mu_world *world, struct mu_loop **ret_lo
         free(loop);
         return MU_NO_MEMORY;
     }
-    if (uv_async_init(&loop->uv, &loop->wakeup, on_wakeup) != 0) {
+    if (!make_wakeup(loop)) {
         uv_loop_close(&loop->uv);
         mu_uv_writes_free(loop);
         free(loop);
         return MU_UNAVAILABLE;
     }
     uv_timer_init(&loop->uv, &loop->deadline);
-    loop->wakeup.data = loop->deadline.data = loop;
+    loop->deadline.data = loop;
     *ret_loop = &loop->base;
     return MU_OK;
 }

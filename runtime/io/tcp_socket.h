@@ -10,4 +10,8 @@ void mu_tcp_socket_unpace(int fd);
 /* Has the other host's kernel acknowledged all that was written? True if nobody knows. */
 bool mu_tcp_socket_delivered(int fd);
 
+/* By default the kernel takes megabytes that nobody has read yet, and both of its copies go through
+ * memory. Such a socket then takes no more than what stays in a cache in between. */
+void mu_tcp_socket_hold_little(int fd);
+
 #endif

@@ -3,6 +3,7 @@
 #define MU_IO_UV_LOOP_H
 
 #include "runtime/base/net.h"
+#include <stdatomic.h>
 #include <uv.h>
 
 /*
@@ -14,7 +15,9 @@ struct mu_uv_write;
 struct mu_uv_loop {
     struct mu_loop base;
     uv_loop_t uv;
-    uv_async_t wakeup;
+    uv_poll_t wakeup; /* of wake_fd */
+    int wake_fd;
+    atomic_bool woken; /* and not yet seen: wake_fd can be read */
     uv_timer_t deadline;
     int64_t deadline_ns; /* what the timer is set to; MU_FOREVER: stopped */
     uint64_t happened;   /* callbacks so far: how turn knows that something ran */
@@ -26,6 +29,8 @@ struct mu_uv_loop {
 };
 
 enum mu_status mu_uv_loop_create(struct mu_world *world, struct mu_loop **ret_loop);
+/* From any thread. */
+void mu_uv_wake(struct mu_uv_loop *loop);
 
 /* conn.c */
 enum mu_status mu_uv_connect(struct mu_loop *loop, const struct mu_address *address,
@@ -39,6 +44,7 @@ void mu_uv_write(
     struct mu_stream *stream, struct mu_write *write, const struct mu_part *parts, int part_count);
 void mu_uv_resume(struct mu_stream *stream);
 bool mu_uv_delivered(struct mu_stream *stream);
+void mu_uv_hold_little(struct mu_stream *stream);
 void mu_uv_peer_name(struct mu_stream *stream, char *out, size_t bytes);
 void mu_uv_close(struct mu_stream *stream);
 /* Writes what all streams have gathered. False: there was nothing. */

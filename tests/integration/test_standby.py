@@ -159,15 +159,17 @@ class Standby(Case):
             self.assertIn(why, process.text)
 
 
-PUSH = b"\xa4kind\x03"  # in the HELLO of a link from a worker
+# In the HELLO of a link: of a worker, of another server, of the leader for checkpoints.
+PUSH, ORDER, STATE = (b"\xa4kind" + bytes([kind]) for kind in (3, 4, 5))
 
 
 class Proxy:
-    """Connections through a port of its own; it cuts those that workers push on when it is told
+    """Connections through a port of its own; it cuts those of the given kinds when it is told
     to."""
 
-    def __init__(self, host, port, to):
+    def __init__(self, host, port, to, kinds):
         self.to = to
+        self.kinds = kinds
         self.pairs = []
         self.lock = threading.Lock()
         self.listener = socket.socket()
@@ -190,7 +192,8 @@ class Proxy:
     def _pump(self, source, sink, far):
         try:
             while data := source.recv(1 << 16):
-                if sink is far and PUSH in data and b"\xa7cluster" in data:
+                if (sink is far and b"\xa7cluster" in data and
+                        any(kind in data for kind in self.kinds)):
                     with self.lock:
                         self.pairs.append((source, sink))
                 sink.sendall(data)
@@ -215,21 +218,19 @@ class Proxy:
         return len(pairs)
 
     def close(self):
+        self._cut(self.listener)  # also for the thread that accepts
         self.listener.close()
         self.cut()
 
 
 class BrokenLinks(Case):
-    def test_links_that_break_are_made_anew_and_nothing_is_lost_or_taken_twice(self):
-        # All find ps/0 behind a proxy: it listens elsewhere, by a socket that it is given.
-        steps = 3000
-        cluster = Cluster(self, job=ASYNC, chief=1, worker=2, ps=1, arguments=[
-            "--steps", str(steps), "--epochs", "100", "--set", "mode.policy=apply",
-            "--set", "mode.transport=tcp"])
+    def behind_a_proxy(self, kinds, **cluster):
+        """All find ps/0 behind a proxy: it listens elsewhere, by a socket that it is given."""
+        cluster = Cluster(self, job=ASYNC, **cluster)
         hidden = socket.socket()
         hidden.bind((cluster.host, 0))
         hidden.listen(64)
-        proxy = Proxy(cluster.host, cluster.port("ps/0"), hidden.getsockname())
+        proxy = Proxy(cluster.host, cluster.port("ps/0"), hidden.getsockname(), kinds)
         self.addCleanup(proxy.close)
         for name in cluster.names:
             if name == "ps/0":
@@ -239,27 +240,64 @@ class BrokenLinks(Case):
                 hidden.close()
             else:
                 cluster.start(name)
-        cluster.trains()
+        return cluster.trains(), proxy
+
+    def cut_some(self, cluster, proxy, most):
+        """Now and then while it trains; all end well all the same. How often there was one."""
         chance, chief = random.Random(7), cluster.tasks["chief/0"]
+        path = cluster.out / "metrics.jsonl"
         cuts = 0
-        while chief.ended is None and cuts < 12:
-            lines = len((cluster.out / "metrics.jsonl").read_text().splitlines())
-            until(lambda: chief.ended is not None or len(
-                (cluster.out / "metrics.jsonl").read_text().splitlines()) >
-                lines + chance.randrange(3), "a step")
+        while chief.ended is None and cuts < most:
+            lines = len(path.read_text().splitlines())
+            until(lambda: chief.ended is not None or
+                  len(path.read_text().splitlines()) > lines + chance.randrange(3), "a step")
             cuts += proxy.cut() > 0
         for task in cluster.tasks.values():
             self.assertEqual(task.ends(), 0, task.text)
-        self.assertGreater(cuts, 3)
+        return cuts
+
+    def is_told(self, cluster, caller, called):
+        self.assertRegex(cluster.tasks[caller].text, f"the connection to {called} broke and is "
+                                                     r"there again after \S+ \S+: nothing is lost")
+        self.assertRegex(cluster.tasks[called].text, f"the connection of {caller} broke and is "
+                                                     "there again: nothing is taken twice")
+
+    def test_links_that_break_are_made_anew_and_nothing_is_lost_or_taken_twice(self):
+        steps = 3000
+        cluster, proxy = self.behind_a_proxy((PUSH,), chief=1, worker=2, ps=1, arguments=[
+            "--steps", str(steps), "--epochs", "100", "--set", "mode.policy=apply",
+            "--set", "mode.transport=tcp"])
+        self.assertGreater(self.cut_some(cluster, proxy, 12), 3)
         ended = summary(cluster.out)
         self.assertEqual(ended["steps"], steps)
         self.assertEqual(ended["verdicts"]["apply"], steps)
         for name in ("worker/0", "worker/1"):
-            self.assertRegex(cluster.tasks[name].text, r"the connection to ps/0 broke and is there "
-                                                       r"again after \S+ \S+: nothing is lost")
-        self.assertRegex(cluster.tasks["ps/0"].text, "the connection of worker/0 broke and is "
-                                                     "there again: nothing is taken twice")
+            self.is_told(cluster, name, "ps/0")
         self.assertRegex(cluster.tasks["ps/0"].text, rf"{steps} gradients judged: apply {steps};")
+
+    def test_links_between_servers_and_those_for_checkpoints_heal_too(self):
+        steps = 4000
+        for replicas in (0, 1):
+            cluster, proxy = self.behind_a_proxy((ORDER, STATE), chief=1, worker=1, ps=2,
+                arguments=["--steps", str(steps), "--epochs", "100", "--set", "mode.policy=apply",
+                           "--set", f"mode.replicas={replicas}",
+                           "--set", "checkpoint.every_steps=20"])
+            self.assertGreater(self.cut_some(cluster, proxy, 8), 3)
+            ended = summary(cluster.out)
+            self.assertEqual(ended["steps"], steps)
+            self.assertEqual(ended["verdicts"]["apply"], steps)
+            self.assertEqual(sum(ended["verdicts"].values()), steps)
+            self.is_told(cluster, "chief/0", "ps/0")
+            self.is_told(cluster, "ps/1", "ps/0")
+            self.assertEqual(int(checkpoints(cluster.out)[-1].name), steps)
+
+    def test_servers_that_cannot_reach_each_other_any_more_end_the_run(self):
+        cluster, proxy = self.behind_a_proxy(
+            (ORDER,), chief=1, worker=1, ps=2, arguments=[*LONG, "--step-timeout", str(2 * SLOW)])
+        proxy.close()
+        for task in cluster.tasks.values():
+            self.assertEqual(task.ends(), 69, task.text)
+            self.assertRegex(task.text, r"error\[E040\d\]: .*ps/")
 
 
 if __name__ == "__main__":

@@ -221,6 +221,18 @@ static void draw_place(struct cut_way *way)
     way->lingers = cut_links_draw(cuts, 3) == 0;
 }
 
+/* The place of one that is over may be used again. */
+static struct cut_way *free_way(struct cut_links *cuts)
+{
+    for (int i = 0; i < cuts->way_count; i++) {
+        struct cut_way *way = &cuts->ways[i];
+        if (way->is_closed && !way->writes && !(way->lingers && way->is_cut))
+            return way;
+    }
+    assert(cuts->way_count < CUT_WAYS_MAX);
+    return &cuts->ways[cuts->way_count++];
+}
+
 static enum mu_status on_connect(struct mu_loop *loop, const struct mu_address *address,
     const struct mu_stream_events *events, void *owner, struct mu_stream **ret_stream)
 {
@@ -228,8 +240,8 @@ static enum mu_status on_connect(struct mu_loop *loop, const struct mu_address *
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
         if (all[i] && all[i]->loop == loop)
             cuts = all[i];
-    assert(cuts && cuts->way_count < CUT_WAYS_MAX);
-    struct cut_way *way = &cuts->ways[cuts->way_count++];
+    assert(cuts);
+    struct cut_way *way = free_way(cuts);
     *way = (struct cut_way){.cuts = cuts, .events = events, .owner = owner};
     draw_place(way);
     enum mu_status status = cuts->real->connect(loop, address, &way_events, way, ret_stream);
@@ -266,6 +278,13 @@ void cut_links_tell(struct cut_links *cuts)
     }
 }
 
+void cut_links_forget(struct cut_links *cuts)
+{
+    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+        if (all[i] == cuts)
+            all[i] = NULL;
+}
+
 void cut_links_end(struct cut_links *cuts)
 {
     for (int i = 0; i < cuts->way_count; i++) {
@@ -275,7 +294,5 @@ void cut_links_end(struct cut_links *cuts)
             close_way(way);
     }
     cuts->loop->ops = cuts->real;
-    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
-        if (all[i] == cuts)
-            all[i] = NULL;
+    cut_links_forget(cuts);
 }

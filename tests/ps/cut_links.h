@@ -43,6 +43,8 @@ void cut_links_begin(struct cut_links *cuts, struct mu_loop *loop, uint64_t seed
 void cut_links_tell(struct cut_links *cuts);
 /* All that it has connected must be closed. */
 void cut_links_end(struct cut_links *cuts);
+/* Of a task that was killed: nobody will end it. */
+void cut_links_forget(struct cut_links *cuts);
 uint64_t cut_links_draw(struct cut_links *cuts, uint64_t below);
 
 #endif

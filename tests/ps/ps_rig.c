@@ -282,6 +282,7 @@ static enum mu_status leader_main(struct rig_task *task)
         .log = &task->log.log,
         .server_count = rig->server_count,
         .replicas = rig->replicas,
+        .relinks = rig->relinks,
         .replica_count = rig->worker_count,
         .slot_count = rig->optimizer->slot_count,
         .generation = 7,

@@ -15,6 +15,7 @@
  */
 #define RIG_TASKS_MAX 12
 #define RIG_ORDER_MAX 4096
+#define RIG_VISITORS_MAX 64
 #define RIG_TIME (30 * MU_SECOND)
 
 enum rig_kind { RIG_SERVER, RIG_WORKER, RIG_LEADER, RIG_CONTROL };
@@ -45,7 +46,9 @@ struct rig_task {
     int seat_count;
     struct mu_link *controls[RIG_TASKS_MAX];
     int controls_come, controls_ended;
-    bool over;
+    struct mu_link *visitors[RIG_VISITORS_MAX]; /* that have not said who they are */
+    bool over, pauses;
+    struct mu_timer *pause;
     struct mu_ps_culprit culprit;
     struct mu_staleness staleness;
     int64_t version;
@@ -86,6 +89,12 @@ struct rig {
         int64_t at_ns, told_ns[RIG_TASKS_MAX];
     } losses[2];
     int loss_count;
+    /* In simulated time, for links between servers that break: once all are linked, now and then
+     * while the server does not run, and when it is closed. NULL: they do not. */
+    struct {
+        void (*begin)(struct rig_task *task), (*heal)(struct rig_task *task),
+            (*end)(struct rig_task *task);
+    } server_hooks;
     bool may_fail;                                /* tasks' status is looked at by the test */
     int64_t link_bits_per_second;                 /* in simulated time; 0: a gigabit */
     double (*rate)(void *owner, int64_t version); /* NULL: 0.5 and 1 by turns */

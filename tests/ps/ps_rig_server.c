@@ -21,11 +21,22 @@ static enum mu_link_answer on_hello(void *owner, struct mu_link *link, const str
     return frame->type == MU_FRAME_HELLO ? MU_LINK_TAKE : MU_LINK_REFUSE;
 }
 
+/* `link` NULL: a free place. */
+static struct mu_link **find_visitor(struct rig_task *task, const struct mu_link *link)
+{
+    int i = 0;
+    while (i < RIG_VISITORS_MAX && task->visitors[i] != link)
+        i++;
+    assert(i < RIG_VISITORS_MAX);
+    return &task->visitors[i];
+}
+
 static void on_hello_arrived(
     void *owner, struct mu_link *link, const struct mu_frame *frame, const void *body)
 {
     struct rig_task *task = owner;
     int64_t kind = -1, index = -1, seat = -1;
+    *find_visitor(task, link) = NULL;
     struct mu_decoder *decoder = mu_link_decoder(link);
     if (mu_decoder_read(decoder, body, frame->body_bytes) != MU_OK ||
         !mu_decoder_int(decoder, "kind", 0, RIG_CONTROL, &kind) ||
@@ -49,7 +60,7 @@ static void on_visitor_ended(void *owner, struct mu_link *link, enum mu_status w
 {
     (void)why;
     (void)error;
-    (void)owner;
+    *find_visitor(owner, link) = NULL;
     mu_link_close(link);
 }
 
@@ -62,8 +73,8 @@ static const struct mu_link_events visitor_events = {
 static void on_accepted(void *owner, struct mu_stream *stream)
 {
     struct rig_task *task = owner;
-    struct mu_link *link;
-    if (mu_link_accept(task->loop, stream, &visitor_events, task, &link) != MU_OK)
+    struct mu_link **link = find_visitor(task, NULL);
+    if (mu_link_accept(task->loop, stream, &visitor_events, task, link) != MU_OK)
         task->status = MU_NO_MEMORY;
 }
 
@@ -163,6 +174,31 @@ static enum mu_status link_seat(struct rig_seat *own)
     return MU_OK;
 }
 
+static void pause_serving(void *owner)
+{
+    struct rig_task *task = owner;
+    task->pauses = true;
+}
+
+/* Until nobody needs it any more; where links break, with pauses to heal them in. */
+static enum mu_status run(struct rig_task *task)
+{
+    struct rig *rig = task->rig;
+    struct mu_ps_server *running[2] = {task->seats[0].server, task->seats[1].server};
+    enum mu_status status = MU_OK;
+    if (!rig->server_hooks.heal)
+        return mu_ps_servers_run(running, task->seat_count, &task->over);
+    rig->server_hooks.begin(task);
+    MU_TRY(task->loop->ops->timer_start(task->loop, MU_MS, pause_serving, task, &task->pause));
+    while (status == MU_OK && !task->over) {
+        task->pauses = false;
+        rig->server_hooks.heal(task);
+        status = mu_ps_servers_run(running, task->seat_count, &task->pauses);
+    }
+    task->loop->ops->timer_stop(task->pause);
+    return status;
+}
+
 static enum mu_status serve(struct rig_task *task)
 {
     struct rig *rig = task->rig;
@@ -176,8 +212,7 @@ static enum mu_status serve(struct rig_task *task)
         task->loop, &rig->addresses[task->index], -1, on_accepted, task, &listener, &error));
     for (int i = 0; i < task->seat_count; i++)
         MU_TRY(link_seat(&task->seats[i]));
-    struct mu_ps_server *running[2] = {task->seats[0].server, task->seats[1].server};
-    enum mu_status status = mu_ps_servers_run(running, task->seat_count, &task->over);
+    enum mu_status status = run(task);
     task->loop->ops->listener_close(listener);
     return status;
 }
@@ -238,5 +273,9 @@ enum mu_status rig_server_main(struct rig_task *task)
         mu_ps_server_destroy(task->seats[i].server);
     for (int i = 0; i < task->controls_come; i++)
         mu_link_close(task->controls[i]);
+    for (int i = 0; i < RIG_VISITORS_MAX; i++)
+        mu_link_close(task->visitors[i]);
+    if (task->rig->server_hooks.end)
+        task->rig->server_hooks.end(task);
     return task->status == MU_OK ? status : task->status;
 }

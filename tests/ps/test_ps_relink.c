@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cut_links.h"
+#include "cut_servers.h"
 #include "ps_rig_sim.h"
 #include "runtime/base/random.h"
 
@@ -46,7 +47,7 @@ struct told {
 
 static const struct scenario *scenario;
 static uint64_t seed_of_run;
-static int cuts_in_all;
+static int cuts_in_all, cuts_of_servers; /* of one run, each server */
 static struct told told[WORKERS_MAX][LIVES_MAX][PUSHES];
 
 struct worker {
@@ -301,6 +302,8 @@ static void run(int servers, int worker_count, uint64_t seed)
     };
     if (scenario->has_rows)
         rig.rows = rig_mark_rows(SPAN);
+    if (cuts_of_servers > 0)
+        cut_servers(&rig, seed_of_run, cuts_of_servers);
     rig_init(&rig);
     rig_simulate(&rig, name, seed);
     check(&rig);
@@ -322,10 +325,26 @@ static void every_acknowledged_gradient_is_applied_once_wherever_links_break(voi
     assert_true(cuts_in_all > 2500);
 }
 
+static void and_wherever_links_between_servers_break(void **state)
+{
+    (void)state;
+    cuts_of_servers = 6;
+    for (size_t s = 0; s < MU_COUNT_OF(scenarios); s++)
+        for (int servers = 2; servers <= SERVERS_MAX; servers++)
+            for (int worker_count = 1; worker_count <= WORKERS_MAX; worker_count++)
+                for (uint64_t seed = 1; seed <= 3; seed++) {
+                    scenario = &scenarios[s];
+                    run(servers, worker_count, seed);
+                }
+    cuts_of_servers = 0;
+    assert_true(cut_servers_count() > 1000);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_acknowledged_gradient_is_applied_once_wherever_links_break),
+        cmocka_unit_test(and_wherever_links_between_servers_break),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cut_links.h"
+#include "cut_servers.h"
 #include "ps/policies.h"
 #include "ps_rig_sim.h"
 #include "runtime/base/options.h"
@@ -62,7 +63,11 @@ static struct told told[WORKERS][PUSHES];
 static struct worker workers[WORKERS];
 static uint64_t seed_of_run;
 static int64_t longest_ns;
-static int takeovers, snapshots_after;
+static int takeovers, snapshots_after, snapshots_cut;
+static int replicas = 1;
+static int losses_survived, losses_in_all;
+static bool cuts_others; /* links between servers, and those of the leader */
+static struct cut_links leader_cuts;
 
 static size_t mark_of(int worker, int k)
 {
@@ -100,16 +105,6 @@ static void check_fresh(
         assert_true(hands->fresh[mark] != 0);
 }
 
-static bool is_dead(const struct rig_task *task, int seat)
-{
-    const struct rig *rig = task->rig;
-    int process = mu_ps_seat_process(seat, rig->server_count);
-    for (int i = 0; i < rig->loss_count; i++)
-        if (rig->losses[i].process == process && mu_now(task->world) >= rig->losses[i].at_ns)
-            return true;
-    return false;
-}
-
 /* Makes links anew that have broken, but to those that are dead. */
 static enum mu_status heal(struct worker *own)
 {
@@ -117,7 +112,7 @@ static enum mu_status heal(struct worker *own)
     struct mu_link *link;
     cut_links_tell(&own->cuts);
     for (int i = 0; (i = mu_ps_client_unlinked(task->client, i)) >= 0; i++) {
-        if (is_dead(task, i))
+        if (cut_servers_dead(task, i))
             continue;
         enum mu_status status = rig_connect(task, i, RIG_WORKER, NULL, NULL, &link);
         if (status == MU_OK)
@@ -187,7 +182,7 @@ static enum mu_status push_all(struct worker *own)
 static void link_anew(struct worker *own)
 {
     struct mu_link *link;
-    for (int i = 0; i < 2 * own->task->rig->server_count; i++)
+    for (int i = 0; i < (1 + replicas) * own->task->rig->server_count; i++)
         if (rig_connect(own->task, i, RIG_WORKER, NULL, NULL, &link) == MU_OK)
             mu_ps_client_add_server(own->task->client, i, link);
 }
@@ -217,7 +212,46 @@ static void no_rows(void *owner, const uint64_t *ids, const float *rows, size_t 
     (void)count;
 }
 
+static void link_leader(struct rig_task *task, int seat)
+{
+    struct mu_link *link;
+    if (rig_connect(task, seat, RIG_LEADER, NULL, NULL, &link) == MU_OK)
+        mu_ps_snapshot_add_server(task->snapshot, seat, link);
+}
+
+/* Turns the loop until the snapshot is there, or given up, and makes links anew that break. */
+static enum mu_status await_snapshot(
+    struct rig_task *task, int64_t deadline, int64_t *ret_version, int64_t *judged)
+{
+    enum mu_status status = MU_TIMEOUT;
+    if (!cuts_others)
+        return mu_ps_snapshot_wait(task->snapshot, deadline, ret_version, judged);
+    while (status == MU_TIMEOUT && mu_now(task->world) < deadline) {
+        cut_links_tell(&leader_cuts);
+        for (int i = 0; (i = mu_ps_snapshot_unlinked(task->snapshot, i)) >= 0; i++)
+            if (!cut_servers_dead(task, i))
+                link_leader(task, i);
+        status = mu_ps_snapshot_wait(
+            task->snapshot, mu_now(task->world) + 2 * MU_MS, ret_version, judged);
+    }
+    snapshots_cut += status == MU_UNAVAILABLE;
+    return status;
+}
+
+static enum mu_status lead_on(struct rig_task *task);
+
 static enum mu_status lead(struct rig_task *task)
+{
+    enum mu_status status = lead_on(task);
+    if (!cuts_others)
+        return status;
+    mu_ps_snapshot_destroy(task->snapshot);
+    task->snapshot = NULL;
+    cut_links_end(&leader_cuts);
+    return status;
+}
+
+static enum mu_status lead_on(struct rig_task *task)
 {
     static float vector[SERVERS_MAX * SPAN];
     const struct mu_row_sink sink = {.put = no_rows};
@@ -228,6 +262,10 @@ static enum mu_status lead(struct rig_task *task)
     MU_TRY(mu_ps_snapshot_restore(
         task->snapshot, (const float *const *)vectors, 1, 5, 100, judged, deadline));
     bool all = false;
+    if (cuts_others)
+        cut_links_begin(&leader_cuts, task->loop, mu_random_mix(seed_of_run, 99), 20);
+    for (int i = 0; cuts_others && i < (1 + replicas) * rig->server_count; i++)
+        link_leader(task, i); /* instead of the first ones, which do not break */
     while (!all) {
         bool never = false;
         (void)!mu_loop_until(task->loop, &never, mu_now(task->world) + 3 * MU_MS);
@@ -235,7 +273,7 @@ static enum mu_status lead(struct rig_task *task)
         enum mu_status status =
             mu_ps_snapshot_start(task->snapshot, vectors, scenario->has_rows ? &sink : NULL);
         if (status == MU_OK)
-            status = mu_ps_snapshot_wait(task->snapshot, deadline, &version, judged);
+            status = await_snapshot(task, deadline, &version, judged);
         if (status == MU_UNAVAILABLE)
             continue;
         MU_TRY(status);
@@ -295,7 +333,7 @@ static void check(const struct rig *rig)
     for (int i = 0; i < rig->server_count; i++)
         if (i != lost)
             assert_int_equal(rig->tasks[i].version, last->version);
-    if (lost < 0)
+    if (lost < 0 && replicas > 0)
         assert_memory_equal(
             rig->standby, rig->parameters, (size_t)rig->server_count * SPAN * sizeof(float));
     takeovers += rig->took_over;
@@ -317,7 +355,8 @@ static void init(struct rig *rig, int servers)
         .optimizer = &rig_sgd,
         .policy = &rig_async,
         .mode = scenario->mode,
-        .replicas = 1,
+        .replicas = replicas,
+        .relinks = true,
         .rate = rig_add,
         .worker = work,
         .leader = lead,
@@ -343,6 +382,22 @@ static void lose(struct rig *rig, int process, int64_t at_ns, uint64_t seed)
             at_ns + (int64_t)(mu_random_mix(seed, (uint64_t)(t + 100 * i)) % DETECTION_NS);
 }
 
+/* Of a run in which links broke and a server was lost: all went on without it, or if one broke
+ * while the standby took over, it ended, as after a second loss. */
+static bool went_on(const struct rig *rig, const char *name, int process)
+{
+    bool all = true;
+    for (int i = 0; i < rig->task_count; i++) {
+        enum mu_status status = i == process ? MU_OK : rig->tasks[i].status;
+        all = all && status == MU_OK;
+        if (status == MU_BROKEN || status == MU_PROTOCOL)
+            fail_msg("%s: task %d: %d: %s", name, i, (int)status, rig->tasks[i].log.text);
+    }
+    losses_survived += all;
+    losses_in_all++;
+    return all;
+}
+
 /* `process` -1: nobody is lost. Returns when the last worker was through. */
 static int64_t run(int servers, int process, int64_t at_ns, uint64_t seed)
 {
@@ -364,11 +419,15 @@ static int64_t run(int servers, int process, int64_t at_ns, uint64_t seed)
         rig.policy_options = options;
     }
     rig.link_bits_per_second = seed % 2 ? 20000000 : 0;
+    if (cuts_others)
+        cut_servers(&rig, seed, 6);
     rig_init(&rig);
     if (process >= 0)
         lose(&rig, process, at_ns, seed);
+    rig.may_fail = cuts_others && process >= 0;
     rig_simulate(&rig, name, seed);
-    check(&rig);
+    if (!rig.may_fail || went_on(&rig, name, process))
+        check(&rig);
     int64_t ended_ns = 0;
     for (int w = 0; w < WORKERS; w++)
         ended_ns = workers[w].ended_ns > ended_ns ? workers[w].ended_ns : ended_ns;
@@ -428,11 +487,48 @@ static void a_second_loss_is_the_end(void **state)
         }
 }
 
+static void links_between_servers_and_those_of_the_leader_break_and_heal(void **state)
+{
+    (void)state;
+    snapshots_cut = 0;
+    cuts_others = true;
+    for (replicas = 0; replicas <= 1; replicas++)
+        for (size_t s = 0; s < MU_COUNT_OF(scenarios); s++)
+            for (int servers = 2; servers <= SERVERS_MAX; servers++)
+                for (uint64_t seed = 1; seed <= 3; seed++) {
+                    scenario = &scenarios[s];
+                    run(servers, -1, 0, seed);
+                }
+    cuts_others = false;
+    replicas = 1;
+    assert_true(cut_servers_count() > 1000);
+    assert_true(snapshots_cut > 100);
+}
+
+static void a_server_is_lost_while_links_break(void **state)
+{
+    (void)state;
+    losses_survived = losses_in_all = 0;
+    cuts_others = true;
+    for (size_t s = 0; s < MU_COUNT_OF(scenarios); s++)
+        for (int servers = 2; servers < SERVERS_MAX; servers++)
+            for (uint64_t seed = 1; seed <= 4; seed++)
+                for (int process = 0; process < servers; process++) {
+                    scenario = &scenarios[s];
+                    run(servers, process, BEGUN_NS + (int64_t)seed * 17 * MU_MS, seed);
+                }
+    cuts_others = false;
+    printf("# %d of %d\n", losses_survived, losses_in_all);
+    assert_true(losses_survived > losses_in_all * 3 / 4);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_acknowledged_is_lost_or_done_twice_when_a_server_dies),
         cmocka_unit_test(a_second_loss_is_the_end),
+        cmocka_unit_test(links_between_servers_and_those_of_the_leader_break_and_heal),
+        cmocka_unit_test(a_server_is_lost_while_links_break),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
