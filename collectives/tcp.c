@@ -8,6 +8,7 @@
  * that reads nothing, because it has not posted a receive. */
 #define TELL_FIRST_NS (MU_SECOND / 10)
 #define TELL_NS MU_SECOND
+#define HAND_OVER_NS (10 * MU_SECOND)
 #define LAST_WORDS_NS (MU_SECOND / 10) /* to say, and to hear, why a rank goes no further */
 #define SPIN_NS 50000 /* as long as it takes to sleep and be woken, or a little more */
 
@@ -355,11 +356,27 @@ static void say_last_words(struct mu_tcp *tcp)
     }
 }
 
+/* Who ends first leaves the others what it has sent: some of it may still be on its way, and a
+ * socket that is closed while its peer talks forgets it. */
+static void hand_over(struct mu_tcp *tcp)
+{
+    int64_t until_ns = mu_deadline(mu_now(tcp->base.loop->world), HAND_OVER_NS);
+    for (int rank = 0; rank < tcp->base.count; rank++) {
+        struct mu_link *link = tcp->peer[rank].link;
+        tcp->peer[rank].link = NULL;
+        if (link)
+            mu_link_flush(link, until_ns);
+        mu_tcp_flush_streams(&tcp->peer[rank], until_ns);
+    }
+}
+
 static void tcp_close(struct mu_transport *transport)
 {
     struct mu_tcp *tcp = tcp_of(transport);
     if (tcp->drains)
         say_last_words(tcp);
+    else if (!tcp->ended)
+        hand_over(tcp);
     for (int rank = 0; rank < tcp->base.count; rank++) {
         mu_link_close(tcp->peer[rank].link);
         mu_tcp_end_streams(&tcp->peer[rank]);

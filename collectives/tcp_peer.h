@@ -101,6 +101,8 @@ enum mu_status mu_tcp_add_streams(
     struct mu_tcp_peer *peer, struct mu_link *const links[], int count);
 /* Closes all but the first `streams` of them. */
 void mu_tcp_trim_streams(struct mu_tcp_peer *peer, int streams);
+/* Closes all once the peer's host has what was sent over them, or at the deadline. */
+void mu_tcp_flush_streams(struct mu_tcp_peer *peer, int64_t deadline_ns);
 /* Closes all and frees what they had. */
 void mu_tcp_end_streams(struct mu_tcp_peer *peer);
 void mu_tcp_resume_streams(struct mu_tcp_peer *peer);

@@ -255,6 +255,16 @@ void mu_tcp_trim_streams(struct mu_tcp_peer *peer, int streams)
         peer->parts_max = streams + 1;
 }
 
+void mu_tcp_flush_streams(struct mu_tcp_peer *peer, int64_t deadline_ns)
+{
+    for (int i = 0; i < peer->streams; i++) {
+        struct mu_link *link = peer->stream[i].link;
+        peer->stream[i].link = NULL;
+        if (link)
+            mu_link_flush(link, deadline_ns);
+    }
+}
+
 void mu_tcp_end_streams(struct mu_tcp_peer *peer)
 {
     mu_tcp_trim_streams(peer, 0);

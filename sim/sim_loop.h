@@ -52,6 +52,7 @@ void mu_sim_stream_own(
 void mu_sim_stream_write(
     struct mu_stream *stream, struct mu_write *write, const struct mu_part *parts, int part_count);
 void mu_sim_stream_resume(struct mu_stream *stream);
+bool mu_sim_stream_delivered(struct mu_stream *stream);
 void mu_sim_stream_peer_name(struct mu_stream *stream, char *out, size_t bytes);
 void mu_sim_stream_close(struct mu_stream *stream);
 /* Takes the oldest stream of a backlog; NULL if there is none. */

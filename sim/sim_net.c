@@ -313,6 +313,7 @@ static const struct mu_net_ops sim_net_ops = {
     .own = mu_sim_stream_own,
     .write = mu_sim_stream_write,
     .resume = mu_sim_stream_resume,
+    .delivered = mu_sim_stream_delivered,
     .peer_name = mu_sim_stream_peer_name,
     .close = mu_sim_stream_close,
     .timer_start = timer_start,

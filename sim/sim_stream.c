@@ -454,3 +454,10 @@ void mu_sim_stream_resume(struct mu_stream *stream)
     stream->paused = false;
     stream_changed(stream);
 }
+
+/* An end takes nothing back here: what was written before it arrives before it. */
+bool mu_sim_stream_delivered(struct mu_stream *stream)
+{
+    (void)stream;
+    return true;
+}

@@ -85,6 +85,9 @@ struct mu_net_ops {
         int part_count);
     /* Asks `room` again after it gave none. */
     void (*resume)(struct mu_stream *stream);
+    /* Has the other end's host all that was written and is done? What it has not is lost if the
+     * stream is closed while something is unread, or comes. Never waits. */
+    bool (*delivered)(struct mu_stream *stream);
     /* For large writes: of a stream inside one host the kernel holds so little that what is written
      * is still in a cache when it is read. NULL: the driver knows no such thing. */
     void (*hold_little)(struct mu_stream *stream);

@@ -143,6 +143,14 @@ static void on_read(uv_stream_t *handle, ssize_t count, const uv_buf_t *buffer)
     }
 }
 
+/* What is written to a unix socket lies with its peer at once. */
+bool mu_uv_delivered(struct mu_stream *stream)
+{
+    uv_os_fd_t fd;
+    return is_unix(stream) || uv_fileno(&stream->uv.handle, &fd) != 0 ||
+           mu_tcp_socket_delivered(fd);
+}
+
 void mu_uv_resume(struct mu_stream *stream)
 {
     if (!stream->closing && !stream->reading) {

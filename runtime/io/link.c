@@ -17,6 +17,7 @@
 #define LOOKAHEAD_LEAST (16u << 10)
 #define LOOKAHEAD_MOST (256u << 10)
 #define STRAIGHT_LEAST (32u << 10)
+#define DELIVERED_LOOK_NS MU_MS
 #define PIECE_BYTES (256u << 10) /* that land at once, if their owner looks at them */
 #define STAGING_BYTES (MU_FRAME_HEADER_BYTES + MU_FRAME_BODY_MAX + LOOKAHEAD_MOST)
 
@@ -138,12 +139,21 @@ static const struct mu_link_events parting_events = {
     .ended = ignore_ended,
 };
 
+/* Nobody says when the other host has it. */
+static int64_t next_look_ns(const struct mu_link *link, int64_t deadline_ns)
+{
+    int64_t look_ns = mu_deadline(mu_now(link->loop->world), DELIVERED_LOOK_NS);
+    return link->posts_waiting > 0 || look_ns > deadline_ns ? deadline_ns : look_ns;
+}
+
 void mu_link_flush(struct mu_link *link, int64_t deadline_ns)
 {
+    const struct mu_net_ops *ops = link->loop->ops;
     mu_link_adopt(link, &parting_events, NULL);
+    mu_link_resume(link);
     pin(link);
-    while (link->stream && link->posts_waiting > 0)
-        if (link->loop->ops->turn(link->loop, deadline_ns) == MU_TIMEOUT &&
+    while (link->stream && (link->posts_waiting > 0 || !ops->delivered(link->stream)))
+        if (ops->turn(link->loop, next_look_ns(link, deadline_ns)) == MU_TIMEOUT &&
             mu_now(link->loop->world) >= deadline_ns)
             break;
     mu_link_close(link);

@@ -150,6 +150,7 @@ static const struct mu_net_ops uv_net_ops = {
     .own = mu_uv_own,
     .write = mu_uv_write,
     .resume = mu_uv_resume,
+    .delivered = mu_uv_delivered,
     .hold_little = mu_uv_hold_little,
     .peer_name = mu_uv_peer_name,
     .close = mu_uv_close,

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "runtime/io/tcp_socket.h"
 #include <assert.h>
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <stdbool.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 /* Asked for; the kernel takes twice that, and counts what it needs itself, too. With less than two
@@ -30,6 +31,12 @@ static bool has_one_address(int fd)
     socklen_t near_bytes = sizeof(near), far_bytes = sizeof(far);
     return getsockname(fd, (struct sockaddr *)&near, &near_bytes) == 0 &&
            getpeername(fd, (struct sockaddr *)&far, &far_bytes) == 0 && same_ip(&near, &far);
+}
+
+bool mu_tcp_socket_delivered(int fd)
+{
+    int unacknowledged = 0;
+    return ioctl(fd, SIOCOUTQ, &unacknowledged) != 0 || unacknowledged == 0;
 }
 
 void mu_tcp_socket_unpace(int fd)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "collectives/swap.h"
 #include "collectives/tcp_peer.h"
+#include "runtime/base/random.h"
 #include "tcp_ranks.h"
 
 #define RANKS 3
@@ -334,6 +335,60 @@ static void who_hears_that_a_rank_gave_up_waits_for_nobody(void **state)
     run_ranks(give_up);
 }
 
+/* ---- going first ---- */
+
+#define CHUNKS 96
+#define CHUNK_BYTES ((size_t)64 << 10)
+
+static uint8_t given[CHUNKS][CHUNK_BYTES], taken[CHUNKS][CHUNK_BYTES];
+
+static enum mu_status send_and_go(struct mu_transport *tcp, int64_t deadline_ns)
+{
+    struct mu_op send;
+    for (uint64_t i = 0; i < CHUNKS; i++) {
+        tcp->ops->send(tcp, &send, 1, i, given[i], CHUNK_BYTES);
+        MU_TRY(tcp->ops->wait(tcp, &send, deadline_ns));
+    }
+    return MU_OK;
+}
+
+/* The sender is gone before it could read most of what it is told. */
+static enum mu_status take_and_talk(struct mu_transport *tcp, int64_t deadline_ns)
+{
+    struct mu_op receive;
+    for (uint64_t i = 0; i < CHUNKS; i++) {
+        mu_tcp_tell(&((struct mu_tcp *)tcp)->peer[0], MU_TCP_TELLS);
+        tcp->ops->receive(tcp, &receive, 0, i, taken[i], CHUNK_BYTES);
+        MU_TRY(tcp->ops->wait(tcp, &receive, deadline_ns));
+    }
+    return MU_OK;
+}
+
+static enum mu_status go_first(struct rank *rank)
+{
+    struct mu_transport *tcp;
+    struct mu_signature signature = {.sequence = 5};
+    enum mu_status status = MU_OK;
+    MU_TRY(tcp_open(rank, &tcp));
+    tcp->signature = &signature;
+    if (rank->rank == 0)
+        status = send_and_go(tcp, ranks_soon(rank));
+    else if (rank->rank == 1)
+        status = take_and_talk(tcp, ranks_soon(rank));
+    tcp_close(tcp);
+    return status;
+}
+
+static void who_goes_first_leaves_what_it_has_sent(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof(given); i++)
+        ((uint8_t *)given)[i] = (uint8_t)mu_random_mix(1, i);
+    memset(taken, 0, sizeof(taken));
+    run_ranks(go_first);
+    assert_memory_equal(taken, given, sizeof(given));
+}
+
 #define CASE(claim) cmocka_unit_test_setup(claim, bind_ports)
 
 int main(void)
@@ -345,6 +400,7 @@ int main(void)
         CASE(a_stranger_with_another_token_is_not_let_in),
         CASE(a_rank_that_reads_no_question_is_heard_all_the_same),
         CASE(who_hears_that_a_rank_gave_up_waits_for_nobody),
+        CASE(who_goes_first_leaves_what_it_has_sent),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -67,11 +67,17 @@ static enum mu_status turn(struct mu_loop *loop, int64_t deadline_ns)
     return MU_OK;
 }
 
+static bool delivered(struct mu_stream *s)
+{
+    return s->undelivered == 0 || --s->undelivered == 0;
+}
+
 static const struct mu_net_ops net = {
     .turn = turn,
     .own = own,
     .write = write_parts,
     .resume = resume,
+    .delivered = delivered,
     .close = close_stream,
     .peer_name = peer_name,
 };

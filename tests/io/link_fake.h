@@ -14,6 +14,7 @@ struct mu_stream {
     void *owner;
     bool closed;
     int resumed;
+    int undelivered;                     /* looks until all is with the other host */
     struct mu_write *writes[WRITES_MAX]; /* not done yet */
     int write_count;
     uint8_t written[256 << 10];

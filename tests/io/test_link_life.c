@@ -261,6 +261,17 @@ static void a_flush_waits_for_posts_and_closes(void **state)
     mu_link_close(NULL);
 }
 
+static void a_flush_waits_until_the_other_host_has_it(void **state)
+{
+    (void)state;
+    static struct owner owner;
+    struct mu_link *link = open_link(&owner);
+    stream.undelivered = 3;
+    mu_link_flush(link, 1000);
+    assert_int_equal(stream.undelivered, 0);
+    assert_true(stream.closed);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -275,6 +286,7 @@ int main(void)
         cmocka_unit_test(posts_go_on_while_the_peer_reads),
         cmocka_unit_test(after_the_end_a_send_is_done_at_once),
         cmocka_unit_test(a_flush_waits_for_posts_and_closes),
+        cmocka_unit_test(a_flush_waits_until_the_other_host_has_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
