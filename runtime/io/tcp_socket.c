@@ -9,7 +9,7 @@
 
 /* Asked for; the kernel takes twice that, and counts what it needs itself, too. With less than two
  * segments the receiver would wait for the second before it acknowledges the first, for 40 ms. */
-#define HELD_BYTES (96 << 10)
+#define HELD_BYTES (384 << 10)
 #define SEGMENT_BYTES (64 << 10) /* of loopback */
 static_assert(2 * HELD_BYTES > 2 * SEGMENT_BYTES, "two segments have room");
 
