@@ -90,8 +90,10 @@ static enum mu_status wait_both(struct route *route, struct mu_transport *way,
         if (slice_ns >= deadline_ns)
             break;
         enum mu_status status = way->ops->wait(way, op, slice_ns);
-        if (status != MU_TIMEOUT || op->done)
+        if (status != MU_TIMEOUT)
             return status;
+        if (__atomic_load_n(&op->done, __ATOMIC_ACQUIRE)) /* since: its way says how */
+            break;
     }
     return way->ops->wait(way, op, deadline_ns);
 }

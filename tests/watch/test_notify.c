@@ -35,12 +35,21 @@ static void expect(const char *expected)
     assert_string_equal(text, expected);
 }
 
+static void expect_nothing(void)
+{
+    char byte;
+    assert_int_equal(recv(supervisor, &byte, 1, 0), -1);
+}
+
+/* If this build knows of one. */
 static void a_supervisor_is_told(void **state)
 {
-    if (!HAVE_SYSTEMD)
-        skip();
     setenv("NOTIFY_SOCKET", path, 1);
     mu_notify_ready("4 of 4 here");
+    if (!HAVE_SYSTEMD) {
+        expect_nothing();
+        return;
+    }
     expect("READY=1\nSTATUS=4 of 4 here");
     mu_notify_status("step 812/1875");
     expect("STATUS=step 812/1875");
@@ -55,8 +64,7 @@ static void without_a_supervisor_nothing_is_sent(void **state)
     unsetenv("NOTIFY_SOCKET");
     mu_notify_ready("x");
     mu_notify_watchdog();
-    char byte;
-    assert_int_equal(recv(supervisor, &byte, 1, 0), -1);
+    expect_nothing();
 }
 
 int main(void)
