@@ -111,7 +111,8 @@ static const struct mu_explanation explanations[MU_ERROR_COUNT] = {
         "that takes longer than --step-timeout; a worker that does not read the answers of a "
         "parameter server"},
     [MU_E0403] = {
-        "A task ended for a reason of its own and told the others, which end as well.",
+        "A task ended for a reason of its own and told the others, which end as well; or a "
+        "parameter server cut it off for what it sent.",
         "what that task says: this is only the echo"},
     [MU_E0404] = {
         "A peer broke a rule of the protocol, and the link to it was ended.",

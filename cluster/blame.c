@@ -51,14 +51,15 @@ void mu_cluster_last_seen(const struct mu_cluster *cluster, int task, char out[M
     mu_text_finish(&text);
 }
 
-void mu_cluster_tell(struct mu_cluster *cluster, enum mu_error error, const char *text)
+void mu_cluster_tell(struct mu_cluster *cluster, enum mu_error error, int task, const char *text)
 {
     char short_text[MU_CLUSTER_TEXT_MAX];
     mu_text_copy(short_text, sizeof(short_text), text);
     uint8_t memory[MU_CLUSTER_TEXT_MAX + 64];
     struct mu_body body;
-    mu_body_begin(&body, memory, sizeof(memory), 2);
+    mu_body_begin(&body, memory, sizeof(memory), 3);
     mu_body_put_int(&body, "error", mu_error_number(error));
+    mu_body_put_int(&body, "task", task);
     mu_body_put_text(&body, "text", short_text);
     assert(!body.failed);
     mu_control_broadcast(cluster, MU_FRAME_LOST, &body);
@@ -117,18 +118,20 @@ void mu_cluster_lose(struct mu_cluster *cluster, enum mu_error error, int task, 
     mu_text_init(&help);
     if (error == MU_E0402)
         add_where_it_hangs(cluster, task, &help);
+    /* Who is told that it failed still runs: the leader believes somebody else who cut it off. */
+    bool is_own = error == MU_E0403 && task == cluster->spec->self;
     /* What a task says of itself would be the same after a resume; before the start there is
      * nothing to resume. */
     if (cluster->options.resume && error != MU_E0403 && cluster->started)
         mu_text_add(&help, "%s", cluster->options.resume);
     else if (help.bytes > 0)
         mu_text_add(&help, "then start all tasks again");
-    enum mu_status status =
-        mu_fail(cluster->log, error, help.bytes > 0 ? help.data : NULL, "%s", text);
+    enum mu_status status = mu_fail(cluster->log, is_own ? MU_E0404 : error,
+        help.bytes > 0 ? help.data : NULL, "%s%s", is_own ? "this task is put out: " : "", text);
     mu_text_finish(&help);
     mu_cluster_fail(cluster, status);
     if (cluster->leads)
-        mu_cluster_tell(cluster, error, text);
+        mu_cluster_tell(cluster, error, task, text);
 }
 
 void mu_cluster_lose_silent(struct mu_cluster *cluster, int task, int64_t silence_ns)
@@ -193,6 +196,26 @@ static void ask_leader(
     mu_body_put_int(&body, "age", mu_now(cluster->world) - since_ns);
     mu_body_put_int(&body, "late", late);
     mu_body_put_text(&body, "text", text);
+    mu_link_post(leader, MU_FRAME_SUSPECT, cluster->generation, 0, &body);
+}
+
+void mu_cluster_accuse(struct mu_cluster *cluster, int task, enum mu_error error, const char *text)
+{
+    struct mu_link *leader = cluster->member[cluster->spec->leader].link;
+    char short_text[MU_CLUSTER_TEXT_MAX];
+    uint8_t memory[MU_CLUSTER_TEXT_MAX + 64];
+    struct mu_body body;
+    assert(!cluster->leads && (error == MU_E0402 || error == MU_E0404));
+    if (cluster->failed != MU_OK || cluster->over || !leader)
+        return;
+    mu_control_beat(cluster, mu_now(cluster->world)); /* the last load that the leader hears */
+    mu_text_copy(short_text, sizeof(short_text), text);
+    mu_body_begin(&body, memory, sizeof(memory), 5);
+    mu_body_put_int(&body, "task", task);
+    mu_body_put_int(&body, "age", 0);
+    mu_body_put_int(&body, "late", error == MU_E0402);
+    mu_body_put_int(&body, "error", mu_error_number(error));
+    mu_body_put_text(&body, "text", short_text);
     mu_link_post(leader, MU_FRAME_SUSPECT, cluster->generation, 0, &body);
 }
 

@@ -162,6 +162,13 @@ int64_t mu_cluster_last_start_wall_ns(const struct mu_cluster *cluster);
 enum mu_status mu_cluster_blame(struct mu_cluster *cluster, enum mu_status status, int task,
     const char *what, int64_t since_ns);
 
+/*
+ * Member: this task has cut off another one for what it did, and the run cannot go on without that.
+ * Tells the leader, which ends the run, and returns: the caller serves on until its waits end. Who
+ * broke a rule (MU_E0404) ends with that, all others with MU_E0403; who hangs (MU_E0402) as others.
+ */
+void mu_cluster_accuse(struct mu_cluster *cluster, int task, enum mu_error error, const char *text);
+
 /* Has somebody asked for the run to stop (SIGTERM here or, as the leader heard, elsewhere)? From
  * any thread. */
 bool mu_cluster_stop_wanted(const struct mu_cluster *cluster);

@@ -141,7 +141,7 @@ void mu_view_read(struct mu_cluster *cluster, int from, struct mu_decoder *decod
 
 /* ---- blame.c: who is lost ---- */
 /* The leader tells the members why they end. */
-void mu_cluster_tell(struct mu_cluster *cluster, enum mu_error error, const char *text);
+void mu_cluster_tell(struct mu_cluster *cluster, enum mu_error error, int task, const char *text);
 /* Says it (`error`, `text`), tells the members if we lead, and cancels every wait. The first
  * counts. */
 void mu_cluster_lose(struct mu_cluster *cluster, enum mu_error error, int task, const char *text);

@@ -108,14 +108,17 @@ static void read_pause(struct mu_cluster *cluster, struct mu_decoder *decoder)
 static void read_lost(struct mu_cluster *cluster, struct mu_decoder *decoder)
 {
     char text[MU_CLUSTER_TEXT_MAX];
-    int64_t number;
+    int64_t number, task;
     if (cluster->leads || !mu_decoder_int(decoder, "error", 1, 9999, &number) ||
         !mu_decoder_text(decoder, "text", text, sizeof(text)))
         return;
     enum mu_error error;
     if (!mu_error_find(number, &error))
         error = MU_E0401;
-    mu_cluster_lose(cluster, error, -1, text);
+    if (!mu_decoder_int(decoder, "task", -1, cluster->spec->task_count, &task) ||
+        task != cluster->spec->self)
+        task = -1; /* the leader has said all that is known of others */
+    mu_cluster_lose(cluster, error, (int)task, text);
 }
 
 /* An evaluator: the run does not end with it, but nobody evaluates any more. */
@@ -148,15 +151,33 @@ static void read_goodbye(struct mu_cluster *cluster, int task, struct mu_decoder
     mu_cluster_lose(cluster, MU_E0403, task, said);
 }
 
+/* Another task has cut it off, and knows why: there is nothing to wait for. */
+static void evict(
+    struct mu_cluster *cluster, int from, int task, enum mu_error error, const char *text)
+{
+    char accuser[160], said[MU_CLUSTER_TEXT_MAX];
+    if (task < 0)
+        return;
+    mu_cluster_who(cluster, from, accuser, sizeof(accuser));
+    snprintf(said, sizeof(said), "%.400s (so says %.150s)", text, accuser);
+    mu_cluster_lose(cluster, error, task, said);
+}
+
 static void read_suspect(struct mu_cluster *cluster, int from, struct mu_decoder *decoder)
 {
-    int64_t task, age, late, now = mu_now(cluster->world);
+    int64_t task, age, late, number, now = mu_now(cluster->world);
     char text[MU_CLUSTER_TEXT_MAX];
-    if (!cluster->leads || cluster->suspect >= 0 ||
+    if (!cluster->leads ||
         !mu_decoder_int(decoder, "task", -1, cluster->spec->task_count - 1, &task) ||
         !mu_decoder_int(decoder, "age", 0, now, &age) ||
         !mu_decoder_int(decoder, "late", 0, 1, &late) ||
         !mu_decoder_text(decoder, "text", text, sizeof(text)))
+        return;
+    if (mu_decoder_int(decoder, "error", 402, 404, &number)) {
+        evict(cluster, from, (int)task, number == 402 ? MU_E0402 : MU_E0403, text);
+        return;
+    }
+    if (cluster->suspect >= 0)
         return;
     if (late) {
         mu_control_note_self(cluster, now);

@@ -188,7 +188,7 @@ static enum mu_status give_up(struct mu_cluster *cluster, enum mu_status status)
 {
     enum mu_error error;
     if (mu_error_find(cluster->log->first_number, &error))
-        mu_cluster_tell(cluster, error, cluster->log->first_text);
+        mu_cluster_tell(cluster, error, -1, cluster->log->first_text);
     mu_cluster_fail(cluster, status);
     return status;
 }

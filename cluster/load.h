@@ -32,7 +32,8 @@
     ROW(AUTO_WORKERS, "auto_workers", false) /* of `sync`; else 0 */                               \
     ROW(AUTO_BOUND, "auto_bound", false)     /* of `bounded` */                                    \
     ROW(AUTO_PREDICTED, "auto_predicted_permille", false)                                          \
-    ROW(AUTO_MEASURED, "auto_measured_permille", false)
+    ROW(AUTO_MEASURED, "auto_measured_permille", false)                                            \
+    ROW(REFUSED, "refused", true) /* of the gradients judged */
 
 #define MU_LOAD_ENUM(name, text, has_rate) MU_LOAD_##name,
 enum mu_load_row { MU_LOAD_ROWS(MU_LOAD_ENUM) MU_LOAD_COUNT };

@@ -108,7 +108,7 @@ static void fail_start(struct mu_cluster *cluster, const struct mu_refusal *refu
     mu_cluster_who(cluster, cluster->spec->self, who, sizeof(who));
     snprintf(text, sizeof(text), "%s refuses: %s", who, refusal->text);
     if (cluster->leads)
-        mu_cluster_tell(cluster, refusal->error, text);
+        mu_cluster_tell(cluster, refusal->error, -1, text);
     mu_cluster_fail(cluster,
         mu_fail(cluster->log, refusal->error,
             "start every task of a cluster with the same spec, job and data", "%s", refusal->text));

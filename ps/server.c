@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ps/server_inside.h"
+#include "runtime/base/text.h"
 #include <stdlib.h>
 
 /*
@@ -228,6 +229,15 @@ void mu_ps_failed(struct mu_ps_server *server, const struct mu_ps_peer *peer, en
         .kind = peer->kind, .index = peer->kind == MU_PS_PEER_SERVER ? process : peer->index};
 }
 
+void mu_ps_accuse(const struct mu_ps_peer *peer, enum mu_error error, const char *did)
+{
+    struct mu_ps_server *server = peer->server;
+    bool first = server->failure == MU_OK;
+    mu_ps_failed(server, peer, mu_fail(server->options.log, error, NULL, "%s", did));
+    if (first)
+        mu_text_copy(server->culprit.did, sizeof(server->culprit.did), did);
+}
+
 /* ---- serving a snapshot ---- */
 
 void mu_ps_tell_snapshot(struct mu_ps_server *server, int seat, uint64_t snapshot_id)
@@ -339,6 +349,9 @@ static enum mu_status run(struct mu_ps_server *const servers[], int count, const
 {
     struct mu_loop *loop = servers[0]->options.loop;
     int64_t busy_ns = mu_now(loop->world);
+    for (int i = 0; i < count; i++)
+        if (servers[i]->failure == MU_OK) /* what was returned before is over */
+            servers[i]->culprit.did[0] = '\0';
     while (!__atomic_load_n(over, __ATOMIC_ACQUIRE)) {
         if (loop->cancelled != MU_OK)
             return loop->cancelled;

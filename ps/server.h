@@ -179,11 +179,13 @@ bool mu_ps_server_deserted(const struct mu_ps_server *server);
 /* Did this worker go without leaving? Known on the head. */
 bool mu_ps_server_lost(const struct mu_ps_server *server, int replica);
 
-/* Whose fault the last failure of run was. */
+/* Whose fault the last failure of run was, and what it did. */
+#define MU_PS_DID_MAX 224
 enum mu_ps_peer_kind { MU_PS_PEER_WORKER, MU_PS_PEER_LEADER, MU_PS_PEER_SERVER };
 struct mu_ps_culprit {
     enum mu_ps_peer_kind kind;
     int index; /* replica, or the process of a server: its order, if there are no standbys */
+    char did[MU_PS_DID_MAX]; /* "worker/1 sent ...", of PROTOCOL and UNAVAILABLE; else empty */
 };
 struct mu_ps_culprit mu_ps_server_culprit(const struct mu_ps_server *server);
 

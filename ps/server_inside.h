@@ -317,6 +317,8 @@ void mu_ps_tell_snapshot(struct mu_ps_server *server, int seat, uint64_t snapsho
 void mu_ps_queue(struct mu_ps_server *server, struct mu_ps_event event);
 /* Remembers the first failure since run last returned one. */
 void mu_ps_failed(struct mu_ps_server *server, const struct mu_ps_peer *peer, enum mu_status why);
+/* The same for what a peer did, which is said, too. */
+void mu_ps_accuse(const struct mu_ps_peer *peer, enum mu_error error, const char *did);
 
 /* server_serve.c */
 /* A frame about a buffer, which is not free until it has left. */

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 /* The callbacks of a server's links. Each finishes an operation or appends to the queue. */
 
@@ -25,12 +26,13 @@ void mu_ps_peer_name(const struct mu_ps_peer *peer, char *out, size_t bytes)
 __attribute__((format(printf, 2, 0))) static void blame(
     struct mu_ps_peer *peer, const char *format, va_list list)
 {
-    char name[MU_TASK_NAME_MAX + 8], what[192];
-    mu_ps_peer_name(peer, name, sizeof(name));
-    vsnprintf(what, sizeof(what), format, list);
+    char did[MU_PS_DID_MAX];
+    mu_ps_peer_name(peer, did, MU_TASK_NAME_MAX + 8);
+    size_t length = strlen(did);
+    did[length++] = ' ';
+    vsnprintf(did + length, sizeof(did) - length, format, list);
     peer->refused = true;
-    mu_ps_failed(peer->server, peer,
-        mu_fail(peer->server->options.log, MU_E0404, NULL, "%s %s", name, what));
+    mu_ps_accuse(peer, MU_E0404, did);
 }
 
 void mu_ps_blame(struct mu_ps_peer *peer, const char *format, ...)

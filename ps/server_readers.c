@@ -60,15 +60,15 @@ static struct unread unread_of(const struct mu_ps_server *server, int worker)
 static void cut_off(struct mu_ps_peer *peer, const struct unread *unread, int64_t waited_ns)
 {
     struct mu_ps_server *server = peer->server;
-    char name[MU_TASK_NAME_MAX + 8], bytes[32], waited[32];
+    char name[MU_TASK_NAME_MAX + 8], bytes[32], waited[32], did[MU_PS_DID_MAX];
     mu_ps_peer_name(peer, name, sizeof(name));
     mu_text_bytes(bytes, sizeof(bytes), unread->bytes);
     mu_text_duration(waited, sizeof(waited), waited_ns);
-    mu_ps_failed(server, peer,
-        mu_fail(server->options.log, MU_E0402, NULL,
-            "%s does not read: %d answer%s for it on ps/%d (%s), for %s now; it is cut off", name,
-            unread->count, unread->count == 1 ? " waits" : "s wait", mu_ps_process(server), bytes,
-            waited));
+    mu_format(did, sizeof(did),
+        "%s does not read: %d answer%s for it on ps/%d (%s), for %s now; it is cut off", name,
+        unread->count, unread->count == 1 ? " waits" : "s wait", mu_ps_process(server), bytes,
+        waited);
+    mu_ps_accuse(peer, MU_E0402, did);
     if (mu_ps_is_head(server))
         mu_ps_lost(server, peer->index);
     mu_ps_cut(peer);

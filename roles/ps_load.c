@@ -31,6 +31,7 @@ void mu_ps_load_of(const struct mu_ps_server *server, struct mu_load *ret_load)
                              [MU_LOAD_AUTO_WORKERS] = is_sync ? chosen.mode.workers : 0,
                              [MU_LOAD_AUTO_BOUND] = is_sync ? 0 : chosen.mode.bound,
                              [MU_LOAD_AUTO_PREDICTED] = (int64_t)(1000 * chosen.predicted + 0.5),
+                             [MU_LOAD_REFUSED] = (int64_t)staleness->verdicts[MU_VERDICT_REFUSE],
                              [MU_LOAD_AUTO_MEASURED] = (int64_t)(1000 * chosen.measured + 0.5),
                          }};
 }

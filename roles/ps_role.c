@@ -161,10 +161,27 @@ static void note(void *owner)
     mu_ps_report_note(&role->report, now);
 }
 
+/* A replica that does not speak as it should, or does not read: it is cut off already, and the
+ * leader ends the run because of it, not of this server. False: it is something else. */
+static bool cuts_off(struct ps_role *role, enum mu_status status)
+{
+    const struct mu_ps_culprit culprit = mu_ps_server_culprit(role->server);
+    bool is_replica = culprit.kind != MU_PS_PEER_SERVER && culprit.did[0];
+    if ((status != MU_PROTOCOL && status != MU_UNAVAILABLE) || !is_replica ||
+        role->loop->cancelled != MU_OK)
+        return false;
+    mu_cluster_accuse(role->cluster, mu_ps_links_culprit(&role->links),
+        status == MU_PROTOCOL ? MU_E0404 : MU_E0402, culprit.did);
+    return true;
+}
+
 static enum mu_status serve(struct ps_role *role)
 {
     const bool *over = mu_cluster_over(role->cluster);
-    enum mu_status status = mu_ps_servers_run(role->links.server, role->links.count, over);
+    enum mu_status status;
+    do {
+        status = mu_ps_servers_run(role->links.server, role->links.count, over);
+    } while (status != MU_OK && !*over && cuts_off(role, status));
     if (status != MU_OK && !*over) {
         int64_t now = mu_now(role->run->world);
         return mu_cluster_blame(

@@ -21,7 +21,8 @@ enum mu_status mu_replica_blame(
     struct mu_replica *replica, enum mu_status status, int rank, const char *what, int64_t since_ns)
 {
     int task = rank >= 0 ? mu_spec_replica(replica->spec, rank) : -1;
-    if (status == MU_PROTOCOL)
+    bool is_told = replica->communicator.loop->cancelled == status; /* by the cluster, and said */
+    if (status == MU_PROTOCOL && !is_told)
         status = mu_fail(replica->log, MU_E0404, NULL, "in %s: %s", what, replica->group.error);
     else if (status == MU_CONFIG)
         status = mu_fail(replica->log, MU_E0204, "leave out mode.algorithm, or choose one that can",

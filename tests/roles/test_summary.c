@@ -48,7 +48,8 @@ static const struct mu_summary finished = {.exit = 0,
     "\"rows_evicted\": 0, \"memory_bytes\": 0, \"gradients\": 0, \"staleness_sum\": 0, "           \
     "\"staleness_max\": 0, \"held\": 0, \"unread\": 0, \"unread_bytes\": 0, "                      \
     "\"cut_off\": " cut_off ", \"auto_workers\": 0, \"auto_bound\": 0, "                           \
-    "\"auto_predicted_permille\": 0, \"auto_measured_permille\": 0}"
+    "\"auto_predicted_permille\": 0, \"auto_measured_permille\": 0, "                              \
+    "\"refused\": 0}"
 
 static const char golden[] =
     "{\n"

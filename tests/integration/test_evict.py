@@ -1,0 +1,159 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Workers that servers cut off, and what all say and do then: test_evict.py MUSTER"""
+import signal
+import socket
+import struct
+import threading
+
+from cluster import ASYNC, LONG, Case, Cluster, main
+from peer import HEADER, HELLO, crc32c, pack, unpack
+
+PUSH_LINK, WORKER, PUSH = 3, 1, 12  # kind of a link, role in a HELLO, frame
+GOOD = 20  # pushes before the bad ones
+
+
+class Spoiler:
+    """A port of its own before a server: what worker/1 pushes after some time is not what it
+    sent."""
+
+    def __init__(self, host, port, to, spoil):
+        self.to = to
+        self.spoil = spoil
+        self.pairs = []
+        self.listener = socket.socket()
+        self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.listener.bind((host, port))
+        self.listener.listen(64)
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self):
+        while True:
+            try:
+                near, _ = self.listener.accept()
+                far = socket.create_connection(self.to)
+            except OSError:
+                return
+            self.pairs += near, far
+            for pump, source, sink in ((self._frames, near, far), (self._bytes, far, near)):
+                threading.Thread(target=self._run, args=(pump, source, sink), daemon=True).start()
+
+    def _run(self, pump, source, sink):
+        try:
+            pump(source, sink)
+        except OSError:
+            pass
+        for one in (source, sink):
+            try:
+                one.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+
+    def _bytes(self, source, sink):
+        while data := source.recv(1 << 16):
+            sink.sendall(data)
+
+    def _take(self, source, count):
+        data = b""
+        while len(data) < count:
+            more = source.recv(count - len(data))
+            if not more:
+                raise OSError("the end")
+            data += more
+        return data
+
+    def _frames(self, source, sink):
+        is_victim, pushes = False, 0
+        while True:
+            header = list(HEADER.unpack(self._take(source, HEADER.size)))
+            body, payload = self._take(source, header[6]), self._take(source, header[7])
+            if header[2] == HELLO:
+                hello = unpack(body)[0]
+                is_victim = ([hello.get(key) for key in ("kind", "role", "index")] ==
+                             [PUSH_LINK, WORKER, 1])
+            pushes += is_victim and header[2] == PUSH
+            if pushes > GOOD and header[2] == PUSH:
+                body, payload = self.spoil(body, payload)
+                header[6:8] = len(body), len(payload)
+            start = HEADER.pack(*header[:8], 0)[:-4]
+            sink.sendall(start + struct.pack("<I", crc32c(start + body)) + body + payload)
+
+    def close(self):
+        try:
+            self.listener.shutdown(socket.SHUT_RDWR)  # also for the thread that accepts
+        except OSError:
+            pass
+        for one in (self.listener, *self.pairs):
+            one.close()
+
+
+def not_finite(body, payload):
+    return body, payload[:-4] + struct.pack("<f", float("nan"))
+
+
+def shorter(body, payload):
+    return body, payload[:-4]
+
+
+def of_the_future(body, payload):
+    return pack({**unpack(body)[0], "seen": 10 ** 12}), payload
+
+
+class Evicted(Case):
+    def behind(self, spoil, *arguments, **counts):
+        """All find ps/0 behind a spoiler: it listens elsewhere, by a socket that it is given."""
+        cluster = Cluster(self, job=ASYNC, chief=1, worker=2, **counts, arguments=[
+            *LONG, "--set", "mode.policy=apply", "--set", "mode.transport=tcp", *arguments])
+        hidden = socket.socket()
+        hidden.bind((cluster.host, 0))
+        hidden.listen(64)
+        spoiler = Spoiler(cluster.host, cluster.port("ps/0"), hidden.getsockname(), spoil)
+        self.addCleanup(spoiler.close)
+        given = hidden.fileno()
+        cluster.start("ps/0", wrapper=["env", f"MUSTER_LISTEN_FD={given}"], pass_fds=(given,))
+        hidden.close()
+        for name in cluster.names:
+            if name != "ps/0":
+                cluster.start(name)
+        return cluster
+
+    def told(self, cluster, why):
+        did = f"worker/1 sent 3 gradients in a row that were refused, the last {why}"
+        for task in cluster.others("worker/1"):
+            self.assertEqual(task.ends(), 69, (task.name, task.text))
+            self.assertRegex(task.text, rf"error\[E0403\]: {did} \(so says ps/0 ", task.name)
+            self.assertNotRegex(task.text, r"ps/\d \S+ (failed|died)|took over|goes on without")
+        worker = cluster.tasks["worker/1"]
+        self.assertEqual(worker.ends(), 76, worker.text)
+        self.assertRegex(worker.text, rf"error\[E0404\]: this task is put out: {did} ")
+
+    def test_a_worker_whose_gradients_are_not_finite_is_put_out_and_named_by_all(self):
+        self.told(self.behind(not_finite, ps=1), "with NaN or infinity")
+
+    def test_so_is_one_whose_gradients_have_another_length(self):
+        self.told(self.behind(shorter, ps=2), "of another length than its span has")
+
+    def test_no_standby_takes_over_for_it(self):
+        self.told(self.behind(of_the_future, "--set", "mode.replicas=1", ps=2),
+                  "computed with a version that is not there yet")
+
+
+class SlowReaders(Case):
+    def test_a_worker_that_does_not_read_is_lost_and_its_server_is_not(self):
+        # Larger answers than the network keeps; it is cut off before its silence says anything.
+        cluster = Cluster(self, job=ASYNC, chief=1, worker=2, ps=1, arguments=[
+            *LONG, "--step-timeout", "3", "--set", "mode.transport=tcp", "--set",
+            "mode.in_flight=4", "--set", "model.widths=[784,4096,10]"]).start_all().trains()
+        worker = cluster.tasks["worker/1"]
+        worker.signal(signal.SIGSTOP)
+        for task in cluster.others("worker/1"):
+            self.assertEqual(task.ends(), 69, (task.name, task.text))
+            self.assertRegex(task.text, r"error\[E0402\]: worker/1 does not read: .* on ps/0 .*; "
+                                        r"it is cut off \(so says ps/0 ", task.name)
+            self.assertNotRegex(task.text, r"ps/0 \S+ (failed|died)")
+        worker.signal(signal.SIGCONT)
+        self.assertEqual(worker.ends(), 69, worker.text)
+
+
+if __name__ == "__main__":
+    main()
