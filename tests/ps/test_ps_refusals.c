@@ -93,8 +93,8 @@ static void a_worker_that_breaks_the_protocol_is_named(void **state)
         struct mu_ps_server *server = make_server(0, 1, 2, COUNT);
         mu_ps_server_begin(server, 3);
         mu_ps_server_add_worker(server, 1, hand_peer_link(&peer));
-        check_refused(server, &peer, &from_workers[i], (struct mu_ps_culprit){MU_PS_PEER_WORKER, 1},
-            "replica 1");
+        check_refused(server, &peer, &from_workers[i],
+            (struct mu_ps_culprit){.kind = MU_PS_PEER_WORKER, .index = 1}, "replica 1");
         mu_ps_server_destroy(server);
         mu_link_close(peer.link);
     }
@@ -108,8 +108,8 @@ static void a_follower_that_breaks_the_protocol_is_named(void **state)
         struct mu_ps_server *server = make_server(0, 2, 2, 2 * COUNT);
         mu_ps_server_begin(server, 3);
         mu_ps_server_add_follower(server, 1, hand_peer_link(&peer));
-        check_refused(
-            server, &peer, &from_servers[i], (struct mu_ps_culprit){MU_PS_PEER_SERVER, 1}, "ps/1");
+        check_refused(server, &peer, &from_servers[i],
+            (struct mu_ps_culprit){.kind = MU_PS_PEER_SERVER, .index = 1}, "ps/1");
         mu_ps_server_destroy(server);
         mu_link_close(peer.link);
     }
@@ -123,8 +123,8 @@ static void a_head_that_breaks_the_protocol_is_named(void **state)
         struct mu_ps_server *server = make_server(1, 2, 2, 2 * COUNT);
         mu_ps_server_begin(server, 3);
         mu_ps_server_add_head(server, hand_peer_link(&peer));
-        check_refused(
-            server, &peer, &from_heads[i], (struct mu_ps_culprit){MU_PS_PEER_SERVER, 0}, "ps/0");
+        check_refused(server, &peer, &from_heads[i],
+            (struct mu_ps_culprit){.kind = MU_PS_PEER_SERVER, .index = 0}, "ps/0");
         mu_ps_server_destroy(server);
         mu_link_close(peer.link);
     }
@@ -138,8 +138,8 @@ static void a_leader_that_breaks_the_protocol_is_named(void **state)
         struct mu_ps_server *server = make_server(0, 1, 2, COUNT);
         mu_ps_server_begin(server, 3);
         mu_ps_server_add_leader(server, hand_peer_link(&peer));
-        check_refused(server, &peer, &from_leaders[i], (struct mu_ps_culprit){MU_PS_PEER_LEADER, 0},
-            "the leader");
+        check_refused(server, &peer, &from_leaders[i],
+            (struct mu_ps_culprit){.kind = MU_PS_PEER_LEADER, .index = 0}, "the leader");
         mu_ps_server_destroy(server);
         mu_link_close(peer.link);
     }
