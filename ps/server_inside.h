@@ -315,9 +315,8 @@ static inline bool mu_ps_brings(const struct mu_ps_server *server)
 /* Head: to one follower. */
 void mu_ps_tell_snapshot(struct mu_ps_server *server, int seat, uint64_t snapshot_id);
 void mu_ps_queue(struct mu_ps_server *server, struct mu_ps_event event);
-/* Remembers the first failure since run last returned one. */
+/* Remembers the first failure since run last returned one; accuse says what the peer did, too. */
 void mu_ps_failed(struct mu_ps_server *server, const struct mu_ps_peer *peer, enum mu_status why);
-/* The same for what a peer did, which is said, too. */
 void mu_ps_accuse(const struct mu_ps_peer *peer, enum mu_error error, const char *did);
 
 /* server_serve.c */
@@ -457,8 +456,7 @@ __attribute__((format(printf, 2, 3))) enum mu_link_answer mu_ps_refuse(
 __attribute__((format(printf, 2, 3))) void mu_ps_blame(
     struct mu_ps_peer *peer, const char *format, ...);
 void mu_ps_peer_name(const struct mu_ps_peer *peer, char *out, size_t bytes);
-/* Ends the link of a worker, which is not asked. */
-void mu_ps_cut(struct mu_ps_peer *peer);
+void mu_ps_cut(struct mu_ps_peer *peer); /* ends the link of a worker, which is not asked */
 /* Head: the loss of a worker gets a place in the order, if it has not left. */
 void mu_ps_lost(struct mu_ps_server *server, int worker);
 enum mu_link_answer mu_ps_refuse_type(struct mu_ps_peer *peer, const struct mu_frame *frame);

@@ -25,6 +25,7 @@ struct ps_role {
     struct mu_ps_plan modes;
     struct mu_activity activity;
     int order;
+    bool cut_off; /* a replica: the run ends without it */
     struct mu_ps_report report;
     char (*names)[MU_TASK_NAME_MAX];
     const char **name;
@@ -170,6 +171,7 @@ static bool cuts_off(struct ps_role *role, enum mu_status status)
     if ((status != MU_PROTOCOL && status != MU_UNAVAILABLE) || !is_replica ||
         role->loop->cancelled != MU_OK)
         return false;
+    role->cut_off = true;
     mu_cluster_accuse(role->cluster, mu_ps_links_culprit(&role->links),
         status == MU_PROTOCOL ? MU_E0404 : MU_E0402, culprit.did);
     return true;
@@ -182,12 +184,14 @@ static enum mu_status serve(struct ps_role *role)
     do {
         status = mu_ps_servers_run(role->links.server, role->links.count, over);
     } while (status != MU_OK && !*over && cuts_off(role, status));
-    if (status != MU_OK && !*over) {
+    bool failed = status != MU_OK && !*over;
+    if (!failed || role->cut_off) /* what was refused until then is still to be told */
+        mu_ps_report_end(&role->report);
+    if (failed) {
         int64_t now = mu_now(role->run->world);
         return mu_cluster_blame(
             role->cluster, status, mu_ps_links_culprit(&role->links), "serving", now);
     }
-    mu_ps_report_end(&role->report);
     return mu_cluster_over_status(role->cluster);
 }
 

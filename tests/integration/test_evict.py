@@ -120,7 +120,8 @@ class CutOff(Case):
         spoiler = Spoiler(cluster.host, cluster.port("ps/0"), hidden.getsockname(), spoil)
         self.addCleanup(spoiler.close)
         given = hidden.fileno()
-        cluster.start("ps/0", *server, wrapper=["env", f"MUSTER_LISTEN_FD={given}"], pass_fds=(given,))
+        cluster.start("ps/0", *server, wrapper=["env", f"MUSTER_LISTEN_FD={given}"],
+                      pass_fds=(given,))
         hidden.close()
         for name in cluster.names:
             if name != "ps/0":
@@ -136,6 +137,8 @@ class CutOff(Case):
         worker = cluster.tasks["worker/1"]
         self.assertEqual(worker.ends(), 76, worker.text)
         self.assertRegex(worker.text, rf"error\[E0404\]: this task is put out: {did} ")
+        events = b"".join(path.read_bytes() for path in cluster.out.rglob("*tfevents*"))
+        self.assertIn(b"ps/verdict/refuse/worker/1", events)
 
     def test_a_worker_whose_gradients_are_not_finite_is_put_out_and_named_by_all(self):
         self.told(self.behind(not_finite, ps=1), "with NaN or infinity")
@@ -153,8 +156,8 @@ class CutOff(Case):
                               server=["--step-timeout", "3"])
         for task in cluster.tasks.values():
             self.assertEqual(task.ends(), 69, (task.name, task.text))
-            self.assertRegex(task.text, r"error\[E0402\]: worker/1 does not read: 1 answer waits for "
-                                        r"it on ps/0 .*; it is cut off \(so says ps/0 ", task.name)
+            self.assertRegex(task.text, r"error\[E0402\]: worker/1 does not read: 1 answer waits "
+                                        r"for it on ps/0 .*; it is cut off \(so says ps/0 ")
             self.assertNotRegex(task.text, r"ps/0 \S+ (failed|died)")
 
 
