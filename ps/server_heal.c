@@ -110,6 +110,8 @@ void mu_ps_heal_ask(struct mu_ps_peer *head)
     struct mu_body body;
     if (head->link_number == 1 || !head->link || head->index != server->standby.head)
         return;
+    if (server->standby.takeover == MU_PS_TAKEOVER_ENDING)
+        return; /* mu_ps_takeover_begin tells it the place */
     if (server->standby.takeover == MU_PS_TAKEOVER_FOLLOWING) {
         mu_ps_takeover_follow(server);
         return;
@@ -147,6 +149,8 @@ static bool catch_up(struct mu_ps_server *server, struct mu_ps_peer *peer)
             return false;
         if (standby->snapshot_id > 0 && standby->snapshot_place == peer->place)
             mu_ps_tell_snapshot(server, peer->index, standby->snapshot_id);
+        if (!peer->link)
+            return false; /* no memory to tell it */
         if (peer->place == standby->place)
             return true;
         mu_ps_standby_post(server, peer, peer->place);

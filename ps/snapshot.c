@@ -259,9 +259,12 @@ static void on_arrived(
     (void)link;
     (void)body;
     struct mu_snapshot_source *source = owner;
+    struct mu_ps_snapshot *snapshot = source->snapshot;
     source->lands = false;
-    end_given_up(source->snapshot);
-    if (source->is_old || source->snapshot->is_given_up)
+    end_given_up(snapshot);
+    /* It may have begun before its snapshot was given up, and the next one with it. */
+    bool is_late = frame->type != MU_FRAME_READY && frame->tag <= snapshot->given_up;
+    if (source->is_old || is_late)
         return;
     if (frame->type == MU_FRAME_READY)
         source->ready = true;

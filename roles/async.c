@@ -77,10 +77,11 @@ static enum mu_status run_make_vectors(struct mu_command *command)
     enum mu_status status =
         mu_ps_client_share(replica->client, sharing[replica->job->mode.transport],
             2 * (size_t)async->slot_count, deadline_from(async, since), &async->replica->vectors);
-    return status == MU_OK
-               ? MU_OK
-               : mu_replica_blame_server(replica, status, mu_ps_client_culprit(replica->client),
-                     "what memory we share", since);
+    if (status != MU_OK)
+        return mu_replica_blame_server(
+            replica, status, mu_ps_client_culprit(replica->client), "what memory we share", since);
+    mu_async_rows_share(&replica->async_rows);
+    return MU_OK;
 }
 
 static int slot_index(const struct push_slot *slot)

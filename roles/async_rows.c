@@ -15,8 +15,9 @@ static enum mu_status allocate_held(struct mu_async_rows *rows, struct mu_held_b
 
 static enum mu_status allocate(struct mu_async_rows *rows)
 {
+    rows->memory = calloc((size_t)rows->in_flight, sizeof(*rows->memory));
     rows->held = calloc((size_t)rows->held_max, sizeof(*rows->held));
-    if (!rows->held)
+    if (!rows->memory || !rows->held)
         return MU_NO_MEMORY;
     for (int i = 0; i < rows->held_max; i++)
         MU_TRY(allocate_held(rows, &rows->held[i]));
@@ -49,12 +50,19 @@ void mu_async_rows_close(struct mu_async_rows *rows)
     }
     mu_unique_finish(&rows->unique);
     free(rows->held);
+    free(rows->memory);
     *rows = (struct mu_async_rows){0};
 }
 
 int mu_async_rows_ahead(const struct mu_async_rows *rows)
 {
     return rows->width > 0 ? rows->in_flight : 0;
+}
+
+void mu_async_rows_share(struct mu_async_rows *rows)
+{
+    for (int i = 0; rows->width > 0 && i < rows->in_flight; i++)
+        rows->memory[i] = mu_ps_client_row_memory(rows->replica->client, i);
 }
 
 void mu_async_rows_drop(struct mu_async_rows *rows)
@@ -80,21 +88,15 @@ static void find(
     held->there = held->set.count == 0;
 }
 
-/* There since the client shares; it stays, so that this thread may ask. */
-static struct mu_ps_client_row_memory memory_of(const struct mu_async_rows *rows, int slot)
-{
-    return mu_ps_client_row_memory(rows->replica->client, slot);
-}
-
 /* They are, or will be, in the memory of `slot`. */
 static void show(const struct mu_async_rows *rows, const struct mu_held_batch *held, int slot,
     struct mu_batch *batch)
 {
     batch->rows = (struct mu_rows){.count = held->set.count,
         .width = rows->width,
-        .value = memory_of(rows, slot).values,
+        .value = rows->memory[slot].values,
         .of_entry = held->of_entry,
-        .gradient = memory_of(rows, slot).gradients};
+        .gradient = rows->memory[slot].gradients};
 }
 
 /* Until `batch` is among those that are held. */
@@ -126,8 +128,7 @@ static enum mu_status run_look(struct mu_command *command)
     MU_TRY(replica->failed);
     int64_t since = mu_now(replica->world);
     enum mu_status status = mu_ps_client_look(replica->client, look->slot, &look->held->set,
-        memory_of(look->rows, look->slot).values,
-        mu_deadline(since, replica->run->timeouts.step_ns));
+        look->rows->memory[look->slot].values, mu_deadline(since, replica->run->timeouts.step_ns));
     if (status == MU_OK)
         return MU_OK;
     return mu_replica_blame_server(
@@ -178,10 +179,10 @@ enum mu_status mu_async_rows_of_push(
     if (wants) {
         MU_TRY(hold(rows, next));
         ret_rows->wanted = &held_of(rows, next)->set;
-        ret_rows->values = memory_of(rows, slot).values;
+        ret_rows->values = rows->memory[slot].values;
     }
     ret_rows->given = &held_of(rows, rows->first)->set;
-    ret_rows->gradients = memory_of(rows, slot).gradients;
+    ret_rows->gradients = rows->memory[slot].gradients;
     return MU_OK;
 }
 

@@ -40,6 +40,8 @@ struct mu_async_rows {
     int in_flight, held_max;
     struct mu_held_batch *held; /* (held_max): batch n in n % held_max */
     int64_t first, end;         /* the batches that are held */
+    /* (in_flight): the client's, of each slot, which the vectors keep when the client has gone. */
+    struct mu_ps_client_row_memory *memory;
     struct mu_unique unique;
 };
 
@@ -49,6 +51,11 @@ void mu_async_rows_close(struct mu_async_rows *rows); /* takes a zeroed one */
 /* Batches that are held besides the one that is worked on: read ahead so much further. */
 int mu_async_rows_ahead(const struct mu_async_rows *rows);
 
+/* Notes where the slots' memory is, on the communication thread, whenever a client has begun to
+ * share: the training thread may not ask the client, which a push that fails destroys there at any
+ * time.
+ */
+void mu_async_rows_share(struct mu_async_rows *rows);
 /* Nothing is held any more: what comes next is the first batch of all. */
 void mu_async_rows_drop(struct mu_async_rows *rows);
 
