@@ -30,7 +30,8 @@ static void on_wakeup(uv_poll_t *poll, int status, int events)
     mu_uv_tell_resolved(loop);
 }
 
-/* It may fire before libuv polls, which would then wait for something else: stopped, it only looks. */
+/* It may fire before libuv polls, which would then wait for something else: stopped, it only looks.
+ */
 static void on_deadline(uv_timer_t *timer)
 {
     ((struct mu_uv_loop *)timer->data)->deadline_ns = MU_FOREVER;
