@@ -375,7 +375,7 @@ static void tcp_close(struct mu_transport *transport)
     struct mu_tcp *tcp = tcp_of(transport);
     if (tcp->drains)
         say_last_words(tcp);
-    else if (!tcp->ended)
+    else if (!tcp->ended && !tcp->inside && tcp->base.loop->cancelled == MU_OK)
         hand_over(tcp);
     for (int rank = 0; rank < tcp->base.count; rank++) {
         mu_link_close(tcp->peer[rank].link);

@@ -30,9 +30,12 @@ static void on_wakeup(uv_poll_t *poll, int status, int events)
     mu_uv_tell_resolved(loop);
 }
 
+/* It may fire before libuv polls, which would then wait for something else: stopped, it only looks.
+ */
 static void on_deadline(uv_timer_t *timer)
 {
     ((struct mu_uv_loop *)timer->data)->deadline_ns = MU_FOREVER;
+    uv_stop(timer->loop);
 }
 
 /* libuv's timers count milliseconds: rounded up, so that a turn never ends before its deadline. */
@@ -92,6 +95,7 @@ static void on_timer(uv_timer_t *uv)
 {
     struct mu_timer *timer = uv->data;
     timer->loop->happened++;
+    uv_stop(uv->loop); /* something happened: see on_deadline */
     timer->fired(timer->owner);
 }
 

@@ -3,6 +3,8 @@
 #include "collectives/tcp_peer.h"
 #include "runtime/base/random.h"
 #include "tcp_ranks.h"
+#include <sched.h>
+#include <stdatomic.h>
 
 #define RANKS 3
 
@@ -371,6 +373,7 @@ static enum mu_status go_first(struct rank *rank)
     enum mu_status status = MU_OK;
     MU_TRY(tcp_open(rank, &tcp));
     tcp->signature = &signature;
+    MU_TRY(exchange(rank, tcp, 1000)); /* all are there */
     if (rank->rank == 0)
         status = send_and_go(tcp, ranks_soon(rank));
     else if (rank->rank == 1)
@@ -389,6 +392,41 @@ static void who_goes_first_leaves_what_it_has_sent(void **state)
     assert_memory_equal(taken, given, sizeof(given));
 }
 
+static atomic_bool has_closed;
+static int64_t closing_ns;
+
+/* Rank 1 takes nothing until rank 0 has closed. */
+static enum mu_status give_up_on_the_other(struct rank *rank)
+{
+    struct mu_transport *tcp;
+    struct mu_world *world = &rank->ranks->real.world;
+    const int64_t deadline_ns = ranks_soon(rank);
+    MU_TRY(tcp_open(rank, &tcp));
+    MU_TRY(exchange(rank, tcp, 1000));
+    if (rank->rank == 0) {
+        struct mu_op send;
+        tcp->ops->send(tcp, &send, 1, 0, given, sizeof(given));
+        enum mu_status status = tcp->ops->wait(tcp, &send, mu_deadline(mu_now(world), MU_MS));
+        closing_ns = mu_now(world);
+        tcp_close(tcp);
+        closing_ns = mu_now(world) - closing_ns;
+        has_closed = true;
+        return status == MU_TIMEOUT ? MU_OK : MU_BUG;
+    }
+    while (rank->rank == 1 && !has_closed && mu_now(world) < deadline_ns)
+        sched_yield();
+    tcp_close(tcp);
+    return MU_OK;
+}
+
+static void who_gives_up_waits_for_nobody(void **state)
+{
+    (void)state;
+    has_closed = false;
+    run_ranks(give_up_on_the_other);
+    assert_in_range(closing_ns, 0, 5 * MU_SECOND);
+}
+
 #define CASE(claim) cmocka_unit_test_setup(claim, bind_ports)
 
 int main(void)
@@ -401,6 +439,7 @@ int main(void)
         CASE(a_rank_that_reads_no_question_is_heard_all_the_same),
         CASE(who_hears_that_a_rank_gave_up_waits_for_nobody),
         CASE(who_goes_first_leaves_what_it_has_sent),
+        CASE(who_gives_up_waits_for_nobody),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
