@@ -27,6 +27,14 @@ def muster(*arguments):
     return run
 
 
+def apart():
+    """Two processes at once that know nothing of each other."""
+    command = [os.path.join(BUILD, "muster"), "bench", "train", "--job", JOB, "--json",
+               "--workers", "1"]
+    both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    return sum(json.loads(one.communicate()[0])["samples_per_second"] for one in both)
+
+
 def compute():
     out = subprocess.run([os.path.join(BUILD, "bench", "bench_compute"), "64"],
                          capture_output=True, text=True, check=True)
@@ -69,6 +77,8 @@ TABLE = [
      torch("torch_ranks.sh", "2", "torch_ddp.py", "mlp", "64")),
     ("mwms", "2 workers synchronous / TensorFlow MultiWorkerMirrored", 5.5,
      muster("--workers", "2"), tensorflow("multi", "2", "0", "64", "500", "512,512,10")),
+    ("apart", "2 workers synchronous / two processes that do not talk", 0.9,
+     muster("--workers", "2"), apart),
     ("ps", "2 workers + 1 ps asynchronous / TensorFlow ParameterServer, 20 steps", 3.0,
      muster("--workers", "2", "--ps", "1", "--set", "mode.kind=async", "--set",
             "train.steps=3000"),
