@@ -197,7 +197,7 @@ enum mu_status mu_shared_memory_create(
     *memory = (struct mu_shared_memory){.file = -1};
     if (!file_size_allowed(bytes, why))
         return MU_UNAVAILABLE;
-    char name[MU_SHARED_MEMORY_NAME_MAX], path[PATH_BYTES];
+    char name[MU_SHARED_MEMORY_NAME_MAX] = "", path[PATH_BYTES]; /* peers get all of it */
     draw_name(name);
     path_of(name, path);
 
