@@ -405,7 +405,7 @@ static void a_repeated_request_costs_next_to_nothing(void **state)
         best = fmin(best, (double)(mu_now(world) - start) / (ROUNDS / 10));
     }
     print_message("# %.1f ns around an algorithm\n", best);
-    assert_true(best < AROUND_NS_MAX);
+    assert_true(best < AROUND_NS_MAX || getenv("MUSTER_UNHURRIED"));
     remembering.transport = NULL;
     mu_group_finish(&remembering);
     ranks_end(&ranks);
