@@ -67,7 +67,7 @@ void mu_link_adopt(struct mu_link *link, const struct mu_link_events *events, vo
  * inside a callback of this link. */
 void mu_link_close(struct mu_link *link);
 /* Waits up to the deadline until the other host has what was sent, then closes. Its owner hears no
- * more; what comes meanwhile is thrown away. */
+ * more, but for a frame that had begun to arrive; what comes after that is thrown away. */
 void mu_link_flush(struct mu_link *link, int64_t deadline_ns);
 
 /* Sends after what was sent before. `frame`'s sizes say how many bytes body and payload have. After
