@@ -7,52 +7,42 @@ import threading
 
 from cluster import ASYNC, LONG, Case, Cluster, main
 from peer import HEADER, HELLO, crc32c, pack, unpack
+from proxy import Proxy, shut, start_behind
 
 PUSH_LINK, WORKER, PUSH = 3, 1, 12  # kind of a link, role in a HELLO, frame
 GOOD = 20  # pushes before the bad ones
 
 
-class Spoiler:
-    """A port of its own before a server: what worker/1 pushes after some time is not what it
-    sent; or, without `spoil`, it reads no answer from then on."""
+class Spoiler(Proxy):
+    """What worker/1 pushes after some time is not what it sent; or, without `spoil`, it reads no
+    answer from then on."""
 
     def __init__(self, host, port, to, spoil):
-        self.to = to
         self.spoil = spoil
         self.pairs = []
         self.closed = threading.Event()
-        self.listener = socket.socket()
-        self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self.listener.bind((host, port))
-        self.listener.listen(64)
-        threading.Thread(target=self._accept, daemon=True).start()
+        super().__init__(host, port, to)
 
-    def _accept(self):
-        while True:
-            try:
-                near, _ = self.listener.accept()
-                far = socket.socket()
-                if not self.spoil:
-                    far.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
-                far.connect(self.to)
-            except OSError:
-                return
-            self.pairs += near, far
-            turned = threading.Event()
-            for pump, source, sink in ((self._frames, near, far), (self._bytes, far, near)):
-                threading.Thread(target=self._run, args=(pump, source, sink, turned),
-                                 daemon=True).start()
+    def reach(self):
+        far = socket.socket()
+        if not self.spoil:
+            far.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
+        far.connect(self.to)
+        return far
+
+    def join(self, near, far):
+        self.pairs += near, far
+        turned = threading.Event()
+        for pump, source, sink in ((self._frames, near, far), (self._bytes, far, near)):
+            threading.Thread(target=self._run, args=(pump, source, sink, turned),
+                             daemon=True).start()
 
     def _run(self, pump, source, sink, turned):
         try:
             pump(source, sink, turned)
         except OSError:
             pass
-        for one in (source, sink):
-            try:
-                one.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
+        shut(source, sink)
 
     def _bytes(self, source, sink, turned):
         while data := source.recv(1 << 16):
@@ -89,11 +79,8 @@ class Spoiler:
 
     def close(self):
         self.closed.set()
-        try:
-            self.listener.shutdown(socket.SHUT_RDWR)  # also for the thread that accepts
-        except OSError:
-            pass
-        for one in (self.listener, *self.pairs):
+        super().close()
+        for one in self.pairs:
             one.close()
 
 
@@ -111,21 +98,9 @@ def of_the_future(body, payload):
 
 class CutOff(Case):
     def behind(self, spoil, *arguments, server=(), **counts):
-        """All find ps/0 behind a spoiler: it listens elsewhere, by a socket that it is given."""
         cluster = Cluster(self, job=ASYNC, chief=1, worker=2, **counts, arguments=[
             *LONG, "--set", "mode.policy=apply", "--set", "mode.transport=tcp", *arguments])
-        hidden = socket.socket()
-        hidden.bind((cluster.host, 0))
-        hidden.listen(64)
-        spoiler = Spoiler(cluster.host, cluster.port("ps/0"), hidden.getsockname(), spoil)
-        self.addCleanup(spoiler.close)
-        given = hidden.fileno()
-        cluster.start("ps/0", *server, wrapper=["env", f"MUSTER_LISTEN_FD={given}"],
-                      pass_fds=(given,))
-        hidden.close()
-        for name in cluster.names:
-            if name != "ps/0":
-                cluster.start(name)
+        start_behind(self, cluster, lambda *where: Spoiler(*where, spoil), *server)
         return cluster
 
     def told(self, cluster, why):

@@ -6,10 +6,10 @@ import os
 import random
 import re
 import signal
-import socket
 import threading
 
 from cluster import ASYNC, LONG, SLOW, Case, Cluster, checkpoints, main, until
+from proxy import Proxy, shut, start_behind
 
 TWICE = ["--set", "mode.replicas=1", "--set", "mode.policy=apply"]
 SAVES = ["--set", "checkpoint.every_steps=100"]
@@ -163,31 +163,18 @@ class Standby(Case):
 PUSH, ORDER, STATE = (b"\xa4kind" + bytes([kind]) for kind in (3, 4, 5))
 
 
-class Proxy:
-    """Connections through a port of its own; it cuts those of the given kinds when it is told
-    to."""
+class Cutter(Proxy):
+    """It cuts the connections of the given kinds when it is told to."""
 
     def __init__(self, host, port, to, kinds):
-        self.to = to
         self.kinds = kinds
         self.pairs = []
         self.lock = threading.Lock()
-        self.listener = socket.socket()
-        self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self.listener.bind((host, port))
-        self.listener.listen(64)
-        threading.Thread(target=self._accept, daemon=True).start()
+        super().__init__(host, port, to)
 
-    def _accept(self):
-        while True:
-            try:
-                near, _ = self.listener.accept()
-                far = socket.create_connection(self.to)
-            except OSError:
-                return
-            for source, sink in ((near, far), (far, near)):
-                threading.Thread(target=self._pump, args=(source, sink, far),
-                                 daemon=True).start()
+    def join(self, near, far):
+        for source, sink in ((near, far), (far, near)):
+            threading.Thread(target=self._pump, args=(source, sink, far), daemon=True).start()
 
     def _pump(self, source, sink, far):
         try:
@@ -199,47 +186,26 @@ class Proxy:
                 sink.sendall(data)
         except OSError:
             pass
-        self._cut(source, sink)
+        shut(source, sink)
         source.close()
-
-    def _cut(self, *sockets):
-        for one in sockets:
-            try:
-                one.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
 
     def cut(self):
         """All that there are now; returns how many."""
         with self.lock:
             pairs, self.pairs = self.pairs, []
         for pair in pairs:
-            self._cut(*pair)
+            shut(*pair)
         return len(pairs)
 
     def close(self):
-        self._cut(self.listener)  # also for the thread that accepts
-        self.listener.close()
+        super().close()
         self.cut()
 
 
 class BrokenLinks(Case):
     def behind_a_proxy(self, kinds, **cluster):
-        """All find ps/0 behind a proxy: it listens elsewhere, by a socket that it is given."""
         cluster = Cluster(self, job=ASYNC, **cluster)
-        hidden = socket.socket()
-        hidden.bind((cluster.host, 0))
-        hidden.listen(64)
-        proxy = Proxy(cluster.host, cluster.port("ps/0"), hidden.getsockname(), kinds)
-        self.addCleanup(proxy.close)
-        for name in cluster.names:
-            if name == "ps/0":
-                given = hidden.fileno()
-                cluster.start(name, wrapper=["env", f"MUSTER_LISTEN_FD={given}"],
-                              pass_fds=(given,))
-                hidden.close()
-            else:
-                cluster.start(name)
+        proxy = start_behind(self, cluster, lambda *where: Cutter(*where, kinds))
         return cluster.trains(), proxy
 
     def cut_some(self, cluster, proxy, most):

@@ -100,17 +100,24 @@ static void serve_until(struct mu_ps_server *server, struct peer *peer, int fres
     assert_ok(mu_ps_server_run(server, &peer->over));
 }
 
+/* Its worker 0 has pushed 3 once. */
+static struct mu_ps_server *make_server_that_applied(struct peer *peer)
+{
+    struct mu_ps_server *server = make_server(MU_PS_ASYNC);
+    link_anew(server, peer, 0);
+    say_ready(peer, 1, 0);
+    push(peer, 0, 0, 3);
+    serve_until(server, peer, 1);
+    return server;
+}
+
 /* ---- what was judged ---- */
 
 static void what_was_applied_is_answered_again_and_not_applied(void **state)
 {
     (void)state;
     struct peer peer = {0};
-    struct mu_ps_server *server = make_server(MU_PS_ASYNC);
-    link_anew(server, &peer, 0);
-    say_ready(&peer, 1, 0);
-    push(&peer, 0, 0, 3);
-    serve_until(server, &peer, 1);
+    struct mu_ps_server *server = make_server_that_applied(&peer);
     assert_true(peer.fresh[COUNT - 1] == 3 && !peer.said.bare);
     link_anew(server, &peer, 0);
     say_ready(&peer, 1, 0);
@@ -166,11 +173,7 @@ static void another_incarnation_begins_at_number_0(void **state)
 {
     (void)state;
     struct peer peer = {0};
-    struct mu_ps_server *server = make_server(MU_PS_ASYNC);
-    link_anew(server, &peer, 0);
-    say_ready(&peer, 1, 0);
-    push(&peer, 0, 0, 3);
-    serve_until(server, &peer, 1);
+    struct mu_ps_server *server = make_server_that_applied(&peer);
     mu_ps_server_lose_worker(server, 0);
     assert_true(mu_ps_server_lost(server, 0));
     link_anew(server, &peer, 0);
