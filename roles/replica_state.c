@@ -422,6 +422,6 @@ enum mu_status mu_replica_save(struct mu_replica *replica, bool due, bool wait)
     enum mu_status filled = begun ? fill_saver(replica) : MU_OK;
     if (!wait || !saver->world)
         return MU_OK;
-    enum mu_status saved = mu_saver_end(saver, replica->run->resume_command);
+    enum mu_status saved = mu_saver_end(saver, replica->run->go_on);
     return filled != MU_OK ? filled : saved;
 }

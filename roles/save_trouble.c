@@ -137,7 +137,8 @@ void mu_save_trouble_note(
         trouble->tell(trouble->owner, trouble->since_step, why(trouble));
 }
 
-enum mu_status mu_save_trouble_end(struct mu_save_trouble *trouble, const char *go_on)
+enum mu_status mu_save_trouble_end(
+    struct mu_save_trouble *trouble, void (*go_on)(char *out, size_t bytes))
 {
     enum mu_error error = MU_E0801;
     struct mu_text text, help;
@@ -148,7 +149,12 @@ enum mu_status mu_save_trouble_end(struct mu_save_trouble *trouble, const char *
     mu_text_add(&text, ": %s; ", why(trouble));
     add_last_good(trouble, &text);
     add_look(trouble, &help);
-    mu_text_add(&help, ", then make room%s%s", go_on ? "; " : "", go_on ? go_on : "");
+    mu_text_add(&help, ", then make room");
+    if (go_on) {
+        char how[1024];
+        go_on(how, sizeof(how));
+        mu_text_add(&help, "; %s", how);
+    }
     enum mu_status status = mu_fail(trouble->log, error, help.data, "%s", text.data);
     mu_text_finish(&text);
     mu_text_finish(&help);

@@ -34,6 +34,7 @@ void mu_save_trouble_note(
     struct mu_save_trouble *trouble, int64_t step, enum mu_status status, bool is_last);
 /* The last checkpoint has failed: says so, and how to go on (NULL: nobody knows). Returns the
  * status to end with. */
-enum mu_status mu_save_trouble_end(struct mu_save_trouble *trouble, const char *go_on);
+enum mu_status mu_save_trouble_end(
+    struct mu_save_trouble *trouble, void (*go_on)(char *out, size_t bytes));
 
 #endif

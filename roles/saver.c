@@ -152,7 +152,7 @@ enum mu_status mu_saver_drain(struct mu_saver *saver)
     return status;
 }
 
-enum mu_status mu_saver_end(struct mu_saver *saver, const char *go_on)
+enum mu_status mu_saver_end(struct mu_saver *saver, void (*go_on)(char *out, size_t bytes))
 {
     enum mu_status status = mu_saver_drain(saver);
     return status == MU_OK ? MU_OK : mu_save_trouble_end(&saver->trouble, go_on);

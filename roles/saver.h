@@ -52,6 +52,6 @@ void mu_saver_drop(struct mu_saver *saver); /* instead of submit */
 enum mu_status mu_saver_drain(struct mu_saver *saver);
 /* The same at the end of the run: that the last save failed is said as its error, with how to go on
  * (NULL: nobody knows). */
-enum mu_status mu_saver_end(struct mu_saver *saver, const char *go_on);
+enum mu_status mu_saver_end(struct mu_saver *saver, void (*go_on)(char *out, size_t bytes));
 
 #endif

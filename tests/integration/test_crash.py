@@ -5,7 +5,7 @@ import os
 import signal
 import time
 
-from cluster import ASYNC, LONG, SLOW, SYNC, Case, Cluster, alive, checkpoints, main, until
+from cluster import ASYNC, LONG, MUSTER, SLOW, SYNC, Case, Cluster, alive, checkpoints, main, until
 
 SYNC_TASKS = dict(chief=1, worker=2)
 ASYNC_TASKS = dict(chief=1, worker=1, ps=2)
@@ -21,8 +21,10 @@ class Survivors(Case):
             who = rf"{culprit} \({cluster.address(culprit)}\)"
             self.assertRegex(task.text, rf"error\[E040[12]\]: .*{who} {pattern}", task.name)
             self.assertRegex(task.text, r"; last seen \S.*, since \S", task.name)
-            self.assertRegex(task.text, rf"help: .*to go on .*: muster run \S+ --out {cluster.out} "
-                                        r"--resume", task.name)
+            how, resume = (("to go on from the last checkpoint", " --resume")
+                           if checkpoints(cluster.out) else ("to begin anew", "(?! --resume)"))
+            self.assertRegex(task.text, rf"help: .*{how}.*: {MUSTER} run \S+ --out {cluster.out}"
+                                        rf"{resume}", task.name)
             self.assertEqual(task.text.count("error["), 1, task.text)
 
 
@@ -56,6 +58,26 @@ class Crash(Survivors):
     def test_a_killed_second_server_is_named_by_all(self):
         self.kill(ASYNC, ASYNC_TASKS, "ps/1")
 
+    def dies(self, *arguments):
+        cluster = Cluster(self, arguments=[*LONG, *arguments], chief=1, worker=1).start_all()
+        cluster.trains().tasks["worker/0"].signal(signal.SIGKILL)
+        chief = cluster.tasks["chief/0"]
+        self.assertEqual(chief.ends(), 69)
+        return cluster, chief
+
+    def test_nobody_is_told_to_resume_where_nothing_was_saved(self):
+        for setting, why in (("checkpoint.every_steps=0", r"this job saves at its end alone "),
+                             ("checkpoint.every_steps=1000000",
+                              r"this job saves only every 1000000 steps")):
+            cluster, chief = self.dies("--set", setting)
+            self.assertEqual(checkpoints(cluster.out), [])
+            command = chief.says(rf"= help: nothing was saved.*, for {why}.*; "
+                                 rf"to begin anew, .*: {MUSTER} (run .*)$")[0].group(1).split()
+            self.assertNotIn("--resume", command)
+            cluster.arguments = [*command[4:], "--epochs", "1", "--steps", "20"]
+            for task in cluster.start_all().tasks.values():
+                self.assertEqual(task.ends(), 0, task.text)
+
     def test_the_command_that_resumes_goes_on(self):
         cluster = Cluster(self, arguments=["--steps", "2000", "--set", "checkpoint.every_steps=50"],
                           **SYNC_TASKS).start_all()
@@ -64,7 +86,7 @@ class Crash(Survivors):
         for task in cluster.others("worker/0"):
             self.assertEqual(task.ends(), 69)
         again = cluster.tasks["chief/0"].says(
-            r"to go on .*: muster (run \S.*?)( on every host.*)?$")[0].group(1).split()
+            rf"to go on .*: {MUSTER} (run \S.*?)( on every host.*)?$")[0].group(1).split()
         self.assertEqual(again[1], cluster.job)
         cluster.arguments = again[4:]
         cluster.start_all()
@@ -85,7 +107,8 @@ class Crash(Survivors):
             self.assertLess(launcher.ended - killed, 3 * SLOW)
             self.assertIn(f"{culprit} was the first to fail", launcher.text)
             self.assertEqual(launcher.text.count("] error[E0401]: "), 1, launcher.text)
-            self.assertEqual(launcher.text.count("to go on from the last checkpoint"), 1)
+            how = "to go on from the last" if checkpoints(launcher.out) else "to begin anew"
+            self.assertEqual(launcher.text.count(how), 1)
             self.assertRegex(launcher.text, r"--local " + roles)
             self.assertFalse([name for name in pids if alive(pids[name])])
 
