@@ -68,7 +68,8 @@ void mu_go_on_command(const struct mu_go_on *go_on, bool resumes, struct mu_text
 
 static void say_nothing(struct mu_log *log, enum mu_level level, const char *text) {}
 
-/* UNKNOWN: the leader, which saves, has its directory on another host. */
+/* UNKNOWN: the leader, which saves, has its directory on another host, or saves the first just now.
+ */
 enum saved { SAVED, NOTHING_SAVED, UNKNOWN };
 
 static enum saved find_saved(const struct mu_go_on *go_on)
@@ -87,7 +88,7 @@ static enum saved find_saved(const struct mu_go_on *go_on)
         return UNKNOWN;
     bool any = store->ops->list(store, &newest, 1) > 0;
     store->ops->close(store);
-    return any ? SAVED : NOTHING_SAVED;
+    return any ? SAVED : UNKNOWN;
 }
 
 static void add_why_not(const struct mu_go_on *go_on, struct mu_text *out)

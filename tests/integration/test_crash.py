@@ -9,10 +9,14 @@ from cluster import ASYNC, LONG, MUSTER, SLOW, SYNC, Case, Cluster, alive, check
 
 SYNC_TASKS = dict(chief=1, worker=2)
 ASYNC_TASKS = dict(chief=1, worker=1, ps=2)
+SAVES = ["--set", "checkpoint.every_steps=10"]
 FAST = ["--failure-detection", "fast"]
 
 
 class Survivors(Case):
+    def saves(self, cluster):
+        until(lambda: checkpoints(cluster.out), "a checkpoint")
+
     def told(self, cluster, culprit, since, within, pattern):
         """Every other task ends with 69 and names the culprit, once."""
         for task in cluster.others(culprit):
@@ -21,16 +25,15 @@ class Survivors(Case):
             who = rf"{culprit} \({cluster.address(culprit)}\)"
             self.assertRegex(task.text, rf"error\[E040[12]\]: .*{who} {pattern}", task.name)
             self.assertRegex(task.text, r"; last seen \S.*, since \S", task.name)
-            how, resume = (("to go on from the last checkpoint", " --resume")
-                           if checkpoints(cluster.out) else ("to begin anew", "(?! --resume)"))
-            self.assertRegex(task.text, rf"help: .*{how}.*: {MUSTER} run \S+ --out {cluster.out}"
-                                        rf"{resume}", task.name)
+            self.assertRegex(task.text, rf"help: .*to go on from the last checkpoint.*: {MUSTER} run "
+                                        rf"\S+ --out {cluster.out} --resume", task.name)
             self.assertEqual(task.text.count("error["), 1, task.text)
 
 
 class Crash(Survivors):
     def kill(self, job, counts, culprit):
-        cluster = Cluster(self, job=job, arguments=LONG, **counts).start_all().trains()
+        cluster = Cluster(self, job=job, arguments=[*LONG, *SAVES], **counts).start_all().trains()
+        self.saves(cluster)
         killed = cluster.tasks[culprit].signal(signal.SIGKILL)
         self.told(cluster, culprit, killed, 2, "died: ")
 
@@ -98,17 +101,17 @@ class Crash(Survivors):
         for job, roles, culprit in ((SYNC, "chief=1,worker=2", "worker/1"),
                                     (SYNC, "chief=1,worker=1", "chief/0"),
                                     (ASYNC, "chief=1,worker=1,ps=1", "ps/0")):
-            launcher = self.local(roles, *LONG, job=job)
+            launcher = self.local(roles, *LONG, *SAVES, job=job)
             pids = self.pids(launcher)
             self.trains(launcher.out)
+            self.saves(launcher)
             os.kill(pids[culprit], signal.SIGKILL)
             killed = time.monotonic()
             self.assertEqual(launcher.ends(), 137, launcher.text)
             self.assertLess(launcher.ended - killed, 3 * SLOW)
             self.assertIn(f"{culprit} was the first to fail", launcher.text)
             self.assertEqual(launcher.text.count("] error[E0401]: "), 1, launcher.text)
-            how = "to go on from the last" if checkpoints(launcher.out) else "to begin anew"
-            self.assertEqual(launcher.text.count(how), 1)
+            self.assertEqual(launcher.text.count("to go on from the last checkpoint"), 1)
             self.assertRegex(launcher.text, r"--local " + roles)
             self.assertFalse([name for name in pids if alive(pids[name])])
 
@@ -126,8 +129,8 @@ class Crash(Survivors):
 
 class Hang(Survivors):
     def stop(self, job, counts, culprit, dead, *arguments):
-        cluster = Cluster(self, job=job, arguments=[*LONG, *arguments], **counts).start_all()
-        cluster.trains()
+        cluster = Cluster(self, job=job, arguments=[*LONG, *SAVES, *arguments], **counts).start_all()
+        self.saves(cluster.trains())
         stopped = cluster.tasks[culprit].signal(signal.SIGSTOP)
         self.told(cluster, culprit, stopped, dead + 1, "(is stopped|is unresponsive)")
         for task in cluster.others(culprit):
@@ -165,8 +168,8 @@ class Hang(Survivors):
             self.assertEqual(task.ends(), 0, task.text)
 
     def stick(self, culprit):
-        cluster = Cluster(self, arguments=[*LONG, "--step-timeout", "2"], **SYNC_TASKS)
-        cluster.start_all().trains()
+        cluster = Cluster(self, arguments=[*LONG, *SAVES, "--step-timeout", "2"], **SYNC_TASKS)
+        self.saves(cluster.start_all().trains())
         stuck = cluster.tasks[culprit]
         since = time.monotonic()
         holder = self.hold(stuck)
