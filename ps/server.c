@@ -1,6 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "ps/server_audit.h"
+#include "ps/server_auto.h"
+#include "ps/server_heal.h"
 #include "ps/server_inside.h"
-#include "runtime/base/text.h"
+#include "ps/server_modes.h"
+#include "ps/server_order.h"
+#include "ps/server_peer.h"
+#include "ps/server_pieces.h"
+#include "ps/server_readers.h"
+#include "ps/server_relink.h"
+#include "ps/server_rows.h"
+#include "ps/server_serve.h"
+#include "ps/server_state.h"
+#include "ps/server_takeover.h"
 #include <stdlib.h>
 
 /*
@@ -219,39 +231,7 @@ static bool next_event(struct mu_ps_server *server, struct mu_ps_event *ret_even
     return true;
 }
 
-void mu_ps_failed(struct mu_ps_server *server, const struct mu_ps_peer *peer, enum mu_status why)
-{
-    if (server->failure != MU_OK)
-        return;
-    server->failure = why;
-    int process = mu_ps_seat_process(peer->index, server->options.server_count);
-    server->culprit = (struct mu_ps_culprit){
-        .kind = peer->kind, .index = peer->kind == MU_PS_PEER_SERVER ? process : peer->index};
-}
-
-void mu_ps_accuse(const struct mu_ps_peer *peer, enum mu_error error, const char *did)
-{
-    struct mu_ps_server *server = peer->server;
-    bool first = server->failure == MU_OK;
-    mu_ps_failed(server, peer, mu_fail(server->options.log, error, NULL, "%s", did));
-    if (first)
-        mu_text_copy(server->culprit.did, sizeof(server->culprit.did), did);
-}
-
 /* ---- serving a snapshot ---- */
-
-void mu_ps_tell_snapshot(struct mu_ps_server *server, int seat, uint64_t snapshot_id)
-{
-    int twin = mu_ps_seat_twin(seat, server->options.server_count);
-    bool is_standby = seat >= server->options.server_count;
-    const struct mu_ps_snapshot_body snapshot = {
-        .gives = !is_standby || server->others[twin].is_lost, .lost = server->standby.lost};
-    uint8_t memory[MU_PS_BODY_MAX];
-    struct mu_body body;
-    mu_ps_snapshot_put(&body, memory, &snapshot);
-    mu_link_post(server->others[seat].link, MU_FRAME_SNAPSHOT, server->options.generation,
-        snapshot_id, server->options.replicas > 0 ? &body : NULL);
-}
 
 /* The head gives it its place in the order; to the followers it comes between two verdicts. */
 static void tell_snapshot(struct mu_ps_server *server, uint64_t snapshot_id)

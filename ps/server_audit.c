@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "ps/server_audit.h"
 #include "ps/server_inside.h"
+#include "ps/server_peer.h"
+#include "ps/server_rows.h"
 
 /* What a server writes into its audit log: each place in the order that changes something. */
 

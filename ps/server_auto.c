@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "ps/server_auto.h"
+#include "ps/server_audit.h"
 #include "ps/server_inside.h"
+#include "ps/server_serve.h"
+#include "ps/server_takeover.h"
 #include "runtime/base/text.h"
 #include <stdlib.h>
 

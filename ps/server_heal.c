@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "ps/server_heal.h"
 #include "ps/server_inside.h"
+#include "ps/server_order.h"
+#include "ps/server_peer.h"
+#include "ps/server_takeover.h"
 
 /*
  * Links between servers that break while both live. Who follows calls again, and says how much of

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "ps/server_readers.h"
 #include "ps/server_inside.h"
+#include "ps/server_peer.h"
+#include "ps/server_pieces.h"
 #include "runtime/base/text.h"
 
 /*

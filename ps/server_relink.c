@@ -1,5 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "ps/server_relink.h"
+#include "ps/server_buffer.h"
 #include "ps/server_inside.h"
+#include "ps/server_peer.h"
+#include "ps/server_rows.h"
+#include "ps/server_serve.h"
+#include "ps/server_takeover.h"
 #include <stdlib.h>
 
 /*
@@ -26,6 +32,11 @@ enum mu_status mu_ps_relink_init(struct mu_ps_server *server)
     size_t count = 2 * (size_t)options->replica_count * (size_t)options->in_flight_max;
     server->answers = calloc(count, sizeof(*server->answers));
     return server->answers ? MU_OK : MU_NO_MEMORY;
+}
+
+bool mu_ps_can_answer(const struct mu_ps_peer *worker)
+{
+    return worker->link && (worker->ready || !worker->server->options.relinks);
 }
 
 /* ---- what was answered ---- */

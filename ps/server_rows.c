@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "ps/server_rows.h"
+#include "ps/server_buffer.h"
 #include "ps/server_inside.h"
+#include "ps/server_peer.h"
+#include "ps/server_pieces.h"
+#include "ps/server_relink.h"
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,5 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "ps/server_serve.h"
+#include "ps/server_audit.h"
+#include "ps/server_auto.h"
+#include "ps/server_buffer.h"
 #include "ps/server_inside.h"
+#include "ps/server_modes.h"
+#include "ps/server_peer.h"
+#include "ps/server_relink.h"
+#include "ps/server_rows.h"
+#include "ps/server_takeover.h"
 #include <string.h>
 
 /*
@@ -13,38 +22,6 @@
  * The verdict says all that is to be done with a gradient. When it has made a version with which
  * another mode begins (ps_plan.h), each server goes on in that one before anybody is answered.
  */
-
-/* ---- buffers ---- */
-
-static void send_finished(struct mu_send *send)
-{
-    struct mu_ps_buffer *buffer = send->owner;
-    buffer->sends_pending--;
-    if (buffer->sends_pending == 0 && buffer->state == MU_PS_BUFFER_SENDING) {
-        buffer->state = MU_PS_BUFFER_FREE;
-        buffer->server->look_again = true;
-    }
-}
-
-void mu_ps_buffer_leave(struct mu_ps_buffer *buffer)
-{
-    bool is_free = buffer->sends_pending == 0;
-    buffer->reply.done = true;
-    buffer->state = is_free ? MU_PS_BUFFER_FREE : MU_PS_BUFFER_SENDING;
-    buffer->server->look_again = true;
-}
-
-void mu_ps_buffer_send(struct mu_ps_buffer *buffer, struct mu_ps_peer *peer, struct mu_send *send,
-    const struct mu_frame *frame, const void *body, const void *payload)
-{
-    send->owner = buffer;
-    send->finished = send_finished;
-    buffer->sends_pending++;
-    if (peer->kind == MU_PS_PEER_WORKER)
-        buffer->server->load.bytes_out +=
-            MU_FRAME_HEADER_BYTES + frame->body_bytes + frame->payload_bytes;
-    mu_link_send(peer->link, send, frame, body, frame->payload_bytes ? payload : NULL);
-}
 
 /* ---- judging: on the head, for all servers ---- */
 

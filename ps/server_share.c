@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "ps/server_share.h"
 #include "ps/server_inside.h"
+#include "ps/server_peer.h"
 #include "runtime/base/text.h"
 
 /*

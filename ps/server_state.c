@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "ps/server_state.h"
 #include "ps/server_inside.h"
+#include "ps/server_peer.h"
+#include "ps/server_pieces.h"
 #include <string.h>
 
 /* The state of a server as a whole: snapshots to the leader, and what the leader restores. */

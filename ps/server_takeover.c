@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "ps/server_takeover.h"
+#include "ps/server_auto.h"
+#include "ps/server_heal.h"
 #include "ps/server_inside.h"
+#include "ps/server_order.h"
+#include "ps/server_peer.h"
 #include <stdlib.h>
 
 /*
