@@ -132,9 +132,9 @@ class Recover(Recovers):
         hangs.signal(signal.SIGCONT)
         self.assertEqual(hangs.ends(), 69, hangs.text)
         self.assertRegex(
-            hangs.text, r"^error\[E0405\]: this task was given up: chief/0 .* had heard nothing from "
-                        r"it since \S+, and the limit is 800 ms; the run waits for it to be started "
-                        r"again\n  = help: start it again ")
+            hangs.text, r"^error\[E0405\]: this task was given up: chief/0 .* had heard nothing "
+                        r"from it since \S+, and the limit is 800 ms; the run waits for it to be "
+                        r"started again\n  = help: start it again ")
         self.assertEqual(hangs.text.count("error["), 1, hangs.text)
         cluster.start("ps/0")
         self.back(chief)

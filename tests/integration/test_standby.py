@@ -172,8 +172,8 @@ class Standby(Case):
         self.assertEqual(cluster.tasks["worker/0"].ends(), 69)
         server.signal(signal.SIGCONT)
         self.assertEqual(server.ends(), 69, server.text)
-        self.assertRegex(server.text, rf"error\[E0401\]: chief/0 \({cluster.address('chief/0')}\) "
-                                      r"died: ")
+        self.assertRegex(
+            server.text, rf"error\[E0401\]: chief/0 \({cluster.address('chief/0')}\) died: ")
         self.assertRegex(server.text, r"= help: to go on from the last checkpoint.* --resume")
 
     def test_a_worker_that_was_given_up_and_goes_on_knows_it_and_how_to_resume(self):
