@@ -4,11 +4,11 @@
 
 #include "ps/seen.h"
 #include "ps/server.h"
+#include "ps/server_answers.h"
 #include "ps/server_auto.h"
 #include "ps/server_buffer.h"
 #include "ps/server_peer.h"
 #include "ps/server_pieces.h"
-#include "ps/server_relink.h"
 #include "ps/server_rows.h"
 #include "ps/server_state.h"
 #include "ps/server_takeover.h"
@@ -26,9 +26,9 @@
  *   server_peer.c      what all links have in common
  *   server_links.c     callbacks of links, which only fill buffers and append to the queue
  *   server_order.c     the same of links between servers
- *   server_takeover.c  another one becomes the head
+ *   server_takeover.c  another one becomes the head; server_known.c what it may ask for
  *   server_heal.c      links between servers that break
- *   server_relink.c    workers that come back
+ *   server_relink.c    workers that come back; server_answers.c what they were told
  *   server_readers.c   who does not read its answers; what the server keeps
  *   server_share.c     memory that workers share
  *   server_state.c     is restored, takes snapshots; server_pieces.c sends the rows of these
@@ -85,30 +85,16 @@ struct mu_ps_server {
     struct mu_ps_standby standby;
     bool look_again;  /* something was freed that a held link may wait for */
     bool readers_due; /* it is time to look who does not read */
-    /* At most one: follower: in the queue; head: as soon as nothing is gathered. */
-    bool snapshot_queued;
-    uint64_t snapshot_id;                   /* head */
-    uint64_t snapshot_heard;                /* follower: the last one */
-    bool snapshot_gives, snapshot_is_again; /* follower, of the frame at hand */
-    bool snapshot_is_old; /* of the frame at hand: the leader has not heard of a loss */
-    struct mu_ps_state_stream stream;
-    int64_t updates_total; /* RESTORE */
-    uint32_t restored;     /* vectors that have come, bit by bit */
-    int restoring_count;   /* vectors that will come */
+    struct mu_ps_state state;
 
-    struct mu_row_store rows; /* if the model has embedding rows, else zeroed */
-    uint8_t *row_memory;      /* of all buffers */
-    uint32_t *row_where;      /* of all buffers */
-    uint64_t *row_answered;   /* of all buffers */
-    struct mu_unique row_ids; /* of the ROWS at hand */
-    size_t row_stride;        /* of one, in bytes */
+    struct mu_ps_rows rows; /* zeroed where the model has no embedding rows */
     struct mu_ps_row_pieces pieces;
     struct mu_ps_load load;
 
     struct mu_seen seen;          /* if the policy corrects, else zeroed */
     int held_count;               /* answers that wait */
     struct mu_ps_worker *ledger;  /* (replica_count) */
-    struct mu_ps_answer *answers; /* (replica_count, 2 * in_flight_max), if workers may come back */
+    struct mu_ps_answers answers; /* zeroed where no worker may come back */
     int active_count;             /* that have not left */
 
     struct mu_staleness staleness;

@@ -246,12 +246,13 @@ static enum mu_link_answer on_snapshot(
     struct mu_ps_snapshot_body snapshot;
     if (!mu_ps_snapshot_read(mu_link_decoder(peer->link), body, frame->body_bytes, &snapshot))
         return mu_ps_refuse(peer, "sent a SNAPSHOT whose body is malformed");
-    server->snapshot_is_again = server->options.relinks && frame->tag <= server->snapshot_heard;
-    if (server->snapshot_is_again)
+    server->state.snapshot_is_again =
+        server->options.relinks && frame->tag <= server->state.snapshot_heard;
+    if (server->state.snapshot_is_again)
         return MU_LINK_TAKE;
-    if (server->snapshot_queued)
+    if (server->state.snapshot_queued)
         return mu_ps_hold(peer);
-    server->snapshot_gives = snapshot.gives;
+    server->state.snapshot_gives = snapshot.gives;
     return MU_LINK_TAKE;
 }
 
@@ -284,13 +285,13 @@ static void on_head_arrived(
         mu_ps_takeover_arrived(peer, frame);
     } else if (frame->type == MU_FRAME_VERDICT) {
         mu_ps_verdict_arrived(peer);
-    } else if (!server->snapshot_is_again) {
-        server->snapshot_queued = true;
-        server->snapshot_heard = frame->tag;
+    } else if (!server->state.snapshot_is_again) {
+        server->state.snapshot_queued = true;
+        server->state.snapshot_heard = frame->tag;
         mu_ps_queue(server, (struct mu_ps_event){
                                 .lost = -1,
                                 .snapshot_id = frame->tag,
-                                .gives = server->snapshot_gives,
+                                .gives = server->state.snapshot_gives,
                             });
     }
 }

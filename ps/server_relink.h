@@ -10,14 +10,6 @@ struct mu_ps_server;
 struct mu_ps_peer;
 struct mu_ps_buffer;
 
-/* What a worker was told of one of its pushes or pulls. */
-struct mu_ps_answer {
-    uint64_t sequence, tag;
-    uint32_t link_number; /* the link it was told on */
-    bool is_there;
-    struct mu_ps_fresh_body fresh;
-};
-
 enum mu_status mu_ps_relink_init(struct mu_ps_server *server); /* NO_MEMORY */
 /* May this worker be sent something now? */
 bool mu_ps_can_answer(const struct mu_ps_peer *worker);

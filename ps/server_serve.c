@@ -4,11 +4,11 @@
 #include "ps/server_auto.h"
 #include "ps/server_buffer.h"
 #include "ps/server_inside.h"
+#include "ps/server_known.h"
 #include "ps/server_modes.h"
 #include "ps/server_peer.h"
 #include "ps/server_relink.h"
 #include "ps/server_rows.h"
-#include "ps/server_takeover.h"
 #include <string.h>
 
 /*
@@ -212,7 +212,7 @@ static enum mu_status step_if_complete(
 static void reply(struct mu_ps_server *server, struct mu_ps_buffer *buffer)
 {
     struct mu_ps_peer *worker = &server->workers[buffer->worker];
-    const struct mu_table *table = server->rows.table;
+    const struct mu_table *table = server->rows.store.table;
     int64_t version = server->shard.version;
     bool brings = buffer->wants_fresh && mu_ps_brings(server);
     bool travels = brings && buffer->fresh == buffer->own;
@@ -361,7 +361,7 @@ enum mu_status mu_ps_serve_buffer(struct mu_ps_server *server, struct mu_ps_buff
     }
     if (buffer->item == MU_PS_ITEM_GRADIENT)
         mu_ps_auto_came(server, buffer->worker);
-    mu_ps_standby_note(server, buffer->sequence, &buffer->verdict);
+    mu_ps_known_add(&server->standby.known, buffer->sequence, &buffer->verdict);
     MU_TRY(mu_ps_check_version(server, &buffer->verdict));
     mu_ps_audit_note(server, &buffer->verdict, buffer);
     buffer->fresh_version = -1;
@@ -402,7 +402,7 @@ enum mu_status mu_ps_serve_loss(struct mu_ps_server *server, int worker)
         server->ledger[worker].changes = false;
         server->look_again = true;
     }
-    mu_ps_standby_note(server, 0, verdict);
+    mu_ps_known_add(&server->standby.known, 0, verdict);
     MU_TRY(mu_ps_check_version(server, verdict));
     mu_ps_audit_note(server, verdict, NULL);
     leave(server, worker);

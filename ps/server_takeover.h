@@ -2,19 +2,13 @@
 #ifndef MU_PS_SERVER_TAKEOVER_H
 #define MU_PS_SERVER_TAKEOVER_H
 
-#include "ps/ps_bodies.h"
+#include "ps/server_known.h"
 #include "runtime/io/link.h"
 
 /* What servers do when one of them is lost, and what they keep for it: another one becomes the
  * head. */
 struct mu_ps_server;
 struct mu_ps_peer;
-
-/* What a verdict was about, for servers that have not heard of it. */
-struct mu_ps_known {
-    uint64_t tag;
-    struct mu_ps_verdict_body verdict;
-};
 
 /* What a server knows of the others when one of them is lost. */
 struct mu_ps_standby {
@@ -29,11 +23,9 @@ struct mu_ps_standby {
         MU_PS_TAKEOVER_TELLING,    /* deputy: the same to the others */
         MU_PS_TAKEOVER_FOLLOWING,  /* others: until the deputy says that it is the head */
     } takeover;
-    uint64_t place;            /* places served so far, snapshots not counted */
-    uint64_t wanted;           /* ASKING: the place of the furthest */
-    uint64_t heard;            /* places that the head has told of */
-    struct mu_ps_known *known; /* the last ones, a ring; NULL: nobody may ask for them */
-    size_t known_capacity;
+    struct mu_ps_known known;             /* the places served so far, snapshots not counted */
+    uint64_t wanted;                      /* ASKING: the place of the furthest */
+    uint64_t heard;                       /* places that the head has told of */
     uint64_t snapshot_id, snapshot_place; /* head: the last one, and what was served before it */
     bool tells;                           /* FOLLOWING: the deputy wants what follows `told` */
     uint64_t told;
@@ -41,9 +33,6 @@ struct mu_ps_standby {
 
 enum mu_status mu_ps_standby_init(struct mu_ps_server *server); /* NO_MEMORY */
 void mu_ps_standby_finish(struct mu_ps_server *server);
-/* At each place in the order but snapshots: it will have been served. */
-void mu_ps_standby_note(
-    struct mu_ps_server *server, uint64_t tag, const struct mu_ps_verdict_body *verdict);
 /* All that the lost head has said is served. */
 enum mu_status mu_ps_takeover_begin(struct mu_ps_server *server);
 /* Goes on with it, if one is under way. */
@@ -51,8 +40,7 @@ enum mu_status mu_ps_takeover_step(struct mu_ps_server *server);
 enum mu_link_answer mu_ps_takeover_frame(
     struct mu_ps_peer *peer, const struct mu_frame *frame, const void *body);
 void mu_ps_takeover_arrived(struct mu_ps_peer *peer, const struct mu_frame *frame);
-/* Is what came after this place still known? It is sent verdict by verdict, if there is room. */
-bool mu_ps_standby_knows(const struct mu_ps_server *server, uint64_t place);
+/* What is known of the order is sent verdict by verdict, if there is room. */
 bool mu_ps_standby_has_room(const struct mu_ps_peer *peer);
 void mu_ps_standby_post(struct mu_ps_server *server, struct mu_ps_peer *peer, uint64_t place);
 /* To the next head: how far this one is. */

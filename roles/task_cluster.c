@@ -25,6 +25,12 @@ static void say_go_on(void *owner, char *out, size_t bytes)
     run->go_on(out, bytes);
 }
 
+static bool has_standbys(const struct mu_task_run *run)
+{
+    return run->job->mode.replicas > 0 &&
+           mu_job_uses_servers(run->job, run->spec->replica_count, run->spec->ps_count);
+}
+
 enum mu_status mu_task_join(struct mu_task_run *run, struct mu_loop *loop, uint32_t layout_crc32c,
     struct mu_activity *activity, struct mu_cluster **ret_cluster)
 {
@@ -53,6 +59,7 @@ enum mu_status mu_task_join(struct mu_task_run *run, struct mu_loop *loop, uint3
         .dead_ns = run->timeouts.dead_ns,
         .recover_ns = recover_ns(run),
         .launcher_kills = run->launcher_kills,
+        .has_standbys = has_standbys(run),
         .go_on = run->go_on ? say_go_on : NULL,
         .activity = activity,
         .beat = run->beat,
