@@ -37,9 +37,9 @@ static const char *const remedies[MU_ERROR_COUNT] = {
         "again with --resume",
     [MU_E0310] = "getent hosts NAME; or write the address as a number",
     [MU_E0401] =
-        "dmesg -T | grep -i oom on its host; its log; then the command in the "
-        "message",
-    [MU_E0402] = "kill -CONT PID if it is stopped; --step-timeout SECONDS; then the command in the message",
+        "dmesg -T | grep -i oom on its host; its log; then the command in the message",
+    [MU_E0402] =
+        "kill -CONT PID if it is stopped; --step-timeout SECONDS; then the command in the message",
     [MU_E0403] = "read the first error in the log of the task that is named",
     [MU_E0404] = "muster --version on both; report it if both are the same",
     [MU_E0405] = "nothing, if the message says that the run goes on; else --resume, as it says",

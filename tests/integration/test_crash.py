@@ -25,8 +25,8 @@ class Survivors(Case):
             who = rf"{culprit} \({cluster.address(culprit)}\)"
             self.assertRegex(task.text, rf"error\[E040[12]\]: .*{who} {pattern}", task.name)
             self.assertRegex(task.text, r"; last seen \S.*, since \S", task.name)
-            self.assertRegex(task.text, rf"help: .*to go on from the last checkpoint.*: {MUSTER} run "
-                                        rf"\S+ --out {cluster.out} --resume", task.name)
+            self.assertRegex(task.text, rf"help: .*to go on from the last checkpoint.*: {MUSTER} "
+                                        rf"run \S+ --out {cluster.out} --resume", task.name)
             self.assertEqual(task.text.count("error["), 1, task.text)
 
 
@@ -129,8 +129,8 @@ class Crash(Survivors):
 
 class Hang(Survivors):
     def stop(self, job, counts, culprit, dead, *arguments):
-        cluster = Cluster(self, job=job, arguments=[*LONG, *SAVES, *arguments], **counts).start_all()
-        self.saves(cluster.trains())
+        cluster = Cluster(self, job=job, arguments=[*LONG, *SAVES, *arguments], **counts)
+        self.saves(cluster.start_all().trains())
         stopped = cluster.tasks[culprit].signal(signal.SIGSTOP)
         self.told(cluster, culprit, stopped, dead + 1, "(is stopped|is unresponsive)")
         for task in cluster.others(culprit):

@@ -164,8 +164,9 @@ class Standby(Case):
         self.assertGreater(time.time() - stopped, 2.5)
 
     def test_a_server_whose_chief_has_died_still_says_so(self):
-        cluster = Cluster(self, job=ASYNC, arguments=[*TWICE, *LONG], chief=1, worker=1,
+        cluster = Cluster(self, job=ASYNC, arguments=[*TWICE, *LONG, *SAVES], chief=1, worker=1,
                           ps=2).start_all().trains()
+        until(lambda: checkpoints(cluster.out), "a checkpoint")
         server, chief = cluster.tasks["ps/1"], cluster.tasks["chief/0"]
         server.signal(signal.SIGSTOP)
         chief.signal(signal.SIGKILL)
@@ -177,8 +178,9 @@ class Standby(Case):
         self.assertRegex(server.text, r"= help: to go on from the last checkpoint.* --resume")
 
     def test_a_worker_that_was_given_up_and_goes_on_knows_it_and_how_to_resume(self):
-        cluster = Cluster(self, job=ASYNC, arguments=[*TWICE, *LONG, *FAST], chief=1, worker=1,
-                          ps=2).start_all().trains()
+        cluster = Cluster(self, job=ASYNC, arguments=[*TWICE, *LONG, *SAVES, *FAST], chief=1,
+                          worker=1, ps=2).start_all().trains()
+        until(lambda: checkpoints(cluster.out), "a checkpoint")
         worker = cluster.tasks["worker/0"]
         stopped = time.time()
         worker.signal(signal.SIGSTOP)
@@ -187,7 +189,8 @@ class Standby(Case):
         worker.signal(signal.SIGCONT)
         self.assertEqual(worker.ends(), 69, worker.text)
         self.assertAlmostEqual(self.silence(cluster, worker), stopped, delta=2 * SLOW)
-        self.assertRegex(worker.text, r"the run has ended with that\n  = help: to go on .* --resume")
+        self.assertRegex(
+            worker.text, r"the run has ended with that\n  = help: to go on .* --resume")
         self.assertEqual(worker.text.count("error["), 1, worker.text)
 
     def test_the_launcher_goes_on_without_a_server_and_exits_with_0(self):
