@@ -189,8 +189,8 @@ class Standby(Case):
         worker.signal(signal.SIGCONT)
         self.assertEqual(worker.ends(), 69, worker.text)
         self.assertAlmostEqual(self.silence(cluster, worker), stopped, delta=2 * SLOW)
-        self.assertRegex(
-            worker.text, r"the run has ended with that\n  = help: to go on .* --resume")
+        self.assertRegex(worker.text,
+                         r"the run has ended with that\n  = help: to go on .* --resume")
         self.assertEqual(worker.text.count("error["), 1, worker.text)
 
     def test_the_launcher_goes_on_without_a_server_and_exits_with_0(self):
