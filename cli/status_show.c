@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/status_view.h"
+#include "runtime/io/host.h"
 #include "watch/progress.h"
 #include <math.h>
+#include <signal.h>
 #include <string.h>
 
 /* ---- words ---- */
@@ -62,8 +64,11 @@ static void show_end(
     char when[WORD] = "?";
     if (fabs(written) < 9e9)
         mu_text_time(when, sizeof(when), (int64_t)(written * 1e3) * (int64_t)1000000);
+    const char *signal = code > 128 && code < 128 + 65 ? sigabbrev_np((int)code - 128) : NULL;
     if (code == 0)
         mu_text_add(out, "ended well, with exit code 0");
+    else if (signal)
+        mu_text_add(out, "ended with exit code %.0f (SIG%s)", code, signal);
     else
         mu_text_add(out, "ended with exit code %.0f (%s)", code, meaning_of(code));
     mu_text_add(out, ", at %s, %s ago, after %s\n", when, since, life);
@@ -99,43 +104,6 @@ static void show_state(const struct mu_status_view *view, struct mu_text *out)
             view->stopped ? " is stopped (state T) and" : "", since);
         break;
     }
-}
-
-static void show_help(const struct mu_status_view *view, struct mu_text *out)
-{
-    const char *error = mu_status_string(view->root, "error", NULL);
-    double number = mu_status_number(view->root, "error_number");
-    if (error && number > 0)
-        mu_text_add(out, "error[E%04.0f]: %s\n", number, error);
-    if (view->stopped)
-        mu_text_add(out, "  = help: `kill -CONT %.0f` lets it go on\n",
-            mu_status_number(view->root, "process"));
-    else if (view->state == MU_STATUS_OVER &&
-             mu_status_number(view->root, "exit") == mu_status_exit(MU_PREEMPTED))
-        mu_text_add(
-            out, "  = help: it was asked to stop; the same command with --resume goes on\n");
-    else if (view->state == MU_STATUS_DIED || (view->state == MU_STATUS_OVER && error))
-        mu_text_add(out,
-            "  = help: its last words are in %s/logs; the same command with --resume goes on\n",
-            view->directory);
-}
-
-/* A run whose checkpoints cannot be written trains on. */
-static void show_unsaved(const struct mu_status_view *view, struct mu_text *out)
-{
-    const char *error = mu_status_string(view->root, "checkpoint_error", NULL);
-    double since = mu_status_number(view->root, "checkpoint_error_since");
-    char age[WORD];
-    if (!error)
-        return;
-    mu_text_add(out, "no checkpoint can be saved since step %.0f, %s ago%s: %s\n",
-        mu_status_number(view->root, "checkpoint_error_step"),
-        seconds_text(mu_status_number(view->root, "written") + view->age_seconds - since, age),
-        view->state == MU_STATUS_RUNNING ? ", and the run trains on" : "", error);
-    if (view->state == MU_STATUS_RUNNING)
-        mu_text_add(out,
-            "  = help: `df -h %s; df -i %s`, then make room; the next is tried when it is due\n",
-            view->directory, view->directory);
 }
 
 static int count_tasks(const mu_json_value *tasks, bool here)
@@ -187,10 +155,34 @@ static void show_progress(
             view->directory, (long long)view->checkpoint);
     else
         mu_text_add(out, "no checkpoint yet\n");
-    show_unsaved(view, out);
 }
 
 /* ---- the tasks ---- */
+
+static void add_absent(const mu_json_value *task, struct mu_text *out)
+{
+    const char *absent = mu_status_string(task, "absent", NULL);
+    if (absent)
+        mu_text_add(out, ": %s", absent);
+}
+
+static void show_missing(
+    const char *name, const mu_json_value *task, bool runs, struct mu_text *out)
+{
+    mu_text_add(out, "%-12s %s to %s", name, runs ? "has not come" : "never came",
+        mu_status_string(task, "address", "?"));
+    add_absent(task, out);
+    mu_text_add(out, "\n");
+}
+
+/* The leader only knows that nothing is heard of it; on this host there is more to be seen. */
+static bool is_stopped(const mu_json_value *task)
+{
+    double process = mu_status_number(task, "process");
+    return process > 0 && process < INT32_MAX &&
+           mu_status_is_this_host(mu_status_string(task, "host", "?")) &&
+           mu_host_process_stopped((int)process);
+}
 
 static void show_task(
     const char *name, const mu_json_value *task, double age_seconds, bool runs, struct mu_text *out)
@@ -199,25 +191,28 @@ static void show_task(
     const char *state = mu_status_string(task, "state", "?");
     double heard = mu_status_number(task, "heard_seconds") + age_seconds;
     double doing = mu_status_number(task, "doing_seconds");
+    bool gone = strcmp(state, "gone") == 0;
     if (strcmp(state, "missing") == 0) {
-        mu_text_add(out, "%-12s has not come to %s%s%s\n", name,
-            mu_status_string(task, "address", "?"),
-            mu_status_string(task, "absent", NULL) ? ": " : "",
-            mu_status_string(task, "absent", ""));
+        show_missing(name, task, runs, out);
         return;
     }
     mu_text_add(out, "%-12s %7.0f %-12.12s %7s %8s %8s  %s", name,
         mu_status_number(task, "process"), mu_status_string(task, "host", "?"),
         seconds_text(mu_status_number(task, "up_seconds"), up),
-        strcmp(state, "gone") == 0 ? "gone"
-        : runs && heard < 1.5      ? "now"
-                                   : seconds_text(heard, seen),
-        mu_status_number(task, "samples") > 0
+        gone                  ? "gone"
+        : runs && heard < 1.5 ? "now"
+                              : seconds_text(heard, seen),
+        mu_status_number(task, "samples") > 0 && !gone
             ? count_text(mu_status_number(task, "samples_per_second"), speed)
             : "-",
-        mu_status_string(task, "doing", "?"));
+        gone ? "last seen " : "");
+    if (runs && !gone && is_stopped(task))
+        mu_text_add(out, "stopped (state T), `kill -CONT %.0f` lets it go on; ",
+            mu_status_number(task, "process"));
+    mu_text_add(out, "%s", mu_status_string(task, "doing", "?"));
     if (doing >= 1)
         mu_text_add(out, ", for %s", seconds_text(doing, since));
+    add_absent(task, out);
     mu_text_add(out, "\n");
 }
 
@@ -238,12 +233,16 @@ static void show_tasks(
 /* Less on all servers together is even enough: a click model may have one dense number. */
 #define UNEVEN_BYTES_MIN 65536
 
-static void show_server(
-    const char *name, const mu_json_value *server, double *dense_bytes, struct mu_text *out)
+static void show_server(const char *name, const mu_json_value *server, bool is_gone,
+    double *dense_bytes, struct mu_text *out)
 {
     char kept[WORD], rows[WORD], requests[WORD], in[WORD], out_[WORD], memory[WORD], stale[WORD];
     double row_bytes = mu_status_number(server, "row_bytes");
     double row_count = mu_status_number(server, "rows");
+    if (is_gone) {
+        mu_text_add(out, "%-8s %10s\n", name, "gone");
+        return;
+    }
     *dense_bytes += mu_status_number(server, "dense_bytes");
     mu_text_add(out, "%-8s %10s %7s %8s %10s %10s %10s %9s\n", name,
         bytes_text(mu_status_number(server, "dense_bytes") + row_bytes, kept),
@@ -267,15 +266,24 @@ static void show_trouble(const char *name, const mu_json_value *server, struct m
         mu_text_add(out, "%s: %.0f workers were cut off\n", name, cut);
 }
 
-static void show_servers(
-    const struct mu_status_view *view, const mu_json_value *servers, struct mu_text *out)
+/* What a dead server kept and did is no load any more. */
+static bool is_gone(const mu_json_value *tasks, const char *name)
+{
+    const mu_json_value *task = tasks ? mu_json_member(tasks, name) : NULL;
+    return task && strcmp(mu_status_string(task, "state", ""), "gone") == 0;
+}
+
+static void show_servers(const struct mu_status_view *view, const mu_json_value *tasks,
+    const mu_json_value *servers, struct mu_text *out)
 {
     double balance = mu_status_number(view->root, "dense_balance"), dense_bytes = 0;
+    bool runs = view->state == MU_STATUS_RUNNING;
     mu_text_add(out, "\n%-8s %10s %7s %8s %10s %10s %10s %9s\n", "SERVER", "KEEPS", "ROWS", "REQ/S",
         "IN/S", "OUT/S", "MEMORY", "STALENESS");
     for (size_t i = 0; i < mu_json_count(servers); i++)
         if (mu_json_type(mu_json_member_at(servers, i)) == MU_JSON_OBJECT)
-            show_server(mu_json_key(servers, i), mu_json_member_at(servers, i), &dense_bytes, out);
+            show_server(mu_json_key(servers, i), mu_json_member_at(servers, i),
+                runs && is_gone(tasks, mu_json_key(servers, i)), &dense_bytes, out);
     for (size_t i = 0; i < mu_json_count(servers); i++)
         if (mu_json_type(mu_json_member_at(servers, i)) == MU_JSON_OBJECT)
             show_trouble(mu_json_key(servers, i), mu_json_member_at(servers, i), out);
@@ -296,12 +304,12 @@ void mu_status_show(const struct mu_status_view *view, struct mu_text *out)
     const mu_json_value *tasks = object_of(view->root, "tasks");
     const mu_json_value *servers = object_of(view->root, "servers");
     show_state(view, out);
-    show_help(view, out);
+    mu_status_help(view, out);
     show_progress(view, tasks, out);
     if (tasks && mu_json_count(tasks) > 0)
         show_tasks(view, tasks, out);
     if (servers && mu_json_count(servers) > 0)
-        show_servers(view, servers, out);
+        show_servers(view, tasks, servers, out);
 }
 
 void mu_status_show_json(const struct mu_status_view *view, struct mu_text *out)

@@ -54,11 +54,10 @@ static double age_of(double wall)
     return round((wall_now() - wall) * 1000) / 1000;
 }
 
-static bool is_of_this_host(const mu_json_value *root)
+bool mu_status_is_this_host(const char *host)
 {
-    char host[256] = "";
-    return gethostname(host, sizeof(host) - 1) == 0 &&
-           strcmp(host, mu_status_string(root, "host", "?")) == 0;
+    char own[256] = "";
+    return gethostname(own, sizeof(own) - 1) == 0 && strcmp(own, host) == 0;
 }
 
 static enum mu_status_state find_state(struct mu_status_view *view)
@@ -67,7 +66,8 @@ static enum mu_status_state find_state(struct mu_status_view *view)
     double process = mu_status_number(view->root, "process");
     if (strcmp(mu_status_string(view->root, "phase", ""), "ended") == 0)
         return MU_STATUS_OVER;
-    if (is_of_this_host(view->root) && process > 0 && process < INT32_MAX) {
+    if (mu_status_is_this_host(mu_status_string(view->root, "host", "?")) && process > 0 &&
+        process < INT32_MAX) {
         long long started = mu_host_process_started((int)process);
         if (started < 0 || (double)started != mu_status_number(view->root, "process_started"))
             return MU_STATUS_DIED;

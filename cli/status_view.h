@@ -34,6 +34,11 @@ const char *mu_status_state_name(enum mu_status_state state);
 double mu_status_number(const mu_json_value *object, const char *key);
 const char *mu_status_string(const mu_json_value *object, const char *key, const char *fallback);
 
+/* Is this the name of the host that we run on? */
+bool mu_status_is_this_host(const char *host);
+
+/* status_help.c: what went wrong or is waited for, and what to type. */
+void mu_status_help(const struct mu_status_view *view, struct mu_text *out);
 /* status_show.c: for people, without colour. */
 void mu_status_show(const struct mu_status_view *view, struct mu_text *out);
 /* One line of JSON: what the file says, and what was found out. */

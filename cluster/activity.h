@@ -23,7 +23,8 @@
     ROW(SAVING, "saving the checkpoint of step", true)                                             \
     ROW(EVALUATING, "evaluating at step", true)                                                    \
     ROW(ENDING, "ending after step", true)                                                         \
-    ROW(AWAITING, "waiting for a parameter server to come back, after step", true)
+    ROW(AWAITING, "waiting for a parameter server to come back, after step", true)                 \
+    ROW(FOLLOWING, "waiting for a checkpoint after step", true)
 
 #define MU_ACTIVITY_ENUM(name, text, numbered) MU_DOING_##name,
 enum mu_doing { MU_ACTIVITY_ROWS(MU_ACTIVITY_ENUM) MU_DOING_COUNT };

@@ -96,6 +96,7 @@ struct mu_task_view {
     int doing;             /* enum mu_doing */
     int64_t step, doing_age_ns, samples;
     const char *absent;         /* why it has not come, as far as is known; "" */
+    int64_t awaited_ns;         /* so long the run still waits for it; 0: it does not */
     const struct mu_load *load; /* NULL: none, or not known */
 };
 /* Borrowed until the loop turns. */

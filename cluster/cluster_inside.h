@@ -32,7 +32,7 @@ struct mu_member {
     int64_t answered;        /* leader: the last number that it was asked with, as it says */
     struct mu_caller caller; /* leader, before the start: why does it not come? */
     int64_t call_again_ns, call_pause_ns;
-    char absent[96]; /* why the last call failed */
+    char absent[200]; /* why the last call failed */
 };
 
 /* A link that was greeted and waits to be asked for. */

@@ -92,6 +92,9 @@ static void read_start(struct mu_cluster *cluster, struct mu_decoder *decoder, u
     cluster->generation = generation;
     cluster->started = true;
     cluster->paused = false;
+    /* An observer has nothing to leave: what it does is of the new generation at once. */
+    if (!mu_cluster_needs(cluster, cluster->spec->self))
+        cluster->entered = generation;
 }
 
 /* An observer has nothing that it would have to do again. */
@@ -312,6 +315,7 @@ static void on_ended(void *owner, struct mu_link *link, enum mu_status why, int 
     if (!cluster->started) {
         /* It may come back before the start. */
         member->joined = false;
+        mu_text_copy(member->absent, sizeof(member->absent), "came and has gone before the start");
         return;
     }
     if (cluster->over || member->left)

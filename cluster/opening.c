@@ -117,11 +117,26 @@ static void fail_start(struct mu_cluster *cluster, const struct mu_refusal *refu
             "start every task of a cluster with the same spec, job and data", "%s", refusal->text));
 }
 
+/* For who looks why it has not come. */
+static void note_refused(
+    struct mu_cluster *cluster, const struct mu_hello *theirs, const struct mu_refusal *refusal)
+{
+    int task = task_of_hello(cluster, theirs);
+    if (task < 0 || cluster->started)
+        return;
+    struct mu_member *member = &cluster->member[task];
+    char text[MU_CLUSTER_TEXT_MAX + 64];
+    snprintf(text, sizeof(text), "came as pid %d on %.64s and was refused: %s", theirs->process,
+        theirs->host, refusal->text);
+    mu_text_copy(member->absent, sizeof(member->absent), text);
+}
+
 static bool on_greeted(void *owner, struct mu_link *link, const struct mu_hello *theirs,
     struct mu_refusal *ret_refusal)
 {
     struct mu_cluster *cluster = owner;
     if (!mu_hello_agrees(&cluster->hello, theirs, ret_refusal)) {
+        note_refused(cluster, theirs, ret_refusal);
         fail_start(cluster, ret_refusal);
         return false;
     }

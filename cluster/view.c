@@ -96,6 +96,18 @@ bool mu_cluster_started(const struct mu_cluster *cluster)
     return cluster->started;
 }
 
+/* Before the start for all that it needs, later for servers that may come back. */
+static int64_t awaited_ns(const struct mu_cluster *cluster, int task, int64_t now)
+{
+    const struct mu_member *member = &cluster->member[task];
+    bool awaited = cluster->leads && task != cluster->spec->self && cluster->failed == MU_OK &&
+                   (cluster->started ? member->lost : mu_cluster_needs(cluster, task)) &&
+                   !member->joined;
+    int64_t until =
+        cluster->started ? cluster->paused_until_ns : mu_cluster_start_deadline(cluster);
+    return awaited && until > now ? until - now : 0;
+}
+
 struct mu_task_view mu_cluster_view(struct mu_cluster *cluster, int task)
 {
     assert(task >= 0 && task < cluster->spec->task_count);
@@ -117,6 +129,7 @@ struct mu_task_view mu_cluster_view(struct mu_cluster *cluster, int task)
         .doing_age_ns = (is_self || member->link ? now : member->heard_ns) - member->since_ns,
         .samples = member->samples,
         .absent = member->absent,
+        .awaited_ns = awaited_ns(cluster, task, now),
         .load = member->has_load ? &member->load : NULL,
     };
 }

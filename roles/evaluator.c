@@ -120,21 +120,39 @@ static enum mu_status look(struct evaluator *evaluator, bool *ret_new)
     return *ret_new ? evaluate(evaluator, newest) : MU_OK;
 }
 
+/* Once, so that it shows since when. */
+static void note_following(struct evaluator *evaluator)
+{
+    int64_t step = evaluator->seen > 0 ? evaluator->seen : 0;
+    if (atomic_load(&evaluator->activity.doing) != MU_DOING_FOLLOWING)
+        mu_activity_set(
+            &evaluator->activity, MU_DOING_FOLLOWING, step, mu_now(evaluator->run->world));
+}
+
+/* Also between two evaluations without a pause: the others are to hear of us. */
+static void turn(struct evaluator *evaluator, int64_t most_ns)
+{
+    enum mu_status turned =
+        evaluator->loop->ops->turn(evaluator->loop, mu_now(evaluator->run->world) + most_ns);
+    (void)turned; /* whether something ran shows in what has changed */
+}
+
 static enum mu_status follow(struct evaluator *evaluator)
 {
     const bool *over = mu_cluster_over(evaluator->cluster);
     for (;;) {
         bool was_over = *over, found;
         MU_TRY(look(evaluator, &found));
-        if (found)
+        if (found) {
+            turn(evaluator, 0);
             continue;
+        }
         if (was_over)
             return mu_cluster_over_status(evaluator->cluster);
         if (evaluator->loop->cancelled != MU_OK)
             return evaluator->loop->cancelled;
-        enum mu_status turned = evaluator->loop->ops->turn(
-            evaluator->loop, mu_now(evaluator->run->world) + LOOK_EVERY_NS);
-        (void)turned;
+        note_following(evaluator);
+        turn(evaluator, LOOK_EVERY_NS);
     }
 }
 

@@ -167,7 +167,7 @@ static void note_stopped(struct mu_local *launcher, const struct mu_local_child 
 static void on_end(struct mu_local *launcher, int index, int64_t now_ns)
 {
     struct mu_local_child *child = &launcher->children[index];
-    char how[128], successor[80];
+    char how[128], then[200];
     if (child->output_fd >= 0)
         (void)mu_local_output_take(&launcher->output, child, index, index == launcher->leader);
     mu_local_output_end(&launcher->output, child, index);
@@ -179,10 +179,10 @@ static void on_end(struct mu_local *launcher, int index, int64_t now_ns)
     mu_local_child_describe(child, how, sizeof(how));
     note_stopped(launcher, child);
     bool stops = mu_local_report_is_final(child) && !launcher->stopping;
-    mu_local_again_successor(launcher, child, successor, sizeof(successor));
+    mu_local_again_consequence(launcher, child, then, sizeof(then));
     if (mu_local_child_code(child) != 0)
         mu_local_output_say(&launcher->output, "%s ended with %s%s", child->name, how,
-            stops ? ": the others are stopped" : successor);
+            stops ? ": the others are stopped" : then);
     if (stops)
         stop_all(launcher, now_ns);
     else if (child->role != MU_ROLE_EVALUATOR && !mu_local_again_awaited(launcher, child) &&

@@ -22,23 +22,41 @@ static const struct mu_local_child *next_server(
     return next;
 }
 
-/* The standby of each server is with the next one. It can do without one. */
-void mu_local_again_successor(
+/* The standby of each server is with the next one. The run can do without one server. */
+static void add_standby(
     const struct mu_local *launcher, const struct mu_local_child *child, char *out, size_t bytes)
 {
     int ended = 0;
-    out[0] = 0;
-    if (!launcher->request->has_standbys || child->role != MU_ROLE_PS || launcher->stopping)
-        return;
     for (int i = 0; i < launcher->count; i++) {
         const struct mu_local_child *other = &launcher->children[i];
-        if (mu_local_is_replica(other) && other->state == MU_LOCAL_ENDED)
-            return;
         ended += other->role == MU_ROLE_PS && other->state == MU_LOCAL_ENDED;
     }
     if (ended == 1)
         mu_format(
             out, bytes, ": %s has what it had and takes over", next_server(launcher, child)->name);
+    else
+        mu_format(
+            out, bytes, ": no standby is left, for it is the server number %d that ended", ended);
+}
+
+void mu_local_again_consequence(
+    const struct mu_local *launcher, const struct mu_local_child *child, char *out, size_t bytes)
+{
+    const struct mu_local_request *request = launcher->request;
+    out[0] = 0;
+    if (child->role != MU_ROLE_PS || launcher->stopping || launcher->lingering)
+        return;
+    for (int i = 0; i < launcher->count; i++)
+        if (mu_local_is_replica(&launcher->children[i]) &&
+            launcher->children[i].state == MU_LOCAL_ENDED)
+            return;
+    if (request->has_standbys)
+        add_standby(launcher, child, out, bytes);
+    else if (request->ps_restarts > 0 && child->restarts >= request->ps_restarts)
+        mu_format(out, bytes,
+            ": it has been started again %d times, which is the most, and is not any more; the "
+            "run ends when it has waited for it (mode.recovery_seconds)",
+            child->restarts);
 }
 
 /* A server that the cluster waits for. Without all its replicas it waits for nobody. */

@@ -45,8 +45,9 @@ enum mu_status mu_local_start_task(struct mu_local *launcher, int index,
 
 /* The cluster itself decides how long it does without this one. */
 bool mu_local_again_awaited(const struct mu_local *launcher, const struct mu_local_child *child);
-/* ": ps/1 has what it had and takes over", if that is so of this one, which has ended; or "". */
-void mu_local_again_successor(
+/* ": ps/1 has what it had and takes over" of a server that has ended and is not started again: what
+ * follows from that; "": nothing that is known here. */
+void mu_local_again_consequence(
     const struct mu_local *launcher, const struct mu_local_child *child, char *out, size_t bytes);
 /* Is this one, which has ended, to be started again? Then that is planned. */
 bool mu_local_again_plan(struct mu_local *launcher, struct mu_local_child *child, int64_t now_ns);

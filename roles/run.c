@@ -8,6 +8,7 @@
 #include "runtime/io/real_world.h"
 #include "runtime/io/signals.h"
 #include "watch/notify.h"
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -105,12 +106,34 @@ static void open_display(struct real_task *task)
     task->log.display = &task->display;
 }
 
+/* A process is one task; what it has come to is asked where nothing is handed on. */
+static struct real_task *own_task;
+static bool task_has_begun;
+
+static struct mu_go_on go_on_of(const struct real_task *task)
+{
+    return (struct mu_go_on){.request = task->request,
+        .job = task->job,
+        .spec = task->spec,
+        .directory = task->dir.path,
+        .begun = task_has_begun};
+}
+
 static enum mu_status keep_status(struct real_task *task, int64_t started_wall_ns)
 {
     if (task->spec->self != task->spec->leader)
         return MU_OK;
-    return mu_status_keeper_start(&task->real.world, &task->log.log, task->dir.path, task->job,
-        task->spec, started_wall_ns, &task->status);
+    MU_TRY(mu_status_keeper_start(&task->real.world, &task->log.log, task->dir.path, task->job,
+        task->spec, started_wall_ns, &task->status));
+    const struct mu_go_on go_on = go_on_of(task);
+    struct mu_text command;
+    mu_text_init(&command);
+    mu_go_on_command(&go_on, false, &command);
+    struct mu_status_page *page = mu_status_keeper_enter(task->status);
+    mu_text_copy(page->command, sizeof(page->command), command.data);
+    mu_status_keeper_leave(task->status, true);
+    mu_text_finish(&command);
+    return MU_OK;
 }
 
 static enum mu_status prepare(struct real_task *task, int64_t started_wall_ns)
@@ -127,10 +150,6 @@ static enum mu_status prepare(struct real_task *task, int64_t started_wall_ns)
     return mu_task_data_open(task->job, mu_task_reads_train(task->spec),
         mu_task_reads_test(task->spec), &task->log.log, &task->data);
 }
-
-/* A process is one task; what it has come to is asked where nothing is handed on. */
-static struct real_task *own_task;
-static bool task_has_begun;
 
 /* Whoever starts the tasks by hand, each on a terminal, sees progress on the leader's alone. */
 static bool is_silent_on_a_terminal(const struct real_task *task)
@@ -176,15 +195,6 @@ static void beat(void *owner)
 {
     (void)owner;
     mu_notify_watchdog();
-}
-
-static struct mu_go_on go_on_of(const struct real_task *task)
-{
-    return (struct mu_go_on){.request = task->request,
-        .job = task->job,
-        .spec = task->spec,
-        .directory = task->dir.path,
-        .begun = task_has_begun};
 }
 
 static void say_go_on(char *out, size_t bytes)
@@ -263,10 +273,12 @@ enum mu_status mu_run(struct mu_log *log, const struct mu_run_request *request,
         &task.log, "ends with exit code %d (%s)", mu_status_exit(status), mu_status_text(status));
     say_over(&task, status);
     mu_notify_stopping(mu_status_text(status));
-    mu_status_keeper_stop(task.status, mu_status_exit(status));
-    finish(&task);
     /* Asked to stop before there was anything to save: no state is saved, and 75 would be a lie. */
-    if (status == MU_PREEMPTED && !task_has_begun)
+    bool dies = status == MU_PREEMPTED && !task_has_begun;
+    int signal = mu_signals_stop() ? mu_signals_stop() : SIGTERM;
+    mu_status_keeper_stop(task.status, dies ? 128 + signal : mu_status_exit(status));
+    finish(&task);
+    if (dies)
         mu_signals_die();
     return status;
 }

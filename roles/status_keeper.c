@@ -152,6 +152,7 @@ void mu_status_keeper_stop(struct mu_status_keeper *keeper, int exit)
     page->exit = exit;
     page->error_number = keeper->log->first_number;
     mu_text_copy(page->error, sizeof(page->error), keeper->log->first_text);
+    mu_text_copy(page->error_help, sizeof(page->error_help), keeper->log->first_help);
     keeper->leaving = true;
     mu_status_keeper_leave(keeper, true);
     keeper->world->ops->join(keeper->world, keeper->thread);

@@ -53,9 +53,14 @@ static bool counts_anew(const struct mu_status_task *task)
 void mu_status_page_look(
     struct mu_status_task *task, const struct mu_task_view *view, int64_t now_ns)
 {
-    task->state = view->here ? MU_STATUS_HERE : view->joined ? MU_STATUS_GONE : MU_STATUS_MISSING;
-    mu_text_copy(task->absent, sizeof(task->absent), view->absent);
-    if (task->state == MU_STATUS_MISSING)
+    /* One that has come is known, even if the run has begun without it. */
+    bool came = view->joined || task->process > 0;
+    task->state = view->here ? MU_STATUS_HERE : came ? MU_STATUS_GONE : MU_STATUS_MISSING;
+    mu_text_copy(task->absent, sizeof(task->absent), view->joined ? "" : view->absent);
+    task->awaited_ns = view->awaited_ns;
+    if (task->state == MU_STATUS_GONE)
+        forget_rates(task);
+    if (task->state == MU_STATUS_MISSING || (task->state == MU_STATUS_GONE && !view->joined))
         return;
     mu_text_copy(task->host, sizeof(task->host), view->host);
     task->process = view->process;
@@ -151,6 +156,8 @@ static void write_run(const struct mu_status_page *page, struct mu_text *out)
     add_key(out, IN_RUN, "error_number");
     mu_text_add(out, page->error_number > 0 ? "%d" : "null", page->error_number);
     add_text(out, IN_RUN, "error", page->error);
+    add_text(out, IN_RUN, "error_help", page->error_help);
+    add_text(out, IN_RUN, "command", page->command);
     write_unsaved(page, out);
 }
 
@@ -167,6 +174,13 @@ static void write_progress(const struct mu_progress *progress, struct mu_text *o
     add_number(out, IN_RUN, "seconds_left", progress->seconds_left);
 }
 
+static void write_absent(const struct mu_status_task *task, struct mu_text *out)
+{
+    add_text(out, IN_TASK, "absent", task->absent);
+    if (task->awaited_ns > 0)
+        add_seconds(out, IN_TASK, "awaited_seconds", task->awaited_ns);
+}
+
 static void write_task(
     const struct mu_status_task *task, int64_t written_wall_ns, struct mu_text *out)
 {
@@ -178,7 +192,7 @@ static void write_task(
     add_text(out, "", "state", states[task->state]);
     add_text(out, IN_TASK, "address", task->address);
     if (task->state == MU_STATUS_MISSING) {
-        add_text(out, IN_TASK, "absent", task->absent);
+        write_absent(task, out);
         mu_text_add(out, "}");
         return;
     }
@@ -192,6 +206,8 @@ static void write_task(
     add_integer(out, IN_TASK, "step", task->step);
     add_integer(out, IN_TASK, "samples", task->samples);
     add_number(out, IN_TASK, "samples_per_second", task->samples_per_second);
+    if (task->state == MU_STATUS_GONE)
+        write_absent(task, out);
     mu_text_add(out, "}");
 }
 

@@ -25,7 +25,8 @@ struct mu_status_task {
     char host[64];
     int process; /* 0: not known */
     enum { MU_STATUS_MISSING, MU_STATUS_HERE, MU_STATUS_GONE } state;
-    char absent[96]; /* why it has not come, as far as is known */
+    char absent[200];   /* why it has not come, as far as is known */
+    int64_t awaited_ns; /* so long the run still waits for it; 0: it does not */
     int64_t started_wall_ns, heard_wall_ns;
     int doing; /* enum mu_doing */
     int64_t step, doing_age_ns, samples;
@@ -48,7 +49,8 @@ struct mu_status_page {
     struct mu_progress progress;
     int exit; /* of a run that has ended */
     int error_number;
-    char error[512];   /* "": none */
+    char error[512], error_help[1024]; /* "": none */
+    char command[1024];                /* that begins this run, without --resume; "": not known */
     char unsaved[512]; /* why the newest checkpoint could not be written; "": it could */
     int64_t unsaved_step, unsaved_wall_ns; /* since when none could */
     int64_t servers_since;                 /* the step from which the servers count */

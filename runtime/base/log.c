@@ -125,7 +125,7 @@ void mu_say(struct mu_log *log, enum mu_level level, const char *format, ...)
     log->write(log, level, message.text);
 }
 
-static void keep_first(struct mu_log *log, enum mu_error error, const char *text)
+static void keep_first(struct mu_log *log, enum mu_error error, const char *text, const char *help)
 {
     int none = 0;
     if (!atomic_compare_exchange_strong(&log->first_taken, &none, 1))
@@ -134,20 +134,21 @@ static void keep_first(struct mu_log *log, enum mu_error error, const char *text
     mu_text_copy(line, sizeof(line), text);
     line[strcspn(line, "\n")] = '\0';
     mu_text_copy(log->first_text, sizeof(log->first_text), line);
+    mu_text_copy(log->first_help, sizeof(log->first_help), help ? help : mu_error_remedy(error));
     log->first_status = mu_error_status(error);
     log->first_number = mu_error_number(error);
 }
 
 /* "error[E0104]: unknown task type `workers`" */
-__attribute__((format(printf, 4, 0))) static void message_add_headline(struct message *message,
-    struct mu_log *log, enum mu_error error, const char *format, va_list list)
+__attribute__((format(printf, 5, 0))) static void message_add_headline(struct message *message,
+    struct mu_log *log, enum mu_error error, const char *help, const char *format, va_list list)
 {
     message_add(message, "error[E%04d]: ", mu_error_number(error));
     size_t head_bytes = message->bytes;
     message_add_v(message, format, list);
     while (message->bytes > head_bytes && message->text[message->bytes - 1] == '\n')
         message->text[--message->bytes] = '\0'; /* no empty line before the help */
-    keep_first(log, error, message->text + head_bytes);
+    keep_first(log, error, message->text + head_bytes, help);
 }
 
 enum mu_status mu_fail(
@@ -157,7 +158,7 @@ enum mu_status mu_fail(
     struct message message = {.bytes = 0};
     va_list list;
     va_start(list, format);
-    message_add_headline(&message, log, error, format, list);
+    message_add_headline(&message, log, error, help, format, list);
     va_end(list);
     message_add(&message, "\n  = help: %s", help ? help : mu_error_remedy(error));
     log->write(log, MU_LEVEL_ERROR, message.text);
@@ -247,7 +248,7 @@ enum mu_status mu_fail_at(struct mu_log *log, enum mu_error error, const struct 
     struct message message = {.bytes = 0};
     va_list list;
     va_start(list, format);
-    message_add_headline(&message, log, error, format, list);
+    message_add_headline(&message, log, error, help, format, list);
     va_end(list);
 
     struct line line = line_find(place);

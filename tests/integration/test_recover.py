@@ -265,6 +265,8 @@ class Launcher(Recovers):
         self.assertEqual(launcher.ends(), 137, launcher.text)
         self.assertRegex(launcher.text, r"ps/1 .* died: .*; it did not come back within 2\.00? s")
         self.assertIn("ps/1 was the first to fail", launcher.text)
+        self.assertRegex(launcher.text, r"\[muster\] ps/1 ended with signal 9 \(SIGKILL\): it has "
+                                        r"been started again 5 times, which is the most")
 
 
 if __name__ == "__main__":

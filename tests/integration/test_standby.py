@@ -193,6 +193,17 @@ class Standby(Case):
                          r"the run has ended with that\n  = help: to go on .* --resume")
         self.assertEqual(worker.text.count("error["), 1, worker.text)
 
+    def test_the_launcher_says_of_the_second_server_that_no_standby_is_left(self):
+        launcher = self.local("chief=1,worker=1,ps=3", *TWICE, *LONG, job=ASYNC)
+        pids = self.pids(launcher)
+        self.trains(launcher.out)
+        os.kill(pids["ps/0"], signal.SIGKILL)
+        launcher.says(r"^\[muster\] ps/0 ended .* takes over")
+        os.kill(pids["ps/1"], signal.SIGKILL)
+        launcher.says(r"^\[muster\] ps/1 ended with signal 9 \(SIGKILL\): no standby is left, "
+                      r"for it is the server number 2 that ended")
+        self.assertEqual(launcher.ends(), 137, launcher.text)
+
     def test_the_launcher_goes_on_without_a_server_and_exits_with_0(self):
         launcher = self.local("chief=1,worker=1,ps=2", *TWICE, *SAVES, "--steps", str(STEPS),
                               "--epochs", "100", job=ASYNC)

@@ -119,7 +119,9 @@ class Status(Case):
         self.assertEqual(run.ends(), 75)
         self.assertEqual(self.as_json(run.out, code=69)["exit"], 75)
         self.assertRegex(self.status(run.out, code=69),
-                         r" ended with exit code 75 \(.*\), at .*\n.*help: .* --resume goes on")
+                         r" ended with exit code 75 \(.*\), at .*\n.*help: it was asked to stop; "
+                         rf"to go on from the last checkpoint: {MUSTER} run .* --local "
+                         r"\S+ --resume\n")
 
     def test_the_last_step_is_told_of_a_run_that_is_over(self):
         run = self.trained("chief=1,worker=1,ps=2", "--steps", "90", job=ASYNC)
@@ -237,7 +239,8 @@ class Status(Case):
         text = self.status(cluster.out, code=69)
         self.assertRegex(text, r" ended with exit code 69 \(a peer or a service is unavailable\), "
                                r"at \S+Z, .* ago, after ")
-        self.assertRegex(text, r"error\[E0401\]: worker/0")
+        said = cluster.tasks["chief/0"].says("= help: (.*)$")[0].group(1)
+        self.assertRegex(text, r"error\[E0401\]: worker/0.*\n  = help: " + re.escape(said) + "\n")
 
     def test_a_leader_that_was_killed_is_known_to_be_dead_and_one_that_is_stopped_not_to_be(self):
         cluster = Cluster(self, chief=1, worker=1, arguments=LONG).start_all().trains()
@@ -251,7 +254,10 @@ class Status(Case):
         chief.ends()
         found = self.as_json(cluster.out, code=69)
         self.assertEqual((found["state"], found["phase"]), ("died", "training"))
-        self.assertIn("died: chief/0", self.status(cluster.out, code=69))
+        text = self.status(cluster.out, code=69)
+        self.assertIn("died: chief/0", text)
+        self.assertRegex(text, r"= help: its last words are in \S+/logs/chief-0.log; (nothing is "
+                               rf"saved; to begin anew|to go on from).*: {MUSTER} run ")
 
     def test_a_run_that_waits_says_for_whom(self):
         cluster = Cluster(self, chief=1, worker=1)
@@ -261,8 +267,76 @@ class Status(Case):
         self.assertEqual((found["state"], found["phase"]), ("running", "starting"))
         self.assertIn("Connection refused", found["tasks"]["worker/0"]["absent"])
         self.assertIn("has not come", self.status(cluster.out, "--pid", "worker/0", code=69))
-        self.assertIn(f"worker/0     has not come to {cluster.address('worker/0')}",
-                      self.status(cluster.out))
+        text = self.status(cluster.out)
+        address = cluster.address("worker/0")
+        self.assertIn(f"worker/0     has not come to {address}", text)
+        self.assertRegex(text, rf"\nit waits for worker/0 \({address}\), \S+ more: Connection "
+                               r"refused\n  = help: start it .* "
+                               rf"`nc -vz {address.replace(':', ' ')}`")
+
+    def test_a_task_that_died_before_the_start_is_gone_and_one_that_is_refused_says_why(self):
+        cluster = Cluster(self, chief=1, worker=2)
+        cluster.start("chief/0")
+        worker = cluster.start("worker/0")
+        self.seen(cluster.out, lambda found: found["tasks"]["worker/0"]["state"] == "here", "it")
+        worker.signal(signal.SIGKILL)
+        self.seen(cluster.out, lambda found: found["tasks"]["worker/0"]["state"] == "gone",
+                  "the loss")
+        self.assertRegex(self.status(cluster.out), rf"\nworker/0 +{worker.pid} .* gone ")
+        other = cluster.start("worker/1", "--set", "train.seed=77")
+        self.assertEqual(cluster.tasks["chief/0"].ends(), 76)
+        text = self.status(cluster.out, code=69)
+        self.assertRegex(text, rf"\nworker/1 +never came to .*: came as pid {other.pid} on .* "
+                               r"and was refused: worker/1 has another job")
+        self.assertRegex(text, r"error\[E0305\].*\n  = help: start every task .*same .* job")
+        self.assertNotIn("resume", text)
+
+    def test_a_task_other_than_the_leader_that_is_stopped_is_shown_so(self):
+        run = self.local("chief=1,worker=1", *LONG)
+        self.trains(run.out)
+        pid = self.pids(run)["worker/0"]
+        os.kill(pid, signal.SIGSTOP)
+        text = until(lambda: (lambda text: "state T" in text and text)(self.status(run.out)),
+                     "that it is stopped")
+        self.assertRegex(text, rf"worker/0 .* stopped \(state T\), `kill -CONT {pid}` lets it")
+        os.kill(pid, signal.SIGCONT)
+        self.seen(run.out, lambda found: found["tasks"]["worker/0"]["heard_seconds"] < 1, "it")
+        run.signal(signal.SIGTERM)
+        self.assertEqual(run.ends(), 75)
+
+    def test_a_run_that_was_stopped_before_it_began_has_saved_nothing(self):
+        cluster = Cluster(self, chief=1, worker=1)
+        chief = cluster.start("chief/0")
+        self.seen(cluster.out, lambda found: found["phase"] == "starting", "the chief")
+        chief.signal(signal.SIGTERM)
+        self.assertEqual(chief.ends(), 128 + signal.SIGTERM)
+        text = self.status(cluster.out, code=69)
+        self.assertIn(" ended with exit code 143 (SIGTERM), ", text)
+        self.assertRegex(text, r"help: it was asked to stop before it had begun; nothing is saved; "
+                               rf"to begin anew, .*: {MUSTER} run .* --out {cluster.out}\n")
+
+    def test_a_lost_server_is_awaited_and_the_evaluator_follows_the_next_generation(self):
+        cluster = Cluster(self, job=ASYNC, chief=1, worker=1, ps=2, evaluator=1, arguments=[
+            *LONG, "--set", "mode.recovery_seconds=60", "--set", "checkpoint.every_steps=50"])
+        cluster.start_all().trains()
+        until(lambda: checkpoints(cluster.out), "a checkpoint")
+        self.seen(cluster.out, lambda found: found["servers"].get("ps/1", {}).get(
+            "requests_per_second"), "a rate")
+        cluster.tasks["ps/1"].signal(signal.SIGKILL)
+        found = self.seen(cluster.out, lambda found: found["tasks"]["ps/1"].get(
+            "awaited_seconds"), "that it is awaited")
+        self.assertEqual(found["tasks"]["ps/1"]["state"], "gone")
+        self.assertIsNone(found["servers"]["ps/1"]["requests_per_second"])
+        text = self.status(cluster.out)
+        self.assertRegex(text, r"\nit waits for ps/1 \(.*\), \S+ s more.*\n  = help: start it ")
+        self.assertRegex(text, r"\nps/1 +gone$")
+        cluster.start("ps/1")
+        self.seen(cluster.out, lambda found: found["tasks"]["chief/0"]["doing"].startswith(
+            "computing"), "training")
+        found = self.seen(cluster.out, lambda found: found["tasks"]["evaluator/0"][
+            "doing"] != "starting", "the evaluator")
+        self.assertRegex(found["tasks"]["evaluator/0"]["doing"],
+                         r"^(evaluating at|waiting for a checkpoint after) step \d+$")
 
     def test_a_checkpoint_that_cannot_be_written_is_told_while_that_is_so(self):
         run = self.local("chief=1,worker=1", *LONG, "--set", "checkpoint.every_steps=20")

@@ -62,6 +62,8 @@ static const char golden[] =
     "  \"exit\": null,\n"
     "  \"error_number\": null,\n"
     "  \"error\": null,\n"
+    "  \"error_help\": null,\n"
+    "  \"command\": null,\n"
     "  \"checkpoint_error\": null,\n"
     "  \"step\": 10,\n"
     "  \"steps_total\": 30,\n"
@@ -112,6 +114,30 @@ static void a_task_that_is_gone_has_lived_until_it_was_heard_last(void **state)
     mu_text_init(&text);
     mu_status_page_write(&page, &text);
     assert_non_null(strstr(text.data, "\"up_seconds\": 10.000, \"heard_seconds\": 90.250, "));
+    mu_text_finish(&text);
+}
+
+/* A server that was lost and is waited for; before the start it is the same. */
+static void a_task_that_came_and_went_is_gone_and_has_no_rates(void **state)
+{
+    (void)state;
+    struct mu_status_task task = {.name = "ps/0", .rated = true, .samples_per_second = 7};
+    struct mu_text text;
+    struct mu_task_view view = {
+        .here = true, .joined = true, .process = 5, .host = "h1", .absent = ""};
+    mu_status_page_look(&task, &view, MU_SECOND);
+    task.samples_per_second = 7;
+    view = (struct mu_task_view){
+        .host = "", .absent = "Connection refused", .awaited_ns = 2500 * MU_MS};
+    mu_status_page_look(&task, &view, 2 * MU_SECOND);
+    assert_int_equal(task.state, MU_STATUS_GONE);
+    const struct mu_status_page page = page_of(&task, 1);
+    mu_text_init(&text);
+    mu_status_page_write(&page, &text);
+    assert_non_null(strstr(text.data, "\"host\": \"h1\", \"process\": 5, "));
+    assert_non_null(strstr(text.data, "\"samples_per_second\": null, "
+                                      "\"absent\": \"Connection refused\", "
+                                      "\"awaited_seconds\": 2.500}"));
     mu_text_finish(&text);
 }
 
@@ -246,6 +272,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_status_is_this_text),
         cmocka_unit_test(a_task_that_is_gone_has_lived_until_it_was_heard_last),
+        cmocka_unit_test(a_task_that_came_and_went_is_gone_and_has_no_rates),
         cmocka_unit_test(no_epochs_end_a_run_that_ends_by_its_steps),
         cmocka_unit_test(the_end_has_an_exit_code_and_the_first_error),
         cmocka_unit_test(rates_are_over_the_last_seconds),

@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/status_view.h"
+#include <math.h>
+#include <string.h>
+
+#define HELP "  = help: "
+
+static const mu_json_value *tasks_of(const struct mu_status_view *view)
+{
+    const mu_json_value *tasks = mu_json_member(view->root, "tasks");
+    return tasks && mu_json_type(tasks) == MU_JSON_OBJECT ? tasks : NULL;
+}
+
+/* A time that may be none; 0 then. */
+static void add_seconds(struct mu_text *out, double seconds)
+{
+    char text[32];
+    bool known = !isnan(seconds) && fabs(seconds) < 9e9;
+    mu_text_duration(text, sizeof(text), known ? (int64_t)(seconds * 1e9) : 0);
+    mu_text_add(out, "%s", text);
+}
+
+/* ---- how to go on ---- */
+
+/* What begins this run, or goes on with it if something has been saved. */
+static void add_command(const struct mu_status_view *view, struct mu_text *out)
+{
+    const mu_json_value *tasks = tasks_of(view);
+    const char *command = mu_status_string(view->root, "command", NULL);
+    bool saved = view->checkpoint >= 0;
+    bool elsewhere = command && tasks && mu_json_count(tasks) > 1 &&
+                     !strstr(command, " --local ") && !strstr(command, "mpirun -n");
+    if (command)
+        mu_text_add(out, "%s%s: %s%s",
+            saved ? "to go on from the last checkpoint" : "nothing is saved; to begin anew",
+            elsewhere ? ", with every task started again" : "", command, saved ? " --resume" : "");
+    else
+        mu_text_add(out, "%s",
+            saved ? "the same command with --resume goes on"
+                  : "nothing is saved, and the same command begins anew");
+    mu_text_add(out, "\n");
+}
+
+/* ---- what went wrong ---- */
+
+static void show_error(const struct mu_status_view *view, struct mu_text *out)
+{
+    const char *error = mu_status_string(view->root, "error", NULL);
+    const char *help = mu_status_string(view->root, "error_help", NULL);
+    double number = mu_status_number(view->root, "error_number");
+    enum mu_error found;
+    if (!error || !(number > 0 && number < 10000))
+        return;
+    mu_text_add(out, "error[E%04.0f]: %s\n", number, error);
+    if (!help && mu_error_find((int64_t)number, &found))
+        help = mu_error_remedy(found);
+    mu_text_add(out, HELP "%s\n", help ? help : "its last words are in the logs of the directory");
+}
+
+static void show_end(const struct mu_status_view *view, struct mu_text *out)
+{
+    double code = mu_status_number(view->root, "exit");
+    if (code == mu_status_exit(MU_PREEMPTED)) {
+        mu_text_add(out, HELP "it was asked to stop; ");
+        add_command(view, out);
+    } else if (code > 128) {
+        mu_text_add(out, HELP "it was asked to stop before it had begun; ");
+        add_command(view, out);
+    } else if (code != 0 && !mu_status_string(view->root, "error", NULL)) {
+        mu_text_add(out, HELP "its last words are in %s/logs\n", view->directory);
+    }
+}
+
+static void show_death(const struct mu_status_view *view, struct mu_text *out)
+{
+    char name[64];
+    mu_text_copy(name, sizeof(name), mu_status_string(view->root, "leader", "?"));
+    for (char *slash = strchr(name, '/'); slash; slash = NULL)
+        *slash = '-';
+    mu_text_add(out, HELP "its last words are in %s/logs/%s.log; ", view->directory, name);
+    add_command(view, out);
+}
+
+static void show_silence(const struct mu_status_view *view, struct mu_text *out)
+{
+    double process = mu_status_number(view->root, "process");
+    if (view->stopped)
+        mu_text_add(out, HELP "`kill -CONT %.0f` lets it go on\n", process);
+    else
+        mu_text_add(out, HELP "on %s: `ps -o pid,stat,cmd -p %.0f`\n",
+            mu_status_string(view->root, "host", "its host"), process);
+}
+
+/* A run whose checkpoints cannot be written trains on. */
+static void show_unsaved(const struct mu_status_view *view, struct mu_text *out)
+{
+    const char *error = mu_status_string(view->root, "checkpoint_error", NULL);
+    double since = mu_status_number(view->root, "checkpoint_error_since");
+    if (!error || view->state == MU_STATUS_OVER)
+        return;
+    mu_text_add(out, "no checkpoint can be saved since step %.0f, ",
+        mu_status_number(view->root, "checkpoint_error_step"));
+    add_seconds(out, mu_status_number(view->root, "written") + view->age_seconds - since);
+    mu_text_add(out, " ago%s: %s\n",
+        view->state == MU_STATUS_RUNNING ? ", and the run trains on" : "", error);
+    mu_text_add(out,
+        HELP "`df -h %s; df -i %s`, then make room; the next is tried when it is due\n",
+        view->directory, view->directory);
+}
+
+/* ---- who is waited for ---- */
+
+static void show_awaited(const struct mu_status_view *view, const char *name,
+    const mu_json_value *task, struct mu_text *out)
+{
+    bool starts = strcmp(mu_status_string(view->root, "phase", ""), "starting") == 0;
+    const char *address = mu_status_string(task, "address", "?");
+    const char *colon = strrchr(address, ':');
+    mu_text_add(out, "it waits for %s (%s), ", name, address);
+    add_seconds(out, mu_status_number(task, "awaited_seconds"));
+    mu_text_add(out, " more%s%s\n", mu_status_string(task, "absent", NULL) ? ": " : "",
+        mu_status_string(task, "absent", ""));
+    mu_text_add(out, HELP "start it%s on its host; its last words are in its log%s",
+        starts ? "" : " again, unless a launcher does,", colon ? "; " : "");
+    if (colon)
+        mu_text_add(out, "`nc -vz %.*s %s` says whether it is there", (int)(colon - address),
+            address, colon + 1);
+    mu_text_add(out, "\n");
+}
+
+static void show_all_awaited(const struct mu_status_view *view, struct mu_text *out)
+{
+    const mu_json_value *tasks = tasks_of(view);
+    int shown = 0, awaited = 0;
+    for (size_t i = 0; tasks && i < mu_json_count(tasks); i++) {
+        const mu_json_value *task = mu_json_member_at(tasks, i);
+        if (isnan(mu_status_number(task, "awaited_seconds")))
+            continue;
+        awaited++;
+        if (shown < 3 && ++shown)
+            show_awaited(view, mu_json_key(tasks, i), task, out);
+    }
+    if (awaited > shown)
+        mu_text_add(out, "and for %d more\n", awaited - shown);
+}
+
+/* ---- the whole ---- */
+
+void mu_status_help(const struct mu_status_view *view, struct mu_text *out)
+{
+    show_error(view, out);
+    switch (view->state) {
+    case MU_STATUS_RUNNING:
+        show_all_awaited(view, out);
+        break;
+    case MU_STATUS_OVER:
+        show_end(view, out);
+        break;
+    case MU_STATUS_DIED:
+        show_death(view, out);
+        break;
+    case MU_STATUS_SILENT:
+        show_silence(view, out);
+        break;
+    }
+    show_unsaved(view, out);
+}
