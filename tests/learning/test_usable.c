@@ -1,8 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "runtime/device/kernels.h"
 #include "runtime/optim/usable.h"
 #include "test.h"
 #include <float.h>
 #include <math.h>
+
+/* As every instruction set says, and all of them alike. */
+static bool are(const float *elements, size_t count, float limit)
+{
+    bool usable = mu_usable_are(elements, count, limit);
+    for (int level = 0; mu_kernels_at(level); level++)
+        assert_true(mu_kernels_at(level)->are_below(elements, count, limit) == usable);
+    return usable;
+}
 
 static void one_element_that_is_no_number_is_found_anywhere(void **state)
 {
@@ -12,13 +22,13 @@ static void one_element_that_is_no_number_is_found_anywhere(void **state)
     for (size_t i = 0; i < MU_COUNT_OF(buffer); i++)
         buffer[i] = i % 3 == 0 ? 3.4e38f : i % 3 == 1 ? -0.0f : 1e-42f;
     for (size_t count = 0; count <= MU_COUNT_OF(buffer); count++)
-        assert_true(mu_usable_are(buffer, count, INFINITY));
+        assert_true(are(buffer, count, INFINITY));
     for (size_t i = 0; i < MU_COUNT_OF(buffer); i++)
         for (size_t j = 0; j < MU_COUNT_OF(wrong); j++) {
             float kept = buffer[i];
             buffer[i] = wrong[j];
-            assert_false(mu_usable_are(buffer, MU_COUNT_OF(buffer), INFINITY));
-            assert_true(mu_usable_are(buffer, i, INFINITY));
+            assert_false(are(buffer, MU_COUNT_OF(buffer), INFINITY));
+            assert_true(are(buffer, i, INFINITY));
             buffer[i] = kept;
         }
 }
@@ -31,9 +41,9 @@ static void what_reaches_the_limit_is_found_and_what_is_below_is_not(void **stat
         for (size_t j = 0; j < MU_COUNT_OF(limits); j++) {
             float buffer[37] = {0};
             buffer[i] = i % 2 ? limits[j] : -limits[j];
-            assert_false(mu_usable_are(buffer, MU_COUNT_OF(buffer), limits[j]));
+            assert_false(are(buffer, MU_COUNT_OF(buffer), limits[j]));
             buffer[i] = nextafterf(buffer[i], 0);
-            assert_true(mu_usable_are(buffer, MU_COUNT_OF(buffer), limits[j]));
+            assert_true(are(buffer, MU_COUNT_OF(buffer), limits[j]));
         }
 }
 
