@@ -90,7 +90,8 @@ static const struct mu_explanation explanations[MU_ERROR_COUNT] = {
         "The two programs speak different versions of the protocol and cannot train together.",
         "muster was updated on some hosts only"},
     [MU_E0309] = {
-        "The peer takes part in another run, or the run has begun without this task.",
+        "The peer takes part in another run, or the run has begun without this task. A parameter "
+        "server whose standby has taken over is one of the servers again with the next start.",
         "a task of an earlier run that was stopped and goes on; a task that was started again "
         "alone"},
     [MU_E0310] = {
@@ -117,6 +118,11 @@ static const struct mu_explanation explanations[MU_ERROR_COUNT] = {
     [MU_E0404] = {
         "A peer broke a rule of the protocol, and the link to it was ended.",
         "another program at that address; a damaged connection; a fault of muster"},
+    [MU_E0405] = {
+        "The others heard nothing from this task for longer than they wait (--failure-detection), "
+        "and have ended, wait for another in its place, or go on with its standby.",
+        "stopped (state T) and let go on; a network that was cut for a while; a machine that slept "
+        "or swapped"},
     [MU_E0501] = {
         "A data file is not there, cannot be opened, or cannot be read in time.",
         "a wrong data.path; data that is on another host only; a network file system that is "

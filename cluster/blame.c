@@ -55,12 +55,13 @@ void mu_cluster_tell(struct mu_cluster *cluster, enum mu_error error, int task, 
 {
     char short_text[MU_CLUSTER_TEXT_MAX];
     mu_text_copy(short_text, sizeof(short_text), text);
-    uint8_t memory[MU_CLUSTER_TEXT_MAX + 64];
+    uint8_t memory[MU_CLUSTER_TEXT_MAX + 128];
     struct mu_body body;
-    mu_body_begin(&body, memory, sizeof(memory), 3);
+    mu_body_begin(&body, memory, sizeof(memory), 3 + MU_GONE_SILENCE_FIELDS);
     mu_body_put_int(&body, "error", mu_error_number(error));
     mu_body_put_int(&body, "task", task);
     mu_body_put_text(&body, "text", short_text);
+    mu_gone_put_silence(cluster, task, &body);
     assert(!body.failed);
     mu_control_broadcast(cluster, MU_FRAME_LOST, &body);
 }
@@ -94,6 +95,8 @@ static void add_where_it_hangs(const struct mu_cluster *cluster, int task, struc
             hello->process, hello->process);
     else
         mu_text_add(help, "on %s: `ps -o pid,stat,cmd -p %d`; ", hello->host, hello->process);
+    if (task >= 0 && !is_stopped(cluster, task))
+        mu_gone_add_help(cluster, task, help);
 }
 
 void mu_cluster_lose(struct mu_cluster *cluster, enum mu_error error, int task, const char *text)

@@ -103,6 +103,8 @@ void mu_cluster_destroy(struct mu_cluster *cluster)
     for (int i = 0; i <= cluster->spec->task_count; i++)
         mu_caller_finish(&cluster->member[i].caller);
     mu_caller_finish(&cluster->call);
+    for (int i = 0; i <= cluster->spec->task_count; i++)
+        mu_link_close(cluster->member[i].parting);
     for (int i = 0; i < cluster->waiting_count; i++)
         mu_link_close(cluster->waiting[i].link);
     free(cluster->member);

@@ -47,6 +47,7 @@ struct mu_cluster_options {
     int64_t dead_ns;            /* silence after which a task counts as lost */
     int64_t recover_ns;  /* for a parameter server that was lost to come back; 0: nobody waits */
     bool launcher_kills; /* whom of those the run waits for is stopped, whoever starts it ends */
+    bool has_standbys;   /* the parts of parameter servers are kept twice */
     const char *resume;  /* how to go on after a failure, for the help lines */
     struct mu_activity *activity; /* of this task, sent with heartbeats */
     void (*beat)(void *owner);    /* called with each heartbeat: a watchdog; NULL: none */

@@ -14,11 +14,12 @@
 
 /* A task as this one sees it. The leader has one for everybody, a member uses the leader's. */
 struct mu_member {
-    struct mu_link *link; /* control link, NULL: none now */
-    bool joined, left;    /* left: said goodbye in good order */
-    bool told;            /* leader: of the start */
-    bool lost;            /* leader: the run waits for it to come back */
-    bool beaten;          /* a heartbeat has come from it in this generation */
+    struct mu_link *link;    /* control link, NULL: none now */
+    struct mu_link *parting; /* leader: that of one that was given up; what it was told is there */
+    bool joined, left;       /* left: said goodbye in good order */
+    bool told;               /* leader: of the start */
+    bool lost;               /* leader: the run waits for it to come back */
+    bool beaten;             /* a heartbeat has come from it in this generation */
     int64_t lost_ns;
     int exit; /* that it said when it left */
     struct mu_hello hello;
@@ -70,6 +71,7 @@ struct mu_cluster {
     char lost_text[MU_CLUSTER_TEXT_MAX];   /* leader: how the last one was lost */
     bool stands_by; /* leader: the run can do without one of the parameter servers */
     int gone;       /* the one that it does without, -1: none */
+    char gone_text[MU_CLUSTER_TEXT_MAX]; /* leader: how that one was lost */
     void (*on_gone)(void *owner, int task);
     void *gone_owner;
     int needed; /* tasks the run needs */
@@ -128,6 +130,18 @@ bool mu_gone_can(const struct mu_cluster *cluster, int task);
 /* Says that it does, and tells the members. */
 void mu_gone_tell(struct mu_cluster *cluster, int task, const char *text);
 void mu_gone_read(struct mu_cluster *cluster, struct mu_decoder *decoder);
+/* Tells a parameter server that it is given up, and has no link to it any more. */
+void mu_gone_part(struct mu_cluster *cluster, int task, const char *text);
+/* Since when the leader has heard nothing from a task that it gives up for that: what the task is
+ * told when it goes on. */
+#define MU_GONE_SILENCE_FIELDS 2
+void mu_gone_put_silence(const struct mu_cluster *cluster, int task, struct mu_body *body);
+/* Member: is it this task that was given up for its silence, as LOST says? Then it ends, said. */
+bool mu_gone_is_own(struct mu_cluster *cluster, struct mu_decoder *decoder, int64_t task);
+/* Why a server that is gone is not taken, and what to do about it. */
+void mu_gone_refuse(const struct mu_cluster *cluster, struct mu_refusal *refusal);
+/* What to do if the leader of a parameter server seems lost whose part others have, too. */
+void mu_gone_add_help(const struct mu_cluster *cluster, int task, struct mu_text *help);
 
 /* ---- join.c ---- */
 /* Those that the run needs and that are not there; and their names, at most so many. */

@@ -118,6 +118,8 @@ static void read_lost(struct mu_cluster *cluster, struct mu_decoder *decoder)
     if (!mu_decoder_int(decoder, "task", -1, cluster->spec->task_count, &task) ||
         task != cluster->spec->self)
         task = -1; /* the leader has said all that is known of others */
+    if (mu_gone_is_own(cluster, decoder, task))
+        return;
     mu_cluster_lose(cluster, error, (int)task, text);
 }
 

@@ -38,7 +38,7 @@ static void on_arrived(
         turn_away(stranger, "its hello is malformed");
         return;
     }
-    struct mu_refusal refusal;
+    struct mu_refusal refusal = {.help = ""};
     if (door->greeted(door->owner, link, &door->theirs, &refusal)) {
         mu_hello_send(link, door->ours);
         if (door->theirs.kind != MU_KIND_PROBE)

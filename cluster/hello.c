@@ -77,11 +77,12 @@ enum mu_status mu_hello_read(
 
 void mu_refusal_send(struct mu_link *link, const struct mu_refusal *refusal)
 {
-    uint8_t memory[MU_REFUSAL_TEXT_MAX + 64];
+    uint8_t memory[MU_REFUSAL_TEXT_MAX + MU_REFUSAL_HELP_MAX + 64];
     struct mu_body body;
-    mu_body_begin(&body, memory, sizeof(memory), 2);
+    mu_body_begin(&body, memory, sizeof(memory), 3);
     mu_body_put_int(&body, "error", mu_error_number(refusal->error));
     mu_body_put_text(&body, "text", refusal->text);
+    mu_body_put_text(&body, "help", refusal->help);
     assert(!body.failed);
     mu_link_post(link, MU_FRAME_REFUSAL, 0, 0, &body);
 }
@@ -95,6 +96,8 @@ enum mu_status mu_refusal_read(
     if (!mu_decoder_int(decoder, "error", 1, 9999, &number) ||
         !mu_decoder_text(decoder, "text", ret_refusal->text, sizeof(ret_refusal->text)))
         return MU_PROTOCOL;
+    if (!mu_decoder_text(decoder, "help", ret_refusal->help, sizeof(ret_refusal->help)))
+        ret_refusal->help[0] = '\0';
     return mu_error_find(number, &ret_refusal->error) ? MU_OK : MU_PROTOCOL;
 }
 

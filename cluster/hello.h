@@ -52,9 +52,11 @@ enum mu_status mu_hello_read(
 
 /* Why a link is not welcome. */
 #define MU_REFUSAL_TEXT_MAX 1024
+#define MU_REFUSAL_HELP_MAX 256
 struct mu_refusal {
     enum mu_error error;
     char text[MU_REFUSAL_TEXT_MAX];
+    char help[MU_REFUSAL_HELP_MAX]; /* what to type, if it is not what the error says; "" */
 };
 void mu_refusal_send(struct mu_link *link, const struct mu_refusal *refusal);
 enum mu_status mu_refusal_read(

@@ -42,11 +42,12 @@ static int64_t jittered(struct mu_cluster *cluster, int64_t pause_ns)
 static enum mu_status call_verdict(
     struct mu_cluster *cluster, int task, const struct mu_caller *caller)
 {
+    const struct mu_refusal *refusal = &caller->refusal;
     char who[160];
     mu_cluster_who(cluster, task, who, sizeof(who));
     if (caller->refused)
-        return mu_fail(
-            cluster->log, caller->refusal.error, NULL, "%s refuses: %s", who, caller->refusal.text);
+        return mu_fail(cluster->log, refusal->error, refusal->help[0] ? refusal->help : NULL,
+            "%s refuses: %s", who, refusal->text);
     if (caller->peer_version != 0)
         return mu_fail(cluster->log, MU_E0308, "install the same version on every host",
             "%s speaks protocol %d, this task %d", who, caller->peer_version, MU_PROTOCOL_VERSION);

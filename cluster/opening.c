@@ -88,8 +88,11 @@ static bool greet_member(struct mu_cluster *cluster, int task, struct mu_link *l
     }
     if (member->link && !replaces(cluster, task))
         return refuse_double(&member->hello, refusal);
-    bool taken = mu_cluster_needs(cluster, task) || task == cluster->gone;
-    if (cluster->started && taken && !member->lost)
+    if (task == cluster->gone) {
+        mu_gone_refuse(cluster, refusal);
+        return false;
+    }
+    if (cluster->started && mu_cluster_needs(cluster, task) && !member->lost)
         return refuse(refusal, MU_E0309,
             "the run is under way, and a task cannot join it again: it will end and can be "
             "resumed");

@@ -87,10 +87,8 @@ void mu_recover_await(struct mu_cluster *cluster, int task, const char *text)
         cluster->version_seen = 0;
     note_versions(cluster);
     /* One that said goodbye hangs up by itself. */
-    if (!member->left) {
-        mu_link_close(member->link);
-        member->link = NULL;
-    }
+    if (!member->left)
+        mu_gone_part(cluster, task, text);
     member->joined = false;
     member->step = 0;
     /* It had come back, and is gone again: it has no more time for that. */

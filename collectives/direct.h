@@ -56,6 +56,28 @@ static inline bool mu_direct_is_short(const struct mu_direct *direct)
     return bytes < MU_DIRECT_SHORT_BYTES * ((size_t)direct->count - 1) && bytes <= MU_SEGMENT_BYTES;
 }
 
+/* In place there is less to copy: two ranks, who meet soonest, win by that earlier. */
+#define MU_DIRECT_PAIR_BYTES 1024
+static inline bool mu_direct_is_short_in_place(const struct mu_direct *direct)
+{
+    bool is_pair = direct->count == 2 && mu_direct_bytes(direct) >= MU_DIRECT_PAIR_BYTES;
+    return mu_direct_is_short(direct) && !is_pair;
+}
+
+static inline size_t mu_direct_pieces(size_t part_count, size_t piece_count)
+{
+    return (part_count + piece_count - 1) / piece_count;
+}
+
+/* Piece `index` of a part, `piece_count` elements each but the last; empty beyond its end. */
+static inline struct mu_span mu_direct_piece(struct mu_span part, size_t piece_count, size_t index)
+{
+    if (index >= mu_direct_pieces(part.count, piece_count))
+        return (struct mu_span){part.first, 0};
+    size_t done = index * piece_count, left = part.count - done;
+    return (struct mu_span){part.first + done, left < piece_count ? left : piece_count};
+}
+
 /* Elements `first` and on of a vector. */
 static inline void *mu_direct_at(const struct mu_direct *direct, void *vector, size_t first)
 {

@@ -5,14 +5,18 @@
 /*
  * Every rank's vector lies in an arena that all have mapped. Between the two meetings each rank
  * does its share of the work on the vectors of all: nothing is copied in or out.
+ *
+ * An all-reduce goes over its part by turns forwards and backwards: of a part that is longer than
+ * the processor's cache, the end is still there from the last time. Measured at 4 MiB: a fifth.
  */
+#define PIECE_BYTES ((size_t)128 << 10)
 
 uint64_t mu_direct_in_place_where(const struct mu_direct *direct)
 {
     const struct mu_request *request = direct->request;
     bool alltoall = request->kind == MU_ALLTOALL;
     /* An all-to-all in one vector would write over what others have still to read. */
-    if (request->kind == MU_BARRIER || mu_direct_is_short(direct) ||
+    if (request->kind == MU_BARRIER || mu_direct_is_short_in_place(direct) ||
         (alltoall && request->from == request->data))
         return 0;
     return mu_shared_where(
@@ -38,11 +42,16 @@ static void line_up(const struct mu_direct *direct, size_t first)
 static void allreduce(const struct mu_direct *direct)
 {
     struct mu_span part = mu_request_part(direct->request, direct->count, direct->rank);
-    if (part.count == 0)
-        return;
-    line_up(direct, part.first);
-    direct->reducer->many_to_many(
-        direct->shared->to, direct->shared->from, direct->count, part.count);
+    size_t piece_count = PIECE_BYTES / direct->element;
+    size_t pieces = mu_direct_pieces(part.count, piece_count);
+    bool is_backward = direct->group->sequence & 1;
+    for (size_t i = 0; i < pieces; i++) {
+        size_t index = is_backward ? pieces - 1 - i : i;
+        struct mu_span piece = mu_direct_piece(part, piece_count, index);
+        line_up(direct, piece.first);
+        direct->reducer->many_to_many(
+            direct->shared->to, direct->shared->from, direct->count, piece.count);
+    }
 }
 
 static void reduce_scatter(const struct mu_direct *direct)

@@ -27,20 +27,6 @@ static size_t slot_count(const struct mu_direct *direct)
     return MU_SEGMENT_BYTES / direct->element;
 }
 
-static size_t pieces_of(size_t part_count, size_t piece_count)
-{
-    return (part_count + piece_count - 1) / piece_count;
-}
-
-/* Piece `index` of a part; empty beyond its end. */
-static struct mu_span piece_of(struct mu_span part, size_t piece_count, size_t index)
-{
-    if (index >= pieces_of(part.count, piece_count))
-        return (struct mu_span){part.first, 0};
-    size_t done = index * piece_count, left = part.count - done;
-    return (struct mu_span){part.first + done, left < piece_count ? left : piece_count};
-}
-
 static struct mu_span part_of(const struct mu_direct *direct, int rank)
 {
     return mu_request_part(direct->request, direct->count, rank);
@@ -137,7 +123,7 @@ static void short_take(const struct mu_direct *direct, size_t step)
 
 static size_t scatter_steps(const struct mu_direct *direct)
 {
-    return at_least_one(pieces_of(longest_part(direct), lane_count(direct)));
+    return at_least_one(mu_direct_pieces(longest_part(direct), lane_count(direct)));
 }
 
 /* Lane r: for rank r, which reduces it. */
@@ -145,14 +131,14 @@ static void scatter_put(const struct mu_direct *direct, size_t step)
 {
     for (int rank = mu_direct_next(direct, direct->rank); rank != direct->rank;
          rank = mu_direct_next(direct, rank)) {
-        struct mu_span piece = piece_of(part_of(direct, rank), lane_count(direct), step);
+        struct mu_span piece = mu_direct_piece(part_of(direct, rank), lane_count(direct), step);
         copy(direct, own(direct, rank), data_at(direct, piece.first), piece.count);
     }
 }
 
 static void scatter_take(const struct mu_direct *direct, size_t step)
 {
-    struct mu_span piece = piece_of(part_of(direct, direct->rank), lane_count(direct), step);
+    struct mu_span piece = mu_direct_piece(part_of(direct, direct->rank), lane_count(direct), step);
     const void **from = direct->shared->from;
     int rank = direct->rank;
     if (piece.count == 0)
@@ -211,7 +197,7 @@ static void add_ahead(const struct mu_direct *direct, size_t count)
 
 static void add_into_lanes(const struct mu_direct *direct, size_t step)
 {
-    struct mu_span piece = piece_of(part_of(direct, direct->rank), lane_count(direct), step);
+    struct mu_span piece = mu_direct_piece(part_of(direct, direct->rank), lane_count(direct), step);
     const void **from = direct->shared->from;
     void **to = direct->shared->to;
     int rank = direct->rank;
@@ -256,8 +242,8 @@ static void long_put(const struct mu_direct *direct, size_t step)
          rank = mu_direct_next(direct, rank)) {
         struct mu_span part = part_of(direct, rank), done = {0, 0};
         if (step >= 2)
-            done = piece_of(part, lane_count(direct), step - 2);
-        exchange(direct, own(direct, rank), done, piece_of(part, lane_count(direct), step));
+            done = mu_direct_piece(part, lane_count(direct), step - 2);
+        exchange(direct, own(direct, rank), done, mu_direct_piece(part, lane_count(direct), step));
     }
 }
 
@@ -268,7 +254,7 @@ static void long_take(const struct mu_direct *direct, size_t step)
         return;
     for (int rank = mu_direct_next(direct, direct->rank); rank != direct->rank;
          rank = mu_direct_next(direct, rank)) {
-        struct mu_span piece = piece_of(part_of(direct, rank), lane_count(direct), step - 1);
+        struct mu_span piece = mu_direct_piece(part_of(direct, rank), lane_count(direct), step - 1);
         copy(direct, data_at(direct, piece.first), own(direct, rank), piece.count);
     }
 }
@@ -277,12 +263,12 @@ static void long_take(const struct mu_direct *direct, size_t step)
 
 static size_t gather_steps(const struct mu_direct *direct)
 {
-    return at_least_one(pieces_of(longest_part(direct), slot_count(direct)));
+    return at_least_one(mu_direct_pieces(longest_part(direct), slot_count(direct)));
 }
 
 static void gather_put(const struct mu_direct *direct, size_t step)
 {
-    struct mu_span piece = piece_of(part_of(direct, direct->rank), slot_count(direct), step);
+    struct mu_span piece = mu_direct_piece(part_of(direct, direct->rank), slot_count(direct), step);
     copy(direct, own(direct, 0), data_at(direct, piece.first), piece.count);
 }
 
@@ -290,7 +276,7 @@ static void gather_take(const struct mu_direct *direct, size_t step)
 {
     for (int rank = mu_direct_next(direct, direct->rank); rank != direct->rank;
          rank = mu_direct_next(direct, rank)) {
-        struct mu_span piece = piece_of(part_of(direct, rank), slot_count(direct), step);
+        struct mu_span piece = mu_direct_piece(part_of(direct, rank), slot_count(direct), step);
         copy(direct, data_at(direct, piece.first), shown(direct, rank, 0), piece.count);
     }
 }
@@ -299,12 +285,12 @@ static void gather_take(const struct mu_direct *direct, size_t step)
 
 static struct mu_span broadcast_piece(const struct mu_direct *direct, size_t step)
 {
-    return piece_of((struct mu_span){0, direct->request->count}, slot_count(direct), step);
+    return mu_direct_piece((struct mu_span){0, direct->request->count}, slot_count(direct), step);
 }
 
 static size_t broadcast_steps(const struct mu_direct *direct)
 {
-    return at_least_one(pieces_of(direct->request->count, slot_count(direct)));
+    return at_least_one(mu_direct_pieces(direct->request->count, slot_count(direct)));
 }
 
 static void broadcast_put(const struct mu_direct *direct, size_t step)
@@ -327,12 +313,12 @@ static void broadcast_take(const struct mu_direct *direct, size_t step)
 static struct mu_span alltoall_piece(const struct mu_direct *direct, int rank, size_t step)
 {
     size_t count = direct->request->count;
-    return piece_of((struct mu_span){(size_t)rank * count, count}, lane_count(direct), step);
+    return mu_direct_piece((struct mu_span){(size_t)rank * count, count}, lane_count(direct), step);
 }
 
 static size_t alltoall_steps(const struct mu_direct *direct)
 {
-    return at_least_one(pieces_of(direct->request->count, lane_count(direct)));
+    return at_least_one(mu_direct_pieces(direct->request->count, lane_count(direct)));
 }
 
 /* Lane r: for rank r. Our own goes the same way, so that `from` and `data` may be one vector. */

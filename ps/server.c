@@ -1,6 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "ps/server_answers.h"
+#include "ps/server_audit.h"
+#include "ps/server_auto.h"
+#include "ps/server_heal.h"
 #include "ps/server_inside.h"
-#include "runtime/base/text.h"
+#include "ps/server_modes.h"
+#include "ps/server_order.h"
+#include "ps/server_peer.h"
+#include "ps/server_pieces.h"
+#include "ps/server_readers.h"
+#include "ps/server_relink.h"
+#include "ps/server_rows.h"
+#include "ps/server_serve.h"
+#include "ps/server_state.h"
+#include "ps/server_takeover.h"
 #include <stdlib.h>
 
 /*
@@ -92,7 +105,7 @@ static enum mu_status allocate(struct mu_ps_server *server)
     if (mu_ps_plan_correcting(&server->plan))
         MU_TRY(mu_seen_init(&server->seen, span, options->replica_count, options->in_flight_max));
     for (int i = 0; i < server->shard.vector_count; i++)
-        MU_TRY(mu_arena_init(&server->stream.copies[i], server->shard.vectors[i].count));
+        MU_TRY(mu_arena_init(&server->state.stream.copies[i], server->shard.vectors[i].count));
     MU_TRY(mu_arena_init(&server->buffer_memory, buffers * stride));
     make_helper(server);
     init_buffers(server, stride, told);
@@ -157,7 +170,7 @@ void mu_ps_server_destroy(struct mu_ps_server *server)
         return;
     close_links(server);
     for (int i = 0; i < MU_SHARD_VECTORS_MAX; i++)
-        mu_arena_finish(&server->stream.copies[i]);
+        mu_arena_finish(&server->state.stream.copies[i]);
     mu_arena_finish(&server->buffer_memory);
     mu_seen_finish(&server->seen);
     mu_ps_auto_finish(server);
@@ -173,7 +186,7 @@ void mu_ps_server_destroy(struct mu_ps_server *server)
     free(server->sequence_served);
     free(server->judged);
     free(server->ledger);
-    free(server->answers);
+    mu_ps_answers_finish(&server->answers);
     mu_ps_standby_finish(server);
     free(server);
 }
@@ -191,7 +204,7 @@ void mu_ps_queue(struct mu_ps_server *server, struct mu_ps_event event)
 /* On the head a snapshot waits for the end of the step that is being gathered. */
 static bool snapshot_is_due(const struct mu_ps_server *server)
 {
-    return mu_ps_is_head(server) && server->snapshot_queued && server->shard.gathered == 0 &&
+    return mu_ps_is_head(server) && server->state.snapshot_queued && server->shard.gathered == 0 &&
            mu_ps_state_free(server);
 }
 
@@ -203,7 +216,7 @@ static bool next_event(struct mu_ps_server *server, struct mu_ps_event *ret_even
     }
     if (snapshot_is_due(server)) {
         *ret_event = (struct mu_ps_event){
-            .lost = -1, .snapshot_id = server->snapshot_id, .gives = mu_ps_brings(server)};
+            .lost = -1, .snapshot_id = server->state.snapshot_id, .gives = mu_ps_brings(server)};
         return true;
     }
     if (server->queue_count == 0)
@@ -219,39 +232,7 @@ static bool next_event(struct mu_ps_server *server, struct mu_ps_event *ret_even
     return true;
 }
 
-void mu_ps_failed(struct mu_ps_server *server, const struct mu_ps_peer *peer, enum mu_status why)
-{
-    if (server->failure != MU_OK)
-        return;
-    server->failure = why;
-    int process = mu_ps_seat_process(peer->index, server->options.server_count);
-    server->culprit = (struct mu_ps_culprit){
-        .kind = peer->kind, .index = peer->kind == MU_PS_PEER_SERVER ? process : peer->index};
-}
-
-void mu_ps_accuse(const struct mu_ps_peer *peer, enum mu_error error, const char *did)
-{
-    struct mu_ps_server *server = peer->server;
-    bool first = server->failure == MU_OK;
-    mu_ps_failed(server, peer, mu_fail(server->options.log, error, NULL, "%s", did));
-    if (first)
-        mu_text_copy(server->culprit.did, sizeof(server->culprit.did), did);
-}
-
 /* ---- serving a snapshot ---- */
-
-void mu_ps_tell_snapshot(struct mu_ps_server *server, int seat, uint64_t snapshot_id)
-{
-    int twin = mu_ps_seat_twin(seat, server->options.server_count);
-    bool is_standby = seat >= server->options.server_count;
-    const struct mu_ps_snapshot_body snapshot = {
-        .gives = !is_standby || server->others[twin].is_lost, .lost = server->standby.lost};
-    uint8_t memory[MU_PS_BODY_MAX];
-    struct mu_body body;
-    mu_ps_snapshot_put(&body, memory, &snapshot);
-    mu_link_post(server->others[seat].link, MU_FRAME_SNAPSHOT, server->options.generation,
-        snapshot_id, server->options.replicas > 0 ? &body : NULL);
-}
 
 /* The head gives it its place in the order; to the followers it comes between two verdicts. */
 static void tell_snapshot(struct mu_ps_server *server, uint64_t snapshot_id)
@@ -259,7 +240,7 @@ static void tell_snapshot(struct mu_ps_server *server, uint64_t snapshot_id)
     if (!mu_ps_is_head(server))
         return;
     server->standby.snapshot_id = snapshot_id;
-    server->standby.snapshot_place = server->standby.place;
+    server->standby.snapshot_place = server->standby.known.next;
     for (int i = 0; i < server->standby.seat_count; i++)
         if (mu_ps_is_told(server, i))
             mu_ps_tell_snapshot(server, i, snapshot_id);
@@ -280,7 +261,7 @@ static enum mu_status serve(struct mu_ps_server *server, const struct mu_ps_even
     tell_snapshot(server, event->snapshot_id);
     if (event->gives)
         MU_TRY(mu_ps_state_take(server, event->snapshot_id));
-    server->snapshot_queued = false;
+    server->state.snapshot_queued = false;
     server->look_again = true;
     return MU_OK;
 }
@@ -442,7 +423,7 @@ bool mu_ps_server_lost(const struct mu_ps_server *server, int replica)
 
 int64_t mu_ps_server_total(const struct mu_ps_server *server)
 {
-    return server->updates_total;
+    return server->state.updates_total;
 }
 
 int64_t mu_ps_server_version(const struct mu_ps_server *server)
@@ -474,7 +455,7 @@ const struct mu_ps_load *mu_ps_server_load(const struct mu_ps_server *server)
 
 const struct mu_table *mu_ps_server_table(const struct mu_ps_server *server)
 {
-    return server->rows.table;
+    return server->rows.store.table;
 }
 
 size_t mu_ps_server_seen_bytes(const struct mu_ps_server *server)

@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "ps/server_audit.h"
 #include "ps/server_inside.h"
+#include "ps/server_peer.h"
+#include "ps/server_rows.h"
 
 /* What a server writes into its audit log: each place in the order that changes something. */
 
 /* Which row leaves next depends on those that have left: a log must begin before. */
 static void check_none_left(struct mu_ps_server *server)
 {
-    if (mu_table_count(server->rows.table).evicted == 0)
+    if (mu_table_count(server->rows.store.table).evicted == 0)
         return;
     mu_ps_failed(server, &server->leader,
         mu_fail(server->options.log, MU_E0204, "raise mode.row_limit, or leave out mode.audit",
@@ -23,11 +26,11 @@ void mu_ps_audit_begin(struct mu_ps_server *server)
         return;
     for (int i = 0; i < shard->vector_count; i++)
         vectors[i] = shard->vectors[i].data;
-    if (server->rows.table) {
+    if (server->rows.store.table) {
         check_none_left(server);
-        mu_audit_begin_rows(server->options.audit, server->rows.table);
+        mu_audit_begin_rows(server->options.audit, server->rows.store.table);
     }
-    mu_audit_begin(server->options.audit, shard->version, server->updates_total, vectors,
+    mu_audit_begin(server->options.audit, shard->version, server->state.updates_total, vectors,
         shard->vector_count, shard->span.count);
 }
 
@@ -74,7 +77,7 @@ void mu_ps_audit_note(struct mu_ps_server *server, const struct mu_ps_verdict_bo
     const void *rows = NULL;
     size_t row_bytes = 0;
     if (counts(verdict) && buffer->rows.counts.given > 0)
-        row_bytes = mu_ps_rows_given(buffer, server->rows.options.width, &rows);
+        row_bytes = mu_ps_rows_given(buffer, server->rows.store.options.width, &rows);
     struct mu_audit_record record = {
         .kind = kind,
         .verdict = verdict->verdict,

@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "ps/server_auto.h"
+#include "ps/server_audit.h"
 #include "ps/server_inside.h"
+#include "ps/server_known.h"
+#include "ps/server_serve.h"
 #include "runtime/base/text.h"
 #include <stdlib.h>
 
@@ -263,7 +267,7 @@ enum mu_status mu_ps_auto_serve(struct mu_ps_server *server)
         };
         mu_ps_tell_change(server, told);
     }
-    mu_ps_standby_note(server, 0, told);
+    mu_ps_known_add(&server->standby.known, 0, told);
     MU_TRY(mu_ps_check_version(server, told));
     if (!mu_ps_mode_choose(&phase->mode, server->options.replica_count, told->clock))
         return mu_fail(server->options.log, MU_E0701, NULL,

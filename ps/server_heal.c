@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "ps/server_heal.h"
 #include "ps/server_inside.h"
+#include "ps/server_known.h"
+#include "ps/server_order.h"
+#include "ps/server_peer.h"
+#include "ps/server_takeover.h"
 
 /*
  * Links between servers that break while both live. Who follows calls again, and says how much of
@@ -126,7 +131,7 @@ void mu_ps_heal_ask(struct mu_ps_peer *head)
 
 enum mu_link_answer mu_ps_heal_frame(struct mu_ps_peer *peer, const struct mu_frame *frame)
 {
-    if (!mu_ps_standby_knows(peer->server, frame->tag))
+    if (!mu_ps_known_since(&peer->server->standby.known, frame->tag))
         return mu_ps_refuse(peer, "asks for what came after verdict %llu, which is long forgotten",
             (unsigned long long)frame->tag);
     peer->place = frame->tag;
@@ -151,7 +156,7 @@ static bool catch_up(struct mu_ps_server *server, struct mu_ps_peer *peer)
             mu_ps_tell_snapshot(server, peer->index, standby->snapshot_id);
         if (!peer->link)
             return false; /* no memory to tell it */
-        if (peer->place == standby->place)
+        if (peer->place == standby->known.next)
             return true;
         mu_ps_standby_post(server, peer, peer->place);
     }

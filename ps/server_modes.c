@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "ps/server_modes.h"
+#include "ps/server_auto.h"
 #include "ps/server_inside.h"
 
 /* Which phase of the plan a server is in. It follows from the version alone, so all servers change

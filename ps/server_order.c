@@ -1,5 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "ps/server_order.h"
+#include "ps/server_auto.h"
+#include "ps/server_buffer.h"
+#include "ps/server_heal.h"
 #include "ps/server_inside.h"
+#include "ps/server_peer.h"
+#include "ps/server_takeover.h"
 
 /*
  * The links between servers: notes of what is whole, to the head; verdicts, from it.
@@ -88,6 +94,27 @@ void mu_ps_count_here(struct mu_ps_server *server)
 
 /* ---- on the head: followers ---- */
 
+void mu_ps_tell_snapshot(struct mu_ps_server *server, int seat, uint64_t snapshot_id)
+{
+    int twin = mu_ps_seat_twin(seat, server->options.server_count);
+    bool is_standby = seat >= server->options.server_count;
+    const struct mu_ps_snapshot_body snapshot = {
+        .gives = !is_standby || server->others[twin].is_lost, .lost = server->standby.lost};
+    uint8_t memory[MU_PS_BODY_MAX];
+    struct mu_body body;
+    mu_ps_snapshot_put(&body, memory, &snapshot);
+    mu_link_post(server->others[seat].link, MU_FRAME_SNAPSHOT, server->options.generation,
+        snapshot_id, server->options.replicas > 0 ? &body : NULL);
+}
+
+/* May a follower's notes be counted? */
+static bool hears_notes(const struct mu_ps_server *server)
+{
+    return server->options.order == server->standby.head &&
+           (server->standby.takeover == MU_PS_TAKEOVER_NONE ||
+               server->standby.takeover == MU_PS_TAKEOVER_TELLING);
+}
+
 static enum mu_link_answer on_note(
     struct mu_ps_peer *peer, const struct mu_frame *frame, const void *body)
 {
@@ -126,7 +153,7 @@ static enum mu_link_answer on_follower_frame(void *owner, struct mu_link *link,
         return MU_LINK_REFUSE;
     if (takes_over)
         return mu_ps_takeover_frame(peer, frame, body);
-    return mu_ps_hears_notes(peer->server) ? on_note(peer, frame, body) : mu_ps_hold(peer);
+    return hears_notes(peer->server) ? on_note(peer, frame, body) : mu_ps_hold(peer);
 }
 
 static void on_follower_arrived(
@@ -219,12 +246,13 @@ static enum mu_link_answer on_snapshot(
     struct mu_ps_snapshot_body snapshot;
     if (!mu_ps_snapshot_read(mu_link_decoder(peer->link), body, frame->body_bytes, &snapshot))
         return mu_ps_refuse(peer, "sent a SNAPSHOT whose body is malformed");
-    server->snapshot_is_again = server->options.relinks && frame->tag <= server->snapshot_heard;
-    if (server->snapshot_is_again)
+    server->state.snapshot_is_again =
+        server->options.relinks && frame->tag <= server->state.snapshot_heard;
+    if (server->state.snapshot_is_again)
         return MU_LINK_TAKE;
-    if (server->snapshot_queued)
+    if (server->state.snapshot_queued)
         return mu_ps_hold(peer);
-    server->snapshot_gives = snapshot.gives;
+    server->state.snapshot_gives = snapshot.gives;
     return MU_LINK_TAKE;
 }
 
@@ -257,13 +285,13 @@ static void on_head_arrived(
         mu_ps_takeover_arrived(peer, frame);
     } else if (frame->type == MU_FRAME_VERDICT) {
         mu_ps_verdict_arrived(peer);
-    } else if (!server->snapshot_is_again) {
-        server->snapshot_queued = true;
-        server->snapshot_heard = frame->tag;
+    } else if (!server->state.snapshot_is_again) {
+        server->state.snapshot_queued = true;
+        server->state.snapshot_heard = frame->tag;
         mu_ps_queue(server, (struct mu_ps_event){
                                 .lost = -1,
                                 .snapshot_id = frame->tag,
-                                .gives = server->snapshot_gives,
+                                .gives = server->state.snapshot_gives,
                             });
     }
 }

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "ps/server_pieces.h"
 #include "ps/server_inside.h"
+#include "ps/server_peer.h"
+#include "ps/server_rows.h"
 #include "ps/table_save.h"
 
 /* ---- life ---- */
@@ -15,8 +18,8 @@ static size_t aside_max(const struct mu_row_store *store)
 enum mu_status mu_ps_pieces_init(struct mu_ps_server *server)
 {
     struct mu_ps_row_pieces *pieces = &server->pieces;
-    struct mu_table *table = server->rows.table;
-    MU_TRY(mu_table_follow(table, &pieces->sweep, aside_max(&server->rows)));
+    struct mu_table *table = server->rows.store.table;
+    MU_TRY(mu_table_follow(table, &pieces->sweep, aside_max(&server->rows.store)));
     for (int i = 0; i < MU_ROW_PIECES_MAX; i++)
         MU_TRY(mu_row_piece_init(&pieces->piece[i], mu_table_stride(table)));
     return MU_OK;
@@ -53,18 +56,18 @@ bool mu_ps_pieces_have_room(const struct mu_ps_server *server)
 {
     const struct mu_table_sweep *sweep = &server->pieces.sweep;
     return !server->pieces.sending ||
-           mu_table_sweep_room(sweep) >= mu_row_store_step_max(&server->rows.options);
+           mu_table_sweep_room(sweep) >= mu_row_store_step_max(&server->rows.store.options);
 }
 
 enum mu_status mu_ps_pieces_begin(struct mu_ps_server *server, uint64_t snapshot_id)
 {
     struct mu_ps_row_pieces *pieces = &server->pieces;
-    if (!server->rows.table)
+    if (!server->rows.store.table)
         return MU_OK;
     if (mu_table_sweep_begin(&pieces->sweep) != MU_OK)
         return mu_fail(server->options.log, MU_E0801, NULL,
             "ps/%d has no memory for a snapshot of its %llu embedding rows", mu_ps_process(server),
-            (unsigned long long)mu_table_count(server->rows.table).rows);
+            (unsigned long long)mu_table_count(server->rows.store.table).rows);
     pieces->snapshot_id = snapshot_id;
     pieces->sending = true;
     return MU_OK;
@@ -127,9 +130,9 @@ enum mu_link_answer mu_ps_pieces_frame(
 {
     struct mu_ps_server *server = peer->server;
     struct mu_row_piece *piece = &server->pieces.piece[0];
-    if (server->begun || server->restored != 0)
+    if (server->begun || server->state.restored != 0)
         return mu_ps_refuse(peer, "sent ROWS after the state that they belong to");
-    if (!server->rows.table)
+    if (!server->rows.store.table)
         return mu_ps_refuse(peer, "sent ROWS, and the model has no embedding table");
     piece->count = mu_row_piece_count(piece, frame->payload_bytes);
     if (piece->count == 0 || piece->count == SIZE_MAX)
@@ -151,13 +154,13 @@ void mu_ps_pieces_arrived(struct mu_ps_peer *peer)
     }
     for (size_t i = 0; i < piece->count; i++) {
         const float *row = mu_row_piece_rows(piece) + i * piece->stride;
-        if (mu_table_put(server->rows.table, ids[i], row) == MU_OK)
+        if (mu_table_put(server->rows.store.table, ids[i], row) == MU_OK)
             continue;
         mu_ps_failed(server, peer,
             mu_fail(server->options.log, MU_E0801, "add parameter servers",
                 "ps/%d has no memory for more embedding rows than the %llu that it was given",
                 mu_ps_process(server),
-                (unsigned long long)mu_table_count(server->rows.table).rows));
+                (unsigned long long)mu_table_count(server->rows.store.table).rows));
         return;
     }
 }

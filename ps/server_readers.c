@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "ps/server_readers.h"
 #include "ps/server_inside.h"
+#include "ps/server_peer.h"
+#include "ps/server_pieces.h"
 #include "runtime/base/text.h"
 
 /*
@@ -122,9 +125,9 @@ static uint64_t arena_bytes(const struct mu_arena *arena)
 
 static uint64_t row_buffer_bytes(const struct mu_ps_server *server)
 {
-    return server->row_memory ? server->row_stride * (uint64_t)server->options.replica_count *
-                                    (uint64_t)server->options.in_flight_max
-                              : 0;
+    return server->rows.memory ? server->rows.stride * (uint64_t)server->options.replica_count *
+                                     (uint64_t)server->options.in_flight_max
+                               : 0;
 }
 
 static uint64_t memory_of(const struct mu_ps_server *server)
@@ -133,7 +136,8 @@ static uint64_t memory_of(const struct mu_ps_server *server)
                      arena_bytes(&server->seen.memory) + arena_bytes(&server->seen.mean_square) +
                      row_buffer_bytes(server);
     for (int i = 0; i < server->shard.vector_count; i++)
-        bytes += arena_bytes(&server->shard.vectors[i]) + arena_bytes(&server->stream.copies[i]);
+        bytes +=
+            arena_bytes(&server->shard.vectors[i]) + arena_bytes(&server->state.stream.copies[i]);
     return bytes;
 }
 
@@ -144,8 +148,8 @@ struct mu_ps_kept mu_ps_server_kept(const struct mu_ps_server *server)
         .memory = memory_of(server),
         .held_count = server->held_count,
     };
-    if (server->rows.table) {
-        const struct mu_table_counts counts = mu_table_count(server->rows.table);
+    if (server->rows.store.table) {
+        const struct mu_table_counts counts = mu_table_count(server->rows.store.table);
         kept.rows = counts.rows;
         kept.row_bytes = counts.bytes;
         kept.rows_evicted = counts.evicted;

@@ -1,6 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "ps/server_relink.h"
+#include "ps/server_answers.h"
+#include "ps/server_buffer.h"
 #include "ps/server_inside.h"
-#include <stdlib.h>
+#include "ps/server_known.h"
+#include "ps/server_peer.h"
+#include "ps/server_rows.h"
+#include "ps/server_serve.h"
 
 /*
  * Workers that come back: with another link, or as another process.
@@ -11,9 +17,8 @@
  *   READY of another   the head drops what its predecessor has not had judged, and gives the change
  *   incarnation        a place in the order; the others drop the same there. Numbers begin anew
  *
- * What was answered is remembered for as long as its worker may ask: its unanswered numbers lie
- * less than 2 * in_flight_max apart. An answer that is given again brings no parameters, for those
- * of then are gone: who wants some pulls.
+ * What was answered is remembered for as long as its worker may ask (server_answers.h). An answer
+ * that is given again brings no parameters, for those of then are gone: who wants some pulls.
  */
 
 enum mu_status mu_ps_relink_init(struct mu_ps_server *server)
@@ -23,18 +28,15 @@ enum mu_status mu_ps_relink_init(struct mu_ps_server *server)
         server->ledger[i].incarnation = 1;
     if (!options->relinks)
         return MU_OK;
-    size_t count = 2 * (size_t)options->replica_count * (size_t)options->in_flight_max;
-    server->answers = calloc(count, sizeof(*server->answers));
-    return server->answers ? MU_OK : MU_NO_MEMORY;
+    return mu_ps_answers_init(&server->answers, options->replica_count, options->in_flight_max);
+}
+
+bool mu_ps_can_answer(const struct mu_ps_peer *worker)
+{
+    return worker->link && (worker->ready || !worker->server->options.relinks);
 }
 
 /* ---- what was answered ---- */
-
-static struct mu_ps_answer *answer_of(struct mu_ps_server *server, int worker, uint64_t sequence)
-{
-    size_t kept = 2 * (size_t)server->options.in_flight_max;
-    return &server->answers[(size_t)worker * kept + sequence % kept];
-}
 
 void mu_ps_relink_note(struct mu_ps_server *server, const struct mu_ps_buffer *buffer,
     const struct mu_ps_fresh_body *fresh)
@@ -42,25 +44,18 @@ void mu_ps_relink_note(struct mu_ps_server *server, const struct mu_ps_buffer *b
     const struct mu_ps_peer *worker = &server->workers[buffer->worker];
     if (!server->options.relinks)
         return;
-    *answer_of(server, buffer->worker, buffer->sequence) = (struct mu_ps_answer){
+    const struct mu_ps_answer answer = {
         .sequence = buffer->sequence,
         .tag = buffer->tag,
         .link_number = mu_ps_can_answer(worker) ? worker->link_number : worker->link_number - 1,
-        .is_there = true,
         .fresh = *fresh,
     };
-}
-
-/* NULL: it was not answered, or is long forgotten. */
-static struct mu_ps_answer *find_answer(struct mu_ps_server *server, int worker, uint64_t sequence)
-{
-    struct mu_ps_answer *answer = answer_of(server, worker, sequence);
-    return answer->is_there && answer->sequence == sequence ? answer : NULL;
+    mu_ps_answers_add(&server->answers, buffer->worker, &answer);
 }
 
 static void answer_again(struct mu_ps_peer *peer, uint64_t sequence)
 {
-    struct mu_ps_answer *answer = find_answer(peer->server, peer->index, sequence);
+    struct mu_ps_answer *answer = mu_ps_answers_find(&peer->server->answers, peer->index, sequence);
     if (!answer || answer->link_number == peer->link_number)
         return; /* it is still to be answered, or was on this link */
     struct mu_ps_fresh_body fresh = answer->fresh;
@@ -148,8 +143,7 @@ static void begin_anew(struct mu_ps_server *server, int worker)
 {
     struct mu_ps_peer *peer = &server->workers[worker];
     mu_ps_relink_drop(server, worker);
-    for (int i = 0; i < 2 * server->options.in_flight_max; i++)
-        answer_of(server, worker, (uint64_t)i)->is_there = false;
+    mu_ps_answers_forget(&server->answers, worker);
     if (peer->ready)
         mu_ps_relink_end(peer); /* it is the predecessor's */
     peer->sequence_next = server->sequence_served[worker] = 0;
@@ -160,7 +154,7 @@ enum mu_status mu_ps_relink_join(struct mu_ps_server *server, int worker)
     struct mu_ps_worker *own = &server->ledger[worker];
     if (mu_ps_is_head(server))
         judge_join(server, worker);
-    mu_ps_standby_note(server, 0, &own->change);
+    mu_ps_known_add(&server->standby.known, 0, &own->change);
     MU_TRY(mu_ps_check_version(server, &own->change));
     begin_anew(server, worker);
     own->incarnation = own->change.incarnation;
@@ -209,7 +203,7 @@ static bool is_known(struct mu_ps_server *server, int worker, uint64_t sequence)
     const struct mu_ps_buffer *buffer = mu_ps_buffer_of(server, worker, sequence);
     bool is_here =
         buffer->sequence == sequence && (waits(buffer) || buffer->state == MU_PS_BUFFER_QUEUED);
-    return is_here || find_answer(server, worker, sequence);
+    return is_here || mu_ps_answers_find(&server->answers, worker, sequence);
 }
 
 bool mu_ps_relink_frame(struct mu_ps_peer *peer, const struct mu_frame *frame, const void *body,

@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "ps/server_rows.h"
 #include "ps/look.h"
+#include "ps/server_buffer.h"
 #include "ps/server_inside.h"
+#include "ps/server_peer.h"
+#include "ps/server_pieces.h"
+#include "ps/server_relink.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -28,22 +33,22 @@ static enum mu_status check(
 
 static enum mu_status allocate(struct mu_ps_server *server, size_t push_max, size_t width)
 {
-    MU_TRY(mu_unique_init(&server->row_ids, push_max));
+    MU_TRY(mu_unique_init(&server->rows.ids, push_max));
     const struct mu_ps_rows_body most = {.given = (uint32_t)push_max, .wanted = (uint32_t)push_max};
     size_t count = (size_t)server->options.replica_count * (size_t)server->options.in_flight_max;
     size_t stride = (mu_ps_rows_bytes(&most, width) / ALIGN + 1) * ALIGN;
-    server->row_memory = aligned_alloc(ALIGN, count * stride);
-    if (!server->row_memory)
+    server->rows.memory = aligned_alloc(ALIGN, count * stride);
+    if (!server->rows.memory)
         return MU_NO_MEMORY;
-    server->row_stride = stride;
-    server->row_where = calloc(count * push_max, sizeof(*server->row_where));
-    server->row_answered = calloc(count * push_max, sizeof(*server->row_answered));
-    if (!server->row_where || !server->row_answered)
+    server->rows.stride = stride;
+    server->rows.where = calloc(count * push_max, sizeof(*server->rows.where));
+    server->rows.answered = calloc(count * push_max, sizeof(*server->rows.answered));
+    if (!server->rows.where || !server->rows.answered)
         return MU_NO_MEMORY;
     for (size_t i = 0; i < count; i++) {
-        server->buffers[i].rows.data = server->row_memory + i * stride;
-        server->buffers[i].rows.where = server->row_where + i * push_max;
-        server->buffers[i].rows.answered = server->row_answered + i * push_max;
+        server->buffers[i].rows.data = server->rows.memory + i * stride;
+        server->buffers[i].rows.where = server->rows.where + i * push_max;
+        server->buffers[i].rows.answered = server->rows.answered + i * push_max;
     }
     return MU_OK;
 }
@@ -66,7 +71,7 @@ enum mu_status mu_ps_rows_init(struct mu_ps_server *server)
     if (store.width == 0)
         return MU_OK;
     MU_TRY(check(server, &store));
-    enum mu_status status = mu_row_store_init(&server->rows, &store);
+    enum mu_status status = mu_row_store_init(&server->rows.store, &store);
     if (status == MU_OK)
         status = allocate(server, store.push_max, store.width);
     if (status == MU_OK)
@@ -82,11 +87,11 @@ enum mu_status mu_ps_rows_init(struct mu_ps_server *server)
 
 void mu_ps_rows_finish(struct mu_ps_server *server)
 {
-    mu_row_store_finish(&server->rows);
-    mu_unique_finish(&server->row_ids);
-    free(server->row_memory);
-    free(server->row_where);
-    free(server->row_answered);
+    mu_row_store_finish(&server->rows.store);
+    mu_unique_finish(&server->rows.ids);
+    free(server->rows.memory);
+    free(server->rows.where);
+    free(server->rows.answered);
 }
 
 /* ---- what lies in a buffer ---- */
@@ -115,7 +120,7 @@ static const uint64_t *find_places(
     const struct mu_ps_peer *peer, struct mu_ps_row_buffer *rows, const struct mu_ps_rows_body *at)
 {
     const struct mu_shared_memory *shared = &peer->shared;
-    size_t row_bytes = peer->server->rows.options.width * sizeof(float);
+    size_t row_bytes = peer->server->rows.store.options.width * sizeof(float);
     size_t id_count = (size_t)at->wanted + at->given;
     if (at->given > 0) {
         rows->gradients =
@@ -136,7 +141,7 @@ static const uint64_t *find_places(
 static enum mu_ps_flaw take(struct mu_ps_peer *peer, struct mu_ps_row_buffer *rows,
     const struct mu_frame *frame, const struct mu_ps_rows_body *counts)
 {
-    const struct mu_row_store_options *options = &peer->server->rows.options;
+    const struct mu_row_store_options *options = &peer->server->rows.store.options;
     bool placed = mu_ps_rows_are_placed(counts);
     size_t bytes = mu_ps_rows_bytes(counts, options->width);
     rows->values = NULL;
@@ -201,8 +206,8 @@ static enum mu_ps_flaw flaw_of_ids(struct mu_ps_server *server, const struct mu_
     size_t wanted = rows->counts.wanted, given = were_answered(rows) ? 0 : rows->counts.given;
     if (!mu_ps_rows_are_ours(server, wanted_ids(rows), wanted + given))
         return MU_PS_FLAW_ID;
-    if (!mu_unique_are(&server->row_ids, wanted_ids(rows), wanted) ||
-        !mu_unique_are(&server->row_ids, given_ids(rows), given))
+    if (!mu_unique_are(&server->rows.ids, wanted_ids(rows), wanted) ||
+        !mu_unique_are(&server->rows.ids, given_ids(rows), given))
         return MU_PS_FLAW_TWICE;
     return MU_PS_FLAW_NONE;
 }
@@ -224,7 +229,7 @@ enum mu_ps_flaw mu_ps_rows_flaw(const struct mu_ps_buffer *buffer, float scale)
     size_t given = rows->counts.given;
     if (rows->flaw != MU_PS_FLAW_NONE || given == 0)
         return rows->flaw;
-    return mu_look_at(rows->gradients, given * buffer->server->rows.options.width, scale);
+    return mu_look_at(rows->gradients, given * buffer->server->rows.store.options.width, scale);
 }
 
 /* ---- at a place in the order ---- */
@@ -244,7 +249,7 @@ static enum mu_status check_memory(struct mu_ps_server *server, enum mu_status s
     return mu_fail(server->options.log, MU_E0801,
         "add parameter servers, or set mode.row_limit: rows not used for long leave then",
         "ps/%d has no memory for more embedding rows than its %llu", mu_ps_process(server),
-        (unsigned long long)mu_table_count(server->rows.table).rows);
+        (unsigned long long)mu_table_count(server->rows.store.table).rows);
 }
 
 enum mu_status mu_ps_rows_apply(struct mu_ps_server *server, struct mu_ps_buffer *buffer)
@@ -257,8 +262,8 @@ enum mu_status mu_ps_rows_apply(struct mu_ps_server *server, struct mu_ps_buffer
     const struct mu_row_step step = step_of(server, verdict->learning_rate, verdict->weight);
     server->load.rows_given += count;
     const uint32_t *where = rows->where_count == count ? rows->where : NULL;
-    return check_memory(server, mu_row_store_apply_where(&server->rows, given_ids(rows), where,
-                                    count, rows->gradients, &step));
+    return check_memory(server, mu_row_store_apply_where(&server->rows.store, given_ids(rows),
+                                    where, count, rows->gradients, &step));
 }
 
 void mu_ps_rows_gather(struct mu_ps_server *server, struct mu_ps_buffer *buffer)
@@ -268,17 +273,17 @@ void mu_ps_rows_gather(struct mu_ps_server *server, struct mu_ps_buffer *buffer)
     if (count == 0)
         return;
     server->load.rows_given += count;
-    mu_row_store_gather(
-        &server->rows, given_ids(rows), count, rows->gradients, (float)buffer->verdict.weight);
+    mu_row_store_gather(&server->rows.store, given_ids(rows), count, rows->gradients,
+        (float)buffer->verdict.weight);
 }
 
 enum mu_status mu_ps_rows_apply_gathered(struct mu_ps_server *server, double learning_rate)
 {
-    if (!server->rows.table)
+    if (!server->rows.store.table)
         return MU_OK;
     float scale = 1 / (float)server->shard.gathered; /* as the shard has it */
     const struct mu_row_step step = step_of(server, learning_rate, (double)scale);
-    return check_memory(server, mu_row_store_apply_gathered(&server->rows, &step));
+    return check_memory(server, mu_row_store_apply_gathered(&server->rows.store, &step));
 }
 
 void mu_ps_rows_forget(struct mu_ps_buffer *buffer)
@@ -303,14 +308,14 @@ void mu_ps_rows_reply(struct mu_ps_server *server, struct mu_ps_buffer *buffer)
 {
     struct mu_ps_row_buffer *rows = &buffer->rows;
     struct mu_ps_peer *worker = &server->workers[buffer->worker];
-    size_t count = rows->counts.wanted, width = server->rows.options.width;
+    size_t count = rows->counts.wanted, width = server->rows.store.options.width;
     mu_ps_rows_forget(buffer);
     if (count == 0 || !mu_ps_brings(server) || !mu_ps_can_answer(worker))
         return;
     const uint64_t *ids = (const uint64_t *)rows->data;
     float *values = rows->values ? rows->values : (float *)(rows->data + count * sizeof(*ids));
     size_t bytes = count * width * sizeof(*values);
-    mu_row_store_read_where(&server->rows, ids, count, values, rows->where);
+    mu_row_store_read_where(&server->rows.store, ids, count, values, rows->where);
     memcpy(rows->answered, ids, count * sizeof(*ids));
     rows->where_count = count;
     const struct mu_frame frame = {

@@ -39,6 +39,16 @@ struct mu_ps_row_buffer {
     struct mu_send reply;
 };
 
+/* Of the server. */
+struct mu_ps_rows {
+    struct mu_row_store store;
+    uint8_t *memory;      /* of all buffers */
+    size_t stride;        /* of one, in bytes */
+    uint64_t *answered;   /* of all buffers */
+    uint32_t *where;      /* of all buffers */
+    struct mu_unique ids; /* of the ROWS at hand */
+};
+
 /* After the buffers are there. CONFIG (MU_E0204), NO_MEMORY. */
 enum mu_status mu_ps_rows_init(struct mu_ps_server *server);
 void mu_ps_rows_finish(struct mu_ps_server *server);

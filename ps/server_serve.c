@@ -1,5 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "ps/server_serve.h"
+#include "ps/server_audit.h"
+#include "ps/server_auto.h"
+#include "ps/server_buffer.h"
 #include "ps/server_inside.h"
+#include "ps/server_known.h"
+#include "ps/server_modes.h"
+#include "ps/server_peer.h"
+#include "ps/server_relink.h"
+#include "ps/server_rows.h"
 #include <string.h>
 
 /*
@@ -13,38 +22,6 @@
  * The verdict says all that is to be done with a gradient. When it has made a version with which
  * another mode begins (ps_plan.h), each server goes on in that one before anybody is answered.
  */
-
-/* ---- buffers ---- */
-
-static void send_finished(struct mu_send *send)
-{
-    struct mu_ps_buffer *buffer = send->owner;
-    buffer->sends_pending--;
-    if (buffer->sends_pending == 0 && buffer->state == MU_PS_BUFFER_SENDING) {
-        buffer->state = MU_PS_BUFFER_FREE;
-        buffer->server->look_again = true;
-    }
-}
-
-void mu_ps_buffer_leave(struct mu_ps_buffer *buffer)
-{
-    bool is_free = buffer->sends_pending == 0;
-    buffer->reply.done = true;
-    buffer->state = is_free ? MU_PS_BUFFER_FREE : MU_PS_BUFFER_SENDING;
-    buffer->server->look_again = true;
-}
-
-void mu_ps_buffer_send(struct mu_ps_buffer *buffer, struct mu_ps_peer *peer, struct mu_send *send,
-    const struct mu_frame *frame, const void *body, const void *payload)
-{
-    send->owner = buffer;
-    send->finished = send_finished;
-    buffer->sends_pending++;
-    if (peer->kind == MU_PS_PEER_WORKER)
-        buffer->server->load.bytes_out +=
-            MU_FRAME_HEADER_BYTES + frame->body_bytes + frame->payload_bytes;
-    mu_link_send(peer->link, send, frame, body, frame->payload_bytes ? payload : NULL);
-}
 
 /* ---- judging: on the head, for all servers ---- */
 
@@ -235,7 +212,7 @@ static enum mu_status step_if_complete(
 static void reply(struct mu_ps_server *server, struct mu_ps_buffer *buffer)
 {
     struct mu_ps_peer *worker = &server->workers[buffer->worker];
-    const struct mu_table *table = server->rows.table;
+    const struct mu_table *table = server->rows.store.table;
     int64_t version = server->shard.version;
     bool brings = buffer->wants_fresh && mu_ps_brings(server);
     bool travels = brings && buffer->fresh == buffer->own;
@@ -384,7 +361,7 @@ enum mu_status mu_ps_serve_buffer(struct mu_ps_server *server, struct mu_ps_buff
     }
     if (buffer->item == MU_PS_ITEM_GRADIENT)
         mu_ps_auto_came(server, buffer->worker);
-    mu_ps_standby_note(server, buffer->sequence, &buffer->verdict);
+    mu_ps_known_add(&server->standby.known, buffer->sequence, &buffer->verdict);
     MU_TRY(mu_ps_check_version(server, &buffer->verdict));
     mu_ps_audit_note(server, &buffer->verdict, buffer);
     buffer->fresh_version = -1;
@@ -425,7 +402,7 @@ enum mu_status mu_ps_serve_loss(struct mu_ps_server *server, int worker)
         server->ledger[worker].changes = false;
         server->look_again = true;
     }
-    mu_ps_standby_note(server, 0, verdict);
+    mu_ps_known_add(&server->standby.known, 0, verdict);
     MU_TRY(mu_ps_check_version(server, verdict));
     mu_ps_audit_note(server, verdict, NULL);
     leave(server, worker);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "ps/server_share.h"
 #include "ps/look.h"
 #include "ps/server_inside.h"
+#include "ps/server_peer.h"
 #include "runtime/base/text.h"
 #include "runtime/optim/usable.h"
 

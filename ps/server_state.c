@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "ps/server_state.h"
 #include "ps/server_inside.h"
+#include "ps/server_peer.h"
+#include "ps/server_pieces.h"
 #include <string.h>
 
 /* The state of a server as a whole: snapshots to the leader, and what the leader restores. */
@@ -34,16 +37,16 @@ static enum mu_link_answer on_restore(
         return mu_ps_refuse(peer, "restores %u bytes; the span of ps/%d has %zu",
             frame->payload_bytes, mu_ps_process(server), mu_ps_span_bytes(server));
     *ret_payload = server->shard.vectors[state.vector].data;
-    server->updates_total = (int64_t)(frame->tag & INT64_MAX);
-    server->restored |= 1u << state.vector;
+    server->state.updates_total = (int64_t)(frame->tag & INT64_MAX);
+    server->state.restored |= 1u << state.vector;
     server->shard.version = state.version;
-    server->restoring_count = state.vector_count;
+    server->state.restoring_count = state.vector_count;
     return MU_LINK_TAKE;
 }
 
 static void restored_one(struct mu_ps_server *server)
 {
-    if (server->restored != (1u << server->restoring_count) - 1)
+    if (server->state.restored != (1u << server->state.restoring_count) - 1)
         return;
     mu_ps_server_begin(server, server->shard.version);
     mu_link_post(server->leader.link, MU_FRAME_READY, server->options.generation,
@@ -54,7 +57,8 @@ static void restored_one(struct mu_ps_server *server)
 
 bool mu_ps_state_free(const struct mu_ps_server *server)
 {
-    return server->leader.link && server->stream.sends_pending == 0 && mu_ps_pieces_idle(server);
+    return server->leader.link && server->state.stream.sends_pending == 0 &&
+           mu_ps_pieces_idle(server);
 }
 
 /* The leader sees the same end, and begins what it has not got anew (snapshot.c). A snapshot that
@@ -73,7 +77,7 @@ static void copy_vector(struct mu_ps_server *server, int vector)
 {
     struct mu_loop *loop = server->options.loop;
     const uint8_t *from = (const uint8_t *)server->shard.vectors[vector].data;
-    uint8_t *to = (uint8_t *)server->stream.copies[vector].data;
+    uint8_t *to = (uint8_t *)server->state.stream.copies[vector].data;
     size_t bytes = mu_ps_span_bytes(server);
     for (size_t done = 0; done < bytes; done += PIECE_BYTES) {
         memcpy(to + done, from + done, bytes - done < PIECE_BYTES ? bytes - done : PIECE_BYTES);
@@ -85,13 +89,13 @@ static void copy_vector(struct mu_ps_server *server, int vector)
 static void state_finished(struct mu_send *send)
 {
     struct mu_ps_server *server = send->owner;
-    server->stream.sends_pending--;
+    server->state.stream.sends_pending--;
     server->look_again = true;
 }
 
 static void send_vector(struct mu_ps_server *server, int vector, uint64_t snapshot_id)
 {
-    struct mu_ps_state_stream *stream = &server->stream;
+    struct mu_ps_state_stream *stream = &server->state.stream;
     struct mu_ps_state_body state = {
         .vector = vector,
         .vector_count = server->shard.vector_count,
@@ -143,10 +147,10 @@ static enum mu_link_answer on_snapshot(
         return mu_ps_refuse(peer, "sent a SNAPSHOT that is not for ps/%d", mu_ps_process(server));
     if (!mu_ps_is_head(server) || snapshot.lost > server->standby.lost)
         return mu_ps_hold(peer); /* the leader heard of a loss before this one did */
-    server->snapshot_is_old = snapshot.lost != server->standby.lost;
-    if (server->snapshot_is_old)
+    server->state.snapshot_is_old = snapshot.lost != server->standby.lost;
+    if (server->state.snapshot_is_old)
         return MU_LINK_TAKE; /* it begins anew when it hears of it */
-    if (!server->begun || server->snapshot_queued || !mu_ps_state_free(server) ||
+    if (!server->begun || server->state.snapshot_queued || !mu_ps_state_free(server) ||
         !mu_ps_knows_followers(server))
         return mu_ps_hold(peer);
     return MU_LINK_TAKE;
@@ -186,8 +190,8 @@ void mu_ps_leader_arrived(
         mu_ps_pieces_arrived(peer);
         return;
     }
-    if (server->snapshot_is_old)
+    if (server->state.snapshot_is_old)
         return;
-    server->snapshot_queued = true;
-    server->snapshot_id = frame->tag;
+    server->state.snapshot_queued = true;
+    server->state.snapshot_id = frame->tag;
 }

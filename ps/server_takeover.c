@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "ps/server_takeover.h"
+#include "ps/server_auto.h"
+#include "ps/server_heal.h"
 #include "ps/server_inside.h"
-#include <stdlib.h>
+#include "ps/server_known.h"
+#include "ps/server_order.h"
+#include "ps/server_peer.h"
 
 /*
  * What the others do when a server is lost.
@@ -29,32 +34,19 @@ static_assert(POSTS_MAX < MU_LINK_POSTS_MAX, "there is room for other frames");
 
 enum mu_status mu_ps_standby_init(struct mu_ps_server *server)
 {
-    struct mu_ps_standby *standby = &server->standby;
     const struct mu_ps_server_options *options = &server->options;
     size_t replicas = (size_t)options->replica_count;
     bool is_asked = options->order == 0 && options->relinks && options->server_count > 1;
     if (options->replicas == 0 && !is_asked)
         return MU_OK;
     /* So far one may be behind another: its workers' pushes of then are unanswered. */
-    standby->known_capacity =
-        replicas * (size_t)options->in_flight_max + 2 * replicas + MU_PS_PHASES_MAX;
-    standby->known = calloc(standby->known_capacity, sizeof(*standby->known));
-    return standby->known ? MU_OK : MU_NO_MEMORY;
+    return mu_ps_known_init(&server->standby.known,
+        replicas * (size_t)options->in_flight_max + 2 * replicas + MU_PS_PHASES_MAX);
 }
 
 void mu_ps_standby_finish(struct mu_ps_server *server)
 {
-    free(server->standby.known);
-}
-
-void mu_ps_standby_note(
-    struct mu_ps_server *server, uint64_t tag, const struct mu_ps_verdict_body *verdict)
-{
-    struct mu_ps_standby *standby = &server->standby;
-    if (standby->known)
-        standby->known[standby->place % standby->known_capacity] =
-            (struct mu_ps_known){.tag = tag, .verdict = *verdict};
-    standby->place++;
+    mu_ps_known_finish(&server->standby.known);
 }
 
 bool mu_ps_server_is_head(const struct mu_ps_server *server)
@@ -127,13 +119,12 @@ static void post_place(struct mu_ps_server *server, struct mu_ps_peer *peer, boo
     struct mu_body body;
     mu_ps_place_put(&body, memory, &place);
     mu_link_post(
-        peer->link, MU_FRAME_PLACE, server->options.generation, server->standby.place, &body);
+        peer->link, MU_FRAME_PLACE, server->options.generation, server->standby.known.next, &body);
 }
 
 void mu_ps_standby_post(struct mu_ps_server *server, struct mu_ps_peer *peer, uint64_t place)
 {
-    const struct mu_ps_standby *standby = &server->standby;
-    const struct mu_ps_known *known = &standby->known[place % standby->known_capacity];
+    const struct mu_ps_place *known = mu_ps_known_at(&server->standby.known, place);
     uint8_t memory[MU_PS_BODY_MAX];
     struct mu_body body;
     mu_ps_verdict_put(&body, memory, &known->verdict);
@@ -148,18 +139,12 @@ bool mu_ps_standby_has_room(const struct mu_ps_peer *peer)
 /* True: all that this server knows from *from on is on its way. */
 static bool post_known(struct mu_ps_server *server, struct mu_ps_peer *peer, uint64_t *from)
 {
-    for (; *from < server->standby.place; (*from)++) {
+    for (; *from < server->standby.known.next; (*from)++) {
         if (!mu_ps_standby_has_room(peer))
             return false;
         mu_ps_standby_post(server, peer, *from);
     }
     return true;
-}
-
-bool mu_ps_standby_knows(const struct mu_ps_server *server, uint64_t place)
-{
-    const struct mu_ps_standby *standby = &server->standby;
-    return place <= standby->place && standby->place - place <= standby->known_capacity;
 }
 
 static enum mu_link_answer on_place(
@@ -174,7 +159,7 @@ static enum mu_link_answer on_place(
         return mu_ps_hold(peer); /* it heard of the loss before this one did */
     if (now != (is_deputy ? MU_PS_TAKEOVER_COLLECTING : MU_PS_TAKEOVER_FOLLOWING) ||
         (is_deputy && (place->asks || peer->has_place)) ||
-        (place->asks && !mu_ps_standby_knows(server, frame->tag)))
+        (place->asks && !mu_ps_known_since(&server->standby.known, frame->tag)))
         return mu_ps_refuse(peer, "sent a PLACE that does not fit");
     peer->place = frame->tag;
     peer->place_asks = place->asks;
@@ -251,15 +236,15 @@ static enum mu_status collect(struct mu_ps_server *server)
     struct mu_ps_peer *most = furthest(server);
     if (!most)
         return MU_OK;
-    standby->wanted = most->place > standby->place ? most->place : standby->place;
+    standby->wanted = most->place > standby->known.next ? most->place : standby->known.next;
     for (int i = 0; i < standby->seat_count; i++)
         if (mu_ps_is_other(server, i) &&
-            standby->wanted - server->others[i].place > standby->known_capacity)
+            standby->wanted - server->others[i].place > standby->known.capacity)
             return mu_fail(server->options.log, MU_E0701, NULL,
                 "ps/%d is %llu verdicts behind the others: it cannot go on",
                 mu_ps_seat_process(i, server->options.server_count),
                 (unsigned long long)(standby->wanted - server->others[i].place));
-    if (standby->wanted > standby->place) {
+    if (standby->wanted > standby->known.next) {
         post_place(server, most, true);
         standby->takeover = MU_PS_TAKEOVER_ASKING;
     } else {
@@ -330,7 +315,7 @@ enum mu_status mu_ps_takeover_step(struct mu_ps_server *server)
     case MU_PS_TAKEOVER_COLLECTING:
         return collect(server);
     case MU_PS_TAKEOVER_ASKING:
-        if (standby->place == standby->wanted)
+        if (standby->known.next == standby->wanted)
             tell_others(server);
         return MU_OK;
     case MU_PS_TAKEOVER_TELLING:

@@ -19,6 +19,12 @@ static int64_t recover_ns(const struct mu_task_run *run)
     return used ? (int64_t)(run->job->mode.recovery_seconds * (double)MU_SECOND) : 0;
 }
 
+static bool has_standbys(const struct mu_task_run *run)
+{
+    return run->job->mode.replicas > 0 &&
+           mu_job_uses_servers(run->job, run->spec->replica_count, run->spec->ps_count);
+}
+
 enum mu_status mu_task_join(struct mu_task_run *run, struct mu_loop *loop, uint32_t layout_crc32c,
     struct mu_activity *activity, struct mu_cluster **ret_cluster)
 {
@@ -47,6 +53,7 @@ enum mu_status mu_task_join(struct mu_task_run *run, struct mu_loop *loop, uint3
         .dead_ns = run->timeouts.dead_ns,
         .recover_ns = recover_ns(run),
         .launcher_kills = run->launcher_kills,
+        .has_standbys = has_standbys(run),
         .resume = run->resume_command,
         .activity = activity,
         .beat = run->beat,

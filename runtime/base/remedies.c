@@ -32,7 +32,9 @@ static const char *const remedies[MU_ERROR_COUNT] = {
     [MU_E0306] = "curl -v HOST:PORT; ss -ltnp on that host",
     [MU_E0307] = "the message has host and pid: kill PID there, or leave it",
     [MU_E0308] = "muster --version on every host",
-    [MU_E0309] = "end it; start all tasks again with --resume",
+    [MU_E0309] =
+        "leave it ended if a standby has taken over, as the message says; else start all tasks "
+        "again with --resume",
     [MU_E0310] = "getent hosts NAME; or write the address as a number",
     [MU_E0401] =
         "dmesg -T | grep -i oom on its host; its log; then the command with --resume in the "
@@ -40,6 +42,7 @@ static const char *const remedies[MU_ERROR_COUNT] = {
     [MU_E0402] = "kill -CONT PID if it is stopped; --step-timeout SECONDS; then --resume",
     [MU_E0403] = "read the first error in the log of the task that is named",
     [MU_E0404] = "muster --version on both; report it if both are the same",
+    [MU_E0405] = "nothing, if the message says that the run goes on; else --resume, as it says",
     [MU_E0501] = "ls -l PATH on the host of the task; --set data.path=DIR",
     [MU_E0502] = "sha256sum FILE against the source; fetch it again",
     [MU_E0503] = "the last number of model.widths is the count of classes",

@@ -205,6 +205,14 @@ static void set_count(struct trial *trial, const struct suite *suite, size_t cou
     }
 }
 
+/* In place an all-reduce goes one way and, the next time, the other. */
+static void run_trial_both_ways(struct trial *trial)
+{
+    run_trial(trial);
+    if (trial->request.kind == MU_ALLREDUCE && trial->place != ELSEWHERE)
+        run_trial(trial);
+}
+
 static void run_places(struct trial *trial, const struct suite *suite)
 {
     if (trial->length * trial->element > VECTOR_BYTES_MAX)
@@ -213,7 +221,7 @@ static void run_places(struct trial *trial, const struct suite *suite)
     for (trial->place = ELSEWHERE; trial->place < (suite->once ? IN_SOME_ARENAS : PLACES);
          trial->place++)
         if (!trial->report->text[0])
-            run_trial(trial);
+            run_trial_both_ways(trial);
 }
 
 static void run_kind(struct trial *trial, const struct suite *suite)

@@ -123,6 +123,23 @@ class Recover(Recovers):
         self.back(chief)
         self.assertEqual(self.ends_well(cluster)["recoveries"], 1)
 
+    def test_one_that_was_given_up_and_goes_on_knows_it_and_its_successor_is_taken(self):
+        cluster = self.saved(self.cluster(*SAVES, "--steps", "3000", "--failure-detection",
+                                          "fast").start_all())
+        hangs, chief = cluster.tasks["ps/0"], cluster.tasks["chief/0"]
+        hangs.signal(signal.SIGSTOP)
+        chief.says(r"^warning: ps/0 .*(is stopped|is unresponsive).*; the run waits for it")
+        hangs.signal(signal.SIGCONT)
+        self.assertEqual(hangs.ends(), 69, hangs.text)
+        self.assertRegex(
+            hangs.text, r"^error\[E0405\]: this task was given up: chief/0 .* had heard nothing "
+                        r"from it since \S+, and the limit is 800 ms; the run waits for it to be "
+                        r"started again\n  = help: start it again ")
+        self.assertEqual(hangs.text.count("error["), 1, hangs.text)
+        cluster.start("ps/0")
+        self.back(chief)
+        self.assertEqual(self.ends_well(cluster)["recoveries"], 1)
+
     def test_a_server_that_does_not_come_back_in_time_ends_the_run(self):
         cluster = Cluster(self, job=ASYNC, **TASKS, arguments=[
             *LONG, *SAVES, "--set", "mode.recovery_seconds=1"]).start_all()

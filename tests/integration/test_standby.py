@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Parameter servers with a hot standby, and links that break: test_standby.py MUSTER"""
+import datetime
 import json
 import os
 import random
 import re
 import signal
 import threading
+import time
 
 from cluster import ASYNC, LONG, SLOW, Case, Cluster, checkpoints, main, until
 from proxy import Proxy, shut, start_behind
@@ -14,6 +16,7 @@ from proxy import Proxy, shut, start_behind
 TWICE = ["--set", "mode.replicas=1", "--set", "mode.policy=apply"]
 SAVES = ["--set", "checkpoint.every_steps=100"]
 STEPS = 6000
+FAST = ["--failure-detection", "fast"]
 TOOK = r"the standby took over in (\S+) (us|ms|s)$"
 
 
@@ -89,6 +92,7 @@ class Standby(Case):
         again = cluster.start("ps/1")
         self.assertEqual(again.ends(), 76, again.text)
         self.assertRegex(again.text, r"error\[E0309\]: .*the run is under way")
+        self.is_told_to_leave_it(again, "ps/1", "ps/0")
         cluster.tasks["chief/0"].signal(signal.SIGTERM)
         for task in cluster.others("ps/1"):
             self.assertEqual(task.ends(), 75, task.text)
@@ -108,6 +112,84 @@ class Standby(Case):
             self.assertEqual(task.ends(), 0, task.text)
             self.assertRegex(task.text, r"ps/0 .*nothing heard from it.*; the run goes on without")
         self.assertEqual(summary(cluster.out)["steps"], STEPS)
+
+    def is_told_to_leave_it(self, task, name, standby):
+        """And nothing else."""
+        self.assertRegex(task.text, f"goes on without (it|{name}): {standby} has what it had.* and "
+                                    "nothing acknowledged is lost")
+        self.assertRegex(task.text, f"= help: nothing to type: leave {name} ended")
+        self.assertEqual(task.text.count("error["), 1, task.text)
+        self.assertNotRegex(task.text, r"--resume|start all tasks again|can be resumed")
+
+    def given_up(self, name, *arguments, sleeps=0):
+        """A run that goes on without a server, which goes on too, only later."""
+        cluster = Cluster(self, job=ASYNC, arguments=[*TWICE, *LONG, *FAST, *arguments], chief=1,
+                          worker=1, ps=2).start_all().trains()
+        stopped = time.time()
+        task = cluster.tasks[name]
+        task.signal(signal.SIGSTOP)
+        cluster.tasks["chief/0"].says(TOOK)
+        until(lambda: time.time() - stopped > sleeps, "the end of a sleep")
+        going_on = task.signal(signal.SIGCONT)
+        self.assertEqual(task.ends(), 69, task.text)
+        self.assertLess(task.ended - going_on, 2 * SLOW)
+        return cluster, task, stopped
+
+    def silence(self, cluster, task):
+        """Since when its leader had heard nothing from it, as the task was told."""
+        told = re.search(
+            r"error\[E0405\]: this task was given up: chief/0 "
+            rf"\({cluster.address('chief/0')}\) had heard nothing from it since "
+            r"(\S+)Z, and the limit is 800 ms; the run ", task.text)
+        self.assertTrue(told, task.text)
+        return datetime.datetime.fromisoformat(told.group(1) + "+00:00").timestamp()
+
+    def test_a_server_that_was_given_up_and_goes_on_knows_it_and_what_to_do(self):
+        for name, standby in (("ps/0", "ps/1"), ("ps/1", "ps/0")):
+            cluster, task, stopped = self.given_up(name)
+            self.assertAlmostEqual(self.silence(cluster, task), stopped, delta=2 * SLOW)
+            self.is_told_to_leave_it(task, name, standby)
+            again = cluster.start(name)
+            self.assertEqual(again.ends(), 76, again.text)
+            self.assertRegex(again.text, r"error\[E0309\]: .* nothing heard from it for ")
+            self.is_told_to_leave_it(again, name, standby)
+            cluster.tasks["chief/0"].signal(signal.SIGTERM)
+            for other in cluster.others(name):
+                self.assertEqual(other.ends(), 75, other.text)
+
+    def test_it_knows_it_also_if_it_slept_longer_than_a_step_may_take(self):
+        cluster, task, stopped = self.given_up("ps/0", "--step-timeout", "1", sleeps=2.5)
+        self.silence(cluster, task)
+        self.is_told_to_leave_it(task, "ps/0", "ps/1")
+        self.assertGreater(time.time() - stopped, 2.5)
+
+    def test_a_server_whose_chief_has_died_still_says_so(self):
+        cluster = Cluster(self, job=ASYNC, arguments=[*TWICE, *LONG], chief=1, worker=1,
+                          ps=2).start_all().trains()
+        server, chief = cluster.tasks["ps/1"], cluster.tasks["chief/0"]
+        server.signal(signal.SIGSTOP)
+        chief.signal(signal.SIGKILL)
+        self.assertEqual(cluster.tasks["worker/0"].ends(), 69)
+        server.signal(signal.SIGCONT)
+        self.assertEqual(server.ends(), 69, server.text)
+        self.assertRegex(
+            server.text, rf"error\[E0401\]: chief/0 \({cluster.address('chief/0')}\) died: ")
+        self.assertRegex(server.text, r"= help: to go on from the last checkpoint.* --resume")
+
+    def test_a_worker_that_was_given_up_and_goes_on_knows_it_and_how_to_resume(self):
+        cluster = Cluster(self, job=ASYNC, arguments=[*TWICE, *LONG, *FAST], chief=1, worker=1,
+                          ps=2).start_all().trains()
+        worker = cluster.tasks["worker/0"]
+        stopped = time.time()
+        worker.signal(signal.SIGSTOP)
+        for task in cluster.others("worker/0"):
+            self.assertEqual(task.ends(), 69, task.text)
+        worker.signal(signal.SIGCONT)
+        self.assertEqual(worker.ends(), 69, worker.text)
+        self.assertAlmostEqual(self.silence(cluster, worker), stopped, delta=2 * SLOW)
+        self.assertRegex(worker.text,
+                         r"the run has ended with that\n  = help: to go on .* --resume")
+        self.assertEqual(worker.text.count("error["), 1, worker.text)
 
     def test_the_launcher_goes_on_without_a_server_and_exits_with_0(self):
         launcher = self.local("chief=1,worker=1,ps=2", *TWICE, *SAVES, "--steps", str(STEPS),

@@ -22,6 +22,7 @@ const char *__asan_default_options(void)
 struct fault {
     int victim;
     int64_t at_ns;
+    int64_t pause_ns; /* > 0: it only sleeps for so long */
     bool comes_back, done;
     int64_t last_ns;
     int second; /* another one, so much later; 0: none */
@@ -41,7 +42,7 @@ static int64_t stop_ns(void *owner, int task, int64_t now_ns)
     if (task != fault->victim || fault->done || now_ns < fault->at_ns)
         return 0;
     fault->done = true;
-    return MU_SIM_KILL;
+    return fault->pause_ns > 0 ? fault->pause_ns : MU_SIM_KILL;
 }
 
 struct outcome {
@@ -234,6 +235,38 @@ static void and_so_do_the_rows_of_an_embedding_table(void **state)
     do_without_at_many_times(rows_twice);
 }
 
+/* The others have given it up, and it finds that where it would find their end. */
+static void a_server_that_slept_for_too_long_knows_that_the_run_goes_on(void **state)
+{
+    (void)state;
+    static struct outcome outcome;
+    int64_t length_ns = length_of_run(twice);
+    int without = 0;
+    for (int victim = REPLICAS; victim < TASKS; victim++)
+        for (int k = 0; k < POINTS; k++) {
+            char said[160];
+            struct fault fault = {
+                .victim = victim, .at_ns = length_ns * k / POINTS + k, .pause_ns = 5100 * MU_MS};
+            simulate(&outcome, twice, &fault);
+            if (!strstr(outcome.log.text, "; the run goes on without it\n"))
+                continue;
+            without++;
+            assert_ok(outcome.leader);
+            assert_int_equal(outcome.statuses[victim], MU_UNAVAILABLE);
+            snprintf(said, sizeof(said),
+                "ps/%d: error[E0405]: this task was given up: chief/0 (10.0.0.1:2222) had heard "
+                "nothing from it since ",
+                victim - REPLICAS);
+            assert_said(&outcome.log, said);
+            snprintf(said, sizeof(said),
+                "; the run goes on without it: ps/%d has what it had and serves that",
+                TASKS - 1 - victim);
+            assert_said(&outcome.log, said);
+            assert_null(strstr(outcome.log.text, "chief/0 (10.0.0.1:2222) died"));
+        }
+    assert_in_range(without, POINTS, 2 * POINTS);
+}
+
 /* Whatever else dies: the others all end, and all with the same. */
 static void lose_two(const char *text, bool comes_back)
 {
@@ -277,6 +310,7 @@ int main(void)
         cmocka_unit_test(the_rows_of_an_embedding_table_come_back_with_their_server),
         cmocka_unit_test(a_run_with_standbys_goes_on_without_a_server_lost_at_any_time),
         cmocka_unit_test(and_so_do_the_rows_of_an_embedding_table),
+        cmocka_unit_test(a_server_that_slept_for_too_long_knows_that_the_run_goes_on),
         cmocka_unit_test(two_losses_end_a_run_or_do_not_but_nobody_hangs),
         cmocka_unit_test(a_server_that_does_not_come_back_ends_the_run),
     };

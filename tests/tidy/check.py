@@ -66,7 +66,7 @@ CONFINED = {
 }
 
 # Headers that the files of one folder share and nobody else sees, but tests.
-PRIVATE = ['*_inside.h', '*/tcp_peer.h', '*/shared_layout.h', '*/uv_loop.h']
+PRIVATE = ['*_inside.h', '*/tcp_peer.h', '*/shared_layout.h', '*/uv_loop.h', 'ps/server_*.h']
 
 # Time, randomness, waiting, threads, the network and files reach these folders only through
 # struct mu_world: what is called here would not exist, or not repeat, in the simulator.
