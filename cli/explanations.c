@@ -153,7 +153,8 @@ static const struct mu_explanation explanations[MU_ERROR_COUNT] = {
         "The run directory cannot be made or written, or holds a run already.",
         "missing permissions; a full disk; a run of the same name"},
     [MU_E0605] = {
-        "An output could not be written to its end.",
+        "An output could not be written to its end. A run whose checkpoint it was trains on and "
+        "tries the next; only the last checkpoint of a run ends it with this.",
         "a full disk or quota; a network file system that went away"},
     [MU_E0606] = {
         "The checkpoint has a format that this version does not know.",
