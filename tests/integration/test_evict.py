@@ -191,7 +191,7 @@ class CutOff(Case):
     def test_so_is_one_with_ids_out_of_range(self):
         job = self.folder("job")
         job.write_text(json.dumps(CLICKS))
-        self.told(self.behind(far_id, job=str(job), ps=2), 
+        self.told(self.behind(far_id, job=str(job), ps=2),
                   "with an id out of range, or of another server")
 
     def test_a_chief_is_put_out_like_any_other(self):
