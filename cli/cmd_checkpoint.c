@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/commands.h"
 #include "roles/checkpoint.h"
+#include "runtime/base/log_quiet.h"
 #include "runtime/io/store_directory.h"
 #include <limits.h>
 #include <math.h>
@@ -102,8 +103,6 @@ static enum mu_status view_close(struct view *view)
     return good ? MU_OK : mu_fail(view->log, MU_E0605, NULL, "cannot write to the output");
 }
 
-static void keep_quiet(struct mu_log *log, enum mu_level level, const char *text) {}
-
 static size_t bytes_of(const struct mu_manifest *manifest)
 {
     size_t bytes = 0;
@@ -144,7 +143,7 @@ static void list_json_row(
 
 static void list_one(struct view *view, int64_t step)
 {
-    struct mu_log quiet = {.write = keep_quiet};
+    struct mu_log quiet = mu_log_quiet();
     struct mu_manifest manifest;
     enum mu_status status = mu_checkpoint_verify(view->store, &quiet, step, &manifest);
     (view->json ? list_json_row : list_row)(

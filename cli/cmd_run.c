@@ -130,8 +130,8 @@ static enum mu_status run_task(
     }
     if (spec.local)
         mu_say(log, MU_LEVEL_INFO,
-            "no cluster is given: this process trains alone; `muster run %s --local %s",
-            request->job_path,
+            "no cluster is given: this process trains alone; `%s run %s --local %s",
+            program_invocation_name, request->job_path,
             mu_job_uses_servers(job, 2, 0) ? "worker=2,ps=1` starts two workers and a server"
                                            : "2` starts two workers");
     enum mu_status status = mu_run(log, request, job, exchange ? NULL : &spec);

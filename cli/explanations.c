@@ -153,7 +153,8 @@ static const struct mu_explanation explanations[MU_ERROR_COUNT] = {
         "The run directory cannot be made or written, or holds a run already.",
         "missing permissions; a full disk; a run of the same name"},
     [MU_E0605] = {
-        "An output could not be written to its end.",
+        "An output could not be written to its end. A run whose checkpoint it was trains on and "
+        "tries the next; only the last checkpoint of a run ends it with this.",
         "a full disk or quota; a network file system that went away"},
     [MU_E0606] = {
         "The checkpoint has a format that this version does not know.",
@@ -181,8 +182,8 @@ static const struct mu_explanation explanations[MU_ERROR_COUNT] = {
         "defective memory or processor of the host that is named; a plug-in whose results "
         "depend on time or threads"},
     [MU_E0702] = {
-        "Too many steps in a row had a loss that is not finite. They were left out on all "
-        "replicas.",
+        "Too many steps in a row had a loss or gradient that is not finite, or a gradient too "
+        "large for sums and squares. They were left out on all replicas.",
         "a learning rate that is too high; values in the data that are not finite; no warm-up"},
     [MU_E0704] = {
         "In the simulated cluster every task waits, and nothing can happen any more.",

@@ -120,6 +120,24 @@ static void show_help(const struct mu_status_view *view, struct mu_text *out)
             view->directory);
 }
 
+/* A run whose checkpoints cannot be written trains on. */
+static void show_unsaved(const struct mu_status_view *view, struct mu_text *out)
+{
+    const char *error = mu_status_string(view->root, "checkpoint_error", NULL);
+    double since = mu_status_number(view->root, "checkpoint_error_since");
+    char age[WORD];
+    if (!error)
+        return;
+    mu_text_add(out, "no checkpoint can be saved since step %.0f, %s ago%s: %s\n",
+        mu_status_number(view->root, "checkpoint_error_step"),
+        seconds_text(mu_status_number(view->root, "written") + view->age_seconds - since, age),
+        view->state == MU_STATUS_RUNNING ? ", and the run trains on" : "", error);
+    if (view->state == MU_STATUS_RUNNING)
+        mu_text_add(out,
+            "  = help: `df -h %s; df -i %s`, then make room; the next is tried when it is due\n",
+            view->directory, view->directory);
+}
+
 static int count_tasks(const mu_json_value *tasks, bool here)
 {
     int count = 0;
@@ -164,10 +182,12 @@ static void show_progress(
         mu_text_add(out, "%s\n", line);
     }
     if (view->checkpoint >= 0)
-        mu_text_add(out, "newest checkpoint: step %lld, %s ago\n", (long long)view->checkpoint,
-            seconds_text(view->checkpoint_age_seconds, age));
+        mu_text_add(out, "newest checkpoint: step %lld, %s ago: %s/checkpoints/%lld\n",
+            (long long)view->checkpoint, seconds_text(view->checkpoint_age_seconds, age),
+            view->directory, (long long)view->checkpoint);
     else
         mu_text_add(out, "no checkpoint yet\n");
+    show_unsaved(view, out);
 }
 
 /* ---- the tasks ---- */

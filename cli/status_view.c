@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/status_view.h"
+#include "runtime/base/log_quiet.h"
 #include "runtime/io/host.h"
 #include "runtime/io/store_directory.h"
 #include <math.h>
@@ -81,11 +82,9 @@ static bool is_folder(const char *path)
     return stat(path, &stat_) == 0 && S_ISDIR(stat_.st_mode);
 }
 
-static void say_nothing(struct mu_log *log, enum mu_level level, const char *text) {}
-
 static void find_checkpoint(struct mu_status_view *view)
 {
-    struct mu_log quiet = {.write = say_nothing};
+    struct mu_log quiet = mu_log_quiet();
     struct mu_store *store;
     struct stat stat_;
     char path[sizeof(view->directory) + 64];

@@ -99,6 +99,13 @@ static void add_where_it_hangs(const struct mu_cluster *cluster, int task, struc
         mu_gone_add_help(cluster, task, help);
 }
 
+static void add_how_to_go_on(const struct mu_cluster *cluster, struct mu_text *help)
+{
+    char go_on[1024];
+    cluster->options.go_on(cluster->options.owner, go_on, sizeof(go_on));
+    mu_text_add(help, "%s", go_on);
+}
+
 void mu_cluster_lose(struct mu_cluster *cluster, enum mu_error error, int task, const char *text)
 {
     if (cluster->failed != MU_OK || cluster->over)
@@ -123,10 +130,9 @@ void mu_cluster_lose(struct mu_cluster *cluster, enum mu_error error, int task, 
         add_where_it_hangs(cluster, task, &help);
     /* Who is told that it failed still runs: the leader believes somebody else who cut it off. */
     bool is_own = error == MU_E0403 && task == cluster->spec->self;
-    /* What a task says of itself would be the same after a resume; before the start there is
-     * nothing to resume. */
-    if (cluster->options.resume && error != MU_E0403 && cluster->started)
-        mu_text_add(&help, "%s", cluster->options.resume);
+    /* What a task says of itself would be the same after a resume. */
+    if (cluster->options.go_on && error != MU_E0403)
+        add_how_to_go_on(cluster, &help);
     else if (help.bytes > 0)
         mu_text_add(&help, "then start all tasks again");
     enum mu_status status = mu_fail(cluster->log, is_own ? MU_E0404 : error,

@@ -48,7 +48,8 @@ struct mu_cluster_options {
     int64_t recover_ns;  /* for a parameter server that was lost to come back; 0: nobody waits */
     bool launcher_kills; /* whom of those the run waits for is stopped, whoever starts it ends */
     bool has_standbys;   /* the parts of parameter servers are kept twice */
-    const char *resume;  /* how to go on after a failure, for the help lines */
+    /* How to go on after a failure, for the help lines; NULL: nobody knows. */
+    void (*go_on)(void *owner, char *out, size_t bytes);
     struct mu_activity *activity; /* of this task, sent with heartbeats */
     void (*beat)(void *owner);    /* called with each heartbeat: a watchdog; NULL: none */
     /* Has this run left something since we began to wait? Then a leader that is not there any more

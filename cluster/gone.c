@@ -170,10 +170,13 @@ static void end_given_up(
 
 bool mu_gone_is_own(struct mu_cluster *cluster, struct mu_decoder *decoder, int64_t task)
 {
-    char why[MU_CLUSTER_TEXT_MAX];
+    char why[MU_CLUSTER_TEXT_MAX], go_on[1024];
     if (task != cluster->spec->self || !cluster->started || !read_silence(cluster, decoder, why))
         return false;
-    end_given_up(cluster, why, "the run has ended with that", cluster->options.resume);
+    if (cluster->options.go_on)
+        cluster->options.go_on(cluster->options.owner, go_on, sizeof(go_on));
+    end_given_up(
+        cluster, why, "the run has ended with that", cluster->options.go_on ? go_on : NULL);
     return true;
 }
 

@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cluster/hello.h"
 #include "runtime/base/json.h"
+#include "runtime/base/log_quiet.h"
 #include <string.h>
 
 #define VALUE_SHOWN_MAX 100
-
-/* Says nothing: what a peer sent may be anything. */
-static void say_nothing(struct mu_log *log, enum mu_level level, const char *text) {}
 
 static const mu_json_value *member_of(const mu_json_value *object, const char *key)
 {
@@ -78,7 +76,7 @@ static bool add_difference(
 
 bool mu_hello_job_difference(const char *ours, const char *theirs, struct mu_text *out)
 {
-    struct mu_log silent = {.write = say_nothing, .level = MU_LEVEL_ERROR};
+    struct mu_log silent = mu_log_quiet();
     struct mu_json *here = NULL, *there = NULL;
     bool told =
         mu_json_parse(&silent, MU_E0804, "ours", ours, strlen(ours), &here) == MU_OK &&

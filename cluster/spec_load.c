@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cluster/spec_inside.h"
+#include "runtime/base/log_quiet.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -37,8 +38,6 @@ static bool has_cluster(const struct search *search)
 {
     return search->draft.origin[0] != '\0';
 }
-
-static void say_nothing(struct mu_log *log, enum mu_level level, const char *text) {}
 
 static void add_claim(struct search *search, const char *source, enum mu_role role, int index)
 {
@@ -90,7 +89,7 @@ static enum mu_status take_text(struct search *search, const char *source, const
             add_claim(search, source, search->draft.role, search->draft.index);
         return MU_OK;
     }
-    struct mu_log silent = {.write = say_nothing, .level = MU_LEVEL_ERROR};
+    struct mu_log silent = mu_log_quiet();
     struct mu_spec_draft draft = {0};
     if (mu_spec_draft_parse(&silent, source, text, strlen(text), false, &draft) == MU_OK) {
         if (draft.has_task)
@@ -324,7 +323,7 @@ bool mu_spec_needs_exchange(const struct mu_spec_request *request, struct mu_lau
 {
     static const char *const clusters[] = {
         "MUSTER_CLUSTER", "TF_CONFIG", "CLUSTER_SPEC", "SM_HOSTS"};
-    struct mu_log silent = {.write = say_nothing, .level = MU_LEVEL_ERROR};
+    struct mu_log silent = mu_log_quiet();
     struct mu_launcher launcher[MU_LAUNCHERS_MAX];
     int count = 0;
     if (request->cluster_path)

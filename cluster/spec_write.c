@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cluster/spec_inside.h"
+#include "runtime/base/log_quiet.h"
 #include <string.h>
 
 static int role_count(const struct mu_spec *spec, enum mu_role role, int *ret_first)
@@ -63,9 +64,6 @@ void mu_spec_write_tf_config(const struct mu_spec *spec, int task, struct mu_tex
         mu_role_name(spec->task[task].role), spec->task[task].index);
 }
 
-/* Says nothing: what a peer sent may be anything. */
-static void say_nothing(struct mu_log *log, enum mu_level level, const char *text) {}
-
 static void write_task(const struct mu_spec *spec, int task, struct mu_text *out)
 {
     char name[MU_TASK_NAME_MAX], address[MU_HOST_MAX + 16];
@@ -109,7 +107,7 @@ static int first_difference(
 
 void mu_spec_difference(const char *ours, const char *theirs, struct mu_text *out)
 {
-    struct mu_log silent = {.write = say_nothing, .level = MU_LEVEL_ERROR};
+    struct mu_log silent = mu_log_quiet();
     struct mu_spec our_spec = {0}, their_spec = {0};
     bool readable =
         mu_spec_parse(&silent, "ours", ours, strlen(ours), NULL, &our_spec) == MU_OK &&

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "collectives/shared.h"
 #include "runtime/base/crc32c.h"
+#include "runtime/base/log_quiet.h"
 #include "runtime/base/text.h"
 #include <stdlib.h>
 
@@ -50,17 +51,10 @@ static bool is_at_home(const struct mu_group *group)
     return found == group->count;
 }
 
-static void say_nothing(struct mu_log *log, enum mu_level level, const char *text)
-{
-    (void)log;
-    (void)level;
-    (void)text;
-}
-
 /* Why there is none has been said when the whole group was made. */
 static enum mu_status share_memory(struct mu_group *group)
 {
-    static struct mu_log quiet = {.write = say_nothing};
+    static struct mu_log quiet = {.write = mu_log_write_nothing};
     if (group->count == 1 || !is_at_home(group))
         return MU_OK;
     return mu_shared_open(group, &quiet, mu_deadline(mu_now(group->world), group->timeout_ns));

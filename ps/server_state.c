@@ -61,8 +61,8 @@ bool mu_ps_state_free(const struct mu_ps_server *server)
            mu_ps_pieces_idle(server);
 }
 
-/* The leader sees the same end, and begins what it has not got anew (snapshot.c). A snapshot that
- * has its place in the order by then waits for the next link, with all that comes after it. */
+/* The leader sees the same end, and begins what it has not got anew (snapshot_links.c). A snapshot
+ * that has its place in the order by then waits for the next link, with all that comes after it. */
 void mu_ps_state_unlink(struct mu_ps_server *server)
 {
     struct mu_link *link = server->leader.link;

@@ -30,7 +30,7 @@ static enum mu_status send_piece(struct mu_snapshot_source *source, int64_t dead
 enum mu_status mu_ps_snapshot_give_rows(struct mu_ps_snapshot *snapshot, const uint64_t *ids,
     const float *rows, size_t count, int64_t deadline_ns)
 {
-    assert(snapshot->doing == MU_SNAPSHOT_IDLE);
+    assert(snapshot->state == MU_SNAPSHOT_IDLE || snapshot->state == MU_SNAPSHOT_FAILED);
     assert(snapshot->options.row_width > 0);
     for (size_t i = 0; i < count; i++) {
         int servers = snapshot->options.server_count;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "roles/audit_replay.h"
 #include "runtime/base/log.h"
+#include "runtime/base/log_quiet.h"
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,8 +16,6 @@
  * 100 themselves, and so on. Then all follows from the first state of the first logs.
  */
 
-static void keep_quiet(struct mu_log *log, enum mu_level level, const char *text) {}
-
 static bool same_state(const struct mu_audit_state *a, const struct mu_audit_state *b)
 {
     return a->vector_count == b->vector_count &&
@@ -28,7 +27,7 @@ static bool same_state(const struct mu_audit_state *a, const struct mu_audit_sta
 static bool lead_to(struct mu_log *log, const struct mu_audit_files *files,
     const struct mu_audit_replayed *later, struct mu_audit_replayed *ret_made)
 {
-    struct mu_log quiet = {.write = keep_quiet};
+    struct mu_log quiet = mu_log_quiet();
     int64_t version = later->version_first;
     enum mu_status status = mu_audit_replay_files(&quiet, files, version, ret_made);
     if (status == MU_OK && same_state(&ret_made->last, &later->first))

@@ -2,14 +2,13 @@
 #include "roles/audit_files.h"
 #include "ps/audit_read.h"
 #include "roles/audit_header.h"
+#include "runtime/base/log_quiet.h"
 #include "runtime/base/text.h"
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #define PATH_BYTES (sizeof(((struct mu_audit_files *)NULL)->folder) + MU_AUDIT_NAME_MAX)
-
-static void keep_quiet(struct mu_log *log, enum mu_level level, const char *text) {}
 
 static void name_of(char out[MU_AUDIT_NAME_MAX], int order, bool standby, int number)
 {
@@ -31,7 +30,7 @@ static bool open_quietly(const struct mu_audit_files *files, const char *name, s
     struct mu_audit_reader *ret_reader)
 {
     char path[PATH_BYTES];
-    *quiet = (struct mu_log){.write = keep_quiet};
+    *quiet = mu_log_quiet();
     mu_format(path, sizeof(path), "%s/%s", files->folder, name);
     return mu_audit_reader_open(ret_reader, quiet, path) == MU_OK;
 }
@@ -48,15 +47,8 @@ struct title {
 static bool read_title(struct mu_audit_reader *reader, struct title *ret_title)
 {
     struct mu_audit_record record;
-    struct mu_audit_header header = {0};
-    if (mu_audit_reader_next(reader, &record) != MU_OK || record.kind != MU_AUDIT_HEADER ||
-        record.payload_bytes > MU_JSON_BYTES_MAX)
-        return false;
-    size_t bytes = (size_t)record.payload_bytes;
-    char *text = malloc(bytes + 1);
-    bool good = text && mu_audit_reader_payload(reader, text, bytes) == MU_OK &&
-                mu_audit_header_read(reader->log, reader->path, text, bytes, &header) == MU_OK;
-    free(text);
+    struct mu_audit_header header;
+    bool good = mu_audit_header_next(reader, &record, &header) == MU_OK;
     *ret_title = (struct title){header.run, header.generation, header.server_count, record.version};
     mu_job_destroy(header.job);
     return good;

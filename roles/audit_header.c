@@ -115,13 +115,30 @@ static enum mu_status read_root(
     return read_job(&reader, header);
 }
 
-enum mu_status mu_audit_header_read(struct mu_log *log, const char *path, const char *text,
-    size_t bytes, struct mu_audit_header *ret_header)
+static enum mu_status read_text(struct mu_log *log, const char *path, const char *text,
+    size_t bytes, struct mu_audit_header *header)
 {
     struct mu_json *json;
-    *ret_header = (struct mu_audit_header){0};
     MU_TRY(mu_json_parse(log, MU_E0608, path, text, bytes, &json));
-    enum mu_status status = read_root(log, path, mu_json_root(json), ret_header);
+    enum mu_status status = read_root(log, path, mu_json_root(json), header);
     mu_json_destroy(json);
+    return status;
+}
+
+enum mu_status mu_audit_header_next(struct mu_audit_reader *reader,
+    struct mu_audit_record *ret_record, struct mu_audit_header *ret_header)
+{
+    *ret_header = (struct mu_audit_header){0};
+    MU_TRY(mu_audit_reader_next(reader, ret_record));
+    if (ret_record->kind != MU_AUDIT_HEADER || ret_record->payload_bytes > MU_JSON_BYTES_MAX)
+        return mu_audit_reader_fail(reader, "a log begins with a header");
+    size_t bytes = (size_t)ret_record->payload_bytes;
+    char *text = malloc(bytes + 1);
+    if (!text)
+        return mu_fail(reader->log, MU_E0801, NULL, "no memory for a header");
+    enum mu_status status = mu_audit_reader_payload(reader, text, bytes);
+    if (status == MU_OK)
+        status = read_text(reader->log, reader->path, text, bytes, ret_header);
+    free(text);
     return status;
 }

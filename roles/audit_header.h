@@ -2,6 +2,7 @@
 #ifndef MU_ROLES_AUDIT_HEADER_H
 #define MU_ROLES_AUDIT_HEADER_H
 
+#include "ps/audit_read.h"
 #include "ps/split.h"
 #include "roles/job.h"
 
@@ -20,8 +21,9 @@ struct mu_audit_header {
 
 void mu_audit_header_write(
     const struct mu_audit_header *header, const struct mu_job *job, struct mu_text *out);
-/* BAD_DATA (MU_E0608), PROTOCOL (MU_E0606): of a newer format; what is wrong with the job in it. */
-enum mu_status mu_audit_header_read(struct mu_log *log, const char *path, const char *text,
-    size_t bytes, struct mu_audit_header *ret_header);
+/* The first record of a log, and what it says. BAD_DATA (MU_E0608), PROTOCOL (MU_E0606): of a newer
+ * format; what is wrong with the job in it. */
+enum mu_status mu_audit_header_next(struct mu_audit_reader *reader,
+    struct mu_audit_record *ret_record, struct mu_audit_header *ret_header);
 
 #endif

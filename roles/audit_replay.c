@@ -47,18 +47,7 @@ struct replay {
 
 static enum mu_status read_header(struct source *source, struct mu_audit_record *ret_record)
 {
-    struct mu_audit_reader *reader = &source->reader;
-    MU_TRY(mu_audit_reader_next(reader, ret_record));
-    if (ret_record->kind != MU_AUDIT_HEADER || ret_record->payload_bytes > MU_JSON_BYTES_MAX)
-        return mu_audit_reader_fail(reader, "a log begins with a header");
-    size_t bytes = (size_t)ret_record->payload_bytes;
-    char *text = malloc(bytes + 1);
-    if (!text)
-        return mu_fail(reader->log, MU_E0801, NULL, "no memory for a header");
-    enum mu_status status = mu_audit_reader_payload(reader, text, bytes);
-    if (status == MU_OK)
-        status = mu_audit_header_read(reader->log, reader->path, text, bytes, &source->header);
-    free(text);
+    enum mu_status status = mu_audit_header_next(&source->reader, ret_record, &source->header);
     source->row_count = ret_record->sequence;
     return status;
 }

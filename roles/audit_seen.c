@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "roles/audit_seen.h"
+#include "runtime/base/log_quiet.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,12 +25,10 @@ static bool add(struct list *list, int64_t version)
     return true;
 }
 
-static void keep_quiet(struct mu_log *log, enum mu_level level, const char *text) {}
-
 /* False: no memory. */
 static bool read_ahead(const struct mu_audit_reader *reader, struct list *list)
 {
-    struct mu_log quiet = {.write = keep_quiet};
+    struct mu_log quiet = mu_log_quiet();
     struct mu_audit_reader ahead = *reader;
     struct mu_audit_record record;
     ahead.log = &quiet;

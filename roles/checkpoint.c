@@ -2,6 +2,7 @@
 #include "roles/checkpoint_inside.h"
 #include "roles/differences.h"
 #include "runtime/base/crc32c.h"
+#include "runtime/base/log_quiet.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,15 +16,6 @@
  *   vectors     copied view by view
  *   rows        given to whoever takes them, when nothing can be damaged any more
  */
-
-/* Keeps the reason why an entry is damaged instead of saying it: it may not be the last word. */
-static void keep_quiet(struct mu_log *log, enum mu_level level, const char *text) {}
-
-static void quiet_log_init(struct mu_log *quiet)
-{
-    memset(quiet, 0, sizeof(*quiet));
-    quiet->write = keep_quiet;
-}
 
 /* ---- one entry ---- */
 
@@ -83,8 +75,7 @@ static enum mu_status check_sums(struct mu_log *log, const char *where,
 static enum mu_status parse_file(struct mu_log *log, const char *where, const void *data,
     size_t bytes, struct mu_safetensors *ret_tensors)
 {
-    struct mu_log quiet;
-    quiet_log_init(&quiet);
+    struct mu_log quiet = mu_log_quiet();
     enum mu_status status = mu_safetensors_parse(&quiet, where, data, bytes, ret_tensors);
     if (status == MU_OK)
         return MU_OK;
@@ -376,7 +367,7 @@ static enum mu_status load_newest(
             mu_say(load->log, MU_LEVEL_WARN, "damaged checkpoint passed over: %s",
                 load->quiet->first_text);
         fell_back = !dropped;
-        quiet_log_init(load->quiet);
+        *load->quiet = mu_log_quiet();
     }
     return fail_none(load, MU_CHECKPOINT_NEWEST);
 }
@@ -384,8 +375,7 @@ static enum mu_status load_newest(
 static enum mu_status load_step(
     struct mu_checkpoint_loading *load, int64_t step, struct mu_manifest *ret_manifest)
 {
-    struct mu_log quiet;
-    quiet_log_init(&quiet);
+    struct mu_log quiet = mu_log_quiet();
     load->quiet = &quiet;
     if (step == MU_CHECKPOINT_NEWEST)
         return load_newest(load, ret_manifest);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "roles/job_phases.h"
 #include "roles/job_rows.h"
+#include "runtime/base/log_quiet.h"
 #include <string.h>
 
 #define ROWS_MAX 64
@@ -94,11 +95,9 @@ void mu_job_write_agreed(const struct mu_job *job, struct mu_text *out)
     mu_text_add(out, "}");
 }
 
-static void say_nothing(struct mu_log *log, enum mu_level level, const char *text) {}
-
 void mu_job_write(const struct mu_job *job, struct mu_text *out)
 {
-    struct mu_log silent = {.write = say_nothing};
+    struct mu_log silent = mu_log_quiet();
     struct mu_text line;
     struct mu_json *json = NULL;
     mu_text_init(&line);

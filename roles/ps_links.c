@@ -1,29 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "roles/ps_links.h"
 #include "ps/seats.h"
-#include "runtime/base/text.h"
-
-/* ---- waiting for them ---- */
+#include "roles/relink.h"
 
 static enum mu_status answer(
     struct mu_ps_links *links, int task, int kind, uint32_t lane, struct mu_link **ret_link)
 {
-    int64_t now = mu_now(links->run->world);
-    int64_t deadline = mu_deadline(now, links->run->timeouts.step_ns);
-    enum mu_status status = mu_cluster_answer(links->cluster, task, kind, lane, deadline, ret_link);
-    return status == MU_OK
-               ? MU_OK
-               : mu_cluster_blame(links->cluster, status, task, "waiting for a link", now);
-}
-
-static enum mu_status dial(
-    struct mu_ps_links *links, int task, int kind, uint32_t lane, struct mu_link **ret_link)
-{
-    int64_t now = mu_now(links->run->world);
-    int64_t deadline = mu_deadline(now, links->run->timeouts.step_ns);
-    enum mu_status status = mu_cluster_dial(links->cluster, task, kind, lane, deadline, ret_link);
-    return status == MU_OK ? MU_OK
-                           : mu_cluster_blame(links->cluster, status, task, "connecting", now);
+    return mu_relink_answer(
+        links->run, links->cluster, task, kind, lane, "waiting for a link", ret_link);
 }
 
 /* ---- between servers ---- */
@@ -35,7 +19,7 @@ static int server_count(const struct mu_ps_links *links)
 
 static int task_of_seat(const struct mu_ps_links *links, int seat)
 {
-    return mu_spec_ps(links->run->spec, mu_ps_seat_process(seat, server_count(links)));
+    return mu_relink_task(links->run->spec, seat);
 }
 
 /* Two seats of one process may have a link to the same one of another. */
@@ -57,7 +41,17 @@ static bool calls(const struct mu_ps_links *links, int from, int to)
     return from != to && !(to == deputy_of(links) && from == 0);
 }
 
-static void add_judge(struct mu_ps_server *server, int seat, struct mu_link *link)
+static int unlinked(const void *server, int seat)
+{
+    return mu_ps_server_unlinked(server, seat);
+}
+
+static int64_t unlinked_since_ns(const void *server, int seat)
+{
+    return mu_ps_server_unlinked_since_ns(server, seat);
+}
+
+static void add_judge(void *server, int seat, struct mu_link *link)
 {
     if (seat == 0)
         mu_ps_server_add_head(server, link);
@@ -65,15 +59,28 @@ static void add_judge(struct mu_ps_server *server, int seat, struct mu_link *lin
         mu_ps_server_add_deputy(server, link);
 }
 
+/* The links that this seat calls for. */
+static struct mu_relink relink_of(const struct mu_ps_links *links, int own)
+{
+    static const struct mu_relink_ops judges = {
+        .kind = MU_KIND_ORDER,
+        .unlinked = unlinked,
+        .unlinked_since_ns = unlinked_since_ns,
+        .add = add_judge,
+    };
+    return (struct mu_relink){
+        .ops = &judges,
+        .owner = links->server[own],
+        .run = links->run,
+        .cluster = links->cluster,
+        .lane = lane_between(links->seat[own], 0),
+    };
+}
+
 static enum mu_status call_seat(struct mu_ps_links *links, int own, int to)
 {
-    struct mu_link *link;
-    int from = links->seat[own];
-    if (to < 0 || !calls(links, from, to))
-        return MU_OK;
-    MU_TRY(dial(links, task_of_seat(links, to), MU_KIND_ORDER, lane_between(from, to), &link));
-    add_judge(links->server[own], to, link);
-    return MU_OK;
+    const struct mu_relink relink = relink_of(links, own);
+    return to >= 0 && calls(links, links->seat[own], to) ? mu_relink_make(&relink, to) : MU_OK;
 }
 
 static enum mu_status await_seats(struct mu_ps_links *links, int own)
@@ -163,48 +170,17 @@ static void take_seats(struct mu_ps_links *links, int own)
             mu_ps_server_add_follower(links->server[own], from, link);
 }
 
-/* The link that this process has called for has come. */
-static void add_called(struct mu_ps_links *links, struct mu_link *link, uint32_t lane)
-{
-    int from = (int)lane / MU_PS_SEATS_MAX, to = (int)lane % MU_PS_SEATS_MAX;
-    int own = from == links->seat[0] ? 0 : 1;
-    struct mu_ps_server *server = links->server[own];
-    char name[MU_TASK_NAME_MAX], age[32];
-    if (mu_ps_server_unlinked(server, to) != to) {
-        mu_link_close(link);
-        return;
-    }
-    int64_t since = mu_ps_server_unlinked_since_ns(server, to);
-    mu_task_name(&links->run->spec->task[task_of_seat(links, to)], name, sizeof(name));
-    mu_text_duration(age, sizeof(age), mu_now(links->run->world) - since);
-    mu_say(links->run->log, MU_LEVEL_INFO,
-        "the connection to %s broke and is there again after %s: nothing is lost", name, age);
-    add_judge(server, to, link);
-}
-
-static void call_again(struct mu_ps_links *links)
-{
-    struct mu_link *link;
-    uint32_t lane;
-    if (mu_redial_done(&links->redial, &link, &lane))
-        add_called(links, link, lane);
-    for (int own = 0; own < links->count; own++) {
-        int to = mu_ps_server_unlinked(links->server[own], 0);
-        if (to >= 0)
-            mu_redial_start(&links->redial, task_of_seat(links, to), MU_KIND_ORDER,
-                lane_between(links->seat[own], to));
-    }
-}
-
 void mu_ps_links_take(struct mu_ps_links *links)
 {
+    struct mu_relink relinks[2];
     if (!links->made)
         return;
     for (int own = 0; own < links->count; own++) {
         take_replicas(links, own);
         take_seats(links, own);
+        relinks[own] = relink_of(links, own);
     }
-    call_again(links);
+    mu_relink_look(relinks, links->count, &links->redial);
 }
 
 void mu_ps_links_finish(struct mu_ps_links *links)

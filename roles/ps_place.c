@@ -2,6 +2,7 @@
 #include "cluster/spec.h"
 #include "collectives/mesh.h"
 #include "roles/ps_library.h"
+#include "runtime/base/log_quiet.h"
 #include "runtime/base/text.h"
 #include <math.h>
 #include <stdio.h>
@@ -100,12 +101,10 @@ static enum mu_status find_place(
     return status;
 }
 
-static void say_nothing(struct mu_log *log, enum mu_level level, const char *text) {}
-
 int mu_ps_is_server(void)
 {
     const struct mu_spec_request nothing = {0};
-    struct mu_log quiet = {.write = say_nothing};
+    struct mu_log quiet = mu_log_quiet();
     struct mu_spec spec = {0};
     if (mu_spec_load(&quiet, &nothing, true, &spec) != MU_OK)
         return 0;

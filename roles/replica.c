@@ -164,6 +164,14 @@ static void sum_up(struct mu_replica *replica)
         summary->takeover_seconds = replica->takeover_seconds;
 }
 
+static void say_stopped(struct mu_replica *replica)
+{
+    char go_on[MU_GO_ON_MAX];
+    replica->run->go_on(go_on, sizeof(go_on));
+    mu_say(
+        replica->log, MU_LEVEL_INFO, "stopped at step %lld; %s", (long long)replica->step, go_on);
+}
+
 /* What the leader says and writes at the end; the others are still there. */
 static enum mu_status close_run(struct mu_replica *replica, enum mu_status status)
 {
@@ -191,9 +199,8 @@ static enum mu_status close_run(struct mu_replica *replica, enum mu_status statu
         summary->parameters_crc32c =
             mu_saved_rows_crc32c(&replica->saver.rows, summary->parameters_crc32c);
     sum_up(replica);
-    if (replica->stopped && replica->run->resume_command)
-        mu_say(replica->log, MU_LEVEL_INFO, "stopped at step %lld; %s", (long long)replica->step,
-            replica->run->resume_command);
+    if (replica->stopped && replica->run->go_on)
+        say_stopped(replica);
     if (replica->timeline.open) {
         char path[1024];
         mu_format(path, sizeof(path), "%s/timeline.json", replica->run->out_dir);

@@ -162,6 +162,8 @@ enum mu_status mu_replica_status_begin(struct mu_replica *replica);
 void mu_replica_status_look(struct mu_replica *replica);
 /* The same, while the cluster is there: a last look. */
 void mu_replica_status_end(struct mu_replica *replica);
+/* The saver has been started: what it cannot save is to be seen there too. */
+void mu_replica_status_saves(struct mu_replica *replica);
 
 /* ---- replica_state.c ---- */
 

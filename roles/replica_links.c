@@ -2,6 +2,7 @@
 #include "collectives/build.h"
 #include "collectives/choose.h"
 #include "collectives/ring.h"
+#include "roles/relink.h"
 #include "roles/replica_servers.h"
 #include "roles/task_cluster.h"
 #include "runtime/tensor/layout.h"
@@ -61,12 +62,10 @@ static bool is_neighbour(const struct mu_replica *replica, int rank)
 static enum mu_status make_link(struct mu_replica *replica, int rank, struct mu_link **ret_link)
 {
     int task = mu_spec_replica(replica->spec, rank);
-    int64_t since = mu_now(replica->world), deadline = link_deadline(replica);
-    enum mu_status status =
-        rank < replica->rank
-            ? mu_cluster_dial(replica->cluster, task, MU_KIND_RING, 0, deadline, ret_link)
-            : mu_cluster_answer(replica->cluster, task, MU_KIND_RING, 0, deadline, ret_link);
-    return blame_task(replica, status, task, since);
+    return rank < replica->rank
+               ? mu_relink_dial(replica->run, replica->cluster, task, MU_KIND_RING, 0, ret_link)
+               : mu_relink_answer(
+                     replica->run, replica->cluster, task, MU_KIND_RING, 0, "connecting", ret_link);
 }
 
 /* Too many for a link between any two: the ring is all there is. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "roles/replica_servers.h"
 #include "ps/seats.h"
+#include "roles/relink.h"
 #include "roles/task_cluster.h"
 
 #define RELINK_LOOK_NS (20 * MU_MS)
@@ -12,7 +13,7 @@ static int standbys(const struct mu_replica *replica)
 
 int mu_replica_server_task(const struct mu_replica *replica, int seat)
 {
-    return mu_spec_ps(replica->spec, mu_ps_seat_process(seat, replica->spec->ps_count));
+    return mu_relink_task(replica->spec, seat);
 }
 
 enum mu_status mu_replica_blame_server(struct mu_replica *replica, enum mu_status status, int order,
@@ -23,33 +24,73 @@ enum mu_status mu_replica_blame_server(struct mu_replica *replica, enum mu_statu
         replica, mu_cluster_blame(replica->cluster, status, task, what, since_ns));
 }
 
+/* ---- links to each seat ---- */
+
+static int client_unlinked(const void *client, int seat)
+{
+    return mu_ps_client_unlinked(client, seat);
+}
+
+static int64_t client_unlinked_since_ns(const void *client, int seat)
+{
+    return mu_ps_client_lost_since_ns(client, seat);
+}
+
+static void add_to_client(void *client, int seat, struct mu_link *link)
+{
+    mu_ps_client_add_server(client, seat, link);
+}
+
+static int snapshot_unlinked(const void *snapshot, int seat)
+{
+    return mu_ps_snapshot_unlinked(snapshot, seat);
+}
+
+static int64_t snapshot_unlinked_since_ns(const void *snapshot, int seat)
+{
+    return mu_ps_snapshot_lost_since_ns(snapshot, seat);
+}
+
+static void add_to_snapshot(void *snapshot, int seat, struct mu_link *link)
+{
+    mu_ps_snapshot_add_server(snapshot, seat, link);
+}
+
+/* What a server has not answered is sent again. */
+static struct mu_relink relink_of_client(const struct mu_replica *replica)
+{
+    static const struct mu_relink_ops pushes = {
+        .kind = MU_KIND_PUSH,
+        .unlinked = client_unlinked,
+        .unlinked_since_ns = client_unlinked_since_ns,
+        .add = add_to_client,
+    };
+    return (struct mu_relink){
+        .ops = &pushes, .owner = replica->client, .run = replica->run, .cluster = replica->cluster};
+}
+
+/* A snapshot that was under way begins anew. */
+static struct mu_relink relink_of_snapshot(const struct mu_replica *replica)
+{
+    static const struct mu_relink_ops state = {
+        .kind = MU_KIND_STATE,
+        .unlinked = snapshot_unlinked,
+        .unlinked_since_ns = snapshot_unlinked_since_ns,
+        .add = add_to_snapshot,
+    };
+    return (struct mu_relink){.ops = &state,
+        .owner = replica->snapshot,
+        .run = replica->run,
+        .cluster = replica->cluster};
+}
+
 /* Before any replica pushes, so that servers answer at once. */
-static enum mu_status call_seats(struct mu_replica *replica, int kind,
-    void (*add)(void *to, int order, struct mu_link *link), void *to)
+static enum mu_status call_seats(const struct mu_replica *replica, struct mu_relink relink)
 {
     int count = mu_ps_seat_count(replica->spec->ps_count, standbys(replica));
-    for (int seat = 0; seat < count; seat++) {
-        int task = mu_replica_server_task(replica, seat);
-        int64_t since = mu_now(replica->world);
-        int64_t deadline = mu_deadline(since, replica->run->timeouts.step_ns);
-        struct mu_link *link;
-        enum mu_status status =
-            mu_cluster_dial(replica->cluster, task, kind, (uint32_t)seat, deadline, &link);
-        if (status != MU_OK)
-            return mu_cluster_blame(replica->cluster, status, task, "connecting", since);
-        add(to, seat, link);
-    }
+    for (int seat = 0; seat < count; seat++)
+        MU_TRY(mu_relink_make(&relink, seat));
     return MU_OK;
-}
-
-static void add_to_client(void *client, int order, struct mu_link *link)
-{
-    mu_ps_client_add_server(client, order, link);
-}
-
-static void add_to_snapshot(void *snapshot, int order, struct mu_link *link)
-{
-    mu_ps_snapshot_add_server(snapshot, order, link);
 }
 
 static enum mu_status make_client(struct mu_replica *replica)
@@ -68,7 +109,7 @@ static enum mu_status make_client(struct mu_replica *replica)
         .row_max = replica->async_rows.entry_max,
     };
     MU_TRY(mu_ps_client_create(&options, &replica->client));
-    return call_seats(replica, MU_KIND_PUSH, add_to_client, replica->client);
+    return call_seats(replica, relink_of_client(replica));
 }
 
 static enum mu_status make_snapshot(struct mu_replica *replica)
@@ -86,73 +127,22 @@ static enum mu_status make_snapshot(struct mu_replica *replica)
         .row_width = replica->async_rows.width,
     };
     MU_TRY(mu_ps_snapshot_create(&options, &replica->snapshot));
-    return call_seats(replica, MU_KIND_STATE, add_to_snapshot, replica->snapshot);
+    return call_seats(replica, relink_of_snapshot(replica));
 }
 
 /* ---- links that break ---- */
-
-static void say_there(const struct mu_replica *replica, int seat, int64_t since_ns)
-{
-    char name[MU_TASK_NAME_MAX], age[32];
-    mu_task_name(&replica->spec->task[mu_replica_server_task(replica, seat)], name, sizeof(name));
-    mu_text_duration(age, sizeof(age), mu_now(replica->world) - since_ns);
-    mu_say(replica->log, MU_LEVEL_INFO,
-        "the connection to %s broke and is there again after %s: nothing is lost", name, age);
-}
-
-static void call_again(
-    const struct mu_replica *replica, struct mu_redial *redial, int kind, int seat)
-{
-    if (seat >= 0)
-        mu_redial_start(redial, mu_replica_server_task(replica, seat), kind, (uint32_t)seat);
-}
-
-/* What a server has not answered is sent again. */
-static void relink_client(struct mu_replica *replica)
-{
-    struct mu_ps_client *client = replica->client;
-    struct mu_link *link;
-    uint32_t seat;
-    if (mu_redial_done(&replica->redial, &link, &seat)) {
-        int64_t since = mu_ps_client_lost_since_ns(client, (int)seat);
-        if (mu_ps_client_unlinked(client, (int)seat) != (int)seat) {
-            mu_link_close(link);
-        } else {
-            mu_ps_client_add_server(client, (int)seat, link);
-            say_there(replica, (int)seat, since);
-        }
-    }
-    call_again(replica, &replica->redial, MU_KIND_PUSH, mu_ps_client_unlinked(client, 0));
-}
-
-/* A snapshot that was under way begins anew. */
-static void relink_snapshot(struct mu_replica *replica)
-{
-    struct mu_ps_snapshot *snapshot = replica->snapshot;
-    struct mu_link *link;
-    uint32_t seat;
-    if (mu_redial_done(&replica->redial_state, &link, &seat)) {
-        int64_t since = mu_ps_snapshot_lost_since_ns(snapshot, (int)seat);
-        if (mu_ps_snapshot_unlinked(snapshot, (int)seat) != (int)seat) {
-            mu_link_close(link);
-        } else {
-            mu_ps_snapshot_add_server(snapshot, (int)seat, link);
-            say_there(replica, (int)seat, since);
-        }
-    }
-    call_again(
-        replica, &replica->redial_state, MU_KIND_STATE, mu_ps_snapshot_unlinked(snapshot, 0));
-}
 
 /* The servers live, or the cluster would say otherwise. */
 static void relink(void *owner)
 {
     struct mu_replica *replica = owner;
+    const struct mu_relink client = relink_of_client(replica);
+    const struct mu_relink snapshot = relink_of_snapshot(replica);
     bool ends = replica->communicator.loop->cancelled != MU_OK;
     if (replica->client && !ends)
-        relink_client(replica);
+        mu_relink_look(&client, 1, &replica->redial);
     if (replica->snapshot && !ends)
-        relink_snapshot(replica);
+        mu_relink_look(&snapshot, 1, &replica->redial_state);
 }
 
 /* ---- a server that is lost ---- */

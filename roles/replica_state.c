@@ -220,6 +220,7 @@ static enum mu_status start_saver(struct mu_replica *replica)
         return MU_OK;
     MU_TRY(mu_saver_start(&replica->saver, replica->world, replica->log, &fixed,
         (int)job->checkpoint.keep, mu_positions_memory(&replica->positions)));
+    mu_replica_status_saves(replica);
     size_t width = trains_own_rows(replica) ? replica->rows.width : replica->async_rows.width;
     if (width > 0)
         mu_saver_expect_rows(&replica->saver, width);
@@ -348,8 +349,8 @@ enum mu_status mu_replica_start_reading(struct mu_replica *replica)
 bool mu_replica_save_is_due(const struct mu_replica *replica, int64_t step)
 {
     const struct mu_job_checkpoint *rule = &replica->job->checkpoint;
-    if (!replica->saver.world || step == replica->saved_step)
-        return false;
+    if (!replica->saver.world || step == replica->saved_step || step == replica->steps_total)
+        return false; /* the last is saved anyway, and waited for */
     if (rule->every_steps > 0 &&
         step / rule->every_steps != replica->saved_step / rule->every_steps)
         return true;
@@ -421,6 +422,6 @@ enum mu_status mu_replica_save(struct mu_replica *replica, bool due, bool wait)
     enum mu_status filled = begun ? fill_saver(replica) : MU_OK;
     if (!wait || !saver->world)
         return MU_OK;
-    enum mu_status saved = mu_saver_drain(saver);
+    enum mu_status saved = mu_saver_end(saver, replica->run->go_on);
     return filled != MU_OK ? filled : saved;
 }

@@ -42,6 +42,26 @@ static void look(void *owner)
     mu_status_keeper_leave(replica->run->status, true);
 }
 
+/* On the thread that saves. */
+static void note_unsaved(void *owner, int64_t since_step, const char *text)
+{
+    struct mu_replica *replica = owner;
+    if (!replica->run->status)
+        return;
+    struct mu_status_page *page = mu_status_keeper_enter(replica->run->status);
+    if (text && !page->unsaved[0])
+        page->unsaved_wall_ns = replica->world->ops->wall_ns(replica->world);
+    page->unsaved_step = since_step;
+    mu_text_copy(page->unsaved, sizeof(page->unsaved), text ? text : "");
+    mu_status_keeper_leave(replica->run->status, true);
+}
+
+void mu_replica_status_saves(struct mu_replica *replica)
+{
+    replica->saver.trouble.tell = note_unsaved;
+    replica->saver.trouble.owner = replica;
+}
+
 static enum mu_status run_begin(struct mu_command *command)
 {
     struct mu_replica *replica = command->owner;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "roles/run.h"
 #include "collectives/mpi.h"
+#include "roles/go_on.h"
 #include "roles/run_dir.h"
 #include "roles/status_keeper.h"
 #include "roles/task_log.h"
@@ -24,7 +25,6 @@ struct real_task {
     struct mu_status_keeper *status; /* of the leader */
     struct mu_spec exchanged;        /* under mpirun without a spec */
     const struct mu_spec *spec;
-    char resume[1024]; /* how to go on after a failure */
     int inherited_fd;
 };
 
@@ -83,44 +83,6 @@ static void warn_of_strangers(struct real_task *task)
 
 /* ---- preparing ---- */
 
-static void add_roles(const int counts[MU_ROLE_COUNT], struct mu_text *out)
-{
-    const char *between = " --roles ";
-    for (int role = 0; role < MU_ROLE_COUNT; role++) {
-        if (counts[role] == 0)
-            continue;
-        mu_text_add(out, "%s%s=%d", between, mu_role_name((enum mu_role)role), counts[role]);
-        between = ",";
-    }
-}
-
-static void note_resume(struct real_task *task)
-{
-    const struct mu_run_request *request = task->request;
-    struct mu_text text;
-    mu_text_init(&text);
-    const char *program = getenv("MUSTER_PROGRAM"), *local = getenv("MUSTER_LOCAL");
-    bool elsewhere = !local && !task->spec->local;
-    const char *ranks = mu_mpi_is_rank() ? getenv("OMPI_COMM_WORLD_SIZE") : NULL;
-    mu_text_add(&text, "to go on from the last checkpoint%s: ",
-        elsewhere && !ranks ? ", with every task started again" : "");
-    if (ranks)
-        mu_text_add(&text, "mpirun -n %s ", ranks);
-    mu_text_add(&text, "%s run %s --out %s --resume", program ? program : "muster",
-        request->job_path, task->dir.path);
-    for (int i = 0; request->sets && request->sets[i]; i++)
-        mu_text_add(&text, " --set %s", request->sets[i]);
-    if (local)
-        mu_text_add(&text, " --local %s", local);
-    add_roles(request->cluster.counts, &text);
-    if (request->cluster.cluster_path)
-        mu_text_add(&text, " --cluster %s", request->cluster.cluster_path);
-    if (request->cluster.task)
-        mu_text_add(&text, " --task %s", request->cluster.task);
-    mu_text_copy(task->resume, sizeof(task->resume), text.data);
-    mu_text_finish(&text);
-}
-
 static enum mu_status open_log(struct real_task *task)
 {
     char path[2300];
@@ -159,7 +121,6 @@ static enum mu_status prepare(struct real_task *task, int64_t started_wall_ns)
     MU_TRY(open_log(task));
     mu_task_log_note(&task->log, "starts as pid %d on %s", world->process, world->host);
     MU_TRY(keep_status(task, started_wall_ns));
-    note_resume(task);
     open_display(task);
     warn_of_strangers(task);
     world->store = task->dir.store;
@@ -217,6 +178,21 @@ static void beat(void *owner)
     mu_notify_watchdog();
 }
 
+static struct mu_go_on go_on_of(const struct real_task *task)
+{
+    return (struct mu_go_on){.request = task->request,
+        .job = task->job,
+        .spec = task->spec,
+        .directory = task->dir.path,
+        .begun = task_has_begun};
+}
+
+static void say_go_on(char *out, size_t bytes)
+{
+    const struct mu_go_on go_on = go_on_of(own_task);
+    mu_go_on_say(&go_on, out, bytes);
+}
+
 static enum mu_status run_task(struct real_task *task, int64_t started_ns, int64_t started_wall_ns)
 {
     struct mu_task_run run = {
@@ -228,7 +204,7 @@ static enum mu_status run_task(struct real_task *task, int64_t started_ns, int64
         .out_dir = task->dir.path,
         .resume = task->request->resume,
         .inherited_fd = task->inherited_fd,
-        .resume_command = task->resume,
+        .go_on = say_go_on,
         .timeouts = mu_task_timeouts_default,
         .started_ns = started_ns,
         .started_wall_ns = started_wall_ns,

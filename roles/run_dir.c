@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "roles/run_dir.h"
 #include "runtime/base/json.h"
+#include "runtime/base/log_quiet.h"
 #include "runtime/io/folder.h"
 #include "runtime/io/store_directory.h"
 #include <stdio.h>
@@ -40,15 +41,13 @@ static enum mu_status write_request(struct mu_run_dir *dir, struct mu_log *log,
     return write_text(dir, log, "cluster.json", &text);
 }
 
-static void say_nothing(struct mu_log *log, enum mu_level level, const char *text) {}
-
 /* "chief 1, worker 2" of the cluster that the run was started with last; returns how many tasks. */
 static int read_cluster(const struct mu_run_dir *dir, struct mu_text *out)
 {
     char path[2200];
     int count = 0;
     struct mu_json *json = NULL;
-    struct mu_log silent = {.write = say_nothing};
+    struct mu_log silent = mu_log_quiet();
     mu_format(path, sizeof(path), "%s/cluster.json", dir->path);
     if (mu_json_read(&silent, MU_E0604, path, &json) != MU_OK)
         return 0;

@@ -24,16 +24,16 @@ static void await(struct mu_saver *saver)
     (void)waited;
 }
 
-static enum mu_status save(struct mu_saver *saver)
+static enum mu_status save(struct mu_saver *saver, struct mu_log *log)
 {
     enum mu_status status = mu_saved_rows_sort(&saver->rows);
     if (status == MU_NO_MEMORY)
         return mu_fail(
-            saver->log, MU_E0801, NULL, "no memory to sort %zu embedding rows", saver->rows.count);
+            log, MU_E0801, NULL, "no memory to sort %zu embedding rows", saver->rows.count);
     if (status != MU_OK)
         return mu_fail(
-            saver->log, MU_E0701, NULL, "the servers sent an embedding row twice in one snapshot");
-    return mu_checkpoint_save(saver->store, saver->log, &saver->snapshot, saver->keep);
+            log, MU_E0701, NULL, "the servers sent an embedding row twice in one snapshot");
+    return mu_checkpoint_save(saver->store, log, &saver->snapshot, saver->keep);
 }
 
 static void run_writer(void *argument)
@@ -46,7 +46,8 @@ static void run_writer(void *argument)
         if (saver->state != MU_SAVER_FULL)
             break;
         leave(saver);
-        enum mu_status status = save(saver);
+        enum mu_status status = save(saver, mu_save_trouble_listen(&saver->trouble));
+        mu_save_trouble_note(&saver->trouble, saver->snapshot.step, status, saver->is_last);
         enter(saver);
         saver->status = status;
         change(saver, MU_SAVER_IDLE);
@@ -73,8 +74,9 @@ static enum mu_status make_buffers(struct mu_saver *saver, size_t position_numbe
 enum mu_status mu_saver_start(struct mu_saver *saver, struct mu_world *world, struct mu_log *log,
     const struct mu_snapshot *fixed, int keep, size_t position_numbers)
 {
-    *saver = (struct mu_saver){
-        .world = world, .store = world->store, .log = log, .keep = keep, .snapshot = *fixed};
+    *saver =
+        (struct mu_saver){.world = world, .store = world->store, .keep = keep, .snapshot = *fixed};
+    mu_save_trouble_init(&saver->trouble, world, world->store, log);
     enum mu_status status = make_buffers(saver, position_numbers);
     if (status == MU_OK)
         status = world->ops->monitor_create(world, &saver->monitor);
@@ -111,8 +113,10 @@ bool mu_saver_begin(struct mu_saver *saver, bool wait)
     while (wait && saver->state != MU_SAVER_IDLE)
         await(saver);
     bool free_now = saver->state == MU_SAVER_IDLE;
-    if (free_now)
+    if (free_now) {
         saver->state = MU_SAVER_FILLING;
+        saver->is_last = wait;
+    }
     leave(saver);
     return free_now;
 }
@@ -146,4 +150,10 @@ enum mu_status mu_saver_drain(struct mu_saver *saver)
     enum mu_status status = saver->status;
     leave(saver);
     return status;
+}
+
+enum mu_status mu_saver_end(struct mu_saver *saver, void (*go_on)(char *out, size_t bytes))
+{
+    enum mu_status status = mu_saver_drain(saver);
+    return status == MU_OK ? MU_OK : mu_save_trouble_end(&saver->trouble, go_on);
 }

@@ -3,6 +3,7 @@
 #define MU_ROLES_SAVER_H
 
 #include "roles/checkpoint.h"
+#include "roles/save_trouble.h"
 #include "runtime/base/world.h"
 #include "runtime/tensor/arena.h"
 
@@ -17,13 +18,14 @@
 struct mu_saver {
     struct mu_world *world;
     struct mu_store *store;
-    struct mu_log *log;
     struct mu_monitor *monitor;
     struct mu_thread *thread;
     int keep;
     enum { MU_SAVER_IDLE, MU_SAVER_FILLING, MU_SAVER_FULL } state;
     bool leaving;
-    enum mu_status status; /* of the last save */
+    enum mu_status status;          /* of the last save */
+    bool is_last;                   /* what is begun now is saved before the run ends */
+    struct mu_save_trouble trouble; /* the writer's while it writes, then the training thread's */
 
     /* To be filled between begin and submit. */
     struct mu_arena vectors[1 + MU_SLOTS_MAX]; /* parameters, slots */
@@ -39,7 +41,8 @@ enum mu_status mu_saver_start(struct mu_saver *saver, struct mu_world *world, st
     const struct mu_snapshot *fixed, int keep, size_t position_numbers);
 /* Waits for the writer and ends it; takes a zeroed one. */
 void mu_saver_stop(struct mu_saver *saver);
-/* Is the buffer free? Then it is the caller's until submit. `wait`: until it is. */
+/* Is the buffer free? Then it is the caller's until submit. `wait`: until it is, for the last of
+ * the run. */
 bool mu_saver_begin(struct mu_saver *saver, bool wait);
 /* Between start and the first begin: snapshots have `rows` too, to be filled like the vectors. */
 void mu_saver_expect_rows(struct mu_saver *saver, size_t width);
@@ -47,5 +50,8 @@ void mu_saver_submit(struct mu_saver *saver);
 void mu_saver_drop(struct mu_saver *saver); /* instead of submit */
 /* Waits until nothing is being written; how the last save ended. */
 enum mu_status mu_saver_drain(struct mu_saver *saver);
+/* The same at the end of the run: that the last save failed is said as its error, with how to go on
+ * (NULL: nobody knows). */
+enum mu_status mu_saver_end(struct mu_saver *saver, void (*go_on)(char *out, size_t bytes));
 
 #endif

@@ -125,6 +125,15 @@ static void add_seconds(struct mu_text *out, const char *indent, const char *key
 #define IN_RUN "\n  "
 #define IN_TASK " "
 
+static void write_unsaved(const struct mu_status_page *page, struct mu_text *out)
+{
+    add_text(out, IN_RUN, "checkpoint_error", page->unsaved);
+    if (!page->unsaved[0])
+        return;
+    add_integer(out, IN_RUN, "checkpoint_error_step", page->unsaved_step);
+    add_seconds(out, IN_RUN, "checkpoint_error_since", page->unsaved_wall_ns);
+}
+
 static void write_run(const struct mu_status_page *page, struct mu_text *out)
 {
     static const char *const phases[] = {"starting", "training", "ended"};
@@ -142,6 +151,7 @@ static void write_run(const struct mu_status_page *page, struct mu_text *out)
     add_key(out, IN_RUN, "error_number");
     mu_text_add(out, page->error_number > 0 ? "%d" : "null", page->error_number);
     add_text(out, IN_RUN, "error", page->error);
+    write_unsaved(page, out);
 }
 
 static void write_progress(const struct mu_progress *progress, struct mu_text *out)

@@ -48,9 +48,11 @@ struct mu_status_page {
     struct mu_progress progress;
     int exit; /* of a run that has ended */
     int error_number;
-    char error[512];             /* "": none */
-    int64_t servers_since;       /* the step from which the servers count */
-    struct mu_status_task *task; /* (task_count) */
+    char error[512];   /* "": none */
+    char unsaved[512]; /* why the newest checkpoint could not be written; "": it could */
+    int64_t unsaved_step, unsaved_wall_ns; /* since when none could */
+    int64_t servers_since;                 /* the step from which the servers count */
+    struct mu_status_task *task;           /* (task_count) */
     int task_count;
 };
 

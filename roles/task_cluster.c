@@ -19,6 +19,12 @@ static int64_t recover_ns(const struct mu_task_run *run)
     return used ? (int64_t)(run->job->mode.recovery_seconds * (double)MU_SECOND) : 0;
 }
 
+static void say_go_on(void *owner, char *out, size_t bytes)
+{
+    const struct mu_task_run *run = owner;
+    run->go_on(out, bytes);
+}
+
 static bool has_standbys(const struct mu_task_run *run)
 {
     return run->job->mode.replicas > 0 &&
@@ -54,7 +60,7 @@ enum mu_status mu_task_join(struct mu_task_run *run, struct mu_loop *loop, uint3
         .recover_ns = recover_ns(run),
         .launcher_kills = run->launcher_kills,
         .has_standbys = has_standbys(run),
-        .resume = run->resume_command,
+        .go_on = run->go_on ? say_go_on : NULL,
         .activity = activity,
         .beat = run->beat,
         .was_there = run->spec->task[run->spec->self].role == MU_ROLE_EVALUATOR ? was_there : NULL,

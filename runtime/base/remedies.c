@@ -37,9 +37,9 @@ static const char *const remedies[MU_ERROR_COUNT] = {
         "again with --resume",
     [MU_E0310] = "getent hosts NAME; or write the address as a number",
     [MU_E0401] =
-        "dmesg -T | grep -i oom on its host; its log; then the command with --resume in the "
-        "message",
-    [MU_E0402] = "kill -CONT PID if it is stopped; --step-timeout SECONDS; then --resume",
+        "dmesg -T | grep -i oom on its host; its log; then the command in the message",
+    [MU_E0402] =
+        "kill -CONT PID if it is stopped; --step-timeout SECONDS; then the command in the message",
     [MU_E0403] = "read the first error in the log of the task that is named",
     [MU_E0404] = "muster --version on both; report it if both are the same",
     [MU_E0405] = "nothing, if the message says that the run goes on; else --resume, as it says",
@@ -52,9 +52,9 @@ static const char *const remedies[MU_ERROR_COUNT] = {
     [MU_E0602] = "muster checkpoint show DIR; use the job.json beside it",
     [MU_E0603] = "ls RUN/checkpoints; leave --resume out to begin",
     [MU_E0604] = "df -h; --resume goes on, --out DIR begins elsewhere",
-    [MU_E0605] = "df -h; quota",
+    [MU_E0605] = "df -h PATH; df -i PATH; quota: make room there",
     [MU_E0606] = "muster --version where it was written; install that one",
-    [MU_E0607] = "the message has the pid; --out DIR for a second run",
+    [MU_E0607] = "muster status DIR; kill -TERM PID of the message; --out DIR for a second run",
     [MU_E0608] = "muster audit replay --to VERSION DIR for what came before it",
     [MU_E0609] = "the directory is that of --out on the host of the leader; ls runs",
     [MU_E0610] = "remove status.json; a run that lives writes it anew within a second",

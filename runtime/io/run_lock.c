@@ -8,9 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <time.h>
 #include <unistd.h>
 
-#define HOLDER_BYTES 128
+#define HOLDER_BYTES 192
 
 struct mu_run_lock {
     int fd;
@@ -31,10 +32,21 @@ static void read_holder(int fd, char holder[HOLDER_BYTES])
 
 static enum mu_status refuse(struct mu_log *log, const char *directory, int fd)
 {
-    char holder[HOLDER_BYTES];
+    char holder[HOLDER_BYTES], pid[16] = "PID";
+    struct mu_text help;
     read_holder(fd, holder);
-    return mu_fail(log, MU_E0607, "wait for it to end, stop it, or choose another directory",
-        "%s is locked by %s", directory, holder);
+    const char *process = strstr(holder, "pid ");
+    if (process)
+        (void)sscanf(process, "pid %15[0-9]", pid);
+    mu_text_init(&help);
+    mu_text_add(&help,
+        "`muster status %s` shows that run, `kill -TERM %s` on its host ends it; --out DIR is for "
+        "another one",
+        directory, pid);
+    enum mu_status status = mu_fail(log, MU_E0607, help.data, "%s%s%s is locked by %s", log->task,
+        log->task[0] ? " cannot begin: " : "", directory, holder);
+    mu_text_finish(&help);
+    return status;
 }
 
 static enum mu_status take(
@@ -46,8 +58,12 @@ static enum mu_status take(
         mu_say(log, MU_LEVEL_WARN, "%s cannot be locked on this file system: %s", directory,
             strerror(errno));
     }
-    char holder[HOLDER_BYTES];
-    int bytes = snprintf(holder, sizeof(holder), "pid %d on %.80s\n", process, host);
+    char holder[HOLDER_BYTES], since[40];
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    mu_text_time(since, sizeof(since), now.tv_sec * 1000000000LL + now.tv_nsec);
+    int bytes = snprintf(holder, sizeof(holder), "%s%spid %d on %.80s, since %s\n", log->task,
+        log->task[0] ? ", " : "", process, host, since);
     if (ftruncate(fd, 0) != 0 || !mu_folder_write_all(fd, holder, (size_t)bytes))
         return mu_fail(
             log, MU_E0604, NULL, "cannot write %s/.lock: %s", directory, strerror(errno));

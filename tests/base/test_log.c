@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "runtime/base/log.h"
+#include "runtime/base/log_quiet.h"
 #include "runtime/base/text.h"
 #include "test.h"
 #include <pthread.h>
@@ -167,15 +167,10 @@ static void *fail_often(void *argument)
     return NULL;
 }
 
-static void write_nothing(struct mu_log *log, enum mu_level level, const char *text)
-{
-    (void)log, (void)level, (void)text;
-}
-
 static void one_of_many_threads_is_the_first(void **state)
 {
     (void)state;
-    said.log.write = write_nothing;
+    said.log.write = mu_log_write_nothing;
     pthread_t threads[4];
     for (int i = 0; i < 4; i++)
         assert_int_equal(pthread_create(&threads[i], NULL, fail_often, &said.log), 0);
@@ -183,6 +178,27 @@ static void one_of_many_threads_is_the_first(void **state)
         pthread_join(threads[i], NULL);
     assert_string_equal(said.log.first_text, "disk");
     assert_int_equal(said.log.first_number, 601);
+}
+
+static void a_quiet_log_writes_nothing_and_keeps_the_first_error(void **state)
+{
+    (void)state;
+    int ends[2], kept = dup(STDERR_FILENO);
+    char got[16];
+    assert_int_equal(socketpair(AF_UNIX, SOCK_DGRAM, 0, ends), 0);
+    dup2(ends[1], STDERR_FILENO);
+    struct mu_log quiet = mu_log_quiet();
+    enum mu_status status = mu_fail(&quiet, MU_E0302, NULL, "port %d is in use", 2222);
+    (void)!mu_fail(&quiet, MU_E0401, NULL, "peer");
+    mu_say(&quiet, MU_LEVEL_ERROR, "slow");
+    dup2(kept, STDERR_FILENO);
+    close(kept);
+    assert_int_equal(status, MU_UNAVAILABLE);
+    assert_int_equal(recv(ends[0], got, sizeof(got), MSG_DONTWAIT), -1);
+    assert_string_equal(quiet.first_text, "port 2222 is in use");
+    assert_int_equal(quiet.first_number, 302);
+    close(ends[0]);
+    close(ends[1]);
 }
 
 static void levels_above_the_log_are_not_written(void **state)
@@ -252,6 +268,7 @@ int main(void)
         cmocka_unit_test_setup(control_bytes_never_reach_the_terminal, setup),
         cmocka_unit_test_setup(first_error_is_kept, setup),
         cmocka_unit_test_setup(one_of_many_threads_is_the_first, setup),
+        cmocka_unit_test(a_quiet_log_writes_nothing_and_keeps_the_first_error),
         cmocka_unit_test_setup(levels_above_the_log_are_not_written, setup),
         cmocka_unit_test_setup(messages_too_long_are_cut_at_a_character, setup),
         cmocka_unit_test_setup(stderr_gets_each_message_in_one_write, setup),

@@ -296,7 +296,7 @@ class Run(unittest.TestCase):
                 result = muster("run", job, "--steps", "2", "--out", os.path.join(out, "run"))
                 self.assertEqual(result.returncode, 0, result.stderr)
                 self.assertIn("this process trains alone", result.stderr)
-                self.assertIn(f"`muster run {job} --local {roles}` starts", result.stderr)
+                self.assertIn(f"`{MUSTER} run {job} --local {roles}` starts", result.stderr)
 
     def test_a_task_alone_in_a_larger_world_refuses(self):
         job = os.path.join(ROOT, "configs", "demo.json")

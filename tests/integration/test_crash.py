@@ -5,14 +5,18 @@ import os
 import signal
 import time
 
-from cluster import ASYNC, LONG, SLOW, SYNC, Case, Cluster, alive, checkpoints, main, until
+from cluster import ASYNC, LONG, MUSTER, SLOW, SYNC, Case, Cluster, alive, checkpoints, main, until
 
 SYNC_TASKS = dict(chief=1, worker=2)
 ASYNC_TASKS = dict(chief=1, worker=1, ps=2)
+SAVES = ["--set", "checkpoint.every_steps=10"]
 FAST = ["--failure-detection", "fast"]
 
 
 class Survivors(Case):
+    def saves(self, cluster):
+        until(lambda: checkpoints(cluster.out), "a checkpoint")
+
     def told(self, cluster, culprit, since, within, pattern):
         """Every other task ends with 69 and names the culprit, once."""
         for task in cluster.others(culprit):
@@ -21,14 +25,15 @@ class Survivors(Case):
             who = rf"{culprit} \({cluster.address(culprit)}\)"
             self.assertRegex(task.text, rf"error\[E040[12]\]: .*{who} {pattern}", task.name)
             self.assertRegex(task.text, r"; last seen \S.*, since \S", task.name)
-            self.assertRegex(task.text, rf"help: .*to go on .*: muster run \S+ --out {cluster.out} "
-                                        r"--resume", task.name)
+            self.assertRegex(task.text, rf"help: .*to go on from the last checkpoint.*: {MUSTER} "
+                                        rf"run \S+ --out {cluster.out} --resume", task.name)
             self.assertEqual(task.text.count("error["), 1, task.text)
 
 
 class Crash(Survivors):
     def kill(self, job, counts, culprit):
-        cluster = Cluster(self, job=job, arguments=LONG, **counts).start_all().trains()
+        cluster = Cluster(self, job=job, arguments=[*LONG, *SAVES], **counts).start_all().trains()
+        self.saves(cluster)
         killed = cluster.tasks[culprit].signal(signal.SIGKILL)
         self.told(cluster, culprit, killed, 2, "died: ")
 
@@ -56,6 +61,26 @@ class Crash(Survivors):
     def test_a_killed_second_server_is_named_by_all(self):
         self.kill(ASYNC, ASYNC_TASKS, "ps/1")
 
+    def dies(self, *arguments):
+        cluster = Cluster(self, arguments=[*LONG, *arguments], chief=1, worker=1).start_all()
+        cluster.trains().tasks["worker/0"].signal(signal.SIGKILL)
+        chief = cluster.tasks["chief/0"]
+        self.assertEqual(chief.ends(), 69)
+        return cluster, chief
+
+    def test_nobody_is_told_to_resume_where_nothing_was_saved(self):
+        for setting, why in (("checkpoint.every_steps=0", r"this job saves at its end alone "),
+                             ("checkpoint.every_steps=1000000",
+                              r"this job saves only every 1000000 steps")):
+            cluster, chief = self.dies("--set", setting)
+            self.assertEqual(checkpoints(cluster.out), [])
+            command = chief.says(rf"= help: nothing was saved.*, for {why}.*; "
+                                 rf"to begin anew, .*: {MUSTER} (run .*)$")[0].group(1).split()
+            self.assertNotIn("--resume", command)
+            cluster.arguments = [*command[4:], "--epochs", "1", "--steps", "20"]
+            for task in cluster.start_all().tasks.values():
+                self.assertEqual(task.ends(), 0, task.text)
+
     def test_the_command_that_resumes_goes_on(self):
         cluster = Cluster(self, arguments=["--steps", "2000", "--set", "checkpoint.every_steps=50"],
                           **SYNC_TASKS).start_all()
@@ -64,7 +89,7 @@ class Crash(Survivors):
         for task in cluster.others("worker/0"):
             self.assertEqual(task.ends(), 69)
         again = cluster.tasks["chief/0"].says(
-            r"to go on .*: muster (run \S.*?)( on every host.*)?$")[0].group(1).split()
+            rf"to go on .*: {MUSTER} (run \S.*?)( on every host.*)?$")[0].group(1).split()
         self.assertEqual(again[1], cluster.job)
         cluster.arguments = again[4:]
         cluster.start_all()
@@ -76,9 +101,10 @@ class Crash(Survivors):
         for job, roles, culprit in ((SYNC, "chief=1,worker=2", "worker/1"),
                                     (SYNC, "chief=1,worker=1", "chief/0"),
                                     (ASYNC, "chief=1,worker=1,ps=1", "ps/0")):
-            launcher = self.local(roles, *LONG, job=job)
+            launcher = self.local(roles, *LONG, *SAVES, job=job)
             pids = self.pids(launcher)
             self.trains(launcher.out)
+            self.saves(launcher)
             os.kill(pids[culprit], signal.SIGKILL)
             killed = time.monotonic()
             self.assertEqual(launcher.ends(), 137, launcher.text)
@@ -103,8 +129,8 @@ class Crash(Survivors):
 
 class Hang(Survivors):
     def stop(self, job, counts, culprit, dead, *arguments):
-        cluster = Cluster(self, job=job, arguments=[*LONG, *arguments], **counts).start_all()
-        cluster.trains()
+        cluster = Cluster(self, job=job, arguments=[*LONG, *SAVES, *arguments], **counts)
+        self.saves(cluster.start_all().trains())
         stopped = cluster.tasks[culprit].signal(signal.SIGSTOP)
         self.told(cluster, culprit, stopped, dead + 1, "(is stopped|is unresponsive)")
         for task in cluster.others(culprit):
@@ -142,8 +168,8 @@ class Hang(Survivors):
             self.assertEqual(task.ends(), 0, task.text)
 
     def stick(self, culprit):
-        cluster = Cluster(self, arguments=[*LONG, "--step-timeout", "2"], **SYNC_TASKS)
-        cluster.start_all().trains()
+        cluster = Cluster(self, arguments=[*LONG, *SAVES, "--step-timeout", "2"], **SYNC_TASKS)
+        self.saves(cluster.start_all().trains())
         stuck = cluster.tasks[culprit]
         since = time.monotonic()
         holder = self.hold(stuck)

@@ -192,8 +192,9 @@ class Standby(Case):
         self.assertGreater(time.time() - stopped, 2.5)
 
     def test_a_server_whose_chief_has_died_still_says_so(self):
-        cluster = Cluster(self, job=ASYNC, arguments=[*TWICE, *LONG], chief=1, worker=1,
+        cluster = Cluster(self, job=ASYNC, arguments=[*TWICE, *LONG, *SAVES], chief=1, worker=1,
                           ps=2).start_all().trains()
+        until(lambda: checkpoints(cluster.out), "a checkpoint")
         server, chief = cluster.tasks["ps/1"], cluster.tasks["chief/0"]
         server.signal(signal.SIGSTOP)
         chief.signal(signal.SIGKILL)
@@ -205,8 +206,9 @@ class Standby(Case):
         self.assertRegex(server.text, r"= help: to go on from the last checkpoint.* --resume")
 
     def test_a_worker_that_was_given_up_and_goes_on_knows_it_and_how_to_resume(self):
-        cluster = Cluster(self, job=ASYNC, arguments=[*TWICE, *LONG, *FAST], chief=1, worker=1,
-                          ps=2).start_all().trains()
+        cluster = Cluster(self, job=ASYNC, arguments=[*TWICE, *LONG, *SAVES, *FAST], chief=1,
+                          worker=1, ps=2).start_all().trains()
+        until(lambda: checkpoints(cluster.out), "a checkpoint")
         worker = cluster.tasks["worker/0"]
         stopped = time.time()
         worker.signal(signal.SIGSTOP)

@@ -264,6 +264,42 @@ class Status(Case):
         self.assertIn(f"worker/0     has not come to {cluster.address('worker/0')}",
                       self.status(cluster.out))
 
+    def test_a_checkpoint_that_cannot_be_written_is_told_while_that_is_so(self):
+        run = self.local("chief=1,worker=1", *LONG, "--set", "checkpoint.every_steps=20")
+        folder, aside = run.out / "checkpoints", run.out / "aside"
+        until(lambda: checkpoints(run.out), "a checkpoint")
+        folder.rename(aside)
+        folder.write_text("no folder")
+        found = self.seen(run.out, lambda found: found["checkpoint_error"], "the failure")
+        self.assertEqual((found["state"], found["error"]), ("running", None))
+        self.assertRegex(self.status(run.out),
+                         r"\nno checkpoint can be saved since step \d+, .* ago, and the run trains "
+                         rf"on: .*{folder}.*\n  = help: `df -h {run.out}; ")
+        run.says(rf"warning: chief/0 cannot save step \d+, and trains on \(E0604\): .*{folder}.*; "
+                 r"there is no good checkpoint")
+        run.says(rf"= help: `df -h {run.out}.*make room; the next checkpoint is tried")
+        folder.unlink()
+        aside.rename(folder)
+        run.says(rf"checkpoints are saved again: {folder}/\d+, after \d+ that failed since step")
+        self.seen(run.out, lambda found: found["checkpoint_error"] is None, "that it is saved")
+        run.signal(signal.SIGTERM)
+        self.assertEqual(run.ends(), 75)
+        self.assertIsNone(self.as_json(run.out, code=69)["error"])
+
+    def test_the_last_checkpoint_that_cannot_be_written_is_the_error_of_the_run(self):
+        run = self.local("chief=1,worker=1", *LONG, "--set", "checkpoint.every_steps=50")
+        folder, aside = run.out / "checkpoints", run.out / "aside"
+        until(lambda: checkpoints(run.out), "a checkpoint")
+        folder.rename(aside)
+        folder.write_text("no folder")
+        run.says(r"warning: chief/0 cannot save step \d+")
+        run.signal(signal.SIGTERM)
+        self.assertIn(run.ends(), (73, 74))
+        found = self.as_json(run.out, code=69)
+        self.assertEqual((found["exit"], found["error_number"]), (73, 604))
+        self.assertRegex(found["error"], r"^chief/0 cannot save step \d+, the last of the run.*: ")
+        self.assertEqual(run.text.count("error[E0604]: chief/0 cannot save"), 2)  # and the summary
+
     def test_what_is_no_run_is_named(self):
         empty = self.folder("empty")
         self.assertIn("E0002", self.status(empty, code=66))

@@ -3,9 +3,12 @@
 #include "runtime/io/real_world.h"
 #include "runtime/io/shared_memory.h"
 #include "test.h"
+#include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -15,6 +18,9 @@
 
 #define BYTES ((size_t)64 << 10)
 #define PATH_MAX_BYTES 128
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25 /* of the kernel's headers, not yet of libc's */
+#endif
 
 static char why[MU_SHARED_MEMORY_WHY_MAX];
 
@@ -106,6 +112,55 @@ static void a_large_piece_lies_where_huge_pages_can(void **state)
     mu_shared_memory_close(&opened);
     assert_int_equal(here[bytes - 4096], (char)(1 + (bytes / 4096 - 1) % 100));
     mu_shared_memory_close(&made);
+}
+
+/* Bytes of the mapping that begins here which huge pages hold, as the kernel counts them. */
+static size_t huge_bytes(const void *at)
+{
+    FILE *file = fopen("/proc/self/smaps", "r");
+    char line[512];
+    size_t kib = 0, part;
+    bool is_ours = false;
+    assert_non_null(file);
+    while (fgets(line, sizeof(line), file)) {
+        uintptr_t first, end;
+        if (sscanf(line, "%" SCNxPTR "-%" SCNxPTR " ", &first, &end) == 2)
+            is_ours = first == (uintptr_t)at;
+        else if (is_ours && (sscanf(line, "ShmemPmdMapped: %zu kB", &part) == 1 ||
+                                sscanf(line, "AnonHugePages: %zu kB", &part) == 1))
+            kib += part;
+    }
+    fclose(file);
+    return kib << 10;
+}
+
+/* Where one who asks now gets them, the piece has had them all the time. */
+static bool has_what_there_is(const struct mu_shared_memory *memory)
+{
+    size_t had = huge_bytes(memory->at);
+    if (had == memory->bytes)
+        return true;
+    if (madvise(memory->at, memory->bytes, MADV_COLLAPSE) != 0)
+        return false;
+    assert_int_equal(had, memory->bytes);
+    return true;
+}
+
+static void a_large_piece_has_the_huge_pages_that_there_are(void **state)
+{
+    (void)state;
+    const size_t bytes = (size_t)4 << 20;
+    struct mu_shared_memory made, opened;
+    assert_ok(mu_shared_memory_create(&made, bytes, why));
+    assert_ok(mu_shared_memory_open(&opened, made.name, bytes, why));
+    bool there_are = has_what_there_is(&made) && has_what_there_is(&opened);
+    int error = errno;
+    mu_shared_memory_close(&opened);
+    mu_shared_memory_close(&made);
+    if (!there_are) {
+        print_message("there are no huge pages for shared memory here: %s\n", strerror(error));
+        skip();
+    }
 }
 
 static void it_is_for_this_user_only_and_gone_with_its_maker(void **state)
@@ -411,6 +466,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_one_writes_the_other_reads),
         cmocka_unit_test(a_large_piece_lies_where_huge_pages_can),
+        cmocka_unit_test(a_large_piece_has_the_huge_pages_that_there_are),
         cmocka_unit_test(it_is_for_this_user_only_and_gone_with_its_maker),
         cmocka_unit_test(two_names_are_never_the_same),
         cmocka_unit_test(what_is_mapped_outlives_its_name),

@@ -463,10 +463,14 @@ static void a_full_disk_is_named_with_what_was_needed(void **state)
 static void a_second_run_in_a_directory_is_refused(void **state)
 {
     struct mu_run_lock *first = NULL, *second = NULL;
+    strcpy(test_said->task, "chief/0");
     assert_ok(mu_run_lock_open(test_said, scratch, "h2", 412, &first));
+    strcpy(test_said->task, "worker/0");
     assert_int_equal(mu_run_lock_open(test_said, scratch, "h3", 9, &second), MU_CANNOT_CREATE);
-    assert_said(&test_log, "E0607");
-    assert_said(&test_log, "is locked by pid 412 on h2");
+    assert_said(&test_log, "error[E0607]: worker/0 cannot begin: ");
+    assert_said(&test_log, "is locked by chief/0, pid 412 on h2, since 20");
+    assert_said(&test_log, "`kill -TERM 412` on its host ends it");
+    test_said->task[0] = '\0';
     mu_run_lock_close(first);
     assert_ok(mu_run_lock_open(test_said, scratch, "h3", 9, &second));
     mu_run_lock_close(second);

@@ -73,6 +73,15 @@ static inline struct mu_link *hand_rig_link(
     return other;
 }
 
+/* The same, and what comes is taken from now on. */
+static inline struct mu_link *hand_rig_resumed_link(
+    struct mu_link **ret_hand, const struct mu_link_events *events, void *owner)
+{
+    struct mu_link *other = hand_rig_link(ret_hand, events, owner);
+    mu_link_resume(*ret_hand);
+    return other;
+}
+
 static inline int hand_rig_begin(void **state)
 {
     (void)state;

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "ps/client.h"
-#include "ps/ps_bodies.h"
-#include "tests/ps/hand_rig.h"
+#include "tests/ps/hand_share.h"
 #include <math.h>
 #include <signal.h>
 #include <sys/resource.h>
@@ -24,98 +22,34 @@ static struct mu_ps_server *make_server(void)
 
 /* ---- a worker by hand ---- */
 
-struct hand {
-    struct mu_link *link;
-    struct mu_ps_server *server;
-    bool answered;
-    struct mu_ps_fresh_body said;
-    uint32_t payload_bytes;
-    char why[MU_SHARED_MEMORY_WHY_MAX];
-    float fresh[COUNT];
-};
-
-static enum mu_link_answer on_frame(void *owner, struct mu_link *link, const struct mu_frame *frame,
-    const void *body, void **ret_payload)
+static void begin(struct hand_share *hand)
 {
-    struct hand *hand = owner;
-    struct mu_decoder *decoder = mu_link_decoder(link);
-    hand->payload_bytes = frame->payload_bytes;
-    if (frame->type == MU_FRAME_FRESH)
-        assert_true(mu_ps_fresh_read(decoder, body, frame->body_bytes, &hand->said));
-    else if (frame->tag == MU_PS_SHARE_MEMORY)
-        assert_true(mu_ps_mapped_read(decoder, body, frame->body_bytes, hand->why));
-    *ret_payload = hand->fresh;
-    return MU_LINK_TAKE;
+    hand_share_begin(hand, make_server());
 }
 
-static void on_arrived(
-    void *owner, struct mu_link *link, const struct mu_frame *frame, const void *body)
+static void begin_to_share(struct hand_share *hand)
 {
-    (void)link;
-    (void)frame;
-    (void)body;
-    ((struct hand *)owner)->answered = true;
-}
-
-static const struct mu_link_events hand_events = {
-    .frame = on_frame, .arrived = on_arrived, .ended = hand_rig_ended};
-
-static void begin(struct hand *hand)
-{
-    *hand = (struct hand){.server = make_server()};
-    struct mu_link *far = hand_rig_link(&hand->link, &hand_events, hand);
-    mu_link_resume(hand->link);
-    mu_ps_server_add_worker(hand->server, 0, far);
-}
-
-static void end(struct hand *hand)
-{
-    mu_ps_server_destroy(hand->server);
-    mu_link_close(hand->link);
-}
-
-static enum mu_status send_and_serve(
-    struct hand *hand, enum mu_frame_type type, uint64_t tag, const uint8_t *body, size_t bytes)
-{
-    struct mu_send send = {0};
-    const struct mu_frame frame = {
-        .type = (uint8_t)type, .generation = 7, .tag = tag, .body_bytes = (uint32_t)bytes};
-    hand->answered = false;
-    mu_link_send(hand->link, &send, &frame, body, NULL);
-    enum mu_status status = mu_ps_server_run(hand->server, &hand->answered);
-    link_pair_until(&pair, &send.done);
-    return status;
-}
-
-static enum mu_status offer(struct hand *hand, const char *name, size_t bytes)
-{
-    uint8_t out[MU_PS_BODY_MAX];
-    struct mu_body body;
-    struct mu_ps_offer_body offer = {.bytes = (int64_t)bytes};
-    snprintf(offer.name, sizeof(offer.name), "%s", name);
-    mu_ps_offer_put(&body, out, &offer);
-    return send_and_serve(hand, MU_FRAME_SHARE, MU_PS_SHARE_MEMORY, out, body.bytes);
-}
-
-static void share(struct hand *hand, struct mu_vectors *vectors)
-{
-    char why[MU_SHARED_MEMORY_WHY_MAX];
-    assert_ok(mu_vectors_init_shared(vectors, VECTORS, COUNT, 0, why));
+    begin(hand);
+    hand_share_share(hand, VECTORS, COUNT, 0);
+    const struct mu_vectors *vectors = &hand->vectors;
     assert_int_equal(
         mu_vectors_place(vectors, mu_vectors_at(vectors, 1), 4, MU_VECTORS_ALIGN), PLACE(1));
-    assert_ok(offer(hand, vectors->shared.name, vectors->shared.bytes));
-    assert_string_equal(hand->why, "");
+}
+
+static float *vector(const struct hand_share *hand, int index)
+{
+    return mu_vectors_at(&hand->vectors, index);
 }
 
 static enum mu_status push_places(
-    struct hand *hand, uint64_t sequence, int64_t gradient_at, int64_t fresh_at)
+    struct hand_share *hand, uint64_t sequence, int64_t gradient_at, int64_t fresh_at)
 {
     uint8_t out[MU_PS_BODY_MAX];
     const struct mu_ps_push_body push = {.scale = 1,
         .gradient_at = gradient_at,
         .fresh_at = fresh_at,
         .acknowledge_only = fresh_at == 0};
-    return send_and_serve(hand, MU_FRAME_PUSH, sequence, out, mu_ps_push_write(out, &push));
+    return hand_share_ask(hand, MU_FRAME_PUSH, sequence, out, mu_ps_push_write(out, &push));
 }
 
 /* ---- a server that is shared with ---- */
@@ -123,11 +57,9 @@ static enum mu_status push_places(
 static void a_gradient_is_applied_where_it_lies_and_stays_as_it_is(void **state)
 {
     (void)state;
-    struct hand hand;
-    struct mu_vectors vectors;
-    begin(&hand);
-    share(&hand, &vectors);
-    float *gradient = mu_vectors_at(&vectors, 0), *fresh = mu_vectors_at(&vectors, 1);
+    struct hand_share hand;
+    begin_to_share(&hand);
+    float *gradient = vector(&hand, 0), *fresh = vector(&hand, 1);
     for (size_t i = 0; i < COUNT; i++)
         gradient[i] = (float)i;
     for (uint64_t k = 0; k < 3; k++) {
@@ -142,27 +74,23 @@ static void a_gradient_is_applied_where_it_lies_and_stays_as_it_is(void **state)
     /* As if they had travelled. */
     assert_true(mu_ps_server_load(hand.server)->bytes_in > 3 * COUNT * sizeof(float));
     assert_true(mu_ps_server_load(hand.server)->bytes_out > 3 * COUNT * sizeof(float));
-    end(&hand);
-    mu_vectors_finish(&vectors);
+    hand_share_end(&hand);
 }
 
 static void only_one_of_the_two_may_be_in_place(void **state)
 {
     (void)state;
-    struct hand hand;
-    struct mu_vectors vectors;
+    struct hand_share hand;
     uint8_t out[MU_PS_BODY_MAX];
     const struct mu_ps_push_body push = {.scale = 1, .gradient_at = PLACE(1)};
-    begin(&hand);
-    share(&hand, &vectors);
+    begin_to_share(&hand);
     for (size_t i = 0; i < COUNT; i++)
-        mu_vectors_at(&vectors, 1)[i] = 2;
-    assert_ok(send_and_serve(&hand, MU_FRAME_PUSH, 0, out, mu_ps_push_write(out, &push)));
+        vector(&hand, 1)[i] = 2;
+    assert_ok(hand_share_ask(&hand, MU_FRAME_PUSH, 0, out, mu_ps_push_write(out, &push)));
     assert_int_equal(hand.payload_bytes, COUNT * sizeof(float));
     assert_true(hand.fresh[0] == -1 && hand.fresh[COUNT - 1] == -1);
-    assert_true(mu_vectors_at(&vectors, 1)[0] == 2);
-    end(&hand);
-    mu_vectors_finish(&vectors);
+    assert_true(vector(&hand, 1)[0] == 2);
+    hand_share_end(&hand);
 }
 
 static const struct {
@@ -180,10 +108,8 @@ static void a_place_outside_the_memory_is_refused_and_nothing_changes(void **sta
 {
     (void)state;
     for (size_t i = 0; i < MU_COUNT_OF(wild); i++) {
-        struct hand hand;
-        struct mu_vectors vectors;
-        begin(&hand);
-        share(&hand, &vectors);
+        struct hand_share hand;
+        begin_to_share(&hand);
         for (uint64_t k = 0; k < 2; k++) {
             assert_ok(push_places(&hand, k, wild[i].gradient_at, wild[i].fresh_at));
             assert_int_equal(hand.said.verdict, MU_VERDICT_REFUSE);
@@ -194,24 +120,23 @@ static void a_place_outside_the_memory_is_refused_and_nothing_changes(void **sta
         assert_int_equal(mu_ps_server_version(hand.server), 0);
         for (size_t e = 0; e < COUNT; e++)
             assert_true(mu_ps_server_vector(hand.server, 0)[e] == 0);
-        end(&hand);
-        mu_vectors_finish(&vectors);
+        hand_share_end(&hand);
     }
 }
 
 static void a_place_in_memory_that_is_not_shared_is_refused(void **state)
 {
     (void)state;
-    struct hand hand;
+    struct hand_share hand;
     begin(&hand);
     assert_ok(push_places(&hand, 0, PLACE(0), 0));
     assert_int_equal(hand.said.verdict, MU_VERDICT_REFUSE);
     assert_said(&log_of_test, "at a place that is not in the memory it shares");
     uint8_t out[MU_PS_BODY_MAX];
     size_t bytes = mu_ps_pull_write(out, MU_PS_ITEM_PULL, PLACE(0));
-    assert_int_equal(send_and_serve(&hand, MU_FRAME_PULL, 1, out, bytes), MU_PROTOCOL);
+    assert_int_equal(hand_share_ask(&hand, MU_FRAME_PULL, 1, out, bytes), MU_PROTOCOL);
     assert_said(&log_of_test, "sent a PULL at a place that is not in the memory it shares");
-    end(&hand);
+    hand_share_end(&hand);
 }
 
 static void what_is_not_finite_is_found_in_place(void **state)
@@ -219,60 +144,50 @@ static void what_is_not_finite_is_found_in_place(void **state)
     (void)state;
     static const float values[] = {NAN, INFINITY, -INFINITY};
     for (size_t i = 0; i < MU_COUNT_OF(values); i++) {
-        struct hand hand;
-        struct mu_vectors vectors;
-        begin(&hand);
-        share(&hand, &vectors);
-        mu_vectors_at(&vectors, 0)[COUNT - 1] = values[i];
+        struct hand_share hand;
+        begin_to_share(&hand);
+        vector(&hand, 0)[COUNT - 1] = values[i];
         assert_ok(push_places(&hand, 0, PLACE(0), PLACE(1)));
         assert_int_equal(hand.said.verdict, MU_VERDICT_REFUSE);
         assert_said(&log_of_test, "with NaN or infinity");
-        mu_vectors_at(&vectors, 0)[COUNT - 1] = 1;
+        vector(&hand, 0)[COUNT - 1] = 1;
         assert_ok(push_places(&hand, 1, PLACE(0), PLACE(1)));
         assert_int_equal(hand.said.verdict, MU_VERDICT_APPLY);
-        assert_true(mu_vectors_at(&vectors, 1)[COUNT - 1] == -0.5f);
-        end(&hand);
-        mu_vectors_finish(&vectors);
+        assert_true(vector(&hand, 1)[COUNT - 1] == -0.5f);
+        hand_share_end(&hand);
     }
 }
 
 static void memory_that_cannot_be_mapped_is_answered_with_the_reason(void **state)
 {
     (void)state;
-    struct hand hand;
-    struct mu_vectors vectors;
+    struct hand_share hand;
     char why[MU_SHARED_MEMORY_WHY_MAX];
     begin(&hand);
-    assert_ok(offer(&hand, "muster-0-0123456789abcdef", 4096));
+    assert_ok(hand_share_offer(&hand, "muster-0-0123456789abcdef", 4096));
     assert_non_null(strstr(hand.why, "it does not see this /dev/shm"));
-    assert_ok(offer(&hand, "../../etc/passwd", 4096));
+    assert_ok(hand_share_offer(&hand, "../../etc/passwd", 4096));
     assert_non_null(strstr(hand.why, "not from it"));
-    assert_ok(mu_vectors_init_shared(&vectors, VECTORS, COUNT, 0, why));
-    assert_ok(offer(&hand, vectors.shared.name, vectors.shared.bytes + 4096));
+    assert_ok(mu_vectors_init_shared(&hand.vectors, VECTORS, COUNT, 0, why));
+    assert_ok(hand_share_offer(&hand, hand.vectors.shared.name, hand.vectors.shared.bytes + 4096));
     assert_non_null(strstr(hand.why, "not from it"));
     /* It may try again, and again. */
     for (int i = 0; i < 2; i++) {
-        assert_ok(offer(&hand, vectors.shared.name, vectors.shared.bytes));
+        assert_ok(hand_share_offer(&hand, hand.vectors.shared.name, hand.vectors.shared.bytes));
         assert_string_equal(hand.why, "");
     }
     assert_ok(push_places(&hand, 0, PLACE(0), PLACE(1)));
     assert_int_equal(hand.said.verdict, MU_VERDICT_APPLY);
-    assert_int_equal(send_and_serve(&hand, MU_FRAME_SHARE, 2, NULL, 0), MU_PROTOCOL);
+    assert_int_equal(hand_share_ask(&hand, MU_FRAME_SHARE, 2, NULL, 0), MU_PROTOCOL);
     assert_said(&log_of_test, "sent a SHARE that is malformed");
-    end(&hand);
-    mu_vectors_finish(&vectors);
+    hand_share_end(&hand);
 }
 
 /* ---- a worker that dies ---- */
 
 static struct mu_ps_client *make_client(struct mu_loop *loop, struct mu_log *log)
 {
-    const struct mu_ps_client_options options = {.loop = loop,
-        .log = log,
-        .server_count = 1,
-        .in_flight = 1,
-        .generation = 7,
-        .element_count = COUNT};
+    const struct mu_ps_client_options options = hand_share_client_options(loop, log, COUNT);
     struct mu_ps_client *client;
     assert_ok(mu_ps_client_create(&options, &client));
     return client;
@@ -312,49 +227,27 @@ static void die_while_pushing(const struct mu_address *address)
     kill(getpid(), SIGKILL);
 }
 
-static bool maps_a_segment(void)
+static bool is_lost_and_unmapped(const void *server)
 {
-    char line[512];
-    bool found = false;
-    FILE *maps = fopen("/proc/self/maps", "re");
-    while (maps && fgets(line, sizeof(line), maps))
-        found = found || strstr(line, "/dev/shm/muster-");
-    if (maps)
-        fclose(maps);
-    return found;
-}
-
-struct until_lost {
-    struct mu_ps_server *server;
-    bool over;
-};
-
-static void look_until_lost(void *owner)
-{
-    struct until_lost *until = owner;
-    until->over = mu_ps_server_lost(until->server, 0) && !maps_a_segment();
+    return mu_ps_server_lost(server, 0) && hand_share_mappings("/dev/shm/muster-") == 0;
 }
 
 static void a_worker_that_is_killed_leaves_nothing_mapped_and_no_name(void **state)
 {
     (void)state;
-    struct mu_timer *timer;
-    struct until_lost until = {0};
     struct mu_link *link;
     int code;
     pid_t child = fork();
     if (child == 0)
         die_while_pushing(&pair.address);
-    until.server = make_server();
+    struct mu_ps_server *server = make_server();
     assert_ok(
         mu_link_accept(pair.loop, link_pair_stream(&pair), &mu_link_hold_events, NULL, &link));
-    mu_ps_server_add_worker(until.server, 0, link);
-    assert_ok(pair.loop->ops->timer_start(pair.loop, MU_MS, look_until_lost, &until, &timer));
-    assert_ok(mu_ps_server_run(until.server, &until.over));
-    pair.loop->ops->timer_stop(timer);
+    mu_ps_server_add_worker(server, 0, link);
+    hand_share_run_until(server, is_lost_and_unmapped, server);
     assert_int_equal(waitpid(child, &code, 0), child);
     assert_true(WIFSIGNALED(code) && WTERMSIG(code) == SIGKILL);
-    mu_ps_server_destroy(until.server);
+    mu_ps_server_destroy(server);
 }
 
 /* ---- a client whose server is played ---- */
@@ -408,9 +301,8 @@ static enum mu_status share_with(struct played *played, int64_t patience_ns, boo
 {
     struct mu_vectors vectors;
     struct mu_ps_client *client = make_client(pair.loop, mu_test_log_init(&log_of_test));
-    struct mu_link *near = hand_rig_link(&played->link, &played_events, played);
-    mu_link_resume(played->link);
-    mu_ps_client_add_server(client, 0, near);
+    mu_ps_client_add_server(
+        client, 0, hand_rig_resumed_link(&played->link, &played_events, played));
     int64_t deadline = mu_deadline(mu_now(pair.loop->world), patience_ns);
     enum mu_status status =
         mu_ps_client_share(client, MU_PS_SHARE_WHERE_POSSIBLE, VECTORS, deadline, &vectors);
@@ -482,12 +374,10 @@ static void who_must_share_and_cannot_fails(void **state)
     struct mu_vectors vectors;
     struct played other = {.why = ""};
     struct mu_ps_client *client = make_client(pair.loop, mu_test_log_init(&log_of_test));
-    struct mu_link *near = hand_rig_link(&other.link, &played_events, &other);
-    mu_link_resume(other.link);
-    mu_ps_client_add_server(client, 0, near);
-    int64_t deadline = mu_deadline(mu_now(pair.loop->world), LINK_PAIR_TIME);
+    mu_ps_client_add_server(client, 0, hand_rig_resumed_link(&other.link, &played_events, &other));
     assert_int_equal(
-        mu_ps_client_share(client, MU_PS_SHARE_ALWAYS, VECTORS, deadline, &vectors), MU_CONFIG);
+        mu_ps_client_share(client, MU_PS_SHARE_ALWAYS, VECTORS, hand_share_deadline(), &vectors),
+        MU_CONFIG);
     assert_said(&log_of_test, "E0204");
     assert_said(&log_of_test, "no memory is shared with ps/0");
     assert_null(vectors.data);

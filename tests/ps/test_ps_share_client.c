@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "ps/client.h"
-#include "ps/ps_bodies.h"
-#include "tests/ps/hand_rig.h"
+#include "tests/ps/hand_share.h"
 #include <sys/resource.h>
 
 /* Embedding rows that a client puts where a server of its host sees them. The server is played by
@@ -101,9 +99,7 @@ static const struct mu_link_events played_events = {
 
 static struct mu_link *link_to(struct played *played)
 {
-    struct mu_link *near = hand_rig_link(&played->link, &played_events, played);
-    mu_link_resume(played->link);
-    return near;
+    return hand_rig_resumed_link(&played->link, &played_events, played);
 }
 
 /* ---- the client ---- */
@@ -117,30 +113,20 @@ struct own {
     float gradients[GIVEN * WIDTH], values[WANTED * WIDTH];
 };
 
-static int64_t deadline(void)
-{
-    return mu_deadline(mu_now(pair.loop->world), LINK_PAIR_TIME);
-}
-
 static void begin(struct own *own, struct played *played, bool relinks)
 {
-    const struct mu_ps_client_options options = {
-        .loop = pair.loop,
-        .log = mu_test_log_init(&log_of_test),
-        .server_count = 1,
-        .in_flight = 1,
-        .generation = 7,
-        .element_count = COUNT,
-        .row_width = WIDTH,
-        .row_max = ROW_MAX,
-        .relinks = relinks,
-    };
+    struct mu_ps_client_options options =
+        hand_share_client_options(pair.loop, mu_test_log_init(&log_of_test), COUNT);
+    options.row_width = WIDTH;
+    options.row_max = ROW_MAX;
+    options.relinks = relinks;
     *own = (struct own){.given = {5, 9}, .wanted = {9, 1, 7}};
     own->given_set = (struct mu_row_set){.count = GIVEN, .id = own->given, .first = {0, GIVEN}};
     own->wanted_set = (struct mu_row_set){.count = WANTED, .id = own->wanted, .first = {0, WANTED}};
     assert_ok(mu_ps_client_create(&options, &own->client));
     mu_ps_client_add_server(own->client, 0, link_to(played));
-    assert_ok(mu_ps_client_share(own->client, MU_PS_SHARE_ALWAYS, 1, deadline(), &own->vectors));
+    assert_ok(mu_ps_client_share(
+        own->client, MU_PS_SHARE_ALWAYS, 1, hand_share_deadline(), &own->vectors));
     own->memory = mu_ps_client_row_memory(own->client, 0);
 }
 
@@ -199,7 +185,7 @@ static void rows_in_the_memory_of_a_slot_are_named_and_not_copied(void **state)
     for (int k = 0; k < 2; k++) {
         put(&own, own.memory.gradients, own.memory.values);
         assert_ok(push(&own));
-        assert_ok(mu_ps_client_wait(own.client, 0, deadline(), &result));
+        assert_ok(mu_ps_client_wait(own.client, 0, hand_share_deadline(), &result));
         assert_int_equal(played.rows_come, k + 1);
         assert_int_equal(played.rows_bytes, 0);
         assert_int_equal(played.rows.given, GIVEN);
@@ -225,7 +211,7 @@ static void rows_elsewhere_are_copied_both_ways(void **state)
     memset(own.gradients, 0, sizeof(own.gradients)); /* they are the caller's again */
     memset(own.given, 0, sizeof(own.given));
     assert_ok(push(&own));
-    assert_ok(mu_ps_client_wait(own.client, 0, deadline(), &result));
+    assert_ok(mu_ps_client_wait(own.client, 0, hand_share_deadline(), &result));
     assert_int_equal(played.rows_bytes, 0);
     expect_ids(at(&played, played.rows.ids_at));
     expect_gradients(at(&played, played.rows.gradients_at));
@@ -242,7 +228,7 @@ static void rows_that_were_wanted_and_do_not_come_are_missed(void **state)
     begin(&own, &played, false);
     put(&own, own.memory.gradients, own.memory.values);
     assert_ok(push(&own));
-    assert_int_equal(mu_ps_client_wait(own.client, 0, deadline(), &result), MU_PROTOCOL);
+    assert_int_equal(mu_ps_client_wait(own.client, 0, hand_share_deadline(), &result), MU_PROTOCOL);
     assert_said(&log_of_test, "sent a FRESH without the embedding rows that were wanted");
     end(&own, &played);
 }
@@ -286,16 +272,16 @@ static void shared_anew_the_memory_of_before_is_nobodys(void **state)
     begin(&own, &played, true);
     put(&own, own.memory.gradients, own.memory.values);
     assert_ok(push(&own));
-    assert_ok(mu_ps_client_wait(own.client, 0, deadline(), &result));
+    assert_ok(mu_ps_client_wait(own.client, 0, hand_share_deadline(), &result));
     struct mu_shared_memory old = played.shared;
-    assert_ok(mu_ps_client_share_anew(own.client, deadline(), &own.vectors, &shared));
+    assert_ok(mu_ps_client_share_anew(own.client, hand_share_deadline(), &own.vectors, &shared));
     assert_true(shared);
     write_into(&old, played.rows.values_at);
     expect_values(own.memory.values);
     memset(own.memory.values, 0, sizeof(float) * WANTED * WIDTH);
     put(&own, own.memory.gradients, own.memory.values);
     assert_ok(push(&own));
-    assert_ok(mu_ps_client_wait(own.client, 0, deadline(), &result));
+    assert_ok(mu_ps_client_wait(own.client, 0, hand_share_deadline(), &result));
     assert_int_equal(played.rows_bytes, 0);
     expect_gradients(at(&played, played.rows.gradients_at));
     write_into(&old, played.rows.values_at);
@@ -317,7 +303,8 @@ static void where_there_is_no_other_memory_rows_travel(void **state)
     low = before;
     low.rlim_cur = 16;
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &low), 0);
-    enum mu_status status = mu_ps_client_share_anew(own.client, deadline(), &own.vectors, &shared);
+    enum mu_status status =
+        mu_ps_client_share_anew(own.client, hand_share_deadline(), &own.vectors, &shared);
     setrlimit(RLIMIT_FSIZE, &before);
     assert_ok(status);
     assert_true(shared);

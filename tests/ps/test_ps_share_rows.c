@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "ps/client.h"
-#include "ps/ps_bodies.h"
-#include "ps/vectors.h"
-#include "tests/ps/hand_rig.h"
+#include "tests/ps/hand_share.h"
 #include <math.h>
 
 /* Embedding rows in memory that a worker shares with a server, and what goes wrong with them. The
@@ -41,110 +38,25 @@ static struct mu_ps_server *make_server(bool relinks)
 
 /* ---- a worker by hand ---- */
 
-struct hand {
-    struct mu_link *link;
-    struct mu_ps_server *server;
-    struct mu_vectors vectors;
-    bool answered;
-    int rows_come; /* frames */
-    uint32_t rows_bytes;
-    float rows[PUSH_MAX * WIDTH], fresh[COUNT];
-    struct mu_ps_fresh_body said;
-    char why[MU_SHARED_MEMORY_WHY_MAX];
-};
-
-static enum mu_link_answer on_frame(void *owner, struct mu_link *link, const struct mu_frame *frame,
-    const void *body, void **ret_payload)
+static void begin(struct hand_share *hand)
 {
-    struct hand *hand = owner;
-    struct mu_decoder *decoder = mu_link_decoder(link);
-    *ret_payload = hand->fresh;
-    if (frame->type == MU_FRAME_ROWS) {
-        hand->rows_come++;
-        hand->rows_bytes = frame->payload_bytes;
-        *ret_payload = hand->rows;
-    } else if (frame->type == MU_FRAME_FRESH) {
-        assert_true(mu_ps_fresh_read(decoder, body, frame->body_bytes, &hand->said));
-    } else if (frame->tag == MU_PS_SHARE_MEMORY) {
-        assert_true(mu_ps_mapped_read(decoder, body, frame->body_bytes, hand->why));
-    }
-    return MU_LINK_TAKE;
-}
-
-static void on_arrived(
-    void *owner, struct mu_link *link, const struct mu_frame *frame, const void *body)
-{
-    (void)link;
-    (void)body;
-    if (frame->type != MU_FRAME_ROWS)
-        ((struct hand *)owner)->answered = true;
-}
-
-static const struct mu_link_events hand_events = {
-    .frame = on_frame, .arrived = on_arrived, .ended = hand_rig_ended};
-
-static void send_frame(struct hand *hand, enum mu_frame_type type, uint64_t tag,
-    const uint8_t *body, size_t bytes, const void *payload, size_t payload_bytes)
-{
-    struct mu_send send = {0};
-    const struct mu_frame frame = {.type = (uint8_t)type,
-        .generation = 7,
-        .tag = tag,
-        .body_bytes = (uint32_t)bytes,
-        .payload_bytes = (uint32_t)payload_bytes};
-    mu_link_send(hand->link, &send, &frame, body, payload);
-    link_pair_until(&pair, &send.done);
-}
-
-static enum mu_status serve(struct hand *hand)
-{
-    hand->answered = false;
-    return mu_ps_server_run(hand->server, &hand->answered);
-}
-
-static void offer(struct hand *hand)
-{
-    uint8_t out[MU_PS_BODY_MAX];
-    struct mu_body body;
-    struct mu_ps_offer_body offer = {.bytes = BYTES};
+    hand_share_begin(hand, make_server(false));
+    hand_share_share(hand, VECTORS, COUNT, 2048);
     assert_int_equal(hand->vectors.shared.bytes, BYTES);
-    snprintf(offer.name, sizeof(offer.name), "%s", hand->vectors.shared.name);
-    mu_ps_offer_put(&body, out, &offer);
-    send_frame(hand, MU_FRAME_SHARE, MU_PS_SHARE_MEMORY, out, body.bytes, NULL, 0);
-    assert_ok(serve(hand));
 }
 
-static void begin(struct hand *hand)
-{
-    char why[MU_SHARED_MEMORY_WHY_MAX];
-    *hand = (struct hand){.server = make_server(false)};
-    struct mu_link *far = hand_rig_link(&hand->link, &hand_events, hand);
-    mu_link_resume(hand->link);
-    mu_ps_server_add_worker(hand->server, 0, far);
-    assert_ok(mu_vectors_init_shared(&hand->vectors, VECTORS, COUNT, 2048, why));
-    offer(hand);
-    assert_string_equal(hand->why, "");
-}
-
-static void end(struct hand *hand)
-{
-    mu_ps_server_destroy(hand->server);
-    mu_link_close(hand->link);
-    mu_vectors_finish(&hand->vectors);
-}
-
-static uint64_t *ids_of(const struct hand *hand)
+static uint64_t *ids_of(const struct hand_share *hand)
 {
     return (uint64_t *)((char *)hand->vectors.shared.at + IDS_AT);
 }
 
-static float *floats_at(const struct hand *hand, int64_t place)
+static float *floats_at(const struct hand_share *hand, int64_t place)
 {
     return (float *)((char *)hand->vectors.shared.at + place);
 }
 
 /* Wants ids 1 and 2, gives 2 and 3. */
-static void write_rows(struct hand *hand)
+static void write_rows(struct hand_share *hand)
 {
     static const uint64_t ids[] = {1, 2, 2, 3};
     memcpy(ids_of(hand), ids, sizeof(ids));
@@ -161,31 +73,33 @@ static const struct mu_ps_rows_body sound = {.wanted = 2,
     .values_at = VALUES_AT};
 
 static void send_rows(
-    struct hand *hand, uint64_t tag, const struct mu_ps_rows_body *rows, size_t payload_bytes)
+    struct hand_share *hand, uint64_t tag, const struct mu_ps_rows_body *rows, size_t payload_bytes)
 {
     static const uint8_t payload[256];
     uint8_t out[MU_PS_ROWS_BODY_MAX];
     hand->rows_come = 0;
-    send_frame(hand, MU_FRAME_ROWS, tag, out, mu_ps_rows_write(out, rows), payload, payload_bytes);
+    hand_share_send(
+        hand, MU_FRAME_ROWS, tag, out, mu_ps_rows_write(out, rows), payload, payload_bytes);
 }
 
-static enum mu_status push(struct hand *hand, uint64_t tag)
+static enum mu_status push(struct hand_share *hand, uint64_t tag)
 {
     static const float dense[COUNT];
     uint8_t out[MU_PS_BODY_MAX];
     const struct mu_ps_push_body body = {.scale = 1};
-    send_frame(hand, MU_FRAME_PUSH, tag, out, mu_ps_push_write(out, &body), dense, sizeof(dense));
-    return serve(hand);
+    hand_share_send(
+        hand, MU_FRAME_PUSH, tag, out, mu_ps_push_write(out, &body), dense, sizeof(dense));
+    return hand_share_serve(hand);
 }
 
-static float server_row(const struct hand *hand, uint64_t id, size_t element)
+static float server_row(const struct hand_share *hand, uint64_t id, size_t element)
 {
     const float *row;
     mu_table_look(mu_ps_server_table(hand->server), &id, 1, &row);
     return row ? row[element] : (float)id;
 }
 
-static uint64_t server_rows(const struct hand *hand)
+static uint64_t server_rows(const struct hand_share *hand)
 {
     return mu_table_count(mu_ps_server_table(hand->server)).rows;
 }
@@ -209,7 +123,7 @@ static size_t frames_of_an_answer(const struct mu_ps_fresh_body *fresh)
 static void rows_are_applied_where_they_lie_and_come_where_they_are_wanted(void **state)
 {
     (void)state;
-    struct hand hand;
+    struct hand_share hand;
     begin(&hand);
     write_rows(&hand);
     for (uint64_t k = 0; k < 3; k++) {
@@ -236,13 +150,13 @@ static void rows_are_applied_where_they_lie_and_come_where_they_are_wanted(void 
         assert_int_equal(load->rows_given - before.rows_given, 2);
         assert_int_equal(load->rows_wanted - before.rows_wanted, 2);
     }
-    end(&hand);
+    hand_share_end(&hand);
 }
 
 static void rows_that_travel_may_follow_those_that_do_not(void **state)
 {
     (void)state;
-    struct hand hand;
+    struct hand_share hand;
     begin(&hand);
     write_rows(&hand);
     send_rows(&hand, 0, &sound, 0);
@@ -253,7 +167,7 @@ static void rows_that_travel_may_follow_those_that_do_not(void **state)
     assert_int_equal(hand.rows_bytes, ROW_BYTES);
     assert_true(hand.rows[0] == 0);
     assert_true(floats_at(&hand, VALUES_AT)[0] == 1);
-    end(&hand);
+    hand_share_end(&hand);
 }
 
 /* ---- refusals ---- */
@@ -290,7 +204,7 @@ static void a_place_outside_the_memory_is_refused_and_nothing_changes(void **sta
 {
     (void)state;
     for (size_t i = 0; i < MU_COUNT_OF(wild); i++) {
-        struct hand hand;
+        struct hand_share hand;
         begin(&hand);
         write_rows(&hand);
         for (uint64_t k = 0; k < 3; k++) {
@@ -304,7 +218,7 @@ static void a_place_outside_the_memory_is_refused_and_nothing_changes(void **sta
         assert_int_equal(server_rows(&hand), 0);
         for (int j = 0; j < 2 * WIDTH; j++)
             assert_true(floats_at(&hand, VALUES_AT)[j] == -1);
-        end(&hand);
+        hand_share_end(&hand);
     }
 }
 
@@ -317,7 +231,7 @@ static void the_last_bytes_of_the_memory_are_in_it(void **state)
         {2, 2, IDS_AT, GRADIENTS_AT, LAST},
     };
     for (size_t i = 0; i < MU_COUNT_OF(last); i++) {
-        struct hand hand;
+        struct hand_share hand;
         begin(&hand);
         write_rows(&hand);
         memcpy((char *)hand.vectors.shared.at + BYTES - 32, ids_of(&hand), 32);
@@ -327,7 +241,7 @@ static void the_last_bytes_of_the_memory_are_in_it(void **state)
         assert_ok(push(&hand, 0));
         assert_int_equal(hand.said.verdict, MU_VERDICT_APPLY);
         assert_true(floats_at(&hand, last[i].values_at)[0] == 1);
-        end(&hand);
+        hand_share_end(&hand);
     }
 }
 
@@ -348,7 +262,7 @@ static void flaws_are_found_in_place(void **state)
 {
     (void)state;
     for (size_t i = 0; i < MU_COUNT_OF(flaws); i++) {
-        struct hand hand;
+        struct hand_share hand;
         begin(&hand);
         write_rows(&hand);
         memcpy(ids_of(&hand), flaws[i].ids, sizeof(flaws[i].ids));
@@ -366,17 +280,15 @@ static void flaws_are_found_in_place(void **state)
         send_rows(&hand, 1, &sound, 0);
         assert_ok(push(&hand, 1));
         assert_int_equal(hand.said.verdict, MU_VERDICT_APPLY);
-        end(&hand);
+        hand_share_end(&hand);
     }
 }
 
 static void places_of_a_worker_that_shares_nothing_are_refused(void **state)
 {
     (void)state;
-    struct hand hand = {.server = make_server(false)};
-    struct mu_link *far = hand_rig_link(&hand.link, &hand_events, &hand);
-    mu_link_resume(hand.link);
-    mu_ps_server_add_worker(hand.server, 0, far);
+    struct hand_share hand;
+    hand_share_begin(&hand, make_server(false));
     send_rows(&hand, 0, &sound, 0);
     assert_ok(push(&hand, 0));
     assert_int_equal(hand.said.verdict, MU_VERDICT_REFUSE);
@@ -384,30 +296,28 @@ static void places_of_a_worker_that_shares_nothing_are_refused(void **state)
     /* A pull cannot be refused but with its link. */
     const struct mu_ps_rows_body wanted = {.wanted = 2, .ids_at = IDS_AT, .values_at = VALUES_AT};
     send_rows(&hand, 1, &wanted, 0);
-    send_frame(&hand, MU_FRAME_PULL, 1, NULL, 0, NULL, 0);
-    assert_int_equal(serve(&hand), MU_PROTOCOL);
+    assert_int_equal(hand_share_ask(&hand, MU_FRAME_PULL, 1, NULL, 0), MU_PROTOCOL);
     assert_said(&log_of_test, "sent a PULL at a place that is not in the memory it shares");
-    end(&hand);
+    hand_share_end(&hand);
 }
 
 /* ---- what changes between the rows and their gradient ---- */
 
 /* Turns until the server has all that was sent: it answers in order. */
-static void let_come(struct hand *hand)
+static void let_come(struct hand_share *hand)
 {
     struct mu_shared_memory_host host;
     uint8_t out[MU_PS_BODY_MAX];
     struct mu_body body;
     mu_shared_memory_host(&host);
     mu_ps_host_put(&body, out, &host);
-    send_frame(hand, MU_FRAME_SHARE, MU_PS_SHARE_HOST, out, body.bytes, NULL, 0);
-    assert_ok(serve(hand));
+    assert_ok(hand_share_ask(hand, MU_FRAME_SHARE, MU_PS_SHARE_HOST, out, body.bytes));
 }
 
 static void ids_are_those_that_were_looked_at(void **state)
 {
     (void)state;
-    struct hand hand;
+    struct hand_share hand;
     begin(&hand);
     write_rows(&hand);
     send_rows(&hand, 0, &sound, 0);
@@ -419,66 +329,50 @@ static void ids_are_those_that_were_looked_at(void **state)
     assert_int_equal(server_rows(&hand), 2);
     assert_true(server_row(&hand, 3, 0) == 3 - (WIDTH + 1));
     assert_true(floats_at(&hand, VALUES_AT)[0] == 1);
-    end(&hand);
+    hand_share_end(&hand);
 }
 
 static void memory_with_rows_in_it_is_not_exchanged(void **state)
 {
     (void)state;
-    struct hand hand;
+    struct hand_share hand;
     begin(&hand);
     write_rows(&hand);
     send_rows(&hand, 0, &sound, 0);
     let_come(&hand);
-    offer(&hand);
+    hand_share_offer_own(&hand);
     assert_string_equal(hand.why, "it still uses the memory of before");
     assert_ok(push(&hand, 0));
     assert_int_equal(hand.said.verdict, MU_VERDICT_APPLY);
-    offer(&hand);
+    hand_share_offer_own(&hand);
     assert_string_equal(hand.why, "");
-    end(&hand);
+    hand_share_end(&hand);
 }
 
-static bool maps_a_segment(const struct hand *hand)
+/* By the server; one mapping is the worker's own. */
+static bool is_mapped(const struct hand_share *hand)
 {
-    char line[512];
-    int found = 0;
-    FILE *maps = fopen("/proc/self/maps", "re");
-    while (maps && fgets(line, sizeof(line), maps))
-        found += strstr(line, hand->vectors.shared.name) != NULL;
-    if (maps)
-        fclose(maps);
-    return found > 1; /* one is the worker's own */
+    return hand_share_mappings(hand->vectors.shared.name) > 1;
 }
 
-struct until_unmapped {
-    const struct hand *hand;
-    bool over;
-};
-
-static void look_until_unmapped(void *owner)
+static bool is_unmapped(const void *hand)
 {
-    struct until_unmapped *until = owner;
-    until->over = !maps_a_segment(until->hand);
+    return !is_mapped(hand);
 }
 
 static void memory_is_given_back_when_only_rows_had_come(void **state)
 {
     (void)state;
-    struct hand hand;
-    struct mu_timer *timer;
-    struct until_unmapped until = {.hand = &hand};
+    struct hand_share hand;
     begin(&hand);
     write_rows(&hand);
     send_rows(&hand, 0, &sound, 0);
     let_come(&hand);
-    assert_true(maps_a_segment(&hand));
+    assert_true(is_mapped(&hand));
     mu_link_close(hand.link);
     hand.link = NULL;
-    assert_ok(pair.loop->ops->timer_start(pair.loop, MU_MS, look_until_unmapped, &until, &timer));
-    assert_ok(mu_ps_server_run(hand.server, &until.over));
-    pair.loop->ops->timer_stop(timer);
-    end(&hand);
+    hand_share_run_until(hand.server, is_unmapped, &hand);
+    hand_share_end(&hand);
 }
 
 int main(void)

@@ -62,6 +62,7 @@ static const char golden[] =
     "  \"exit\": null,\n"
     "  \"error_number\": null,\n"
     "  \"error\": null,\n"
+    "  \"checkpoint_error\": null,\n"
     "  \"step\": 10,\n"
     "  \"steps_total\": 30,\n"
     "  \"epoch\": 2,\n"
