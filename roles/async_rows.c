@@ -70,6 +70,14 @@ void mu_async_rows_drop(struct mu_async_rows *rows)
     rows->first = rows->end = 0;
 }
 
+void mu_async_rows_forget(struct mu_async_rows *rows)
+{
+    for (int64_t batch = rows->first; batch < rows->end; batch++) {
+        struct mu_held_batch *held = &rows->held[batch % rows->held_max];
+        held->there = held->set.count == 0;
+    }
+}
+
 /* ---- holding ---- */
 
 static struct mu_held_batch *held_of(const struct mu_async_rows *rows, int64_t batch)
