@@ -40,6 +40,7 @@ struct async {
     const float *parameters; /* newest: of a slot, or the replica's */
     int64_t version;
     int64_t steps_to_do; /* of this replica */
+    bool left_lost, shared_anew;
     struct mu_bad_steps bad;
     struct mu_async_save save; /* leader */
 };
@@ -83,6 +84,21 @@ static enum mu_status run_make_vectors(struct mu_command *command)
             replica, status, mu_ps_client_culprit(replica->client), "what memory we share", since);
     mu_async_rows_share(&replica->async_rows);
     return MU_OK;
+}
+
+/* Without the server that was lost, if it was one of those that saw the vectors. */
+static enum mu_status run_share_anew(struct mu_command *command)
+{
+    struct async *async = command->owner;
+    struct mu_replica *replica = async->replica;
+    MU_TRY(replica->failed);
+    int64_t since = mu_now(replica->world);
+    enum mu_status status = mu_ps_client_share_anew(
+        replica->client, deadline_from(async, since), &replica->vectors, &async->shared_anew);
+    return status == MU_OK
+               ? MU_OK
+               : mu_replica_blame_server(replica, status, mu_ps_client_culprit(replica->client),
+                     "what memory we share", since);
 }
 
 static int slot_index(const struct push_slot *slot)
@@ -302,6 +318,26 @@ static enum mu_status take_step(struct async *async, const struct mu_prefetch_ba
                                                           : MU_OK;
 }
 
+/* A lost server may only have been stopped, and write an answer to where it was wanted once: from
+ * here on that is nowhere. What is in the vectors by now is not trusted either. */
+static enum mu_status leave_lost(struct async *async)
+{
+    struct mu_replica *replica = async->replica;
+    if (async->left_lost || atomic_load(&replica->gone_ns) == 0)
+        return MU_OK;
+    async->left_lost = true;
+    for (int i = 0; i < async->slot_count; i++)
+        MU_TRY(await_slot(async, &async->slot[(replica->steps_own + i) % async->slot_count]));
+    MU_TRY(mu_communicator_do(&replica->communicator, run_share_anew, async));
+    if (!async->shared_anew)
+        return MU_OK;
+    MU_TRY(mu_communicator_do(&replica->communicator, run_pull, async));
+    async->parameters = replica->parameters.data;
+    replica->step = async->version;
+    mu_async_rows_forget(&replica->async_rows);
+    return MU_OK;
+}
+
 /* ---- the end ---- */
 
 static enum mu_status run_leave(struct mu_command *command)
@@ -346,6 +382,7 @@ static enum mu_status train_to_the_end(struct async *async)
         MU_TRY(await_slot(async, next_slot(async)));
         if (!has_more(async))
             break;
+        MU_TRY(leave_lost(async));
         MU_TRY(mu_async_rows_next(&replica->async_rows, slot_index(next_slot(async)), &batch));
         enum mu_status status = take_step(async, batch);
         mu_async_rows_done(&replica->async_rows);
