@@ -88,7 +88,7 @@ static const struct mu_flag flags[] = {
          .min = -1,
          .max = 9007199254740992.0,
          .fallback = "-1",
-         .doc = "the version to stop at; -1: the end of the log"},
+         .doc = "the version to stop at, one that the logs in DIR hold; -1: the end of the log"},
         .value = "VERSION"},
     {.option = {.name = "json",
          .type = MU_OPTION_BOOL,

@@ -4,12 +4,14 @@
 #include "runtime/device/cuda.h"
 #include "runtime/device/device.h"
 #include "runtime/device/kernels.h"
+#include <errno.h>
 #include <inttypes.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/statvfs.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
@@ -98,6 +100,37 @@ static void print_limits(struct mu_log *log)
                                              : 0);
 }
 
+/* Where a file system is mounted, and how much of it is free; below `least` it is warned of. */
+static void print_space(
+    struct mu_log *log, const char *what, const char *path, uint64_t least, const char *why)
+{
+    struct statvfs fs;
+    char text[128], whole[32], left[32];
+    if (statvfs(path, &fs) != 0) {
+        mu_format(text, sizeof(text), "cannot be read: %.80s", strerror(errno));
+        print_line(what, text);
+        return;
+    }
+    uint64_t free_bytes = (uint64_t)fs.f_bavail * fs.f_frsize;
+    mu_text_bytes(whole, sizeof(whole), (uint64_t)fs.f_blocks * fs.f_frsize);
+    mu_text_bytes(left, sizeof(left), free_bytes);
+    mu_format(text, sizeof(text), "%s, %s free", whole, left);
+    print_line(what, text);
+    if (free_bytes < least)
+        mu_say(log, MU_LEVEL_WARN, "%s has %s free: %s; `df -h %s`", path, left, why, path);
+}
+
+#define DISK_LEAST (1ull << 30)
+#define SHM_LEAST (64ull << 20)
+
+static void print_places(struct mu_log *log)
+{
+    print_space(log, "/dev/shm", "/dev/shm", SHM_LEAST,
+        "tasks of one host share memory there, and talk through TCP where there is no room");
+    print_space(log, "this directory", ".", DISK_LEAST,
+        "checkpoints are kept there (--out), and a run that cannot save trains on without them");
+}
+
 static void print_environment(void)
 {
     static const char *const names[] = {"MUSTER_CLUSTER", "MUSTER_TASK", "TF_CONFIG",
@@ -122,6 +155,8 @@ static int run(struct mu_log *log, const void *options, char *const *arguments)
     print_devices();
     printf("Limits of this process\n");
     print_limits(log);
+    printf("Room\n");
+    print_places(log);
     printf("Environment\n");
     print_environment();
     return mu_status_exit(MU_OK);

@@ -20,7 +20,7 @@ enum mu_status mu_audit_reader_fail(struct mu_audit_reader *reader, const char *
     vsnprintf(what, sizeof(what), format, list);
     va_end(list);
     return mu_fail(reader->log, MU_E0608,
-        "muster audit replay --to VERSION replays what came before", "%s: at byte %llu: %s",
+        "muster audit replay --to VERSION DIR replays what came before", "%s: at byte %llu: %s",
         reader->path, (unsigned long long)reader->at, what);
 }
 

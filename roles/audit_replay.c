@@ -305,8 +305,20 @@ static enum mu_status check_end(struct source *source, const struct mu_audit_rec
 
 static enum mu_status fail_version(const struct replay *replay, int64_t to)
 {
-    return mu_fail(replay->log, MU_E0001, NULL, "--to %lld: the log has versions %lld to %lld",
-        (long long)to, (long long)replay->done.version_first, (long long)replay->judge.version);
+    return mu_fail(replay->log, MU_E0001,
+        "muster audit replay --to VERSION DIR with a VERSION of these, or without --to for the end",
+        "--to %lld: the log has versions %lld to %lld", (long long)to,
+        (long long)replay->done.version_first, (long long)replay->judge.version);
+}
+
+/* A log that is damaged somewhere proves what came before. */
+static void say_how_far(const struct replay *replay)
+{
+    mu_say(replay->log, MU_LEVEL_WARN,
+        "the log is whole for versions %lld to %lld: `muster audit replay --to %lld DIR` makes the "
+        "parameters of the last of them",
+        (long long)replay->done.version_first, (long long)replay->judge.version,
+        (long long)replay->judge.version);
 }
 
 static enum mu_status go(struct replay *replay, int64_t to)
@@ -418,7 +430,10 @@ static enum mu_status run(struct replay *replay, int64_t to)
         MU_TRY(mu_audit_seen_keep(&source->seen, first.version, source->shard.vectors[0].data));
     }
     MU_TRY(note_state(replay, &replay->done.first));
-    MU_TRY(go(replay, to));
+    enum mu_status status = go(replay, to);
+    if (status == MU_BAD_DATA)
+        say_how_far(replay);
+    MU_TRY(status);
     MU_TRY(note_state(replay, &replay->done.last));
     return sum_up(replay);
 }

@@ -470,6 +470,11 @@ class Rest(unittest.TestCase):
             self.assertIn("  " + word, result.stdout)
         self.assertRegex(result.stdout, r"cluster from +TF_CONFIG\n")
 
+    def test_doctor_looks_at_the_room_for_shared_memory_and_checkpoints(self):
+        result = muster("doctor")
+        for place in ("/dev/shm", "this directory"):
+            self.assertRegex(result.stdout, rf"\n  {place} +\S+ \w+, \S+ \w+ free\n")
+
     def test_doctor_warns_of_few_open_files(self):
         result = subprocess.run(["sh", "-c", f"ulimit -n 64; exec {MUSTER} doctor"], text=True,
                                 capture_output=True)

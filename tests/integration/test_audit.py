@@ -3,6 +3,7 @@
 """The audit log of real parameter servers: test_audit.py MUSTER"""
 import json
 import os
+import re
 import signal
 
 from cluster import ASYNC, LONG, Case, checkpoints, main, until
@@ -112,7 +113,11 @@ class Audit(Case):
         until(lambda: log.stat().st_size > 1 << 20, "a log of some length")
         os.kill(self.pids(run)["ps/0"], signal.SIGKILL)
         self.assertEqual(run.ends(), 137, run.text)
-        self.assertRegex(self.replay(run, code=65).text, r"ps-0\.log: at byte \d+: .* cut")
+        text = self.replay(run, code=65).text
+        self.assertRegex(text, r"ps-0\.log: at byte \d+: .* cut")
+        match = re.search(r"whole for versions 0 to (\d+): `muster audit replay --to \1 DIR`", text)
+        newest = match.group(1)
+        self.assertEqual(self.replayed(run, "--to", newest)["version"], int(newest))
         self.assertEqual(self.replayed(run, "--to", "5")["version"], 5)
 
     def test_a_run_that_lost_a_server_is_replayed_from_the_logs_of_those_that_went_on(self):
