@@ -197,6 +197,30 @@ static void sets_override_and_are_checked_like_the_file(void **state)
     }
 }
 
+/* Where the file has no section for a change, it is the file that is wrong. */
+static void a_set_cannot_hide_a_section_that_is_none(void **state)
+{
+    static const struct {
+        const char *text, *set, *said;
+    } rows[] = {
+        {"{" MODEL ",\n \"train\": null}", "train.steps=1", ":2:11\n"},
+        {"{" MODEL ",\n \"train\": null}", "train.steps=1", "`train` is null"},
+        {"{" MODEL ",\n \"train\": 3}", "train.seed=4", "`train` is an integer"},
+        {"{" MODEL ",\n \"data\": []}", "data.batch=3", "`data` is an array"},
+        {"[]", "train.steps=1", "a job must be an object, not an array"},
+        {"3", "name=x", "a job must be an object, not an integer"},
+    };
+    for (size_t i = 0; i < MU_COUNT_OF(rows); i++) {
+        struct mu_test_log log;
+        struct mu_job *job;
+        const char *const sets[] = {rows[i].set, NULL};
+        assert_int_equal(load(&log, rows[i].text, sets, &job), MU_CONFIG);
+        assert_said(&log, rows[i].said);
+        assert_said(&log, "error[E0203]");
+        assert_said(&log, job_path);
+    }
+}
+
 #define SCHEDULE(entry) "\"schedule\": [{\"from_step\": 9, " entry "}]"
 
 /* What a job and a cluster of `replicas` and `servers` make of each other. */
@@ -431,6 +455,7 @@ int main(void)
         cmocka_unit_test(malformed_jobs_say_where_and_what_was_meant),
         cmocka_unit_test(a_job_that_is_not_there_is_a_missing_input),
         cmocka_unit_test(sets_override_and_are_checked_like_the_file),
+        cmocka_unit_test(a_set_cannot_hide_a_section_that_is_none),
         cmocka_unit_test(a_mode_that_cannot_be_says_what_would_do),
         cmocka_unit_test(steps_are_counted_as_the_mode_makes_them),
         cmocka_unit_test(a_schedule_changes_what_it_says_and_keeps_the_rest),
