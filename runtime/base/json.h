@@ -68,6 +68,10 @@ struct mu_place mu_json_place(const struct mu_json *json, const char *path, bool
 enum mu_status mu_json_set(
     struct mu_log *log, struct mu_json *json, const char *path, const char *value);
 
+/* The text that mu_json_set was last given for just this path: where a string is wanted, 2024 typed
+ * on a command line is one. NULL: the value has not come from there. */
+const char *mu_json_typed(const struct mu_json *json, const char *path);
+
 /* One line, keys sorted, no spaces: equal values give equal text. */
 struct mu_text;
 void mu_json_write_canonical(const mu_json_value *value, struct mu_text *out);
