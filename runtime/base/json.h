@@ -36,6 +36,9 @@ enum mu_status mu_json_parse(struct mu_log *log, enum mu_error error, const char
 /* The same from a file; a file that cannot be read is MU_E0002 (NO_INPUT). */
 enum mu_status mu_json_read(
     struct mu_log *log, enum mu_error error, const char *path, struct mu_json **ret_json);
+/* Only the text of a file, to be freed: as much as a document may have, and one byte more. */
+enum mu_status mu_json_read_text(
+    struct mu_log *log, const char *path, char **ret_text, size_t *ret_bytes);
 void mu_json_destroy(struct mu_json *json); /* takes NULL */
 
 const mu_json_value *mu_json_root(const struct mu_json *json);
