@@ -185,7 +185,7 @@ bool mu_address_is_loopback(const struct mu_address *address)
 {
     struct in_addr four;
     struct in6_addr six;
-    if (strcmp(address->host, "localhost") == 0)
+    if (strcmp(address->host, "localhost") == 0 || strcmp(address->host, "localhost.") == 0)
         return true;
     if (inet_pton(AF_INET, address->host, &four) == 1)
         return ntohl(four.s_addr) >> 24 == 127;

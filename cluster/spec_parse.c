@@ -124,6 +124,15 @@ static enum mu_status check_root_keys(
     return MU_OK;
 }
 
+/* Who wrote brackets or colons meant IPv6, unless it is an IPv4 address all the same. */
+static const char *help_for_address(const char *text, const char *reason)
+{
+    const char *colon = strchr(text, ':');
+    bool six = strstr(reason, "[::1]") || (text[0] == '[' && colon && strchr(colon + 1, ':'));
+    return six && !strstr(reason, "IPv4") ? "write an IPv6 address as \"[::1]:2222\""
+                                          : "write it as \"10.0.0.1:2222\"";
+}
+
 static enum mu_status read_address(struct mu_log *log, const struct mu_spec_draft *draft,
     const mu_json_value *value, struct mu_spec_entry *entry)
 {
@@ -134,10 +143,8 @@ static enum mu_status read_address(struct mu_log *log, const struct mu_spec_draf
     const char *text = mu_json_string(value);
     if (mu_address_parse(text, &entry->task.address, reason, sizeof(reason)))
         return MU_OK;
-    const char *help = strstr(reason, "[::1]") ? "write an IPv6 address as \"[::1]:2222\""
-                                               : "write it as \"10.0.0.1:2222\"";
-    return mu_spec_fail(
-        log, MU_E0108, draft, entry->path, NULL, help, "%s %s", entry->path, reason);
+    return mu_spec_fail(log, MU_E0108, draft, entry->path, NULL, help_for_address(text, reason),
+        "%s %s", entry->path, reason);
 }
 
 static enum mu_status read_index_key(struct mu_log *log, const struct mu_spec_draft *draft,
@@ -274,11 +281,15 @@ static enum mu_status read_task_index(
             "\"task\": {\"type\": \"worker\", \"index\": 0}", "`task` has no `index`");
     enum mu_json_type type = mu_json_type(value);
     int64_t index = -1;
+    char given[40];
     bool valid = type == MU_JSON_INTEGER;
-    if (valid)
+    if (valid) {
         index = mu_json_integer(value);
+        mu_format(given, sizeof(given), "%" PRId64, index);
+    }
     if (type == MU_JSON_STRING) {
         const char *text = mu_json_string(value);
+        shown(text, given);
         valid = text[0] != '\0' && strspn(text, "0123456789") == strlen(text);
         if (valid && !mu_text_to_int64(text, &index))
             index = INT64_MAX;
@@ -292,7 +303,7 @@ static enum mu_status read_task_index(
         char tasks[200];
         mu_spec_describe_tasks(draft, tasks, sizeof(tasks));
         return mu_spec_fail(log, MU_E0107, draft, "task.index", NULL, NULL,
-            "index %lld is out of range: the cluster has %s", (long long)index, tasks);
+            "index %s is out of range: the cluster has %s", given, tasks);
     }
     draft->index = (int)index;
     return MU_OK;
@@ -364,6 +375,19 @@ static enum mu_status fail_too_large(struct mu_log *log, const char *origin, uin
         origin, bytes, MU_JSON_BYTES_MAX);
 }
 
+static enum mu_status fail_empty(
+    struct mu_log *log, const char *origin, const char *text, size_t bytes)
+{
+    char help[160] = "`muster spec make` writes a spec";
+    struct mu_place place = {origin, text, bytes, 0, 1};
+    if (origin[0] == '$')
+        mu_format(help, sizeof(help),
+            "`unset %.60s`, or set it to {\"cluster\": {\"worker\": "
+            "[\"10.0.0.1:2222\", ...]}}",
+            origin + 1);
+    return mu_fail_at(log, MU_E0102, &place, NULL, help, "%s is empty", origin);
+}
+
 /* A text within its bytes may still be a tree of a hundred times as many: that is told from the
  * text. One that nests too deep is left to the parser. */
 static enum mu_status check_extent(
@@ -392,6 +416,8 @@ enum mu_status mu_spec_draft_parse(struct mu_log *log, const char *origin, const
     struct mu_json *json = NULL;
     if (bytes > MU_JSON_BYTES_MAX)
         return fail_too_large(log, origin, bytes);
+    if (mu_json_scan_space(text, bytes, 0) == bytes)
+        return fail_empty(log, origin, text, bytes);
     MU_TRY(check_extent(log, origin, text, bytes));
     MU_TRY(mu_json_parse(log, MU_E0102, origin, text, bytes, &json));
     return mu_spec_draft_read(log, json, task_expected, ret_draft);

@@ -129,7 +129,8 @@ static void loopback_is_known_in_all_its_forms(void **state)
         const char *text;
         bool loopback;
     } rows[] = {{"127.0.0.1:1", true}, {"127.9.9.9:1", true}, {"localhost:1", true},
-        {"[::1]:1", true}, {"128.0.0.1:1", false}, {"[::2]:1", false}, {"host:1", false}};
+        {"LocalHost.:1", true}, {"[::1]:1", true}, {"128.0.0.1:1", false}, {"[::2]:1", false},
+        {"host:1", false}};
     for (size_t i = 0; i < MU_COUNT_OF(rows); i++) {
         struct mu_address address;
         assert_true(mu_address_parse(rows[i].text, &address, NULL, 0));
