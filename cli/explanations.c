@@ -183,8 +183,8 @@ static const struct mu_explanation explanations[MU_ERROR_COUNT] = {
         "defective memory or processor of the host that is named; a plug-in whose results "
         "depend on time or threads"},
     [MU_E0702] = {
-        "Too many steps in a row had a loss that is not finite. They were left out on all "
-        "replicas.",
+        "Too many steps in a row had a loss or gradient that is not finite, or a gradient too "
+        "large for sums and squares. They were left out on all replicas.",
         "a learning rate that is too high; values in the data that are not finite; no warm-up"},
     [MU_E0704] = {
         "In the simulated cluster every task waits, and nothing can happen any more.",

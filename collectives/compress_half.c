@@ -77,6 +77,7 @@ const struct mu_compressor_ops mu_compress_fp16 = {
     .name = "fp16",
     .doc = "float16 on the wire: 11 bits of precision; sums over 65504 are no numbers",
     .options = no_options,
+    .sum_max = 65504,
     .open = open_fp16,
     .allreduce = allreduce,
     .sent_bytes = sent_bytes,

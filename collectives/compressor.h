@@ -30,6 +30,7 @@ struct mu_compressor_ops {
     const char *doc;
     const struct mu_option *options; /* ended by a row without name */
     size_t option_bytes;
+    float sum_max;     /* larger sums come out as infinity; 0: those that float32 has none for */
     bool has_residual; /* a vector as long as the gradient, of each replica, part of a checkpoint */
 
     /* `options` and `layout` are copied or not needed afterwards. `residual` (element_count zeros,

@@ -71,6 +71,13 @@ enum mu_ps_sharing {
 enum mu_status mu_ps_client_share(struct mu_ps_client *client, enum mu_ps_sharing sharing,
     size_t vector_count, int64_t deadline_ns, struct mu_vectors *vectors);
 
+/* After a server was lost, with nothing under way: the vectors are at the same place with the same
+ * contents, in memory that the lost one does not see, and the others that saw it do again. A server
+ * that was only stopped still writes into what it had, and may have written there until now: who
+ * calls this pulls anew. True: there was something to share. Fails like share. */
+enum mu_status mu_ps_client_share_anew(
+    struct mu_ps_client *client, int64_t deadline_ns, struct mu_vectors *vectors, bool *ret_shared);
+
 /* The parameters (element_count) as they are, at one version. Uses a slot: one must be free.
  * Fails like wait. */
 enum mu_status mu_ps_client_pull(

@@ -181,6 +181,16 @@ static enum mu_status make_shared(struct mu_ps_client *client, size_t vector_cou
     return status;
 }
 
+static void say_apart(struct mu_ps_client *client)
+{
+    if (client->share_apart >= 0)
+        mu_say(client->options.log, MU_LEVEL_WARN,
+            "ps/%d is on this host, but not in shared memory with us: %s; pushes to it travel by "
+            "tcp",
+            mu_ps_seat_process(client->share_apart, client->options.server_count),
+            client->share_why);
+}
+
 static void say(struct mu_ps_client *client)
 {
     struct mu_log *log = client->options.log;
@@ -195,12 +205,7 @@ static void say(struct mu_ps_client *client)
         mu_say(log, client->options.replica == 0 ? MU_LEVEL_INFO : MU_LEVEL_DEBUG,
             "gradients and parameters reach %s through shared memory", names.data);
     mu_text_finish(&names);
-    if (client->share_apart >= 0)
-        mu_say(log, MU_LEVEL_WARN,
-            "ps/%d is on this host, but not in shared memory with us: %s; pushes to it travel by "
-            "tcp",
-            mu_ps_seat_process(client->share_apart, client->options.server_count),
-            client->share_why);
+    say_apart(client);
 }
 
 static bool is_real(const struct mu_ps_client *client)
@@ -248,6 +253,33 @@ enum mu_status mu_ps_client_share(struct mu_ps_client *client, enum mu_ps_sharin
             "no memory for %zu vectors of %zu floats", vector_count, client->options.element_count);
     mu_client_rows_use(client, mu_vectors_rows(vectors));
     return MU_OK;
+}
+
+/* ---- after a loss ---- */
+
+enum mu_status mu_ps_client_share_anew(
+    struct mu_ps_client *client, int64_t deadline_ns, struct mu_vectors *vectors, bool *ret_shared)
+{
+    char why[MU_SHARED_MEMORY_WHY_MAX];
+    *ret_shared = client->vectors != NULL;
+    if (!client->vectors)
+        return MU_OK;
+    enum mu_status renewed = mu_shared_memory_renew(&vectors->shared, why);
+    client->share_apart = -1;
+    client->vectors = renewed == MU_OK ? vectors : NULL;
+    for (int i = 0; i < client->seat_count; i++) {
+        struct mu_client_server *server = &client->servers[i];
+        if (server->share != MU_CLIENT_SHARES)
+            continue;
+        server->share = renewed == MU_OK ? MU_CLIENT_HOME : MU_CLIENT_APART;
+        if (renewed == MU_OK || client->share_apart >= 0)
+            continue;
+        client->share_apart = i;
+        mu_text_copy(client->share_why, sizeof(client->share_why), why);
+    }
+    enum mu_status status = renewed == MU_OK ? offer(client, vectors, deadline_ns) : MU_OK;
+    say_apart(client);
+    return status;
 }
 
 /* ---- pushes ---- */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ps/policy_kinds.h"
+#include "runtime/optim/usable.h"
 #include <math.h>
 
 /*
@@ -25,11 +26,18 @@ static struct mu_judgement judge(const void *options, const struct mu_push_facts
     return (struct mu_judgement){MU_VERDICT_CORRECT, 1};
 }
 
+/* The gradient was looked at; its square times a distance may still be more than can be used. */
+static inline float usable(float corrected, float gradient)
+{
+    return fabsf(corrected) < MU_USABLE_LIMIT ? corrected : gradient;
+}
+
 static void correct_constant(float lambda, const struct mu_correct_block *block)
 {
     for (size_t i = 0; i < block->count; i++) {
         float g = block->scale * block->gradients[i];
-        block->gradients[i] = g + lambda * g * g * (block->parameters[i] - block->seen[i]);
+        float corrected = g + lambda * g * g * (block->parameters[i] - block->seen[i]);
+        block->gradients[i] = usable(corrected, g);
     }
 }
 
@@ -43,7 +51,8 @@ static void correct_adaptive(
         float mean_square = decay * block->mean_square[i] + rest * g * g;
         float lambda = lambda0 / sqrtf(mean_square + epsilon);
         block->mean_square[i] = mean_square;
-        block->gradients[i] = g + lambda * g * g * (block->parameters[i] - block->seen[i]);
+        float corrected = g + lambda * g * g * (block->parameters[i] - block->seen[i]);
+        block->gradients[i] = usable(corrected, g);
     }
 }
 

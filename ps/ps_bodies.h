@@ -47,7 +47,8 @@ static inline bool mu_ps_item_has_span(enum mu_ps_item item)
     ROW(ROWS, "with more embedding rows than a batch has, or with another number than it says")    \
     ROW(ID, "with an id out of range, or of another server")                                       \
     ROW(PLACE, "at a place that is not in the memory it shares")                                   \
-    ROW(TWICE, "with an id twice")
+    ROW(TWICE, "with an id twice")                                                                 \
+    ROW(LARGE, "with an element that is 2^48 or more")
 
 #define MU_PS_FLAW_ENUM(name, text) MU_PS_FLAW_##name,
 enum mu_ps_flaw { MU_PS_FLAW_ROWS(MU_PS_FLAW_ENUM) MU_PS_FLAW_COUNT };

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "ps/look.h"
 #include "ps/server_inside.h"
 #include "ps/server_order.h"
 #include "ps/server_peer.h"
@@ -22,9 +23,9 @@ static enum mu_ps_flaw flaw_of(
         return MU_PS_FLAW_LENGTH;
     if (frame->tag != peer->sequence_next)
         return MU_PS_FLAW_TURN;
-    if (peer->buffer->rows.flaw != MU_PS_FLAW_NONE)
-        return peer->buffer->rows.flaw;
-    return isfinite((float)push->scale) ? MU_PS_FLAW_NONE : MU_PS_FLAW_NOT_FINITE;
+    if (!isfinite((float)push->scale))
+        return MU_PS_FLAW_NOT_FINITE;
+    return mu_ps_rows_flaw(peer->buffer, (float)push->scale);
 }
 
 /* False: the worker is refused. */
@@ -114,9 +115,8 @@ static void on_worker_landed(void *owner, const struct mu_frame *frame, size_t b
         return;
     size_t first = peer->looked_at;
     peer->looked_at = bytes / sizeof(float);
-    if (buffer->flaw == MU_PS_FLAW_NONE &&
-        !mu_shard_is_finite(buffer->own + first, peer->looked_at - first))
-        buffer->flaw = MU_PS_FLAW_NOT_FINITE;
+    if (buffer->flaw == MU_PS_FLAW_NONE)
+        buffer->flaw = mu_look_at(buffer->own + first, peer->looked_at - first, buffer->scale);
 }
 
 static void on_worker_arrived(

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ps/server_rows.h"
+#include "ps/look.h"
 #include "ps/server_buffer.h"
 #include "ps/server_inside.h"
 #include "ps/server_peer.h"
@@ -214,17 +215,21 @@ static enum mu_ps_flaw flaw_of_ids(struct mu_ps_server *server, const struct mu_
 void mu_ps_rows_arrived(struct mu_ps_peer *peer, struct mu_ps_buffer *buffer)
 {
     struct mu_ps_row_buffer *rows = &buffer->rows;
-    size_t given = rows->counts.given;
     rows->come = true;
     enum mu_ps_flaw flaw = flaw_of_ids(peer->server, rows);
     if (flaw != MU_PS_FLAW_NONE) {
         rows->flaw = flaw;
         rows->counts = (struct mu_ps_rows_body){0};
-    } else if (rows->flaw == MU_PS_FLAW_NONE &&
-               !mu_shard_is_finite(
-                   rows->gradients, given * peer->server->rows.store.options.width)) {
-        rows->flaw = MU_PS_FLAW_NOT_FINITE;
     }
+}
+
+enum mu_ps_flaw mu_ps_rows_flaw(const struct mu_ps_buffer *buffer, float scale)
+{
+    const struct mu_ps_row_buffer *rows = &buffer->rows;
+    size_t given = rows->counts.given;
+    if (rows->flaw != MU_PS_FLAW_NONE || given == 0)
+        return rows->flaw;
+    return mu_look_at(rows->gradients, given * buffer->server->rows.store.options.width, scale);
 }
 
 /* ---- at a place in the order ---- */

@@ -60,6 +60,9 @@ void mu_ps_rows_finish(struct mu_ps_server *server);
 bool mu_ps_rows_frame(struct mu_ps_peer *peer, struct mu_ps_buffer *buffer,
     const struct mu_frame *frame, const void *body, void **ret_payload);
 void mu_ps_rows_arrived(struct mu_ps_peer *peer, struct mu_ps_buffer *buffer);
+/* With the PUSH that they belong to comes the scale of the given rows: all that is wrong with
+ * them. */
+enum mu_ps_flaw mu_ps_rows_flaw(const struct mu_ps_buffer *buffer, float scale);
 /* What has come for this buffer is forgotten: it is ready for the next ROWS. */
 void mu_ps_rows_forget(struct mu_ps_buffer *buffer);
 

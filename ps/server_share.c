@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ps/server_share.h"
+#include "ps/look.h"
 #include "ps/server_inside.h"
 #include "ps/server_peer.h"
 #include "runtime/base/text.h"
+#include "runtime/optim/usable.h"
 
 /*
  * Memory that a worker of this host shares (client_share.c has its side). What it pushes from there
  * is looked at and applied where it lies, and fresh parameters and embedding rows are written
  * straight to where the worker wants them. A place is checked at every frame. The worker can write
- * there at any time, and could change a gradient after it was found to be finite: this trusts a
+ * there at any time, and could change a gradient after it was found to be usable: this trusts a
  * process of our own user that far. The ids of rows are copied first: what is looked at is what the
  * table gets.
  */
@@ -70,8 +72,9 @@ void mu_ps_share_look(struct mu_ps_server *server, struct mu_ps_buffer *buffer)
     if (buffer->data == buffer->own)
         return;
     server->load.bytes_in += mu_ps_span_bytes(server);
-    if (buffer->flaw == MU_PS_FLAW_NONE && !mu_shard_takes(&server->shard, buffer->data))
-        buffer->flaw = MU_PS_FLAW_NOT_FINITE;
+    if (buffer->flaw == MU_PS_FLAW_NONE &&
+        !mu_shard_takes(&server->shard, buffer->data, mu_usable_limit(buffer->scale)))
+        buffer->flaw = mu_look_at(buffer->data, server->shard.span.count, buffer->scale);
 }
 
 /* Rows come before their gradient, and lie there already; of one that is gone it never comes. */

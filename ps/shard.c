@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ps/shard.h"
 #include "runtime/optim/tensors.h"
+#include "runtime/optim/usable.h"
 #include <stdatomic.h>
 #include <string.h>
 
@@ -173,46 +174,10 @@ void mu_shard_apply_gathered(struct mu_shard *shard, float learning_rate)
 
 /* ---- looking ---- */
 
-#define LANES 4        /* of a register that every processor has */
-#define LOOK_AHEAD 512 /* elements: further than the processor itself looks */
-#define MAGNITUDE UINT32_C(0x7fffffff)
-#define EXPONENT_ONE UINT32_C(0x00800000)
-
-typedef uint32_t lanes __attribute__((vector_size(LANES * sizeof(uint32_t))));
-
-/* The exponent of NaN and infinity is the largest: one more, and it runs over into the sign. */
-static inline lanes sign_if_not_finite(const float *at)
-{
-    lanes bits;
-    memcpy(&bits, at, sizeof(bits));
-    return (bits & MAGNITUDE) + EXPONENT_ONE;
-}
-
-/* By the exponents, and not by arithmetic, which is slow for denormals. */
-bool mu_shard_is_finite(const float *buffer, size_t count)
-{
-    lanes even = {0}, odd = {0};
-    uint32_t bits, any = 0;
-    size_t i = 0;
-    for (; i + 4 * LANES <= count; i += 4 * LANES) {
-        __builtin_prefetch(buffer + i + LOOK_AHEAD);
-        even |= sign_if_not_finite(buffer + i) | sign_if_not_finite(buffer + i + LANES);
-        odd |=
-            sign_if_not_finite(buffer + i + 2 * LANES) | sign_if_not_finite(buffer + i + 3 * LANES);
-    }
-    for (; i < count; i++) {
-        memcpy(&bits, buffer + i, sizeof(bits));
-        any |= (bits & MAGNITUDE) + EXPONENT_ONE;
-    }
-    even |= odd;
-    for (size_t j = 0; j < LANES; j++)
-        any |= even[j];
-    return any <= MAGNITUDE;
-}
-
 struct look {
     const struct mu_shard *shard;
     const float *gradient;
+    float limit;
     atomic_bool found;
 };
 
@@ -220,13 +185,13 @@ static void look_at_piece(void *owner, size_t index)
 {
     struct look *look = owner;
     struct mu_span span = piece_of(look->shard, index);
-    if (!mu_shard_is_finite(look->gradient + span.first, span.count))
+    if (!mu_usable_are(look->gradient + span.first, span.count, look->limit))
         atomic_store_explicit(&look->found, true, memory_order_relaxed);
 }
 
-bool mu_shard_takes(const struct mu_shard *shard, const float *gradient)
+bool mu_shard_takes(const struct mu_shard *shard, const float *gradient, float limit)
 {
-    struct look look = {.shard = shard, .gradient = gradient};
+    struct look look = {.shard = shard, .gradient = gradient, .limit = limit};
     mu_helper_run(helper_of(shard), piece_count(shard), look_at_piece, &look);
     return !atomic_load_explicit(&look.found, memory_order_relaxed);
 }

@@ -73,10 +73,8 @@ void mu_shard_gather(struct mu_shard *shard, const float *gradient, float scale)
 /* One step with the mean of what was gathered, at least one gradient. */
 void mu_shard_apply_gathered(struct mu_shard *shard, float learning_rate);
 
-/* Is every element a number? */
-bool mu_shard_is_finite(const float *buffer, size_t count);
-/* The same of a whole gradient, with the helper. */
-bool mu_shard_takes(const struct mu_shard *shard, const float *gradient);
+/* mu_usable_are of a whole gradient, with the helper. */
+bool mu_shard_takes(const struct mu_shard *shard, const float *gradient, float limit);
 
 /* The parameters as they are; the gradient in `buffer`, if there was one, is lost. */
 void mu_shard_copy(const struct mu_shard *shard, float *buffer);

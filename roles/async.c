@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "roles/async_save.h"
+#include "roles/bad_steps.h"
 #include "roles/gradient.h"
 #include "roles/loads.h"
 #include "roles/push_counts.h"
@@ -39,7 +40,8 @@ struct async {
     const float *parameters; /* newest: of a slot, or the replica's */
     int64_t version;
     int64_t steps_to_do; /* of this replica */
-    int64_t bad_steps;
+    bool left_lost, shared_anew;
+    struct mu_bad_steps bad;
     struct mu_async_save save; /* leader */
 };
 
@@ -82,6 +84,21 @@ static enum mu_status run_make_vectors(struct mu_command *command)
             replica, status, mu_ps_client_culprit(replica->client), "what memory we share", since);
     mu_async_rows_share(&replica->async_rows);
     return MU_OK;
+}
+
+/* Without the server that was lost, if it was one of those that saw the vectors. */
+static enum mu_status run_share_anew(struct mu_command *command)
+{
+    struct async *async = command->owner;
+    struct mu_replica *replica = async->replica;
+    MU_TRY(replica->failed);
+    int64_t since = mu_now(replica->world);
+    enum mu_status status = mu_ps_client_share_anew(
+        replica->client, deadline_from(async, since), &replica->vectors, &async->shared_anew);
+    return status == MU_OK
+               ? MU_OK
+               : mu_replica_blame_server(replica, status, mu_ps_client_culprit(replica->client),
+                     "what memory we share", since);
 }
 
 static int slot_index(const struct push_slot *slot)
@@ -185,6 +202,11 @@ static enum mu_status await_slot(struct async *async, struct push_slot *slot)
     return MU_OK;
 }
 
+static void on_slice(void *owner, struct mu_span slice)
+{
+    mu_bad_steps_slice(&((struct async *)owner)->bad, slice);
+}
+
 /* The mean gradient of this replica's rows. */
 static void compute(struct async *async, struct push_slot *slot, const struct mu_batch *batch,
     struct mu_loss *ret_loss)
@@ -194,28 +216,27 @@ static void compute(struct async *async, struct push_slot *slot, const struct mu
         .batch = batch,
         .scale = 1.0f / (float)batch->row_count,
         .gradients = slot->gradients,
-        .step = replica->steps_own};
+        .step = replica->steps_own,
+        .ready = on_slice,
+        .owner = async};
     mu_replica_doing(replica, MU_DOING_COMPUTING);
+    mu_bad_steps_begin(&async->bad, slot->gradients);
     mu_gradient_compute(replica, &request, ret_loss);
+    mu_bad_steps_loss(&async->bad, ret_loss->loss_sum);
+    mu_bad_steps_rows(&async->bad, batch->rows.gradient, batch->rows.count * batch->rows.width);
 }
 
 /* Clipping by global norm: over the whole gradient, that of the embedding rows included, so here
- * and not at the servers. */
-static bool scale_of(struct async *async, struct push_slot *slot, double loss)
+ * and not at the servers. The gradient is one of numbers, and so is its norm: squares and sum are
+ * in double. */
+static float scale_of(const struct async *async, const struct push_slot *slot)
 {
-    double clip = async->replica->job->optim.clip_norm;
-    slot->scale = 1;
-    if (!isfinite(loss))
-        return false;
-    if (clip > 0) {
-        double norm =
-            sqrt(mu_kernels()->square_sum(slot->gradients, async->replica->layout.element_count) +
-                 mu_async_rows_square_sum(&async->replica->async_rows));
-        if (!isfinite(norm))
-            return false;
-        slot->scale = mu_optim_clip_scale(clip, norm);
-    }
-    return true;
+    const struct mu_replica *replica = async->replica;
+    double clip = replica->job->optim.clip_norm;
+    if (clip <= 0)
+        return 1;
+    double dense = mu_kernels()->square_sum(slot->gradients, replica->layout.element_count);
+    return mu_optim_clip_scale(clip, sqrt(dense + mu_async_rows_square_sum(&replica->async_rows)));
 }
 
 /* Will there be a batch that is computed with the answer to the next push? */
@@ -224,17 +245,14 @@ static bool wants_rows(const struct async *async)
     return async->replica->steps_own + async->slot_count < async->steps_to_do;
 }
 
-static enum mu_status push(struct async *async, struct push_slot *slot, double loss)
+/* What the servers would refuse is not even sent. */
+static enum mu_status push(struct async *async, struct push_slot *slot)
 {
     struct mu_replica *replica = async->replica;
-    if (!scale_of(async, slot, loss)) {
-        mu_say(replica->log, MU_LEVEL_WARN, "a gradient is left out: its loss is %g", loss);
-        if (++async->bad_steps < replica->job->train.bad_steps_max)
-            return MU_OK;
-        return mu_fail(replica->log, MU_E0702, "try a lower learning rate, or optimizer.clip_norm",
-            "%lld steps in a row had a loss that is not finite", (long long)async->bad_steps);
-    }
-    async->bad_steps = 0;
+    if (mu_bad_steps_any(&async->bad))
+        return mu_bad_steps_count_own(&async->bad);
+    mu_bad_steps_none(&async->bad);
+    slot->scale = scale_of(async, slot);
     slot->seen = async->version;
     slot->batch = replica->steps_own;
     MU_TRY(mu_async_rows_of_push(
@@ -289,7 +307,7 @@ static enum mu_status take_step(struct async *async, const struct mu_prefetch_ba
     double staleness = (double)slot->result.staleness;
     if (rows > 0) {
         compute(async, slot, &batch->batch, &loss);
-        MU_TRY(push(async, slot, loss.loss_sum));
+        MU_TRY(push(async, slot));
     }
     replica->steps_own++;
     if (rows > 0)
@@ -298,6 +316,26 @@ static enum mu_status take_step(struct async *async, const struct mu_prefetch_ba
     MU_TRY(mu_async_save_end(&async->save));
     return mu_replica_save_is_due(replica, replica->step) ? mu_async_save_start(&async->save)
                                                           : MU_OK;
+}
+
+/* A lost server may only have been stopped, and write an answer to where it was wanted once: from
+ * here on that is nowhere. What is in the vectors by now is not trusted either. */
+static enum mu_status leave_lost(struct async *async)
+{
+    struct mu_replica *replica = async->replica;
+    if (async->left_lost || atomic_load(&replica->gone_ns) == 0)
+        return MU_OK;
+    async->left_lost = true;
+    for (int i = 0; i < async->slot_count; i++)
+        MU_TRY(await_slot(async, &async->slot[(replica->steps_own + i) % async->slot_count]));
+    MU_TRY(mu_communicator_do(&replica->communicator, run_share_anew, async));
+    if (!async->shared_anew)
+        return MU_OK;
+    MU_TRY(mu_communicator_do(&replica->communicator, run_pull, async));
+    async->parameters = replica->parameters.data;
+    replica->step = async->version;
+    mu_async_rows_forget(&replica->async_rows);
+    return MU_OK;
 }
 
 /* ---- the end ---- */
@@ -344,6 +382,7 @@ static enum mu_status train_to_the_end(struct async *async)
         MU_TRY(await_slot(async, next_slot(async)));
         if (!has_more(async))
             break;
+        MU_TRY(leave_lost(async));
         MU_TRY(mu_async_rows_next(&replica->async_rows, slot_index(next_slot(async)), &batch));
         enum mu_status status = take_step(async, batch);
         mu_async_rows_done(&replica->async_rows);
@@ -383,7 +422,9 @@ enum mu_status mu_async_train(struct mu_replica *replica)
     struct async async = {.replica = replica,
         .parameters = replica->parameters.data,
         .steps_to_do = mu_replica_own_gradients(replica)};
-    enum mu_status status = make_slots(&async);
+    enum mu_status status = mu_bad_steps_init(&async.bad, replica);
+    if (status == MU_OK)
+        status = make_slots(&async);
     if (status == MU_OK)
         status = train_to_the_end(&async);
     /* The client writes into the slots until it is closed, a snapshot into the saver's buffer. */
@@ -393,6 +434,7 @@ enum mu_status mu_async_train(struct mu_replica *replica)
     mu_async_rows_drop(&replica->async_rows);
     if (status != MU_OK)
         mu_vectors_finish(&replica->vectors);
+    mu_bad_steps_finish(&async.bad);
     free(async.slot);
     return status;
 }

@@ -59,6 +59,9 @@ void mu_async_rows_share(struct mu_async_rows *rows);
 /* Nothing is held any more: what comes next is the first batch of all. */
 void mu_async_rows_drop(struct mu_async_rows *rows);
 
+/* What has come cannot be trusted: it is looked up again. */
+void mu_async_rows_forget(struct mu_async_rows *rows);
+
 /* The next batch with its rows. `slot` of the client is free. Fails like reading, or like a pull.
  */
 enum mu_status mu_async_rows_next(

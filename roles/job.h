@@ -79,7 +79,7 @@ struct mu_job_train {
     int64_t epochs;
     int64_t steps; /* 0: as many as the epochs have; else stop after so many global steps */
     int64_t seed;
-    int64_t bad_steps_max; /* steps in a row with a loss that is not finite */
+    int64_t bad_steps_max; /* steps in a row with a loss or gradient that is not finite */
     char device[MU_NAME_MAX];
 };
 

@@ -244,6 +244,24 @@ static enum mu_status fit_mode(const struct fit *fit, int replica_count, int ps_
     return fit_waits(fit);
 }
 
+/* An entry of the schedule has the bound of before it: one of them must be for it. */
+static enum mu_status fit_bound(const struct fit *fit)
+{
+    const struct mu_job *job = fit->job;
+    const struct mu_job_mode *mode = fit->mode;
+    bool asks = mode->bound == MU_MODE_AUTO;
+    bool bounds = asks && mode->kind == MU_MODE_BOUNDED;
+    for (int i = 0; i < job->phase_count; i++) {
+        mode = &job->phase[i].mode;
+        asks = asks || mode->bound == MU_MODE_AUTO;
+        bounds = bounds || (mode->bound == MU_MODE_AUTO && mode->kind == MU_MODE_BOUNDED);
+    }
+    if (!asks || bounds)
+        return MU_OK;
+    return unfit(fit, "use --set mode.kind=bounded, or leave out mode.bound",
+        "mode.bound `auto` is for mode `bounded`, and the mode is `%s`", kind_name(fit));
+}
+
 static enum mu_status fit_standbys(
     struct mu_log *log, const struct mu_job *job, int replica_count, int ps_count)
 {
@@ -287,6 +305,7 @@ enum mu_status mu_job_fit(
     MU_TRY(fit_recovery(log, job, uses_servers));
     MU_TRY(fit_standbys(log, job, replica_count, ps_count));
     MU_TRY(fit_mode(&fit, replica_count, ps_count));
+    MU_TRY(fit_bound(&fit));
     for (fit.phase = 0; fit.phase < job->phase_count; fit.phase++) {
         fit.mode = &job->phase[fit.phase].mode;
         fit.policy = job->phase[fit.phase].policy;

@@ -18,6 +18,7 @@ struct mu_ps_handle_wanted {
 /* All that embedding rows need; zeroed where there is no table. */
 struct mu_ps_handle_rows {
     size_t width, max;
+    uint64_t ids; /* they are below it; 0: any */
     /* Of the call at hand. */
     struct mu_unique unique;
     struct mu_row_set set, wanted_set;

@@ -26,7 +26,8 @@ static enum mu_status allocate(struct mu_ps_handle_rows *rows, int in_flight)
 
 enum mu_status mu_ps_handle_rows_init(struct mu_ps *ps, const struct mu_ps_options *options)
 {
-    ps->rows = (struct mu_ps_handle_rows){.width = options->row_width, .max = options->row_max};
+    ps->rows = (struct mu_ps_handle_rows){
+        .width = options->row_width, .max = options->row_max, .ids = options->row_ids};
     if (options->row_width == 0 || allocate(&ps->rows, ps->in_flight) == MU_OK)
         return MU_OK;
     return mu_fail(&ps->log, MU_E0801, NULL, "no memory for %zu rows of %zu floats in %d pushes",
@@ -73,20 +74,26 @@ static void find_given(struct mu_ps *ps, const struct mu_ps_rows *rows)
             own->sums[own->of_entry[i] * width + j] += rows->gradients[i * width + j];
 }
 
-static enum mu_status check(struct mu_ps *ps, size_t count, bool is_there)
+static enum mu_status check(struct mu_ps *ps, const uint64_t *ids, size_t count, bool is_there)
 {
     if (ps->rows.width == 0)
         return mu_ps_handle_misused(ps, "rows, and row_width is 0: there is no embedding table");
     if (count > ps->rows.max)
         return mu_ps_handle_misused(ps, "%zu rows at once; row_max is %zu", count, ps->rows.max);
-    return is_there ? MU_OK : mu_ps_handle_misused(ps, "rows without their vectors");
+    if (!is_there)
+        return mu_ps_handle_misused(ps, "rows without their vectors");
+    for (size_t i = 0; ps->rows.ids > 0 && i < count; i++)
+        if (ids[i] >= ps->rows.ids)
+            return mu_ps_handle_misused(ps, "a row of id %llu; row_ids is %llu",
+                (unsigned long long)ids[i], (unsigned long long)ps->rows.ids);
+    return MU_OK;
 }
 
 enum mu_status mu_ps_handle_rows_put(struct mu_ps *ps, int push, const struct mu_ps_rows *rows)
 {
     bool gives = rows->count > 0, wants = rows->wanted_count > 0;
-    MU_TRY(check(ps, rows->count, !gives || (rows->ids && rows->gradients)));
-    MU_TRY(check(ps, rows->wanted_count, !wants || (rows->wanted && rows->rows)));
+    MU_TRY(check(ps, rows->ids, rows->count, !gives || (rows->ids && rows->gradients)));
+    MU_TRY(check(ps, rows->wanted, rows->wanted_count, !wants || (rows->wanted && rows->rows)));
     struct mu_ps_client_rows sent = {0};
     if (gives) {
         find_given(ps, rows);
@@ -119,7 +126,7 @@ enum mu_status mu_ps_pull_rows(struct mu_ps *ps, const uint64_t *ids, size_t cou
     int push;
     MU_TRY(mu_ps_handle_begin(ps));
     MU_TRY(mu_ps_handle_find_free(ps, &push));
-    MU_TRY(check(ps, count, count == 0 || (ids && rows)));
+    MU_TRY(check(ps, ids, count, count == 0 || (ids && rows)));
     if (count == 0)
         return MU_OK;
     find_wanted(ps, push, ids, count, rows);

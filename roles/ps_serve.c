@@ -35,6 +35,7 @@ static struct mu_ps_rows_options describe_rows(const struct mu_ps_options *optio
     return (struct mu_ps_rows_options){
         .width = options->row_width,
         .push_max = options->row_max,
+        .id_count = options->row_ids,
         .row_limit = options->row_limit,
         .init_row = options->row_begin ? begin_row : NULL,
         .owner = options,

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "roles/bad_steps.h"
 #include "roles/gradient.h"
 #include "roles/settle.h"
 #include "roles/sync_check.h"
@@ -24,7 +25,7 @@ struct sync {
     struct mu_batch batch; /* of the present step, with its embedding rows */
     enum mu_status begun;  /* of the present step's exchange */
     bool checks;           /* this step */
-    int64_t bad_steps;
+    struct mu_bad_steps bad;
 };
 
 static enum mu_status check_at_the_end(struct sync *sync)
@@ -45,6 +46,7 @@ static void on_measured(void *owner, const struct mu_loss *loss)
 {
     struct sync *sync = owner;
     float *extras = sync->exchange.extras;
+    mu_bad_steps_loss(&sync->bad, loss->loss_sum);
     /* Forward has asked for all parameters; what it did not look at is settled here. */
     sync->begun = mu_settle_all(&sync->settle);
     if (sync->begun != MU_OK)
@@ -63,7 +65,7 @@ static void on_slice(void *owner, struct mu_span slice)
 {
     struct sync *sync = owner;
     if (sync->begun == MU_OK)
-        mu_exchange_slice(&sync->exchange, slice);
+        mu_bad_steps_send(&sync->bad, &sync->exchange, slice);
 }
 
 /* Forward and backward; the buckets leave on the way. */
@@ -81,7 +83,12 @@ static void compute(struct sync *sync, const struct mu_prefetch_batch *batch)
         .owner = sync};
     int64_t since = mu_now(replica->world);
     mu_replica_doing(replica, MU_DOING_COMPUTING);
+    mu_bad_steps_begin(&sync->bad, sync->exchange.gradients);
     mu_gradient_compute(replica, &request, &loss);
+    const struct mu_rows *rows = &sync->batch.rows;
+    mu_bad_steps_rows(&sync->bad, rows->gradient, rows->count * rows->width);
+    if (sync->begun == MU_OK)
+        mu_bad_steps_send_last(&sync->bad, &sync->exchange);
     mu_timeline_add(&replica->timeline, MU_TIMELINE_COMPUTING, 0, replica->step + 1, since);
 }
 
@@ -96,7 +103,7 @@ static enum mu_status await_exchange(struct sync *sync)
     return status;
 }
 
-/* Clipping looks at the whole gradient. False: it cannot be used, on any replica. */
+/* Clipping looks at the whole gradient. False: its norm is no number, on any replica. */
 static bool scale_of(struct sync *sync, float *ret_scale)
 {
     struct mu_replica *replica = sync->replica;
@@ -113,8 +120,20 @@ static bool scale_of(struct sync *sync, float *ret_scale)
     return true;
 }
 
+/* What all replicas see alike. */
+static enum mu_status look(
+    struct sync *sync, double loss, struct mu_optim_step *step, bool *ret_used)
+{
+    MU_TRY(mu_bad_steps_hear(&sync->bad, &sync->exchange, ret_used));
+    if (sync->replica->job->optim.clip_norm > 0)
+        for (int i = 0; i < mu_exchange_count(&sync->exchange); i++)
+            MU_TRY(mu_exchange_wait(&sync->exchange, i));
+    *ret_used = *ret_used && isfinite(loss) && scale_of(sync, &step->gradient_scale);
+    return MU_OK;
+}
+
 /* The buckets become a step of the optimizer: now, or when the next forward asks for them. */
-static enum mu_status update(struct sync *sync, double rate, double loss, bool *ret_used)
+static enum mu_status update(struct sync *sync, double rate, double loss)
 {
     struct mu_replica *replica = sync->replica;
     struct mu_optim_step step = {
@@ -122,27 +141,16 @@ static enum mu_status update(struct sync *sync, double rate, double loss, bool *
         .weight_decay = (float)replica->job->optim.weight_decay,
         .step = replica->step + 1,
     };
-    *ret_used = isfinite(loss);
-    if (replica->job->optim.clip_norm > 0)
-        for (int i = 0; i < mu_exchange_count(&sync->exchange); i++)
-            MU_TRY(mu_exchange_wait(&sync->exchange, i));
-    *ret_used = *ret_used && scale_of(sync, &step.gradient_scale);
-    if (*ret_used)
-        mu_own_rows_update(&replica->rows, &step);
-    mu_settle_begin(&sync->settle, &step, *ret_used);
+    bool used;
+    MU_TRY(look(sync, loss, &step, &used));
+    mu_settle_begin(&sync->settle, &step, used);
+    if (!used) {
+        MU_TRY(mu_settle_all(&sync->settle));
+        return mu_bad_steps_count(&sync->bad);
+    }
+    mu_bad_steps_none(&sync->bad);
+    mu_own_rows_update(&replica->rows, &step);
     return sync->settle.late ? MU_OK : mu_settle_all(&sync->settle);
-}
-
-static enum mu_status count_bad_step(struct sync *sync, double loss)
-{
-    struct mu_replica *replica = sync->replica;
-    sync->bad_steps++;
-    mu_say(replica->log, MU_LEVEL_WARN, "step %lld left out on all replicas: its loss is %g",
-        (long long)replica->step + 1, loss);
-    if (sync->bad_steps < replica->job->train.bad_steps_max)
-        return MU_OK;
-    return mu_fail(replica->log, MU_E0702, "try a lower learning rate, or optimizer.clip_norm",
-        "%lld steps in a row had a loss that is not finite", (long long)sync->bad_steps);
 }
 
 static void report(struct sync *sync, const struct mu_report *numbers)
@@ -169,12 +177,7 @@ static enum mu_status take_step(struct sync *sync, const struct mu_prefetch_batc
 
     double rows = (double)batch->global_count;
     double loss = sync->exchange.extras[EXTRA_LOSS] / rows;
-    bool used;
-    MU_TRY(update(sync, rate, loss, &used));
-    if (used)
-        sync->bad_steps = 0;
-    else
-        MU_TRY(count_bad_step(sync, loss));
+    MU_TRY(update(sync, rate, loss));
     replica->step++;
     replica->steps_own++;
     replica->stopped = sync->exchange.extras[EXTRA_STOP] > 0;
@@ -227,12 +230,15 @@ enum mu_status mu_sync_train(struct mu_replica *replica)
 {
     struct sync sync = {.replica = replica};
     size_t extras = EXTRA_CHECKS + MU_SYNC_CHECK_FLOATS * (size_t)replica->count;
-    enum mu_status status = mu_exchange_open(&sync.exchange, replica, extras);
+    enum mu_status status = mu_bad_steps_init(&sync.bad, replica);
+    if (status == MU_OK)
+        status = mu_exchange_open(&sync.exchange, replica, extras);
     if (status == MU_OK) {
         mu_settle_init(&sync.settle, &sync.exchange);
         status = train_to_the_end(&sync);
     }
     replica->needs = (struct mu_slice_listener){0};
     mu_exchange_close(&sync.exchange);
+    mu_bad_steps_finish(&sync.bad);
     return status;
 }

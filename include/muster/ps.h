@@ -24,10 +24,10 @@ extern "C" {
  *     mu_ps_push_pull(ps, g, version, x, &result);              // and again and again
  *     mu_ps_close(ps);
  *
- * Beside it there may be an embedding table: rows of row_width floats, found by ids that are any
- * 64-bit numbers, spread over the servers by their ids. A row begins with the first gradient of it
- * that is applied; a push gives the gradients of those that it touched and brings those that are
- * wanted next:
+ * Beside it there may be an embedding table: rows of row_width floats, found by ids that are
+ * 64-bit numbers (below row_ids, if that is said), spread over the servers by a hash of them. A row
+ * begins with the first gradient of it that is applied; a push gives the gradients of those that it
+ * touched and brings those that are wanted next:
  *
  *     mu_ps_pull_rows(ps, ids, n, rows);
  *     struct mu_ps_rows both = {ids, row_g, n, next_ids, rows, m};
@@ -55,6 +55,7 @@ struct mu_ps_options {
     int in_flight;    /* pushes of a worker under way at once, 1 to 64; 0: 1. On servers: at most */
     size_t row_width; /* floats of a row of the embedding table; 0: there is none */
     size_t row_max;   /* rows that a push may give, and as many that it may want */
+    uint64_t row_ids; /* ids are below it, on servers and workers; 0: any */
     double timeout_seconds; /* for all to come, for an answer, and to read one; 0: 300 */
 
     /* Of the servers, and the same on all of them; workers do not look at what follows. */

@@ -21,6 +21,8 @@ struct mu_kernels {
     void (*scale)(float *x, float by, size_t count);         /* x *= by */
     double (*square_sum)(const float *x, size_t count);      /* sum of x*x, in double */
     void (*from_bytes)(float *to, const uint8_t *from, size_t count); /* from / 255 */
+    /* Is every |x| a number less than `limit`? Which is more than 0. */
+    bool (*are_below)(const float *x, size_t count, float limit);
 
     /* Of devices: the contracts are those of struct mu_device_ops. */
     void (*bias_relu)(size_t rows, size_t columns, const float *bias, bool relu, float *x);

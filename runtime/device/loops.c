@@ -2,6 +2,7 @@
 #include "runtime/device/kernels.h"
 
 #include "runtime/device/levels.h"
+#include <string.h>
 
 /*
  * The element-wise loops and sums, compiled once for each instruction set, without contraction:
@@ -36,6 +37,55 @@ static double square_sum(const float *x, size_t count)
     for (size_t lane = 0; lane < LANES; lane++)
         sum += lanes[lane];
     return sum;
+}
+
+#define MAGNITUDE UINT32_C(0x7fffffff)
+#define LOOK_AHEAD 512 /* elements: further than the processor itself looks */
+
+/* A register: larger ones the compiler would take through memory. */
+#if defined(__AVX512F__)
+#define LOOK_LANES 16
+#elif defined(__AVX2__)
+#define LOOK_LANES 8
+#else
+#define LOOK_LANES 4
+#endif
+
+typedef uint32_t lanes __attribute__((vector_size(LOOK_LANES * sizeof(uint32_t))));
+
+static inline void look_at(const float *at, uint32_t room, lanes *any)
+{
+    lanes bits;
+    memcpy(&bits, at, sizeof(bits));
+    *any |= (bits & MAGNITUDE) + room;
+}
+
+/* The bits of floats order as their magnitudes do, infinity and NaN last: so not by arithmetic,
+ * which is slow for denormals. What lies between the limit and the sign is added; what reaches the
+ * limit runs over into the sign. */
+static bool are_below(const float *x, size_t count, float limit)
+{
+    lanes even = {0}, odd = {0};
+    uint32_t bits, room, any = 0;
+    size_t i = 0;
+    memcpy(&bits, &limit, sizeof(bits));
+    room = MAGNITUDE + 1 - bits;
+    for (; i + 4 * LOOK_LANES <= count; i += 4 * LOOK_LANES) {
+        for (size_t ahead = 0; ahead < 4 * LOOK_LANES; ahead += LANES)
+            __builtin_prefetch(x + i + ahead + LOOK_AHEAD);
+        look_at(x + i, room, &even);
+        look_at(x + i + LOOK_LANES, room, &odd);
+        look_at(x + i + 2 * LOOK_LANES, room, &even);
+        look_at(x + i + 3 * LOOK_LANES, room, &odd);
+    }
+    for (; i < count; i++) {
+        memcpy(&bits, x + i, sizeof(bits));
+        any |= (bits & MAGNITUDE) + room;
+    }
+    even |= odd;
+    for (size_t lane = 0; lane < LOOK_LANES; lane++)
+        any |= even[lane];
+    return any <= MAGNITUDE;
 }
 
 static void from_bytes(float *restrict to, const uint8_t *restrict from, size_t count)
@@ -81,6 +131,7 @@ const struct mu_kernels MU_KERNELS = {
     .add = add,
     .scale = scale,
     .square_sum = square_sum,
+    .are_below = are_below,
     .from_bytes = from_bytes,
     .bias_relu = bias_relu,
     .relu_backward = relu_backward,

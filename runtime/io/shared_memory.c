@@ -212,6 +212,50 @@ enum mu_status mu_shared_memory_create(
     return error == 0 ? MU_OK : create_failed(memory, error, why);
 }
 
+/* ---- renewing ---- */
+
+/* The pages of another mapping take the place of this one's. */
+static bool replace(struct mu_shared_memory *memory, struct mu_shared_memory *next)
+{
+    memcpy(next->at, memory->at, memory->bytes);
+    void *at =
+        mremap(next->at, next->bytes, next->bytes, MREMAP_MAYMOVE | MREMAP_FIXED, memory->at);
+    if (at == MAP_FAILED)
+        return false;
+    next->at = at;
+    memory->at = NULL;
+    mu_shared_memory_close(memory);
+    *memory = *next;
+    return true;
+}
+
+static bool make_own(struct mu_shared_memory *memory)
+{
+    void *at =
+        mmap(NULL, memory->bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    struct mu_shared_memory own = {.at = at, .bytes = memory->bytes, .file = -1};
+    if (at == MAP_FAILED)
+        return false;
+    if (!replace(memory, &own))
+        munmap(at, own.bytes);
+    return memory->file < 0;
+}
+
+enum mu_status mu_shared_memory_renew(
+    struct mu_shared_memory *memory, char why[MU_SHARED_MEMORY_WHY_MAX])
+{
+    struct mu_shared_memory next;
+    enum mu_status status = mu_shared_memory_create(&next, memory->bytes, why);
+    if (status == MU_OK && !replace(memory, &next)) {
+        mu_format(why, MU_SHARED_MEMORY_WHY_MAX, "it cannot be mapped: %s", strerror(errno));
+        mu_shared_memory_close(&next);
+        status = MU_UNAVAILABLE;
+    }
+    if (status != MU_OK && !make_own(memory))
+        return MU_NO_MEMORY;
+    return status;
+}
+
 /* ---- opening ---- */
 
 static void say_error(int error, char why[MU_SHARED_MEMORY_WHY_MAX])

@@ -47,6 +47,12 @@ enum mu_status mu_shared_memory_create(
  * it is for the caller to check. UNAVAILABLE: with `why`, "it belongs to another user". */
 enum mu_status mu_shared_memory_open(struct mu_shared_memory *memory, const char *name,
     size_t bytes, char why[MU_SHARED_MEMORY_WHY_MAX]);
+/* The same bytes at the same address, in a new piece: who had opened the old one keeps that, and
+ * what it writes there is read by nobody. Meanwhile nobody may write. OK: with a new name. Else, as
+ * create: the bytes are in memory of this process alone, unless there was none for that either
+ * (`at` is still the old piece then: `file` says which, -1 is its own). */
+enum mu_status mu_shared_memory_renew(
+    struct mu_shared_memory *memory, char why[MU_SHARED_MEMORY_WHY_MAX]);
 /* Takes the name away; the memory stays until all have closed it. */
 void mu_shared_memory_unlink(struct mu_shared_memory *memory);
 void mu_shared_memory_close(struct mu_shared_memory *memory); /* takes a zeroed one; unlinks */

@@ -1,24 +1,34 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Workers that servers cut off, and what all say and do then: test_evict.py MUSTER"""
+import json
 import socket
 import struct
 import threading
 
+import events
 from cluster import ASYNC, LONG, Case, Cluster, main
 from peer import HEADER, HELLO, crc32c, pack, unpack
 from proxy import Proxy, shut, start_behind
 
-PUSH_LINK, WORKER, PUSH = 3, 1, 12  # kind of a link, role in a HELLO, frame
+PUSH_LINK = 3  # kind of a link in a HELLO
+ROLES = {"chief": 0, "worker": 1}
+PUSH, FRESH, ROWS = 12, 14, 21  # frames
+TYPE, TAG, BODY_BYTES, PAYLOAD_BYTES = 2, 5, 6, 7  # in a header
+CLICKS = {"name": "clicks", "model": {"kind": "linear"}, "mode": {"kind": "async"},
+          "data": {"kind": "clicks", "samples": 2000, "test_samples": 500, "batch": 50},
+          "optimizer": {"kind": "adam", "learning_rate": 0.002},
+          "checkpoint": {"every_steps": 0}}
 GOOD = 20  # pushes before the bad ones
 
 
 class Spoiler(Proxy):
-    """What worker/1 pushes after some time is not what it sent; or, without `spoil`, it reads no
+    """What the victim pushes after some time is not what it sent; or, without `spoil`, it reads no
     answer from then on."""
 
-    def __init__(self, host, port, to, spoil):
+    def __init__(self, host, port, to, spoil, victim):
         self.spoil = spoil
+        self.victim = victim
         self.pairs = []
         self.closed = threading.Event()
         super().__init__(host, port, to)
@@ -33,7 +43,7 @@ class Spoiler(Proxy):
     def join(self, near, far):
         self.pairs += near, far
         turned = threading.Event()
-        for pump, source, sink in ((self._frames, near, far), (self._bytes, far, near)):
+        for pump, source, sink in ((self._frames, near, far), (self._answers, far, near)):
             threading.Thread(target=self._run, args=(pump, source, sink, turned),
                              daemon=True).start()
 
@@ -44,38 +54,52 @@ class Spoiler(Proxy):
             pass
         shut(source, sink)
 
-    def _bytes(self, source, sink, turned):
-        while data := source.recv(1 << 16):
-            sink.sendall(data)
-            if turned.is_set() and not self.spoil:
-                self.closed.wait()
+    def _answers(self, source, sink, turned):
+        while True:
+            if self.spoil:
+                header, body, payload = self._frame(source)
+                if header[TYPE] == FRESH and header[TAG] >= JUMP:
+                    header[TAG] -= JUMP
+                self._send(sink, header, body, payload)
+            else:
+                sink.sendall(source.recv(1 << 16) or self._end())
+                if turned.is_set():
+                    self.closed.wait()
+
+    def _end(self):
+        raise OSError("the end")
 
     def _take(self, source, count):
         data = b""
         while len(data) < count:
             more = source.recv(count - len(data))
-            if not more:
-                raise OSError("the end")
-            data += more
+            data += more or self._end()
         return data
+
+    def _frame(self, source):
+        header = list(HEADER.unpack(self._take(source, HEADER.size)))
+        return header, self._take(source, header[BODY_BYTES]), self._take(
+            source, header[PAYLOAD_BYTES])
+
+    def _send(self, sink, header, body, payload):
+        header[BODY_BYTES:PAYLOAD_BYTES + 1] = len(body), len(payload)
+        start = HEADER.pack(*header[:8], 0)[:-4]
+        sink.sendall(start + struct.pack("<I", crc32c(start + body)) + body + payload)
 
     def _frames(self, source, sink, turned):
         is_victim, pushes = False, 0
         while True:
-            header = list(HEADER.unpack(self._take(source, HEADER.size)))
-            body, payload = self._take(source, header[6]), self._take(source, header[7])
-            if header[2] == HELLO:
+            header, body, payload = self._frame(source)
+            if header[TYPE] == HELLO:
                 hello = unpack(body)[0]
                 is_victim = ([hello.get(key) for key in ("kind", "role", "index")] ==
-                             [PUSH_LINK, WORKER, 1])
-            pushes += is_victim and header[2] == PUSH
+                             [PUSH_LINK, ROLES[self.victim[0]], self.victim[1]])
+            pushes += is_victim and header[TYPE] == PUSH
             if pushes > GOOD:
                 turned.set()
-            if pushes > GOOD and header[2] == PUSH and self.spoil:
-                body, payload = self.spoil(body, payload)
-                header[6:8] = len(body), len(payload)
-            start = HEADER.pack(*header[:8], 0)[:-4]
-            sink.sendall(start + struct.pack("<I", crc32c(start + body)) + body + payload)
+            if pushes > GOOD and self.spoil:
+                body, payload = self.spoil(header, body, payload)
+            self._send(sink, header, body, payload)
 
     def close(self):
         self.closed.set()
@@ -84,42 +108,95 @@ class Spoiler(Proxy):
             one.close()
 
 
-def not_finite(body, payload):
+def of_pushes(spoil):
+    def spoiled(header, body, payload):
+        return spoil(header, body, payload) if header[TYPE] == PUSH else (body, payload)
+    return spoiled
+
+
+@of_pushes
+def not_finite(header, body, payload):
     return body, payload[:-4] + struct.pack("<f", float("nan"))
 
 
-def shorter(body, payload):
+@of_pushes
+def too_large(header, body, payload):
+    """Each is a number, and two of them make none."""
+    return body, payload[:-4] + struct.pack("<f", 3e38)
+
+
+@of_pushes
+def shorter(header, body, payload):
     return body, payload[:-4]
 
 
-def of_the_future(body, payload):
+@of_pushes
+def of_the_future(header, body, payload):
     return pack({**unpack(body)[0], "seen": 10 ** 12}), payload
 
 
+JUMP = 1000
+
+
+@of_pushes
+def ahead(header, body, payload):
+    header[TAG] += JUMP
+    return body, payload
+
+
+def far_id(header, body, payload):
+    """The last of the ids whose gradients follow."""
+    counts = unpack(body)[0] if header[TYPE] == ROWS else {}
+    end = 8 * (counts.get("wanted", 0) + counts.get("given", 0))
+    if not counts.get("given"):
+        return body, payload
+    return body, payload[:end - 8] + struct.pack("<Q", 2 ** 63) + payload[end:]
+
+
 class CutOff(Case):
-    def behind(self, spoil, *arguments, server=(), **counts):
-        cluster = Cluster(self, job=ASYNC, chief=1, worker=2, **counts, arguments=[
+    def behind(self, spoil, *arguments, server=(), job=ASYNC, victim="worker/1", **counts):
+        role, index = victim.split("/")
+        cluster = Cluster(self, job=job, chief=1, worker=2, **counts, arguments=[
             *LONG, "--set", "mode.policy=apply", "--set", "mode.transport=tcp", *arguments])
-        start_behind(self, cluster, lambda *where: Spoiler(*where, spoil), *server)
+        start_behind(self, cluster, lambda *where: Spoiler(*where, spoil, (role, int(index))),
+                     *server)
         return cluster
 
-    def told(self, cluster, why):
-        did = f"worker/1 sent 3 gradients in a row that were refused, the last {why}"
-        for task in cluster.others("worker/1"):
+    def told(self, cluster, why, victim="worker/1"):
+        did = f"{victim} sent 3 gradients in a row that were refused, the last {why}"
+        for task in cluster.others(victim):
             self.assertEqual(task.ends(), 69, (task.name, task.text))
             self.assertRegex(task.text, rf"error\[E0403\]: {did} \(so says ps/0 ", task.name)
             self.assertNotRegex(task.text, r"ps/\d \S+ (failed|died)|took over|goes on without")
-        worker = cluster.tasks["worker/1"]
+        worker = cluster.tasks[victim]
         self.assertEqual(worker.ends(), 76, worker.text)
         self.assertRegex(worker.text, rf"error\[E0404\]: this task is put out: {did} ")
-        events = b"".join(path.read_bytes() for path in cluster.out.rglob("*tfevents*"))
-        self.assertIn(b"ps/verdict/refuse/worker/1", events)
+        head = events.points(cluster.out / "tb" / "ps-0")
+        refused = {tag: value for tag, value in head.items() if tag.startswith("ps/verdict/refuse")}
+        self.assertEqual(refused, {f"ps/verdict/refuse/{victim}": [3]})
 
     def test_a_worker_whose_gradients_are_not_finite_is_put_out_and_named_by_all(self):
         self.told(self.behind(not_finite, ps=1), "with NaN or infinity")
 
     def test_so_is_one_whose_gradients_have_another_length(self):
         self.told(self.behind(shorter, ps=2), "of another length than its span has")
+
+    def test_so_is_one_whose_gradients_make_no_number_when_they_are_added(self):
+        self.told(self.behind(too_large, "--set", "mode.kind=softsync", "--set",
+                              "mode.gradients=4", ps=1), "with an element that is 2\\^48 or more")
+
+    def test_so_is_one_whose_numbers_jump(self):
+        self.told(self.behind(ahead, ps=2), "with a number that is not the next one")
+
+    def test_so_is_one_with_ids_out_of_range(self):
+        job = self.folder("job")
+        job.write_text(json.dumps(CLICKS))
+        self.told(self.behind(far_id, job=str(job), ps=2),
+                  "with an id out of range, or of another server")
+
+    def test_a_chief_is_put_out_like_any_other(self):
+        self.told(self.behind(not_finite, ps=2, victim="chief/0"), "with NaN or infinity",
+                  "chief/0")
 
     def test_no_standby_takes_over_for_it(self):
         self.told(self.behind(of_the_future, "--set", "mode.replicas=1", ps=2),

@@ -4,6 +4,7 @@
 import datetime
 import json
 import os
+import pathlib
 import random
 import re
 import signal
@@ -22,6 +23,12 @@ TOOK = r"the standby took over in (\S+) (us|ms|s)$"
 
 def summary(out):
     return json.loads((out / "summary.json").read_text())
+
+
+def shared(task):
+    """Which pieces of shared memory it has mapped."""
+    maps = pathlib.Path(f"/proc/{task.pid}/maps").read_text()
+    return set(re.findall(r" rw-s \S+ (\S+ \d+) +/dev/shm/muster-", maps))
 
 
 class Standby(Case):
@@ -156,6 +163,27 @@ class Standby(Case):
             cluster.tasks["chief/0"].signal(signal.SIGTERM)
             for other in cluster.others(name):
                 self.assertEqual(other.ends(), 75, other.text)
+
+    def test_a_server_that_was_given_up_has_no_memory_in_common_with_a_worker_any_more(self):
+        for name, standby in (("ps/0", "ps/1"), ("ps/1", "ps/0")):
+            cluster = Cluster(self, job=ASYNC, arguments=[*TWICE, *LONG, *FAST], chief=1,
+                              worker=1, ps=2).start_all().trains()
+            workers = [cluster.tasks[one] for one in ("chief/0", "worker/0")]
+            server = cluster.tasks[name]
+            for worker in workers:
+                self.assertTrue(shared(worker) & shared(server))
+            server.signal(signal.SIGSTOP)
+            workers[0].says(TOOK)
+            for worker in workers:
+                until(lambda: not shared(worker) & shared(server), "memory of its own")
+                until(lambda: shared(worker) & shared(cluster.tasks[standby]),
+                      "memory in common with the standby")
+            server.signal(signal.SIGCONT)
+            self.assertEqual(server.ends(), 69, server.text)
+            workers[0].signal(signal.SIGTERM)
+            for other in cluster.others(name):
+                self.assertEqual(other.ends(), 75, other.text)
+                self.assertNotIn("not in shared memory", other.text)
 
     def test_it_knows_it_also_if_it_slept_longer_than_a_step_may_take(self):
         cluster, task, stopped = self.given_up("ps/0", "--step-timeout", "1", sleeps=2.5)

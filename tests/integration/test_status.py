@@ -6,6 +6,7 @@ import os
 import re
 import signal
 
+import events
 from cluster import ASYNC, LONG, MUSTER, SYNC, Case, Cluster, Process, checkpoints, main, until
 
 CLICKS = {"name": "clicks", "model": {"kind": "wide_deep"},
@@ -45,6 +46,43 @@ class Loads(Case):
         self.assertGreaterEqual(run.summary["dense_balance"], 1)
         self.assertLess(run.summary["dense_balance"], 1.1)
         self.assertGreater(sum(load["bytes_in"] for load in loads), 4 * parameters * pushes)
+
+    def test_what_became_of_each_gradient_is_told_alike_in_all_places(self):
+        run = self.trained("chief=1,worker=2,ps=2", "--steps", "120", "--set", "mode.bound=1",
+                           "--set", "log.every_steps=1", job=ASYNC)
+        told = run.summary["verdicts_by_task"]
+        self.assertEqual(list(told), ["chief/0", "worker/0", "worker/1"])
+        given = {f"verdict/{verdict}/{task}": count for task, verdicts in told.items()
+                 for verdict, count in verdicts.items() if count}
+        self.assertEqual(sum(given.values()), 120)
+        for verdict, count in run.summary["verdicts"].items():
+            self.assertEqual(sum(verdicts[verdict] for verdicts in told.values()), count)
+        late = run.summary["staleness"]
+        self.assertEqual(sum(late["histogram"]), 120)
+        self.assertEqual(late["max"], len(late["histogram"]) - 1)
+        self.assertAlmostEqual(
+            late["mean"], sum(i * count for i, count in enumerate(late["histogram"])) / 120)
+        last = json.loads((run.out / "metrics.jsonl").read_text().splitlines()[-1])
+        self.assertEqual({key: last[key] for key in last if key.startswith("verdict/")}, given)
+        self.assertEqual({key: last[key] for key in last if key.startswith("staleness/")},
+                         {f"staleness/{i}": n for i, n in enumerate(late["histogram"]) if n})
+        for key in ("requests", "bytes_in", "bytes_out", "rows_given", "rows_wanted"):
+            self.assertEqual([last[f"load/{key}/ps/{i}"] for i in range(2)],
+                             [server[key] for server in run.summary["servers"].values()])
+        head = events.points(run.out / "tb" / "ps-0")
+        self.assertEqual({tag[3:]: value for tag, (value,) in
+                          ((tag, head[tag]) for tag in head if tag.startswith("ps/verdict/"))},
+                         given)
+        self.assertEqual(sum(head["ps/staleness"][2::3]), 120)
+        for task, verdicts in told.items():
+            own = events.points(run.out / "tb" / task.replace("/", "-"))
+            for late_by in own["train/staleness"]:
+                self.assertIn(late_by, range(late["max"] + 1))
+            for verdict in ("apply", "drop"):
+                curve = own.get(f"verdict/{verdict}", [0])
+                self.assertEqual(curve, sorted(curve))
+                self.assertLessEqual(curve[-1], verdicts[verdict])
+            self.assertGreater(own["verdict/apply"][-1], 0)
 
     def test_what_a_process_does_for_a_standby_is_its_load_too(self):
         alone, doubled = (self.trained("chief=1,worker=1,ps=2", "--steps", "90", "--set",

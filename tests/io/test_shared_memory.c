@@ -206,6 +206,43 @@ static void what_is_mapped_outlives_its_name(void **state)
     mu_shared_memory_close(&opened);
 }
 
+/* What `piece` has in its first bytes. */
+static void expect(const struct mu_shared_memory *piece, const char *text)
+{
+    assert_string_equal((const char *)piece->at, text);
+}
+
+static void what_is_renewed_stays_where_it_is_and_is_not_seen_by_who_had_it(void **state)
+{
+    (void)state;
+    static const size_t bytes[] = {BYTES, (size_t)4 << 20};
+    for (size_t i = 0; i < MU_COUNT_OF(bytes); i++) {
+        struct mu_shared_memory made, old, opened;
+        char name[MU_SHARED_MEMORY_NAME_MAX];
+        assert_ok(mu_shared_memory_create(&made, bytes[i], why));
+        memcpy(name, made.name, sizeof(name));
+        assert_ok(mu_shared_memory_open(&old, made.name, bytes[i], why));
+        const void *at = made.at;
+        strcpy(made.at, "before");
+        memset((char *)made.at + bytes[i] - 8, 7, 8);
+        assert_ok(mu_shared_memory_renew(&made, why));
+        assert_false(exists(name));
+        memcpy(name, made.name, sizeof(name));
+        assert_ptr_equal(made.at, at);
+        strcpy(old.at, "from the past");
+        expect(&made, "before");
+        assert_int_equal(((const char *)made.at)[bytes[i] - 1], 7);
+        assert_ok(mu_shared_memory_open(&opened, made.name, bytes[i], why));
+        strcpy(made.at, "anew");
+        expect(&opened, "anew");
+        expect(&old, "from the past");
+        mu_shared_memory_close(&opened);
+        mu_shared_memory_close(&old);
+        mu_shared_memory_close(&made);
+        assert_false(exists(name));
+    }
+}
+
 static void more_than_there_is_is_an_error_that_says_how_much(void **state)
 {
     (void)state;
@@ -270,6 +307,31 @@ static void a_limit_on_files_is_an_error_and_no_signal(void **state)
     setrlimit(RLIMIT_FSIZE, &before);
     assert_int_equal(status, MU_UNAVAILABLE);
     assert_non_null(strstr(why, "ulimit -f"));
+}
+
+static void what_cannot_be_renewed_is_its_makers_alone(void **state)
+{
+    (void)state;
+    struct rlimit before, low;
+    struct mu_shared_memory made, old;
+    assert_ok(mu_shared_memory_create(&made, BYTES, why));
+    assert_ok(mu_shared_memory_open(&old, made.name, BYTES, why));
+    const void *at = made.at;
+    strcpy(made.at, "before");
+    getrlimit(RLIMIT_FSIZE, &before);
+    low = before;
+    low.rlim_cur = 4096;
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &low), 0);
+    enum mu_status status = mu_shared_memory_renew(&made, why);
+    setrlimit(RLIMIT_FSIZE, &before);
+    assert_int_equal(status, MU_UNAVAILABLE);
+    assert_non_null(strstr(why, "ulimit -f"));
+    assert_ptr_equal(made.at, at);
+    assert_string_equal(made.name, "");
+    strcpy(old.at, "from the past");
+    expect(&made, "before");
+    mu_shared_memory_close(&old);
+    mu_shared_memory_close(&made);
 }
 
 static void a_name_that_is_not_there_is_another_container(void **state)
@@ -408,9 +470,11 @@ int main(void)
         cmocka_unit_test(it_is_for_this_user_only_and_gone_with_its_maker),
         cmocka_unit_test(two_names_are_never_the_same),
         cmocka_unit_test(what_is_mapped_outlives_its_name),
+        cmocka_unit_test(what_is_renewed_stays_where_it_is_and_is_not_seen_by_who_had_it),
         cmocka_unit_test(more_than_there_is_is_an_error_that_says_how_much),
         cmocka_unit_test(a_full_place_is_an_error_and_no_signal),
         cmocka_unit_test(a_limit_on_files_is_an_error_and_no_signal),
+        cmocka_unit_test(what_cannot_be_renewed_is_its_makers_alone),
         cmocka_unit_test(a_name_that_is_not_there_is_another_container),
         cmocka_unit_test(another_size_is_refused),
         cmocka_unit_test(a_path_is_no_name),

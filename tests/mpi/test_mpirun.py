@@ -3,10 +3,13 @@
 import json
 import os
 import pathlib
+import re
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import unittest
 
 MUSTER, MPIRUN = (os.path.abspath(path) for path in sys.argv[1:3])
@@ -20,14 +23,39 @@ class Mpirun(unittest.TestCase):
         self.addCleanup(self.folder.cleanup)
         self.out = os.path.join(self.folder.name, "run")
 
-    def run_ranks(self, ranks, *arguments, job="demo.json", wrapper=(), quick=QUICK,
-                  **variables):
-        env = dict(os.environ, OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1",
-                   OMPI_MCA_rmaps_base_oversubscribe="1", **variables)
+    def command(self, ranks, *arguments, job="demo.json", mpirun=()):
+        return [MPIRUN, *mpirun, "-n", str(ranks), MUSTER, "run", str(ROOT / "configs" / job),
+                "--out", self.out, *arguments]
+
+    def environment(self, **variables):
+        return dict(os.environ, OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1",
+                    OMPI_MCA_rmaps_base_oversubscribe="1", **variables)
+
+    def run_ranks(self, ranks, *arguments, job="demo.json", **variables):
         return subprocess.run(
-            [*wrapper, MPIRUN, "-n", str(ranks), MUSTER, "run", str(ROOT / "configs" / job),
-             "--out", self.out, *quick, *arguments], env=env, capture_output=True, text=True,
-            timeout=100, stdin=subprocess.DEVNULL)
+            self.command(ranks, *QUICK, *arguments, job=job), env=self.environment(**variables),
+            capture_output=True, text=True, timeout=100, stdin=subprocess.DEVNULL)
+
+    def start_ranks(self, ranks, *arguments, mpirun=()):
+        """mpirun with a run that does not end by itself, and that has saved: its evaluator has said
+        so."""
+        process = subprocess.Popen(
+            self.command(ranks, "--epochs", "1000000", *arguments, mpirun=mpirun),
+            env=self.environment(), text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT)
+        patience = threading.Timer(100, process.kill)
+        patience.start()
+        for undo in (process.stdout.close, process.wait, process.kill, patience.cancel):
+            self.addCleanup(undo)  # the last one first
+        said = ""
+        while "test loss" not in said:
+            line = process.stdout.readline()
+            self.assertTrue(line, f"it has ended:\n{said}")
+            said += line
+        return process
+
+    def log(self, name):
+        return pathlib.Path(self.out, "logs", name + ".log").read_text(encoding="utf-8")
 
     def summary(self):
         return json.loads(pathlib.Path(self.out, "summary.json").read_text(encoding="utf-8"))
@@ -60,15 +88,29 @@ class Mpirun(unittest.TestCase):
 
     def test_the_command_that_resumes_starts_all_ranks(self):
         # One rank is asked to stop, as a scheduler would, once the run has been going.
-        script = ('"$@" & while ! grep -q . "$OUT/metrics.jsonl" 2>/dev/null; do sleep 0.05; done; '
-                  'kill -TERM $(sed -n "s/.*starts as pid \\([0-9]*\\).*/\\1/p" '
-                  '"$OUT/logs/chief-0.log"); wait $!')
-        done = self.run_ranks(3, "--roles", "chief=1,worker=2", "--epochs", "1000000",
-                              wrapper=["bash", "-c", script, "-"], quick=[], OUT=self.out)
-        self.assertEqual(done.returncode, 75, done.stdout + done.stderr)
-        self.assertRegex(done.stdout + done.stderr,
-                         r"to go on from the last checkpoint: mpirun -n 3 \S*muster run \S+ --out "
-                         rf"{self.out} --resume .*--roles chief=1,worker=2")
+        process = self.start_ranks(4, "--roles", "chief=1,worker=2,evaluator=1")
+        os.kill(int(re.search(r"starts as pid (\d+)", self.log("chief-0")).group(1)),
+                signal.SIGTERM)
+        said = process.stdout.read()
+        self.assertEqual(process.wait(), 75, said)
+        self.assertRegex(said,
+                         r"to go on from the last checkpoint: mpirun -n 4 \S*muster run \S+ --out "
+                         rf"{self.out} --resume .*--roles chief=1,worker=2,evaluator=1")
+
+    def test_ranks_save_and_end_by_themselves_when_mpirun_is_asked_to_stop(self):
+        # By default a rank has one second to save, and a busy machine is no claim of ours.
+        process = self.start_ranks(4, "--roles", "chief=1,worker=2,evaluator=1",
+                                   mpirun=["--mca", "odls_base_sigkill_timeout", "5"])
+        process.send_signal(signal.SIGTERM)
+        said = process.stdout.read()
+        self.assertEqual(process.wait(), 1, said)  # mpirun's own
+        summary = self.summary()
+        self.assertEqual(summary["exit"], 75, said)
+        for name in ("chief-0", "worker-0", "worker-1", "evaluator-0"):
+            self.assertIn("ends with exit code 75", self.log(name).splitlines()[-1], name)
+        saved = pathlib.Path(self.out, "checkpoints", str(summary["steps"]), "manifest.json")
+        self.assertEqual(json.loads(saved.read_text(encoding="utf-8"))["parameters_crc32c"],
+                         summary["parameters_crc32c"])
 
     def test_the_exit_code_is_ours(self):
         done = self.run_ranks(2, "--set", "data.kind=idx", "--set", "data.path=/nowhere")

@@ -129,10 +129,13 @@ static void one_element_that_is_not_finite_is_found(void **state)
     struct mu_arena gradient;
     make_shard(&shard, helper);
     assert_ok(mu_arena_init(&gradient, COUNT));
-    assert_true(mu_shard_takes(&shard, gradient.data));
+    assert_true(mu_shard_takes(&shard, gradient.data, INFINITY));
     for (size_t i = 0; i < MU_COUNT_OF(places); i++) {
         gradient.data[places[i]] = i % 2 ? NAN : -INFINITY;
-        assert_false(mu_shard_takes(&shard, gradient.data));
+        assert_false(mu_shard_takes(&shard, gradient.data, INFINITY));
+        gradient.data[places[i]] = 2;
+        assert_true(mu_shard_takes(&shard, gradient.data, 2.5f));
+        assert_false(mu_shard_takes(&shard, gradient.data, 2));
         gradient.data[places[i]] = 0;
     }
     mu_arena_finish(&gradient);

@@ -122,6 +122,23 @@ static void correct(const struct mu_policy_ops *policy, const void *options, flo
     policy->correct(options, &block);
 }
 
+/* A gradient that was found usable stays so, if it must without its correction. */
+static void a_correction_that_leads_beyond_all_numbers_is_left_out(void **state)
+{
+    const struct mu_policy_ops *policy = &mu_policy_compensate;
+    static const char *const kinds[] = {"false", "true"};
+    const float parameters[2] = {3e38f, 1}, seen[2] = {-3e38f, 0};
+    for (size_t i = 0; i < MU_COUNT_OF(kinds); i++) {
+        float gradient[2] = {0x1p48f, 2}, mean_square[2] = {0};
+        void *options = defaults(policy);
+        set(policy, "adaptive", kinds[i], options);
+        correct(policy, options, gradient, parameters, seen, mean_square);
+        assert_float_equal(gradient[0], 0x1p47f, 0);
+        assert_true(gradient[1] > 1 && gradient[1] < 10);
+        free(options);
+    }
+}
+
 /* g + lambda g g (w - w_seen), g scaled first. */
 static void compensate_follows_the_formula_with_a_constant(void **state)
 {
@@ -182,6 +199,7 @@ int main(void)
         cmocka_unit_test(apply_applies_however_stale),
         cmocka_unit_test(drop_drops_what_is_later_than_the_bound),
         cmocka_unit_test(scale_divides_by_a_power_of_the_staleness),
+        cmocka_unit_test(a_correction_that_leads_beyond_all_numbers_is_left_out),
         cmocka_unit_test(compensate_follows_the_formula_with_a_constant),
         cmocka_unit_test(compensate_adapts_to_the_mean_square),
         cmocka_unit_test(compensate_without_what_was_seen_applies),

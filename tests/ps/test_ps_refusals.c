@@ -165,6 +165,9 @@ static const struct flawed flaws[] = {
     {"with NaN or infinity", 256, 0, 0, {.seen = 3, .scale = 1e39}},
     {"with NaN or infinity", 256, 0, NAN, {.seen = 3, .scale = 1}},
     {"with NaN or infinity", 256, 0, INFINITY, {.seen = 3, .scale = 1}},
+    {"with an element that is 2^48 or more", 256, 0, -0x1p48f, {.seen = 3, .scale = 1}},
+    {"with an element that is 2^48 or more", 256, 0, 3e38f, {.seen = 3, .scale = 2}},
+    {"with an element that is 2^48 or more", 256, 0, 1, {.seen = 3, .scale = -3e38}},
 };
 
 static const struct flawed sound = {"", 256, 0, 0, {.seen = 3, .scale = 1}};
@@ -240,6 +243,32 @@ static void a_sound_gradient_between_refusals_keeps_the_link(void **state)
     assert_int_equal(mu_ps_server_version(server), 3 + 4);
     assert_int_equal(mu_ps_server_verdicts(server, 0)[MU_VERDICT_REFUSE], 8);
     assert_int_equal(mu_ps_server_staleness(server)->count, 4); /* of what was judged */
+    mu_ps_server_destroy(server);
+    mu_link_close(peer.link);
+}
+
+/* As much as is taken, with both signs of its scale, and what is refused between them. */
+static void what_is_gathered_stays_a_number(void **state)
+{
+    (void)state;
+    static const struct flawed most = {"", 256, 0, 0x1.fffffep47f, {.seen = 3, .scale = 1}};
+    static const struct flawed scaled = {
+        "", 256, 0, 0x1.fffffep127f, {.seen = 3, .scale = 0x1p-80}};
+    static const struct flawed more = {"", 256, 0, 0x1.fffffep127f, {.seen = 3, .scale = 1}};
+    static const struct flawed *pushes[] = {&most, &more, &scaled, &more};
+    float fresh[COUNT];
+    struct hand_peer peer = {.fresh = fresh};
+    struct mu_ps_server_options options = hand_rig_options(0, 1, COUNT, 0.5);
+    options.mode = (struct mu_ps_mode){.kind = MU_PS_SOFTSYNC, .gradients = 2};
+    struct mu_ps_server *server = hand_rig_server(&options);
+    mu_ps_server_begin(server, 3);
+    mu_ps_server_add_worker(server, 0, hand_peer_link(&peer));
+    for (uint64_t k = 0; k < MU_COUNT_OF(pushes); k++) {
+        assert_ok(send_flawed(server, &peer, pushes[k], k));
+        assert_int_equal(peer.said.verdict, k % 2 ? MU_VERDICT_REFUSE : MU_VERDICT_GATHER);
+        assert_int_equal(peer.said.version, k < 2 ? 3 : 4);
+    }
+    assert_true(mu_ps_server_vector(server, 0)[COUNT - 1] == -0x1.fffffep46f);
     mu_ps_server_destroy(server);
     mu_link_close(peer.link);
 }
@@ -323,6 +352,7 @@ int main(void)
         cmocka_unit_test(a_leader_that_breaks_the_protocol_is_named),
         cmocka_unit_test(the_third_refusal_in_a_row_ends_the_link),
         cmocka_unit_test(a_sound_gradient_between_refusals_keeps_the_link),
+        cmocka_unit_test(what_is_gathered_stays_a_number),
         cmocka_unit_test(nobody_is_served_before_the_state_is_there),
         cmocka_unit_test(a_follower_that_is_gone_ends_the_head_only_when_it_is_needed),
         cmocka_unit_test(a_span_that_no_frame_can_carry_is_a_wrong_configuration),

@@ -96,6 +96,7 @@ struct rows {
     uint64_t id;   /* of the last of all ids; the others are counted from 0 */
     int same;      /* so many at the end have this id */
     float element; /* the last one of the gradients */
+    double scale;  /* of the push; 0: 1 */
 };
 
 static void send_rows(struct peer *peer, struct sent *sent, const struct rows *rows, uint64_t tag)
@@ -121,9 +122,10 @@ static void send_rows(struct peer *peer, struct sent *sent, const struct rows *r
     mu_link_send(peer->link, &sent->rows, &frame, sent->rows_body, sent->payload);
 }
 
-static void send_push(struct peer *peer, struct sent *sent, size_t count, uint64_t tag)
+static void send_push(
+    struct peer *peer, struct sent *sent, size_t count, double scale, uint64_t tag)
 {
-    const struct mu_ps_push_body push = {.scale = 1};
+    const struct mu_ps_push_body push = {.scale = scale == 0 ? 1 : scale};
     struct mu_frame frame = {
         .type = MU_FRAME_PUSH,
         .generation = 7,
@@ -152,6 +154,9 @@ static const struct {
     {{.wanted = 3, .id = 1}, MU_PS_FLAW_TWICE},
     {{.given = 2, .wanted = 1, .element = NAN}, MU_PS_FLAW_NOT_FINITE},
     {{.given = 2, .wanted = 1, .element = INFINITY}, MU_PS_FLAW_NOT_FINITE},
+    {{.given = 2, .wanted = 1, .element = 0x1p48f}, MU_PS_FLAW_LARGE},
+    {{.given = 2, .wanted = 1, .element = 3e38f, .scale = 2}, MU_PS_FLAW_LARGE},
+    {{.given = 2, .wanted = 1, .element = -1, .scale = -1e38}, MU_PS_FLAW_LARGE},
 };
 
 static enum mu_status push_with(
@@ -161,7 +166,7 @@ static enum mu_status push_with(
     peer->over = false;
     peer->rows_come = 0;
     send_rows(peer, &sent, rows, tag);
-    send_push(peer, &sent, COUNT, tag);
+    send_push(peer, &sent, COUNT, rows->scale, tag);
     enum mu_status status = mu_ps_server_run(server, &peer->over);
     if (status != MU_OK)
         link_pair_until(&pair, &peer->ended);
@@ -193,6 +198,20 @@ static void flawed_rows_are_refused_with_their_gradient(void **state)
         mu_ps_server_destroy(server);
         mu_link_close(peer.link);
     }
+}
+
+/* What a worker that clips sends. */
+static void large_rows_with_a_small_scale_are_applied(void **state)
+{
+    (void)state;
+    static const struct rows large = {.given = 1, .id = 7, .element = 3e38f, .scale = 1e-30};
+    struct peer peer = {0};
+    struct mu_ps_server *server = make_server(0, 1, WIDTH);
+    mu_ps_server_add_worker(server, 0, make_peer(&peer));
+    assert_ok(push_with(server, &peer, &large, 0));
+    assert_int_equal(peer.said.verdict, MU_VERDICT_APPLY);
+    mu_ps_server_destroy(server);
+    mu_link_close(peer.link);
 }
 
 /* To want what one gives is what workers do. */
@@ -237,7 +256,7 @@ static void an_id_of_another_server_is_a_flaw(void **state)
     while (mu_split_row(rows.id, 2) != 0)
         rows.id++;
     send_rows(&worker, &sent, &rows, 0);
-    send_push(&worker, &sent, mu_ps_server_span(server).count, 0);
+    send_push(&worker, &sent, mu_ps_server_span(server).count, 1, 0);
     assert_ok(mu_ps_server_run(server, &head.over));
     assert_int_equal(head.note.flaw, MU_PS_FLAW_ID);
     mu_ps_server_destroy(server);
@@ -376,6 +395,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(flawed_rows_are_refused_with_their_gradient),
+        cmocka_unit_test(large_rows_with_a_small_scale_are_applied),
         cmocka_unit_test(an_id_may_be_given_and_wanted),
         cmocka_unit_test(wanted_rows_come_whatever_became_of_the_gradient),
         cmocka_unit_test(an_id_of_another_server_is_a_flaw),

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/ps/hand_share.h"
+#include <sys/resource.h>
 
 /* Embedding rows that a client puts where a server of its host sees them. The server is played by
  * hand, on the same loop: it has the memory mapped, as one would. */
@@ -255,9 +256,74 @@ static void rows_travel_once_a_link_was_lost(void **state)
     end(&own, &before);
 }
 
+/* As a server that was stopped in the middle of an answer. */
+static void write_into(const struct mu_shared_memory *old, int64_t place)
+{
+    memset((char *)old->at + place, 0x55, sizeof(float) * WANTED * WIDTH);
+}
+
+static void shared_anew_the_memory_of_before_is_nobodys(void **state)
+{
+    (void)state;
+    struct own own;
+    struct played played = {0};
+    struct mu_ps_result result;
+    bool shared = false;
+    begin(&own, &played, true);
+    put(&own, own.memory.gradients, own.memory.values);
+    assert_ok(push(&own));
+    assert_ok(mu_ps_client_wait(own.client, 0, hand_share_deadline(), &result));
+    struct mu_shared_memory old = played.shared;
+    assert_ok(mu_ps_client_share_anew(own.client, hand_share_deadline(), &own.vectors, &shared));
+    assert_true(shared);
+    write_into(&old, played.rows.values_at);
+    expect_values(own.memory.values);
+    memset(own.memory.values, 0, sizeof(float) * WANTED * WIDTH);
+    put(&own, own.memory.gradients, own.memory.values);
+    assert_ok(push(&own));
+    assert_ok(mu_ps_client_wait(own.client, 0, hand_share_deadline(), &result));
+    assert_int_equal(played.rows_bytes, 0);
+    expect_gradients(at(&played, played.rows.gradients_at));
+    write_into(&old, played.rows.values_at);
+    expect_values(own.memory.values);
+    mu_shared_memory_close(&old);
+    end(&own, &played);
+}
+
+static void where_there_is_no_other_memory_rows_travel(void **state)
+{
+    (void)state;
+    struct own own;
+    struct played played = {.is_silent = true};
+    const struct mu_ps_rows_body counts = {.given = GIVEN, .wanted = WANTED};
+    struct rlimit before, low;
+    bool shared = false;
+    begin(&own, &played, true);
+    getrlimit(RLIMIT_FSIZE, &before);
+    low = before;
+    low.rlim_cur = 16;
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &low), 0);
+    enum mu_status status =
+        mu_ps_client_share_anew(own.client, hand_share_deadline(), &own.vectors, &shared);
+    setrlimit(RLIMIT_FSIZE, &before);
+    assert_ok(status);
+    assert_true(shared);
+    assert_said(&log_of_test, "(ulimit -f); pushes to it travel by tcp");
+    put(&own, own.memory.gradients, own.memory.values);
+    assert_ok(push(&own));
+    link_pair_until(&pair, &played.pushed);
+    assert_false(mu_ps_rows_are_placed(&played.rows));
+    assert_int_equal(played.rows_bytes, mu_ps_rows_bytes(&counts, WIDTH));
+    write_into(&played.shared, (char *)own.memory.gradients - (char *)own.vectors.shared.at);
+    expect_gradients(own.memory.gradients);
+    end(&own, &played);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(shared_anew_the_memory_of_before_is_nobodys),
+        cmocka_unit_test(where_there_is_no_other_memory_rows_travel),
         cmocka_unit_test(rows_in_the_memory_of_a_slot_are_named_and_not_copied),
         cmocka_unit_test(rows_elsewhere_are_copied_both_ways),
         cmocka_unit_test(rows_that_were_wanted_and_do_not_come_are_missed),

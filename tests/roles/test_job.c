@@ -255,13 +255,32 @@ static void a_set_cannot_hide_a_section_that_is_none(void **state)
 #define SCHEDULE(entry) "\"schedule\": [{\"from_step\": 9, " entry "}]"
 
 /* What a job and a cluster of `replicas` and `servers` make of each other. */
+struct fitting {
+    const char *mode;
+    int replicas, servers;
+    const char *said[2]; /* the first NULL: it fits */
+};
+
+static void check_fits(const struct fitting *rows, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct mu_test_log log;
+        struct mu_job *job;
+        char text[256];
+        snprintf(text, sizeof(text), "{" MODEL ", \"mode\": {%s}}", rows[i].mode);
+        assert_ok(load(&log, text, NULL, &job));
+        enum mu_status status = mu_job_fit(&log.log, job, rows[i].replicas, rows[i].servers);
+        if (status != (rows[i].said[0] ? MU_CONFIG : MU_OK))
+            fail_msg("%s: %d %s", rows[i].mode, (int)status, log.text);
+        for (int j = 0; j < 2 && rows[i].said[j]; j++)
+            assert_said(&log, rows[i].said[j]);
+        mu_job_destroy(job);
+    }
+}
+
 static void a_mode_that_cannot_be_says_what_would_do(void **state)
 {
-    static const struct {
-        const char *mode;
-        int replicas, servers;
-        const char *said[2]; /* the first NULL: it fits */
-    } rows[] = {
+    static const struct fitting rows[] = {
         {"\"kind\": \"sync\"", 4, 0, {NULL}},
         {"\"kind\": \"sync\", \"workers\": 3, \"backups\": 1", 4, 1, {NULL}},
         {"\"kind\": \"sync\", \"backups\": 3", 4, 1, {NULL}},
@@ -308,19 +327,28 @@ static void a_mode_that_cannot_be_says_what_would_do(void **state)
         {"\"kind\": \"async\", \"in_flight\": 2, " SCHEDULE("\"kind\": \"bounded\""), 4, 1,
             {"mode.in_flight must be 1, not 2"}},
     };
-    for (size_t i = 0; i < MU_COUNT_OF(rows); i++) {
-        struct mu_test_log log;
-        struct mu_job *job;
-        char text[256];
-        snprintf(text, sizeof(text), "{" MODEL ", \"mode\": {%s}}", rows[i].mode);
-        assert_ok(load(&log, text, NULL, &job));
-        enum mu_status status = mu_job_fit(&log.log, job, rows[i].replicas, rows[i].servers);
-        if (status != (rows[i].said[0] ? MU_CONFIG : MU_OK))
-            fail_msg("%s: %d %s", rows[i].mode, (int)status, log.text);
-        for (int j = 0; j < 2 && rows[i].said[j]; j++)
-            assert_said(&log, rows[i].said[j]);
-        mu_job_destroy(job);
-    }
+    check_fits(rows, MU_COUNT_OF(rows));
+}
+
+/* An entry of the schedule has the bound of before it. */
+static void a_bound_that_is_chosen_is_for_a_mode_that_bounds(void **state)
+{
+    static const struct fitting rows[] = {
+        {"\"kind\": \"async\", \"bound\": \"auto\"", 4, 1,
+            {"mode.bound `auto` is for mode `bounded`, and the mode is `async`",
+                "mode.kind=bounded, or leave out mode.bound"}},
+        {"\"kind\": \"softsync\", \"bound\": \"auto\"", 4, 1, {"the mode is `softsync`"}},
+        {"\"kind\": \"sync\", \"bound\": \"auto\"", 4, 0, {"the mode is `sync`"}},
+        {"\"kind\": \"async\", \"schedule\": [{\"from_step\": 9, \"bound\": \"auto\"}]", 4, 1,
+            {"mode.bound `auto` is for mode `bounded`"}},
+        {"\"kind\": \"bounded\", \"bound\": \"auto\", "
+         "\"schedule\": [{\"from_step\": 9, \"kind\": \"async\"}]",
+            4, 1, {NULL}},
+        {"\"kind\": \"async\", \"bound\": \"auto\", "
+         "\"schedule\": [{\"from_step\": 9, \"kind\": \"bounded\"}]",
+            4, 1, {NULL}},
+    };
+    check_fits(rows, MU_COUNT_OF(rows));
 }
 
 static void steps_are_counted_as_the_mode_makes_them(void **state)
@@ -490,6 +518,7 @@ int main(void)
         cmocka_unit_test(a_number_in_a_file_is_no_string),
         cmocka_unit_test(a_set_cannot_hide_a_section_that_is_none),
         cmocka_unit_test(a_mode_that_cannot_be_says_what_would_do),
+        cmocka_unit_test(a_bound_that_is_chosen_is_for_a_mode_that_bounds),
         cmocka_unit_test(steps_are_counted_as_the_mode_makes_them),
         cmocka_unit_test(a_schedule_changes_what_it_says_and_keeps_the_rest),
         cmocka_unit_test(a_schedule_that_cannot_be_says_where),

@@ -33,6 +33,7 @@ struct actor {
 /* One set of servers and workers. */
 struct party {
     struct mu_ps_options options;
+    bool only_servers_know_ids;
     int server_count;
     enum mu_status (*work)(struct actor *actor, struct mu_ps *ps);
     char text[SERVERS][32];
@@ -83,6 +84,8 @@ static void *work(void *argument)
     struct actor *actor = argument;
     struct mu_ps_options options = options_of(actor);
     struct mu_ps *ps = NULL;
+    if (actor->party->only_servers_know_ids)
+        options.row_ids = 0;
     actor->status = mu_ps_open(&options, &ps);
     if (actor->status == MU_OK)
         actor->status = actor->party->work(actor, ps);
@@ -269,6 +272,45 @@ static enum mu_status misuse_rows(struct actor *actor, struct mu_ps *ps)
     return result.verdict == MU_VERDICT_REFUSE && rows[0] == 1234 ? MU_OK : MU_BUG;
 }
 
+#define IDS 100
+
+/* Each way to name an id that is not there, beside one that is. */
+static enum mu_status use_far_ids(struct actor *actor, struct mu_ps *ps)
+{
+    static const uint64_t ids[] = {IDS - 1, IDS};
+    static const float dense[COUNT], ones[4] = {1, 1, 1, 1};
+    float rows[4];
+    int push;
+    const struct mu_ps_rows given = {.ids = ids, .gradients = ones, .count = 2},
+                            wanted = {.wanted = ids, .rows = rows, .wanted_count = 2};
+    if (mu_ps_pull_rows(ps, ids, 2, rows) != MU_USAGE ||
+        !strstr(mu_ps_error(ps), "a row of id 100; row_ids is 100") ||
+        mu_ps_push_rows(ps, dense, 0, NULL, &given, &push) != MU_USAGE ||
+        mu_ps_push_rows(ps, dense, 0, NULL, &wanted, &push) != MU_USAGE)
+        return MU_BUG;
+    MU_TRY(mu_ps_pull_rows(ps, ids, 1, rows));
+    return rows[0] == IDS - 1 ? MU_OK : MU_BUG;
+}
+
+/* Of a worker that was not told of a limit: two refusals, and then the end. */
+static enum mu_status push_far_ids(struct actor *actor, struct mu_ps *ps)
+{
+    static const uint64_t ids[] = {IDS - 1, IDS};
+    static const float dense[COUNT], ones[4] = {1, 1, 1, 1};
+    const struct mu_ps_rows given = {.ids = ids, .gradients = ones, .count = 2};
+    struct mu_ps_result result;
+    int push;
+    for (int i = 0; i < 2; i++) {
+        MU_TRY(mu_ps_push_rows(ps, dense, 0, NULL, &given, &push));
+        MU_TRY(mu_ps_wait(ps, push, &result));
+        MU_TRY(mu_ps_pull(ps, actor->vector, &actor->version));
+        if (result.verdict != MU_VERDICT_REFUSE || mu_ps_row_count(ps) != 0)
+            return MU_BUG;
+    }
+    MU_TRY(mu_ps_push_rows(ps, dense, 0, NULL, &given, &push));
+    return mu_ps_wait(ps, push, NULL) == MU_CLOSED ? MU_OK : MU_BUG;
+}
+
 static enum mu_status want_rows_of_no_table(struct actor *actor, struct mu_ps *ps)
 {
     static const uint64_t id = 1;
@@ -309,6 +351,31 @@ static void misuse_of_rows_is_said_and_does_no_harm(void **state)
     all_ended_well(&party);
     run_party(&without);
     all_ended_well(&without);
+}
+
+static void an_id_beyond_those_declared_goes_nowhere(void **state)
+{
+    static struct party party;
+    party = (struct party){.options = row_options, .work = use_far_ids};
+    party.options.row_ids = IDS;
+    run_party(&party);
+    all_ended_well(&party);
+    assert_int_equal(party.servers[0].row_count + party.servers[1].row_count, 0);
+}
+
+/* With its sound neighbour, which may be another server's. */
+static void servers_refuse_it_with_the_worker_and_the_reason(void **state)
+{
+    static struct party party;
+    party =
+        (struct party){.options = row_options, .work = push_far_ids, .only_servers_know_ids = true};
+    party.options.row_ids = IDS;
+    run_party(&party);
+    assert_int_equal(party.workers[0].status, MU_OK);
+    assert_int_equal(party.servers[0].status, MU_PROTOCOL);
+    assert_non_null(strstr(party.servers[0].error,
+        "worker/0 sent 3 gradients in a row that were refused, the last with an id out of range"));
+    assert_int_equal(party.servers[0].row_count + party.servers[1].row_count, 0);
 }
 
 static void every_gradient_is_applied_once(void **state)
@@ -467,6 +534,8 @@ static void who_does_not_come_is_named(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_id_beyond_those_declared_goes_nowhere),
+        cmocka_unit_test(servers_refuse_it_with_the_worker_and_the_reason),
         cmocka_unit_test(every_gradient_is_applied_once),
         cmocka_unit_test(several_pushes_are_under_way_at_once),
         cmocka_unit_test(sync_makes_one_step_of_all_workers),

@@ -85,6 +85,7 @@ SEAM_EXEMPT = {
 
 TEST_SLEEPS = re.compile(
     r'(?<![\w>])(?:time\.)?(sleep|usleep|nanosleep|clock_nanosleep|thrd_sleep)\s*\(')
+SHELL_SLEEPS = re.compile(r'\b(sleep|usleep)["\']?,?\s+["\']?[\d.$]')
 TEST_SLEEP_EXEMPT = {}
 
 COLUMNS_MAX = 100
@@ -334,18 +335,47 @@ def check_world_seam(sources):
 
 def check_no_sleeps(sources):
     for source in sources:
-        if not source.is_test or not source.path.endswith(('.c', '.h', '.py')) or \
+        kinds = ('.c', '.h', '.py', '.sh', 'meson.build')
+        if not source.is_test or not source.path.endswith(kinds) or \
                 matches(source.path, TEST_SLEEP_EXEMPT):
             continue
         for number, line in enumerate(source.code, 1):
             match = TEST_SLEEPS.search(line)
             if match:
                 yield source, number, f'{match.group(1)}() in a test: wait for the event instead'
+        for number, line in enumerate(source.lines, 1):  # in strings, too: they may be a shell's
+            match = SHELL_SLEEPS.search(line)
+            if match:
+                yield source, number, f'`{match.group(0)}` in a test: wait for the event instead'
+
+
+def check_packages(sources):
+    """One list of packages, in sections, each line with a reason; ./dev knows the sections."""
+    sections = set()
+    for source in sources:
+        if matches(source.path, ['deploy/packages*']) and source.path != 'deploy/packages.txt':
+            yield source, 1, 'a second list of packages: a section of deploy/packages.txt'
+        if source.path != 'deploy/packages.txt':
+            continue
+        for number, line in enumerate(source.lines, 1):
+            section = re.match(r'# (\w+): ', line)
+            if section:
+                sections.add(section.group(1))
+            elif line and not line.startswith('#') and \
+                    not (sections and re.fullmatch(r'[a-z0-9.+-]+ +# .+', line)):
+                yield source, number, 'not in a section, or without its reason'
+    for source in sources:
+        for number, line in enumerate(source.lines, 1):
+            asked = re.search(r'\binstall_missing ([a-z ]+)', line)
+            for section in asked.group(1).split() if asked and source.path == 'dev' else []:
+                if section not in sections:
+                    yield source, number, f'deploy/packages.txt has no section `{section}`'
 
 
 RULES = [check_include_law, check_confined_libraries, check_private_headers, check_unique_names,
          check_lines, check_file_lengths, check_function_lengths, check_public_names, check_licence,
-         check_finished, check_machine_paths, check_world_seam, check_no_sleeps]
+         check_finished, check_machine_paths, check_world_seam, check_no_sleeps,
+         check_packages]
 
 
 def check(root):

@@ -155,6 +155,22 @@ class Check(unittest.TestCase):
         self.red(check.check_no_sleeps, 'tests/a/test_a.c', sleepy('usleep'), 'usleep()')
         self.red(check.check_no_sleeps, 'tests/a/test_a.c', sleepy('nanosleep'), 'nanosleep()')
         self.red(check.check_no_sleeps, 'tests/a/a.py', 'time.' + 'sleep' + '(1)\n', 'sleep()')
+        for line in ["'do sleep 0.05; done'", "sleep $N", '["sleep", "5"]', "usleep 100"]:
+            self.red(check.check_no_sleeps, 'tests/a/a.py', line + '\n', 'wait for the event')
+        self.red(check.check_no_sleeps, 'tests/a/a.sh', 'sleep 1\n', '`sleep 1` in a test')
+        self.red(check.check_no_sleeps, 'tests/a/test_a.c',
+                 SPDX + 'static const char *script = "sleep 1";\n', '`sleep 1` in a test')
+        self.green('tests/a/a.py', 'given_up(sleeps=2.5)  # does not sleep\n')
+
+    def test_packages_are_in_one_list(self):
+        listed = '# All of them.\n\n# build: what a build needs\nmeson   # builds\n'
+        self.green('deploy/packages.txt', listed)
+        self.red(check.check_packages, 'deploy/packages-dev.txt', 'clang # more\n', 'a second list')
+        self.red(check.check_packages, 'deploy/packages.txt', 'meson # builds\n' + listed,
+                 'not in a section')
+        self.red(check.check_packages, 'deploy/packages.txt', listed + 'clang\n', 'its reason')
+        self.red(check.check_packages, 'dev', 'do_setup() { install_missing build; }\n',
+                 'no section `build`')
 
     def test_comments_and_strings_keep_their_lines(self):
         self.assertEqual(check.strip('a /* b\nc */ d "e\\"f" \'"\' // g\nh'),

@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an event file says, for tests: docs/EVENT_FILES.md."""
+import struct
+
+VARINT, EIGHT_BYTES, STRING, FOUR_BYTES = 0, 1, 2, 5
+SUMMARY, VALUE, TAG, TENSOR, CONTENT, FLOATS = 5, 1, 1, 8, 4, 5
+
+
+def varint(data, at):
+    value = shift = 0
+    while True:
+        value |= (data[at] & 0x7f) << shift
+        shift, at = shift + 7, at + 1
+        if data[at - 1] < 0x80:
+            return value, at
+
+
+def fields(data):
+    """The fields of a message: number and bytes, or a varint."""
+    at = 0
+    while at < len(data):
+        key, at = varint(data, at)
+        if key & 7 == VARINT:
+            value, at = varint(data, at)
+        else:
+            length = {EIGHT_BYTES: 8, FOUR_BYTES: 4}.get(key & 7)
+            if length is None:
+                length, at = varint(data, at)
+            value, at = data[at:at + length], at + length
+        yield key >> 3, value
+
+
+def inside(data, *path):
+    """What lies at the end of a path of fields."""
+    for number, value in fields(data):
+        if number == path[0]:
+            if len(path) == 1:
+                yield value
+            else:
+                yield from inside(value, *path[1:])
+
+
+def points(folder):
+    """The event files of a task: tag -> the numbers of its points, one after the other."""
+    found = {}
+    for path in sorted(folder.glob("events.out.tfevents.*")):
+        data, at = path.read_bytes(), 0
+        while at < len(data):
+            (length,) = struct.unpack_from("<Q", data, at)
+            for value in inside(data[at + 12:at + 12 + length], SUMMARY, VALUE):
+                tag = next(inside(value, TAG)).decode()
+                numbers = found.setdefault(tag, [])
+                for packed in inside(value, TENSOR, FLOATS):
+                    numbers += struct.unpack(f"<{len(packed) // 4}f", packed)
+                for packed in inside(value, TENSOR, CONTENT):
+                    numbers += struct.unpack(f"<{len(packed) // 8}d", packed)
+            at += 12 + length + 4
+    return found
