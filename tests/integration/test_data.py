@@ -90,8 +90,8 @@ class Data(Case):
             for job, roles in ((SYNC, "1"), (SYNC, "chief=1,worker=2,evaluator=1"),
                                (ASYNC, "chief=1,worker=1,ps=1")):
                 run = self.ends_with(65, job, roles)
-                self.assertRegex(run.text, r"error\[E0504\]: the images of \S+t10k-images-idx3-ubyte "
-                                           rf"have {side * side} pixels, but those of "
+                self.assertRegex(run.text, r"error\[E0504\]: the images of \S+t10k-images-idx3"
+                                           rf"-ubyte have {side * side} pixels, but those of "
                                            rf"\S+train-images-idx3-ubyte have {SIDE * SIDE}")
 
     def test_a_simulation_refuses_test_images_of_another_size(self):
@@ -201,8 +201,8 @@ class Tables(Case):
         for model in ("linear", "softmax"):
             job = self.job(model, kind="csv", delimiter=",", numeric="1-2", path=path,
                            test_path=test)
-            self.ends_at_once(job, rf"error\[E0503\]: label 4 of record 7 in {test} is out of range "
-                                   "0 to 1")
+            self.ends_at_once(job, rf"error\[E0503\]: label 4 of record 7 in {test} is out of "
+                                   "range 0 to 1")
         path, test = self.file(["-1 1:1", "1 2:1"] * 20), self.file(["1 1:1", "0 2:1"])
         self.ends_at_once(self.job("linear", kind="libsvm", path=path, test_path=test),
                           rf"error\[E0503\]: label 0 of record 1 in {test} is out of range -1 or 1")
