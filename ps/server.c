@@ -8,6 +8,7 @@
 #include "ps/server_order.h"
 #include "ps/server_peer.h"
 #include "ps/server_pieces.h"
+#include "ps/server_queue.h"
 #include "ps/server_readers.h"
 #include "ps/server_relink.h"
 #include "ps/server_rows.h"
@@ -86,19 +87,18 @@ static enum mu_status allocate(struct mu_ps_server *server)
     size_t told = may_judge ? (size_t)server->standby.seat_count : 1;
     size_t span = server->shard.span.count;
     size_t stride = (span + MU_VIEW_ALIGN - 1) / MU_VIEW_ALIGN * MU_VIEW_ALIGN + MU_VIEW_ALIGN;
-    /* Each worker may be lost and join; a snapshot, a choice, and the end of a head. */
-    server->queue_capacity = buffers + 2 * replicas + 3;
     server->workers = calloc(replicas, sizeof(*server->workers));
     server->buffers = calloc(buffers, sizeof(*server->buffers));
     server->told = calloc(buffers * told + 1, sizeof(*server->told));
     server->noted = calloc(replicas * (size_t)server->standby.seat_count, sizeof(*server->noted));
-    server->queue = calloc(server->queue_capacity, sizeof(*server->queue));
     server->sequence_served = calloc(replicas, sizeof(*server->sequence_served));
     server->judged = calloc(replicas, sizeof(*server->judged));
     server->ledger = calloc(replicas, sizeof(*server->ledger));
-    if (!server->workers || !server->buffers || !server->told || !server->noted || !server->queue ||
+    if (!server->workers || !server->buffers || !server->told || !server->noted ||
         !server->sequence_served || !server->judged || !server->ledger)
         return MU_NO_MEMORY;
+    /* Each worker may be lost and join; a snapshot, a choice, and the end of a head. */
+    MU_TRY(mu_ps_queue_init(&server->queue, buffers + 2 * replicas + 3));
     MU_TRY(mu_ps_auto_init(server));
     if (mu_ps_plan_gathers(&server->plan))
         MU_TRY(mu_shard_make_room(&server->shard));
@@ -182,7 +182,7 @@ void mu_ps_server_destroy(struct mu_ps_server *server)
     free(server->buffers);
     free(server->told);
     free(server->noted);
-    free(server->queue);
+    mu_ps_queue_finish(&server->queue);
     free(server->sequence_served);
     free(server->judged);
     free(server->ledger);
@@ -193,14 +193,6 @@ void mu_ps_server_destroy(struct mu_ps_server *server)
 
 /* ---- the order ---- */
 
-void mu_ps_queue(struct mu_ps_server *server, struct mu_ps_event event)
-{
-    assert(server->queue_count < server->queue_capacity);
-    size_t at = (server->queue_first + server->queue_count) % server->queue_capacity;
-    server->queue[at] = event;
-    server->queue_count++;
-}
-
 /* On the head a snapshot waits for the end of the step that is being gathered. */
 static bool snapshot_is_due(const struct mu_ps_server *server)
 {
@@ -208,27 +200,36 @@ static bool snapshot_is_due(const struct mu_ps_server *server)
            mu_ps_state_free(server);
 }
 
+/* Can this be served now? */
+static bool may_serve(const struct mu_ps_server *server, const struct mu_ps_event *event)
+{
+    switch (event->kind) {
+    case MU_PS_EVENT_SNAPSHOT:
+        return !event->gives || mu_ps_state_free(server);
+    case MU_PS_EVENT_LOSS:
+    case MU_PS_EVENT_JOIN:
+        return mu_ps_knows_followers(server);
+    case MU_PS_EVENT_BUFFER:
+    case MU_PS_EVENT_CHOICE:
+    case MU_PS_EVENT_HEAD_ENDS:
+        break;
+    }
+    return true;
+}
+
 static bool next_event(struct mu_ps_server *server, struct mu_ps_event *ret_event)
 {
-    if (mu_ps_auto_due(server)) {
-        *ret_event = (struct mu_ps_event){.lost = -1, .chooses = true};
-        return true;
-    }
-    if (snapshot_is_due(server)) {
-        *ret_event = (struct mu_ps_event){
-            .lost = -1, .snapshot_id = server->state.snapshot_id, .gives = mu_ps_brings(server)};
-        return true;
-    }
-    if (server->queue_count == 0)
+    const struct mu_ps_event *first = mu_ps_queue_first(&server->queue);
+    if (mu_ps_auto_due(server))
+        *ret_event = (struct mu_ps_event){.kind = MU_PS_EVENT_CHOICE};
+    else if (snapshot_is_due(server))
+        *ret_event = (struct mu_ps_event){.kind = MU_PS_EVENT_SNAPSHOT,
+            .snapshot_id = server->state.snapshot_id,
+            .gives = mu_ps_brings(server)};
+    else if (first && may_serve(server, first))
+        *ret_event = mu_ps_queue_take(&server->queue);
+    else
         return false;
-    struct mu_ps_event event = server->queue[server->queue_first];
-    if (!event.buffer && event.lost < 0 && event.gives && !mu_ps_state_free(server))
-        return false;
-    if (!event.buffer && event.lost >= 0 && !mu_ps_knows_followers(server))
-        return false;
-    server->queue_first = (server->queue_first + 1) % server->queue_capacity;
-    server->queue_count--;
-    *ret_event = event;
     return true;
 }
 
@@ -246,24 +247,33 @@ static void tell_snapshot(struct mu_ps_server *server, uint64_t snapshot_id)
             mu_ps_tell_snapshot(server, i, snapshot_id);
 }
 
-static enum mu_status serve(struct mu_ps_server *server, const struct mu_ps_event *event)
+static enum mu_status serve_snapshot(struct mu_ps_server *server, const struct mu_ps_event *event)
 {
-    if (event->buffer)
-        return mu_ps_serve_buffer(server, event->buffer);
-    if (event->ends_head)
-        return mu_ps_takeover_begin(server);
-    if (event->chooses)
-        return mu_ps_auto_serve(server);
-    if (event->joins)
-        return mu_ps_relink_join(server, event->lost);
-    if (event->lost >= 0)
-        return mu_ps_serve_loss(server, event->lost);
     tell_snapshot(server, event->snapshot_id);
     if (event->gives)
         MU_TRY(mu_ps_state_take(server, event->snapshot_id));
     server->state.snapshot_queued = false;
     server->look_again = true;
     return MU_OK;
+}
+
+static enum mu_status serve(struct mu_ps_server *server, const struct mu_ps_event *event)
+{
+    switch (event->kind) {
+    case MU_PS_EVENT_BUFFER:
+        return mu_ps_serve_buffer(server, event->buffer);
+    case MU_PS_EVENT_LOSS:
+        return mu_ps_serve_loss(server, event->worker);
+    case MU_PS_EVENT_JOIN:
+        return mu_ps_relink_join(server, event->worker);
+    case MU_PS_EVENT_CHOICE:
+        return mu_ps_auto_serve(server);
+    case MU_PS_EVENT_SNAPSHOT:
+        return serve_snapshot(server, event);
+    case MU_PS_EVENT_HEAD_ENDS:
+        break;
+    }
+    return mu_ps_takeover_begin(server);
 }
 
 /* ---- running ---- */

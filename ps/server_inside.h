@@ -9,6 +9,7 @@
 #include "ps/server_buffer.h"
 #include "ps/server_peer.h"
 #include "ps/server_pieces.h"
+#include "ps/server_queue.h"
 #include "ps/server_rows.h"
 #include "ps/server_state.h"
 #include "ps/server_takeover.h"
@@ -19,7 +20,7 @@
  * The server as its own files see it. Each part has a header of its own, with what the server keeps
  * for it and what the other parts ask of it:
  *
- *   server.c           runs the order: what the callbacks have queued, one after the other
+ *   server.c           runs the order (server_queue.c): what the callbacks have queued, one by one
  *   server_serve.c     one gradient of it, from its verdict to its answer
  *   server_buffer.c    where a gradient lies meanwhile
  *   server_modes.c     which mode holds; server_auto.c chooses its backups or its bound
@@ -35,16 +36,6 @@
  *   server_rows.c      embedding rows in all of these but snapshots
  *   server_audit.c     writes down what was done
  */
-
-/* A place in the order: a buffer, or (NULL) a worker that was lost or has joined, or (-1) a
- * snapshot, or the end of what a head that is lost has said. */
-struct mu_ps_event {
-    struct mu_ps_buffer *buffer;
-    int lost;
-    bool joins, chooses, ends_head;
-    bool gives; /* the snapshot goes to the leader */
-    uint64_t snapshot_id;
-};
 
 /* What servers know of a worker besides its link; the same on all of them. */
 struct mu_ps_worker {
@@ -77,11 +68,10 @@ struct mu_ps_server {
     struct mu_arena buffer_memory;
     uint64_t *noted; /* of all followers */
 
-    struct mu_ps_event *queue; /* a ring of queue_capacity */
-    size_t queue_first, queue_count, queue_capacity;
-    int waiting_count; /* buffers that need another server to go on */
-    int other_ended;   /* seat of a server whose link has ended; -1: none */
-    int gone_count;    /* servers whose link has ended, and another one may come */
+    struct mu_ps_queue queue; /* the order */
+    int waiting_count;        /* buffers that need another server to go on */
+    int other_ended;          /* seat of a server whose link has ended; -1: none */
+    int gone_count;           /* servers whose link has ended, and another one may come */
     struct mu_ps_standby standby;
     bool look_again;  /* something was freed that a held link may wait for */
     bool readers_due; /* it is time to look who does not read */
@@ -170,8 +160,5 @@ static inline const struct mu_ps_phase *mu_ps_phase_of(const struct mu_ps_server
 {
     return &server->plan.phase[server->phase];
 }
-
-/* server.c */
-void mu_ps_queue(struct mu_ps_server *server, struct mu_ps_event event);
 
 #endif

@@ -5,6 +5,7 @@
 #include "ps/server_heal.h"
 #include "ps/server_inside.h"
 #include "ps/server_peer.h"
+#include "ps/server_queue.h"
 #include "ps/server_takeover.h"
 
 /*
@@ -14,14 +15,20 @@
  * each follower what is there, and can count anew when one of them is lost.
  */
 
+static void queue_buffer(struct mu_ps_server *server, struct mu_ps_buffer *buffer)
+{
+    assert(buffer->state == MU_PS_BUFFER_WAITING);
+    buffer->state = MU_PS_BUFFER_QUEUED;
+    mu_ps_queue_add(
+        &server->queue, &(struct mu_ps_event){.kind = MU_PS_EVENT_BUFFER, .buffer = buffer});
+}
+
 static void queue_if_here(struct mu_ps_server *server, struct mu_ps_buffer *buffer)
 {
     assert(buffer->here_count <= server->standby.live_count);
     if (!mu_ps_is_head(server) || buffer->here_count < server->standby.live_count)
         return;
-    assert(buffer->state == MU_PS_BUFFER_WAITING);
-    buffer->state = MU_PS_BUFFER_QUEUED;
-    mu_ps_queue(server, (struct mu_ps_event){.buffer = buffer});
+    queue_buffer(server, buffer);
 }
 
 /* The gradient (or pull) is whole on one more server, which found this wrong with it. */
@@ -223,20 +230,26 @@ enum mu_link_answer mu_ps_on_verdict(
     return MU_LINK_TAKE;
 }
 
+/* What the head says of a worker, or that it has chosen (-1). */
+static void queue_change(struct mu_ps_server *server, int worker)
+{
+    struct mu_ps_event event = {.kind = MU_PS_EVENT_CHOICE, .worker = worker};
+    if (worker >= 0)
+        event.kind = server->ledger[worker].change.item == MU_PS_ITEM_JOIN ? MU_PS_EVENT_JOIN
+                                                                           : MU_PS_EVENT_LOSS;
+    mu_ps_queue_add(&server->queue, &event);
+}
+
 void mu_ps_verdict_arrived(struct mu_ps_peer *peer)
 {
     struct mu_ps_server *server = peer->server;
     server->standby.heard++;
     if (!peer->buffer) {
-        int worker = peer->note_worker;
-        bool joins = worker >= 0 && server->ledger[worker].change.item == MU_PS_ITEM_JOIN;
-        mu_ps_queue(
-            server, (struct mu_ps_event){.lost = worker, .joins = joins, .chooses = worker < 0});
+        queue_change(server, peer->note_worker);
         return;
     }
     server->waiting_count--;
-    peer->buffer->state = MU_PS_BUFFER_QUEUED;
-    mu_ps_queue(server, (struct mu_ps_event){.buffer = peer->buffer});
+    queue_buffer(server, peer->buffer);
 }
 
 static enum mu_link_answer on_snapshot(
@@ -288,11 +301,9 @@ static void on_head_arrived(
     } else if (!server->state.snapshot_is_again) {
         server->state.snapshot_queued = true;
         server->state.snapshot_heard = frame->tag;
-        mu_ps_queue(server, (struct mu_ps_event){
-                                .lost = -1,
-                                .snapshot_id = frame->tag,
-                                .gives = server->state.snapshot_gives,
-                            });
+        mu_ps_queue_add(&server->queue, &(struct mu_ps_event){.kind = MU_PS_EVENT_SNAPSHOT,
+                                            .snapshot_id = frame->tag,
+                                            .gives = server->state.snapshot_gives});
     }
 }
 

@@ -2,6 +2,7 @@
 #include "ps/server_peer.h"
 #include "ps/server_heal.h"
 #include "ps/server_inside.h"
+#include "ps/server_queue.h"
 #include "ps/server_relink.h"
 #include "ps/server_share.h"
 #include "ps/server_state.h"
@@ -130,7 +131,8 @@ void mu_ps_lost(struct mu_ps_server *server, int worker)
     if (server->ledger[worker].left || server->ledger[worker].is_lost)
         return;
     server->ledger[worker].is_lost = true;
-    mu_ps_queue(server, (struct mu_ps_event){.lost = worker});
+    mu_ps_queue_add(
+        &server->queue, &(struct mu_ps_event){.kind = MU_PS_EVENT_LOSS, .worker = worker});
 }
 
 void mu_ps_peer_ended(void *owner, struct mu_link *link, enum mu_status why, int error)

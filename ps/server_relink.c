@@ -5,6 +5,7 @@
 #include "ps/server_inside.h"
 #include "ps/server_known.h"
 #include "ps/server_peer.h"
+#include "ps/server_queue.h"
 #include "ps/server_rows.h"
 #include "ps/server_serve.h"
 
@@ -120,7 +121,8 @@ static void begin_join(struct mu_ps_server *server, int worker, int64_t incarnat
     mu_ps_relink_drop(server, worker);
     for (int i = 0; i < server->standby.seat_count; i++)
         server->others[i].noted[worker] = 0;
-    mu_ps_queue(server, (struct mu_ps_event){.lost = worker, .joins = true});
+    mu_ps_queue_add(
+        &server->queue, &(struct mu_ps_event){.kind = MU_PS_EVENT_JOIN, .worker = worker});
 }
 
 /* Nobody has to wait for it to do again what its predecessor did. */

@@ -6,6 +6,7 @@
 #include "ps/server_known.h"
 #include "ps/server_order.h"
 #include "ps/server_peer.h"
+#include "ps/server_queue.h"
 
 /*
  * What the others do when a server is lost.
@@ -104,7 +105,7 @@ void mu_ps_server_lose_server(struct mu_ps_server *server, int process)
     if (process == standby->head) {
         standby->head = servers;
         standby->takeover = MU_PS_TAKEOVER_ENDING;
-        mu_ps_queue(server, (struct mu_ps_event){.lost = -1, .ends_head = true});
+        mu_ps_queue_add(&server->queue, &(struct mu_ps_event){.kind = MU_PS_EVENT_HEAD_ENDS});
     } else if (mu_ps_is_head(server)) {
         mu_ps_count_here(server);
     }
@@ -309,7 +310,7 @@ void mu_ps_takeover_follow(struct mu_ps_server *server)
 enum mu_status mu_ps_takeover_step(struct mu_ps_server *server)
 {
     struct mu_ps_standby *standby = &server->standby;
-    if (server->queue_count > 0)
+    if (server->queue.count > 0)
         return MU_OK;
     switch (standby->takeover) {
     case MU_PS_TAKEOVER_COLLECTING:

@@ -128,5 +128,49 @@ class Data(Case):
             self.assertRegex(task.text, r"error\[E0305\]: .*another (training data|job)")
 
 
+class Tables(Case):
+    """Files of lines, and jobs that read them."""
+
+    def file(self, lines):
+        path = self.folder("table")
+        path.write_text("".join(f"{line}\n" for line in lines))
+        return str(path)
+
+    def job(self, model, **data):
+        path = self.folder("job")
+        path.write_text(json.dumps({
+            "name": "tables", "model": {"kind": model}, "data": {"batch": 10, **data},
+            "optimizer": {"kind": "adagrad", "learning_rate": 0.5},
+            "train": {"epochs": 4, "seed": 1}}))
+        return str(path)
+
+    def numbers(self, count, seed):
+        """The sum of the two says which class it is."""
+        chance = random.Random(seed)
+        rows = [(chance.uniform(-1, 1), chance.uniform(-1, 1)) for _ in range(count)]
+        return self.file(f"{int(a + b > 0)},{a:.4f},{b:.4f}" for a, b in rows)
+
+    def test_columns_of_numbers_alone_train_the_models_of_sparse_data(self):
+        data = {"kind": "csv", "delimiter": ",", "numeric": "1-2",
+                "path": self.numbers(400, 1), "test_path": self.numbers(100, 2)}
+        for model in ("linear", "factorization"):
+            for roles in ("1", "chief=1,worker=1,ps=1,evaluator=1"):
+                job = self.job(model, **data)
+                run = self.trained(roles, "--set", "mode.kind=async", job=job)
+                self.assertGreater(run.summary["test_accuracy"], 0.85, run.text)
+                self.assertEqual(run.summary["embedding_rows"], 0)
+                more = self.trained(roles, "--set", "mode.kind=async", "--epochs", "5",
+                                    "--resume", job=job, out=run.out)
+                self.assertIn("resuming from step", more.text)
+                self.assertGreater(more.summary["steps"], run.summary["steps"])
+
+    def test_a_model_of_categories_says_that_there_are_none(self):
+        path = self.numbers(40, 1)
+        job = self.job("wide_deep", kind="csv", delimiter=",", numeric="1-2", path=path,
+                       test_path=path)
+        self.assertRegex(self.trained("1", job=job, code=78).text,
+                         r"error\[E0204\]: .* one entry a field.*\n.*linear, factorization")
+
+
 if __name__ == "__main__":
     main()
