@@ -171,8 +171,8 @@ enum mu_status mu_cluster_blame(struct mu_cluster *cluster, enum mu_status statu
  */
 void mu_cluster_accuse(struct mu_cluster *cluster, int task, enum mu_error error, const char *text);
 
-/* Has somebody asked for the run to stop (SIGTERM here or, as the leader heard, elsewhere)? From
- * any thread. */
+/* Has somebody asked for the run to stop (SIGTERM here or, as the leader heard, elsewhere)? An
+ * evaluator's SIGTERM is for itself: mu_stop_requested. From any thread. */
 bool mu_cluster_stop_wanted(const struct mu_cluster *cluster);
 void mu_cluster_want_stop(struct mu_cluster *cluster); /* from any thread */
 
@@ -184,7 +184,8 @@ enum mu_status mu_cluster_wait_over(struct mu_cluster *cluster);
 /* Is it over? Its address can be given to a server to watch. */
 const bool *mu_cluster_over(const struct mu_cluster *cluster);
 enum mu_status mu_cluster_over_status(const struct mu_cluster *cluster);
-/* This task fails for a reason of its own: tells the leader, so that others know. */
+/* This task fails for a reason of its own, or is an evaluator that was asked to stop (PREEMPTED):
+ * tells the leader, so that others know. */
 void mu_cluster_goodbye(struct mu_cluster *cluster, enum mu_status status, const char *text);
 
 #endif

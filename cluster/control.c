@@ -130,7 +130,9 @@ static void warn_of_loss(struct mu_cluster *cluster, int task, const char *how)
     if (cluster->over || cluster->failed != MU_OK || mu_cluster_stop_wanted(cluster))
         return;
     mu_cluster_who(cluster, task, who, sizeof(who));
-    mu_say(cluster->log, MU_LEVEL_WARN, "%s is gone (%s); training goes on without it", who, how);
+    bool was_asked = cluster->member[task].exit == mu_status_exit(MU_PREEMPTED);
+    mu_say(cluster->log, was_asked ? MU_LEVEL_INFO : MU_LEVEL_WARN,
+        "%s is gone (%s); training goes on without it", who, how);
 }
 
 static void read_goodbye(struct mu_cluster *cluster, int task, struct mu_decoder *decoder)
@@ -342,6 +344,7 @@ void mu_control_adopt(struct mu_cluster *cluster, int task, struct mu_link *link
     member->link = link;
     member->joined = true;
     member->left = member->told = member->beaten = false;
+    member->exit = 0;
     member->doing = MU_DOING_STARTING;
     member->heard_ns = member->since_ns = mu_now(cluster->world);
     mu_link_adopt(link, &mu_control_events, cluster);
@@ -402,8 +405,11 @@ static void check_suspect(struct mu_cluster *cluster, int64_t now)
         mu_cluster_lose(cluster, MU_E0401, cluster->suspect, cluster->suspect_text);
 }
 
+/* An evaluator is asked for itself alone. */
 static void pass_stop_on(struct mu_cluster *cluster)
 {
+    if (!mu_cluster_needs(cluster, cluster->spec->self))
+        return;
     if (mu_stop_requested(cluster->world))
         mu_cluster_want_stop(cluster);
     if (!cluster->stop_told && cluster->started && mu_cluster_stop_wanted(cluster)) {

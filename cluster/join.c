@@ -306,7 +306,7 @@ static enum mu_status join_leader(struct mu_cluster *cluster)
     while (!cluster->started) {
         if (cluster->failed != MU_OK)
             return cluster->failed;
-        if (mu_cluster_stop_wanted(cluster))
+        if (mu_cluster_stop_wanted(cluster) || mu_stop_requested(cluster->world))
             return MU_PREEMPTED;
         int64_t now = mu_now(cluster->world);
         if (now >= mu_deadline(deadline, leader->joined ? VERDICT_NS : 0))

@@ -90,9 +90,8 @@ static struct mu_held_batch *held_of(const struct mu_async_rows *rows, int64_t b
 static void find(
     struct mu_async_rows *rows, struct mu_held_batch *held, const struct mu_batch *batch)
 {
-    const struct mu_entries *entries = &batch->entries;
-    mu_row_set_find(&held->set, &rows->unique, rows->replica->spec->ps_count, entries->id,
-        entries->first[batch->row_count], held->of_entry);
+    mu_row_set_find(&held->set, &rows->unique, rows->replica->spec->ps_count, batch->entries.id,
+        mu_batch_entry_count(batch), held->of_entry);
     held->there = held->set.count == 0;
 }
 

@@ -12,9 +12,11 @@
 
 /*
  * Follows the checkpoints and says how good each is. It never joins the group: its link to the
- * leader only tells it when the run is over, or lost, and nobody waits for it.
+ * leader only tells it when the run is over, or lost, and nobody waits for it. Asked to stop, it
+ * leaves; unless all are asked, which the leader says soon: then it sees the run to its end.
  */
 #define LOOK_EVERY_NS (200 * MU_MS)
+#define ASKED_ALONE_NS MU_SECOND
 #define EVALUATION_ROWS 250
 
 struct evaluator {
@@ -28,7 +30,8 @@ struct evaluator {
     struct mu_arena parameters;
     struct mu_own_rows rows;
     struct mu_event_file *events;
-    int64_t seen; /* the newest step that was looked at */
+    int64_t seen;     /* the newest step that was looked at */
+    int64_t asked_ns; /* when a request to stop was first seen; 0: none was */
 };
 
 static enum mu_status prepare(struct evaluator *evaluator)
@@ -120,11 +123,25 @@ static enum mu_status look(struct evaluator *evaluator, bool *ret_new)
     return *ret_new ? evaluate(evaluator, newest) : MU_OK;
 }
 
+static bool is_asked_alone(struct evaluator *evaluator)
+{
+    struct mu_world *world = evaluator->run->world;
+    if (!mu_stop_requested(world) || mu_cluster_stop_wanted(evaluator->cluster))
+        return false;
+    if (evaluator->asked_ns == 0)
+        evaluator->asked_ns = mu_now(world);
+    return mu_now(world) - evaluator->asked_ns >= ASKED_ALONE_NS;
+}
+
 static enum mu_status follow(struct evaluator *evaluator)
 {
     const bool *over = mu_cluster_over(evaluator->cluster);
     for (;;) {
         bool was_over = *over, found;
+        if (!was_over && is_asked_alone(evaluator)) {
+            mu_cluster_goodbye(evaluator->cluster, MU_PREEMPTED, "it was asked to stop");
+            return MU_PREEMPTED;
+        }
         MU_TRY(look(evaluator, &found));
         if (found)
             continue;

@@ -169,12 +169,20 @@ static int find_stopped(const struct mu_local_outcome *outcome)
     return -1;
 }
 
+/* To leave is no failure. */
+static bool was_asked(const struct mu_local_child *child)
+{
+    int code = mu_local_child_code(child);
+    return code == mu_status_exit(MU_PREEMPTED) || code == 128 + SIGTERM || code == 128 + SIGINT;
+}
+
 /* Alone it is worth a word; with the others it only followed them. */
 static void write_evaluator(const struct mu_local_outcome *outcome, struct mu_text *out)
 {
     for (int i = 0; i < outcome->count; i++) {
         const struct mu_local_child *child = &outcome->children[i];
-        if (child->role != MU_ROLE_EVALUATOR || mu_local_child_code(child) == 0 || child->sent)
+        if (child->role != MU_ROLE_EVALUATOR || mu_local_child_code(child) == 0 || child->sent ||
+            was_asked(child))
             continue;
         mu_text_add(out, "%sthe evaluator failed; training did not depend on it",
             out->bytes > 0 ? "\n" : "");

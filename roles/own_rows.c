@@ -88,8 +88,7 @@ void mu_own_rows_close(struct mu_own_rows *rows)
 
 static void find(struct mu_own_rows *rows, struct mu_batch *batch)
 {
-    const struct mu_entries *entries = &batch->entries;
-    mu_unique_find(&rows->unique, entries->id, entries->first[batch->row_count], rows->of_entry);
+    mu_unique_find(&rows->unique, batch->entries.id, mu_batch_entry_count(batch), rows->of_entry);
     batch->rows = (struct mu_rows){.count = rows->unique.count,
         .width = rows->width,
         .value = rows->value,

@@ -161,7 +161,7 @@ static void say_over(struct real_task *task, enum mu_status status)
 static void begin(void)
 {
     task_has_begun = true;
-    mu_signals_begun();
+    mu_signals_begun(own_task->spec->task[own_task->spec->self].role != MU_ROLE_EVALUATOR);
 }
 
 static void ready(const char *status)

@@ -61,4 +61,9 @@ struct mu_batch {
     struct mu_rows rows;
 };
 
+static inline size_t mu_batch_entry_count(const struct mu_batch *batch)
+{
+    return batch->entries.first ? batch->entries.first[batch->row_count] : 0;
+}
+
 #endif

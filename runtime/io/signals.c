@@ -10,7 +10,7 @@ static atomic_int stop_signal;
 /* A terminal shows ^C where the cursor is; elsewhere an empty line would be of no use. */
 static bool on_terminal;
 
-enum stage { SAVING, BEFORE, BEFORE_QUIET };
+enum stage { SAVING, LEAVING, BEFORE, BEFORE_QUIET };
 static atomic_int stage = SAVING;
 
 static void say(const char *text)
@@ -27,6 +27,8 @@ static void on_stop(int number)
     int now = atomic_load(&stage);
     if (now == SAVING)
         say("\nasked to stop: finishing the step and saving; once more to end at once\n");
+    else if (now == LEAVING)
+        say("\nasked to stop: leaving the run; once more to end at once\n");
     else if (now == BEFORE)
         say("\nasked to stop before the run has begun: nothing to save\n");
 }
@@ -36,9 +38,9 @@ void mu_signals_before(bool quiet)
     atomic_store(&stage, quiet ? BEFORE_QUIET : BEFORE);
 }
 
-void mu_signals_begun(void)
+void mu_signals_begun(bool saves)
 {
-    atomic_store(&stage, SAVING);
+    atomic_store(&stage, saves ? SAVING : LEAVING);
 }
 
 void mu_signals_watch(void)

@@ -10,7 +10,7 @@ void mu_signals_watch(void);
 /* Until the run has begun there is nothing to save, and who asks is told so; unless `quiet`: a
  * launcher that stops its tasks because the run was refused has said more than that. */
 void mu_signals_before(bool quiet);
-void mu_signals_begun(void);
+void mu_signals_begun(bool saves); /* false: the run goes on without this task */
 /* The signal that asked, or 0. From any thread. */
 int mu_signals_stop(void);
 

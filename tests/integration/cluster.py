@@ -206,9 +206,9 @@ class Cluster:
             self.start(name, *arguments)
         return self
 
-    def trains(self):
+    def trains(self, points=3):
         """Waits until some steps are behind."""
-        self.case.trains(self.out)
+        self.case.trains(self.out, points)
         return self
 
     def others(self, *names):

@@ -11,9 +11,9 @@ from cluster import ASYNC, SLOW, SYNC, Case, Cluster, main
 SIDE, COUNT = 8, 200
 
 
-def images(count, seed=1):
-    pixels = random.Random(seed).randbytes(count * SIDE * SIDE)
-    return struct.pack(">4I", 0x00000803, count, SIDE, SIDE) + pixels
+def images(count, seed=1, side=SIDE):
+    pixels = random.Random(seed).randbytes(count * side * side)
+    return struct.pack(">4I", 0x00000803, count, side, side) + pixels
 
 
 def labels(count, seed=1):
@@ -29,13 +29,15 @@ class Data(Case):
                       "t10k-images-idx3-ubyte": images(50, 2),
                       "t10k-labels-idx1-ubyte": labels(50, 2)}
 
-    def ends_with(self, code, job=SYNC, roles="chief=1,worker=1"):
+    def written(self):
         folder = self.folder("data")
         folder.mkdir()
         for name, data in self.files.items():
             (folder / name).write_bytes(data)
-        data = '{"kind":"idx","path":"%s","batch":10}' % folder
-        run = self.trained(roles, "--steps", "8", "--set", f"data={data}", "--set",
+        return '{"kind":"idx","path":"%s","batch":10}' % folder
+
+    def ends_with(self, code, job=SYNC, roles="chief=1,worker=1"):
+        run = self.trained(roles, "--steps", "8", "--set", f"data={self.written()}", "--set",
                            "model.widths=[64,16,10]", code=code, job=job)
         self.assertLess(run.took, 5 * SLOW)
         if code:
@@ -82,6 +84,23 @@ class Data(Case):
         self.assertRegex(self.ends_with(65).text,
                          rf"error\[E0504\]: .* {COUNT} images.* {COUNT - 1} labels")
 
+    def test_test_images_of_another_size_are_refused_with_both_files(self):
+        for side in (SIDE // 2, SIDE + 2):
+            self.edit("t10k-images-idx3-ubyte", images(50, 2, side))
+            for job, roles in ((SYNC, "1"), (SYNC, "chief=1,worker=2,evaluator=1"),
+                               (ASYNC, "chief=1,worker=1,ps=1")):
+                run = self.ends_with(65, job, roles)
+                self.assertRegex(run.text, r"error\[E0504\]: the images of \S+t10k-images-idx3-ubyte "
+                                           rf"have {side * side} pixels, but those of "
+                                           rf"\S+train-images-idx3-ubyte have {SIDE * SIDE}")
+
+    def test_a_simulation_refuses_test_images_of_another_size(self):
+        self.edit("t10k-images-idx3-ubyte", images(50, 2, SIDE * 2))
+        run = self.muster("simulate", SYNC, "--workers", "2", "--ps", "0", "--seed", "1", "--set",
+                          f"data={self.written()}", "--set", "model.widths=[64,16,10]")
+        self.assertEqual(run.code, 65, run.text)
+        self.assertIn("error[E0504]", run.text)
+
     def test_another_kind_of_file_is_refused(self):
         self.edit("train-images-idx3-ubyte", b"\x89PNG\r\n\x1a\n" + bytes(100))
         self.assertIn("error[E0502]", self.ends_with(65).text)
@@ -126,6 +145,50 @@ class Data(Case):
         for task in cluster.tasks.values():
             self.assertEqual(task.ends(), 76, task.text)
             self.assertRegex(task.text, r"error\[E0305\]: .*another (training data|job)")
+
+
+class Tables(Case):
+    """Files of lines, and jobs that read them."""
+
+    def file(self, lines):
+        path = self.folder("table")
+        path.write_text("".join(f"{line}\n" for line in lines))
+        return str(path)
+
+    def job(self, model, **data):
+        path = self.folder("job")
+        path.write_text(json.dumps({
+            "name": "tables", "model": {"kind": model}, "data": {"batch": 10, **data},
+            "optimizer": {"kind": "adagrad", "learning_rate": 0.5},
+            "train": {"epochs": 4, "seed": 1}}))
+        return str(path)
+
+    def numbers(self, count, seed):
+        """The sum of the two says which class it is."""
+        chance = random.Random(seed)
+        rows = [(chance.uniform(-1, 1), chance.uniform(-1, 1)) for _ in range(count)]
+        return self.file(f"{int(a + b > 0)},{a:.4f},{b:.4f}" for a, b in rows)
+
+    def test_columns_of_numbers_alone_train_the_models_of_sparse_data(self):
+        data = {"kind": "csv", "delimiter": ",", "numeric": "1-2",
+                "path": self.numbers(400, 1), "test_path": self.numbers(100, 2)}
+        for model in ("linear", "factorization"):
+            for roles in ("1", "chief=1,worker=1,ps=1,evaluator=1"):
+                job = self.job(model, **data)
+                run = self.trained(roles, "--set", "mode.kind=async", job=job)
+                self.assertGreater(run.summary["test_accuracy"], 0.85, run.text)
+                self.assertEqual(run.summary["embedding_rows"], 0)
+                more = self.trained(roles, "--set", "mode.kind=async", "--epochs", "5",
+                                    "--resume", job=job, out=run.out)
+                self.assertIn("resuming from step", more.text)
+                self.assertGreater(more.summary["steps"], run.summary["steps"])
+
+    def test_a_model_of_categories_says_that_there_are_none(self):
+        path = self.numbers(40, 1)
+        job = self.job("wide_deep", kind="csv", delimiter=",", numeric="1-2", path=path,
+                       test_path=path)
+        self.assertRegex(self.trained("1", job=job, code=78).text,
+                         r"error\[E0204\]: .* one entry a field.*\n.*linear, factorization")
 
 
 if __name__ == "__main__":

@@ -62,6 +62,53 @@ class Stop(Case):
                 self.assertLess(task.ended - asked, 2 * SLOW)
             self.assertTrue(checkpoints(cluster.out))
 
+    def test_an_evaluator_that_is_asked_to_stop_leaves_and_training_goes_on(self):
+        cluster = Cluster(self, arguments=[*LONG, "--set", "checkpoint.every_steps=50"],
+                          chief=1, worker=1, evaluator=1).start_all()
+        evaluator, chief = cluster.tasks["evaluator/0"], cluster.tasks["chief/0"]
+        for text in ("evaluator/0", "evaluator/0 once more"):  # one that was started again, too
+            evaluator.says("test loss")
+            asked = evaluator.signal(signal.SIGTERM)
+            self.assertEqual(evaluator.ends(), 75, (text, evaluator.text))
+            self.assertLess(evaluator.ended - asked, 3 * SLOW)
+            self.assertIn("asked to stop: leaving the run", evaluator.text)
+            chief.says(r"^evaluator/0 .* is gone \(it was asked to stop\); training goes on")
+            done = len((cluster.out / "metrics.jsonl").read_text().splitlines())
+            cluster.trains(done + 3)
+            evaluator = cluster.start("evaluator/0")
+        evaluator.says("test loss")
+        self.assertEqual(chief.text.count("training goes on without it"), 2, chief.text)
+        self.assertNotIn("asks the run to stop", chief.text)
+        cluster.tasks["worker/0"].signal(signal.SIGTERM)  # now all are asked: it sees the end
+        for task in (chief, evaluator):
+            self.assertEqual(task.ends(), 75, task.text)
+        evaluator.says(rf"step {newest(cluster.out)['step']}: test loss")
+
+    def test_an_evaluator_that_is_asked_to_stop_does_not_decide_how_a_run_ends(self):
+        launcher = self.local("chief=1,worker=1,evaluator=1", "--steps", "1500", "--set",
+                              "checkpoint.every_steps=50")
+        pids = self.pids(launcher)
+        launcher.says(r"^\[evaluator/0\] .*test loss")
+        os.kill(pids["worker/0"], signal.SIGSTOP)  # so that the run does not end before that
+        os.kill(pids["evaluator/0"], signal.SIGTERM)
+        launcher.says(r"^\[muster\] evaluator/0 ended with exit code 75")
+        os.kill(pids["worker/0"], signal.SIGCONT)
+        self.assertEqual(launcher.ends(), 0, launcher.text)
+        self.assertEqual(launcher.text.count("training goes on without it"), 1, launcher.text)
+        self.assertNotIn("failed", launcher.text)
+        self.assertNotIn("error", launcher.text)
+
+    def test_who_ends_because_a_task_was_asked_to_stop_has_not_failed(self):
+        for name in ("worker/1", "ps/0"):
+            launcher = self.local("chief=1,worker=2,ps=1,evaluator=1", *LONG, job=ASYNC)
+            pids = self.pids(launcher)
+            self.trains(launcher.out)
+            os.kill(pids[name], signal.SIGTERM)
+            self.assertEqual(launcher.ends(), 75, launcher.text)
+            self.assertIn("[muster] evaluator/0 ended with exit code 75", launcher.text)
+            self.assertNotIn("failed", launcher.text)
+            self.assertNotIn("error", launcher.text)
+
     def test_another_number_of_workers_reads_every_sample_once_an_epoch(self):
         arguments = ["--epochs", EPOCHS]
         stopped = self.stopped(SYNC, "chief=1,worker=3", signal.SIGTERM, *arguments)

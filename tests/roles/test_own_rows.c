@@ -121,6 +121,21 @@ static void who_evaluates_has_rows_without_slots(void **state)
     mu_own_rows_close(&rows);
 }
 
+static void a_batch_without_entries_touches_no_row(void **state)
+{
+    static const struct mu_dataset_facts numbers_alone = {.feature_count = 1};
+    struct mu_own_rows rows;
+    struct mu_batch batch = {.row_count = ROWS, .feature_count = 1};
+    job = (struct mu_job){.model = &model, .optimizer = &optimizer};
+    assert_ok(mu_own_rows_open(&rows, &job, &numbers_alone, ROWS, mu_test_log_init(&said)));
+    assert_ok(mu_own_rows_bring(&rows, &batch, &said.log));
+    assert_int_equal(batch.rows.count, 0);
+    assert_ok(mu_own_rows_look(&rows, &batch));
+    assert_int_equal(batch.rows.count, 0);
+    assert_int_equal(mu_own_rows_count(&rows), 0);
+    mu_own_rows_close(&rows);
+}
+
 static void without_a_table_there_is_nothing_to_clear_or_sum(void **state)
 {
     struct mu_own_rows rows;
@@ -141,6 +156,7 @@ int main(void)
         cmocka_unit_test(the_checksum_of_a_table_is_that_of_its_copy),
         cmocka_unit_test(what_was_put_is_brought_and_what_was_cleared_is_fresh),
         cmocka_unit_test(who_evaluates_has_rows_without_slots),
+        cmocka_unit_test(a_batch_without_entries_touches_no_row),
         cmocka_unit_test(without_a_table_there_is_nothing_to_clear_or_sum),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

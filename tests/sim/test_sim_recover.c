@@ -22,7 +22,8 @@ const char *__asan_default_options(void)
 struct fault {
     int victim;
     int64_t at_ns;
-    int64_t pause_ns; /* > 0: it only sleeps for so long */
+    int64_t pause_ns;      /* > 0: it only sleeps for so long */
+    bool cut_to, cut_from; /* it lives, and nothing reaches it, or the others */
     bool comes_back, done;
     int64_t last_ns;
     int second; /* another one, so much later; 0: none */
@@ -39,10 +40,19 @@ static int64_t stop_ns(void *owner, int task, int64_t now_ns)
         fault->second_done = true;
         return MU_SIM_KILL;
     }
-    if (task != fault->victim || fault->done || now_ns < fault->at_ns)
+    if (task != fault->victim || fault->done || now_ns < fault->at_ns || fault->cut_to ||
+        fault->cut_from)
         return 0;
     fault->done = true;
     return fault->pause_ns > 0 ? fault->pause_ns : MU_SIM_KILL;
+}
+
+static int64_t link_delay_ns(void *owner, int from, int to, int64_t now_ns)
+{
+    const struct fault *fault = owner;
+    bool is_cut = (fault->cut_to && to == fault->victim && from != to) ||
+                  (fault->cut_from && from == fault->victim && from != to);
+    return is_cut && now_ns >= fault->at_ns ? MU_FOREVER : 0;
 }
 
 struct outcome {
@@ -60,7 +70,8 @@ static struct mu_job *load(struct mu_log *log, const char *text)
 static void simulate(struct outcome *outcome, const char *text, struct fault *fault)
 {
     struct mu_log *log = mu_test_log_init(&outcome->log);
-    const struct mu_sim_faults faults = {.owner = fault, .task_stop_ns = stop_ns};
+    const struct mu_sim_faults faults = {
+        .owner = fault, .task_stop_ns = stop_ns, .link_delay_ns = link_delay_ns};
     log->level = MU_LEVEL_INFO;
     struct mu_job *job = load(log, text);
     const struct mu_sim_job simulated = {
@@ -267,6 +278,35 @@ static void a_server_that_slept_for_too_long_knows_that_the_run_goes_on(void **s
     assert_in_range(without, POINTS, 2 * POINTS);
 }
 
+/* What nothing reaches cannot know which of the two is lost, and says so; what still hears is told.
+ */
+static void a_server_that_was_cut_off_says_what_it_can_know(void **state)
+{
+    (void)state;
+    static struct outcome outcome;
+    int64_t half_ns = length_of_run(twice) / 2;
+    for (int victim = REPLICAS; victim < TASKS; victim++)
+        for (int ways = 1; ways < 4; ways++) {
+            char said[160];
+            bool hears = (ways & 1) == 0;
+            struct fault fault = {
+                .victim = victim, .at_ns = half_ns, .cut_to = !hears, .cut_from = ways & 2};
+            simulate(&outcome, twice, &fault);
+            assert_ok(outcome.leader);
+            assert_int_equal(outcome.statuses[victim], MU_UNAVAILABLE);
+            assert_said(&outcome.log, "; the run goes on without it\n");
+            snprintf(said, sizeof(said), "ps/%d: error[%s (10.0.0.1:2222) %s", victim - REPLICAS,
+                hears ? "E0405]: this task was given up: chief/0" : "E0402]: chief/0",
+                hears ? "had heard nothing from it since " : "is unresponsive: nothing heard");
+            assert_said(&outcome.log, said);
+            snprintf(said, sizeof(said),
+                "if it is there and only this task was cut off, the run goes on with ps/%d in its "
+                "place, and there is nothing to type; if not, ",
+                TASKS - 1 - victim);
+            assert_int_equal(strstr(outcome.log.text, said) == NULL, hears);
+        }
+}
+
 /* Whatever else dies: the others all end, and all with the same. */
 static void lose_two(const char *text, bool comes_back)
 {
@@ -311,6 +351,7 @@ int main(void)
         cmocka_unit_test(a_run_with_standbys_goes_on_without_a_server_lost_at_any_time),
         cmocka_unit_test(and_so_do_the_rows_of_an_embedding_table),
         cmocka_unit_test(a_server_that_slept_for_too_long_knows_that_the_run_goes_on),
+        cmocka_unit_test(a_server_that_was_cut_off_says_what_it_can_know),
         cmocka_unit_test(two_losses_end_a_run_or_do_not_but_nobody_hangs),
         cmocka_unit_test(a_server_that_does_not_come_back_ends_the_run),
     };
