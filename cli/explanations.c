@@ -132,10 +132,11 @@ static const struct mu_explanation explanations[MU_ERROR_COUNT] = {
         "a download that was cut; another format; a text page in place of the file"},
     [MU_E0503] = {
         "A sample has a label that the model has no output for.",
-        "labels that begin at 1; a model with fewer outputs than there are classes"},
+        "labels that begin at 1; a model with fewer outputs than there are classes; a test file "
+        "with labels that the training file lacks"},
     [MU_E0504] = {
         "The files of a data set do not fit each other, as images and labels of different "
-        "counts.",
+        "counts, or files to train and to test with whose samples have other sizes.",
         "files of different sets or splits in one folder"},
     [MU_E0505] = {
         "The job asks for samples in an order in which this file cannot be read.",
