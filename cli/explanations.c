@@ -34,8 +34,9 @@ static const struct mu_explanation explanations[MU_ERROR_COUNT] = {
         "an index that begins at 1 and not at 0; a cluster that has become smaller"},
     [MU_E0108] = {
         "An address is not of the form host:port.",
-        "a port that is missing or not 1 to 65535; an IPv6 address without brackets; 0.0.0.0, "
-        "to which nobody can connect"},
+        "a port that is missing or not 1 to 65535; an IPv6 address without brackets; an IPv4 "
+        "address in hexadecimal or in brackets; 0.0.0.0, to which nobody can connect, or one of "
+        "many hosts"},
     [MU_E0109] = {
         "Two tasks have the same address, and only one process can listen there.",
         "a line copied without a change of the port"},
