@@ -43,15 +43,22 @@ static const char *const label_names[] = {
 };
 
 /* The plain file if there is one, else the packed one. */
-static enum mu_status find_file(
-    struct mu_log *log, const char *directory, const char *name, char *out)
+static bool is_there(const char *directory, const char *name, char *out)
 {
     static const char *const endings[] = {"", ".gz"};
     for (size_t i = 0; i < MU_COUNT_OF(endings); i++) {
         snprintf(out, FILE_BYTES, "%s/%s%s", directory, name, endings[i]);
         if (access(out, F_OK) == 0)
-            return MU_OK;
+            return true;
     }
+    return false;
+}
+
+static enum mu_status find_file(
+    struct mu_log *log, const char *directory, const char *name, char *out)
+{
+    if (is_there(directory, name, out))
+        return MU_OK;
     return mu_fail(log, MU_E0501,
         "set data.path to the directory that has the MNIST files, or data.kind to glyphs, which "
         "needs no files",
@@ -79,6 +86,32 @@ static enum mu_status check_labels(
     return MU_OK;
 }
 
+static size_t pixels(const struct mu_idx_file *images)
+{
+    return images->element_count / images->shape[0];
+}
+
+/* A model of the images to train with must be able to look at these. Who only tests may have no
+ * others. */
+static enum mu_status check_pixels(const struct options *options, struct mu_log *log,
+    const char *path, const struct mu_idx_file *images)
+{
+    char trained_path[FILE_BYTES];
+    struct mu_idx_file trained;
+    struct mu_gz *gz;
+    if (!is_there(options->path, image_names[MU_SPLIT_TRAIN], trained_path))
+        return MU_OK;
+    MU_TRY(mu_gz_open(log, trained_path, &gz));
+    enum mu_status status = mu_idx_file_read_shape(log, gz, 2, MU_IDX_RANK_MAX, &trained);
+    mu_gz_close(gz);
+    MU_TRY(status);
+    if (pixels(images) == pixels(&trained))
+        return MU_OK;
+    return mu_fail(log, MU_E0504, "both must be of one data set",
+        "the images of %s have %zu pixels, but those of %s have %zu", path, pixels(images),
+        trained_path, pixels(&trained));
+}
+
 static enum mu_status read_both(const struct options *options, enum mu_split split,
     struct mu_log *log, struct mu_idx_file *images, struct mu_idx_file *labels)
 {
@@ -93,7 +126,7 @@ static enum mu_status read_both(const struct options *options, enum mu_split spl
         return mu_fail(log, MU_E0504, "fetch both again",
             "%s has %zu images, but %s has %zu labels", image_path, images->shape[0], label_path,
             labels->shape[0]);
-    return MU_OK;
+    return split == MU_SPLIT_TEST ? check_pixels(options, log, image_path, images) : MU_OK;
 }
 
 static enum mu_status idx_find(const void *options_void, enum mu_split split, struct mu_log *log)
@@ -126,7 +159,7 @@ static enum mu_status idx_open(const void *options_void, enum mu_split split, st
     }
     *samples = (struct mu_samples){
         .count = images.shape[0],
-        .feature_count = images.element_count / images.shape[0],
+        .feature_count = pixels(&images),
         .features = images.elements,
         .labels = labels.elements,
     };

@@ -52,13 +52,22 @@ static enum mu_status read_shape(struct mu_log *log, struct mu_gz *gz, struct mu
     return MU_OK;
 }
 
-enum mu_status mu_idx_file_read(
+enum mu_status mu_idx_file_read_shape(
     struct mu_log *log, struct mu_gz *gz, int rank_min, int rank_max, struct mu_idx_file *ret_file)
 {
     assert(rank_min > 0 && rank_max <= MU_IDX_RANK_MAX);
     struct mu_idx_file file = {0};
     MU_TRY(read_magic(log, gz, rank_min, rank_max, &file.rank));
     MU_TRY(read_shape(log, gz, &file));
+    *ret_file = file;
+    return MU_OK;
+}
+
+enum mu_status mu_idx_file_read(
+    struct mu_log *log, struct mu_gz *gz, int rank_min, int rank_max, struct mu_idx_file *ret_file)
+{
+    struct mu_idx_file file;
+    MU_TRY(mu_idx_file_read_shape(log, gz, rank_min, rank_max, &file));
     file.elements = malloc(file.element_count);
     if (!file.elements)
         return mu_fail(log, MU_E0801, NULL, "no memory for the %zu bytes of %s", file.element_count,

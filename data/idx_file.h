@@ -20,6 +20,9 @@ struct mu_idx_file {
  * MU_E0501, MU_E0502 naming the file; MU_E0801. Takes no more memory than the file can fill. */
 enum mu_status mu_idx_file_read(
     struct mu_log *log, struct mu_gz *gz, int rank_min, int rank_max, struct mu_idx_file *ret_file);
+/* The beginning alone, which tells all but the elements: these are NULL. */
+enum mu_status mu_idx_file_read_shape(
+    struct mu_log *log, struct mu_gz *gz, int rank_min, int rank_max, struct mu_idx_file *ret_file);
 void mu_idx_file_finish(struct mu_idx_file *file); /* takes a zeroed one */
 
 #endif

@@ -77,6 +77,34 @@ static void the_test_split_has_its_own_files(void **state)
     expect_good(MU_SPLIT_TEST);
 }
 
+static void test_images_have_as_many_pixels_as_those_to_train_with(void **state)
+{
+    const uint32_t smaller[] = {30, 4, 4}, equal[] = {30, 20};
+    uint8_t others[1024];
+    void *dataset = NULL;
+    struct mu_dataset_facts facts;
+    idx_rig_write("t10k-labels-idx1-ubyte", labels, label_bytes);
+    idx_rig_write("t10k-images-idx3-ubyte", others, idx_rig_make(others, 3, smaller, 256));
+    assert_int_equal(idx_rig_open(MU_SPLIT_TEST, &dataset, &facts), MU_BAD_DATA);
+    assert_null(dataset);
+    assert_said(&idx_rig_said, "error[E0504]");
+    assert_said(&idx_rig_said, "t10k-images-idx3-ubyte have 16 pixels, but those of ");
+    assert_said(&idx_rig_said, "/" IMAGES " have 20");
+    idx_rig_write("t10k-images-idx3-ubyte", others, idx_rig_make(others, 2, equal, 256));
+    expect_good(MU_SPLIT_TEST);
+    idx_rig_write(IMAGES, "no IDX", 6);
+    assert_int_equal(idx_rig_open(MU_SPLIT_TEST, &dataset, &facts), MU_BAD_DATA);
+    assert_said(&idx_rig_said, "/" IMAGES " is not an IDX file");
+}
+
+static void who_only_tests_needs_no_images_to_train_with(void **state)
+{
+    idx_rig_write("t10k-images-idx3-ubyte", images, image_bytes);
+    idx_rig_write("t10k-labels-idx1-ubyte", labels, label_bytes);
+    idx_rig_remove(IMAGES);
+    expect_good(MU_SPLIT_TEST);
+}
+
 static void images_may_have_any_shape(void **state)
 {
     const uint32_t flat[] = {30, 20}, deep[] = {30, 2, 2, 5};
@@ -257,6 +285,8 @@ int main(void)
         TEST(packed_files_are_read),
         TEST(the_content_tells_what_is_packed),
         TEST(the_test_split_has_its_own_files),
+        TEST(test_images_have_as_many_pixels_as_those_to_train_with),
+        TEST(who_only_tests_needs_no_images_to_train_with),
         TEST(images_may_have_any_shape),
         TEST(a_missing_file_is_named),
         TEST(what_is_no_file_is_refused),

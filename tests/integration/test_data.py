@@ -11,9 +11,9 @@ from cluster import ASYNC, SLOW, SYNC, Case, Cluster, main
 SIDE, COUNT = 8, 200
 
 
-def images(count, seed=1):
-    pixels = random.Random(seed).randbytes(count * SIDE * SIDE)
-    return struct.pack(">4I", 0x00000803, count, SIDE, SIDE) + pixels
+def images(count, seed=1, side=SIDE):
+    pixels = random.Random(seed).randbytes(count * side * side)
+    return struct.pack(">4I", 0x00000803, count, side, side) + pixels
 
 
 def labels(count, seed=1):
@@ -29,13 +29,15 @@ class Data(Case):
                       "t10k-images-idx3-ubyte": images(50, 2),
                       "t10k-labels-idx1-ubyte": labels(50, 2)}
 
-    def ends_with(self, code, job=SYNC, roles="chief=1,worker=1"):
+    def written(self):
         folder = self.folder("data")
         folder.mkdir()
         for name, data in self.files.items():
             (folder / name).write_bytes(data)
-        data = '{"kind":"idx","path":"%s","batch":10}' % folder
-        run = self.trained(roles, "--steps", "8", "--set", f"data={data}", "--set",
+        return '{"kind":"idx","path":"%s","batch":10}' % folder
+
+    def ends_with(self, code, job=SYNC, roles="chief=1,worker=1"):
+        run = self.trained(roles, "--steps", "8", "--set", f"data={self.written()}", "--set",
                            "model.widths=[64,16,10]", code=code, job=job)
         self.assertLess(run.took, 5 * SLOW)
         if code:
@@ -81,6 +83,23 @@ class Data(Case):
         self.edit("train-labels-idx1-ubyte", labels(COUNT - 1))
         self.assertRegex(self.ends_with(65).text,
                          rf"error\[E0504\]: .* {COUNT} images.* {COUNT - 1} labels")
+
+    def test_test_images_of_another_size_are_refused_with_both_files(self):
+        for side in (SIDE // 2, SIDE + 2):
+            self.edit("t10k-images-idx3-ubyte", images(50, 2, side))
+            for job, roles in ((SYNC, "1"), (SYNC, "chief=1,worker=2,evaluator=1"),
+                               (ASYNC, "chief=1,worker=1,ps=1")):
+                run = self.ends_with(65, job, roles)
+                self.assertRegex(run.text, r"error\[E0504\]: the images of \S+t10k-images-idx3-ubyte "
+                                           rf"have {side * side} pixels, but those of "
+                                           rf"\S+train-images-idx3-ubyte have {SIDE * SIDE}")
+
+    def test_a_simulation_refuses_test_images_of_another_size(self):
+        self.edit("t10k-images-idx3-ubyte", images(50, 2, SIDE * 2))
+        run = self.muster("simulate", SYNC, "--workers", "2", "--ps", "0", "--seed", "1", "--set",
+                          f"data={self.written()}", "--set", "model.widths=[64,16,10]")
+        self.assertEqual(run.code, 65, run.text)
+        self.assertIn("error[E0504]", run.text)
 
     def test_another_kind_of_file_is_refused(self):
         self.edit("train-images-idx3-ubyte", b"\x89PNG\r\n\x1a\n" + bytes(100))
