@@ -34,8 +34,9 @@ static const struct mu_explanation explanations[MU_ERROR_COUNT] = {
         "an index that begins at 1 and not at 0; a cluster that has become smaller"},
     [MU_E0108] = {
         "An address is not of the form host:port.",
-        "a port that is missing or not 1 to 65535; an IPv6 address without brackets; 0.0.0.0, "
-        "to which nobody can connect"},
+        "a port that is missing or not 1 to 65535; an IPv6 address without brackets; an IPv4 "
+        "address in hexadecimal or in brackets; 0.0.0.0, to which nobody can connect, or one of "
+        "many hosts"},
     [MU_E0109] = {
         "Two tasks have the same address, and only one process can listen there.",
         "a line copied without a change of the port"},
@@ -132,10 +133,11 @@ static const struct mu_explanation explanations[MU_ERROR_COUNT] = {
         "a download that was cut; another format; a text page in place of the file"},
     [MU_E0503] = {
         "A sample has a label that the model has no output for.",
-        "labels that begin at 1; a model with fewer outputs than there are classes"},
+        "labels that begin at 1; a model with fewer outputs than there are classes; a test file "
+        "with labels that the training file lacks"},
     [MU_E0504] = {
         "The files of a data set do not fit each other, as images and labels of different "
-        "counts.",
+        "counts, or files to train and to test with whose samples have other sizes.",
         "files of different sets or splits in one folder"},
     [MU_E0505] = {
         "The job asks for samples in an order in which this file cannot be read.",

@@ -28,6 +28,29 @@ static bool parse_port(const char *text, int *ret_port, char *reason, size_t byt
     return true;
 }
 
+/* Of one host and of no other: what a task can listen at and what others can connect to. */
+static bool is_of_one_host(const struct in_addr *four, char *reason, size_t bytes)
+{
+    uint32_t number = ntohl(four->s_addr);
+    if (number == INADDR_ANY)
+        return refuse(reason, bytes, "means every address of a host: name the one to connect to");
+    if (IN_MULTICAST(number) || number == INADDR_BROADCAST)
+        return refuse(reason, bytes, "means many hosts: name the one to connect to");
+    return true;
+}
+
+/* An address has one spelling, so that no two tasks share one unseen. */
+static bool is_plain_ipv6(const struct in6_addr *six, char *reason, size_t bytes)
+{
+    if (IN6_IS_ADDR_UNSPECIFIED(six))
+        return refuse(reason, bytes, "means every address of a host: name the one to connect to");
+    if (IN6_IS_ADDR_MULTICAST(six))
+        return refuse(reason, bytes, "means many hosts: name the one to connect to");
+    if (IN6_IS_ADDR_V4MAPPED(six))
+        return refuse(reason, bytes, "has an IPv4 address in the form of IPv6");
+    return true;
+}
+
 /* "fe80::1%eth0": the part before the zone, in its one canonical spelling, and the zone. */
 static bool parse_ipv6(const char *text, char *host, char *reason, size_t bytes)
 {
@@ -45,20 +68,27 @@ static bool parse_ipv6(const char *text, char *host, char *reason, size_t bytes)
     address[length] = '\0';
     if (inet_pton(AF_INET6, address, &binary) != 1)
         return refuse(reason, bytes, "has brackets around what is no IPv6 address");
-    if (IN6_IS_ADDR_UNSPECIFIED(&binary))
-        return refuse(reason, bytes, "means every address of a host: name the one to connect to");
+    if (!is_plain_ipv6(&binary, reason, bytes))
+        return false;
     if (!inet_ntop(AF_INET6, &binary, address, sizeof(address)))
         return refuse(reason, bytes, "has brackets around what is no IPv6 address");
     mu_format(host, MU_HOST_MAX, "%s%s", address, zone);
     return true;
 }
 
-/* A name whose last label is a number can only be meant as an IPv4 address (as in URLs). */
+/* A name whose last label is a number can only be meant as an IPv4 address (as in URLs): resolvers
+ * read 0x7f000001, 0177.1 and 127.1 as 127.0.0.1. A dot at the end does not make it a name. */
 static bool looks_like_ipv4(const char *host)
 {
-    const char *last = strrchr(host, '.');
-    last = last ? last + 1 : host;
-    return last[0] != '\0' && strspn(last, "0123456789") == strlen(last);
+    size_t end = strlen(host);
+    end -= end > 0 && host[end - 1] == '.';
+    size_t start = end;
+    while (start > 0 && host[start - 1] != '.')
+        start--;
+    const char *last = host + start;
+    bool hex = end - start >= 2 && last[0] == '0' && (last[1] == 'x' || last[1] == 'X');
+    const char *digits = hex ? "0123456789abcdefABCDEF" : "0123456789";
+    return end > start && start + 2 * hex + strspn(last + 2 * hex, digits) >= end;
 }
 
 static bool parse_ipv4(const char *host, char *reason, size_t bytes)
@@ -66,9 +96,7 @@ static bool parse_ipv4(const char *host, char *reason, size_t bytes)
     struct in_addr binary;
     if (inet_pton(AF_INET, host, &binary) != 1)
         return refuse(reason, bytes, "has a host of digits that is no IPv4 address");
-    if (binary.s_addr == htonl(INADDR_ANY))
-        return refuse(reason, bytes, "means every address of a host: name the one to connect to");
-    return true;
+    return is_of_one_host(&binary, reason, bytes);
 }
 
 static bool parse_name(const char *host, char *reason, size_t bytes)
@@ -157,7 +185,7 @@ bool mu_address_is_loopback(const struct mu_address *address)
 {
     struct in_addr four;
     struct in6_addr six;
-    if (strcmp(address->host, "localhost") == 0)
+    if (strcmp(address->host, "localhost") == 0 || strcmp(address->host, "localhost.") == 0)
         return true;
     if (inet_pton(AF_INET, address->host, &four) == 1)
         return ntohl(four.s_addr) >> 24 == 127;

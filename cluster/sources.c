@@ -173,6 +173,8 @@ enum mu_status mu_sources_sagemaker(
     char(*hosts)[MU_HOST_MAX] = NULL;
     if (!text)
         return MU_OK;
+    if (text[0] == '\0')
+        return fail_sagemaker(log, "$SM_HOSTS is empty");
     MU_TRY(mu_json_parse(log, MU_E0102, "$SM_HOSTS", text, strlen(text), &json));
     int count = 0;
     enum mu_status status = read_hosts(log, mu_json_root(json), &hosts);

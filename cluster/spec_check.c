@@ -131,11 +131,21 @@ static enum mu_status check_somebody_trains(struct mu_log *log, const struct mu_
         ps ? "parameter servers (`ps`)" : "an evaluator");
 }
 
+/* A dot at the end says that a name is whole: the host is the same. */
+static int compare_hosts(const char *left, const char *right)
+{
+    size_t left_bytes = strlen(left), right_bytes = strlen(right);
+    left_bytes -= left_bytes > 0 && left[left_bytes - 1] == '.';
+    right_bytes -= right_bytes > 0 && right[right_bytes - 1] == '.';
+    int order = memcmp(left, right, left_bytes < right_bytes ? left_bytes : right_bytes);
+    return order != 0 ? order : (left_bytes > right_bytes) - (left_bytes < right_bytes);
+}
+
 static int compare_addresses(const void *a, const void *b)
 {
     const struct mu_spec_entry *left = *(const struct mu_spec_entry *const *)a;
     const struct mu_spec_entry *right = *(const struct mu_spec_entry *const *)b;
-    int order = strcmp(left->task.address.host, right->task.address.host);
+    int order = compare_hosts(left->task.address.host, right->task.address.host);
     if (order != 0)
         return order;
     if (left->task.address.port != right->task.address.port)
@@ -146,7 +156,7 @@ static int compare_addresses(const void *a, const void *b)
 static bool same_address(const struct mu_spec_entry *a, const struct mu_spec_entry *b)
 {
     return a->task.address.port == b->task.address.port &&
-           strcmp(a->task.address.host, b->task.address.host) == 0;
+           compare_hosts(a->task.address.host, b->task.address.host) == 0;
 }
 
 static enum mu_status check_addresses(struct mu_log *log, const struct mu_spec_draft *draft)

@@ -115,7 +115,7 @@ static enum mu_status take_texts(struct search *search)
     MU_TRY(claim_named_task(search, "--task", search->request->task));
     MU_TRY(take_file(search, search->request->cluster_path));
     MU_TRY(claim_named_task(search, "$MUSTER_TASK", get(search, "MUSTER_TASK")));
-    if (own && own[strspn(own, " \t\n")] == '{')
+    if (own && strchr("{", own[strspn(own, " \t\n")])) /* the JSON itself, or nothing at all */
         MU_TRY(take_text(search, "$MUSTER_CLUSTER", own));
     else
         MU_TRY(take_file(search, own));

@@ -1,11 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cluster/spec_inside.h"
+#include "runtime/base/json_scan.h"
 #include <ctype.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+
+#define WARNINGS_MAX 8 /* of keys that are ignored; the others are counted */
+/* Keys and values of a text that is read at all: several times those of the largest cluster. */
+#define TOKENS_MAX (8 * MU_TASKS_MAX)
 
 static const char *const role_keys[] = {"chief", "worker", "ps", "evaluator"};
 static const char *const root_keys[] = {"cluster", "task"};
@@ -84,11 +89,20 @@ static enum mu_status fail_key(struct mu_log *log, enum mu_error error,
     return mu_fail_at(log, error, &place, expected, nearest ? help : NULL, "%s", text);
 }
 
+static void warn_of_more(
+    struct mu_log *log, const struct mu_spec_draft *draft, size_t ignored, const char *where)
+{
+    if (ignored > WARNINGS_MAX)
+        mu_say(log, MU_LEVEL_WARN, "%s: %zu more unknown keys%s are ignored", draft->origin,
+            ignored - WARNINGS_MAX, where);
+}
+
 /* An unknown key is only a warning, except where it is nearly the name of a key that is missing. */
 static enum mu_status check_root_keys(
     struct mu_log *log, const struct mu_spec_draft *draft, bool task_expected)
 {
     const mu_json_value *root = mu_json_root(draft->json);
+    size_t ignored = 0;
     for (size_t i = 0; i < mu_json_count(root); i++) {
         const char *key = mu_json_key(root, i);
         char name[40], text[80];
@@ -102,10 +116,21 @@ static enum mu_status check_root_keys(
             return fail_key(
                 log, MU_E0105, draft, key, "expected `cluster` or `task`", nearest, text);
         }
-        mu_say(log, MU_LEVEL_WARN, "%s: %s is ignored%s%s%s", draft->origin, text,
-            nearest ? ": did you mean `" : "", nearest ? nearest : "", nearest ? "`?" : "");
+        if (++ignored <= WARNINGS_MAX)
+            mu_say(log, MU_LEVEL_WARN, "%s: %s is ignored%s%s%s", draft->origin, text,
+                nearest ? ": did you mean `" : "", nearest ? nearest : "", nearest ? "`?" : "");
     }
+    warn_of_more(log, draft, ignored, "");
     return MU_OK;
+}
+
+/* Who wrote brackets or colons meant IPv6, unless it is an IPv4 address all the same. */
+static const char *help_for_address(const char *text, const char *reason)
+{
+    const char *colon = strchr(text, ':');
+    bool six = strstr(reason, "[::1]") || (text[0] == '[' && colon && strchr(colon + 1, ':'));
+    return six && !strstr(reason, "IPv4") ? "write an IPv6 address as \"[::1]:2222\""
+                                          : "write it as \"10.0.0.1:2222\"";
 }
 
 static enum mu_status read_address(struct mu_log *log, const struct mu_spec_draft *draft,
@@ -118,10 +143,8 @@ static enum mu_status read_address(struct mu_log *log, const struct mu_spec_draf
     const char *text = mu_json_string(value);
     if (mu_address_parse(text, &entry->task.address, reason, sizeof(reason)))
         return MU_OK;
-    const char *help = strstr(reason, "[::1]") ? "write an IPv6 address as \"[::1]:2222\""
-                                               : "write it as \"10.0.0.1:2222\"";
-    return mu_spec_fail(
-        log, MU_E0108, draft, entry->path, NULL, help, "%s %s", entry->path, reason);
+    return mu_spec_fail(log, MU_E0108, draft, entry->path, NULL, help_for_address(text, reason),
+        "%s %s", entry->path, reason);
 }
 
 static enum mu_status read_index_key(struct mu_log *log, const struct mu_spec_draft *draft,
@@ -258,11 +281,15 @@ static enum mu_status read_task_index(
             "\"task\": {\"type\": \"worker\", \"index\": 0}", "`task` has no `index`");
     enum mu_json_type type = mu_json_type(value);
     int64_t index = -1;
+    char given[40];
     bool valid = type == MU_JSON_INTEGER;
-    if (valid)
+    if (valid) {
         index = mu_json_integer(value);
+        mu_format(given, sizeof(given), "%" PRId64, index);
+    }
     if (type == MU_JSON_STRING) {
         const char *text = mu_json_string(value);
+        shown(text, given);
         valid = text[0] != '\0' && strspn(text, "0123456789") == strlen(text);
         if (valid && !mu_text_to_int64(text, &index))
             index = INT64_MAX;
@@ -276,7 +303,7 @@ static enum mu_status read_task_index(
         char tasks[200];
         mu_spec_describe_tasks(draft, tasks, sizeof(tasks));
         return mu_spec_fail(log, MU_E0107, draft, "task.index", NULL, NULL,
-            "index %lld is out of range: the cluster has %s", (long long)index, tasks);
+            "index %s is out of range: the cluster has %s", given, tasks);
     }
     draft->index = (int)index;
     return MU_OK;
@@ -291,13 +318,15 @@ static enum mu_status read_task(struct mu_log *log, struct mu_spec_draft *draft)
         return mu_spec_fail(log, MU_E0105, draft, "task",
             "expected {\"type\": \"worker\", \"index\": 0}", NULL,
             "`task` must be an object, not %s", mu_json_type_name(mu_json_type(task)));
+    size_t ignored = 0;
     for (size_t i = 0; i < mu_json_count(task); i++) {
         char name[40];
         const char *key = mu_json_key(task, i);
-        if (!is_one_of(key, task_keys, MU_COUNT_OF(task_keys)))
+        if (!is_one_of(key, task_keys, MU_COUNT_OF(task_keys)) && ++ignored <= WARNINGS_MAX)
             mu_say(log, MU_LEVEL_WARN, "%s: unknown key `task.%s` is ignored", draft->origin,
                 shown(key, name));
     }
+    warn_of_more(log, draft, ignored, " in `task`");
     MU_TRY(read_task_type(log, draft, task));
     MU_TRY(read_task_index(log, draft, task));
     draft->has_task = true;
@@ -346,12 +375,50 @@ static enum mu_status fail_too_large(struct mu_log *log, const char *origin, uin
         origin, bytes, MU_JSON_BYTES_MAX);
 }
 
+static enum mu_status fail_empty(
+    struct mu_log *log, const char *origin, const char *text, size_t bytes)
+{
+    char help[160] = "`muster spec make` writes a spec";
+    struct mu_place place = {origin, text, bytes, 0, 1};
+    if (origin[0] == '$')
+        mu_format(help, sizeof(help),
+            "`unset %.60s`, or set it to {\"cluster\": {\"worker\": "
+            "[\"10.0.0.1:2222\", ...]}}",
+            origin + 1);
+    return mu_fail_at(log, MU_E0102, &place, NULL, help, "%s is empty", origin);
+}
+
+/* A text within its bytes may still be a tree of a hundred times as many: that is told from the
+ * text. One that nests too deep is left to the parser. */
+static enum mu_status check_extent(
+    struct mu_log *log, const char *origin, const char *text, size_t bytes)
+{
+    struct mu_json_extent extent;
+    char path[64];
+    if (mu_json_scan_depth(text, bytes, MU_JSON_DEPTH_MAX) < bytes)
+        return MU_OK;
+    mu_json_scan_extent(text, bytes, &extent);
+    if (extent.tokens <= TOKENS_MAX)
+        return MU_OK;
+    struct mu_place place = {origin, text, bytes, extent.widest_at, 1};
+    mu_json_scan_path(text, bytes, extent.widest_at, path, sizeof(path));
+    if (strncmp(path, "cluster.", 8) == 0 && extent.widest > MU_TASKS_MAX)
+        return mu_fail_at(log, MU_E0103, &place, NULL, NULL,
+            "the cluster has more than %d tasks: %s alone has %zu", MU_TASKS_MAX, path,
+            extent.widest);
+    return mu_fail_at(log, MU_E0103, &place, NULL, NULL,
+        "the spec has %zu keys and values, at most %d", extent.tokens, TOKENS_MAX);
+}
+
 enum mu_status mu_spec_draft_parse(struct mu_log *log, const char *origin, const char *text,
     size_t bytes, bool task_expected, struct mu_spec_draft *ret_draft)
 {
     struct mu_json *json = NULL;
     if (bytes > MU_JSON_BYTES_MAX)
         return fail_too_large(log, origin, bytes);
+    if (mu_json_scan_space(text, bytes, 0) == bytes)
+        return fail_empty(log, origin, text, bytes);
+    MU_TRY(check_extent(log, origin, text, bytes));
     MU_TRY(mu_json_parse(log, MU_E0102, origin, text, bytes, &json));
     return mu_spec_draft_read(log, json, task_expected, ret_draft);
 }
@@ -359,12 +426,15 @@ enum mu_status mu_spec_draft_parse(struct mu_log *log, const char *origin, const
 enum mu_status mu_spec_draft_file(
     struct mu_log *log, const char *path, bool task_expected, struct mu_spec_draft *ret_draft)
 {
-    struct mu_json *json = NULL;
+    char *text = NULL;
+    size_t bytes = 0;
     struct stat facts;
     if (stat(path, &facts) == 0 && S_ISREG(facts.st_mode) && facts.st_size > MU_JSON_BYTES_MAX)
         return fail_too_large(log, path, (uint64_t)facts.st_size);
-    MU_TRY(mu_json_read(log, MU_E0102, path, &json));
-    return mu_spec_draft_read(log, json, task_expected, ret_draft);
+    MU_TRY(mu_json_read_text(log, path, &text, &bytes));
+    enum mu_status status = mu_spec_draft_parse(log, path, text, bytes, task_expected, ret_draft);
+    free(text);
+    return status;
 }
 
 void mu_spec_draft_finish(struct mu_spec_draft *draft)

@@ -371,6 +371,20 @@ static enum mu_status csv_open(const void *options, enum mu_split split, struct 
     return MU_OK;
 }
 
+static enum mu_status csv_match(
+    void *test_void, const void *train_void, struct mu_log *log, struct mu_dataset_facts *facts)
+{
+    struct csv *test = test_void;
+    const struct csv *train = train_void;
+    const char *name = mu_text_lines_name(test->lines);
+    if (test->column_count != train->column_count)
+        return mu_fail(log, MU_E0504, "the columns of both must be the same",
+            "%s has %zu columns, but %s has %zu", name, test->column_count,
+            mu_text_lines_name(train->lines), train->column_count);
+    facts->class_count = (size_t)train->labels.class_count;
+    return mu_labels_adopt(&test->labels, &train->labels, log, name);
+}
+
 const struct mu_dataset_ops mu_dataset_csv = {
     .name = "csv",
     .doc = "a table as text, separated by commas or tabs: columns of numbers, columns of "
@@ -379,6 +393,7 @@ const struct mu_dataset_ops mu_dataset_csv = {
     .option_bytes = sizeof(struct options),
     .open = csv_open,
     .find = csv_find,
+    .match = csv_match,
     .read_sparse = csv_read_sparse,
     .close = csv_close,
 };

@@ -28,6 +28,7 @@ struct mu_labels {
     int64_t class_count;               /* 0: as many as are found, two or more */
     int64_t least, most;               /* seen */
     uint64_t count, least_at, most_at; /* records seen, and which had these */
+    uint64_t zero_count, zero_at;      /* those that have a 0, and the first of them */
 };
 
 /* A whole number, perhaps with a sign and a fraction of zeros ("1", "-1", "+1", "2.0"): where it
@@ -37,6 +38,10 @@ const char *mu_labels_parse(const char *at, int64_t *ret_label);
 void mu_labels_see(struct mu_labels *labels, int64_t label);
 /* After all were seen: settles style and class_count. MU_E0503 naming `name` and the record. */
 enum mu_status mu_labels_decide(struct mu_labels *labels, struct mu_log *log, const char *name);
+/* In place of deciding, for test data: they are numbered as the data to train with, which have been
+ * decided. The same error. */
+enum mu_status mu_labels_adopt(struct mu_labels *labels, const struct mu_labels *trained,
+    struct mu_log *log, const char *name);
 /* After that: the class; -1: it is none. */
 int32_t mu_labels_class(const struct mu_labels *labels, int64_t label);
 

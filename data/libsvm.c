@@ -278,6 +278,15 @@ static enum mu_status libsvm_open(const void *options_void, enum mu_split split,
     return MU_OK;
 }
 
+static enum mu_status libsvm_match(
+    void *test_void, const void *train_void, struct mu_log *log, struct mu_dataset_facts *facts)
+{
+    struct libsvm *test = test_void;
+    const struct libsvm *train = train_void;
+    facts->class_count = (size_t)train->labels.class_count;
+    return mu_labels_adopt(&test->labels, &train->labels, log, mu_text_lines_name(test->lines));
+}
+
 const struct mu_dataset_ops mu_dataset_libsvm = {
     .name = "libsvm",
     .doc = "sparse samples as text, `label id:value id:value ...`, as LIBSVM, LIBLINEAR and "
@@ -286,6 +295,7 @@ const struct mu_dataset_ops mu_dataset_libsvm = {
     .option_bytes = sizeof(struct options),
     .open = libsvm_open,
     .find = libsvm_find,
+    .match = libsvm_match,
     .read_sparse = libsvm_read_sparse,
     .close = libsvm_close,
 };

@@ -77,7 +77,7 @@ struct mu_ps_server {
     bool readers_due; /* it is time to look who does not read */
     struct mu_ps_state state;
 
-    struct mu_ps_rows rows; /* zeroed where the model has no embedding rows */
+    struct mu_ps_server_rows rows; /* zeroed where the model has no embedding rows */
     struct mu_ps_row_pieces pieces;
     struct mu_ps_load load;
 

@@ -22,7 +22,7 @@ void mu_ps_known_add(
 {
     if (known->places)
         known->places[known->next % known->capacity] =
-            (struct mu_ps_place){.tag = tag, .verdict = *verdict};
+            (struct mu_ps_known_place){.tag = tag, .verdict = *verdict};
     known->next++;
 }
 
@@ -31,7 +31,7 @@ bool mu_ps_known_since(const struct mu_ps_known *known, uint64_t place)
     return place <= known->next && known->next - place <= known->capacity;
 }
 
-const struct mu_ps_place *mu_ps_known_at(const struct mu_ps_known *known, uint64_t place)
+const struct mu_ps_known_place *mu_ps_known_at(const struct mu_ps_known *known, uint64_t place)
 {
     assert(known->places);
     assert(place < known->next);

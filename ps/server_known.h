@@ -8,13 +8,13 @@
  * What the last places in the order were, for servers that have not heard of them: the verdict at
  * each, and the number of the push that it was about. A ring, in which the oldest one gives way.
  */
-struct mu_ps_place {
+struct mu_ps_known_place {
     uint64_t tag;
     struct mu_ps_verdict_body verdict;
 };
 
 struct mu_ps_known {
-    struct mu_ps_place *places; /* a ring of `capacity`; NULL: nobody may ask for them */
+    struct mu_ps_known_place *places; /* a ring of `capacity`; NULL: nobody may ask for them */
     size_t capacity;
     uint64_t next; /* places so far */
 };
@@ -26,6 +26,6 @@ void mu_ps_known_add(
 /* Are all places from this one on known? From the next one on there are none. */
 bool mu_ps_known_since(const struct mu_ps_known *known, uint64_t place);
 /* One of those. */
-const struct mu_ps_place *mu_ps_known_at(const struct mu_ps_known *known, uint64_t place);
+const struct mu_ps_known_place *mu_ps_known_at(const struct mu_ps_known *known, uint64_t place);
 
 #endif

@@ -40,7 +40,7 @@ struct mu_ps_row_buffer {
 };
 
 /* Of the server. */
-struct mu_ps_rows {
+struct mu_ps_server_rows {
     struct mu_row_store store;
     uint8_t *memory;      /* of all buffers */
     size_t stride;        /* of one, in bytes */

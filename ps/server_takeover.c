@@ -125,7 +125,7 @@ static void post_place(struct mu_ps_server *server, struct mu_ps_peer *peer, boo
 
 void mu_ps_standby_post(struct mu_ps_server *server, struct mu_ps_peer *peer, uint64_t place)
 {
-    const struct mu_ps_place *known = mu_ps_known_at(&server->standby.known, place);
+    const struct mu_ps_known_place *known = mu_ps_known_at(&server->standby.known, place);
     uint8_t memory[MU_PS_BODY_MAX];
     struct mu_body body;
     mu_ps_verdict_put(&body, memory, &known->verdict);

@@ -206,17 +206,23 @@ static enum mu_status check_algorithm(struct mu_log *log, const struct mu_job *j
     return check_name(log, job, "mode.algorithm", job->mode.algorithm, names, count, where);
 }
 
+static enum mu_status check_root(struct mu_log *log, const struct mu_json *json)
+{
+    enum mu_json_type type = mu_json_type(mu_json_root(json));
+    struct mu_place place = mu_json_place(json, "", false);
+    if (type == MU_JSON_OBJECT)
+        return MU_OK;
+    return mu_fail_at(log, MU_E0203, &place, "expected {\"model\": {...}, ...}", NULL,
+        "a job must be an object, not %s", mu_json_type_name(type));
+}
+
 static enum mu_status read_job(struct mu_log *log, const char *path, struct mu_job *job)
 {
     struct also sections = {0};
     const mu_json_value *root = mu_json_root(job->json);
     for (int i = 0; i < MU_JOB_SECTIONS; i++)
         add_name(&sections, mu_job_sections[i].name);
-    if (mu_json_type(root) != MU_JSON_OBJECT) {
-        struct mu_place place = mu_json_place(job->json, "", false);
-        return mu_fail_at(log, MU_E0203, &place, "expected {\"model\": {...}, ...}", NULL,
-            "a job must be an object, not %s", mu_json_type_name(mu_json_type(root)));
-    }
+    MU_TRY(check_root(log, job->json));
     MU_TRY(mu_options_read(log, job->json, root, "", mu_job_root_rows, sections.name, job));
     MU_TRY(read_name(log, job, path));
     for (int i = 0; i < MU_JOB_SECTIONS; i++)
@@ -228,6 +234,25 @@ static enum mu_status read_job(struct mu_log *log, const char *path, struct mu_j
     return MU_OK;
 }
 
+/* A section that is to take a change must be one: where the file has something else there, the file
+ * is wrong and not the flag. */
+static enum mu_status check_section(
+    struct mu_log *log, const struct mu_json *json, const char *path)
+{
+    static const struct mu_option none[] = {{.name = NULL}};
+    size_t bytes = strcspn(path, ".");
+    MU_TRY(check_root(log, json));
+    for (int i = 0; i < MU_JOB_SECTIONS; i++) {
+        const char *name = mu_job_sections[i].name;
+        if (path[bytes] != '.' || strlen(name) != bytes || memcmp(name, path, bytes) != 0)
+            continue;
+        const mu_json_value *section = mu_json_member(mu_json_root(json), name);
+        if (section && mu_json_type(section) != MU_JSON_OBJECT)
+            return mu_options_read(log, json, section, name, none, NULL, NULL);
+    }
+    return MU_OK;
+}
+
 static enum mu_status apply_set(struct mu_log *log, struct mu_json *json, const char *set)
 {
     char path[2 * MU_NAME_MAX];
@@ -236,6 +261,7 @@ static enum mu_status apply_set(struct mu_log *log, struct mu_json *json, const 
         return mu_fail(log, MU_E0001, "as in --set data.path=DIR",
             "--set `%.60s` is not section.key=value", set);
     mu_text_copy(path, (size_t)(equals - set) + 1, set);
+    MU_TRY(check_section(log, json, path));
     return mu_json_set(log, json, path, equals + 1);
 }
 

@@ -10,6 +10,29 @@ const struct mu_task_timeouts mu_task_timeouts_default = {
     .heartbeat_ns = 100 * MU_MS,
 };
 
+/* Who only tests has the training data for as long as it takes to see what they are. */
+static enum mu_status match_alone(
+    const struct mu_job *job, struct mu_log *log, struct mu_task_data *data)
+{
+    void *train;
+    struct mu_dataset_facts facts;
+    MU_TRY(job->dataset->open(job->dataset_options, MU_SPLIT_TRAIN, log, &train, &facts));
+    enum mu_status status = job->dataset->match(data->test, train, log, &data->test_facts);
+    job->dataset->close(train);
+    return status;
+}
+
+static enum mu_status open_test(
+    const struct mu_job *job, struct mu_log *log, struct mu_task_data *data)
+{
+    const struct mu_dataset_ops *dataset = job->dataset;
+    MU_TRY(dataset->open(job->dataset_options, MU_SPLIT_TEST, log, &data->test, &data->test_facts));
+    if (!dataset->match)
+        return MU_OK;
+    return data->train ? dataset->match(data->test, data->train, log, &data->test_facts)
+                       : match_alone(job, log, data);
+}
+
 enum mu_status mu_task_data_open(const struct mu_job *job, bool train, bool test,
     struct mu_log *log, struct mu_task_data *ret_data)
 {
@@ -19,8 +42,7 @@ enum mu_status mu_task_data_open(const struct mu_job *job, bool train, bool test
         status = job->dataset->open(
             job->dataset_options, MU_SPLIT_TRAIN, log, &ret_data->train, &ret_data->train_facts);
     if (status == MU_OK && test)
-        status = job->dataset->open(
-            job->dataset_options, MU_SPLIT_TEST, log, &ret_data->test, &ret_data->test_facts);
+        status = open_test(job, log, ret_data);
     if (status != MU_OK)
         mu_task_data_close(job, ret_data);
     return status;

@@ -41,6 +41,11 @@ struct mu_dataset_ops {
      * beginnings: so that a launcher can say it once. NULL: nothing can be missing. NO_INPUT. */
     enum mu_status (*find)(const void *options, enum mu_split split, struct mu_log *log);
 
+    /* Once, before a test set is read from: its classes become those of the training set, which is
+     * of the same options. NULL: any two fit. BAD_DATA naming file and record. */
+    enum mu_status (*match)(
+        void *test, const void *train, struct mu_log *log, struct mu_dataset_facts *test_facts);
+
     /* Sample index[i] into row i: features (count, feature_count) floats, labels (count). Indices
      * are below sample_count (asserted). Allocates nothing, never fails. */
     void (*read)(

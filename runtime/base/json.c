@@ -238,8 +238,8 @@ static enum mu_status fail_to_read(struct mu_log *log, const char *path, int rea
     return mu_fail(log, MU_E0002, help, "cannot read %s: %s", path, strerror(reason));
 }
 
-enum mu_status mu_json_read(
-    struct mu_log *log, enum mu_error error, const char *path, struct mu_json **ret_json)
+enum mu_status mu_json_read_text(
+    struct mu_log *log, const char *path, char **ret_text, size_t *ret_bytes)
 {
     FILE *file = fopen(path, "re");
     if (!file)
@@ -252,8 +252,22 @@ enum mu_status mu_json_read(
     size_t bytes = fread(text, 1, MU_JSON_BYTES_MAX + 1, file);
     int failed = ferror(file) ? errno : 0; /* a directory opens but cannot be read */
     fclose(file);
-    enum mu_status status = failed ? fail_to_read(log, path, failed)
-                                   : mu_json_parse(log, error, path, text, bytes, ret_json);
+    if (failed) {
+        free(text);
+        return fail_to_read(log, path, failed);
+    }
+    *ret_text = text;
+    *ret_bytes = bytes;
+    return MU_OK;
+}
+
+enum mu_status mu_json_read(
+    struct mu_log *log, enum mu_error error, const char *path, struct mu_json **ret_json)
+{
+    char *text = NULL;
+    size_t bytes = 0;
+    MU_TRY(mu_json_read_text(log, path, &text, &bytes));
+    enum mu_status status = mu_json_parse(log, error, path, text, bytes, ret_json);
     free(text);
     return status;
 }

@@ -36,6 +36,9 @@ enum mu_status mu_json_parse(struct mu_log *log, enum mu_error error, const char
 /* The same from a file; a file that cannot be read is MU_E0002 (NO_INPUT). */
 enum mu_status mu_json_read(
     struct mu_log *log, enum mu_error error, const char *path, struct mu_json **ret_json);
+/* Only the text of a file, to be freed: as much as a document may have, and one byte more. */
+enum mu_status mu_json_read_text(
+    struct mu_log *log, const char *path, char **ret_text, size_t *ret_bytes);
 void mu_json_destroy(struct mu_json *json); /* takes NULL */
 
 const mu_json_value *mu_json_root(const struct mu_json *json);
@@ -67,6 +70,10 @@ struct mu_place mu_json_place(const struct mu_json *json, const char *path, bool
  * path is malformed or runs through something that is not an object. */
 enum mu_status mu_json_set(
     struct mu_log *log, struct mu_json *json, const char *path, const char *value);
+
+/* The text that mu_json_set was last given for just this path: where a string is wanted, 2024 typed
+ * on a command line is one. NULL: the value has not come from there. */
+const char *mu_json_typed(const struct mu_json *json, const char *path);
 
 /* One line, keys sorted, no spaces: equal values give equal text. */
 struct mu_text;

@@ -98,6 +98,13 @@ static const struct mu_json_set_text *change_of(
     return NULL;
 }
 
+const char *mu_json_typed(const struct mu_json *json, const char *path)
+{
+    const struct mu_json_set_text *set = change_of(json, path, false);
+    bool exact = set && set->path_bytes == strlen(path);
+    return exact ? set->text + set->path_at + set->path_bytes + 1 : NULL;
+}
+
 static struct mu_place place_in_change(const struct mu_json_set_text *set, bool of_key)
 {
     size_t bytes = strlen(set->text), value_at = set->path_at + set->path_bytes + 1;

@@ -67,6 +67,29 @@ size_t mu_json_scan_depth(const char *text, size_t bytes, int depth_max)
     return bytes;
 }
 
+void mu_json_scan_extent(const char *text, size_t bytes, struct mu_json_extent *ret_extent)
+{
+    struct mu_json_extent extent = {0}, level[PATH_LEVELS_MAX] = {0};
+    int depth = 0;
+    for (size_t at = mu_json_scan_space(text, bytes, 0); at < bytes;) {
+        struct mu_json_extent *inner = &level[depth < PATH_LEVELS_MAX ? depth : 0];
+        size_t end = scan_token(text, bytes, at);
+        int change = depth_change(text[at]);
+        bool named = change >= 0 && text[at] != ',' && text[at] != ':';
+        extent.tokens += named;
+        inner->widest += text[at] == ',' || (named && inner->widest == 0);
+        if (inner->widest > extent.widest) {
+            extent.widest = inner->widest;
+            extent.widest_at = inner->widest_at;
+        }
+        depth += change < 0 && depth == 0 ? 0 : change;
+        if (change > 0 && depth < PATH_LEVELS_MAX)
+            level[depth] = (struct mu_json_extent){.widest_at = at};
+        at = mu_json_scan_space(text, bytes, end > at ? end : at + 1);
+    }
+    *ret_extent = extent;
+}
+
 /* One level of brackets around a position. */
 struct level {
     bool object;

@@ -169,14 +169,28 @@ static bool set_value(const struct mu_option *row, const mu_json_value *value, v
     return false;
 }
 
+/* A command line has no quotes: what is typed for a string is one, whatever it looks like. */
+static const char *typed_string(
+    const struct source *source, const struct mu_option *row, const mu_json_value *value)
+{
+    char path[PATH_BYTES_MAX];
+    if (!source->json || row->type != MU_OPTION_STRING || mu_json_type(value) == MU_JSON_STRING)
+        return NULL;
+    member_path(source, row->name, path);
+    return mu_json_typed(source->json, path);
+}
+
 static enum mu_status read_member(const struct source *source, const struct mu_option *row,
     const mu_json_value *value, void *options)
 {
     struct mu_complaint complaint;
-    bool right_type = fits_type(row, value);
+    void *field = mu_options_value_field(row, options);
+    const char *typed = typed_string(source, row, value);
+    bool right_type = typed || fits_type(row, value);
     if (!right_type)
         mu_options_value_expected(&complaint, row);
-    else if (set_value(row, value, mu_options_value_field(row, options), &complaint))
+    else if (typed ? mu_options_value_string(row, typed, field, &complaint)
+                   : set_value(row, value, field, &complaint))
         return MU_OK;
     return fail_value(source, row, value, right_type, &complaint);
 }

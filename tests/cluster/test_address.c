@@ -14,6 +14,9 @@ static void good_addresses_keep_their_meaning(void **state)
         {"h:1", "h", 1, "h:1"},
         {"h:65535", "h", 65535, "h:65535"},
         {"Job-Worker-0.NS.svc:2222", "job-worker-0.ns.svc", 2222, "job-worker-0.ns.svc:2222"},
+        {"0xcafes:1", "0xcafes", 1, "0xcafes:1"},
+        {"1.0xcafe-1:1", "1.0xcafe-1", 1, "1.0xcafe-1:1"},
+        {"223.255.255.255:1", "223.255.255.255", 1, "223.255.255.255:1"},
         {"db_1.local.:80", "db_1.local.", 80, "db_1.local.:80"},
         {"[::1]:2222", "::1", 2222, "[::1]:2222"},
         {"[2001:0DB8::0:1]:7", "2001:db8::1", 7, "[2001:db8::1]:7"},
@@ -58,6 +61,23 @@ static void bad_addresses_say_what_is_wrong(void **state)
         {"[1.2.3.4]:1", "has brackets around what is no IPv6 address"},
         {"[::]:1", "means every address of a host: name the one to connect to"},
         {"0.0.0.0:1", "means every address of a host: name the one to connect to"},
+        {"[0:0::0]:1", "means every address of a host: name the one to connect to"},
+        {"255.255.255.255:1", "means many hosts: name the one to connect to"},
+        {"224.0.0.1:1", "means many hosts: name the one to connect to"},
+        {"239.255.255.250:1", "means many hosts: name the one to connect to"},
+        {"[ff02::1]:1", "means many hosts: name the one to connect to"},
+        {"[::ffff:0.0.0.0]:1", "has an IPv4 address in the form of IPv6"},
+        {"[::ffff:7f00:1]:1", "has an IPv4 address in the form of IPv6"},
+        {"0x00000000:1", "has a host of digits that is no IPv4 address"},
+        {"0x7f000001:1", "has a host of digits that is no IPv4 address"},
+        {"0X7F.1:1", "has a host of digits that is no IPv4 address"},
+        {"127.0x1:1", "has a host of digits that is no IPv4 address"},
+        {"0x:1", "has a host of digits that is no IPv4 address"},
+        {"0:1", "has a host of digits that is no IPv4 address"},
+        {"0177.0.0.1:1", "has a host of digits that is no IPv4 address"},
+        {"127.0.0.01:1", "has a host of digits that is no IPv4 address"},
+        {"0.0.0.0.:1", "has a host of digits that is no IPv4 address"},
+        {"0x0.:1", "has a host of digits that is no IPv4 address"},
         {"10.0.0.256:1", "has a host of digits that is no IPv4 address"},
         {"10.0.1:1", "has a host of digits that is no IPv4 address"},
         {"grpc://host:22", "has a scheme: write only host:port"},
@@ -109,7 +129,8 @@ static void loopback_is_known_in_all_its_forms(void **state)
         const char *text;
         bool loopback;
     } rows[] = {{"127.0.0.1:1", true}, {"127.9.9.9:1", true}, {"localhost:1", true},
-        {"[::1]:1", true}, {"128.0.0.1:1", false}, {"[::2]:1", false}, {"host:1", false}};
+        {"LocalHost.:1", true}, {"[::1]:1", true}, {"128.0.0.1:1", false}, {"[::2]:1", false},
+        {"host:1", false}};
     for (size_t i = 0; i < MU_COUNT_OF(rows); i++) {
         struct mu_address address;
         assert_true(mu_address_parse(rows[i].text, &address, NULL, 0));

@@ -93,6 +93,59 @@ static void a_hundred_thousand_keys_are_refused(void **state)
     mu_text_finish(&text);
 }
 
+/* Each makes a tree of some hundred bytes for two or three bytes of text. */
+static void wide_texts_are_refused_before_they_are_read(void **state)
+{
+    static const struct {
+        const char *head, *item, *tail, *said;
+    } rows[] = {
+        {"{\"worker\":[{}", ",{}", "]}", "the spec has 300003 keys and values, at most 32768"},
+        {"{\"worker\":[[]", ",[]", "]}", "the spec has 300003 keys and values"},
+        {"[1", ",1", "]", "the spec has 300001 keys and values"},
+        {"{\"a\":[[]", ",[],[],[]],[[]", "]}", "the spec has"},
+        {"{\"cluster\":{\"worker\":[{}", ",{}", "", "cluster.worker alone has 300000"},
+    };
+    for (size_t i = 0; i < MU_COUNT_OF(rows); i++) {
+        struct mu_text text;
+        mu_text_init(&text);
+        mu_text_add(&text, "%s", rows[i].head);
+        for (int k = 1; k < 300000 && text.bytes < MU_JSON_BYTES_MAX - 64; k++)
+            mu_text_add(&text, "%s", rows[i].item);
+        mu_text_add(&text, "%s", rows[i].tail);
+        assert_in_range(text.bytes, 0, MU_JSON_BYTES_MAX);
+        refused_in_time(text.data, text.bytes, "error[E0103]");
+        refused_in_time(text.data, text.bytes, rows[i].said);
+        mu_text_finish(&text);
+    }
+}
+
+static void add_unknown_keys(struct mu_text *text, int count)
+{
+    mu_text_add(text, "{\"cluster\":{\"worker\":[\"a:1\",\"b:1\"]}");
+    for (int i = 0; i < count; i++)
+        mu_text_add(text, ",\"%x\":1", i);
+    mu_text_add(text, "}");
+}
+
+static void a_thousand_unknown_keys_are_counted_not_listed(void **state)
+{
+    struct mu_text text;
+    struct mu_test_log log;
+    struct mu_spec spec = {0};
+    mu_text_init(&text);
+    add_unknown_keys(&text, 1000);
+    assert_ok(mu_spec_parse(
+        mu_test_log_init(&log), "$TF_CONFIG", text.data, text.bytes, "worker/0", &spec));
+    assert_said(&log, "unknown key `7` is ignored");
+    assert_null(strstr(log.text, "unknown key `8`"));
+    assert_said(&log, "$TF_CONFIG: 992 more unknown keys are ignored");
+    mu_spec_finish(&spec);
+    mu_text_clear(&text);
+    add_unknown_keys(&text, 80000);
+    refused_in_time(text.data, text.bytes, "error[E0103]: the spec has 160007 keys and values");
+    mu_text_finish(&text);
+}
+
 static void the_largest_cluster_is_read_in_time(void **state)
 {
     struct mu_text text;
@@ -189,6 +242,8 @@ int main(void)
         cmocka_unit_test(nesting_a_hundred_thousand_deep_is_refused),
         cmocka_unit_test(a_hundred_thousand_tasks_are_refused),
         cmocka_unit_test(a_hundred_thousand_keys_are_refused),
+        cmocka_unit_test(wide_texts_are_refused_before_they_are_read),
+        cmocka_unit_test(a_thousand_unknown_keys_are_counted_not_listed),
         cmocka_unit_test(the_largest_cluster_is_read_in_time),
         cmocka_unit_test(memory_stays_bounded),
         cmocka_unit_test(mutated_specs_never_crash),

@@ -91,6 +91,14 @@ static void an_empty_variable_is_an_error_that_shows_the_place(void **state)
         {.environment = {"TF_CONFIG="}, .said = {"error[E0102]", "$TF_CONFIG:1:1"}},
         {.environment = {"TF_CONFIG=null"}, .said = {"error[E0105]", "$TF_CONFIG:1:1"}},
         {.environment = {"CLUSTER_SPEC="}, .said = {"error[E0102]", "$CLUSTER_SPEC:1:1"}},
+        {.environment = {"MUSTER_CLUSTER="},
+            .said = {"error[E0102]: $MUSTER_CLUSTER is empty\n  --> $MUSTER_CLUSTER:1:1\n",
+                "`unset MUSTER_CLUSTER`, or set it to {\"cluster\""}},
+        {.environment = {"MUSTER_CLUSTER= \n"}, .said = {"$MUSTER_CLUSTER is empty"}},
+        {.environment = {"TF_CONFIG="}, .said = {"$TF_CONFIG is empty", "`unset TF_CONFIG`"}},
+        {.environment = {"TF_CONFIG= \t"}, .said = {"$TF_CONFIG is empty", "`unset TF_CONFIG`"}},
+        {.environment = {"MUSTER_TASK="}, .said = {"$MUSTER_TASK: `` is no task", "worker/0"}},
+        {.environment = {"SM_HOSTS="}, .said = {"error[E0105]: SageMaker: $SM_HOSTS is empty"}},
         {.environment = {"MUSTER_CLUSTER={"}, .said = {"error[E0102]", "$MUSTER_CLUSTER:1:"}},
     };
     check(rows, MU_COUNT_OF(rows));

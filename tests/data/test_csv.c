@@ -172,6 +172,29 @@ static void wrong_columns_are_refused(void **state)
     not_opened("1,2\n", "numeric=1-2", MU_BAD_DATA, "error[E0504]", "has 2 columns");
 }
 
+static void test_data_have_the_columns_and_classes_of_those_to_train_with(void **state)
+{
+    static const char options[] = "path=FILE:a.csv test_path=FILE:b.csv numeric=1";
+    idx_rig_write("a.csv", "0,5\n1,6\n2,7\n", 12);
+    idx_rig_write("b.csv", "1,5\n2,6\n", 8);
+    text_rig_close(&rig);
+    assert_ok(text_rig_match(&rig, "csv", options));
+    assert_int_equal(rig.facts.class_count, 3);
+    text_rig_read_all(&rig);
+    assert_string_equal(text_rig_row(&rig, 0), "1 5 |");
+    text_rig_close(&rig);
+    idx_rig_write("b.csv", "1,5\n3,6\n", 8);
+    assert_int_equal(text_rig_match(&rig, "csv", options), MU_BAD_DATA);
+    assert_said(&rig.said, "error[E0503]: label 3 of record 1 in ");
+    assert_said(&rig.said, "/b.csv is out of range 0 to 2");
+    text_rig_close(&rig);
+    idx_rig_write("b.csv", "1,5,5\n", 6);
+    assert_int_equal(text_rig_match(&rig, "csv", options), MU_BAD_DATA);
+    assert_said(&rig.said, "error[E0504]");
+    assert_said(&rig.said, "/b.csv has 3 columns, but ");
+    assert_said(&rig.said, "/a.csv has 2");
+}
+
 static void a_long_field_is_bounded(void **state)
 {
     static char text[12000];
@@ -198,6 +221,7 @@ int main(void)
         TEST(quoted_fields_are_what_is_in_them),
         TEST(malformed_records_name_file_line_and_column),
         TEST(wrong_columns_are_refused),
+        TEST(test_data_have_the_columns_and_classes_of_those_to_train_with),
         TEST(a_long_field_is_bounded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

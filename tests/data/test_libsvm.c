@@ -105,6 +105,7 @@ static void labels_out_of_range_are_named(void **state)
     not_opened("0 1:1\n7 1:1\n", " classes=3", "error[E0503]", "label 7 of record 1 in ");
     not_opened("0 1:1\n-1 1:1\n", " labels=from_0", "error[E0503]", "label -1 of record 1 in ");
     not_opened("1 1:1\n-1 1:1\n2 1:1\n", "", "error[E0503]", "out of range -1 or 1");
+    not_opened("1 1:1\n-1 1:1\n0 1:1\n0 1:1\n", "", "error[E0503]", "label 0 of record 2 in ");
     not_opened("1 1:1\n0 1:1\n", " labels=from_1", "error[E0503]", "label 0 of record 1");
     not_opened("1 1:1\nnan 1:1\n", "", "error[E0502]", "/a.svm:2:1: expected a label");
     not_opened("1 1:1\n\n1.5 1:1\n", "", "error[E0502]", "/a.svm:3:1: expected a label");
@@ -155,6 +156,47 @@ static void the_test_split_has_its_own_file(void **state)
     assert_said(&rig.said, "data.test_path");
     assert_int_equal(text_rig_open(&rig, "libsvm", "path=FILE:no", MU_SPLIT_TRAIN), MU_NO_INPUT);
     assert_said(&rig.said, "error[E0501]");
+}
+
+static enum mu_status matched(const char *train, const char *test, const char *more)
+{
+    char options[256];
+    text_rig_close(&rig);
+    idx_rig_write("a.svm", train, strlen(train));
+    idx_rig_write("b.svm", test, strlen(test));
+    snprintf(options, sizeof(options), "path=FILE:a.svm test_path=FILE:b.svm%s", more);
+    return text_rig_match(&rig, "libsvm", options);
+}
+
+static void test_labels_are_numbered_as_those_to_train_with(void **state)
+{
+    assert_ok(matched("0 1:1\n3 1:1\n", "1 1:1\n2 1:1\n", ""));
+    assert_int_equal(rig.facts.class_count, 4);
+    ROWS("1 | 1:1", "2 | 1:1");
+    assert_ok(matched("1 1:1\n2 1:1\n", "1 1:1\n", ""));
+    assert_int_equal(rig.facts.class_count, 2);
+    ROWS("0 | 1:1");
+    assert_ok(matched("-1 1:1\n1 1:1\n", "1 1:1\n", ""));
+    ROWS("1 | 1:1");
+    assert_ok(matched("1 1:1\n2 1:1\n", "5 1:1\n", " classes=5"));
+    assert_int_equal(rig.facts.class_count, 5);
+    ROWS("4 | 1:1");
+}
+
+static void not_matched(const char *train, const char *test, const char *reason)
+{
+    assert_int_equal(matched(train, test, ""), MU_BAD_DATA);
+    assert_said(&rig.said, "error[E0503]");
+    assert_said(&rig.said, reason);
+    assert_said(&rig.said, "/b.svm is out of range");
+}
+
+static void test_labels_that_training_lacks_are_named(void **state)
+{
+    not_matched("0 1:1\n1 1:1\n", "0 1:1\n1 1:1\n4 1:1\n", "label 4 of record 2 in ");
+    not_matched("1 1:1\n2 1:1\n", "2 1:1\n0 1:1\n", "label 0 of record 1 in ");
+    not_matched("1 1:1\n-1 1:1\n", "1 1:1\n0 1:1\n", "label 0 of record 1 in ");
+    not_matched("1 1:1\n0 1:1\n", "1 1:1\n-1 1:1\n", "label -1 of record 1 in ");
 }
 
 static void an_empty_file_is_refused(void **state)
@@ -337,6 +379,8 @@ int main(void)
         TEST(malformed_lines_name_file_line_and_column),
         TEST(ids_may_be_limited_by_option),
         TEST(the_test_split_has_its_own_file),
+        TEST(test_labels_are_numbered_as_those_to_train_with),
+        TEST(test_labels_that_training_lacks_are_named),
         TEST(an_empty_file_is_refused),
         TEST(values_are_rounded_exactly),
         TEST(lines_are_read_in_any_order),

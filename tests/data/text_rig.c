@@ -50,6 +50,17 @@ void text_rig_opened(
         fail_msg("%s", rig->said.text);
 }
 
+enum mu_status text_rig_match(struct text_rig *rig, const char *kind, const char *options)
+{
+    struct text_rig trained;
+    text_rig_opened(&trained, kind, options, MU_SPLIT_TRAIN);
+    text_rig_opened(rig, kind, options, MU_SPLIT_TEST);
+    enum mu_status status =
+        rig->ops->match(rig->dataset, trained.dataset, &rig->said.log, &rig->facts);
+    text_rig_close(&trained);
+    return status;
+}
+
 static void free_rows(struct text_rig *rig)
 {
     free(rig->features);

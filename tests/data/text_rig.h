@@ -22,6 +22,8 @@ enum mu_status text_rig_open(
     struct text_rig *rig, const char *kind, const char *options, enum mu_split split);
 void text_rig_opened(
     struct text_rig *rig, const char *kind, const char *options, enum mu_split split);
+/* The test split of the same options, matched with the training split; that is closed again. */
+enum mu_status text_rig_match(struct text_rig *rig, const char *kind, const char *options);
 enum mu_status text_rig_read(struct text_rig *rig, const uint32_t *index, size_t count);
 /* All of it, at once. */
 void text_rig_read_all(struct text_rig *rig);

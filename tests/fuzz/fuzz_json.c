@@ -3,6 +3,7 @@
  * written and read again, and can be read as options or changed without harm. */
 #include "fuzz_log.h"
 #include "runtime/base/json.h"
+#include "runtime/base/json_scan.h"
 #include "runtime/base/options.h"
 #include <stdlib.h>
 
@@ -95,6 +96,34 @@ static void check_written(const struct mu_json *json)
     mu_text_finish(&pretty);
 }
 
+/* What a scan of the text counts is what a walk through the tree counts. */
+static size_t count_tokens(const mu_json_value *value, size_t *widest)
+{
+    bool array = mu_json_type(value) == MU_JSON_ARRAY,
+         object = mu_json_type(value) == MU_JSON_OBJECT;
+    size_t children = array || object ? mu_json_count(value) : 0, tokens = 1;
+    *widest = children > *widest ? children : *widest;
+    for (size_t i = 0; i < children; i++) {
+        const mu_json_value *child =
+            array ? mu_json_element(value, i) : mu_json_member_at(value, i);
+        tokens += count_tokens(child, widest) + object;
+    }
+    return tokens;
+}
+
+static void check_extent(const struct mu_json *json, const char *text, size_t bytes)
+{
+    struct mu_json_extent extent;
+    size_t widest = 0;
+    mu_json_scan_extent(text, bytes, &extent);
+    FUZZ_CHECK(extent.widest_at <= bytes);
+    if (!json)
+        return;
+    FUZZ_CHECK(extent.tokens == count_tokens(mu_json_root(json), &widest));
+    /* The root counts as the one child of the text. */
+    FUZZ_CHECK(extent.widest == widest || (widest == 0 && extent.widest == 1));
+}
+
 static void check_options(const struct mu_json *json)
 {
     static const char *const also[] = {"cluster", "task", NULL};
@@ -115,11 +144,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     if (mu_json_parse(&fuzz_log, MU_E0201, "input", (const char *)data, bytes, &json) != MU_OK) {
         FUZZ_CHECK(!json);
         FUZZ_CHECK(fuzz_log.first_number == 201);
+        check_extent(NULL, (const char *)data, bytes);
         return 0;
     }
     char path[PATH_BYTES_MAX] = "";
     int places = 0;
     check_value(json, mu_json_root(json), path, &places);
+    check_extent(json, (const char *)data, bytes);
     check_written(json);
     check_options(json);
     if (mu_json_set(&fuzz_log, json, "task.index", "1") == MU_OK)

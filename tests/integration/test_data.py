@@ -90,8 +90,8 @@ class Data(Case):
             for job, roles in ((SYNC, "1"), (SYNC, "chief=1,worker=2,evaluator=1"),
                                (ASYNC, "chief=1,worker=1,ps=1")):
                 run = self.ends_with(65, job, roles)
-                self.assertRegex(run.text, r"error\[E0504\]: the images of \S+t10k-images-idx3-ubyte "
-                                           rf"have {side * side} pixels, but those of "
+                self.assertRegex(run.text, r"error\[E0504\]: the images of \S+t10k-images-idx3"
+                                           rf"-ubyte have {side * side} pixels, but those of "
                                            rf"\S+train-images-idx3-ubyte have {SIDE * SIDE}")
 
     def test_a_simulation_refuses_test_images_of_another_size(self):
@@ -182,6 +182,37 @@ class Tables(Case):
                                     "--resume", job=job, out=run.out)
                 self.assertIn("resuming from step", more.text)
                 self.assertGreater(more.summary["steps"], run.summary["steps"])
+
+    def ends_at_once(self, job, said, *arguments, code=65):
+        """Before the first step, whoever reads the test data."""
+        for roles in ("1", "chief=1,worker=1,ps=1,evaluator=1"):
+            run = self.trained(roles, "--set", "mode.kind=async", *arguments, job=job, code=code)
+            self.assertRegex(run.text, said)
+            metrics = run.out / "metrics.jsonl"
+            self.assertFalse(metrics.exists() and metrics.read_text(), "a step was taken")
+        run = self.muster("simulate", job, "--workers", "2", "--ps", "1", "--seed", "1", "--set",
+                          "mode.kind=async", *arguments)
+        self.assertEqual(run.code, code, run.text)
+        self.assertRegex(run.text, said)
+
+    def test_test_labels_that_training_lacks_are_refused_with_file_and_record(self):
+        path = self.numbers(40, 1)
+        test = self.file(["0,1,2"] * 7 + ["4,1,2"])
+        for model in ("linear", "softmax"):
+            job = self.job(model, kind="csv", delimiter=",", numeric="1-2", path=path,
+                           test_path=test)
+            self.ends_at_once(job, rf"error\[E0503\]: label 4 of record 7 in {test} is out of "
+                                   "range 0 to 1")
+        path, test = self.file(["-1 1:1", "1 2:1"] * 20), self.file(["1 1:1", "0 2:1"])
+        self.ends_at_once(self.job("linear", kind="libsvm", path=path, test_path=test),
+                          rf"error\[E0503\]: label 0 of record 1 in {test} is out of range -1 or 1")
+
+    def test_an_evaluator_knows_the_classes_of_a_test_file_that_lacks_some(self):
+        path, test = self.file(["0,1,2", "1,2,1", "2,0,1"] * 20), self.file(["1,2,1"] * 9)
+        job = self.job("softmax", kind="csv", delimiter=",", numeric="1-2", path=path,
+                       test_path=test)
+        run = self.trained("chief=1,evaluator=1", job=job)
+        self.assertRegex(run.text, r"\[evaluator/0\] step \d+: test loss")
 
     def test_a_model_of_categories_says_that_there_are_none(self):
         path = self.numbers(40, 1)

@@ -2,6 +2,7 @@
 #ifndef MU_TEST_HAND_RIG_H
 #define MU_TEST_HAND_RIG_H
 
+#include "ps/client.h"
 #include "ps/server.h"
 #include "runtime/optim/optimizers.h"
 #include "tests/io/link_pair.h"
@@ -52,6 +53,18 @@ static inline struct mu_ps_server *hand_rig_server(const struct mu_ps_server_opt
     struct mu_ps_server *server;
     assert_ok(mu_ps_server_create(options, &server));
     return server;
+}
+
+/* The client of one server, with one push under way. */
+static inline struct mu_ps_client_options hand_rig_client_options(
+    struct mu_loop *loop, struct mu_log *log, size_t element_count)
+{
+    return (struct mu_ps_client_options){.loop = loop,
+        .log = log,
+        .server_count = 1,
+        .in_flight = 1,
+        .generation = 7,
+        .element_count = element_count};
 }
 
 /* Of links whose end nobody asks for. */

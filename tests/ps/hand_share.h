@@ -2,7 +2,6 @@
 #ifndef MU_TEST_HAND_SHARE_H
 #define MU_TEST_HAND_SHARE_H
 
-#include "ps/client.h"
 #include "ps/ps_bodies.h"
 #include "ps/vectors.h"
 #include "tests/ps/hand_rig.h"
@@ -165,18 +164,6 @@ static inline void hand_share_run_until(
 }
 
 /* ---- clients ---- */
-
-/* Of one server, with one push under way. */
-static inline struct mu_ps_client_options hand_share_client_options(
-    struct mu_loop *loop, struct mu_log *log, size_t element_count)
-{
-    return (struct mu_ps_client_options){.loop = loop,
-        .log = log,
-        .server_count = 1,
-        .in_flight = 1,
-        .generation = 7,
-        .element_count = element_count};
-}
 
 static inline int64_t hand_share_deadline(void)
 {

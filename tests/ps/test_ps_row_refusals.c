@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "ps/client.h"
 #include "ps/ps_bodies.h"
 #include "tests/ps/hand_rig.h"
 #include <math.h>
@@ -322,16 +321,10 @@ static void a_worker_that_breaks_the_protocol_of_rows_is_named(void **state)
 
 static struct mu_ps_client *make_client(void)
 {
-    const struct mu_ps_client_options options = {
-        .loop = pair.loop,
-        .log = mu_test_log_init(&log_of_test),
-        .server_count = 1,
-        .in_flight = 1,
-        .generation = 7,
-        .element_count = COUNT,
-        .row_width = WIDTH,
-        .row_max = PUSH_MAX,
-    };
+    struct mu_ps_client_options options =
+        hand_rig_client_options(pair.loop, mu_test_log_init(&log_of_test), COUNT);
+    options.row_width = WIDTH;
+    options.row_max = PUSH_MAX;
     struct mu_ps_client *client;
     assert_ok(mu_ps_client_create(&options, &client));
     return client;

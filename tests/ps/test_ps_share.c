@@ -187,7 +187,7 @@ static void memory_that_cannot_be_mapped_is_answered_with_the_reason(void **stat
 
 static struct mu_ps_client *make_client(struct mu_loop *loop, struct mu_log *log)
 {
-    const struct mu_ps_client_options options = hand_share_client_options(loop, log, COUNT);
+    const struct mu_ps_client_options options = hand_rig_client_options(loop, log, COUNT);
     struct mu_ps_client *client;
     assert_ok(mu_ps_client_create(&options, &client));
     return client;

@@ -116,7 +116,7 @@ struct own {
 static void begin(struct own *own, struct played *played, bool relinks)
 {
     struct mu_ps_client_options options =
-        hand_share_client_options(pair.loop, mu_test_log_init(&log_of_test), COUNT);
+        hand_rig_client_options(pair.loop, mu_test_log_init(&log_of_test), COUNT);
     options.row_width = WIDTH;
     options.row_max = ROW_MAX;
     options.relinks = relinks;

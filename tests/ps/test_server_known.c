@@ -15,7 +15,7 @@ static void add(struct mu_ps_known *known, uint64_t place)
 
 static void check(const struct mu_ps_known *known, uint64_t place)
 {
-    const struct mu_ps_place *found = mu_ps_known_at(known, place);
+    const struct mu_ps_known_place *found = mu_ps_known_at(known, place);
     assert_int_equal(found->tag, 10 * place);
     assert_int_equal(found->verdict.worker, place % 7);
     assert_int_equal(found->verdict.version, mu_random_mix(1, place));

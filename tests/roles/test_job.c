@@ -197,6 +197,61 @@ static void sets_override_and_are_checked_like_the_file(void **state)
     }
 }
 
+static void a_set_of_a_string_needs_no_quotes(void **state)
+{
+    static const char *const typed[] = {"2024", "true", "null", "1.50", "[1]", "{}", "\"2024\""};
+    for (size_t i = 0; i < MU_COUNT_OF(typed); i++) {
+        struct mu_test_log log;
+        struct mu_job *job;
+        char set[32], device[32];
+        const char *const sets[] = {set, "name=123", NULL};
+        mu_format(set, sizeof(set), "train.device=%s", typed[i]);
+        mu_format(
+            device, sizeof(device), "unknown device `%s`", typed[i][0] == '"' ? "2024" : typed[i]);
+        assert_int_equal(load(&log, whole, sets, &job), MU_CONFIG);
+        assert_said(&log, device);
+        assert_ok(load(&log, whole, sets + 1, &job));
+        assert_string_equal(job->name, "123");
+        mu_job_destroy(job);
+    }
+}
+
+/* In a file there are quotes, and a later change of the whole section is JSON as it stands. */
+static void a_number_in_a_file_is_no_string(void **state)
+{
+    struct mu_test_log log;
+    struct mu_job *job;
+    const char *const sets[] = {"data.path=2024", "data={\"kind\": \"idx\", \"path\": 2025}", NULL};
+    assert_int_equal(load(&log, "{\"name\": 3, " MODEL "}", NULL, &job), MU_CONFIG);
+    assert_said(&log, "`name` is an integer");
+    assert_int_equal(load(&log, whole, sets, &job), MU_CONFIG);
+    assert_said(&log, "`data.path` is an integer");
+}
+
+/* Where the file has no section for a change, it is the file that is wrong. */
+static void a_set_cannot_hide_a_section_that_is_none(void **state)
+{
+    static const struct {
+        const char *text, *set, *said;
+    } rows[] = {
+        {"{" MODEL ",\n \"train\": null}", "train.steps=1", ":2:11\n"},
+        {"{" MODEL ",\n \"train\": null}", "train.steps=1", "`train` is null"},
+        {"{" MODEL ",\n \"train\": 3}", "train.seed=4", "`train` is an integer"},
+        {"{" MODEL ",\n \"data\": []}", "data.batch=3", "`data` is an array"},
+        {"[]", "train.steps=1", "a job must be an object, not an array"},
+        {"3", "name=x", "a job must be an object, not an integer"},
+    };
+    for (size_t i = 0; i < MU_COUNT_OF(rows); i++) {
+        struct mu_test_log log;
+        struct mu_job *job;
+        const char *const sets[] = {rows[i].set, NULL};
+        assert_int_equal(load(&log, rows[i].text, sets, &job), MU_CONFIG);
+        assert_said(&log, rows[i].said);
+        assert_said(&log, "error[E0203]");
+        assert_said(&log, job_path);
+    }
+}
+
 #define SCHEDULE(entry) "\"schedule\": [{\"from_step\": 9, " entry "}]"
 
 /* What a job and a cluster of `replicas` and `servers` make of each other. */
@@ -459,6 +514,9 @@ int main(void)
         cmocka_unit_test(malformed_jobs_say_where_and_what_was_meant),
         cmocka_unit_test(a_job_that_is_not_there_is_a_missing_input),
         cmocka_unit_test(sets_override_and_are_checked_like_the_file),
+        cmocka_unit_test(a_set_of_a_string_needs_no_quotes),
+        cmocka_unit_test(a_number_in_a_file_is_no_string),
+        cmocka_unit_test(a_set_cannot_hide_a_section_that_is_none),
         cmocka_unit_test(a_mode_that_cannot_be_says_what_would_do),
         cmocka_unit_test(a_bound_that_is_chosen_is_for_a_mode_that_bounds),
         cmocka_unit_test(steps_are_counted_as_the_mode_makes_them),
