@@ -2,6 +2,7 @@
 #include "cluster/cluster_inside.h"
 #include "runtime/io/host.h"
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* How long a task that misses another waits for the leader to say who is lost. */
@@ -208,24 +209,42 @@ static void ask_leader(
     mu_link_post(leader, MU_FRAME_SUSPECT, cluster->generation, 0, &body);
 }
 
-void mu_cluster_accuse(struct mu_cluster *cluster, int task, enum mu_error error, const char *text)
+#define NUMBER_BYTES 9 /* at most */
+
+static_assert(
+    MU_CLUSTER_NUMBERS_MAX * NUMBER_BYTES + MU_CLUSTER_TEXT_MAX + 128 <= MU_FRAME_BODY_MAX,
+    "an accusation fits in a frame");
+
+void mu_cluster_accuse(struct mu_cluster *cluster, int task, enum mu_error error, const char *text,
+    struct mu_cluster_numbers numbers)
 {
     struct mu_link *leader = cluster->member[cluster->spec->leader].link;
     char short_text[MU_CLUSTER_TEXT_MAX];
-    uint8_t memory[MU_CLUSTER_TEXT_MAX + 64];
+    size_t bytes = MU_CLUSTER_TEXT_MAX + 128 + numbers.count * NUMBER_BYTES;
     struct mu_body body;
     assert(!cluster->leads && (error == MU_E0402 || error == MU_E0404));
+    assert(numbers.count <= MU_CLUSTER_NUMBERS_MAX);
     if (cluster->failed != MU_OK || cluster->over || !leader)
         return;
+    uint8_t few[MU_CLUSTER_TEXT_MAX + 128], *many = numbers.count > 0 ? malloc(bytes) : NULL;
     mu_control_beat(cluster, mu_now(cluster->world)); /* the last load that the leader hears */
     mu_text_copy(short_text, sizeof(short_text), text);
-    mu_body_begin(&body, memory, sizeof(memory), 5);
+    mu_body_begin(&body, many ? many : few, many ? bytes : sizeof(few), many ? 6 : 5);
     mu_body_put_int(&body, "task", task);
     mu_body_put_int(&body, "age", 0);
     mu_body_put_int(&body, "late", error == MU_E0402);
     mu_body_put_int(&body, "error", mu_error_number(error));
     mu_body_put_text(&body, "text", short_text);
+    if (many)
+        mu_body_put_ints(&body, "numbers", numbers.value, numbers.count);
+    assert(!body.failed);
     mu_link_post(leader, MU_FRAME_SUSPECT, cluster->generation, 0, &body);
+    free(many);
+}
+
+struct mu_cluster_numbers mu_cluster_accused_with(const struct mu_cluster *cluster)
+{
+    return (struct mu_cluster_numbers){cluster->accused_with, cluster->accused_with_count};
 }
 
 /* What a wait ends with when somebody is known to be lost; OK: nobody is. */

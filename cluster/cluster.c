@@ -109,6 +109,7 @@ void mu_cluster_destroy(struct mu_cluster *cluster)
         mu_link_close(cluster->waiting[i].link);
     free(cluster->member);
     free(cluster->waiting);
+    free(cluster->accused_with);
     free(cluster);
 }
 

@@ -168,8 +168,18 @@ enum mu_status mu_cluster_blame(struct mu_cluster *cluster, enum mu_status statu
  * Member: this task has cut off another one for what it did, and the run cannot go on without that.
  * Tells the leader, which ends the run, and returns: the caller serves on until its waits end. Who
  * broke a rule (MU_E0404) ends with that, all others with MU_E0403; who hangs (MU_E0402) as others.
+ * With it go numbers, which only these two know how to read: what the leader would have asked for
+ * at the end of a run that ends well.
  */
-void mu_cluster_accuse(struct mu_cluster *cluster, int task, enum mu_error error, const char *text);
+#define MU_CLUSTER_NUMBERS_MAX 6400
+struct mu_cluster_numbers {
+    const int64_t *value; /* (count) borrowed */
+    size_t count;         /* up to MU_CLUSTER_NUMBERS_MAX */
+};
+void mu_cluster_accuse(struct mu_cluster *cluster, int task, enum mu_error error, const char *text,
+    struct mu_cluster_numbers numbers);
+/* Leader: those of the accusation that ended the run; none: nobody was accused. */
+struct mu_cluster_numbers mu_cluster_accused_with(const struct mu_cluster *cluster);
 
 /* Has somebody asked for the run to stop (SIGTERM here or, as the leader heard, elsewhere)? An
  * evaluator's SIGTERM is for itself: mu_stop_requested. From any thread. */

@@ -91,6 +91,9 @@ struct mu_cluster {
     int suspect; /* whom somebody misses, -1: nobody */
     int64_t suspect_since_ns;
     char suspect_text[MU_CLUSTER_TEXT_MAX];
+
+    int64_t *accused_with; /* leader: (MU_CLUSTER_NUMBERS_MAX), made when some come */
+    size_t accused_with_count;
 };
 
 /* ---- opening.c: the door, and for how long one waits before it ---- */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cluster/cluster_inside.h"
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* A task that somebody misses has this long to show that it is alive and well connected. */
@@ -167,6 +168,18 @@ static void evict(
     mu_cluster_lose(cluster, error, task, said);
 }
 
+/* Without memory for them the run ends all the same. */
+static void read_numbers(struct mu_cluster *cluster, struct mu_decoder *decoder)
+{
+    if (cluster->failed != MU_OK)
+        return;
+    if (!cluster->accused_with)
+        cluster->accused_with = calloc(MU_CLUSTER_NUMBERS_MAX, sizeof(*cluster->accused_with));
+    if (!cluster->accused_with || !mu_decoder_ints(decoder, "numbers", cluster->accused_with,
+                                      MU_CLUSTER_NUMBERS_MAX, &cluster->accused_with_count))
+        cluster->accused_with_count = 0;
+}
+
 static void read_suspect(struct mu_cluster *cluster, int from, struct mu_decoder *decoder)
 {
     int64_t task, age, late, number, now = mu_now(cluster->world);
@@ -178,6 +191,7 @@ static void read_suspect(struct mu_cluster *cluster, int from, struct mu_decoder
         !mu_decoder_text(decoder, "text", text, sizeof(text)))
         return;
     if (mu_decoder_int(decoder, "error", 402, 404, &number)) {
+        read_numbers(cluster, decoder);
         evict(cluster, from, (int)task, number == 402 ? MU_E0402 : MU_E0403, text);
         return;
     }

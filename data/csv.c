@@ -5,6 +5,7 @@
 #include "data/csv_field.h"
 #include "data/decimal.h"
 #include "data/labels.h"
+#include "data/read_all.h"
 #include "data/text_file.h"
 #include "data/text_lines.h"
 #include "runtime/base/random.h"
@@ -382,7 +383,8 @@ static enum mu_status csv_match(
             "%s has %zu columns, but %s has %zu", name, test->column_count,
             mu_text_lines_name(train->lines), train->column_count);
     facts->class_count = (size_t)train->labels.class_count;
-    return mu_labels_adopt(&test->labels, &train->labels, log, name);
+    MU_TRY(mu_labels_adopt(&test->labels, &train->labels, log, name));
+    return mu_read_all(&mu_dataset_csv, test, facts, log);
 }
 
 const struct mu_dataset_ops mu_dataset_csv = {

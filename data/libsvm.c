@@ -3,6 +3,7 @@
 
 #include "data/decimal.h"
 #include "data/labels.h"
+#include "data/read_all.h"
 #include "data/text_file.h"
 #include "data/text_lines.h"
 #include <stdlib.h>
@@ -56,6 +57,7 @@ struct libsvm {
     struct mu_text_lines *lines;
     struct mu_labels labels;
     uint64_t id_count;
+    bool ids_given; /* id_count is data.ids */
     size_t entry_max;
 };
 
@@ -144,8 +146,9 @@ static enum mu_status refuse_id(struct mu_text_lines *lines, struct mu_log *log,
             "a line is `label id:value id:value ...`", "expected an id, 0 to %lld",
             (long long)MU_DECIMAL_ID_MAX);
     return mu_text_lines_refuse(lines, log, MU_E0502, line, at,
-        "where the last id of a line is not its largest, set data.ids", "expected an id below %llu",
-        (unsigned long long)set->id_count);
+        set->ids_given ? "data.ids is what ids are below, in both files"
+                       : "where the last id of a line is not its largest, set data.ids",
+        "expected an id below %llu", (unsigned long long)set->id_count);
 }
 
 static bool is_end(char byte)
@@ -241,7 +244,8 @@ static enum mu_status begin(
     struct mu_text_source *source;
     MU_TRY(mu_text_file_open(log, options->path, options->test_path, split, &source));
     MU_TRY(mu_text_lines_open(log, source, &rules, set, &set->lines));
-    if (options->ids > 0)
+    set->ids_given = options->ids > 0;
+    if (set->ids_given)
         set->id_count = (uint64_t)options->ids;
     return mu_labels_decide(&set->labels, log, mu_text_lines_name(set->lines));
 }
@@ -284,7 +288,8 @@ static enum mu_status libsvm_match(
     struct libsvm *test = test_void;
     const struct libsvm *train = train_void;
     facts->class_count = (size_t)train->labels.class_count;
-    return mu_labels_adopt(&test->labels, &train->labels, log, mu_text_lines_name(test->lines));
+    MU_TRY(mu_labels_adopt(&test->labels, &train->labels, log, mu_text_lines_name(test->lines)));
+    return mu_read_all(&mu_dataset_libsvm, test, facts, log);
 }
 
 const struct mu_dataset_ops mu_dataset_libsvm = {

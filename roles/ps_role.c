@@ -5,6 +5,7 @@
 #include "roles/job_table.h"
 #include "roles/ps_links.h"
 #include "roles/ps_report.h"
+#include "roles/push_counts.h"
 #include "roles/task_cluster.h"
 #include <stdlib.h>
 
@@ -172,8 +173,11 @@ static bool cuts_off(struct ps_role *role, enum mu_status status)
         role->loop->cancelled != MU_OK)
         return false;
     role->cut_off = true;
+    int64_t numbers[MU_PUSH_COUNTS_TOLD_MAX];
+    size_t count = mu_push_counts_tell(role->server, role->run->spec->replica_count, numbers);
     mu_cluster_accuse(role->cluster, mu_ps_links_culprit(&role->links),
-        status == MU_PROTOCOL ? MU_E0404 : MU_E0402, culprit.did);
+        status == MU_PROTOCOL ? MU_E0404 : MU_E0402, culprit.did,
+        (struct mu_cluster_numbers){numbers, count});
     return true;
 }
 

@@ -63,17 +63,25 @@ static void put_counts(
         put(all, own_place(replica->rank, OWN_VERDICTS + i), counts->verdicts[i]);
 }
 
-static void get_task(struct mu_replica *replica, const float *all, int rank)
+static void put_task(struct mu_replica *replica, int rank, const int64_t verdicts[MU_VERDICT_COUNT])
 {
     struct mu_summary *summary = &replica->reporter.summary;
     struct mu_summary_task *task = &replica->task_summaries[rank];
-    int64_t most = get(all, own_place(rank, OWN_MOST));
     mu_task_name(
         &replica->spec->task[mu_spec_replica(replica->spec, rank)], task->name, sizeof(task->name));
     for (int i = 0; i < MU_VERDICT_COUNT; i++) {
-        task->verdicts[i] = get(all, own_place(rank, OWN_VERDICTS + i));
-        summary->verdicts[i] += task->verdicts[i];
+        task->verdicts[i] = verdicts[i];
+        summary->verdicts[i] += verdicts[i];
     }
+}
+
+static void get_task(struct mu_replica *replica, const float *all, int rank)
+{
+    struct mu_summary *summary = &replica->reporter.summary;
+    int64_t most = get(all, own_place(rank, OWN_MOST)), verdicts[MU_VERDICT_COUNT];
+    for (int i = 0; i < MU_VERDICT_COUNT; i++)
+        verdicts[i] = get(all, own_place(rank, OWN_VERDICTS + i));
+    put_task(replica, rank, verdicts);
     if (most > summary->staleness_max)
         summary->staleness_max = most;
 }
@@ -94,13 +102,18 @@ static void get_counts(struct mu_replica *replica, const float *all)
     summary->task_count = replica->count;
 }
 
+static enum mu_status make_summaries(struct mu_replica *replica)
+{
+    free(replica->task_summaries); /* of a generation that came as far */
+    replica->task_summaries = calloc((size_t)replica->count, sizeof(*replica->task_summaries));
+    return replica->task_summaries ? MU_OK : MU_NO_MEMORY;
+}
+
 enum mu_status mu_push_counts_share(struct mu_replica *replica, const struct mu_push_counts *counts)
 {
     size_t floats = PIECES * (size_t)own_place(replica->count, 0);
     float *all = calloc(floats, sizeof(*all));
-    free(replica->task_summaries); /* of a generation that came as far */
-    replica->task_summaries = calloc((size_t)replica->count, sizeof(*replica->task_summaries));
-    enum mu_status status = all && replica->task_summaries ? MU_OK : MU_NO_MEMORY;
+    enum mu_status status = all ? make_summaries(replica) : MU_NO_MEMORY;
     if (status == MU_OK) {
         put_counts(replica, counts, all);
         status = mu_replica_sum(replica, all, floats);
@@ -110,4 +123,43 @@ enum mu_status mu_push_counts_share(struct mu_replica *replica, const struct mu_
     replica->reporter.last_ns = mu_now(replica->world);
     free(all);
     return status;
+}
+
+/* ---- with an accusation ---- */
+
+enum { TOLD_SUM, TOLD_MAX, TOLD_VERDICTS }; /* (replicas, MU_VERDICT_COUNT) */
+
+static_assert(MU_PUSH_COUNTS_TOLD_MAX <= MU_CLUSTER_NUMBERS_MAX, "an accusation has room for them");
+
+static size_t told_count(int replica_count)
+{
+    return TOLD_VERDICTS + (size_t)replica_count * MU_VERDICT_COUNT;
+}
+
+size_t mu_push_counts_tell(
+    const struct mu_ps_server *server, int replica_count, int64_t out[MU_PUSH_COUNTS_TOLD_MAX])
+{
+    const struct mu_staleness *staleness = mu_ps_server_staleness(server);
+    out[TOLD_SUM] = (int64_t)staleness->sum;
+    out[TOLD_MAX] = (int64_t)staleness->max;
+    for (int r = 0; r < replica_count; r++)
+        for (int i = 0; i < MU_VERDICT_COUNT; i++)
+            out[TOLD_VERDICTS + r * MU_VERDICT_COUNT + i] =
+                (int64_t)mu_ps_server_verdicts(server, r)[i];
+    return told_count(replica_count);
+}
+
+enum mu_status mu_push_counts_told(struct mu_replica *replica, const int64_t *numbers, size_t count)
+{
+    struct mu_summary *summary = &replica->reporter.summary;
+    if (count != told_count(replica->count))
+        return MU_OK;
+    MU_TRY(make_summaries(replica));
+    summary->staleness_sum = (double)numbers[TOLD_SUM];
+    summary->staleness_max = numbers[TOLD_MAX];
+    for (int r = 0; r < replica->count; r++)
+        put_task(replica, r, numbers + TOLD_VERDICTS + r * MU_VERDICT_COUNT);
+    summary->tasks = replica->task_summaries;
+    summary->task_count = replica->count;
+    return MU_OK;
 }

@@ -2,6 +2,7 @@
 #ifndef MU_ROLES_PUSH_COUNTS_H
 #define MU_ROLES_PUSH_COUNTS_H
 
+#include "ps/server.h"
 #include "roles/replica.h"
 
 /* What became of the gradients of one replica. */
@@ -16,6 +17,15 @@ void mu_push_counts_add(struct mu_push_counts *counts, const struct mu_ps_result
  * asked to stop. On the training thread. NO_MEMORY, or as the closing all-reduce fails. */
 enum mu_status mu_push_counts_share(
     struct mu_replica *replica, const struct mu_push_counts *counts);
+/* A run that a server ends because of one of its workers has no such end: what the server has
+ * counted goes with its accusation. As numbers, for all replicas; a place for the most there can
+ * be. */
+#define MU_PUSH_COUNTS_TOLD_MAX (2 + MU_PS_REPLICAS_MAX * MU_VERDICT_COUNT)
+size_t mu_push_counts_tell(
+    const struct mu_ps_server *server, int replica_count, int64_t out[MU_PUSH_COUNTS_TOLD_MAX]);
+/* Leader: into its summary, if they are as many as there must be. NO_MEMORY. */
+enum mu_status mu_push_counts_told(
+    struct mu_replica *replica, const int64_t *numbers, size_t count);
 /* Samples that the run had read when this generation began, of those since this process began. */
 static inline int64_t mu_push_counts_samples_before(const struct mu_replica *replica)
 {

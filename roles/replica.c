@@ -210,6 +210,16 @@ static enum mu_status close_run(struct mu_replica *replica, enum mu_status statu
     return mu_reporter_finish(&replica->reporter, status);
 }
 
+/* What a server has counted that ended the run because of one of its workers. */
+static enum mu_status run_told(struct mu_command *command)
+{
+    struct mu_replica *replica = command->owner;
+    if (!replica->cluster || replica->task_summaries)
+        return MU_OK;
+    const struct mu_cluster_numbers numbers = mu_cluster_accused_with(replica->cluster);
+    return mu_push_counts_told(replica, numbers.value, numbers.count);
+}
+
 /* A run that failed leaves its numbers too: how far it came, and the exit code. */
 static void close_failed(struct mu_replica *replica, enum mu_status status)
 {
@@ -222,8 +232,10 @@ static void close_failed(struct mu_replica *replica, enum mu_status status)
         summary->samples_again = -1;
     /* What went wrong has been said already; a checksum that cannot be had is 0. */
     enum mu_status summed = sum_parameters(replica, &summary->parameters_crc32c);
+    enum mu_status told = mu_communicator_do(&replica->communicator, run_told, replica);
     enum mu_status written = mu_reporter_finish(&replica->reporter, status);
     (void)summed;
+    (void)told;
     (void)written;
 }
 

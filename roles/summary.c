@@ -16,7 +16,17 @@ static void write_number(struct mu_text *out, const char *key, double value)
     mu_text_add(out, ",\n");
 }
 
-/* Buckets up to the last one that is not empty; nothing was pushed: []. */
+/* Of those that were refused it is not known. */
+static int64_t judged(const struct mu_summary *summary)
+{
+    int64_t count = 0;
+    for (int i = 0; i < MU_VERDICT_COUNT; i++)
+        count += i == MU_VERDICT_REFUSE ? 0 : summary->verdicts[i];
+    return count;
+}
+
+/* Buckets up to the last one that is not empty; nothing was pushed, or a server alone has counted:
+ * []. */
 static void write_staleness(const struct mu_summary *summary, struct mu_text *out)
 {
     int64_t pushes = 0;
@@ -26,6 +36,8 @@ static void write_staleness(const struct mu_summary *summary, struct mu_text *ou
         if (summary->staleness[i] > 0)
             bucket_count = i + 1;
     }
+    if (pushes == 0)
+        pushes = judged(summary);
     mu_text_add(out, "  \"staleness\": {\n    \"mean\": ");
     mu_text_add_double(out, pushes > 0 ? summary->staleness_sum / (double)pushes : 0);
     mu_text_add(

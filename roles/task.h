@@ -69,6 +69,12 @@ static inline size_t mu_task_entry_max(const struct mu_task_data *data)
     size_t train = data->train_facts.entry_max, test = data->test_facts.entry_max;
     return train > test ? train : test;
 }
+/* Below which the ids of both are; 0: any. A table of servers must have room for what is tested. */
+static inline uint64_t mu_task_id_count(const struct mu_task_data *data)
+{
+    uint64_t train = data->train_facts.id_count, test = data->test_facts.id_count;
+    return train > 0 && test > train ? test : train;
+}
 bool mu_task_reads_test(const struct mu_spec *spec);
 /* "tb/worker-1" below out_dir and the like; asserts that it fits. */
 void mu_task_path(

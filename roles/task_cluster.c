@@ -50,7 +50,7 @@ enum mu_status mu_task_join(struct mu_task_run *run, struct mu_loop *loop, uint3
         .data_crc32c = reads ? facts->crc32c : 0,
         .shape = {(int64_t)facts->sample_count, (int64_t)facts->feature_count,
             (int64_t)facts->class_count, (int64_t)facts->field_count,
-            (int64_t)mu_task_entry_max(run->data), facts->id_count},
+            (int64_t)mu_task_entry_max(run->data), mu_task_id_count(run->data)},
         .started_wall_ns = run->started_wall_ns,
         .inherited_fd = run->inherited_fd,
         .start_timeout_ns = run->timeouts.start_ns,

@@ -42,7 +42,9 @@ struct mu_dataset_ops {
     enum mu_status (*find)(const void *options, enum mu_split split, struct mu_log *log);
 
     /* Once, before a test set is read from: its classes become those of the training set, which is
-     * of the same options. NULL: any two fit. BAD_DATA naming file and record. */
+     * of the same options. Finds what `open` leaves to be found by who reads: nobody reads test
+     * data before the end. NULL: any two fit. BAD_DATA naming file and record, IO_ERROR, NO_MEMORY.
+     */
     enum mu_status (*match)(
         void *test, const void *train, struct mu_log *log, struct mu_dataset_facts *test_facts);
 

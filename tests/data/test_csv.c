@@ -193,6 +193,10 @@ static void test_data_have_the_columns_and_classes_of_those_to_train_with(void *
     assert_said(&rig.said, "error[E0504]");
     assert_said(&rig.said, "/b.csv has 3 columns, but ");
     assert_said(&rig.said, "/a.csv has 2");
+    text_rig_close(&rig);
+    idx_rig_write("b.csv", "1,5\n1,nan\n", 10);
+    assert_int_equal(text_rig_match(&rig, "csv", options), MU_BAD_DATA);
+    assert_said(&rig.said, "/b.csv:2:3: expected a finite");
 }
 
 static void a_long_field_is_bounded(void **state)

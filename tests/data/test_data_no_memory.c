@@ -116,6 +116,32 @@ static void fail_open(const char *kind, void *options, enum mu_split split, int 
     free(options);
 }
 
+static struct mu_dataset_facts train_facts;
+static void *train, *test;
+
+static enum mu_status match_text(void)
+{
+    struct mu_dataset_facts facts = train_facts;
+    return mu_dataset_find("libsvm")->match(test, train, mu_test_log_init(&idx_rig_said), &facts);
+}
+
+static void matching_text_says_that_memory_is_out(void **state)
+{
+    const struct mu_dataset_ops *ops = mu_dataset_find("libsvm");
+    void *options = calloc(1, ops->option_bytes);
+    assert_non_null(options);
+    idx_rig_write("a.svm", "1 1:1\n0 1:1\n", 12);
+    mu_options_defaults(ops->options, options);
+    assert_ok(mu_options_set(mu_test_log_init(&idx_rig_said), "path",
+        mu_options_find(ops->options, "path"), idx_rig_path("a.svm"), options));
+    assert_ok(ops->open(options, MU_SPLIT_TRAIN, &idx_rig_said.log, &train, &train_facts));
+    assert_ok(ops->open(options, MU_SPLIT_TRAIN, &idx_rig_said.log, &test, &train_facts));
+    fail_each(match_text, 6);
+    ops->close(train);
+    ops->close(test);
+    free(options);
+}
+
 static void idx_files_say_that_memory_is_out(void **state)
 {
     static const uint32_t image_shape[] = {3, 2, 2}, label_shape[] = {3};
@@ -192,6 +218,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(
             idx_files_say_that_memory_is_out, idx_rig_begin, idx_rig_end),
         cmocka_unit_test_setup_teardown(text_says_that_memory_is_out, idx_rig_begin, idx_rig_end),
+        cmocka_unit_test_setup_teardown(
+            matching_text_says_that_memory_is_out, idx_rig_begin, idx_rig_end),
         cmocka_unit_test(clicks_say_that_memory_is_out),
         cmocka_unit_test(safetensors_say_that_memory_is_out),
     };

@@ -199,6 +199,22 @@ static void test_labels_that_training_lacks_are_named(void **state)
     not_matched("1 1:1\n0 1:1\n", "1 1:1\n-1 1:1\n", "label -1 of record 1 in ");
 }
 
+static void wrong_test_lines_are_named_before_anybody_trains(void **state)
+{
+    static char text[200 * 8 + 16];
+    size_t bytes = 0;
+    for (int i = 0; i < 200; i++)
+        bytes += (size_t)sprintf(text + bytes, "%d 1:1\n", i % 2);
+    assert_ok(matched(text, text, ""));
+    sprintf(text + bytes, "1 1:nan\n");
+    assert_int_equal(matched("0 1:1\n1 1:1\n", text, ""), MU_BAD_DATA);
+    assert_said(&rig.said, "error[E0502]");
+    assert_said(&rig.said, "/b.svm:201:5: expected a finite");
+    assert_int_equal(matched("0 1:1\n1 1:1\n", "0 3:1 4:1\n1 1:1\n", " ids=4"), MU_BAD_DATA);
+    assert_said(&rig.said, "/b.svm:1:7: expected an id below 4, found `4:1`");
+    assert_said(&rig.said, "data.ids is what ids are below");
+}
+
 static void an_empty_file_is_refused(void **state)
 {
     not_opened("", "", "error[E0502]", "/a.svm has no samples");
@@ -381,6 +397,7 @@ int main(void)
         TEST(the_test_split_has_its_own_file),
         TEST(test_labels_are_numbered_as_those_to_train_with),
         TEST(test_labels_that_training_lacks_are_named),
+        TEST(wrong_test_lines_are_named_before_anybody_trains),
         TEST(an_empty_file_is_refused),
         TEST(values_are_rounded_exactly),
         TEST(lines_are_read_in_any_order),

@@ -207,6 +207,28 @@ class Tables(Case):
         self.ends_at_once(self.job("linear", kind="libsvm", path=path, test_path=test),
                           rf"error\[E0503\]: label 0 of record 1 in {test} is out of range -1 or 1")
 
+    def test_a_wrong_test_line_is_named_before_the_first_step(self):
+        rows = [f"{i % 2} {i + 1}:1" for i in range(200)]
+        path = self.file(rows)
+        for wrong, said in (("1 7:x", r":201:5: expected a finite .*, found `x`"),
+                            ("1 7 8:1", r":201:4: expected `:` and a value")):
+            test = self.file(rows + [wrong])
+            self.ends_at_once(self.job("linear", kind="libsvm", path=path, test_path=test),
+                              rf"error\[E0502\]: {test}{said}")
+        test = self.file(["0,1,2"] * 100 + ["1,nan,2"])
+        self.ends_at_once(self.job("linear", kind="csv", delimiter=",", numeric="1-2",
+                                   path=self.numbers(40, 1), test_path=test),
+                          rf"error\[E0502\]: {test}:101:3: expected a finite")
+
+    def test_ids_that_only_the_test_file_has_are_tested_as_if_new(self):
+        path = self.file(["0 1:1", "1 2:1"] * 50)
+        test = self.file(["0 1:1 7000:1", "1 2:1 900000:1"] * 10)
+        job = self.job("linear", kind="libsvm", path=path, test_path=test)
+        for roles in ("1", "chief=1,worker=1,ps=2,evaluator=1"):
+            run = self.trained(roles, "--set", "mode.kind=async", job=job)
+            self.assertEqual(run.summary["test_accuracy"], 1, run.text)
+            self.assertEqual(run.summary["embedding_rows"], 2)
+
     def test_an_evaluator_knows_the_classes_of_a_test_file_that_lacks_some(self):
         path, test = self.file(["0,1,2", "1,2,1", "2,0,1"] * 20), self.file(["1,2,1"] * 9)
         job = self.job("softmax", kind="csv", delimiter=",", numeric="1-2", path=path,

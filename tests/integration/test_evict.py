@@ -171,9 +171,29 @@ class CutOff(Case):
         worker = cluster.tasks[victim]
         self.assertEqual(worker.ends(), 76, worker.text)
         self.assertRegex(worker.text, rf"error\[E0404\]: this task is put out: {did} ")
+        self.counted(cluster, victim)
+
+    def counted(self, cluster, victim):
+        """What the server had counted is in its events, the summary and the last line of the
+        metrics."""
         head = events.points(cluster.out / "tb" / "ps-0")
-        refused = {tag: value for tag, value in head.items() if tag.startswith("ps/verdict/refuse")}
-        self.assertEqual(refused, {f"ps/verdict/refuse/{victim}": [3]})
+        told = json.loads((cluster.out / "summary.json").read_text())
+        last = json.loads((cluster.out / "metrics.jsonl").read_text().splitlines()[-1])
+        by_task = told["verdicts_by_task"]
+        self.assertEqual(sorted(by_task), ["chief/0", "worker/0", "worker/1"])
+        self.assertEqual({task: by_task[task]["refuse"] for task in by_task},
+                         {task: 3 if task == victim else 0 for task in by_task})
+        given = {f"verdict/{verdict}/{task}": count for task, verdicts in by_task.items()
+                 for verdict, count in verdicts.items() if count}
+        self.assertEqual({key: last[key] for key in last if key.startswith("verdict/")}, given)
+        for key, count in given.items():
+            # Between the accusation and the end the server went on with the others.
+            self.assertLessEqual(count, head[f"ps/{key}"][0])
+        self.assertEqual(head[f"ps/verdict/refuse/{victim}"], [3])
+        for verdict, count in told["verdicts"].items():
+            self.assertEqual(sum(verdicts[verdict] for verdicts in by_task.values()), count)
+        self.assertGreater(sum(told["verdicts"].values()), GOOD)
+        self.assertLessEqual(told["staleness"]["mean"], told["staleness"]["max"])
 
     def test_a_worker_whose_gradients_are_not_finite_is_put_out_and_named_by_all(self):
         self.told(self.behind(not_finite, ps=1), "with NaN or infinity")
