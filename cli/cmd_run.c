@@ -78,8 +78,8 @@ static int run_local(struct mu_log *log, const struct mu_run_request *request,
     char out_dir[MU_CLI_PATH_MAX + MU_NAME_MAX];
     const int *counts = request->local_counts;
     /* What every task would say is said here, once. */
-    enum mu_status sound =
-        mu_job_fit(log, job, counts[MU_ROLE_CHIEF] + counts[MU_ROLE_WORKER], counts[MU_ROLE_PS]);
+    enum mu_status sound = mu_job_fit_local(
+        log, job, counts[MU_ROLE_CHIEF] + counts[MU_ROLE_WORKER], counts[MU_ROLE_PS]);
     if (sound == MU_OK)
         sound = mu_task_data_find(job, log);
     if (sound != MU_OK)

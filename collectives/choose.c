@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "collectives/choose.h"
 #include "collectives/doubling_index.h"
+#include "collectives/tcp.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -129,6 +130,31 @@ const struct mu_algorithm *mu_choose_find(const char *name)
         if (strcmp(mu_algorithms[i]->name, name) == 0)
             return mu_algorithms[i];
     return NULL;
+}
+
+bool mu_choose_foresee(
+    const char *name, int count, bool deterministic, bool shares_memory, struct mu_text *why)
+{
+    /* Only that the memory is there is looked at: an algorithm reads it when it runs. */
+    static char memory;
+    struct mu_transport transport = {.ops = &mu_tcp_ops, .count = count};
+    struct mu_group group = {.transport = &transport,
+        .count = count,
+        .deterministic = deterministic,
+        .shared = shares_memory ? (struct mu_shared *)(void *)&memory : NULL};
+    const struct mu_request gradient = {.kind = MU_ALLREDUCE, .count = (size_t)count};
+    const struct mu_algorithm *algorithm = mu_choose_find(name);
+    const char *lacks = NULL, *other = NULL;
+    assert(algorithm);
+    if (isfinite(rate(&group, &gradient, algorithm, &lacks)))
+        return true;
+    mu_text_add(why, "it %s; ", lacks);
+    int able = 0;
+    for (int i = 0; mu_algorithms[i]; i++)
+        if (isfinite(rate(&group, &gradient, mu_algorithms[i], &other)))
+            mu_text_add(why, "%s%s", able++ ? ", " : "", mu_algorithms[i]->name);
+    mu_text_add(why, " can");
+    return false;
 }
 
 void mu_choose_forget(struct mu_group *group)

@@ -13,6 +13,11 @@ const struct mu_algorithm *mu_choose(struct mu_group *group, const struct mu_req
 int mu_choose_place(const struct mu_algorithm *algorithm);
 /* By name; NULL if there is no such. */
 const struct mu_algorithm *mu_choose_find(const char *name);
+/* Before there is a group: can this algorithm add float32 gradients of `count` ranks that are all
+ * on one host, with or without shared memory between them? If not, `why` says what it lacks and
+ * which can. */
+bool mu_choose_foresee(
+    const char *name, int count, bool deterministic, bool shares_memory, struct mu_text *why);
 /* After the costs have changed: groups remember what they chose. */
 void mu_choose_forget(struct mu_group *group);
 /* A row a size, a column an algorithm: how long it would take; "*": it is chosen. Then a line for

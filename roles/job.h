@@ -143,6 +143,10 @@ struct mu_ps_plan mu_job_ps_plan(const struct mu_job *job, int replica_count, si
  * before any task is started: each of them would say the same. */
 enum mu_status mu_job_fit(
     struct mu_log *log, const struct mu_job *job, int replica_count, int ps_count);
+/* The same where all its replicas are on this machine: then it is known too which algorithms can
+ * add their gradients. */
+enum mu_status mu_job_fit_local(
+    struct mu_log *log, const struct mu_job *job, int replica_count, int ps_count);
 /* Rows that a replica works on in a step. */
 static inline int64_t mu_job_rows(const struct mu_job *job)
 {

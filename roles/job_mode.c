@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "collectives/choose.h"
 #include "data/plan.h"
 #include "roles/job_phases.h"
 #include <stdarg.h>
@@ -315,4 +316,30 @@ enum mu_status mu_job_fit(
         return mu_fail(log, MU_E0204, NULL, "%d replicas are more than the %d allowed",
             replica_count, MU_REPLICAS_MAX);
     return MU_OK;
+}
+
+enum mu_status mu_job_fit_local(
+    struct mu_log *log, const struct mu_job *job, int replica_count, int ps_count)
+{
+    const struct mu_job_mode *mode = &job->mode;
+    MU_TRY(mu_job_fit(log, job, replica_count, ps_count));
+    if (!mode->algorithm[0] || replica_count < 2 ||
+        mu_job_uses_servers(job, replica_count, ps_count))
+        return MU_OK;
+    bool shares_memory = mode->transport != MU_MODE_TCP;
+    struct mu_text why, unused;
+    mu_text_init(&why);
+    mu_text_init(&unused);
+    enum mu_status status = MU_OK;
+    if (!mu_choose_foresee(
+            mode->algorithm, replica_count, mode->deterministic, shares_memory, &why))
+        status = mu_fail(log, MU_E0204,
+            mu_choose_foresee(mode->algorithm, replica_count, false, shares_memory, &unused)
+                ? "leave out mode.algorithm, choose one that can, or set mode.deterministic=false"
+                : "leave out mode.algorithm, or choose one that can",
+            "mode.algorithm `%s` cannot add the gradients of replicas on one host: %s",
+            mode->algorithm, why.data);
+    mu_text_finish(&unused);
+    mu_text_finish(&why);
+    return status;
 }

@@ -289,6 +289,19 @@ class Run(unittest.TestCase):
                 self.refused(66, [job, "--set", "data={\"kind\":\"idx\",\"path\":\"/nowhere\"}",
                                   "--out", os.path.join(out, "run")], "/nowhere")
 
+    def test_what_no_replica_can_do_is_said_once_and_nothing_is_started(self):
+        job = os.path.join(ROOT, "configs", "demo.json")
+        for sets in (["mode.algorithm=tree"], ["mode.algorithm=mpi"],
+                     ["mode.algorithm=direct", "mode.transport=tcp"]):
+            with tempfile.TemporaryDirectory() as out:
+                run = os.path.join(out, "run")
+                result = muster("run", job, "--local", "chief=1,worker=2", "--steps", "2",
+                                "--out", run, *(part for set in sets for part in ("--set", set)))
+                self.assertEqual(result.returncode, 78, result.stderr)
+                self.assertEqual(result.stderr.count("error"), 1, result.stderr)
+                self.assertIn("ring, doubling, halving can", result.stderr)
+                self.assertFalse(os.path.exists(run))
+
     def test_without_a_cluster_it_says_that_it_trains_alone(self):
         for name, roles in (("demo", "2"), ("demo-async", "worker=2,ps=1")):
             job = os.path.join(ROOT, "configs", name + ".json")

@@ -505,6 +505,41 @@ static void the_description_names_every_section_and_kind(void **state)
     mu_text_finish(&text);
 }
 
+/* What every replica would find out by itself is found out before any is started. */
+static void an_algorithm_that_cannot_add_on_one_host_is_refused(void **state)
+{
+    static const struct {
+        const char *set[3];
+        int replicas;
+        const char *said; /* NULL: it can */
+    } rows[] = {
+        {{"mode.algorithm=ring"}, 3, NULL},
+        {{"mode.algorithm=direct"}, 3, NULL},
+        {{"mode.algorithm=tree"}, 1, NULL},
+        {{"mode.algorithm=tree"}, 3,
+            "`tree` cannot add the gradients of replicas on one host: it "
+            "does not keep the order of rounding; direct, ring,"},
+        {{"mode.algorithm=tree", "mode.deterministic=false"}, 3, NULL},
+        {{"mode.algorithm=direct", "mode.transport=tcp"}, 3, "it needs shared memory with all"},
+        {{"mode.algorithm=tree"}, 3, "or set mode.deterministic=false"},
+        {{"mode.algorithm=mpi"}, 3, "help: leave out mode.algorithm, or choose one that can\n"},
+        {{"mode.algorithm=mpi", "mode.deterministic=false"}, 3, "`mpi` cannot add"},
+        {{"mode.algorithm=pairwise"}, 3, "it does other operations; "},
+        {{"mode.algorithm=hierarchical", "mode.deterministic=false"}, 3, "it needs several hosts"},
+    };
+    for (size_t i = 0; i < MU_COUNT_OF(rows); i++) {
+        struct mu_test_log log;
+        struct mu_job *job;
+        assert_ok(load(&log, whole, rows[i].set, &job));
+        enum mu_status status = mu_job_fit_local(&log.log, job, rows[i].replicas, 0);
+        if ((status == MU_CONFIG) != (rows[i].said != NULL))
+            fail_msg("%s: %d %s", rows[i].set[0], (int)status, log.text);
+        if (rows[i].said)
+            assert_said(&log, rows[i].said);
+        mu_job_destroy(job);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -514,6 +549,7 @@ int main(void)
         cmocka_unit_test(malformed_jobs_say_where_and_what_was_meant),
         cmocka_unit_test(a_job_that_is_not_there_is_a_missing_input),
         cmocka_unit_test(sets_override_and_are_checked_like_the_file),
+        cmocka_unit_test(an_algorithm_that_cannot_add_on_one_host_is_refused),
         cmocka_unit_test(a_set_of_a_string_needs_no_quotes),
         cmocka_unit_test(a_number_in_a_file_is_no_string),
         cmocka_unit_test(a_set_cannot_hide_a_section_that_is_none),
