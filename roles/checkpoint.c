@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "roles/checkpoint_inside.h"
 #include "roles/differences.h"
-#include "runtime/base/crc32c.h"
 #include "runtime/base/log_quiet.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -54,50 +53,6 @@ static enum mu_status read_manifest(
     return mu_fail(log, MU_E0601, NULL, "%s is of step %lld", where, (long long)ret_manifest->step);
 }
 
-/* Which tensor is damaged; if none is, the header is. */
-static enum mu_status check_sums(struct mu_log *log, const char *where,
-    const struct mu_manifest_file *file, const char *data, const struct mu_safetensors *tensors)
-{
-    for (size_t i = 0; i < file->tensor_count; i++) {
-        const struct mu_manifest_tensor *sum = &file->tensors[i];
-        const struct mu_safetensor *tensor = mu_safetensors_find(tensors, sum->name);
-        if (!tensor)
-            return mu_fail(log, MU_E0601, NULL, "%s: `%s` is missing", where, sum->name);
-        if (mu_crc32c(0, data + tensor->begin, tensor->end - tensor->begin) != sum->crc32c)
-            return mu_fail(log, MU_E0601, NULL, "%s: crc mismatch in `%s`", where, sum->name);
-    }
-    if (mu_crc32c(0, data, file->bytes) != file->crc32c)
-        return mu_fail(log, MU_E0601, NULL, "%s: crc mismatch in its header", where);
-    return MU_OK;
-}
-
-/* Parses, and says what is wrong in one line that names the file. */
-static enum mu_status parse_file(struct mu_log *log, const char *where, const void *data,
-    size_t bytes, struct mu_safetensors *ret_tensors)
-{
-    struct mu_log quiet = mu_log_quiet();
-    enum mu_status status = mu_safetensors_parse(&quiet, where, data, bytes, ret_tensors);
-    if (status == MU_OK)
-        return MU_OK;
-    bool names_it = strstr(quiet.first_text, where) != NULL;
-    return mu_fail(log, status == MU_NO_MEMORY ? MU_E0801 : MU_E0601, NULL, "%s%s%s",
-        names_it ? "" : where, names_it ? "" : ": ", quiet.first_text);
-}
-
-static enum mu_status check_file(struct mu_log *log, const char *where,
-    const struct mu_manifest_file *file, const void *data, size_t bytes,
-    struct mu_safetensors *ret_tensors)
-{
-    if (bytes != file->bytes)
-        return mu_fail(
-            log, MU_E0601, NULL, "%s has %zu bytes instead of %zu", where, bytes, file->bytes);
-    MU_TRY(parse_file(log, where, data, bytes, ret_tensors));
-    enum mu_status status = check_sums(log, where, file, data, ret_tensors);
-    if (status != MU_OK)
-        mu_safetensors_finish(ret_tensors);
-    return status;
-}
-
 enum mu_status mu_checkpoint_open_file(struct mu_store *store, struct mu_log *log,
     const struct mu_manifest *manifest, const char *name, void **ret_data,
     struct mu_safetensors *ret_tensors)
@@ -110,7 +65,7 @@ enum mu_status mu_checkpoint_open_file(struct mu_store *store, struct mu_log *lo
     void *data;
     size_t bytes;
     MU_TRY(get_file(store, log, manifest->step, name, file->bytes, &data, &bytes));
-    enum mu_status status = check_file(log, where, file, data, bytes, ret_tensors);
+    enum mu_status status = mu_checkpoint_check_file(log, where, file, data, bytes, ret_tensors);
     if (status == MU_OK)
         *ret_data = data;
     else

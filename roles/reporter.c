@@ -272,6 +272,25 @@ static void show_the_end(struct mu_reporter *reporter, enum mu_status status, in
     mu_progress_clear(display);
 }
 
+/* Speed is between two steps: of a single one there is none to tell. */
+static void say_result(const struct mu_reporter *reporter, double seconds)
+{
+    const struct mu_summary *summary = &reporter->summary;
+    struct mu_log *log = reporter->run->log;
+    char speed[64] = "";
+    if (reporter->first_step_ns == 0) {
+        mu_say(log, MU_LEVEL_INFO, "nothing trained: test accuracy %.2f %%",
+            100 * summary->test_accuracy);
+        return;
+    }
+    if (!isnan(summary->samples_per_second))
+        mu_format(speed, sizeof(speed), " in %.1f s (%.0f samples/s)", seconds,
+            summary->samples_per_second);
+    mu_say(log, MU_LEVEL_INFO, "%lld step%s, %lld sample%s%s: loss %.4f, test accuracy %.2f %%",
+        (long long)summary->steps, summary->steps == 1 ? "" : "s", (long long)summary->samples,
+        summary->samples == 1 ? "" : "s", speed, summary->train_loss, 100 * summary->test_accuracy);
+}
+
 enum mu_status mu_reporter_finish(struct mu_reporter *reporter, enum mu_status status)
 {
     struct mu_summary *summary = &reporter->summary;
@@ -288,20 +307,14 @@ enum mu_status mu_reporter_finish(struct mu_reporter *reporter, enum mu_status s
     double trained = reporter->first_step_ns > 0
                          ? (double)(reporter->last_ns - reporter->first_step_ns) / (double)MU_SECOND
                          : 0;
-    if (trained > 0)
+    if (trained > 0 && reporter->samples > reporter->first_samples)
         summary->samples_per_second =
             (double)(reporter->samples - reporter->first_samples) / trained;
     if (reporter->first_step_ns > 0)
         summary->rows_per_second = (double)reporter->samples * (double)MU_SECOND /
                                    (double)(reporter->last_ns - run->started_ns);
-    if (!isnan(summary->test_accuracy) && reporter->first_step_ns == 0)
-        mu_say(run->log, MU_LEVEL_INFO, "nothing trained: test accuracy %.2f %%",
-            100 * summary->test_accuracy);
-    else if (!isnan(summary->test_accuracy))
-        mu_say(run->log, MU_LEVEL_INFO,
-            "%lld steps, %lld samples in %.1f s (%.0f samples/s): loss %.4f, test accuracy %.2f %%",
-            (long long)summary->steps, (long long)summary->samples, trained,
-            summary->samples_per_second, summary->train_loss, 100 * summary->test_accuracy);
+    if (!isnan(summary->test_accuracy))
+        say_result(reporter, trained);
     if (summary->samples_again > 0)
         mu_say(run->log, MU_LEVEL_INFO,
             "%lld samples more were read, whose updates were lost with a parameter server",

@@ -25,11 +25,11 @@ struct mu_summary_server {
 struct mu_summary {
     int exit;                   /* the exit code of the run */
     int64_t steps, epochs;      /* done; epochs: whole ones */
-    int64_t samples;            /* trained on, and in the parameters of the end */
+    int64_t samples;            /* trained on, those of dropped gradients too */
     int64_t samples_again;      /* read besides, by what a lost server cost; -1: not known */
     double wall_seconds;        /* from the start of the process */
     double first_step_seconds;  /* until the first step was done; NaN: none was */
-    double samples_per_second;  /* between the first step and the last; NaN: no step was done */
+    double samples_per_second;  /* between the first step and the last; NaN: there were no two */
     double rows_per_second;     /* from the start of the process to the last step, the scan of the
                                    data counted; NaN: no step was done */
     double train_loss;          /* mean of the last epoch or interval; NaN: not known */

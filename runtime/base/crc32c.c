@@ -45,6 +45,25 @@ uint32_t mu_crc32c_table(uint32_t crc, const void *data, size_t bytes)
     return ~crc;
 }
 
+/* The crc is linear: a difference travels through the bytes behind it as through zeros, and here
+ * back, until it fits into one byte. Of what a byte makes, the top tells which byte it was. */
+size_t mu_crc32c_locate(uint32_t difference, size_t bytes, size_t below, uint8_t *ret_flipped)
+{
+    uint8_t byte_of[256];
+    pthread_once(&table_once, table_fill);
+    for (int byte = 0; byte < 256; byte++)
+        byte_of[table[0][byte] >> 24] = (uint8_t)byte;
+    for (size_t at = bytes; at-- > 0 && difference != 0;) {
+        uint8_t byte = byte_of[difference >> 24];
+        difference = ((difference ^ table[0][byte]) << 8) | byte;
+        if (at < below && difference < 256) {
+            *ret_flipped = (uint8_t)difference;
+            return at;
+        }
+    }
+    return SIZE_MAX;
+}
+
 uint32_t mu_crc32c_mask(uint32_t crc)
 {
     return ((crc >> 15) | (crc << 17)) + UINT32_C(0xa282ead8);

@@ -91,6 +91,23 @@ static void every_single_flipped_bit_is_noticed(void **state)
     }
 }
 
+static void a_single_wrong_byte_is_located(void **state)
+{
+    uint8_t bytes[600], flipped;
+    fill(bytes, sizeof(bytes));
+    uint32_t whole = mu_crc32c(0, bytes, sizeof(bytes));
+    for (size_t at = 0; at < sizeof(bytes); at++) {
+        uint8_t change = (uint8_t)(1 + at % 255);
+        bytes[at] ^= change;
+        uint32_t difference = mu_crc32c(0, bytes, sizeof(bytes)) ^ whole;
+        assert_int_equal(mu_crc32c_locate(difference, sizeof(bytes), sizeof(bytes), &flipped), at);
+        assert_int_equal(flipped, change);
+        assert_true(mu_crc32c_locate(difference, sizeof(bytes), at, &flipped) == SIZE_MAX);
+        bytes[at] ^= change;
+    }
+    assert_true(mu_crc32c_locate(0, sizeof(bytes), sizeof(bytes), &flipped) == SIZE_MAX);
+}
+
 static void mask_is_that_of_tfrecord(void **state)
 {
     (void)state;
@@ -109,6 +126,7 @@ int main(void)
         cmocka_unit_test(lengths_around_the_blocks_agree_with_the_table),
         cmocka_unit_test(pieces_give_the_crc_of_the_whole),
         cmocka_unit_test(every_single_flipped_bit_is_noticed),
+        cmocka_unit_test(a_single_wrong_byte_is_located),
         cmocka_unit_test(mask_is_that_of_tfrecord),
     };
     return cmocka_run_group_tests_name("crc32c", tests, NULL, NULL);

@@ -136,6 +136,25 @@ class Stop(Case):
         self.assertNotIn("nan", again.text)
         self.assertEqual(again.summary["parameters_crc32c"], first.summary["parameters_crc32c"])
 
+    def test_one_step_has_no_speed(self):
+        first = self.trained("chief=1", "--steps", 1)
+        first.says(r"^\[chief/0\] 1 step, 32 samples: loss \d")
+        again = self.trained("chief=1", "--steps", 2, "--resume", out=first.out)
+        again.says(r"^\[chief/0\] 2 steps, 64 samples: loss \d")
+        for run in (first, again):
+            self.assertNotIn("nan", run.text)
+            self.assertIsNone(run.summary["samples_per_second"])
+            self.assertGreater(run.summary["rows_per_second"], 0)
+
+    def test_samples_of_dropped_gradients_count(self):
+        run = self.trained("chief=1,worker=2,ps=1", "--epochs", 1, "--set", "mode.bound=0",
+                           job=ASYNC)
+        verdicts = run.summary["verdicts"]
+        self.assertGreater(verdicts["drop"], 0)
+        self.assertEqual(verdicts["apply"], run.summary["steps"])
+        self.assertEqual(run.summary["samples"], SAMPLES)
+        self.assertEqual(verdicts["apply"] + verdicts["drop"], SAMPLES // 32)
+
     def test_an_asynchronous_run_resumes_with_other_numbers_of_workers_and_servers(self):
         arguments = ["--epochs", EPOCHS]
         stopped = self.stopped(ASYNC, "chief=1,worker=1,ps=2", signal.SIGTERM, *arguments)

@@ -255,15 +255,29 @@ static void expect_damage(const char *named)
     test_said = mu_test_log_init(&test_log);
 }
 
-static void any_flipped_bit_of_a_header_is_found(void **state)
+static void any_flipped_bit_of_a_header_is_found_and_its_byte_named(void **state)
 {
     save(500, 1);
     for (int file = 0; file < 2; file++)
-        for (size_t bit = 0; bit < 8 * header_bytes(500, file); bit++) {
+        for (size_t bit = 0, end = 8 * header_bytes(500, file); bit < end; bit++) {
+            char named[80];
+            snprintf(named, sizeof(named), "%s: its header is damaged at byte %zu",
+                file_names[file], bit / 8);
             flip(500, file, bit);
-            expect_damage(file_names[file]);
+            expect_damage(named);
             flip(500, file, bit);
         }
+}
+
+static void two_damaged_bytes_of_a_header_are_found(void **state)
+{
+    save(500, 1);
+    flip(500, 0, 8 * 12);
+    flip(500, 0, 8 * 40);
+    assert_int_equal(load(MU_CHECKPOINT_NEWEST), MU_BAD_DATA);
+    assert_said(&test_log, file_names[0]);
+    assert_null(strstr(test_log.text, "damaged at byte"));
+    test_said = mu_test_log_init(&test_log);
 }
 
 static void any_flipped_bit_of_a_manifest_is_found(void **state)
@@ -569,7 +583,8 @@ int main(void)
         CASE(an_optimizer_without_slots_is_saved_and_loaded),
         CASE(only_the_newest_are_kept),
         CASE(a_history_that_was_left_is_dropped),
-        CASE(any_flipped_bit_of_a_header_is_found),
+        CASE(any_flipped_bit_of_a_header_is_found_and_its_byte_named),
+        CASE(two_damaged_bytes_of_a_header_are_found),
         CASE(any_flipped_bit_of_a_manifest_is_found),
         CASE(any_flipped_bit_of_a_tensor_names_the_tensor),
         CASE(any_other_length_is_found),
