@@ -179,8 +179,9 @@ static void *alloc(struct mu_group *group, size_t bytes, int64_t deadline_ns, ch
     struct mu_shared *shared = group->shared;
     int arena = free_arena(shared);
     if (arena < 0 || bytes >> OFFSET_BITS) {
-        mu_format(why, MU_SEGMENTS_LACKS_MAX,
-            arena < 0 ? "%d of them do already" : "it is too large", MU_SHARED_ARENAS_MAX);
+        mu_text_copy(why, MU_SEGMENTS_LACKS_MAX, "it is too large");
+        if (arena < 0)
+            mu_format(why, MU_SEGMENTS_LACKS_MAX, "%d of them do already", MU_SHARED_ARENAS_MAX);
         return NULL;
     }
     struct mu_segments *segments;
