@@ -54,7 +54,7 @@ struct mu_group_options {
     const char *const *addresses; /* (count) */
     int rank, count;
     const char *transport; /* NULL: "route", the best way to each rank */
-    const char *algorithm; /* NULL: the best for each call */
+    const char *algorithm; /* for the calls that it does; the others, and NULL: the best */
     int deterministic;     /* the same bits whichever algorithm runs */
     /* What sums and means of float32 travel as in an all-reduce: MU_FLOAT32 (0); or MU_BFLOAT16,
      * MU_FLOAT16: half the bytes, rounded on each way. The same on all ranks. */
