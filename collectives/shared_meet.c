@@ -63,6 +63,13 @@ static bool has_hung_up(struct mu_group *group, int rank)
     return transport->ops->reaches && !transport->ops->reaches(transport, peer);
 }
 
+/* Has this very rank said that it goes no further, in whatever it did? */
+static enum mu_status judge_alone(const struct mu_group *group, int rank)
+{
+    const struct mu_seen *seen = group->shared->pause ? NULL : group->transport->seen;
+    return seen ? seen[mu_group_peer(group, rank)].ended : MU_OK;
+}
+
 /* What is known by messages, of all that take part. -1: it is no rank of the group. */
 static enum mu_status judge_all(struct mu_group *group, int *ret_rank)
 {
@@ -70,8 +77,9 @@ static enum mu_status judge_all(struct mu_group *group, int *ret_rank)
     if (group->shared->pause)
         return MU_OK;
     enum mu_status status = mu_group_judge(group, &peer);
-    if (status != MU_OK)
-        *ret_rank = mu_group_rank_of(group, peer);
+    if (status == MU_OK)
+        return judge_alone(group, *ret_rank);
+    *ret_rank = mu_group_rank_of(group, peer);
     return status;
 }
 
@@ -172,11 +180,13 @@ static enum mu_status find_why(struct mu_group *group, int *ret_rank)
     return MU_CLOSED;
 }
 
-/* Whoever gave up was waiting for somebody too: that is who has not come, if there is one. */
+/* Whoever gave up and does not say why was waiting for somebody too: that is who has not come, if
+ * there is one. */
 static enum mu_status blame(struct mu_group *group, enum mu_status status, int *ret_rank)
 {
     int rank = *ret_rank;
-    if (rank < 0 || status != MU_CLOSED || judge(group, rank) != MU_CLOSED)
+    if (rank < 0 || status != MU_CLOSED || judge(group, rank) != MU_CLOSED ||
+        judge_alone(group, rank) != MU_OK)
         return status;
     for (int other = 0; other < group->count; other++)
         if (other != group->rank && !is_here(group->shared, other) &&
