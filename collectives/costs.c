@@ -197,7 +197,7 @@ static enum mu_status measure_shared(struct probe *probe, struct mu_costs *costs
      * takes longer is noise. */
     if (costs->barrier > costs->message)
         costs->barrier = costs->message;
-    void *arena = mu_shared_alloc(group, LONG_BYTES, probe->deadline_ns);
+    void *arena = mu_shared_try(group, LONG_BYTES, probe->deadline_ns);
     if (!arena) /* on all ranks: then all vectors go staged */
         return measure_vectors(probe, group->scratch, &costs->direct);
     enum mu_status status = measure_vectors(probe, arena, &costs->direct);

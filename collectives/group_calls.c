@@ -91,7 +91,7 @@ enum mu_status mu_group_barrier(struct mu_group *group)
 
 /* ---- memory ---- */
 
-static void *alloc_alone(size_t bytes)
+static void *alloc_own(size_t bytes)
 {
     size_t whole = (bytes + PAGE_BYTES - 1) / PAGE_BYTES * PAGE_BYTES;
     if (whole < bytes)
@@ -102,25 +102,49 @@ static void *alloc_alone(size_t bytes)
     return memory;
 }
 
-/* The ranks meet: that all ask for as much shows in what they sign. What is forced is for what the
- * caller asks for, not for this. */
-static enum mu_status agree_on_bytes(struct mu_group *group, size_t bytes)
+/* What is forced is for what the caller asks for, not for this. */
+static enum mu_status call_unforced(struct mu_group *group, struct mu_request request)
 {
     const struct mu_algorithm *forced = group->forced;
     group->forced = NULL;
-    enum mu_status status =
-        call(group, (struct mu_request){.kind = MU_BARRIER, .dtype = MU_UINT8, .count = bytes});
+    enum mu_status status = call(group, request);
     group->forced = forced;
     return status;
+}
+
+/* The ranks meet: that all ask for as much shows in what they sign. */
+static enum mu_status agree_on_bytes(struct mu_group *group, size_t bytes)
+{
+    return call_unforced(
+        group, (struct mu_request){.kind = MU_BARRIER, .dtype = MU_UINT8, .count = bytes});
+}
+
+/* Each rank's own, or nobody's. */
+static void *alloc_apart(struct mu_group *group, size_t bytes)
+{
+    void *memory = alloc_own(bytes);
+    uint8_t all_have = memory != NULL;
+    const struct mu_request request = {.kind = MU_ALLREDUCE,
+        .dtype = MU_UINT8,
+        .reduction = MU_MIN,
+        .data = &all_have,
+        .count = 1};
+    if (call_unforced(group, request) == MU_OK && all_have)
+        return memory;
+    free(memory);
+    return NULL;
 }
 
 void *mu_group_alloc(struct mu_group *group, size_t bytes)
 {
     if (agree_on_bytes(group, bytes) != MU_OK)
         return NULL;
-    void *memory = group->shared ? mu_shared_alloc(group, bytes,
-                                       mu_deadline(mu_now(group->world), group->timeout_ns))
-                                 : alloc_alone(bytes);
+    void *memory = NULL;
+    if (group->shared)
+        memory =
+            mu_shared_alloc(group, bytes, mu_deadline(mu_now(group->world), group->timeout_ns));
+    if (!memory && !group->failed)
+        memory = alloc_apart(group, bytes);
     if (!memory && !group->failed)
         mu_format(group->error, sizeof(group->error), "no memory for %zu bytes", bytes);
     return memory;
@@ -128,8 +152,6 @@ void *mu_group_alloc(struct mu_group *group, size_t bytes)
 
 void mu_group_free(struct mu_group *group, void *memory)
 {
-    if (memory && group->shared)
-        mu_shared_free(group, memory);
-    else
+    if (!memory || !group->shared || !mu_shared_free(group, memory))
         free(memory);
 }

@@ -19,6 +19,7 @@
  */
 #define PAGE_BYTES ((size_t)4096)
 #define TOKEN_BYTES 16
+#define NAME_MAX_BYTES 160         /* "rank 1 (and 2 more)" */
 #define TAG (UINT64_C(0xff) << 56) /* above those of operations */
 
 struct where {
@@ -258,8 +259,8 @@ static void name_of(const struct mu_transport *messages, int rank, char *out, si
         mu_format(out, bytes, "rank %d", rank);
 }
 
-/* One line, about the first that is not reached. */
-static void say(struct segments *segments)
+/* About the first that is not reached. False: all of this host are. */
+static bool find_lacks(struct segments *segments, char name[NAME_MAX_BYTES], const char **ret_why)
 {
     const struct mu_segments *base = &segments->base;
     int first = -1, others = 0;
@@ -269,16 +270,30 @@ static void say(struct segments *segments)
             first = rank;
         }
     if (first < 0)
-        return;
-    char name[128], more[32] = "";
-    name_of(segments->messages, first, name, sizeof(name));
+        return false;
+    char one[128], more[32] = "";
+    name_of(segments->messages, first, one, sizeof(one));
     if (others > 0)
         mu_format(more, sizeof(more), " (and %d more)", others);
+    mu_format(name, NAME_MAX_BYTES, "%s%s", one, more);
     const char *own = segments->offer.why;
     const char *why = own[0] ? own : segments->why[first];
-    mu_say(segments->log, MU_LEVEL_WARN,
-        "%s%s is on this host, but not in shared memory with us: %s; only %s reaches it", name,
-        more, why[0] ? why : "it could not map ours", segments->messages->ops->name);
+    *ret_why = why[0] ? why : "it could not map ours";
+    return true;
+}
+
+/* One line, unless the caller knows better what it is without. */
+static void say(struct segments *segments)
+{
+    char name[NAME_MAX_BYTES];
+    const char *why;
+    if (!find_lacks(segments, name, &why))
+        return;
+    mu_format(segments->base.lacks, sizeof(segments->base.lacks), "%s: %s", name, why);
+    if (segments->log)
+        mu_say(segments->log, MU_LEVEL_WARN,
+            "%s is on this host, but not in shared memory with us: %s; only %s reaches it", name,
+            why, segments->messages->ops->name);
 }
 
 /* ---- life ---- */

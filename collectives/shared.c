@@ -20,12 +20,18 @@ static const struct mu_shared_source segments_source = {
 
 /* ---- opening ---- */
 
+/* Whom they lack is for the caller to say. */
 static enum mu_status open_segments(
     struct mu_shared *shared, size_t bytes, int64_t deadline_ns, struct mu_segments **ret_segments)
 {
     struct mu_transport *messages = shared->members ? shared->members : shared->transport;
     shared->transport->signature = NULL; /* this is no operation */
-    return shared->source->open(shared->log, messages, bytes, deadline_ns, ret_segments);
+    return shared->source->open(NULL, messages, bytes, deadline_ns, ret_segments);
+}
+
+static const char *lacks_of(const struct mu_segments *segments)
+{
+    return segments->lacks[0] ? segments->lacks : "not all other ranks reach each other";
 }
 
 /* More ranks than processors that any of them may run on? */
@@ -91,6 +97,10 @@ enum mu_status mu_shared_open_from(struct mu_group *group, struct mu_log *log, i
     if (status == MU_OK)
         status =
             open_segments(shared, sizeof(struct mu_shared_rank), deadline_ns, &shared->segments);
+    if (status == MU_OK && !shared->segments->all)
+        mu_say(log, MU_LEVEL_WARN,
+            "the ranks have no memory to add vectors in together (%s): they add by messages",
+            lacks_of(shared->segments));
     if (status != MU_OK || !shared->segments->all) {
         mu_shared_close(shared);
         return status;
@@ -164,12 +174,17 @@ static int find_arena(const struct mu_shared *shared, const void *data, size_t b
     return -1;
 }
 
-void *mu_shared_alloc(struct mu_group *group, size_t bytes, int64_t deadline_ns)
+/* `why` of MU_SEGMENTS_LACKS_MAX bytes: where it is NULL on all ranks. */
+static void *alloc(struct mu_group *group, size_t bytes, int64_t deadline_ns, char *why)
 {
     struct mu_shared *shared = group->shared;
     int arena = free_arena(shared);
-    if (arena < 0 || bytes >> OFFSET_BITS)
+    if (arena < 0 || bytes >> OFFSET_BITS) {
+        mu_text_copy(why, MU_SEGMENTS_LACKS_MAX, "it is too large");
+        if (arena < 0)
+            mu_format(why, MU_SEGMENTS_LACKS_MAX, "%d of them do already", MU_SHARED_ARENAS_MAX);
         return NULL;
+    }
     struct mu_segments *segments;
     enum mu_status status = open_segments(shared, bytes ? bytes : 1, deadline_ns, &segments);
     if (status != MU_OK) { /* the others may have it, and would wait for us in it */
@@ -179,6 +194,7 @@ void *mu_shared_alloc(struct mu_group *group, size_t bytes, int64_t deadline_ns)
         return NULL;
     }
     if (!segments->all) {
+        mu_text_copy(why, MU_SEGMENTS_LACKS_MAX, lacks_of(segments));
         shared->source->close(segments);
         return NULL;
     }
@@ -186,15 +202,38 @@ void *mu_shared_alloc(struct mu_group *group, size_t bytes, int64_t deadline_ns)
     return segments->at[shared->rank];
 }
 
-void mu_shared_free(struct mu_group *group, void *memory)
+void *mu_shared_try(struct mu_group *group, size_t bytes, int64_t deadline_ns)
+{
+    char unused[MU_SEGMENTS_LACKS_MAX];
+    return alloc(group, bytes, deadline_ns, unused);
+}
+
+void *mu_shared_alloc(struct mu_group *group, size_t bytes, int64_t deadline_ns)
+{
+    struct mu_shared *shared = group->shared;
+    char why[MU_SEGMENTS_LACKS_MAX], text[32];
+    void *memory = alloc(group, bytes, deadline_ns, why);
+    if (memory || group->failed || shared->said)
+        return memory;
+    shared->said = true;
+    mu_text_bytes(text, sizeof(text), bytes);
+    mu_say(shared->log, MU_LEVEL_WARN,
+        "a vector of %s lies in each rank's own memory, not in shared memory (%s): to be added it "
+        "is copied",
+        text, why);
+    return NULL;
+}
+
+bool mu_shared_free(struct mu_group *group, void *memory)
 {
     struct mu_shared *shared = group->shared;
     for (int i = 0; memory && i < MU_SHARED_ARENAS_MAX; i++)
         if (shared->arenas[i] && shared->arenas[i]->at[shared->rank] == memory) {
             shared->source->close(shared->arenas[i]);
             shared->arenas[i] = NULL;
-            return;
+            return true;
         }
+    return false;
 }
 
 bool mu_shared_contains(const struct mu_shared *shared, const void *data, size_t bytes)

@@ -20,11 +20,14 @@ struct mu_shared;
 enum mu_status mu_shared_open(struct mu_group *group, struct mu_log *log, int64_t deadline_ns);
 void mu_shared_close(struct mu_shared *shared); /* takes NULL; frees its arenas too */
 
-/* Collective: an arena of `bytes` on each rank; NULL (on all ranks) if one of them has no memory.
- * NULL because not all took part to the end, which others may not know: group->failed is set, and
- * group->error. Page-aligned, zeroed, touched. */
+/* Collective: an arena of `bytes` on each rank; NULL (on all ranks) if one of them has no memory,
+ * which is said once a group. NULL because not all took part to the end, which others may not know:
+ * group->failed is set, and group->error. Page-aligned, zeroed, touched. */
 void *mu_shared_alloc(struct mu_group *group, size_t bytes, int64_t deadline_ns);
-void mu_shared_free(struct mu_group *group, void *memory);
+/* The same, for who can well do without: nothing is said. */
+void *mu_shared_try(struct mu_group *group, size_t bytes, int64_t deadline_ns);
+/* False: it is none of our arenas. */
+bool mu_shared_free(struct mu_group *group, void *memory);
 /* Does it all lie in one arena? */
 bool mu_shared_contains(const struct mu_shared *shared, const void *data, size_t bytes);
 

@@ -73,6 +73,7 @@ struct mu_shared {
     struct mu_segments *arenas[MU_SHARED_ARENAS_MAX]; /* the same places on all ranks */
     enum mu_status (*pause)(void *owner);             /* NULL: the transport's loop is turned */
     void *pause_owner;
+    bool said; /* that vectors do not lie in shared memory */
 };
 
 /* mu_shared_open, from this source. */

@@ -70,6 +70,9 @@ static const char *skip_blanks(const char *at)
     return at;
 }
 
+#define COLUMNS_HELP                                                                               \
+    "a line is `label id:value id:value ...`; a file of columns is read with data.kind=csv"
+
 /* After the label, which must be followed by a blank or the end. */
 static enum mu_status parse_label(struct mu_text_lines *lines, struct mu_log *log,
     const struct mu_text_line *line, const char **at, int64_t *ret_label)
@@ -78,8 +81,8 @@ static enum mu_status parse_label(struct mu_text_lines *lines, struct mu_log *lo
     const char *end = mu_labels_parse(text, ret_label);
     if (!end || (end < line->text + line->bytes && skip_blanks(end) == end && *end != '#'))
         return mu_text_lines_refuse(lines, log, MU_E0502, line, text,
-            "a line is `label id:value id:value ...`", "expected a label, a whole number up to %d",
-            MU_LABELS_CLASSES_MAX);
+            end && *end == ',' ? COLUMNS_HELP : "a line is `label id:value id:value ...`",
+            "expected a label, a whole number up to %d", MU_LABELS_CLASSES_MAX);
     *at = end;
     return MU_OK;
 }
@@ -117,7 +120,11 @@ static enum mu_status see(
         for (size_t i = 0; i < bytes; i++)
             entries += at[i] == ':';
     }
-    if (entries > 0 && has_query(skip_blanks(at)))
+    at = skip_blanks(at);
+    if (entries == 0 && at < line->text + line->bytes && *at != '#')
+        return mu_text_lines_refuse(
+            lines, log, MU_E0502, line, at, COLUMNS_HELP, "expected `id:value`");
+    if (entries > 0 && has_query(at))
         entries--;
     if (entries > ENTRIES_MAX)
         return mu_text_lines_refuse(lines, log, MU_E0502, line, at, NULL,

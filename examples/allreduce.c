@@ -22,6 +22,7 @@ int main(void)
     int rank = mu_group_rank(group), ranks = mu_group_size(group);
 
     float *x = mu_group_alloc(group, COUNT * sizeof(*x)); /* malloc would do */
+    check(x ? MU_OK : MU_NO_MEMORY, group);
     for (int i = 0; i < COUNT; i++)
         x[i] = (float)(rank + i % 100);
     check(mu_group_allreduce(group, x, COUNT, MU_FLOAT32, MU_SUM), group);

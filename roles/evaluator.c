@@ -179,9 +179,6 @@ static enum mu_status run_evaluator(struct evaluator *evaluator)
     if (!run->world->store)
         return mu_fail(run->log, MU_E0204, "give it the run directory of the chief with --out",
             "the evaluator has no checkpoints to follow");
-    /* First of all: whatever this task is kept from, what comes meanwhile is new to it. */
-    if (run->world->store->ops->list(run->world->store, &run->newest_before, 1) == 0)
-        run->newest_before = -1;
     MU_TRY(prepare(evaluator));
     mu_activity_set(&evaluator->activity, MU_DOING_STARTING, 0, mu_now(run->world));
     enum mu_status status = mu_task_join(run, evaluator->loop, mu_layout_crc32c(&evaluator->layout),

@@ -27,6 +27,7 @@ struct real_task {
     struct mu_spec exchanged;        /* under mpirun without a spec */
     const struct mu_spec *spec;
     int inherited_fd;
+    int64_t newest_before;
 };
 
 #define FAST_DEAD_NS (800 * MU_MS)
@@ -147,6 +148,9 @@ static enum mu_status prepare(struct real_task *task, int64_t started_wall_ns)
     open_display(task);
     warn_of_strangers(task);
     world->store = task->dir.store;
+    /* Before the data are read: a short run may be over by then, and left what shows that it was.
+     */
+    task->newest_before = mu_task_newest(world->store);
     return mu_task_data_open(task->job, mu_task_reads_train(task->spec),
         mu_task_reads_test(task->spec), &task->log.log, &task->data);
 }
@@ -220,6 +224,7 @@ static enum mu_status run_task(struct real_task *task, int64_t started_ns, int64
         .started_wall_ns = started_wall_ns,
         .display = task->log.display ? &task->display : NULL,
         .status = task->status,
+        .newest_before = task->newest_before,
         .launcher_kills = getenv("MUSTER_LOCAL") != NULL,
     };
     own_task = task;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "roles/task.h"
+#include "runtime/base/store.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -71,6 +72,12 @@ bool mu_task_reads_train(const struct mu_spec *spec)
 bool mu_task_reads_test(const struct mu_spec *spec)
 {
     return spec->self == spec->leader || spec->task[spec->self].role == MU_ROLE_EVALUATOR;
+}
+
+int64_t mu_task_newest(struct mu_store *store)
+{
+    int64_t newest;
+    return store && store->ops->list(store, &newest, 1) > 0 ? newest : -1;
 }
 
 void mu_task_path(

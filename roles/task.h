@@ -48,7 +48,7 @@ struct mu_task_run {
     struct mu_task_timeouts timeouts;
     int64_t started_ns; /* of this process or simulated task */
     int64_t started_wall_ns;
-    int64_t newest_before; /* evaluator: step of the newest checkpoint when it began, or -1 */
+    int64_t newest_before; /* evaluator: mu_task_newest of when it began, before it read data */
     struct mu_progress_display *display; /* of the leader; NULL: none */
     struct mu_status_keeper *status;     /* of the leader in the real world; NULL: none */
     bool launcher_kills; /* servers that are stopped and waited for, to start them again */
@@ -79,6 +79,9 @@ bool mu_task_reads_test(const struct mu_spec *spec);
 /* "tb/worker-1" below out_dir and the like; asserts that it fits. */
 void mu_task_path(
     const struct mu_task_run *run, const char *folder, const char *suffix, char *out, size_t bytes);
+
+/* Step of the newest checkpoint; -1: there is none. Takes NULL. */
+int64_t mu_task_newest(struct mu_store *store);
 
 /* The roles. */
 enum mu_status mu_replica_run(struct mu_task_run *run);

@@ -114,6 +114,7 @@ static enum mu_status start_task(struct sim_job *job, int i)
         .timeouts = mu_task_timeouts_default,
     };
     task->status = MU_UNAVAILABLE;
+    task->run.newest_before = mu_task_newest(job->dir.store);
     /* A step that is meant to take long does not hang. */
     task->run.timeouts.step_ns += 20 * longest_ns(&job->given->compute);
     if (mu_task_reads_test(&task->spec)) /* the leader saves, the evaluator looks at it */

@@ -101,8 +101,10 @@ enum mu_status mu_group_split(
     struct mu_group *group, int color, int key, struct mu_group **ret_group);
 
 /* Collective, the same `bytes` on all ranks: zeroed memory, aligned to a page. On one host it is
- * shared, and an all-reduce of vectors at the same place of it on all ranks copies nothing.
- * NULL: no memory, or the ranks do not agree: mu_group_error says so. */
+ * shared, and an all-reduce of vectors at the same place of it on all ranks copies nothing. Where
+ * /dev/shm has no room for it on one of the ranks it is private on all, which a line says once.
+ * NULL, on all ranks alike: no such memory either, or the ranks do not agree: mu_group_error says
+ * so. */
 void *mu_group_alloc(struct mu_group *group, size_t bytes);
 void mu_group_free(struct mu_group *group, void *memory); /* collective; takes NULL */
 

@@ -53,7 +53,16 @@ static int bind_unix(struct mu_listener *listener, const char *name)
     return error;
 }
 
-/* Binds to the first address that the host name stands for. */
+static bool is_every_address(const struct sockaddr_storage *address)
+{
+    const struct sockaddr_in *four = (const struct sockaddr_in *)address;
+    const struct sockaddr_in6 *six = (const struct sockaddr_in6 *)address;
+    return address->ss_family == AF_INET6 ? IN6_IS_ADDR_UNSPECIFIED(&six->sin6_addr)
+                                          : four->sin_addr.s_addr == htonl(INADDR_ANY);
+}
+
+/* Binds to the first address that the host name stands for: one that stands for every address would
+ * open the port to networks that nobody has named. */
 static int bind_to(struct mu_listener *listener, const struct mu_address *address)
 {
     struct sockaddr_storage own;
@@ -62,6 +71,8 @@ static int bind_to(struct mu_listener *listener, const struct mu_address *addres
         status = mu_resolve_wait(address->host, address->port, NAME_PATIENCE_NS, &own);
     if (status != MU_OK)
         return status == MU_NO_INPUT ? UV_ENOENT : status == MU_TIMEOUT ? UV_EAGAIN : UV_ENOMEM;
+    if (is_every_address(&own))
+        return UV_EADDRNOTAVAIL;
     return uv_tcp_bind(&listener->uv.tcp, (const struct sockaddr *)&own, 0);
 }
 

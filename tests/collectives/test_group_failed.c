@@ -216,6 +216,76 @@ static void who_alone_has_no_memory_takes_no_further_part(void **state)
     perform(2, share_in_vain);
 }
 
+static _Thread_local bool has_none_of_its_own;
+
+void *__real_aligned_alloc(size_t alignment, size_t bytes);
+void *__wrap_aligned_alloc(size_t alignment, size_t bytes);
+void *__wrap_aligned_alloc(size_t alignment, size_t bytes)
+{
+    return has_none_of_its_own ? NULL : __real_aligned_alloc(alignment, bytes);
+}
+
+/* Rank 1 of two that share nothing. */
+static enum mu_status alloc_apart(struct rank *rank)
+{
+    struct mu_group *group = &groups[rank->rank];
+    enum mu_status status = mu_group_init(group, &rank->ranks->real.world, rank->transport);
+    group->timeout_ns = 10 * MU_SECOND;
+    has_none_of_its_own = rank->rank == 1;
+    EXPECT(!mu_group_alloc(group, 5000));
+    EXPECT(strstr(group->error, "no memory for 5000 bytes"));
+    has_none_of_its_own = false;
+    void *memory = mu_group_alloc(group, 5000);
+    EXPECT(memory);
+    mu_group_free(group, memory);
+    leave_together(group);
+    return status;
+}
+
+static void memory_that_one_rank_has_not_no_rank_has(void **state)
+{
+    (void)state;
+    perform(2, alloc_apart);
+}
+
+/* One more than can be shared, and another one. */
+static enum mu_status alloc_many(struct rank *rank)
+{
+    struct mu_group *group = &groups[rank->rank];
+    enum mu_status status = mu_group_init(group, &rank->ranks->real.world, rank->transport);
+    float *memory[MU_SHARED_ARENAS_MAX + 2];
+    int culprit;
+    group->timeout_ns = 10 * MU_SECOND;
+    EXPECT(mu_shared_open(group, &rank->log.log, ranks_soon(rank)) == MU_OK && group->shared);
+    for (int i = 0; i < MU_SHARED_ARENAS_MAX + 2; i++) {
+        memory[i] = mu_group_alloc(group, sizeof(vectors[0]));
+        EXPECT(memory[i]);
+        EXPECT(mu_shared_contains(group->shared, memory[i], 1) == (i < MU_SHARED_ARENAS_MAX));
+    }
+    float *last = memory[MU_SHARED_ARENAS_MAX + 1];
+    for (int i = 0; i < 64; i++)
+        last[i] = (float)(i + rank->rank);
+    const struct mu_request request = {.kind = MU_ALLREDUCE, .data = last, .count = 64};
+    EXPECT(mu_group_run(group, &request, ranks_soon(rank), &culprit) == MU_OK);
+    for (int i = 0; i < 64; i++)
+        EXPECT(last[i] == (float)(2 * i + 1));
+    for (int i = 0; i < MU_SHARED_ARENAS_MAX + 2; i++)
+        mu_group_free(group, memory[i]);
+    leave_together(group);
+    return status;
+}
+
+static void vectors_beyond_what_can_be_shared_are_the_ranks_own_and_said_once(void **state)
+{
+    (void)state;
+    perform(2, alloc_many);
+    for (int r = 0; r < 2; r++) {
+        const char *said = strstr(ranks.rank[r].log.text, "(64 of them do already)");
+        assert_non_null(said);
+        assert_null(strstr(said + 1, "(64 of them"));
+    }
+}
+
 /* ---- between two looks ---- */
 
 static struct mu_transport *sender;
@@ -297,6 +367,8 @@ int main(void)
         cmocka_unit_test(what_was_refused_has_not_failed),
         cmocka_unit_test(who_waits_beside_the_transports_thread_leaves_it_alone),
         cmocka_unit_test(who_alone_has_no_memory_takes_no_further_part),
+        cmocka_unit_test(memory_that_one_rank_has_not_no_rank_has),
+        cmocka_unit_test(vectors_beyond_what_can_be_shared_are_the_ranks_own_and_said_once),
         cmocka_unit_test(what_comes_between_two_looks_has_come),
         cmocka_unit_test(more_ranks_than_tags_have_steps_for_are_refused),
         cmocka_unit_test(no_group_has_the_tags_of_what_is_no_operation),

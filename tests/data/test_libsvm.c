@@ -115,6 +115,8 @@ static void labels_out_of_range_are_named(void **state)
 
 static void malformed_lines_name_file_line_and_column(void **state)
 {
+    not_opened("0\t0.67\t9\n", "", "/a.svm:1:3: expected `id:value`", "data.kind=csv");
+    not_opened("0,0.67,9\n", "", "/a.svm:1:1: expected a label", "data.kind=csv");
     refused("1 1:1\n# x\n0 1:1 2 3:1\n",
         "/a.svm:3:8: expected `:` and a value after id 2, found ` 3:1`");
     refused("1 1:1\n0 1:1 2:\n",

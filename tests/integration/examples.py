@@ -17,14 +17,14 @@ def free_addresses(count):
     return found
 
 
-def start(program, cluster=None, role=None, index=None):
+def start(program, cluster=None, role=None, index=None, wrapper=()):
     """With the cluster in TF_CONFIG; without one, with nothing that says where it is."""
     clean = {k: v for k, v in os.environ.items() if not k.startswith(LAUNCHERS)}
     if cluster:
         clean["TF_CONFIG"] = json.dumps(
             {"cluster": cluster, "task": {"type": role, "index": index}})
-    return subprocess.Popen([program], env=clean, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                            text=True, stdin=subprocess.DEVNULL)
+    return subprocess.Popen([*wrapper, program], env=clean, stdout=subprocess.PIPE,
+                            stderr=subprocess.PIPE, text=True, stdin=subprocess.DEVNULL)
 
 
 def outputs(test, processes):

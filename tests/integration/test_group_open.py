@@ -6,6 +6,7 @@ EXAMPLE is examples/allreduce.c as built here; it is also built as its users do,
 """
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 import unittest
@@ -54,6 +55,35 @@ class Group(unittest.TestCase):
             self.assertEqual(process.returncode, 1)
             self.assertIn("rank 1 of a group of 2 has met rank 0", stderr)
             self.assertIn("of a group of 3", stderr)
+
+    def small_shm(self, size):
+        """What to start processes with that see one /dev/shm of this size."""
+        holder = subprocess.Popen(
+            ["unshare", "--mount", "sh", "-ec",
+             f"mount -t tmpfs -o size={size} none /dev/shm; echo ready; exec cat"],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        self.addCleanup(holder.communicate)
+        if holder.stdout.readline() != "ready\n":
+            self.skipTest("this user may not mount over /dev/shm")
+        return ["nsenter", f"--mount=/proc/{holder.pid}/ns/mnt"]
+
+    def test_a_shm_without_room_is_one_line_and_the_sums_are_right(self):
+        private = (r"a vector of 4\.0 MiB lies in each rank's own memory, not in shared memory "
+                   r"\(rank \d.*: /dev/shm is full \(needs 4\.0 MiB, has .*\)\)")
+        said = {"4k": r"is full .*only tcp reaches it",
+                "6m": r"\(rank \d.*: /dev/shm is full .*\): they add by messages",
+                "9m": private, "12m": private, "16m": private}
+        for size, line in said.items():
+            with self.subTest(size=size):
+                cluster = {"worker": free_addresses(3)}
+                wrapper = self.small_shm(size)
+                tasks = [start(EXAMPLE, cluster, "worker", index, wrapper) for index in range(3)]
+                found = [task.communicate(timeout=60) for task in tasks]
+                self.assertEqual([task.returncode for task in tasks], [0, 0, 0], found)
+                self.check([stdout for stdout, _ in found], 3)
+                for _, stderr in found:
+                    self.assertEqual(stderr.count("/dev/shm is full"), 1, stderr)
+                    self.assertRegex(stderr, line)
 
     @unittest.skipUnless(shutil.which("pkg-config") and shutil.which("cc"), "no pkg-config")
     def test_it_builds_by_pkg_config(self):

@@ -46,6 +46,8 @@ int __wrap_getaddrinfo(const char *host, const char *service, const struct addri
     pthread_mutex_unlock(&names.mutex);
     if (strcmp(host, "nobody") == 0)
         return EAI_NONAME;
+    if (strcmp(host, "everywhere") == 0)
+        return __real_getaddrinfo("0.0.0.0", service, hints, ret_found);
     return __real_getaddrinfo("127.0.0.1", service, hints, ret_found);
 }
 
@@ -210,6 +212,23 @@ static void a_loop_ends_while_a_name_is_being_resolved(void **state)
     mu_real_world_finish(&real);
 }
 
+static void a_name_of_every_address_is_not_listened_at(void **state)
+{
+    (void)state;
+    const struct mu_address address = {.host = "everywhere", .port = 2222};
+    struct mu_real_world real;
+    struct mu_loop *loop;
+    struct mu_listener *listener;
+    int error = 0;
+    assert_int_equal(mu_real_world_init(&real), MU_OK);
+    assert_int_equal(real.world.ops->loop_create(&real.world, &loop), MU_OK);
+    assert_int_equal(
+        loop->ops->listen(loop, &address, -1, NULL, NULL, &listener, &error), MU_CONFIG);
+    assert_int_equal(error, EADDRNOTAVAIL);
+    loop->ops->destroy(loop);
+    mu_real_world_finish(&real);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -218,6 +237,7 @@ int main(void)
         cmocka_unit_test(a_slow_name_is_given_up_and_taken_up_again),
         cmocka_unit_test(more_names_than_threads_are_all_resolved),
         cmocka_unit_test(a_loop_ends_while_a_name_is_being_resolved),
+        cmocka_unit_test(a_name_of_every_address_is_not_listened_at),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
