@@ -168,7 +168,7 @@ bool mu_choose_foresee(
     for (int i = 0; mu_algorithms[i]; i++)
         if (isfinite(rate(&group, &gradient, mu_algorithms[i], &other)))
             mu_text_add(why, "%s%s", able++ ? ", " : "", mu_algorithms[i]->name);
-    mu_text_add(why, " can");
+    mu_text_add(why, able ? " can" : "no other can either");
     return false;
 }
 

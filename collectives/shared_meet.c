@@ -63,6 +63,20 @@ static bool has_hung_up(struct mu_group *group, int rank)
     return transport->ops->reaches && !transport->ops->reaches(transport, peer);
 }
 
+/* Has this very rank said that it goes no further, in whatever it did? */
+static enum mu_status judge_alone(const struct mu_group *group, int rank)
+{
+    const struct mu_seen *seen = group->shared->pause ? NULL : group->transport->seen;
+    return seen ? seen[mu_group_peer(group, rank)].ended : MU_OK;
+}
+
+/* A system call. */
+static bool is_gone(struct mu_group *group, int rank)
+{
+    const struct mu_shared *shared = group->shared;
+    return has_hung_up(group, rank) || !shared->source->alive(shared->segments, rank);
+}
+
 /* What is known by messages, of all that take part. -1: it is no rank of the group. */
 static enum mu_status judge_all(struct mu_group *group, int *ret_rank)
 {
@@ -70,8 +84,9 @@ static enum mu_status judge_all(struct mu_group *group, int *ret_rank)
     if (group->shared->pause)
         return MU_OK;
     enum mu_status status = mu_group_judge(group, &peer);
-    if (status != MU_OK)
-        *ret_rank = mu_group_rank_of(group, peer);
+    if (status == MU_OK)
+        return judge_alone(group, *ret_rank);
+    *ret_rank = mu_group_rank_of(group, peer);
     return status;
 }
 
@@ -120,10 +135,8 @@ static enum mu_status look_around(struct mu_group *group, int64_t piece_ns, int 
     enum mu_status status = judge(group, rank);
     if (status == MU_OK && piece_ns)
         status = judge_all(group, ret_rank);
-    bool is_long = piece_ns == SLEEP_NS_MAX;
-    bool gone = status == MU_OK && (has_hung_up(group, rank) ||
-                                       (is_long && !shared->source->alive(shared->segments, rank)));
-    if (gone)
+    if (status == MU_OK &&
+        (piece_ns == SLEEP_NS_MAX ? is_gone(group, rank) : has_hung_up(group, rank)))
         status = MU_CLOSED;
     /* What it did before it left still counts. */
     return is_here(shared, rank) ? MU_OK : status;
@@ -172,19 +185,44 @@ static enum mu_status find_why(struct mu_group *group, int *ret_rank)
     return MU_CLOSED;
 }
 
-/* Whoever gave up was waiting for somebody too: that is who has not come, if there is one. */
+/* Of those that have not come and have not given up, one that is dead, or else the first; -1: all
+ * are here. */
+static int find_missing(struct mu_group *group, bool *ret_dead)
+{
+    int missing = -1;
+    *ret_dead = false;
+    for (int rank = 0; rank < group->count && !*ret_dead; rank++) {
+        if (rank == group->rank || is_here(group->shared, rank) || judge(group, rank) != MU_OK)
+            continue;
+        *ret_dead = is_gone(group, rank);
+        missing = missing < 0 || *ret_dead ? rank : missing;
+    }
+    return missing;
+}
+
+/* By messages: that it goes no further, and not because somebody has not come. */
+static bool has_said_why(const struct mu_group *group, int rank)
+{
+    const struct mu_seen *seen = group->transport->seen;
+    if (!seen || group->shared->pause)
+        return false;
+    seen = &seen[mu_group_peer(group, rank)];
+    return seen->ended == MU_CLOSED && seen->farewell[0];
+}
+
+/* Whoever gave up was waiting for somebody too: that is who is gone, or who has not come, if there
+ * is one. */
 static enum mu_status blame(struct mu_group *group, enum mu_status status, int *ret_rank)
 {
+    bool dead;
     int rank = *ret_rank;
     if (rank < 0 || status != MU_CLOSED || judge(group, rank) != MU_CLOSED)
         return status;
-    for (int other = 0; other < group->count; other++)
-        if (other != group->rank && !is_here(group->shared, other) &&
-            judge(group, other) == MU_OK) {
-            *ret_rank = other;
-            return MU_TIMEOUT;
-        }
-    return status;
+    int missing = find_missing(group, &dead);
+    if (missing < 0 || (!dead && has_said_why(group, rank)))
+        return status;
+    *ret_rank = missing;
+    return dead ? MU_CLOSED : MU_TIMEOUT;
 }
 
 static enum mu_status wait_for(struct mu_group *group, int rank, int64_t deadline_ns, int *ret_rank)

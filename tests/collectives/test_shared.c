@@ -1,47 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "collectives/direct.h"
 #include "collectives/inproc.h"
-#include "shared_team.h"
+#include "shared_checks.h"
 #include <sched.h>
-
-/* Ranks are threads; what each of them finds is asserted afterwards. */
-#define SOON (20 * MU_MS)
-
-static void complain(struct team_report *report, const char *what)
-{
-    if (!report->text[0])
-        snprintf(report->text, sizeof(report->text), "%s", what);
-}
-
-#define CHECK(report, condition)                                                                   \
-    do {                                                                                           \
-        if (!(condition))                                                                          \
-            complain(report, #condition);                                                          \
-    } while (0)
-
-static void sign(struct mu_group *group, enum mu_request_kind kind, size_t count)
-{
-    group->signature =
-        (struct mu_signature){.sequence = ++group->sequence, .kind = (uint8_t)kind, .count = count};
-}
-
-static enum mu_status barrier(struct mu_group *group, int64_t patience_ns, int *ret_rank)
-{
-    const struct mu_request request = {.kind = MU_BARRIER};
-    sign(group, MU_BARRIER, 0);
-    return mu_direct.run(group, &request, mu_now(group->world) + patience_ns, ret_rank);
-}
-
-static void run_team(int ranks,
-    void (*body)(struct mu_group *group, struct team_report *report, void *argument),
-    void *argument)
-{
-    struct team team;
-    team_init(&team, ranks, body, argument);
-    team_run_threads(&team);
-    team_assert(&team);
-    team_finish(&team);
-}
 
 /* ---- ranks that disagree ---- */
 
@@ -152,98 +112,6 @@ static void a_rank_that_stops_inside_ends_in_timeout_with_its_name(void **state)
 {
     (void)state;
     run_team(2, stop_inside, NULL);
-}
-
-/* Rank 1 enters, and gives up. */
-static void give_up(struct mu_group *group, struct team_report *report, void *argument)
-{
-    (void)argument;
-    if (group->rank == 1) {
-        sign(group, MU_BARRIER, 0);
-        mu_shared_note(group->shared, &group->signature, 0);
-        mu_shared_note(group->shared, NULL, 0);
-        return;
-    }
-    enum mu_status status = barrier(group, 20 * MU_SECOND, &report->culprit);
-    CHECK(report, status == MU_CLOSED);
-    CHECK(report, report->culprit == 1);
-}
-
-static void a_rank_that_gave_up_is_not_waited_for(void **state)
-{
-    (void)state;
-    run_team(2, give_up, NULL);
-}
-
-/* Rank 0 has given up on rank 1, which is not there. */
-static void follow(struct mu_group *group, struct team_report *report, void *argument)
-{
-    (void)argument;
-    if (group->rank == 0) {
-        sign(group, MU_BARRIER, 0);
-        mu_shared_note(group->shared, &group->signature, 0);
-        mu_shared_note(group->shared, NULL, 0);
-    }
-    if (group->rank != 2)
-        return;
-    enum mu_status status = barrier(group, 20 * MU_SECOND, &report->culprit);
-    CHECK(report, status == MU_TIMEOUT);
-    CHECK(report, report->culprit == 1);
-}
-
-static void not_who_gave_up_is_named_but_who_never_came(void **state)
-{
-    (void)state;
-    run_team(3, follow, NULL);
-}
-
-/* Rank 0 has opened its group: from then on nobody else lives. */
-static atomic_bool alone;
-
-static bool nobody_lives(const struct mu_segments *segments, int rank)
-{
-    (void)segments;
-    (void)rank;
-    return !atomic_load(&alone);
-}
-
-static void be_alone(struct mu_group *group, struct team_report *report, void *argument)
-{
-    (void)argument;
-    if (group->rank == 1)
-        return;
-    atomic_store(&alone, true);
-    enum mu_status status = barrier(group, 20 * MU_SECOND, &report->culprit);
-    CHECK(report, status == MU_CLOSED);
-    CHECK(report, report->culprit == 1);
-}
-
-static void a_dead_rank_ends_the_wait_before_the_deadline(void **state)
-{
-    (void)state;
-    const struct mu_shared_source source = {team_open, team_close, nobody_lives};
-    struct team team;
-    atomic_store(&alone, false);
-    team_init(&team, 2, be_alone, NULL);
-    team.source = &source;
-    team_run_threads(&team);
-    team_assert(&team);
-    team_finish(&team);
-}
-
-static void hear_farewell(struct mu_group *group, struct team_report *report, void *argument)
-{
-    if (group->rank == 0) {
-        strcpy(group->transport->seen[1].farewell, "no memory");
-        group->transport->seen[1].ended = MU_CLOSED;
-    }
-    be_alone(group, report, argument);
-}
-
-static void a_farewell_ends_the_wait_before_the_deadline(void **state)
-{
-    (void)state;
-    run_team(2, hear_farewell, NULL);
 }
 
 static enum mu_status refuse_at_third(void *owner)
@@ -485,10 +353,6 @@ int main(void)
         cmocka_unit_test(who_waits_here_for_a_rank_in_another_operation_is_told),
         cmocka_unit_test(a_rank_that_does_not_come_ends_in_timeout_with_its_name),
         cmocka_unit_test(a_rank_that_stops_inside_ends_in_timeout_with_its_name),
-        cmocka_unit_test(a_rank_that_gave_up_is_not_waited_for),
-        cmocka_unit_test(not_who_gave_up_is_named_but_who_never_came),
-        cmocka_unit_test(a_dead_rank_ends_the_wait_before_the_deadline),
-        cmocka_unit_test(a_farewell_ends_the_wait_before_the_deadline),
         cmocka_unit_test(what_pause_says_ends_the_wait),
         cmocka_unit_test(who_waits_for_long_sleeps_until_the_other_comes),
         cmocka_unit_test(ranks_bound_to_one_processor_yield_early_and_apart_they_spin),

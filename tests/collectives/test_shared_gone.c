@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "shared_checks.h"
+#include <stdatomic.h>
+
+/* Ranks that leave a meeting or die: who waits is told at once, and whose fault it is. */
+
+static void run_team_from(const struct mu_shared_source *source, int ranks,
+    void (*body)(struct mu_group *group, struct team_report *report, void *argument),
+    void *argument)
+{
+    struct team team;
+    team_init(&team, ranks, body, argument);
+    team.source = source;
+    team_run_threads(&team);
+    team_assert(&team);
+    team_finish(&team);
+}
+
+/* Rank 1 enters, and gives up. */
+static void give_up(struct mu_group *group, struct team_report *report, void *argument)
+{
+    (void)argument;
+    if (group->rank == 1) {
+        sign(group, MU_BARRIER, 0);
+        mu_shared_note(group->shared, &group->signature, 0);
+        mu_shared_note(group->shared, NULL, 0);
+        return;
+    }
+    enum mu_status status = barrier(group, 20 * MU_SECOND, &report->culprit);
+    CHECK(report, status == MU_CLOSED);
+    CHECK(report, report->culprit == 1);
+}
+
+static void a_rank_that_gave_up_is_not_waited_for(void **state)
+{
+    (void)state;
+    run_team(2, give_up, NULL);
+}
+
+struct found {
+    enum mu_status status;
+    int culprit;
+    const char *farewell; /* of rank 0; NULL: it has said nothing */
+};
+
+/* Rank 0 has given up on rank 1, which is not there; what does rank 2 find? */
+static void follow(struct mu_group *group, struct team_report *report, void *argument)
+{
+    const struct found *found = argument;
+    if (group->rank == 0) {
+        sign(group, MU_BARRIER, 0);
+        mu_shared_note(group->shared, &group->signature, 0);
+        mu_shared_note(group->shared, NULL, 0);
+    }
+    if (group->rank != 2)
+        return;
+    if (found->farewell) {
+        strcpy(group->transport->seen[0].farewell, found->farewell);
+        group->transport->seen[0].ended = MU_CLOSED;
+    }
+    enum mu_status status = barrier(group, 20 * MU_SECOND, &report->culprit);
+    CHECK(report, status == found->status);
+    CHECK(report, report->culprit == found->culprit);
+}
+
+static void not_who_gave_up_is_named_but_who_never_came(void **state)
+{
+    (void)state;
+    run_team(3, follow, &(struct found){.status = MU_TIMEOUT, .culprit = 1});
+}
+
+static void who_gave_up_and_said_why_is_named_however_late_others_are(void **state)
+{
+    (void)state;
+    run_team(3, follow, &(struct found){.status = MU_CLOSED, .farewell = "no memory"});
+}
+
+static bool all_but_1_live(const struct mu_segments *segments, int rank)
+{
+    (void)segments;
+    return rank != 1;
+}
+
+static void who_never_came_because_it_is_dead_is_gone_and_not_late(void **state)
+{
+    (void)state;
+    const struct mu_shared_source source = {team_open, team_close, all_but_1_live};
+    struct found silent = {.status = MU_CLOSED, .culprit = 1};
+    struct found heard = {.status = MU_CLOSED, .culprit = 1, .farewell = "rank 1 is gone"};
+    run_team_from(&source, 3, follow, &silent);
+    run_team_from(&source, 3, follow, &heard);
+}
+
+/* Rank 0 has opened its group: from then on nobody else lives. */
+static atomic_bool alone;
+
+static bool nobody_lives(const struct mu_segments *segments, int rank)
+{
+    (void)segments;
+    (void)rank;
+    return !atomic_load(&alone);
+}
+
+static void be_alone(struct mu_group *group, struct team_report *report, void *argument)
+{
+    (void)argument;
+    if (group->rank == 1)
+        return;
+    atomic_store(&alone, true);
+    enum mu_status status = barrier(group, 20 * MU_SECOND, &report->culprit);
+    CHECK(report, status == MU_CLOSED);
+    CHECK(report, report->culprit == 1);
+}
+
+static void a_dead_rank_ends_the_wait_before_the_deadline(void **state)
+{
+    (void)state;
+    const struct mu_shared_source source = {team_open, team_close, nobody_lives};
+    atomic_store(&alone, false);
+    run_team_from(&source, 2, be_alone, NULL);
+}
+
+static void hear_farewell(struct mu_group *group, struct team_report *report, void *argument)
+{
+    if (group->rank == 0) {
+        strcpy(group->transport->seen[1].farewell, "no memory");
+        group->transport->seen[1].ended = MU_CLOSED;
+    }
+    be_alone(group, report, argument);
+}
+
+static void a_farewell_ends_the_wait_before_the_deadline(void **state)
+{
+    (void)state;
+    run_team(2, hear_farewell, NULL);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_rank_that_gave_up_is_not_waited_for),
+        cmocka_unit_test(not_who_gave_up_is_named_but_who_never_came),
+        cmocka_unit_test(who_gave_up_and_said_why_is_named_however_late_others_are),
+        cmocka_unit_test(who_never_came_because_it_is_dead_is_gone_and_not_late),
+        cmocka_unit_test(a_dead_rank_ends_the_wait_before_the_deadline),
+        cmocka_unit_test(a_farewell_ends_the_wait_before_the_deadline),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
