@@ -33,7 +33,10 @@ class Line:
 
     def take(self):
         while True:
-            packet = os.read(self.source, MTU + 100)
+            try:
+                packet = os.read(self.source, MTU + 100)
+            except OSError:  # the host is gone
+                return
             self.packets.append((time.monotonic() + self.delay, packet))
             self.filled.release()
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/bench_crew.h"
 #include "cli/bench_peer.h"
+#include "collectives/choose.h"
 #include <errno.h>
 #include <netinet/in.h>
 #include <stdlib.h>
@@ -149,6 +150,18 @@ static enum mu_status fork_ours(struct bench *bench)
 
 /* ---- the whole ---- */
 
+static enum mu_status check_adds(struct mu_log *log, const char *algorithm)
+{
+    struct mu_text why;
+    mu_text_init(&why);
+    enum mu_status status = MU_OK;
+    if (!mu_choose_adds(algorithm, &why))
+        status = mu_fail(log, MU_E0001, "without --algorithm the best is taken",
+            "%s cannot do all-reduce: %s", algorithm, why.data);
+    mu_text_finish(&why);
+    return status;
+}
+
 static enum mu_status check_options(
     struct mu_log *log, const struct mu_cmd_bench_allreduce_options *options)
 {
@@ -156,8 +169,9 @@ static enum mu_status check_options(
         if (options->bytes.value[i] % (int)sizeof(float) != 0)
             return mu_fail(log, MU_E0001, "a float32 has 4 bytes",
                 "--bytes: %lld is no multiple of 4", (long long)options->bytes.value[i]);
-    return mu_build_check(
-        log, transports[options->transport], options->algorithm[0] ? options->algorithm : NULL);
+    MU_TRY(mu_build_check(
+        log, transports[options->transport], options->algorithm[0] ? options->algorithm : NULL));
+    return options->algorithm[0] ? check_adds(log, options->algorithm) : MU_OK;
 }
 
 static enum mu_status lead(struct bench *bench, char *const *arguments)

@@ -185,7 +185,8 @@ static const struct mu_explanation explanations[MU_ERROR_COUNT] = {
         "depend on time or threads"},
     [MU_E0702] = {
         "Too many steps in a row had a loss or gradient that is not finite, or a gradient too "
-        "large for sums and squares. They were left out on all replicas.",
+        "large for sums and squares. Such a step is left out: on all replicas if they step "
+        "together.",
         "a learning rate that is too high; values in the data that are not finite; no warm-up"},
     [MU_E0704] = {
         "In the simulated cluster every task waits, and nothing can happen any more.",

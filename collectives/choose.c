@@ -132,6 +132,21 @@ const struct mu_algorithm *mu_choose_find(const char *name)
     return NULL;
 }
 
+bool mu_choose_adds(const char *name, struct mu_text *why)
+{
+    const struct mu_algorithm *algorithm = mu_choose_find(name);
+    assert(algorithm);
+    if (algorithm->kinds & 1u << MU_ALLREDUCE)
+        return true;
+    mu_text_add(why, "it does other operations; ");
+    int able = 0;
+    for (int i = 0; mu_algorithms[i]; i++)
+        if (mu_algorithms[i]->kinds & 1u << MU_ALLREDUCE)
+            mu_text_add(why, "%s%s", able++ ? ", " : "", mu_algorithms[i]->name);
+    mu_text_add(why, " add");
+    return false;
+}
+
 bool mu_choose_foresee(
     const char *name, int count, bool deterministic, bool shares_memory, struct mu_text *why)
 {
@@ -153,7 +168,7 @@ bool mu_choose_foresee(
     for (int i = 0; mu_algorithms[i]; i++)
         if (isfinite(rate(&group, &gradient, mu_algorithms[i], &other)))
             mu_text_add(why, "%s%s", able++ ? ", " : "", mu_algorithms[i]->name);
-    mu_text_add(why, " can");
+    mu_text_add(why, able ? " can" : "no other can either");
     return false;
 }
 

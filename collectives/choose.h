@@ -13,6 +13,8 @@ const struct mu_algorithm *mu_choose(struct mu_group *group, const struct mu_req
 int mu_choose_place(const struct mu_algorithm *algorithm);
 /* By name; NULL if there is no such. */
 const struct mu_algorithm *mu_choose_find(const char *name);
+/* Does it all-reduce at all? If not, `why` says so and which do. */
+bool mu_choose_adds(const char *name, struct mu_text *why);
 /* Before there is a group: can this algorithm add float32 gradients of `count` ranks that are all
  * on one host, with or without shared memory between them? If not, `why` says what it lacks and
  * which can. */

@@ -89,7 +89,7 @@ static double score(
         return INFINITY;
     }
     if (group->deterministic && request->wire != request->dtype) {
-        *ret_why = "nothing is narrowed in shared memory";
+        *ret_why = "does not narrow in shared memory";
         return INFINITY;
     }
     const struct mu_direct direct = {

@@ -126,6 +126,8 @@ void mu_group_finish(struct mu_group *group)
     struct mu_transport *transport = whole->transport; /* NULL: somebody has closed it */
     if (transport && mu_signature_equal(&whole->told, &group->signature))
         transport->signature = NULL;
+    if (transport && group->member && transport->member == group->member)
+        transport->member = NULL;
     if (transport && !group->parent)
         transport->ops->close(transport);
     free(group->member);
@@ -349,6 +351,13 @@ static enum mu_status run_chosen(struct mu_group *group, const struct mu_algorit
     return mu_doubling_meet(group, deadline_ns, ret_rank);
 }
 
+void mu_group_name_members(struct mu_group *group)
+{
+    const struct mu_group *operation = mu_group_is_step(group) ? group->parent : group;
+    group->transport->member = operation->member;
+    group->transport->members = operation->count;
+}
+
 void mu_group_sign(struct mu_group *group)
 {
     struct mu_group *whole = whole_of(group);
@@ -357,6 +366,7 @@ void mu_group_sign(struct mu_group *group)
     whole->told = group->signature;
     group->transport->signature = &whole->told;
     group->transport->operation = NULL;
+    mu_group_name_members(group);
     if (mu_group_is_step(group)) {
         whole->operation = group->parent->signature;
         group->transport->operation = &whole->operation;
@@ -373,6 +383,25 @@ static struct mu_shared *find_shared(
     return !group->shared && group->home ? group->home->shared : group->shared;
 }
 
+/* This rank has told all others that it goes no further: then it does not, in any other group. */
+static void fail_whole(struct mu_group *group)
+{
+    struct mu_group *whole = whole_of(group);
+    if (mu_group_is_step(group) || whole->failed)
+        return;
+    whole->failed = true;
+    mu_text_copy(whole->error, sizeof(whole->error), group->error);
+}
+
+/* Has an operation of the whole, or of another part of it, failed? */
+static bool has_failed(struct mu_group *group)
+{
+    const struct mu_group *whole = whole_of(group);
+    if (!group->failed && whole->failed)
+        mu_text_copy(group->error, sizeof(group->error), whole->error);
+    return group->failed || whole->failed;
+}
+
 /* Everybody takes part from here on: what fails now has failed for good. */
 static enum mu_status run_signed(struct mu_group *group, const struct mu_algorithm *algorithm,
     const struct mu_request *request, int64_t deadline_ns, int *ret_rank)
@@ -384,7 +413,9 @@ static enum mu_status run_signed(struct mu_group *group, const struct mu_algorit
     enum mu_status status = run_chosen(group, algorithm, request, deadline_ns, ret_rank);
     if (status != MU_OK) {
         group->failed = true;
-        return mu_group_report(group, status, ret_rank);
+        status = mu_group_report(group, status, ret_rank);
+        fail_whole(group);
+        return status;
     }
     if (shared)
         mu_shared_note(shared, NULL, 0);
@@ -397,7 +428,7 @@ enum mu_status mu_group_run(
 {
     struct mu_signature signature;
     *ret_rank = -1;
-    if (group->failed)
+    if (has_failed(group))
         return MU_CLOSED;                                     /* group->error says why */
     group->sequence += group->sequence == UINT32_MAX ? 2 : 1; /* 0: none yet */
     const char *fault = find_fault(group, request);

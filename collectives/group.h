@@ -99,11 +99,14 @@ void mu_group_finish(struct mu_group *group); /* takes a zeroed one; closes shar
  * On failure group->error says why, and *ret_rank names the rank that is to blame, as far as is
  * known: for TIMEOUT the one that is furthest behind; -1: none. USAGE: the request makes no sense;
  * CONFIG: no algorithm can do it. After any other failure the ranks do not know any more what the
- * others do: all that is asked later is CLOSED, with the same error.
+ * others do: all that is asked later is CLOSED, with the same error, also of the whole and of its
+ * other parts.
  */
 enum mu_status mu_group_run(
     struct mu_group *group, const struct mu_request *request, int64_t deadline_ns, int *ret_rank);
 
+/* What becomes of ranks that are none of this group ends nothing of the transport's from now on. */
+void mu_group_name_members(struct mu_group *group);
 /* The transport tells group->signature from now on. Not while shared memory is paused: the
  * transport is another thread's then, which may read what is told at any time. */
 void mu_group_sign(struct mu_group *group);

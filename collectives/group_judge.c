@@ -32,7 +32,10 @@ bool mu_group_differs(const struct mu_group *group, const struct mu_signature *t
 static enum mu_status status_of(const struct mu_group *group, int peer)
 {
     const struct mu_seen *seen = &group->transport->seen[peer];
-    return mu_group_differs(group, &seen->signature) ? MU_PROTOCOL : seen->ended;
+    if (mu_group_differs(group, &seen->signature))
+        return MU_PROTOCOL;
+    bool stops = mu_signature_stops(&seen->ended_in, &operation_of(group)->signature);
+    return stops ? seen->ended : MU_OK;
 }
 
 int mu_group_find_cause(const struct mu_group *group, enum mu_status status)

@@ -256,10 +256,23 @@ static void report_relayed(struct mu_group *group, int peer, int *ret_rank)
     report_closed(group, peer);
 }
 
+/* It may have done so in another group, and this one has waited for it: `rank`. -1: none has. */
+static int find_teller(const struct mu_group *group, int rank)
+{
+    if (is_apart(group))
+        return -1;
+    const struct mu_seen *seen = group->transport->seen;
+    int peer = mu_group_find_cause(group, MU_TIMEOUT);
+    if (peer >= 0 || rank < 0 || !seen)
+        return peer;
+    peer = mu_group_peer(group, rank);
+    return seen[peer].ended == MU_TIMEOUT ? peer : -1;
+}
+
 static enum mu_status report_timeout(struct mu_group *group, int *ret_rank)
 {
     int64_t now = mu_now(group->world);
-    int teller = is_apart(group) ? -1 : mu_group_find_cause(group, MU_TIMEOUT);
+    int teller = find_teller(group, *ret_rank);
     if (teller >= 0) {
         report_relayed(group, teller, ret_rank);
         return MU_TIMEOUT;

@@ -30,6 +30,7 @@ struct rank {
     int64_t since_ns;
     bool inside;
     enum mu_status ended;
+    struct mu_signature ended_in;
     int late;
     char farewell[sizeof((struct mu_seen){0}.farewell)];
 };
@@ -133,6 +134,7 @@ static void look_at(struct mu_inproc_hub *hub, struct mu_transport *transport, i
     seen->since_ns = them->since_ns;
     seen->inside = them->inside;
     seen->ended = them->ended;
+    seen->ended_in = them->ended_in;
     seen->late = them->late;
     memcpy(seen->farewell, them->farewell, sizeof(seen->farewell));
 }
@@ -207,6 +209,8 @@ static void inproc_abort(
     hub->world->ops->enter(hub->world, hub->monitor);
     mu_text_copy(us->farewell, sizeof(us->farewell), why);
     us->ended = mu_seen_status(status);
+    if (transport->signature)
+        us->ended_in = transport->operation ? *transport->operation : *transport->signature;
     us->late = late;
     leave(hub, transport->rank, us->ended);
     hub->world->ops->leave(hub->world, hub->monitor);

@@ -42,11 +42,11 @@ static const char *why_not(const struct mu_group *group, const struct mu_request
     if (group->member)
         return "adds over all ranks only";
     if (!type_of(inside->library, request->dtype) || request->wire != request->dtype)
-        return "MPI has no half types";
+        return "has no half types";
     if (request->reduction != MU_SUM && request->reduction != MU_MEAN &&
         (request->dtype == MU_FLOAT32 || request->dtype == MU_FLOAT64))
-        return "MPI may drop a NaN";
-    return request->count > INT_MAX ? "MPI counts with an int" : NULL;
+        return "may drop a NaN";
+    return request->count > INT_MAX ? "counts with an int" : NULL;
 }
 
 /* As if by halving, but what is long is not cut: its bytes come first and are added then. */

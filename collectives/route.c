@@ -23,6 +23,8 @@ static struct mu_transport *pass_on(const struct route *route, struct mu_transpo
 {
     transport->signature = route->base.signature;
     transport->operation = route->base.operation;
+    transport->member = route->base.member;
+    transport->members = route->base.members;
     transport->names = route->base.names;
     return transport;
 }

@@ -91,6 +91,7 @@ enum mu_status mu_shared_open_from(struct mu_group *group, struct mu_log *log, i
     if (!shared)
         return MU_NO_MEMORY;
     enum mu_status status = MU_OK;
+    mu_group_name_members(group);
     if (group->member)
         status = mu_shared_members_open(group, &shared->members);
     if (status == MU_OK)

@@ -63,6 +63,13 @@ static bool has_hung_up(struct mu_group *group, int rank)
     return transport->ops->reaches && !transport->ops->reaches(transport, peer);
 }
 
+/* Has this very rank said that it goes no further, in whatever it did? */
+static enum mu_status judge_alone(const struct mu_group *group, int rank)
+{
+    const struct mu_seen *seen = group->shared->pause ? NULL : group->transport->seen;
+    return seen ? seen[mu_group_peer(group, rank)].ended : MU_OK;
+}
+
 /* A system call. */
 static bool is_gone(struct mu_group *group, int rank)
 {
@@ -77,8 +84,9 @@ static enum mu_status judge_all(struct mu_group *group, int *ret_rank)
     if (group->shared->pause)
         return MU_OK;
     enum mu_status status = mu_group_judge(group, &peer);
-    if (status != MU_OK)
-        *ret_rank = mu_group_rank_of(group, peer);
+    if (status == MU_OK)
+        return judge_alone(group, *ret_rank);
+    *ret_rank = mu_group_rank_of(group, peer);
     return status;
 }
 

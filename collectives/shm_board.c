@@ -51,6 +51,9 @@ void mu_shm_board_read(const struct mu_shm_board *board, struct mu_seen *seen)
     uint32_t ended = atomic_load_explicit(&board->ended, memory_order_seq_cst);
     if (!ended)
         return;
+    struct mu_seen last = {0};
+    read_signature(board, &last); /* nothing more is entered */
+    seen->ended_in = last.signature;
     seen->ended = mu_seen_status((enum mu_status)ended);
     seen->late = board->late;
     mu_text_copy(seen->farewell, sizeof(seen->farewell), board->farewell);

@@ -63,16 +63,32 @@ void mu_tcp_lose(struct mu_tcp_peer *peer, enum mu_status why)
     }
 }
 
+static struct mu_signature doing(const struct mu_tcp *tcp)
+{
+    const struct mu_signature *ours = mu_tcp_doing(tcp);
+    return ours ? *ours : (struct mu_signature){0};
+}
+
+/* Has somebody ended what this rank does? Not what it did before, which got through. */
+static bool is_ended(const struct mu_tcp *tcp)
+{
+    struct mu_signature ours = doing(tcp);
+    return tcp->ended && mu_signature_equal(&tcp->ended_in, &ours);
+}
+
 void mu_tcp_end(struct mu_tcp_peer *because, enum mu_status why)
 {
     struct mu_tcp *tcp = because->tcp;
     struct mu_op *waited = tcp->waited;
+    mu_tcp_lose(because, why);
+    if (!mu_transport_takes_part(&tcp->base, because->rank))
+        return;
     /* Who goes no further may do so because of what this one does: that says more. */
-    if (!tcp->ended || (tcp->ended_as != MU_PROTOCOL && why == MU_PROTOCOL)) {
+    if (!is_ended(tcp) || (tcp->ended_as != MU_PROTOCOL && why == MU_PROTOCOL)) {
         tcp->ended = because;
         tcp->ended_as = why;
+        tcp->ended_in = doing(tcp);
     }
-    mu_tcp_lose(because, why);
     for (int rank = 0; rank < tcp->base.count; rank++)
         finish_all(&tcp->peer[rank], because->rank, why);
     if (waited && !waited->done) { /* a send, which nobody takes any more */
@@ -168,10 +184,9 @@ static void on_arrived(
         take_first(peer);
 }
 
-static void on_ended(void *owner, struct mu_link *link, enum mu_status why, int error)
+void mu_tcp_leave(struct mu_tcp_peer *peer, enum mu_status why)
 {
-    (void)error;
-    struct mu_tcp_peer *peer = owner;
+    struct mu_link *link = peer->link;
     if (peer->over == MU_OK)
         peer->over = why;
     if (!peer->open) {
@@ -182,6 +197,13 @@ static void on_ended(void *owner, struct mu_link *link, enum mu_status why, int 
     finish_posted(peer, peer->rank, peer->over);
     peer->link = NULL;
     mu_link_close(link);
+}
+
+static void on_ended(void *owner, struct mu_link *link, enum mu_status why, int error)
+{
+    (void)link;
+    (void)error;
+    mu_tcp_leave(owner, why);
 }
 
 static const struct mu_link_events link_events = {
@@ -196,7 +218,7 @@ static bool begins_over(const struct mu_tcp_peer *peer, struct mu_op *op)
     const struct mu_tcp *tcp = peer->tcp;
     op->rank = peer->rank;
     op->status = peer->over;
-    if (op->status == MU_OK && tcp->ended) {
+    if (op->status == MU_OK && is_ended(tcp)) {
         op->status = tcp->ended_as;
         op->rank = tcp->ended->rank;
     }
@@ -305,9 +327,9 @@ static void find_why_closed(struct mu_tcp *tcp, struct mu_op *op)
     int64_t until_ns = mu_deadline(mu_now(loop->world), LAST_WORDS_NS);
     mu_tcp_drain(tcp);
     (void)!loop->ops->turn(loop, mu_now(loop->world));
-    while (peer->over == MU_OK && !tcp->ended && mu_now(loop->world) < until_ns)
+    while (peer->over == MU_OK && !is_ended(tcp) && mu_now(loop->world) < until_ns)
         (void)!loop->ops->turn(loop, until_ns);
-    if (tcp->ended) {
+    if (is_ended(tcp)) {
         op->status = tcp->ended_as;
         op->rank = tcp->ended->rank;
     }
@@ -375,7 +397,7 @@ static void tcp_close(struct mu_transport *transport)
     struct mu_tcp *tcp = tcp_of(transport);
     if (tcp->drains)
         say_last_words(tcp);
-    else if (!tcp->ended && !tcp->inside && tcp->base.loop->cancelled == MU_OK)
+    else if (!is_ended(tcp) && !tcp->inside && tcp->base.loop->cancelled == MU_OK)
         hand_over(tcp);
     for (int rank = 0; rank < tcp->base.count; rank++) {
         mu_link_close(tcp->peer[rank].link);

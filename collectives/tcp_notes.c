@@ -9,9 +9,10 @@
  *            one of an operation has the signature for its body, and if that is a step of
  *            another, also that one's, "operation"
  *   DOING    "signature", not of a step, "inside" that operation still; "asks": say the same;
- * "differs": yours is another one, and what this rank was to send you will not come GOODBYE "text":
- * why this rank goes no further; "why": 1 some ranks disagree, 2 it has waited too long, for rank
- * "late" if that is not -1, 0 anything else
+ *            "differs": yours is another one, and what this rank was to send you will not come
+ *   GOODBYE  "text": why this rank goes no further than the operation of "signature", not of a
+ *            step; "why": 1 some ranks disagree, 2 it has waited too long, for rank "late" if that
+ *            is not -1, 0 anything else
  */
 #define DOING_BYTES_MAX 128
 #define FAREWELL_MAX 640 /* on the wire; of which mu_seen keeps less */
@@ -23,8 +24,7 @@ static struct mu_seen *seen_of(const struct mu_tcp_peer *peer)
 
 /* ---- signatures ---- */
 
-/* What this rank does as a whole; NULL: nothing. */
-static const struct mu_signature *ours_of(const struct mu_tcp *tcp)
+const struct mu_signature *mu_tcp_doing(const struct mu_tcp *tcp)
 {
     const struct mu_transport *base = &tcp->base;
     return base->signature && base->operation ? base->operation : base->signature;
@@ -81,7 +81,7 @@ bool mu_tcp_may_become_same(const struct mu_tcp_peer *peer, const struct mu_fram
  * was to send in an operation comes before its word that it is in a later one. */
 static bool differs_from_ours(const struct mu_tcp_peer *peer, const struct mu_signature *theirs)
 {
-    const struct mu_signature *ours = ours_of(peer->tcp);
+    const struct mu_signature *ours = mu_tcp_doing(peer->tcp);
     if (!ours || theirs->group != ours->group || theirs->sequence == 0)
         return false;
     int32_t ahead = (int32_t)(theirs->sequence - ours->sequence);
@@ -91,7 +91,7 @@ static bool differs_from_ours(const struct mu_tcp_peer *peer, const struct mu_si
 const void *mu_tcp_sign(struct mu_tcp_peer *peer, struct mu_op *op, struct mu_frame *frame)
 {
     struct mu_tcp *tcp = peer->tcp;
-    const struct mu_signature *ours = tcp->base.signature, *whole = ours_of(tcp);
+    const struct mu_signature *ours = tcp->base.signature, *whole = mu_tcp_doing(tcp);
     if (!ours)
         return NULL;
     frame->flags |= MU_TCP_SIGNED;
@@ -122,7 +122,7 @@ static const struct mu_signature *signature_for(
     const struct mu_signature *theirs = &seen_of(peer)->signature;
     const struct mu_signature *before = &peer->tcp->signed_before;
     bool passed = before->group == theirs->group && before->sequence == theirs->sequence;
-    return note == MU_TCP_DIFFERS && before->sequence && passed ? before : ours_of(peer->tcp);
+    return note == MU_TCP_DIFFERS && before->sequence && passed ? before : mu_tcp_doing(peer->tcp);
 }
 
 void mu_tcp_tell(struct mu_tcp_peer *peer, enum mu_tcp_note note)
@@ -175,10 +175,13 @@ void mu_tcp_abort(struct mu_transport *transport, enum mu_status status, int lat
 {
     struct mu_tcp *tcp = (struct mu_tcp *)transport;
     char text[FAREWELL_MAX];
-    uint8_t memory[FAREWELL_MAX + 32];
+    uint8_t memory[FAREWELL_MAX + DOING_BYTES_MAX];
     struct mu_body body;
+    const struct mu_signature *ours = mu_tcp_doing(tcp);
     mu_text_copy(text, sizeof(text), why);
-    mu_body_begin(&body, memory, sizeof(memory), 3);
+    mu_body_begin(&body, memory, sizeof(memory), ours ? 4 : 3);
+    if (ours)
+        mu_body_put_bytes(&body, "signature", ours, sizeof(*ours));
     mu_body_put_text(&body, "text", text);
     mu_body_put_int(&body, "why", find_farewell(status));
     mu_body_put_int(&body, "late", late);
@@ -229,18 +232,23 @@ static bool hear_goodbye(struct mu_tcp_peer *peer, const struct mu_frame *frame,
     struct mu_decoder *decoder = mu_link_decoder(peer->link);
     char text[FAREWELL_MAX];
     int64_t why, late;
+    struct mu_signature last = {0}; /* it stays as it is where there is none */
     if (mu_decoder_read(decoder, body, frame->body_bytes) != MU_OK ||
         !mu_decoder_text(decoder, "text", text, sizeof(text)) ||
         !mu_decoder_int(decoder, "why", 0, MU_COUNT_OF(farewells) - 1, &why) ||
         !mu_decoder_int(decoder, "late", -1, peer->tcp->base.count - 1, &late))
         return false;
+    (void)mu_decoder_bytes(decoder, "signature", &last, sizeof(last));
     struct mu_seen *seen = seen_of(peer);
     mu_text_copy(seen->farewell, sizeof(seen->farewell), text);
     seen->ended = farewells[why];
     seen->late = (int)late;
-    mu_tcp_end(peer, seen->ended);
+    seen->ended_in = last;
+    const struct mu_signature *ours = mu_tcp_doing(peer->tcp);
+    if (!ours || mu_signature_stops(&last, ours))
+        mu_tcp_end(peer, seen->ended);
     if (peer->link)
-        mu_tcp_lose(peer, MU_CLOSED);
+        mu_tcp_leave(peer, seen->ended);
     return true;
 }
 

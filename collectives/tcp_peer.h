@@ -54,6 +54,7 @@ struct mu_tcp {
      * nobody has. */
     const struct mu_tcp_peer *ended;
     enum mu_status ended_as;
+    struct mu_signature ended_in; /* what this rank did then; its next operation may be another's */
     /* Nobody will post receives for what comes: it is thrown away, so that the notes behind it
      * arrive. */
     bool drains;
@@ -66,8 +67,11 @@ void mu_tcp_take_link(struct mu_tcp_peer *peer, struct mu_link *link);
 /* The peer ends: what is posted finishes with `why`, and so does all that is asked of it later.
  * CLOSED: its link is closed. */
 void mu_tcp_lose(struct mu_tcp_peer *peer, enum mu_status why);
+/* The peer ends, and sends nothing more. What has begun to arrive over further links does so. */
+void mu_tcp_leave(struct mu_tcp_peer *peer, enum mu_status why);
 /* This rank goes no further (CLOSED, TIMEOUT) or does something else (PROTOCOL): what others were
- * to send for the same operation may never come, so all waits end, with its name. */
+ * to send for the same operation may never come, so all waits end, with its name; unless it takes
+ * no part in that: then it is only lost. */
 void mu_tcp_end(struct mu_tcp_peer *because, enum mu_status why);
 /* It does something else, as this rank has seen and tells it. */
 void mu_tcp_differ(struct mu_tcp_peer *peer);
@@ -120,6 +124,8 @@ void mu_tcp_part_sent(struct mu_op *op, enum mu_status status);
 
 /* ---- tcp_notes.c ---- */
 
+/* What this rank does as a whole; NULL: nothing. */
+const struct mu_signature *mu_tcp_doing(const struct mu_tcp *tcp);
 /* A segment may have the sender's signature for its body: false if that is not one. */
 bool mu_tcp_hear_segment(struct mu_tcp_peer *peer, const struct mu_frame *frame, const void *body);
 /* Is a segment of what this rank is doing, too? */

@@ -73,8 +73,10 @@ struct mu_seen {
     bool hearsay;         /* heard, not read: what it does while it does not answer is not known */
     bool inside;          /* it was still in that operation when it last said so */
     enum mu_status ended; /* mu_seen_status of what it goes no further for; OK: it goes on */
-    int late;             /* TIMEOUT: the rank that it has waited for; -1: not known */
-    char farewell[384];   /* why it said it would go no further; "" */
+    /* The operation that was its last, which it was not through with; sequence 0: not known. */
+    struct mu_signature ended_in;
+    int late;           /* TIMEOUT: the rank that it has waited for; -1: not known */
+    char farewell[384]; /* why it said it would go no further; "" */
 };
 
 /* What waiting for a rank ends with that ends with `status`: ranks disagree, some rank has not
@@ -95,6 +97,10 @@ struct mu_transport {
     const struct mu_signature *signature;
     /* Of which operation that is a step, for those who only ask what this rank does; NULL: none. */
     const struct mu_signature *operation;
+    /* (members) the ranks that take part in that operation; NULL: all. What becomes of the others
+     * ends nothing but what is waited for from them. */
+    const int *member;
+    int members;
     struct mu_seen *seen;       /* (count), of the driver */
     const char *const *names;   /* (count) "worker/1 (10.0.0.2:2222)"; NULL: rank numbers serve */
     struct mu_loop *loop;       /* that waits turn; NULL: none */
@@ -103,6 +109,26 @@ struct mu_transport {
      * (mu_swap_free_kept). */
     struct mu_swap *kept;
 };
+
+static inline bool mu_transport_takes_part(const struct mu_transport *transport, int rank)
+{
+    if (!transport->member)
+        return true;
+    for (int i = 0; i < transport->members; i++)
+        if (transport->member[i] == rank)
+            return true;
+    return false;
+}
+
+/* A rank of the operation `ours` has gone no further than `last`: will it never be through with
+ * ours? After the failure of an operation of another group it may have been before; whoever still
+ * waits for something from it then learns that it will not come. */
+static inline bool mu_signature_stops(
+    const struct mu_signature *last, const struct mu_signature *ours)
+{
+    return last->sequence == 0 ||
+           (last->group == ours->group && (int32_t)(last->sequence - ours->sequence) <= 0);
+}
 
 /* The registry, for help and checks: "inproc", "tcp", "shm", "route", "mpi". NULL-terminated. */
 extern const struct mu_transport_ops *const mu_transports[];

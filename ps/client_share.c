@@ -265,6 +265,10 @@ enum mu_status mu_ps_client_share_anew(
     if (!client->vectors)
         return MU_OK;
     enum mu_status renewed = mu_shared_memory_renew(&vectors->shared, why);
+    if (renewed != MU_OK && vectors->shared.file >= 0) /* it is still what the lost server sees */
+        return mu_fail(client->options.log, MU_E0801, "use fewer pushes in flight",
+            "no memory to move %zu vectors of %zu floats away from a lost server", vectors->count,
+            client->options.element_count);
     client->share_apart = -1;
     client->vectors = renewed == MU_OK ? vectors : NULL;
     for (int i = 0; i < client->seat_count; i++) {

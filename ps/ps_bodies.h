@@ -48,7 +48,7 @@ static inline bool mu_ps_item_has_span(enum mu_ps_item item)
     ROW(ID, "with an id out of range, or of another server")                                       \
     ROW(PLACE, "at a place that is not in the memory it shares")                                   \
     ROW(TWICE, "with an id twice")                                                                 \
-    ROW(LARGE, "with an element that is 2^48 or more")
+    ROW(LARGE, "with an element that is 2^48 or more, scaled")
 
 #define MU_PS_FLAW_ENUM(name, text) MU_PS_FLAW_##name,
 enum mu_ps_flaw { MU_PS_FLAW_ROWS(MU_PS_FLAW_ENUM) MU_PS_FLAW_COUNT };

@@ -17,7 +17,7 @@
  */
 
 /*
- * What is under way. mu_snapshot_go knows which state may follow which:
+ * What is under way. `go` of snapshot.c knows which state may follow which:
  *
  *   idle -> linking -> coming -> here -> idle      a snapshot is taken
  *              |          |

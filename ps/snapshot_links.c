@@ -102,7 +102,7 @@ void mu_ps_snapshot_add_server(struct mu_ps_snapshot *snapshot, int order, struc
         return;
     }
     if (source->link && heals(source))
-        drop_link(source); /* the server calls again, and this side has not seen the end yet */
+        drop_link(source); /* the leader calls again, and this side has not seen the end yet */
     take_link(source, link);
     mu_snapshot_ask(snapshot);
 }

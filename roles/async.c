@@ -251,7 +251,7 @@ static enum mu_status push(struct async *async, struct push_slot *slot)
     struct mu_replica *replica = async->replica;
     if (mu_bad_steps_any(&async->bad))
         return mu_bad_steps_count_own(&async->bad);
-    mu_bad_steps_none(&async->bad);
+    mu_bad_steps_good(&async->bad);
     slot->scale = scale_of(async, slot);
     slot->seen = async->version;
     slot->batch = replica->steps_own;
@@ -378,11 +378,11 @@ static enum mu_status train_to_the_end(struct async *async)
     replica->step = async->version;
     for (;;) {
         const struct mu_prefetch_batch *batch;
-        /* Its answer may bring the version that ends the run. */
+        /* Its answer, or the pull after a loss, may bring the version that ends the run. */
         MU_TRY(await_slot(async, next_slot(async)));
+        MU_TRY(leave_lost(async));
         if (!has_more(async))
             break;
-        MU_TRY(leave_lost(async));
         MU_TRY(mu_async_rows_next(&replica->async_rows, slot_index(next_slot(async)), &batch));
         enum mu_status status = take_step(async, batch);
         mu_async_rows_done(&replica->async_rows);

@@ -9,6 +9,8 @@
 /* What a replica finds: as floats, which are summed, these are exact. */
 enum { NOTHING, LOSS, ROWS, VIEW }; /* VIEW + i: tensor i */
 
+#define SUM_ROUNDING 0x1p-10f /* of a half type's unit, with room */
+
 /* ---- looking ---- */
 
 static float limit_of(const struct mu_replica *replica)
@@ -16,7 +18,11 @@ static float limit_of(const struct mu_replica *replica)
     const struct mu_job *job = replica->job;
     float limit = job->optim.clip_norm > 0 ? INFINITY : MU_USABLE_LIMIT;
     float sum_max = mu_replica_uses_servers(replica) ? 0 : job->compressor->sum_max;
-    return sum_max > 0 ? fminf(limit, sum_max / (float)replica->count) : limit;
+    if (sum_max <= 0)
+        return limit;
+    /* Sums are narrowed, and rounded up perhaps, on each of `count` ways. */
+    float count = (float)replica->count, rounded = 1 + count * SUM_ROUNDING;
+    return fminf(limit, sum_max / count / rounded);
 }
 
 enum mu_status mu_bad_steps_init(struct mu_bad_steps *bad, struct mu_replica *replica)
@@ -119,7 +125,7 @@ enum mu_status mu_bad_steps_count_own(struct mu_bad_steps *bad)
     return count(bad, bad->replica->rank, bad->found, "is not pushed");
 }
 
-void mu_bad_steps_none(struct mu_bad_steps *bad)
+void mu_bad_steps_good(struct mu_bad_steps *bad)
 {
     bad->in_row = 0;
 }

@@ -38,9 +38,9 @@ void mu_bad_steps_begin(struct mu_bad_steps *bad, float *gradients);
 void mu_bad_steps_loss(struct mu_bad_steps *bad, double loss);
 void mu_bad_steps_slice(struct mu_bad_steps *bad, struct mu_span slice);
 void mu_bad_steps_rows(struct mu_bad_steps *bad, const float *gradients, size_t count);
-/* Has something been found here? Then it counts, and ends the run when it was too often in a row:
- * BROKEN (MU_E0702). */
+/* Has something been found here? */
 bool mu_bad_steps_any(const struct mu_bad_steps *bad);
+/* Something has: it counts, and ends the run when it was too often in a row: BROKEN (MU_E0702). */
 enum mu_status mu_bad_steps_count_own(struct mu_bad_steps *bad);
 
 /* ---- synchronous ---- */
@@ -56,6 +56,6 @@ enum mu_status mu_bad_steps_hear(
 /* Collective, when nothing is under way: who has found what. BROKEN as above, on all. */
 enum mu_status mu_bad_steps_count(struct mu_bad_steps *bad);
 /* A step was a good one. */
-void mu_bad_steps_none(struct mu_bad_steps *bad);
+void mu_bad_steps_good(struct mu_bad_steps *bad);
 
 #endif

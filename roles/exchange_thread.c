@@ -2,6 +2,7 @@
 #include "collectives/choose.h"
 #include "collectives/shared.h"
 #include "roles/exchange_inside.h"
+#include "runtime/base/text.h"
 #include <string.h>
 
 #define TRIALS 5 /* of each way to exchange, to choose */
@@ -86,6 +87,21 @@ static enum mu_status run_trial(struct mu_exchange *exchange, double *ret_second
     return MU_OK;
 }
 
+/* With the reason: without a processor to spare the two times decide nothing. */
+static void say_thread(
+    const struct mu_exchange *exchange, float here_seconds, float wake_seconds, bool crowded)
+{
+    char why[128];
+    if (crowded)
+        mu_text_copy(why, sizeof(why), "not every replica has a processor to spare");
+    else
+        mu_format(why, sizeof(why),
+            "an exchange takes %.0f us here, waking the communication thread %.0f us",
+            here_seconds * 1e6F, wake_seconds * 1e6F);
+    mu_say(exchange->replica->log, MU_LEVEL_DEBUG, "%s: gradients are summed on the %s thread", why,
+        exchange->on_training_thread ? "training" : "communication");
+}
+
 /* The least of several trials of each, summed over the replicas, and how many have no processor to
  * spare: all choose alike. */
 enum mu_status mu_exchange_thread_choose(struct mu_exchange *exchange)
@@ -108,10 +124,7 @@ enum mu_status mu_exchange_thread_choose(struct mu_exchange *exchange)
     least[2] = replica->world->processors < 2 * replica->count ? 1 : 0;
     MU_TRY(mu_replica_sum(replica, least, 3));
     exchange->on_training_thread = least[2] > 0 || least[0] < least[1];
-    mu_say(replica->log, MU_LEVEL_DEBUG,
-        "an exchange takes %.0f us here, waking the communication thread %.0f us: gradients are "
-        "summed on the %s thread",
-        least[0] / (float)replica->count * 1e6F, least[1] / (float)replica->count * 1e6F,
-        exchange->on_training_thread ? "training" : "communication");
+    say_thread(
+        exchange, least[0] / (float)replica->count, least[1] / (float)replica->count, least[2] > 0);
     return MU_OK;
 }

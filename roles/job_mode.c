@@ -233,13 +233,30 @@ static enum mu_status fit_warmup(const struct fit *fit, bool uses_servers)
 }
 
 /* The mode from the start on, or that of an entry of the schedule. */
+/* Groups leave a forced algorithm out where it is for other operations: here that is all there is.
+ */
+static enum mu_status fit_algorithm(const struct fit *fit, int replica_count)
+{
+    const char *algorithm = fit->job->mode.algorithm;
+    struct mu_text why;
+    if (!algorithm[0] || replica_count < 2)
+        return MU_OK;
+    mu_text_init(&why);
+    enum mu_status status = MU_OK;
+    if (!mu_choose_adds(algorithm, &why))
+        status = mu_fail(fit->log, MU_E0204, "leave out mode.algorithm, or choose one that adds",
+            "mode.algorithm `%s` cannot add gradients: %s", algorithm, why.data);
+    mu_text_finish(&why);
+    return status;
+}
+
 static enum mu_status fit_mode(const struct fit *fit, int replica_count, int ps_count)
 {
     bool uses_servers = mu_job_uses_servers(fit->job, replica_count, ps_count);
     MU_TRY(fit_policy(fit));
     MU_TRY(fit_warmup(fit, uses_servers));
     if (!uses_servers)
-        return MU_OK;
+        return fit_algorithm(fit, replica_count);
     MU_TRY(fit_servers(fit, ps_count));
     MU_TRY(fit_workers(fit, replica_count));
     return fit_waits(fit);

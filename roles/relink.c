@@ -71,10 +71,13 @@ void mu_relink_look(const struct mu_relink relinks[], int count, struct mu_redia
 {
     struct mu_link *link;
     uint32_t lane;
-    if (mu_redial_done(redial, &link, &lane))
-        for (int i = 0; i < count; i++)
-            if (relinks[i].lane == lane - lane % MU_PS_SEATS_MAX)
-                add(&relinks[i], (int)(lane % MU_PS_SEATS_MAX), link);
+    if (mu_redial_done(redial, &link, &lane)) {
+        int whose = 0;
+        while (whose < count && relinks[whose].lane != lane - lane % MU_PS_SEATS_MAX)
+            whose++;
+        assert(whose < count); /* only these dial */
+        add(&relinks[whose], (int)(lane % MU_PS_SEATS_MAX), link);
+    }
     for (int i = 0; i < count; i++) {
         const struct mu_relink *relink = &relinks[i];
         int seat = relink->ops->unlinked(relink->owner, 0);

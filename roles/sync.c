@@ -148,7 +148,7 @@ static enum mu_status update(struct sync *sync, double rate, double loss)
         MU_TRY(mu_settle_all(&sync->settle));
         return mu_bad_steps_count(&sync->bad);
     }
-    mu_bad_steps_none(&sync->bad);
+    mu_bad_steps_good(&sync->bad);
     mu_own_rows_update(&replica->rows, &step);
     return sync->settle.late ? MU_OK : mu_settle_all(&sync->settle);
 }

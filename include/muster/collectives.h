@@ -21,8 +21,8 @@ extern "C" {
  * All ranks of a group call the same operations in the same order, with the same kind, type, count,
  * reduction and root; if they do not, both sides get PROTOCOL and mu_group_error names them. Calls
  * block. A group belongs to one thread at a time. Vectors are contiguous, in the caller's memory
- * and aligned to their type. After a failure the vector holds neither the old nor the new values
- * and the group only serves to be closed.
+ * and aligned to their type. After TIMEOUT, CLOSED or PROTOCOL what the vector holds is unspecified
+ * (old, new or partly added values) and the group only serves to be closed.
  *
  * OK; TIMEOUT (a rank did not come), CLOSED (a rank is gone, or an earlier call has failed),
  * PROTOCOL (ranks disagree); USAGE (there is no such type, reduction, root or vector), CONFIG (the
@@ -54,7 +54,7 @@ struct mu_group_options {
     const char *const *addresses; /* (count) */
     int rank, count;
     const char *transport; /* NULL: "route", the best way to each rank */
-    const char *algorithm; /* NULL: the best for each call */
+    const char *algorithm; /* for the calls that it does; the others, and NULL: the best */
     int deterministic;     /* the same bits whichever algorithm runs */
     /* What sums and means of float32 travel as in an all-reduce: MU_FLOAT32 (0); or MU_BFLOAT16,
      * MU_FLOAT16: half the bytes, rounded on each way. The same on all ranks. */

@@ -94,6 +94,10 @@ class Bench(unittest.TestCase):
                       done.stderr)
         self.assertIn("ring, doubling", done.stderr)
         self.assertIn("without --algorithm", done.stderr)
+        done = bench("--bytes", "8", "--algorithm", "pairwise", *QUICK)
+        self.assertEqual(done.returncode, 64, done.stderr)
+        self.assertIn("pairwise cannot do all-reduce: it does other operations; direct, ring",
+                      done.stderr)
 
 
 class Peers(unittest.TestCase):

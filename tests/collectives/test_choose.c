@@ -80,6 +80,13 @@ static void what_is_forced_and_cannot_says_why_and_who_can(void **state)
     const char *text = "direct cannot do all-reduce of 10 float32: it needs shared memory";
     if (strncmp(group.error, text, strlen(text)) != 0 || !strstr(group.error, "ring"))
         fail_msg("%s", group.error);
+    static char memory; /* only that it is there is looked at */
+    group.shared = (struct mu_shared *)(void *)&memory;
+    group.deterministic = true;
+    few.wire = MU_BFLOAT16;
+    assert_null(mu_choose(&group, &few));
+    group.shared = NULL;
+    assert_non_null(strstr(group.error, ": it does not narrow in shared memory; "));
 }
 
 /* A group also gathers and broadcasts for itself. */

@@ -203,7 +203,8 @@ class CutOff(Case):
 
     def test_so_is_one_whose_gradients_make_no_number_when_they_are_added(self):
         self.told(self.behind(too_large, "--set", "mode.kind=softsync", "--set",
-                              "mode.gradients=4", ps=1), "with an element that is 2\\^48 or more")
+                              "mode.gradients=4", ps=1), "with an element that is 2\\^48 or more, "
+                     "scaled")
 
     def test_so_is_one_whose_numbers_jump(self):
         self.told(self.behind(ahead, ps=2), "with a number that is not the next one")

@@ -3,6 +3,7 @@
 """How gradients are summed: transports, algorithms, compression, accumulation, the timeline:
 test_exchange.py MUSTER"""
 import json
+import os
 
 from cluster import ASYNC, SYNC, Case, checkpoints, main, tensors
 
@@ -34,6 +35,12 @@ class Exchange(Case):
         self.assertIn("ring", run.text)
         run = self.trained("worker=2", *SHORT, *sets("mode.algorithm=rign"), code=78)
         self.assertIn("ring", run.text)
+
+    def test_the_thread_that_sums_is_told_with_the_reason(self):
+        run = self.trained("worker=2", *SHORT, "--steps", "2", "--verbose")
+        crowded = len(os.sched_getaffinity(0)) < 4
+        self.assertIn("not every replica has a processor to spare: gradients are summed on the "
+                      "training thread" if crowded else "waking the communication thread", run.text)
 
     def test_compression_of_an_asynchronous_run_is_refused(self):
         run = self.muster("run", ASYNC, "--local", "chief=1,ps=1", "--set",

@@ -165,9 +165,9 @@ static const struct flawed flaws[] = {
     {"with NaN or infinity", 256, 0, 0, {.seen = 3, .scale = 1e39}},
     {"with NaN or infinity", 256, 0, NAN, {.seen = 3, .scale = 1}},
     {"with NaN or infinity", 256, 0, INFINITY, {.seen = 3, .scale = 1}},
-    {"with an element that is 2^48 or more", 256, 0, -0x1p48f, {.seen = 3, .scale = 1}},
-    {"with an element that is 2^48 or more", 256, 0, 3e38f, {.seen = 3, .scale = 2}},
-    {"with an element that is 2^48 or more", 256, 0, 1, {.seen = 3, .scale = -3e38}},
+    {"with an element that is 2^48 or more, scaled", 256, 0, -0x1p48f, {.seen = 3, .scale = 1}},
+    {"with an element that is 2^48 or more, scaled", 256, 0, 3e38f, {.seen = 3, .scale = 2}},
+    {"with an element that is 2^48 or more, scaled", 256, 0, 1, {.seen = 3, .scale = -3e38}},
 };
 
 static const struct flawed sound = {"", 256, 0, 0, {.seen = 3, .scale = 1}};

@@ -319,11 +319,36 @@ static void where_there_is_no_other_memory_rows_travel(void **state)
     end(&own, &played);
 }
 
+/* What a lost server sees would be taken for an answer. */
+static void without_any_other_memory_it_does_not_go_on(void **state)
+{
+    (void)state;
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+    skip(); /* they map memory of their own when they like */
+#endif
+    struct own own;
+    struct played played = {.is_silent = true};
+    struct rlimit before, low;
+    bool shared = false;
+    begin(&own, &played, true);
+    getrlimit(RLIMIT_AS, &before);
+    low = before;
+    low.rlim_cur = 1 << 20;
+    assert_int_equal(setrlimit(RLIMIT_AS, &low), 0);
+    enum mu_status status =
+        mu_ps_client_share_anew(own.client, hand_share_deadline(), &own.vectors, &shared);
+    setrlimit(RLIMIT_AS, &before);
+    assert_int_equal(status, MU_NO_MEMORY);
+    assert_said(&log_of_test, "no memory to move 1 vectors of 16 floats away from a lost server");
+    end(&own, &played);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(shared_anew_the_memory_of_before_is_nobodys),
         cmocka_unit_test(where_there_is_no_other_memory_rows_travel),
+        cmocka_unit_test(without_any_other_memory_it_does_not_go_on),
         cmocka_unit_test(rows_in_the_memory_of_a_slot_are_named_and_not_copied),
         cmocka_unit_test(rows_elsewhere_are_copied_both_ways),
         cmocka_unit_test(rows_that_were_wanted_and_do_not_come_are_missed),

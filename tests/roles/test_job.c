@@ -505,6 +505,22 @@ static void the_description_names_every_section_and_kind(void **state)
     mu_text_finish(&text);
 }
 
+/* Also on several hosts, where what else it needs is not known before. */
+static void an_algorithm_that_adds_nothing_is_refused_wherever_it_runs(void **state)
+{
+    struct mu_test_log log;
+    struct mu_job *job;
+    (void)state;
+    assert_ok(load(&log, whole, (const char *[]){"mode.algorithm=pairwise", NULL}, &job));
+    assert_int_equal(mu_job_fit(&log.log, job, 3, 0), MU_CONFIG);
+    assert_said(&log, "`pairwise` cannot add gradients: it does other operations; direct, ring");
+    assert_ok(mu_job_fit(&log.log, job, 1, 0));
+    mu_job_destroy(job);
+    assert_ok(load(&log, whole, (const char *[]){"mode.algorithm=hierarchical", NULL}, &job));
+    assert_ok(mu_job_fit(&log.log, job, 3, 0));
+    mu_job_destroy(job);
+}
+
 /* What every replica would find out by itself is found out before any is started. */
 static void an_algorithm_that_cannot_add_on_one_host_is_refused(void **state)
 {
@@ -549,6 +565,7 @@ int main(void)
         cmocka_unit_test(malformed_jobs_say_where_and_what_was_meant),
         cmocka_unit_test(a_job_that_is_not_there_is_a_missing_input),
         cmocka_unit_test(sets_override_and_are_checked_like_the_file),
+        cmocka_unit_test(an_algorithm_that_adds_nothing_is_refused_wherever_it_runs),
         cmocka_unit_test(an_algorithm_that_cannot_add_on_one_host_is_refused),
         cmocka_unit_test(a_set_of_a_string_needs_no_quotes),
         cmocka_unit_test(a_number_in_a_file_is_no_string),
