@@ -19,6 +19,7 @@
 #define CALL_PATIENCE_NS (2 * MU_SECOND)
 /* Those who are a little later than the leader are not called: they come by themselves. */
 #define PROBE_AFTER_NS MU_SECOND
+#define SETTLING_TURNS_MAX 64
 /* A leader that gives up when its members do has so long to tell them for whom it waited. */
 #define VERDICT_NS MU_SECOND
 
@@ -203,6 +204,16 @@ static void begin_run(struct mu_cluster *cluster)
     mu_recover_begin(cluster);
 }
 
+/* Who has given up on a leader that was slow calls again on another link: the end of the first one
+ * is behind its hello, and has to be seen before the start makes a death of it. */
+static bool all_stay(struct mu_cluster *cluster)
+{
+    for (int turns = 0; turns < SETTLING_TURNS_MAX && cluster->failed == MU_OK; turns++)
+        if (cluster->loop->ops->turn(cluster->loop, mu_now(cluster->world)) == MU_TIMEOUT)
+            break;
+    return mu_cluster_missing_count(cluster) == 0;
+}
+
 static enum mu_status gather(struct mu_cluster *cluster)
 {
     int64_t deadline = mu_cluster_start_deadline(cluster), now = mu_now(cluster->world);
@@ -210,7 +221,7 @@ static enum mu_status gather(struct mu_cluster *cluster)
     cluster->probe.kind = MU_KIND_PROBE;
     for (int i = 0; i < cluster->spec->task_count; i++)
         cluster->member[i].call_again_ns = now + PROBE_AFTER_NS;
-    while (mu_cluster_missing_count(cluster) > 0) {
+    while (mu_cluster_missing_count(cluster) > 0 || !all_stay(cluster)) {
         turn(cluster, mu_now(cluster->world) + cluster->options.heartbeat_ns);
         if (cluster->failed != MU_OK)
             return cluster->failed;
@@ -225,6 +236,8 @@ static enum mu_status gather(struct mu_cluster *cluster)
             say_missing(cluster);
     }
     end_probes(cluster);
+    if (cluster->failed != MU_OK)
+        return cluster->failed;
     begin_run(cluster);
     return MU_OK;
 }

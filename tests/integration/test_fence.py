@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Peers of another run or another generation, and what tasks make of them: test_fence.py MUSTER"""
 import json
+import signal
 import socket
 
 import peer
@@ -33,6 +34,18 @@ class Fence(Case):
         link.send(HELLO, dict(self.hello, **changes))
         kind, _, body = link.receive()
         return kind, body
+
+    def test_who_came_and_went_before_a_slow_leader_looked_has_not_died(self):
+        cluster = self.cluster("--steps", "100")
+        chief = cluster.tasks["chief/0"]
+        chief.signal(signal.SIGSTOP)
+        with Peer.call(cluster.address("chief/0")) as link:
+            link.send(HELLO, dict(self.hello, kind=CONTROL))
+        chief.signal(signal.SIGCONT)
+        cluster.start("worker/1")
+        for task in cluster.tasks.values():
+            self.assertEqual(task.ends(), 0, task.text)
+            self.assertNotIn("error[", task.text)
 
     def test_a_hello_of_another_run_is_refused_and_the_run_goes_on(self):
         cluster = self.cluster("--steps", "3000")
