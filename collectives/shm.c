@@ -20,6 +20,7 @@
 #define SPIN_ROUNDS_CROWDED 20
 #define YIELD_ROUNDS 200
 #define LOOK_ROUNDS 64              /* between looks at the clock */
+#define YIELD_NS MU_MS              /* where others take the processor, a yield may last long */
 #define TURN_NS (50 * MU_MS / 1000) /* between turns of the loop of messages */
 #define SLEEP_NS MU_MS              /* at the most, before the next look around */
 #define ASK_NS (MU_MS / 4)          /* between looks at who has answered */
@@ -155,47 +156,65 @@ static enum mu_status look_around(struct shm *shm, int64_t now_ns)
     return loop->cancelled;
 }
 
+/* Of a process that was killed nothing else tells. */
+static void end_if_dead(struct shm *shm, const struct mu_op *op)
+{
+    if (!mu_segments_alive(shm->segments, op->rank))
+        mu_shm_peer_end(&shm->peer[op->rank], shm->base.signature, MU_CLOSED);
+}
+
 static void sleep_a_little(struct shm *shm, struct mu_op *op, int64_t now_ns, int64_t deadline_ns)
 {
-    struct mu_shm_peer *peer = &shm->peer[op->rank];
-    if (!mu_segments_alive(shm->segments, op->rank)) {
-        mu_shm_peer_end(peer, shm->base.signature, MU_CLOSED);
+    end_if_dead(shm, op);
+    if (op->done)
         return;
-    }
     int64_t time_ns = deadline_ns - now_ns;
     mu_shm_board_doze(shm->board);
     move_all(shm);
     mu_shm_board_sleep(shm->board, op->done ? 0 : time_ns < SLEEP_NS ? time_ns : SLEEP_NS);
 }
 
+/* Rounds in which nothing has moved. */
+struct vain {
+    int rounds;
+    int64_t yields_ns; /* when it began to yield */
+};
+
 /* One round of a wait: looks around now and then, and rests the longer the more rounds were in
  * vain. */
-static enum mu_status wait_round(struct shm *shm, struct mu_op *op, int round, int64_t deadline_ns)
+static enum mu_status wait_round(
+    struct shm *shm, struct mu_op *op, struct vain *vain, int64_t deadline_ns)
 {
-    bool sleeps = round > shm->spin_rounds + YIELD_ROUNDS;
-    if (sleeps || round % LOOK_ROUNDS == 0) {
-        int64_t now_ns = mu_now(shm->world);
-        MU_TRY(look_around(shm, now_ns));
-        if (now_ns >= deadline_ns)
-            return MU_TIMEOUT;
-        if (sleeps)
-            sleep_a_little(shm, op, now_ns, deadline_ns);
-    }
-    if (round < shm->spin_rounds)
+    int yields = vain->rounds - shm->spin_rounds;
+    if (yields < 0 && vain->rounds % LOOK_ROUNDS != 0) {
         mu_futex_relax();
-    else if (!sleeps)
+        return MU_OK;
+    }
+    int64_t now_ns = mu_now(shm->world);
+    MU_TRY(look_around(shm, now_ns));
+    if (now_ns >= deadline_ns)
+        return MU_TIMEOUT;
+    if (yields <= 0)
+        vain->yields_ns = now_ns;
+    if (yields > YIELD_ROUNDS || now_ns - vain->yields_ns >= YIELD_NS)
+        sleep_a_little(shm, op, now_ns, deadline_ns);
+    else if (yields >= 0)
         mu_futex_yield();
     return MU_OK;
 }
 
 static enum mu_status wait_long(struct shm *shm, struct mu_op *op, int64_t deadline_ns)
 {
-    int round = 0;
+    struct vain vain = {0};
     while (!op->done) {
         uint64_t before = shm->pieces;
-        MU_TRY(wait_round(shm, op, round, deadline_ns));
+        enum mu_status status = wait_round(shm, op, &vain, deadline_ns);
+        if (status == MU_TIMEOUT) /* who waits in short pieces may never sleep */
+            end_if_dead(shm, op);
+        if (status != MU_OK && !op->done)
+            return status;
         move_all(shm);
-        round = shm->pieces == before ? round + 1 : 0;
+        vain.rounds = shm->pieces == before ? vain.rounds + 1 : 0;
     }
     return op->status;
 }

@@ -63,6 +63,25 @@ static void receive_at(int to, struct mu_op *op, int from, void *data, size_t by
     shm[to]->ops->receive(shm[to], op, from, 1, data, bytes);
 }
 
+/* ---- a machine that is busy ---- */
+
+void __real_mu_futex_yield(void);
+void __wrap_mu_futex_yield(void);
+
+static int64_t yield_ns; /* what a yield lasts */
+static int yields;       /* meanwhile */
+
+void __wrap_mu_futex_yield(void)
+{
+    if (yield_ns == 0) {
+        __real_mu_futex_yield();
+        return;
+    }
+    yields++;
+    for (int64_t until_ns = after(yield_ns); after(0) < until_ns;)
+        mu_futex_relax();
+}
+
 /* ---- traffic ---- */
 
 #define ROUNDS 60
@@ -182,20 +201,51 @@ static void who_sleeps_is_woken_by_a_message(void **state)
     assert_string_equal(answer, "to a sleeper");
 }
 
-static void who_dies_ends_the_wait_long_before_its_deadline(void **state)
+/* Rank 0 waits for rank 1, which is as a process that was killed: the lock went, and nothing is
+ * said. */
+static void begin_with_the_dead(struct mu_op *op)
 {
-    (void)state;
-    struct mu_op op;
     ranks_begin(&ranks, 2);
     ranks_run(&ranks, open_segments);
     assert_true(segments[0]->all);
     open_shm(0);
-    /* As a process that is killed: the lock goes, and nothing is said. */
     mu_segments_close(segments[1]);
+    receive_at(0, op, 1, answer, sizeof(answer));
+}
+
+static void who_dies_ends_the_wait_long_before_its_deadline(void **state)
+{
+    (void)state;
+    struct mu_op op;
+    begin_with_the_dead(&op);
     int64_t begin_ns = mu_now(&ranks.real.world);
-    receive_at(0, &op, 1, answer, sizeof(answer));
     assert_int_equal(shm[0]->ops->wait(shm[0], &op, after(20 * MU_SECOND)), MU_CLOSED);
     assert_true(mu_now(&ranks.real.world) - begin_ns < 5 * MU_SECOND);
+}
+
+static void who_waits_in_short_pieces_sees_that_one_has_died(void **state)
+{
+    (void)state;
+    struct mu_op op;
+    begin_with_the_dead(&op);
+    int64_t deadline_ns = after(20 * MU_SECOND);
+    enum mu_status status = MU_TIMEOUT;
+    while (status == MU_TIMEOUT && after(0) < deadline_ns)
+        status = shm[0]->ops->wait(shm[0], &op, after(MU_MS / 100));
+    assert_int_equal(status, MU_CLOSED);
+}
+
+static void who_dies_is_missed_soon_though_others_take_the_processor(void **state)
+{
+    (void)state;
+    struct mu_op op;
+    begin_with_the_dead(&op);
+    yield_ns = 20 * MU_MS;
+    yields = 0;
+    enum mu_status status = shm[0]->ops->wait(shm[0], &op, after(20 * MU_SECOND));
+    yield_ns = 0;
+    assert_int_equal(status, MU_CLOSED);
+    assert_true(yields > 0 && yields <= 3);
 }
 
 static void what_was_sent_before_leaving_still_arrives(void **state)
@@ -337,6 +387,9 @@ int main(void)
         cmocka_unit_test_teardown(everybody_to_everybody_arrives_whole_and_in_order, teardown),
         cmocka_unit_test_teardown(who_sleeps_is_woken_by_a_message, teardown),
         cmocka_unit_test_teardown(who_dies_ends_the_wait_long_before_its_deadline, teardown),
+        cmocka_unit_test_teardown(who_waits_in_short_pieces_sees_that_one_has_died, teardown),
+        cmocka_unit_test_teardown(
+            who_dies_is_missed_soon_though_others_take_the_processor, teardown),
         cmocka_unit_test_teardown(what_was_sent_before_leaving_still_arrives, teardown),
         cmocka_unit_test_teardown(a_cancelled_loop_ends_the_wait, teardown),
         cmocka_unit_test_teardown(both_sides_of_a_disagreement_learn_what_the_other_does, teardown),
