@@ -3,12 +3,15 @@
 #include "roles/evaluate.h"
 #include "roles/own_rows.h"
 #include "roles/task_cluster.h"
+#include "runtime/base/crc32c.h"
+#include "runtime/base/log_quiet.h"
 #include "runtime/device/device.h"
 #include "runtime/tensor/arena.h"
 #include "runtime/tensor/layout.h"
 #include "watch/event_file.h"
 #include <inttypes.h>
 #include <math.h>
+#include <stdlib.h>
 
 /*
  * Follows the checkpoints and says how good each is. It never joins the group: its link to the
@@ -30,8 +33,11 @@ struct evaluator {
     struct mu_arena parameters;
     struct mu_own_rows rows;
     struct mu_event_file *events;
-    int64_t seen;     /* the newest step that was looked at */
+    int64_t seen;     /* the newest step that was evaluated */
     int64_t asked_ns; /* when a request to stop was first seen; 0: none was */
+    /* The entries after it when the newest was found damaged: they are not tried again. */
+    bool is_damaged;
+    uint32_t damaged_crc32c;
 };
 
 static enum mu_status prepare(struct evaluator *evaluator)
@@ -80,27 +86,54 @@ static void report(
         mu_event_file_scalar(evaluator->events, wall, step, "eval/auc", (float)evaluation->auc);
 }
 
-static enum mu_status evaluate(struct evaluator *evaluator, int64_t step)
+/* ---- what is new ---- */
+
+struct listing {
+    int64_t numbers[MU_CHECKPOINTS_MAX];
+    size_t count;
+    uint32_t manifest_crc32c; /* of the newest: one that is saved again has another */
+};
+
+static void list(struct mu_store *store, struct listing *ret_listing)
+{
+    struct mu_log quiet = mu_log_quiet();
+    void *text = NULL;
+    size_t bytes = 0;
+    size_t count = store->ops->list(store, ret_listing->numbers, MU_CHECKPOINTS_MAX);
+    count = count < MU_CHECKPOINTS_MAX ? count : MU_CHECKPOINTS_MAX;
+    ret_listing->count = count;
+    ret_listing->manifest_crc32c = 0;
+    if (count == 0 || store->ops->get(store, &quiet, ret_listing->numbers[count - 1],
+                          MU_MANIFEST_NAME, MU_JSON_BYTES_MAX, &text, &bytes) != MU_OK)
+        return;
+    ret_listing->manifest_crc32c = mu_crc32c(0, text, bytes);
+    free(text);
+}
+
+/* Tells one set of entries after `step` from another; older ones may be dropped meanwhile. */
+static uint32_t crc_after(const struct listing *listing, int64_t step)
+{
+    size_t first = listing->count;
+    while (first > 0 && listing->numbers[first - 1] > step)
+        first--;
+    return mu_crc32c(listing->manifest_crc32c, listing->numbers + first,
+        (listing->count - first) * sizeof(*listing->numbers));
+}
+
+static bool is_new(const struct evaluator *evaluator, const struct listing *listing)
+{
+    if (listing->count == 0 || listing->numbers[listing->count - 1] <= evaluator->seen)
+        return false;
+    return !evaluator->is_damaged ||
+           crc_after(listing, evaluator->seen) != evaluator->damaged_crc32c;
+}
+
+/* ---- how good it is ---- */
+
+static enum mu_status judge(struct evaluator *evaluator, int64_t step)
 {
     struct mu_task_run *run = evaluator->run;
-    const struct mu_checkpoint_target target = {.model = run->job->model->name,
-        .layout = &evaluator->layout,
-        .parameters = evaluator->parameters.data,
-        .row_width = evaluator->rows.width,
-        .rows = {mu_own_rows_put, &evaluator->rows}};
-    struct mu_manifest manifest;
     struct mu_evaluation evaluation;
-    mu_activity_set(&evaluator->activity, MU_DOING_EVALUATING, step, mu_now(run->world));
-    if (mu_own_rows_clear(&evaluator->rows) != MU_OK)
-        return mu_fail(run->log, MU_E0801, NULL, "no memory for an embedding table");
-    enum mu_status status = mu_checkpoint_read_for_eval(
-        run->world->store, run->log, MU_CHECKPOINT_NEWEST, &target, &manifest);
-    /* It may have been dropped for a newer one in the meantime: then that will be seen. */
-    if (status == MU_NO_INPUT)
-        return MU_OK;
-    MU_TRY(status);
-    step = manifest.step;
-    mu_manifest_finish(&manifest);
     const struct mu_evaluated evaluated = {.job = run->job,
         .data = run->data,
         .log = run->log,
@@ -114,13 +147,42 @@ static enum mu_status evaluate(struct evaluator *evaluator, int64_t step)
     return MU_OK;
 }
 
-/* True: there was a newer checkpoint, and it was evaluated. */
+/* A newest one that is damaged is tried, and said, once; the one before it may be known already. */
+static enum mu_status evaluate(struct evaluator *evaluator, const struct listing *listing)
+{
+    const struct mu_task_run *run = evaluator->run;
+    const struct mu_checkpoint_target target = {.model = run->job->model->name,
+        .layout = &evaluator->layout,
+        .parameters = evaluator->parameters.data,
+        .row_width = evaluator->rows.width,
+        .rows = {mu_own_rows_put, &evaluator->rows}};
+    struct mu_manifest manifest;
+    int64_t newest = listing->numbers[listing->count - 1];
+    mu_activity_set(&evaluator->activity, MU_DOING_EVALUATING, newest, mu_now(run->world));
+    if (mu_own_rows_clear(&evaluator->rows) != MU_OK)
+        return mu_fail(run->log, MU_E0801, NULL, "no memory for an embedding table");
+    enum mu_status status = mu_checkpoint_read_for_eval(
+        run->world->store, run->log, MU_CHECKPOINT_NEWEST, &target, &manifest);
+    /* It may have been dropped for a newer one in the meantime: then that will be seen. */
+    if (status == MU_NO_INPUT)
+        return MU_OK;
+    MU_TRY(status);
+    int64_t step = manifest.step;
+    mu_manifest_finish(&manifest);
+    if (step > evaluator->seen)
+        MU_TRY(judge(evaluator, step));
+    evaluator->is_damaged = step < newest;
+    evaluator->damaged_crc32c = crc_after(listing, evaluator->seen);
+    return MU_OK;
+}
+
+/* True: there was a newer checkpoint, and it was looked at. */
 static enum mu_status look(struct evaluator *evaluator, bool *ret_new)
 {
-    struct mu_store *store = evaluator->run->world->store;
-    int64_t newest = -1;
-    *ret_new = store->ops->list(store, &newest, 1) > 0 && newest > evaluator->seen;
-    return *ret_new ? evaluate(evaluator, newest) : MU_OK;
+    struct listing listing;
+    list(evaluator->run->world->store, &listing);
+    *ret_new = is_new(evaluator, &listing);
+    return *ret_new ? evaluate(evaluator, &listing) : MU_OK;
 }
 
 /* Once, so that it shows since when. */

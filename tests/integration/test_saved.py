@@ -31,6 +31,17 @@ class Saved(Case):
             self.assertRegex(again.text, r"warning: .*%d.*(dense|layer)\S*/" % steps[-1])
             self.assertIn(f"resuming from step {steps[-2]} ", again.text)
 
+    def test_the_evaluator_tries_a_damaged_newest_checkpoint_once(self):
+        run = self.run_of_three()
+        flip_last(checkpoints(run.out)[-1] / "model.safetensors")
+        roles = "chief=1,worker=1,evaluator=1"
+        again = self.resume(run, roles=roles)
+        said = [line for line in again.text.splitlines() if line.startswith("[evaluator/0]")]
+        evaluated = [line for line in said if "test loss" in line]
+        self.assertEqual(len(evaluated), len(set(evaluated)), again.text)
+        self.assertIn("step 80: ", evaluated[-1])
+        self.assertLessEqual(sum("fell back" in line for line in said), 1, again.text)
+
     def test_when_all_are_damaged_the_tensor_is_named(self):
         run = self.run_of_three()
         for path in checkpoints(run.out):
