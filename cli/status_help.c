@@ -110,6 +110,15 @@ static void show_unsaved(const struct mu_status_view *view, struct mu_text *out)
 
 /* ---- who is waited for ---- */
 
+/* bash alone can do it; its host has no brackets around it. */
+static void add_knock(const char *address, const char *colon, struct mu_text *out)
+{
+    bool bracketed = address[0] == '[' && colon - address > 2;
+    mu_text_add(out,
+        "`timeout 3 bash -c '</dev/tcp/%.*s/%s' && echo open` says whether it is there",
+        (int)(colon - address) - 2 * bracketed, address + bracketed, colon + 1);
+}
+
 static void show_awaited(const struct mu_status_view *view, const char *name,
     const mu_json_value *task, struct mu_text *out)
 {
@@ -123,8 +132,7 @@ static void show_awaited(const struct mu_status_view *view, const char *name,
     mu_text_add(out, HELP "start it%s on its host; its last words are in its log%s",
         starts ? "" : " again, unless a launcher does,", colon ? "; " : "");
     if (colon)
-        mu_text_add(out, "`nc -vz %.*s %s` says whether it is there", (int)(colon - address),
-            address, colon + 1);
+        add_knock(address, colon, out);
     mu_text_add(out, "\n");
 }
 

@@ -423,6 +423,7 @@ static int report(struct mu_local *launcher)
         .insisted = launcher->insisted,
         .killed = launcher->killed,
         .servers_may_die = launcher->request->ps_restarts > 0 || launcher->request->has_standbys,
+        .has_standbys = launcher->request->has_standbys,
         .out_dir = launcher->request->out_dir,
         .started_ns = launcher->started_ns};
     mu_local_output_clear(&launcher->output);

@@ -56,11 +56,36 @@ static bool was_missed(const struct mu_local_outcome *outcome, const struct mu_l
     return missed;
 }
 
+static bool is_lost_server(const struct mu_local_child *child)
+{
+    return child->role == MU_ROLE_PS && is_cause(child) && WIFSIGNALED(child->wait_status);
+}
+
+/* The first server that was lost, if another was lost after it: its standby had taken over. */
+static bool was_survived(
+    const struct mu_local_outcome *outcome, const struct mu_local_child *server)
+{
+    bool another = false;
+    if (!outcome->has_standbys || !is_lost_server(server))
+        return false;
+    for (int i = 0; i < outcome->count; i++) {
+        const struct mu_local_child *child = &outcome->children[i];
+        if (child == server || !is_lost_server(child))
+            continue;
+        if (child->ended_ns < server->ended_ns)
+            return false;
+        another = another || child->ended_ns > server->ended_ns;
+    }
+    return another;
+}
+
 static bool counts(const struct mu_local_outcome *outcome, const struct mu_local_child *child)
 {
     if (child->role == MU_ROLE_EVALUATOR)
         return false;
-    return child->role != MU_ROLE_PS || !outcome->servers_may_die || was_missed(outcome, child);
+    if (child->role != MU_ROLE_PS || !outcome->servers_may_die)
+        return true;
+    return was_missed(outcome, child) && !was_survived(outcome, child);
 }
 
 int mu_local_report_cause(const struct mu_local_outcome *outcome)
@@ -160,6 +185,20 @@ static void write_others(const struct mu_local_outcome *outcome, int cause, stru
     }
 }
 
+/* What the run had lost before, and could do without. */
+static void write_survived(const struct mu_local_outcome *outcome, int cause, struct mu_text *out)
+{
+    char after[64];
+    for (int i = 0; i < outcome->count; i++) {
+        const struct mu_local_child *child = &outcome->children[i];
+        if (i == cause || !was_survived(outcome, child))
+            continue;
+        mu_text_duration(after, sizeof(after), child->ended_ns - outcome->started_ns);
+        mu_text_add(
+            out, " after %s, lost %s after the start, which the run survived", child->name, after);
+    }
+}
+
 /* A task that was stopped while the others ended with 69: they had given it up. */
 static int find_stopped(const struct mu_local_outcome *outcome)
 {
@@ -204,6 +243,7 @@ void mu_local_report_write(const struct mu_local_outcome *outcome, struct mu_tex
         first = find_code(outcome, mu_status_exit(MU_UNAVAILABLE));
     if (first >= 0) {
         mu_text_add(out, "%s was the first to fail", outcome->children[first].name);
+        write_survived(outcome, first, out);
         write_task(outcome, &outcome->children[first], out);
         write_others(outcome, first, out);
         return;

@@ -14,6 +14,7 @@ struct mu_local_outcome {
     bool insisted;        /* the user sent a second: every task was killed */
     bool killed;          /* the launcher had to SIGKILL somebody */
     bool servers_may_die; /* the run goes on without a parameter server, or waits for it */
+    bool has_standbys;    /* it goes on without the first server that is lost */
     const char *out_dir;
     int64_t started_ns;
 };

@@ -23,9 +23,11 @@ static const char *const remedies[MU_ERROR_COUNT] = {
     [MU_E0203] = "muster man job lists types and ranges",
     [MU_E0204] = "muster man job; --local chief=1,worker=2,ps=1 adds servers",
     [MU_E0301] =
-        "look at the log of the task that is missing; nc -vz HOST PORT; --start-timeout SECONDS "
-        "waits longer",
-    [MU_E0302] = "ss -ltnp 'sport = :PORT'; kill PID, or kill -CONT PID if it is stopped",
+        "look at the log of the task that is missing; timeout 3 bash -c "
+        "'</dev/tcp/HOST/PORT' && echo open; --start-timeout SECONDS waits longer",
+    [MU_E0302] =
+        "kill PID of the message ends it (kill -CONT PID if it is stopped); or another port in "
+        "the spec",
     [MU_E0303] = "ip addr; --task TYPE/INDEX names the task that belongs here",
     [MU_E0304] = "muster spec check on every host: the hash in its last line must be equal",
     [MU_E0305] = "start every task with the same job file and flags; sha256sum the files",

@@ -231,6 +231,8 @@ class Standby(Case):
         launcher.says(r"^\[muster\] ps/1 ended with signal 9 \(SIGKILL\): no standby is left, "
                       r"for it is the server number 2 that ended")
         self.assertEqual(launcher.ends(), 137, launcher.text)
+        self.assertRegex(launcher.text, r"error: ps/1 was the first to fail after ps/0, lost .* "
+                                        r"after the start, which the run survived\n")
 
     def test_the_launcher_goes_on_without_a_server_and_exits_with_0(self):
         launcher = self.local("chief=1,worker=1,ps=2", *TWICE, *SAVES, "--steps", str(STEPS),

@@ -310,7 +310,8 @@ class Status(Case):
         self.assertIn(f"worker/0     has not come to {address}", text)
         self.assertRegex(text, rf"\nit waits for worker/0 \({address}\), \S+ more: Connection "
                                r"refused\n  = help: start it .* "
-                               rf"`nc -vz {address.replace(':', ' ')}`")
+                               rf"`timeout 3 bash -c '</dev/tcp/{address.replace(':', '/')}' "
+                               r"&& echo open` says")
 
     def test_a_task_that_died_before_the_start_is_gone_and_one_that_is_refused_says_why(self):
         cluster = Cluster(self, chief=1, worker=2)
