@@ -232,7 +232,7 @@ static enum mu_status gather(struct mu_cluster *cluster)
         enum mu_status probed = probe_missing(cluster, &cluster->probe);
         if (probed != MU_OK)
             return give_up(cluster, probed);
-        if (mu_cluster_time_to_say(cluster))
+        if (mu_cluster_missing_count(cluster) > 0 && mu_cluster_time_to_say(cluster))
             say_missing(cluster);
     }
     end_probes(cluster);
