@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/args.h"
-#include "roles/job_rows.h"
+#include "roles/job/job_rows.h"
 #include "runtime/base/options.h"
 #include <ctype.h>
 #include <stdio.h>

@@ -3,7 +3,7 @@
 #define MU_CLI_BENCH_RANK_H
 
 #include "cli/commands.h"
-#include "roles/group_open.h"
+#include "roles/library/group_open.h"
 
 /*
  * One rank of `muster bench allreduce`: a process that does what it is told over a socket, and

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/commands.h"
 #include "ps/policies.h"
-#include "roles/audit_replay.h"
+#include "roles/audit/audit_replay.h"
 #include <stdio.h>
 
 /* Where it begins with a checkpoint: what has been found of the time before. */

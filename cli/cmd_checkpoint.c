@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/commands.h"
-#include "roles/checkpoint.h"
+#include "roles/checkpoint/checkpoint.h"
 #include "runtime/base/log_quiet.h"
 #include "runtime/io/store_directory.h"
 #include <limits.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/commands.h"
 #include "cli/job_file.h"
-#include "roles/local.h"
+#include "roles/launch/local.h"
 #include "roles/run.h"
 #include "roles/task.h"
 #include <errno.h>

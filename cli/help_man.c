@@ -2,7 +2,7 @@
 #include "cli/commands.h"
 #include "cli/help.h"
 #include "config.h"
-#include "roles/job.h"
+#include "roles/job/job.h"
 #include "runtime/base/options.h"
 #include <ctype.h>
 #include <string.h>

@@ -2,7 +2,7 @@
 #ifndef MU_CLI_JOB_FILE_H
 #define MU_CLI_JOB_FILE_H
 
-#include "roles/job.h"
+#include "roles/job/job.h"
 
 /* The job that a command line names: mu_job_load, and where there is no such file, which one may
  * have been meant. */

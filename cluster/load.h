@@ -8,7 +8,8 @@
 /*
  * What a parameter server has to do and what it keeps, as numbers with names: what heartbeats carry
  * to the leader, and what status.json, metrics.jsonl, event files and summary.json call them. A new
- * number is a row here, at the end, and a line where the server fills it in (roles/ps_load.c).
+ * number is a row here, at the end, and a line where the server fills it in
+ * (roles/server/ps_load.c).
  */
 #define MU_LOAD_ROWS(ROW)                                                                          \
     ROW(REQUESTS, "requests", true)            /* pushes and pulls */                              \

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "roles/checkpoint.h"
+#include "roles/checkpoint/checkpoint.h"
 #include "roles/evaluate.h"
 #include "roles/own_rows.h"
 #include "roles/task_cluster.h"

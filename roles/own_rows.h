@@ -4,8 +4,8 @@
 
 #include "ps/table.h"
 #include "ps/unique.h"
-#include "roles/job.h"
-#include "roles/saved_rows.h"
+#include "roles/checkpoint/saved_rows.h"
+#include "roles/job/job.h"
 
 /*
  * The embedding table of a process that needs no server for it: of a replica that trains alone, and

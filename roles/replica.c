@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "roles/replica.h"
+#include "roles/async/push_counts.h"
 #include "roles/evaluate.h"
-#include "roles/push_counts.h"
-#include "roles/status_keeper.h"
+#include "roles/report/status_keeper.h"
 #include "runtime/tensor/layout.h"
 #include <stdlib.h>
 #include <string.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "data/datasets.h"
-#include "roles/kept_rows.h"
+#include "roles/checkpoint/kept_rows.h"
+#include "roles/checkpoint/residuals.h"
 #include "roles/replica_servers.h"
-#include "roles/residuals.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>

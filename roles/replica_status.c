@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "roles/replica.h"
-#include "roles/status_keeper.h"
+#include "roles/report/status_keeper.h"
 
 /* What the leader puts into status.json, on its communication thread. */
 

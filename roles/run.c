@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "roles/run.h"
 #include "collectives/mpi.h"
-#include "roles/go_on.h"
+#include "roles/checkpoint/go_on.h"
+#include "roles/report/status_keeper.h"
+#include "roles/report/task_log.h"
 #include "roles/run_dir.h"
-#include "roles/status_keeper.h"
-#include "roles/task_log.h"
 #include "runtime/io/real_world.h"
 #include "runtime/io/signals.h"
 #include "watch/notify.h"

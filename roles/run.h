@@ -2,7 +2,7 @@
 #ifndef MU_ROLES_RUN_H
 #define MU_ROLES_RUN_H
 
-#include "roles/job.h"
+#include "roles/job/job.h"
 #include "roles/run_request.h"
 
 /* Runs one task in the real world, to its end: the run directory, the log, the store, the data, the

@@ -2,7 +2,7 @@
 #ifndef MU_ROLES_RUN_DIR_H
 #define MU_ROLES_RUN_DIR_H
 
-#include "roles/job.h"
+#include "roles/job/job.h"
 #include "roles/task.h"
 #include "runtime/base/store.h"
 #include "runtime/io/run_lock.h"

@@ -3,7 +3,7 @@
 #define MU_ROLES_TASK_H
 
 #include "cluster/spec.h"
-#include "roles/job.h"
+#include "roles/job/job.h"
 #include "runtime/base/world.h"
 
 /*

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "roles/task_cluster.h"
-#include "roles/job_rows.h"
+#include "roles/job/job_rows.h"
 #include "runtime/base/store.h"
 
 /* A checkpoint that has come since shows that the leader was there. */

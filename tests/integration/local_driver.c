@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* local_driver PROGRAM GRACE_MS COUNTS [words for every task]: the launcher as a process. */
-#include "roles/local.h"
+#include "roles/launch/local.h"
 
 #include <stdlib.h>
 

@@ -4,7 +4,7 @@
  *
  *   make_run DIRECTORY
  */
-#include "roles/checkpoint.h"
+#include "roles/checkpoint/checkpoint.h"
 #include "runtime/base/random.h"
 #include "runtime/io/folder.h"
 #include "runtime/io/store_directory.h"

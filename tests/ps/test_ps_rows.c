@@ -162,7 +162,7 @@ static void expect_replay(const struct rig *rig)
     mirror_finish(&mirror);
 }
 
-/* ---- a worker as roles/async.c has it ---- */
+/* ---- a worker as roles/async/async.c has it ---- */
 
 #define HELD (2 * IN_FLIGHT_MAX)
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "roles/checkpoint.h"
+#include "roles/checkpoint/checkpoint.h"
 #include "runtime/base/random.h"
 #include "runtime/tensor/layout.h"
 #include "test.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "collectives/group.h"
-#include "roles/group_open.h"
+#include "roles/library/group_open.h"
 #include "test.h"
 #include <arpa/inet.h>
 #include <fcntl.h>

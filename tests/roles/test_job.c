@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "test.h"
 
-#include "roles/job.h"
+#include "roles/job/job.h"
 #include "runtime/base/text.h"
 #include <unistd.h>
 

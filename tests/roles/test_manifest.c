@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "roles/manifest.h"
+#include "roles/checkpoint/manifest.h"
 #include "runtime/base/crc32c.h"
 #include "test.h"
 

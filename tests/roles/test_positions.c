@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "roles/positions.h"
+#include "roles/checkpoint/positions.h"
 #include "runtime/base/random.h"
 #include "test.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "roles/saved_rows.h"
+#include "roles/checkpoint/saved_rows.h"
 #include "runtime/base/crc32c.h"
 #include "test.h"
 

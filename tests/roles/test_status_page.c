@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "roles/status_page.h"
+#include "roles/report/status_page.h"
 #include "test.h"
 #include <math.h>
 

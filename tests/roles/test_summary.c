@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "roles/summary.h"
+#include "roles/report/summary.h"
 #include "test.h"
 #include <math.h>
 #include <unistd.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "test.h"
 
-#include "roles/audit_replay.h"
+#include "roles/audit/audit_replay.h"
 #include "runtime/base/json.h"
 #include "sim/sim_job.h"
 #include <ftw.h>

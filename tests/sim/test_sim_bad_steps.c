@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "roles/job.h"
+#include "roles/job/job.h"
 #include "sim/sim_job.h"
 #include "test.h"
 #include <math.h>

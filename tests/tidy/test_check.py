@@ -63,7 +63,7 @@ class Check(unittest.TestCase):
     def test_sibling_may_not_be_included(self):
         self.red(check.check_include_law, 'cluster/door.c', SPDX + '#include "ps/shard.h"\n',
                  'cluster may not include ps')
-        self.red(check.check_include_law, 'runtime/base/a.c', SPDX + '#include "roles/job.h"\n',
+        self.red(check.check_include_law, 'runtime/base/a.c', SPDX + '#include "roles/job/job.h"\n',
                  'runtime/base may not include roles')
         self.red(check.check_include_law, 'include/muster/x.h',
                  SPDX + '#include "runtime/base/log.h"\n', 'include/muster may not')
@@ -83,7 +83,7 @@ class Check(unittest.TestCase):
     def test_private_headers_stay_in_their_folder(self):
         for name in ['cluster/spec_inside.h', 'collectives/tcp_peer.h',
                      'collectives/shared_layout.h', 'runtime/io/uv_loop.h']:
-            self.red(check.check_private_headers, 'roles/job.c', SPDX + f'#include "{name}"\n',
+            self.red(check.check_private_headers, 'roles/job/job.c', SPDX + f'#include "{name}"\n',
                      f'"{name}" is for {os.path.dirname(name)} alone')
         self.green('cluster/door.c', SPDX + '#include "cluster/spec_inside.h"\n')
         self.green('tests/cluster/test_door.c', SPDX + '#include "cluster/spec_inside.h"\n')

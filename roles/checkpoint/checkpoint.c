@@ -1,0 +1,356 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "roles/checkpoint/checkpoint_inside.h"
+#include "roles/checkpoint/differences.h"
+#include "runtime/base/log_quiet.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/*
+ * Loading, newest first:
+ *
+ *   manifest    its own checksum, its format, its step          damaged: the entry before it
+ *   each file   size, header, CRC of each tensor, of the file   damaged: the entry before it
+ *   tensors     are they those of this model and optimizer?     no: say how they differ, and stop
+ *   vectors     copied view by view
+ *   rows        given to whoever takes them, when nothing can be damaged any more
+ */
+
+/* ---- one entry ---- */
+
+void mu_checkpoint_name_file(struct mu_store *store, int64_t step, const char *name, char *out)
+{
+    char entry[MU_CHECKPOINT_WHERE_BYTES - 2 * MU_STORE_NAME_MAX];
+    store->ops->describe(store, step, entry, sizeof(entry));
+    snprintf(out, MU_CHECKPOINT_WHERE_BYTES, "%s/%s", entry, name);
+}
+
+static enum mu_status get_file(struct mu_store *store, struct mu_log *log, int64_t step,
+    const char *name, size_t bytes_max, void **ret_data, size_t *ret_bytes)
+{
+    enum mu_status status = store->ops->get(store, log, step, name, bytes_max, ret_data, ret_bytes);
+    if (status != MU_NO_INPUT)
+        return status;
+    char where[MU_CHECKPOINT_WHERE_BYTES];
+    mu_checkpoint_name_file(store, step, name, where);
+    return mu_fail(log, MU_E0601, NULL, "%s is missing", where);
+}
+
+static enum mu_status read_manifest(
+    struct mu_store *store, struct mu_log *log, int64_t step, struct mu_manifest *ret_manifest)
+{
+    char where[MU_CHECKPOINT_WHERE_BYTES];
+    void *text;
+    size_t bytes;
+    mu_checkpoint_name_file(store, step, MU_MANIFEST_NAME, where);
+    MU_TRY(get_file(store, log, step, MU_MANIFEST_NAME, MU_JSON_BYTES_MAX, &text, &bytes));
+    enum mu_status status = mu_manifest_parse(log, where, text, bytes, ret_manifest);
+    free(text);
+    MU_TRY(status);
+    if (ret_manifest->step == step)
+        return MU_OK;
+    mu_manifest_finish(ret_manifest);
+    return mu_fail(log, MU_E0601, NULL, "%s is of step %lld", where, (long long)ret_manifest->step);
+}
+
+enum mu_status mu_checkpoint_open_file(struct mu_store *store, struct mu_log *log,
+    const struct mu_manifest *manifest, const char *name, void **ret_data,
+    struct mu_safetensors *ret_tensors)
+{
+    char where[MU_CHECKPOINT_WHERE_BYTES];
+    mu_checkpoint_name_file(store, manifest->step, name, where);
+    const struct mu_manifest_file *file = mu_manifest_file(manifest, name);
+    if (!file)
+        return mu_fail(log, MU_E0601, NULL, "the manifest does not know %s", where);
+    void *data;
+    size_t bytes;
+    MU_TRY(get_file(store, log, manifest->step, name, file->bytes, &data, &bytes));
+    enum mu_status status = mu_checkpoint_check_file(log, where, file, data, bytes, ret_tensors);
+    if (status == MU_OK)
+        *ret_data = data;
+    else
+        free(data);
+    return status;
+}
+
+static enum mu_status verify_files(
+    struct mu_store *store, struct mu_log *log, const struct mu_manifest *manifest)
+{
+    for (int i = 0; i < manifest->file_count; i++) {
+        void *data;
+        struct mu_safetensors tensors;
+        MU_TRY(mu_checkpoint_open_file(
+            store, log, manifest, manifest->files[i].name, &data, &tensors));
+        mu_safetensors_finish(&tensors);
+        free(data);
+    }
+    return MU_OK;
+}
+
+enum mu_status mu_checkpoint_verify(
+    struct mu_store *store, struct mu_log *log, int64_t step, struct mu_manifest *ret_manifest)
+{
+    MU_TRY(read_manifest(store, log, step, ret_manifest));
+    enum mu_status status = verify_files(store, log, ret_manifest);
+    if (status != MU_OK)
+        mu_manifest_finish(ret_manifest);
+    return status;
+}
+
+/* ---- is it ours? ---- */
+
+static void compare_view(struct mu_differences *differences, const char *name,
+    const struct mu_view *view, const struct mu_safetensor *tensor)
+{
+    char expected[MU_DIFFERENCES_SHAPE_BYTES], found[MU_DIFFERENCES_SHAPE_BYTES];
+    mu_differences_shape(expected, view->rank, view->shape, "F32");
+    mu_differences_found(found, tensor);
+    if (strcmp(expected, found) != 0)
+        mu_differences_add(differences, name, expected, found);
+}
+
+/* Part of what a file holds: a vector by its views, under the name of a slot. */
+struct part {
+    const char *slot; /* NULL: the parameters */
+    float *vector;
+};
+
+static void name_tensor(char out[2 * MU_NAME_MAX], const char *slot, const char *view)
+{
+    mu_format(out, 2 * MU_NAME_MAX, "%s%s%s", slot ? slot : "", slot ? "/" : "", view);
+}
+
+static bool is_expected(
+    const struct mu_layout *layout, const struct part *parts, int part_count, const char *tensor)
+{
+    char name[2 * MU_NAME_MAX];
+    for (int p = 0; p < part_count; p++)
+        for (int i = 0; i < layout->view_count; i++) {
+            name_tensor(name, parts[p].slot, layout->view[i].name);
+            if (strcmp(name, tensor) == 0)
+                return true;
+        }
+    return false;
+}
+
+static void compare_tensors(struct mu_differences *differences, const struct mu_layout *layout,
+    const struct part *parts, int part_count, const struct mu_safetensors *tensors)
+{
+    char name[2 * MU_NAME_MAX];
+    for (int p = 0; p < part_count; p++)
+        for (int i = 0; i < layout->view_count; i++) {
+            name_tensor(name, parts[p].slot, layout->view[i].name);
+            compare_view(differences, name, &layout->view[i], mu_safetensors_find(tensors, name));
+        }
+    for (size_t i = 0; i < tensors->tensor_count; i++) {
+        const struct mu_safetensor *tensor = &tensors->tensor[i];
+        char found[MU_DIFFERENCES_SHAPE_BYTES];
+        mu_differences_found(found, tensor);
+        if (!is_expected(layout, parts, part_count, tensor->name))
+            mu_differences_add(differences, tensor->name, "nothing", found);
+    }
+}
+
+static enum mu_status check_tensors(struct mu_log *log, const char *where,
+    const struct mu_layout *layout, const struct part *parts, int part_count,
+    const struct mu_safetensors *tensors)
+{
+    struct mu_differences differences;
+    mu_differences_init(&differences);
+    compare_tensors(&differences, layout, parts, part_count, tensors);
+    return mu_differences_finish(&differences, log, where);
+}
+
+static enum mu_status check_kind(struct mu_log *log, const char *where, const char *what,
+    const char *expected, const char *found)
+{
+    if (strcmp(expected, found) == 0)
+        return MU_OK;
+    return mu_fail(log, MU_E0602,
+        "resume with the job that it was saved with, or start in another directory",
+        "%s is of another %s: expected `%s`, found `%s`", where, what, expected, found);
+}
+
+/* ---- into the vectors ---- */
+
+static void copy_part(const struct mu_layout *layout, const struct part *part, const char *data,
+    const struct mu_safetensors *tensors)
+{
+    memset(part->vector, 0, layout->element_count * sizeof(float)); /* the gaps */
+    for (int i = 0; i < layout->view_count; i++) {
+        const struct mu_view *view = &layout->view[i];
+        char name[2 * MU_NAME_MAX];
+        name_tensor(name, part->slot, view->name);
+        const struct mu_safetensor *tensor = mu_safetensors_find(tensors, name);
+        assert(tensor->end - tensor->begin == view->span.count * sizeof(float));
+        memcpy(part->vector + view->span.first, data + tensor->begin, tensor->end - tensor->begin);
+    }
+}
+
+static enum mu_status load_file(const struct mu_checkpoint_loading *load,
+    const struct mu_manifest *manifest, const char *name, const struct part *parts, int part_count)
+{
+    void *data;
+    struct mu_safetensors tensors;
+    MU_TRY(mu_checkpoint_open_file(load->store, load->quiet, manifest, name, &data, &tensors));
+    char where[MU_CHECKPOINT_WHERE_BYTES];
+    mu_checkpoint_name_file(load->store, manifest->step, name, where);
+    const struct mu_layout *layout = load->target->layout;
+    enum mu_status status = check_tensors(load->log, where, layout, parts, part_count, &tensors);
+    for (int i = 0; i < part_count && status == MU_OK; i++)
+        copy_part(layout, &parts[i], data, &tensors);
+    mu_safetensors_finish(&tensors);
+    free(data);
+    return status;
+}
+
+static enum mu_status load_files(
+    const struct mu_checkpoint_loading *load, const struct mu_manifest *manifest)
+{
+    const struct mu_checkpoint_target *target = load->target;
+    char where[MU_CHECKPOINT_WHERE_BYTES];
+    mu_checkpoint_name_file(load->store, manifest->step, MU_MANIFEST_NAME, where);
+    MU_TRY(check_kind(load->log, where, "model", target->model, manifest->model));
+    struct part parameters = {.vector = target->parameters};
+    MU_TRY(load_file(load, manifest, MU_CHECKPOINT_MODEL, &parameters, 1));
+    if (!load->parameters_only) {
+        MU_TRY(check_kind(load->log, where, "optimizer", target->optimizer, manifest->optimizer));
+        struct part slots[MU_SLOTS_MAX];
+        for (int i = 0; i < target->slot_count; i++)
+            slots[i] = (struct part){target->slot_names[i], target->slots[i]};
+        MU_TRY(load_file(load, manifest, MU_CHECKPOINT_OPTIMIZER, slots, target->slot_count));
+    }
+    /* Last: rows that were given away cannot be taken back when another file is damaged. */
+    return mu_checkpoint_rows_load(load, manifest);
+}
+
+static enum mu_status load_entry(
+    const struct mu_checkpoint_loading *load, int64_t step, struct mu_manifest *ret_manifest)
+{
+    MU_TRY(read_manifest(load->store, load->quiet, step, ret_manifest));
+    enum mu_status status = load_files(load, ret_manifest);
+    if (status != MU_OK)
+        mu_manifest_finish(ret_manifest);
+    return status;
+}
+
+/* ---- which entry ---- */
+
+static enum mu_status fail_none(const struct mu_checkpoint_loading *load, int64_t step)
+{
+    char where[MU_CHECKPOINT_WHERE_BYTES];
+    load->store->ops->describe(load->store, step > 0 ? step : 0, where, sizeof(where));
+    if (step != MU_CHECKPOINT_NEWEST)
+        return mu_fail(load->log, MU_E0603, NULL, "there is no checkpoint %s", where);
+    char *slash = strrchr(where, '/');
+    if (slash)
+        *slash = '\0';
+    return mu_fail(load->log, MU_E0603, NULL, "there is no checkpoint in %s", where);
+}
+
+/* True if the reason for the failure is still unsaid, in the quiet log. */
+static bool is_unsaid(const struct mu_checkpoint_loading *load)
+{
+    return load->quiet->first_number != 0;
+}
+
+static enum mu_status say_final(const struct mu_checkpoint_loading *load, enum mu_status status)
+{
+    if (status == MU_OK || !is_unsaid(load))
+        return status;
+    enum mu_error error = status == MU_PROTOCOL    ? MU_E0606
+                          : status == MU_NO_MEMORY ? MU_E0801
+                                                   : MU_E0601;
+    return mu_fail(load->log, error,
+        error == MU_E0606   ? "use the version of muster that wrote it, or a later one"
+        : error == MU_E0601 ? "`muster checkpoint verify` says which entries are whole"
+                            : NULL,
+        "%s", load->quiet->first_text);
+}
+
+/* Every entry was looked at, and the oldest last. */
+static enum mu_status say_none_whole(
+    const struct mu_checkpoint_loading *load, int count, enum mu_status status)
+{
+    if (count < 2 || !is_unsaid(load))
+        return say_final(load, status);
+    return mu_fail(load->log, MU_E0601, "begin again in another directory: --out DIR",
+        "none of the %d checkpoints is whole; the oldest: %s", count, load->quiet->first_text);
+}
+
+static bool is_damage(const struct mu_checkpoint_loading *load, enum mu_status status)
+{
+    return is_unsaid(load) && (status == MU_BAD_DATA || status == MU_IO_ERROR);
+}
+
+/* The newest entry whose step is at most `most`; -1: there is none. */
+static int64_t newest_up_to(struct mu_store *store, int64_t most)
+{
+    int64_t numbers[MU_CHECKPOINTS_MAX];
+    size_t count = store->ops->list(store, numbers, MU_CHECKPOINTS_MAX);
+    count = count < MU_CHECKPOINTS_MAX ? count : MU_CHECKPOINTS_MAX;
+    while (count > 0 && numbers[count - 1] > most)
+        count--;
+    return count > 0 ? numbers[count - 1] : -1;
+}
+
+/* A writer may drop an entry while it is read here: then there is a newer one. */
+static bool was_dropped(struct mu_store *store, int64_t step)
+{
+    return newest_up_to(store, step) != step;
+}
+
+static enum mu_status load_newest(
+    struct mu_checkpoint_loading *load, struct mu_manifest *ret_manifest)
+{
+    int64_t step = newest_up_to(load->store, INT64_MAX);
+    bool fell_back = false;
+    int damaged = 0;
+    for (int tries = 0; step >= 0 && tries < MU_CHECKPOINTS_MAX; tries++) {
+        enum mu_status status = load_entry(load, step, ret_manifest);
+        if (status == MU_OK && fell_back)
+            mu_say(load->log, MU_LEVEL_WARN, "fell back to the checkpoint of step %lld",
+                (long long)step);
+        if (status == MU_OK || !is_damage(load, status))
+            return say_final(load, status);
+        bool dropped = was_dropped(load->store, step);
+        step = newest_up_to(load->store, dropped ? INT64_MAX : step - 1);
+        damaged += !dropped;
+        if (step < 0)
+            return say_none_whole(load, damaged, status);
+        if (!dropped)
+            mu_say(load->log, MU_LEVEL_WARN, "damaged checkpoint passed over: %s",
+                load->quiet->first_text);
+        fell_back = !dropped;
+        *load->quiet = mu_log_quiet();
+    }
+    return fail_none(load, MU_CHECKPOINT_NEWEST);
+}
+
+static enum mu_status load_step(
+    struct mu_checkpoint_loading *load, int64_t step, struct mu_manifest *ret_manifest)
+{
+    struct mu_log quiet = mu_log_quiet();
+    load->quiet = &quiet;
+    if (step == MU_CHECKPOINT_NEWEST)
+        return load_newest(load, ret_manifest);
+    if (newest_up_to(load->store, step) != step)
+        return fail_none(load, step);
+    enum mu_status status = load_entry(load, step, ret_manifest);
+    return say_final(load, status);
+}
+
+enum mu_status mu_checkpoint_load(struct mu_store *store, struct mu_log *log, int64_t step,
+    const struct mu_checkpoint_target *target, struct mu_manifest *ret_manifest)
+{
+    struct mu_checkpoint_loading load = {.store = store, .log = log, .target = target};
+    return load_step(&load, step, ret_manifest);
+}
+
+enum mu_status mu_checkpoint_read_for_eval(struct mu_store *store, struct mu_log *log, int64_t step,
+    const struct mu_checkpoint_target *target, struct mu_manifest *ret_manifest)
+{
+    struct mu_checkpoint_loading load = {
+        .store = store, .log = log, .target = target, .parameters_only = true};
+    return load_step(&load, step, ret_manifest);
+}

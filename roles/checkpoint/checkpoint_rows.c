@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "roles/checkpoint/checkpoint_inside.h"
+#include "roles/checkpoint/differences.h"
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/*
+ * Loading the rows of an embedding table:
+ *
+ *   tensors     are they those of this model and optimizer?      no: say how they differ, and stop
+ *   numbers     as many rows of each as ids, ids that increase,  damaged: the entry before it
+ *               no infinity and no NaN
+ *   rows        put together, given away one by one
+ */
+
+void mu_checkpoint_rows_name(char out[2 * MU_NAME_MAX], const char *part)
+{
+    mu_format(out, 2 * MU_NAME_MAX, "embedding.%s", part);
+}
+
+/* The file while it is read; what is not there is NULL. The data may lie unaligned. */
+struct incoming {
+    const struct mu_checkpoint_loading *loading;
+    char where[MU_CHECKPOINT_WHERE_BYTES];
+    const char *data;
+    struct mu_safetensors tensors;
+    const struct mu_safetensor *ids;
+    const struct mu_safetensor *vectors[1 + MU_SLOTS_MAX]; /* parameters, slots */
+    int vector_count;
+    size_t width, count;
+    float *row; /* (vector_count, width) */
+};
+
+static const char *part_name(const struct incoming *file, int vector)
+{
+    return vector == 0 ? "rows" : file->loading->target->slot_names[vector - 1];
+}
+
+static void find_tensors(struct incoming *file)
+{
+    char name[2 * MU_NAME_MAX];
+    const struct mu_checkpoint_loading *loading = file->loading;
+    file->width = loading->target->row_width;
+    file->vector_count = loading->parameters_only ? 1 : 1 + loading->target->slot_count;
+    mu_checkpoint_rows_name(name, "ids");
+    file->ids = mu_safetensors_find(&file->tensors, name);
+    for (int i = 0; i < file->vector_count; i++) {
+        mu_checkpoint_rows_name(name, part_name(file, i));
+        file->vectors[i] = mu_safetensors_find(&file->tensors, name);
+    }
+}
+
+/* ---- is it ours? ---- */
+
+/* How many rows there are is the table's own matter: "N". `width` 0: a number a row. */
+static void compare(struct mu_differences *differences, const char *part, const char *dtype,
+    size_t width, const struct mu_safetensor *tensor)
+{
+    char name[2 * MU_NAME_MAX];
+    char expected[MU_DIFFERENCES_SHAPE_BYTES], found[MU_DIFFERENCES_SHAPE_BYTES];
+    int rank = width > 0 ? 2 : 1;
+    if (tensor && tensor->rank == rank && strcmp(tensor->dtype, dtype) == 0 &&
+        (width == 0 || tensor->shape[1] == (int64_t)width))
+        return;
+    mu_checkpoint_rows_name(name, part);
+    if (width > 0)
+        mu_format(expected, sizeof(expected), "Nx%zu %s", width, dtype);
+    else
+        mu_format(expected, sizeof(expected), "N %s", dtype);
+    mu_differences_found(found, tensor);
+    mu_differences_add(differences, name, expected, found);
+}
+
+static bool is_looked_for(const struct incoming *file, const struct mu_safetensor *tensor)
+{
+    bool looked_for = tensor == file->ids;
+    for (int i = 0; i < file->vector_count; i++)
+        looked_for = looked_for || tensor == file->vectors[i];
+    return looked_for;
+}
+
+/* What the target has no use for; its table may be another one, or none. */
+static void add_surplus(struct mu_differences *differences, const struct incoming *file)
+{
+    for (size_t i = 0; i < file->tensors.tensor_count; i++) {
+        char found[MU_DIFFERENCES_SHAPE_BYTES];
+        const struct mu_safetensor *tensor = &file->tensors.tensor[i];
+        if (file->width > 0 && (file->loading->parameters_only || is_looked_for(file, tensor)))
+            continue;
+        mu_differences_found(found, tensor);
+        mu_differences_add(differences, tensor->name, "nothing", found);
+    }
+}
+
+static enum mu_status check_tensors(const struct incoming *file)
+{
+    struct mu_differences differences;
+    mu_differences_init(&differences);
+    if (file->width > 0) {
+        compare(&differences, "ids", "I64", 0, file->ids);
+        for (int i = 0; i < file->vector_count; i++)
+            compare(&differences, part_name(file, i), "F32", file->width, file->vectors[i]);
+    }
+    add_surplus(&differences, file);
+    return mu_differences_finish(&differences, file->loading->log, file->where);
+}
+
+/* ---- is it sound? ---- */
+
+static uint64_t id_of(const struct incoming *file, size_t r)
+{
+    uint64_t id;
+    memcpy(&id, file->data + file->ids->begin + r * sizeof(id), sizeof(id));
+    return id;
+}
+
+/* The parameters and slots of one id, side by side as in a table. */
+static const float *row_of(const struct incoming *file, size_t r)
+{
+    size_t bytes = file->width * sizeof(float);
+    for (int i = 0; i < file->vector_count; i++)
+        memcpy(file->row + (size_t)i * file->width,
+            file->data + file->vectors[i]->begin + r * bytes, bytes);
+    return file->row;
+}
+
+static enum mu_status check_counts(struct incoming *file)
+{
+    file->count = (size_t)file->ids->shape[0];
+    for (int i = 0; i < file->vector_count; i++)
+        if (file->vectors[i]->shape[0] != file->ids->shape[0])
+            return mu_fail(file->loading->quiet, MU_E0601, NULL,
+                "%s: %zu ids, but %lld rows in `%s`", file->where, file->count,
+                (long long)file->vectors[i]->shape[0], file->vectors[i]->name);
+    return MU_OK;
+}
+
+static enum mu_status check_row(const struct incoming *file, size_t r)
+{
+    const float *row = row_of(file, r);
+    uint64_t id = id_of(file, r);
+    if (r > 0 && id <= id_of(file, r - 1))
+        return mu_fail(file->loading->quiet, MU_E0601, NULL,
+            "%s: id %llu of row %zu does not come after the one before", file->where,
+            (unsigned long long)id, r);
+    for (size_t i = 0; i < (size_t)file->vector_count * file->width; i++)
+        if (!isfinite(row[i]))
+            return mu_fail(file->loading->quiet, MU_E0601, NULL,
+                "%s: `%s` has %g for id %llu, which is no number", file->where,
+                file->vectors[i / file->width]->name, (double)row[i], (unsigned long long)id);
+    return MU_OK;
+}
+
+/* ---- all of it ---- */
+
+static enum mu_status give_rows(struct incoming *file)
+{
+    const struct mu_row_writer *rows = &file->loading->target->rows;
+    MU_TRY(check_counts(file));
+    file->row = malloc((size_t)file->vector_count * file->width * sizeof(float));
+    if (!file->row)
+        return mu_fail(file->loading->quiet, MU_E0801, NULL, "no memory to read %s", file->where);
+    for (size_t r = 0; r < file->count; r++)
+        MU_TRY(check_row(file, r));
+    enum mu_status status = MU_OK;
+    for (size_t r = 0; r < file->count && status == MU_OK; r++)
+        status = rows->put(rows->owner, id_of(file, r), row_of(file, r));
+    if (status == MU_NO_MEMORY)
+        return mu_fail(file->loading->quiet, MU_E0801, NULL, "no memory for the %zu rows of %s",
+            file->count, file->where);
+    return status;
+}
+
+enum mu_status mu_checkpoint_rows_load(
+    const struct mu_checkpoint_loading *loading, const struct mu_manifest *manifest)
+{
+    struct incoming file = {.loading = loading};
+    void *data = NULL;
+    bool there = mu_manifest_file(manifest, MU_CHECKPOINT_EMBEDDING) != NULL;
+    if (!there && loading->target->row_width == 0)
+        return MU_OK;
+    mu_checkpoint_name_file(loading->store, manifest->step, MU_CHECKPOINT_EMBEDDING, file.where);
+    if (there)
+        MU_TRY(mu_checkpoint_open_file(loading->store, loading->quiet, manifest,
+            MU_CHECKPOINT_EMBEDDING, &data, &file.tensors));
+    file.data = data;
+    find_tensors(&file);
+    enum mu_status status = check_tensors(&file);
+    if (status == MU_OK)
+        status = give_rows(&file);
+    free(file.row);
+    mu_safetensors_finish(&file.tensors);
+    free(data);
+    return status;
+}

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "roles/checkpoint/go_on.h"
+#include "collectives/mpi.h"
+#include "runtime/io/store_directory.h"
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* ---- the command ---- */
+
+/* One word for a shell: as it is, or in single quotes. */
+static void add_word(struct mu_text *out, const char *before, const char *word)
+{
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+                                "_@%+=:,./-";
+    mu_text_add(out, "%s", before);
+    if (word[0] && word[strspn(word, plain)] == '\0') {
+        mu_text_add(out, "%s", word);
+        return;
+    }
+    mu_text_add(out, "'");
+    for (; *word; word++)
+        mu_text_add(out, *word == '\'' ? "'\\''" : "%c", *word);
+    mu_text_add(out, "'");
+}
+
+static void add_roles(const int counts[MU_ROLE_COUNT], struct mu_text *out)
+{
+    const char *between = " --roles ";
+    for (int role = 0; role < MU_ROLE_COUNT; role++) {
+        if (counts[role] == 0)
+            continue;
+        mu_text_add(out, "%s%s=%d", between, mu_role_name((enum mu_role)role), counts[role]);
+        between = ",";
+    }
+}
+
+static const char *ranks(void)
+{
+    return mu_mpi_is_rank() ? getenv("OMPI_COMM_WORLD_SIZE") : NULL;
+}
+
+void mu_go_on_command(const struct mu_go_on *go_on, bool resumes, struct mu_text *out)
+{
+    const struct mu_run_request *request = go_on->request;
+    /* The launcher starts tasks by the path of its own file: it says what was typed. */
+    const char *program = getenv("MUSTER_PROGRAM"), *local = getenv("MUSTER_LOCAL");
+    if (ranks())
+        mu_text_add(out, "mpirun -n %s ", ranks());
+    add_word(out, "", program ? program : program_invocation_name);
+    add_word(out, " run ", request->job_path);
+    add_word(out, " --out ", go_on->directory);
+    mu_text_add(out, "%s", resumes ? " --resume" : "");
+    for (int i = 0; request->sets && request->sets[i]; i++)
+        add_word(out, " --set ", request->sets[i]);
+    if (local)
+        add_word(out, " --local ", local);
+    add_roles(request->cluster.counts, out);
+    if (request->cluster.cluster_path)
+        add_word(out, " --cluster ", request->cluster.cluster_path);
+    if (request->cluster.task)
+        add_word(out, " --task ", request->cluster.task);
+}
+
+/* ---- is there anything to go on from? ---- */
+
+static void say_nothing(struct mu_log *log, enum mu_level level, const char *text) {}
+
+/* UNKNOWN: the leader, which saves, has its directory on another host, or saves the first just now.
+ */
+enum saved { SAVED, NOTHING_SAVED, UNKNOWN };
+
+static enum saved find_saved(const struct mu_go_on *go_on)
+{
+    struct mu_log silent = {.write = say_nothing};
+    struct mu_store *store;
+    struct stat stat_;
+    int64_t newest;
+    char path[2400];
+    mu_format(path, sizeof(path), "%s/.lock", go_on->directory); /* of the leader */
+    bool is_here = access(path, F_OK) == 0;
+    mu_format(path, sizeof(path), "%s/checkpoints", go_on->directory);
+    if (stat(path, &stat_) != 0 || !S_ISDIR(stat_.st_mode))
+        return is_here ? NOTHING_SAVED : UNKNOWN;
+    if (mu_store_directory_open(&silent, path, &store) != MU_OK)
+        return UNKNOWN;
+    bool any = store->ops->list(store, &newest, 1) > 0;
+    store->ops->close(store);
+    return any ? SAVED : UNKNOWN;
+}
+
+static void add_why_not(const struct mu_go_on *go_on, struct mu_text *out)
+{
+    const struct mu_job_checkpoint *rule = &go_on->job->checkpoint;
+    if (!go_on->begun)
+        return;
+    if (rule->every_steps == 0 && !(rule->every_seconds > 0)) {
+        mu_text_add(out, "nothing was saved, for this job saves at its end alone "
+                         "(--set checkpoint.every_seconds=60 saves every minute); ");
+        return;
+    }
+    mu_text_add(out, "nothing was saved yet, for this job saves only ");
+    if (rule->every_steps > 0)
+        mu_text_add(out, "every %lld steps (checkpoint.every_steps)", (long long)rule->every_steps);
+    if (rule->every_seconds > 0)
+        mu_text_add(out, "%severy %g s (checkpoint.every_seconds)",
+            rule->every_steps > 0 ? " or " : "", rule->every_seconds);
+    mu_text_add(out, "; ");
+}
+
+void mu_go_on_say(const struct mu_go_on *go_on, char *out, size_t bytes)
+{
+    struct mu_text text;
+    enum saved saved = find_saved(go_on);
+    bool elsewhere = !getenv("MUSTER_LOCAL") && !go_on->spec->local && !ranks();
+    mu_text_init(&text);
+    if (saved == NOTHING_SAVED)
+        add_why_not(go_on, &text);
+    mu_text_add(&text, "%s%s: ",
+        saved == SAVED           ? "to go on from the last checkpoint"
+        : saved == NOTHING_SAVED ? "to begin anew"
+                                 : "to go on from the last checkpoint, or anew if there is none",
+        elsewhere ? ", with every task started again" : "");
+    mu_go_on_command(go_on, saved != NOTHING_SAVED, &text);
+    mu_text_copy(out, bytes, text.data);
+    mu_text_finish(&text);
+}

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MU_ROLES_JOB_TABLE_H
+#define MU_ROLES_JOB_TABLE_H
+
+#include "ps/server.h"
+#include "roles/job/job.h"
+
+/* What one of `server_count` parameter servers must know of the embedding table of a job's model;
+ * all zero if it has none. The job is borrowed. CONFIG: the model does not fit the data. */
+enum mu_status mu_job_table(const struct mu_job *job, const struct mu_dataset_facts *facts,
+    int server_count, struct mu_log *log, struct mu_ps_rows_options *ret_rows);
+
+#endif

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "roles/library/ground.h"
+#include "runtime/base/net.h"
+#include <stdlib.h>
+
+void mu_ground_close(void *owner)
+{
+    struct mu_ground *ground = owner;
+    if (!ground)
+        return;
+    if (ground->loop)
+        ground->loop->ops->destroy(ground->loop);
+    if (ground->real.world.ops)
+        mu_real_world_finish(&ground->real);
+    free(ground->log);
+    free(ground);
+}
+
+enum mu_status mu_ground_make(struct mu_log *log, struct mu_ground **ret_ground)
+{
+    struct mu_ground *ground = calloc(1, sizeof(*ground));
+    enum mu_status status = ground ? mu_real_world_init(&ground->real) : MU_NO_MEMORY;
+    if (status == MU_OK)
+        status = ground->real.world.ops->loop_create(&ground->real.world, &ground->loop);
+    if (status == MU_OK) {
+        *ret_ground = ground;
+        return MU_OK;
+    }
+    mu_ground_close(ground);
+    return mu_fail(log, MU_E0801, NULL, "no memory or descriptors for an event loop");
+}

@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "roles/library/ps_handle.h"
+#include "runtime/base/text.h"
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A worker of parameter servers in a program of somebody else. */
+
+const char *mu_ps_error(const struct mu_ps *ps)
+{
+    return ps ? ps->error : mu_ps_library_error();
+}
+
+int mu_ps_worker(const struct mu_ps *ps)
+{
+    return ps->place.index;
+}
+
+int mu_ps_worker_count(const struct mu_ps *ps)
+{
+    return ps->place.worker_count;
+}
+
+/* ---- failing ---- */
+
+enum mu_status mu_ps_handle_misused(struct mu_ps *ps, const char *format, ...)
+{
+    va_list list;
+    va_start(list, format);
+    vsnprintf(ps->error, sizeof(ps->error), format, list);
+    va_end(list);
+    return MU_USAGE;
+}
+
+/* What the client has not said yet. */
+static enum mu_status explain(struct mu_ps *ps, enum mu_status status, const char *what)
+{
+    int culprit = mu_ps_client_culprit(ps->client);
+    const char *name = culprit >= 0 ? ps->place.names[culprit] : "a server";
+    char waited[32];
+    if (status == MU_OK)
+        return status;
+    mu_text_duration(waited, sizeof(waited), ps->place.timeout_ns);
+    if (status == MU_TIMEOUT)
+        mu_format(
+            ps->error, sizeof(ps->error), "%s has not answered %s within %s", name, what, waited);
+    else if (!ps->error[0])
+        mu_format(ps->error, sizeof(ps->error), "%s %s, in %s", name,
+            status == MU_CLOSED ? "is gone" : mu_status_text(status), what);
+    return status;
+}
+
+enum mu_status mu_ps_handle_begin(struct mu_ps *ps)
+{
+    if (ps->broken)
+        return MU_BROKEN; /* the reason stays */
+    ps->error[0] = '\0';
+    return MU_OK;
+}
+
+enum mu_status mu_ps_handle_end(struct mu_ps *ps, enum mu_status status, const char *what)
+{
+    ps->broken = ps->broken || (status != MU_OK && status != MU_TIMEOUT);
+    return explain(ps, status, what);
+}
+
+int64_t mu_ps_handle_deadline(const struct mu_ps *ps)
+{
+    return mu_deadline(mu_now(&ps->place.ground->real.world), ps->place.timeout_ns);
+}
+
+/* ---- calls ---- */
+
+static int free_push(const struct mu_ps *ps)
+{
+    int push = 0;
+    while (push < ps->in_flight && ps->push[push].in_use)
+        push++;
+    return push;
+}
+
+enum mu_status mu_ps_handle_find_free(struct mu_ps *ps, int *ret_push)
+{
+    *ret_push = free_push(ps);
+    if (*ret_push < ps->in_flight)
+        return MU_OK;
+    return mu_ps_handle_misused(
+        ps, "%d pushes are under way: wait for one, or use a larger in_flight", ps->in_flight);
+}
+
+enum mu_status mu_ps_pull(struct mu_ps *ps, float *parameters, int64_t *ret_version)
+{
+    int push;
+    MU_TRY(mu_ps_handle_begin(ps));
+    MU_TRY(mu_ps_handle_find_free(ps, &push));
+    enum mu_status status =
+        mu_ps_client_pull(ps->client, parameters, mu_ps_handle_deadline(ps), ret_version);
+    ps->broken = status != MU_OK; /* its answer may still write into `parameters` */
+    return mu_ps_handle_end(ps, status, "a pull");
+}
+
+static enum mu_status fresh_of(struct mu_ps *ps, int push, float **parameters)
+{
+    struct mu_ps_handle_push *own = &ps->push[push];
+    if (*parameters)
+        return MU_OK;
+    if (!own->unwanted)
+        own->unwanted = malloc(ps->count * sizeof(float));
+    *parameters = own->unwanted;
+    if (own->unwanted)
+        return MU_OK;
+    mu_format(ps->error, sizeof(ps->error), "no memory for %zu floats", ps->count);
+    return MU_NO_MEMORY;
+}
+
+enum mu_status mu_ps_push(
+    struct mu_ps *ps, const float *gradients, int64_t version, float *parameters, int *ret_push)
+{
+    const struct mu_ps_rows none = {0};
+    return mu_ps_push_rows(ps, gradients, version, parameters, &none, ret_push);
+}
+
+enum mu_status mu_ps_push_rows(struct mu_ps *ps, const float *gradients, int64_t version,
+    float *parameters, const struct mu_ps_rows *rows, int *ret_push)
+{
+    int push;
+    MU_TRY(mu_ps_handle_begin(ps));
+    MU_TRY(mu_ps_handle_find_free(ps, &push));
+    if (version < 0)
+        return mu_ps_handle_misused(
+            ps, "version %lld is none that a pull has given", (long long)version);
+    if (gradients == parameters)
+        return mu_ps_handle_misused(ps, "gradients and parameters are the same vector");
+    MU_TRY(fresh_of(ps, push, &parameters));
+    ps->rows.wanted[push].count = 0; /* of a push that was refused */
+    if (rows->count > 0 || rows->wanted_count > 0)
+        MU_TRY(mu_ps_handle_rows_put(ps, push, rows));
+    enum mu_status status = mu_ps_client_push(ps->client, push, gradients, 1, version, parameters);
+    ps->push[push].in_use = status == MU_OK;
+    *ret_push = push;
+    return mu_ps_handle_end(ps, status, "a push");
+}
+
+enum mu_status mu_ps_wait(struct mu_ps *ps, int push, struct mu_ps_result *ret_result)
+{
+    struct mu_ps_result result;
+    MU_TRY(mu_ps_handle_begin(ps));
+    if (push < 0 || push >= ps->in_flight || !ps->push[push].in_use)
+        return mu_ps_handle_misused(ps, "push %d is not under way", push);
+    enum mu_status status = mu_ps_client_wait(ps->client, push, mu_ps_handle_deadline(ps), &result);
+    if (status == MU_OK)
+        ps->push[push].in_use = false;
+    if (status == MU_OK && result.verdict != MU_VERDICT_REFUSE)
+        mu_ps_handle_rows_came(ps, push);
+    if (status == MU_OK && ret_result)
+        *ret_result = result;
+    return mu_ps_handle_end(ps, status, "a push");
+}
+
+enum mu_status mu_ps_push_pull(struct mu_ps *ps, const float *gradients, int64_t version,
+    float *parameters, struct mu_ps_result *ret_result)
+{
+    int push;
+    MU_TRY(mu_ps_push(ps, gradients, version, parameters, &push));
+    return mu_ps_wait(ps, push, ret_result);
+}
+
+/* ---- life ---- */
+
+static void release(struct mu_ps *ps)
+{
+    mu_ps_client_destroy(ps->client);
+    mu_ps_place_finish(&ps->place);
+    mu_ps_handle_rows_finish(ps);
+    for (int i = 0; i < MU_PS_IN_FLIGHT_MAX; i++)
+        free(ps->push[i].unwanted);
+    free(ps);
+}
+
+static enum mu_status open_client(struct mu_ps *ps)
+{
+    const struct mu_ps_client_options options = {
+        .loop = ps->place.ground->loop,
+        .log = &ps->log,
+        .replica = ps->place.index,
+        .server_count = ps->place.server_count,
+        .in_flight = ps->in_flight,
+        .element_count = ps->count,
+        .row_width = ps->rows.width,
+        .row_max = ps->rows.max,
+    };
+    MU_TRY(mu_ps_client_create(&options, &ps->client));
+    for (int i = 0; i < ps->place.server_count; i++)
+        mu_ps_client_add_server(ps->client, i, mu_ps_place_take(&ps->place, i));
+    return MU_OK;
+}
+
+enum mu_status mu_ps_open(const struct mu_ps_options *options, struct mu_ps **ret_ps)
+{
+    struct mu_log log;
+    mu_ps_library_log(&log, mu_ps_library_error());
+    struct mu_ps *ps = calloc(1, sizeof(*ps));
+    if (!ps)
+        return mu_fail(&log, MU_E0801, NULL, "no memory for a worker");
+    mu_ps_library_log(&ps->log, ps->error);
+    ps->count = options->count;
+    enum mu_status status = mu_ps_told_check(&log, options, &ps->in_flight);
+    if (status == MU_OK)
+        status = mu_ps_handle_rows_init(ps, options);
+    if (status == MU_OK)
+        status = mu_ps_place_open(&log, options, false, &ps->place);
+    if (status == MU_OK)
+        status = mu_ps_place_meet(&log, &ps->place);
+    if (status == MU_OK)
+        status = open_client(ps);
+    if (status != MU_OK) {
+        if (ps->error[0])
+            mu_text_copy(mu_ps_library_error(), MU_LOG_TEXT_MAX, ps->error);
+        release(ps);
+        return status;
+    }
+    *ret_ps = ps;
+    return MU_OK;
+}
+
+void mu_ps_close(struct mu_ps *ps)
+{
+    if (!ps)
+        return;
+    enum mu_status status = MU_OK;
+    for (int i = 0; i < ps->in_flight && status == MU_OK; i++)
+        if (ps->push[i].in_use)
+            status = mu_ps_wait(ps, i, NULL);
+    if (status == MU_OK && !ps->broken)
+        status = mu_ps_client_leave(ps->client, mu_ps_handle_deadline(ps));
+    (void)status; /* who does not hear it sees the end of the link */
+    release(ps);
+}
