@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "collectives/transport.h"
+#include "collectives/transport/transport.h"
 #include "runtime/io/real_world.h"
 #include <arpa/inet.h>
 #include <stdio.h>

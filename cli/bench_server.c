@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/bench_tasks.h"
-#include "ps/server.h"
+#include "ps/server/server.h"
 #include "runtime/io/real_world.h"
 #include "runtime/optim/optimizers.h"
 #include <stdio.h>

@@ -2,7 +2,7 @@
 #include "cli/bench_rows.h"
 #include "cli/bench_tasks.h"
 #include "ps/client.h"
-#include "ps/server.h"
+#include "ps/server/server.h"
 #include "runtime/io/real_world.h"
 #include <stdio.h>
 #include <stdlib.h>

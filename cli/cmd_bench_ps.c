@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/bench_crew.h"
 #include "cli/bench_tasks.h"
-#include "ps/server.h"
+#include "ps/server/server.h"
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <time.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/commands.h"
-#include "ps/server.h"
+#include "ps/server/server.h"
 
 #define ALLREDUCE struct mu_cmd_bench_allreduce_options
 

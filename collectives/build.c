@@ -3,7 +3,7 @@
 #include "collectives/choose.h"
 #include "collectives/segments.h"
 #include "collectives/shared.h"
-#include "collectives/tcp.h"
+#include "collectives/transport/tcp.h"
 #include "runtime/base/text.h"
 #include <stdlib.h>
 #include <string.h>

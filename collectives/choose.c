@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "collectives/choose.h"
 #include "collectives/doubling_index.h"
-#include "collectives/tcp.h"
+#include "collectives/transport/tcp.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>

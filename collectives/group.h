@@ -3,7 +3,7 @@
 #define MU_COLLECTIVES_GROUP_H
 
 #include "collectives/algorithm.h"
-#include "collectives/transport.h"
+#include "collectives/transport/transport.h"
 
 /*
  * The ranks that do collectives together, as one of them sees it. Every rank calls the same

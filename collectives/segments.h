@@ -2,7 +2,7 @@
 #ifndef MU_COLLECTIVES_SEGMENTS_H
 #define MU_COLLECTIVES_SEGMENTS_H
 
-#include "collectives/transport.h"
+#include "collectives/transport/transport.h"
 #include "runtime/base/log.h"
 
 /*

@@ -2,7 +2,7 @@
 #ifndef MU_COLLECTIVES_SWAP_H
 #define MU_COLLECTIVES_SWAP_H
 
-#include "collectives/transport.h"
+#include "collectives/transport/transport.h"
 
 /*
  * Every rank gives every other rank a few bytes and gets as many: what ranks tell each other before

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ps/audit.h"
-#include "ps/row_piece.h"
 #include "ps/shard.h"
-#include "ps/table_save.h"
+#include "ps/table/row_piece.h"
+#include "ps/table/table_save.h"
 #include "runtime/base/crc32c.h"
 #include "runtime/base/text.h"
 #include "runtime/io/folder.h"

@@ -3,7 +3,7 @@
 #define MU_PS_AUDIT_H
 
 #include "ps/audit_record.h"
-#include "ps/table.h"
+#include "ps/table/table.h"
 #include "runtime/base/log.h"
 #include "runtime/base/net.h"
 

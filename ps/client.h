@@ -3,7 +3,7 @@
 #define MU_PS_CLIENT_H
 
 #include "muster/ps.h"
-#include "ps/row_set.h"
+#include "ps/table/row_set.h"
 #include "ps/vectors.h"
 #include "runtime/base/log.h"
 #include "runtime/io/link.h"

@@ -2,7 +2,7 @@
 #ifndef MU_PS_PS_BODIES_H
 #define MU_PS_PS_BODIES_H
 
-#include "ps/server.h"
+#include "ps/server/server.h"
 #include "runtime/io/codec.h"
 #include "runtime/io/shared_memory.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ps/ps_mode.h"
-#include "ps/arrivals.h"
+#include "ps/server/arrivals.h"
 #include "runtime/base/text.h"
 #include <assert.h>
 

@@ -3,9 +3,9 @@
 #define MU_PS_SNAPSHOT_INSIDE_H
 
 #include "ps/ps_bodies.h"
-#include "ps/row_piece.h"
 #include "ps/shard.h"
 #include "ps/snapshot.h"
+#include "ps/table/row_piece.h"
 
 /*
  * What the files of the leader's side share:

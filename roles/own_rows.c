@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "roles/own_rows.h"
-#include "ps/table_save.h"
+#include "ps/table/table_save.h"
 #include "runtime/base/log.h"
 #include "runtime/device/kernels.h"
 #include "runtime/optim/rows.h"

@@ -2,8 +2,8 @@
 #ifndef MU_ROLES_OWN_ROWS_H
 #define MU_ROLES_OWN_ROWS_H
 
-#include "ps/table.h"
-#include "ps/unique.h"
+#include "ps/table/table.h"
+#include "ps/table/unique.h"
 #include "roles/checkpoint/saved_rows.h"
 #include "roles/job/job.h"
 
@@ -24,7 +24,7 @@ struct mu_own_rows {
     float *value, *gradient; /* (entry_max, width) */
 };
 
-/* A new row of the job's table: as ps/table.h wants it, of a job. */
+/* A new row of the job's table: as ps/table/table.h wants it, of a job. */
 void mu_own_rows_init_row(
     const void *job, uint64_t seed, uint64_t id, size_t width, float *ret_parameters);
 

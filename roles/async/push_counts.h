@@ -2,7 +2,7 @@
 #ifndef MU_ROLES_PUSH_COUNTS_H
 #define MU_ROLES_PUSH_COUNTS_H
 
-#include "ps/server.h"
+#include "ps/server/server.h"
 #include "roles/replica.h"
 
 /* What became of the gradients of one replica. */

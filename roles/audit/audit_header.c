@@ -2,7 +2,7 @@
 #include "roles/audit/audit_header.h"
 #include "config.h"
 #include "ps/audit_record.h"
-#include "ps/server.h"
+#include "ps/server/server.h"
 #include "runtime/base/text.h"
 #include <inttypes.h>
 #include <stdlib.h>

@@ -2,7 +2,7 @@
 #ifndef MU_ROLES_AUDIT_KEEP_H
 #define MU_ROLES_AUDIT_KEEP_H
 
-#include "ps/server.h"
+#include "ps/server/server.h"
 #include "roles/task.h"
 
 /*

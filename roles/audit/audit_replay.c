@@ -2,7 +2,7 @@
 #include "roles/audit/audit_replay.h"
 #include "ps/audit_read.h"
 #include "ps/shard.h"
-#include "ps/table_save.h"
+#include "ps/table/table_save.h"
 #include "roles/audit/audit_header.h"
 #include "roles/audit/audit_judge.h"
 #include "roles/audit/audit_rows.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "roles/audit/audit_rows.h"
-#include "ps/row_piece.h"
-#include "ps/table_save.h"
+#include "ps/table/row_piece.h"
+#include "ps/table/table_save.h"
 #include "roles/job/job_table.h"
 #include <stdlib.h>
 #include <string.h>

@@ -3,7 +3,7 @@
 #define MU_ROLES_AUDIT_ROWS_H
 
 #include "ps/audit_read.h"
-#include "ps/row_store.h"
+#include "ps/table/row_store.h"
 #include "roles/audit/audit_header.h"
 
 /* The embedding rows of one server in a replay: those it began with, and what its records make of

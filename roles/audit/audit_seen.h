@@ -7,7 +7,7 @@
 /*
  * The parameters that corrected gradients were computed with. They are in no record: a version is
  * the same parameters whoever saw it, so the replay keeps its own of those versions that a later
- * record needs, and only as long. That is no more than what the server kept (ps/seen.h).
+ * record needs, and only as long. That is no more than what the server kept (ps/server/seen.h).
  */
 struct mu_audit_seen_version {
     int64_t version;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "roles/checkpoint/saved_rows.h"
-#include "ps/table_save.h"
+#include "ps/table/table_save.h"
 #include "runtime/base/crc32c.h"
 #include <assert.h>
 #include <stdlib.h>

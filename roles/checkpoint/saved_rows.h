@@ -10,7 +10,8 @@
 /*
  * The rows of an embedding table outside of any table: vectors in the order of the ids, as a
  * checkpoint has them, so that equal tables give equal bytes. A row that passes in or out is
- * `width` parameters and then `width` elements of each slot of the optimizer, as in ps/table.h.
+ * `width` parameters and then `width` elements of each slot of the optimizer, as in
+ * ps/table/table.h.
  */
 struct mu_saved_rows {
     size_t width;

@@ -2,7 +2,7 @@
 #ifndef MU_ROLES_JOB_H
 #define MU_ROLES_JOB_H
 
-#include "collectives/compressor.h"
+#include "collectives/compress/compressor.h"
 #include "muster/dataset.h"
 #include "muster/model.h"
 #include "muster/optimizer.h"

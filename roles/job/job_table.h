@@ -2,7 +2,7 @@
 #ifndef MU_ROLES_JOB_TABLE_H
 #define MU_ROLES_JOB_TABLE_H
 
-#include "ps/server.h"
+#include "ps/server/server.h"
 #include "roles/job/job.h"
 
 /* What one of `server_count` parameter servers must know of the embedding table of a job's model;

@@ -3,7 +3,7 @@
 #define MU_ROLES_PS_LIBRARY_H
 
 #include "muster/ps.h"
-#include "ps/server.h"
+#include "ps/server/server.h"
 #include "roles/library/ground.h"
 
 /*

@@ -3,7 +3,7 @@
 #define MU_ROLES_PS_LINKS_H
 
 #include "cluster/cluster.h"
-#include "ps/server.h"
+#include "ps/server/server.h"
 #include "roles/task.h"
 
 /*

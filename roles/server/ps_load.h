@@ -3,7 +3,7 @@
 #define MU_ROLES_PS_LOAD_H
 
 #include "cluster/load.h"
-#include "ps/server.h"
+#include "ps/server/server.h"
 #include "watch/event_file.h"
 
 /* The load of a parameter server as numbers with names (cluster/load.h). */

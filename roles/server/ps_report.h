@@ -3,7 +3,7 @@
 #define MU_ROLES_PS_REPORT_H
 
 #include "cluster/load.h"
-#include "ps/server.h"
+#include "ps/server/server.h"
 #include "roles/task.h"
 #include "watch/event_file.h"
 

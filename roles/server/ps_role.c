@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ps/seats.h"
-#include "ps/server.h"
+#include "ps/server/server.h"
 #include "roles/async/push_counts.h"
 #include "roles/audit/audit_keep.h"
 #include "roles/job/job_table.h"

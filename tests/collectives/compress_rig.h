@@ -2,7 +2,7 @@
 #ifndef MU_TEST_COMPRESS_RIG_H
 #define MU_TEST_COMPRESS_RIG_H
 
-#include "collectives/compressor.h"
+#include "collectives/compress/compressor.h"
 #include "rank_threads.h"
 #include "runtime/tensor/layout.h"
 

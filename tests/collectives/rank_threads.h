@@ -2,7 +2,7 @@
 #ifndef MU_TEST_RANK_THREADS_H
 #define MU_TEST_RANK_THREADS_H
 
-#include "collectives/transport.h"
+#include "collectives/transport/transport.h"
 #include "runtime/io/real_world.h"
 #include "test.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "collectives/compress_basis.h"
+#include "collectives/compress/compress_basis.h"
 #include "runtime/base/random.h"
 #include "test.h"
 #include <math.h>

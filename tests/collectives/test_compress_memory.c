@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* To open a compressor may fail at each of its allocations; to exchange allocates nothing. */
-#include "collectives/compressor.h"
+#include "collectives/compress/compressor.h"
 #include "runtime/base/options.h"
 #include "runtime/io/real_world.h"
 #include "runtime/tensor/layout.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "collectives/compress_select.h"
+#include "collectives/compress/compress_select.h"
 #include "runtime/base/random.h"
 #include "test.h"
 #include <math.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "collectives/inproc.h"
+#include "collectives/transport/inproc.h"
 #include "shared_checks.h"
 #include <sched.h>
 

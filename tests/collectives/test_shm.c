@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "collectives/segments.h"
-#include "collectives/shm_board.h"
+#include "collectives/transport/shm_board.h"
 #include "rank_threads.h"
 #include "runtime/base/random.h"
 #include "runtime/io/futex.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "collectives/choose.h"
-#include "collectives/tcp_peer.h"
+#include "collectives/transport/tcp_peer.h"
 #include "runtime/base/random.h"
 #include "tcp_ranks.h"
 #include <fcntl.h>

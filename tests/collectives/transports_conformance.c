@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "../io/link_pair.h"
 #include "collectives/segments.h"
-#include "collectives/transport.h"
+#include "collectives/transport/transport.h"
 #include "rank_threads.h"
 
 /* One table of cases over every transport, two ranks on one thread. */

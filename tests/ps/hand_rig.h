@@ -3,7 +3,7 @@
 #define MU_TEST_HAND_RIG_H
 
 #include "ps/client.h"
-#include "ps/server.h"
+#include "ps/server/server.h"
 #include "runtime/optim/optimizers.h"
 #include "tests/io/link_pair.h"
 

@@ -3,7 +3,7 @@
 #define MU_TEST_PS_RIG_H
 
 #include "ps/client.h"
-#include "ps/server.h"
+#include "ps/server/server.h"
 #include "ps/snapshot.h"
 #include "test.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "ps/arrivals.h"
+#include "ps/server/arrivals.h"
 #include "runtime/base/random.h"
 #include "test.h"
 #include <math.h>

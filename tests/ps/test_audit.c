@@ -3,8 +3,8 @@
 
 #include "ps/audit.h"
 #include "ps/audit_read.h"
-#include "ps/row_piece.h"
-#include "ps/table_save.h"
+#include "ps/table/row_piece.h"
+#include "ps/table/table_save.h"
 #include "runtime/io/real_world.h"
 #include <fcntl.h>
 #include <signal.h>

@@ -257,7 +257,7 @@ static void the_memory_of_a_server_is_bounded_whatever_its_workers_do(void **sta
     assert_int_equal(measured.judged[GREEDY], PUSHES);
     assert_in_range(measured.judged[DEAF], 1, IN_FLIGHT + 2); /* the network takes some answers */
     assert_int_equal(measured.judged[LOUD], 1);
-    /* As ps/server.h has it: 4 workers with 4 in flight, the parameters and their copy. */
+    /* As ps/server/server.h has it: 4 workers with 4 in flight, the parameters and their copy. */
     uint64_t formula = ELEMENTS * sizeof(float) * (WORKERS * IN_FLIGHT + 2);
     assert_in_range(measured.formula, formula, formula + formula / 1000);
     uint64_t grown = measured.most - measured.before;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "ps/server_inside.h"
-#include "ps/server_readers.h"
+#include "ps/server/server_inside.h"
+#include "ps/server/server_readers.h"
 #include "tests/ps/hand_peer.h"
 
 /* Workers that read their answers late, or never, and workers that push more than they may. */

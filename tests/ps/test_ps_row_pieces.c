@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ps/ps_bodies.h"
-#include "ps/server_pieces.h"
+#include "ps/server/server_pieces.h"
 #include "tests/ps/hand_rig.h"
 
 /* The embedding rows of a state, between a server and a leader whose frames are made by hand. Both

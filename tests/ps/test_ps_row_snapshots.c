@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "ps/row_store.h"
-#include "ps/table_save.h"
+#include "ps/table/row_store.h"
+#include "ps/table/table_save.h"
 #include "ps_rig.h"
 
 /*

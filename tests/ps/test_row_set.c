@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "ps/row_set.h"
+#include "ps/table/row_set.h"
 #include "test.h"
 
 #define ENTRIES 500

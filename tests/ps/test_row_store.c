@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "ps/row_store.h"
+#include "ps/table/row_store.h"
 #include "runtime/optim/optimizers.h"
 #include "test.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "ps/seen.h"
+#include "ps/server/seen.h"
 #include "test.h"
 
 static void the_last_replies_of_each_worker_are_kept(void **state)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "ps/server_answers.h"
+#include "ps/server/server_answers.h"
 #include "runtime/base/random.h"
 #include "test.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "ps/server_known.h"
+#include "ps/server/server_known.h"
 #include "runtime/base/random.h"
 #include "test.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "ps/server_queue.h"
+#include "ps/server/server_queue.h"
 #include "test.h"
 
 #define CAPACITY 5

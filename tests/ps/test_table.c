@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "ps/table.h"
-#include "ps/table_save.h"
+#include "ps/table/table.h"
+#include "ps/table/table_save.h"
 #include "runtime/base/random.h"
 #include "test.h"
 #include <sys/mman.h>

@@ -47,8 +47,8 @@ CONFINED = {
     'msgpack*': ['runtime/io/codec.c'],
     'openssl/*': ['runtime/io/tls.c', 'runtime/io/auth.c'],
     'zlib.h': ['data/*'],
-    'mpi.h': ['collectives/mpi_library.h', 'bench/peer_mpi.c'],
-    'pmix*': ['collectives/mpi.c'],
+    'mpi.h': ['collectives/transport/mpi_library.h', 'bench/peer_mpi.c'],
+    'pmix*': ['collectives/transport/mpi.c'],
     'systemd/*': ['watch/*'],
     'microhttpd.h': ['watch/*'],
     'pthread.h': ['runtime/*'],
@@ -56,7 +56,7 @@ CONFINED = {
     'cuda*': ['runtime/device/cuda*'],
     'cublas*': ['runtime/device/cuda*'],
     'cblas.h': [],
-    'dlfcn.h': ['models/plugin.c', 'runtime/device/cuda*', 'collectives/mpi_library.c'],
+    'dlfcn.h': ['models/plugin.c', 'runtime/device/cuda*', 'collectives/transport/mpi_library.c'],
     'getopt.h': ['cli/*'],
     'argp.h': ['cli/*'],
     'ucontext.h': ['sim/*'],
@@ -66,7 +66,7 @@ CONFINED = {
 }
 
 # Headers that the files of one folder share and nobody else sees, but tests.
-PRIVATE = ['*_inside.h', '*/tcp_peer.h', '*/shared_layout.h', '*/uv_loop.h', 'ps/server_*.h']
+PRIVATE = ['*_inside.h', '*/tcp_peer.h', '*/shared_layout.h', '*/uv_loop.h', 'ps/server/server_*.h']
 
 # Time, randomness, waiting, threads, the network and files reach these folders only through
 # struct mu_world: what is called here would not exist, or not repeat, in the simulator.
@@ -80,7 +80,8 @@ SEAM_CALLS = re.compile(
 SEAM_EXEMPT = {
     'roles/launch/*.c': 'the launcher behind --local starts real processes and is never simulated',
     'roles/run_dir*.c': 'the run directory is on the disk of the real world only',
-    'collectives/mpi*.c': 'Open MPI is an outside world of its own, used before training starts',
+    'collectives/transport/mpi*.c':
+        'Open MPI is an outside world of its own, used before training starts',
 }
 
 TEST_SLEEPS = re.compile(

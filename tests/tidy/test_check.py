@@ -81,10 +81,10 @@ class Check(unittest.TestCase):
         self.green('data/idx.c', SPDX + '#include <zlib.h>\n')
 
     def test_private_headers_stay_in_their_folder(self):
-        for name in ['cluster/spec_inside.h', 'collectives/tcp_peer.h',
+        for name in ['cluster/spec_inside.h', 'collectives/transport/tcp_peer.h',
                      'collectives/shared_layout.h', 'runtime/io/uv_loop.h']:
             self.red(check.check_private_headers, 'roles/job/job.c', SPDX + f'#include "{name}"\n',
-                     f'"{name}" is for {os.path.dirname(name)} alone')
+                     f'"{name}" is for {check.folder_of(name)} alone')
         self.green('cluster/door.c', SPDX + '#include "cluster/spec_inside.h"\n')
         self.green('tests/cluster/test_door.c', SPDX + '#include "cluster/spec_inside.h"\n')
 

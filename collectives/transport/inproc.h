@@ -1,0 +1,9 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MU_COLLECTIVES_INPROC_H
+#define MU_COLLECTIVES_INPROC_H
+
+#include "collectives/transport/transport.h"
+
+extern const struct mu_transport_ops mu_inproc_ops;
+
+#endif

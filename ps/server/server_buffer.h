@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MU_PS_SERVER_BUFFER_H
+#define MU_PS_SERVER_BUFFER_H
+
+#include "ps/ps_bodies.h"
+#include "ps/server/server_rows.h"
+
+/* Where the pushes and pulls of workers lie from their first byte to the last one of the answer. */
+struct mu_ps_server;
+struct mu_ps_peer;
+
+enum mu_ps_buffer_state {
+    MU_PS_BUFFER_FREE,
+    MU_PS_BUFFER_RECEIVING,
+    MU_PS_BUFFER_WAITING, /* whole; head: for notes of the followers, follower: for its verdict */
+    MU_PS_BUFFER_QUEUED,  /* has its place in the order */
+    MU_PS_BUFFER_HELD, /* carried out; its answer waits for a version or for the slowest worker */
+    MU_PS_BUFFER_SENDING, /* holds fresh parameters; free once all its sends are done */
+};
+
+/* Of one worker, for its sequence numbers that are equal modulo in_flight_max. */
+struct mu_ps_buffer {
+    struct mu_ps_server *server;
+    enum mu_ps_buffer_state state;
+    float *own;          /* (span.count) */
+    float *data, *fresh; /* the gradient; the answer: `own`, or in memory that the worker shares */
+    int worker;
+    uint64_t sequence;
+    uint64_t tag; /* that the worker gave it; another than `sequence` is refused */
+    enum mu_ps_item item;
+    enum mu_ps_flaw flaw; /* that this server found */
+    int64_t seen;
+    float scale;
+    bool wants_fresh; /* the answer brings the parameters */
+    /* Head: on how many servers it is whole, and the worst that they found. May be of the next
+     * round already while the reply of this round is still on its way, so these are not reset with
+     * the rest. */
+    int here_count;
+    enum mu_ps_flaw here_flaw;
+    struct mu_ps_verdict_body verdict;
+    int64_t fresh_version; /* of the parameters in `fresh`; -1: it holds something else */
+    struct mu_ps_row_buffer rows;
+    int sends_pending;
+    struct mu_send reply;
+    struct mu_send
+        *told; /* head: the VERDICT to each follower; follower: [0] its note to the head */
+    uint8_t reply_body[MU_PS_BODY_MAX], told_body[MU_PS_BODY_MAX];
+};
+
+/* A frame about a buffer, which is not free until it has left. */
+void mu_ps_buffer_send(struct mu_ps_buffer *buffer, struct mu_ps_peer *peer, struct mu_send *send,
+    const struct mu_frame *frame, const void *body, const void *payload);
+/* The same once nothing is sent of it any more; it needs no answer. */
+void mu_ps_buffer_leave(struct mu_ps_buffer *buffer);
+
+#endif

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MU_PS_SERVER_PEER_H
+#define MU_PS_SERVER_PEER_H
+
+#include "ps/ps_bodies.h"
+#include "ps/server/server.h"
+#include "runtime/io/link.h"
+#include "runtime/io/shared_memory.h"
+
+/* The other end of a link, whosever it is: what is said to it, and of it. */
+struct mu_ps_server;
+struct mu_ps_buffer;
+
+struct mu_ps_peer {
+    struct mu_ps_server *server;
+    enum mu_ps_peer_kind kind;
+    int index;
+    struct mu_link *link; /* NULL: not there yet */
+    bool ended, held, refused;
+    /* Worker: the oldest answer that it had not taken at the last look, and since which look. */
+    uint64_t unread_sequence;
+    int64_t unread_since_ns; /* -1: there was none */
+    /* Of the frame at hand. */
+    struct mu_ps_buffer *buffer;
+    size_t looked_at;          /* worker: elements of the gradient */
+    enum mu_ps_flaw note_flaw; /* follower */
+    int note_worker;           /* head: that was lost, if there is no buffer */
+    uint64_t sequence_next;    /* worker */
+    uint32_t link_number;      /* the how manieth link this is, where another one may come */
+    /* Worker that may come back: it has said READY on this link, and which numbers come on it
+     * again; is the frame at hand one of those? */
+    bool ready, is_again;
+    uint64_t again_next, again_end;
+    uint64_t *noted;            /* follower: (replica_count) the next note of each worker */
+    bool is_lost;               /* server: its process is gone */
+    int64_t gone_ns;            /* server: since when its link is gone */
+    bool is_behind, catches_up; /* it has missed something; it asks for that, from `place` on */
+    /* Server, where a deputy takes over. */
+    bool has_place, goes_on;        /* it has said how far it is; it knows whom it follows now */
+    uint64_t place;                 /* places that it has served, or has been told of */
+    bool place_asks;                /* of the frame at hand */
+    struct mu_shared_memory shared; /* worker: zeroed: none */
+};
+
+void mu_ps_add_peer(
+    struct mu_ps_peer *peer, struct mu_link *link, const struct mu_link_events *events);
+void mu_ps_peer_ended(void *owner, struct mu_link *link, enum mu_status why, int error);
+
+/* Remembers the first failure since run last returned one; accuse says what the peer did, too. */
+void mu_ps_failed(struct mu_ps_server *server, const struct mu_ps_peer *peer, enum mu_status why);
+void mu_ps_accuse(const struct mu_ps_peer *peer, enum mu_error error, const char *did);
+/* Says what the peer did wrong. */
+__attribute__((format(printf, 2, 3))) enum mu_link_answer mu_ps_refuse(
+    struct mu_ps_peer *peer, const char *format, ...);
+/* The same without an answer. */
+__attribute__((format(printf, 2, 3))) void mu_ps_blame(
+    struct mu_ps_peer *peer, const char *format, ...);
+enum mu_link_answer mu_ps_refuse_type(struct mu_ps_peer *peer, const struct mu_frame *frame);
+/* Is the frame of this generation? If not, the peer is refused. */
+bool mu_ps_is_of_now(struct mu_ps_peer *peer, const struct mu_frame *frame);
+void mu_ps_peer_name(const struct mu_ps_peer *peer, char *out, size_t bytes);
+
+enum mu_link_answer mu_ps_hold(struct mu_ps_peer *peer);
+void mu_ps_resume_held(struct mu_ps_server *server);
+
+void mu_ps_cut(struct mu_ps_peer *peer); /* ends the link of a worker, which is not asked */
+/* Head: the loss of a worker gets a place in the order, if it has not left. */
+void mu_ps_lost(struct mu_ps_server *server, int worker);
+
+#endif

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MU_PS_ROW_STORE_H
+#define MU_PS_ROW_STORE_H
+
+#include "muster/optimizer.h"
+#include "ps/table/table.h"
+#include "ps/table/unique.h"
+
+/*
+ * The embedding rows of one server and what is done with them: the counterpart of a shard
+ * (ps/shard.h) for parameters that are addressed by id. A gradient is rows; a row is created when
+ * the first gradient of it is applied, and reading changes nothing, so that the state follows from
+ * the gradients alone.
+ */
+struct mu_row_store_options {
+    size_t width;
+    size_t push_max;   /* rows of one gradient, or of one reading */
+    size_t gather_max; /* gradients that are gathered for one step; 0: none are */
+    size_t row_limit;  /* as in ps/table/table.h */
+    uint64_t seed;
+    void (*init_row)(const void *owner, uint64_t seed, uint64_t id, size_t width, float *ret_row);
+    const void *owner;
+    const struct mu_optimizer_ops *optimizer;
+    const void *optimizer_options;
+    float weight_decay;
+};
+
+struct mu_row_store {
+    struct mu_row_store_options options;
+    struct mu_table *table; /* NULL: the model has no embedding table */
+    float **row;            /* (rows_max): of one step */
+    const float **there;    /* (push_max): of one reading */
+    struct mu_unique gathered;
+    float *sums; /* (rows_max, width): of the gathered rows */
+};
+
+/* Rows that a step may touch: what row_limit must have room for. */
+static inline size_t mu_row_store_step_max(const struct mu_row_store_options *options)
+{
+    return options->push_max * (options->gather_max > 0 ? options->gather_max : 1);
+}
+
+/* NO_MEMORY. All but the table itself is allocated here. */
+enum mu_status mu_row_store_init(
+    struct mu_row_store *store, const struct mu_row_store_options *options);
+void mu_row_store_finish(struct mu_row_store *store); /* takes a zeroed one */
+
+/* What a step is besides its rows. */
+struct mu_row_step {
+    float learning_rate, gradient_scale;
+    int64_t step; /* 1 for the first */
+};
+
+/* One step over the rows of one gradient; ids all different. NO_MEMORY: nothing has changed. */
+enum mu_status mu_row_store_apply(struct mu_row_store *store, const uint64_t *ids, size_t count,
+    const float *gradients, const struct mu_row_step *step);
+/* The same for ids that were read before: `where` (count) as that reading left it, or NULL. */
+enum mu_status mu_row_store_apply_where(struct mu_row_store *store, const uint64_t *ids,
+    const uint32_t *where, size_t count, const float *gradients, const struct mu_row_step *step);
+/* Adds gradients * scale, row by row, to what is gathered. */
+void mu_row_store_gather(struct mu_row_store *store, const uint64_t *ids, size_t count,
+    const float *gradients, float scale);
+/* One step over what was gathered. */
+enum mu_status mu_row_store_apply_gathered(
+    struct mu_row_store *store, const struct mu_row_step *step);
+
+/* Parameters (count, width) as they are; of a row that is not there, what it would begin with. And
+ * where (count) the rows were found, for apply. */
+void mu_row_store_read_where(struct mu_row_store *store, const uint64_t *ids, size_t count,
+    float *ret_values, uint32_t *ret_where);
+
+#endif

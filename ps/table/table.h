@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MU_PS_TABLE_H
+#define MU_PS_TABLE_H
+
+#include "runtime/base/status.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * An embedding table: rows by id, created at first touch. A row is `width` parameters followed by
+ * `width` elements of each slot of the optimizer (as struct mu_optim_rows has them), so that what
+ * an update needs lies together. Ids are any 64-bit numbers; an open-addressing index leads to rows
+ * in large blocks. One thread.
+ */
+struct mu_table;
+
+struct mu_table_options {
+    size_t width;
+    int slot_count;
+    size_t row_limit; /* rows not used for long leave (table_marks.h); 0: memory is the limit */
+    uint64_t seed;
+    /* A new row's parameters; slots begin as zeros. Pure. NULL: zeros. */
+    void (*init_row)(
+        const void *owner, uint64_t seed, uint64_t id, size_t width, float *ret_parameters);
+    const void *owner;
+};
+
+struct mu_table_counts {
+    uint64_t rows, created, evicted;
+    uint64_t bytes; /* of memory, the index included */
+};
+
+enum mu_status mu_table_create(
+    const struct mu_table_options *options, struct mu_table **ret_table); /* NO_MEMORY */
+void mu_table_destroy(struct mu_table *table);                            /* takes NULL */
+
+/* The rows of `count` different ids, created where they are not there; valid until the next call.
+ * `count` must be at most row_limit, where there is one. NO_MEMORY: nothing has been created. */
+enum mu_status mu_table_rows(
+    struct mu_table *table, const uint64_t *ids, size_t count, float **ret_row);
+/* The same for reading alone, as in an evaluation: nothing is created or counted as used; what is
+ * not there is NULL. */
+void mu_table_look(
+    const struct mu_table *table, const uint64_t *ids, size_t count, const float **ret_row);
+/* What a row that is not there would begin as. */
+void mu_table_fresh_row(const struct mu_table *table, uint64_t id, float *ret_parameters);
+
+/* From now on `sweep` can be begun: it reads the rows as they were then (ps/table/table_sweep.h). A
+ * call for `count` rows needs as much room in it. Once; finish it after the table. NO_MEMORY. */
+struct mu_table_sweep;
+enum mu_status mu_table_follow(
+    struct mu_table *table, struct mu_table_sweep *sweep, size_t aside_max);
+
+struct mu_table_counts mu_table_count(const struct mu_table *table);
+size_t mu_table_stride(const struct mu_table *table); /* floats: width * (1 + slots) */
+size_t mu_table_width(const struct mu_table *table);
+
+/* All rows, in the order of their creation as long as none has left: the next one after `*place` (0
+ * at first); NULL at the end. No row may be created or leave in between. By id:
+ * ps/table/table_save.h. */
+/* Look, and where each row was found; and rows of ids that were looked for before: what still is
+ * where it was found is not searched for again. `where` (count) may be anything, or NULL. */
+void mu_table_look_where(const struct mu_table *table, const uint64_t *ids, size_t count,
+    const float **ret_row, uint32_t *ret_where);
+enum mu_status mu_table_rows_where(struct mu_table *table, const uint64_t *ids,
+    const uint32_t *where, size_t count, float **ret_row);
+
+const float *mu_table_next(const struct mu_table *table, size_t *place, uint64_t *ret_id);
+
+#endif
