@@ -84,9 +84,7 @@ static bool loads(const struct mu_replica *replica)
 
 static bool has_checkpoint(const struct mu_replica *replica)
 {
-    struct mu_store *store = replica->world->store;
-    int64_t newest;
-    return store && store->ops->list(store, &newest, 1) > 0;
+    return mu_task_newest(replica->world->store) >= 0;
 }
 
 /* The servers' state goes to them from here; the vectors are whole. */
