@@ -343,6 +343,30 @@ static void rows_of_all_pushes_are_added_up(void **state)
     }
 }
 
+/* The rows that were pushed are as they are without; the others as they begin. */
+static void dense_rows_are_all_there_at_the_end(void **state)
+{
+    static struct party party;
+    party = (struct party){.options = row_options, .work = push_rows};
+    party.options.row_ids = IDS;
+    party.options.row_dense = 1;
+    run_party(&party);
+    all_ended_well(&party);
+    assert_int_equal(party.servers[0].row_count + party.servers[1].row_count, IDS);
+}
+
+static void dense_rows_without_a_bound_are_refused(void **state)
+{
+    struct mu_ps_options options = row_options;
+    static const char *const servers[] = {"127.0.0.1:1"};
+    options.servers = servers;
+    options.server_count = options.worker_count = 1;
+    options.count = COUNT;
+    options.row_dense = 1;
+    assert_int_equal(mu_ps_serve(&options, NULL), MU_USAGE);
+    assert_non_null(strstr(mu_ps_error(NULL), "say row_ids"));
+}
+
 static void misuse_of_rows_is_said_and_does_no_harm(void **state)
 {
     static struct party party, without = {.work = want_rows_of_no_table};
@@ -540,6 +564,8 @@ int main(void)
         cmocka_unit_test(several_pushes_are_under_way_at_once),
         cmocka_unit_test(sync_makes_one_step_of_all_workers),
         cmocka_unit_test(rows_of_all_pushes_are_added_up),
+        cmocka_unit_test(dense_rows_are_all_there_at_the_end),
+        cmocka_unit_test(dense_rows_without_a_bound_are_refused),
         cmocka_unit_test(misuse_of_rows_is_said_and_does_no_harm),
         cmocka_unit_test(a_policy_has_its_say),
         cmocka_unit_test(what_is_no_gradient_is_refused),
