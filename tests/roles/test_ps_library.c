@@ -311,6 +311,22 @@ static enum mu_status push_far_ids(struct actor *actor, struct mu_ps *ps)
     return mu_ps_wait(ps, push, NULL) == MU_CLOSED ? MU_OK : MU_BUG;
 }
 
+#define FEW 8
+
+/* All are there, those that nobody has touched, too. */
+static enum mu_status push_dense(struct actor *actor, struct mu_ps *ps)
+{
+    static const uint64_t ids[] = {FEW - 1, 2};
+    static const float dense[COUNT], ones[4] = {1, 1, 1, 1};
+    const struct mu_ps_rows given = {.ids = ids, .gradients = ones, .count = 2};
+    float rows[4];
+    int push;
+    MU_TRY(mu_ps_push_rows(ps, dense, 0, NULL, &given, &push));
+    MU_TRY(mu_ps_wait(ps, push, NULL));
+    MU_TRY(mu_ps_pull_rows(ps, ids, 2, rows));
+    return rows[0] != FEW - 1 && rows[1] != -1 ? MU_OK : MU_BUG;
+}
+
 static enum mu_status want_rows_of_no_table(struct actor *actor, struct mu_ps *ps)
 {
     static const uint64_t id = 1;
@@ -343,16 +359,22 @@ static void rows_of_all_pushes_are_added_up(void **state)
     }
 }
 
-/* The rows that were pushed are as they are without; the others as they begin. */
 static void dense_rows_are_all_there_at_the_end(void **state)
 {
     static struct party party;
-    party = (struct party){.options = row_options, .work = push_rows};
-    party.options.row_ids = IDS;
+    party = (struct party){.options = row_options, .work = push_dense};
+    party.options.row_ids = FEW;
     party.options.row_dense = 1;
     run_party(&party);
     all_ended_well(&party);
-    assert_int_equal(party.servers[0].row_count + party.servers[1].row_count, IDS);
+    assert_int_equal(party.servers[0].row_count + party.servers[1].row_count, FEW);
+    for (int s = 0; s < SERVERS; s++)
+        for (int i = 0; i < party.servers[s].row_count; i++) {
+            uint64_t id = party.servers[s].row_id[i];
+            bool touched = id == 2 || id == FEW - 1;
+            assert_true(id < FEW);
+            assert_int_equal(party.servers[s].row[i][1] != -1, touched);
+        }
 }
 
 static void dense_rows_without_a_bound_are_refused(void **state)
