@@ -170,7 +170,7 @@ static void end_given_up(
 
 bool mu_gone_is_own(struct mu_cluster *cluster, struct mu_decoder *decoder, int64_t task)
 {
-    char why[MU_CLUSTER_TEXT_MAX], go_on[1024];
+    char why[MU_CLUSTER_TEXT_MAX], go_on[MU_CLUSTER_GO_ON_MAX];
     if (task != cluster->spec->self || !cluster->started || !read_silence(cluster, decoder, why))
         return false;
     if (cluster->options.go_on)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "roles/task_cluster.h"
+#include "roles/checkpoint/go_on.h"
 #include "roles/job/job_rows.h"
 #include "runtime/base/store.h"
 
@@ -22,7 +23,7 @@ static int64_t recover_ns(const struct mu_task_run *run)
 static void say_go_on(void *owner, char *out, size_t bytes)
 {
     const struct mu_task_run *run = owner;
-    run->go_on(out, bytes);
+    mu_go_on_say(run->go_on, out, bytes);
 }
 
 static bool has_standbys(const struct mu_task_run *run)
