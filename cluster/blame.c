@@ -97,7 +97,7 @@ static void add_where_it_hangs(const struct mu_cluster *cluster, int task, struc
     else
         mu_text_add(help, "on %s: `ps -o pid,stat,cmd -p %d`; ", hello->host, hello->process);
     if (task >= 0 && !is_stopped(cluster, task))
-        mu_gone_add_help(cluster, task, help);
+        mu_given_up_add_help(cluster, task, help);
 }
 
 static void add_how_to_go_on(const struct mu_cluster *cluster, struct mu_text *help)

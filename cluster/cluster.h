@@ -50,7 +50,9 @@ struct mu_cluster_options {
     int64_t dead_ns;            /* silence after which a task counts as lost */
     int64_t recover_ns;  /* for a parameter server that was lost to come back; 0: nobody waits */
     bool launcher_kills; /* whom of those the run waits for is stopped, whoever starts it ends */
-    bool has_standbys;   /* the parts of parameter servers are kept twice */
+    /* Which of so many parameter servers has the part of this one, too, by their order in the
+     * spec; NULL: each part is kept once. */
+    int (*standby_of)(int server, int server_count);
     /* How to go on after a failure, for the help lines, in up to MU_CLUSTER_GO_ON_MAX bytes. The
      * leader's asks no disk, which may hang. NULL: nobody knows. */
     void (*go_on)(void *owner, char *out, size_t bytes);

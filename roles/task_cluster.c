@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "roles/task_cluster.h"
+#include "ps/seats.h"
 #include "roles/checkpoint/go_on.h"
 #include "roles/job/job_rows.h"
 #include "runtime/base/store.h"
@@ -60,7 +61,7 @@ enum mu_status mu_task_join(struct mu_task_run *run, struct mu_loop *loop, uint3
         .dead_ns = run->timeouts.dead_ns,
         .recover_ns = recover_ns(run),
         .launcher_kills = run->launcher_kills,
-        .has_standbys = has_standbys(run),
+        .standby_of = has_standbys(run) ? mu_ps_seat_standby_of : NULL,
         .go_on = run->go_on ? say_go_on : NULL,
         .activity = activity,
         .beat = run->beat,
