@@ -83,8 +83,8 @@ static void warn_of_being_alone(const struct mu_run_dir *dir, struct mu_log *log
 
 static enum mu_status check_history(struct mu_run_dir *dir, struct mu_log *log, bool resume)
 {
-    int64_t newest;
-    bool any = dir->store->ops->list(dir->store, &newest, 1) > 0;
+    int64_t newest = mu_task_newest(dir->store);
+    bool any = newest >= 0;
     if (any && !resume)
         return mu_fail(log, MU_E0604, "add --resume to go on with it, or choose another --out",
             "%s holds a run already, at step %lld", dir->path, (long long)newest);
@@ -133,7 +133,6 @@ enum mu_saved mu_run_dir_look(const char *directory)
     struct mu_log quiet = mu_log_quiet();
     struct mu_store *store;
     struct stat stat_;
-    int64_t newest;
     char path[2400];
     mu_format(path, sizeof(path), "%s/.lock", directory); /* of the leader */
     bool is_here = access(path, F_OK) == 0;
@@ -142,7 +141,7 @@ enum mu_saved mu_run_dir_look(const char *directory)
         return is_here ? MU_SAVED_NOTHING : MU_SAVED_UNKNOWN;
     if (mu_store_directory_open(&quiet, path, &store) != MU_OK)
         return MU_SAVED_UNKNOWN;
-    bool any = store->ops->list(store, &newest, 1) > 0;
+    bool any = mu_task_newest(store) >= 0;
     store->ops->close(store);
     return any ? MU_SAVED_SOME : MU_SAVED_UNKNOWN;
 }
