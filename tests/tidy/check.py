@@ -387,6 +387,21 @@ def check_no_sleeps(sources):
                 yield source, number, f'`{match.group(0)}` in a test: wait for the event instead'
 
 
+def check_structures(sources):
+    """Each structure in the tables of docs/ARCHITECTURE.md is where its row says."""
+    for source in sources:
+        if source.path != 'docs/ARCHITECTURE.md':
+            continue
+        for number, line in enumerate(source.lines, 1):
+            row = re.match(r'\| (`mu_\w+`(?:, `mu_\w+`)*) \| ([^|]*) \|', line)
+            places = re.findall(r'`([^`]+)`', row.group(2)) if row else []
+            texts = [other.text for other in sources for place in places if other.is_c and
+                     (other.path == place or other.path.startswith(place + '/'))]
+            for name in re.findall(r'`(mu_\w+)`', row.group(1)) if row else []:
+                if not any(re.search(rf'^struct {name}(?: {{|;)', text, re.M) for text in texts):
+                    yield source, number, f'struct {name} is not in {" ".join(places)}'
+
+
 def check_packages(sources):
     """One list of packages, in sections, each line with a reason; ./dev knows the sections."""
     sections = set()
@@ -413,7 +428,7 @@ def check_packages(sources):
 RULES = [check_include_law, check_confined_libraries, check_private_headers, check_unique_names,
          check_lines, check_file_lengths, check_function_lengths, check_public_names, check_licence,
          check_finished, check_machine_paths, check_world_seam, check_exempt_files, check_no_sleeps,
-         check_packages]
+         check_structures, check_packages]
 
 
 def check(root):

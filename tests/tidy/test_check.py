@@ -181,6 +181,15 @@ class Check(unittest.TestCase):
                  SPDX + 'static const char *script = "sleep 1";\n', '`sleep 1` in a test')
         self.green('tests/a/a.py', 'given_up(sleeps=2.5)  # does not sleep\n')
 
+    def test_structures_are_where_the_table_says(self):
+        for place in ['cluster/door.h', 'cluster/spec.c', 'runtime/base']:
+            self.red(check.check_structures, 'docs/ARCHITECTURE.md',
+                     f'| `mu_spec` | `{place}` | who |\n', 'struct mu_spec is not in ' + place)
+        self.red(check.check_structures, 'docs/ARCHITECTURE.md',
+                 '| `mu_spec`, `mu_task` | `cluster/spec.h` | who |\n', 'struct mu_task is not')
+        self.green('docs/ARCHITECTURE.md', '| `mu_spec` | `cluster/spec.h` | who |\n'
+                                           '| `mu_spec` | `cluster` | who |\n')
+
     def test_packages_are_in_one_list(self):
         listed = '# All of them.\n\n# build: what a build needs\nmeson   # builds\n'
         self.green('deploy/packages.txt', listed)
