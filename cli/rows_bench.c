@@ -35,6 +35,15 @@ const struct mu_flag mu_flags_bench_allreduce[] = {
          .choices = "unix|tcp",
          .doc = "what tcp uses between ranks of one host"},
         .value = "HOW"},
+    {.option = {.name = "bind",
+         .type = MU_OPTION_CHOICE,
+         .offset = offsetof(ALLREDUCE, bind),
+         .fallback = "auto",
+         .choices = "auto|spread|none",
+         .doc =
+             "ranks to processors: one each while there are enough, as mpirun does; spread: also "
+             "where ranks share them, as many on each"},
+        .value = "HOW"},
     {.option = {.name = "memory",
          .type = MU_OPTION_CHOICE,
          .offset = offsetof(ALLREDUCE, memory),
@@ -139,6 +148,11 @@ const struct mu_flag mu_flags_bench_ps[] = {
          .fallback = "0",
          .doc = "embedding rows on the servers, in place of --bytes; 0: none"},
         .value = "N"},
+    {.option = {.name = "dense",
+         .type = MU_OPTION_BOOL,
+         .offset = offsetof(PS, dense),
+         .doc = "the rows are there when the servers start, found without an index; else each "
+                "is pushed once before the clock starts"}},
     {.option = {.name = "row-width",
          .type = MU_OPTION_INTEGER,
          .offset = offsetof(PS, row_width),

@@ -14,6 +14,7 @@ static enum mu_status make_model(struct mu_replica *replica)
     const struct mu_job *job = replica->job;
     struct mu_dataset_facts facts = replica->run->data->train_facts;
     facts.entry_max = mu_task_entry_max(replica->run->data);
+    facts.id_count = mu_task_id_count(replica->run->data);
     MU_TRY(job->model->layout(job->model_options, &facts, replica->log, &replica->layout));
     MU_TRY(mu_device_create(job->train.device, replica->log, &replica->device));
     MU_TRY(job->model->create(job->model_options, &replica->layout, replica->device,
@@ -166,8 +167,8 @@ static void sum_up(struct mu_replica *replica)
 
 static void say_stopped(struct mu_replica *replica)
 {
-    char go_on[MU_GO_ON_MAX];
-    replica->run->go_on(go_on, sizeof(go_on));
+    char go_on[MU_CLUSTER_GO_ON_MAX];
+    mu_go_on_say(replica->run->go_on, go_on, sizeof(go_on));
     mu_say(
         replica->log, MU_LEVEL_INFO, "stopped at step %lld; %s", (long long)replica->step, go_on);
 }
