@@ -223,7 +223,8 @@ enum mu_status mu_group_build(struct mu_group *group, struct mu_world *world,
         group->sequence = UINT32_MAX; /* the next is the user's first */
         return MU_OK;
     }
-    mu_say(options->log, MU_LEVEL_ERROR, "the ranks cannot work together: %s",
+    /* Its row has one status, the reason its own. */
+    (void)!mu_fail(options->log, MU_E0311, NULL, "the ranks cannot work together: %s",
         group->error[0] ? group->error : mu_status_text(status));
     mu_group_finish(group);
     return status;
