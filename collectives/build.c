@@ -98,6 +98,22 @@ static enum mu_status widen(struct build *build, const bool home[])
         build->transport, options->log, options->streams, home, &options->more, build->deadline_ns);
 }
 
+/* A rank may have left before there is a group whose operation could say so. */
+static void say_who_left(const struct build *build)
+{
+    const struct mu_transport *transport = build->transport;
+    int rank = 0;
+    while (rank < transport->count && !transport->seen[rank].farewell[0])
+        rank++;
+    if (rank == transport->count)
+        return;
+    char number[16];
+    mu_format(number, sizeof(number), "rank %d", rank);
+    mu_say(build->options->log, MU_LEVEL_ERROR,
+        "the ranks cannot work together: %s goes no further: %s",
+        transport->names ? transport->names[rank] : number, transport->seen[rank].farewell);
+}
+
 /* Finds the ranks of this host, and better ways to them than TCP. */
 static enum mu_status come_home(struct build *build)
 {
@@ -205,8 +221,10 @@ enum mu_status mu_group_build(struct mu_group *group, struct mu_world *world,
     if (transport && transport->ops == &mu_tcp_ops) {
         enum mu_status status = come_home(&build);
         if (status != MU_OK) {
-            if (build.transport)
+            if (build.transport) {
+                say_who_left(&build);
                 build.transport->ops->close(build.transport);
+            }
             return status;
         }
     }

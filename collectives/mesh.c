@@ -49,12 +49,17 @@ static enum mu_link_answer take_greetings(
     return expected && frame->payload_bytes == 0 ? MU_LINK_TAKE : MU_LINK_REFUSE;
 }
 
+static bool is_complete(const struct mu_mesh *mesh)
+{
+    return mesh->greeted == mu_mesh_degree(mesh->request);
+}
+
 /* It is gone before the group was complete: it may come again. Afterwards whoever has the link
  * finds it gone. */
 static void lose(void *owner, struct mu_link *link, enum mu_status why, int error)
 {
     struct mu_mesh_way *way = owner;
-    if (way->mesh->greeted == mu_mesh_degree(way->mesh->request))
+    if (is_complete(way->mesh))
         return;
     way->mesh->greeted -= way->greeted;
     way->greeted = false;
@@ -105,27 +110,36 @@ static void be_refused(
 }
 
 /* What comes after the hello is for the link's next owner, unless it is that there is no group. */
-static enum mu_link_answer take_refusal(
+static enum mu_link_answer take_parting(
     void *owner, struct mu_link *link, const struct mu_frame *frame, const void *body, void **ret)
 {
-    bool refuses = frame->type == MU_FRAME_REFUSAL && frame->payload_bytes == 0;
-    return refuses ? MU_LINK_TAKE : MU_LINK_HOLD;
+    const struct mu_mesh *mesh = ((struct mu_mesh_way *)owner)->mesh;
+    bool refuses = frame->type == MU_FRAME_REFUSAL;
+    bool gives_up = frame->type == MU_FRAME_GOODBYE && !is_complete(mesh);
+    return (refuses || gives_up) && frame->payload_bytes == 0 ? MU_LINK_TAKE : MU_LINK_HOLD;
 }
 
-static void on_refusal(
+static void on_parting(
     void *owner, struct mu_link *link, const struct mu_frame *frame, const void *body)
 {
-    be_refused(owner, link, frame, body);
+    struct mu_mesh_way *way = owner;
+    if (frame->type == MU_FRAME_REFUSAL) {
+        be_refused(way, link, frame, body);
+        return;
+    }
+    way->gave_up = true;
+    lose(way, link, MU_CLOSED, 0);
 }
 
 static const struct mu_link_events greeted_events = {
-    .frame = take_refusal, .arrived = on_refusal, .ended = lose};
+    .frame = take_parting, .arrived = on_parting, .ended = lose};
 
 static void welcome(struct mu_mesh_way *way, struct mu_link *link)
 {
     mu_link_adopt(link, &greeted_events, way);
     way->link = link;
-    way->greeted = true;
+    way->greeted = way->came = true;
+    way->gave_up = false;
     way->mesh->greeted++;
 }
 
@@ -363,7 +377,7 @@ static enum mu_status gather(struct mu_mesh *mesh, int64_t deadline_ns)
     struct mu_world *world = mesh->request->loop->world;
     mesh->begin_ns = mu_now(world);
     mesh->say_ns = mesh->begin_ns + SAY_AFTER_NS;
-    while (mesh->greeted < mu_mesh_degree(mesh->request) && mesh->failed == MU_OK) {
+    while (!is_complete(mesh) && mesh->failed == MU_OK) {
         int64_t now = mu_now(world);
         if (now >= deadline_ns)
             return mu_mesh_fail_missing(mesh, now);
@@ -378,6 +392,20 @@ static enum mu_status gather(struct mu_mesh *mesh, int64_t deadline_ns)
     return mesh->failed;
 }
 
+static void part(struct mu_mesh *mesh)
+{
+    int64_t until_ns = mu_now(mesh->request->loop->world) + PARTING_NS;
+    mu_mesh_say_goodbye(mesh);
+    for (int rank = 0; rank < mesh->request->count; rank++) {
+        struct mu_link *link = mesh->way[rank].link;
+        mesh->way[rank].link = NULL;
+        if (link && mesh->way[rank].greeted)
+            mu_link_flush(link, until_ns);
+        else
+            mu_link_close(link);
+    }
+}
+
 /* Hands over what is greeted; `status` not OK: nothing. */
 static void finish(struct mu_mesh *mesh, enum mu_status status, struct mu_link *ret_link[])
 {
@@ -385,6 +413,8 @@ static void finish(struct mu_mesh *mesh, enum mu_status status, struct mu_link *
     for (int i = 0; i < MU_MESH_STRANGERS_MAX; i++)
         if (mesh->stranger[i].link)
             mu_link_flush(mesh->stranger[i].link, mu_now(mesh->request->loop->world) + PARTING_NS);
+    if (mesh->goodbye[0])
+        part(mesh);
     for (int rank = 0; rank < mesh->request->count; rank++)
         if (status == MU_OK)
             ret_link[rank] = mesh->way[rank].link;

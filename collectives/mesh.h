@@ -12,6 +12,7 @@
  * process with the same rank are turned away.
  */
 #define MU_MESH_STRANGERS_MAX 32 /* accepted, and not yet greeted */
+#define MU_MESH_NAME_BYTES (MU_HOST_MAX + 64)
 
 struct mu_mesh_request {
     struct mu_loop *loop;
@@ -37,6 +38,10 @@ struct mu_mesh_request {
  */
 enum mu_status mu_mesh_open(
     const struct mu_mesh_request *request, int64_t deadline_ns, struct mu_link *ret_link[]);
+
+/* "rank 2 (10.0.0.3:2222)" */
+void mu_mesh_name_rank(
+    const struct mu_mesh_request *request, int rank, char out[MU_MESH_NAME_BYTES]);
 
 /* A number for a group that has nothing but its addresses. */
 uint64_t mu_mesh_group_of(const struct mu_address *address, int count);

@@ -8,7 +8,7 @@
 /* What the files of the mesh share: mesh.c calls and is called until all ranks are linked,
  * mesh_hello.c says who one is, mesh_missing.c says who has not come. */
 #define MU_MESH_WHY_MAX 256 /* bytes of a reason that is told to others */
-#define MU_MESH_NAME_BYTES (MU_HOST_MAX + 64)
+#define MU_MESH_GOODBYE_MAX 640 /* as much as tcp_notes.c reads */
 
 struct mu_mesh;
 
@@ -17,6 +17,8 @@ struct mu_mesh_way {
     struct mu_mesh *mesh;
     struct mu_link *link; /* called, or greeted */
     bool greeted;
+    bool came;       /* it has been greeted, now or before */
+    bool gave_up;    /* it came, and has said that it waits no longer */
     bool told;       /* it knows that this group cannot come together */
     int64_t call_ns; /* when to call next */
     int error;       /* errno of the last call */
@@ -35,8 +37,9 @@ struct mu_mesh {
     int greeted;             /* of `way` */
     int64_t begin_ns, say_ns;
     struct mu_mesh_stranger stranger[MU_MESH_STRANGERS_MAX];
-    enum mu_status failed;     /* said already */
-    char why[MU_MESH_WHY_MAX]; /* for the others; "": they are not concerned */
+    enum mu_status failed;             /* said already */
+    char why[MU_MESH_WHY_MAX];         /* for the others; "": they are not concerned */
+    char goodbye[MU_MESH_GOODBYE_MAX]; /* why this rank waits no longer; "": it does, or failed */
 };
 
 /* Ranks that listen. */
@@ -70,13 +73,12 @@ void mu_mesh_send_hello(struct mu_link *link, const struct mu_mesh_request *requ
 bool mu_mesh_read_hello(struct mu_link *link, const struct mu_frame *frame, const void *body,
     struct mu_mesh_hello *ret_hello);
 bool mu_mesh_same_group(const struct mu_mesh_request *request, const struct mu_mesh_hello *hello);
-/* "rank 2 (10.0.0.3:2222)" */
-void mu_mesh_name_rank(
-    const struct mu_mesh_request *request, int rank, char out[MU_MESH_NAME_BYTES]);
 
 /* ---- mesh_missing.c ---- */
 
-enum mu_status mu_mesh_fail_missing(const struct mu_mesh *mesh, int64_t now_ns);
+enum mu_status mu_mesh_fail_missing(struct mu_mesh *mesh, int64_t now_ns);
+/* Whoever is greeted learns that this rank gives up: it is there, and not who is missing. */
+void mu_mesh_say_goodbye(const struct mu_mesh *mesh);
 /* Now and then: whom we wait for. */
 void mu_mesh_say_missing(struct mu_mesh *mesh, int64_t now_ns, int64_t deadline_ns);
 

@@ -191,8 +191,11 @@ static enum mu_status create(
     if (!route)
         return MU_NO_MEMORY;
     size_t count = (size_t)near->count;
-    route->base = (struct mu_transport){
-        .ops = &mu_route_ops, .rank = near->rank, .count = near->count, .loop = far->loop};
+    route->base = (struct mu_transport){.ops = &mu_route_ops,
+        .rank = near->rank,
+        .count = near->count,
+        .loop = far->loop,
+        .names = far->names};
     route->base.seen = calloc(count, sizeof(*route->base.seen));
     route->by = calloc(count, sizeof(struct mu_transport *));
     if (!route->base.seen || !route->by) {

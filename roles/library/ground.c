@@ -13,6 +13,7 @@ void mu_ground_close(void *owner)
     if (ground->real.world.ops)
         mu_real_world_finish(&ground->real);
     free(ground->log);
+    free(ground->names);
     free(ground);
 }
 

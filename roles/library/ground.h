@@ -11,6 +11,7 @@ struct mu_ground {
     struct mu_real_world real;
     struct mu_loop *loop;
     struct mu_log *log; /* freed with it; NULL: it is somebody else's */
+    void *names;        /* of the ranks, which errors are made of; freed with it */
 };
 
 enum mu_status mu_ground_make(struct mu_log *log, struct mu_ground **ret_ground); /* NO_MEMORY */

@@ -46,6 +46,21 @@ static struct mu_mesh_request mesh_request(
     };
 }
 
+/* "rank 1 (10.0.0.2:2222)", for as long as the group can fail; NULL: numbers have to do. */
+static const char *const *name_ranks(
+    struct mu_ground *ground, const struct mu_mesh_request *request)
+{
+    size_t count = (size_t)request->count;
+    const char **names = calloc(count, sizeof(*names) + MU_MESH_NAME_BYTES);
+    char(*text)[MU_MESH_NAME_BYTES] = (void *)(names + count);
+    ground->names = names;
+    for (int rank = 0; names && rank < request->count; rank++) {
+        mu_mesh_name_rank(request, rank, text[rank]);
+        names[rank] = text[rank];
+    }
+    return names;
+}
+
 static enum mu_status make_transport(struct mu_ground *ground, struct mu_log *log,
     const struct mu_group_place *place, int64_t deadline_ns, struct mu_transport **ret_transport)
 {
@@ -61,6 +76,8 @@ static enum mu_status make_transport(struct mu_ground *ground, struct mu_log *lo
         for (int rank = 0; status != MU_OK && rank < place->count; rank++)
             mu_link_close(link[rank]);
     }
+    if (status == MU_OK)
+        (*ret_transport)->names = name_ranks(ground, &request);
     free(link);
     return status;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "collectives/mesh.h"
+#include "collectives/mesh_inside.h"
 #include "runtime/io/real_world.h"
 #include "test.h"
 #include <arpa/inet.h>
@@ -171,6 +171,112 @@ static void who_is_missing_is_named(void **state)
         assert_null(rig.rank[r].link[3 - r]);
     }
     tear_down(&rig, 3);
+}
+
+static void assert_not_missing(const struct mu_test_log *log, int rank)
+{
+    char name[16];
+    const char *missing = strstr(log->text, "missing: ");
+    snprintf(name, sizeof(name), "rank %d (", rank);
+    if (!missing || strstr(missing, name))
+        fail_msg("%s is named: %s", name, log->text);
+}
+
+static void ranks_that_give_up_one_after_the_other_name_only_who_never_came(void **state)
+{
+    (void)state;
+    const int missing = 1; /* higher ranks have called it, the lower one waits for its call */
+    struct rig rig;
+    set_up(&rig, RANKS, 2 * MU_SECOND);
+    close(rig.listen_fd[missing]);
+    for (int r = 0; r < RANKS; r++) {
+        rig.rank[r].deadline_ns += r * SOON;
+        if (r != missing)
+            start(&rig.rank[r]);
+    }
+    for (int r = 0; r < RANKS; r++) {
+        if (r == missing)
+            continue;
+        join(&rig.rank[r]);
+        assert_int_equal(rig.rank[r].status, MU_UNAVAILABLE);
+        assert_said(&rig.rank[r].log, "E0301");
+        assert_said(&rig.rank[r].log, "missing: rank 1 (127.0.0.1:");
+        for (int other = 0; other < RANKS; other++)
+            if (other != missing)
+                assert_not_missing(&rig.rank[r].log, other);
+    }
+    tear_down(&rig, RANKS);
+}
+
+/* Rank 0 waits for less long than the others, and rank 2 comes when it has gone. */
+static void who_has_given_up_is_named_where_all_others_are_there(void **state)
+{
+    (void)state;
+    struct rig rig;
+    set_up(&rig, 3, 2 * MU_SECOND);
+    rig.rank[1].deadline_ns += MU_SECOND;
+    rig.rank[2].deadline_ns += 2 * MU_SECOND;
+    start(&rig.rank[0]);
+    start(&rig.rank[1]);
+    join(&rig.rank[0]);
+    assert_said(&rig.rank[0].log, "missing: rank 2 (127.0.0.1:");
+    start(&rig.rank[2]);
+    join(&rig.rank[1]);
+    join(&rig.rank[2]);
+    assert_int_equal(rig.rank[1].status, MU_UNAVAILABLE);
+    assert_said(&rig.rank[1].log, "missing: rank 0 (127.0.0.1:");
+    assert_said(&rig.rank[1].log, "it came, and gave up waiting");
+    assert_not_missing(&rig.rank[1].log, 2);
+    tear_down(&rig, 3);
+}
+
+/* ---- a rank that is greeted and then gone, as one that was killed ---- */
+
+static enum mu_link_answer take_any(
+    void *owner, struct mu_link *link, const struct mu_frame *frame, const void *body, void **ret)
+{
+    return MU_LINK_TAKE;
+}
+
+static void note_welcome(
+    void *owner, struct mu_link *link, const struct mu_frame *frame, const void *body)
+{
+    *(bool *)owner = frame->type == MU_FRAME_HELLO;
+}
+
+static void ignore(void *owner, struct mu_link *link, enum mu_status why, int error) {}
+
+static void come_and_die(struct rank *rank, int to)
+{
+    static const struct mu_link_events events = {
+        .frame = take_any, .arrived = note_welcome, .ended = ignore, .connected = ignore};
+    struct mu_link *link;
+    bool welcome = false;
+    assert_ok(mu_link_connect(rank->loop, &rank->request.address[to], &events, &welcome, &link));
+    mu_mesh_send_hello(link, &rank->request, to);
+    assert_ok(mu_loop_until(rank->loop, &welcome, rank->deadline_ns));
+    mu_link_close(link);
+}
+
+static void who_came_and_died_is_named_beside_who_never_came(void **state)
+{
+    (void)state;
+    struct rig rig;
+    set_up(&rig, RANKS, 2 * MU_SECOND);
+    listen(rig.listen_fd[0], 8);
+    start(&rig.rank[0]);
+    start(&rig.rank[1]);
+    come_and_die(&rig.rank[2], 0);
+    join(&rig.rank[0]);
+    join(&rig.rank[1]);
+    assert_int_equal(rig.rank[0].status, MU_UNAVAILABLE);
+    assert_said(&rig.rank[0].log, "missing: rank 2 (127.0.0.1:");
+    assert_said(&rig.rank[0].log, "it came, and is gone; rank 3 (127.0.0.1:");
+    assert_said(&rig.rank[0].log, "it has not called");
+    assert_not_missing(&rig.rank[0].log, 1);
+    close(rig.listen_fd[2]);
+    close(rig.listen_fd[3]);
+    tear_down(&rig, RANKS);
 }
 
 static void a_stranger_is_turned_away_and_the_ranks_meet(void **state)
@@ -356,6 +462,9 @@ int main(void)
         cmocka_unit_test(a_rank_binds_its_own_address),
         cmocka_unit_test(a_port_in_use_is_told),
         cmocka_unit_test(who_is_missing_is_named),
+        cmocka_unit_test(ranks_that_give_up_one_after_the_other_name_only_who_never_came),
+        cmocka_unit_test(who_has_given_up_is_named_where_all_others_are_there),
+        cmocka_unit_test(who_came_and_died_is_named_beside_who_never_came),
         cmocka_unit_test(a_stranger_is_turned_away_and_the_ranks_meet),
         cmocka_unit_test(silence_does_not_keep_ranks_from_meeting),
         cmocka_unit_test(a_rank_of_another_group_is_refused_and_both_are_told),

@@ -125,6 +125,14 @@ static void take_away(struct crew *crew)
         assert_int_equal(waitpid(crew->process[r], NULL, 0), crew->process[r]);
 }
 
+/* By number and address. */
+static bool names_the_culprit(const struct crew *crew, const char *error)
+{
+    char gone[80];
+    snprintf(gone, sizeof(gone), "rank 1 (127.0.0.1:%d) is gone", crew->address[CULPRIT].port);
+    return strstr(error, gone) != NULL;
+}
+
 static void all_are_told_who_is_gone(const char *transport, const char *algorithm)
 {
     for (int run = 0; run < 4; run++) {
@@ -136,7 +144,7 @@ static void all_are_told_who_is_gone(const char *transport, const char *algorith
         take_away(&crew);
         for (int r = 0; r < crew.count; r++)
             if (r != CULPRIT && (crew.shared->status[r] != MU_CLOSED ||
-                                    !strstr(crew.shared->error[r], "rank 1 is gone")))
+                                    !names_the_culprit(&crew, crew.shared->error[r])))
                 fail_msg("rank %d of %d: %s: %s", r, crew.count,
                     mu_status_text(crew.shared->status[r]), crew.shared->error[r]);
         munmap(crew.shared, sizeof(*crew.shared));

@@ -180,10 +180,67 @@ static void a_stopped_rank_is_named_with_what_it_did_last_and_since_when(void **
     waitpid(other, NULL, 0);
     assert_int_equal(status, MU_TIMEOUT);
     const char *error = mu_group_error(group);
-    if (!strstr(error, "rank 1 has not entered it; last seen after all-reduce 2 ") ||
-        !strstr(error, " ago, and does not answer"))
+    char late[120];
+    snprintf(late, sizeof(late),
+        "rank 1 (127.0.0.1:%d) has not entered it; last seen after all-reduce 2 ", pair[1].port);
+    if (!strstr(error, late) || !strstr(error, " ago, and does not answer"))
         fail_msg("%s", error);
     mu_group_close(group);
+}
+
+/* ---- ranks of which only one has met all ---- */
+
+static enum mu_status open_of_three(
+    const struct mu_address three[], int rank, int listen_fd, int64_t timeout_ns, char error[])
+{
+    static struct mu_test_log log;
+    struct mu_group *group;
+    mu_test_log_init(&log);
+    const struct mu_build_options options = {.log = &log.log, .timeout_ns = timeout_ns};
+    const struct mu_group_place place = {
+        .rank = rank, .count = 3, .address = three, .listen_fd = listen_fd, .id = 7};
+    enum mu_status status = mu_group_open_place(&place, &options, timeout_ns, &group);
+    snprintf(error, sizeof(log.text), "%s", log.text);
+    if (status == MU_OK)
+        mu_group_close(group);
+    return status;
+}
+
+static void who_has_met_all_is_told_why_the_others_gave_up(void **state)
+{
+    (void)state;
+    struct mu_address three[3], nowhere;
+    char error[sizeof(((struct mu_test_log *)0)->text)], expected[120];
+    int fd[3] = {bind_port(&three[0]), bind_port(&three[1]), bind_port(&three[2])};
+    const struct mu_address rank_1 = three[1];
+    int closed = bind_port(&nowhere);
+    pid_t other[3];
+    for (int r = 1; r < 3; r++) {
+        other[r] = fork();
+        assert_true(other[r] >= 0);
+        if (other[r] > 0)
+            continue;
+        close(fd[0]);
+        close(fd[3 - r]);
+        three[1] = r == 2 ? nowhere : rank_1;
+        enum mu_status given_up = open_of_three(three, r, fd[r], MU_SECOND, error);
+        _exit(given_up == MU_UNAVAILABLE ? 0 : 1);
+    }
+    close(fd[1]);
+    close(fd[2]);
+    close(closed);
+    enum mu_status status = open_of_three(three, 0, fd[0], 60 * MU_SECOND, error);
+    for (int r = 1; r < 3; r++) {
+        int code;
+        assert_int_equal(waitpid(other[r], &code, 0), other[r]);
+        assert_int_equal(code, 0);
+    }
+    snprintf(expected, sizeof(expected), "rank 1 (127.0.0.1:%d) goes no further: ", rank_1.port);
+    bool by_rank_1 = strstr(error, expected);
+    snprintf(expected, sizeof(expected), "rank 2 (127.0.0.1:%d) goes no further: ", three[2].port);
+    if (status != MU_TIMEOUT || (!by_rank_1 && !strstr(error, expected)) ||
+        !strstr(error, "not all 3 ranks came within "))
+        fail_msg("%s: %s", mu_status_text(status), error);
 }
 
 int main(void)
@@ -194,6 +251,7 @@ int main(void)
         cmocka_unit_test(more_ranks_than_a_group_may_have_are_refused),
         cmocka_unit_test(an_error_is_that_of_the_last_opening),
         cmocka_unit_test(sums_travel_as_float32_or_half_of_it),
+        cmocka_unit_test(who_has_met_all_is_told_why_the_others_gave_up),
         cmocka_unit_test(a_stopped_rank_is_named_with_what_it_did_last_and_since_when),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
