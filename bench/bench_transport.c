@@ -47,19 +47,13 @@ static void need(bool ok, const char *what)
 
 /* ---- two linked processes ---- */
 
-static enum mu_link_answer on_frame(void *owner, struct mu_link *link, const struct mu_frame *frame,
-    const void *body, void **ret_payload)
-{
-    return MU_LINK_HOLD;
-}
-
 static void on_connected(void *owner, struct mu_link *link, enum mu_status status, int error)
 {
     need(status == MU_OK, "no connection");
     bench.linked = true;
 }
 
-static const struct mu_link_events events = {.frame = on_frame, .connected = on_connected};
+static const struct mu_link_events events = {.frame = mu_link_hold, .connected = on_connected};
 
 static void on_accepted(void *owner, struct mu_stream *stream)
 {

@@ -165,11 +165,6 @@ static void expect(const struct mu_bench_rows *rows, struct batch *batch)
 
 /* ---- pushes ---- */
 
-int mu_bench_rows_fill_count(const struct mu_bench_rows *rows)
-{
-    return (int)((rows->own_count + rows->options.batch - 1) / rows->options.batch);
-}
-
 void mu_bench_rows_put_fill(struct mu_bench_rows *rows, int slot, int index)
 {
     struct batch *batch = &rows->batches[0];
@@ -235,16 +230,13 @@ enum mu_status mu_bench_rows_verify(struct mu_bench_rows *rows, char *why, size_
 }
 
 enum mu_status mu_bench_rows_check(
-    struct mu_bench_rows *rows, int64_t deadline_ns, char *why, size_t why_bytes)
+    struct mu_bench_rows *rows, int index, int64_t deadline_ns, char *why, size_t why_bytes)
 {
     /* The batches that wait for their push stay as they are. */
     struct batch *batch = batch_of(rows, rows->next + rows->in_flight);
-    for (size_t first = 0; first < rows->own_count; first += rows->options.batch) {
-        draw_range(rows, batch, first);
-        expect(rows, batch);
-        memset(batch->value, 0xff, batch->set.count * rows->options.width * sizeof(float));
-        MU_TRY(mu_ps_client_look(rows->options.client, 0, &batch->set, batch->value, deadline_ns));
-        MU_TRY(verify(rows, batch, why, why_bytes));
-    }
-    return MU_OK;
+    draw_range(rows, batch, (size_t)index * rows->options.batch);
+    expect(rows, batch);
+    memset(batch->value, 0xff, batch->set.count * rows->options.width * sizeof(float));
+    MU_TRY(mu_ps_client_look(rows->options.client, 0, &batch->set, batch->value, deadline_ns));
+    return verify(rows, batch, why, why_bytes);
 }

@@ -28,8 +28,11 @@ enum mu_status mu_bench_rows_create(
     const struct mu_bench_rows_options *options, struct mu_bench_rows **ret_rows); /* NO_MEMORY */
 void mu_bench_rows_destroy(struct mu_bench_rows *rows);                            /* takes NULL */
 
-/* Pushes that touch each row of this worker once: the same number for every worker. */
-int mu_bench_rows_fill_count(const struct mu_bench_rows *rows);
+/* Pushes that touch each row of one worker once: the same number for every worker. */
+static inline int mu_bench_rows_fill_count(int64_t rows, int64_t workers, int64_t batch)
+{
+    return (int)((rows / workers + batch - 1) / batch);
+}
 /* Puts the rows of fill push `index` aside for the next push of `slot`. */
 void mu_bench_rows_put_fill(struct mu_bench_rows *rows, int slot, int index);
 
@@ -39,8 +42,8 @@ void mu_bench_rows_set_in_flight(struct mu_bench_rows *rows, int in_flight);
 void mu_bench_rows_put(struct mu_bench_rows *rows, int slot);
 /* What the oldest push has brought. BROKEN: a value is not what it must be; says so in `why`. */
 enum mu_status mu_bench_rows_verify(struct mu_bench_rows *rows, char *why, size_t why_bytes);
-/* Pulls all rows of this worker, and compares them. Fails like the client, and BROKEN. */
+/* Pulls the rows of fill push `index`, and compares them. Fails like the client, and BROKEN. */
 enum mu_status mu_bench_rows_check(
-    struct mu_bench_rows *rows, int64_t deadline_ns, char *why, size_t why_bytes);
+    struct mu_bench_rows *rows, int index, int64_t deadline_ns, char *why, size_t why_bytes);
 
 #endif

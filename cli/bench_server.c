@@ -88,9 +88,11 @@ static enum mu_status create(struct bench_server *own, int place, int64_t bytes,
         .rows = {.width = mu_bench_row_width(bench),
             .push_max = (size_t)bench->options->batch,
             .id_count = (uint64_t)bench->options->rows,
+            .dense = bench->options->dense,
             .seed = 1},
     };
     MU_TRY(mu_ps_server_create(&options, &own->servers[place]));
+    MU_TRY(mu_ps_server_lay(own->servers[place]));
     mu_ps_server_begin(own->servers[place], 0);
     return MU_OK;
 }

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/bench_crew.h"
+#include "cli/bench_rows.h"
 #include "cli/bench_tasks.h"
 #include "ps/server/server.h"
+#include "ps/table/table.h"
+#include "runtime/base/free_memory.h"
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <time.h>
@@ -18,6 +21,8 @@
 #define IN_FLIGHT_FEWEST 2
 #define DENSE_BYTES 64            /* of the parameters beside a table */
 #define FILL_PUSHES_MAX (1 << 18) /* of all workers */
+#define FILL_PUSHES 256           /* of each worker, that are asked for at once */
+#define SAID_SECONDS 5            /* between two lines that say how far the rows are */
 #define SAMPLES_ALL_MAX ((size_t)MU_BENCH_PS_WORKERS_MAX * MU_BENCH_SAMPLES_MAX)
 
 struct bench {
@@ -118,6 +123,31 @@ static int most_operations(const struct mu_cmd_bench_ps_options *options)
     return most < 1 ? 1 : (int)most;
 }
 
+/* Each worker does so with the pushes that touch all its rows, some at once: none is silent for
+ * long, and whoever waits is told how far it is. */
+static enum mu_status pass_rows(struct bench *bench, const char *what, const char *said)
+{
+    const struct mu_cmd_bench_ps_options *options = bench->ps.options;
+    int count = mu_bench_rows_fill_count(options->rows, options->workers, options->batch);
+    time_t said_at = time(NULL);
+    for (int first = 0; first < count; first += FILL_PUSHES) {
+        int here = count - first < FILL_PUSHES ? count - first : FILL_PUSHES;
+        MU_TRY(mu_bench_crew_do(&bench->workers, "%s %d %d", what, first, here));
+        if (time(NULL) - said_at < SAID_SECONDS)
+            continue;
+        said_at = time(NULL);
+        mu_say(bench->ps.log, MU_LEVEL_INFO, "%d%% of %lld rows %s",
+            (int)(100.0 * (first + here) / count), (long long)options->rows, said);
+    }
+    return MU_OK;
+}
+
+static enum mu_status check(struct bench *bench)
+{
+    MU_TRY(mu_bench_crew_do(&bench->workers, "check"));
+    return bench->ps.options->rows > 0 ? pass_rows(bench, "rows", "are compared") : MU_OK;
+}
+
 /* What has passed through all servers so far. */
 static enum mu_status load(struct bench *bench, struct mu_bench_load *ret_sum)
 {
@@ -152,7 +182,7 @@ static enum mu_status measure(struct bench *bench, const struct row *row, int in
         MU_TRY(measure_round(bench, round, operations));
     MU_TRY(load(bench, &after));
     bench->wire_ratio = ratio_of(bench, &before, &after);
-    return mu_bench_crew_do(&bench->workers, "check");
+    return check(bench);
 }
 
 /* ---- printing ---- */
@@ -242,8 +272,8 @@ static enum mu_status run_size(struct bench *bench, int64_t bytes)
     int in_flight = in_flight_for(options, options->rows > 0 ? row_bytes_of(options) : bytes);
     MU_TRY(mu_bench_crew_do(&bench->servers, "size %lld %d", (long long)bytes, in_flight));
     MU_TRY(mu_bench_crew_do(&bench->workers, "size %lld %d", (long long)bytes, in_flight));
-    if (options->rows > 0)
-        MU_TRY(mu_bench_crew_do(&bench->workers, "fill"));
+    if (options->rows > 0 && !options->dense)
+        MU_TRY(pass_rows(bench, "fill", "are there"));
     for (int i = 0; i < (int)MU_COUNT_OF(rows); i++) {
         if (rows[i].of_table != (options->rows > 0) || (options->op != 0 && options->op != 1 + i))
             continue;
@@ -302,6 +332,21 @@ static enum mu_status lead(struct bench *bench)
     return run_sizes(bench);
 }
 
+/* Of servers, and of workers, who count the pushes of each row. */
+static enum mu_status check_memory(
+    struct mu_log *log, const struct mu_cmd_bench_ps_options *options)
+{
+    uint64_t count = (uint64_t)options->rows, free_bytes = mu_free_memory_bytes();
+    uint64_t tables = 1 + (uint64_t)options->replicas;
+    uint64_t bytes = tables * mu_table_bytes_of(count, (size_t)options->row_width, options->dense) +
+                     count * sizeof(uint32_t);
+    if (bytes <= free_bytes)
+        return MU_OK;
+    return mu_fail(log, MU_E0801, "fewer --rows, or a smaller --row-width",
+        "--rows %lld of %lld floats take %.1f GB; %.1f GB are free", (long long)options->rows,
+        (long long)options->row_width, (double)bytes / 1e9, (double)free_bytes / 1e9);
+}
+
 static enum mu_status check_rows(struct mu_log *log, const struct mu_cmd_bench_ps_options *options)
 {
     if (options->op > 0 && rows[options->op - 1].of_table != (options->rows > 0))
@@ -310,11 +355,13 @@ static enum mu_status check_rows(struct mu_log *log, const struct mu_cmd_bench_p
     if (options->rows > 0 && options->rows < options->workers)
         return mu_fail(log, MU_E0001, NULL, "--rows %lld: each of %lld workers needs its own",
             (long long)options->rows, (long long)options->workers);
+    if (options->dense && options->rows == 0)
+        return mu_fail(log, MU_E0001, "say how many: --rows 10000000", "--dense goes with --rows");
     if (options->rows / options->batch > FILL_PUSHES_MAX)
         return mu_fail(log, MU_E0001, "use a larger --batch, or fewer --rows",
             "--rows %lld: more than %d batches of %lld", (long long)options->rows, FILL_PUSHES_MAX,
             (long long)options->batch);
-    return MU_OK;
+    return options->rows > 0 ? check_memory(log, options) : MU_OK;
 }
 
 static enum mu_status check_options(

@@ -78,7 +78,7 @@ struct mu_cmd_bench_ps_options {
     int64_t rows, row_width, batch; /* rows 0: no embedding table */
     int transport, op;              /* places in the choices of their rows */
     double budget_ms;
-    bool json;
+    bool dense, json;
 };
 
 struct mu_cmd_checkpoint_options {

@@ -139,6 +139,11 @@ const struct mu_flag mu_flags_bench_ps[] = {
          .fallback = "0",
          .doc = "embedding rows on the servers, in place of --bytes; 0: none"},
         .value = "N"},
+    {.option = {.name = "dense",
+         .type = MU_OPTION_BOOL,
+         .offset = offsetof(PS, dense),
+         .doc = "the rows are there when the servers start, found without an index; else each "
+                "is pushed once before the clock starts"}},
     {.option = {.name = "row-width",
          .type = MU_OPTION_INTEGER,
          .offset = offsetof(PS, row_width),

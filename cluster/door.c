@@ -18,17 +18,6 @@ static void turn_away(struct mu_door_stranger *stranger, const char *why)
     mu_link_close(link);
 }
 
-static enum mu_link_answer on_frame(void *owner, struct mu_link *link, const struct mu_frame *frame,
-    const void *body, void **ret_payload)
-{
-    (void)owner;
-    (void)link;
-    (void)body;
-    (void)ret_payload;
-    return frame->type == MU_FRAME_HELLO && frame->payload_bytes == 0 ? MU_LINK_TAKE
-                                                                      : MU_LINK_REFUSE;
-}
-
 static void on_arrived(
     void *owner, struct mu_link *link, const struct mu_frame *frame, const void *body)
 {
@@ -66,7 +55,7 @@ static void on_ended(void *owner, struct mu_link *link, enum mu_status why, int 
 }
 
 static const struct mu_link_events stranger_events = {
-    .frame = on_frame,
+    .frame = mu_link_take_hello,
     .arrived = on_arrived,
     .ended = on_ended,
 };

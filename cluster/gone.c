@@ -53,26 +53,6 @@ static void put(const struct mu_cluster *cluster, int task, const char *text, st
     assert(!body->failed);
 }
 
-static enum mu_link_answer skip_frame(void *owner, struct mu_link *link,
-    const struct mu_frame *frame, const void *body, void **ret_payload)
-{
-    (void)owner;
-    (void)link;
-    (void)frame;
-    (void)body;
-    (void)ret_payload;
-    return MU_LINK_SKIP;
-}
-
-static void ignore_arrived(
-    void *owner, struct mu_link *link, const struct mu_frame *frame, const void *body)
-{
-    (void)owner;
-    (void)link;
-    (void)frame;
-    (void)body;
-}
-
 static void parting_ended(void *owner, struct mu_link *link, enum mu_status why, int error)
 {
     (void)why;
@@ -83,8 +63,8 @@ static void parting_ended(void *owner, struct mu_link *link, enum mu_status why,
 }
 
 static const struct mu_link_events parting_events = {
-    .frame = skip_frame,
-    .arrived = ignore_arrived,
+    .frame = mu_link_skip,
+    .arrived = mu_link_ignore,
     .ended = parting_ended,
 };
 

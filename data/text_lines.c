@@ -1,16 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "data/text_lines.h"
 
+#include "data/decimal.h"
 #include "data/text_scan.h"
 #include <assert.h>
 #include <sched.h>
 #include <stdarg.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define CURSORS 4 /* threads that read without waiting for each other */
 #define PAD_BYTES 64
+static_assert(PAD_BYTES >= MU_DECIMAL_PAD, "numbers are read out of the buffer");
 #define NO_BLOCK SIZE_MAX
 #define EXCERPT_BYTES 24
 

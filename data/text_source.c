@@ -16,7 +16,6 @@ struct mu_text_source {
     struct mu_gz *gz; /* of a plain file only for its descriptor; NULL: not begun again */
     int fd;           /* to read at any offset; -1: as a stream from `gz` */
     bool held;        /* `fd` is memory of this process */
-    bool named;       /* the file can be opened again by its name */
     atomic_flag busy; /* the stream has one reader at a time */
     uint64_t at;      /* of the stream */
     uint64_t reached; /* by the stream, ever: its length once it was at the end */
@@ -79,8 +78,6 @@ static enum mu_status hold(struct mu_text_source *source, struct mu_log *log, si
     }
     if (fd >= 0)
         close(fd);
-    if (status == MU_OK && !source->named)
-        return mu_fail(log, MU_E0502, NULL, "%s is too large to be unpacked", source->name);
     return status == MU_OK ? begin_stream(source, log) : status;
 }
 
@@ -90,7 +87,7 @@ static enum mu_status start(struct mu_text_source *source, struct mu_log *log, s
     return source->fd >= 0 ? MU_OK : hold(source, log, held_max);
 }
 
-static enum mu_status create(struct mu_log *log, const char *name, struct mu_gz *gz, bool named,
+static enum mu_status create(struct mu_log *log, const char *name, struct mu_gz *gz,
     size_t held_max, struct mu_text_source **ret_source)
 {
     size_t name_bytes = strlen(name) + 1;
@@ -101,7 +98,6 @@ static enum mu_status create(struct mu_log *log, const char *name, struct mu_gz 
     }
     memcpy(source->name, name, name_bytes);
     source->gz = gz;
-    source->named = named;
     atomic_flag_clear(&source->busy);
     enum mu_status status = start(source, log, held_max);
     if (status != MU_OK) {
@@ -117,15 +113,7 @@ enum mu_status mu_text_source_open(
 {
     struct mu_gz *gz;
     MU_TRY(mu_gz_open(log, path, &gz));
-    return create(log, path, gz, true, held_max, ret_source);
-}
-
-enum mu_status mu_text_source_open_file(struct mu_log *log, const char *name, FILE *file,
-    size_t held_max, struct mu_text_source **ret_source)
-{
-    struct mu_gz *gz;
-    MU_TRY(mu_gz_open_file(log, name, file, &gz));
-    return create(log, name, gz, false, held_max, ret_source);
+    return create(log, path, gz, held_max, ret_source);
 }
 
 void mu_text_source_close(struct mu_text_source *source)

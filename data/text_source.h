@@ -3,8 +3,8 @@
 #define MU_DATA_TEXT_SOURCE_H
 
 #include "runtime/base/log.h"
+#include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
 
 /*
  * The bytes of a file by their offset, unpacked if it is gzip. A plain file is read where it is
@@ -20,10 +20,6 @@ struct mu_text_source;
 /* MU_E0501, MU_E0502, MU_E0801. `held_max`: MU_TEXT_SOURCE_HELD_MAX, or less in a test. */
 enum mu_status mu_text_source_open(
     struct mu_log *log, const char *path, size_t held_max, struct mu_text_source **ret_source);
-/* The same from an open, seekable file, which is closed with it, also on failure. It cannot be
- * begun again: going back is for plain files and held ones. */
-enum mu_status mu_text_source_open_file(struct mu_log *log, const char *name, FILE *file,
-    size_t held_max, struct mu_text_source **ret_source);
 void mu_text_source_close(struct mu_text_source *source); /* takes NULL */
 
 const char *mu_text_source_name(const struct mu_text_source *source);

@@ -14,7 +14,6 @@
  *   worker <--- SHARE (why) ------------ server      "": it has
  *           ... when all have answered, the name goes: nobody needs it any more
  */
-#define NAMES_BYTES 256
 
 static void settle(struct mu_client_server *server, enum mu_client_share share)
 {

@@ -51,18 +51,7 @@ static enum mu_status prepare(struct evaluator *evaluator)
         EVALUATION_ROWS, &evaluator->model));
     MU_TRY(mu_own_rows_open_for_eval(&evaluator->rows, job, facts, EVALUATION_ROWS, run->log));
     MU_TRY(mu_arena_init(&evaluator->parameters, evaluator->layout.element_count));
-    if (!run->out_dir)
-        return MU_OK;
-    char path[1024];
-    mu_task_path(run, "tb", "", path, sizeof(path));
-    const struct mu_event_file_options options = {
-        .directory = path,
-        .host = run->world->host,
-        .process = run->world->process,
-        .wall_ns = run->world->ops->wall_ns(run->world),
-        .resume_step = -1,
-    };
-    return mu_event_file_open(run->log, &options, &evaluator->events);
+    return run->out_dir ? mu_task_events_open(run, -1, &evaluator->events) : MU_OK;
 }
 
 /* To the log, and to the event file. */

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "roles/own_rows.h"
 #include "ps/table/table_save.h"
+#include "roles/job/job_table.h"
+#include "runtime/base/free_memory.h"
 #include "runtime/base/log.h"
 #include "runtime/device/kernels.h"
 #include "runtime/optim/rows.h"
@@ -22,10 +24,25 @@ static enum mu_status make_table(struct mu_own_rows *rows)
         .slot_count = rows->slot_count,
         .seed = (uint64_t)job->train.seed,
         .row_limit = (size_t)job->mode.row_limit,
+        .dense_ids = rows->dense_ids,
         .init_row = mu_own_rows_init_row,
         .owner = job,
     };
-    return mu_table_create(&options, &rows->table);
+    bool all;
+    MU_TRY(mu_table_create(&options, &rows->table));
+    return mu_table_lay(rows->table, SIZE_MAX, &all);
+}
+
+static enum mu_status check_dense(const struct mu_own_rows *rows)
+{
+    size_t stride = rows->width * (size_t)(1 + rows->slot_count);
+    uint64_t bytes = mu_table_bytes_of(rows->dense_ids, stride, true);
+    uint64_t free_bytes = mu_free_memory_bytes();
+    if (bytes <= free_bytes)
+        return MU_OK;
+    return mu_fail(rows->log, MU_E0801, "leave out mode.rows: rows begin at first touch then",
+        "%llu dense embedding rows of %zu floats, slots included, take %.1f GB; %.1f GB are free",
+        (unsigned long long)rows->dense_ids, stride, (double)bytes / 1e9, (double)free_bytes / 1e9);
 }
 
 static enum mu_status allocate(struct mu_own_rows *rows, size_t entries)
@@ -49,6 +66,7 @@ static enum mu_status open_rows(struct mu_own_rows *rows, const struct mu_datase
     if (!job->model->row_width)
         return MU_OK;
     MU_TRY(job->model->row_width(job->model_options, facts, log, &rows->width));
+    MU_TRY(check_dense(rows));
     size_t entries = row_max * facts->entry_max;
     if (job->mode.row_limit > 0 && (size_t)job->mode.row_limit < entries)
         return mu_fail(log, MU_E0204, "use a larger mode.row_limit, or a smaller data.batch",
@@ -63,14 +81,18 @@ static enum mu_status open_rows(struct mu_own_rows *rows, const struct mu_datase
 enum mu_status mu_own_rows_open(struct mu_own_rows *rows, const struct mu_job *job,
     const struct mu_dataset_facts *facts, size_t row_max, struct mu_log *log)
 {
-    *rows = (struct mu_own_rows){.job = job, .slot_count = job->optimizer->slot_count};
+    *rows = (struct mu_own_rows){.job = job, .log = log, .slot_count = job->optimizer->slot_count};
+    if (job->model->row_width)
+        MU_TRY(mu_job_table_check(job, facts, log));
+    if (job->mode.rows == MU_ROWS_DENSE)
+        rows->dense_ids = facts->id_count;
     return open_rows(rows, facts, row_max, log);
 }
 
 enum mu_status mu_own_rows_open_for_eval(struct mu_own_rows *rows, const struct mu_job *job,
     const struct mu_dataset_facts *facts, size_t row_max, struct mu_log *log)
 {
-    *rows = (struct mu_own_rows){.job = job};
+    *rows = (struct mu_own_rows){.job = job, .log = log};
     return open_rows(rows, facts, row_max, log);
 }
 
@@ -186,6 +208,10 @@ enum mu_status mu_own_rows_save(const struct mu_own_rows *rows, struct mu_saved_
 enum mu_status mu_own_rows_put(void *owner, uint64_t id, const float *row)
 {
     struct mu_own_rows *rows = owner;
+    if (!mu_table_takes(rows->table, id))
+        return mu_fail(rows->log, MU_E0204, "leave out mode.rows: rows begin at first touch then",
+            "the checkpoint has an embedding row with id %llu, and the data has %llu ids",
+            (unsigned long long)id, (unsigned long long)rows->dense_ids);
     return mu_table_put(rows->table, id, row);
 }
 

@@ -14,7 +14,9 @@
  */
 struct mu_own_rows {
     const struct mu_job *job;
-    size_t width; /* 0: the model has no table */
+    struct mu_log *log;
+    uint64_t dense_ids; /* 0: rows begin at first touch */
+    size_t width;       /* 0: the model has no table */
     int slot_count;
     struct mu_table *table;
     struct mu_unique unique;
@@ -53,7 +55,8 @@ double mu_own_rows_square_sum(const struct mu_own_rows *rows);
 
 /* Copies all rows. NO_MEMORY. */
 enum mu_status mu_own_rows_save(const struct mu_own_rows *rows, struct mu_saved_rows *saved);
-/* One row with its slots. Fits struct mu_row_writer. NO_MEMORY. */
+/* One row with its slots. Fits struct mu_row_writer. NO_MEMORY; CONFIG: a dense table has no room
+ * for the id, which is said. */
 enum mu_status mu_own_rows_put(void *rows, uint64_t id, const float *row);
 enum mu_status mu_own_rows_clear(struct mu_own_rows *rows); /* no row is left. NO_MEMORY */
 /* What mu_saved_rows_crc32c of all rows is; without a table *crc stays as it is. NO_MEMORY. */

@@ -14,6 +14,7 @@ static enum mu_status make_model(struct mu_replica *replica)
     const struct mu_job *job = replica->job;
     struct mu_dataset_facts facts = replica->run->data->train_facts;
     facts.entry_max = mu_task_entry_max(replica->run->data);
+    facts.id_count = mu_task_id_count(replica->run->data);
     MU_TRY(job->model->layout(job->model_options, &facts, replica->log, &replica->layout));
     MU_TRY(mu_device_create(job->train.device, replica->log, &replica->device));
     MU_TRY(job->model->create(job->model_options, &replica->layout, replica->device,

@@ -16,12 +16,28 @@ int mu_replica_server_task(const struct mu_replica *replica, int seat)
     return mu_relink_task(replica->spec, seat);
 }
 
-enum mu_status mu_replica_blame_server(struct mu_replica *replica, enum mu_status status, int order,
+static enum mu_status blame_server(struct mu_replica *replica, enum mu_status status, int order,
     const char *what, int64_t since_ns)
 {
     int task = mu_spec_ps(replica->spec, order);
     return mu_replica_cut(
         replica, mu_cluster_blame(replica->cluster, status, task, what, since_ns));
+}
+
+enum mu_status mu_replica_client_ended(
+    struct mu_replica *replica, enum mu_status status, const char *what, int64_t since_ns)
+{
+    if (status == MU_OK)
+        return MU_OK;
+    return blame_server(replica, status, mu_ps_client_culprit(replica->client), what, since_ns);
+}
+
+enum mu_status mu_replica_snapshot_ended(
+    struct mu_replica *replica, enum mu_status status, const char *what, int64_t since_ns)
+{
+    if (status == MU_OK)
+        return MU_OK;
+    return blame_server(replica, status, mu_ps_snapshot_culprit(replica->snapshot), what, since_ns);
 }
 
 /* ---- links to each seat ---- */

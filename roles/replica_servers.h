@@ -13,9 +13,12 @@ enum mu_status mu_replica_call_servers(struct mu_replica *replica);
 void mu_replica_hang_up(struct mu_replica *replica);
 /* The task at this seat. */
 int mu_replica_server_task(const struct mu_replica *replica, int seat);
-/* As mu_replica_blame, of the server that a client or a snapshot names as the culprit. */
-enum mu_status mu_replica_blame_server(struct mu_replica *replica, enum mu_status status, int order,
-    const char *what, int64_t since_ns);
+/* What a call of the client, or of the snapshot, has ended with: OK is passed on; else, as
+ * mu_replica_blame, of the server that it names as the culprit. */
+enum mu_status mu_replica_client_ended(
+    struct mu_replica *replica, enum mu_status status, const char *what, int64_t since_ns);
+enum mu_status mu_replica_snapshot_ended(
+    struct mu_replica *replica, enum mu_status status, const char *what, int64_t since_ns);
 /* A push has been answered: the first after a loss shows how long the standby needed to take over.
  */
 void mu_replica_note_answer(struct mu_replica *replica, int64_t pushed_ns, int64_t awaited_ns);

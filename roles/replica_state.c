@@ -84,9 +84,7 @@ static bool loads(const struct mu_replica *replica)
 
 static bool has_checkpoint(const struct mu_replica *replica)
 {
-    struct mu_store *store = replica->world->store;
-    int64_t newest;
-    return store && store->ops->list(store, &newest, 1) > 0;
+    return mu_task_newest(replica->world->store) >= 0;
 }
 
 /* The servers' state goes to them from here; the vectors are whole. */
@@ -105,13 +103,10 @@ static enum mu_status run_seeding(struct mu_command *command)
     enum mu_status status = mu_ps_snapshot_restore(replica->snapshot, seeding->vectors,
         seeding->vector_count, replica->step, replica->steps_total, NULL,
         mu_deadline(since, replica->run->timeouts.step_ns));
-    if (status == MU_OK) {
-        if (replica->job->mode.replicas > 0)
-            mu_cluster_stand_by(replica->cluster);
-        return MU_OK;
-    }
-    return mu_replica_blame_server(replica, status, mu_ps_snapshot_culprit(replica->snapshot),
-        "restoring the parameter servers", since);
+    MU_TRY(mu_replica_snapshot_ended(replica, status, "restoring the parameter servers", since));
+    if (replica->job->mode.replicas > 0)
+        mu_cluster_stand_by(replica->cluster);
+    return MU_OK;
 }
 
 static enum mu_status seed_servers(struct mu_replica *replica, float *const slots[], bool resumed)

@@ -81,8 +81,8 @@ static void warn_of_being_alone(const struct mu_run_dir *dir, struct mu_log *log
 
 static enum mu_status check_history(struct mu_run_dir *dir, struct mu_log *log, bool resume)
 {
-    int64_t newest;
-    bool any = dir->store->ops->list(dir->store, &newest, 1) > 0;
+    int64_t newest = mu_task_newest(dir->store);
+    bool any = newest >= 0;
     if (any && !resume)
         return mu_fail(log, MU_E0604, "add --resume to go on with it, or choose another --out",
             "%s holds a run already, at step %lld", dir->path, (long long)newest);

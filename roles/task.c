@@ -88,6 +88,22 @@ void mu_task_path(
         self->index, suffix);
 }
 
+enum mu_status mu_task_events_open(
+    const struct mu_task_run *run, int64_t resume_step, struct mu_event_file **ret_events)
+{
+    struct mu_world *world = run->world;
+    char path[1024];
+    mu_task_path(run, "tb", "", path, sizeof(path));
+    const struct mu_event_file_options options = {
+        .directory = path,
+        .host = world->host,
+        .process = world->process,
+        .wall_ns = world->ops->wall_ns(world),
+        .resume_step = resume_step,
+    };
+    return mu_event_file_open(run->log, &options, ret_events);
+}
+
 enum mu_status mu_task_run(struct mu_task_run *run)
 {
     switch (run->spec->task[run->spec->self].role) {

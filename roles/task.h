@@ -5,6 +5,7 @@
 #include "cluster/spec.h"
 #include "roles/job/job.h"
 #include "runtime/base/world.h"
+#include "watch/event_file.h"
 
 /*
  * One task of a cluster, in whatever world: `muster run` makes one in the real world, `muster
@@ -79,6 +80,10 @@ bool mu_task_reads_test(const struct mu_spec *spec);
 /* "tb/worker-1" below out_dir and the like; asserts that it fits. */
 void mu_task_path(
     const struct mu_task_run *run, const char *folder, const char *suffix, char *out, size_t bytes);
+
+/* This task's event file, below `tb`; `resume_step` as in watch/event_file.h. CANNOT_CREATE. */
+enum mu_status mu_task_events_open(
+    const struct mu_task_run *run, int64_t resume_step, struct mu_event_file **ret_events);
 
 /* Step of the newest checkpoint; -1: there is none. Takes NULL. */
 int64_t mu_task_newest(struct mu_store *store);

@@ -1,15 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "roles/task_cluster.h"
 #include "roles/job/job_rows.h"
-#include "runtime/base/store.h"
 
 /* A checkpoint that has come since shows that the leader was there. */
 static bool was_there(void *owner)
 {
     const struct mu_task_run *run = owner;
-    int64_t newest;
-    return run->world->store->ops->list(run->world->store, &newest, 1) > 0 &&
-           newest > run->newest_before;
+    return mu_task_newest(run->world->store) > run->newest_before;
 }
 
 /* Servers that have nothing to do are not worth waiting for. */

@@ -96,17 +96,6 @@ static bool read_hello(struct mu_link *link, const struct mu_frame *frame, const
     return true;
 }
 
-static enum mu_link_answer on_hello_frame(void *owner, struct mu_link *link,
-    const struct mu_frame *frame, const void *body, void **ret_payload)
-{
-    (void)owner;
-    (void)link;
-    (void)body;
-    (void)ret_payload;
-    return frame->type == MU_FRAME_HELLO && frame->payload_bytes == 0 ? MU_LINK_TAKE
-                                                                      : MU_LINK_REFUSE;
-}
-
 static void drop(struct way *way)
 {
     mu_link_close(way->link);
@@ -159,7 +148,7 @@ static void on_call_ended(void *owner, struct mu_link *link, enum mu_status why,
 }
 
 static const struct mu_link_events call_events = {
-    .frame = on_hello_frame,
+    .frame = mu_link_take_hello,
     .arrived = on_answer,
     .ended = on_call_ended,
     .connected = on_call_connected,
@@ -220,7 +209,7 @@ static void on_guest_ended(void *owner, struct mu_link *link, enum mu_status why
 }
 
 static const struct mu_link_events guest_events = {
-    .frame = on_hello_frame,
+    .frame = mu_link_take_hello,
     .arrived = on_guest,
     .ended = on_guest_ended,
 };

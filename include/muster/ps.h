@@ -74,6 +74,7 @@ struct mu_ps_options {
     /* Given all rows of this server, one by one, when mu_ps_serve ends. NULL: nobody wants them. */
     void (*row_end)(void *row_owner, uint64_t id, const float *row);
     void *row_owner;
+    int row_dense; /* 1: all rows below row_ids begin when the server does, not at first touch */
 };
 
 /* Rows of a push: what it gives, and what it wants. An id may come more than once in either: its

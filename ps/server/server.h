@@ -75,6 +75,7 @@ struct mu_ps_rows_options {
     size_t push_max;   /* rows that a gradient may have, and as many that may be wanted with it */
     uint64_t id_count; /* ids are below it; 0: any */
     size_t row_limit;  /* of this server: rows not used for long leave; 0: memory is the limit */
+    bool dense;        /* all rows are there from the beginning: id_count is said, row_limit not */
     uint64_t seed;
     /* As in ps/table/table.h. */
     void (*init_row)(const void *owner, uint64_t seed, uint64_t id, size_t width, float *ret_row);
@@ -160,6 +161,9 @@ bool mu_ps_server_is_head(const struct mu_ps_server *server);
 struct mu_span mu_ps_server_span(const struct mu_ps_server *server);
 float *mu_ps_server_vector(struct mu_ps_server *server, int vector);
 void mu_ps_server_begin(struct mu_ps_server *server, int64_t version);
+/* Before either: begins the rows of a dense table, and turns the loop now and then. Without one it
+ * does nothing. NO_MEMORY, said: before any row is begun if they cannot fit. */
+enum mu_status mu_ps_server_lay(struct mu_ps_server *server);
 
 /* Serves until *over (another thread may set it, atomically, and wake the loop), or the loop is
  * cancelled (then that status). PROTOCOL (MU_E0404): a peer sent what is not allowed; it is cut

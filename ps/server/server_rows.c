@@ -6,12 +6,34 @@
 #include "ps/server/server_peer.h"
 #include "ps/server/server_pieces.h"
 #include "ps/server/server_relink.h"
+#include "ps/table/table_blocks.h"
+#include "runtime/base/free_memory.h"
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define ALIGN ((size_t)64)
+#define LAID_ROWS ((size_t)1 << 16) /* between two turns of the loop */
 
 /* ---- life ---- */
+
+static enum mu_status check_dense(
+    const struct mu_ps_server *server, const struct mu_row_store_options *store)
+{
+    uint64_t rows = store->dense_ids / (uint64_t)store->server_count;
+    size_t stride = store->width * (size_t)(1 + store->optimizer->slot_count);
+    uint64_t free_bytes = mu_free_memory_bytes();
+    /* A standby beside it has as many, which are not there yet either. */
+    rows *= (uint64_t)(1 + server->options.replicas);
+    if (rows <= MU_TABLE_ROWS_MAX && mu_table_bytes_of(rows, stride, true) <= free_bytes)
+        return MU_OK;
+    return mu_fail(server->options.log, MU_E0801,
+        "add parameter servers, or leave out `mode.rows` dense: rows then begin at first touch",
+        "ps/%d is to keep %" PRIu64 " dense embedding rows of %zu floats, slots included, in %.1f "
+        "GB; %.1f GB are free",
+        mu_ps_process(server), rows, stride, (double)mu_table_bytes_of(rows, stride, true) / 1e9,
+        (double)free_bytes / 1e9);
+}
 
 static enum mu_status check(
     const struct mu_ps_server *server, const struct mu_row_store_options *store)
@@ -24,6 +46,8 @@ static enum mu_status check(
         return mu_fail(log, MU_E0204, "use a smaller data.batch",
             "a batch may touch %zu embedding rows of %zu floats; a frame carries %u bytes",
             store->push_max, store->width, MU_FRAME_PAYLOAD_MAX);
+    if (store->dense_ids > 0)
+        return check_dense(server, store);
     if (store->row_limit > 0 && store->row_limit < mu_row_store_step_max(store))
         return mu_fail(log, MU_E0204, "use a larger mode.row_limit, or a smaller data.batch",
             "ps/%d may keep %zu embedding rows; one step may touch %zu", mu_ps_process(server),
@@ -61,6 +85,9 @@ enum mu_status mu_ps_rows_init(struct mu_ps_server *server)
         .push_max = options->rows.push_max,
         .gather_max = (size_t)mu_ps_plan_gathered_max(&server->plan),
         .row_limit = options->rows.row_limit,
+        .dense_ids = options->rows.dense ? options->rows.id_count : 0,
+        .order = mu_ps_seat_span(options->order, options->server_count),
+        .server_count = options->server_count,
         .seed = options->rows.seed,
         .init_row = options->rows.init_row,
         .owner = options->rows.owner,
@@ -83,6 +110,22 @@ enum mu_status mu_ps_rows_init(struct mu_ps_server *server)
         "pushes in flight",
         mu_ps_process(server), store.push_max, store.width, options->replica_count,
         options->in_flight_max);
+}
+
+enum mu_status mu_ps_server_lay(struct mu_ps_server *server)
+{
+    struct mu_loop *loop = server->options.loop;
+    struct mu_table *table = server->rows.store.table;
+    bool all = !table;
+    while (!all) {
+        if (mu_table_lay(table, LAID_ROWS, &all) != MU_OK)
+            return mu_fail(server->options.log, MU_E0801, "add parameter servers",
+                "ps/%d has no memory for more dense embedding rows than its %llu",
+                mu_ps_process(server), (unsigned long long)mu_table_count(table).rows);
+        if (!all)
+            (void)!loop->ops->turn(loop, mu_now(loop->world));
+    }
+    return MU_OK;
 }
 
 void mu_ps_rows_finish(struct mu_ps_server *server)

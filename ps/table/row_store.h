@@ -9,14 +9,16 @@
 /*
  * The embedding rows of one server and what is done with them: the counterpart of a shard
  * (ps/shard.h) for parameters that are addressed by id. A gradient is rows; a row is created when
- * the first gradient of it is applied, and reading changes nothing, so that the state follows from
- * the gradients alone.
+ * the first gradient of it is applied, unless the table is dense, and reading changes nothing, so
+ * that the state follows from the gradients alone.
  */
 struct mu_row_store_options {
     size_t width;
-    size_t push_max;   /* rows of one gradient, or of one reading */
-    size_t gather_max; /* gradients that are gathered for one step; 0: none are */
-    size_t row_limit;  /* as in ps/table/table.h */
+    size_t push_max;    /* rows of one gradient, or of one reading */
+    size_t gather_max;  /* gradients that are gathered for one step; 0: none are */
+    size_t row_limit;   /* as in ps/table/table.h */
+    uint64_t dense_ids; /* as in ps/table/table.h; 0: rows begin with their first gradient */
+    int order, server_count;
     uint64_t seed;
     void (*init_row)(const void *owner, uint64_t seed, uint64_t id, size_t width, float *ret_row);
     const void *owner;
@@ -40,7 +42,7 @@ static inline size_t mu_row_store_step_max(const struct mu_row_store_options *op
     return options->push_max * (options->gather_max > 0 ? options->gather_max : 1);
 }
 
-/* NO_MEMORY. All but the table itself is allocated here. */
+/* NO_MEMORY. All but the table itself is allocated here; a dense one is still to be laid. */
 enum mu_status mu_row_store_init(
     struct mu_row_store *store, const struct mu_row_store_options *options);
 void mu_row_store_finish(struct mu_row_store *store); /* takes a zeroed one */

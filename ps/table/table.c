@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ps/table/table.h"
+#include "ps/table/table_dense.h"
 #include "ps/table/table_index.h"
 #include "ps/table/table_marks.h"
 #include "ps/table/table_sweep.h"
@@ -19,11 +20,15 @@
 #define LINE_BYTES ((size_t)64)
 /* Keeps the places of ids in the index apart from all else that is drawn from the seed. */
 #define INDEX_SEED UINT64_C(0x7461626c65)
+/* Of the index: cells of 8 bytes at a load of 3/4, about. */
+#define INDEX_ROW_BYTES 11
 
 struct mu_table {
     struct mu_table_options options;
     struct mu_table_blocks blocks;
-    struct mu_table_index index;
+    struct mu_table_index index; /* empty where the table is dense */
+    struct mu_table_dense dense;
+    uint64_t next_id; /* dense: ids below have their rows */
     struct mu_table_marks marks;
     struct mu_table_sweep *sweep; /* NULL: nobody reads while rows change */
     uint64_t created, evicted;
@@ -35,10 +40,20 @@ struct group {
     uint32_t row[GROUP]; /* a candidate, or MU_TABLE_NO_ROW */
 };
 
+static enum mu_status init_dense(struct mu_table *table)
+{
+    const struct mu_table_options *options = &table->options;
+    int servers = options->server_count > 0 ? options->server_count : 1;
+    return options->dense_ids > 0
+               ? mu_table_dense_init(&table->dense, options->dense_ids, options->order, servers)
+               : MU_OK;
+}
+
 enum mu_status mu_table_create(const struct mu_table_options *options, struct mu_table **ret_table)
 {
     assert(options->width > 0);
     assert(options->slot_count >= 0);
+    assert(options->dense_ids == 0 || options->row_limit == 0);
     struct mu_table *table = calloc(1, sizeof(*table));
     if (!table)
         return MU_NO_MEMORY;
@@ -46,6 +61,8 @@ enum mu_status mu_table_create(const struct mu_table_options *options, struct mu
     mu_table_blocks_init(&table->blocks, mu_table_stride(table), options->row_limit > 0);
     uint64_t index_seed = mu_random_mix(options->seed, INDEX_SEED);
     enum mu_status status = mu_table_index_init(&table->index, index_seed);
+    if (status == MU_OK)
+        status = init_dense(table);
     if (status != MU_OK) {
         mu_table_destroy(table);
         return status;
@@ -59,6 +76,7 @@ void mu_table_destroy(struct mu_table *table)
     if (!table)
         return;
     mu_table_index_finish(&table->index);
+    mu_table_dense_finish(&table->dense);
     mu_table_blocks_finish(&table->blocks);
     free(table);
 }
@@ -82,12 +100,28 @@ size_t mu_table_width(const struct mu_table *table)
     return table->options.width;
 }
 
+static bool is_dense(const struct mu_table *table)
+{
+    return table->dense.id_count > 0;
+}
+
+bool mu_table_takes(const struct mu_table *table, uint64_t id)
+{
+    return !is_dense(table) || mu_table_dense_row(&table->dense, id) != MU_TABLE_NO_ROW;
+}
+
 struct mu_table_counts mu_table_count(const struct mu_table *table)
 {
-    return (struct mu_table_counts){.rows = table->index.rows,
+    return (struct mu_table_counts){.rows = is_dense(table) ? table->blocks.end : table->index.rows,
         .created = table->created,
         .evicted = table->evicted,
-        .bytes = sizeof(*table) + table->index.bytes + mu_table_blocks_bytes(&table->blocks)};
+        .bytes = sizeof(*table) + table->index.bytes + mu_table_dense_bytes(&table->dense) +
+                 mu_table_blocks_bytes(&table->blocks)};
+}
+
+uint64_t mu_table_bytes_of(uint64_t rows, size_t stride, bool dense)
+{
+    return rows * (sizeof(uint64_t) + stride * sizeof(float) + (dense ? 0 : INDEX_ROW_BYTES));
 }
 
 void mu_table_fresh_row(const struct mu_table *table, uint64_t id, float *ret_parameters)
@@ -97,6 +131,33 @@ void mu_table_fresh_row(const struct mu_table *table, uint64_t id, float *ret_pa
         options->init_row(options->owner, options->seed, id, options->width, ret_parameters);
     else
         memset(ret_parameters, 0, options->width * sizeof(float));
+}
+
+/* ---- dense tables ---- */
+
+/* Memory of new blocks is zeros, and so are slots. */
+static enum mu_status lay_row(struct mu_table *table, uint64_t id)
+{
+    uint32_t row;
+    MU_TRY(mu_table_blocks_take(&table->blocks, id, &row));
+    assert(row == mu_table_dense_row(&table->dense, id));
+    char *record = mu_table_blocks_record(&table->blocks, row);
+    mu_table_fresh_row(table, id, mu_table_blocks_floats(record));
+    table->created++;
+    return MU_OK;
+}
+
+enum mu_status mu_table_lay(struct mu_table *table, size_t rows_max, bool *ret_all)
+{
+    const struct mu_table_dense *dense = &table->dense;
+    for (; rows_max > 0 && table->next_id < dense->id_count; table->next_id++) {
+        if (!mu_table_takes(table, table->next_id))
+            continue;
+        MU_TRY(lay_row(table, table->next_id));
+        rows_max--;
+    }
+    *ret_all = table->next_id == dense->id_count;
+    return MU_OK;
 }
 
 /* ---- finding ---- */
@@ -117,11 +178,28 @@ static bool may_be_at(const struct mu_table *table, uint32_t row)
     return row < table->blocks.end && !table->blocks.marked;
 }
 
+static void find_dense(const struct mu_table *table, const uint64_t *ids, struct group *group)
+{
+    assert(table->next_id == table->dense.id_count);
+    for (size_t i = 0; i < group->count; i++)
+        if (table->dense.word)
+            __builtin_prefetch(&table->dense.word[ids[i] / 64 % (table->dense.id_count / 64 + 1)]);
+    for (size_t i = 0; i < group->count; i++) {
+        group->row[i] = mu_table_dense_row(&table->dense, ids[i]);
+        if (group->row[i] != MU_TABLE_NO_ROW)
+            prefetch_row(table, group->row[i]);
+    }
+}
+
 /* `where` as in mu_table_rows_where, or NULL. */
 static void find_group(const struct mu_table *table, const uint64_t *ids, const uint32_t *where,
     size_t count, struct group *ret_group)
 {
     ret_group->count = count < GROUP ? count : GROUP;
+    if (is_dense(table)) {
+        find_dense(table, ids, ret_group);
+        return;
+    }
     for (size_t i = 0; i < ret_group->count; i++) {
         ret_group->row[i] = where && may_be_at(table, where[i]) ? where[i] : MU_TABLE_NO_ROW;
         ret_group->hash[i] = mu_table_index_hash(&table->index, ids[i]);
@@ -145,6 +223,8 @@ static uint32_t verify(
     const struct mu_table *table, const struct group *group, size_t i, uint64_t id)
 {
     uint32_t row = group->row[i];
+    if (is_dense(table))
+        return row;
     if (row != MU_TABLE_NO_ROW &&
         mu_table_blocks_id(mu_table_blocks_record(&table->blocks, row)) == id)
         return row;
@@ -247,6 +327,7 @@ static enum mu_status rows_of_group(struct mu_table *table, const struct group *
 {
     for (size_t i = 0; i < group->count; i++) {
         uint32_t row = verify(table, group, i, ids[i]);
+        assert(row != MU_TABLE_NO_ROW || !is_dense(table)); /* the caller asks for ids it takes */
         if (row == MU_TABLE_NO_ROW)
             MU_TRY(create_row(table, group->hash[i], ids[i], newest, &row));
         else if (mu_table_sweep_awaits(table->sweep, row))

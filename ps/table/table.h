@@ -11,14 +11,17 @@
  * An embedding table: rows by id, created at first touch. A row is `width` parameters followed by
  * `width` elements of each slot of the optimizer (as struct mu_optim_rows has them), so that what
  * an update needs lies together. Ids are any 64-bit numbers; an open-addressing index leads to rows
- * in large blocks. One thread.
+ * in large blocks. A dense table has the rows of all ids below a number instead, before anything
+ * else is asked of it (mu_table_lay), and finds them without an index (table_dense.h). One thread.
  */
 struct mu_table;
 
 struct mu_table_options {
     size_t width;
     int slot_count;
-    size_t row_limit; /* rows not used for long leave (table_marks.h); 0: memory is the limit */
+    size_t row_limit;   /* rows not used for long leave (table_marks.h); 0: memory is the limit */
+    uint64_t dense_ids; /* ids are below it, and all are there; 0: created at first touch */
+    int order, server_count; /* of dense_ids, those of this server; server_count 0: all */
     uint64_t seed;
     /* A new row's parameters; slots begin as zeros. Pure. NULL: zeros. */
     void (*init_row)(
@@ -35,7 +38,16 @@ enum mu_status mu_table_create(
     const struct mu_table_options *options, struct mu_table **ret_table); /* NO_MEMORY */
 void mu_table_destroy(struct mu_table *table);                            /* takes NULL */
 
-/* The rows of `count` different ids, created where they are not there; valid until the next call.
+/* Begins up to `rows_max` more rows of a dense table. True: all are there, as always in a table
+ * that is not dense. NO_MEMORY. */
+enum mu_status mu_table_lay(struct mu_table *table, size_t rows_max, bool *ret_all);
+/* Is there a row for this id, or could there be? */
+bool mu_table_takes(const struct mu_table *table, uint64_t id);
+/* About the bytes that so many rows will take. */
+uint64_t mu_table_bytes_of(uint64_t rows, size_t stride, bool dense);
+
+/* The rows of `count` different ids that it takes, created where they are not there; valid until
+ * the next call.
  * `count` must be at most row_limit, where there is one. NO_MEMORY: nothing has been created. */
 enum mu_status mu_table_rows(
     struct mu_table *table, const uint64_t *ids, size_t count, float **ret_row);

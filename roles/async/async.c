@@ -61,9 +61,7 @@ static enum mu_status run_pull(struct mu_command *command)
     /* Servers begin when the leader has given them their state: that may take a while. */
     enum mu_status status =
         mu_ps_client_pull(replica->client, replica->parameters.data, MU_FOREVER, &async->version);
-    return status == MU_OK ? MU_OK
-                           : mu_replica_blame_server(replica, status,
-                                 mu_ps_client_culprit(replica->client), "the first pull", since);
+    return mu_replica_client_ended(replica, status, "the first pull", since);
 }
 
 /* The vectors, in memory that the servers of this host see, if the job does not say otherwise. */
@@ -79,9 +77,7 @@ static enum mu_status run_make_vectors(struct mu_command *command)
     enum mu_status status =
         mu_ps_client_share(replica->client, sharing[replica->job->mode.transport],
             2 * (size_t)async->slot_count, deadline_from(async, since), &async->replica->vectors);
-    if (status != MU_OK)
-        return mu_replica_blame_server(
-            replica, status, mu_ps_client_culprit(replica->client), "what memory we share", since);
+    MU_TRY(mu_replica_client_ended(replica, status, "what memory we share", since));
     mu_async_rows_share(&replica->async_rows);
     return MU_OK;
 }
@@ -95,10 +91,7 @@ static enum mu_status run_share_anew(struct mu_command *command)
     int64_t since = mu_now(replica->world);
     enum mu_status status = mu_ps_client_share_anew(
         replica->client, deadline_from(async, since), &replica->vectors, &async->shared_anew);
-    return status == MU_OK
-               ? MU_OK
-               : mu_replica_blame_server(replica, status, mu_ps_client_culprit(replica->client),
-                     "what memory we share", since);
+    return mu_replica_client_ended(replica, status, "what memory we share", since);
 }
 
 static int slot_index(const struct push_slot *slot)
@@ -116,9 +109,7 @@ static enum mu_status run_push(struct mu_command *command)
         mu_ps_client_put_rows(replica->client, slot_index(slot), &slot->rows);
     enum mu_status status = mu_ps_client_push(
         replica->client, slot_index(slot), slot->gradients, slot->scale, slot->seen, slot->fresh);
-    return status == MU_OK ? MU_OK
-                           : mu_replica_blame_server(replica, status,
-                                 mu_ps_client_culprit(replica->client), "a push", since);
+    return mu_replica_client_ended(replica, status, "a push", since);
 }
 
 /* The kind of mode that the newest parameters are of. */
@@ -162,8 +153,7 @@ static enum mu_status run_wait(struct mu_command *command)
     enum mu_status status = mu_ps_client_wait(
         replica->client, slot_index(slot), answer_deadline(async, since), &slot->result);
     if (status != MU_OK)
-        return mu_replica_blame_server(
-            replica, status, mu_ps_client_culprit(replica->client), answer_awaited(replica), since);
+        return mu_replica_client_ended(replica, status, answer_awaited(replica), since);
     mu_replica_note_answer(replica, slot->pushed_ns, since);
     return MU_OK;
 }
@@ -347,10 +337,7 @@ static enum mu_status run_leave(struct mu_command *command)
     MU_TRY(replica->failed);
     int64_t since = mu_now(replica->world);
     enum mu_status status = mu_ps_client_leave(replica->client, deadline_from(async, since));
-    return status == MU_OK
-               ? MU_OK
-               : mu_replica_blame_server(replica, status, mu_ps_client_culprit(replica->client),
-                     "the answer to the last pull", since);
+    return mu_replica_client_ended(replica, status, "the answer to the last pull", since);
 }
 
 /* Everybody has finished its pushes when this returns OK, and knows the counts of all. */

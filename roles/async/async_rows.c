@@ -136,10 +136,7 @@ static enum mu_status run_look(struct mu_command *command)
     int64_t since = mu_now(replica->world);
     enum mu_status status = mu_ps_client_look(replica->client, look->slot, &look->held->set,
         look->rows->memory[look->slot].values, mu_deadline(since, replica->run->timeouts.step_ns));
-    if (status == MU_OK)
-        return MU_OK;
-    return mu_replica_blame_server(
-        replica, status, mu_ps_client_culprit(replica->client), "embedding rows", since);
+    return mu_replica_client_ended(replica, status, "embedding rows", since);
 }
 
 static enum mu_status look_up(struct mu_async_rows *rows, struct mu_held_batch *held, int slot)

@@ -15,10 +15,7 @@ static enum mu_status run_snapshot_start(struct mu_command *command)
         vectors[i] = replica->saver.vectors[i].data;
     const struct mu_row_sink sink = mu_kept_rows_sink(&save->taken, &replica->saver.rows);
     enum mu_status status = mu_ps_snapshot_start(replica->snapshot, vectors, &sink);
-    return status == MU_OK
-               ? MU_OK
-               : mu_replica_blame_server(replica, status, mu_ps_snapshot_culprit(replica->snapshot),
-                     "a snapshot", mu_now(replica->world));
+    return mu_replica_snapshot_ended(replica, status, "a snapshot", mu_now(replica->world));
 }
 
 struct snapshot_end {
@@ -55,10 +52,7 @@ static enum mu_status run_snapshot_end(struct mu_command *command)
     enum mu_status status = await_snapshot(end);
     end->done = status == MU_OK;
     end->is_cut = status == MU_UNAVAILABLE && replica->communicator.loop->cancelled == MU_OK;
-    return status == MU_OK || end->is_cut
-               ? MU_OK
-               : mu_replica_blame_server(replica, status, mu_ps_snapshot_culprit(replica->snapshot),
-                     "a snapshot", since);
+    return end->is_cut ? MU_OK : mu_replica_snapshot_ended(replica, status, "a snapshot", since);
 }
 
 /* ---- training thread ---- */

@@ -24,6 +24,8 @@ void mu_audit_header_write(
         header->facts.feature_count, header->facts.class_count, header->facts.field_count);
     if (job->model->row_width)
         mu_text_add(out, ",\"entries\":%zu", header->facts.entry_max);
+    if (job->model->row_width && job->mode.rows == MU_ROWS_DENSE)
+        mu_text_add(out, ",\"ids\":%" PRIu64, header->facts.id_count);
     mu_text_add(out, ",\"job\":");
     mu_job_write(job, out);
     mu_text_add(out, "}");
@@ -83,6 +85,8 @@ static void read_numbers(struct reader *reader, struct mu_audit_header *header)
     header->facts.field_count = (size_t)read_integer(reader, "fields", many);
     if (mu_json_member(reader->root, "entries"))
         header->facts.entry_max = (size_t)read_integer(reader, "entries", UINT32_MAX);
+    if (mu_json_member(reader->root, "ids"))
+        header->facts.id_count = (uint64_t)read_integer(reader, "ids", many);
 }
 
 static enum mu_status read_job(struct reader *reader, struct mu_audit_header *header)

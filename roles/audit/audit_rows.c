@@ -3,6 +3,7 @@
 #include "ps/table/row_piece.h"
 #include "ps/table/table_save.h"
 #include "roles/job/job_table.h"
+#include "runtime/base/free_memory.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,7 +15,9 @@ static size_t record_bytes(const struct mu_audit_rows *rows)
 static enum mu_status allocate(
     struct mu_audit_rows *rows, const struct mu_row_store_options *options)
 {
+    bool all;
     MU_TRY(mu_row_store_init(&rows->store, options));
+    MU_TRY(mu_table_lay(rows->store.table, SIZE_MAX, &all));
     rows->given_bytes_max = options->push_max * record_bytes(rows);
     rows->given = malloc(rows->given_bytes_max + 1);
     MU_TRY(mu_unique_init(&rows->unique, options->push_max));
@@ -35,6 +38,9 @@ enum mu_status mu_audit_rows_init(struct mu_audit_rows *rows, const struct mu_au
         .push_max = table.push_max,
         .gather_max = gather_max,
         .row_limit = table.row_limit,
+        .dense_ids = table.dense ? table.id_count : 0,
+        .order = rows->order,
+        .server_count = header->server_count,
         .seed = table.seed,
         .init_row = table.init_row,
         .owner = table.owner,
@@ -45,7 +51,10 @@ enum mu_status mu_audit_rows_init(struct mu_audit_rows *rows, const struct mu_au
     if (options.row_limit > 0 && options.row_limit < mu_row_store_step_max(&options))
         return mu_fail(log, MU_E0608, NULL,
             "the log of ps/%d has a mode.row_limit below what one step may touch", rows->order);
-    if (allocate(rows, &options) == MU_OK)
+    size_t stride = options.width * (size_t)(1 + options.optimizer->slot_count);
+    uint64_t laid = options.dense_ids / (uint64_t)header->server_count;
+    if (mu_table_bytes_of(laid, stride, true) <= mu_free_memory_bytes() &&
+        allocate(rows, &options) == MU_OK)
         return MU_OK;
     return mu_fail(log, MU_E0801, NULL, "no memory for the embedding rows of ps/%d", rows->order);
 }
@@ -61,7 +70,8 @@ void mu_audit_rows_finish(struct mu_audit_rows *rows)
 static bool are_ours(const struct mu_audit_rows *rows, const uint64_t *ids, size_t count)
 {
     for (size_t i = 0; i < count; i++)
-        if (mu_split_row(ids[i], rows->server_count) != rows->order)
+        if (mu_split_row(ids[i], rows->server_count) != rows->order ||
+            !mu_table_takes(rows->store.table, ids[i]))
             return false;
     return true;
 }

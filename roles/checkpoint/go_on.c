@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "roles/checkpoint/go_on.h"
 #include "collectives/transport/mpi.h"
+#include "roles/task.h"
+#include "runtime/base/log_quiet.h"
 #include "runtime/io/store_directory.h"
 #include <errno.h>
 #include <stdlib.h>
@@ -66,27 +68,24 @@ void mu_go_on_command(const struct mu_go_on *go_on, bool resumes, struct mu_text
 
 /* ---- is there anything to go on from? ---- */
 
-static void say_nothing(struct mu_log *log, enum mu_level level, const char *text) {}
-
 /* UNKNOWN: the leader, which saves, has its directory on another host, or saves the first just now.
  */
 enum saved { SAVED, NOTHING_SAVED, UNKNOWN };
 
 static enum saved find_saved(const struct mu_go_on *go_on)
 {
-    struct mu_log silent = {.write = say_nothing};
+    struct mu_log quiet = mu_log_quiet();
     struct mu_store *store;
     struct stat stat_;
-    int64_t newest;
     char path[2400];
     mu_format(path, sizeof(path), "%s/.lock", go_on->directory); /* of the leader */
     bool is_here = access(path, F_OK) == 0;
     mu_format(path, sizeof(path), "%s/checkpoints", go_on->directory);
     if (stat(path, &stat_) != 0 || !S_ISDIR(stat_.st_mode))
         return is_here ? NOTHING_SAVED : UNKNOWN;
-    if (mu_store_directory_open(&silent, path, &store) != MU_OK)
+    if (mu_store_directory_open(&quiet, path, &store) != MU_OK)
         return UNKNOWN;
-    bool any = store->ops->list(store, &newest, 1) > 0;
+    bool any = mu_task_newest(store) >= 0;
     store->ops->close(store);
     return any ? SAVED : UNKNOWN;
 }

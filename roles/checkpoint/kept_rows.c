@@ -63,10 +63,7 @@ static enum mu_status run_give(struct mu_command *command)
     int64_t since = mu_now(replica->world);
     enum mu_status status = mu_ps_snapshot_give_rows(replica->snapshot, given->ids, given->rows,
         given->count, mu_deadline(since, replica->run->timeouts.step_ns));
-    if (status == MU_OK)
-        return MU_OK;
-    return mu_replica_blame_server(replica, status, mu_ps_snapshot_culprit(replica->snapshot),
-        "restoring the embedding rows", since);
+    return mu_replica_snapshot_ended(replica, status, "restoring the embedding rows", since);
 }
 
 enum mu_status mu_kept_rows_end(struct mu_given_rows *given)

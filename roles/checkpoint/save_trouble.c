@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "roles/checkpoint/save_trouble.h"
+#include "roles/task.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -31,9 +32,9 @@ struct mu_log *mu_save_trouble_listen(struct mu_save_trouble *trouble)
 static void add_last_good(const struct mu_save_trouble *trouble, struct mu_text *out)
 {
     struct mu_store *store = trouble->store;
-    int64_t newest;
+    int64_t newest = mu_task_newest(store);
     char where[512], age[32];
-    if (store->ops->list(store, &newest, 1) == 0) {
+    if (newest < 0) {
         mu_text_add(out, "there is no good checkpoint");
         return;
     }

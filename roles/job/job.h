@@ -27,6 +27,8 @@
 #define MU_MODE_ENUM(name, text) MU_MODE_##name,
 enum mu_mode_kind { MU_MODE_ROWS(MU_MODE_ENUM) MU_MODE_COUNT };
 #undef MU_MODE_ENUM
+enum mu_mode_rows { MU_ROWS_TOUCH, MU_ROWS_DENSE };
+
 enum mu_mode_transport { MU_MODE_ROUTE, MU_MODE_SHM, MU_MODE_TCP };
 
 #define MU_MODE_AUTO (-1) /* of backups or bound: chosen from measured times */
@@ -62,6 +64,7 @@ struct mu_job_mode {
     bool audit;               /* what makes which version is written down */
     int64_t replicas;         /* of each server's part of the parameters, beside the first */
     double recovery_seconds;  /* for a server that was lost to come back; 0: the run ends */
+    int rows;                 /* enum mu_mode_rows */
     int64_t row_limit;        /* of an embedding table, on all servers together; 0: none */
     char policy[MU_NAME_MAX]; /* a name from the table of policies */
 };

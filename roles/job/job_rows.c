@@ -195,6 +195,13 @@ static const struct mu_option mode_rows[] = {
         .fallback = "0",
         .doc = "a parameter server that is lost is waited for so long, and the run goes on from "
                "the last checkpoint; 0: the run ends"},
+    {.name = "rows",
+        .type = MU_OPTION_CHOICE,
+        .offset = offsetof(struct mu_job_mode, rows),
+        .fallback = "touch",
+        .choices = "touch|dense",
+        .doc = "when a row of the embedding table begins: with its first gradient; or all at the "
+               "start, in memory for every id that the data may have"},
     {.name = "row_limit",
         .type = MU_OPTION_INTEGER,
         .offset = offsetof(struct mu_job_mode, row_limit),

@@ -10,4 +10,8 @@
 enum mu_status mu_job_table(const struct mu_job *job, const struct mu_dataset_facts *facts,
     int server_count, struct mu_log *log, struct mu_ps_rows_options *ret_rows);
 
+/* May the table be as mode.rows says? CONFIG, said. */
+enum mu_status mu_job_table_check(
+    const struct mu_job *job, const struct mu_dataset_facts *facts, struct mu_log *log);
+
 #endif

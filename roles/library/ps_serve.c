@@ -37,6 +37,7 @@ static struct mu_ps_rows_options describe_rows(const struct mu_ps_options *optio
         .push_max = options->row_max,
         .id_count = options->row_ids,
         .row_limit = options->row_limit,
+        .dense = options->row_dense != 0,
         .init_row = options->row_begin ? begin_row : NULL,
         .owner = options,
     };
@@ -85,6 +86,7 @@ static enum mu_status make_server(
     };
     MU_TRY(mu_ps_told_check(serving->log, options, &asked.in_flight_max));
     MU_TRY(mu_ps_server_create(&asked, &serving->server));
+    MU_TRY(mu_ps_server_lay(serving->server));
     struct mu_span span = mu_ps_server_span(serving->server);
     if (parameters)
         memcpy(mu_ps_server_vector(serving->server, 0), parameters + span.first,

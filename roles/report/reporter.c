@@ -14,15 +14,7 @@ static enum mu_status open_files(struct mu_reporter *reporter, int64_t resume_st
 {
     struct mu_task_run *run = reporter->run;
     char path[1024];
-    mu_task_path(run, "tb", "", path, sizeof(path));
-    const struct mu_event_file_options options = {
-        .directory = path,
-        .host = run->world->host,
-        .process = run->world->process,
-        .wall_ns = wall(reporter),
-        .resume_step = resume_step,
-    };
-    MU_TRY(mu_event_file_open(run->log, &options, &reporter->events));
+    MU_TRY(mu_task_events_open(run, resume_step, &reporter->events));
     if (!reporter->leads)
         return MU_OK;
     mu_format(path, sizeof(path), "%s/metrics.jsonl", run->out_dir);

@@ -140,17 +140,8 @@ void mu_ps_report_end(const struct mu_ps_report *report)
 
 enum mu_status mu_ps_report_open(struct mu_ps_report *report, struct mu_task_run *run)
 {
-    char path[1024];
     report->run = run;
-    if (!run->out_dir)
-        return MU_OK;
-    mu_task_path(run, "tb", "", path, sizeof(path));
-    const struct mu_event_file_options options = {.directory = path,
-        .host = run->world->host,
-        .process = run->world->process,
-        .wall_ns = run->world->ops->wall_ns(run->world),
-        .resume_step = -1};
-    return mu_event_file_open(run->log, &options, &report->events);
+    return run->out_dir ? mu_task_events_open(run, -1, &report->events) : MU_OK;
 }
 
 void mu_ps_report_close(struct mu_ps_report *report)

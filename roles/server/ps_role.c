@@ -205,6 +205,8 @@ static enum mu_status run_generation(struct ps_role *role)
     MU_TRY(make_server(role));
     mu_cluster_tell_load(role->cluster, mu_ps_report_load, &role->report);
     mu_cluster_on_gone(role->cluster, on_gone, role);
+    for (int i = 0; i < role->links.count; i++)
+        MU_TRY(mu_ps_server_lay(role->links.server[i]));
     MU_TRY(mu_ps_links_make(&role->links));
     return serve(role);
 }

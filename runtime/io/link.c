@@ -118,15 +118,13 @@ void mu_link_close(struct mu_link *link)
     unpin(link);
 }
 
-/* What still comes while a link is flushed is read, so that the end is not a reset, and nobody
- * looks at it. */
-static enum mu_link_answer part_frame(void *owner, struct mu_link *link,
-    const struct mu_frame *frame, const void *body, void **ret_payload)
+enum mu_link_answer mu_link_skip(void *owner, struct mu_link *link, const struct mu_frame *frame,
+    const void *body, void **ret_payload)
 {
     return MU_LINK_SKIP;
 }
 
-static void ignore_arrived(
+void mu_link_ignore(
     void *owner, struct mu_link *link, const struct mu_frame *frame, const void *body)
 {
 }
@@ -134,8 +132,8 @@ static void ignore_arrived(
 static void ignore_ended(void *owner, struct mu_link *link, enum mu_status why, int error) {}
 
 static const struct mu_link_events parting_events = {
-    .frame = part_frame,
-    .arrived = ignore_arrived,
+    .frame = mu_link_skip,
+    .arrived = mu_link_ignore,
     .ended = ignore_ended,
 };
 
@@ -171,7 +169,14 @@ void mu_link_end(struct mu_link *link, enum mu_status why, int error)
     unpin(link);
 }
 
-/* ---- waiting for another owner ---- */
+/* ---- what many owners answer ---- */
+
+enum mu_link_answer mu_link_take_hello(void *owner, struct mu_link *link,
+    const struct mu_frame *frame, const void *body, void **ret_payload)
+{
+    bool is_hello = frame->type == MU_FRAME_HELLO && frame->payload_bytes == 0;
+    return is_hello ? MU_LINK_TAKE : MU_LINK_REFUSE;
+}
 
 enum mu_link_answer mu_link_hold(void *owner, struct mu_link *link, const struct mu_frame *frame,
     const void *body, void **ret_payload)
@@ -181,7 +186,7 @@ enum mu_link_answer mu_link_hold(void *owner, struct mu_link *link, const struct
 
 const struct mu_link_events mu_link_hold_events = {
     .frame = mu_link_hold,
-    .arrived = ignore_arrived,
+    .arrived = mu_link_ignore,
     .ended = ignore_ended,
 };
 

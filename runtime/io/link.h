@@ -44,6 +44,15 @@ struct mu_link_events {
 enum mu_link_answer mu_link_hold(void *owner, struct mu_link *link, const struct mu_frame *frame,
     const void *body, void **ret_payload);
 extern const struct mu_link_events mu_link_hold_events;
+/* For a link that nobody looks at any more: what comes is read, so that its end is not a reset. */
+enum mu_link_answer mu_link_skip(void *owner, struct mu_link *link, const struct mu_frame *frame,
+    const void *body, void **ret_payload);
+/* For a link that must begin with a HELLO, and anything else is not our protocol. */
+enum mu_link_answer mu_link_take_hello(void *owner, struct mu_link *link,
+    const struct mu_frame *frame, const void *body, void **ret_payload);
+/* An `arrived` for who has seen all there is in `frame`. */
+void mu_link_ignore(
+    void *owner, struct mu_link *link, const struct mu_frame *frame, const void *body);
 
 /* A frame on its way, in the sender's memory; header and body and payload must stay until done. */
 struct mu_send {

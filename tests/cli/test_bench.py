@@ -179,6 +179,17 @@ class BenchPs(unittest.TestCase):
                                        delta=1000)
                 self.assertTrue(1 < row["wire_ratio"] < 1.1, row)
 
+    def test_rows_that_are_there_before(self):
+        done = bench_ps("--rows", "20001", "--batch", "1000", "--servers", "2", "--dense",
+                        "--transport", "shm", "--json")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(len(done.stdout.splitlines()), 2)
+
+    def test_rows_for_which_there_is_no_memory(self):
+        done = bench_ps("--rows", "1000000000", "--row-width", "1024", "--batch", "65536")
+        self.assertEqual((done.returncode, done.stdout), (71, ""))
+        self.assertRegex(done.stderr, r"E0801.*--rows 1000000000 of 1024 floats .* GB are free")
+
     def test_rows_without_json(self):
         done = bench_ps("--rows", "5000", "--batch", "100", "--op", "rows")
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
@@ -186,7 +197,7 @@ class BenchPs(unittest.TestCase):
 
     def test_operations_of_a_table_need_one_and_only_they(self):
         for arguments in (("--op", "rows"), ("--rows", "100", "--op", "push"),
-                          ("--rows", "1"), ("--rows", "300000", "--batch", "1")):
+                          ("--rows", "1"), ("--dense",), ("--rows", "300000", "--batch", "1")):
             done = bench_ps(*arguments)
             self.assertEqual(done.returncode, 64, arguments)
             self.assertIn("--rows", done.stderr)

@@ -59,7 +59,7 @@ static enum mu_status other_run(const struct mu_address *address)
     MU_TRY(mu_real_world_init(&mine.real));
     MU_TRY(mine.real.world.ops->loop_create(&mine.real.world, &mine.loop));
     static const struct mu_link_events events = {
-        .frame = link_pair_hold, .connected = link_pair_connected};
+        .frame = mu_link_hold, .connected = link_pair_connected};
     MU_TRY(mu_link_connect(mine.loop, address, &events, &mine, &link));
     MU_TRY(mu_loop_until(mine.loop, &mine.connected, after(&mine.real.world, LINK_PAIR_TIME)));
     MU_TRY(open_end(mine.loop, &said.log, 1, link, &end));
@@ -71,7 +71,7 @@ static enum mu_status other_run(const struct mu_address *address)
 static int setup(void **state)
 {
     (void)state;
-    static const struct mu_link_events events = {.frame = link_pair_hold};
+    static const struct mu_link_events events = {.frame = mu_link_hold};
     struct mu_link *link;
     link_pair_begin(&pair);
     other = fork();

@@ -161,15 +161,6 @@ static enum mu_link_answer on_welcome(void *owner, struct mu_link *link,
     return MU_LINK_TAKE;
 }
 
-static void ignore(
-    void *owner, struct mu_link *link, const struct mu_frame *frame, const void *body)
-{
-    (void)owner;
-    (void)link;
-    (void)frame;
-    (void)body;
-}
-
 static void on_sent_away(void *owner, struct mu_link *link, enum mu_status why, int error)
 {
     (void)link;
@@ -181,8 +172,10 @@ static void on_sent_away(void *owner, struct mu_link *link, enum mu_status why, 
 /* Calls the name that was offered to rank 0, and says that it is rank 0; not with its token. */
 static enum mu_status intrude(struct mu_loop *loop, struct stranger *stranger, int64_t deadline_ns)
 {
-    static const struct mu_link_events events = {
-        .frame = on_welcome, .arrived = ignore, .ended = on_sent_away, .connected = on_connected};
+    static const struct mu_link_events events = {.frame = on_welcome,
+        .arrived = mu_link_ignore,
+        .ended = on_sent_away,
+        .connected = on_connected};
     struct mu_address at = {.port = 1};
     snprintf(at.host, sizeof(at.host), "unix:%.47s", stranger->offer.name);
     MU_TRY(mu_link_connect(loop, &at, &events, stranger, &stranger->link));

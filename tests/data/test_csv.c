@@ -172,31 +172,38 @@ static void wrong_columns_are_refused(void **state)
     not_opened("1,2\n", "numeric=1-2", MU_BAD_DATA, "error[E0504]", "has 2 columns");
 }
 
-static void test_data_have_the_columns_and_classes_of_those_to_train_with(void **state)
+/* The test split in b.csv beside a training split in a.csv. */
+static enum mu_status match(const char *text)
 {
     static const char options[] = "path=FILE:a.csv test_path=FILE:b.csv numeric=1";
-    idx_rig_write("a.csv", "0,5\n1,6\n2,7\n", 12);
-    idx_rig_write("b.csv", "1,5\n2,6\n", 8);
     text_rig_close(&rig);
-    assert_ok(text_rig_match(&rig, "csv", options));
+    idx_rig_write("b.csv", text, strlen(text));
+    return text_rig_match(&rig, "csv", options);
+}
+
+static void not_matched(const char *text, const char *const said[3])
+{
+    assert_int_equal(match(text), MU_BAD_DATA);
+    for (int i = 0; i < 3 && said[i]; i++)
+        assert_said(&rig.said, said[i]);
+}
+
+static void test_data_have_the_columns_and_classes_of_those_to_train_with(void **state)
+{
+    static const struct {
+        const char *text, *said[3];
+    } wrong[] = {
+        {"1,5\n3,6\n", {"error[E0503]: label 3 of record 1 in ", "/b.csv is out of range 0 to 2"}},
+        {"1,5,5\n", {"error[E0504]", "/b.csv has 3 columns, but ", "/a.csv has 2"}},
+        {"1,5\n1,nan\n", {"/b.csv:2:3: expected a finite"}},
+    };
+    idx_rig_write("a.csv", "0,5\n1,6\n2,7\n", 12);
+    assert_ok(match("1,5\n2,6\n"));
     assert_int_equal(rig.facts.class_count, 3);
     text_rig_read_all(&rig);
     assert_string_equal(text_rig_row(&rig, 0), "1 5 |");
-    text_rig_close(&rig);
-    idx_rig_write("b.csv", "1,5\n3,6\n", 8);
-    assert_int_equal(text_rig_match(&rig, "csv", options), MU_BAD_DATA);
-    assert_said(&rig.said, "error[E0503]: label 3 of record 1 in ");
-    assert_said(&rig.said, "/b.csv is out of range 0 to 2");
-    text_rig_close(&rig);
-    idx_rig_write("b.csv", "1,5,5\n", 6);
-    assert_int_equal(text_rig_match(&rig, "csv", options), MU_BAD_DATA);
-    assert_said(&rig.said, "error[E0504]");
-    assert_said(&rig.said, "/b.csv has 3 columns, but ");
-    assert_said(&rig.said, "/a.csv has 2");
-    text_rig_close(&rig);
-    idx_rig_write("b.csv", "1,5\n1,nan\n", 10);
-    assert_int_equal(text_rig_match(&rig, "csv", options), MU_BAD_DATA);
-    assert_said(&rig.said, "/b.csv:2:3: expected a finite");
+    for (size_t i = 0; i < MU_COUNT_OF(wrong); i++)
+        not_matched(wrong[i].text, wrong[i].said);
 }
 
 static void a_long_field_is_bounded(void **state)

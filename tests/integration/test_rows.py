@@ -55,6 +55,53 @@ class Rows(Case):
             self.assertEqual((newest / "embedding.safetensors").read_bytes(), table)
             self.assertEqual(self.muster("checkpoint", "verify", again.out).code, 0)
 
+    def rows_of(self, run):
+        """id -> the bytes of its row and of its slots."""
+        data = (checkpoints(run.out)[-1] / "embedding.safetensors").read_bytes()
+        head = 8 + int.from_bytes(data[:8], "little")
+        tensors = {name: tensor for name, tensor in json.loads(data[8:head]).items()
+                   if name != "__metadata__"}
+        parts = []
+        for name in sorted(tensors, key=lambda name: "U64" not in tensors[name]["dtype"]):
+            first, end = (head + at for at in tensors[name]["data_offsets"])
+            count = tensors[name]["shape"][0]
+            each = (end - first) // count
+            parts.append([data[first + i * each:first + (i + 1) * each] for i in range(count)])
+        return {row[0]: row[1:] for row in zip(*parts)}
+
+    def test_dense_tables_train_to_the_bits_of_those_created_at_touch(self):
+        job = self.job(mode={"kind": "async"})
+        dense = ("--set", "mode.rows=dense")
+        touched = self.trained("1", job=job)
+        rows = self.rows_of(touched)
+        twice = ("--set", "mode.replicas=1")
+        for before, after, sets in (("1", None, ()), ("chief=1,ps=2", None, twice),
+                                    ("1", "chief=1,ps=3", ()), ("chief=1,ps=2", "1", ())):
+            run = self.trained(before, *dense, *sets,
+                               *(("--epochs", "1") if after else ()), job=job)
+            if after:  # a part of it as the other kind of table
+                run = self.trained(after, "--resume", job=job, out=run.out)
+            for key in ("test_auc", "test_loss"):
+                self.assertEqual(run.summary[key], touched.summary[key], (before, after, key))
+            found = self.rows_of(run)
+            self.assertEqual(run.summary["embedding_rows"], len(found))
+            self.assertGreater(len(found), len(rows))
+            self.assertEqual({id: found[id] for id in rows}, rows)
+        part = self.trained("chief=1,ps=1", "--epochs", "1", job=job)
+        again = self.trained("chief=1,ps=2", "--resume", *dense, job=job, out=part.out)
+        self.assertEqual(self.rows_of(again), found)
+        self.assertEqual(self.muster("checkpoint", "verify", again.out).code, 0)
+
+    def test_a_dense_table_that_cannot_be_is_refused(self):
+        clicks = {**JOB["data"], "fields": "4294967296,10"}
+        for data, mode, code, said in (
+                (clicks, {}, 71, r"error\[E0801\]: .* dense embedding rows .* GB are free"),
+                (JOB["data"], {"row_limit": 5000}, 78, r"error\[E0204\]: mode.rows `dense` keeps")):
+            job = self.job(data=data, mode={"kind": "async", "rows": "dense", **mode})
+            for cluster in ("1", "chief=1,ps=1"):
+                run = self.trained(cluster, job=job, code=code)
+                self.assertRegex(run.text, said)
+
     def test_snapshots_of_tables_are_taken_while_workers_push(self):
         job = self.job(mode={"kind": "async", "in_flight": 2}, train={"epochs": 30},
                        checkpoint={"every_steps": 10, "keep": 1000})

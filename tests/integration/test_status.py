@@ -400,12 +400,19 @@ class Status(Case):
         self.assertRegex(found["tasks"]["evaluator/0"]["doing"],
                          r"^(evaluating at|waiting for a checkpoint after) step \d+$")
 
-    def test_a_checkpoint_that_cannot_be_written_is_told_while_that_is_so(self):
-        run = self.local("chief=1,worker=1", *LONG, "--set", "checkpoint.every_steps=20")
+    def cannot_save(self, every_steps):
+        """A run with a file in the place of its folder of checkpoints: it, where they belong, and
+        where they are."""
+        run = self.local("chief=1,worker=1", *LONG, "--set",
+                         f"checkpoint.every_steps={every_steps}")
         folder, aside = run.out / "checkpoints", run.out / "aside"
         until(lambda: checkpoints(run.out), "a checkpoint")
         folder.rename(aside)
         folder.write_text("no folder")
+        return run, folder, aside
+
+    def test_a_checkpoint_that_cannot_be_written_is_told_while_that_is_so(self):
+        run, folder, aside = self.cannot_save(20)
         found = self.seen(run.out, lambda found: found["checkpoint_error"], "the failure")
         self.assertEqual((found["state"], found["error"]), ("running", None))
         self.assertRegex(self.status(run.out),
@@ -423,11 +430,7 @@ class Status(Case):
         self.assertIsNone(self.as_json(run.out, code=69)["error"])
 
     def test_the_last_checkpoint_that_cannot_be_written_is_the_error_of_the_run(self):
-        run = self.local("chief=1,worker=1", *LONG, "--set", "checkpoint.every_steps=50")
-        folder, aside = run.out / "checkpoints", run.out / "aside"
-        until(lambda: checkpoints(run.out), "a checkpoint")
-        folder.rename(aside)
-        folder.write_text("no folder")
+        run, *_ = self.cannot_save(50)
         run.says(r"warning: chief/0 cannot save step \d+")
         run.signal(signal.SIGTERM)
         self.assertIn(run.ends(), (73, 74))

@@ -102,23 +102,12 @@ static void link_pair_connected(void *owner, struct mu_link *link, enum mu_statu
     pair->connected = status == MU_OK;
 }
 
-static inline enum mu_link_answer link_pair_hold(void *owner, struct mu_link *link,
-    const struct mu_frame *frame, const void *body, void **ret_payload)
-{
-    (void)owner;
-    (void)link;
-    (void)frame;
-    (void)body;
-    (void)ret_payload;
-    return MU_LINK_HOLD;
-}
-
 /* Two ends; frames are held until they are adopted. */
 static inline void link_pair_connect(
     struct link_pair *pair, struct mu_link **ret_near, struct mu_link **ret_far)
 {
     static const struct mu_link_events events = {
-        .frame = link_pair_hold, .connected = link_pair_connected};
+        .frame = mu_link_hold, .connected = link_pair_connected};
     pair->connected = false;
     assert_ok(mu_link_connect(pair->loop, &pair->address, &events, pair, ret_near));
     link_pair_until(pair, &pair->connected);

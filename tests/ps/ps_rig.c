@@ -123,18 +123,6 @@ double rig_add(void *owner, int64_t version)
 
 /* ---- connecting ---- */
 
-/* Held until it is adopted. */
-static enum mu_link_answer on_any_frame(void *owner, struct mu_link *link,
-    const struct mu_frame *frame, const void *body, void **ret_payload)
-{
-    (void)owner;
-    (void)link;
-    (void)frame;
-    (void)body;
-    (void)ret_payload;
-    return MU_LINK_HOLD; /* until it is adopted */
-}
-
 struct knock {
     bool done;
     enum mu_status status;
@@ -158,7 +146,7 @@ static void on_knock_ended(void *owner, struct mu_link *link, enum mu_status why
 }
 
 static const struct mu_link_events knock_events = {
-    .frame = on_any_frame,
+    .frame = mu_link_hold,
     .ended = on_knock_ended,
     .connected = on_connected,
 };
@@ -217,7 +205,7 @@ static void on_control_ended(void *owner, struct mu_link *link, enum mu_status w
 }
 
 const struct mu_link_events rig_control_events = {
-    .frame = on_any_frame,
+    .frame = mu_link_hold,
     .ended = on_control_ended,
 };
 

@@ -11,16 +11,6 @@ static double rate(void *owner, int64_t version)
 
 /* ---- who comes ---- */
 
-static enum mu_link_answer on_hello(void *owner, struct mu_link *link, const struct mu_frame *frame,
-    const void *body, void **ret_payload)
-{
-    (void)owner;
-    (void)link;
-    (void)body;
-    (void)ret_payload;
-    return frame->type == MU_FRAME_HELLO ? MU_LINK_TAKE : MU_LINK_REFUSE;
-}
-
 /* `link` NULL: a free place. */
 static struct mu_link **find_visitor(struct rig_task *task, const struct mu_link *link)
 {
@@ -65,7 +55,7 @@ static void on_visitor_ended(void *owner, struct mu_link *link, enum mu_status w
 }
 
 static const struct mu_link_events visitor_events = {
-    .frame = on_hello,
+    .frame = mu_link_take_hello,
     .arrived = on_hello_arrived,
     .ended = on_visitor_ended,
 };

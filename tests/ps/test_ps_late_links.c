@@ -176,17 +176,8 @@ static enum mu_link_answer on_deputy_frame(void *owner, struct mu_link *link,
     return MU_LINK_TAKE;
 }
 
-static void on_deputy_arrived(
-    void *owner, struct mu_link *link, const struct mu_frame *frame, const void *body)
-{
-    (void)owner;
-    (void)link;
-    (void)frame;
-    (void)body;
-}
-
 static const struct mu_link_events deputy_events = {
-    .frame = on_deputy_frame, .arrived = on_deputy_arrived, .ended = hand_rig_ended};
+    .frame = on_deputy_frame, .arrived = mu_link_ignore, .ended = hand_rig_ended};
 
 /* A deputy that still collects places refuses one that asks. */
 static void a_link_back_to_the_deputy_before_it_judges_only_tells_the_place(void **state)

@@ -284,17 +284,8 @@ static enum mu_link_answer played_frame(void *owner, struct mu_link *link,
     return MU_LINK_TAKE;
 }
 
-static void played_arrived(
-    void *owner, struct mu_link *link, const struct mu_frame *frame, const void *body)
-{
-    (void)owner;
-    (void)link;
-    (void)frame;
-    (void)body;
-}
-
 static const struct mu_link_events played_events = {
-    .frame = played_frame, .arrived = played_arrived, .ended = hand_rig_ended};
+    .frame = played_frame, .arrived = mu_link_ignore, .ended = hand_rig_ended};
 
 /* What comes of asking to share with this server. */
 static enum mu_status share_with(struct played *played, int64_t patience_ns, bool *ret_shares)

@@ -311,6 +311,22 @@ static enum mu_status push_far_ids(struct actor *actor, struct mu_ps *ps)
     return mu_ps_wait(ps, push, NULL) == MU_CLOSED ? MU_OK : MU_BUG;
 }
 
+#define FEW 8
+
+/* All are there, those that nobody has touched, too. */
+static enum mu_status push_dense(struct actor *actor, struct mu_ps *ps)
+{
+    static const uint64_t ids[] = {FEW - 1, 2};
+    static const float dense[COUNT], ones[4] = {1, 1, 1, 1};
+    const struct mu_ps_rows given = {.ids = ids, .gradients = ones, .count = 2};
+    float rows[4];
+    int push;
+    MU_TRY(mu_ps_push_rows(ps, dense, 0, NULL, &given, &push));
+    MU_TRY(mu_ps_wait(ps, push, NULL));
+    MU_TRY(mu_ps_pull_rows(ps, ids, 2, rows));
+    return rows[0] != FEW - 1 && rows[1] != -1 ? MU_OK : MU_BUG;
+}
+
 static enum mu_status want_rows_of_no_table(struct actor *actor, struct mu_ps *ps)
 {
     static const uint64_t id = 1;
@@ -341,6 +357,36 @@ static void rows_of_all_pushes_are_added_up(void **state)
             }
         assert_int_equal(rows, 2);
     }
+}
+
+static void dense_rows_are_all_there_at_the_end(void **state)
+{
+    static struct party party;
+    party = (struct party){.options = row_options, .work = push_dense};
+    party.options.row_ids = FEW;
+    party.options.row_dense = 1;
+    run_party(&party);
+    all_ended_well(&party);
+    assert_int_equal(party.servers[0].row_count + party.servers[1].row_count, FEW);
+    for (int s = 0; s < SERVERS; s++)
+        for (int i = 0; i < party.servers[s].row_count; i++) {
+            uint64_t id = party.servers[s].row_id[i];
+            bool touched = id == 2 || id == FEW - 1;
+            assert_true(id < FEW);
+            assert_int_equal(party.servers[s].row[i][1] != -1, touched);
+        }
+}
+
+static void dense_rows_without_a_bound_are_refused(void **state)
+{
+    struct mu_ps_options options = row_options;
+    static const char *const servers[] = {"127.0.0.1:1"};
+    options.servers = servers;
+    options.server_count = options.worker_count = 1;
+    options.count = COUNT;
+    options.row_dense = 1;
+    assert_int_equal(mu_ps_serve(&options, NULL), MU_USAGE);
+    assert_non_null(strstr(mu_ps_error(NULL), "say row_ids"));
 }
 
 static void misuse_of_rows_is_said_and_does_no_harm(void **state)
@@ -540,6 +586,8 @@ int main(void)
         cmocka_unit_test(several_pushes_are_under_way_at_once),
         cmocka_unit_test(sync_makes_one_step_of_all_workers),
         cmocka_unit_test(rows_of_all_pushes_are_added_up),
+        cmocka_unit_test(dense_rows_are_all_there_at_the_end),
+        cmocka_unit_test(dense_rows_without_a_bound_are_refused),
         cmocka_unit_test(misuse_of_rows_is_said_and_does_no_harm),
         cmocka_unit_test(a_policy_has_its_say),
         cmocka_unit_test(what_is_no_gradient_is_refused),

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MU_PS_TABLE_DENSE_H
+#define MU_PS_TABLE_DENSE_H
+
+#include "ps/table/table_blocks.h"
+
+/*
+ * Where the rows of a table are that has all its ids from the beginning: no index, nothing to be
+ * searched. Rows are numbered in the order of their ids. A server that keeps some of the ids alone
+ * has a bit for each id that there is, and counts the bits before (rank, Jacobson 1989):
+ *
+ *     word     | bits: which of 64 ids are kept | before: rows of all lower ids |
+ *     row      before + how many bits are set below that of the id
+ *
+ * Whoever keeps all ids needs no words: a row's number is its id.
+ */
+struct mu_table_dense_word {
+    uint64_t bits, before;
+};
+
+struct mu_table_dense {
+    uint64_t id_count; /* ids are below it; 0: the table is not dense */
+    uint64_t row_count;
+    struct mu_table_dense_word *word; /* (id_count / 64 + 1); NULL: all ids are kept */
+};
+
+/* Of the ids below `id_count`, those that mu_split_row gives server `order` of `server_count`.
+ * NO_MEMORY, or more rows than a table can have. */
+enum mu_status mu_table_dense_init(
+    struct mu_table_dense *dense, uint64_t id_count, int order, int server_count);
+void mu_table_dense_finish(struct mu_table_dense *dense); /* takes a zeroed one */
+uint64_t mu_table_dense_bytes(const struct mu_table_dense *dense);
+
+/* MU_TABLE_NO_ROW: the id is not kept here. */
+static inline uint32_t mu_table_dense_row(const struct mu_table_dense *dense, uint64_t id)
+{
+    if (id >= dense->id_count)
+        return MU_TABLE_NO_ROW;
+    if (!dense->word)
+        return (uint32_t)id;
+    const struct mu_table_dense_word *word = &dense->word[id / 64];
+    uint64_t bit = UINT64_C(1) << id % 64;
+    if (!(word->bits & bit))
+        return MU_TABLE_NO_ROW;
+    return (uint32_t)word->before + (uint32_t)__builtin_popcountll(word->bits & (bit - 1));
+}
+
+#endif

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "run_rig.h"
+
+static void another_shape_is_shown_in_a_table(void **state)
+{
+    struct mu_layout wider;
+    run_rig_save(400, 3);
+    run_rig_save(500, 3);
+    run_rig_make_layout(&wider, 8);
+    rig.loaded.target = (struct mu_checkpoint_target){.model = "mlp",
+        .optimizer = "adam",
+        .slot_count = 2,
+        .slot_names = {"m", "v"},
+        .layout = &wider};
+    assert_int_equal(run_rig_load(MU_CHECKPOINT_NEWEST), MU_BAD_DATA);
+    assert_said(&rig.log, "error[E0602]");
+    assert_said(&rig.log, "dense1/w             expected 8x5 F32, found 7x5 F32");
+    assert_null(strstr(rig.log.text, "dense1/b"));
+    assert_null(strstr(rig.log.text, "passed over")); /* older ones are of the same run */
+}
+
+static void missing_and_surplus_tensors_are_in_the_table(void **state)
+{
+    struct mu_layout other;
+    run_rig_save(500, 3);
+    mu_layout_init(&other);
+    assert_true(mu_layout_add(&other, "dense1/w", 2, (const int64_t[]){7, 5}));
+    assert_true(mu_layout_add(&other, "dense2/w", 1, (const int64_t[]){3}));
+    rig.loaded.target =
+        (struct mu_checkpoint_target){.model = "mlp", .optimizer = "sgd", .layout = &other};
+    assert_int_equal(run_rig_load(500), MU_BAD_DATA);
+    assert_said(&rig.log, "dense2/w             expected 3 F32, found nothing");
+    assert_said(&rig.log, "dense1/b             expected nothing, found 5 F32");
+    assert_said(&rig.log, "scale                expected nothing, found scalar F32");
+}
+
+static void another_kind_is_named(void **state)
+{
+    run_rig_save(500, 3);
+    rig.loaded.target = (struct mu_checkpoint_target){.model = "softmax", .optimizer = "adam"};
+    assert_int_equal(run_rig_load(500), MU_BAD_DATA);
+    assert_said(&rig.log, "another model: expected `softmax`, found `mlp`");
+    rig.loaded.target = (struct mu_checkpoint_target){.model = "mlp", .optimizer = "momentum"};
+    assert_int_equal(run_rig_load(500), MU_BAD_DATA);
+    assert_said(&rig.log, "another optimizer: expected `momentum`, found `adam`");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        RUN_RIG_CASE(another_shape_is_shown_in_a_table),
+        RUN_RIG_CASE(missing_and_surplus_tensors_are_in_the_table),
+        RUN_RIG_CASE(another_kind_is_named),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "run_rig.h"
+
+static void a_damaged_newest_falls_back_and_says_so(void **state)
+{
+    run_rig_save(400, 3);
+    run_rig_fill_vectors(2);
+    run_rig_save(500, 3);
+    run_rig_fill_vectors(1);
+    run_rig_flip(500, 0, 8 * run_rig_header_bytes(500, 0) + 3);
+    assert_ok(run_rig_load(MU_CHECKPOINT_NEWEST));
+    assert_int_equal(rig.loaded.manifest.step, 400);
+    assert_true(run_rig_vectors_are_equal());
+    assert_said(&rig.log, "passed over: ");
+    assert_said(&rig.log, "crc mismatch in `");
+    assert_said(&rig.log, "fell back to the checkpoint of step 400");
+    assert_int_equal(rig.said->first_number, 0); /* warnings, no error */
+    mu_manifest_finish(&rig.loaded.manifest);
+}
+
+static void a_damaged_optimizer_falls_back_whole(void **state)
+{
+    run_rig_save(400, 3);
+    run_rig_fill_vectors(2);
+    run_rig_save(500, 3);
+    run_rig_fill_vectors(1);
+    run_rig_flip(500, 1, 8 * run_rig_header_bytes(500, 1) + 3);
+    assert_ok(run_rig_load(MU_CHECKPOINT_NEWEST));
+    assert_true(run_rig_vectors_are_equal()); /* nothing of 500 is left in them */
+    mu_manifest_finish(&rig.loaded.manifest);
+}
+
+static void when_none_is_whole_there_is_one_error(void **state)
+{
+    run_rig_save(400, 3);
+    run_rig_save(500, 3);
+    run_rig_flip(400, 0, 100);
+    run_rig_flip(500, 0, 100);
+    assert_int_equal(run_rig_load(MU_CHECKPOINT_NEWEST), MU_BAD_DATA);
+    assert_int_equal(rig.said->first_number, 601);
+    char *first = strstr(rig.log.text, "error[");
+    assert_non_null(first);
+    assert_null(strstr(first + 1, "error["));
+    assert_said(&rig.log, "none of the 2 checkpoints is whole; the oldest: ");
+    assert_said(&rig.log, "= help: begin again in another directory: --out DIR");
+}
+
+static void a_step_asked_for_is_not_replaced_by_another(void **state)
+{
+    run_rig_save(400, 3);
+    run_rig_save(500, 3);
+    run_rig_flip(500, 0, 100);
+    assert_int_equal(run_rig_load(500), MU_BAD_DATA);
+    assert_int_equal(run_rig_load(450), MU_NO_INPUT);
+    assert_said(&rig.log, "E0603");
+}
+
+static void without_a_checkpoint_input_is_missing(void **state)
+{
+    assert_int_equal(run_rig_load(MU_CHECKPOINT_NEWEST), MU_NO_INPUT);
+    assert_said(&rig.log, "error[E0603]: there is no checkpoint in");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        RUN_RIG_CASE(a_damaged_newest_falls_back_and_says_so),
+        RUN_RIG_CASE(a_damaged_optimizer_falls_back_whole),
+        RUN_RIG_CASE(when_none_is_whole_there_is_one_error),
+        RUN_RIG_CASE(a_step_asked_for_is_not_replaced_by_another),
+        RUN_RIG_CASE(without_a_checkpoint_input_is_missing),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
