@@ -216,9 +216,7 @@ static void say_unable(const struct build *build, enum mu_status status)
     const char *why = build->group->error[0] ? build->group->error : mu_status_text(status);
     struct mu_log *log = build->options->log;
     if (status == MU_CLOSED || status == MU_UNAVAILABLE)
-        mu_say(log, MU_LEVEL_ERROR,
-            "error[E%04d]: the ranks cannot work together: %s\n  = help: see the log of the rank "
-            "that is gone",
+        mu_say(log, MU_LEVEL_ERROR, "the ranks cannot work together (E%04d): %s",
             mu_error_number(MU_E0311), why);
     else
         (void)!mu_fail(log, MU_E0311, NULL, "the ranks cannot work together: %s", why);
