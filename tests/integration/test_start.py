@@ -95,8 +95,8 @@ class Waiting(Case):
         chief.signal(signal.SIGSTOP)
         worker = cluster.start("worker/0", "--start-timeout", "8")
         where = re.escape(cluster.address("chief/0"))
-        mute = (rf"chief/0 \({where}\).*: it accepts connections but has not answered for (\S+) s: "
-                rf"it is stopped or hangs, or is not muster; on {cluster.host} `ps .*`ss -ltnp "
+        mute = (rf"chief/0 \({where}\).*: it accepts connections but has not answered for "
+                rf"(\S+) s: it is stopped or hangs, or is not muster; on {cluster.host} `ps .*`ss -ltnp "
                 rf"'sport = :{cluster.port('chief/0')}'`")
         self.assertGreaterEqual(float(worker.says("waiting for " + mute)[0].group(1)), 2)
         self.assertEqual(worker.ends(), 69, worker.text)

@@ -310,7 +310,8 @@ class Status(Case):
                                rf"saved; to begin anew|to go on from).*: {MUSTER} run ")
 
     def test_nobody_is_told_to_wake_whom_a_run_that_has_ended_gave_up(self):
-        cluster = Cluster(self, chief=1, worker=1, arguments=[*LONG, "--failure-detection", "fast"])
+        cluster = Cluster(self, chief=1, worker=1,
+                          arguments=[*LONG, "--failure-detection", "fast"])
         worker = cluster.start_all().trains().tasks["worker/0"]
         worker.signal(signal.SIGSTOP)
         chief = cluster.tasks["chief/0"]
