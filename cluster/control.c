@@ -122,7 +122,7 @@ static void read_lost(struct mu_cluster *cluster, struct mu_decoder *decoder)
     if (!mu_decoder_int(decoder, "task", -1, cluster->spec->task_count, &task) ||
         task != cluster->spec->self)
         task = -1; /* the leader has said all that is known of others */
-    if (mu_gone_is_own(cluster, decoder, task))
+    if (mu_given_up_ends(cluster, decoder, task))
         return;
     mu_cluster_lose(cluster, error, (int)task, text);
 }
@@ -446,7 +446,7 @@ void mu_control_tick(void *owner)
     int64_t late_ns = now - cluster->ticked_ns - cluster->options.heartbeat_ns;
     if (late_ns <= LATE_TICKS * cluster->options.heartbeat_ns)
         late_ns = 0;
-    mu_gone_note_sleep(cluster, now);
+    mu_given_up_note_sleep(cluster, now);
     cluster->ticked_ns = now;
     mu_door_tick(&cluster->door, now);
     pass_stop_on(cluster);

@@ -96,8 +96,8 @@ class Waiting(Case):
         worker = cluster.start("worker/0", "--start-timeout", "8")
         where = re.escape(cluster.address("chief/0"))
         mute = (rf"chief/0 \({where}\).*: it accepts connections but has not answered for "
-                rf"(\S+) s: it is stopped or hangs, or is not muster; on {cluster.host} `ps .*`ss -ltnp "
-                rf"'sport = :{cluster.port('chief/0')}'`")
+                rf"(\S+) s: it is stopped or hangs, or is not muster; on {cluster.host} `ps .*`ss "
+                rf"-ltnp 'sport = :{cluster.port('chief/0')}'`")
         self.assertGreaterEqual(float(worker.says("waiting for " + mute)[0].group(1)), 2)
         self.assertEqual(worker.ends(), 69, worker.text)
         found = re.search(r"error\[E0301\]: " + mute, worker.text)
@@ -111,8 +111,8 @@ class Waiting(Case):
             mute.listen()
             chief = cluster.start("chief/0", "--start-timeout", "5")
             self.assertEqual(chief.ends(), 69, chief.text)
-        self.assertRegex(chief.text, r"error\[E0301\]: .*worker/0 .*: it accepts connections but has "
-                                     r"not answered for \S+ s: it is stopped")
+        self.assertRegex(chief.text, r"error\[E0301\]: .*worker/0 .*: it accepts connections but "
+                                     r"has not answered for \S+ s: it is stopped")
 
     def test_a_leader_that_never_comes_is_named(self):
         cluster = Cluster(self, arguments=QUICK, chief=1, worker=1)

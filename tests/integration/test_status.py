@@ -297,8 +297,8 @@ class Status(Case):
         # The others wait for it no more: to let it go on would not help.
         self.assertEqual(cluster.tasks["worker/0"].ends(), 69)
         text = self.status(cluster.out, code=69)
-        self.assertRegex(text, r"= help: worker/0 has ended, so the run cannot go on: "
-                               rf"`kill -KILL {chief.pid}` ends the leader; then (nothing|to go on)")
+        self.assertRegex(text, r"= help: worker/0 has ended, so the run cannot go on: `kill -KILL "
+                               rf"{chief.pid}` ends the leader; then (nothing is saved|to go on)")
         self.assertNotIn("kill -CONT", text)
         chief.signal(signal.SIGKILL)
         chief.ends()
