@@ -1,11 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cluster/spec_inside.h"
 #include "runtime/base/log_quiet.h"
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 /*
  * Two questions, answered in the same order of precedence: who is in the cluster (the first source
@@ -113,20 +110,23 @@ static enum mu_status take_file(struct search *search, const char *path)
 }
 
 /* A path that nobody has typed just now: where it comes from is half of what is wrong with it. */
-static enum mu_status check_named_file(
-    const struct search *search, const char *variable, const char *path)
+static enum mu_status take_named_file(struct search *search, const char *variable, const char *path)
 {
-    struct stat facts;
-    char help[160];
-    int reason = access(path, R_OK) != 0 ? errno : 0;
-    if (reason == 0 && stat(path, &facts) == 0 && S_ISDIR(facts.st_mode))
-        reason = EISDIR;
-    if (reason == 0 || has_cluster(search))
+    struct mu_log quiet = mu_log_quiet();
+    char help[160], *text = NULL;
+    size_t bytes = 0;
+    if (has_cluster(search))
         return MU_OK;
     mu_format(
         help, sizeof(help), "`unset %s`, or set it to a file or to {\"cluster\": {...}}", variable);
-    return mu_fail(
-        search->log, MU_E0002, help, "$%s: cannot read %s: %s", variable, path, strerror(reason));
+    if (mu_json_read_text(&quiet, path, &text, &bytes) != MU_OK)
+        return mu_fail(search->log, MU_E0002, help, "$%s: %s", variable, quiet.first_text);
+    enum mu_status status =
+        mu_spec_draft_parse(search->log, path, text, bytes, false, &search->draft);
+    free(text);
+    if (status == MU_OK && search->draft.has_task)
+        add_claim(search, search->draft.origin, search->draft.role, search->draft.index);
+    return status;
 }
 
 static enum mu_status take_texts(struct search *search)
@@ -137,10 +137,8 @@ static enum mu_status take_texts(struct search *search)
     MU_TRY(claim_named_task(search, "$MUSTER_TASK", get(search, "MUSTER_TASK")));
     if (own && strchr("{", own[strspn(own, " \t\n")])) /* the JSON itself, or nothing at all */
         MU_TRY(take_text(search, "$MUSTER_CLUSTER", own));
-    else if (own) {
-        MU_TRY(check_named_file(search, "MUSTER_CLUSTER", own));
-        MU_TRY(take_file(search, own));
-    }
+    else if (own)
+        MU_TRY(take_named_file(search, "MUSTER_CLUSTER", own));
     MU_TRY(take_text(search, "$TF_CONFIG", get(search, "TF_CONFIG")));
     MU_TRY(take_text(search, "$CLUSTER_SPEC", get(search, "CLUSTER_SPEC")));
     return MU_OK;
