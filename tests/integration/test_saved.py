@@ -64,8 +64,8 @@ class Saved(Case):
     def test_another_seed_in_the_middle_of_an_epoch_is_warned_of(self):
         run = self.trained("chief=1,worker=1", "--steps", "20")
         again = self.resume(run, "--set", "train.seed=77")
-        self.assertRegex(again.text, r"warning: train\.seed is 77 and was \d+: what is left of "
-                                     r"epoch")
+        self.assertRegex(again.text,
+                         r"warning: train\.seed is 77 and was \d+: what is left of epoch")
         self.assertNotIn("train.seed is", self.trained("chief=1,worker=1", "--steps", "90",
                          "--set", "train.seed=77", "--resume", out=run.out).text)
 
