@@ -163,7 +163,7 @@ static void write_task(
     mu_local_child_describe(child, text, sizeof(text));
     mu_text_add(out, "\n  end    %s", text);
     if (child->reason[0])
-        mu_text_add(out, "\n  %s  %s", child->reason_is_error ? "error" : "said ", child->reason);
+        mu_text_add(out, "\n  %s%s", child->reason_is_error ? "" : "said   ", child->reason);
     write_log_path(outcome, child, out);
 }
 

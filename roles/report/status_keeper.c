@@ -97,6 +97,22 @@ static enum mu_status make_page(struct mu_status_keeper *keeper, const struct mu
     return MU_OK;
 }
 
+/* Until it looks itself, which is when its data are there: it is here, and starts. */
+static void note_leader(struct mu_status_keeper *keeper, const struct mu_spec *spec)
+{
+    struct mu_status_page *page = &keeper->page;
+    struct mu_world *world = keeper->world;
+    const struct mu_task_view view = {.here = true,
+        .joined = true,
+        .process = world->process,
+        .host = world->host,
+        .started_wall_ns = page->started_wall_ns,
+        .heard_wall_ns = world->ops->wall_ns(world),
+        .doing = MU_DOING_STARTING,
+        .absent = ""};
+    mu_status_page_look(&page->task[spec->leader], &view, mu_now(world));
+}
+
 struct mu_status_page *mu_status_keeper_enter(struct mu_status_keeper *keeper)
 {
     keeper->world->ops->enter(keeper->world, keeper->monitor);
@@ -135,6 +151,8 @@ enum mu_status mu_status_keeper_start(struct mu_world *world, struct mu_log *log
     int listed = spec->task_count < MU_STATUS_TASKS_MAX ? spec->task_count : MU_STATUS_TASKS_MAX;
     keeper->room_bytes = RUN_BYTES + (size_t)listed * TASK_BYTES;
     enum mu_status status = make_page(keeper, job, spec, started_wall_ns);
+    if (status == MU_OK)
+        note_leader(keeper, spec);
     if (status == MU_OK)
         status = world->ops->monitor_create(world, &keeper->monitor);
     if (status == MU_OK) {

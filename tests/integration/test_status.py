@@ -339,6 +339,14 @@ class Status(Case):
                                rf"`kill -KILL {worker.pid}` ends it; ")
         self.assertNotIn("kill -CONT", text)
 
+    def test_who_writes_the_status_is_here_from_the_first(self):
+        cluster = Cluster(self, chief=1, worker=1, arguments=["--set", "data.samples=300000"])
+        cluster.start("chief/0")
+        path = cluster.out / "status.json"
+        until(path.exists, "a status")
+        chief = json.loads(path.read_text())["tasks"]["chief/0"]
+        self.assertEqual((chief["state"], chief["doing"]), ("here", "starting"))
+
     def test_a_run_that_waits_says_for_whom(self):
         cluster = Cluster(self, chief=1, worker=1)
         cluster.start("chief/0")
