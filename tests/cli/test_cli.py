@@ -317,6 +317,22 @@ class Run(unittest.TestCase):
         self.assertEqual(result.returncode, 78)
         self.assertIn("torchrun ($RANK) started 4 tasks", result.stderr)
 
+    def test_a_local_cluster_in_each_process_of_a_launcher_is_refused(self):
+        job = os.path.join(ROOT, "configs", "demo.json")
+        for name, variables in (
+                ("torchrun ($RANK)", dict(RANK="1", WORLD_SIZE="4")),
+                ("Open MPI ($OMPI_COMM_WORLD_RANK)",
+                 dict(OMPI_COMM_WORLD_RANK="0", OMPI_COMM_WORLD_SIZE="2"))):
+            with tempfile.TemporaryDirectory() as out:
+                run = os.path.join(out, "run")
+                result = muster("run", job, "--local", "2", "--steps", "2", "--out", run,
+                                **variables)
+                self.assertEqual(result.returncode, 64, result.stderr)
+                self.assertIn(f"error[E0001]: --local starts a whole cluster, and {name}",
+                              result.stderr)
+                self.assertIn("`--roles ROLES` in its place", result.stderr)
+                self.assertFalse(os.path.exists(run))
+
 
 @unittest.skipUnless("simulate" in commands(), "this build has no `muster simulate`")
 class Simulate(unittest.TestCase):
@@ -414,6 +430,20 @@ class Spec(unittest.TestCase):
             self.assertEqual(result.returncode, 78)
             self.assertIn(f"--> {file.name}:1:13", result.stderr)
         self.assertEqual(muster("spec", "check", "--cluster", "/nowhere").returncode, 66)
+
+    def test_check_refuses_what_run_refuses_in_the_name_of_the_task(self):
+        spec = '{"cluster":{%s},"taks":{"type":"worker","index":0}}' % W2
+        job = os.path.join(ROOT, "configs", "demo.json")
+        with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+            file.write(spec)
+            file.flush()
+            for result in (muster("spec", "check", TF_CONFIG=spec),
+                           muster("run", job, TF_CONFIG=spec),
+                           muster("spec", "check", "--cluster", file.name),
+                           muster("run", job, "--cluster", file.name)):
+                self.assertEqual(result.returncode, 78, result.stderr)
+                self.assertIn("error[E0105]: unknown key `taks`", result.stderr)
+                self.assertIn("did you mean `task`?", result.stderr)
 
     def test_malformed_specs_are_refused_in_a_hundred_milliseconds(self):
         specs = ["", "null", "{", "{}", '{"cluster":{}}', '{"cluster":{"ps":["a:1"]}}',
