@@ -480,6 +480,16 @@ class Spec(unittest.TestCase):
         self.assertEqual(checked.returncode, 0, checked.stderr)
         self.assertRegex(checked.stdout, r"worker/1 +\[::1\]:2 .*<- this task")
 
+    def test_addresses_of_a_flag_that_is_repeated_are_added(self):
+        made = muster("spec", "make", "--worker", "a:1,b:1", "--worker", "c:1", "--ps", "d:1",
+                      "--ps=e:1")
+        self.assertEqual(made.returncode, 0, made.stderr)
+        self.assertEqual(json.loads(made.stdout), {
+            "cluster": {"worker": ["a:1", "b:1", "c:1"], "ps": ["d:1", "e:1"]}})
+        two = muster("spec", "make", "--chief", "a:1", "--chief", "b:1", "--worker", "c:1")
+        self.assertEqual(two.returncode, 78, two.stderr)
+        self.assertIn("a cluster has at most one chief, this one has 2", two.stderr)
+
     def test_make_refuses_what_check_would_refuse(self):
         result = muster("spec", "make", "--worker", "h1,h2:1")
         self.assertEqual(result.returncode, 78)
