@@ -97,14 +97,39 @@ static void add_where_it_hangs(const struct mu_cluster *cluster, int task, struc
     else
         mu_text_add(help, "on %s: `ps -o pid,stat,cmd -p %d`; ", hello->host, hello->process);
     if (task >= 0 && !is_stopped(cluster, task))
-        mu_gone_add_help(cluster, task, help);
+        mu_given_up_add_help(cluster, task, help);
 }
 
 static void add_how_to_go_on(const struct mu_cluster *cluster, struct mu_text *help)
 {
-    char go_on[1024];
+    char go_on[MU_CLUSTER_GO_ON_MAX];
     cluster->options.go_on(cluster->options.owner, go_on, sizeof(go_on));
     mu_text_add(help, "%s", go_on);
+}
+
+/* Who is told that it failed still runs: the leader believes somebody else who cut it off. */
+static bool is_told_of_itself(const struct mu_cluster *cluster, enum mu_error error, int task)
+{
+    return error == MU_E0403 && task == cluster->spec->self;
+}
+
+static void say_lost(
+    const struct mu_cluster *cluster, enum mu_error error, int task, const char *text)
+{
+    struct mu_text help;
+    mu_text_init(&help);
+    if (error == MU_E0402)
+        add_where_it_hangs(cluster, task, &help);
+    bool is_own = is_told_of_itself(cluster, error, task);
+    /* What a task says of itself would be the same after a resume. */
+    if (cluster->options.go_on && error != MU_E0403)
+        add_how_to_go_on(cluster, &help);
+    else if (help.bytes > 0)
+        mu_text_add(&help, "then start all tasks again");
+    enum mu_status said = mu_fail(cluster->log, is_own ? MU_E0404 : error,
+        help.bytes > 0 ? help.data : NULL, "%s%s", is_own ? "this task is put out: " : "", text);
+    (void)said; /* the cluster has failed with that already */
+    mu_text_finish(&help);
 }
 
 void mu_cluster_lose(struct mu_cluster *cluster, enum mu_error error, int task, const char *text)
@@ -125,23 +150,12 @@ void mu_cluster_lose(struct mu_cluster *cluster, enum mu_error error, int task, 
                 "`kill -KILL %d` ends it, so that it can be started again", stopped);
         return;
     }
-    struct mu_text help;
-    mu_text_init(&help);
-    if (error == MU_E0402)
-        add_where_it_hangs(cluster, task, &help);
-    /* Who is told that it failed still runs: the leader believes somebody else who cut it off. */
-    bool is_own = error == MU_E0403 && task == cluster->spec->self;
-    /* What a task says of itself would be the same after a resume. */
-    if (cluster->options.go_on && error != MU_E0403)
-        add_how_to_go_on(cluster, &help);
-    else if (help.bytes > 0)
-        mu_text_add(&help, "then start all tasks again");
-    enum mu_status status = mu_fail(cluster->log, is_own ? MU_E0404 : error,
-        help.bytes > 0 ? help.data : NULL, "%s%s", is_own ? "this task is put out: " : "", text);
-    mu_text_finish(&help);
-    mu_cluster_fail(cluster, status);
+    /* Said here at the end, for that writes to a log, whose disk may hang. */
+    bool is_own = is_told_of_itself(cluster, error, task);
+    mu_cluster_fail(cluster, mu_error_status(is_own ? MU_E0404 : error));
     if (cluster->leads)
         mu_cluster_tell(cluster, error, task, text);
+    say_lost(cluster, error, task, text);
 }
 
 void mu_cluster_lose_silent(struct mu_cluster *cluster, int task, int64_t silence_ns)

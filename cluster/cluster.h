@@ -29,6 +29,9 @@ struct mu_data_shape {
     uint64_t ids;    /* sparse data: ids are below it; 0: any */
 };
 
+/* A command to type, and what it goes on from, with its end. */
+#define MU_CLUSTER_GO_ON_MAX 1024
+
 struct mu_cluster_options {
     struct mu_world *world;
     struct mu_loop *loop;
@@ -47,8 +50,11 @@ struct mu_cluster_options {
     int64_t dead_ns;            /* silence after which a task counts as lost */
     int64_t recover_ns;  /* for a parameter server that was lost to come back; 0: nobody waits */
     bool launcher_kills; /* whom of those the run waits for is stopped, whoever starts it ends */
-    bool has_standbys;   /* the parts of parameter servers are kept twice */
-    /* How to go on after a failure, for the help lines; NULL: nobody knows. */
+    /* Which of so many parameter servers has the part of this one, too, by their order in the
+     * spec; NULL: each part is kept once. */
+    int (*standby_of)(int server, int server_count);
+    /* How to go on after a failure, for the help lines, in up to MU_CLUSTER_GO_ON_MAX bytes. The
+     * leader's asks no disk, which may hang. NULL: nobody knows. */
     void (*go_on)(void *owner, char *out, size_t bytes);
     struct mu_activity *activity; /* of this task, sent with heartbeats */
     void (*beat)(void *owner);    /* called with each heartbeat: a watchdog; NULL: none */

@@ -139,12 +139,18 @@ void mu_gone_part(struct mu_cluster *cluster, int task, const char *text);
  * told when it goes on. */
 #define MU_GONE_SILENCE_FIELDS 2
 void mu_gone_put_silence(const struct mu_cluster *cluster, int task, struct mu_body *body);
-/* Member: is it this task that was given up for its silence, as LOST says? Then it ends, said. */
-bool mu_gone_is_own(struct mu_cluster *cluster, struct mu_decoder *decoder, int64_t task);
 /* Why a server that is gone is not taken, and what to do about it. */
 void mu_gone_refuse(const struct mu_cluster *cluster, struct mu_refusal *refusal);
+/* The name of the server that has the part of this one, too. */
+void mu_gone_name_standby(const struct mu_cluster *cluster, int task, char out[MU_TASK_NAME_MAX]);
+
+/* ---- given_up.c: this task is the one ---- */
+/* Is it this task that was given up for its silence, as LOST says? Then it ends, said. */
+bool mu_given_up_ends(struct mu_cluster *cluster, struct mu_decoder *decoder, int64_t task);
+/* The run goes on without this task, or waits for its successor, as GONE says: it ends, said. */
+void mu_given_up_read(struct mu_cluster *cluster, struct mu_decoder *decoder, const char *text);
 /* What to do if the leader of a parameter server seems lost whose part others have, too. */
-void mu_gone_add_help(const struct mu_cluster *cluster, int task, struct mu_text *help);
+void mu_given_up_add_help(const struct mu_cluster *cluster, int task, struct mu_text *help);
 
 /* ---- join.c ---- */
 /* Those that the run needs and that are not there; and their names, at most so many. */

@@ -122,7 +122,7 @@ static void read_lost(struct mu_cluster *cluster, struct mu_decoder *decoder)
     if (!mu_decoder_int(decoder, "task", -1, cluster->spec->task_count, &task) ||
         task != cluster->spec->self)
         task = -1; /* the leader has said all that is known of others */
-    if (mu_gone_is_own(cluster, decoder, task))
+    if (mu_given_up_ends(cluster, decoder, task))
         return;
     mu_cluster_lose(cluster, error, (int)task, text);
 }

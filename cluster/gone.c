@@ -16,12 +16,11 @@ bool mu_gone_can(const struct mu_cluster *cluster, int task)
            task < cluster->spec->task_count && cluster->spec->task[task].role == MU_ROLE_PS;
 }
 
-/* Who has the part of a server, too: the next one, as in ps/seats.h. */
-static void name_standby(const struct mu_spec *spec, int task, char out[MU_TASK_NAME_MAX])
+void mu_gone_name_standby(const struct mu_cluster *cluster, int task, char out[MU_TASK_NAME_MAX])
 {
-    int order = mu_spec_ps_order(spec, task);
-    mu_task_name(
-        &spec->task[mu_spec_ps(spec, (order + 1) % spec->ps_count)], out, MU_TASK_NAME_MAX);
+    const struct mu_spec *spec = cluster->spec;
+    int order = cluster->options.standby_of(mu_spec_ps_order(spec, task), spec->ps_count);
+    mu_task_name(&spec->task[mu_spec_ps(spec, order)], out, MU_TASK_NAME_MAX);
 }
 
 static void note(struct mu_cluster *cluster, int task, const char *text)
@@ -106,7 +105,7 @@ void mu_gone_refuse(const struct mu_cluster *cluster, struct mu_refusal *refusal
 {
     char name[MU_TASK_NAME_MAX], standby[MU_TASK_NAME_MAX];
     mu_task_name(&cluster->spec->task[cluster->gone], name, sizeof(name));
-    name_standby(cluster->spec, cluster->gone, standby);
+    mu_gone_name_standby(cluster, cluster->gone, standby);
     refusal->error = MU_E0309;
     snprintf(refusal->text, sizeof(refusal->text),
         "the run is under way and goes on without %s: %s has what it had, and nothing acknowledged "
@@ -119,70 +118,7 @@ void mu_gone_refuse(const struct mu_cluster *cluster, struct mu_refusal *refusal
         name);
 }
 
-/* ---- the one that is given up ---- */
-
-/* "chief/0 (10.0.0.1:2222) has heard nothing from it since ..., for longer than 5.0 s"; false: that
- * was not why. */
-static bool read_silence(
-    const struct mu_cluster *cluster, struct mu_decoder *decoder, char out[MU_CLUSTER_TEXT_MAX])
-{
-    char who[160], time[40], limit[32];
-    int64_t since, limit_ns;
-    if (!mu_decoder_int(decoder, "since", 1, INT64_MAX, &since) ||
-        !mu_decoder_int(decoder, "limit", 1, INT64_MAX, &limit_ns))
-        return false;
-    mu_cluster_who(cluster, cluster->spec->leader, who, sizeof(who));
-    mu_text_time(time, sizeof(time), since);
-    mu_text_duration(limit, sizeof(limit), limit_ns);
-    snprintf(out, MU_CLUSTER_TEXT_MAX, "%s had heard nothing from it since %s, and the limit is %s",
-        who, time, limit);
-    return true;
-}
-
-static void end_given_up(
-    struct mu_cluster *cluster, const char *why, const char *then, const char *help)
-{
-    if (cluster->failed != MU_OK || cluster->over)
-        return;
-    mu_cluster_fail(cluster,
-        mu_fail(cluster->log, MU_E0405, help, "this task was given up: %s; %s", why, then));
-}
-
-bool mu_gone_is_own(struct mu_cluster *cluster, struct mu_decoder *decoder, int64_t task)
-{
-    char why[MU_CLUSTER_TEXT_MAX], go_on[1024];
-    if (task != cluster->spec->self || !cluster->started || !read_silence(cluster, decoder, why))
-        return false;
-    if (cluster->options.go_on)
-        cluster->options.go_on(cluster->options.owner, go_on, sizeof(go_on));
-    end_given_up(
-        cluster, why, "the run has ended with that", cluster->options.go_on ? go_on : NULL);
-    return true;
-}
-
-static void read_own(struct mu_cluster *cluster, struct mu_decoder *decoder, const char *text)
-{
-    char why[MU_CLUSTER_TEXT_MAX], then[160], help[240], name[MU_TASK_NAME_MAX];
-    if (!read_silence(cluster, decoder, why))
-        mu_text_copy(why, sizeof(why), text);
-    if (!cluster->options.has_standbys) {
-        end_given_up(cluster, why, "the run waits for it to be started again",
-            "start it again as it was started, if nothing else does");
-        return;
-    }
-    name_standby(cluster->spec, cluster->spec->self, name);
-    snprintf(then, sizeof(then),
-        "the run goes on without it: %s has what it had and serves that, and nothing acknowledged "
-        "is lost",
-        name);
-    mu_task_name(&cluster->spec->task[cluster->spec->self], name, sizeof(name));
-    snprintf(help, sizeof(help),
-        "nothing to type: leave %s ended, it is one of the servers again when all tasks are "
-        "started "
-        "for the next run, or to resume this one",
-        name);
-    end_given_up(cluster, why, then, help);
-}
+/* ---- the others ---- */
 
 void mu_gone_read(struct mu_cluster *cluster, struct mu_decoder *decoder)
 {
@@ -195,29 +131,16 @@ void mu_gone_read(struct mu_cluster *cluster, struct mu_decoder *decoder)
         !mu_decoder_text(decoder, "text", text, sizeof(text)))
         return;
     if (task == cluster->spec->self)
-        read_own(cluster, decoder, text);
+        mu_given_up_read(cluster, decoder, text);
     else
         note(cluster, (int)task, text);
-}
-
-void mu_gone_add_help(const struct mu_cluster *cluster, int task, struct mu_text *help)
-{
-    const struct mu_spec *spec = cluster->spec;
-    char name[MU_TASK_NAME_MAX];
-    if (task != spec->leader || cluster->leads || !cluster->options.has_standbys ||
-        cluster->gone >= 0 || spec->task[spec->self].role != MU_ROLE_PS)
-        return;
-    name_standby(spec, spec->self, name);
-    mu_text_add(help,
-        "if it is there and only this task was cut off, the run goes on with %s in its "
-        "place, and there is nothing to type; if not, ",
-        name);
 }
 
 /* ---- for the layers above ---- */
 
 void mu_cluster_stand_by(struct mu_cluster *cluster)
 {
+    assert(cluster->options.standby_of);
     cluster->stands_by = true;
 }
 

@@ -26,9 +26,15 @@ static inline int mu_ps_seat_span(int seat, int server_count)
     return seat % server_count;
 }
 
+/* The process that has the standby of the server in this one. */
+static inline int mu_ps_seat_standby_of(int process, int server_count)
+{
+    return (process + 1) % server_count;
+}
+
 static inline int mu_ps_seat_process(int seat, int server_count)
 {
-    return seat < server_count ? seat : (seat + 1) % server_count;
+    return seat < server_count ? seat : mu_ps_seat_standby_of(seat - server_count, server_count);
 }
 
 /* The other seat of this process. */

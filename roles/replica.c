@@ -167,8 +167,8 @@ static void sum_up(struct mu_replica *replica)
 
 static void say_stopped(struct mu_replica *replica)
 {
-    char go_on[MU_GO_ON_MAX];
-    replica->run->go_on(go_on, sizeof(go_on));
+    char go_on[MU_CLUSTER_GO_ON_MAX];
+    mu_go_on_say(replica->run->go_on, go_on, sizeof(go_on));
     mu_say(
         replica->log, MU_LEVEL_INFO, "stopped at step %lld; %s", (long long)replica->step, go_on);
 }

@@ -220,6 +220,7 @@ static enum mu_status start_saver(struct mu_replica *replica)
         return MU_OK;
     MU_TRY(mu_saver_start(&replica->saver, replica->world, replica->log, &fixed,
         (int)job->checkpoint.keep, mu_positions_memory(&replica->positions)));
+    replica->saver.go_on = replica->run->go_on;
     mu_replica_status_saves(replica);
     size_t width = trains_own_rows(replica) ? replica->rows.width : replica->async_rows.width;
     if (width > 0)
@@ -422,6 +423,6 @@ enum mu_status mu_replica_save(struct mu_replica *replica, bool due, bool wait)
     enum mu_status filled = begun ? fill_saver(replica) : MU_OK;
     if (!wait || !saver->world)
         return MU_OK;
-    enum mu_status saved = mu_saver_end(saver, replica->run->go_on);
+    enum mu_status saved = mu_saver_end(saver);
     return filled != MU_OK ? filled : saved;
 }

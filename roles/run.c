@@ -28,6 +28,7 @@ struct real_task {
     const struct mu_spec *spec;
     int inherited_fd;
     int64_t newest_before;
+    struct mu_go_on go_on;
 };
 
 #define FAST_DEAD_NS (800 * MU_MS)
@@ -109,15 +110,19 @@ static void open_display(struct real_task *task)
 
 /* A process is one task; what it has come to is asked where nothing is handed on. */
 static struct real_task *own_task;
-static bool task_has_begun;
 
-static struct mu_go_on go_on_of(const struct real_task *task)
+/* Only the leader saves, and knows without asking what there is. */
+static void open_go_on(struct real_task *task)
 {
-    return (struct mu_go_on){.request = task->request,
-        .job = task->job,
-        .spec = task->spec,
-        .directory = task->dir.path,
-        .begun = task_has_begun};
+    struct mu_go_on *go_on = &task->go_on;
+    go_on->request = task->request;
+    go_on->job = task->job;
+    go_on->spec = task->spec;
+    go_on->directory = task->dir.path;
+    if (task->spec->self == task->spec->leader)
+        atomic_store(&go_on->saved, mu_run_dir_look(task->dir.path));
+    else
+        go_on->look = mu_run_dir_look;
 }
 
 static enum mu_status keep_status(struct real_task *task, int64_t started_wall_ns)
@@ -126,10 +131,9 @@ static enum mu_status keep_status(struct real_task *task, int64_t started_wall_n
         return MU_OK;
     MU_TRY(mu_status_keeper_start(&task->real.world, &task->log.log, task->dir.path, task->job,
         task->spec, started_wall_ns, &task->status));
-    const struct mu_go_on go_on = go_on_of(task);
     struct mu_text command;
     mu_text_init(&command);
-    mu_go_on_command(&go_on, false, &command);
+    mu_go_on_command(&task->go_on, false, &command);
     struct mu_status_page *page = mu_status_keeper_enter(task->status);
     mu_text_copy(page->command, sizeof(page->command), command.data);
     mu_status_keeper_leave(task->status, true);
@@ -144,6 +148,7 @@ static enum mu_status prepare(struct real_task *task, int64_t started_wall_ns)
         task->spec, world, task->request->resume));
     MU_TRY(open_log(task));
     mu_task_log_note(&task->log, "starts as pid %d on %s", world->process, world->host);
+    open_go_on(task);
     MU_TRY(keep_status(task, started_wall_ns));
     open_display(task);
     warn_of_strangers(task);
@@ -183,7 +188,7 @@ static void say_over(struct real_task *task, enum mu_status status)
 
 static void begin(void)
 {
-    task_has_begun = true;
+    atomic_store(&own_task->go_on.begun, true);
     mu_signals_begun(own_task->spec->task[own_task->spec->self].role != MU_ROLE_EVALUATOR);
 }
 
@@ -201,12 +206,6 @@ static void beat(void *owner)
     mu_notify_watchdog();
 }
 
-static void say_go_on(char *out, size_t bytes)
-{
-    const struct mu_go_on go_on = go_on_of(own_task);
-    mu_go_on_say(&go_on, out, bytes);
-}
-
 static enum mu_status run_task(struct real_task *task, int64_t started_ns, int64_t started_wall_ns)
 {
     struct mu_task_run run = {
@@ -218,7 +217,7 @@ static enum mu_status run_task(struct real_task *task, int64_t started_ns, int64
         .out_dir = task->dir.path,
         .resume = task->request->resume,
         .inherited_fd = task->inherited_fd,
-        .go_on = say_go_on,
+        .go_on = &task->go_on,
         .timeouts = mu_task_timeouts_default,
         .started_ns = started_ns,
         .started_wall_ns = started_wall_ns,
@@ -279,7 +278,7 @@ enum mu_status mu_run(struct mu_log *log, const struct mu_run_request *request,
     say_over(&task, status);
     mu_notify_stopping(mu_status_text(status));
     /* Asked to stop before there was anything to save: no state is saved, and 75 would be a lie. */
-    bool dies = status == MU_PREEMPTED && !task_has_begun;
+    bool dies = status == MU_PREEMPTED && !atomic_load(&task.go_on.begun);
     int signal = mu_signals_stop() ? mu_signals_stop() : SIGTERM;
     mu_status_keeper_stop(task.status, dies ? 128 + signal : mu_status_exit(status));
     finish(&task);

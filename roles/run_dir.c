@@ -5,6 +5,8 @@
 #include "runtime/io/folder.h"
 #include "runtime/io/store_directory.h"
 #include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 static enum mu_status make_folder(struct mu_run_dir *dir, struct mu_log *log, const char *name)
 {
@@ -134,4 +136,22 @@ void mu_run_dir_close(struct mu_run_dir *dir)
         dir->store->ops->close(dir->store);
     mu_run_lock_close(dir->lock);
     *dir = (struct mu_run_dir){0};
+}
+
+enum mu_saved mu_run_dir_look(const char *directory)
+{
+    struct mu_log quiet = mu_log_quiet();
+    struct mu_store *store;
+    struct stat stat_;
+    char path[2400];
+    mu_format(path, sizeof(path), "%s/.lock", directory); /* of the leader */
+    bool is_here = access(path, F_OK) == 0;
+    mu_format(path, sizeof(path), "%s/checkpoints", directory);
+    if (stat(path, &stat_) != 0 || !S_ISDIR(stat_.st_mode))
+        return is_here ? MU_SAVED_NOTHING : MU_SAVED_UNKNOWN;
+    if (mu_store_directory_open(&quiet, path, &store) != MU_OK)
+        return MU_SAVED_UNKNOWN;
+    bool any = mu_task_newest(store) >= 0;
+    store->ops->close(store);
+    return any ? MU_SAVED_SOME : MU_SAVED_UNKNOWN;
 }

@@ -2,6 +2,7 @@
 #ifndef MU_ROLES_RUN_DIR_H
 #define MU_ROLES_RUN_DIR_H
 
+#include "roles/checkpoint/go_on.h"
 #include "roles/job/job.h"
 #include "roles/task.h"
 #include "runtime/base/store.h"
@@ -21,5 +22,7 @@ enum mu_status mu_run_dir_open(struct mu_run_dir *dir, struct mu_log *log, const
     const struct mu_job *job, const struct mu_spec *spec, const struct mu_world *world,
     bool resume);
 void mu_run_dir_close(struct mu_run_dir *dir); /* takes a zeroed one */
+/* Has the leader saved anything in this directory, as far as this host sees? Asks the disk. */
+enum mu_saved mu_run_dir_look(const char *directory);
 
 #endif

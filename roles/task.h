@@ -30,8 +30,7 @@ struct mu_task_timeouts {
 };
 extern const struct mu_task_timeouts mu_task_timeouts_default;
 
-#define MU_GO_ON_MAX 1024
-
+struct mu_go_on;
 struct mu_progress_display;
 struct mu_status_keeper;
 
@@ -43,9 +42,8 @@ struct mu_task_run {
     const struct mu_task_data *data; /* borrowed; what the role needs is opened */
     const char *out_dir;             /* NULL: nothing is written but the log */
     bool resume;
-    int inherited_fd; /* listening socket from a launcher, or -1 */
-    /* For help lines: the command that goes on with this run. From any thread. NULL: none. */
-    void (*go_on)(char *out, size_t bytes);
+    int inherited_fd;       /* listening socket from a launcher, or -1 */
+    struct mu_go_on *go_on; /* for help lines; NULL: nobody knows how to go on with this run */
     struct mu_task_timeouts timeouts;
     int64_t started_ns; /* of this process or simulated task */
     int64_t started_wall_ns;

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "roles/task_cluster.h"
+#include "ps/seats.h"
+#include "roles/checkpoint/go_on.h"
 #include "roles/job/job_rows.h"
 
 /* A checkpoint that has come since shows that the leader was there. */
@@ -19,7 +21,7 @@ static int64_t recover_ns(const struct mu_task_run *run)
 static void say_go_on(void *owner, char *out, size_t bytes)
 {
     const struct mu_task_run *run = owner;
-    run->go_on(out, bytes);
+    mu_go_on_say(run->go_on, out, bytes);
 }
 
 static bool has_standbys(const struct mu_task_run *run)
@@ -56,7 +58,7 @@ enum mu_status mu_task_join(struct mu_task_run *run, struct mu_loop *loop, uint3
         .dead_ns = run->timeouts.dead_ns,
         .recover_ns = recover_ns(run),
         .launcher_kills = run->launcher_kills,
-        .has_standbys = has_standbys(run),
+        .standby_of = has_standbys(run) ? mu_ps_seat_standby_of : NULL,
         .go_on = run->go_on ? say_go_on : NULL,
         .activity = activity,
         .beat = run->beat,

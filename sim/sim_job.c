@@ -118,7 +118,9 @@ static enum mu_status start_task(struct sim_job *job, int i)
     /* A step that is meant to take long does not hang. */
     task->run.timeouts.step_ns += 20 * longest_ns(&job->given->compute);
     if (mu_task_reads_test(&task->spec)) /* the leader saves, the evaluator looks at it */
-        world->store = job->dir.store;
+        world->store = job->given->store ? job->given->store : job->dir.store;
+    if (i == job->spec.leader)
+        task->run.go_on = job->given->go_on;
     if (job->given->restart_ns > 0 && job->given->restarted == i)
         MU_TRY(mu_sim_restart(job->sim, i, job->given->restart_ns, "main again", run_task, task));
     return mu_sim_start(job->sim, i, "main", run_task, task);

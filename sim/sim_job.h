@@ -15,6 +15,8 @@ struct mu_sim_job {
     struct mu_sim_compute compute;
     int64_t link_bits_per_second, link_latency_ns;
     const char *out_dir;
+    struct mu_store *store; /* for checkpoints, instead of one in memory; borrowed */
+    struct mu_go_on *go_on; /* of the leader; NULL: nobody knows */
     bool resume;
     const struct mu_sim_faults *faults; /* NULL: none */
     /* A task that the faults have killed by then starts again at this time; 0: none does. */

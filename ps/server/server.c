@@ -57,15 +57,17 @@ static void init_peers(struct mu_ps_server *server)
 {
     size_t replicas = (size_t)server->options.replica_count;
     for (size_t i = 0; i < replicas; i++)
-        server->workers[i] = (struct mu_ps_peer){
-            .server = server, .kind = MU_PS_PEER_WORKER, .index = (int)i, .unread_since_ns = -1};
+        server->workers[i] = (struct mu_ps_peer){.server = server,
+            .kind = MU_PS_PEER_WORKER,
+            .index = (int)i,
+            .of_worker.unread_since_ns = -1};
     server->leader = (struct mu_ps_peer){.server = server, .kind = MU_PS_PEER_LEADER};
     for (int i = 0; i < server->standby.seat_count; i++)
         server->others[i] = (struct mu_ps_peer){
             .server = server,
             .kind = MU_PS_PEER_SERVER,
             .index = i,
-            .noted = server->noted + (size_t)i * replicas,
+            .of_server.noted = server->noted + (size_t)i * replicas,
         };
 }
 
@@ -157,7 +159,7 @@ static void close_links(struct mu_ps_server *server)
 {
     for (int i = 0; server->workers && i < server->options.replica_count; i++) {
         mu_link_close(server->workers[i].link);
-        mu_shared_memory_close(&server->workers[i].shared);
+        mu_shared_memory_close(&server->workers[i].of_worker.shared);
     }
     for (int i = 0; i < server->standby.seat_count; i++)
         mu_link_close(server->others[i].link);

@@ -29,8 +29,8 @@
 static bool heals(const struct mu_ps_peer *peer, enum mu_status why)
 {
     const struct mu_ps_server *server = peer->server;
-    return server->options.relinks && why != MU_PROTOCOL && !peer->refused && !peer->is_lost &&
-           server->standby.takeover == MU_PS_TAKEOVER_NONE;
+    return server->options.relinks && why != MU_PROTOCOL && !peer->refused &&
+           !peer->of_server.is_lost && server->standby.takeover == MU_PS_TAKEOVER_NONE;
 }
 
 /* ---- the end of a link ---- */
@@ -39,9 +39,9 @@ static void drop_link(struct mu_ps_peer *peer)
 {
     struct mu_link *link = peer->link;
     peer->link = NULL;
-    peer->held = peer->catches_up = false;
-    peer->is_behind = true;
-    peer->gone_ns = mu_now(peer->server->options.loop->world);
+    peer->held = peer->of_server.catches_up = false;
+    peer->of_server.is_behind = true;
+    peer->of_server.gone_ns = mu_now(peer->server->options.loop->world);
     peer->server->gone_count++;
     mu_link_close(link);
 }
@@ -56,13 +56,13 @@ bool mu_ps_heal_ended(struct mu_ps_peer *peer, enum mu_status why)
 
 static bool is_gone(const struct mu_ps_peer *peer)
 {
-    return !peer->link && peer->link_number > 0 && !peer->is_lost;
+    return !peer->link && peer->link_number > 0 && !peer->of_server.is_lost;
 }
 
 void mu_ps_heal_lose(struct mu_ps_peer *peer)
 {
     peer->server->gone_count -= is_gone(peer);
-    peer->is_behind = peer->catches_up = false;
+    peer->of_server.is_behind = peer->of_server.catches_up = false;
 }
 
 void mu_ps_heal_check(struct mu_ps_server *server)
@@ -73,7 +73,7 @@ void mu_ps_heal_check(struct mu_ps_server *server)
     int64_t now = mu_now(server->options.loop->world);
     for (int i = 0; i < server->standby.seat_count; i++) {
         const struct mu_ps_peer *peer = &server->others[i];
-        if (is_gone(peer) && now - peer->gone_ns > patience)
+        if (is_gone(peer) && now - peer->of_server.gone_ns > patience)
             mu_ps_failed(server, peer, MU_CLOSED);
     }
 }
@@ -93,12 +93,12 @@ int mu_ps_server_unlinked(const struct mu_ps_server *server, int seat)
 
 int64_t mu_ps_server_unlinked_since_ns(const struct mu_ps_server *server, int seat)
 {
-    return server->others[seat].gone_ns;
+    return server->others[seat].of_server.gone_ns;
 }
 
 bool mu_ps_heal_begin(struct mu_ps_peer *peer)
 {
-    if (peer->is_lost)
+    if (peer->of_server.is_lost)
         return false;
     if (peer->link)
         drop_link(peer); /* this side has not seen its end yet */
@@ -134,14 +134,14 @@ enum mu_link_answer mu_ps_heal_frame(struct mu_ps_peer *peer, const struct mu_fr
     if (!mu_ps_known_since(&peer->server->standby.known, frame->tag))
         return mu_ps_refuse(peer, "asks for what came after verdict %llu, which is long forgotten",
             (unsigned long long)frame->tag);
-    peer->place = frame->tag;
-    peer->place_asks = true;
+    peer->of_server.place = frame->tag;
+    peer->at_hand.asks_place = true;
     return MU_LINK_TAKE;
 }
 
 void mu_ps_heal_arrived(struct mu_ps_peer *peer)
 {
-    peer->is_behind = peer->catches_up = true;
+    peer->of_server.is_behind = peer->of_server.catches_up = true;
     peer->server->look_again = true;
 }
 
@@ -149,16 +149,16 @@ void mu_ps_heal_arrived(struct mu_ps_peer *peer)
 static bool catch_up(struct mu_ps_server *server, struct mu_ps_peer *peer)
 {
     const struct mu_ps_standby *standby = &server->standby;
-    for (;; peer->place++) {
+    for (;; peer->of_server.place++) {
         if (!mu_ps_standby_has_room(peer))
             return false;
-        if (standby->snapshot_id > 0 && standby->snapshot_place == peer->place)
+        if (standby->snapshot_id > 0 && standby->snapshot_place == peer->of_server.place)
             mu_ps_tell_snapshot(server, peer->index, standby->snapshot_id);
         if (!peer->link)
             return false; /* no memory to tell it */
-        if (peer->place == standby->known.next)
+        if (peer->of_server.place == standby->known.next)
             return true;
-        mu_ps_standby_post(server, peer, peer->place);
+        mu_ps_standby_post(server, peer, peer->of_server.place);
     }
 }
 
@@ -166,8 +166,8 @@ void mu_ps_heal_step(struct mu_ps_server *server)
 {
     for (int i = 0; i < server->standby.seat_count; i++) {
         struct mu_ps_peer *peer = &server->others[i];
-        if (!peer->catches_up || !catch_up(server, peer))
+        if (!peer->of_server.catches_up || !catch_up(server, peer))
             continue;
-        peer->is_behind = peer->catches_up = false;
+        peer->of_server.is_behind = peer->of_server.catches_up = false;
     }
 }

@@ -123,14 +123,14 @@ static inline bool mu_ps_is_head(const struct mu_ps_server *server)
 /* Is this the seat of another server that takes part? */
 static inline bool mu_ps_is_other(const struct mu_ps_server *server, int seat)
 {
-    return seat != server->options.order && !server->others[seat].is_lost;
+    return seat != server->options.order && !server->others[seat].of_server.is_lost;
 }
 
 /* Is this seat of another server told of what gets its place in the order? Else it asks. */
 static inline bool mu_ps_is_told(const struct mu_ps_server *server, int seat)
 {
     const struct mu_ps_peer *peer = &server->others[seat];
-    return mu_ps_is_other(server, seat) && peer->link && !peer->is_behind;
+    return mu_ps_is_other(server, seat) && peer->link && !peer->of_server.is_behind;
 }
 
 /* Does this server know whom to tell what is whole here? */

@@ -21,17 +21,17 @@ static enum mu_ps_flaw flaw_of(
 {
     if (frame->payload_bytes != (push->gradient_at > 0 ? 0 : mu_ps_span_bytes(peer->server)))
         return MU_PS_FLAW_LENGTH;
-    if (frame->tag != peer->sequence_next)
+    if (frame->tag != peer->of_worker.sequence_next)
         return MU_PS_FLAW_TURN;
     if (!isfinite((float)push->scale))
         return MU_PS_FLAW_NOT_FINITE;
-    return mu_ps_rows_flaw(peer->buffer, (float)push->scale);
+    return mu_ps_rows_flaw(peer->at_hand.buffer, (float)push->scale);
 }
 
 /* False: the worker is refused. */
 static bool read_push(struct mu_ps_peer *peer, const struct mu_frame *frame, const void *body)
 {
-    struct mu_ps_buffer *buffer = peer->buffer;
+    struct mu_ps_buffer *buffer = peer->at_hand.buffer;
     struct mu_ps_push_body push;
     if (!mu_ps_push_read(mu_link_decoder(peer->link), body, frame->body_bytes, &push)) {
         mu_ps_refuse(peer, "sent a PUSH whose body is malformed");
@@ -50,7 +50,7 @@ static bool read_push(struct mu_ps_peer *peer, const struct mu_frame *frame, con
 
 static bool read_pull(struct mu_ps_peer *peer, const struct mu_frame *frame, const void *body)
 {
-    struct mu_ps_buffer *buffer = peer->buffer;
+    struct mu_ps_buffer *buffer = peer->at_hand.buffer;
     const struct mu_ps_row_buffer *rows = &buffer->rows;
     int64_t fresh_at = 0;
     if (frame->payload_bytes != 0)
@@ -60,9 +60,9 @@ static bool read_pull(struct mu_ps_peer *peer, const struct mu_frame *frame, con
         mu_ps_refuse(peer, "sent a PULL whose body is malformed");
     else if (!mu_ps_share_places(peer, buffer, 0, fresh_at))
         mu_ps_refuse(peer, "sent a PULL %s", mu_ps_flaw_text(MU_PS_FLAW_PLACE));
-    else if (frame->tag != peer->sequence_next)
+    else if (frame->tag != peer->of_worker.sequence_next)
         mu_ps_refuse(peer, "sent pull %llu where %llu is next", (unsigned long long)frame->tag,
-            (unsigned long long)peer->sequence_next);
+            (unsigned long long)peer->of_worker.sequence_next);
     else if (rows->flaw != MU_PS_FLAW_NONE)
         mu_ps_refuse(peer, "sent a PULL %s", mu_ps_flaw_text(rows->flaw));
     else if (rows->counts.given > 0)
@@ -88,10 +88,11 @@ static enum mu_link_answer on_worker_frame(void *owner, struct mu_link *link,
         return MU_LINK_REFUSE;
     if (frame->type == MU_FRAME_SHARE)
         return mu_ps_share_frame(peer, frame, body);
-    struct mu_ps_buffer *buffer = mu_ps_buffer_of(server, peer->index, peer->sequence_next);
+    struct mu_ps_buffer *buffer =
+        mu_ps_buffer_of(server, peer->index, peer->of_worker.sequence_next);
     if (!server->begun || !mu_ps_knows_head(server) || buffer->state != MU_PS_BUFFER_FREE)
         return mu_ps_hold(peer);
-    peer->buffer = buffer;
+    peer->at_hand.buffer = buffer;
     if (is_rows && !mu_ps_rows_frame(peer, buffer, frame, body, ret_payload))
         return MU_LINK_REFUSE;
     if (is_rows)
@@ -99,10 +100,10 @@ static enum mu_link_answer on_worker_frame(void *owner, struct mu_link *link,
     if (!(is_pull ? read_pull(peer, frame, body) : read_push(peer, frame, body)))
         return MU_LINK_REFUSE;
     buffer->state = MU_PS_BUFFER_RECEIVING;
-    buffer->sequence = peer->sequence_next;
+    buffer->sequence = peer->of_worker.sequence_next;
     buffer->tag = frame->tag;
     *ret_payload = buffer->own;
-    peer->looked_at = 0;
+    peer->at_hand.looked_at = 0;
     return buffer->flaw == MU_PS_FLAW_LENGTH ? MU_LINK_SKIP : MU_LINK_TAKE;
 }
 
@@ -110,13 +111,14 @@ static enum mu_link_answer on_worker_frame(void *owner, struct mu_link *link,
 static void on_worker_landed(void *owner, const struct mu_frame *frame, size_t bytes)
 {
     struct mu_ps_peer *peer = owner;
-    struct mu_ps_buffer *buffer = peer->buffer;
+    struct mu_ps_buffer *buffer = peer->at_hand.buffer;
     if (frame->type != MU_FRAME_PUSH)
         return;
-    size_t first = peer->looked_at;
-    peer->looked_at = bytes / sizeof(float);
+    size_t first = peer->at_hand.looked_at;
+    peer->at_hand.looked_at = bytes / sizeof(float);
     if (buffer->flaw == MU_PS_FLAW_NONE)
-        buffer->flaw = mu_look_at(buffer->own + first, peer->looked_at - first, buffer->scale);
+        buffer->flaw =
+            mu_look_at(buffer->own + first, peer->at_hand.looked_at - first, buffer->scale);
 }
 
 static void on_worker_arrived(
@@ -126,11 +128,11 @@ static void on_worker_arrived(
     (void)body;
     struct mu_ps_peer *peer = owner;
     struct mu_ps_server *server = peer->server;
-    struct mu_ps_buffer *buffer = peer->buffer;
+    struct mu_ps_buffer *buffer = peer->at_hand.buffer;
     if (frame->type == MU_FRAME_SHARE)
         return;
     server->load.bytes_in += MU_FRAME_HEADER_BYTES + frame->body_bytes + frame->payload_bytes;
-    if (frame->type == MU_FRAME_READY || peer->is_again) {
+    if (frame->type == MU_FRAME_READY || peer->at_hand.is_again) {
         mu_ps_relink_arrived(peer, frame);
         return;
     }
@@ -142,7 +144,7 @@ static void on_worker_arrived(
     mu_ps_share_look(server, buffer);
     server->load.requests++;
     buffer->state = MU_PS_BUFFER_WAITING;
-    peer->sequence_next++;
+    peer->of_worker.sequence_next++;
     server->waiting_count++;
     mu_ps_here(server, buffer);
 }

@@ -68,7 +68,8 @@ void mu_ps_here(struct mu_ps_server *server, struct mu_ps_buffer *buffer)
 void mu_ps_tell_here(struct mu_ps_server *server)
 {
     for (int w = 0; w < server->options.replica_count; w++)
-        for (uint64_t k = server->sequence_served[w]; k < server->workers[w].sequence_next; k++) {
+        for (uint64_t k = server->sequence_served[w];
+             k < server->workers[w].of_worker.sequence_next; k++) {
             struct mu_ps_buffer *buffer = mu_ps_buffer_of(server, w, k);
             if (buffer->state == MU_PS_BUFFER_WAITING && buffer->sequence == k)
                 mu_ps_here(server, buffer);
@@ -79,7 +80,7 @@ static int followers_that_have(const struct mu_ps_server *server, int worker, ui
 {
     int count = 0;
     for (int i = 0; i < server->standby.seat_count; i++)
-        count += mu_ps_is_other(server, i) && server->others[i].noted[worker] > sequence;
+        count += mu_ps_is_other(server, i) && server->others[i].of_server.noted[worker] > sequence;
     return count;
 }
 
@@ -87,7 +88,8 @@ void mu_ps_count_here(struct mu_ps_server *server)
 {
     uint64_t in_flight = (uint64_t)server->options.in_flight_max;
     for (int w = 0; w < server->options.replica_count; w++) {
-        uint64_t served = server->sequence_served[w], next = server->workers[w].sequence_next;
+        uint64_t served = server->sequence_served[w],
+                 next = server->workers[w].of_worker.sequence_next;
         for (uint64_t k = served; k < served + in_flight; k++) {
             struct mu_ps_buffer *buffer = mu_ps_buffer_of(server, w, k);
             bool waits = buffer->state == MU_PS_BUFFER_WAITING;
@@ -106,7 +108,8 @@ void mu_ps_tell_snapshot(struct mu_ps_server *server, int seat, uint64_t snapsho
     int twin = mu_ps_seat_twin(seat, server->options.server_count);
     bool is_standby = seat >= server->options.server_count;
     const struct mu_ps_snapshot_body snapshot = {
-        .gives = !is_standby || server->others[twin].is_lost, .lost = server->standby.lost};
+        .gives = !is_standby || server->others[twin].of_server.is_lost,
+        .lost = server->standby.lost};
     uint8_t memory[MU_PS_BODY_MAX];
     struct mu_body body;
     mu_ps_snapshot_put(&body, memory, &snapshot);
@@ -131,17 +134,18 @@ static enum mu_link_answer on_note(
         note.worker >= server->options.replica_count)
         return mu_ps_refuse(peer, "sent a note whose body is malformed");
     int worker = note.worker;
-    peer->buffer = NULL;
+    peer->at_hand.buffer = NULL;
     if (note.incarnation < server->ledger[worker].incarnation)
         return MU_LINK_TAKE; /* of one that is gone */
-    if (server->options.relinks && frame->tag < peer->noted[worker])
+    if (server->options.relinks && frame->tag < peer->of_server.noted[worker])
         return MU_LINK_TAKE; /* it was told on another link already */
     uint64_t end = server->sequence_served[worker] + (uint64_t)server->options.in_flight_max;
-    if (frame->tag != peer->noted[worker] || frame->tag >= end)
+    if (frame->tag != peer->of_server.noted[worker] || frame->tag >= end)
         return mu_ps_refuse(peer, "sent note %llu of worker %d where %llu is next",
-            (unsigned long long)frame->tag, worker, (unsigned long long)peer->noted[worker]);
-    peer->buffer = mu_ps_buffer_of(server, worker, frame->tag);
-    peer->note_flaw = note.flaw;
+            (unsigned long long)frame->tag, worker,
+            (unsigned long long)peer->of_server.noted[worker]);
+    peer->at_hand.buffer = mu_ps_buffer_of(server, worker, frame->tag);
+    peer->at_hand.flaw = note.flaw;
     return MU_LINK_TAKE;
 }
 
@@ -173,10 +177,10 @@ static void on_follower_arrived(
         mu_ps_takeover_arrived(peer, frame);
         return;
     }
-    if (!peer->buffer)
+    if (!peer->at_hand.buffer)
         return;
-    peer->noted[peer->buffer->worker]++;
-    is_here(peer->server, peer->buffer, peer->note_flaw);
+    peer->of_server.noted[peer->at_hand.buffer->worker]++;
+    is_here(peer->server, peer->at_hand.buffer, peer->at_hand.flaw);
 }
 
 static const struct mu_link_events follower_events = {
@@ -206,8 +210,8 @@ enum mu_link_answer mu_ps_on_verdict(
         verdict.worker >= server->options.replica_count)
         return mu_ps_refuse(peer, "sent a VERDICT whose body is malformed");
     if (verdict.item == MU_PS_ITEM_CHOICE) {
-        peer->buffer = NULL;
-        peer->note_worker = -1;
+        peer->at_hand.buffer = NULL;
+        peer->at_hand.change_worker = -1;
         return mu_ps_auto_told(server, &verdict) ? MU_LINK_TAKE : mu_ps_hold(peer);
     }
     if (verdict.item == MU_PS_ITEM_LOSS || verdict.item == MU_PS_ITEM_JOIN) {
@@ -216,8 +220,8 @@ enum mu_link_answer mu_ps_on_verdict(
             return mu_ps_hold(peer);
         worker->changes = true;
         worker->change = verdict;
-        peer->buffer = NULL;
-        peer->note_worker = verdict.worker;
+        peer->at_hand.buffer = NULL;
+        peer->at_hand.change_worker = verdict.worker;
         return MU_LINK_TAKE;
     }
     struct mu_ps_buffer *buffer = mu_ps_buffer_of(server, verdict.worker, frame->tag);
@@ -226,7 +230,7 @@ enum mu_link_answer mu_ps_on_verdict(
         return mu_ps_refuse(peer, "sent a verdict on push %llu of worker %d, which is not here",
             (unsigned long long)frame->tag, verdict.worker);
     buffer->verdict = verdict;
-    peer->buffer = buffer;
+    peer->at_hand.buffer = buffer;
     return MU_LINK_TAKE;
 }
 
@@ -244,12 +248,12 @@ void mu_ps_verdict_arrived(struct mu_ps_peer *peer)
 {
     struct mu_ps_server *server = peer->server;
     server->standby.heard++;
-    if (!peer->buffer) {
-        queue_change(server, peer->note_worker);
+    if (!peer->at_hand.buffer) {
+        queue_change(server, peer->at_hand.change_worker);
         return;
     }
     server->waiting_count--;
-    queue_buffer(server, peer->buffer);
+    queue_buffer(server, peer->at_hand.buffer);
 }
 
 static enum mu_link_answer on_snapshot(

@@ -11,35 +11,50 @@
 struct mu_ps_server;
 struct mu_ps_buffer;
 
+/* The frame that is on its way, from its header to its end. */
+struct mu_ps_at_hand {
+    struct mu_ps_buffer *buffer; /* what it brings, or is about; NULL: none */
+    size_t looked_at;            /* from a worker: elements of the gradient */
+    bool is_again;               /* from a worker: a number that came on an earlier link, too */
+    enum mu_ps_flaw flaw;        /* a follower's note: what it found */
+    /* The head's, without a buffer: the worker that is lost or comes back; -1: no worker, for it
+     * says what it has chosen (server_auto.c). */
+    int change_worker;
+    bool asks_place; /* another server's PLACE: it wants ours */
+};
+
+/* A worker's pushes, and its other memory. */
+struct mu_ps_of_worker {
+    uint64_t sequence_next;
+    /* It may come back on another link: it has said READY on this one; these numbers come again. */
+    bool ready;
+    uint64_t again_next, again_end;
+    /* The oldest answer that it had not taken at the last look, and since which look. */
+    uint64_t unread_sequence;
+    int64_t unread_since_ns;        /* -1: there was none */
+    struct mu_shared_memory shared; /* zeroed: none */
+};
+
+/* Another server: what it has missed, and how far it is when a deputy takes over. */
+struct mu_ps_of_server {
+    uint64_t *noted;            /* a follower: (replica_count) the next note of each worker */
+    bool is_lost;               /* its process is gone */
+    int64_t gone_ns;            /* since when its link is */
+    bool is_behind, catches_up; /* it has missed something; it asks for that, from `place` on */
+    bool has_place, goes_on;    /* it has said how far it is; it knows whom it follows now */
+    uint64_t place;             /* places that it has served, or has been told of */
+};
+
 struct mu_ps_peer {
     struct mu_ps_server *server;
     enum mu_ps_peer_kind kind;
     int index;
     struct mu_link *link; /* NULL: not there yet */
+    uint32_t link_number; /* the how manieth link this is, where another one may come */
     bool ended, held, refused;
-    /* Worker: the oldest answer that it had not taken at the last look, and since which look. */
-    uint64_t unread_sequence;
-    int64_t unread_since_ns; /* -1: there was none */
-    /* Of the frame at hand. */
-    struct mu_ps_buffer *buffer;
-    size_t looked_at;          /* worker: elements of the gradient */
-    enum mu_ps_flaw note_flaw; /* follower */
-    int note_worker;           /* head: that was lost, if there is no buffer */
-    uint64_t sequence_next;    /* worker */
-    uint32_t link_number;      /* the how manieth link this is, where another one may come */
-    /* Worker that may come back: it has said READY on this link, and which numbers come on it
-     * again; is the frame at hand one of those? */
-    bool ready, is_again;
-    uint64_t again_next, again_end;
-    uint64_t *noted;            /* follower: (replica_count) the next note of each worker */
-    bool is_lost;               /* server: its process is gone */
-    int64_t gone_ns;            /* server: since when its link is gone */
-    bool is_behind, catches_up; /* it has missed something; it asks for that, from `place` on */
-    /* Server, where a deputy takes over. */
-    bool has_place, goes_on;        /* it has said how far it is; it knows whom it follows now */
-    uint64_t place;                 /* places that it has served, or has been told of */
-    bool place_asks;                /* of the frame at hand */
-    struct mu_shared_memory shared; /* worker: zeroed: none */
+    struct mu_ps_at_hand at_hand;
+    struct mu_ps_of_worker of_worker; /* zeroed if it is none */
+    struct mu_ps_of_server of_server; /* zeroed if it is none */
 };
 
 void mu_ps_add_peer(

@@ -80,15 +80,16 @@ static void cut_off(struct mu_ps_peer *peer, const struct unread *unread, int64_
 static void check(struct mu_ps_peer *peer, int64_t now_ns)
 {
     struct unread unread = unread_of(peer->server, peer->index);
-    bool same = peer->unread_since_ns >= 0 && peer->unread_sequence == unread.oldest;
+    bool same =
+        peer->of_worker.unread_since_ns >= 0 && peer->of_worker.unread_sequence == unread.oldest;
     if (unread.count == 0 || !peer->link) {
-        peer->unread_since_ns = -1;
+        peer->of_worker.unread_since_ns = -1;
     } else if (!same) {
-        peer->unread_sequence = unread.oldest;
-        peer->unread_since_ns = now_ns;
-    } else if (now_ns - peer->unread_since_ns >= peer->server->options.patience_ns) {
-        cut_off(peer, &unread, now_ns - peer->unread_since_ns);
-        peer->unread_since_ns = -1;
+        peer->of_worker.unread_sequence = unread.oldest;
+        peer->of_worker.unread_since_ns = now_ns;
+    } else if (now_ns - peer->of_worker.unread_since_ns >= peer->server->options.patience_ns) {
+        cut_off(peer, &unread, now_ns - peer->of_worker.unread_since_ns);
+        peer->of_worker.unread_since_ns = -1;
     }
 }
 

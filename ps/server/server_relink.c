@@ -34,7 +34,7 @@ enum mu_status mu_ps_relink_init(struct mu_ps_server *server)
 
 bool mu_ps_can_answer(const struct mu_ps_peer *worker)
 {
-    return worker->link && (worker->ready || !worker->server->options.relinks);
+    return worker->link && (worker->of_worker.ready || !worker->server->options.relinks);
 }
 
 /* ---- what was answered ---- */
@@ -73,11 +73,11 @@ static void answer_again(struct mu_ps_peer *peer, uint64_t sequence)
 void mu_ps_relink_end(struct mu_ps_peer *peer)
 {
     struct mu_ps_server *server = peer->server;
-    struct mu_ps_buffer *next = mu_ps_buffer_of(server, peer->index, peer->sequence_next);
+    struct mu_ps_buffer *next = mu_ps_buffer_of(server, peer->index, peer->of_worker.sequence_next);
     struct mu_link *link = peer->link;
     peer->link = NULL;
     peer->ended = true;
-    peer->held = peer->ready = peer->is_again = false;
+    peer->held = peer->of_worker.ready = peer->at_hand.is_again = false;
     mu_link_close(link);
     if (next->state == MU_PS_BUFFER_RECEIVING)
         next->state = MU_PS_BUFFER_FREE;
@@ -120,7 +120,7 @@ static void begin_join(struct mu_ps_server *server, int worker, int64_t incarnat
     own->changes = true;
     mu_ps_relink_drop(server, worker);
     for (int i = 0; i < server->standby.seat_count; i++)
-        server->others[i].noted[worker] = 0;
+        server->others[i].of_server.noted[worker] = 0;
     mu_ps_queue_add(
         &server->queue, &(struct mu_ps_event){.kind = MU_PS_EVENT_JOIN, .worker = worker});
 }
@@ -146,9 +146,9 @@ static void begin_anew(struct mu_ps_server *server, int worker)
     struct mu_ps_peer *peer = &server->workers[worker];
     mu_ps_relink_drop(server, worker);
     mu_ps_answers_forget(&server->answers, worker);
-    if (peer->ready)
+    if (peer->of_worker.ready)
         mu_ps_relink_end(peer); /* it is the predecessor's */
-    peer->sequence_next = server->sequence_served[worker] = 0;
+    peer->of_worker.sequence_next = server->sequence_served[worker] = 0;
 }
 
 enum mu_status mu_ps_relink_join(struct mu_ps_server *server, int worker)
@@ -178,7 +178,7 @@ static enum mu_link_answer on_ready(
     struct mu_ps_worker *own = &server->ledger[peer->index];
     struct mu_ps_ready_body ready;
     if (!mu_ps_ready_read(mu_link_decoder(peer->link), body, frame->body_bytes, &ready) ||
-        frame->payload_bytes != 0 || peer->ready)
+        frame->payload_bytes != 0 || peer->of_worker.ready)
         return mu_ps_refuse(peer, "sent a READY that is malformed, or the second one");
     if (!server->begun || !mu_ps_knows_head(server))
         return mu_ps_hold(peer);
@@ -191,11 +191,11 @@ static enum mu_link_answer on_ready(
         return mu_ps_hold(peer);
     if (own->is_lost)
         return mu_ps_refuse(peer, "comes back although it counts as lost: the others go on");
-    if (frame->tag > peer->sequence_next)
+    if (frame->tag > peer->of_worker.sequence_next)
         return mu_ps_refuse(peer, "goes on with push %llu where %llu is next",
-            (unsigned long long)frame->tag, (unsigned long long)peer->sequence_next);
-    peer->again_next = frame->tag;
-    peer->again_end = peer->sequence_next;
+            (unsigned long long)frame->tag, (unsigned long long)peer->of_worker.sequence_next);
+    peer->of_worker.again_next = frame->tag;
+    peer->of_worker.again_end = peer->of_worker.sequence_next;
     return MU_LINK_TAKE;
 }
 
@@ -219,12 +219,12 @@ bool mu_ps_relink_frame(struct mu_ps_peer *peer, const struct mu_frame *frame, c
         *ret_answer = MU_LINK_REFUSE;
     else if (frame->type == MU_FRAME_READY)
         *ret_answer = on_ready(peer, frame, body);
-    else if (!peer->ready)
+    else if (!peer->of_worker.ready)
         *ret_answer =
             mu_ps_refuse(peer, "sent a %s before its READY", mu_frame_type_name(frame->type));
-    else if (frame->tag >= peer->again_next && frame->tag < peer->again_end &&
+    else if (frame->tag >= peer->of_worker.again_next && frame->tag < peer->of_worker.again_end &&
              is_known(peer->server, peer->index, frame->tag)) {
-        peer->is_again = true;
+        peer->at_hand.is_again = true;
         *ret_answer = MU_LINK_SKIP;
     } else
         return false;
@@ -233,11 +233,11 @@ bool mu_ps_relink_frame(struct mu_ps_peer *peer, const struct mu_frame *frame, c
 
 void mu_ps_relink_arrived(struct mu_ps_peer *peer, const struct mu_frame *frame)
 {
-    peer->is_again = false;
+    peer->at_hand.is_again = false;
     if (frame->type == MU_FRAME_READY) {
-        peer->ready = true;
+        peer->of_worker.ready = true;
     } else if (frame->type != MU_FRAME_ROWS) {
-        peer->again_next = frame->tag + 1;
+        peer->of_worker.again_next = frame->tag + 1;
         answer_again(peer, frame->tag);
     }
 }

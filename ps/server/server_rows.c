@@ -162,7 +162,7 @@ static float *gradients(const struct mu_ps_row_buffer *rows)
 static const uint64_t *find_places(
     const struct mu_ps_peer *peer, struct mu_ps_row_buffer *rows, const struct mu_ps_rows_body *at)
 {
-    const struct mu_shared_memory *shared = &peer->shared;
+    const struct mu_shared_memory *shared = &peer->of_worker.shared;
     size_t row_bytes = peer->server->rows.store.options.width * sizeof(float);
     size_t id_count = (size_t)at->wanted + at->given;
     if (at->given > 0) {
@@ -201,7 +201,7 @@ static enum mu_ps_flaw take(struct mu_ps_peer *peer, struct mu_ps_row_buffer *ro
     } else {
         rows->gradients = gradients(rows);
     }
-    return frame->tag == peer->sequence_next ? MU_PS_FLAW_NONE : MU_PS_FLAW_TURN;
+    return frame->tag == peer->of_worker.sequence_next ? MU_PS_FLAW_NONE : MU_PS_FLAW_TURN;
 }
 
 bool mu_ps_rows_frame(struct mu_ps_peer *peer, struct mu_ps_buffer *buffer,

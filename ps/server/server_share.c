@@ -34,10 +34,11 @@ static bool answer_share(struct mu_ps_peer *peer, const struct mu_frame *frame, 
             !mu_ps_offer_read(decoder, body, frame->body_bytes, &offer))
             return false;
         mu_ps_share_drop(peer); /* of before its link was lost */
-        if (peer->shared.at)
+        if (peer->of_worker.shared.at)
             mu_text_copy(why, sizeof(why), "it still uses the memory of before");
         else
-            (void)!mu_shared_memory_open(&peer->shared, offer.name, (size_t)offer.bytes, why);
+            (void)!mu_shared_memory_open(
+                &peer->of_worker.shared, offer.name, (size_t)offer.bytes, why);
         mu_ps_mapped_put(&answer, memory, why);
     }
     mu_link_post(peer->link, MU_FRAME_SHARE, frame->generation, frame->tag, &answer);
@@ -58,9 +59,10 @@ bool mu_ps_share_places(
     size_t bytes = mu_ps_span_bytes(peer->server);
     buffer->data = buffer->fresh = buffer->own;
     if (gradient_at > 0)
-        buffer->data = mu_vectors_find(&peer->shared, gradient_at, bytes, MU_VECTORS_ALIGN);
+        buffer->data =
+            mu_vectors_find(&peer->of_worker.shared, gradient_at, bytes, MU_VECTORS_ALIGN);
     if (fresh_at > 0)
-        buffer->fresh = mu_vectors_find(&peer->shared, fresh_at, bytes, MU_VECTORS_ALIGN);
+        buffer->fresh = mu_vectors_find(&peer->of_worker.shared, fresh_at, bytes, MU_VECTORS_ALIGN);
     if (buffer->data && buffer->fresh)
         return true;
     buffer->data = buffer->fresh = buffer->own;
@@ -90,6 +92,6 @@ static bool is_used(struct mu_ps_server *server, const struct mu_ps_peer *peer)
 
 void mu_ps_share_drop(struct mu_ps_peer *peer)
 {
-    if (peer->shared.at && !is_used(peer->server, peer))
-        mu_shared_memory_close(&peer->shared);
+    if (peer->of_worker.shared.at && !is_used(peer->server, peer))
+        mu_shared_memory_close(&peer->of_worker.shared);
 }

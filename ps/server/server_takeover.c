@@ -69,7 +69,7 @@ static void lose_seat(struct mu_ps_server *server, int seat)
     mu_ps_heal_lose(peer);
     mu_link_close(peer->link);
     peer->link = NULL;
-    peer->is_lost = peer->ended = true;
+    peer->of_server.is_lost = peer->ended = true;
     peer->held = false;
     server->standby.live_count--;
     if (server->other_ended == seat)
@@ -159,11 +159,11 @@ static enum mu_link_answer on_place(
     if (server->standby.lost < 0 || now == MU_PS_TAKEOVER_ENDING)
         return mu_ps_hold(peer); /* it heard of the loss before this one did */
     if (now != (is_deputy ? MU_PS_TAKEOVER_COLLECTING : MU_PS_TAKEOVER_FOLLOWING) ||
-        (is_deputy && (place->asks || peer->has_place)) ||
+        (is_deputy && (place->asks || peer->of_server.has_place)) ||
         (place->asks && !mu_ps_known_since(&server->standby.known, frame->tag)))
         return mu_ps_refuse(peer, "sent a PLACE that does not fit");
-    peer->place = frame->tag;
-    peer->place_asks = place->asks;
+    peer->of_server.place = frame->tag;
+    peer->at_hand.asks_place = place->asks;
     return MU_LINK_TAKE;
 }
 
@@ -189,10 +189,10 @@ void mu_ps_takeover_arrived(struct mu_ps_peer *peer, const struct mu_frame *fram
     } else if (mu_ps_is_head(server)) {
         mu_ps_heal_arrived(peer);
     } else if (standby->takeover == MU_PS_TAKEOVER_COLLECTING) {
-        peer->has_place = true;
-    } else if (peer->place_asks) {
+        peer->of_server.has_place = true;
+    } else if (peer->at_hand.asks_place) {
         standby->tells = true;
-        standby->told = peer->place;
+        standby->told = peer->of_server.place;
     } else {
         standby->takeover = MU_PS_TAKEOVER_NONE;
         mu_ps_tell_here(server);
@@ -211,7 +211,7 @@ static void tell_others(struct mu_ps_server *server)
     }
     for (int i = 0; i < server->standby.seat_count; i++)
         for (int w = 0; w < server->options.replica_count; w++)
-            server->others[i].noted[w] = server->sequence_served[w];
+            server->others[i].of_server.noted[w] = server->sequence_served[w];
     server->standby.takeover = MU_PS_TAKEOVER_TELLING;
     server->look_again = true;
 }
@@ -224,9 +224,9 @@ static struct mu_ps_peer *furthest(struct mu_ps_server *server)
         struct mu_ps_peer *peer = &server->others[i];
         if (!mu_ps_is_other(server, i))
             continue;
-        if (!peer->has_place)
+        if (!peer->of_server.has_place)
             return NULL;
-        most = !most || peer->place > most->place ? peer : most;
+        most = !most || peer->of_server.place > most->of_server.place ? peer : most;
     }
     return most;
 }
@@ -237,14 +237,15 @@ static enum mu_status collect(struct mu_ps_server *server)
     struct mu_ps_peer *most = furthest(server);
     if (!most)
         return MU_OK;
-    standby->wanted = most->place > standby->known.next ? most->place : standby->known.next;
+    standby->wanted =
+        most->of_server.place > standby->known.next ? most->of_server.place : standby->known.next;
     for (int i = 0; i < standby->seat_count; i++)
         if (mu_ps_is_other(server, i) &&
-            standby->wanted - server->others[i].place > standby->known.capacity)
+            standby->wanted - server->others[i].of_server.place > standby->known.capacity)
             return mu_fail(server->options.log, MU_E0701, NULL,
                 "ps/%d is %llu verdicts behind the others: it cannot go on",
                 mu_ps_seat_process(i, server->options.server_count),
-                (unsigned long long)(standby->wanted - server->others[i].place));
+                (unsigned long long)(standby->wanted - server->others[i].of_server.place));
     if (standby->wanted > standby->known.next) {
         post_place(server, most, true);
         standby->takeover = MU_PS_TAKEOVER_ASKING;
@@ -275,13 +276,13 @@ static void tell(struct mu_ps_server *server)
     bool all = true;
     for (int i = 0; i < server->standby.seat_count; i++) {
         struct mu_ps_peer *peer = &server->others[i];
-        if (!mu_ps_is_other(server, i) || peer->goes_on)
+        if (!mu_ps_is_other(server, i) || peer->of_server.goes_on)
             continue;
-        peer->goes_on = post_known(server, peer, &peer->place) && peer->link;
-        if (peer->goes_on)
+        peer->of_server.goes_on = post_known(server, peer, &peer->of_server.place) && peer->link;
+        if (peer->of_server.goes_on)
             post_place(server, peer, false);
-        peer->is_behind = peer->is_behind && !peer->goes_on;
-        all = all && peer->goes_on;
+        peer->of_server.is_behind = peer->of_server.is_behind && !peer->of_server.goes_on;
+        all = all && peer->of_server.goes_on;
     }
     if (all)
         become_head(server);

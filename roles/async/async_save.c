@@ -108,7 +108,7 @@ enum mu_status mu_async_save_last(struct mu_async_save *save)
     MU_TRY(end_saving(save, true));
     MU_TRY(start_saving(save, true));
     MU_TRY(end_saving(save, true));
-    MU_TRY(mu_saver_end(&replica->saver, replica->run->go_on));
+    MU_TRY(mu_saver_end(&replica->saver));
     replica->step = replica->saver.snapshot.step;
     return MU_OK;
 }

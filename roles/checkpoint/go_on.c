@@ -1,14 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "roles/checkpoint/go_on.h"
 #include "collectives/transport/mpi.h"
-#include "roles/task.h"
-#include "runtime/base/log_quiet.h"
-#include "runtime/io/store_directory.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 /* ---- the command ---- */
 
@@ -68,26 +63,17 @@ void mu_go_on_command(const struct mu_go_on *go_on, bool resumes, struct mu_text
 
 /* ---- is there anything to go on from? ---- */
 
-/* UNKNOWN: the leader, which saves, has its directory on another host, or saves the first just now.
- */
-enum saved { SAVED, NOTHING_SAVED, UNKNOWN };
-
-static enum saved find_saved(const struct mu_go_on *go_on)
+void mu_go_on_note_saving(struct mu_go_on *go_on)
 {
-    struct mu_log quiet = mu_log_quiet();
-    struct mu_store *store;
-    struct stat stat_;
-    char path[2400];
-    mu_format(path, sizeof(path), "%s/.lock", go_on->directory); /* of the leader */
-    bool is_here = access(path, F_OK) == 0;
-    mu_format(path, sizeof(path), "%s/checkpoints", go_on->directory);
-    if (stat(path, &stat_) != 0 || !S_ISDIR(stat_.st_mode))
-        return is_here ? NOTHING_SAVED : UNKNOWN;
-    if (mu_store_directory_open(&quiet, path, &store) != MU_OK)
-        return UNKNOWN;
-    bool any = mu_task_newest(store) >= 0;
-    store->ops->close(store);
-    return any ? SAVED : UNKNOWN;
+    enum mu_saved nothing = MU_SAVED_NOTHING;
+    if (go_on)
+        atomic_compare_exchange_strong(&go_on->saved, &nothing, MU_SAVED_UNKNOWN);
+}
+
+void mu_go_on_note_saved(struct mu_go_on *go_on)
+{
+    if (go_on)
+        atomic_store(&go_on->saved, MU_SAVED_SOME);
 }
 
 static void add_why_not(const struct mu_go_on *go_on, struct mu_text *out)
@@ -112,17 +98,17 @@ static void add_why_not(const struct mu_go_on *go_on, struct mu_text *out)
 void mu_go_on_say(const struct mu_go_on *go_on, char *out, size_t bytes)
 {
     struct mu_text text;
-    enum saved saved = find_saved(go_on);
+    enum mu_saved saved = go_on->look ? go_on->look(go_on->directory) : atomic_load(&go_on->saved);
     bool elsewhere = !getenv("MUSTER_LOCAL") && !go_on->spec->local && !ranks();
     mu_text_init(&text);
-    if (saved == NOTHING_SAVED)
+    if (saved == MU_SAVED_NOTHING)
         add_why_not(go_on, &text);
     mu_text_add(&text, "%s%s: ",
-        saved == SAVED           ? "to go on from the last checkpoint"
-        : saved == NOTHING_SAVED ? "to begin anew"
-                                 : "to go on from the last checkpoint, or anew if there is none",
+        saved == MU_SAVED_SOME      ? "to go on from the last checkpoint"
+        : saved == MU_SAVED_NOTHING ? "to begin anew"
+                                    : "to go on from the last checkpoint, or anew if there is none",
         elsewhere ? ", with every task started again" : "");
-    mu_go_on_command(go_on, saved != NOTHING_SAVED, &text);
+    mu_go_on_command(go_on, saved != MU_SAVED_NOTHING, &text);
     mu_text_copy(out, bytes, text.data);
     mu_text_finish(&text);
 }

@@ -4,8 +4,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#define TEXT_MAX 1024
-
 static void hear(struct mu_log *heard, enum mu_level level, const char *text)
 {
     struct mu_save_trouble *trouble = heard->owner;
@@ -138,8 +136,7 @@ void mu_save_trouble_note(
         trouble->tell(trouble->owner, trouble->since_step, why(trouble));
 }
 
-enum mu_status mu_save_trouble_end(
-    struct mu_save_trouble *trouble, void (*go_on)(char *out, size_t bytes))
+enum mu_status mu_save_trouble_end(struct mu_save_trouble *trouble, const struct mu_go_on *go_on)
 {
     enum mu_error error = MU_E0801;
     struct mu_text text, help;
@@ -152,8 +149,8 @@ enum mu_status mu_save_trouble_end(
     add_look(trouble, &help);
     mu_text_add(&help, ", then make room");
     if (go_on) {
-        char how[1024];
-        go_on(how, sizeof(how));
+        char how[MU_CLUSTER_GO_ON_MAX];
+        mu_go_on_say(go_on, how, sizeof(how));
         mu_text_add(&help, "; %s", how);
     }
     enum mu_status status = mu_fail(trouble->log, error, help.data, "%s", text.data);

@@ -2,6 +2,7 @@
 #ifndef MU_ROLES_SAVE_TROUBLE_H
 #define MU_ROLES_SAVE_TROUBLE_H
 
+#include "roles/checkpoint/go_on.h"
 #include "runtime/base/store.h"
 #include "runtime/base/world.h"
 
@@ -34,7 +35,6 @@ void mu_save_trouble_note(
     struct mu_save_trouble *trouble, int64_t step, enum mu_status status, bool is_last);
 /* The last checkpoint has failed: says so, and how to go on (NULL: nobody knows). Returns the
  * status to end with. */
-enum mu_status mu_save_trouble_end(
-    struct mu_save_trouble *trouble, void (*go_on)(char *out, size_t bytes));
+enum mu_status mu_save_trouble_end(struct mu_save_trouble *trouble, const struct mu_go_on *go_on);
 
 #endif

@@ -46,7 +46,10 @@ static void run_writer(void *argument)
         if (saver->state != MU_SAVER_FULL)
             break;
         leave(saver);
+        mu_go_on_note_saving(saver->go_on);
         enum mu_status status = save(saver, mu_save_trouble_listen(&saver->trouble));
+        if (status == MU_OK)
+            mu_go_on_note_saved(saver->go_on);
         mu_save_trouble_note(&saver->trouble, saver->snapshot.step, status, saver->is_last);
         enter(saver);
         saver->status = status;
@@ -152,8 +155,8 @@ enum mu_status mu_saver_drain(struct mu_saver *saver)
     return status;
 }
 
-enum mu_status mu_saver_end(struct mu_saver *saver, void (*go_on)(char *out, size_t bytes))
+enum mu_status mu_saver_end(struct mu_saver *saver)
 {
     enum mu_status status = mu_saver_drain(saver);
-    return status == MU_OK ? MU_OK : mu_save_trouble_end(&saver->trouble, go_on);
+    return status == MU_OK ? MU_OK : mu_save_trouble_end(&saver->trouble, saver->go_on);
 }

@@ -3,6 +3,7 @@
 #define MU_ROLES_SAVER_H
 
 #include "roles/checkpoint/checkpoint.h"
+#include "roles/checkpoint/go_on.h"
 #include "roles/checkpoint/save_trouble.h"
 #include "runtime/base/world.h"
 #include "runtime/tensor/arena.h"
@@ -25,6 +26,7 @@ struct mu_saver {
     bool leaving;
     enum mu_status status;          /* of the last save */
     bool is_last;                   /* what is begun now is saved before the run ends */
+    struct mu_go_on *go_on;         /* is told what is saved; set after start; NULL: nobody */
     struct mu_save_trouble trouble; /* the writer's while it writes, then the training thread's */
 
     /* To be filled between begin and submit. */
@@ -50,8 +52,8 @@ void mu_saver_submit(struct mu_saver *saver);
 void mu_saver_drop(struct mu_saver *saver); /* instead of submit */
 /* Waits until nothing is being written; how the last save ended. */
 enum mu_status mu_saver_drain(struct mu_saver *saver);
-/* The same at the end of the run: that the last save failed is said as its error, with how to go on
- * (NULL: nobody knows). */
-enum mu_status mu_saver_end(struct mu_saver *saver, void (*go_on)(char *out, size_t bytes));
+/* The same at the end of the run: that the last save failed is said as its error, with how to go
+ * on. */
+enum mu_status mu_saver_end(struct mu_saver *saver);
 
 #endif

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cluster/cluster.h"
+#include "ps/seats.h"
 #include "roles/launch/local_inside.h"
 #include <signal.h>
 
@@ -11,18 +12,18 @@ bool mu_local_again_awaited(const struct mu_local *launcher, const struct mu_loc
     return child->role == MU_ROLE_PS && (request->ps_restarts > 0 || request->has_standbys);
 }
 
-static const struct mu_local_child *next_server(
+/* Who has the part of this server, too. */
+static const struct mu_local_child *standby_of(
     const struct mu_local *launcher, const struct mu_local_child *child)
 {
-    const struct mu_local_child *end = launcher->children + launcher->count;
-    const struct mu_local_child *next = child;
-    do {
-        next = next + 1 < end ? next + 1 : launcher->children;
-    } while (next->role != MU_ROLE_PS);
-    return next;
+    const struct mu_local_child *first = launcher->children;
+    while (first->role != MU_ROLE_PS)
+        first++;
+    return first +
+           mu_ps_seat_standby_of((int)(child - first), launcher->request->counts[MU_ROLE_PS]);
 }
 
-/* The standby of each server is with the next one. The run can do without one server. */
+/* The run can do without one server. */
 static void add_standby(
     const struct mu_local *launcher, const struct mu_local_child *child, char *out, size_t bytes)
 {
@@ -33,7 +34,7 @@ static void add_standby(
     }
     if (ended == 1)
         mu_format(
-            out, bytes, ": %s has what it had and takes over", next_server(launcher, child)->name);
+            out, bytes, ": %s has what it had and takes over", standby_of(launcher, child)->name);
     else
         mu_format(
             out, bytes, ": no standby is left, for it is the server number %d that ended", ended);

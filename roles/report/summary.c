@@ -9,6 +9,14 @@ static void write_integer(struct mu_text *out, const char *key, int64_t value)
     mu_text_add(out, "  \"%s\": %lld,\n", key, (long long)value);
 }
 
+static void write_integer_if(struct mu_text *out, const char *key, bool is_known, int64_t value)
+{
+    if (is_known)
+        write_integer(out, key, value);
+    else
+        mu_text_add(out, "  \"%s\": null,\n", key);
+}
+
 static void write_number(struct mu_text *out, const char *key, double value)
 {
     mu_text_add(out, "  \"%s\": ", key);
@@ -93,10 +101,7 @@ static void write_servers(const struct mu_summary *summary, struct mu_text *out)
         mu_text_add(out, "}");
     }
     mu_text_add(out, summary->server_count > 0 ? "\n  },\n" : "},\n");
-    if (summary->server_count > 0)
-        write_integer(out, "servers_since", summary->servers_since);
-    else
-        mu_text_add(out, "  \"servers_since\": null,\n");
+    write_integer_if(out, "servers_since", summary->server_count > 0, summary->servers_since);
     mu_text_add(out, "  \"dense_balance\": ");
     mu_text_add_double(out, dense_balance(summary));
     mu_text_add(out, "\n");
@@ -135,10 +140,7 @@ void mu_summary_write(const struct mu_summary *summary, struct mu_text *out)
     write_integer(out, "steps", summary->steps);
     write_integer(out, "epochs", summary->epochs);
     write_integer(out, "samples", summary->samples);
-    if (summary->samples_again >= 0)
-        write_integer(out, "samples_again", summary->samples_again);
-    else
-        mu_text_add(out, "  \"samples_again\": null,\n");
+    write_integer_if(out, "samples_again", summary->samples_again >= 0, summary->samples_again);
     write_number(out, "wall_seconds", summary->wall_seconds);
     write_number(out, "first_step_seconds", summary->first_step_seconds);
     write_number(out, "samples_per_second", summary->samples_per_second);
@@ -147,10 +149,7 @@ void mu_summary_write(const struct mu_summary *summary, struct mu_text *out)
     write_number(out, "test_accuracy", summary->test_accuracy);
     write_number(out, "test_loss", summary->test_loss);
     write_number(out, "test_auc", summary->test_auc);
-    if (summary->embedding_rows >= 0)
-        write_integer(out, "embedding_rows", summary->embedding_rows);
-    else
-        mu_text_add(out, "  \"embedding_rows\": null,\n");
+    write_integer_if(out, "embedding_rows", summary->embedding_rows >= 0, summary->embedding_rows);
     write_integer(out, "exchange_bytes", summary->exchange_bytes);
     mu_text_add(out, "  \"parameters_crc32c\": \"%08x\",\n", summary->parameters_crc32c);
     write_staleness(summary, out);

@@ -3,8 +3,8 @@
 #define MU_TEST_TCP_RANKS_H
 
 #include "collectives/mesh.h"
+#include "loopback.h"
 #include "rank_threads.h"
-#include <arpa/inet.h>
 #include <unistd.h>
 
 /* Ranks on links of their own over loopback, each a thread with a loop. */
@@ -14,13 +14,9 @@ static int tcp_listen_fd[RANKS_MAX];
 static inline int tcp_bind_ports(int count)
 {
     for (int r = 0; r < count; r++) {
-        struct sockaddr_in any = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-        socklen_t bytes = sizeof(any);
-        tcp_listen_fd[r] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        if (bind(tcp_listen_fd[r], (struct sockaddr *)&any, sizeof(any)) != 0 ||
-            getsockname(tcp_listen_fd[r], (struct sockaddr *)&any, &bytes) != 0)
+        tcp_listen_fd[r] = loopback_bind(&tcp_address[r]);
+        if (tcp_listen_fd[r] < 0)
             return -1;
-        tcp_address[r] = (struct mu_address){.host = "127.0.0.1", .port = ntohs(any.sin_port)};
     }
     return 0;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "collectives/mesh_inside.h"
+#include "loopback.h"
 #include "runtime/io/real_world.h"
 #include "test.h"
 #include <arpa/inet.h>
@@ -32,13 +33,8 @@ struct rig {
 
 static int bind_port(struct mu_address *ret_address)
 {
-    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t bytes = sizeof(at);
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int fd = loopback_bind(ret_address);
     assert_true(fd >= 0);
-    assert_int_equal(bind(fd, (const struct sockaddr *)&at, sizeof(at)), 0);
-    assert_int_equal(getsockname(fd, (struct sockaddr *)&at, &bytes), 0);
-    *ret_address = (struct mu_address){.host = "127.0.0.1", .port = ntohs(at.sin_port)};
     return fd;
 }
 

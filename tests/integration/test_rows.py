@@ -77,7 +77,8 @@ class Rows(Case):
         twice = ("--set", "mode.replicas=1")
         for before, after, sets in (("1", None, ()), ("chief=1,ps=2", None, twice),
                                     ("1", "chief=1,ps=3", ()), ("chief=1,ps=2", "1", ())):
-            run = self.trained(before, *dense, *sets, *(("--epochs", "1") if after else ()), job=job)
+            run = self.trained(before, *dense, *sets,
+                               *(("--epochs", "1") if after else ()), job=job)
             if after:  # a part of it as the other kind of table
                 run = self.trained(after, "--resume", job=job, out=run.out)
             for key in ("test_auc", "test_loss"):

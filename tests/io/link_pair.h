@@ -2,6 +2,7 @@
 #ifndef MU_TEST_LINK_PAIR_H
 #define MU_TEST_LINK_PAIR_H
 
+#include "loopback.h"
 #include "runtime/io/link.h"
 #include "runtime/io/real_world.h"
 #include "test.h"
@@ -65,17 +66,13 @@ static void link_pair_accepted(void *owner, struct mu_stream *stream)
  */
 static inline void link_pair_listen(struct link_pair *pair, int unread_bytes_max)
 {
-    struct sockaddr_in any = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t bytes = sizeof(any);
-    int door = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), error;
+    int door = loopback_bind(&pair->address), error;
+    assert_true(door >= 0);
     if (unread_bytes_max)
         assert_int_equal(
             setsockopt(door, SOL_SOCKET, SO_RCVBUF, &unread_bytes_max, sizeof(unread_bytes_max)),
             0);
-    assert_int_equal(bind(door, (const struct sockaddr *)&any, sizeof(any)), 0);
-    assert_int_equal(getsockname(door, (struct sockaddr *)&any, &bytes), 0);
     pair->loop->ops->listener_close(pair->listener);
-    pair->address = (struct mu_address){.host = "127.0.0.1", .port = ntohs(any.sin_port)};
     assert_ok(pair->loop->ops->listen(
         pair->loop, &pair->address, door, link_pair_accepted, pair, &pair->listener, &error));
 }

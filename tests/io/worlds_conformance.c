@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "test.h"
 
+#include "loopback.h"
 #include "runtime/io/real_world.h"
 #include "sim/simulate.h"
 #include "worlds_cases.h"
-#include <arpa/inet.h>
-#include <netinet/in.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 /* What world.h and net.h promise, held against every world. */
@@ -61,15 +59,11 @@ static const struct {
 /* A port that the kernel has just found free. */
 static int free_port(void)
 {
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t bytes = sizeof(address);
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    bool bound = fd >= 0 && bind(fd, (struct sockaddr *)&address, sizeof(address)) == 0 &&
-                 getsockname(fd, (struct sockaddr *)&address, &bytes) == 0;
-    if (fd >= 0)
-        close(fd);
-    assert_true(bound);
-    return ntohs(address.sin_port);
+    struct mu_address address;
+    int fd = loopback_bind(&address);
+    assert_true(fd >= 0);
+    close(fd);
+    return address.port;
 }
 
 static void run_in_the_real_world_at(world_case *run, const struct mu_address *address)

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "loopback.h"
 #include "ps/ps_bodies.h"
 #include "tests/ps/hand_rig.h"
 #include <sys/wait.h>
@@ -217,14 +218,9 @@ static void trouble(struct mu_loop *loop, const struct mu_address *address, stru
 
 static int listen_anywhere(struct mu_address *ret_address)
 {
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t bytes = sizeof(address);
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    assert_return_code(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+    int fd = loopback_bind(ret_address);
+    assert_true(fd >= 0);
     assert_return_code(listen(fd, WORKERS), 0);
-    assert_return_code(getsockname(fd, (struct sockaddr *)&address, &bytes), 0);
-    strcpy(ret_address->host, "127.0.0.1");
-    ret_address->port = ntohs(address.sin_port);
     return fd;
 }
 

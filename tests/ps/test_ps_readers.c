@@ -157,21 +157,21 @@ static void patience_begins_anew_with_each_answer_that_is_taken(void **state)
     for (uint64_t i = 0; i < 2; i++)
         hand_peer_push(&slow, &sends[i], bodies[i], memory + LARGE, LARGE, i);
     mu_ps_readers_check(server);
-    assert_int_equal(worker->unread_since_ns, -1);
+    assert_int_equal(worker->of_worker.unread_since_ns, -1);
     int64_t since_ns = 0;
     for (uint64_t i = 0; i < 2; i++) {
         run_until_unread(server);
         mu_ps_readers_check(server);
-        assert_int_equal(worker->unread_sequence, i);
-        assert_true(worker->unread_since_ns > since_ns);
-        since_ns = worker->unread_since_ns;
+        assert_int_equal(worker->of_worker.unread_sequence, i);
+        assert_true(worker->of_worker.unread_since_ns > since_ns);
+        since_ns = worker->of_worker.unread_since_ns;
         mu_ps_readers_check(server);
-        assert_int_equal(worker->unread_since_ns, since_ns);
+        assert_int_equal(worker->of_worker.unread_since_ns, since_ns);
         assert_int_equal(mu_ps_server_kept(server).unread_bytes, LARGE * sizeof(float));
         read_one(server, &slow);
     }
     mu_ps_readers_check(server);
-    assert_int_equal(worker->unread_since_ns, -1);
+    assert_int_equal(worker->of_worker.unread_since_ns, -1);
     assert_int_equal(mu_ps_server_load(server)->cut_off, 0);
     mu_ps_server_destroy(server);
     mu_link_close(slow.link);

@@ -1,13 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "run_rig.h"
 
-static void a_damaged_newest_falls_back_and_says_so(void **state)
+/* Those of step 500 differ in everything, and one file of them is damaged. */
+static void save_two(int damaged_file)
 {
     run_rig_save(400, 3);
     run_rig_fill_vectors(2);
     run_rig_save(500, 3);
     run_rig_fill_vectors(1);
-    run_rig_flip(500, 0, 8 * run_rig_header_bytes(500, 0) + 3);
+    run_rig_flip(500, damaged_file, 8 * run_rig_header_bytes(500, damaged_file) + 3);
+}
+
+static void a_damaged_newest_falls_back_and_says_so(void **state)
+{
+    save_two(0);
     assert_ok(run_rig_load(MU_CHECKPOINT_NEWEST));
     assert_int_equal(rig.loaded.manifest.step, 400);
     assert_true(run_rig_vectors_are_equal());
@@ -20,11 +26,7 @@ static void a_damaged_newest_falls_back_and_says_so(void **state)
 
 static void a_damaged_optimizer_falls_back_whole(void **state)
 {
-    run_rig_save(400, 3);
-    run_rig_fill_vectors(2);
-    run_rig_save(500, 3);
-    run_rig_fill_vectors(1);
-    run_rig_flip(500, 1, 8 * run_rig_header_bytes(500, 1) + 3);
+    save_two(1);
     assert_ok(run_rig_load(MU_CHECKPOINT_NEWEST));
     assert_true(run_rig_vectors_are_equal()); /* nothing of 500 is left in them */
     mu_manifest_finish(&rig.loaded.manifest);

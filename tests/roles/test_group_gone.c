@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "collectives/group.h"
+#include "loopback.h"
 #include "roles/library/group_open.h"
 #include "test.h"
-#include <arpa/inet.h>
 #include <muster/collectives.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -38,12 +37,8 @@ struct crew {
 
 static int bind_port(struct mu_address *ret_address)
 {
-    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t bytes = sizeof(at);
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    assert_int_equal(bind(fd, (const struct sockaddr *)&at, sizeof(at)), 0);
-    assert_int_equal(getsockname(fd, (struct sockaddr *)&at, &bytes), 0);
-    *ret_address = (struct mu_address){.host = "127.0.0.1", .port = ntohs(at.sin_port)};
+    int fd = loopback_bind(ret_address);
+    assert_true(fd >= 0);
     return fd;
 }
 

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "loopback.h"
 #include "test.h"
 
 #include "muster/ps.h"
-#include <arpa/inet.h>
 #include <pthread.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 /* muster/ps.h as its users have it: servers and workers, here threads of one process on loopback.
@@ -45,13 +44,10 @@ static void find_ports(struct party *party)
 {
     int held[SERVERS];
     for (int i = 0; i < party->server_count; i++) {
-        struct sockaddr_in address = {
-            .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-        socklen_t bytes = sizeof(address);
-        held[i] = socket(AF_INET, SOCK_STREAM, 0);
-        assert_int_equal(bind(held[i], (struct sockaddr *)&address, sizeof(address)), 0);
-        assert_int_equal(getsockname(held[i], (struct sockaddr *)&address, &bytes), 0);
-        snprintf(party->text[i], sizeof(party->text[i]), "127.0.0.1:%d", ntohs(address.sin_port));
+        struct mu_address address;
+        held[i] = loopback_bind(&address);
+        assert_true(held[i] >= 0);
+        snprintf(party->text[i], sizeof(party->text[i]), "127.0.0.1:%d", address.port);
         party->addresses[i] = party->text[i];
     }
     for (int i = 0; i < party->server_count; i++)

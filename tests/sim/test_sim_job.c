@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "test.h"
 
+#include "roles/checkpoint/go_on.h"
+#include "runtime/base/store.h"
 #include "sim/sim_job.h"
 #include <inttypes.h>
 
@@ -20,6 +22,9 @@ const char *__asan_default_options(void)
 
 static const char *const sets[] = {"data.samples=600", "data.test_samples=50", "data.batch=20",
     "model.widths=[784,16,10]", "train.epochs=2", NULL};
+static const char *const sets_saving[] = {"data.samples=600", "data.test_samples=50",
+    "data.batch=20", "model.widths=[784,16,10]", "train.epochs=2", "checkpoint.every_steps=3",
+    NULL};
 
 /* One task, one time, one fault; and when anything ran at all. */
 struct fault {
@@ -56,8 +61,9 @@ struct outcome {
     int replicas, servers;
 };
 
-static void simulate(struct outcome *outcome, const char *path, int replicas, int servers,
-    uint64_t seed, struct fault *fault)
+static void simulate_with(struct outcome *outcome, const char *path, int replicas, int servers,
+    uint64_t seed, struct fault *fault, const char *const *with, struct mu_store *store,
+    struct mu_go_on *go_on)
 {
     struct mu_log *log = mu_test_log_init(&outcome->log);
     const struct mu_sim_faults faults = {
@@ -65,7 +71,7 @@ static void simulate(struct outcome *outcome, const char *path, int replicas, in
     int64_t compute_ns = fault->compute_ns > 0 ? fault->compute_ns : 10 * MU_MS;
     struct mu_job *job = NULL;
     log->level = MU_LEVEL_INFO;
-    assert_ok(mu_job_load(log, path, sets, &job));
+    assert_ok(mu_job_load(log, path, with, &job));
     const struct mu_sim_job simulated = {
         .job = job,
         .replicas = outcome->replicas = replicas,
@@ -76,9 +82,19 @@ static void simulate(struct outcome *outcome, const char *path, int replicas, in
         .link_latency_ns = 50000,
         .faults = &faults,
         .statuses = outcome->statuses,
+        .store = store,
+        .go_on = go_on,
     };
+    if (go_on)
+        go_on->job = job;
     outcome->leader = mu_sim_job_run(&simulated, log);
     mu_job_destroy(job);
+}
+
+static void simulate(struct outcome *outcome, const char *path, int replicas, int servers,
+    uint64_t seed, struct fault *fault)
+{
+    simulate_with(outcome, path, replicas, servers, seed, fault, sets, NULL, NULL);
 }
 
 /* The names as mu_spec_from_addresses makes them: chief, workers, servers. */
@@ -211,6 +227,77 @@ static void of_a_run_younger_than_its_heartbeats_the_leader_says_how_far_it_is_i
     }
 }
 
+/* Checkpoints in memory; looks at them from the fault on are counted. */
+struct counting_store {
+    struct mu_store store;
+    struct mu_store *memory;
+    const struct fault *fault;
+    int puts, looks;
+};
+
+static enum mu_status counting_put(struct mu_store *store, struct mu_log *log, int64_t number,
+    const struct mu_store_file *files, size_t file_count)
+{
+    struct counting_store *self = (struct counting_store *)store;
+    self->puts++;
+    return self->memory->ops->put(self->memory, log, number, files, file_count);
+}
+
+static size_t counting_list(struct mu_store *store, int64_t *ret_numbers, size_t most)
+{
+    struct counting_store *self = (struct counting_store *)store;
+    self->looks += self->fault->done;
+    return self->memory->ops->list(self->memory, ret_numbers, most);
+}
+
+static enum mu_status counting_drop(struct mu_store *store, struct mu_log *log, int64_t number)
+{
+    struct counting_store *self = (struct counting_store *)store;
+    return self->memory->ops->drop(self->memory, log, number);
+}
+
+static void counting_describe(struct mu_store *store, int64_t number, char *out, size_t bytes)
+{
+    snprintf(out, bytes, "memory/%" PRId64, number);
+}
+
+static const struct mu_store_ops counting_ops = {.name = "counting",
+    .put = counting_put,
+    .list = counting_list,
+    .drop = counting_drop,
+    .describe = counting_describe};
+
+/* A disk that hangs would keep the loss from the others, and the leader's thread with it. */
+static void all_are_told_of_a_loss_and_how_to_go_on_without_a_look_at_the_store(void **state)
+{
+    (void)state;
+    static struct outcome outcome;
+    static const struct {
+        const char *const *sets;
+        int64_t at_ns;
+        const char *said;
+    } rows[] = {{sets, 60 * MU_MS, "to begin anew, with every task started again: "},
+        {sets_saving, 150 * MU_MS,
+            "to go on from the last checkpoint, with every task started again: "}};
+    for (size_t row = 0; row < MU_COUNT_OF(rows); row++) {
+        struct fault fault = {.victim = 2, .at_ns = rows[row].at_ns};
+        struct counting_store store = {.store.ops = &counting_ops, .fault = &fault};
+        struct mu_run_request request = {.job_path = "job.json"};
+        struct mu_spec elsewhere = {0};
+        struct mu_go_on go_on = {
+            .request = &request, .spec = &elsewhere, .directory = "runs/a", .begun = true};
+        atomic_store(&go_on.saved, MU_SAVED_NOTHING);
+        assert_ok(mu_store_memory_open(&store.memory));
+        simulate_with(&outcome, sync_path, 3, 0, 1, &fault, rows[row].sets, &store.store, &go_on);
+        assert_true(fault.done);
+        expect_blame(&outcome, &fault);
+        assert_said(&outcome.log, rows[row].said);
+        assert_int_equal(store.puts > 0, row == 1);
+        assert_int_equal(store.looks, 0);
+        store.memory->ops->close(store.memory);
+    }
+}
+
 /* The number after `words`, or -1. */
 static long long number_after(const char *said, const char *words)
 {
@@ -294,6 +381,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_dead_leader_of_an_asynchronous_run_is_named_by_all),
         cmocka_unit_test(a_task_that_hangs_is_named_by_all_at_the_deadline),
         cmocka_unit_test(of_a_run_younger_than_its_heartbeats_the_leader_says_how_far_it_is_itself),
+        cmocka_unit_test(all_are_told_of_a_loss_and_how_to_go_on_without_a_look_at_the_store),
         cmocka_unit_test(a_stuck_thread_is_named_by_the_leader_when_its_step_has_taken_too_long),
         cmocka_unit_test(a_stuck_thread_is_named_by_who_waits_for_it_in_the_all_reduce),
         cmocka_unit_test(a_pause_shorter_than_the_deadline_loses_nothing),

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cluster/cluster_inside.h"
+#include <stdio.h>
+
+/*
+ * This task is the one that the others do without, or have ended with: it was stopped, or cut off,
+ * and finds that when it goes on. It says since when the leader had heard nothing from it, and what
+ * has become of its part.
+ */
+
+/* "chief/0 (10.0.0.1:2222) has heard nothing from it since ..., for longer than 5.0 s"; false: that
+ * was not why. */
+static bool read_silence(
+    const struct mu_cluster *cluster, struct mu_decoder *decoder, char out[MU_CLUSTER_TEXT_MAX])
+{
+    char who[160], time[40], limit[32];
+    int64_t since, limit_ns;
+    if (!mu_decoder_int(decoder, "since", 1, INT64_MAX, &since) ||
+        !mu_decoder_int(decoder, "limit", 1, INT64_MAX, &limit_ns))
+        return false;
+    mu_cluster_who(cluster, cluster->spec->leader, who, sizeof(who));
+    mu_text_time(time, sizeof(time), since);
+    mu_text_duration(limit, sizeof(limit), limit_ns);
+    snprintf(out, MU_CLUSTER_TEXT_MAX, "%s had heard nothing from it since %s, and the limit is %s",
+        who, time, limit);
+    return true;
+}
+
+static void end_given_up(
+    struct mu_cluster *cluster, const char *why, const char *then, const char *help)
+{
+    if (cluster->failed != MU_OK || cluster->over)
+        return;
+    mu_cluster_fail(cluster,
+        mu_fail(cluster->log, MU_E0405, help, "this task was given up: %s; %s", why, then));
+}
+
+bool mu_given_up_ends(struct mu_cluster *cluster, struct mu_decoder *decoder, int64_t task)
+{
+    char why[MU_CLUSTER_TEXT_MAX], go_on[MU_CLUSTER_GO_ON_MAX];
+    if (task != cluster->spec->self || !cluster->started || !read_silence(cluster, decoder, why))
+        return false;
+    if (cluster->options.go_on)
+        cluster->options.go_on(cluster->options.owner, go_on, sizeof(go_on));
+    end_given_up(
+        cluster, why, "the run has ended with that", cluster->options.go_on ? go_on : NULL);
+    return true;
+}
+
+void mu_given_up_read(struct mu_cluster *cluster, struct mu_decoder *decoder, const char *text)
+{
+    char why[MU_CLUSTER_TEXT_MAX], then[160], help[240], name[MU_TASK_NAME_MAX];
+    if (!read_silence(cluster, decoder, why))
+        mu_text_copy(why, sizeof(why), text);
+    if (!cluster->options.standby_of) {
+        end_given_up(cluster, why, "the run waits for it to be started again",
+            "start it again as it was started, if nothing else does");
+        return;
+    }
+    mu_gone_name_standby(cluster, cluster->spec->self, name);
+    snprintf(then, sizeof(then),
+        "the run goes on without it: %s has what it had and serves that, and nothing acknowledged "
+        "is lost",
+        name);
+    mu_task_name(&cluster->spec->task[cluster->spec->self], name, sizeof(name));
+    snprintf(help, sizeof(help),
+        "nothing to type: leave %s ended, it is one of the servers again when all tasks are "
+        "started "
+        "for the next run, or to resume this one",
+        name);
+    end_given_up(cluster, why, then, help);
+}
+
+void mu_given_up_add_help(const struct mu_cluster *cluster, int task, struct mu_text *help)
+{
+    const struct mu_spec *spec = cluster->spec;
+    char name[MU_TASK_NAME_MAX];
+    if (task != spec->leader || cluster->leads || !cluster->options.standby_of ||
+        cluster->gone >= 0 || spec->task[spec->self].role != MU_ROLE_PS)
+        return;
+    mu_gone_name_standby(cluster, spec->self, name);
+    mu_text_add(help,
+        "if it is there and only this task was cut off, the run goes on with %s in its "
+        "place, and there is nothing to type; if not, ",
+        name);
+}
