@@ -52,6 +52,9 @@ static enum mu_status call_verdict(
     if (caller->peer_version != 0)
         return mu_fail(cluster->log, MU_E0308, "install the same version on every host",
             "%s speaks protocol %d, this task %d", who, caller->peer_version, MU_PROTOCOL_VERSION);
+    if (caller->echoed)
+        return mu_fail(cluster->log, MU_E0306, "check the address in the cluster spec",
+            "the peer at %s sends back what it is sent: it is not muster", who);
     if (caller->stray[0])
         return mu_fail(cluster->log, MU_E0306, "check the address in the cluster spec",
             "the peer at %s answered `%s`, not muster", who, caller->stray);
