@@ -48,12 +48,11 @@ static void add_leader(const struct mu_status_view *view, struct mu_text *out)
         mu_status_number(view->root, "process"), mu_status_string(view->root, "host", "?"));
 }
 
+/* A number that a file has may be no code at all. */
 static const char *meaning_of(double code)
 {
-    for (int status = 0; status < MU_STATUS_COUNT; status++)
-        if (mu_status_exit((enum mu_status)status) == code)
-            return mu_status_text((enum mu_status)status);
-    return "not a code of muster";
+    bool is_code = code >= 0 && code <= 255 && code == (int)code;
+    return mu_status_exit_text(is_code ? (int)code : -1);
 }
 
 static void show_end(

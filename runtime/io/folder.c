@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static bool is_folder(const char *path)
+bool mu_folder_is(const char *path)
 {
     struct stat stat_;
     return stat(path, &stat_) == 0 && S_ISDIR(stat_.st_mode);
@@ -33,7 +33,7 @@ enum mu_status mu_folder_make(struct mu_log *log, const char *path)
             continue;
         char end = part[i];
         part[i] = '\0';
-        if (mkdir(part, 0700) != 0 && (errno != EEXIST || !is_folder(part)))
+        if (mkdir(part, 0700) != 0 && (errno != EEXIST || !mu_folder_is(part)))
             return cannot_make(log, part, errno == EEXIST ? ENOTDIR : errno);
         part[i] = end;
     }
