@@ -122,6 +122,12 @@ const char *mu_caller_reason(struct mu_caller *caller)
         return caller->reason;
     if (caller->done)
         return "the connection was closed";
-    return caller->connected ? "it accepts connections and says nothing: is it muster?"
-                             : "no answer yet";
+    return "no answer yet";
+}
+
+bool mu_caller_is_mute(const struct mu_caller *caller)
+{
+    char some[2];
+    return caller->connected && !caller->done &&
+           mu_link_some(caller->link, some, sizeof(some)) == 0;
 }

@@ -104,7 +104,13 @@ static enum mu_status give_up(
     if (aside)
         (void)unlinkat(folder, aside, 0);
     (void)close(folder);
-    return mu_fail(log, error, NULL, "cannot write %s: %s", path, strerror(reason));
+    char help[2 * PATH_MAX + 48];
+    const char *slash = strrchr(path, '/');
+    int bytes = slash ? (int)(slash - path) + (slash == path) : 1;
+    const char *there = slash ? path : ".";
+    snprintf(help, sizeof(help), "`df -h %.*s; df -i %.*s` shows what room is left", bytes, there,
+        bytes, there);
+    return mu_fail(log, error, help, "cannot write %s: %s", path, strerror(reason));
 }
 
 /* An empty file in the folder, under a name that is not the last; -1 with errno. */
