@@ -77,8 +77,8 @@ static void add_mute(const struct mu_cluster *cluster, int task, char out[MU_CLU
 }
 
 /* Why the call has not brought it, in words. */
-static void say_reason(struct mu_cluster *cluster, int task, const struct mu_caller *caller,
-    char out[MU_CLUSTER_ABSENT_MAX])
+static void say_reason(
+    struct mu_cluster *cluster, int task, struct mu_caller *caller, char out[MU_CLUSTER_ABSENT_MAX])
 {
     struct mu_member *member = &cluster->member[task];
     if (!mu_caller_is_mute(caller)) {

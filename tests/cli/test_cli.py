@@ -410,6 +410,14 @@ class Checkpoint(unittest.TestCase):
                 listed = muster("checkpoint", "list", "--json", entry).stdout
                 self.assertEqual([json.loads(line)["step"] for line in listed.splitlines()],
                                  [int(step)])
+            # One that is a link is passed over by all, and all say so.
+            os.rename(entry, os.path.join(folder, "elsewhere"))
+            os.symlink(os.path.join(folder, "elsewhere"), entry)
+            for words in (["checkpoint", "list", out], ["checkpoint", "verify", out],
+                          ["run", job, "--steps", "21", "--out", out, "--resume"]):
+                result = muster(*words)
+                self.assertEqual(result.returncode, 0, result.stderr)
+                self.assertIn(f"{entry} is a symbolic link and is passed over", result.stderr)
             # Neither a folder without a manifest nor a step that is not there.
             os.mkdir(os.path.join(folder, "7"))
             self.assertEqual(muster("checkpoint", "show", os.path.join(folder, "7")).returncode, 66)
