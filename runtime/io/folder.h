@@ -20,10 +20,6 @@ enum mu_status mu_folder_make(struct mu_log *log, const char *path);
 enum mu_status mu_folder_write(
     struct mu_log *log, const char *path, const void *data, size_t bytes);
 
-/* The same without syncing, for files that are written again and again: after a crash of the
- * machine it may be gone. False with errno. */
-bool mu_folder_replace(const char *path, const void *data, size_t bytes);
-
 /* Removes the file, and the folder knows it: fine if it is not there. IO_ERROR (MU_E0605). */
 enum mu_status mu_folder_remove(struct mu_log *log, const char *path);
 
