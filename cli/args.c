@@ -114,10 +114,10 @@ static enum mu_status set_flag(
     void *field = parse->options + flag->option.offset;
     if (flag->sets)
         return add_set(parse, flag, name, value, field);
-    if (flag->repeated)
-        return add_item(parse, name, value, field);
     if (flag->option.type == MU_OPTION_STRING && value[0] == '\0')
         return mu_fail(parse->log, MU_E0001, NULL, "%s: the value is empty", name);
+    if (flag->repeated)
+        return add_item(parse, name, value, field);
     return mu_options_set(parse->log, name, &flag->option, value, parse->options);
 }
 

@@ -14,14 +14,21 @@
 /* A launcher starts every task on this machine: what names one task or one cluster contradicts. */
 static enum mu_status check_local(struct mu_log *log, const struct mu_cmd_run_options *options)
 {
+    const struct mu_spec_request nothing = {0};
+    struct mu_launcher launcher;
     const char *other = options->cluster[0] ? "--cluster"
                         : options->task[0]  ? "--task"
                         : options->roles[0] ? "--roles"
                                             : NULL;
-    if (!options->local[0] || !other)
+    if (options->local[0] && other)
+        return mu_fail(log, MU_E0001, "leave one of them out",
+            "--local starts a cluster on this machine and cannot be given with %s", other);
+    if (!options->local[0] || !mu_spec_launched(&nothing, &launcher))
         return MU_OK;
-    return mu_fail(log, MU_E0001, "leave one of them out",
-        "--local starts a cluster on this machine and cannot be given with %s", other);
+    return mu_fail(log, MU_E0001,
+        "`--roles ROLES` in its place makes a task of each process; or start one process alone",
+        "--local starts a whole cluster, and %s ($%s) would start one with each of its processes",
+        launcher.name, launcher.rank_variable);
 }
 
 static enum mu_status make_request(struct mu_log *log, const struct mu_cmd_run_options *options,

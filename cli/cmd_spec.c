@@ -63,20 +63,45 @@ static int run_check(struct mu_log *log, const void *options, char *const *argum
 
 /* ---- muster spec make ---- */
 
-static void add_list(struct mu_text *out, const char *role, const char *addresses, bool *any)
+/* "a:1,b:1" -> "a:1","b:1" */
+static enum mu_status add_addresses(struct mu_log *log, struct mu_text *out, const char *addresses)
 {
     char copy[MU_CLI_PATH_MAX], *rest = copy;
     bool first = true;
-    if (addresses[0] == '\0')
-        return;
+    if (strlen(addresses) >= sizeof(copy))
+        return mu_fail(log, MU_E0001, "give the flag several times",
+            "a list of addresses is longer than %zu bytes", sizeof(copy) - 1);
     mu_text_copy(copy, sizeof(copy), addresses);
-    mu_text_add(out, "%s\"%s\":[", *any ? "," : "", role);
-    *any = true;
     for (char *item; (item = strsep(&rest, ",")); first = false) {
         mu_text_append(out, ",", !first);
         mu_text_add_json_string(out, item);
     }
+    return MU_OK;
+}
+
+static enum mu_status add_list(struct mu_log *log, struct mu_text *out, const char *role,
+    const struct mu_flag_list *list, bool *any)
+{
+    if (list->count == 0)
+        return MU_OK;
+    mu_text_add(out, "%s\"%s\":[", *any ? "," : "", role);
+    *any = true;
+    for (int i = 0; i < list->count; i++) {
+        mu_text_append(out, ",", i > 0);
+        MU_TRY(add_addresses(log, out, list->item[i]));
+    }
     mu_text_add(out, "]");
+    return MU_OK;
+}
+
+static enum mu_status add_lists(
+    struct mu_log *log, struct mu_text *out, const struct mu_cmd_spec_make_options *options)
+{
+    bool any = false;
+    MU_TRY(add_list(log, out, "chief", &options->chief, &any));
+    MU_TRY(add_list(log, out, "worker", &options->worker, &any));
+    MU_TRY(add_list(log, out, "ps", &options->ps, &any));
+    return add_list(log, out, "evaluator", &options->evaluator, &any);
 }
 
 /* The addresses make a text that is read like any other spec: the rules are in one place. */
@@ -84,16 +109,13 @@ static enum mu_status make(struct mu_log *log, const struct mu_cmd_spec_make_opt
 {
     struct mu_text text;
     struct mu_spec spec = {0};
-    bool any = false;
     mu_text_init(&text);
     mu_text_add(&text, "{\"cluster\":{");
-    add_list(&text, "chief", options->chief, &any);
-    add_list(&text, "worker", options->worker, &any);
-    add_list(&text, "ps", options->ps, &any);
-    add_list(&text, "evaluator", options->evaluator, &any);
+    enum mu_status status = add_lists(log, &text, options);
     mu_text_add(&text, "}}");
-    enum mu_status status = mu_spec_parse(log, "the command line", text.data, text.bytes,
-        options->task[0] ? options->task : NULL, &spec);
+    if (status == MU_OK)
+        status = mu_spec_parse(log, "the command line", text.data, text.bytes,
+            options->task[0] ? options->task : NULL, &spec);
     if (status == MU_OK && spec.self >= 0) {
         mu_text_clear(&text);
         mu_spec_write_tf_config(&spec, spec.self, &text);
@@ -123,6 +145,16 @@ static int run_make(struct mu_log *log, const void *options, char *const *argume
         .value = called                                                                            \
     }
 
+/* Given several times, it adds. */
+#define LIST_FLAG(options, flag, field, called, text)                                              \
+    {                                                                                              \
+        .option = {.name = flag,                                                                   \
+            .type = MU_OPTION_STRING,                                                              \
+            .offset = offsetof(options, field),                                                    \
+            .doc = text},                                                                          \
+        .value = called, .repeated = true                                                          \
+    }
+
 #define CHECK struct mu_cmd_spec_options
 #define MAKE struct mu_cmd_spec_make_options
 
@@ -135,10 +167,12 @@ static const struct mu_flag check_flags[] = {
     MU_FLAG_NONE,
 };
 static const struct mu_flag make_flags[] = {
-    TEXT_FLAG(MAKE, "chief", chief, "ADDRESS", "host:port of the chief"),
-    TEXT_FLAG(MAKE, "worker", worker, "ADDRESSES", "of the workers, with commas between"),
-    TEXT_FLAG(MAKE, "ps", ps, "ADDRESSES", "of the parameter servers, with commas between"),
-    TEXT_FLAG(MAKE, "evaluator", evaluator, "ADDRESS", "host:port of the evaluator"),
+    LIST_FLAG(MAKE, "chief", chief, "ADDRESS", "host:port of the chief"),
+    LIST_FLAG(MAKE, "worker", worker, "ADDRESSES",
+        "of the workers, with commas between; may be repeated"),
+    LIST_FLAG(MAKE, "ps", ps, "ADDRESSES",
+        "of the parameter servers, with commas between; may be repeated"),
+    LIST_FLAG(MAKE, "evaluator", evaluator, "ADDRESS", "host:port of the evaluator"),
     TEXT_FLAG(MAKE, "task", task, "TASK", "adds which task it is for, as in worker/0"),
     MU_FLAG_NONE,
 };

@@ -106,8 +106,7 @@ struct mu_cmd_spec_options {
 };
 
 struct mu_cmd_spec_make_options {
-    char chief[512], evaluator[512];
-    char worker[MU_CLI_PATH_MAX], ps[MU_CLI_PATH_MAX]; /* addresses with commas between */
+    struct mu_flag_list chief, worker, ps, evaluator; /* addresses, also with commas between */
     char task[64];
 };
 

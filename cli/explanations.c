@@ -41,7 +41,8 @@ static const struct mu_explanation explanations[MU_ERROR_COUNT] = {
         "Two tasks have the same address, and only one process can listen there.",
         "a line copied without a change of the port"},
     [MU_E0110] = {
-        "Two sources, such as a flag and $TF_CONFIG, name different tasks for this process.",
+        "Two sources, such as a flag and $TF_CONFIG, name different tasks for this process, or "
+        "--roles and the cluster have different tasks.",
         "a variable left over from another run; a launcher below another launcher"},
     [MU_E0111] = {
         "The hosts have no network on which all of them can reach each other.",

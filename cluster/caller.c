@@ -37,6 +37,14 @@ static enum mu_link_answer on_frame(void *owner, struct mu_link *link, const str
     return expected && frame->payload_bytes == 0 ? MU_LINK_TAKE : MU_LINK_REFUSE;
 }
 
+/* One process is one task: what another says of itself is never the same in all three. */
+static bool is_own(const struct mu_caller *caller)
+{
+    const struct mu_hello *ours = caller->ours, *theirs = caller->theirs;
+    return theirs->role == ours->role && theirs->index == ours->index &&
+           theirs->incarnation == ours->incarnation;
+}
+
 static void on_arrived(
     void *owner, struct mu_link *link, const struct mu_frame *frame, const void *body)
 {
@@ -44,6 +52,8 @@ static void on_arrived(
     enum mu_status status;
     if (frame->type == MU_FRAME_HELLO) {
         status = mu_hello_read(link, body, frame->body_bytes, caller->theirs);
+        caller->echoed = status == MU_OK && is_own(caller);
+        status = caller->echoed ? MU_PROTOCOL : status;
     } else {
         status = mu_refusal_read(link, body, frame->body_bytes, &caller->refusal);
         caller->refused = status == MU_OK;
@@ -52,12 +62,24 @@ static void on_arrived(
     finish_with(caller, status, 0);
 }
 
+/* Less than shows who it is: four bytes of another service would have ended the link. */
+static void quote_some(struct mu_caller *caller, struct mu_link *link, const char *then)
+{
+    char some[sizeof(caller->stray)];
+    size_t bytes = mu_link_some(link, some, sizeof(some));
+    if (bytes > 0)
+        mu_format(caller->reason, sizeof(caller->reason),
+            "it answered `%s` (%zu byte%s) and %s: is it muster?", some, bytes,
+            bytes == 1 ? "" : "s", then);
+}
+
 static void on_ended(void *owner, struct mu_link *link, enum mu_status why, int error)
 {
     struct mu_caller *caller = owner;
     mu_text_copy(caller->stray, sizeof(caller->stray), mu_link_stray(link));
     int version = mu_link_peer_version(link);
     caller->peer_version = version == MU_PROTOCOL_VERSION ? 0 : version;
+    quote_some(caller, link, "closed the connection");
     if (!caller->done)
         finish_with(caller, why, error);
 }
@@ -88,12 +110,16 @@ void mu_caller_finish(struct mu_caller *caller)
     *caller = (struct mu_caller){0};
 }
 
-const char *mu_caller_reason(const struct mu_caller *caller)
+const char *mu_caller_reason(struct mu_caller *caller)
 {
     if (caller->error == ENOENT)
         return "the name cannot be resolved";
     if (caller->error != 0)
         return strerror(caller->error);
+    if (caller->connected && !caller->done)
+        quote_some(caller, caller->link, "says nothing more");
+    if (caller->reason[0])
+        return caller->reason;
     if (caller->done)
         return "the connection was closed";
     return "no answer yet";
@@ -101,5 +127,7 @@ const char *mu_caller_reason(const struct mu_caller *caller)
 
 bool mu_caller_is_mute(const struct mu_caller *caller)
 {
-    return caller->connected && !caller->done;
+    char some[2];
+    return caller->connected && !caller->done &&
+           mu_link_some(caller->link, some, sizeof(some)) == 0;
 }

@@ -14,8 +14,10 @@ struct mu_caller {
     enum mu_status status; /* OK, UNAVAILABLE (see error), CLOSED, PROTOCOL (see refusal, stray) */
     int error;             /* errno, ENOENT for a name that cannot be resolved */
     bool refused;
+    bool echoed; /* our own hello came back */
     struct mu_refusal refusal;
     char stray[64];   /* what another service sent instead of a hello */
+    char reason[128]; /* that mu_caller_reason says */
     int peer_version; /* of the protocol, if it is not ours */
     const struct mu_hello *ours;
     struct mu_hello *theirs;
@@ -28,7 +30,7 @@ void mu_caller_start(struct mu_caller *caller, struct mu_loop *loop,
 void mu_caller_finish(struct mu_caller *caller);
 /* It is connected, and nothing has come. */
 bool mu_caller_is_mute(const struct mu_caller *caller);
-/* "connection refused", "the name cannot be resolved", ... */
-const char *mu_caller_reason(const struct mu_caller *caller);
+/* "connection refused", "the name cannot be resolved", ...; of the caller, until the next one. */
+const char *mu_caller_reason(struct mu_caller *caller);
 
 #endif

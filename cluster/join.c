@@ -52,6 +52,9 @@ static enum mu_status call_verdict(
     if (caller->peer_version != 0)
         return mu_fail(cluster->log, MU_E0308, "install the same version on every host",
             "%s speaks protocol %d, this task %d", who, caller->peer_version, MU_PROTOCOL_VERSION);
+    if (caller->echoed)
+        return mu_fail(cluster->log, MU_E0306, "check the address in the cluster spec",
+            "the peer at %s sends back what it is sent: it is not muster", who);
     if (caller->stray[0])
         return mu_fail(cluster->log, MU_E0306, "check the address in the cluster spec",
             "the peer at %s answered `%s`, not muster", who, caller->stray);
@@ -74,8 +77,8 @@ static void add_mute(const struct mu_cluster *cluster, int task, char out[MU_CLU
 }
 
 /* Why the call has not brought it, in words. */
-static void say_reason(struct mu_cluster *cluster, int task, const struct mu_caller *caller,
-    char out[MU_CLUSTER_ABSENT_MAX])
+static void say_reason(
+    struct mu_cluster *cluster, int task, struct mu_caller *caller, char out[MU_CLUSTER_ABSENT_MAX])
 {
     struct mu_member *member = &cluster->member[task];
     if (!mu_caller_is_mute(caller)) {

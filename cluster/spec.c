@@ -194,7 +194,7 @@ enum mu_status mu_spec_parse(struct mu_log *log, const char *origin, const char 
     int index = 0;
     if (task && !mu_task_parse(task, &role, &index))
         return mu_fail(log, MU_E0107, "write it as worker/0", "`%.40s` is no task", task);
-    MU_TRY(mu_spec_draft_parse(log, origin, text, bytes, false, &draft));
+    MU_TRY(mu_spec_draft_parse(log, origin, text, bytes, &draft));
     bool has_task = task || draft.has_task;
     enum mu_status status = MU_OK;
     if (task)

@@ -102,6 +102,13 @@ struct mu_launcher {
 bool mu_spec_needs_exchange(
     const struct mu_spec_request *request, struct mu_launcher *ret_launcher);
 
+/* The spec of tasks that have told each other their addresses, in the order of the roles. The rank
+ * says which task this is; --task and MUSTER_TASK must say the same. */
+enum mu_status mu_spec_from_exchange(struct mu_log *log, const struct mu_spec_request *request,
+    const int counts[MU_ROLE_COUNT], const struct mu_address *addresses, struct mu_spec *ret_spec);
+/* True where a launcher started this process as one of several. */
+bool mu_spec_launched(const struct mu_spec_request *request, struct mu_launcher *ret_launcher);
+
 /* {"cluster":{...}} without task, canonical: what hash is taken over and what is compared when two
  * tasks disagree. The evaluator is left out: it may be listed or not. */
 void mu_spec_write(const struct mu_spec *spec, struct mu_text *out);

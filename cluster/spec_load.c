@@ -78,20 +78,17 @@ static enum mu_status claim_named_task(struct search *search, const char *source
  * may be in another system's dialect: one that cannot be read has no say. */
 static enum mu_status take_text(struct search *search, const char *source, const char *text)
 {
-    bool task_expected =
-        !search->request->task && !get(search, "MUSTER_TASK") && !search->request->task_optional;
     if (!text)
         return MU_OK;
     if (!has_cluster(search)) {
-        MU_TRY(mu_spec_draft_parse(
-            search->log, source, text, strlen(text), task_expected, &search->draft));
+        MU_TRY(mu_spec_draft_parse(search->log, source, text, strlen(text), &search->draft));
         if (search->draft.has_task)
             add_claim(search, source, search->draft.role, search->draft.index);
         return MU_OK;
     }
     struct mu_log silent = mu_log_quiet();
     struct mu_spec_draft draft = {0};
-    if (mu_spec_draft_parse(&silent, source, text, strlen(text), false, &draft) == MU_OK) {
+    if (mu_spec_draft_parse(&silent, source, text, strlen(text), &draft) == MU_OK) {
         if (draft.has_task)
             add_claim(search, source, draft.role, draft.index);
         mu_spec_draft_finish(&draft);
@@ -104,7 +101,7 @@ static enum mu_status take_file(struct search *search, const char *variable, con
 {
     if (!path || has_cluster(search))
         return MU_OK;
-    MU_TRY(mu_spec_draft_file(search->log, variable, path, false, &search->draft));
+    MU_TRY(mu_spec_draft_file(search->log, variable, path, &search->draft));
     if (search->draft.has_task)
         add_claim(search, search->draft.origin, search->draft.role, search->draft.index);
     return MU_OK;
@@ -277,6 +274,42 @@ static enum mu_status check_rank(const struct search *search, const struct claim
         search->draft.origin, search->draft.count, tasks);
 }
 
+static void add_count(struct mu_text *out, int role, int count)
+{
+    if (count > 0)
+        mu_text_add(out, "%s%s=%d", out->bytes ? "," : "", mu_role_name((enum mu_role)role), count);
+}
+
+/* What --roles says the ranks become, the cluster says too: whoever gave both believes that they
+ * are the same. An evaluator may stand outside the cluster. */
+static enum mu_status check_roles(const struct search *search)
+{
+    const int *wanted = search->request->counts;
+    int listed[MU_ROLE_COUNT] = {0}, named = 0, different = 0;
+    for (int i = 0; i < search->draft.count; i++)
+        listed[search->draft.entry[i].task.role]++;
+    for (int role = 0; role < MU_ROLE_COUNT; role++) {
+        bool outside = role == MU_ROLE_EVALUATOR && listed[role] == 0 && wanted[role] == 1;
+        named += wanted[role];
+        different += wanted[role] != listed[role] && !outside;
+    }
+    if (named == 0 || different == 0)
+        return MU_OK;
+    struct mu_text ours, theirs;
+    mu_text_init(&ours);
+    mu_text_init(&theirs);
+    for (int role = 0; role < MU_ROLE_COUNT; role++) {
+        add_count(&ours, role, wanted[role]);
+        add_count(&theirs, role, listed[role]);
+    }
+    enum mu_status status =
+        mu_fail(search->log, MU_E0110, "leave --roles out: the cluster says what each task is",
+            "--roles says %s, but %s lists %s", ours.data, search->draft.origin, theirs.data);
+    mu_text_finish(&ours);
+    mu_text_finish(&theirs);
+    return status;
+}
+
 static enum mu_status decide(struct search *search, bool allow_local, struct mu_spec *ret_spec)
 {
     enum mu_role role = MU_ROLE_CHIEF;
@@ -289,6 +322,7 @@ static enum mu_status decide(struct search *search, bool allow_local, struct mu_
     }
     if (search->draft.count == 1)
         MU_TRY(refuse_to_be_alone(search));
+    MU_TRY(check_roles(search));
     MU_TRY(compare_claims(search));
     if (search->claim_count == 0) {
         if (!search->request->task_optional)
@@ -318,6 +352,38 @@ enum mu_status mu_spec_load(struct mu_log *log, const struct mu_spec_request *re
         status = decide(&search, allow_local, ret_spec);
     mu_spec_draft_finish(&search.draft);
     return status;
+}
+
+enum mu_status mu_spec_from_exchange(struct mu_log *log, const struct mu_spec_request *request,
+    const int counts[MU_ROLE_COUNT], const struct mu_address *addresses, struct mu_spec *ret_spec)
+{
+    struct search search = {.log = log, .request = request};
+    enum mu_status status = claim_named_task(&search, "--task", request->task);
+    if (status == MU_OK)
+        status = claim_named_task(&search, "$MUSTER_TASK", get(&search, "MUSTER_TASK"));
+    if (status == MU_OK)
+        status = mu_spec_draft_make(log, counts, addresses, "mpirun", &search.draft);
+    if (status == MU_OK)
+        status = take_launchers(&search);
+    if (status == MU_OK)
+        status = decide(&search, false, ret_spec);
+    mu_spec_draft_finish(&search.draft);
+    return status;
+}
+
+bool mu_spec_launched(const struct mu_spec_request *request, struct mu_launcher *ret_launcher)
+{
+    struct mu_log silent = mu_log_quiet();
+    struct mu_launcher launcher[MU_LAUNCHERS_MAX];
+    int count = 0;
+    if (mu_sources_launchers(&silent, request, launcher, &count) != MU_OK)
+        return false;
+    for (int i = 0; i < count; i++)
+        if (launcher[i].rank >= 0 && (launcher[i].size > 1 || launcher[i].rank > 0)) {
+            *ret_launcher = launcher[i];
+            return true;
+        }
+    return false;
 }
 
 bool mu_spec_needs_exchange(const struct mu_spec_request *request, struct mu_launcher *ret_launcher)

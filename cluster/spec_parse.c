@@ -99,8 +99,7 @@ static void warn_of_more(
 }
 
 /* An unknown key is only a warning, except where it is nearly the name of a key that is missing. */
-static enum mu_status check_root_keys(
-    struct mu_log *log, const struct mu_spec_draft *draft, bool task_expected)
+static enum mu_status check_root_keys(struct mu_log *log, const struct mu_spec_draft *draft)
 {
     const mu_json_value *root = mu_json_root(draft->json);
     size_t ignored = 0;
@@ -111,9 +110,8 @@ static enum mu_status check_root_keys(
             is_one_of(key, foreign_root_keys, MU_COUNT_OF(foreign_root_keys)))
             continue;
         const char *nearest = mu_text_nearest(key, root_keys, MU_COUNT_OF(root_keys));
-        bool needed = nearest && (task_expected || strcmp(nearest, "cluster") == 0);
         mu_format(text, sizeof(text), "unknown key `%s`", shown(key, name));
-        if (needed && !mu_json_member(root, nearest)) {
+        if (nearest && !mu_json_member(root, nearest)) {
             return fail_key(
                 log, MU_E0105, draft, key, "expected `cluster` or `task`", nearest, text);
         }
@@ -334,15 +332,14 @@ static enum mu_status read_task(struct mu_log *log, struct mu_spec_draft *draft)
     return MU_OK;
 }
 
-static enum mu_status read_draft(
-    struct mu_log *log, bool task_expected, struct mu_spec_draft *draft)
+static enum mu_status read_draft(struct mu_log *log, struct mu_spec_draft *draft)
 {
     const mu_json_value *root = mu_json_root(draft->json);
     if (mu_json_type(root) != MU_JSON_OBJECT)
         return mu_spec_fail(log, MU_E0105, draft, "",
             "expected {\"cluster\": {...}, \"task\": {...}}", NULL,
             "the spec must be an object, not %s", mu_json_type_name(mu_json_type(root)));
-    MU_TRY(check_root_keys(log, draft, task_expected));
+    MU_TRY(check_root_keys(log, draft));
     MU_TRY(read_cluster(log, draft));
     MU_TRY(mu_spec_check(log, draft));
     MU_TRY(read_task(log, draft));
@@ -352,11 +349,11 @@ static enum mu_status read_draft(
 }
 
 enum mu_status mu_spec_draft_read(
-    struct mu_log *log, struct mu_json *json, bool task_expected, struct mu_spec_draft *ret_draft)
+    struct mu_log *log, struct mu_json *json, struct mu_spec_draft *ret_draft)
 {
     struct mu_spec_draft draft = {.json = json};
     mu_text_copy(draft.origin, sizeof(draft.origin), mu_json_source(json));
-    enum mu_status status = read_draft(log, task_expected, &draft);
+    enum mu_status status = read_draft(log, &draft);
     if (status != MU_OK) {
         mu_spec_draft_finish(&draft);
         return status;
@@ -412,7 +409,7 @@ static enum mu_status check_extent(
 }
 
 enum mu_status mu_spec_draft_parse(struct mu_log *log, const char *origin, const char *text,
-    size_t bytes, bool task_expected, struct mu_spec_draft *ret_draft)
+    size_t bytes, struct mu_spec_draft *ret_draft)
 {
     struct mu_json *json = NULL;
     if (bytes > MU_JSON_BYTES_MAX)
@@ -421,7 +418,7 @@ enum mu_status mu_spec_draft_parse(struct mu_log *log, const char *origin, const
         return fail_empty(log, origin, text, bytes);
     MU_TRY(check_extent(log, origin, text, bytes));
     MU_TRY(mu_json_parse(log, MU_E0102, origin, text, bytes, &json));
-    return mu_spec_draft_read(log, json, task_expected, ret_draft);
+    return mu_spec_draft_read(log, json, ret_draft);
 }
 
 /* A path that nobody has typed just now: where it comes from is half of what is wrong with it. */
@@ -440,8 +437,8 @@ static enum mu_status read_file(
     return mu_fail(log, MU_E0002, help, "$%s: %s", variable, quiet.first_text);
 }
 
-enum mu_status mu_spec_draft_file(struct mu_log *log, const char *variable, const char *path,
-    bool task_expected, struct mu_spec_draft *ret_draft)
+enum mu_status mu_spec_draft_file(
+    struct mu_log *log, const char *variable, const char *path, struct mu_spec_draft *ret_draft)
 {
     char *text = NULL;
     size_t bytes = 0;
@@ -449,7 +446,7 @@ enum mu_status mu_spec_draft_file(struct mu_log *log, const char *variable, cons
     if (stat(path, &facts) == 0 && S_ISREG(facts.st_mode) && facts.st_size > MU_JSON_BYTES_MAX)
         return fail_too_large(log, path, (uint64_t)facts.st_size);
     MU_TRY(read_file(log, variable, path, &text, &bytes));
-    enum mu_status status = mu_spec_draft_parse(log, path, text, bytes, task_expected, ret_draft);
+    enum mu_status status = mu_spec_draft_parse(log, path, text, bytes, ret_draft);
     free(text);
     return status;
 }

@@ -146,12 +146,17 @@ static void set_total(struct mu_replica *replica)
     const struct mu_job *job = replica->job;
     replica->steps_total =
         job->train.steps > 0 ? job->train.steps : replica->step + steps_left(replica);
+    if (!replica->leads || replica->step < replica->steps_total)
+        return;
     bool by_steps = job->train.steps > 0;
-    if (replica->leads && replica->step >= replica->steps_total)
-        mu_say(replica->log, MU_LEVEL_WARN,
-            "nothing is left to train: the run has done its %lld %s; raise train.%s to go on",
-            (long long)(by_steps ? job->train.steps : job->train.epochs),
-            by_steps ? "steps" : "epochs", by_steps ? "steps" : "epochs");
+    char epochs[48] = "";
+    if (!by_steps)
+        mu_format(epochs, sizeof(epochs), "%lld epochs in ", (long long)replica->positions.epoch);
+    mu_say(replica->log, MU_LEVEL_WARN,
+        "nothing is left to train: the run has done %s%lld steps, and train.%s is %lld; raise it "
+        "to go on",
+        epochs, (long long)replica->step, by_steps ? "steps" : "epochs",
+        (long long)(by_steps ? job->train.steps : job->train.epochs));
 }
 
 static enum mu_status begin_positions(

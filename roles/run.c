@@ -52,8 +52,8 @@ static enum mu_status exchange_addresses(struct real_task *task)
         counts[MU_ROLE_WORKER] = wanted = place.count;
     enum mu_status status =
         wanted == place.count
-            ? mu_spec_from_addresses(
-                  &task->log.log, counts, place.address, place.rank, "mpirun", &task->exchanged)
+            ? mu_spec_from_exchange(
+                  &task->log.log, &task->request->cluster, counts, place.address, &task->exchanged)
             : mu_fail(&task->log.log, MU_E0110, "make the two numbers equal",
                   "--roles names %d tasks, and mpirun started %d", wanted, place.count);
     task->inherited_fd = place.listen_fd;

@@ -93,6 +93,15 @@ static enum mu_status check_history(struct mu_run_dir *dir, struct mu_log *log, 
     return MU_OK;
 }
 
+/* The end that an earlier process wrote is not that of the run any more: whoever reads it while
+ * this one trains, or after it was killed, would take the one for the other. */
+static enum mu_status remove_summary(const struct mu_run_dir *dir, struct mu_log *log)
+{
+    char path[2200];
+    mu_format(path, sizeof(path), "%s/summary.json", dir->path);
+    return mu_folder_remove(log, path);
+}
+
 enum mu_status mu_run_dir_open(struct mu_run_dir *dir, struct mu_log *log, const char *path,
     const struct mu_job *job, const struct mu_spec *spec, const struct mu_world *world, bool resume)
 {
@@ -116,6 +125,7 @@ enum mu_status mu_run_dir_open(struct mu_run_dir *dir, struct mu_log *log, const
     if (!leads)
         return MU_OK;
     MU_TRY(check_history(dir, log, resume));
+    MU_TRY(remove_summary(dir, log));
     if (resume && spec->local)
         warn_of_being_alone(dir, log);
     return write_request(dir, log, job, spec);

@@ -11,10 +11,10 @@
 #include <unistd.h>
 
 /*
- * These five files (local.c, local_again.c, local_child.c, local_output.c, local_report.c) are the
- * only ones of roles/ outside the world seam: fork, exec, pipes and signals are what they are
- * about, there is nothing to simulate, and no task's code runs in this process. One thread, one
- * poll:
+ * These six files (local.c, local_again.c, local_child.c, local_linger.c, local_output.c,
+ * local_report.c) are the only ones of roles/ outside the world seam: fork, exec, pipes and signals
+ * are what they are about, there is nothing to simulate, and no task's code runs in this process.
+ * One thread, one poll:
  *
  *   signalfd ---- SIGCHLD ------------> reap: who ended, how, does it stop the others?
  *            `--- SIGINT, TERM, HUP --> ask all to stop; the second time kill
@@ -130,15 +130,7 @@ static void check_linger(struct mu_local *launcher, int64_t now_ns)
         stop_all(launcher, now_ns);
         return;
     }
-    for (int i = 0; i < launcher->count; i++) {
-        struct mu_local_child *child = &launcher->children[i];
-        int64_t linger_ms = child->role == MU_ROLE_PS ? MU_LOCAL_LINGER_MS : MU_LOCAL_EVALUATOR_MS;
-        /* One that was stopped, and that the others went on without, has nothing to end. */
-        if (child->role == MU_ROLE_PS && child->state == MU_LOCAL_STOPPED)
-            linger_ms = MU_LOCAL_SURVIVORS_MS;
-        if (!child->sent)
-            child->due_ns = mu_deadline(now_ns, linger_ms * MU_MS);
-    }
+    mu_local_linger_begin(launcher, now_ns);
 }
 
 /* A task is lost, and a run does not go on without one: the survivors end by themselves, each
@@ -205,6 +197,7 @@ static void reap(struct mu_local *launcher)
         mu_local_output_say(&launcher->output, "%s %s", child->name,
             child->state == MU_LOCAL_STOPPED ? "is stopped (state T)" : "goes on");
         mu_local_again_watch(launcher, child, now_ns);
+        mu_local_linger_watch(launcher, child, now_ns);
     }
     check_linger(launcher, now_ns);
 }
@@ -221,7 +214,7 @@ static bool is_over(const struct mu_local *launcher)
 
 static int next_wait_ms(const struct mu_local *launcher, int64_t now_ns)
 {
-    int64_t due_ns = MU_FOREVER;
+    int64_t due_ns = launcher->say_linger_ns > 0 ? launcher->say_linger_ns : MU_FOREVER;
     for (int i = 0; i < launcher->count; i++) {
         const struct mu_local_child *child = &launcher->children[i];
         if (child->state != MU_LOCAL_ENDED && child->due_ns < due_ns)
@@ -264,6 +257,7 @@ static void check_overdue(struct mu_local *launcher)
         if (child->state != MU_LOCAL_ENDED && child->due_ns <= now_ns)
             on_overdue(launcher, child, now_ns);
     }
+    mu_local_linger_say(launcher, now_ns);
 }
 
 static void loop(struct mu_local *launcher)

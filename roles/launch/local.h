@@ -34,6 +34,7 @@
 #define MU_LOCAL_SURVIVORS_MS 3000   /* for the others to end by themselves after a task is lost */
 #define MU_LOCAL_LINGER_MS 30000     /* for a ps after the last replica has ended */
 #define MU_LOCAL_EVALUATOR_MS 600000 /* for the evaluator, to finish its last evaluation */
+#define MU_LOCAL_SAY_MS 2000         /* after the last replica has ended: who is waited for */
 #define MU_LOCAL_AGAIN_MS 100        /* before a server is started again; twice as long each time */
 #define MU_LOCAL_GIVEN_UP_MS 500     /* for the cluster to say that it has given a server up */
 

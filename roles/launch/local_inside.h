@@ -8,7 +8,7 @@
 #include <poll.h>
 #include <time.h>
 
-/* The inside of the local launcher, shared by local.c and local_again.c. */
+/* The inside of the local launcher, shared by local.c, local_again.c and local_linger.c. */
 
 struct mu_local {
     struct mu_log *log;
@@ -26,6 +26,7 @@ struct mu_local {
     int64_t user_signal_ns;
     bool insisted; /* there was a second */
     bool stopping, killed, lingering;
+    int64_t say_linger_ns; /* for whom one waits when training is over; 0: it is said */
     int64_t started_ns;
 };
 
@@ -40,6 +41,14 @@ int64_t mu_local_clock_ns(clockid_t clock);
 enum mu_status mu_local_start_task(struct mu_local *launcher, int index,
     enum mu_status (*start)(struct mu_log *log, const struct mu_local_start *start,
         const char *tf_config, struct mu_local_child *child));
+
+/* ---- local_linger.c ---- */
+/* Training is over, and has a result: how long may each of those be that are still there? */
+void mu_local_linger_begin(struct mu_local *launcher, int64_t now_ns);
+/* One was stopped, or goes on, after that. */
+void mu_local_linger_watch(struct mu_local *launcher, struct mu_local_child *child, int64_t now_ns);
+/* For whom the launcher waits, when it is time to. */
+void mu_local_linger_say(struct mu_local *launcher, int64_t now_ns);
 
 /* ---- local_again.c ---- */
 

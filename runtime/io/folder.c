@@ -141,3 +141,16 @@ enum mu_status mu_folder_write(struct mu_log *log, const char *path, const void 
     (void)close(folder);
     return MU_OK;
 }
+
+enum mu_status mu_folder_remove(struct mu_log *log, const char *path)
+{
+    const char *name;
+    int folder = open_parent(path, &name);
+    bool good = folder >= 0 && unlinkat(folder, name, 0) == 0 && fsync(folder) == 0;
+    int reason = errno;
+    if (folder >= 0)
+        (void)close(folder);
+    if (good || reason == ENOENT)
+        return MU_OK;
+    return mu_fail(log, MU_E0605, NULL, "cannot remove %s: %s", path, strerror(reason));
+}

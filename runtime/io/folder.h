@@ -20,6 +20,9 @@ enum mu_status mu_folder_make(struct mu_log *log, const char *path);
 enum mu_status mu_folder_write(
     struct mu_log *log, const char *path, const void *data, size_t bytes);
 
+/* Removes the file, and the folder knows it: fine if it is not there. IO_ERROR (MU_E0605). */
+enum mu_status mu_folder_remove(struct mu_log *log, const char *path);
+
 /* Writes everything, however often the system stops half-way; false with errno. */
 bool mu_folder_write_all(int fd, const void *data, size_t bytes);
 /* Adds a record at the end of a file of one writer, or nothing: what a full disk cut is taken back,

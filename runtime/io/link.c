@@ -406,6 +406,13 @@ const char *mu_link_stray(struct mu_link *link)
     return link->stray;
 }
 
+size_t mu_link_some(struct mu_link *link, char *out, size_t bytes)
+{
+    size_t unused = link->staged - link->consumed;
+    mu_stray_show(link->staging + link->consumed, unused, out, bytes);
+    return unused;
+}
+
 int mu_link_peer_version(struct mu_link *link)
 {
     return link->peer_version;

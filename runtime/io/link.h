@@ -98,6 +98,8 @@ struct mu_decoder *mu_link_decoder(struct mu_link *link);
 void mu_link_peer_name(struct mu_link *link, char *out, size_t bytes);
 /* What a peer that is not muster has sent first, printable, for messages; "" if nothing. */
 const char *mu_link_stray(struct mu_link *link);
+/* What has come and is not a whole frame yet, printable: how many bytes those are. */
+size_t mu_link_some(struct mu_link *link, char *out, size_t bytes);
 /* The protocol version of the peer's last frame, 0 before. */
 int mu_link_peer_version(struct mu_link *link);
 bool mu_link_alive(struct mu_link *link);

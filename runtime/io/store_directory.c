@@ -58,6 +58,13 @@ static bool is_folder_at(int root, const char *name)
     return fstatat(root, name, &stat_, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(stat_.st_mode);
 }
 
+static bool is_link_to_folder_at(int root, const char *name)
+{
+    struct stat stat_;
+    return !is_folder_at(root, name) && fstatat(root, name, &stat_, 0) == 0 &&
+           S_ISDIR(stat_.st_mode);
+}
+
 static int open_folder_at(int root, const char *name)
 {
     return openat(root, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -396,6 +403,23 @@ static const struct mu_store_ops directory_ops = {
     .close = directory_close,
 };
 
+/* An entry that was moved to another disk, say: it is there for whoever looks, and not for us. */
+static void warn_of_links(struct mu_log *log, const char *path)
+{
+    DIR *names = opendir(path);
+    if (!names)
+        return;
+    for (struct dirent *item; (item = readdir(names));) {
+        int64_t number;
+        if (parse_number(item->d_name, &number) && is_link_to_folder_at(dirfd(names), item->d_name))
+            mu_say(log, MU_LEVEL_WARN,
+                "%s/%s is a symbolic link and is passed over: put the checkpoint itself there, or "
+                "let the whole folder be a link",
+                path, item->d_name);
+    }
+    (void)closedir(names);
+}
+
 enum mu_status mu_store_directory_open(
     struct mu_log *log, const char *path, struct mu_store **ret_store)
 {
@@ -408,6 +432,7 @@ enum mu_status mu_store_directory_open(
         return mu_fail(log, MU_E0801, NULL, "no memory for the store %s", path);
     self->store.ops = &directory_ops;
     memcpy(self->path, path, bytes + 1);
+    warn_of_links(log, path);
     *ret_store = &self->store;
     return MU_OK;
 }

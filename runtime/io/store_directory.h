@@ -12,7 +12,8 @@
  * An entry is written in a hidden folder beside the others, each file synced, the hidden folder
  * synced, then renamed to its number and the parent synced: whatever instant the machine stops at,
  * an entry is whole or absent. What a crash leaves hidden is removed by the next put. Symbolic
- * links are followed nowhere below `path`.
+ * links are followed nowhere below `path`; an entry that is one is warned of when the store is
+ * opened.
  */
 enum mu_status mu_store_directory_open(
     struct mu_log *log, const char *path, struct mu_store **ret_store); /* NO_MEMORY, USAGE */

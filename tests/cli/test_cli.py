@@ -338,6 +338,22 @@ class Run(unittest.TestCase):
         self.assertEqual(result.returncode, 78)
         self.assertIn("torchrun ($RANK) started 4 tasks", result.stderr)
 
+    def test_a_local_cluster_in_each_process_of_a_launcher_is_refused(self):
+        job = os.path.join(ROOT, "configs", "demo.json")
+        for name, variables in (
+                ("torchrun ($RANK)", dict(RANK="1", WORLD_SIZE="4")),
+                ("Open MPI ($OMPI_COMM_WORLD_RANK)",
+                 dict(OMPI_COMM_WORLD_RANK="0", OMPI_COMM_WORLD_SIZE="2"))):
+            with tempfile.TemporaryDirectory() as out:
+                run = os.path.join(out, "run")
+                result = muster("run", job, "--local", "2", "--steps", "2", "--out", run,
+                                **variables)
+                self.assertEqual(result.returncode, 64, result.stderr)
+                self.assertIn(f"error[E0001]: --local starts a whole cluster, and {name}",
+                              result.stderr)
+                self.assertIn("`--roles ROLES` in its place", result.stderr)
+                self.assertFalse(os.path.exists(run))
+
 
 @unittest.skipUnless("simulate" in commands(), "this build has no `muster simulate`")
 class Simulate(unittest.TestCase):
@@ -394,6 +410,14 @@ class Checkpoint(unittest.TestCase):
                 listed = muster("checkpoint", "list", "--json", entry).stdout
                 self.assertEqual([json.loads(line)["step"] for line in listed.splitlines()],
                                  [int(step)])
+            # One that is a link is passed over by all, and all say so.
+            os.rename(entry, os.path.join(folder, "elsewhere"))
+            os.symlink(os.path.join(folder, "elsewhere"), entry)
+            for words in (["checkpoint", "list", out], ["checkpoint", "verify", out],
+                          ["run", job, "--steps", "21", "--out", out, "--resume"]):
+                result = muster(*words)
+                self.assertEqual(result.returncode, 0, result.stderr)
+                self.assertIn(f"{entry} is a symbolic link and is passed over", result.stderr)
             # Neither a folder without a manifest nor a step that is not there.
             os.mkdir(os.path.join(folder, "7"))
             self.assertEqual(muster("checkpoint", "show", os.path.join(folder, "7")).returncode, 66)
@@ -436,6 +460,20 @@ class Spec(unittest.TestCase):
             self.assertIn(f"--> {file.name}:1:13", result.stderr)
         self.assertEqual(muster("spec", "check", "--cluster", "/nowhere").returncode, 66)
 
+    def test_check_refuses_what_run_refuses_in_the_name_of_the_task(self):
+        spec = '{"cluster":{%s},"taks":{"type":"worker","index":0}}' % W2
+        job = os.path.join(ROOT, "configs", "demo.json")
+        with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+            file.write(spec)
+            file.flush()
+            for result in (muster("spec", "check", TF_CONFIG=spec),
+                           muster("run", job, TF_CONFIG=spec),
+                           muster("spec", "check", "--cluster", file.name),
+                           muster("run", job, "--cluster", file.name)):
+                self.assertEqual(result.returncode, 78, result.stderr)
+                self.assertIn("error[E0105]: unknown key `taks`", result.stderr)
+                self.assertIn("did you mean `task`?", result.stderr)
+
     def test_malformed_specs_are_refused_in_a_hundred_milliseconds(self):
         specs = ["", "null", "{", "{}", '{"cluster":{}}', '{"cluster":{"ps":["a:1"]}}',
                  '{"cluster":{"worker":["a:1","a:1"]}}', '{"cluster":{"worker":["a"]}}',
@@ -470,6 +508,16 @@ class Spec(unittest.TestCase):
         checked = muster("spec", "check", TF_CONFIG=made.stdout.strip())
         self.assertEqual(checked.returncode, 0, checked.stderr)
         self.assertRegex(checked.stdout, r"worker/1 +\[::1\]:2 .*<- this task")
+
+    def test_addresses_of_a_flag_that_is_repeated_are_added(self):
+        made = muster("spec", "make", "--worker", "a:1,b:1", "--worker", "c:1", "--ps", "d:1",
+                      "--ps=e:1")
+        self.assertEqual(made.returncode, 0, made.stderr)
+        self.assertEqual(json.loads(made.stdout), {
+            "cluster": {"worker": ["a:1", "b:1", "c:1"], "ps": ["d:1", "e:1"]}})
+        two = muster("spec", "make", "--chief", "a:1", "--chief", "b:1", "--worker", "c:1")
+        self.assertEqual(two.returncode, 78, two.stderr)
+        self.assertIn("a cluster has at most one chief, this one has 2", two.stderr)
 
     def test_make_refuses_what_check_would_refuse(self):
         result = muster("spec", "make", "--worker", "h1,h2:1")

@@ -170,8 +170,106 @@ static void a_rank_is_a_position_in_the_cluster(void **state)
             .said = {"error[E0107]: the spec does not say which task this is", "--task worker/0"}},
         {.environment = {"TF_CONFIG=" CLUSTER ",\"taks\":{}}"},
             .said = {"error[E0105]: unknown key `taks`", "did you mean `task`?"}},
+        {.environment = {"TF_CONFIG=" CLUSTER ",\"taks\":{}}", "RANK=2", "WORLD_SIZE=4"},
+            .said = {"error[E0105]: unknown key `taks`", "did you mean `task`?"}},
+        {.environment = {"MUSTER_CLUSTER=" CLUSTER ",\"taks\":{}}"},
+            .task = "worker/1",
+            .said = {"error[E0105]: unknown key `taks`", "did you mean `task`?"}},
     };
     check(rows, MU_COUNT_OF(rows));
+}
+
+static void roles_that_are_not_those_of_the_cluster_are_refused(void **state)
+{
+    static const struct row rows[] = {
+        {.environment = {"TF_CONFIG=" CLUSTER "}", "OMPI_COMM_WORLD_RANK=2",
+             "OMPI_COMM_WORLD_SIZE=4"},
+            .counts = {0, 3, 1, 0},
+            .said = {"error[E0110]: --roles says worker=3,ps=1, but $TF_CONFIG lists "
+                     "chief=1,worker=2,ps=1",
+                "leave --roles out"}},
+        {.environment = {"TF_CONFIG=" CLUSTER IS("ps", "0")},
+            .counts = {1, 2, 9, 0},
+            .said = {"--roles says chief=1,worker=2,ps=9, but $TF_CONFIG lists"}},
+        {.environment = {"SM_HOSTS=[\"a\",\"b\"]", "SM_CURRENT_HOST=a"},
+            .counts = {1, 1, 0, 0},
+            .said = {"--roles says chief=1,worker=1, but SageMaker lists worker=2"}},
+        {.environment = {"TF_CONFIG=" CLUSTER IS("ps", "0")},
+            .counts = {1, 2, 1, 0},
+            .self = "ps/0"},
+        /* The evaluator may stand outside the cluster. */
+        {.environment = {"TF_CONFIG=" CLUSTER IS("evaluator", "0")},
+            .counts = {1, 2, 1, 1},
+            .self = "evaluator/0"},
+    };
+    check(rows, MU_COUNT_OF(rows));
+}
+
+/* What the ranks of mpirun become; NULL: refused. */
+static void exchanged(const struct row *row)
+{
+    static const struct mu_address addresses[] = {{"h", 1}, {"h", 2}, {"h", 3}};
+    const int counts[MU_ROLE_COUNT] = {1, 1, 1, 0};
+    struct mu_test_log log;
+    struct mu_spec spec = {0};
+    struct mu_spec_request request = {
+        .task = row->task, .environment = look_up, .owner = (void *)(uintptr_t)row->environment};
+    enum mu_status status =
+        mu_spec_from_exchange(mu_test_log_init(&log), &request, counts, addresses, &spec);
+    assert_int_equal(status, row->self ? MU_OK : MU_CONFIG);
+    if (row->self) {
+        char name[MU_TASK_NAME_MAX];
+        mu_task_name(&spec.task[spec.self], name, sizeof(name));
+        assert_string_equal(name, row->self);
+        assert_string_equal(spec.origin, "mpirun");
+    } else {
+        assert_said(&log, row->said[0]);
+    }
+    mu_spec_finish(&spec);
+}
+
+static void a_rank_without_a_spec_is_who_the_other_sources_say_or_refuses(void **state)
+{
+#define RANK_1 "OMPI_COMM_WORLD_RANK=1", "OMPI_COMM_WORLD_SIZE=3"
+    static const struct row rows[] = {
+        {.environment = {RANK_1}, .self = "worker/0"},
+        {.environment = {RANK_1}, .task = "worker/0", .self = "worker/0"},
+        {.environment = {RANK_1, "MUSTER_TASK=worker/0"}, .self = "worker/0"},
+        {.environment = {RANK_1},
+            .task = "ps/0",
+            .said = {"error[E0110]: --task says that this task is ps/0, but Open MPI "
+                     "($OMPI_COMM_WORLD_RANK) says rank 1, which is worker/0"}},
+        {.environment = {RANK_1, "MUSTER_TASK=worker/5"},
+            .said = {"error[E0110]: $MUSTER_TASK says that this task is worker/5, but Open MPI"}},
+        {.environment = {RANK_1, "RANK=2", "WORLD_SIZE=3"},
+            .said = {"error[E0110]: torchrun ($RANK) says that this task is rank 2"}},
+        {.environment = {RANK_1}, .task = "wroker/0", .said = {"`wroker/0` is no task"}},
+    };
+    for (size_t i = 0; i < MU_COUNT_OF(rows); i++)
+        exchanged(&rows[i]);
+}
+
+static void one_of_several_processes_is_known_by_its_launcher(void **state)
+{
+    static const struct {
+        const char *environment[4], *launcher;
+    } rows[] = {
+        {{"RANK=1", "WORLD_SIZE=4"}, "torchrun"},
+        {{"OMPI_COMM_WORLD_RANK=0", "OMPI_COMM_WORLD_SIZE=2"}, "Open MPI"},
+        {{"PMIX_RANK=1"}, "PMIx"},
+        {{"RANK=0", "WORLD_SIZE=1"}, NULL},
+        {{"SLURM_PROCID=0", "SLURM_NTASKS=4"}, NULL}, /* the batch script itself */
+        {{"RANK=1"}, NULL},
+        {{NULL}, NULL},
+    };
+    for (size_t i = 0; i < MU_COUNT_OF(rows); i++) {
+        struct mu_launcher launcher;
+        const struct mu_spec_request request = {
+            .environment = look_up, .owner = (void *)(uintptr_t)rows[i].environment};
+        assert_int_equal(mu_spec_launched(&request, &launcher), rows[i].launcher != NULL);
+        if (rows[i].launcher)
+            assert_string_equal(launcher.name, rows[i].launcher);
+    }
 }
 
 static void two_sources_that_disagree_are_both_named(void **state)
@@ -394,6 +492,9 @@ int main(void)
         cmocka_unit_test(a_variable_that_names_no_file_is_named),
         cmocka_unit_test(the_first_source_in_order_is_taken),
         cmocka_unit_test(a_rank_is_a_position_in_the_cluster),
+        cmocka_unit_test(roles_that_are_not_those_of_the_cluster_are_refused),
+        cmocka_unit_test(a_rank_without_a_spec_is_who_the_other_sources_say_or_refuses),
+        cmocka_unit_test(one_of_several_processes_is_known_by_its_launcher),
         cmocka_unit_test(two_sources_that_disagree_are_both_named),
         cmocka_unit_test(a_task_alone_in_a_larger_world_refuses),
         cmocka_unit_test(sagemaker_hosts_are_workers_in_sorted_order),

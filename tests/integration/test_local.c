@@ -338,6 +338,21 @@ static void a_server_may_not_stay_when_training_has_failed(void **state)
     assert_int_equal(finish(&launch), 69);
 }
 
+static void one_that_is_stopped_when_training_is_over_is_waited_for_like_a_survivor(void **state)
+{
+    static const char *const words[] = {
+        "evaluator/0=greet:chief/0,kill:19,wait", /* before */
+        "evaluator/0=gone:chief/0,kill:19,wait",  /* while the launcher waits for it */
+    };
+    for (size_t i = 0; i < MU_COUNT_OF(words); i++) {
+        struct launch launch;
+        launch_with(&launch, "0", "chief=1,evaluator=1", WORDS("chief/0=meet,exit:0", words[i]));
+        assert_int_equal(finish(&launch), 0);
+        assert_shown(&launch, "training is over: waiting for evaluator/0, which is stopped (");
+        assert_shown(&launch, "evaluator/0 is stopped (state T) and the run is over: killed");
+    }
+}
+
 static void a_stopped_task_is_seen(void **state)
 {
     struct launch launch;
@@ -407,6 +422,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_task_that_does_not_stop_is_killed_after_the_grace),
         cmocka_unit_test(no_task_outlives_a_launcher_that_is_killed),
         cmocka_unit_test(a_server_may_not_stay_when_training_has_failed),
+        cmocka_unit_test(one_that_is_stopped_when_training_is_over_is_waited_for_like_a_survivor),
         cmocka_unit_test(a_stopped_task_is_seen),
         cmocka_unit_test(progress_is_one_line_at_the_bottom_of_a_terminal),
         cmocka_unit_test(too_many_tasks_are_refused),

@@ -9,6 +9,7 @@ import shlex
 import shutil
 import signal
 import socket
+import socketserver
 import subprocess
 import threading
 import unittest
@@ -378,6 +379,24 @@ class Differences(Case):
         self.assertLess(abs(tasks[0].ended - tasks[1].ended), 1 * SLOW)
 
 
+class Echo:
+    """Sends back what it is sent."""
+
+    def __init__(self, host, port):
+        self.server = socketserver.ThreadingTCPServer((host, port), self.Back)
+        self.server.daemon_threads = True
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    class Back(socketserver.BaseRequestHandler):
+        def handle(self):
+            while said := self.request.recv(4096):
+                self.request.sendall(said)
+
+    def close(self):
+        self.server.shutdown()
+        self.server.server_close()
+
+
 class Service:
     """Something else that listens where a task should: says `greeting`, or answers with it."""
 
@@ -441,6 +460,35 @@ class WrongService(Case):
     def test_at_a_workers_address_the_leader_finds_it(self):
         for service in (SSH, HTTP):
             self.finds("chief/0", "worker/0", service, dict(chief=1, worker=1, ps=1))
+
+    def test_one_that_sends_back_what_it_is_sent_is_found_by_whoever_calls_it(self):
+        for started, elsewhere in (("worker/0", "chief/0"), ("chief/0", "ps/0")):
+            cluster = Cluster(self, job=ASYNC, arguments=QUICK, chief=1, worker=1, ps=1)
+            other = Echo(cluster.host, cluster.port(elsewhere))
+            self.addCleanup(other.close)
+            task = cluster.start(started)
+            self.assertEqual(task.ends(), 76, task.text)
+            self.assertLess(task.took, 2 * SLOW, task.text)
+            self.assertRegex(task.text, rf"error\[E0306\]: the peer at {elsewhere} "
+                             rf"\({cluster.address(elsewhere)}\) sends back what it is sent")
+
+    def test_at_its_own_address_it_is_no_second_copy(self):
+        cluster = Cluster(self, arguments=QUICK, chief=1, worker=1)
+        other = Echo(cluster.host, cluster.port("worker/0"))
+        self.addCleanup(other.close)
+        task = cluster.start("worker/0")
+        self.assertEqual(task.ends(), 69, task.text)
+        self.assertIn(f"error[E0302]: {cluster.address('worker/0')} is in use", task.text)
+
+    def test_one_that_says_too_little_to_know_is_quoted(self):
+        for started, elsewhere in (("worker/0", "chief/0"), ("chief/0", "worker/0")):
+            cluster = Cluster(self, arguments=QUICK, chief=1, worker=1)
+            other = Service(cluster.host, cluster.port(elsewhere), b"abc", False)
+            self.addCleanup(other.close)
+            task = cluster.start(started, "--start-timeout", "4")
+            self.assertEqual(task.ends(), 69, task.text)
+            self.assertRegex(task.text, r"error\[E0301\]: .*it answered `abc` \(3 bytes\) and "
+                                        r"says nothing more: is it muster\?")
 
 
 class OtherVersion(Case):

@@ -136,6 +136,32 @@ class Stop(Case):
         self.assertNotIn("nan", again.text)
         self.assertEqual(again.summary["parameters_crc32c"], first.summary["parameters_crc32c"])
 
+    def test_a_run_that_has_done_more_than_it_is_asked_for_says_both_numbers(self):
+        first = self.trained("chief=1", "--epochs", 1)
+        self.assertEqual(first.summary["steps"], 375)
+        fewer = self.trained("chief=1", "--steps", 100, "--resume", out=first.out)
+        self.assertIn("the run has done 375 steps, and train.steps is 100; raise it", fewer.text)
+        self.trained("chief=1", "--epochs", 2, "--resume", out=first.out)
+        fewer = self.trained("chief=1", "--epochs", 1, "--resume", out=first.out)
+        self.assertIn("done 2 epochs in 750 steps, and train.epochs is 1; raise it", fewer.text)
+
+    def test_a_run_that_goes_on_has_no_summary_until_it_ends(self):
+        first = self.trained("chief=1,worker=1", "--steps", 24)
+        self.assertEqual(first.summary["exit"], 0)
+        again = self.local("chief=1,worker=1", *LONG, "--resume", out=first.out)
+        self.trains(first.out)
+        self.assertFalse((first.out / "summary.json").exists())
+        os.kill(self.pids(again)["chief/0"], signal.SIGKILL)
+        self.assertEqual(again.ends(), 137, again.text)
+        self.assertFalse((first.out / "summary.json").exists())
+
+    def test_a_run_that_cannot_go_on_leaves_no_summary_of_the_one_before(self):
+        first = self.trained("chief=1,worker=1", "--steps", 24)
+        for checkpoint in checkpoints(first.out):
+            (checkpoint / "model.safetensors").write_bytes(b"nothing")
+        again = self.trained("chief=1,worker=1", "--steps", 48, "--resume", out=first.out, code=65)
+        self.assertIsNone(again.summary)
+
     def test_one_step_has_no_speed(self):
         first = self.trained("chief=1", "--steps", 1)
         first.says(r"^\[chief/0\] 1 step, 32 samples: loss \d")

@@ -256,6 +256,25 @@ static void what_is_no_entry_is_not_listed(void **state)
     store->ops->close(store);
 }
 
+static void an_entry_that_is_a_link_is_passed_over_and_said_to_be(void **state)
+{
+    struct mu_store *store = open_store();
+    int64_t numbers[4];
+    char link[192];
+    assert_ok(put_word(store, 5, "x"));
+    store->ops->close(store);
+    snprintf(link, sizeof(link), "%s/9", checkpoints);
+    assert_int_equal(symlink("5", link), 0);
+    snprintf(link, sizeof(link), "%s/latest", checkpoints); /* for people, not for us */
+    assert_int_equal(symlink("5", link), 0);
+    store = open_store();
+    assert_said(&test_log, "/9 is a symbolic link and is passed over: put the checkpoint itself");
+    assert_null(strstr(test_log.text, "latest"));
+    assert_int_equal(store->ops->list(store, numbers, 4), 1);
+    assert_int_equal(numbers[0], 5);
+    store->ops->close(store);
+}
+
 static void a_put_replaces_an_entry_of_the_same_number(void **state)
 {
     struct mu_store *store = open_store();
@@ -575,6 +594,7 @@ int main(void)
         CASE(what_was_put_is_got),
         CASE(numbers_are_sorted_as_numbers),
         CASE(what_is_no_entry_is_not_listed),
+        CASE(an_entry_that_is_a_link_is_passed_over_and_said_to_be),
         CASE(a_put_replaces_an_entry_of_the_same_number),
         CASE(a_dropped_entry_is_gone),
         CASE(files_are_the_users_alone),

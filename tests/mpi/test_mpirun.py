@@ -118,6 +118,23 @@ class Mpirun(unittest.TestCase):
         done = self.run_ranks(3, "--roles", "worker=2")
         self.assertEqual(done.returncode, 78, done.stdout + done.stderr)
 
+    def test_a_rank_that_is_told_to_be_another_task_refuses(self):
+        for named, arguments, variables in (
+                ("--task says that this task is worker/0", ["--task", "worker/0"], {}),
+                ("--task says that this task is worker/0",
+                 ["--task", "worker/0", "--roles", "worker=2"], {}),
+                ("$MUSTER_TASK says that this task is worker/5", [], {"MUSTER_TASK": "worker/5"})):
+            done = self.run_ranks(2, *arguments, **variables)
+            self.assertEqual(done.returncode, 78, done.stdout + done.stderr)
+            self.assertIn("error[E0110]: " + named, done.stderr)
+            self.assertFalse(os.path.exists(os.path.join(self.out, "summary.json")))
+
+    def test_roles_beside_another_cluster_are_refused(self):
+        cluster = json.dumps({"cluster": {"worker": ["127.0.0.1:1", "127.0.0.1:2"]}})
+        done = self.run_ranks(2, "--roles", "worker=3", TF_CONFIG=cluster)
+        self.assertEqual(done.returncode, 78, done.stdout + done.stderr)
+        self.assertIn("--roles says worker=3, but $TF_CONFIG lists worker=2", done.stderr)
+
 
 if __name__ == "__main__":
     unittest.main(argv=sys.argv[:1], verbosity=2)
