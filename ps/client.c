@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ps/client_inside.h"
+#include "runtime/base/text.h"
 #include <math.h>
 #include <stdlib.h>
 
@@ -90,6 +91,18 @@ static struct mu_client_part *part_of(struct mu_client_server *server, uint64_t 
     return NULL;
 }
 
+/* With the numbers: they tell what was answered twice from what was never asked. */
+static enum mu_link_answer refuse_stray(struct mu_client_server *server, uint64_t sequence)
+{
+    uint64_t next = server->client->sequence_next;
+    char what[128];
+    mu_format(what, sizeof(what),
+        sequence < next ? "answers push %llu again, and %llu is next"
+                        : "answers push %llu, which was not sent: %llu is next",
+        (unsigned long long)sequence, (unsigned long long)next);
+    return mu_client_refuse(server, what);
+}
+
 static enum mu_link_answer on_rows(struct mu_client_server *server, struct mu_client_part *part,
     const struct mu_frame *frame, void **ret_payload)
 {
@@ -111,7 +124,7 @@ static enum mu_link_answer on_frame(void *owner, struct mu_link *link, const str
         return mu_client_refuse(server, "sent a frame that has no place here");
     struct mu_client_part *part = part_of(server, frame->tag);
     if (!part)
-        return mu_client_refuse(server, "answers a push that was not sent");
+        return refuse_stray(server, frame->tag);
     if (is_rows)
         return on_rows(server, part, frame, ret_payload);
     if (!mu_ps_fresh_read(mu_link_decoder(link), body, frame->body_bytes, &part->fresh) ||

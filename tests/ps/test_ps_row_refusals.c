@@ -337,7 +337,8 @@ static const struct {
     {"sent embedding rows that were not wanted", {.type = MU_FRAME_ROWS, .payload_bytes = 8}},
     {"sent embedding rows that were not wanted", {.type = MU_FRAME_ROWS, .payload_bytes = 24}},
     {"sent embedding rows that were not wanted", {.type = MU_FRAME_ROWS}},
-    {"answers a push that was not sent", {.type = MU_FRAME_ROWS, .payload_bytes = 16, .tag = 1}},
+    {"answers push 1, which was not sent: 1 is next",
+        {.type = MU_FRAME_ROWS, .payload_bytes = 16, .tag = 1}},
     {"sent a FRESH without the embedding rows", {.type = MU_FRAME_FRESH}},
 };
 
