@@ -185,14 +185,18 @@ static enum mu_status obey(struct bench_rank *bench,
 
 /* ---- life ---- */
 
-/* A core each, as mpirun does, while there are enough. */
-static void pin(int rank, int count)
+enum bind { BIND_AUTO, BIND_SPREAD, BIND_NONE }; /* the choices of its row */
+
+/* A core each, as mpirun does, while there are enough; or cores in turn. */
+static void pin(int rank, int count, enum bind bind)
 {
     cpu_set_t allowed, one;
-    if (sched_getaffinity(0, sizeof(allowed), &allowed) != 0 || CPU_COUNT(&allowed) < count)
+    if (bind == BIND_NONE || sched_getaffinity(0, sizeof(allowed), &allowed) != 0)
         return;
-    int cpu = -1;
-    for (int seen = -1; seen < rank;)
+    int cores = CPU_COUNT(&allowed), cpu = -1;
+    if (cores < count && bind != BIND_SPREAD)
+        return;
+    for (int seen = -1; seen < rank % cores;)
         seen += CPU_ISSET(++cpu, &allowed) != 0;
     CPU_ZERO(&one);
     CPU_SET(cpu, &one);
@@ -212,7 +216,7 @@ static enum mu_status open_group(struct bench_rank *bench, struct mu_log *log,
         .home = options->home ? MU_BUILD_HOME_TCP : MU_BUILD_HOME_BEST,
     };
     if (place) /* otherwise mpirun has done it */
-        pin(place->rank, place->count);
+        pin(place->rank, place->count, (enum bind)options->bind);
     MU_TRY(mu_group_open_place(place, &build, START_TIMEOUT_NS, &bench->group));
     bench->run_max = (int)(DOUBLINGS / log2(bench->group->count));
     for (int i = 0; i < PERIOD; i++)

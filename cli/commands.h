@@ -61,7 +61,7 @@ struct mu_cmd_bench_train_options {
 struct mu_cmd_bench_allreduce_options {
     int64_t ranks, rounds;
     struct mu_integers bytes;
-    int transport, home, memory, peer; /* places in the choices of their rows */
+    int transport, home, bind, memory, peer; /* places in the choices of their rows */
     char algorithm[32];                /* "": the best */
     double budget_ms;
     bool deterministic, explain, json;

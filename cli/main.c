@@ -2,9 +2,11 @@
 #include "cli/commands.h"
 #include "cli/help.h"
 #include "config.h"
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define NAMES_MAX 64
 
@@ -92,8 +94,18 @@ static int run_command(
     return code;
 }
 
+/* Started with stdin, stdout or stderr closed: the next file that is opened would take its number,
+ * and be written to as if it were the terminal. */
+static void fill_closed_descriptors(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) < 0)
+            return;
+}
+
 int main(int argc, char **argv)
 {
+    fill_closed_descriptors();
     static char *const none[] = {NULL};
     char *const *arguments = argc > 0 ? argv + 1 : none;
     struct mu_log log;

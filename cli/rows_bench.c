@@ -35,6 +35,15 @@ const struct mu_flag mu_flags_bench_allreduce[] = {
          .choices = "unix|tcp",
          .doc = "what tcp uses between ranks of one host"},
         .value = "HOW"},
+    {.option = {.name = "bind",
+         .type = MU_OPTION_CHOICE,
+         .offset = offsetof(ALLREDUCE, bind),
+         .fallback = "auto",
+         .choices = "auto|spread|none",
+         .doc =
+             "ranks to processors: one each while there are enough, as mpirun does; spread: also "
+             "where ranks share them, as many on each"},
+        .value = "HOW"},
     {.option = {.name = "memory",
          .type = MU_OPTION_CHOICE,
          .offset = offsetof(ALLREDUCE, memory),

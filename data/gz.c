@@ -16,16 +16,18 @@
 #define NAME_BYTES 1024
 #define DEFLATE_RATIO_MAX 1032 /* 258 bytes out of 2 bits: the most that deflate can pack */
 #define GZIP_WINDOW (15 + 16)  /* zlib's way to say: 32 KiB, gzip and nothing else */
+#define IN_RECORD_BYTES 40
 #define OUTPUT_STEP (1U << 30) /* zlib counts in unsigned int */
 
 struct mu_gz {
     struct mu_log *log;
     FILE *file;
     size_t file_bytes;
-    z_stream stream; /* next_in and avail_in hold for plain files too */
-    bool packed;     /* it is gzip */
-    bool inflating;  /* `stream` must be ended */
-    bool member_end; /* the last member is complete; another one may follow */
+    z_stream stream;                /* next_in and avail_in hold for plain files too */
+    bool packed;                    /* it is gzip */
+    bool inflating;                 /* `stream` must be ended */
+    bool member_end;                /* the last member is complete; another one may follow */
+    size_t record_bytes, record_at; /* 0: none are counted; bytes since they are */
     char name[NAME_BYTES];
     uint8_t input[INPUT_BYTES];
 };
@@ -38,9 +40,20 @@ enum mu_status mu_gz_unreadable(struct mu_log *log, const char *name, const char
     return mu_fail(log, MU_E0501, help, "%s cannot be read: %s", name, why);
 }
 
+/* " in record 6", or nothing where none are counted. */
+static const char *in_record(const struct mu_gz *gz, char out[IN_RECORD_BYTES])
+{
+    out[0] = '\0';
+    if (gz->record_bytes > 0)
+        mu_format(out, IN_RECORD_BYTES, " in record %zu", gz->record_at / gz->record_bytes);
+    return out;
+}
+
 static enum mu_status damaged(const struct mu_gz *gz, const char *how)
 {
-    return mu_fail(gz->log, MU_E0502, "fetch the file again", "%s %s", gz->name, how);
+    char where[IN_RECORD_BYTES];
+    return mu_fail(
+        gz->log, MU_E0502, "fetch the file again", "%s %s%s", gz->name, how, in_record(gz, where));
 }
 
 enum mu_status mu_gz_open(struct mu_log *log, const char *path, struct mu_gz **ret_gz)
@@ -167,8 +180,13 @@ static enum mu_status inflate_some(struct mu_gz *gz)
         return mu_fail(gz->log, MU_E0801, NULL, "no memory to unpack %s", gz->name);
     if (between)
         return damaged(gz, "has bytes after its end");
-    return mu_fail(gz->log, MU_E0502, "fetch the file again", "%s is damaged gzip: %s", gz->name,
-        gz->stream.msg ? gz->stream.msg : "inflate failed");
+    const char *why = gz->stream.msg ? gz->stream.msg : "inflate failed";
+    char where[IN_RECORD_BYTES];
+    if (strstr(why, "check")) /* of all that was unpacked */
+        return mu_fail(
+            gz->log, MU_E0502, "fetch the file again", "%s is damaged gzip: %s", gz->name, why);
+    return mu_fail(gz->log, MU_E0502, "fetch the file again", "%s is damaged gzip%s: %s", gz->name,
+        in_record(gz, where), why);
 }
 
 static enum mu_status read_packed(struct mu_gz *gz, uint8_t *out, size_t most, size_t *ret_bytes)
@@ -191,8 +209,16 @@ static enum mu_status read_packed(struct mu_gz *gz, uint8_t *out, size_t most, s
 /* Some bytes, at least one unless the file is at its end. */
 static enum mu_status read_some(struct mu_gz *gz, uint8_t *out, size_t most, size_t *ret_bytes)
 {
-    return gz->packed ? read_packed(gz, out, most, ret_bytes)
-                      : read_plain(gz, out, most, ret_bytes);
+    MU_TRY(
+        gz->packed ? read_packed(gz, out, most, ret_bytes) : read_plain(gz, out, most, ret_bytes));
+    gz->record_at += *ret_bytes;
+    return MU_OK;
+}
+
+void mu_gz_count_records(struct mu_gz *gz, size_t record_bytes)
+{
+    gz->record_bytes = record_bytes;
+    gz->record_at = 0;
 }
 
 enum mu_status mu_gz_read_some(
@@ -207,9 +233,11 @@ enum mu_status mu_gz_read(struct mu_gz *gz, void *out, size_t bytes)
     uint8_t *at = out;
     for (size_t got = 0; bytes > 0; bytes -= got, at += got) {
         MU_TRY(read_some(gz, at, bytes, &got));
-        if (got == 0)
+        if (got == 0) {
+            char where[IN_RECORD_BYTES];
             return mu_fail(gz->log, MU_E0502, "fetch the file again",
-                "%s is cut off: it lacks %zu bytes", gz->name, bytes);
+                "%s is cut off%s: it lacks %zu bytes", gz->name, in_record(gz, where), bytes);
+        }
     }
     return MU_OK;
 }
@@ -218,6 +246,7 @@ enum mu_status mu_gz_end(struct mu_gz *gz)
 {
     uint8_t extra;
     size_t got = 0;
+    gz->record_bytes = 0;
     MU_TRY(read_some(gz, &extra, 1, &got));
     return got == 0 ? MU_OK : damaged(gz, "has bytes after its end");
 }

@@ -28,6 +28,10 @@ int mu_gz_descriptor(const struct mu_gz *gz);
  * against it before memory is taken. */
 size_t mu_gz_bytes_max(const struct mu_gz *gz);
 
+/* From here on the file is records of so many bytes: damage is then said with its record, from 0.
+ */
+void mu_gz_count_records(struct mu_gz *gz, size_t record_bytes);
+
 /* Exactly the next `bytes` bytes: MU_E0502 (BAD_DATA) if there are fewer or they are damaged. */
 enum mu_status mu_gz_read(struct mu_gz *gz, void *out, size_t bytes);
 /* Some of the next bytes, at least one unless the file is at its end. The log takes the place of

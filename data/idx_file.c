@@ -45,7 +45,15 @@ static enum mu_status read_shape(struct mu_log *log, struct mu_gz *gz, struct mu
         if (__builtin_mul_overflow(file->element_count, file->shape[i], &file->element_count))
             file->element_count = SIZE_MAX; /* which no file can fill */
     }
-    if (file->element_count > mu_gz_bytes_max(gz))
+    size_t record_bytes = file->element_count / file->shape[0];
+    size_t header_bytes = 4 + 4 * (size_t)file->rank, most = mu_gz_bytes_max(gz);
+    mu_gz_count_records(gz, record_bytes);
+    if (mu_gz_descriptor(gz) >= 0 && file->element_count > most - header_bytes)
+        return mu_fail(log, MU_E0502, "fetch the file again",
+            "%s is cut off in record %zu of %zu: its header speaks of %zu bytes, it has %zu",
+            mu_gz_name(gz), (most - header_bytes) / record_bytes, (size_t)file->shape[0],
+            file->element_count, most - header_bytes);
+    if (file->element_count > most)
         return mu_fail(log, MU_E0502, "fetch the file again",
             "%s is cut off: its header speaks of %zu bytes, more than the file can hold",
             mu_gz_name(gz), file->element_count);

@@ -68,6 +68,9 @@ static void report(
     if (!evaluator->events)
         return;
     int64_t wall = run->world->ops->wall_ns(run->world);
+    /* The first of this life: an earlier one may have been further when the run went back. */
+    if (evaluator->seen < 0)
+        mu_event_file_go_on(evaluator->events, wall, step - 1);
     mu_event_file_scalar(evaluator->events, wall, step, "eval/loss", (float)evaluation->loss);
     mu_event_file_scalar(
         evaluator->events, wall, step, "eval/accuracy", (float)evaluation->accuracy);
@@ -240,6 +243,9 @@ static enum mu_status run_evaluator(struct evaluator *evaluator)
     bool found = false;
     if (status == MU_UNAVAILABLE)
         MU_TRY(look(evaluator, &found));
+    if (found)
+        mu_say(run->log, MU_LEVEL_INFO,
+            "nobody trains: the run has ended, and its last checkpoint is evaluated");
     return found ? MU_OK : status;
 }
 

@@ -234,9 +234,11 @@ static void close_failed(struct mu_replica *replica, enum mu_status status)
     /* What went wrong has been said already; a checksum that cannot be had is 0. */
     enum mu_status summed = sum_parameters(replica, &summary->parameters_crc32c);
     enum mu_status told = mu_communicator_do(&replica->communicator, run_told, replica);
+    enum mu_status known = mu_push_counts_know(replica);
     enum mu_status written = mu_reporter_finish(&replica->reporter, status);
     (void)summed;
     (void)told;
+    (void)known;
     (void)written;
 }
 

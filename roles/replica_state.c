@@ -73,6 +73,12 @@ static enum mu_status load(struct mu_replica *replica, float *const slots[],
     if (!replica->again)
         mu_say(replica->log, MU_LEVEL_INFO, "resuming from step %" PRId64 " (epoch %" PRId64 ")",
             head->step, head->epoch + 1);
+    uint64_t seed = (uint64_t)replica->job->train.seed;
+    if (ret_manifest->seed != seed && ret_manifest->position_count > 0)
+        mu_say(replica->log, MU_LEVEL_WARN,
+            "train.seed is %" PRIu64 " and was %" PRIu64 ": what is left of epoch %" PRId64
+            " is drawn in another order, so some samples come twice and others not at all",
+            seed, ret_manifest->seed, head->epoch + 1);
     return MU_OK;
 }
 

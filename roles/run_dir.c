@@ -10,7 +10,7 @@
 
 static enum mu_status make_folder(struct mu_run_dir *dir, struct mu_log *log, const char *name)
 {
-    char path[2200];
+    char path[MU_RUN_DIR_PATH_MAX + 32];
     mu_format(path, sizeof(path), "%s/%s", dir->path, name);
     return mu_folder_make(log, path);
 }
@@ -18,7 +18,7 @@ static enum mu_status make_folder(struct mu_run_dir *dir, struct mu_log *log, co
 static enum mu_status write_text(
     struct mu_run_dir *dir, struct mu_log *log, const char *name, struct mu_text *text)
 {
-    char path[2200];
+    char path[MU_RUN_DIR_PATH_MAX + 32];
     mu_format(path, sizeof(path), "%s/%s", dir->path, name);
     enum mu_status status =
         text->failed ? MU_NO_MEMORY : mu_folder_write(log, path, text->data, text->bytes);
@@ -46,7 +46,7 @@ static enum mu_status write_request(struct mu_run_dir *dir, struct mu_log *log,
 /* "chief 1, worker 2" of the cluster that the run was started with last; returns how many tasks. */
 static int read_cluster(const struct mu_run_dir *dir, struct mu_text *out)
 {
-    char path[2200];
+    char path[MU_RUN_DIR_PATH_MAX + 32];
     int count = 0;
     struct mu_json *json = NULL;
     struct mu_log silent = mu_log_quiet();
@@ -102,14 +102,16 @@ enum mu_status mu_run_dir_open(struct mu_run_dir *dir, struct mu_log *log, const
     int bytes = path ? snprintf(dir->path, sizeof(dir->path), "%s", path)
                      : snprintf(dir->path, sizeof(dir->path), "runs/%s", job->name);
     if (bytes < 0 || (size_t)bytes >= sizeof(dir->path))
-        return mu_fail(log, MU_E0604, NULL, "the path of the run directory is too long");
+        return mu_fail(log, MU_E0604, "choose a shorter --out, or a link to it",
+            "the path of the run directory has %d bytes, more than %d", bytes,
+            MU_RUN_DIR_PATH_MAX - 1);
     if (leads)
         MU_TRY(mu_run_lock_open(log, dir->path, world->host, world->process, &dir->lock));
     MU_TRY(make_folder(dir, log, "logs"));
     MU_TRY(make_folder(dir, log, "tb"));
     if (!leads && spec->task[spec->self].role != MU_ROLE_EVALUATOR)
         return MU_OK;
-    char checkpoints[2200];
+    char checkpoints[MU_RUN_DIR_PATH_MAX + 32];
     mu_format(checkpoints, sizeof(checkpoints), "%s/checkpoints", dir->path);
     MU_TRY(mu_store_directory_open(log, checkpoints, &dir->store));
     if (!leads)

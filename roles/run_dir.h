@@ -8,9 +8,11 @@
 #include "runtime/base/store.h"
 #include "runtime/io/run_lock.h"
 
+#define MU_RUN_DIR_PATH_MAX 896 /* bytes, with the 0: what lies in it fits into 1024 */
+
 /* The run directory: what docs/RUN_DIRECTORY.md says, in the real world. */
 struct mu_run_dir {
-    char path[2048];
+    char path[MU_RUN_DIR_PATH_MAX];
     struct mu_run_lock *lock; /* of the leader */
     struct mu_store *store;   /* of the leader and the evaluator */
 };

@@ -85,14 +85,20 @@ static void end_event(struct mu_event_file *file)
             strerror(errno));
 }
 
-static void write_session_start(
-    struct mu_event_file *file, const struct mu_event_file_options *options)
+static void write_session_start(struct mu_event_file *file, int64_t wall_ns, int64_t step)
 {
-    begin_event(file, options->wall_ns, options->resume_step + 1);
+    begin_event(file, wall_ns, step);
     size_t session = mu_proto_begin(&file->record, EVENT_SESSION_LOG);
     mu_proto_varint(&file->record, SESSION_LOG_STATUS, SESSION_START);
     mu_proto_end(&file->record, session);
     end_event(file);
+}
+
+/* TensorBoard takes the first START that it meets for the beginning and purges at the next. */
+void mu_event_file_go_on(struct mu_event_file *file, int64_t wall_ns, int64_t step)
+{
+    write_session_start(file, wall_ns, step + 1);
+    write_session_start(file, wall_ns, step + 1);
 }
 
 static void write_opening(struct mu_event_file *file, const struct mu_event_file_options *options)
@@ -103,11 +109,8 @@ static void write_opening(struct mu_event_file *file, const struct mu_event_file
     mu_proto_string(&file->record, SOURCE_WRITER, "muster");
     mu_proto_end(&file->record, source);
     end_event(file);
-    /* TensorBoard takes the first START that it meets for the beginning and purges at the next. */
-    if (options->resume_step >= 0) {
-        write_session_start(file, options);
-        write_session_start(file, options);
-    }
+    if (options->resume_step >= 0)
+        mu_event_file_go_on(file, options->wall_ns, options->resume_step);
 }
 
 /* A new file, whatever another incarnation of this process made in the same second. */

@@ -23,6 +23,8 @@ struct mu_event_file_options {
 /* CANNOT_CREATE. */
 enum mu_status mu_event_file_open(struct mu_log *log, const struct mu_event_file_options *options,
     struct mu_event_file **ret_file);
+/* The same later on: what this file and older ones say of steps after `step` is void. */
+void mu_event_file_go_on(struct mu_event_file *file, int64_t wall_ns, int64_t step);
 /* TF2 scalar: tensor value with the "scalars" plug-in. A failed write is said once (warning) and
  * counted; training goes on. */
 void mu_event_file_scalar(

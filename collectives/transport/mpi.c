@@ -17,6 +17,7 @@ bool mu_mpi_is_rank(void)
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <limits.h>
 #include <pmix.h>
 #include <semaphore.h>
 #include <signal.h>
@@ -37,6 +38,7 @@ bool mu_mpi_is_rank(void)
 #define MISSING_MAX 8 /* ranks named when some do not come */
 #define KEY_NETWORKS "muster.networks"
 #define KEY_ADDRESS "muster.address"
+#define PLACE_BYTES (MU_HOST_MAX + 20) /* "10.0.0.3:4242 1234" */
 
 struct session {
     struct mu_log *log;
@@ -228,19 +230,32 @@ static enum mu_status listen_at(
     return MU_OK;
 }
 
-static enum mu_status read_addresses(struct session *session, struct mu_address *addresses)
+/* "10.0.0.3:4242 1234" */
+static bool parse_place(char *text, struct mu_address *ret_address, int *ret_process)
 {
-    char text[MU_HOST_MAX + 8];
+    int64_t port = 0, process = 0;
+    char *space = strchr(text, ' ');
+    if (!space || !mu_text_to_int64(space + 1, &process) || process < 1 || process > INT_MAX)
+        return false;
+    *space = 0;
+    char *colon = strrchr(text, ':');
+    if (!colon || !mu_text_to_int64(colon + 1, &port) || port < 1 || port > 65535)
+        return false;
+    *colon = 0;
+    mu_text_copy(ret_address->host, sizeof(ret_address->host), text);
+    ret_address->port = (int)port;
+    *ret_process = (int)process;
+    return true;
+}
+
+static enum mu_status read_places(struct session *session, struct mu_mpi_place *place)
+{
+    char text[PLACE_BYTES];
     for (int rank = 0; rank < session->count; rank++) {
         MU_TRY(get_text(session, KEY_ADDRESS, rank, text, sizeof(text)));
-        char *colon = strrchr(text, ':');
-        int64_t port = 0;
-        if (!colon || !mu_text_to_int64(colon + 1, &port) || port < 1 || port > 65535)
+        if (!parse_place(text, &place->address[rank], &place->process[rank]))
             return mu_fail(session->log, MU_E0308, "start the same version of muster on every host",
                 "rank %d says `%.60s`, not its address", rank, text);
-        *colon = 0;
-        mu_text_copy(addresses[rank].host, sizeof(addresses[rank].host), text);
-        addresses[rank].port = (int)port;
     }
     return MU_OK;
 }
@@ -249,20 +264,21 @@ static enum mu_status exchange(struct session *session, struct mu_mpi_place *pla
 {
     uint32_t address;
     struct mu_address bound;
-    char text[MU_HOST_MAX + 8];
+    char text[PLACE_BYTES];
     MU_TRY(get_number(session, PMIX_JOB_SIZE, &session->count));
     MU_TRY(get_number(session, PMIX_LOCAL_SIZE, &session->local_count));
     place->rank = (int)session->self.rank;
     place->count = session->count;
     place->address = calloc((size_t)session->count, sizeof(*place->address));
-    if (!place->address)
+    place->process = calloc((size_t)session->count, sizeof(*place->process));
+    if (!place->address || !place->process)
         return mu_fail(session->log, MU_E0801, NULL, "no memory for %d addresses", session->count);
     MU_TRY(find_address(session, &address));
     MU_TRY(listen_at(session->log, address, &place->listen_fd, &bound));
-    mu_format(text, sizeof(text), "%s:%d", bound.host, bound.port);
+    mu_format(text, sizeof(text), "%s:%d %d", bound.host, bound.port, (int)getpid());
     MU_TRY(put_text(session, KEY_ADDRESS, text));
     MU_TRY(wait_for_all(session, KEY_ADDRESS));
-    return read_addresses(session, place->address);
+    return read_places(session, place);
 }
 
 static struct timespec deadline_after(int64_t timeout_ns)
@@ -320,5 +336,6 @@ void mu_mpi_place_finish(struct mu_mpi_place *place)
     if (place->listen_fd >= 0)
         close(place->listen_fd);
     free(place->address);
+    free(place->process);
     *place = (struct mu_mpi_place){.listen_fd = -1};
 }

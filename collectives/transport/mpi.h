@@ -16,6 +16,7 @@ struct mu_mpi_place {
     int rank, count;
     int listen_fd;              /* bound to address[rank] and listening; the caller's */
     struct mu_address *address; /* [count], the same on every rank */
+    int *process;               /* [count], their ids, each on its host: for messages */
 };
 
 /* Was this process started by a launcher that speaks PMIx? */

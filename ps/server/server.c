@@ -13,6 +13,7 @@
 #include "ps/server/server_relink.h"
 #include "ps/server/server_rows.h"
 #include "ps/server/server_serve.h"
+#include "ps/server/server_share.h"
 #include "ps/server/server_state.h"
 #include "ps/server/server_takeover.h"
 #include <stdlib.h>
@@ -159,7 +160,7 @@ static void close_links(struct mu_ps_server *server)
 {
     for (int i = 0; server->workers && i < server->options.replica_count; i++) {
         mu_link_close(server->workers[i].link);
-        mu_shared_memory_close(&server->workers[i].of_worker.shared);
+        mu_ps_share_close(&server->workers[i]);
     }
     for (int i = 0; i < server->standby.seat_count; i++)
         mu_link_close(server->others[i].link);

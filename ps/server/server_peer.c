@@ -112,8 +112,7 @@ void mu_ps_resume_held(struct mu_ps_server *server)
         resume(&server->others[i]);
     for (int i = 0; i < server->options.replica_count; i++) {
         resume(&server->workers[i]);
-        if (server->workers[i].ended)
-            mu_ps_share_drop(&server->workers[i]);
+        mu_ps_share_drop(&server->workers[i]);
     }
 }
 

@@ -31,8 +31,9 @@ struct mu_ps_of_worker {
     uint64_t again_next, again_end;
     /* The oldest answer that it had not taken at the last look, and since which look. */
     uint64_t unread_sequence;
-    int64_t unread_since_ns;        /* -1: there was none */
-    struct mu_shared_memory shared; /* zeroed: none */
+    int64_t unread_since_ns;               /* -1: there was none */
+    struct mu_shared_memory shared;        /* zeroed: none */
+    struct mu_shared_memory shared_before; /* of which something is still in use; zeroed: none */
 };
 
 /* Another server: what it has missed, and how far it is when a deputy takes over. */

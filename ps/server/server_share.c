@@ -15,6 +15,51 @@
  * table gets.
  */
 
+static bool lies_in(const struct mu_shared_memory *memory, const void *at)
+{
+    const char *start = memory->at, *place = at;
+    return place >= start && place < start + memory->bytes;
+}
+
+/* Rows come before their gradient, and lie there already; of one that is gone it never comes. */
+static bool is_used(const struct mu_ps_peer *peer, const struct mu_shared_memory *memory)
+{
+    for (int i = 0; i < peer->server->options.in_flight_max; i++) {
+        const struct mu_ps_buffer *buffer = mu_ps_buffer_of(peer->server, peer->index, (uint64_t)i);
+        const struct mu_ps_row_buffer *rows = &buffer->rows;
+        if (buffer->state == MU_PS_BUFFER_FREE && (!rows->come || peer->ended))
+            continue;
+        if (lies_in(memory, buffer->data) || lies_in(memory, buffer->fresh) ||
+            lies_in(memory, rows->gradients) || lies_in(memory, rows->values))
+            return true;
+    }
+    return false;
+}
+
+static void drop_unused(struct mu_ps_peer *peer, struct mu_shared_memory *memory)
+{
+    if (memory->at && !is_used(peer, memory))
+        mu_shared_memory_close(memory);
+}
+
+/* What is under way in the memory of before ends there. */
+static void exchange(struct mu_ps_peer *peer, const struct mu_ps_offer_body *offer,
+    char why[MU_SHARED_MEMORY_WHY_MAX])
+{
+    struct mu_ps_of_worker *worker = &peer->of_worker;
+    drop_unused(peer, &worker->shared_before);
+    drop_unused(peer, &worker->shared);
+    if (worker->shared.at && worker->shared_before.at) {
+        mu_text_copy(why, MU_SHARED_MEMORY_WHY_MAX, "it still uses the memory of before");
+        return;
+    }
+    if (worker->shared.at) {
+        worker->shared_before = worker->shared;
+        worker->shared = (struct mu_shared_memory){0};
+    }
+    (void)!mu_shared_memory_open(&worker->shared, offer->name, (size_t)offer->bytes, why);
+}
+
 /* False: it is malformed. */
 static bool answer_share(struct mu_ps_peer *peer, const struct mu_frame *frame, const void *body)
 {
@@ -33,12 +78,7 @@ static bool answer_share(struct mu_ps_peer *peer, const struct mu_frame *frame, 
         if (frame->tag != MU_PS_SHARE_MEMORY ||
             !mu_ps_offer_read(decoder, body, frame->body_bytes, &offer))
             return false;
-        mu_ps_share_drop(peer); /* of before its link was lost */
-        if (peer->of_worker.shared.at)
-            mu_text_copy(why, sizeof(why), "it still uses the memory of before");
-        else
-            (void)!mu_shared_memory_open(
-                &peer->of_worker.shared, offer.name, (size_t)offer.bytes, why);
+        exchange(peer, &offer, why);
         mu_ps_mapped_put(&answer, memory, why);
     }
     mu_link_post(peer->link, MU_FRAME_SHARE, frame->generation, frame->tag, &answer);
@@ -79,19 +119,15 @@ void mu_ps_share_look(struct mu_ps_server *server, struct mu_ps_buffer *buffer)
         buffer->flaw = mu_look_at(buffer->data, server->shard.span.count, buffer->scale);
 }
 
-/* Rows come before their gradient, and lie there already; of one that is gone it never comes. */
-static bool is_used(struct mu_ps_server *server, const struct mu_ps_peer *peer)
-{
-    for (int i = 0; i < server->options.in_flight_max; i++) {
-        const struct mu_ps_buffer *buffer = mu_ps_buffer_of(server, peer->index, (uint64_t)i);
-        if (buffer->state != MU_PS_BUFFER_FREE || (buffer->rows.come && !peer->ended))
-            return true;
-    }
-    return false;
-}
-
 void mu_ps_share_drop(struct mu_ps_peer *peer)
 {
-    if (peer->of_worker.shared.at && !is_used(peer->server, peer))
-        mu_shared_memory_close(&peer->of_worker.shared);
+    drop_unused(peer, &peer->of_worker.shared_before);
+    if (peer->ended)
+        drop_unused(peer, &peer->of_worker.shared);
+}
+
+void mu_ps_share_close(struct mu_ps_peer *peer)
+{
+    mu_shared_memory_close(&peer->of_worker.shared_before);
+    mu_shared_memory_close(&peer->of_worker.shared);
 }

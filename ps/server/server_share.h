@@ -18,7 +18,9 @@ void mu_ps_share_look(struct mu_ps_server *server, struct mu_ps_buffer *buffer);
  * the memory that the worker shares. */
 bool mu_ps_share_places(
     struct mu_ps_peer *peer, struct mu_ps_buffer *buffer, int64_t gradient_at, int64_t fresh_at);
-/* The worker has gone; its memory goes too, as soon as no gradient in it is under way. */
+/* Memory of before an exchange goes as soon as nothing in it is under way; that of a worker that
+ * has gone, too. */
 void mu_ps_share_drop(struct mu_ps_peer *peer);
+void mu_ps_share_close(struct mu_ps_peer *peer); /* at the end of the server */
 
 #endif

@@ -125,6 +125,24 @@ enum mu_status mu_push_counts_share(struct mu_replica *replica, const struct mu_
     return status;
 }
 
+/* ---- without the others ---- */
+
+enum mu_status mu_push_counts_know(struct mu_replica *replica)
+{
+    struct mu_summary *summary = &replica->reporter.summary;
+    const struct mu_push_counts *counts = replica->counts;
+    if (!counts || summary->task_count > 0)
+        return MU_OK;
+    MU_TRY(make_summaries(replica));
+    put_task(replica, replica->rank, counts->verdicts);
+    memcpy(summary->staleness, counts->staleness, sizeof(summary->staleness));
+    summary->staleness_sum = (double)counts->staleness_sum;
+    summary->staleness_max = counts->staleness_most;
+    summary->tasks = &replica->task_summaries[replica->rank];
+    summary->task_count = 1;
+    return MU_OK;
+}
+
 /* ---- with an accusation ---- */
 
 enum { TOLD_SUM, TOLD_MAX, TOLD_VERDICTS }; /* (replicas, MU_VERDICT_COUNT) */

@@ -17,6 +17,9 @@ void mu_push_counts_add(struct mu_push_counts *counts, const struct mu_ps_result
  * asked to stop. On the training thread. NO_MEMORY, or as the closing all-reduce fails. */
 enum mu_status mu_push_counts_share(
     struct mu_replica *replica, const struct mu_push_counts *counts);
+/* Of a run that failed, and of which nobody told more: the summary has the counts of this replica
+ * alone. NO_MEMORY. */
+enum mu_status mu_push_counts_know(struct mu_replica *replica);
 /* A run that a server ends because of one of its workers has no such end: what the server has
  * counted goes with its accusation. As numbers, for all replicas; a place for the most there can
  * be. */

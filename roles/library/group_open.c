@@ -46,9 +46,16 @@ static struct mu_mesh_request mesh_request(
     };
 }
 
+/* Where a launcher has chosen the ports they say little. */
+static void add_process(char name[MU_MESH_NAME_BYTES], int process)
+{
+    size_t end = strlen(name) - 1;
+    mu_format(name + end, MU_MESH_NAME_BYTES - end, ", pid %d)", process);
+}
+
 /* "rank 1 (10.0.0.2:2222)", for as long as the group can fail; NULL: numbers have to do. */
-static const char *const *name_ranks(
-    struct mu_ground *ground, const struct mu_mesh_request *request)
+static const char *const *name_ranks(struct mu_ground *ground,
+    const struct mu_mesh_request *request, const struct mu_group_place *place)
 {
     size_t count = (size_t)request->count;
     const char **names = calloc(count, sizeof(*names) + MU_MESH_NAME_BYTES);
@@ -56,6 +63,8 @@ static const char *const *name_ranks(
     ground->names = names;
     for (int rank = 0; names && rank < request->count; rank++) {
         mu_mesh_name_rank(request, rank, text[rank]);
+        if (place->process)
+            add_process(text[rank], place->process[rank]);
         names[rank] = text[rank];
     }
     return names;
@@ -77,7 +86,7 @@ static enum mu_status make_transport(struct mu_ground *ground, struct mu_log *lo
             mu_link_close(link[rank]);
     }
     if (status == MU_OK)
-        (*ret_transport)->names = name_ranks(ground, &request);
+        (*ret_transport)->names = name_ranks(ground, &request, place);
     free(link);
     return status;
 }
@@ -244,9 +253,9 @@ static enum mu_status launched_place(struct mu_log *log, int64_t timeout_ns,
         return status;
     }
     MU_TRY(mu_mpi_exchange(log, timeout_ns, &mpi));
-    *place =
-        (struct mu_group_place){.rank = mpi.rank, .count = mpi.count, .listen_fd = mpi.listen_fd};
-    *ret_address = mpi.address; /* both are ours now */
+    *place = (struct mu_group_place){
+        .rank = mpi.rank, .count = mpi.count, .listen_fd = mpi.listen_fd, .process = mpi.process};
+    *ret_address = mpi.address; /* all are ours now */
     return MU_OK;
 }
 
@@ -287,7 +296,7 @@ static enum mu_status open_with(
     double seconds = options->timeout_seconds > 0 ? options->timeout_seconds : TIMEOUT_SECONDS;
     int64_t timeout_ns = (int64_t)(fmin(seconds, TIMEOUT_SECONDS_MAX) * (double)MU_SECOND);
     struct mu_address *address = NULL;
-    struct mu_group_place place;
+    struct mu_group_place place = {.listen_fd = -1};
     MU_TRY(mu_build_check(log, options->transport, options->algorithm));
     MU_TRY(check_wire(log, options->wire));
     MU_TRY(check_streams(log, options->streams));
@@ -304,6 +313,7 @@ static enum mu_status open_with(
         status = mu_group_open_place(is_mpi ? NULL : &place, &build, timeout_ns, ret_group);
     if (status == MU_OK)
         (*ret_group)->wire = options->wire;
+    free(place.process);
     free(address);
     return status;
 }

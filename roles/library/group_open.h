@@ -11,6 +11,7 @@ struct mu_group_place {
     int rank, count;
     const struct mu_address *address; /* (count) */
     int listen_fd; /* bound to address[rank]; taken, also on failure; -1: to be bound */
+    int *process;  /* (count) what errors say they are, on their hosts; NULL: not known */
     uint64_t id;   /* of the group, see mesh.h; 0: made of the addresses */
 };
 

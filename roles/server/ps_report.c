@@ -19,19 +19,25 @@ void mu_ps_report_load(void *report, struct mu_load *ret_load)
     load_of(report, ret_load);
 }
 
-/* For TensorBoard, now and then; all numbers once more at the end. */
-static void write_load(const struct mu_ps_report *report)
+/* For TensorBoard, now and then; all numbers once more at the end. The first points of a generation
+ * void those that were made further on before the run went back. */
+static void write_load(struct mu_ps_report *report)
 {
     struct mu_world *world = report->run->world;
+    int64_t wall_ns = world->ops->wall_ns(world), version = mu_ps_server_version(report->server);
     struct mu_load load;
     load_of(report, &load);
-    mu_ps_load_write(
-        &load, report->events, world->ops->wall_ns(world), mu_ps_server_version(report->server));
+    if (!report->has_points)
+        mu_event_file_go_on(report->events, wall_ns, version - 1);
+    report->has_points = true;
+    mu_ps_load_write(&load, report->events, wall_ns, version);
 }
 
 void mu_ps_report_note(struct mu_ps_report *report, int64_t now_ns)
 {
-    if (!report->events || now_ns - report->load_ns < LOAD_EVERY_NS)
+    /* Version 0 may be one that is still to be restored. */
+    if (!report->events || now_ns - report->load_ns < LOAD_EVERY_NS ||
+        mu_ps_server_version(report->server) == 0)
         return;
     report->load_ns = now_ns;
     write_load(report);
@@ -106,7 +112,7 @@ static void write_verdicts(const struct mu_ps_report *report, int64_t wall_ns)
 }
 
 /* The same for TensorBoard. */
-static void write_end(const struct mu_ps_report *report)
+static void write_end(struct mu_ps_report *report)
 {
     const struct mu_staleness *staleness = mu_ps_server_staleness(report->server);
     struct mu_world *world = report->run->world;
@@ -114,6 +120,7 @@ static void write_end(const struct mu_ps_report *report)
     double edges[MU_STALENESS_BUCKETS + 1], counts[MU_STALENESS_BUCKETS];
     if (!report->events)
         return;
+    write_load(report);
     for (int i = 0; i < MU_STALENESS_BUCKETS; i++) {
         edges[i] = (double)mu_staleness_bucket_min(i);
         counts[i] = (double)staleness->buckets[i];
@@ -121,12 +128,11 @@ static void write_end(const struct mu_ps_report *report)
     edges[MU_STALENESS_BUCKETS] = 2 * edges[MU_STALENESS_BUCKETS - 1];
     mu_event_file_histogram(report->events, wall_ns, mu_ps_server_version(report->server),
         "ps/staleness", edges, counts, MU_STALENESS_BUCKETS);
-    write_load(report);
     if (judges(report))
         write_verdicts(report, wall_ns);
 }
 
-void mu_ps_report_end(const struct mu_ps_report *report)
+void mu_ps_report_end(struct mu_ps_report *report)
 {
     if (mu_ps_server_staleness(report->server)->count == 0)
         return;
@@ -134,6 +140,12 @@ void mu_ps_report_end(const struct mu_ps_report *report)
         say_staleness(report);
     say_load(report);
     write_end(report);
+}
+
+void mu_ps_report_forget(struct mu_ps_report *report)
+{
+    report->server = report->standby = NULL;
+    report->has_points = false;
 }
 
 /* ---- life ---- */

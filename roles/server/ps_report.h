@@ -16,6 +16,7 @@ struct mu_ps_report {
     const char *const *replica_names; /* (replica_count), borrowed */
     struct mu_event_file *events;     /* NULL: none is written */
     int64_t load_ns;                  /* when the load was written last */
+    bool has_points;                  /* `events` has some of this generation */
     /* Of this generation, borrowed. */
     const struct mu_ps_server *server;  /* NULL between two generations */
     const struct mu_ps_server *standby; /* NULL: none */
@@ -29,7 +30,9 @@ void mu_ps_report_close(struct mu_ps_report *report); /* takes a zeroed one */
 void mu_ps_report_load(void *report, struct mu_load *ret_load);
 /* Now and then: a point of the load every second. */
 void mu_ps_report_note(struct mu_ps_report *report, int64_t now_ns);
+/* A generation has ended: the next may begin at an older version. */
+void mu_ps_report_forget(struct mu_ps_report *report);
 /* The run is over: what was judged, if anything was, and all numbers once more. */
-void mu_ps_report_end(const struct mu_ps_report *report);
+void mu_ps_report_end(struct mu_ps_report *report);
 
 #endif

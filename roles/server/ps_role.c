@@ -224,7 +224,7 @@ static enum mu_status end_generation(struct ps_role *role, enum mu_status status
     mu_ps_server_destroy(role->standby);
     mu_ps_server_destroy(role->server);
     role->server = role->standby = NULL;
-    role->report.server = role->report.standby = NULL;
+    mu_ps_report_forget(&role->report);
     role->audit = role->standby_audit = NULL;
     if (mu_cluster_interrupted(role->cluster))
         mu_activity_set(&role->activity, MU_DOING_AWAITING, version, mu_now(role->run->world));

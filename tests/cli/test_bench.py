@@ -33,7 +33,48 @@ def has_peer(name, launcher):
     return os.path.exists(os.path.join(PEERS, "peer_" + name)) and shutil.which(launcher)
 
 
+def children(process):
+    try:
+        with open(f"/proc/{process}/task/{process}/children") as listed:
+            return [int(child) for child in listed.read().split()]
+    except OSError:
+        return []
+
+
+def processors(process):
+    try:
+        return tuple(sorted(os.sched_getaffinity(process)))
+    except OSError:
+        return None
+
+
+def bound_as(how, expected, allowed):
+    """Whether four ranks on the processors `allowed` are seen where they are expected."""
+    running = subprocess.Popen(
+        [MUSTER, "bench", "allreduce", "--ranks", "4", "--bytes", "4", "--transport", "tcp",
+         "--rounds", "9", "--budget", "100", "--bind", how], stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE, text=True, preexec_fn=lambda: os.sched_setaffinity(0, allowed))
+    seen = False
+    while running.poll() is None:
+        found = [processors(child) for child in children(running.pid)]
+        seen = seen or (None not in found and sorted(found) == sorted(expected))
+    running.stdout.close()
+    return seen and running.returncode == 0
+
+
 class Bench(unittest.TestCase):
+    def test_ranks_that_share_processors_are_bound_where_that_is_asked_for(self):
+        allowed = sorted(os.sched_getaffinity(0))[:2]
+        self.assertTrue(bound_as("spread", [(one,) for one in allowed] * (4 // len(allowed)),
+                                 allowed))
+        self.assertTrue(bound_as("auto", [tuple(allowed)] * 4, allowed))
+
+    def test_ranks_have_a_processor_each_while_there_are_enough_unless_told_otherwise(self):
+        allowed = sorted(os.sched_getaffinity(0))[:4]
+        if len(allowed) == 4:
+            self.assertTrue(bound_as("auto", [(one,) for one in allowed], allowed))
+        self.assertTrue(bound_as("none", [tuple(allowed)] * 4, allowed))
+
     def test_one_object_a_size_with_what_is_promised(self):
         found = rows("--ranks", "2", "--bytes", "4,1024,65536", "--transport", "tcp",
                      "--memory", "any")

@@ -5,6 +5,7 @@
 import glob
 import json
 import os
+import pathlib
 import re
 import shutil
 import subprocess
@@ -101,6 +102,26 @@ class Help(unittest.TestCase):
         result = subprocess.run(f"{MUSTER} explain | head -1", shell=True, capture_output=True,
                                 text=True)
         self.assertEqual(result.stderr, "")
+
+
+    def test_whoever_starts_it_may_have_closed_stdin_stdout_and_stderr(self):
+        clean = {k: v for k, v in os.environ.items() if not k.startswith(LAUNCHERS)}
+        with tempfile.TemporaryDirectory() as folder:
+            result = subprocess.run(["bash", "-c", 'exec <&- >&- 2>&-; exec "$@"', "bash", MUSTER,
+                                     "run", f"{ROOT}/configs/demo.json", "--steps", "5", "--out",
+                                     f"{folder}/run"], env=clean)
+            self.assertEqual(result.returncode, 0)
+            self.assertEqual(pathlib.Path(folder, "run", ".lock").read_text(), "")
+
+    def test_a_path_that_is_too_long_is_refused_before_anything_is_written(self):
+        with tempfile.TemporaryDirectory() as folder:
+            out = f"{folder}/" + "/".join(["d" * 200] * 5)
+            for command in ("run", "simulate"):
+                result = muster(command, f"{ROOT}/configs/demo.json", "--steps", "5",
+                                "--out", out)
+                self.assertEqual(result.returncode, 73, result.stderr)
+                self.assertIn("error[E0604]", result.stderr)
+            self.assertEqual(os.listdir(folder), [])
 
 
 class Usage(unittest.TestCase):

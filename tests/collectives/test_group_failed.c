@@ -101,6 +101,39 @@ static void what_was_refused_has_not_failed(void **state)
     perform(2, go_on_after_nonsense);
 }
 
+/* ---- ranks that disagree ---- */
+
+/* 0 and 1 agree, and meet first; 3 differs, and meets 2 first. */
+static bool in_canonical_order;
+
+static enum mu_status disagree(struct rank *rank)
+{
+    struct mu_group *group = &groups[rank->rank];
+    enum mu_status status = mu_group_init(group, &rank->ranks->real.world, rank->transport);
+    struct mu_request request = {
+        .kind = MU_ALLREDUCE, .data = vectors[rank->rank], .count = rank->rank == 3 ? 63 : 64};
+    int culprit;
+    for (int i = 0; i < 64; i++)
+        vectors[rank->rank][i] = (float)(rank->rank + 1);
+    group->costs = (struct mu_costs){.message = 1e-5, .byte = 1e-9, .add = 1e-10};
+    group->deterministic = in_canonical_order;
+    group->forced = mu_choose_find("doubling");
+    EXPECT(mu_group_run(group, &request, mu_now(group->world) + PATIENCE, &culprit) != MU_OK);
+    for (int i = 0; i < 64; i++)
+        EXPECT(vectors[rank->rank][i] == (float)(rank->rank + 1));
+    leave_together(group);
+    return status;
+}
+
+static void short_vectors_of_ranks_that_disagree_are_as_they_were(void **state)
+{
+    (void)state;
+    for (int canonical = 0; canonical < 2; canonical++) {
+        in_canonical_order = canonical;
+        perform(4, disagree);
+    }
+}
+
 /* ---- shared memory, on a thread that does not own the transport ---- */
 
 static enum mu_status keep_waiting(void *owner)
@@ -365,6 +398,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(after_a_failure_nothing_more_is_begun),
         cmocka_unit_test(what_was_refused_has_not_failed),
+        cmocka_unit_test(short_vectors_of_ranks_that_disagree_are_as_they_were),
         cmocka_unit_test(who_waits_beside_the_transports_thread_leaves_it_alone),
         cmocka_unit_test(who_alone_has_no_memory_takes_no_further_part),
         cmocka_unit_test(memory_that_one_rank_has_not_no_rank_has),

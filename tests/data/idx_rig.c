@@ -42,12 +42,22 @@ void idx_rig_write(const char *name, const void *data, size_t bytes)
     assert_int_equal(fclose(file), 0);
 }
 
-void idx_rig_write_packed(const char *name, const void *data, size_t bytes)
+static void write_gzip(const char *name, const char *mode, const void *data, size_t bytes)
 {
-    gzFile file = gzopen(idx_rig_path(name), "wb");
+    gzFile file = gzopen(idx_rig_path(name), mode);
     assert_non_null(file);
     assert_int_equal(gzwrite(file, data, (unsigned)bytes), bytes);
     assert_int_equal(gzclose(file), Z_OK);
+}
+
+void idx_rig_write_packed(const char *name, const void *data, size_t bytes)
+{
+    write_gzip(name, "wb", data, bytes);
+}
+
+void idx_rig_write_stored(const char *name, const void *data, size_t bytes)
+{
+    write_gzip(name, "wb0", data, bytes);
 }
 
 size_t idx_rig_read(const char *name, void *out, size_t bytes_max)

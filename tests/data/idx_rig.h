@@ -13,6 +13,7 @@ int idx_rig_end(void **state); /* removes the folder */
 const char *idx_rig_path(const char *name); /* in the folder; valid until the next call */
 void idx_rig_write(const char *name, const void *data, size_t bytes);
 void idx_rig_write_packed(const char *name, const void *data, size_t bytes);
+void idx_rig_write_stored(const char *name, const void *data, size_t bytes); /* gzip, level 0 */
 size_t idx_rig_read(const char *name, void *out, size_t bytes_max);
 void idx_rig_remove(const char *name);
 

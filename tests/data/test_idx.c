@@ -205,12 +205,33 @@ static void a_shape_that_lies_is_refused(void **state)
     }
 }
 
+static const char *in_record(size_t record)
+{
+    static char text[32];
+    snprintf(text, sizeof(text), " in record %zu", record);
+    return text;
+}
+
 static void a_plain_file_cut_off_anywhere_is_refused(void **state)
 {
     for (size_t cut = 0; cut < image_bytes; cut++) {
         idx_rig_write(IMAGES, images, cut);
-        REFUSED(MU_BAD_DATA, "error[E0502]", "/" IMAGES);
+        if (cut < 16)
+            REFUSED(MU_BAD_DATA, "error[E0502]", "/" IMAGES);
+        else
+            REFUSED(MU_BAD_DATA, "error[E0502]", "/" IMAGES, in_record((cut - 16) / 20));
     }
+}
+
+/* Packed in blocks that are not compressed, so that what is there is known. */
+static void a_packed_file_cut_off_names_the_record(void **state)
+{
+    uint8_t packed[1024];
+    idx_rig_write_stored(IMAGES, images, image_bytes);
+    size_t bytes = idx_rig_read(IMAGES, packed, sizeof(packed));
+    size_t tail = 8, cut = bytes - tail - 45; /* checksum and length; two records and a bit */
+    idx_rig_write(IMAGES, packed, cut);
+    REFUSED(MU_BAD_DATA, "error[E0502]", "ends in the middle", in_record(27));
 }
 
 static void a_packed_file_cut_off_anywhere_is_refused(void **state)
@@ -298,6 +319,7 @@ int main(void)
         TEST(a_label_out_of_range_is_named),
         TEST(a_shape_that_lies_is_refused),
         TEST(a_plain_file_cut_off_anywhere_is_refused),
+        TEST(a_packed_file_cut_off_names_the_record),
         TEST(a_packed_file_cut_off_anywhere_is_refused),
         TEST(a_flipped_bit_of_packed_data_never_changes_the_data),
         TEST(bytes_after_the_end_are_refused),

@@ -3,7 +3,8 @@
 import struct
 
 VARINT, EIGHT_BYTES, STRING, FOUR_BYTES = 0, 1, 2, 5
-SUMMARY, VALUE, TAG, TENSOR, CONTENT, FLOATS = 5, 1, 1, 8, 4, 5
+STEP, SUMMARY, SESSION, VALUE, TAG, TENSOR, CONTENT, FLOATS = 2, 5, 7, 1, 1, 8, 4, 5
+STATUS, START = 1, 1
 
 
 def varint(data, at):
@@ -40,19 +41,40 @@ def inside(data, *path):
                 yield from inside(value, *path[1:])
 
 
-def points(folder):
-    """The event files of a task: tag -> the numbers of its points, one after the other."""
-    found = {}
+def records(folder):
+    """The events of a task, of all its files, in order."""
     for path in sorted(folder.glob("events.out.tfevents.*")):
         data, at = path.read_bytes(), 0
         while at < len(data):
             (length,) = struct.unpack_from("<Q", data, at)
-            for value in inside(data[at + 12:at + 12 + length], SUMMARY, VALUE):
-                tag = next(inside(value, TAG)).decode()
-                numbers = found.setdefault(tag, [])
-                for packed in inside(value, TENSOR, FLOATS):
-                    numbers += struct.unpack(f"<{len(packed) // 4}f", packed)
-                for packed in inside(value, TENSOR, CONTENT):
-                    numbers += struct.unpack(f"<{len(packed) // 8}d", packed)
+            yield data[at + 12:at + 12 + length]
             at += 12 + length + 4
+
+
+def points(folder):
+    """The event files of a task: tag -> the numbers of its points, one after the other."""
+    found = {}
+    for record in records(folder):
+        for value in inside(record, SUMMARY, VALUE):
+            tag = next(inside(value, TAG)).decode()
+            numbers = found.setdefault(tag, [])
+            for packed in inside(value, TENSOR, FLOATS):
+                numbers += struct.unpack(f"<{len(packed) // 4}f", packed)
+            for packed in inside(value, TENSOR, CONTENT):
+                numbers += struct.unpack(f"<{len(packed) // 8}d", packed)
+    return found
+
+
+def steps(folder, tag):
+    """Of the points of a tag, as a reader shows them: the second START and each after it void what
+    was said before of its step and later ones."""
+    found, started = [], False
+    for record in records(folder):
+        step = next(inside(record, STEP), 0)
+        if START in inside(record, SESSION, STATUS):
+            found = [old for old in found if old < step] if started else found
+            started = True
+        if any(next(inside(value, TAG)).decode() == tag
+               for value in inside(record, SUMMARY, VALUE)):
+            found.append(step)
     return found

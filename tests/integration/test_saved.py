@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Checkpoints that are damaged or of another model: test_saved.py MUSTER"""
+import events
 from cluster import ASYNC, SYNC, Case, checkpoints, main
+
 
 def flip_last(path):
     """A bit of the last tensor in the file."""
@@ -41,6 +43,29 @@ class Saved(Case):
         self.assertEqual(len(evaluated), len(set(evaluated)), again.text)
         self.assertIn("step 80: ", evaluated[-1])
         self.assertLessEqual(sum("fell back" in line for line in said), 1, again.text)
+
+    def test_what_evaluator_and_server_said_of_steps_that_are_void_is_purged(self):
+        roles = "chief=1,worker=1,ps=1,evaluator=1"
+        run = self.trained(roles, "--steps", "200", "--set", "checkpoint.every_steps=100",
+                           "--set", "checkpoint.keep=9", job=ASYNC)
+        first, *_, newest = checkpoints(run.out)
+        flip_last(newest / "model.safetensors")
+        before = int(checkpoints(run.out)[-2].name)
+        again = self.trained(roles, "--steps", str(before + 20), "--set",
+                             "checkpoint.every_steps=1000", "--resume", job=ASYNC, out=run.out)
+        self.assertIn(f"resuming from step {before} ", again.text)
+        for task, tag in (("evaluator-0", "eval/loss"), ("ps-0", "ps/load/requests")):
+            steps = events.steps(run.out / "tb" / task, tag)
+            self.assertEqual(steps, sorted(set(steps)), task)
+            self.assertEqual(steps[-1], again.summary["steps"], task)
+
+    def test_another_seed_in_the_middle_of_an_epoch_is_warned_of(self):
+        run = self.trained("chief=1,worker=1", "--steps", "20")
+        again = self.resume(run, "--set", "train.seed=77")
+        self.assertRegex(again.text,
+                         r"warning: train\.seed is 77 and was \d+: what is left of epoch")
+        self.assertNotIn("train.seed is", self.trained("chief=1,worker=1", "--steps", "90",
+                         "--set", "train.seed=77", "--resume", out=run.out).text)
 
     def test_when_all_are_damaged_the_tensor_is_named(self):
         run = self.run_of_three()

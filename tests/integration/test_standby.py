@@ -31,6 +31,20 @@ def shared(task):
     return set(re.findall(r" rw-s \S+ (\S+ \d+) +/dev/shm/muster-", maps))
 
 
+def idle(task):
+    """A condition: it has not computed for so long that it waits for others."""
+    seen = {"ticks": -1, "since": 0}
+
+    def look():
+        fields = pathlib.Path(f"/proc/{task.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        ticks = int(fields[11]) + int(fields[12])
+        if ticks != seen["ticks"]:
+            seen.update(ticks=ticks, since=time.monotonic())
+        return fields[0] == "S" and time.monotonic() - seen["since"] > 0.3 * SLOW
+
+    return look
+
+
 class Standby(Case):
     def lose(self, name, *arguments, servers=2, job=ASYNC):
         cluster = Cluster(self, job=job, arguments=[*TWICE, *SAVES, *arguments], chief=1, worker=1,
@@ -184,6 +198,36 @@ class Standby(Case):
             for other in cluster.others(name):
                 self.assertEqual(other.ends(), 75, other.text)
                 self.assertNotIn("not in shared memory", other.text)
+
+    def sleeps_through_the_end(self, lost, standby, steps):
+        """One of two workers, from when it waits for an answer until the other has made the last
+        step without it and without the server that was lost in between."""
+        cluster = Cluster(self, job=ASYNC, arguments=[
+            *TWICE, "--steps", str(steps), "--epochs", "1000", "--set", "mode.kind=sync", "--set",
+            "mode.workers=1", "--set", "mode.backups=1", "--set", "log.every_steps=1"], chief=1,
+                          worker=1, ps=2).start_all().trains()
+        worker, metrics = cluster.tasks["worker/0"], cluster.out / "metrics.jsonl"
+        for name in (lost, standby):
+            cluster.tasks[name].signal(signal.SIGSTOP)
+        until(idle(worker), "a worker that waits for its answer")
+        worker.signal(signal.SIGSTOP)
+        cluster.tasks[lost].signal(signal.SIGKILL)
+        cluster.tasks[standby].signal(signal.SIGCONT)
+        # The line of a step is written when the gradient for the next one is on its way.
+        until(lambda: f'"step":{steps - 1},' in metrics.read_text(), "the last gradient")
+        worker.signal(signal.SIGCONT)
+        for task in cluster.others(lost):
+            self.assertEqual(task.ends(), 0, task.text)
+        return cluster
+
+    def test_the_last_step_is_so_for_one_that_slept_through_it(self):
+        """Its answer is of an earlier step, and the pull after the loss of the last one: another
+        gradient would make a step too many, for the other has left. (Which of the answer and the
+        loss it hears of first is chance: hence twice.)"""
+        for servers in (("ps/0", "ps/1"), ("ps/1", "ps/0")) * 2:
+            cluster = self.sleeps_through_the_end(*servers, steps=500)
+            self.assertEqual(summary(cluster.out)["steps"], 500)
+            self.assertEqual(int(checkpoints(cluster.out)[-1].name), 500)
 
     def test_it_knows_it_also_if_it_slept_longer_than_a_step_may_take(self):
         cluster, task, stopped = self.given_up("ps/0", "--step-timeout", "1", sleeps=2.5)

@@ -47,6 +47,23 @@ class Loads(Case):
         self.assertLess(run.summary["dense_balance"], 1.1)
         self.assertGreater(sum(load["bytes_in"] for load in loads), 4 * parameters * pushes)
 
+    def test_a_run_that_fails_tells_what_its_leader_knows(self):
+        cluster = Cluster(self, job=ASYNC, arguments=[*LONG, "--set", "log.every_steps=1"],
+                          chief=1, worker=1, ps=1).start_all().trains(points=20)
+        cluster.tasks["ps/0"].signal(signal.SIGKILL)
+        chief = cluster.tasks["chief/0"]
+        self.assertEqual(chief.ends(), 69, chief.text)
+        told = json.loads((cluster.out / "summary.json").read_text())
+        self.assertEqual(list(told["verdicts_by_task"]), ["chief/0"])
+        self.assertEqual(told["verdicts_by_task"]["chief/0"], told["verdicts"])
+        pushes = sum(told["verdicts"].values())
+        self.assertGreaterEqual(pushes, 15)
+        self.assertEqual(sum(told["staleness"]["histogram"]), pushes)
+        last = json.loads((cluster.out / "metrics.jsonl").read_text().splitlines()[-1])
+        given = {f"verdict/{verdict}/chief/0": count for verdict, count in told["verdicts"].items()
+                 if count}
+        self.assertEqual({key: last[key] for key in given}, given)
+
     def test_what_became_of_each_gradient_is_told_alike_in_all_places(self):
         run = self.trained("chief=1,worker=2,ps=2", "--steps", "120", "--set", "mode.bound=1",
                            "--set", "log.every_steps=1", job=ASYNC)

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define COUNT 100003
 #define RANKS_MAX 16
@@ -105,7 +106,7 @@ static void differ(void)
 {
     float x[2] = {1, 2};
     enum mu_status status = mu_group_allreduce(group, x, rank == 0 ? 1 : 2, MU_FLOAT32, MU_SUM);
-    printf("rank %d: %d: %s\n", rank, (int)status, mu_group_error(group));
+    printf("rank %d, pid %d: %d: %s\n", rank, (int)getpid(), (int)status, mu_group_error(group));
     check("ranks that differ", MU_OK, status == MU_PROTOCOL);
 }
 

@@ -5,6 +5,7 @@ EXAMPLE is examples/allreduce.c; GROUP_RANK tries every operation over a transpo
 """
 import json
 import os
+import re
 import subprocess
 import sys
 import unittest
@@ -41,6 +42,15 @@ class MpiGroup(unittest.TestCase):
     def test_every_operation_over_our_own_transports(self):
         for transport in ("route", "shm", "tcp"):
             self.all_right(4, transport)
+
+    def test_errors_name_ranks_by_address_and_process(self):
+        for transport in ("route", "tcp"):
+            done = mpirun(2, GROUP_RANK, transport, "differ")
+            told = dict(re.findall(r"^rank (\d), pid (\d+): ", done.stdout, re.M))
+            self.assertEqual(sorted(told), ["0", "1"], done.stdout + done.stderr)
+            for rank, process in told.items():
+                name = rf"rank {rank} \([^ ]+:\d+, pid {process}\) does all-reduce "
+                self.assertEqual(len(re.findall(name, done.stdout)), 2, done.stdout)
 
     @unittest.skipUnless(HAS_MPI, "built without Open MPI")
     def test_every_operation_over_mpi(self):

@@ -25,10 +25,10 @@ static void init_row(
         ret_parameters[i] = (float)id;
 }
 
-static struct mu_ps_server *make_server(bool relinks)
+static struct mu_ps_server *make_server(int in_flight)
 {
     struct mu_ps_server_options options = hand_rig_options(0, 1, COUNT, 1);
-    options.relinks = relinks;
+    options.in_flight_max = in_flight;
     options.rows = (struct mu_ps_rows_options){
         .width = WIDTH, .push_max = PUSH_MAX, .id_count = IDS, .init_row = init_row};
     struct mu_ps_server *server = hand_rig_server(&options);
@@ -38,11 +38,16 @@ static struct mu_ps_server *make_server(bool relinks)
 
 /* ---- a worker by hand ---- */
 
-static void begin(struct hand_share *hand)
+static void begin_with(struct hand_share *hand, int in_flight)
 {
-    hand_share_begin(hand, make_server(false));
+    hand_share_begin(hand, make_server(in_flight));
     hand_share_share(hand, VECTORS, COUNT, 2048);
     assert_int_equal(hand->vectors.shared.bytes, BYTES);
+}
+
+static void begin(struct hand_share *hand)
+{
+    begin_with(hand, 1);
 }
 
 static uint64_t *ids_of(const struct hand_share *hand)
@@ -82,13 +87,18 @@ static void send_rows(
         hand, MU_FRAME_ROWS, tag, out, mu_ps_rows_write(out, rows), payload, payload_bytes);
 }
 
-static enum mu_status push(struct hand_share *hand, uint64_t tag)
+static void send_push(struct hand_share *hand, uint64_t tag)
 {
     static const float dense[COUNT];
     uint8_t out[MU_PS_BODY_MAX];
     const struct mu_ps_push_body body = {.scale = 1};
     hand_share_send(
         hand, MU_FRAME_PUSH, tag, out, mu_ps_push_write(out, &body), dense, sizeof(dense));
+}
+
+static enum mu_status push(struct hand_share *hand, uint64_t tag)
+{
+    send_push(hand, tag);
     return hand_share_serve(hand);
 }
 
@@ -288,7 +298,7 @@ static void places_of_a_worker_that_shares_nothing_are_refused(void **state)
 {
     (void)state;
     struct hand_share hand;
-    hand_share_begin(&hand, make_server(false));
+    hand_share_begin(&hand, make_server(1));
     send_rows(&hand, 0, &sound, 0);
     assert_ok(push(&hand, 0));
     assert_int_equal(hand.said.verdict, MU_VERDICT_REFUSE);
@@ -332,17 +342,77 @@ static void ids_are_those_that_were_looked_at(void **state)
     hand_share_end(&hand);
 }
 
-static void memory_with_rows_in_it_is_not_exchanged(void **state)
+/* The same bytes in other memory, as after the loss of a server. */
+static void renew(struct hand_share *hand)
+{
+    char why[MU_SHARED_MEMORY_WHY_MAX];
+    assert_ok(mu_shared_memory_renew(&hand->vectors.shared, why));
+    hand_share_offer_own(hand);
+}
+
+static bool first_is_unmapped(const void *name)
+{
+    return hand_share_mappings(name) == 0;
+}
+
+static void what_is_under_way_ends_in_the_memory_of_before_and_what_follows_uses_the_other(
+    void **state)
 {
     (void)state;
     struct hand_share hand;
+    char first[MU_SHARED_MEMORY_NAME_MAX];
     begin(&hand);
     write_rows(&hand);
     send_rows(&hand, 0, &sound, 0);
     let_come(&hand);
-    hand_share_offer_own(&hand);
-    assert_string_equal(hand.why, "it still uses the memory of before");
+    snprintf(first, sizeof(first), "%s", hand.vectors.shared.name);
+    renew(&hand);
+    assert_string_equal(hand.why, "");
+    assert_int_equal(hand_share_mappings(first), 1);
+    floats_at(&hand, VALUES_AT)[0] = 77;
     assert_ok(push(&hand, 0));
+    assert_int_equal(hand.said.verdict, MU_VERDICT_APPLY);
+    assert_true(server_row(&hand, 3, 0) == 3 - (WIDTH + 1));
+    assert_true(floats_at(&hand, VALUES_AT)[0] == 77);
+    hand_share_run_until(hand.server, first_is_unmapped, first);
+    send_rows(&hand, 1, &sound, 0);
+    assert_ok(push(&hand, 1));
+    assert_int_equal(hand.said.verdict, MU_VERDICT_APPLY);
+    assert_true(floats_at(&hand, VALUES_AT)[0] != 77);
+    hand_share_end(&hand);
+}
+
+/* The server's callbacks answer; what is pushed waits until it is served. */
+static void renew_unserved(struct hand_share *hand)
+{
+    char why[MU_SHARED_MEMORY_WHY_MAX];
+    uint8_t out[MU_PS_BODY_MAX];
+    struct mu_body body;
+    assert_ok(mu_shared_memory_renew(&hand->vectors.shared, why));
+    struct mu_ps_offer_body offer = {.bytes = BYTES};
+    snprintf(offer.name, sizeof(offer.name), "%s", hand->vectors.shared.name);
+    mu_ps_offer_put(&body, out, &offer);
+    hand_share_send(hand, MU_FRAME_SHARE, MU_PS_SHARE_MEMORY, out, body.bytes, NULL, 0);
+    link_pair_until(&pair, &hand->answered);
+}
+
+static void memory_with_rows_in_it_is_not_exchanged_while_that_of_before_has_some_too(void **state)
+{
+    (void)state;
+    struct hand_share hand;
+    begin_with(&hand, 2);
+    write_rows(&hand);
+    send_rows(&hand, 0, &sound, 0);
+    send_push(&hand, 0);
+    renew_unserved(&hand);
+    assert_string_equal(hand.why, "");
+    send_rows(&hand, 1, &sound, 0);
+    renew_unserved(&hand);
+    assert_string_equal(hand.why, "it still uses the memory of before");
+    hand.answered = false;
+    assert_ok(hand_share_serve(&hand));
+    assert_int_equal(hand.said.verdict, MU_VERDICT_APPLY);
+    assert_ok(push(&hand, 1));
     assert_int_equal(hand.said.verdict, MU_VERDICT_APPLY);
     hand_share_offer_own(&hand);
     assert_string_equal(hand.why, "");
@@ -385,7 +455,9 @@ int main(void)
         cmocka_unit_test(flaws_are_found_in_place),
         cmocka_unit_test(places_of_a_worker_that_shares_nothing_are_refused),
         cmocka_unit_test(ids_are_those_that_were_looked_at),
-        cmocka_unit_test(memory_with_rows_in_it_is_not_exchanged),
+        cmocka_unit_test(
+            what_is_under_way_ends_in_the_memory_of_before_and_what_follows_uses_the_other),
+        cmocka_unit_test(memory_with_rows_in_it_is_not_exchanged_while_that_of_before_has_some_too),
         cmocka_unit_test(memory_is_given_back_when_only_rows_had_come),
     };
     return cmocka_run_group_tests(tests, hand_rig_begin, hand_rig_end);

@@ -124,6 +124,17 @@ static void a_resumed_run_says_what_to_purge(void **state)
     expect_next(at, start_record, sizeof(start_record));
 }
 
+static void one_that_goes_back_says_what_to_purge_too(void **state)
+{
+    struct mu_event_file *file = open_file(-1);
+    mu_event_file_go_on(file, 1500000000, 812);
+    mu_event_file_close(file);
+    unsigned char data[1024];
+    assert_int_equal(
+        read_back(data, sizeof(data)), sizeof(first_record) + 2 * sizeof(start_record));
+    expect_next(data + sizeof(first_record), start_record, sizeof(start_record));
+}
+
 static void a_scalar_is_what_tensorboard_writes(void **state)
 {
     struct mu_event_file *file = open_file(-1);
@@ -228,6 +239,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CASE(a_file_starts_with_its_version),
         CASE(a_resumed_run_says_what_to_purge),
+        CASE(one_that_goes_back_says_what_to_purge_too),
         CASE(a_scalar_is_what_tensorboard_writes),
         CASE(a_histogram_is_what_tensorboard_writes),
         CASE(long_records_are_whole),
