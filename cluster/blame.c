@@ -171,10 +171,12 @@ void mu_cluster_lose(struct mu_cluster *cluster, enum mu_error error, int task, 
 
 void mu_cluster_lose_late(struct mu_cluster *cluster, int task, const char *text)
 {
-    bool was_late = cluster->late;
+    char limit[32], said[MU_CLUSTER_TEXT_MAX];
+    mu_text_duration(limit, sizeof(limit), cluster->options.step_ns);
+    snprintf(said, sizeof(said), "%.560s, and the time-out of a step is %s", text, limit);
     cluster->late = true;
-    mu_cluster_lose(cluster, MU_E0402, task, text);
-    cluster->late = was_late;
+    mu_cluster_lose(cluster, MU_E0402, task, said);
+    cluster->late = false;
 }
 
 void mu_cluster_lose_silent(struct mu_cluster *cluster, int task, int64_t silence_ns)
@@ -232,12 +234,11 @@ void mu_cluster_lose_laggard(
         culprit = task >= 0 ? task : most_silent(cluster);
     mu_text_duration(age, sizeof(age), mu_now(cluster->world) - since_ns);
     if (culprit < 0) {
-        snprintf(text, sizeof(text), "%s waited %s, its time-out, and nobody is behind", what, age);
+        snprintf(text, sizeof(text), "%s waited %s, and nobody is behind", what, age);
     } else {
         mu_cluster_who(cluster, culprit, who, sizeof(who));
         mu_cluster_last_seen(cluster, culprit, seen);
-        snprintf(text, sizeof(text), "%s waited %s, its time-out: %s has not come%s", what, age,
-            who, seen);
+        snprintf(text, sizeof(text), "%s waited %s: %s has not come%s", what, age, who, seen);
     }
     mu_cluster_lose_late(cluster, culprit, text);
 }
@@ -320,9 +321,9 @@ static void describe(const struct mu_cluster *cluster, enum mu_status status, in
     mu_text_duration(age, sizeof(age), mu_now(cluster->world) - since_ns);
     mu_cluster_who(cluster, task, who, sizeof(who));
     if (status == MU_TIMEOUT && task >= 0)
-        snprintf(out, MU_CLUSTER_TEXT_MAX, "%s waited %s, its time-out, for %s", what, age, who);
+        snprintf(out, MU_CLUSTER_TEXT_MAX, "%s waited %s for %s", what, age, who);
     else if (status == MU_TIMEOUT)
-        snprintf(out, MU_CLUSTER_TEXT_MAX, "%s waited %s, its time-out", what, age);
+        snprintf(out, MU_CLUSTER_TEXT_MAX, "%s waited %s", what, age);
     else if (task >= 0)
         snprintf(out, MU_CLUSTER_TEXT_MAX, "the connection to %s broke in %s", who, what);
     else

@@ -124,10 +124,9 @@ static void read_lost(struct mu_cluster *cluster, struct mu_decoder *decoder)
         task = -1; /* the leader has said all that is known of others */
     if (mu_given_up_ends(cluster, decoder, task))
         return;
-    if (mu_decoder_int(decoder, "late", 0, 1, &late) && late && error == MU_E0402)
-        mu_cluster_lose_late(cluster, (int)task, text);
-    else
-        mu_cluster_lose(cluster, error, (int)task, text);
+    cluster->late = mu_decoder_int(decoder, "late", 0, 1, &late) && late;
+    mu_cluster_lose(cluster, error, (int)task, text);
+    cluster->late = false;
 }
 
 /* An evaluator: the run does not end with it, but nobody evaluates any more. */
@@ -411,12 +410,10 @@ static void check_stuck(struct mu_cluster *cluster, int64_t now)
         if (!alone || cluster->spec->task[i].replica < 0 || member->left ||
             now - member->since_ns < cluster->options.step_ns)
             continue;
-        char who[160], seen[MU_CLUSTER_SEEN_MAX], limit[32], text[MU_CLUSTER_TEXT_MAX];
+        char who[160], seen[MU_CLUSTER_SEEN_MAX], text[MU_CLUSTER_TEXT_MAX];
         mu_cluster_who(cluster, i, who, sizeof(who));
         mu_cluster_last_seen(cluster, i, seen);
-        mu_text_duration(limit, sizeof(limit), cluster->options.step_ns);
-        snprintf(text, sizeof(text), "%s does not get on%s, and the time-out of a step is %s", who,
-            seen, limit);
+        snprintf(text, sizeof(text), "%s does not get on%s", who, seen);
         mu_cluster_lose_late(cluster, i, text);
         return;
     }

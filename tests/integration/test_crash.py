@@ -192,7 +192,7 @@ class Hang(Survivors):
 
     def withhold(self, culprit, pattern):
         """A task does not come to the memory that the gradients lie in, and nothing is lost."""
-        cluster = Cluster(self, arguments=["--step-timeout", "1", "--set", "data.batch=10", "--set",
+        cluster = Cluster(self, arguments=["--step-timeout", "2", "--set", "data.batch=10", "--set",
                                            "model.widths=[784,9000,10]"], chief=1, worker=1)
         for name in cluster.names:
             if name == culprit:
@@ -207,9 +207,10 @@ class Hang(Survivors):
             self.assertEqual(task.ends(), 69, task.text)
             who = rf"{culprit} \({cluster.address(culprit)}\)"
             self.assertRegex(task.text, rf"error\[E0402\]: sharing memory for the gradients waited "
-                                        rf"\S+ s, its time-out[:;] {who}{pattern}")
+                                        rf"\S+ s[:;] {who}{pattern}.*, and the time-out of a step "
+                                        rf"is 2\.0 s")
             self.assertRegex(task.text, "help: .*`--step-timeout SECONDS` gives all tasks longer")
-            self.assertRegex(task.text, rf"to begin anew.*: {MUSTER} run .* --step-timeout 1\b")
+            self.assertRegex(task.text, rf"to begin anew.*: {MUSTER} run .* --step-timeout 2\b")
             self.assertEqual(task.text.count("error["), 1, task.text)
 
     @unittest.skipUnless(WITHHOLDER, "WITHHOLD_MEMORY_LIBRARY is not set")
