@@ -2,6 +2,7 @@
 #include "cli/commands.h"
 #include "roles/checkpoint/checkpoint.h"
 #include "runtime/base/log_quiet.h"
+#include "runtime/io/folder.h"
 #include "runtime/io/store_directory.h"
 #include <limits.h>
 #include <math.h>
@@ -26,12 +27,6 @@ static int64_t wall_now_ns(void)
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
-
-static bool is_folder(const char *path)
-{
-    struct stat stat_;
-    return stat(path, &stat_) == 0 && S_ISDIR(stat_.st_mode);
 }
 
 static enum mu_status find_steps(struct view *view, const char *path, int64_t step)
@@ -75,10 +70,10 @@ static enum mu_status view_open(
     char path[MU_CLI_PATH_MAX + 16];
     int64_t step = asked->step, own_step;
     mu_format(path, sizeof(path), "%s/checkpoints", asked->directory);
-    if (!is_folder(asked->directory))
+    if (!mu_folder_is(asked->directory))
         return mu_fail(log, MU_E0002, "name a run directory or its checkpoints folder",
             "there is no directory %s", asked->directory);
-    if (!is_folder(path))
+    if (!mu_folder_is(path))
         mu_text_copy(path, sizeof(path), asked->directory);
     if (split_entry(path, &own_step) && step < 0)
         step = own_step;

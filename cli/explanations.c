@@ -100,6 +100,11 @@ static const struct mu_explanation explanations[MU_ERROR_COUNT] = {
         "waited for.",
         "a misspelling; a name server that does not answer; a pod or host that is not "
         "registered yet"},
+    [MU_E0311] = {
+        "The ranks of a group are connected, but something that they need together could not be "
+        "made: shared memory, the groups of each host, or measured costs. The message has the "
+        "reason, and the exit code is that of the reason.",
+        "a full /dev/shm; a rank that ended or was stopped just then; hosts with other limits"},
     [MU_E0401] = {
         "A task is gone: its connections closed while the run went on. All others end; for a "
         "parameter server they wait first, if the job has mode.recovery_seconds; with "

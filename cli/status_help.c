@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/status_view.h"
+#include "runtime/io/host.h"
 #include <math.h>
 #include <string.h>
 
@@ -43,6 +44,17 @@ static void add_command(const struct mu_status_view *view, struct mu_text *out)
 
 /* ---- what went wrong ---- */
 
+/* What a task was told to type when it saw another stop: once the run has ended, to let that go on
+ * helps nobody. */
+static const char *without_waking(const struct mu_status_view *view, const char *help)
+{
+    static const char lets_go_on[] = "lets it go on, ";
+    const char *wakes = view->state == MU_STATUS_OVER && strncmp(help, "`kill -CONT ", 12) == 0
+                            ? strstr(help, lets_go_on)
+                            : NULL;
+    return wakes ? wakes + strlen(lets_go_on) : help;
+}
+
 static void show_error(const struct mu_status_view *view, struct mu_text *out)
 {
     const char *error = mu_status_string(view->root, "error", NULL);
@@ -54,7 +66,8 @@ static void show_error(const struct mu_status_view *view, struct mu_text *out)
     mu_text_add(out, "error[E%04.0f]: %s\n", number, error);
     if (!help && mu_error_find((int64_t)number, &found))
         help = mu_error_remedy(found);
-    mu_text_add(out, HELP "%s\n", help ? help : "its last words are in the logs of the directory");
+    mu_text_add(out, HELP "%s\n",
+        help ? without_waking(view, help) : "its last words are in the logs of the directory");
 }
 
 static void show_end(const struct mu_status_view *view, struct mu_text *out)
@@ -81,10 +94,34 @@ static void show_death(const struct mu_status_view *view, struct mu_text *out)
     add_command(view, out);
 }
 
+/* Others of this host who were there and are no more: they have given the stopped leader up. */
+static const char *gone_from_here(const struct mu_status_view *view)
+{
+    const mu_json_value *tasks = tasks_of(view);
+    const char *leader = mu_status_string(view->root, "leader", "?");
+    for (size_t i = 0; tasks && i < mu_json_count(tasks); i++) {
+        const mu_json_value *task = mu_json_member_at(tasks, i);
+        double process = mu_status_number(task, "process");
+        bool was_here = strcmp(mu_status_string(task, "state", ""), "here") == 0 &&
+                        mu_status_is_this_host(mu_status_string(task, "host", "?")) &&
+                        process > 0 && process < INT32_MAX;
+        if (was_here && strcmp(mu_json_key(tasks, i), leader) != 0 &&
+            mu_host_process_started((int)process) < 0)
+            return mu_json_key(tasks, i);
+    }
+    return NULL;
+}
+
 static void show_silence(const struct mu_status_view *view, struct mu_text *out)
 {
     double process = mu_status_number(view->root, "process");
-    if (view->stopped)
+    const char *gone = view->stopped ? gone_from_here(view) : NULL;
+    if (gone) {
+        mu_text_add(out,
+            HELP "%s has ended, so the run cannot go on: `kill -KILL %.0f` ends the leader; then ",
+            gone, process);
+        add_command(view, out);
+    } else if (view->stopped)
         mu_text_add(out, HELP "`kill -CONT %.0f` lets it go on\n", process);
     else
         mu_text_add(out, HELP "on %s: `ps -o pid,stat,cmd -p %.0f`\n",

@@ -48,12 +48,16 @@ static void add_leader(const struct mu_status_view *view, struct mu_text *out)
         mu_status_number(view->root, "process"), mu_status_string(view->root, "host", "?"));
 }
 
+/* A number that a file has may be no code at all. */
 static const char *meaning_of(double code)
 {
-    for (int status = 0; status < MU_STATUS_COUNT; status++)
-        if (mu_status_exit((enum mu_status)status) == code)
-            return mu_status_text((enum mu_status)status);
-    return "not a code of muster";
+    bool is_code = code >= 0 && code <= 255 && code == (int)code;
+    return mu_status_exit_text(is_code ? (int)code : -1);
+}
+
+static bool ended_well(const struct mu_status_view *view)
+{
+    return view->state == MU_STATUS_OVER && mu_status_number(view->root, "exit") == 0;
 }
 
 static void show_end(
@@ -121,6 +125,12 @@ static int64_t whole(const mu_json_value *object, const char *key)
     return isnan(number) || fabs(number) > 9e15 ? 0 : (int64_t)number;
 }
 
+/* A resume takes the newest that is whole: where it found none, the newest is not. */
+static bool could_not_load(const struct mu_status_view *view)
+{
+    return view->state == MU_STATUS_OVER && mu_status_number(view->root, "error_number") == 601;
+}
+
 static void show_progress(
     const struct mu_status_view *view, const mu_json_value *tasks, struct mu_text *out)
 {
@@ -149,12 +159,14 @@ static void show_progress(
             last[-1] = '\0';
         mu_text_add(out, "%s\n", line);
     }
-    if (view->checkpoint >= 0)
-        mu_text_add(out, "newest checkpoint: step %lld, %s ago: %s/checkpoints/%lld\n",
-            (long long)view->checkpoint, seconds_text(view->checkpoint_age_seconds, age),
-            view->directory, (long long)view->checkpoint);
-    else
+    if (view->checkpoint < 0) {
         mu_text_add(out, "no checkpoint yet\n");
+        return;
+    }
+    mu_text_add(out, "newest checkpoint: step %lld, %s ago: %s/checkpoints/%lld%s\n",
+        (long long)view->checkpoint, seconds_text(view->checkpoint_age_seconds, age),
+        view->directory, (long long)view->checkpoint,
+        could_not_load(view) ? ", which is damaged" : "");
 }
 
 /* ---- the tasks ---- */
@@ -184,34 +196,54 @@ static bool is_stopped(const mu_json_value *task)
            mu_host_process_stopped((int)process);
 }
 
-static void show_task(
-    const char *name, const mu_json_value *task, double age_seconds, bool runs, struct mu_text *out)
+/* Of a run that ended well: has it, too, or was it lost on the way? The leader wrote that itself.
+ */
+static bool is_done(const struct mu_status_view *view, const mu_json_value *task, bool gone)
 {
-    char speed[WORD], seen[WORD], since[WORD], up[WORD];
-    const char *state = mu_status_string(task, "state", "?");
-    double heard = mu_status_number(task, "heard_seconds") + age_seconds;
+    const mu_json_value *done = mu_json_member(task, "done");
+    return ended_well(view) &&
+           (!gone || (done && mu_json_type(done) == MU_JSON_BOOL && mu_json_bool(done)));
+}
+
+static void add_doing(
+    const struct mu_status_view *view, const mu_json_value *task, bool gone, struct mu_text *out)
+{
+    char since[WORD];
     double doing = mu_status_number(task, "doing_seconds");
-    bool gone = strcmp(state, "gone") == 0;
-    if (strcmp(state, "missing") == 0) {
-        show_missing(name, task, runs, out);
+    if (is_done(view, task, gone)) {
+        mu_text_add(out, "done");
         return;
     }
-    mu_text_add(out, "%-12s %7.0f %-12.12s %7s %8s %8s  %s", name,
-        mu_status_number(task, "process"), mu_status_string(task, "host", "?"),
-        seconds_text(mu_status_number(task, "up_seconds"), up),
-        gone                  ? "gone"
-        : runs && heard < 1.5 ? "now"
-                              : seconds_text(heard, seen),
-        mu_status_number(task, "samples") > 0 && !gone
-            ? count_text(mu_status_number(task, "samples_per_second"), speed)
-            : "-",
-        gone ? "last seen " : "");
-    if (runs && !gone && is_stopped(task))
+    mu_text_add(out, "%s", gone ? "last seen " : "");
+    if (view->state == MU_STATUS_RUNNING && !gone && is_stopped(task))
         mu_text_add(out, "stopped (state T), `kill -CONT %.0f` lets it go on; ",
             mu_status_number(task, "process"));
     mu_text_add(out, "%s", mu_status_string(task, "doing", "?"));
     if (doing >= 1)
         mu_text_add(out, ", for %s", seconds_text(doing, since));
+}
+
+static void show_task(const struct mu_status_view *view, const char *name,
+    const mu_json_value *task, struct mu_text *out)
+{
+    bool runs = view->state == MU_STATUS_RUNNING;
+    char speed[WORD], seen[WORD], up[WORD];
+    const char *state = mu_status_string(task, "state", "?");
+    double heard = mu_status_number(task, "heard_seconds") + (runs ? 0 : view->age_seconds);
+    bool gone = strcmp(state, "gone") == 0;
+    if (strcmp(state, "missing") == 0) {
+        show_missing(name, task, runs, out);
+        return;
+    }
+    mu_text_add(out, "%-12s %7.0f %-12.12s %7s %8s %8s  ", name, mu_status_number(task, "process"),
+        mu_status_string(task, "host", "?"), seconds_text(mu_status_number(task, "up_seconds"), up),
+        gone                  ? "gone"
+        : runs && heard < 1.5 ? "now"
+                              : seconds_text(heard, seen),
+        mu_status_number(task, "samples") > 0 && !gone
+            ? count_text(mu_status_number(task, "samples_per_second"), speed)
+            : "-");
+    add_doing(view, task, gone, out);
     add_absent(task, out);
     mu_text_add(out, "\n");
 }
@@ -219,13 +251,11 @@ static void show_task(
 static void show_tasks(
     const struct mu_status_view *view, const mu_json_value *tasks, struct mu_text *out)
 {
-    bool runs = view->state == MU_STATUS_RUNNING;
     mu_text_add(out, "\n%-12s %7s %-12s %7s %8s %8s  %s\n", "TASK", "PID", "HOST", "UP", "SEEN",
         "ROWS/S", "DOING");
     for (size_t i = 0; i < mu_json_count(tasks); i++)
         if (mu_json_type(mu_json_member_at(tasks, i)) == MU_JSON_OBJECT)
-            show_task(mu_json_key(tasks, i), mu_json_member_at(tasks, i),
-                runs ? 0 : view->age_seconds, runs, out);
+            show_task(view, mu_json_key(tasks, i), mu_json_member_at(tasks, i), out);
 }
 
 /* ---- the servers ---- */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/status_view.h"
 #include "runtime/base/log_quiet.h"
+#include "runtime/io/folder.h"
 #include "runtime/io/host.h"
 #include "runtime/io/store_directory.h"
 #include <math.h>
@@ -76,12 +77,6 @@ static enum mu_status_state find_state(struct mu_status_view *view)
     return is_fresh && !view->stopped ? MU_STATUS_RUNNING : MU_STATUS_SILENT;
 }
 
-static bool is_folder(const char *path)
-{
-    struct stat stat_;
-    return stat(path, &stat_) == 0 && S_ISDIR(stat_.st_mode);
-}
-
 static void find_checkpoint(struct mu_status_view *view)
 {
     struct mu_log quiet = mu_log_quiet();
@@ -90,7 +85,7 @@ static void find_checkpoint(struct mu_status_view *view)
     char path[sizeof(view->directory) + 64];
     view->checkpoint = -1;
     mu_format(path, sizeof(path), "%s/checkpoints", view->directory);
-    if (!is_folder(path) || mu_store_directory_open(&quiet, path, &store) != MU_OK)
+    if (!mu_folder_is(path) || mu_store_directory_open(&quiet, path, &store) != MU_OK)
         return;
     if (store->ops->list(store, &view->checkpoint, 1) == 0)
         view->checkpoint = -1;
@@ -111,7 +106,7 @@ enum mu_status mu_status_view_read(
     for (size_t end = strlen(view->directory); end > 1 && view->directory[end - 1] == '/'; end--)
         view->directory[end - 1] = '\0';
     mu_format(path, sizeof(path), "%s/status.json", view->directory);
-    if (!is_folder(view->directory))
+    if (!mu_folder_is(view->directory))
         return mu_fail(log, MU_E0002, "name a run directory: that of --out, or runs/NAME",
             "there is no directory %s", view->directory);
     if (access(path, F_OK) != 0)

@@ -147,6 +147,8 @@ void mu_cluster_lose(struct mu_cluster *cluster, enum mu_error error, int task, 
 {
     if (cluster->failed != MU_OK || cluster->over)
         return;
+    if (mu_given_up_slept(cluster, text))
+        return;
     if (mu_gone_can(cluster, task)) {
         mu_gone_tell(cluster, task, text);
         return;

@@ -96,6 +96,10 @@ const char *mu_caller_reason(const struct mu_caller *caller)
         return strerror(caller->error);
     if (caller->done)
         return "the connection was closed";
-    return caller->connected ? "it accepts connections and says nothing: is it muster?"
-                             : "no answer yet";
+    return "no answer yet";
+}
+
+bool mu_caller_is_mute(const struct mu_caller *caller)
+{
+    return caller->connected && !caller->done;
 }

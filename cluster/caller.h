@@ -26,6 +26,8 @@ void mu_caller_start(struct mu_caller *caller, struct mu_loop *loop,
     const struct mu_address *address, const struct mu_hello *ours);
 /* Closes what is left of it; takes a zeroed one. A link that was taken must be NULL here. */
 void mu_caller_finish(struct mu_caller *caller);
+/* It is connected, and nothing has come. */
+bool mu_caller_is_mute(const struct mu_caller *caller);
 /* "connection refused", "the name cannot be resolved", ... */
 const char *mu_caller_reason(const struct mu_caller *caller);
 

@@ -95,6 +95,7 @@ enum mu_status mu_cluster_ask_loads(struct mu_cluster *cluster, int64_t deadline
 struct mu_task_view {
     bool here;   /* it has come, and its link is there */
     bool joined; /* it has come */
+    bool done;   /* it has gone, and had ended well */
     int process; /* 0: not known */
     const char *host;
     int64_t started_wall_ns;

@@ -10,6 +10,7 @@
  * view.c and blame.c. */
 
 #define MU_CLUSTER_TEXT_MAX 640
+#define MU_CLUSTER_ABSENT_MAX 320
 #define MU_CLUSTER_SEEN_MAX 256 /* of it, what a task was last seen doing */
 
 /* A task as this one sees it. The leader has one for everybody, a member uses the leader's. */
@@ -17,6 +18,7 @@ struct mu_member {
     struct mu_link *link;    /* control link, NULL: none now */
     struct mu_link *parting; /* leader: that of one that was given up; what it was told is there */
     bool joined, left;       /* left: said goodbye in good order */
+    bool done;               /* its link has ended, and it had ended well */
     bool told;               /* leader: of the start */
     bool lost;               /* leader: the run waits for it to come back */
     bool beaten;             /* a heartbeat has come from it in this generation */
@@ -32,7 +34,8 @@ struct mu_member {
     int64_t answered;        /* leader: the last number that it was asked with, as it says */
     struct mu_caller caller; /* leader, before the start: why does it not come? */
     int64_t call_again_ns, call_pause_ns;
-    char absent[200]; /* why the last call failed */
+    int64_t called_ns, mute_since_ns; /* the last call; the first of those that were not answered */
+    char absent[MU_CLUSTER_ABSENT_MAX]; /* why the last call failed */
 };
 
 /* A link that was greeted and waits to be asked for. */
@@ -76,6 +79,7 @@ struct mu_cluster {
     void *gone_owner;
     int needed; /* tasks the run needs */
     int64_t join_ns, said_ns, ticked_ns;
+    int64_t slept_ns, woke_ns; /* leader: how long it did nothing, the last time that it noticed */
 
     /* Of this task, if it is a parameter server; NULL: none. */
     void (*load)(void *owner, struct mu_load *ret_load);
@@ -150,6 +154,11 @@ void mu_gone_name_standby(const struct mu_cluster *cluster, int task, char out[M
 bool mu_given_up_ends(struct mu_cluster *cluster, struct mu_decoder *decoder, int64_t task);
 /* The run goes on without this task, or waits for its successor, as GONE says: it ends, said. */
 void mu_given_up_read(struct mu_cluster *cluster, struct mu_decoder *decoder, const char *text);
+/* Before the tick of now. */
+void mu_given_up_note_sleep(struct mu_cluster *cluster, int64_t now);
+/* Leader: has it done nothing itself for so long that the others have given it up? Then it ends,
+ * said, and `text`, which it found when it went on, is what that did to them. */
+bool mu_given_up_slept(struct mu_cluster *cluster, const char *text);
 /* What to do if the leader of a parameter server seems lost whose part others have, too. */
 void mu_given_up_add_help(const struct mu_cluster *cluster, int task, struct mu_text *help);
 

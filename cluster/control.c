@@ -336,6 +336,7 @@ static void on_ended(void *owner, struct mu_link *link, enum mu_status why, int 
         mu_text_copy(member->absent, sizeof(member->absent), "came and has gone before the start");
         return;
     }
+    member->done = cluster->over ? cluster->over_status == MU_OK : member->left && !member->exit;
     if (cluster->over || member->left)
         return;
     char who[160], seen[MU_CLUSTER_SEEN_MAX], text[MU_CLUSTER_TEXT_MAX];
@@ -363,7 +364,7 @@ void mu_control_adopt(struct mu_cluster *cluster, int task, struct mu_link *link
     struct mu_member *member = &cluster->member[task];
     member->link = link;
     member->joined = true;
-    member->left = member->told = member->beaten = false;
+    member->left = member->done = member->told = member->beaten = false;
     member->exit = 0;
     member->doing = MU_DOING_STARTING;
     member->heard_ns = member->since_ns = mu_now(cluster->world);
@@ -447,6 +448,7 @@ void mu_control_tick(void *owner)
     int64_t late_ns = now - cluster->ticked_ns - cluster->options.heartbeat_ns;
     if (late_ns <= LATE_TICKS * cluster->options.heartbeat_ns)
         late_ns = 0;
+    mu_given_up_note_sleep(cluster, now);
     cluster->ticked_ns = now;
     mu_door_tick(&cluster->door, now);
     pass_stop_on(cluster);

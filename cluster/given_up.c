@@ -47,6 +47,46 @@ bool mu_given_up_ends(struct mu_cluster *cluster, struct mu_decoder *decoder, in
     return true;
 }
 
+/* What a leader finds within this time of going on was so before. */
+#define JUST_AWAKE_NS (2 * MU_SECOND)
+
+/* The last that the others have heard was said at the last tick. */
+void mu_given_up_note_sleep(struct mu_cluster *cluster, int64_t now)
+{
+    int64_t slept_ns = now - cluster->ticked_ns;
+    if (slept_ns < cluster->options.dead_ns)
+        return;
+    cluster->slept_ns = slept_ns;
+    cluster->woke_ns = now;
+}
+
+bool mu_given_up_slept(struct mu_cluster *cluster, const char *text)
+{
+    char slept[32], limit[32], time[40], why[MU_CLUSTER_TEXT_MAX], then[MU_CLUSTER_TEXT_MAX];
+    char go_on[MU_CLUSTER_GO_ON_MAX];
+    struct mu_world *world = cluster->world;
+    int64_t now = mu_now(world);
+    /* What has come on a link may be seen before the tick that is late. */
+    mu_given_up_note_sleep(cluster, now);
+    if (!cluster->leads || !cluster->started || cluster->slept_ns == 0 ||
+        now - cluster->woke_ns > JUST_AWAKE_NS)
+        return false;
+    mu_text_duration(slept, sizeof(slept), cluster->slept_ns);
+    mu_text_duration(limit, sizeof(limit), cluster->options.dead_ns);
+    mu_text_time(time, sizeof(time),
+        world->ops->wall_ns(world) - (now - cluster->woke_ns) - cluster->slept_ns);
+    snprintf(why, sizeof(why),
+        "it did nothing for %s, since %s (stopped, or on a machine that slept), and the limit of "
+        "the others is %s",
+        slept, time, limit);
+    snprintf(then, sizeof(then),
+        "the run has ended with that, and what it finds now is no cause: %s", text);
+    if (cluster->options.go_on)
+        cluster->options.go_on(cluster->options.owner, go_on, sizeof(go_on));
+    end_given_up(cluster, why, then, cluster->options.go_on ? go_on : NULL);
+    return true;
+}
+
 void mu_given_up_read(struct mu_cluster *cluster, struct mu_decoder *decoder, const char *text)
 {
     char why[MU_CLUSTER_TEXT_MAX], then[160], help[240], name[MU_TASK_NAME_MAX];

@@ -58,6 +58,36 @@ static enum mu_status call_verdict(
     return MU_OK;
 }
 
+/* Of a process that is stopped the kernel still accepts connections. */
+static void add_mute(const struct mu_cluster *cluster, int task, char out[MU_CLUSTER_ABSENT_MAX])
+{
+    const struct mu_address *address = &cluster->spec->task[task].address;
+    char age[32];
+    mu_text_duration(
+        age, sizeof(age), mu_now(cluster->world) - cluster->member[task].mute_since_ns);
+    snprintf(out, MU_CLUSTER_ABSENT_MAX,
+        "it accepts connections but has not answered for %s: it is stopped or hangs, or is not "
+        "muster; on %.100s `ps -o pid,stat,cmd -C muster` shows state T of one that is stopped, "
+        "`ss "
+        "-ltnp 'sport = :%d'` who listens",
+        age, address->host, address->port);
+}
+
+/* Why the call has not brought it, in words. */
+static void say_reason(struct mu_cluster *cluster, int task, const struct mu_caller *caller,
+    char out[MU_CLUSTER_ABSENT_MAX])
+{
+    struct mu_member *member = &cluster->member[task];
+    if (!mu_caller_is_mute(caller)) {
+        member->mute_since_ns = 0;
+        mu_text_copy(out, MU_CLUSTER_ABSENT_MAX, mu_caller_reason(caller));
+        return;
+    }
+    if (member->mute_since_ns == 0)
+        member->mute_since_ns = member->called_ns;
+    add_mute(cluster, task, out);
+}
+
 /* ---- saying for whom we wait ---- */
 
 void mu_cluster_add_left(const struct mu_cluster *cluster, struct mu_text *text)
@@ -133,7 +163,7 @@ static enum mu_status end_probe(struct mu_cluster *cluster, int task)
     if (caller->done && caller->status == MU_OK) {
         snprintf(member->absent, sizeof(member->absent), "is there, but has not called yet");
     } else {
-        mu_text_copy(member->absent, sizeof(member->absent), mu_caller_reason(caller));
+        say_reason(cluster, task, caller, member->absent);
         status = call_verdict(cluster, task, caller);
     }
     mu_caller_finish(caller);
@@ -156,6 +186,7 @@ static enum mu_status probe_missing(struct mu_cluster *cluster, const struct mu_
         if (calling && (member->caller.done || now >= member->call_again_ns))
             MU_TRY(end_probe(cluster, i));
         else if (!calling && !member->joined && now >= member->call_again_ns) {
+            member->called_ns = now;
             member->call_again_ns = now + CALL_PATIENCE_NS;
             mu_caller_start(&member->caller, cluster->loop, &cluster->spec->task[i].address, hello);
         }
@@ -271,10 +302,11 @@ static enum mu_status say_leader_never_came(struct mu_cluster *cluster, const ch
 }
 
 /* One call to the leader: OK with `joined`, OK without (try again), or final. */
-static enum mu_status call_leader(struct mu_cluster *cluster, char *reason, size_t reason_bytes)
+static enum mu_status call_leader(struct mu_cluster *cluster, char reason[MU_CLUSTER_ABSENT_MAX])
 {
     int leader = cluster->spec->leader;
     struct mu_caller *caller = &cluster->call;
+    cluster->member[leader].called_ns = mu_now(cluster->world);
     mu_caller_start(caller, cluster->loop, &cluster->spec->task[leader].address, &cluster->hello);
     int64_t deadline = mu_now(cluster->world) + CALL_PATIENCE_NS,
             end = mu_cluster_start_deadline(cluster);
@@ -282,7 +314,7 @@ static enum mu_status call_leader(struct mu_cluster *cluster, char *reason, size
         mu_loop_until(cluster->loop, &caller->done, deadline < end ? deadline : end);
     if (status != MU_OK && status != MU_TIMEOUT)
         return status;
-    mu_text_copy(reason, reason_bytes, mu_caller_reason(caller));
+    say_reason(cluster, leader, caller, reason);
     bool here = caller->done && caller->status == MU_OK && mu_link_alive(caller->link);
     if (!here) {
         status = call_verdict(cluster, leader, caller);
@@ -299,11 +331,11 @@ static enum mu_status call_leader(struct mu_cluster *cluster, char *reason, size
 }
 
 /* One more call; a run that was there before it, and whose leader does not answer, is over. */
-static enum mu_status call_again(struct mu_cluster *cluster, char *reason, size_t reason_bytes)
+static enum mu_status call_again(struct mu_cluster *cluster, char reason[MU_CLUSTER_ABSENT_MAX])
 {
     const struct mu_cluster_options *options = &cluster->options;
     bool was_there = options->was_there && options->was_there(options->owner);
-    MU_TRY(call_leader(cluster, reason, reason_bytes));
+    MU_TRY(call_leader(cluster, reason));
     if (!was_there || cluster->member[cluster->spec->leader].joined)
         return MU_OK;
     mu_say(cluster->log, MU_LEVEL_INFO, "the run was over before this task could join it");
@@ -315,7 +347,7 @@ static enum mu_status join_leader(struct mu_cluster *cluster)
     struct mu_member *leader = &cluster->member[cluster->spec->leader];
     int64_t deadline = mu_cluster_start_deadline(cluster), pause = CALL_PAUSE_MIN_NS;
     int64_t again = mu_now(cluster->world);
-    char reason[128] = "no answer yet";
+    char reason[MU_CLUSTER_ABSENT_MAX] = "no answer yet";
     while (!cluster->started) {
         if (cluster->failed != MU_OK)
             return cluster->failed;
@@ -325,7 +357,7 @@ static enum mu_status join_leader(struct mu_cluster *cluster)
         if (now >= mu_deadline(deadline, leader->joined ? VERDICT_NS : 0))
             return say_leader_never_came(cluster, reason);
         if (!leader->joined && now >= again) {
-            MU_TRY(call_again(cluster, reason, sizeof(reason)));
+            MU_TRY(call_again(cluster, reason));
             again = mu_now(cluster->world) + jittered(cluster, pause);
             pause = 2 * pause < CALL_PAUSE_MAX_NS ? 2 * pause : CALL_PAUSE_MAX_NS;
         }

@@ -157,19 +157,25 @@ static bool on_greeted(void *owner, struct mu_link *link, const struct mu_hello 
 static enum mu_status say_held(struct mu_cluster *cluster, const char *address, int port)
 {
     struct mu_host_holder holder;
-    char help[120];
+    char help[240];
     const char *host = cluster->spec->task[cluster->spec->self].address.host;
-    snprintf(help, sizeof(help), "ss -ltnp 'sport = :%d'", port);
-    if (!mu_host_port_holder(host, port, &holder))
-        return mu_fail(cluster->log, MU_E0302, help, "%s is in use by another process", address);
+    if (!mu_host_port_holder(host, port, &holder)) {
+        snprintf(help, sizeof(help), "`sudo ss -ltnp 'sport = :%d'` shows which", port);
+        return mu_fail(cluster->log, MU_E0302, help,
+            "%s is in use by another process, which this user may not see", address);
+    }
+    snprintf(help, sizeof(help),
+        "`kill %d` ends it if it is left over; if not, give this task another port in the spec; "
+        "`ss -ltnp 'sport = :%d'` looks again",
+        holder.process, port);
     if (!holder.stopped)
         return mu_fail(cluster->log, MU_E0302, help, "%s is in use by pid %d (%s)", address,
-            holder.process, holder.name);
+            holder.process, holder.command);
     snprintf(help, sizeof(help), "`kill -CONT %d` lets it go on, `kill -KILL %d` ends it",
         holder.process, holder.process);
     return mu_fail(cluster->log, MU_E0302, help,
         "%s is in use by pid %d (%s), which is stopped (state T)", address, holder.process,
-        holder.name);
+        holder.command);
 }
 
 /* Somebody listens at our address. If it is this very task, say so. */

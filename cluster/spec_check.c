@@ -131,9 +131,18 @@ static enum mu_status check_somebody_trains(struct mu_log *log, const struct mu_
         ps ? "parameter servers (`ps`)" : "an evaluator");
 }
 
+/* The name that every host has for itself is one of its addresses. */
+static const char *plain_host(const char *host)
+{
+    bool is_own = strcmp(host, "localhost") == 0 || strcmp(host, "localhost.") == 0;
+    return is_own ? "127.0.0.1" : host;
+}
+
 /* A dot at the end says that a name is whole: the host is the same. */
 static int compare_hosts(const char *left, const char *right)
 {
+    left = plain_host(left);
+    right = plain_host(right);
     size_t left_bytes = strlen(left), right_bytes = strlen(right);
     left_bytes -= left_bytes > 0 && left[left_bytes - 1] == '.';
     right_bytes -= right_bytes > 0 && right[right_bytes - 1] == '.';
@@ -159,6 +168,20 @@ static bool same_address(const struct mu_spec_entry *a, const struct mu_spec_ent
            compare_hosts(a->task.address.host, b->task.address.host) == 0;
 }
 
+static enum mu_status say_same(struct mu_log *log, const struct mu_spec_draft *draft,
+    const struct mu_spec_entry *a, const struct mu_spec_entry *b)
+{
+    char first[MU_TASK_NAME_MAX], second[MU_TASK_NAME_MAX], address[MU_HOST_MAX + 16];
+    const char *one = a->task.address.host, *other = b->task.address.host;
+    bool by_name = (plain_host(one) != one) != (plain_host(other) != other);
+    mu_task_name(&a->task, first, sizeof(first));
+    mu_task_name(&b->task, second, sizeof(second));
+    mu_address_format(&b->task.address, address, sizeof(address));
+    return mu_spec_fail(log, MU_E0109, draft, b->path, NULL, "give each task a port of its own",
+        "%s and %s have the same address %s%s", first, second, address,
+        by_name ? ": localhost is 127.0.0.1" : "");
+}
+
 static enum mu_status check_addresses(struct mu_log *log, const struct mu_spec_draft *draft)
 {
     const struct mu_spec_entry **by_address = calloc((size_t)draft->count, sizeof(*by_address));
@@ -170,15 +193,8 @@ static enum mu_status check_addresses(struct mu_log *log, const struct mu_spec_d
     enum mu_status status = MU_OK;
     for (int i = 1; i < draft->count && status == MU_OK; i++) {
         const struct mu_spec_entry *a = by_address[i - 1], *b = by_address[i];
-        char first[MU_TASK_NAME_MAX], second[MU_TASK_NAME_MAX], address[MU_HOST_MAX + 16];
-        if (!same_address(a, b))
-            continue;
-        mu_task_name(&a->task, first, sizeof(first));
-        mu_task_name(&b->task, second, sizeof(second));
-        mu_address_format(&b->task.address, address, sizeof(address));
-        status =
-            mu_spec_fail(log, MU_E0109, draft, b->path, NULL, "give each task a port of its own",
-                "%s and %s have the same address %s", first, second, address);
+        if (same_address(a, b))
+            status = say_same(log, draft, a, b);
     }
     free(by_address);
     return status;

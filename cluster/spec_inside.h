@@ -43,8 +43,9 @@ enum mu_status mu_spec_draft_read(
     struct mu_log *log, struct mu_json *json, bool task_expected, struct mu_spec_draft *ret_draft);
 enum mu_status mu_spec_draft_parse(struct mu_log *log, const char *origin, const char *text,
     size_t bytes, bool task_expected, struct mu_spec_draft *ret_draft);
-enum mu_status mu_spec_draft_file(
-    struct mu_log *log, const char *path, bool task_expected, struct mu_spec_draft *ret_draft);
+/* `variable`: of the environment, that has the path; NULL: none. */
+enum mu_status mu_spec_draft_file(struct mu_log *log, const char *variable, const char *path,
+    bool task_expected, struct mu_spec_draft *ret_draft);
 /* From counts and addresses in the order of the roles. */
 enum mu_status mu_spec_draft_make(struct mu_log *log, const int counts[MU_ROLE_COUNT],
     const struct mu_address *addresses, const char *origin, struct mu_spec_draft *ret_draft);

@@ -99,11 +99,12 @@ static enum mu_status take_text(struct search *search, const char *source, const
     return MU_OK;
 }
 
-static enum mu_status take_file(struct search *search, const char *path)
+/* `variable` that has the path; NULL: it was typed. */
+static enum mu_status take_file(struct search *search, const char *variable, const char *path)
 {
     if (!path || has_cluster(search))
         return MU_OK;
-    MU_TRY(mu_spec_draft_file(search->log, path, false, &search->draft));
+    MU_TRY(mu_spec_draft_file(search->log, variable, path, false, &search->draft));
     if (search->draft.has_task)
         add_claim(search, search->draft.origin, search->draft.role, search->draft.index);
     return MU_OK;
@@ -113,12 +114,12 @@ static enum mu_status take_texts(struct search *search)
 {
     const char *own = get(search, "MUSTER_CLUSTER");
     MU_TRY(claim_named_task(search, "--task", search->request->task));
-    MU_TRY(take_file(search, search->request->cluster_path));
+    MU_TRY(take_file(search, NULL, search->request->cluster_path));
     MU_TRY(claim_named_task(search, "$MUSTER_TASK", get(search, "MUSTER_TASK")));
     if (own && strchr("{", own[strspn(own, " \t\n")])) /* the JSON itself, or nothing at all */
         MU_TRY(take_text(search, "$MUSTER_CLUSTER", own));
-    else
-        MU_TRY(take_file(search, own));
+    else if (own)
+        MU_TRY(take_file(search, "MUSTER_CLUSTER", own));
     MU_TRY(take_text(search, "$TF_CONFIG", get(search, "TF_CONFIG")));
     MU_TRY(take_text(search, "$CLUSTER_SPEC", get(search, "CLUSTER_SPEC")));
     return MU_OK;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cluster/spec_inside.h"
 #include "runtime/base/json_scan.h"
+#include "runtime/base/log_quiet.h"
 #include <ctype.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -423,15 +424,31 @@ enum mu_status mu_spec_draft_parse(struct mu_log *log, const char *origin, const
     return mu_spec_draft_read(log, json, task_expected, ret_draft);
 }
 
-enum mu_status mu_spec_draft_file(
-    struct mu_log *log, const char *path, bool task_expected, struct mu_spec_draft *ret_draft)
+/* A path that nobody has typed just now: where it comes from is half of what is wrong with it. */
+static enum mu_status read_file(
+    struct mu_log *log, const char *variable, const char *path, char **ret_text, size_t *ret_bytes)
+{
+    struct mu_log quiet = mu_log_quiet();
+    char help[160];
+    if (!variable)
+        return mu_json_read_text(log, path, ret_text, ret_bytes);
+    enum mu_status status = mu_json_read_text(&quiet, path, ret_text, ret_bytes);
+    if (status != MU_NO_INPUT)
+        return status;
+    mu_format(
+        help, sizeof(help), "`unset %s`, or set it to a file or to {\"cluster\": {...}}", variable);
+    return mu_fail(log, MU_E0002, help, "$%s: %s", variable, quiet.first_text);
+}
+
+enum mu_status mu_spec_draft_file(struct mu_log *log, const char *variable, const char *path,
+    bool task_expected, struct mu_spec_draft *ret_draft)
 {
     char *text = NULL;
     size_t bytes = 0;
     struct stat facts;
     if (stat(path, &facts) == 0 && S_ISREG(facts.st_mode) && facts.st_size > MU_JSON_BYTES_MAX)
         return fail_too_large(log, path, (uint64_t)facts.st_size);
-    MU_TRY(mu_json_read_text(log, path, &text, &bytes));
+    MU_TRY(read_file(log, variable, path, &text, &bytes));
     enum mu_status status = mu_spec_draft_parse(log, path, text, bytes, task_expected, ret_draft);
     free(text);
     return status;

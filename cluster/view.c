@@ -120,6 +120,7 @@ struct mu_task_view mu_cluster_view(struct mu_cluster *cluster, int task)
     return (struct mu_task_view){
         .here = is_self || member->link,
         .joined = is_self || member->joined,
+        .done = member->done,
         .process = hello->process,
         .host = hello->host,
         .started_wall_ns = hello->started_wall_ns,

@@ -209,6 +209,19 @@ static enum mu_status furnish(struct build *build)
     return MU_OK;
 }
 
+/* Its row has one status, the reason its own. A rank that is gone is known by others too, who name
+ * it: that is then the cause, and this its echo. */
+static void say_unable(const struct build *build, enum mu_status status)
+{
+    const char *why = build->group->error[0] ? build->group->error : mu_status_text(status);
+    struct mu_log *log = build->options->log;
+    if (status == MU_CLOSED || status == MU_UNAVAILABLE)
+        mu_say(log, MU_LEVEL_ERROR, "the ranks cannot work together (E%04d): %s",
+            mu_error_number(MU_E0311), why);
+    else
+        (void)!mu_fail(log, MU_E0311, NULL, "the ranks cannot work together: %s", why);
+}
+
 enum mu_status mu_group_build(struct mu_group *group, struct mu_world *world,
     struct mu_transport *transport, const struct mu_build_options *options, int64_t deadline_ns)
 {
@@ -241,8 +254,7 @@ enum mu_status mu_group_build(struct mu_group *group, struct mu_world *world,
         group->sequence = UINT32_MAX; /* the next is the user's first */
         return MU_OK;
     }
-    mu_say(options->log, MU_LEVEL_ERROR, "the ranks cannot work together: %s",
-        group->error[0] ? group->error : mu_status_text(status));
+    say_unable(&build, status);
     mu_group_finish(group);
     return status;
 }

@@ -5,7 +5,6 @@
 #include "runtime/io/folder.h"
 #include "runtime/io/store_directory.h"
 #include <stdio.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 static enum mu_status make_folder(struct mu_run_dir *dir, struct mu_log *log, const char *name)
@@ -134,12 +133,11 @@ enum mu_saved mu_run_dir_look(const char *directory)
 {
     struct mu_log quiet = mu_log_quiet();
     struct mu_store *store;
-    struct stat stat_;
     char path[2400];
     mu_format(path, sizeof(path), "%s/.lock", directory); /* of the leader */
     bool is_here = access(path, F_OK) == 0;
     mu_format(path, sizeof(path), "%s/checkpoints", directory);
-    if (stat(path, &stat_) != 0 || !S_ISDIR(stat_.st_mode))
+    if (!mu_folder_is(path))
         return is_here ? MU_SAVED_NOTHING : MU_SAVED_UNKNOWN;
     if (mu_store_directory_open(&quiet, path, &store) != MU_OK)
         return MU_SAVED_UNKNOWN;

@@ -236,16 +236,35 @@ static enum mu_status load_entry(
 
 /* ---- which entry ---- */
 
+/* Of a run, in its directory. */
+#define KEPT_IN "/checkpoints"
+
+static bool ends_with(const char *text, const char *end)
+{
+    size_t bytes = strlen(text), end_bytes = strlen(end);
+    return bytes > end_bytes && strcmp(text + bytes - end_bytes, end) == 0;
+}
+
+/* Where all entries are, as it can be typed; false: in no directory, as in a simulation. */
+static bool folder_of(const struct mu_checkpoint_loading *load, char out[MU_CHECKPOINT_WHERE_BYTES])
+{
+    load->store->ops->describe(load->store, 0, out, MU_CHECKPOINT_WHERE_BYTES);
+    char *slash = strrchr(out, '/');
+    if (slash)
+        *slash = '\0';
+    return slash != NULL;
+}
+
 static enum mu_status fail_none(const struct mu_checkpoint_loading *load, int64_t step)
 {
     char where[MU_CHECKPOINT_WHERE_BYTES];
-    load->store->ops->describe(load->store, step > 0 ? step : 0, where, sizeof(where));
-    if (step != MU_CHECKPOINT_NEWEST)
-        return mu_fail(load->log, MU_E0603, NULL, "there is no checkpoint %s", where);
-    char *slash = strrchr(where, '/');
-    if (slash)
-        *slash = '\0';
-    return mu_fail(load->log, MU_E0603, NULL, "there is no checkpoint in %s", where);
+    bool newest = step == MU_CHECKPOINT_NEWEST;
+    if (newest)
+        (void)folder_of(load, where);
+    else
+        load->store->ops->describe(load->store, step, where, sizeof(where));
+    return mu_fail(
+        load->log, MU_E0603, NULL, "there is no checkpoint %s%s", newest ? "in " : "", where);
 }
 
 /* True if the reason for the failure is still unsaid, in the quiet log. */
@@ -261,9 +280,13 @@ static enum mu_status say_final(const struct mu_checkpoint_loading *load, enum m
     enum mu_error error = status == MU_PROTOCOL    ? MU_E0606
                           : status == MU_NO_MEMORY ? MU_E0801
                                                    : MU_E0601;
+    char folder[MU_CHECKPOINT_WHERE_BYTES], help[MU_CHECKPOINT_WHERE_BYTES + 64];
+    bool is_there = folder_of(load, folder);
+    mu_format(help, sizeof(help), "`muster checkpoint verify%s%s` says which entries are whole",
+        is_there ? " " : "", is_there ? folder : "");
     return mu_fail(load->log, error,
         error == MU_E0606   ? "use the version of muster that wrote it, or a later one"
-        : error == MU_E0601 ? "`muster checkpoint verify` says which entries are whole"
+        : error == MU_E0601 ? help
                             : NULL,
         "%s", load->quiet->first_text);
 }
@@ -274,7 +297,15 @@ static enum mu_status say_none_whole(
 {
     if (count < 2 || !is_unsaid(load))
         return say_final(load, status);
-    return mu_fail(load->log, MU_E0601, "begin again in another directory: --out DIR",
+    char all[MU_CHECKPOINT_WHERE_BYTES], help[2 * MU_CHECKPOINT_WHERE_BYTES + 160];
+    bool is_there = folder_of(load, all);
+    int run = (int)(strlen(all) - (ends_with(all, KEPT_IN) ? strlen(KEPT_IN) : 0));
+    mu_format(help, sizeof(help),
+        "begin again in another directory: --out %.*s-anew in place of --out and --resume; `muster "
+        "checkpoint verify %s` shows what is wrong with each",
+        run, all, all);
+    return mu_fail(load->log, MU_E0601,
+        is_there ? help : "begin again in another directory: --out DIR",
         "none of the %d checkpoints is whole; the oldest: %s", count, load->quiet->first_text);
 }
 

@@ -275,20 +275,12 @@ bool mu_local_child_ended_by_us(const struct mu_local_child *child)
     return signal == SIGTERM || signal == child->sent;
 }
 
-static const char *meaning_of(int code)
-{
-    for (int status = 0; status < MU_STATUS_COUNT; status++)
-        if (mu_status_exit((enum mu_status)status) == code)
-            return mu_status_text((enum mu_status)status);
-    return "not a code of muster";
-}
-
 void mu_local_child_describe(const struct mu_local_child *child, char *out, size_t bytes)
 {
     int status = child->wait_status;
     if (!WIFSIGNALED(status)) {
         int code = WEXITSTATUS(status);
-        snprintf(out, bytes, "exit code %d (%s)", code, meaning_of(code));
+        snprintf(out, bytes, "exit code %d (%s)", code, mu_status_exit_text(code));
         return;
     }
     const char *name = sigabbrev_np(WTERMSIG(status));

@@ -58,6 +58,7 @@ void mu_status_page_look(
     task->state = view->here ? MU_STATUS_HERE : came ? MU_STATUS_GONE : MU_STATUS_MISSING;
     mu_text_copy(task->absent, sizeof(task->absent), view->joined ? "" : view->absent);
     task->awaited_ns = view->awaited_ns;
+    task->done = view->done;
     if (task->state == MU_STATUS_GONE)
         forget_rates(task);
     if (task->state == MU_STATUS_MISSING || (task->state == MU_STATUS_GONE && !view->joined))
@@ -206,8 +207,13 @@ static void write_task(
     add_integer(out, IN_TASK, "step", task->step);
     add_integer(out, IN_TASK, "samples", task->samples);
     add_number(out, IN_TASK, "samples_per_second", task->samples_per_second);
-    if (task->state == MU_STATUS_GONE)
+    if (task->state == MU_STATUS_GONE) {
+        if (task->done) {
+            add_key(out, IN_TASK, "done");
+            mu_text_add(out, "true");
+        }
         write_absent(task, out);
+    }
     mu_text_add(out, "}");
 }
 

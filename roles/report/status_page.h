@@ -25,7 +25,8 @@ struct mu_status_task {
     char host[64];
     int process; /* 0: not known */
     enum { MU_STATUS_MISSING, MU_STATUS_HERE, MU_STATUS_GONE } state;
-    char absent[200];   /* why it has not come, as far as is known */
+    bool done;          /* gone: it has ended well */
+    char absent[320];   /* why it has not come, as far as is known */
     int64_t awaited_ns; /* so long the run still waits for it; 0: it does not */
     int64_t started_wall_ns, heard_wall_ns;
     int doing; /* enum mu_doing */

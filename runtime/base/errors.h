@@ -39,6 +39,7 @@
     ROW(0308, PROTOCOL, "the peer speaks another version of the protocol")                         \
     ROW(0309, PROTOCOL, "the peer belongs to another run")                                         \
     ROW(0310, UNAVAILABLE, "a host name cannot be resolved")                                       \
+    ROW(0311, UNAVAILABLE, "ranks have found each other and cannot work together")                 \
     ROW(0401, UNAVAILABLE, "a task died")                                                          \
     ROW(0402, UNAVAILABLE, "a task hangs")                                                         \
     ROW(0403, UNAVAILABLE, "a task failed and said so")                                            \

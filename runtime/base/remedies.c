@@ -38,6 +38,8 @@ static const char *const remedies[MU_ERROR_COUNT] = {
         "leave it ended if a standby has taken over, as the message says; else start all tasks "
         "again with --resume",
     [MU_E0310] = "getent hosts NAME; or write the address as a number",
+    [MU_E0311] =
+        "muster doctor on every host; --set mode.transport=tcp leaves shared memory out",
     [MU_E0401] =
         "dmesg -T | grep -i oom on its host; its log; then the command in the message",
     [MU_E0402] =
@@ -50,11 +52,11 @@ static const char *const remedies[MU_ERROR_COUNT] = {
     [MU_E0503] = "the last number of model.widths is the count of classes",
     [MU_E0504] = "ls -l PATH; fetch both again",
     [MU_E0505] = "gunzip -k FILE; or --set data.shuffle=false",
-    [MU_E0601] = "muster checkpoint verify DIR; older checkpoints beside it may be whole",
+    [MU_E0601] = "muster checkpoint verify, with the directory of the message: which are whole",
     [MU_E0602] = "muster checkpoint show DIR; use the job.json beside it",
     [MU_E0603] = "ls RUN/checkpoints; leave --resume out to begin",
     [MU_E0604] = "df -h; --resume goes on, --out DIR begins elsewhere",
-    [MU_E0605] = "df -h PATH; df -i PATH; quota: make room there",
+    [MU_E0605] = "df -h; df -i; quota: make room where the message says",
     [MU_E0606] = "muster --version where it was written; install that one",
     [MU_E0607] = "muster status DIR; kill -TERM PID of the message; --out DIR for a second run",
     [MU_E0608] = "muster audit replay --to VERSION DIR for what came before it",

@@ -32,3 +32,11 @@ int mu_status_exit(enum mu_status status)
 {
     return row_of(status)->exit_code;
 }
+
+const char *mu_status_exit_text(int code)
+{
+    for (int status = 0; status < MU_STATUS_COUNT; status++)
+        if (mu_status_exit((enum mu_status)status) == code)
+            return mu_status_text((enum mu_status)status);
+    return "not a code of muster";
+}

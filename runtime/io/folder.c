@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static bool is_folder(const char *path)
+bool mu_folder_is(const char *path)
 {
     struct stat stat_;
     return stat(path, &stat_) == 0 && S_ISDIR(stat_.st_mode);
@@ -33,7 +33,7 @@ enum mu_status mu_folder_make(struct mu_log *log, const char *path)
             continue;
         char end = part[i];
         part[i] = '\0';
-        if (mkdir(part, 0700) != 0 && (errno != EEXIST || !is_folder(part)))
+        if (mkdir(part, 0700) != 0 && (errno != EEXIST || !mu_folder_is(part)))
             return cannot_make(log, part, errno == EEXIST ? ENOTDIR : errno);
         part[i] = end;
     }
@@ -104,7 +104,13 @@ static enum mu_status give_up(
     if (aside)
         (void)unlinkat(folder, aside, 0);
     (void)close(folder);
-    return mu_fail(log, error, NULL, "cannot write %s: %s", path, strerror(reason));
+    char help[2 * PATH_MAX + 48];
+    const char *slash = strrchr(path, '/');
+    int bytes = slash ? (int)(slash - path) + (slash == path) : 1;
+    const char *there = slash ? path : ".";
+    snprintf(help, sizeof(help), "`df -h %.*s; df -i %.*s` shows what room is left", bytes, there,
+        bytes, there);
+    return mu_fail(log, error, help, "cannot write %s: %s", path, strerror(reason));
 }
 
 /* An empty file in the folder, under a name that is not the last; -1 with errno. */

@@ -9,6 +9,8 @@
 /* What several writers of files need: folders made on the way, files that appear whole or not at
  * all. Folders are made 0700 and files 0600: what a run leaves is the user's alone. */
 
+/* Is there a folder, or a link to one? */
+bool mu_folder_is(const char *path);
 /* Makes `path` and the folders above it; fine if it is there. CANNOT_CREATE (MU_E0604). */
 enum mu_status mu_folder_make(struct mu_log *log, const char *path);
 

@@ -83,6 +83,25 @@ static void process_name(const char *process, char *out, size_t bytes)
         fclose(file);
 }
 
+/* The words of a command are apart by bytes that cannot be printed. */
+static void process_command(const char *process, const char *name, char *out, size_t bytes)
+{
+    char path[64];
+    snprintf(path, sizeof(path), "/proc/%.20s/cmdline", process);
+    FILE *file = fopen(path, "re");
+    size_t count = file ? fread(out, 1, bytes - 1, file) : 0;
+    if (file)
+        fclose(file);
+    while (count > 0 && out[count - 1] == '\0')
+        count--;
+    out[count] = '\0';
+    for (size_t i = 0; i < count; i++)
+        if (out[i] < ' ' || out[i] > '~')
+            out[i] = out[i] == '\0' ? ' ' : '?';
+    if (count == 0)
+        snprintf(out, bytes, "%s", name);
+}
+
 bool mu_host_port_holder(const char *host, int port, struct mu_host_holder *ret_holder)
 {
     unsigned long inode = listener_inode("/proc/net/tcp", AF_INET, host, port);
@@ -96,6 +115,8 @@ bool mu_host_port_holder(const char *host, int port, struct mu_host_holder *ret_
         if (entry->d_name[0] < '1' || entry->d_name[0] > '9' || !holds(entry->d_name, inode))
             continue;
         process_name(entry->d_name, ret_holder->name, sizeof(ret_holder->name));
+        process_command(
+            entry->d_name, ret_holder->name, ret_holder->command, sizeof(ret_holder->command));
         ret_holder->process = atoi(entry->d_name);
         ret_holder->stopped = mu_host_process_stopped(ret_holder->process);
         found = true;

@@ -10,8 +10,9 @@
 /* Who listens on the TCP port, at this address or at all of them; for a host's name: at any. */
 struct mu_host_holder {
     int process;
-    char name[32]; /* "sshd" */
-    bool stopped;  /* state T */
+    char name[32];     /* "sshd" */
+    char command[160]; /* "/usr/sbin/sshd -D", cut where it is longer; its name if it has none */
+    bool stopped;      /* state T */
 };
 /* False if that cannot be read. */
 bool mu_host_port_holder(const char *host, int port, struct mu_host_holder *ret_holder);

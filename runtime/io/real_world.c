@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "runtime/io/real_world.h"
 #include "runtime/io/processors.h"
+#include "runtime/io/shared_memory.h"
 #include "runtime/io/signals.h"
 #include "runtime/io/uv_loop.h"
 #include <errno.h>
@@ -8,7 +9,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -39,14 +39,7 @@ static int64_t wall_ns(struct mu_world *world)
 static void random_bytes(struct mu_world *world, void *buffer, size_t bytes)
 {
     (void)world;
-    uint8_t *at = buffer;
-    while (bytes > 0) {
-        ssize_t count = getrandom(at, bytes, 0);
-        if (count > 0) {
-            at += count;
-            bytes -= (size_t)count;
-        }
-    }
+    mu_shared_memory_random(buffer, bytes);
 }
 
 static void sleep_until(struct mu_world *world, int64_t deadline_ns)

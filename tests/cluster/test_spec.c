@@ -141,6 +141,12 @@ static const struct refusal wrong_addresses[] = {
         "give each task a port of its own"},
     {"{\"cluster\":{\"worker\":[\"[::1]:1\",\"[0:0::1]:1\"]}}",
         "worker/0 and worker/1 have the same address [::1]:1", "E0109"},
+    {"{\"cluster\":{\"worker\":[\"localhost:1\",\"127.0.0.1:1\"]}}",
+        "error[E0109]: worker/0 and worker/1 have the same address 127.0.0.1:1: localhost is "
+        "127.0.0.1",
+        "give each task a port of its own"},
+    {"{\"cluster\":{\"chief\":[\"127.0.0.1:1\"],\"worker\":[\"localhost.:1\"]}}",
+        "chief/0 and worker/0 have the same address localhost.:1: localhost is 127.0.0.1", "E0109"},
 };
 
 static void all_refused(const struct refusal *rows, size_t count)

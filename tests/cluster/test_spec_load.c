@@ -104,6 +104,24 @@ static void an_empty_variable_is_an_error_that_shows_the_place(void **state)
     check(rows, MU_COUNT_OF(rows));
 }
 
+static void a_variable_that_names_no_file_is_named(void **state)
+{
+    static const struct {
+        const char *variable, *said;
+    } rows[] = {{"MUSTER_CLUSTER=/missing/cluster.json",
+                    "error[E0002]: $MUSTER_CLUSTER: cannot read /missing/cluster.json: No such"},
+        {"MUSTER_CLUSTER=/", "error[E0002]: $MUSTER_CLUSTER: cannot read /: Is a directory"}};
+    for (size_t i = 0; i < MU_COUNT_OF(rows); i++) {
+        struct mu_test_log log;
+        struct mu_spec spec;
+        struct mu_spec_request request = {0};
+        const char *const environment[] = {rows[i].variable, NULL};
+        assert_int_equal(load(&log, environment, &request, true, &spec), MU_NO_INPUT);
+        assert_said(&log, rows[i].said);
+        assert_said(&log, "help: `unset MUSTER_CLUSTER`, or set it to a file");
+    }
+}
+
 static void the_first_source_in_order_is_taken(void **state)
 {
     static const struct row rows[] = {
@@ -373,6 +391,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_given_is_local_where_that_is_allowed),
         cmocka_unit_test(an_empty_variable_is_an_error_that_shows_the_place),
+        cmocka_unit_test(a_variable_that_names_no_file_is_named),
         cmocka_unit_test(the_first_source_in_order_is_taken),
         cmocka_unit_test(a_rank_is_a_position_in_the_cluster),
         cmocka_unit_test(two_sources_that_disagree_are_both_named),

@@ -255,6 +255,54 @@ static void a_time_out_is_told_with_the_rank_that_has_not_come(void **state)
     be_late("111", &at_home[0]);
 }
 
+/* ---- a rank that ends while the group is made ---- */
+
+/* Rank 1 knows the costs, has its group at once and ends it, or does something else first; rank 0
+ * would measure them with it. */
+static enum mu_status build_and_end(struct rank *rank)
+{
+    static const struct mu_costs costs = {.message = 1e-5, .byte = 1e-9, .add = 1e-10};
+    struct mu_transport *tcp;
+    struct mu_group group;
+    host = (uint8_t)scene.hosts[rank->rank];
+    MU_TRY(tcp_open(rank, &tcp));
+    struct mu_loop *loop = tcp->loop;
+    const struct mu_build_options options = {
+        .log = &rank->log.log, .costs = rank->rank == 1 ? &costs : NULL};
+    scene.status[rank->rank] =
+        mu_group_build(&group, &rank->ranks->real.world, tcp, &options, ranks_soon(rank));
+    if (scene.status[rank->rank] == MU_OK) {
+        float data[SHORT] = {0};
+        if (scene.act[rank->rank])
+            (void)!mu_group_allreduce(&group, data, SHORT, MU_FLOAT32, MU_SUM);
+        mu_group_finish(&group);
+    }
+    loop->ops->destroy(loop);
+    return MU_OK;
+}
+
+static void build_two(const struct act *act, const char *said)
+{
+    static struct ranks ranks;
+    scene.hosts = "12";
+    scene.act[1] = act;
+    assert_int_equal(tcp_bind_ports(2), 0);
+    ranks_begin(&ranks, 2);
+    ranks_run(&ranks, build_and_end);
+    assert_int_not_equal(scene.status[0], MU_OK);
+    assert_ok(scene.status[1]);
+    assert_said(&ranks.rank[0].log, said);
+    ranks_end(&ranks);
+}
+
+static void a_group_that_cannot_be_made_has_a_number_and_the_reason(void **state)
+{
+    (void)state;
+    build_two(&abroad[3], "error[E0311]: the ranks cannot work together: ");
+    /* Who is gone is the cause, and said by others. */
+    build_two(NULL, "the ranks cannot work together (E0311): ");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -262,6 +310,7 @@ int main(void)
         cmocka_unit_test(ranks_of_two_hosts_are_all_told),
         cmocka_unit_test(a_host_of_one_rank_is_told_too),
         cmocka_unit_test(a_time_out_is_told_with_the_rank_that_has_not_come),
+        cmocka_unit_test(a_group_that_cannot_be_made_has_a_number_and_the_reason),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

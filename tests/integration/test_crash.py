@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tasks that die or hang, and what the others say and do: test_crash.py MUSTER"""
 import os
+import re
 import signal
 import time
 import unittest
@@ -229,6 +230,10 @@ class Hang(Survivors):
         going_on = chief.signal(signal.SIGCONT)
         self.assertEqual(chief.ends(), 69, chief.text)
         self.assertLess(chief.ended - going_on, 2 * SLOW)
+        # It was given up itself, and what it finds is not what went wrong.
+        self.assertEqual(re.findall(r"error\[(E\d+)\]: this task was given up: it did nothing for "
+                                    r"\S+ m?s, since \S+Z \(stopped", chief.text), ["E0405"])
+        self.assertNotRegex(chief.text, r"error\[E040[^5]\]")
         # What it was writing when it was stopped may still appear; nothing that came after.
         after = [(path, path.stat().st_mtime_ns) for path in checkpoints(cluster.out)]
         newer = [path for path, when in after if (path, when) not in before]

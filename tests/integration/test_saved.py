@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Checkpoints that are damaged or of another model: test_saved.py MUSTER"""
+import re
+
 import events
 from cluster import ASYNC, SYNC, Case, checkpoints, main
 
@@ -73,6 +75,15 @@ class Saved(Case):
             flip_last(path / "optimizer.safetensors")
         again = self.resume(run, code=65)
         self.assertRegex(again.text, r"error\[E0601\]: .*(dense|layer)\S*/")
+        # What is to be typed can be pasted.
+        self.assertIn(f"in another directory: --out {run.out}-anew in", again.text)
+        command = re.search(r"`muster (checkpoint verify \S+)`", again.text).group(1).split()
+        said = self.muster(*command)
+        self.assertEqual(said.code, 65, said.text)
+        self.assertEqual(said.text.count("error[E0601]: "), 3, said.text)
+        self.assertNotRegex(said.text, r"\b(DIR|PATH)\b")
+        status = self.muster("status", run.out).text
+        self.assertRegex(status, r"\nnewest checkpoint: step 60, .*, which is damaged\n")
 
     def test_a_checkpoint_cut_at_any_place_is_refused(self):
         run = self.run_of_three()

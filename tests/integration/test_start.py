@@ -88,6 +88,32 @@ class Waiting(Case):
         # The worker hears of it, or sees its leader go and waits for another to its own time-out.
         self.assertEqual(worker.ends(), 69, worker.text)
 
+    def test_a_leader_that_is_stopped_is_said_to_accept_and_not_to_answer(self):
+        cluster = Cluster(self, arguments=QUICK, chief=1, worker=2)
+        chief = cluster.start("chief/0")
+        chief.says("waiting for 2 of 3 tasks")
+        chief.signal(signal.SIGSTOP)
+        worker = cluster.start("worker/0", "--start-timeout", "8")
+        where = re.escape(cluster.address("chief/0"))
+        mute = (rf"chief/0 \({where}\).*: it accepts connections but has not answered for "
+                rf"(\S+) s: it is stopped or hangs, or is not muster; on {cluster.host} `ps .*`ss "
+                rf"-ltnp 'sport = :{cluster.port('chief/0')}'`")
+        self.assertGreaterEqual(float(worker.says("waiting for " + mute)[0].group(1)), 2)
+        self.assertEqual(worker.ends(), 69, worker.text)
+        found = re.search(r"error\[E0301\]: " + mute, worker.text)
+        self.assertGreaterEqual(float(found.group(1)), 6)  # since the first call
+        chief.signal(signal.SIGCONT)
+
+    def test_a_task_whose_port_is_mute_is_said_to_be(self):
+        cluster = Cluster(self, arguments=QUICK, chief=1, worker=1)
+        with socket.socket() as mute:
+            mute.bind((cluster.host, cluster.port("worker/0")))
+            mute.listen()
+            chief = cluster.start("chief/0", "--start-timeout", "5")
+            self.assertEqual(chief.ends(), 69, chief.text)
+        self.assertRegex(chief.text, r"error\[E0301\]: .*worker/0 .*: it accepts connections but "
+                                     r"has not answered for \S+ s: it is stopped")
+
     def test_a_leader_that_never_comes_is_named(self):
         cluster = Cluster(self, arguments=QUICK, chief=1, worker=1)
         worker = cluster.start("worker/0", "--start-timeout", "1")
@@ -108,6 +134,9 @@ class Addresses(Case):
         self.assertRegex(worker.text, rf"error\[E0302\]: {cluster.address('worker/0')} is in use "
                                       rf"by .*\b{os.getpid()}\b")
         self.assertIn(f"ss -ltnp 'sport = :{cluster.port('worker/0')}'", worker.text)
+        # With its command, and what ends it.
+        self.assertRegex(worker.text, rf"is in use by pid {os.getpid()} \(.*test_start.*\)")
+        self.assertIn(f"= help: `kill {os.getpid()}` ends it", worker.text)
 
     def test_an_address_of_another_host_is_refused(self):
         cluster = Cluster(self, arguments=QUICK, chief=1, worker=1)
@@ -260,7 +289,7 @@ class Doubles(Case):
         copy = cluster.start("worker/0")
         self.assertEqual(copy.ends(), 69, copy.text)
         self.assertRegex(copy.text, rf"error\[E0302\]: {cluster.address('worker/0')} is in use by "
-                                    rf"pid {stopped.pid} \(\S+\), which is stopped")
+                                    rf"pid {stopped.pid} \(\S*muster run .*\), which is stopped")
         self.assertRegex(copy.text, rf"help: .*`kill -CONT {stopped.pid}`.*`kill -KILL "
                                     rf"{stopped.pid}`")
         stopped.signal(signal.SIGCONT)

@@ -282,7 +282,13 @@ class Status(Case):
         run = self.trained("worker=1", "--steps", "5")
         self.assertRegex(self.status(run.out), r" ended well, with exit code 0, at "
                          r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z, .* ago, after ")
+        self.assertRegex(self.status(run.out), r"\nworker/0 .* done$")
         self.assertRegex(self.status(run.out, "--pid", "worker/0", code=69), r"E0401.* is gone")
+        run = self.trained("chief=1,worker=1", "--steps", "5")
+        text = self.status(run.out)
+        for name in ("chief/0", "worker/0"):
+            self.assertRegex(text, rf"(?m)^{name} .* done$")
+        self.assertNotIn("last seen", text)
         cluster = Cluster(self, chief=1, worker=1, arguments=LONG).start_all().trains()
         cluster.tasks["worker/0"].signal(signal.SIGKILL)
         self.assertEqual(cluster.tasks["chief/0"].ends(), 69)
@@ -305,6 +311,12 @@ class Status(Case):
         text = self.status(cluster.out, code=69)
         self.assertIn(f"chief/0 (pid {chief.pid} on {os.uname().nodename}) is stopped", text)
         self.assertIn(f"`kill -CONT {chief.pid}` lets it go on", text)
+        # The others wait for it no more: to let it go on would not help.
+        self.assertEqual(cluster.tasks["worker/0"].ends(), 69)
+        text = self.status(cluster.out, code=69)
+        self.assertRegex(text, r"= help: worker/0 has ended, so the run cannot go on: `kill -KILL "
+                               rf"{chief.pid}` ends the leader; then (nothing is saved|to go on)")
+        self.assertNotIn("kill -CONT", text)
         chief.signal(signal.SIGKILL)
         chief.ends()
         found = self.as_json(cluster.out, code=69)
@@ -313,6 +325,18 @@ class Status(Case):
         self.assertIn("died: chief/0", text)
         self.assertRegex(text, r"= help: its last words are in \S+/logs/chief-0.log; (nothing is "
                                rf"saved; to begin anew|to go on from).*: {MUSTER} run ")
+
+    def test_nobody_is_told_to_wake_whom_a_run_that_has_ended_gave_up(self):
+        cluster = Cluster(self, chief=1, worker=1,
+                          arguments=[*LONG, "--failure-detection", "fast"])
+        worker = cluster.start_all().trains().tasks["worker/0"]
+        worker.signal(signal.SIGSTOP)
+        chief = cluster.tasks["chief/0"]
+        self.assertEqual(chief.ends(), 69, chief.text)
+        text = self.status(cluster.out, code=69)
+        self.assertRegex(text, r"error\[E0402\]: worker/0 .* is stopped \(state T\).*\n  = help: "
+                               rf"`kill -KILL {worker.pid}` ends it; ")
+        self.assertNotIn("kill -CONT", text)
 
     def test_a_run_that_waits_says_for_whom(self):
         cluster = Cluster(self, chief=1, worker=1)

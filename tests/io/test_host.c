@@ -2,6 +2,7 @@
 #include "runtime/io/host.h"
 #include "tests/support/test.h"
 #include <arpa/inet.h>
+#include <errno.h>
 #include <netinet/in.h>
 #include <signal.h>
 #include <sys/prctl.h>
@@ -57,6 +58,7 @@ static void the_holder_of_a_port_is_the_one_at_the_same_address(void **state)
         if (rows[i].same) {
             assert_int_equal(holder.process, getpid());
             assert_string_equal(holder.name, own_name());
+            assert_non_null(strstr(holder.command, program_invocation_short_name));
             assert_false(holder.stopped);
         }
         close(fd);

@@ -457,6 +457,7 @@ static void a_full_disk_is_named_with_what_was_needed(void **state)
     disk.kind = CUT_NONE;
     assert_said(&test_log, "E0605");
     assert_said(&test_log, "a.bin: No space left on device (needs 6 B, ");
+    assert_said(&test_log, "help: `df -h /");
     store->ops->close(store);
 }
 
