@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/commands.h"
+#include "cli/exit_codes.h"
 #include "cli/explanations.h"
 #include <stdio.h>
 #include <string.h>
@@ -58,8 +59,13 @@ static int run(struct mu_log *log, const void *options, char *const *arguments)
     }
     if (read_number(explain->error, &number) && mu_error_find(number, &found)) {
         print_all(found);
+        if (mu_text_to_int64(explain->error, &number) && number == 1 && printf("\n") > 0)
+            (void)mu_exit_code_print(number);
         return mu_status_exit(MU_OK);
     }
+    /* Of the exit codes only 1 is an error's number too. */
+    if (mu_text_to_int64(explain->error, &number) && mu_exit_code_print(number))
+        return mu_status_exit(MU_OK);
     return mu_status_exit(mu_fail(log, MU_E0001, "`muster explain` lists all errors",
         "there is no error `%.20s`", explain->error));
 }
@@ -67,17 +73,18 @@ static int run(struct mu_log *log, const void *options, char *const *arguments)
 static const struct mu_flag flags[] = {MU_FLAG_NONE};
 static const struct mu_operand operands[] = {
     {.name = "ERROR",
-        .doc = "a number, as in E0104; without it all are listed",
+        .doc = "a number, as in E0104, or an exit code, as 69; without it all errors are listed",
         .offset = offsetof(struct mu_cmd_explain_options, error),
         .bytes = sizeof(((struct mu_cmd_explain_options *)NULL)->error),
         .optional = true},
     MU_OPERAND_NONE,
 };
-static const char *const examples[] = {"muster explain E0104", "muster explain", NULL};
+static const char *const examples[] = {
+    "muster explain E0104", "muster explain 69", "muster explain", NULL};
 
 const struct mu_command mu_command_explain = {
     .name = "explain",
-    .doc = "says what an error number means",
+    .doc = "says what an error number or an exit code means",
     .examples = examples,
     .flags = flags,
     .operands = operands,

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/commands.h"
 #include "cli/help.h"
+#include "cli/man_plain.h"
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static enum mu_status fail_unknown(struct mu_log *log, const char *name)
 {
@@ -16,6 +19,34 @@ static enum mu_status fail_unknown(struct mu_log *log, const char *name)
         mu_format(help, sizeof(help), "did you mean `%s`?", nearest);
     return mu_fail(log, MU_E0001, nearest ? help : "`muster --help` lists the commands",
         "there is no manual page for `%.40s`", name);
+}
+
+/* As `man` shows it; false: there is none here. */
+static bool show_by_man(const char *page)
+{
+    if (system("command -v man >/dev/null 2>&1") != 0)
+        return false;
+    FILE *shown = popen("man -l -", "w");
+    if (!shown)
+        return false;
+    bool good = fputs(page, shown) >= 0;
+    return pclose(shown) == 0 && good;
+}
+
+/* troff is for programs: who sits before a terminal wants to read it. */
+static void show(const char *page, bool troff)
+{
+    struct mu_text plain;
+    if (troff || !isatty(STDOUT_FILENO)) {
+        fputs(page, stdout);
+        return;
+    }
+    if (page[0] == '\0' || show_by_man(page))
+        return;
+    mu_text_init(&plain);
+    mu_man_plain(page, &plain);
+    fputs(plain.data, stdout);
+    mu_text_finish(&plain);
 }
 
 static int run(struct mu_log *log, const void *options, char *const *arguments)
@@ -40,12 +71,18 @@ static int run(struct mu_log *log, const void *options, char *const *arguments)
         else
             status = fail_unknown(log, name);
     }
-    fputs(page.data, stdout);
+    show(page.data, man->troff);
     mu_text_finish(&page);
     return mu_status_exit(status);
 }
 
-static const struct mu_flag flags[] = {MU_FLAG_NONE};
+static const struct mu_flag flags[] = {
+    {.option = {.name = "troff",
+         .type = MU_OPTION_BOOL,
+         .offset = offsetof(struct mu_cmd_man_options, troff),
+         .doc = "as troff, on a terminal too"}},
+    MU_FLAG_NONE,
+};
 static const struct mu_operand operands[] = {
     {.name = "COMMAND",
         .doc = "its page, or `job` for the job file; without it the page of muster",
@@ -59,12 +96,12 @@ static const struct mu_operand operands[] = {
         .optional = true},
     MU_OPERAND_NONE,
 };
-static const char *const examples[] = {"muster man run | man -l -", "muster man job | man -l -",
-    "muster man spec check > muster-spec-check.1", NULL};
+static const char *const examples[] = {"muster man run", "muster man job",
+    "muster man run | man -l -", "muster man spec check > muster-spec-check.1", NULL};
 
 const struct mu_command mu_command_man = {
     .name = "man",
-    .doc = "prints a manual page, in troff",
+    .doc = "shows a manual page; in troff when it is piped",
     .examples = examples,
     .flags = flags,
     .operands = operands,

@@ -113,10 +113,11 @@ struct mu_cmd_spec_make_options {
 
 struct mu_cmd_man_options {
     char words[2][32]; /* "spec", "check" */
+    bool troff;
 };
 
 struct mu_cmd_explain_options {
-    char error[32]; /* "E0104" */
+    char error[32]; /* "E0104", or an exit code */
 };
 
 /* The ends of rows. */

@@ -3,6 +3,7 @@
 #include "runtime/io/host.h"
 #include <math.h>
 #include <string.h>
+#include <sys/statvfs.h>
 
 #define HELP "  = help: "
 
@@ -128,6 +129,27 @@ static void show_silence(const struct mu_status_view *view, struct mu_text *out)
             mu_status_string(view->root, "host", "its host"), process);
 }
 
+/* Less than this, and what a run says of itself may not have been written. */
+#define FREE_BYTES_MIN ((uint64_t)64 << 10)
+
+/* The last words of a run that could not write them are missing, not unsaid. */
+static void show_full_disk(const struct mu_status_view *view, struct mu_text *out)
+{
+    char text[32];
+    struct statvfs disk;
+    if (statvfs(view->directory, &disk) != 0 || disk.f_blocks == 0)
+        return;
+    uint64_t free_bytes = (uint64_t)disk.f_bavail * disk.f_frsize;
+    bool no_files = disk.f_files > 0 && disk.f_favail == 0;
+    if (free_bytes >= FREE_BYTES_MIN && !no_files)
+        return;
+    mu_text_bytes(text, sizeof(text), free_bytes);
+    mu_text_add(out, "the disk of %s is full (%s free%s): the run may live, or have said more\n",
+        view->directory, text, no_files ? ", and no file can be made" : "");
+    mu_text_add(
+        out, HELP "`df -h %s; df -i %s`, then make room\n", view->directory, view->directory);
+}
+
 /* A run whose checkpoints cannot be written trains on. */
 static void show_unsaved(const struct mu_status_view *view, struct mu_text *out)
 {
@@ -203,9 +225,11 @@ void mu_status_help(const struct mu_status_view *view, struct mu_text *out)
         break;
     case MU_STATUS_DIED:
         show_death(view, out);
+        show_full_disk(view, out);
         break;
     case MU_STATUS_SILENT:
         show_silence(view, out);
+        show_full_disk(view, out);
         break;
     }
     show_unsaved(view, out);

@@ -97,6 +97,34 @@ static void find_checkpoint(struct mu_status_view *view)
             age_of((double)stat_.st_mtim.tv_sec + (double)stat_.st_mtim.tv_nsec / 1e9);
 }
 
+#define READS_MAX 10
+
+static bool same_file(const struct stat *a, const struct stat *b)
+{
+    return a->st_ino == b->st_ino && a->st_mtim.tv_sec == b->st_mtim.tv_sec &&
+           a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
+}
+
+/* On a full disk a file that we have open may be written again: then we read anew. */
+static enum mu_status read_steady(struct mu_log *log, const char *path, struct mu_json **ret_json)
+{
+    for (int reads = 1;; reads++) {
+        struct mu_log quiet = mu_log_quiet();
+        struct stat before = {0}, after = {0};
+        struct mu_json *json = NULL;
+        (void)!stat(path, &before);
+        enum mu_status status =
+            mu_json_read(reads < READS_MAX ? &quiet : log, MU_E0610, path, &json);
+        (void)!stat(path, &after);
+        if (reads == READS_MAX || (status == MU_OK && same_file(&before, &after))) {
+            *ret_json = json;
+            return status;
+        }
+        if (status == MU_OK)
+            mu_json_destroy(json);
+    }
+}
+
 enum mu_status mu_status_view_read(
     struct mu_log *log, const char *directory, struct mu_status_view *view)
 {
@@ -111,7 +139,7 @@ enum mu_status mu_status_view_read(
             "there is no directory %s", view->directory);
     if (access(path, F_OK) != 0)
         return mu_fail(log, MU_E0609, NULL, "there is no status.json in %s", view->directory);
-    MU_TRY(mu_json_read(log, MU_E0610, path, &view->json));
+    MU_TRY(read_steady(log, path, &view->json));
     view->root = mu_json_root(view->json);
     if (mu_json_type(view->root) != MU_JSON_OBJECT || !mu_json_member(view->root, "phase")) {
         mu_status_view_finish(view);

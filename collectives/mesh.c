@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "collectives/mesh_inside.h"
+#include "runtime/io/host.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -290,6 +291,20 @@ static void watch_strangers(struct mu_mesh *mesh, int64_t now_ns)
             turn_away(&mesh->stranger[i], "it is none of ours, or said nothing in time");
 }
 
+static enum mu_status say_held(const struct mu_mesh_request *request, const char *name)
+{
+    const struct mu_address *own = &request->address[request->rank];
+    struct mu_host_holder holder;
+    char help[160];
+    mu_format(help, sizeof(help), "who has it: `sudo ss -ltnp 'sport = :%d'`", own->port);
+    if (!mu_host_port_holder(own->host, own->port, &holder))
+        return mu_fail(request->log, MU_E0302, help, "%s: the port is in use", name);
+    mu_format(help, sizeof(help), "`kill %d` ends it if it is left over; if not, take another port",
+        holder.process);
+    return mu_fail(request->log, MU_E0302, help, "%s: the port is in use by pid %d (%s)%s", name,
+        holder.process, holder.command, holder.stopped ? ", which is stopped (state T)" : "");
+}
+
 static enum mu_status start_listening(struct mu_mesh *mesh, int64_t deadline_ns)
 {
     const struct mu_mesh_request *request = mesh->request;
@@ -314,8 +329,7 @@ static enum mu_status start_listening(struct mu_mesh *mesh, int64_t deadline_ns)
     if (status == MU_NO_INPUT)
         return mu_fail(request->log, MU_E0310, NULL, "%s: there is no host of this name", name);
     if (status == MU_UNAVAILABLE)
-        return mu_fail(
-            request->log, MU_E0302, "who has it: `ss -ltnp`", "%s: the port is in use", name);
+        return say_held(request, name);
     return mu_fail(request->log, MU_E0303, "the address of a rank is one of its own host",
         "cannot listen as %s: %s", name, strerror(error));
 }

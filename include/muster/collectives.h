@@ -65,7 +65,8 @@ struct mu_group_options {
     int streams;
 };
 
-/* Collective: waits for all ranks. `options` NULL: all as the launcher says. Fails as the calls
+/* Collective: waits for all ranks; from 2 s on it says on stderr, every 10 s, for whom, at which
+ * address, why and since when. `options` NULL: all as the launcher says. Fails as the calls
  * above; CONFIG: also addresses, TF_CONFIG or a rank that cannot be; UNAVAILABLE: a rank did not
  * come, its port is taken or its name unknown, this build or machine lacks the transport;
  * PROTOCOL: also something else listens there, or ranks of another group; NO_MEMORY. */

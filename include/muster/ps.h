@@ -110,7 +110,8 @@ enum mu_status mu_ps_serve(const struct mu_ps_options *options, float *parameter
  * multiples of 16 elements: of a short vector only the first servers keep something. */
 size_t mu_ps_span(size_t count, int server_count, int server, size_t *ret_first);
 
-/* Waits for all servers. */
+/* Waits for all servers. From 2 s on it says on stderr, every 10 s, for whom it waits, at which
+ * address, why and since when; so does mu_ps_serve of workers. */
 enum mu_status mu_ps_open(const struct mu_ps_options *options, struct mu_ps **ret_ps);
 /* Waits for what is under way, says that no more gradients come, and closes. Takes NULL. */
 void mu_ps_close(struct mu_ps *ps);

@@ -22,17 +22,18 @@ static enum mu_status check_dense(
 {
     uint64_t rows = store->dense_ids / (uint64_t)store->server_count;
     size_t stride = store->width * (size_t)(1 + store->optimizer->slot_count);
-    uint64_t free_bytes = mu_free_memory_bytes();
-    /* A standby beside it has as many, which are not there yet either. */
-    rows *= (uint64_t)(1 + server->options.replicas);
-    if (rows <= MU_TABLE_ROWS_MAX && mu_table_bytes_of(rows, stride, true) <= free_bytes)
+    bool has_standby = server->options.replicas > 0; /* beside it: not there yet either */
+    double free_bytes = (double)mu_free_memory_bytes();
+    double bytes = (double)rows * (double)mu_table_bytes_of(1 + has_standby, stride, true);
+    if (rows <= MU_TABLE_ROWS_MAX && bytes <= free_bytes)
         return MU_OK;
     return mu_fail(server->options.log, MU_E0801,
         "add parameter servers, or leave out `mode.rows` dense: rows then begin at first touch",
-        "ps/%d is to keep %" PRIu64 " dense embedding rows of %zu floats, slots included, in %.1f "
+        "ps/%d is to keep %" PRIu64
+        " dense embedding rows of %zu floats, slots included%s, in %.1f "
         "GB; %.1f GB are free",
-        mu_ps_process(server), rows, stride, (double)mu_table_bytes_of(rows, stride, true) / 1e9,
-        (double)free_bytes / 1e9);
+        mu_ps_process(server), rows, stride, has_standby ? ", and as many for a standby" : "",
+        bytes / 1e9, free_bytes / 1e9);
 }
 
 static enum mu_status check(

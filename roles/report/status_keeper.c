@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "roles/report/status_keeper.h"
-#include "runtime/io/folder.h"
 #include "runtime/io/host.h"
+#include "runtime/io/kept_file.h"
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
@@ -15,8 +15,13 @@ struct mu_status_keeper {
     struct mu_status_page page;
     struct mu_text text; /* the writer's alone */
     bool due, leaving, said;
+    size_t room_bytes;
     char path[2200];
 };
+
+/* More than the page ever has of the run, and of a task and its load. */
+#define RUN_BYTES ((size_t)16 << 10)
+#define TASK_BYTES ((size_t)1 << 10)
 
 /* ---- writing ---- */
 
@@ -24,7 +29,7 @@ static void write_file(struct mu_status_keeper *keeper)
 {
     errno = ENOMEM;
     if (!keeper->text.failed &&
-        mu_folder_replace(keeper->path, keeper->text.data, keeper->text.bytes))
+        mu_kept_file_write(keeper->path, keeper->text.data, keeper->text.bytes, keeper->room_bytes))
         return;
     if (!keeper->said)
         mu_say(keeper->log, MU_LEVEL_WARN, "cannot write %s: %s; `muster status` will not know",
@@ -127,6 +132,8 @@ enum mu_status mu_status_keeper_start(struct mu_world *world, struct mu_log *log
     keeper->log = log;
     mu_text_init(&keeper->text);
     mu_format(keeper->path, sizeof(keeper->path), "%s/status.json", directory);
+    int listed = spec->task_count < MU_STATUS_TASKS_MAX ? spec->task_count : MU_STATUS_TASKS_MAX;
+    keeper->room_bytes = RUN_BYTES + (size_t)listed * TASK_BYTES;
     enum mu_status status = make_page(keeper, job, spec, started_wall_ns);
     if (status == MU_OK)
         status = world->ops->monitor_create(world, &keeper->monitor);
@@ -156,5 +163,6 @@ void mu_status_keeper_stop(struct mu_status_keeper *keeper, int exit)
     keeper->leaving = true;
     mu_status_keeper_leave(keeper, true);
     keeper->world->ops->join(keeper->world, keeper->thread);
+    mu_kept_file_finish(keeper->path);
     destroy(keeper);
 }

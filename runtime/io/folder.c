@@ -85,9 +85,9 @@ static int open_parent(const char *path, const char **ret_name)
     return open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 }
 
-static bool write_and_close(int fd, const void *data, size_t bytes, bool synced)
+static bool write_and_close(int fd, const void *data, size_t bytes)
 {
-    bool good = mu_folder_write_all(fd, data, bytes) && (!synced || fsync(fd) == 0);
+    bool good = mu_folder_write_all(fd, data, bytes) && fsync(fd) == 0;
     int error = errno;
     /* A failed fsync is never asked again: the kernel has forgotten the pages. */
     if (close(fd) != 0 && good)
@@ -125,24 +125,6 @@ static int open_aside(int folder, const char *name, char aside[NAME_MAX + 1])
     return openat(folder, aside, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 }
 
-bool mu_folder_replace(const char *path, const void *data, size_t bytes)
-{
-    const char *name;
-    char aside[NAME_MAX + 1];
-    int folder = open_parent(path, &name);
-    if (folder < 0)
-        return false;
-    int fd = open_aside(folder, name, aside);
-    bool good = fd >= 0 && write_and_close(fd, data, bytes, false) &&
-                renameat(folder, aside, folder, name) == 0;
-    int error = errno;
-    if (fd >= 0 && !good)
-        (void)unlinkat(folder, aside, 0);
-    (void)close(folder);
-    errno = error;
-    return good;
-}
-
 enum mu_status mu_folder_write(struct mu_log *log, const char *path, const void *data, size_t bytes)
 {
     const char *name;
@@ -153,7 +135,7 @@ enum mu_status mu_folder_write(struct mu_log *log, const char *path, const void 
     int fd = open_aside(folder, name, aside);
     if (fd < 0)
         return give_up(log, MU_E0604, path, folder, NULL);
-    if (!write_and_close(fd, data, bytes, true) || renameat(folder, aside, folder, name) != 0 ||
+    if (!write_and_close(fd, data, bytes) || renameat(folder, aside, folder, name) != 0 ||
         fsync(folder) != 0)
         return give_up(log, MU_E0605, path, folder, aside);
     (void)close(folder);

@@ -20,10 +20,6 @@ enum mu_status mu_folder_make(struct mu_log *log, const char *path);
 enum mu_status mu_folder_write(
     struct mu_log *log, const char *path, const void *data, size_t bytes);
 
-/* The same without syncing, for files that are written again and again: after a crash of the
- * machine it may be gone. False with errno. */
-bool mu_folder_replace(const char *path, const void *data, size_t bytes);
-
 /* Writes everything, however often the system stops half-way; false with errno. */
 bool mu_folder_write_all(int fd, const void *data, size_t bytes);
 /* Adds a record at the end of a file of one writer, or nothing: what a full disk cut is taken back,

@@ -44,7 +44,7 @@ All tasks of a run need the same job. They compare a hash of it before they star
 folder in which they look for real data sets, by default `../shared/data` beside the checkout. To
 train on what is there: `--set data.path=$MUSTER_DATA/mnist`.
 
-`muster man job` is this page for a terminal.
+`muster man job` shows this page on a terminal, by `man` where that is installed; piped it is troff.
 """
 
 SECTION = re.compile(r'(\w+): (.+)')

@@ -7,6 +7,7 @@ examples/ps_rows.c.
 """
 import os
 import shutil
+import socket
 import sys
 import tempfile
 import unittest
@@ -62,6 +63,28 @@ class Example(unittest.TestCase):
         _, stderr = process.communicate(timeout=60)
         self.assertEqual(process.returncode, 1)
         self.assertIn("there is no parameter server in the cluster", stderr)
+
+    def test_who_waits_says_for_whom_on_stderr(self):
+        cluster = cluster_of(1, 2)
+        worker, server = (start(EXAMPLE, cluster, *place) for place in (("worker", 0), ("ps", 0)))
+        said = server.stderr.readline()
+        self.assertRegex(said, r"^muster: waiting since 2\.\S+ s for worker/1: it has not called \(")
+        alone = start(EXAMPLE, cluster_of(1, 1), "worker", 0)
+        self.assertRegex(alone.stderr.readline(), r"^muster: waiting since 2\.\S+ s for ps/0 "
+                         r"\(127\.0\.0\.1:\d+\): Connection refused \(")
+        for process in (worker, server, alone):
+            process.kill()
+            process.communicate(timeout=60)
+
+    def test_a_port_in_use_is_said_with_its_holder(self):
+        cluster = cluster_of(1, 1)
+        host, port = cluster["ps"][0].split(":")
+        with socket.create_server((host, int(port))):
+            server = start(EXAMPLE, cluster, "ps", 0)
+            _, stderr = server.communicate(timeout=60)
+        self.assertEqual(server.returncode, 1)
+        self.assertRegex(stderr, rf"E0302.*in use by pid {os.getpid()} \(.*test_ps_example")
+        self.assertIn(f"`kill {os.getpid()}` ends it", stderr)
 
     def test_a_server_that_comes_again_before_all_are_there_is_found(self):
         cluster = cluster_of(1, 2)

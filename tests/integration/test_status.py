@@ -5,6 +5,7 @@ import json
 import os
 import re
 import signal
+import subprocess
 
 import events
 from cluster import ASYNC, LONG, MUSTER, SYNC, Case, Cluster, Process, checkpoints, main, until
@@ -456,6 +457,56 @@ class Status(Case):
         self.assertEqual((found["exit"], found["error_number"]), (73, 604))
         self.assertRegex(found["error"], r"^chief/0 cannot save step \d+, the last of the run.*: ")
         self.assertEqual(run.text.count("error[E0604]: chief/0 cannot save"), 2)  # and the summary
+
+    def small_disk(self):
+        """A disk of 8 MiB that only they see whom the second part starts."""
+        disk = self.folder("disk")
+        disk.mkdir()
+        holder = Process("holder", ["unshare", "--mount", "sh", "-c",
+                                    f"mount -t tmpfs -o size=8m none {disk} && echo ready && "
+                                    "exec tail -f /dev/null"])
+        self.own(holder)
+        until(lambda: holder.lines or holder.ended, "a disk")
+        if holder.text != "ready":
+            self.skipTest(f"this user may not mount: {holder.text}")
+        return disk, ["nsenter", f"--mount=/proc/{holder.pid}/ns/mnt"]
+
+    def test_a_full_disk_stops_neither_the_run_nor_its_status(self):
+        disk, inside = self.small_disk()
+        run = Process("launcher", [*inside, MUSTER, "run", SYNC, "--local", "chief=1,worker=1",
+                                   "--set", "checkpoint.every_steps=20", *LONG,
+                                   "--out", str(disk / "run")])
+        self.own(run)
+
+        def seen(condition):
+            def look():
+                shown = subprocess.run([*inside, MUSTER, "status", "--json", disk / "run"],
+                                       capture_output=True, text=True)
+                found = json.loads(shown.stdout) if shown.stdout else None
+                return found and condition(found) and found
+            return until(look, "a status")
+        seen(lambda found: found["checkpoint_step"] is not None)
+        subprocess.run([*inside, "dd", "if=/dev/zero", f"of={disk}/fill", "bs=4k"],
+                       stderr=subprocess.DEVNULL)
+        first = seen(lambda found: found["checkpoint_error"])
+        self.assertIn("No space left on device", first["checkpoint_error"])
+        later = seen(lambda found: found["written"] > first["written"] + 2)
+        self.assertEqual((later["state"], later["phase"]), ("running", "training"))
+        self.assertGreater(later["step"], first["step"])
+        run.signal(signal.SIGTERM)
+        self.assertIn(run.ends(), (73, 74))
+        last = seen(lambda found: found["state"] != "running")
+        self.assertEqual((last["state"], last["exit"]), ("ended", 74))
+        self.assertIn("cannot save step", last["error"])
+        # As a run on a file system that could not keep room for it has left it.
+        left = dict(last, phase="training", process=1, process_started=1)
+        folder = disk / "silent"
+        subprocess.run([*inside, "sh", "-c", f"rm {disk}/fill; mkdir {folder}; "
+                        f"cat > {folder}/status.json; dd if=/dev/zero of={disk}/fill bs=4k"],
+                       input=json.dumps(left), text=True, stderr=subprocess.DEVNULL)
+        shown = subprocess.run([*inside, MUSTER, "status", folder], capture_output=True, text=True)
+        self.assertIn(f"died: chief/0 (pid 1 on {last['host']})", shown.stdout)
+        self.assertIn(f"the disk of {folder} is full (0 B free)", shown.stdout)
 
     def test_what_is_no_run_is_named(self):
         empty = self.folder("empty")

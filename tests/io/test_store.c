@@ -5,6 +5,7 @@
  * child dies) or a failing one (ENOSPC, EIO).
  */
 #include "runtime/io/folder.h"
+#include "runtime/io/kept_file.h"
 #include "runtime/io/run_lock.h"
 #include "runtime/io/store_directory.h"
 #include "test.h"
@@ -73,15 +74,15 @@ int __wrap_fsync(int fd)
     return 0;
 }
 
-int __real_openat(int folder, const char *name, int flags, ...);
-int __wrap_openat(int folder, const char *name, int flags, ...);
-int __wrap_openat(int folder, const char *name, int flags, ...)
+int __real_openat64(int folder, const char *name, int flags, ...);
+int __wrap_openat64(int folder, const char *name, int flags, ...);
+int __wrap_openat64(int folder, const char *name, int flags, ...)
 {
     if (!(flags & O_CREAT))
-        return __real_openat(folder, name, flags);
+        return __real_openat64(folder, name, flags);
     if (cut())
         return -1;
-    int fd = __real_openat(folder, name, flags, 0600);
+    int fd = __real_openat64(folder, name, flags, 0600);
     if (fd >= 0 && disk.kind == CUT_DIE)
         disk.unsynced[disk.unsynced_count++] = dup(fd);
     return fd;
@@ -498,7 +499,7 @@ static enum mu_status replace_unsynced(
     struct mu_log *log, const char *path, const void *data, size_t bytes)
 {
     (void)log;
-    return mu_folder_replace(path, data, bytes) ? MU_OK : MU_IO_ERROR;
+    return mu_kept_file_write(path, data, bytes, 4096) ? MU_OK : MU_IO_ERROR;
 }
 
 /* Cut at every call of the system. */
@@ -533,6 +534,40 @@ static void a_file_is_replaced_whole_or_not_at_all(void **state)
     check_replacing(replace_unsynced, 2);
 }
 
+static void check_text(const char *path, const char *expected)
+{
+    char text[64] = "";
+    FILE *file = fopen(path, "r");
+    assert_non_null(file);
+    size_t bytes = fread(text, 1, sizeof(text) - 1, file);
+    (void)fclose(file);
+    while (bytes > 0 && text[bytes - 1] == ' ')
+        text[--bytes] = '\0';
+    assert_string_equal(text, expected);
+}
+
+/* Whichever call of the first way finds no room. */
+static void a_kept_file_is_replaced_without_room_too(void **state)
+{
+    char path[128];
+    snprintf(path, sizeof(path), "%s/status.json", scratch);
+    assert_true(mu_kept_file_write(path, "the longest of all", 18, 4096));
+    disk.error = ENOSPC;
+    for (int cut_at = 1; cut_at < 4; cut_at++) {
+        const char *texts[] = {"a longer text", "short"};
+        for (int i = 0; i < 2; i++) {
+            disk.kind = CUT_FAIL;
+            disk.calls_left = cut_at;
+            assert_true(mu_kept_file_write(path, texts[i], strlen(texts[i]), 4096));
+            assert_true(disk.calls_left < 0);
+            disk.kind = CUT_NONE;
+            check_text(path, texts[i]);
+        }
+    }
+    mu_kept_file_finish(path);
+    check_text(path, "short");
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, make_scratch, remove_scratch)
 
 int main(void)
@@ -555,6 +590,7 @@ int main(void)
         CASE(a_second_run_in_a_directory_is_refused),
         CASE(a_lock_file_that_is_a_link_is_refused),
         CASE(a_file_is_replaced_whole_or_not_at_all),
+        CASE(a_kept_file_is_replaced_without_room_too),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

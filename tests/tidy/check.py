@@ -83,7 +83,8 @@ SEAM_FILE_CALLS = re.compile(
     r'mkfifo|mknod|stat|lstat|fstat|fstatat|statx|f?statvfs|f?statfs|access|faccessat|eaccess|'
     r'link|linkat|symlink|symlinkat|readlink|readlinkat|realpath|f?truncate|fallocate|f?chmod|'
     r'[fl]?chown|utimensat|fsync|fdatasync|flock|pread|pwrite|inotify_\w+|shm_open|'
-    r'mu_folder_\w+|mu_json_read\w*|mu_store_directory_open|mu_run_lock_open)\s*\(')
+    r'mu_folder_\w+|mu_kept_file_\w+|mu_json_read\w*|mu_store_directory_open|'
+    r'mu_run_lock_open)\s*\(')
 # Path -> why it may reach around the seam all the same.
 SEAM_EXEMPT = {
     'roles/launch/*.c': 'the launcher behind --local starts real processes and is never simulated',
