@@ -341,10 +341,31 @@ static enum mu_status show_one(struct view *view, int64_t step)
     return status;
 }
 
+/* Where the newest is damaged: what can be shown in its place. */
+static void offer_older(const struct view *view)
+{
+    char where[PATH_MAX + 32];
+    for (size_t i = view->count - 1; i-- > 0;) {
+        struct mu_log quiet = mu_log_quiet();
+        struct mu_manifest manifest;
+        if (mu_checkpoint_verify(view->store, &quiet, view->steps[i], &manifest) != MU_OK)
+            continue;
+        mu_manifest_finish(&manifest);
+        view->store->ops->describe(view->store, view->steps[i], where, sizeof(where));
+        mu_say(view->log, MU_LEVEL_WARN,
+            "the newest that is whole is of step %lld: `muster checkpoint show %s`",
+            (long long)view->steps[i], where);
+        return;
+    }
+}
+
 /* The newest, or the one that was asked for: view_open has left no other. */
 static enum mu_status show(struct view *view)
 {
-    return show_one(view, view->steps[view->count - 1]);
+    enum mu_status status = show_one(view, view->steps[view->count - 1]);
+    if (status != MU_OK)
+        offer_older(view);
+    return status;
 }
 
 /* ---- the commands ---- */

@@ -120,8 +120,10 @@ static int run(struct mu_log *log, const void *options, char *const *arguments)
     bool clears = asked->watch && !asked->json && isatty(STDOUT_FILENO);
     struct found found;
     if (!directory[0] && !find_newest(newest, sizeof(newest)))
-        return mu_status_exit(mu_fail(
-            log, MU_E0609, "name the directory of a run", "there is no run in the folder `runs`"));
+        return mu_status_exit(mu_fail(log, MU_E0609,
+            "name the directory of a run, that of its --out: muster status DIR",
+            access("runs", F_OK) == 0 ? "there is no run in the folder `runs`"
+                                      : "there is no folder `runs` in this directory"));
     if (!directory[0])
         directory = newest;
     for (;;) {

@@ -97,6 +97,18 @@ static void find_checkpoint(struct mu_status_view *view)
             age_of((double)stat_.st_mtim.tv_sec + (double)stat_.st_mtim.tv_nsec / 1e9);
 }
 
+/* A simulation has a log of its events, and no status: it is over before anybody asks. */
+static enum mu_status fail_no_status(struct mu_log *log, const char *directory)
+{
+    char path[4096 + 16], help[sizeof(path) + 32];
+    mu_format(path, sizeof(path), "%s/events.log", directory);
+    if (access(path, F_OK) != 0)
+        return mu_fail(log, MU_E0609, NULL, "there is no status.json in %s", directory);
+    mu_format(help, sizeof(help), "`cat %s/summary.json` says how it ended", directory);
+    return mu_fail(log, MU_E0609, help,
+        "%s is the directory of a simulation, which writes no status.json", directory);
+}
+
 #define READS_MAX 10
 
 static bool same_file(const struct stat *a, const struct stat *b)
@@ -138,7 +150,7 @@ enum mu_status mu_status_view_read(
         return mu_fail(log, MU_E0002, "name a run directory: that of --out, or runs/NAME",
             "there is no directory %s", view->directory);
     if (access(path, F_OK) != 0)
-        return mu_fail(log, MU_E0609, NULL, "there is no status.json in %s", view->directory);
+        return fail_no_status(log, view->directory);
     MU_TRY(read_steady(log, path, &view->json));
     view->root = mu_json_root(view->json);
     if (mu_json_type(view->root) != MU_JSON_OBJECT || !mu_json_member(view->root, "phase")) {

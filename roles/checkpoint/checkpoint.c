@@ -295,8 +295,11 @@ static enum mu_status say_final(const struct mu_checkpoint_loading *load, enum m
 static enum mu_status say_none_whole(
     const struct mu_checkpoint_loading *load, int count, enum mu_status status)
 {
-    if (count < 2 || !is_unsaid(load))
+    if (count < 1 || !is_unsaid(load))
         return say_final(load, status);
+    char what[80] = "the only checkpoint is damaged";
+    if (count > 1)
+        mu_format(what, sizeof(what), "none of the %d checkpoints is whole; the oldest", count);
     char all[MU_CHECKPOINT_WHERE_BYTES], help[2 * MU_CHECKPOINT_WHERE_BYTES + 160];
     bool is_there = folder_of(load, all);
     int run = (int)(strlen(all) - (ends_with(all, KEPT_IN) ? strlen(KEPT_IN) : 0));
@@ -305,8 +308,8 @@ static enum mu_status say_none_whole(
         "checkpoint verify %s` shows what is wrong with each",
         run, all, all);
     return mu_fail(load->log, MU_E0601,
-        is_there ? help : "begin again in another directory: --out DIR",
-        "none of the %d checkpoints is whole; the oldest: %s", count, load->quiet->first_text);
+        is_there ? help : "begin again in another directory: --out DIR", "%s: %s", what,
+        load->quiet->first_text);
 }
 
 static bool is_damage(const struct mu_checkpoint_loading *load, enum mu_status status)

@@ -55,7 +55,8 @@ static const char *const remedies[MU_ERROR_COUNT] = {
     [MU_E0601] = "muster checkpoint verify, with the directory of the message: which are whole",
     [MU_E0602] = "muster checkpoint show DIR; use the job.json beside it",
     [MU_E0603] = "ls RUN/checkpoints; leave --resume out to begin",
-    [MU_E0604] = "df -h; --resume goes on, --out DIR begins elsewhere",
+    [MU_E0604] =
+        "df -h; df -i; make room, then --resume goes on from what is saved; or --out DIR elsewhere",
     [MU_E0605] = "df -h; df -i; quota: make room where the message says",
     [MU_E0606] = "muster --version where it was written; install that one",
     [MU_E0607] = "muster status DIR; kill -TERM PID of the message; --out DIR for a second run",

@@ -68,7 +68,8 @@ class Example(unittest.TestCase):
         cluster = cluster_of(1, 2)
         worker, server = (start(EXAMPLE, cluster, *place) for place in (("worker", 0), ("ps", 0)))
         said = server.stderr.readline()
-        self.assertRegex(said, r"^muster: waiting since 2\.\S+ s for worker/1: it has not called \(")
+        self.assertRegex(said,
+                         r"^muster: waiting since 2\.\S+ s for worker/1: it has not called \(")
         alone = start(EXAMPLE, cluster_of(1, 1), "worker", 0)
         self.assertRegex(alone.stderr.readline(), r"^muster: waiting since 2\.\S+ s for ps/0 "
                          r"\(127\.0\.0\.1:\d+\): Connection refused \(")

@@ -85,6 +85,21 @@ class Saved(Case):
         status = self.muster("status", run.out).text
         self.assertRegex(status, r"\nnewest checkpoint: step 60, .*, which is damaged\n")
 
+    def test_the_only_checkpoint_is_damaged_and_the_help_begins_again(self):
+        run = self.trained("chief=1,worker=1", "--steps", "20", "--set", "checkpoint.keep=1")
+        flip_last(checkpoints(run.out)[-1] / "model.safetensors")
+        again = self.resume(run, code=65)
+        self.assertIn("error[E0601]: the only checkpoint is damaged: ", again.text)
+        self.assertIn(f"in another directory: --out {run.out}-anew in", again.text)
+
+    def test_a_damaged_newest_checkpoint_is_not_shown_and_an_older_one_is_offered(self):
+        run = self.run_of_three()
+        flip_last(checkpoints(run.out)[-1] / "model.safetensors")
+        said = self.muster("checkpoint", "show", run.out)
+        self.assertEqual(said.code, 65)
+        command = re.search(r"whole is of step 40: `muster (.*)`", said.text).group(1).split()
+        self.assertEqual(self.muster(*command).code, 0)
+
     def test_a_checkpoint_cut_at_any_place_is_refused(self):
         run = self.run_of_three()
         for path in checkpoints(run.out):

@@ -513,6 +513,8 @@ class Status(Case):
         self.assertIn("E0002", self.status(empty, code=66))
         empty.mkdir()
         self.assertIn("E0609", self.status(empty, code=66))
+        (empty / "events.log").write_text("")
+        self.assertIn(f"{empty} is the directory of a simulation", self.status(empty, code=66))
         for text in ("{", "[]", '{"phase"', "{}", "\0"):
             (empty / "status.json").write_text(text)
             self.assertIn("E0610", self.status(empty, code=65))
