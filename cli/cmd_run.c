@@ -4,6 +4,7 @@
 #include "roles/launch/local.h"
 #include "roles/run.h"
 #include "roles/task.h"
+#include "runtime/io/run_lock.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -91,13 +92,16 @@ static int run_local(struct mu_log *log, const struct mu_run_request *request,
         sound = mu_task_data_find(job, log);
     if (sound != MU_OK)
         return mu_status_exit(sound);
-    char **tasks = arguments_of_tasks(arguments);
-    if (!tasks)
-        return mu_status_exit(mu_fail(log, MU_E0801, NULL, "no memory for the command line"));
     if (request->out_dir)
         mu_format(out_dir, sizeof(out_dir), "%s", request->out_dir);
     else
         mu_format(out_dir, sizeof(out_dir), "runs/%s", job->name);
+    /* Members learn of it from their leader, when they have written to the logs that are there. */
+    if (mu_run_lock_check(log, out_dir) != MU_OK)
+        return mu_status_exit(MU_CANNOT_CREATE);
+    char **tasks = arguments_of_tasks(arguments);
+    if (!tasks)
+        return mu_status_exit(mu_fail(log, MU_E0801, NULL, "no memory for the command line"));
     setenv("MUSTER_LOCAL", local, 1);
     setenv("MUSTER_PROGRAM", program_invocation_name, 1);
     const struct mu_local_request launch = {.counts = counts,

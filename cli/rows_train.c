@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/commands.h"
+#include "roles/run_request.h"
+
+#define TEXT_OF(token) #token
+#define SECONDS(number) TEXT_OF(number)
 
 /* Flags that set a key of the job: range and doc are those of the job's own row. */
 #define JOB_FLAGS(options)                                                                         \
@@ -61,7 +65,7 @@ const struct mu_flag mu_flags_run[] = {
          .offset = offsetof(RUN, start_timeout),
          .min = 1,
          .max = 86400,
-         .fallback = "120",
+         .fallback = SECONDS(MU_RUN_START_TIMEOUT),
          .doc = "seconds to wait for all tasks to come"},
         .value = "SECONDS"},
     {.option = {.name = "step-timeout",
@@ -69,7 +73,7 @@ const struct mu_flag mu_flags_run[] = {
          .offset = offsetof(RUN, step_timeout),
          .min = 1,
          .max = 86400,
-         .fallback = "300",
+         .fallback = SECONDS(MU_RUN_STEP_TIMEOUT),
          .doc = "seconds that a step may take before it counts as hanging"},
         .value = "SECONDS"},
     {.option = {.name = "failure-detection",

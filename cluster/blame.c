@@ -7,6 +7,8 @@
 
 /* How long a task that misses another waits for the leader to say who is lost. */
 #define VERDICT_NS (1500 * MU_MS)
+/* A replica that is well has been heard in so many heartbeats. */
+#define SILENT_BEATS 5
 
 void mu_cluster_who(const struct mu_cluster *cluster, int task, char *out, size_t bytes)
 {
@@ -58,9 +60,10 @@ void mu_cluster_tell(struct mu_cluster *cluster, enum mu_error error, int task, 
     mu_text_copy(short_text, sizeof(short_text), text);
     uint8_t memory[MU_CLUSTER_TEXT_MAX + 128];
     struct mu_body body;
-    mu_body_begin(&body, memory, sizeof(memory), 3 + MU_GONE_SILENCE_FIELDS);
+    mu_body_begin(&body, memory, sizeof(memory), 4 + MU_GONE_SILENCE_FIELDS);
     mu_body_put_int(&body, "error", mu_error_number(error));
     mu_body_put_int(&body, "task", task);
+    mu_body_put_int(&body, "late", cluster->late);
     mu_body_put_text(&body, "text", short_text);
     mu_gone_put_silence(cluster, task, &body);
     assert(!body.failed);
@@ -100,6 +103,12 @@ static void add_where_it_hangs(const struct mu_cluster *cluster, int task, struc
         mu_given_up_add_help(cluster, task, help);
 }
 
+/* Nobody need be lost: a step may only take longer than it is given. */
+static void add_how_to_wait(struct mu_text *help)
+{
+    mu_text_add(help, "`--step-timeout SECONDS` gives all tasks longer for a step; ");
+}
+
 static void add_how_to_go_on(const struct mu_cluster *cluster, struct mu_text *help)
 {
     char go_on[MU_CLUSTER_GO_ON_MAX];
@@ -120,6 +129,8 @@ static void say_lost(
     mu_text_init(&help);
     if (error == MU_E0402)
         add_where_it_hangs(cluster, task, &help);
+    if (cluster->late)
+        add_how_to_wait(&help);
     bool is_own = is_told_of_itself(cluster, error, task);
     /* What a task says of itself would be the same after a resume. */
     if (cluster->options.go_on && error != MU_E0403)
@@ -160,6 +171,16 @@ void mu_cluster_lose(struct mu_cluster *cluster, enum mu_error error, int task, 
     say_lost(cluster, error, task, text);
 }
 
+void mu_cluster_lose_late(struct mu_cluster *cluster, int task, const char *text)
+{
+    char limit[32], said[MU_CLUSTER_TEXT_MAX];
+    mu_text_duration(limit, sizeof(limit), cluster->options.step_ns);
+    snprintf(said, sizeof(said), "%.560s, and the time-out of a step is %s", text, limit);
+    cluster->late = true;
+    mu_cluster_lose(cluster, MU_E0402, task, said);
+    cluster->late = false;
+}
+
 void mu_cluster_lose_silent(struct mu_cluster *cluster, int task, int64_t silence_ns)
 {
     char who[160], seen[MU_CLUSTER_SEEN_MAX], age[32], text[MU_CLUSTER_TEXT_MAX];
@@ -189,6 +210,22 @@ static int laggard(const struct mu_cluster *cluster)
     return most > least ? found : -1;
 }
 
+/* Where all have entered as many: the replica that has said nothing for the longest time, and only
+ * if that is longer than one that is well takes. */
+static int most_silent(const struct mu_cluster *cluster)
+{
+    int64_t longest = SILENT_BEATS * cluster->options.heartbeat_ns;
+    int found = -1;
+    for (int i = 0; i < cluster->spec->task_count; i++) {
+        int64_t silence = mu_now(cluster->world) - cluster->member[i].heard_ns;
+        if (i == cluster->spec->self || cluster->spec->task[i].replica < 0 || silence < longest)
+            continue;
+        longest = silence;
+        found = i;
+    }
+    return found;
+}
+
 /* The leader knows what everybody does: it can name who keeps the others waiting. */
 void mu_cluster_lose_laggard(
     struct mu_cluster *cluster, int task, const char *what, int64_t since_ns)
@@ -196,7 +233,7 @@ void mu_cluster_lose_laggard(
     char who[160], seen[MU_CLUSTER_SEEN_MAX], age[32], text[MU_CLUSTER_TEXT_MAX];
     int culprit = laggard(cluster);
     if (culprit < 0)
-        culprit = task;
+        culprit = task >= 0 ? task : most_silent(cluster);
     mu_text_duration(age, sizeof(age), mu_now(cluster->world) - since_ns);
     if (culprit < 0) {
         snprintf(text, sizeof(text), "%s waited %s, and nobody is behind", what, age);
@@ -205,7 +242,7 @@ void mu_cluster_lose_laggard(
         mu_cluster_last_seen(cluster, culprit, seen);
         snprintf(text, sizeof(text), "%s waited %s: %s has not come%s", what, age, who, seen);
     }
-    mu_cluster_lose(cluster, MU_E0402, culprit, text);
+    mu_cluster_lose_late(cluster, culprit, text);
 }
 
 /* `late`: a wait that has lasted too long, for `what`; otherwise `text` says what broke. */
@@ -278,6 +315,42 @@ static void await_verdict(struct mu_cluster *cluster)
     }
 }
 
+/* What a wait has ended with. `task` -1: because of whom is not known here. */
+static void describe(const struct mu_cluster *cluster, enum mu_status status, int task,
+    const char *what, int64_t since_ns, char out[MU_CLUSTER_TEXT_MAX])
+{
+    char who[160], age[32];
+    mu_text_duration(age, sizeof(age), mu_now(cluster->world) - since_ns);
+    mu_cluster_who(cluster, task, who, sizeof(who));
+    if (status == MU_TIMEOUT && task >= 0)
+        snprintf(out, MU_CLUSTER_TEXT_MAX, "%s waited %s for %s", what, age, who);
+    else if (status == MU_TIMEOUT)
+        snprintf(out, MU_CLUSTER_TEXT_MAX, "%s waited %s", what, age);
+    else if (task >= 0)
+        snprintf(out, MU_CLUSTER_TEXT_MAX, "the connection to %s broke in %s", who, what);
+    else
+        snprintf(out, MU_CLUSTER_TEXT_MAX, "a connection between the replicas broke in %s", what);
+}
+
+/* A member whose leader has not said who it is. If it does not know either, the leader itself is
+ * all that it misses. */
+static void lose_unheard(struct mu_cluster *cluster, enum mu_status status, int task, char *text)
+{
+    char who[160];
+    size_t used = strlen(text);
+    if (status != MU_TIMEOUT) {
+        mu_cluster_lose(cluster, MU_E0401, task, text);
+        return;
+    }
+    if (task < 0 && !cluster->leads) {
+        task = cluster->spec->leader;
+        mu_cluster_who(cluster, task, who, sizeof(who));
+        snprintf(
+            text + used, MU_CLUSTER_TEXT_MAX - used, "; %s, which knows for whom, is silent", who);
+    }
+    mu_cluster_lose_late(cluster, task, text);
+}
+
 enum mu_status mu_cluster_blame(
     struct mu_cluster *cluster, enum mu_status status, int task, const char *what, int64_t since_ns)
 {
@@ -285,15 +358,8 @@ enum mu_status mu_cluster_blame(
         return verdict(cluster);
     if (status != MU_TIMEOUT && status != MU_CLOSED)
         return status;
-    char who[160] = "somebody", age[32], text[MU_CLUSTER_TEXT_MAX];
-    if (task >= 0)
-        mu_cluster_who(cluster, task, who, sizeof(who));
-    mu_text_duration(age, sizeof(age), mu_now(cluster->world) - since_ns);
-    if (status == MU_TIMEOUT)
-        snprintf(text, sizeof(text), "%s waited %s for %s", what, age, who);
-    else
-        snprintf(text, sizeof(text), "the connection to %s broke in %s", who, what);
-
+    char text[MU_CLUSTER_TEXT_MAX];
+    describe(cluster, status, task, what, since_ns, text);
     if (cluster->leads && status == MU_TIMEOUT) {
         mu_control_note_self(cluster, mu_now(cluster->world));
         mu_cluster_lose_laggard(cluster, task, what, since_ns);
@@ -304,7 +370,7 @@ enum mu_status mu_cluster_blame(
             cluster, task, status == MU_TIMEOUT, since_ns, status == MU_TIMEOUT ? what : text);
     await_verdict(cluster);
     if (verdict(cluster) == MU_OK)
-        mu_cluster_lose(cluster, status == MU_TIMEOUT ? MU_E0402 : MU_E0401, task, text);
+        lose_unheard(cluster, status, task, text);
     /* Nothing is a loss once the run is over; the wait has failed all the same. */
     if (verdict(cluster) == MU_OK)
         return cluster->over && cluster->over_status != MU_OK ? cluster->over_status : status;

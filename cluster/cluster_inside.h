@@ -87,6 +87,7 @@ struct mu_cluster {
     int64_t asked, answered; /* leader: how often it has asked; member: which it has answered */
 
     enum mu_status failed; /* not OK: somebody is lost or something does not fit; said already */
+    bool late;             /* in mu_cluster_lose: a step has taken longer than it is given */
     bool over;
     enum mu_status over_status;
     atomic_bool stop_wanted;
@@ -179,6 +180,8 @@ void mu_cluster_tell(struct mu_cluster *cluster, enum mu_error error, int task, 
 void mu_cluster_lose(struct mu_cluster *cluster, enum mu_error error, int task, const char *text);
 void mu_cluster_lose_laggard(
     struct mu_cluster *cluster, int task, const char *what, int64_t since_ns);
+/* Hangs (402), because a step has taken longer than it is given: what helps is said, too. */
+void mu_cluster_lose_late(struct mu_cluster *cluster, int task, const char *text);
 void mu_cluster_lose_silent(struct mu_cluster *cluster, int task, int64_t silence_ns);
 /* "worker/2 (10.0.0.3:2222)" */
 void mu_cluster_who(const struct mu_cluster *cluster, int task, char *out, size_t bytes);

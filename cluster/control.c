@@ -112,7 +112,7 @@ static void read_pause(struct mu_cluster *cluster, struct mu_decoder *decoder)
 static void read_lost(struct mu_cluster *cluster, struct mu_decoder *decoder)
 {
     char text[MU_CLUSTER_TEXT_MAX];
-    int64_t number, task;
+    int64_t number, task, late;
     if (cluster->leads || !mu_decoder_int(decoder, "error", 1, 9999, &number) ||
         !mu_decoder_text(decoder, "text", text, sizeof(text)))
         return;
@@ -124,7 +124,9 @@ static void read_lost(struct mu_cluster *cluster, struct mu_decoder *decoder)
         task = -1; /* the leader has said all that is known of others */
     if (mu_given_up_ends(cluster, decoder, task))
         return;
+    cluster->late = mu_decoder_int(decoder, "late", 0, 1, &late) && late;
     mu_cluster_lose(cluster, error, (int)task, text);
+    cluster->late = false;
 }
 
 /* An evaluator: the run does not end with it, but nobody evaluates any more. */
@@ -413,7 +415,7 @@ static void check_stuck(struct mu_cluster *cluster, int64_t now)
         mu_cluster_who(cluster, i, who, sizeof(who));
         mu_cluster_last_seen(cluster, i, seen);
         snprintf(text, sizeof(text), "%s does not get on%s", who, seen);
-        mu_cluster_lose(cluster, MU_E0402, i, text);
+        mu_cluster_lose_late(cluster, i, text);
         return;
     }
 }

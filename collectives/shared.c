@@ -189,6 +189,7 @@ static void *alloc(struct mu_group *group, size_t bytes, int64_t deadline_ns, ch
     enum mu_status status = open_segments(shared, bytes ? bytes : 1, deadline_ns, &segments);
     if (status != MU_OK) { /* the others may have it, and would wait for us in it */
         group->failed = true;
+        shared->failed = status;
         mu_format(group->error, sizeof(group->error), "shared memory of %zu bytes: %s", bytes,
             mu_status_text(status));
         return NULL;
@@ -222,6 +223,11 @@ void *mu_shared_alloc(struct mu_group *group, size_t bytes, int64_t deadline_ns)
         "is copied",
         text, why);
     return NULL;
+}
+
+enum mu_status mu_shared_failed(const struct mu_group *group)
+{
+    return group->failed && group->shared ? group->shared->failed : MU_OK;
 }
 
 bool mu_shared_free(struct mu_group *group, void *memory)

@@ -24,6 +24,8 @@ void mu_shared_close(struct mu_shared *shared); /* takes NULL; frees its arenas 
  * which is said once a group. NULL because not all took part to the end, which others may not know:
  * group->failed is set, and group->error. Page-aligned, zeroed, touched. */
 void *mu_shared_alloc(struct mu_group *group, size_t bytes, int64_t deadline_ns);
+/* Of that last NULL: TIMEOUT, CLOSED, PROTOCOL as messages; OK: no arena was cut short. */
+enum mu_status mu_shared_failed(const struct mu_group *group);
 /* The same, for who can well do without: nothing is said. */
 void *mu_shared_try(struct mu_group *group, size_t bytes, int64_t deadline_ns);
 /* False: it is none of our arenas. */

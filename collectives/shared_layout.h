@@ -73,7 +73,9 @@ struct mu_shared {
     struct mu_segments *arenas[MU_SHARED_ARENAS_MAX]; /* the same places on all ranks */
     enum mu_status (*pause)(void *owner);             /* NULL: the transport's loop is turned */
     void *pause_owner;
-    bool said; /* that vectors do not lie in shared memory */
+    enum mu_status
+        failed; /* why an arena could not be made, where the group has failed with that */
+    bool said;  /* that vectors do not lie in shared memory */
 };
 
 /* mu_shared_open, from this source. */

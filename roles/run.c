@@ -5,6 +5,7 @@
 #include "roles/report/status_keeper.h"
 #include "roles/report/task_log.h"
 #include "roles/run_dir.h"
+#include "runtime/base/log_quiet.h"
 #include "runtime/io/real_world.h"
 #include "runtime/io/signals.h"
 #include "watch/notify.h"
@@ -27,6 +28,7 @@ struct real_task {
     struct mu_spec exchanged;        /* under mpirun without a spec */
     const struct mu_spec *spec;
     int inherited_fd;
+    bool log_waits; /* for it to join: until then the directory may be another run's */
     int64_t newest_before;
     struct mu_go_on go_on;
 };
@@ -86,13 +88,36 @@ static void warn_of_strangers(struct real_task *task)
 
 /* ---- preparing ---- */
 
+/* A run that has the directory is that of this task's own leader, or another one, in whose logs
+ * nothing of this task belongs. Until it has joined, that is open. Launchers look by themselves. */
+static bool is_maybe_of_others(const struct real_task *task)
+{
+    struct mu_log quiet = mu_log_quiet();
+    return task->spec->self != task->spec->leader && !getenv("MUSTER_LAUNCHED") &&
+           mu_run_lock_check(&quiet, task->dir.path) != MU_OK;
+}
+
 static enum mu_status open_log(struct real_task *task)
 {
     char path[2300];
     const struct mu_task *self = &task->spec->task[task->spec->self];
     mu_format(path, sizeof(path), "%s/logs/%s-%d.log", task->dir.path, mu_role_name(self->role),
         self->index);
-    return mu_task_log_open(&task->log, path);
+    MU_TRY(mu_task_log_open(&task->log, path));
+    mu_task_log_note(
+        &task->log, "starts as pid %d on %s", task->real.world.process, task->real.world.host);
+    return MU_OK;
+}
+
+/* Of a task that never joined: the directory may be another run's. */
+static void end_log(struct real_task *task, enum mu_status status)
+{
+    if (task->log_waits && !is_maybe_of_others(task)) {
+        enum mu_status opened = open_log(task);
+        (void)opened; /* what it says is on its terminal */
+    }
+    mu_task_log_note(
+        &task->log, "ends with exit code %d (%s)", mu_status_exit(status), mu_status_text(status));
 }
 
 static void open_display(struct real_task *task)
@@ -146,8 +171,9 @@ static enum mu_status prepare(struct real_task *task, int64_t started_wall_ns)
     struct mu_world *world = &task->real.world;
     MU_TRY(mu_run_dir_open(&task->dir, &task->log.log, task->request->out_dir, task->job,
         task->spec, world, task->request->resume));
-    MU_TRY(open_log(task));
-    mu_task_log_note(&task->log, "starts as pid %d on %s", world->process, world->host);
+    task->log_waits = is_maybe_of_others(task);
+    if (!task->log_waits)
+        MU_TRY(open_log(task));
     open_go_on(task);
     MU_TRY(keep_status(task, started_wall_ns));
     open_display(task);
@@ -194,6 +220,11 @@ static void begin(void)
 
 static void ready(const char *status)
 {
+    if (own_task->log_waits) {
+        own_task->log_waits = false;
+        enum mu_status opened = open_log(own_task);
+        (void)opened; /* said on its terminal: a run that has begun does not end for that */
+    }
     begin();
     mu_notify_ready(status);
     say_joined(own_task);
@@ -273,8 +304,7 @@ enum mu_status mu_run(struct mu_log *log, const struct mu_run_request *request,
     if (status == MU_NO_MEMORY && task.log.log.first_number == 0)
         status = mu_fail(&task.log.log, MU_E0801, "muster doctor shows the limits of this machine",
             "the job needs more memory than can be had");
-    mu_task_log_note(
-        &task.log, "ends with exit code %d (%s)", mu_status_exit(status), mu_status_text(status));
+    end_log(&task, status);
     say_over(&task, status);
     mu_notify_stopping(mu_status_text(status));
     /* Asked to stop before there was anything to save: no state is saved, and 75 would be a lie. */

@@ -4,6 +4,10 @@
 
 #include "cluster/spec.h"
 
+/* What the flags are where they are left out: seconds, as the rows of the command line say them. */
+#define MU_RUN_START_TIMEOUT 120
+#define MU_RUN_STEP_TIMEOUT 300
+
 /* How soon a silent peer counts as dead: in 5 s, or in 0.8 s where the network and the machines
  * are known to be quick. */
 enum mu_failure_detection { MU_DETECT_DEFAULT, MU_DETECT_FAST };

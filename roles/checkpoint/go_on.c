@@ -34,6 +34,17 @@ static void add_roles(const int counts[MU_ROLE_COUNT], struct mu_text *out)
     }
 }
 
+/* Those that were given, or those tasks would have others than they had. */
+static void add_times(const struct mu_run_request *request, struct mu_text *out)
+{
+    if (request->start_timeout_ns != MU_RUN_START_TIMEOUT * MU_SECOND)
+        mu_text_add(out, " --start-timeout %.9g", (double)request->start_timeout_ns / 1e9);
+    if (request->step_timeout_ns != MU_RUN_STEP_TIMEOUT * MU_SECOND)
+        mu_text_add(out, " --step-timeout %.9g", (double)request->step_timeout_ns / 1e9);
+    if (request->failure_detection == MU_DETECT_FAST)
+        mu_text_add(out, " --failure-detection fast");
+}
+
 static const char *ranks(void)
 {
     return mu_mpi_is_rank() ? getenv("OMPI_COMM_WORLD_SIZE") : NULL;
@@ -52,6 +63,7 @@ void mu_go_on_command(const struct mu_go_on *go_on, bool resumes, struct mu_text
     mu_text_add(out, "%s", resumes ? " --resume" : "");
     for (int i = 0; request->sets && request->sets[i]; i++)
         add_word(out, " --set ", request->sets[i]);
+    add_times(request, out);
     if (local)
         add_word(out, " --local ", local);
     add_roles(request->cluster.counts, out);

@@ -26,12 +26,14 @@ static void write_file(struct mu_task_log *task_log, enum mu_level level, const 
 {
     char line[MU_LOG_TEXT_MAX + 128], time[40];
     size_t most = sizeof(line) - 1;
-    if (task_log->fd < 0)
-        return;
     mu_text_time(time, sizeof(time), task_log->world->ops->wall_ns(task_log->world));
     int bytes = snprintf(
         line, sizeof(line), "%s %s %s %s\n", time, level_name(level), task_log->log.task, text);
-    write_out(task_log->fd, line, (size_t)bytes < most ? (size_t)bytes : most);
+    size_t used = strlen(task_log->held);
+    if (task_log->fd >= 0)
+        write_out(task_log->fd, line, (size_t)bytes < most ? (size_t)bytes : most);
+    else if (used + (size_t)bytes < sizeof(task_log->held))
+        memcpy(task_log->held + used, line, (size_t)bytes + 1);
 }
 
 static void write_line(struct mu_log *log, enum mu_level level, const char *text)
@@ -74,8 +76,11 @@ enum mu_status mu_task_log_open(struct mu_task_log *task_log, const char *path)
 {
     int flags = O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW;
     task_log->fd = open(path, flags, 0600);
-    if (task_log->fd >= 0)
+    if (task_log->fd >= 0) {
+        write_out(task_log->fd, task_log->held, strlen(task_log->held));
+        task_log->held[0] = '\0';
         return MU_OK;
+    }
     return mu_fail(
         &task_log->log, MU_E0604, NULL, "%s cannot be opened: %s", path, strerror(errno));
 }

@@ -6,6 +6,8 @@
 #include "runtime/base/world.h"
 #include "watch/progress.h"
 
+#define MU_TASK_LOG_HELD_MAX 4096
+
 /*
  * The log of a task in the real world: what is said goes to the terminal in plain words (errors and
  * warnings to stderr) and to logs/<task>.log with time, level and task before it.
@@ -13,7 +15,8 @@
 struct mu_task_log {
     struct mu_log log;
     struct mu_world *world;
-    int fd;        /* of the file, -1: none */
+    int fd;                          /* of the file, -1: none yet */
+    char held[MU_TASK_LOG_HELD_MAX]; /* the lines for it, until there is one */
     bool prefixed; /* lines on the terminal begin with the task: many write there */
     const struct mu_progress_display *display; /* a line on the terminal to be cleared; or NULL */
 };

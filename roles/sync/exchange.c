@@ -5,6 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Who has entered the fewest is behind. */
+static void count_collective(struct mu_replica *replica)
+{
+    atomic_fetch_add_explicit(&replica->activity.collective, 1, memory_order_relaxed);
+}
+
 /* ---- one bucket, on whichever thread owns the group now ---- */
 
 static enum mu_status sum_bucket(
@@ -25,7 +31,7 @@ enum mu_status mu_exchange_sum(struct mu_exchange_bucket *bucket, int64_t *ret_s
 {
     struct mu_replica *replica = bucket->exchange->replica;
     int64_t since = *ret_since = mu_now(replica->world);
-    atomic_fetch_add_explicit(&replica->activity.collective, 1, memory_order_relaxed);
+    count_collective(replica);
     enum mu_status status =
         sum_bucket(bucket, mu_deadline(since, replica->run->timeouts.step_ns), ret_rank);
     bucket->exchange_sum += (double)(mu_now(replica->world) - since) / 1e9;
@@ -181,10 +187,16 @@ static enum mu_status run_make(struct mu_command *command)
 {
     struct making *making = command->owner;
     struct mu_replica *replica = making->exchange->replica;
-    if (replica->group.shared)
-        making->exchange->shared = mu_shared_alloc(&replica->group, making->bytes,
-            mu_deadline(mu_now(replica->world), replica->run->timeouts.step_ns));
-    return replica->communicator.loop->cancelled;
+    if (!replica->group.shared)
+        return replica->communicator.loop->cancelled;
+    int64_t since = mu_now(replica->world);
+    count_collective(replica);
+    making->exchange->shared = mu_shared_alloc(
+        &replica->group, making->bytes, mu_deadline(since, replica->run->timeouts.step_ns));
+    enum mu_status status = mu_shared_failed(&replica->group);
+    return status == MU_OK
+               ? replica->communicator.loop->cancelled
+               : mu_replica_blame(replica, status, -1, "sharing memory for the gradients", since);
 }
 
 static enum mu_status make_vectors(struct mu_exchange *exchange)

@@ -95,6 +95,21 @@ enum mu_status mu_run_lock_open(struct mu_log *log, const char *directory, const
     return MU_OK;
 }
 
+enum mu_status mu_run_lock_check(struct mu_log *log, const char *directory)
+{
+    struct mu_text path;
+    mu_text_init(&path);
+    mu_text_add(&path, "%s/.lock", directory);
+    int fd = path.failed ? -1 : open(path.data, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    mu_text_finish(&path);
+    if (fd < 0)
+        return MU_OK; /* nobody has ever had it, or whoever begins says why it cannot */
+    bool is_held = flock(fd, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+    enum mu_status status = is_held ? refuse(log, directory, fd) : MU_OK;
+    (void)close(fd);
+    return status;
+}
+
 void mu_run_lock_close(struct mu_run_lock *lock)
 {
     if (!lock)

@@ -12,6 +12,9 @@ struct mu_run_lock;
  * on h2". NO_MEMORY. */
 enum mu_status mu_run_lock_open(struct mu_log *log, const char *directory, const char *host,
     int process, struct mu_run_lock **ret_lock);
+/* CANNOT_CREATE and MU_E0607, as above, if a run has the directory now; nothing is made or taken.
+ */
+enum mu_status mu_run_lock_check(struct mu_log *log, const char *directory);
 void mu_run_lock_close(struct mu_run_lock *lock); /* takes NULL */
 
 #endif

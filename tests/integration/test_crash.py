@@ -5,13 +5,16 @@ import os
 import re
 import signal
 import time
+import unittest
 
-from cluster import ASYNC, LONG, MUSTER, SLOW, SYNC, Case, Cluster, alive, checkpoints, main, until
+from cluster import (ASYNC, LONG, MUSTER, SLOW, SYNC, Case, Cluster, Process, alive, checkpoints,
+                     main, until)
 
 SYNC_TASKS = dict(chief=1, worker=2)
 ASYNC_TASKS = dict(chief=1, worker=1, ps=2)
 SAVES = ["--set", "checkpoint.every_steps=10"]
 FAST = ["--failure-detection", "fast"]
+WITHHOLDER = os.environ.get("WITHHOLD_MEMORY_LIBRARY")
 
 
 class Survivors(Case):
@@ -187,6 +190,37 @@ class Hang(Survivors):
 
     def test_a_chief_whose_heartbeats_come_but_not_its_steps_is_named_after_the_step_timeout(self):
         self.stick("chief/0")
+
+    def withhold(self, culprit, pattern):
+        """A task does not come to the memory that the gradients lie in, and nothing is lost."""
+        cluster = Cluster(self, arguments=["--step-timeout", "2", "--set", "data.batch=10", "--set",
+                                           "model.widths=[784,9000,10]"], chief=1, worker=1)
+        for name in cluster.names:
+            if name == culprit:
+                task = Process(name, [MUSTER, "run", SYNC, "--out", str(cluster.out),
+                                      *cluster.arguments],
+                               LD_PRELOAD=WITHHOLDER, TF_CONFIG=cluster.config(name))
+                self.own(task)
+                cluster.tasks[name] = task
+            else:
+                cluster.start(name)
+        for task in cluster.others(culprit):
+            self.assertEqual(task.ends(), 69, task.text)
+            who = rf"{culprit} \({cluster.address(culprit)}\)"
+            self.assertRegex(task.text, rf"error\[E0402\]: sharing memory for the gradients waited "
+                                        rf"\S+ s[:;] {who}{pattern}.*, and the time-out of a step "
+                                        rf"is 2\.0 s")
+            self.assertRegex(task.text, "help: .*`--step-timeout SECONDS` gives all tasks longer")
+            self.assertRegex(task.text, rf"to begin anew.*: {MUSTER} run .* --step-timeout 2\b")
+            self.assertEqual(task.text.count("error["), 1, task.text)
+
+    @unittest.skipUnless(WITHHOLDER, "WITHHOLD_MEMORY_LIBRARY is not set")
+    def test_a_worker_that_is_late_with_the_shared_memory_is_behind_and_not_dead(self):
+        self.withhold("worker/0", r" has not come; last seen starting")
+
+    @unittest.skipUnless(WITHHOLDER, "WITHHOLD_MEMORY_LIBRARY is not set")
+    def test_a_chief_that_is_late_with_the_shared_memory_is_behind_and_not_dead(self):
+        self.withhold("chief/0", ", which knows for whom, is silent")
 
     def test_a_stale_chief_writes_nothing(self):
         cluster = self.stop(SYNC, SYNC_TASKS, "chief/0", 0.8, *FAST, "--set",

@@ -302,6 +302,25 @@ class Doubles(Case):
         self.assertEqual(second.code, 73, second.text)
         self.assertRegex(second.text, rf"error\[E0607\].*pid {first.tasks['chief/0'].pid}")
 
+    def logs(self, cluster):
+        return {path.name: path.read_text() for path in (cluster.out / "logs").iterdir()}
+
+    def test_a_second_run_that_is_refused_writes_nothing_into_the_first_ones_logs(self):
+        first = Cluster(self, arguments=["--steps", "100000"], chief=1, worker=1).start_all()
+        first.trains()
+        before = self.logs(first)
+        self.assertIn("starts as pid", before["worker-0.log"])
+        launched = self.muster("run", first.job, "--out", first.out, "--local", "chief=1,worker=2")
+        self.assertEqual(launched.code, 73, launched.text)
+        self.assertRegex(launched.text, rf"error\[E0607\].*pid {first.tasks['chief/0'].pid}")
+        second = Cluster(self, arguments=QUICK, chief=1, worker=1)
+        second.out = first.out
+        second.start("worker/0").says("waiting for chief/0")
+        self.assertEqual(second.start("chief/0").ends(), 73)
+        second.tasks["worker/0"].signal(signal.SIGTERM)
+        second.tasks["worker/0"].ends()
+        self.assertEqual(self.logs(first), before)
+
 
 class Differences(Case):
     def both(self, mine, theirs):

@@ -492,7 +492,9 @@ static void a_second_run_in_a_directory_is_refused(void **state)
     assert_said(&test_log, "is locked by chief/0, pid 412 on h2, since 20");
     assert_said(&test_log, "`kill -TERM 412` on its host ends it");
     test_said->task[0] = '\0';
+    assert_int_equal(mu_run_lock_check(test_said, scratch), MU_CANNOT_CREATE);
     mu_run_lock_close(first);
+    assert_ok(mu_run_lock_check(test_said, scratch));
     assert_ok(mu_run_lock_open(test_said, scratch, "h3", 9, &second));
     mu_run_lock_close(second);
     mu_run_lock_close(NULL);
