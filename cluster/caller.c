@@ -37,11 +37,13 @@ static enum mu_link_answer on_frame(void *owner, struct mu_link *link, const str
     return expected && frame->payload_bytes == 0 ? MU_LINK_TAKE : MU_LINK_REFUSE;
 }
 
-/* One process is one task: what another says of itself is never the same in all three. */
+/* One process is one task: what another says of itself is never the same in all three. A server
+ * with two seats calls itself as well, but not to enter the cluster. */
 static bool is_own(const struct mu_caller *caller)
 {
     const struct mu_hello *ours = caller->ours, *theirs = caller->theirs;
-    return theirs->role == ours->role && theirs->index == ours->index &&
+    bool enters = ours->kind == MU_KIND_CONTROL || ours->kind == MU_KIND_PROBE;
+    return enters && theirs->role == ours->role && theirs->index == ours->index &&
            theirs->incarnation == ours->incarnation;
 }
 
