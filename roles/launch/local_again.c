@@ -12,6 +12,13 @@ bool mu_local_again_awaited(const struct mu_local *launcher, const struct mu_loc
     return child->role == MU_ROLE_PS && (request->ps_restarts > 0 || request->has_standbys);
 }
 
+/* One that says that another task is unavailable may only be the first to have heard of its end,
+ * and be seen before it. */
+static bool was_told(const struct mu_local_child *child)
+{
+    return mu_local_child_code(child) == mu_status_exit(MU_UNAVAILABLE);
+}
+
 /* Who has the part of this server, too. */
 static const struct mu_local_child *standby_of(
     const struct mu_local *launcher, const struct mu_local_child *child)
@@ -30,7 +37,7 @@ static void add_standby(
     int ended = 0;
     for (int i = 0; i < launcher->count; i++) {
         const struct mu_local_child *other = &launcher->children[i];
-        ended += other->role == MU_ROLE_PS && other->state == MU_LOCAL_ENDED;
+        ended += other->role == MU_ROLE_PS && other->state == MU_LOCAL_ENDED && !was_told(other);
     }
     if (ended == 1)
         mu_format(
@@ -45,7 +52,7 @@ void mu_local_again_consequence(
 {
     const struct mu_local_request *request = launcher->request;
     out[0] = 0;
-    if (child->role != MU_ROLE_PS || launcher->stopping || launcher->lingering)
+    if (child->role != MU_ROLE_PS || launcher->stopping || launcher->lingering || was_told(child))
         return;
     for (int i = 0; i < launcher->count; i++)
         if (mu_local_is_replica(&launcher->children[i]) &&
@@ -98,11 +105,9 @@ bool mu_local_again_replace(struct mu_local *launcher, struct mu_local_child *ch
     return true;
 }
 
-/* One that says that another task is unavailable may only be the first to have heard of its end. */
 static int64_t pause_before(const struct mu_local_child *child)
 {
-    bool was_told = mu_local_child_code(child) == mu_status_exit(MU_UNAVAILABLE);
-    return (MU_LOCAL_AGAIN_MS * MU_MS * (was_told ? 5 : 1)) << child->restarts;
+    return (MU_LOCAL_AGAIN_MS * MU_MS * (was_told(child) ? 5 : 1)) << child->restarts;
 }
 
 bool mu_local_again_plan(struct mu_local *launcher, struct mu_local_child *child, int64_t now_ns)

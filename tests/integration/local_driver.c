@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* local_driver PROGRAM GRACE_MS COUNTS [words for every task]: the launcher as a process. */
+/* local_driver PROGRAM GRACE_MS COUNTS [words for every task]: the launcher as a process. Several
+ * servers have standbys. */
 #include "roles/launch/local.h"
 
 #include <stdlib.h>
@@ -15,6 +16,7 @@ int main(int argc, char **argv)
         .argv = argv + 4,
         .out_dir = "runs/fake",
         .program = argv[1],
+        .has_standbys = counts[MU_ROLE_PS] > 1,
         .grace_ms = atoi(argv[2])};
     return mu_local_run(&log, &request);
 }

@@ -248,6 +248,19 @@ static void a_survivor_that_gives_up_is_not_the_cause(void **state)
     assert_shown(&launch, "others chief/0 69");
 }
 
+static void a_server_that_was_told_of_an_end_before_it_was_seen_is_not_the_second(void **state)
+{
+    struct launch launch;
+    launch_with(&launch, "0", "chief=1,ps=3",
+        WORDS("chief/0=gone:ps/1,exit:69", "ps/0=meet,kill:9", "ps/1=gone:ps/2,meet,kill:9",
+            "ps/2=gone:ps/0,meet,exit:69"));
+    assert_int_equal(finish(&launch), 128 + SIGKILL);
+    assert_shown(
+        &launch, "ps/0 ended with signal 9 (SIGKILL): ps/1 has what it had and takes over\n");
+    assert_shown(&launch, "ps/1 ended with signal 9 (SIGKILL): no standby is left, for it is the "
+                          "server number 2 that ended\n");
+}
+
 static void retry_comes_before_preempted(void **state)
 {
     struct launch launch;
@@ -414,6 +427,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(what_all_survivors_say_is_shown_once_and_its_help_too),
         cmocka_unit_test(a_task_that_a_signal_ended_is_left_to_the_survivors),
         cmocka_unit_test(a_survivor_that_gives_up_is_not_the_cause),
+        cmocka_unit_test(a_server_that_was_told_of_an_end_before_it_was_seen_is_not_the_second),
         cmocka_unit_test(retry_comes_before_preempted),
         cmocka_unit_test(the_evaluators_failure_is_told_and_changes_nothing),
         cmocka_unit_test(an_interrupt_asks_every_task_to_save),
