@@ -122,6 +122,12 @@ static bool is_told_of_itself(const struct mu_cluster *cluster, enum mu_error er
     return error == MU_E0403 && task == cluster->spec->self;
 }
 
+/* Those who have come cannot work together: begun again as they are, they could not again. */
+static bool is_of_the_start(enum mu_error error)
+{
+    return error == MU_E0304 || error == MU_E0305 || error == MU_E0306 || error == MU_E0308;
+}
+
 static void say_lost(
     const struct mu_cluster *cluster, enum mu_error error, int task, const char *text)
 {
@@ -133,7 +139,7 @@ static void say_lost(
         add_how_to_wait(&help);
     bool is_own = is_told_of_itself(cluster, error, task);
     /* What a task says of itself would be the same after a resume. */
-    if (cluster->options.go_on && error != MU_E0403)
+    if (cluster->options.go_on && error != MU_E0403 && !is_of_the_start(error))
         add_how_to_go_on(cluster, &help);
     else if (help.bytes > 0)
         mu_text_add(&help, "then start all tasks again");

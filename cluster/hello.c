@@ -111,14 +111,17 @@ static bool refuse_spec(const struct mu_hello *ours, const struct mu_hello *thei
     const char *their_name, struct mu_refusal *refusal)
 {
     struct mu_text difference;
+    char name[MU_TASK_NAME_MAX];
+    name_of(ours, name, sizeof(name));
     mu_text_init(&difference);
     if (ours->spec[0] && theirs->spec[0])
         mu_spec_difference(ours->spec, theirs->spec, &difference);
+    const char *sign[] = {difference.bytes ? " (-)" : "", difference.bytes ? " (+)" : ""};
     refusal->error = MU_E0304;
     snprintf(refusal->text, sizeof(refusal->text),
-        "%s has another cluster spec: %016" PRIx64 " here, %016" PRIx64 " there%s%.700s",
-        their_name, ours->spec_hash, theirs->spec_hash, difference.bytes ? "\n" : "",
-        difference.data);
+        "%s has another cluster spec: %016" PRIx64 " on %s%s, %016" PRIx64 " on %s%s%s%.700s",
+        their_name, ours->spec_hash, name, sign[0], theirs->spec_hash, their_name, sign[1],
+        difference.bytes ? "\n" : "", difference.data);
     mu_text_finish(&difference);
     return false;
 }
@@ -127,10 +130,14 @@ static bool refuse_job(const struct mu_hello *ours, const struct mu_hello *their
     const char *their_name, struct mu_refusal *refusal)
 {
     struct mu_text difference;
+    char name[MU_TASK_NAME_MAX];
+    name_of(ours, name, sizeof(name));
     mu_text_init(&difference);
-    if (!mu_hello_job_difference(ours->job, theirs->job, &difference))
-        mu_text_add(&difference, "%016" PRIx64 " here, %016" PRIx64 " there", ours->job_hash,
-            theirs->job_hash);
+    const struct mu_hello_sides sides = {
+        .ours = ours->job, .theirs = theirs->job, .our_name = name, .their_name = their_name};
+    if (!mu_hello_job_difference(&sides, &difference))
+        mu_text_add(&difference, "%016" PRIx64 " on %s, %016" PRIx64 " on %s", ours->job_hash, name,
+            theirs->job_hash, their_name);
     refusal->error = MU_E0305;
     snprintf(refusal->text, sizeof(refusal->text), "%s has another job: %.700s", their_name,
         difference.data);
@@ -141,8 +148,9 @@ static bool refuse_job(const struct mu_hello *ours, const struct mu_hello *their
 bool mu_hello_agrees(
     const struct mu_hello *ours, const struct mu_hello *theirs, struct mu_refusal *ret_refusal)
 {
-    char name[MU_TASK_NAME_MAX];
+    char name[MU_TASK_NAME_MAX], own[MU_TASK_NAME_MAX];
     name_of(theirs, name, sizeof(name));
+    name_of(ours, own, sizeof(own));
     if (ours->spec_hash != theirs->spec_hash)
         return refuse_spec(ours, theirs, name, ret_refusal);
     if (ours->job_hash != theirs->job_hash)
@@ -163,7 +171,8 @@ bool mu_hello_agrees(
     if (what) {
         ret_refusal->error = MU_E0305;
         snprintf(ret_refusal->text, sizeof(ret_refusal->text),
-            "%s has another %s: %08" PRIx32 " here, %08" PRIx32 " there", name, what, here, there);
+            "%s has another %s: %08" PRIx32 " on %s, %08" PRIx32 " on %s", name, what, here, own,
+            there, name);
         return false;
     }
     if (theirs->run != 0 && ours->run != 0 && theirs->run != ours->run) {

@@ -66,8 +66,12 @@ enum mu_status mu_refusal_read(
 bool mu_hello_agrees(
     const struct mu_hello *ours, const struct mu_hello *theirs, struct mu_refusal *ret_refusal);
 
-/* "optimizer.learning_rate: 0.05 here, 0.1 there": the first key in which the two jobs differ.
- * False: it cannot be told. `theirs` may be anything. */
-bool mu_hello_job_difference(const char *ours, const char *theirs, struct mu_text *out);
+/* Two jobs as text, and whose they are. `theirs` may be anything. */
+struct mu_hello_sides {
+    const char *ours, *theirs, *our_name, *their_name;
+};
+/* "optimizer.learning_rate: 0.05 on chief/0, 0.1 on worker/1": the first key in which the two jobs
+ * differ. False: it cannot be told. */
+bool mu_hello_job_difference(const struct mu_hello_sides *sides, struct mu_text *out);
 
 #endif

@@ -17,7 +17,7 @@ static size_t count_of(const mu_json_value *object)
     return mu_json_type(object) == MU_JSON_OBJECT ? mu_json_count(object) : 0;
 }
 
-static void add_side(const mu_json_value *value, const char *where, struct mu_text *out)
+static void add_side(const mu_json_value *value, const char *whose, struct mu_text *out)
 {
     struct mu_text text;
     mu_text_init(&text);
@@ -25,8 +25,8 @@ static void add_side(const mu_json_value *value, const char *where, struct mu_te
         mu_json_write_canonical(value, &text);
     else
         mu_text_add(&text, "nothing");
-    mu_text_add(out, "%.*s%s %s", VALUE_SHOWN_MAX, text.data,
-        text.bytes > VALUE_SHOWN_MAX ? "..." : "", where);
+    mu_text_add(out, "%.*s%s on %s", VALUE_SHOWN_MAX, text.data,
+        text.bytes > VALUE_SHOWN_MAX ? "..." : "", whose);
     mu_text_finish(&text);
 }
 
@@ -61,27 +61,29 @@ static bool find(const mu_json_value *a, const mu_json_value *b, bool missing,
     return false;
 }
 
-static bool add_difference(
-    const mu_json_value *ours, const mu_json_value *theirs, struct mu_text *out)
+static bool add_difference(const struct mu_hello_sides *sides, const mu_json_value *ours,
+    const mu_json_value *theirs, struct mu_text *out)
 {
     const char *section, *key;
     if (!find(ours, theirs, false, &section, &key) && !find(ours, theirs, true, &section, &key) &&
         !find(theirs, ours, true, &section, &key))
         return false;
     mu_text_add(out, "%.60s.%.60s: ", section, key);
-    add_side(member_of(member_of(ours, section), key), "here, ", out);
-    add_side(member_of(member_of(theirs, section), key), "there", out);
+    add_side(member_of(member_of(ours, section), key), sides->our_name, out);
+    mu_text_add(out, ", ");
+    add_side(member_of(member_of(theirs, section), key), sides->their_name, out);
     return true;
 }
 
-bool mu_hello_job_difference(const char *ours, const char *theirs, struct mu_text *out)
+bool mu_hello_job_difference(const struct mu_hello_sides *sides, struct mu_text *out)
 {
+    const char *ours = sides->ours, *theirs = sides->theirs;
     struct mu_log silent = mu_log_quiet();
     struct mu_json *here = NULL, *there = NULL;
     bool told =
         mu_json_parse(&silent, MU_E0804, "ours", ours, strlen(ours), &here) == MU_OK &&
         mu_json_parse(&silent, MU_E0404, "theirs", theirs, strlen(theirs), &there) == MU_OK &&
-        add_difference(mu_json_root(here), mu_json_root(there), out);
+        add_difference(sides, mu_json_root(here), mu_json_root(there), out);
     mu_json_destroy(here);
     mu_json_destroy(there);
     return told;

@@ -346,7 +346,7 @@ class Differences(Case):
 
     @staticmethod
     def hashes(task):
-        return re.findall(r"\b[0-9a-f]{16}(?= here| there)", task.text)
+        return re.findall(r"\b[0-9a-f]{16}(?= on (?:chief|worker)/0 \([-+]\))", task.text)
 
     def test_different_jobs_end_both_sides(self):
         for difference in (["--lr", "0.5"], ["--set", "model.widths=[784,64,10]"],
@@ -368,7 +368,8 @@ class Differences(Case):
             chief, worker = cluster.start("chief/0"), cluster.start("worker/0", *difference)
             self.both(chief, worker)
             for task in (chief, worker):
-                self.assertIn(f"worker/0 has another job: {key}: {mine} here, {theirs} there",
+                self.assertIn(f"worker/0 has another job: {key}: {mine} on chief/0, {theirs} on "
+                              "worker/0",
                               task.text)
 
     def test_one_wrong_job_ends_those_who_have_come_at_once_with_the_same_cause(self):
@@ -382,7 +383,10 @@ class Differences(Case):
             self.assertEqual(task.ends(), 76, (task.name, task.text))
             self.assertLess(abs(task.ended - wrong.ended), 1 * SLOW, task.name)
             self.assertRegex(task.text, r"error\[E0305\]: .*worker/1 has another job: "
-                                        r"optimizer\.learning_rate: \S+ here, 0\.5 there")
+                                        r"optimizer\.learning_rate: \S+ on \S+, 0\.5 on worker/1\n")
+            self.assertNotIn("--resume", task.text)
+            self.assertNotIn("begin anew", task.text)
+            self.assertIn("  = help: start every task ", task.text)
             self.assertEqual(task.text.count("error["), 1, task.text)
 
     def test_another_service_in_the_place_of_one_task_ends_those_who_have_come(self):
