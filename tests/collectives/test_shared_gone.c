@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "shared_checks.h"
+#include <sched.h>
 #include <stdatomic.h>
 
 /* Ranks that leave a meeting or die: who waits is told at once, and whose fault it is. */
@@ -43,6 +44,8 @@ struct found {
     const char *farewell; /* of rank 0; NULL: it has said nothing */
 };
 
+static atomic_bool gave_up;
+
 /* Rank 0 has given up on rank 1, which is not there; what does rank 2 find? */
 static void follow(struct mu_group *group, struct team_report *report, void *argument)
 {
@@ -51,9 +54,14 @@ static void follow(struct mu_group *group, struct team_report *report, void *arg
         sign(group, MU_BARRIER, 0);
         mu_shared_note(group->shared, &group->signature, 0);
         mu_shared_note(group->shared, NULL, 0);
+        atomic_store(&gave_up, true);
     }
     if (group->rank != 2)
         return;
+    /* Whoever says farewell has given up before. */
+    while (!atomic_load(&gave_up))
+        sched_yield();
+    atomic_store(&gave_up, false);
     if (found->farewell) {
         strcpy(group->transport->seen[0].farewell, found->farewell);
         group->transport->seen[0].ended = MU_CLOSED;
