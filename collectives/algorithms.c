@@ -4,9 +4,9 @@
 #include "collectives/doubling.h"
 #include "collectives/halving.h"
 #include "collectives/hierarchical.h"
+#include "collectives/mpi_collectives.h"
 #include "collectives/pairwise.h"
 #include "collectives/ring.h"
-#include "collectives/transport/mpi_collectives.h"
 #include "collectives/tree.h"
 #include "collectives/tree_double.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "roles/run.h"
-#include "collectives/transport/mpi.h"
+#include "collectives/mpi.h"
 #include "roles/checkpoint/go_on.h"
 #include "roles/report/status_keeper.h"
 #include "roles/report/task_log.h"

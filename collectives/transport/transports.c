@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "collectives/mpi_transport.h"
 #include "collectives/transport/inproc.h"
-#include "collectives/transport/mpi_transport.h"
 #include "collectives/transport/route.h"
 #include "collectives/transport/shm.h"
 #include "collectives/transport/tcp.h"

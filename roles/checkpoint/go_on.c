@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "roles/checkpoint/go_on.h"
-#include "collectives/transport/mpi.h"
+#include "collectives/mpi.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>

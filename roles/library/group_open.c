@@ -2,8 +2,8 @@
 #include "roles/library/group_open.h"
 #include "cluster/spec.h"
 #include "collectives/mesh.h"
-#include "collectives/transport/mpi.h"
-#include "collectives/transport/mpi_transport.h"
+#include "collectives/mpi.h"
+#include "collectives/mpi_transport.h"
 #include "roles/library/ground.h"
 #include <fcntl.h>
 #include <math.h>

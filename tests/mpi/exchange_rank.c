@@ -9,7 +9,7 @@
  *   exchange_rank wait          all wait for a signal
  *   exchange_rank absent        rank 1 never takes part, until it is killed
  */
-#include "collectives/transport/mpi.h"
+#include "collectives/mpi.h"
 
 #include <arpa/inet.h>
 #include <signal.h>

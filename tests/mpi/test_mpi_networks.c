@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "test.h"
 
-#include "collectives/transport/mpi_networks.h"
+#include "collectives/mpi_networks.h"
 
 static struct mu_mpi_host host_of(const char *text)
 {

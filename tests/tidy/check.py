@@ -47,8 +47,8 @@ CONFINED = {
     'msgpack*': ['runtime/io/codec.c'],
     'openssl/*': ['runtime/io/tls.c', 'runtime/io/auth.c'],
     'zlib.h': ['data/*'],
-    'mpi.h': ['collectives/transport/mpi_library.h', 'bench/peer_mpi.c'],
-    'pmix*': ['collectives/transport/mpi.c'],
+    'mpi.h': ['collectives/mpi_library.h', 'bench/peer_mpi.c'],
+    'pmix*': ['collectives/mpi.c'],
     'systemd/*': ['watch/*'],
     'microhttpd.h': ['watch/*'],
     'pthread.h': ['runtime/*'],
@@ -56,7 +56,7 @@ CONFINED = {
     'cuda*': ['runtime/device/cuda*'],
     'cublas*': ['runtime/device/cuda*'],
     'cblas.h': [],
-    'dlfcn.h': ['models/plugin.c', 'runtime/device/cuda*', 'collectives/transport/mpi_library.c'],
+    'dlfcn.h': ['models/plugin.c', 'runtime/device/cuda*', 'collectives/mpi_library.c'],
     'getopt.h': ['cli/*'],
     'argp.h': ['cli/*'],
     'ucontext.h': ['sim/*'],
@@ -89,7 +89,7 @@ SEAM_FILE_CALLS = re.compile(
 SEAM_EXEMPT = {
     'roles/launch/*.c': 'the launcher behind --local starts real processes and is never simulated',
     'roles/run_dir*.c': 'the run directory is on the disk of the real world only',
-    'collectives/transport/mpi*.c':
+    'collectives/mpi*.c':
         'Open MPI is an outside world of its own, used before training starts',
 }
 # Path -> why it may reach files, and only files, around the seam. What a run reads back while it

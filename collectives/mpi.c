@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "collectives/transport/mpi.h"
+#include "collectives/mpi.h"
 
 #include "config.h"
 
@@ -12,7 +12,7 @@ bool mu_mpi_is_rank(void)
 
 #if HAVE_MPI
 
-#include "collectives/transport/mpi_networks.h"
+#include "collectives/mpi_networks.h"
 #include "runtime/base/text.h"
 
 #include <arpa/inet.h>

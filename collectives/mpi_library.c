@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "collectives/transport/mpi_library.h"
+#include "collectives/mpi_library.h"
 #include <dlfcn.h>
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "collectives/transport/mpi_networks.h"
+#include "collectives/mpi_networks.h"
 
 #include "runtime/base/text.h"
 

@@ -2,8 +2,8 @@
 #ifndef MU_COLLECTIVES_MPI_INSIDE_H
 #define MU_COLLECTIVES_MPI_INSIDE_H
 
-#include "collectives/transport/mpi_library.h"
-#include "collectives/transport/mpi_transport.h"
+#include "collectives/mpi_library.h"
+#include "collectives/mpi_transport.h"
 
 /* What mpi_transport.c and mpi_collectives.c share. */
 struct mu_mpi_inside {

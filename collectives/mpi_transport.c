@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "collectives/transport/mpi_transport.h"
+#include "collectives/mpi_transport.h"
 #include "config.h"
 
 #define DOC "Open MPI's messages, under mpirun"
 
 #if HAVE_OPENMPI
 
+#include "collectives/mpi_inside.h"
 #include "collectives/swap.h"
-#include "collectives/transport/mpi_inside.h"
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>

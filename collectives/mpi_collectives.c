@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "collectives/transport/mpi_collectives.h"
+#include "collectives/mpi_collectives.h"
 #include "collectives/group.h"
 #include "config.h"
 #include <limits.h>
@@ -7,7 +7,7 @@
 
 #if HAVE_OPENMPI
 
-#include "collectives/transport/mpi_inside.h"
+#include "collectives/mpi_inside.h"
 
 /*
  *   1  a byte to the right, a byte from the left: with it goes what this rank is about to do
