@@ -92,15 +92,29 @@ static enum mu_status fill(struct mu_prefetch *prefetch, struct slot *slot)
     return MU_OK;
 }
 
-/* Waits for an empty slot; NULL when it is time to end. */
+static int64_t empty_slots(const struct mu_prefetch *prefetch)
+{
+    return prefetch->taken + prefetch->options.depth - prefetch->filled;
+}
+
+/* To wake a thread costs the trainer more than to take a batch: a reader that has filled all sleeps
+ * until half is empty, or the trainer has no more. */
+static bool is_worth_waking(const struct mu_prefetch *prefetch)
+{
+    int64_t empty = empty_slots(prefetch);
+    return empty > 0 &&
+           (2 * empty >= prefetch->options.depth || prefetch->filled == prefetch->given);
+}
+
+/* Waits for empty slots; NULL when it is time to end. */
 static struct slot *wait_empty(struct mu_prefetch *prefetch)
 {
     struct mu_world *world = prefetch->options.world;
     enum mu_status status = MU_OK;
     world->ops->enter(world, prefetch->monitor);
-    while (status == MU_OK && !prefetch->stop &&
-           prefetch->filled - prefetch->taken == prefetch->options.depth)
-        status = world->ops->wait(world, prefetch->monitor, MU_FOREVER);
+    if (empty_slots(prefetch) == 0)
+        while (status == MU_OK && !prefetch->stop && !is_worth_waking(prefetch))
+            status = world->ops->wait(world, prefetch->monitor, MU_FOREVER);
     bool stop = prefetch->stop || status != MU_OK;
     world->ops->leave(world, prefetch->monitor);
     return stop ? NULL : slot_of(prefetch, prefetch->filled);
@@ -237,6 +251,8 @@ enum mu_status mu_prefetch_next(
         *ret_batch = &slot_of(prefetch, prefetch->given++)->out;
     else if (prefetch->failed != MU_OK)
         status = prefetch->failed;
+    if (is_worth_waking(prefetch))
+        world->ops->notify(world, prefetch->monitor);
     world->ops->leave(world, prefetch->monitor);
     return there ? MU_OK : status;
 }
@@ -247,6 +263,7 @@ void mu_prefetch_done(struct mu_prefetch *prefetch)
     world->ops->enter(world, prefetch->monitor);
     assert(prefetch->given > prefetch->taken);
     prefetch->taken++;
-    world->ops->notify(world, prefetch->monitor);
+    if (is_worth_waking(prefetch))
+        world->ops->notify(world, prefetch->monitor);
     world->ops->leave(world, prefetch->monitor);
 }

@@ -22,6 +22,8 @@
 #define MU_GEMM_ROWS_IN_PLACE 128 /* up to so many, copying b costs more than it saves */
 #define MU_GEMM_COLUMNS_MAX 768   /* of b packed at once; a multiple of every tile's width */
 #define MU_GEMM_DEPTH_IN_PLACE 64 /* up to so deep, a transposed a is read where it lies */
+#define MU_GEMM_ROWS_ACROSS 64    /* up to so many, a * b^T is made as the transpose of b * a^T */
+#define MU_GEMM_COLUMNS_ACROSS 3072 /* and up to so many columns: that transpose has its place */
 #define MU_GEMM_PACKED_FLOATS (MU_GEMM_DEPTH_MAX * (MU_GEMM_COLUMNS_MAX + MU_GEMM_ROWS_MAX))
 #define MU_GEMM_VECTORS_MAX 3 /* that the width of a tile has */
 
@@ -47,9 +49,10 @@ struct mu_gemm_kernel {
      * the last strip has too many is left as it is. */
     void (*pack_a)(size_t depth, size_t rows, const float *a, size_t a_stride, float *packed);
     /* op(b) (depth, columns) into panels one after the other, each (depth, width): width is
-     * this->columns, in the last panel what is left, rounded up to lanes with zeros. */
-    void (*pack_b)(
-        bool transpose, size_t depth, size_t columns, const float *b, size_t b_row, float *packed);
+     * `panel`, a multiple of lanes; in the last panel what is left, rounded up to lanes with zeros.
+     */
+    void (*pack_b)(bool transpose, size_t depth, size_t columns, size_t panel, const float *b,
+        size_t b_row, float *packed);
 };
 
 /* As the gemm of struct mu_device_ops; `packed` has MU_GEMM_PACKED_FLOATS and 64-byte alignment. */

@@ -190,19 +190,16 @@ static inline void transpose_quads(const float *from, size_t from_row, float *to
     *(quad *)(to + 3 * to_row) = __builtin_shufflevector(ab_high, cd_high, 2, 3, 6, 7);
 }
 
+/* Along the rows of `to`, whose lines are so filled while they are in the first cache. */
 static void pack_transposed(
     size_t depth, size_t columns, size_t width, const float *b, size_t b_row, float *to)
 {
-    size_t j = 0, depth_of_quads = depth / 4 * 4;
-    for (; j + 4 <= columns; j += 4) {
-        for (size_t p = 0; p < depth_of_quads; p += 4)
+    size_t quads_deep = depth / 4 * 4, quads_wide = columns / 4 * 4;
+    for (size_t p = 0; p < quads_deep; p += 4)
+        for (size_t j = 0; j < quads_wide; j += 4)
             transpose_quads(b + j * b_row + p, b_row, to + p * width + j, width);
-        for (size_t p = depth_of_quads; p < depth; p++)
-            for (size_t x = j; x < j + 4; x++)
-                to[p * width + x] = b[x * b_row + p];
-    }
-    for (; j < width; j++)
-        for (size_t p = 0; p < depth; p++)
+    for (size_t p = 0; p < depth; p++)
+        for (size_t j = p < quads_deep ? quads_wide : 0; j < width; j++)
             to[p * width + j] = j < columns ? b[j * b_row + p] : 0;
 }
 
@@ -226,11 +223,11 @@ static void pack_whole_rows(size_t depth, const float *b, size_t b_row, float *t
     }
 }
 
-static void pack_b(
-    bool transpose, size_t depth, size_t columns, const float *b, size_t b_row, float *packed)
+static void pack_b(bool transpose, size_t depth, size_t columns, size_t panel, const float *b,
+    size_t b_row, float *packed)
 {
-    for (size_t j = 0; j < columns; j += COLUMNS) {
-        size_t here = columns - j < COLUMNS ? columns - j : COLUMNS;
+    for (size_t j = 0; j < columns; j += panel) {
+        size_t here = columns - j < panel ? columns - j : panel;
         size_t width = (here + LANES - 1) / LANES * LANES;
         const float *from = transpose ? b + j * b_row : b + j;
         if (transpose)

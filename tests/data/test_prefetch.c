@@ -236,6 +236,26 @@ static void the_reader_stays_within_its_depth(void **state)
     }
 }
 
+/* Fewer than half are given back, and the reader has filled all: it wakes since none is left. */
+static void a_trainer_that_holds_most_gets_the_next(void **state)
+{
+    struct mu_prefetch_options options = options_of(1000, 1, 1);
+    options.depth = 4;
+    const struct mu_prefetch_batch *got;
+    assert_ok(mu_prefetch_create(&options, &prefetch));
+    world->ops->enter(world, fake.monitor);
+    while (fake.reads < options.depth)
+        assert_ok(world->ops->wait(world, fake.monitor, MU_FOREVER));
+    world->ops->leave(world, fake.monitor);
+    for (int held = 0; held < options.depth; held++)
+        assert_ok(mu_prefetch_next(prefetch, MU_FOREVER, &got));
+    for (int step = options.depth; step < 20; step++) {
+        mu_prefetch_done(prefetch);
+        assert_ok(mu_prefetch_next(prefetch, world->ops->now_ns(world) + 10 * MU_SECOND, &got));
+        assert_int_equal(got->step, step);
+    }
+}
+
 static void a_held_batch_is_not_overwritten(void **state)
 {
     struct mu_prefetch_options options = options_of(1000, 1, 1);
@@ -394,6 +414,7 @@ int main(void)
         TEST(a_finished_epoch_leads_to_the_next),
         TEST(what_was_done_of_later_epochs_is_left_out),
         TEST(the_reader_stays_within_its_depth),
+        TEST(a_trainer_that_holds_most_gets_the_next),
         TEST(a_held_batch_is_not_overwritten),
         TEST(sparse_batches_bring_their_entries),
         TEST(dense_batches_have_no_entries),

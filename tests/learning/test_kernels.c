@@ -220,6 +220,28 @@ static const struct mu_gemm_kernel *gemm_named(const char *name)
     return NULL;
 }
 
+enum { GEMM_M = 70, GEMM_N = 144, GEMM_K = 600 };
+
+struct gemm_rig {
+    float a[GEMM_M * GEMM_K], b[GEMM_K * GEMM_N], x[GEMM_M * GEMM_N], y[GEMM_M * GEMM_N];
+    _Alignas(64) float packed[MU_GEMM_PACKED_FLOATS];
+};
+
+static struct gemm_rig *gemm_rig_open(void)
+{
+    struct gemm_rig *rig = aligned_alloc(64, sizeof(*rig));
+    assert_non_null(rig);
+    memset(rig, 0, sizeof(*rig));
+    numbers_fill(rig->a, GEMM_M * GEMM_K, 5);
+    numbers_fill(rig->b, GEMM_K * GEMM_N, 6);
+    return rig;
+}
+
+static struct mu_product gemm_product(const struct gemm_rig *rig, size_t m, size_t n)
+{
+    return (struct mu_product){.m = m, .n = n, .k = GEMM_K, .alpha = 1, .a = rig->a, .b = rig->b};
+}
+
 /* The promise that lets machines with AVX2 and AVX-512 train together. */
 static void gemm_has_the_same_bits_wherever_multiply_add_is_fused(void **state)
 {
@@ -227,34 +249,43 @@ static void gemm_has_the_same_bits_wherever_multiply_add_is_fused(void **state)
     const struct mu_gemm_kernel *wide = gemm_named("avx512"), *narrow = gemm_named("avx2");
     if (!wide || !narrow)
         skip();
-    enum { M = 70, N = 90, K = 600 };
-    float *a = malloc(M * K * sizeof(float)), *b = malloc(K * N * sizeof(float));
-    float *x = calloc(M * N, sizeof(float)), *y = calloc(M * N, sizeof(float));
-    float *packed = aligned_alloc(64, MU_GEMM_PACKED_FLOATS * sizeof(float));
-    assert_true(a && b && x && y && packed);
-    numbers_fill(a, M * K, 5);
-    numbers_fill(b, K * N, 6);
-    for (int transposes = 0; transposes < 4; transposes++) {
-        struct mu_product product = {.transpose_a = transposes & 1,
-            .transpose_b = (transposes & 2) != 0,
-            .m = M,
-            .n = N,
-            .k = K,
-            .alpha = 1,
-            .beta = transposes == 3,
-            .a = a,
-            .b = b,
-            .c = x};
-        mu_gemm(wide, packed, &product);
-        product.c = y;
-        mu_gemm(narrow, packed, &product);
-        assert_memory_equal(x, y, M * N * sizeof(float));
+    struct gemm_rig *rig = gemm_rig_open();
+    for (int transposes = 0; transposes < 4; transposes++)
+        for (size_t n = 90; n <= GEMM_N; n += 54) {
+            struct mu_product product = gemm_product(rig, n == 90 ? GEMM_M : 30, n);
+            product.transpose_a = transposes & 1;
+            product.transpose_b = (transposes & 2) != 0;
+            product.beta = transposes == 3;
+            product.c = rig->x;
+            mu_gemm(wide, rig->packed, &product);
+            product.c = rig->y;
+            mu_gemm(narrow, rig->packed, &product);
+            assert_memory_equal(rig->x, rig->y, sizeof(rig->x));
+        }
+    free(rig);
+}
+
+/* Few rows times a transposed b are made as the transpose of b * a^T: not for the results. */
+static void gemm_has_the_same_bits_for_few_rows_as_for_many(void **state)
+{
+    (void)state;
+    for (int level = 0; mu_kernels_at(level); level++) {
+        struct gemm_rig *rig = gemm_rig_open();
+        struct mu_product product = gemm_product(rig, GEMM_M, GEMM_N);
+        product.transpose_b = true;
+        product.alpha = 0.5F;
+        product.c = rig->x;
+        mu_gemm(mu_kernels_at(level)->gemm, rig->packed, &product);
+        product.c = rig->y;
+        for (size_t i = 0; i < GEMM_M; i += product.m) {
+            product.m = i == 0 ? 1 : i == 1 ? 2 : i == 3 ? 59 : 4;
+            product.a = rig->a + i * GEMM_K;
+            product.c = rig->y + i * GEMM_N;
+            mu_gemm(mu_kernels_at(level)->gemm, rig->packed, &product);
+        }
+        assert_memory_equal(rig->x, rig->y, sizeof(rig->x));
+        free(rig);
     }
-    free(a);
-    free(b);
-    free(x);
-    free(y);
-    free(packed);
 }
 
 int main(void)
@@ -264,6 +295,7 @@ int main(void)
         cmocka_unit_test(bytes_become_parts_of_one),
         cmocka_unit_test(sums_of_squares_are_in_double),
         cmocka_unit_test(gemm_has_the_same_bits_wherever_multiply_add_is_fused),
+        cmocka_unit_test(gemm_has_the_same_bits_for_few_rows_as_for_many),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
