@@ -246,14 +246,15 @@ static enum mu_status share_vectors(struct mu_replica *replica)
 
 static void say_recovered(struct mu_replica *replica, const struct state_head *head)
 {
+    char how[128];
     int64_t seen = mu_cluster_version_seen(replica->cluster);
     int64_t lost = seen > head->step ? seen - head->step : 0;
     replica->recoveries++;
     replica->updates_lost += lost;
-    mu_say(replica->log, MU_LEVEL_INFO,
-        "%s: the run goes on from version %" PRId64 ", %s; updates lost: %" PRId64,
-        mu_cluster_came_back(replica->cluster), head->step,
+    snprintf(how, sizeof(how),
+        "the run goes on from version %" PRId64 ", %s; updates lost: %" PRId64, head->step,
         head->resumed ? "the last checkpoint" : "its initial parameters", lost);
+    mu_cluster_tell_back(replica->cluster, how);
 }
 
 static enum mu_status restore_with(
