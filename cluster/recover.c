@@ -277,6 +277,11 @@ void mu_recover_read_back(struct mu_cluster *cluster, struct mu_decoder *decoder
         mu_say(cluster->log, MU_LEVEL_INFO, "%s", text);
 }
 
+const char *mu_cluster_came_back(const struct mu_cluster *cluster)
+{
+    return cluster->came_back;
+}
+
 int64_t mu_cluster_version_seen(const struct mu_cluster *cluster)
 {
     return cluster->version_left;

@@ -85,8 +85,9 @@ class Standby(Case):
                            ("ps/1", "dense")):
             cluster = self.lose(
                 name, "--set", f"mode.rows={rows}", "--set", "model.dimension=4", "--set",
-                "model.widths=[8]", "--set", "data.kind=clicks", "--set", "data.samples=60000",
-                "--set", "data.test_samples=2000", "--set", "data.batch=32", "--set", "train.epochs=2",
+                "model.widths=[8]", "--set", "data.kind=clicks", "--set",
+                "data.samples=60000", "--set", "data.test_samples=2000", "--set",
+                "data.batch=32", "--set", "train.epochs=2",
                 job=self.rows_job())
             ended = self.goes_on(cluster, name)
             self.assertGreater(ended["embedding_rows"], 100)
