@@ -144,7 +144,9 @@ static void open_go_on(struct real_task *task)
     go_on->job = task->job;
     go_on->spec = task->spec;
     go_on->directory = task->dir.path;
-    if (task->spec->self == task->spec->leader)
+    bool leads = task->spec->self == task->spec->leader;
+    atomic_store(&go_on->has_cluster, leads);
+    if (leads)
         atomic_store(&go_on->saved, mu_run_dir_look(task->dir.path));
     else
         go_on->look = mu_run_dir_look;
@@ -225,6 +227,9 @@ static void ready(const char *status)
         enum mu_status opened = open_log(own_task);
         (void)opened; /* said on its terminal: a run that has begun does not end for that */
     }
+    if (own_task->spec->self != own_task->spec->leader)
+        atomic_store(
+            &own_task->go_on.has_cluster, mu_run_dir_keep_cluster(&own_task->dir, own_task->spec));
     begin();
     mu_notify_ready(status);
     say_joined(own_task);

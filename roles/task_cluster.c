@@ -24,6 +24,16 @@ static void say_go_on(void *owner, char *out, size_t bytes)
     mu_go_on_say(run->go_on, out, bytes);
 }
 
+static void say_start(void *owner, int task, char *out, size_t bytes)
+{
+    const struct mu_task_run *run = owner;
+    struct mu_text text;
+    mu_text_init(&text);
+    mu_go_on_start_command(run->go_on, task, &text);
+    mu_text_copy(out, bytes, text.failed || !text.data || text.bytes >= bytes ? "" : text.data);
+    mu_text_finish(&text);
+}
+
 static bool has_standbys(const struct mu_task_run *run)
 {
     return run->job->mode.replicas > 0 &&
@@ -60,6 +70,7 @@ enum mu_status mu_task_join(struct mu_task_run *run, struct mu_loop *loop, uint3
         .launcher_kills = run->launcher_kills,
         .standby_of = has_standbys(run) ? mu_ps_seat_standby_of : NULL,
         .go_on = run->go_on ? say_go_on : NULL,
+        .start = run->go_on ? say_start : NULL,
         .activity = activity,
         .beat = run->beat,
         .was_there = run->spec->task[run->spec->self].role == MU_ROLE_EVALUATOR ? was_there : NULL,
