@@ -155,7 +155,8 @@ bool mu_cluster_would_fail_again(int exit_code);
 /* Has a generation ended that this task has not left yet? */
 bool mu_cluster_interrupted(const struct mu_cluster *cluster);
 /* Leader, after that: "ps/1 (10.0.0.4:2222) is back after 3.2 s", and the newest version of the
- * parameters that any task had seen of the generation before. */
+ * parameters that any task had seen of the generation before. From the thread that waited for it,
+ * too: they stay as they are until it begins again once more. */
 const char *mu_cluster_came_back(const struct mu_cluster *cluster);
 int64_t mu_cluster_version_seen(const struct mu_cluster *cluster);
 

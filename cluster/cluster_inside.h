@@ -65,13 +65,19 @@ struct mu_cluster {
     bool leads;
     bool started;
     uint64_t run;
-    uint32_t generation; /* the newest that has begun */
-    uint32_t entered;    /* in which this task acts */
-    bool paused;         /* somebody is lost for whom the run waits: none has begun since */
-    bool interrupted;    /* the generation that was entered has ended */
-    int64_t paused_until_ns, version_seen; /* leader */
-    char came_back[MU_CLUSTER_TEXT_MAX];   /* leader: who, the last time */
-    char lost_text[MU_CLUSTER_TEXT_MAX];   /* leader: how the last one was lost */
+    uint32_t generation;     /* the newest that has begun */
+    uint32_t entered;        /* in which this task acts */
+    bool paused;             /* somebody is lost for whom the run waits: none has begun since */
+    bool interrupted;        /* the generation that was entered has ended */
+    int64_t paused_until_ns; /* leader */
+    int64_t version_seen;    /* leader: of all since the one that was entered */
+    char back[MU_CLUSTER_TEXT_MAX]; /* leader: who, the last time */
+    /* Leader: the same two as they were when it entered. The thread that trains reads these, when
+     * the loop's may change again already: only mu_cluster_begin_again, which that thread awaits,
+     * writes them. */
+    int64_t version_left;
+    char came_back[MU_CLUSTER_TEXT_MAX];
+    char lost_text[MU_CLUSTER_TEXT_MAX]; /* leader: how the last one was lost */
     bool stands_by; /* leader: the run can do without one of the parameter servers */
     int gone;       /* the one that it does without, -1: none */
     char gone_text[MU_CLUSTER_TEXT_MAX]; /* leader: how that one was lost */

@@ -83,8 +83,6 @@ void mu_recover_await(struct mu_cluster *cluster, int task, const char *text)
 {
     struct mu_member *member = &cluster->member[task];
     int64_t now = mu_now(cluster->world);
-    if (!cluster->paused)
-        cluster->version_seen = 0;
     note_versions(cluster);
     /* One that said goodbye hangs up by itself. */
     if (!member->left)
@@ -118,7 +116,7 @@ static void say_who_came_back(struct mu_cluster *cluster)
         mu_text_duration(age, sizeof(age), mu_now(cluster->world) - cluster->member[i].lost_ns);
         mu_text_add(&text, "%s%s is back after %s", text.bytes > 0 ? ", " : "", who, age);
     }
-    mu_text_copy(cluster->came_back, sizeof(cluster->came_back), text.data);
+    mu_text_copy(cluster->back, sizeof(cluster->back), text.data);
     mu_text_finish(&text);
 }
 
@@ -222,6 +220,16 @@ static void close_waiting(struct mu_cluster *cluster)
     }
 }
 
+/* Of a generation that nobody entered, because a server was lost again, all counts for the next. */
+static void enter(struct mu_cluster *cluster)
+{
+    cluster->entered = cluster->generation;
+    cluster->interrupted = false;
+    cluster->version_left = cluster->version_seen;
+    cluster->version_seen = 0;
+    mu_text_copy(cluster->came_back, sizeof(cluster->came_back), cluster->back);
+}
+
 bool mu_cluster_begin_again(struct mu_cluster *cluster, enum mu_status *status)
 {
     if (*status != MU_UNAVAILABLE || !cluster->interrupted)
@@ -236,8 +244,7 @@ bool mu_cluster_begin_again(struct mu_cluster *cluster, enum mu_status *status)
     if (cluster->failed != MU_OK || cluster->over)
         return !ends(cluster, status);
     close_waiting(cluster);
-    cluster->entered = cluster->generation;
-    cluster->interrupted = false;
+    enter(cluster);
     cluster->loop->cancelled = *status = MU_OK;
     return true;
 }
@@ -254,5 +261,5 @@ const char *mu_cluster_came_back(const struct mu_cluster *cluster)
 
 int64_t mu_cluster_version_seen(const struct mu_cluster *cluster)
 {
-    return cluster->version_seen;
+    return cluster->version_left;
 }

@@ -2,7 +2,9 @@
 """Real clusters on loopback, for the tests beside this file.
 
 A test waits for what it can see, never for a while: a line of output, an end, a file. MUSTER_SLOW=N
-(for sanitizers and valgrind) makes every bound on time N times as long.
+(for sanitizers and valgrind) makes every bound on time N times as long. MUSTER_SLOW_STEPS=N (for
+ThreadSanitizer, with which a step takes some twenty times as long) makes runs that only have to
+last while something is done to them N times shorter.
 """
 import json
 import os
@@ -22,6 +24,7 @@ import time
 import unittest
 
 SLOW = float(os.environ.get("MUSTER_SLOW", "1"))
+SLOW_STEPS = float(os.environ.get("MUSTER_SLOW_STEPS", "1"))
 PATIENCE = 30 * SLOW  # for what must come, and no claim says how soon
 LAUNCHERS = ("TF_CONFIG", "CLUSTER_SPEC", "MUSTER_", "SM_", "SLURM_", "OMPI_", "PMIX_", "RANK",
              "WORLD_SIZE")
@@ -30,6 +33,12 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 SYNC = str(ROOT / "configs" / "demo.json")
 ASYNC = str(ROOT / "configs" / "demo-async.json")
 LONG = ["--epochs", "1000000"]  # a run that does not end by itself
+
+
+def steps(count, least=0):
+    """That many where a step takes what it should; fewer, which last no less, where it does not.
+    `least`: what is claimed of the end needs so many."""
+    return max(int(count / SLOW_STEPS), least)
 
 
 def environment(**more):

@@ -8,7 +8,7 @@ import shlex
 import signal
 
 from cluster import (ASYNC, LONG, MUSTER, SLOW, SYNC, Case, Cluster, Process, alive, checkpoints,
-                     main, until)
+                     main, steps, until)
 
 TASKS = dict(chief=1, worker=1, ps=2)
 PATIENCE = 30 * SLOW
@@ -75,26 +75,28 @@ class Recover(Recovers):
                       process.text)
 
     def test_a_server_that_comes_back_gets_the_checkpoint_and_the_run_ends_well(self):
+        count = steps(3000, least=1500)
         for name in ("ps/0", "ps/1"):
-            cluster = self.saved(self.cluster(*SAVES, "--steps", "3000").start_all())
+            cluster = self.saved(self.cluster(*SAVES, "--steps", str(count)).start_all())
             match = self.again(cluster, name)
             self.assertEqual(match.group(1), f"{name} ({cluster.address(name)})")
             self.assertEqual(match.group(4), "the last checkpoint")
             self.assertGreaterEqual(int(match.group(3)), 50)
             ended = self.ends_well(cluster)
-            self.assertEqual((ended["steps"], ended["recoveries"]), (3000, 1))
+            self.assertEqual((ended["steps"], ended["recoveries"]), (count, 1))
             self.assertEqual(ended["updates_lost"], int(match.group(5)))
             self.assertEqual(ended["servers_since"], int(match.group(3)))
             self.assertGreaterEqual(ended["samples_again"], 16 * ended["updates_lost"])
             self.assertGreater(ended["test_accuracy"], 0.95)
 
     def test_without_a_checkpoint_the_run_goes_on_from_its_initial_parameters(self):
-        cluster = self.cluster("--steps", "1500").start_all().trains()
+        count = steps(1500)
+        cluster = self.cluster("--steps", str(count)).start_all().trains()
         match = self.again(cluster, "ps/1")
         self.assertEqual((match.group(3), match.group(4)), ("0", "its initial parameters"))
         self.assertGreater(int(match.group(5)), 0)
         ended = self.ends_well(cluster)
-        self.assertEqual(ended["steps"], 1500)
+        self.assertEqual(ended["steps"], count)
 
     def test_servers_may_be_lost_one_after_the_other_and_together(self):
         cluster = self.saved(self.cluster(*SAVES, *LONG).start_all())
@@ -113,7 +115,7 @@ class Recover(Recovers):
         self.assertEqual((ended["recoveries"], ended["updates_lost"]), (4, lost))
 
     def test_a_server_that_hangs_is_lost_at_the_deadline_and_its_successor_taken(self):
-        cluster = self.saved(self.cluster(*SAVES, "--steps", "3000").start_all())
+        cluster = self.saved(self.cluster(*SAVES, "--steps", str(steps(3000))).start_all())
         hangs = cluster.tasks["ps/1"]
         hangs.signal(signal.SIGSTOP)
         chief = cluster.tasks["chief/0"]
@@ -131,8 +133,8 @@ class Recover(Recovers):
         self.assertEqual(self.ends_well(cluster)["recoveries"], 1)
 
     def test_one_that_was_given_up_and_goes_on_knows_it_and_its_successor_is_taken(self):
-        cluster = self.saved(self.cluster(*SAVES, "--steps", "3000", "--failure-detection",
-                                          "fast").start_all())
+        cluster = self.saved(self.cluster(*SAVES, "--steps", str(steps(3000)),
+                                          "--failure-detection", "fast").start_all())
         hangs, chief = cluster.tasks["ps/0"], cluster.tasks["chief/0"]
         hangs.signal(signal.SIGSTOP)
         chief.says(r"^warning: ps/0 .*(is stopped|is unresponsive).*; the run waits for it")
@@ -178,7 +180,8 @@ class Recover(Recovers):
             self.assertEqual(task.ends(), 75, task.text)
 
     def test_the_evaluator_does_not_notice(self):
-        cluster = self.cluster("--steps", "3000", *SAVES, **TASKS, evaluator=1).start_all()
+        cluster = self.cluster("--steps", str(steps(3000)), *SAVES, **TASKS,
+                               evaluator=1).start_all()
         evaluator = cluster.tasks["evaluator/0"]
         evaluator.says("test loss")
         self.again(cluster, "ps/0")
@@ -200,7 +203,7 @@ class Launcher(Recovers):
         return launcher, self.pids(launcher)
 
     def test_the_launcher_starts_a_server_again_and_the_run_ends_well(self):
-        launcher, pids = self.start("--steps", "8000")
+        launcher, pids = self.start("--steps", str(steps(8000)))
         os.kill(pids["ps/0"], signal.SIGKILL)
         match, _ = launcher.says(r"\[muster\] ps/0 ended with signal 9 \(SIGKILL\): started again, "
                                  r"pid (\d+) \(1 of at most 5 times\)")
@@ -215,7 +218,7 @@ class Launcher(Recovers):
         self.assertEqual(summary(launcher.out)["recoveries"], 2)
 
     def test_the_launcher_ends_a_server_that_is_stopped_and_starts_it_again(self):
-        launcher, pids = self.start("--steps", "8000")
+        launcher, pids = self.start("--steps", str(steps(8000)))
         os.kill(pids["ps/1"], signal.SIGSTOP)
         launcher.says(r"\[muster\] ps/1 is stopped \(state T\) and the others have given it up: "
                       r"killed, to be started again")
@@ -227,7 +230,7 @@ class Launcher(Recovers):
         self.assertNotIn("kill -KILL", launcher.text)
 
     def test_the_launcher_leaves_a_server_alone_that_goes_on_in_time(self):
-        launcher, pids = self.start("--steps", "8000")
+        launcher, pids = self.start("--steps", str(steps(8000)))
         os.kill(pids["ps/1"], signal.SIGSTOP)
         launcher.says(r"ps/1 is stopped \(state T\)")
         os.kill(pids["ps/1"], signal.SIGCONT)
@@ -237,14 +240,15 @@ class Launcher(Recovers):
         self.assertEqual(summary(launcher.out)["recoveries"], 0)
 
     def test_the_audit_log_begins_anew_with_what_the_servers_came_back_with(self):
-        launcher, pids = self.start("--steps", "12000", "--set", "mode.audit=true", "--set",
+        count = steps(12000)
+        launcher, pids = self.start("--steps", str(count), "--set", "mode.audit=true", "--set",
                                     "model.widths=[784,2,10]")
         os.kill(pids["ps/1"], signal.SIGKILL)
         version = self.back(launcher).group(3)
         self.assertEqual(launcher.ends(), 0, launcher.text)
         replay = self.muster("audit", "replay", launcher.out)
         self.assertEqual(replay.code, 0, replay.text)
-        self.assertIn(f"versions {version} to 12000\n", replay.text)
+        self.assertIn(f"versions {version} to {count}\n", replay.text)
         self.assertIn("parameters_crc32c " + summary(launcher.out)["parameters_crc32c"],
                       replay.text)
         # The log of the one that was killed ends somewhere; the checkpoint is before that, or not.

@@ -11,12 +11,12 @@ import signal
 import threading
 import time
 
-from cluster import ASYNC, LONG, SLOW, Case, Cluster, checkpoints, main, until
+from cluster import ASYNC, LONG, SLOW, Case, Cluster, checkpoints, main, steps, until
 from proxy import Proxy, shut, start_behind
 
 TWICE = ["--set", "mode.replicas=1", "--set", "mode.policy=apply"]
 SAVES = ["--set", "checkpoint.every_steps=100"]
-STEPS = 6000
+STEPS = steps(6000, least=1500)
 FAST = ["--failure-detection", "fast"]
 TOOK = r"the standby took over in (\S+) (us|ms|s)$"
 
@@ -117,8 +117,8 @@ class Standby(Case):
         cluster.tasks["chief/0"].signal(signal.SIGTERM)
         for task in cluster.others("ps/1"):
             self.assertEqual(task.ends(), 75, task.text)
-        steps = summary(cluster.out)["steps"]
-        cluster.arguments += ["--resume", "--steps", str(steps + 200)]
+        before = summary(cluster.out)["steps"]
+        cluster.arguments += ["--resume", "--steps", str(before + 200)]
         for task in cluster.start_all().tasks.values():
             self.assertEqual(task.ends(), 0, task.text)
 
@@ -199,11 +199,11 @@ class Standby(Case):
                 self.assertEqual(other.ends(), 75, other.text)
                 self.assertNotIn("not in shared memory", other.text)
 
-    def sleeps_through_the_end(self, lost, standby, steps):
+    def sleeps_through_the_end(self, lost, standby, count):
         """One of two workers, from when it waits for an answer until the other has made the last
         step without it and without the server that was lost in between."""
         cluster = Cluster(self, job=ASYNC, arguments=[
-            *TWICE, "--steps", str(steps), "--epochs", "1000", "--set", "mode.kind=sync", "--set",
+            *TWICE, "--steps", str(count), "--epochs", "1000", "--set", "mode.kind=sync", "--set",
             "mode.workers=1", "--set", "mode.backups=1", "--set", "log.every_steps=1"], chief=1,
                           worker=1, ps=2).start_all().trains()
         worker, metrics = cluster.tasks["worker/0"], cluster.out / "metrics.jsonl"
@@ -214,7 +214,7 @@ class Standby(Case):
         cluster.tasks[lost].signal(signal.SIGKILL)
         cluster.tasks[standby].signal(signal.SIGCONT)
         # The line of a step is written when the gradient for the next one is on its way.
-        until(lambda: f'"step":{steps - 1},' in metrics.read_text(), "the last gradient")
+        until(lambda: f'"step":{count - 1},' in metrics.read_text(), "the last gradient")
         worker.signal(signal.SIGCONT)
         for task in cluster.others(lost):
             self.assertEqual(task.ends(), 0, task.text)
@@ -225,7 +225,7 @@ class Standby(Case):
         gradient would make a step too many, for the other has left. (Which of the answer and the
         loss it hears of first is chance: hence twice.)"""
         for servers in (("ps/0", "ps/1"), ("ps/1", "ps/0")) * 2:
-            cluster = self.sleeps_through_the_end(*servers, steps=500)
+            cluster = self.sleeps_through_the_end(*servers, count=500)
             self.assertEqual(summary(cluster.out)["steps"], 500)
             self.assertEqual(int(checkpoints(cluster.out)[-1].name), 500)
 
@@ -398,33 +398,33 @@ class BrokenLinks(Case):
                                                      "there again: nothing is taken twice")
 
     def test_links_that_break_are_made_anew_and_nothing_is_lost_or_taken_twice(self):
-        steps = 3000
+        count = steps(3000, least=1500)
         cluster, proxy = self.behind_a_proxy((PUSH,), chief=1, worker=2, ps=1, arguments=[
-            "--steps", str(steps), "--epochs", "100", "--set", "mode.policy=apply",
+            "--steps", str(count), "--epochs", "100", "--set", "mode.policy=apply",
             "--set", "mode.transport=tcp"])
         self.assertGreater(self.cut_some(cluster, proxy, 12), 3)
         ended = summary(cluster.out)
-        self.assertEqual(ended["steps"], steps)
-        self.assertEqual(ended["verdicts"]["apply"], steps)
+        self.assertEqual(ended["steps"], count)
+        self.assertEqual(ended["verdicts"]["apply"], count)
         for name in ("worker/0", "worker/1"):
             self.is_told(cluster, name, "ps/0")
-        self.assertRegex(cluster.tasks["ps/0"].text, rf"{steps} gradients judged: apply {steps};")
+        self.assertRegex(cluster.tasks["ps/0"].text, rf"{count} gradients judged: apply {count};")
 
     def test_links_between_servers_and_those_for_checkpoints_heal_too(self):
-        steps = 4000
+        count = steps(4000, least=1500)
         for replicas in (0, 1):
             cluster, proxy = self.behind_a_proxy((ORDER, STATE), chief=1, worker=1, ps=2,
-                arguments=["--steps", str(steps), "--epochs", "100", "--set", "mode.policy=apply",
+                arguments=["--steps", str(count), "--epochs", "100", "--set", "mode.policy=apply",
                            "--set", f"mode.replicas={replicas}",
                            "--set", "checkpoint.every_steps=20"])
             self.assertGreater(self.cut_some(cluster, proxy, 8), 3)
             ended = summary(cluster.out)
-            self.assertEqual(ended["steps"], steps)
-            self.assertEqual(ended["verdicts"]["apply"], steps)
-            self.assertEqual(sum(ended["verdicts"].values()), steps)
+            self.assertEqual(ended["steps"], count)
+            self.assertEqual(ended["verdicts"]["apply"], count)
+            self.assertEqual(sum(ended["verdicts"].values()), count)
             self.is_told(cluster, "chief/0", "ps/0")
             self.is_told(cluster, "ps/1", "ps/0")
-            self.assertEqual(int(checkpoints(cluster.out)[-1].name), steps)
+            self.assertEqual(int(checkpoints(cluster.out)[-1].name), count)
 
     def test_servers_that_cannot_reach_each_other_any_more_end_the_run(self):
         cluster, proxy = self.behind_a_proxy(

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "test.h"
+
+#include "cluster/cluster_inside.h"
+
+/* What the leader tells of a loss when the run goes on, while servers are lost again. There are no
+ * links: who is lost and who waits is set here. */
+
+enum { CHIEF, SERVER, OTHER, TASKS };
+
+static int64_t now_ns(struct mu_world *world)
+{
+    (void)world;
+    return MU_SECOND;
+}
+
+struct rig {
+    struct mu_test_log log;
+    struct mu_world_ops ops;
+    struct mu_world world;
+    struct mu_loop loop;
+    struct mu_task task[TASKS];
+    struct mu_spec spec;
+    struct mu_member member[TASKS + 1];
+    struct mu_cluster cluster;
+};
+
+static struct mu_cluster *set_up(struct rig *rig)
+{
+    *rig = (struct rig){
+        .ops = {.now_ns = now_ns, .wall_ns = now_ns},
+        .task =
+            {
+                [CHIEF] = {.role = MU_ROLE_CHIEF, .address = {.host = "a", .port = 1}},
+                [SERVER] = {.role = MU_ROLE_PS, .address = {.host = "b", .port = 1}},
+                [OTHER] = {.role = MU_ROLE_PS, .index = 1, .address = {.host = "c", .port = 1}},
+            },
+        .spec = {.task_count = TASKS, .ps_count = 2},
+        .cluster =
+            {
+                .options = {.recover_ns = 5 * MU_SECOND},
+                .leads = true,
+                .started = true,
+                .suspect = -1,
+                .gone = -1,
+            },
+    };
+    rig->world.ops = &rig->ops;
+    rig->spec.task = rig->task;
+    rig->cluster.world = &rig->world;
+    rig->cluster.loop = &rig->loop;
+    rig->cluster.log = mu_test_log_init(&rig->log);
+    rig->cluster.spec = &rig->spec;
+    rig->cluster.member = rig->member;
+    return &rig->cluster;
+}
+
+/* The server was seen with this version, is lost, and comes back. */
+static void lose_at(struct mu_cluster *cluster, int task, int64_t version)
+{
+    cluster->member[task].doing = MU_DOING_SERVING;
+    cluster->member[task].step = version;
+    mu_recover_await(cluster, task, "lost");
+}
+
+static void go_on(struct mu_cluster *cluster)
+{
+    enum mu_status status = MU_UNAVAILABLE;
+    assert_true(mu_cluster_begin_again(cluster, &status));
+    assert_ok(status);
+}
+
+static void what_was_seen_stays_what_it_was_though_a_server_is_lost_again_at_once(void **state)
+{
+    (void)state;
+    static struct rig rig;
+    struct mu_cluster *cluster = set_up(&rig);
+    lose_at(cluster, SERVER, 50);
+    mu_recover_begin(cluster);
+    go_on(cluster);
+    lose_at(cluster, OTHER, 0);
+    assert_int_equal(mu_cluster_version_seen(cluster), 50);
+    mu_recover_begin(cluster);
+    assert_string_equal(mu_cluster_came_back(cluster), "ps/0 (b:1) is back after 0 ns");
+    assert_int_equal(mu_cluster_version_seen(cluster), 50);
+    go_on(cluster);
+    assert_string_equal(mu_cluster_came_back(cluster), "ps/1 (c:1) is back after 0 ns");
+    assert_int_equal(mu_cluster_version_seen(cluster), 0);
+}
+
+static void what_was_seen_before_a_generation_that_nobody_entered_counts(void **state)
+{
+    (void)state;
+    static struct rig rig;
+    struct mu_cluster *cluster = set_up(&rig);
+    lose_at(cluster, SERVER, 50);
+    mu_recover_begin(cluster);
+    lose_at(cluster, SERVER, 0);
+    mu_recover_begin(cluster);
+    go_on(cluster);
+    assert_int_equal(mu_cluster_version_seen(cluster), 50);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_was_seen_stays_what_it_was_though_a_server_is_lost_again_at_once),
+        cmocka_unit_test(what_was_seen_before_a_generation_that_nobody_entered_counts),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
