@@ -64,6 +64,9 @@ struct mu_cluster_options {
     /* Has this run left something since we began to wait? Then a leader that is not there any more
      * will not come. NULL: it may still come. */
     bool (*was_there)(void *owner);
+    /* Has a run left something that this task can do without a leader? Then one that never comes is
+     * no error of this task. NULL: no. */
+    bool (*has_left)(void *owner);
     void *owner;
 };
 

@@ -374,8 +374,13 @@ static enum mu_status say_leader_never_came(struct mu_cluster *cluster, const ch
     }
     mu_cluster_who(cluster, leader, who, sizeof(who));
     mu_text_duration(waited, sizeof(waited), cluster->options.start_timeout_ns);
-    enum mu_status status = mu_fail(cluster->log, MU_E0301, help.data,
-        "%s did not begin the run within %s: %s", who, waited, reason);
+    enum mu_status status = MU_UNAVAILABLE;
+    if (cluster->options.has_left && cluster->options.has_left(cluster->options.owner))
+        mu_say(cluster->log, MU_LEVEL_INFO, "%s did not begin the run within %s: %s", who, waited,
+            reason);
+    else
+        status = mu_fail(cluster->log, MU_E0301, help.data,
+            "%s did not begin the run within %s: %s", who, waited, reason);
     mu_text_finish(&help);
     return status;
 }

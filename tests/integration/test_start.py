@@ -57,6 +57,18 @@ class StartOrders(Case):
         self.assertEqual(evaluator.ends(5 * SLOW), 0, evaluator.text)
         self.assertIn("step 24: test loss", evaluator.text)
 
+    def test_an_evaluator_that_comes_after_the_end_evaluates_it_and_says_no_error(self):
+        cluster = Cluster(self, arguments=QUICK, chief=1, worker=1, evaluator=1)
+        ended = [cluster.start(name) for name in ("chief/0", "worker/0")]
+        for task in ended:
+            self.assertEqual(task.ends(), 0, task.text)
+        evaluator = cluster.start("evaluator/0", "--verbose", "--start-timeout", "1")
+        self.assertEqual(evaluator.ends(), 0, evaluator.text)
+        self.assertNotIn("error", evaluator.text)
+        self.assertIn("nobody trains: the last checkpoint that a run has left here was evaluated",
+                      evaluator.text)
+        self.assertIn("step 24: test loss", evaluator.text)
+
 
 class Waiting(Case):
     def test_who_waits_says_for_whom_at_which_address_and_how_much_longer(self):
