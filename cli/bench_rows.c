@@ -8,6 +8,7 @@
 /* Gradients are drawn once, for so many ids that have the same. */
 #define PATTERNS 64
 #define PATTERN_SHIFT 58
+#define LINE_BYTES ((size_t)64)
 #define SPREAD UINT64_C(0x9e3779b97f4a7c15)
 
 /* A batch from when it is drawn until its gradients are under way. */
@@ -43,10 +44,21 @@ static enum mu_status allocate_batch(struct mu_bench_rows *rows, struct batch *b
     return batch->value && batch->pushes ? MU_OK : MU_NO_MEMORY;
 }
 
+/* Of zeros. The kernel gives pages when they are first written to, which must not be within the
+ * time; and calloc, which gcc makes of malloc and memset, does not write. */
+static uint32_t *make_counters(size_t count)
+{
+    size_t bytes = (count * sizeof(uint32_t) / LINE_BYTES + 1) * LINE_BYTES;
+    uint32_t *counters = aligned_alloc(LINE_BYTES, bytes);
+    if (counters)
+        memset(counters, 0, bytes);
+    return counters;
+}
+
 static enum mu_status allocate(struct mu_bench_rows *rows)
 {
     const struct mu_bench_rows_options *options = &rows->options;
-    rows->pushes = calloc(rows->own_count, sizeof(*rows->pushes));
+    rows->pushes = make_counters(rows->own_count);
     rows->pattern = calloc(PATTERNS * options->width, sizeof(*rows->pattern));
     rows->gradient = calloc(options->batch * options->width, sizeof(*rows->gradient));
     rows->drawn = calloc(options->batch, sizeof(*rows->drawn));

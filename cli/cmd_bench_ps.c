@@ -3,8 +3,7 @@
 #include "cli/bench_rows.h"
 #include "cli/bench_tasks.h"
 #include "ps/server/server.h"
-#include "ps/table/table.h"
-#include "runtime/base/free_memory.h"
+#include "ps/table/table_room.h"
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <time.h>
@@ -336,15 +335,16 @@ static enum mu_status lead(struct bench *bench)
 static enum mu_status check_memory(
     struct mu_log *log, const struct mu_cmd_bench_ps_options *options)
 {
-    uint64_t count = (uint64_t)options->rows, free_bytes = mu_free_memory_bytes();
-    uint64_t tables = 1 + (uint64_t)options->replicas;
-    uint64_t bytes = tables * mu_table_bytes_of(count, (size_t)options->row_width, options->dense) +
-                     count * sizeof(uint32_t);
-    if (bytes <= free_bytes)
-        return MU_OK;
-    return mu_fail(log, MU_E0801, "fewer --rows, or a smaller --row-width",
-        "--rows %lld of %lld floats take %.1f GB; %.1f GB are free", (long long)options->rows,
-        (long long)options->row_width, (double)bytes / 1e9, (double)free_bytes / 1e9);
+    const struct mu_table_room room = {
+        .rows = (uint64_t)options->rows,
+        .stride = (size_t)options->row_width,
+        .dense = options->dense,
+        .tables = 1 + (int)options->replicas,
+        .bytes_besides = (uint64_t)options->rows * sizeof(uint32_t),
+        .help = "fewer --rows, or a smaller --row-width",
+    };
+    return mu_table_room_check(&room, log, "--rows %lld of %lld floats", (long long)options->rows,
+        (long long)options->row_width);
 }
 
 static enum mu_status check_rows(struct mu_log *log, const struct mu_cmd_bench_ps_options *options)

@@ -130,6 +130,11 @@ static const struct mu_explanation explanations[MU_ERROR_COUNT] = {
         "and have ended, wait for another in its place, or go on with its standby.",
         "stopped (state T) and let go on; a network that was cut for a while; a machine that slept "
         "or swapped"},
+    [MU_E0406] = {
+        "Three gradients of a worker in a row were refused by the servers, whole, and it was put "
+        "out; none of them changed a parameter.",
+        "a rate at which training diverges; data that it does not expect; a program that pushes "
+        "NaN, or ids out of range, through muster/ps.h"},
     [MU_E0501] = {
         "A data file is not there, cannot be opened, or cannot be read in time.",
         "a wrong data.path; data that is on another host only; a network file system that is "

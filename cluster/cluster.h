@@ -162,6 +162,8 @@ bool mu_cluster_interrupted(const struct mu_cluster *cluster);
  * too: they stay as they are until it begins again once more. */
 const char *mu_cluster_came_back(const struct mu_cluster *cluster);
 int64_t mu_cluster_version_seen(const struct mu_cluster *cluster);
+/* Leader: all tasks say that, and `how` behind it. */
+void mu_cluster_tell_back(struct mu_cluster *cluster, const char *how);
 
 uint64_t mu_cluster_run(const struct mu_cluster *cluster); /* its id, after join */
 uint32_t mu_cluster_generation(const struct mu_cluster *cluster);

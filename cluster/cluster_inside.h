@@ -137,6 +137,7 @@ void mu_recover_interrupt(struct mu_cluster *cluster);
 void mu_recover_tick(struct mu_cluster *cluster, int64_t now);
 /* Leader: the next generation begins, for all. */
 void mu_recover_begin(struct mu_cluster *cluster);
+void mu_recover_read_back(struct mu_cluster *cluster, struct mu_decoder *decoder);
 
 /* ---- gone.c: doing without a parameter server ---- */
 /* Can the run go on without this task, which is lost? */

@@ -297,6 +297,9 @@ static void on_arrived(
     case MU_FRAME_PAUSE:
         read_pause(cluster, decoder);
         break;
+    case MU_FRAME_BACK:
+        mu_recover_read_back(cluster, decoder);
+        break;
     case MU_FRAME_WAITING:
         read_waiting(cluster, decoder);
         break;

@@ -11,6 +11,7 @@
  *   so does it                          <-- HEARTBEAT, awaiting --  and waits here
  *   <-- HELLO --- the server, started again by whoever starts tasks
  *   START, generation + 1 ------------> waits work again: links are made as at the start
+ *   BACK -----------------------------> says from which version the run goes on
  *
  * So all leave a generation before one enters the next, and what one knew of the parameters has
  * come with its heartbeat by then.
@@ -252,6 +253,27 @@ bool mu_cluster_begin_again(struct mu_cluster *cluster, enum mu_status *status)
 bool mu_cluster_interrupted(const struct mu_cluster *cluster)
 {
     return cluster->interrupted && cluster->failed == MU_OK;
+}
+
+void mu_cluster_tell_back(struct mu_cluster *cluster, const char *how)
+{
+    char text[MU_CLUSTER_TEXT_MAX];
+    uint8_t memory[MU_CLUSTER_TEXT_MAX + 64];
+    struct mu_body body;
+    snprintf(text, sizeof(text), "%.480s: %.150s", cluster->came_back, how);
+    mu_say(cluster->log, MU_LEVEL_INFO, "%s", text);
+    mu_body_begin(&body, memory, sizeof(memory), 1);
+    mu_body_put_text(&body, "text", text);
+    mu_control_broadcast(cluster, MU_FRAME_BACK, &body);
+}
+
+/* An observer was not told of the loss either. */
+void mu_recover_read_back(struct mu_cluster *cluster, struct mu_decoder *decoder)
+{
+    char text[MU_CLUSTER_TEXT_MAX];
+    if (!cluster->leads && mu_cluster_needs(cluster, cluster->spec->self) &&
+        mu_decoder_text(decoder, "text", text, sizeof(text)))
+        mu_say(cluster->log, MU_LEVEL_INFO, "%s", text);
 }
 
 const char *mu_cluster_came_back(const struct mu_cluster *cluster)

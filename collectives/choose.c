@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "collectives/choose.h"
 #include "collectives/doubling_index.h"
+#include "collectives/group_agree.h"
 #include "collectives/transport/tcp.h"
 #include <math.h>
 #include <stdio.h>
@@ -33,8 +34,8 @@ static double rate(const struct mu_group *group, const struct mu_request *reques
         return INFINITY;
     }
     double score = algorithm->score(group, request, ret_why);
-    if (!algorithm->any_thread && !mu_request_hears_all(request, group->count))
-        score += mu_doubling_rounds(group->count) * group->costs.message; /* they meet in the end */
+    if (!algorithm->any_thread && mu_group_meets_first(group, request))
+        score += mu_doubling_rounds(group->count) * group->costs.message;
     return isnan(score) ? INFINITY : score;
 }
 

@@ -16,34 +16,34 @@
  */
 #define FOLD_STEP 62
 #define UNFOLD_STEP 63
-#define ASIDE_BYTES ((size_t)4 << 10) /* that are added beside the vector: 16 KiB cost 5 % more */
 
-static struct mu_leg whole(
-    const struct mu_request *request, void *vector, int rank, enum mu_leg_use use)
+static struct mu_leg whole(const struct mu_request *request, int rank, enum mu_leg_use use)
 {
-    return (struct mu_leg){
-        .rank = rank, .count = request->count, .from = vector, .to = vector, .use = use};
+    return (struct mu_leg){.rank = rank,
+        .count = request->count,
+        .from = request->data,
+        .to = request->data,
+        .use = use};
 }
 
 static const struct mu_leg nothing;
 
-static enum mu_status exchange_in(struct mu_group *group, const struct mu_request *request,
-    void *vector, int64_t deadline_ns, int *ret_rank)
+static enum mu_status exchange(
+    struct mu_group *group, const struct mu_request *request, int64_t deadline_ns, int *ret_rank)
 {
     int rank = group->rank, core = mu_doubling_core(group->count);
     bool beyond = rank >= core, folds = beyond || rank + core < group->count;
     int other = beyond ? rank - core : rank + core;
-    struct mu_leg out = whole(request, vector, other, MU_LEG_REPLACES);
-    struct mu_leg in = whole(request, vector, other, MU_LEG_AFTER);
+    struct mu_leg out = whole(request, other, MU_LEG_REPLACES);
+    struct mu_leg in = whole(request, other, MU_LEG_AFTER);
     if (folds)
         MU_TRY(mu_flow_exchange(group, request, FOLD_STEP, beyond ? out : nothing,
             beyond ? nothing : in, deadline_ns, ret_rank));
     for (int round = 0; !beyond && 1 << round < core; round++) {
         int peer = rank ^ 1 << round;
         /* Both add in the same order: then even a NaN is the same on both. */
-        struct mu_leg sent = whole(request, vector, peer, MU_LEG_REPLACES);
-        struct mu_leg received =
-            whole(request, vector, peer, peer < rank ? MU_LEG_BEFORE : MU_LEG_AFTER);
+        struct mu_leg sent = whole(request, peer, MU_LEG_REPLACES);
+        struct mu_leg received = whole(request, peer, peer < rank ? MU_LEG_BEFORE : MU_LEG_AFTER);
         MU_TRY(mu_flow_exchange(
             group, request, (uint32_t)round, sent, received, deadline_ns, ret_rank));
     }
@@ -51,23 +51,6 @@ static enum mu_status exchange_in(struct mu_group *group, const struct mu_reques
     if (folds)
         MU_TRY(mu_flow_exchange(group, request, UNFOLD_STEP, beyond ? nothing : out,
             beyond ? in : nothing, deadline_ns, ret_rank));
-    return MU_OK;
-}
-
-/* Who has the whole sum has heard from all ranks, directly or by others that compared. Short
- * vectors are added aside till then: where ranks disagree the caller's is as it was. */
-static enum mu_status exchange(
-    struct mu_group *group, const struct mu_request *request, int64_t deadline_ns, int *ret_rank)
-{
-    size_t bytes = request->count * mu_dtype_bytes(request->dtype);
-    if (group->count == 2 || bytes > ASIDE_BYTES)
-        return exchange_in(group, request, request->data, deadline_ns, ret_rank);
-    /* What comes lands at the beginning of the scratch, a segment. */
-    static_assert(ASIDE_BYTES <= MU_FLOW_SEGMENT_BYTES_MIN, "one segment");
-    char *aside = (char *)group->scratch + MU_SEGMENT_BYTES;
-    memcpy(aside, request->data, bytes);
-    MU_TRY(exchange_in(group, request, aside, deadline_ns, ret_rank));
-    memcpy(request->data, aside, bytes);
     return MU_OK;
 }
 

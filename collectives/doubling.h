@@ -24,7 +24,8 @@ extern const struct mu_algorithm mu_doubling;
 enum mu_status mu_doubling_gather(struct mu_group *group, const struct mu_request *request,
     uint32_t step, int64_t deadline_ns, int *ret_rank);
 
-/* A barrier as the end of the operation under way: who comes through knows that all do the same. */
+/* A barrier as the beginning of the operation under way: who comes through knows that all do the
+ * same. */
 enum mu_status mu_doubling_meet(struct mu_group *group, int64_t deadline_ns, int *ret_rank);
 
 #endif

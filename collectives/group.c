@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "collectives/group.h"
 #include "collectives/choose.h"
-#include "collectives/doubling.h"
+#include "collectives/group_agree.h"
 #include "collectives/group_judge.h"
 #include "collectives/group_report.h"
 #include "collectives/shared.h"
 #include "runtime/base/crc32c.h"
 #include "runtime/base/text.h"
-#include "runtime/device/reduce.h"
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,6 +18,7 @@
 
 struct mu_group_memory {
     char scratch[MU_OPS_IN_FLIGHT * MU_SEGMENT_BYTES];
+    char aside[MU_ASIDE_BYTES];
     struct mu_op send[MU_OPS_IN_FLIGHT], receive[MU_OPS_IN_FLIGHT];
     struct mu_group_memory *next;
 };
@@ -33,6 +33,7 @@ static enum mu_status make_memory(struct mu_group *group)
     }
     memset(group->memory, 0, bytes);
     group->scratch = group->memory->scratch;
+    group->aside = group->memory->aside;
     group->send = group->memory->send;
     group->receive = group->memory->receive;
     return MU_OK;
@@ -319,38 +320,6 @@ static void alone(const struct mu_request *request)
         memmove(request->data, request->from, request->count * mu_dtype_bytes(request->dtype));
 }
 
-/* The part of a summed vector that this rank has all of, by the number of ranks. */
-static void divide(const struct mu_group *group, const struct mu_request *request)
-{
-    struct mu_span part = {0, request->count};
-    if (request->kind == MU_REDUCE_SCATTER)
-        part = mu_request_part(request, group->count, group->rank);
-    mu_reduce_divide(request->dtype,
-        (char *)request->data + part.first * mu_dtype_bytes(request->dtype), group->count,
-        part.count);
-}
-
-static enum mu_status run_chosen(struct mu_group *group, const struct mu_algorithm *algorithm,
-    const struct mu_request *request, int64_t deadline_ns, int *ret_rank)
-{
-    static const struct mu_request meeting = {.kind = MU_BARRIER};
-    /* Without elements there may be no messages: then ranks that have some would wait for ours. */
-    if (request->count == 0 && request->kind != MU_BARRIER && !algorithm->any_thread)
-        return mu_doubling.run(group, &meeting, deadline_ns, ret_rank);
-    struct mu_request whole = *request;
-    bool divides = request->reduction == MU_MEAN && is_reduction(request->kind);
-    if (divides)
-        whole.reduction = MU_SUM;
-    MU_TRY(algorithm->run(group, &whole, deadline_ns, ret_rank));
-    if (divides)
-        divide(group, request);
-    /* Who only sends has not heard yet what the others do. */
-    if (algorithm->any_thread || mu_group_is_step(group) ||
-        mu_request_hears_all(request, group->count))
-        return MU_OK;
-    return mu_doubling_meet(group, deadline_ns, ret_rank);
-}
-
 void mu_group_name_members(struct mu_group *group)
 {
     const struct mu_group *operation = mu_group_is_step(group) ? group->parent : group;
@@ -410,7 +379,7 @@ static enum mu_status run_signed(struct mu_group *group, const struct mu_algorit
     mu_group_sign(group);
     if (shared)
         mu_shared_note(shared, &group->signature, mu_group_entered(group));
-    enum mu_status status = run_chosen(group, algorithm, request, deadline_ns, ret_rank);
+    enum mu_status status = mu_group_run_agreed(group, algorithm, request, deadline_ns, ret_rank);
     if (status != MU_OK) {
         group->failed = true;
         status = mu_group_report(group, status, ret_rank);

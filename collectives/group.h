@@ -12,6 +12,7 @@
  */
 #define MU_OPS_IN_FLIGHT 4
 #define MU_SEGMENT_BYTES ((size_t)256 << 10) /* added while it is still in the cache */
+#define MU_ASIDE_BYTES ((size_t)64 << 10)    /* see collectives/group_agree.h */
 #define MU_GROUP_ERROR_MAX 512
 #define MU_CHOICES_MAX 16
 #define MU_GROUP_RANKS_MAX 2048 /* a ring takes two steps a rank, and steps have bits in tags */
@@ -68,6 +69,7 @@ struct mu_group {
     struct mu_group *parent; /* whose transport this is; NULL: our own */
 
     void *scratch; /* MU_OPS_IN_FLIGHT segments */
+    void *aside;   /* MU_ASIDE_BYTES: a short vector, until all ranks are known to agree */
     /* What is under way. After a failure the transport still knows them, and the scratch: those of
      * a part then stay in `lost` of the whole until the transport is closed. */
     struct mu_op *send, *receive; /* (MU_OPS_IN_FLIGHT) */

@@ -9,9 +9,9 @@
  * Three ranks; part r of `from` on rank s is sr:
  *
  *            rank 0             rank 1             rank 2
- *   start    00                 11                 22            their own are copied
  *   step 1   01 -> 1, 20 here   12 -> 2, 01 here   20 -> 0, 12 here
  *   step 2   02 -> 2, 10 here   10 -> 0, 21 here   21 -> 1, 02 here
+ *   end      00                 11                 22            their own are copied
  */
 struct plan {
     const struct mu_request *request;
@@ -63,8 +63,9 @@ static enum mu_status run(
         .receives = receives,
         .plan = &plan,
     };
+    MU_TRY(mu_flow_run(&flow, deadline_ns, ret_rank));
     copy_own(group, request);
-    return mu_flow_run(&flow, deadline_ns, ret_rank);
+    return MU_OK;
 }
 
 static double score(

@@ -3,12 +3,14 @@
 
 #include "data/idx_file.h"
 #include "data/samples.h"
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #define PATH_BYTES 512
 #define FILE_BYTES (PATH_BYTES + 64)
+#define SHAPE_BYTES 64
 
 struct options {
     char path[PATH_BYTES];
@@ -91,6 +93,25 @@ static size_t pixels(const struct mu_idx_file *images)
     return images->element_count / images->shape[0];
 }
 
+/* Rows of 784 bytes may be images of 28x28; images of 14x56 are not. */
+static bool same_shape(const struct mu_idx_file *a, const struct mu_idx_file *b)
+{
+    for (int i = 1; a->rank == b->rank && i < a->rank; i++)
+        if (a->shape[i] != b->shape[i])
+            return false;
+    return pixels(a) == pixels(b);
+}
+
+/* "28x28". */
+static const char *name_shape(const struct mu_idx_file *images, char out[SHAPE_BYTES])
+{
+    size_t used = 0;
+    for (int i = 1; i < images->rank && used < SHAPE_BYTES; i++)
+        used += (size_t)snprintf(
+            out + used, SHAPE_BYTES - used, "%s%zu", i > 1 ? "x" : "", images->shape[i]);
+    return out;
+}
+
 /* A model of the images to train with must be able to look at these. Who only tests may have no
  * others. */
 static enum mu_status check_pixels(const struct options *options, struct mu_log *log,
@@ -105,11 +126,12 @@ static enum mu_status check_pixels(const struct options *options, struct mu_log 
     enum mu_status status = mu_idx_file_read_shape(log, gz, 2, MU_IDX_RANK_MAX, &trained);
     mu_gz_close(gz);
     MU_TRY(status);
-    if (pixels(images) == pixels(&trained))
+    if (same_shape(images, &trained))
         return MU_OK;
+    char shape[SHAPE_BYTES], trained_shape[SHAPE_BYTES];
     return mu_fail(log, MU_E0504, "both must be of one data set",
-        "the images of %s have %zu pixels, but those of %s have %zu", path, pixels(images),
-        trained_path, pixels(&trained));
+        "the images of %s are of %s pixels, but those of %s of %s", path, name_shape(images, shape),
+        trained_path, name_shape(&trained, trained_shape));
 }
 
 static enum mu_status read_both(const struct options *options, enum mu_split split,

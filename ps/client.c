@@ -147,18 +147,29 @@ void mu_client_end_if_whole(struct mu_client_slot *slot)
         slot->ended = true;
 }
 
+/* All servers say the same of a gradient: the first is heard. */
+static void count_refusal(
+    const struct mu_client_server *server, const struct mu_ps_fresh_body *fresh)
+{
+    int *in_row = &server->client->refused_in_row;
+    if (server->order == 0 && fresh->item == MU_PS_ITEM_GRADIENT)
+        *in_row = fresh->verdict == MU_VERDICT_REFUSE ? *in_row + 1 : 0;
+}
+
 static void on_arrived(
     void *owner, struct mu_link *link, const struct mu_frame *frame, const void *body)
 {
     (void)link;
     (void)body;
-    struct mu_client_part *part = ((struct mu_client_server *)owner)->part;
+    struct mu_client_server *server = owner;
+    struct mu_client_part *part = server->part;
     if (frame->type == MU_FRAME_SHARE)
         return;
     if (frame->type == MU_FRAME_ROWS) {
         mu_client_rows_arrived(part, frame);
         return;
     }
+    count_refusal(server, &part->fresh);
     part->replied = true;
     part->slot->replies_missing--;
     mu_client_end_if_whole(part->slot);
@@ -175,6 +186,15 @@ static bool owes(const struct mu_client_server *server)
     return false;
 }
 
+/* Nobody answers the gradient that is one too many: the link ends. */
+static bool is_put_out(const struct mu_ps_client *client)
+{
+    bool pushes = false;
+    for (int i = 0; i < client->options.in_flight; i++)
+        pushes = pushes || (client->slots[i].in_use && client->slots[i].gradients);
+    return pushes && client->refused_in_row == MU_PS_REFUSED_MAX - 1;
+}
+
 static void on_ended(void *owner, struct mu_link *link, enum mu_status why, int error)
 {
     (void)link;
@@ -186,8 +206,10 @@ static void on_ended(void *owner, struct mu_link *link, enum mu_status why, int 
         mu_client_refuse(server, "sent what is not a frame");
     else if (server->client->options.relinks && !server->refused)
         mu_client_relink_end(server);
-    else if (owes(server))
+    else if (owes(server)) {
+        server->client->put_out = is_put_out(server->client);
         mu_client_fail(server->client, server->order, MU_CLOSED);
+    }
 }
 
 static const struct mu_link_events server_events = {
@@ -458,6 +480,11 @@ enum mu_status mu_ps_client_look(struct mu_ps_client *client, int slot,
 int64_t mu_ps_client_row_count(const struct mu_ps_client *client)
 {
     return client->row_count;
+}
+
+bool mu_ps_client_put_out(const struct mu_ps_client *client)
+{
+    return client->put_out;
 }
 
 int mu_ps_client_culprit(const struct mu_ps_client *client)

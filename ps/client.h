@@ -134,5 +134,7 @@ enum mu_status mu_ps_client_wait(
 /* The order of the server that the last failure is about (TIMEOUT: the first whose reply is
  * missing, rather one without a link), with standbys its process; -1: none. */
 int mu_ps_client_culprit(const struct mu_ps_client *client);
+/* After CLOSED: did the servers end the links because they refused a gradient more than they do? */
+bool mu_ps_client_put_out(const struct mu_ps_client *client);
 
 #endif

@@ -92,6 +92,8 @@ struct mu_ps_client {
     char share_why[MU_SHARED_MEMORY_WHY_MAX]; /* why not; of server `share_apart` */
     int share_apart;
     int64_t row_count;      /* of all servers */
+    int refused_in_row;     /* gradients, as far as servers have answered */
+    bool put_out;           /* because of one more */
     enum mu_status failure; /* the first; it stays */
     int culprit;
 };

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "roles/own_rows.h"
+#include "ps/table/table_room.h"
 #include "ps/table/table_save.h"
 #include "roles/job/job_table.h"
-#include "runtime/base/free_memory.h"
 #include "runtime/base/log.h"
 #include "runtime/device/kernels.h"
 #include "runtime/optim/rows.h"
@@ -35,14 +35,16 @@ static enum mu_status make_table(struct mu_own_rows *rows)
 
 static enum mu_status check_dense(const struct mu_own_rows *rows)
 {
-    size_t stride = rows->width * (size_t)(1 + rows->slot_count);
-    uint64_t bytes = mu_table_bytes_of(rows->dense_ids, stride, true);
-    uint64_t free_bytes = mu_free_memory_bytes();
-    if (bytes <= free_bytes)
-        return MU_OK;
-    return mu_fail(rows->log, MU_E0801, "leave out mode.rows: rows begin at first touch then",
-        "%llu dense embedding rows of %zu floats, slots included, take %.1f GB; %.1f GB are free",
-        (unsigned long long)rows->dense_ids, stride, (double)bytes / 1e9, (double)free_bytes / 1e9);
+    const struct mu_table_room room = {
+        .rows = rows->dense_ids,
+        .stride = rows->width * (size_t)(1 + rows->slot_count),
+        .dense = true,
+        .tables = 1,
+        .help = "leave out mode.rows: rows begin at first touch then",
+    };
+    return mu_table_room_check(&room, rows->log,
+        "%llu dense embedding rows of %zu floats, slots included,", (unsigned long long)room.rows,
+        room.stride);
 }
 
 static enum mu_status allocate(struct mu_own_rows *rows, size_t entries)

@@ -244,16 +244,30 @@ static enum mu_status share_vectors(struct mu_replica *replica)
     return MU_OK;
 }
 
-static void say_recovered(struct mu_replica *replica, const struct state_head *head)
+struct back {
+    struct mu_replica *replica;
+    const char *how;
+};
+
+static enum mu_status run_tell_back(struct mu_command *command)
 {
+    const struct back *back = command->owner;
+    mu_cluster_tell_back(back->replica->cluster, back->how);
+    return MU_OK;
+}
+
+static enum mu_status say_recovered(struct mu_replica *replica, const struct state_head *head)
+{
+    char how[128];
     int64_t seen = mu_cluster_version_seen(replica->cluster);
     int64_t lost = seen > head->step ? seen - head->step : 0;
     replica->recoveries++;
     replica->updates_lost += lost;
-    mu_say(replica->log, MU_LEVEL_INFO,
-        "%s: the run goes on from version %" PRId64 ", %s; updates lost: %" PRId64,
-        mu_cluster_came_back(replica->cluster), head->step,
+    snprintf(how, sizeof(how),
+        "the run goes on from version %" PRId64 ", %s; updates lost: %" PRId64, head->step,
         head->resumed ? "the last checkpoint" : "its initial parameters", lost);
+    struct back back = {replica, how};
+    return mu_communicator_do(&replica->communicator, run_tell_back, &back);
 }
 
 static enum mu_status restore_with(
@@ -267,7 +281,7 @@ static enum mu_status restore_with(
     if (loads(replica) && has_checkpoint(replica))
         MU_TRY(load(replica, slots, &head, manifest));
     if (replica->again && replica->leads)
-        say_recovered(replica, &head);
+        MU_TRY(say_recovered(replica, &head));
     MU_TRY(share_positions(replica, &head, manifest));
     MU_TRY(start_saver(replica));
     if (async && replica->leads)

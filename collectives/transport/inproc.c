@@ -104,7 +104,8 @@ static void meet(struct mu_inproc_hub *hub, int from, int to)
         disagree(hub, from, to);
     while (pair->sends && pair->receives) {
         struct mu_op *send = pair->sends, *receive = pair->receives;
-        if (send->tag != receive->tag || send->bytes != receive->bytes) {
+        bool same = same_operation(&hub->ranks[from], &hub->ranks[to]);
+        if (!same || send->tag != receive->tag || send->bytes != receive->bytes) {
             disagree(hub, from, to);
             return;
         }

@@ -19,10 +19,11 @@ extern "C" {
  *     mu_group_close(group);
  *
  * All ranks of a group call the same operations in the same order, with the same kind, type, count,
- * reduction and root; if they do not, both sides get PROTOCOL and mu_group_error names them. Calls
- * block. A group belongs to one thread at a time. Vectors are contiguous, in the caller's memory
- * and aligned to their type. After TIMEOUT, CLOSED or PROTOCOL what the vector holds is unspecified
- * (old, new or partly added values) and the group only serves to be closed.
+ * reduction and root; if they do not, all get PROTOCOL, mu_group_error names both sides, and the
+ * vectors of all ranks are as they were. Calls block. A group belongs to one thread at a time.
+ * Vectors are contiguous, in the caller's memory and aligned to their type. After TIMEOUT or CLOSED
+ * what the vector holds is unspecified (old, new or partly added values). After each of the three
+ * the group only serves to be closed.
  *
  * OK; TIMEOUT (a rank did not come), CLOSED (a rank is gone, or an earlier call has failed),
  * PROTOCOL (ranks disagree); USAGE (there is no such type, reduction, root or vector), CONFIG (the

@@ -65,7 +65,7 @@
  */
 #define MU_PS_REPLICAS_MAX 1024
 #define MU_PS_IN_FLIGHT_MAX 64
-#define MU_PS_REFUSED_MAX 3
+#define MU_PS_REFUSED_MAX 3 /* gradients of a worker in a row: then it is put out */
 
 struct mu_ps_server;
 

@@ -46,8 +46,8 @@ void mu_ps_peer_name(const struct mu_ps_peer *peer, char *out, size_t bytes)
         snprintf(out, bytes, "replica %d", peer->index);
 }
 
-__attribute__((format(printf, 2, 0))) static void blame(
-    struct mu_ps_peer *peer, const char *format, va_list list)
+__attribute__((format(printf, 3, 0))) static void blame(
+    struct mu_ps_peer *peer, enum mu_error error, const char *format, va_list list)
 {
     char did[MU_PS_DID_MAX];
     mu_ps_peer_name(peer, did, MU_TASK_NAME_MAX + 8);
@@ -55,14 +55,14 @@ __attribute__((format(printf, 2, 0))) static void blame(
     did[length++] = ' ';
     vsnprintf(did + length, sizeof(did) - length, format, list);
     peer->refused = true;
-    mu_ps_accuse(peer, MU_E0404, did);
+    mu_ps_accuse(peer, error, did);
 }
 
-void mu_ps_blame(struct mu_ps_peer *peer, const char *format, ...)
+void mu_ps_blame(struct mu_ps_peer *peer, enum mu_error error, const char *format, ...)
 {
     va_list list;
     va_start(list, format);
-    blame(peer, format, list);
+    blame(peer, error, format, list);
     va_end(list);
 }
 
@@ -70,7 +70,7 @@ enum mu_link_answer mu_ps_refuse(struct mu_ps_peer *peer, const char *format, ..
 {
     va_list list;
     va_start(list, format);
-    blame(peer, format, list);
+    blame(peer, MU_E0404, format, list);
     va_end(list);
     return MU_LINK_REFUSE;
 }

@@ -69,8 +69,8 @@ void mu_ps_accuse(const struct mu_ps_peer *peer, enum mu_error error, const char
 __attribute__((format(printf, 2, 3))) enum mu_link_answer mu_ps_refuse(
     struct mu_ps_peer *peer, const char *format, ...);
 /* The same without an answer. */
-__attribute__((format(printf, 2, 3))) void mu_ps_blame(
-    struct mu_ps_peer *peer, const char *format, ...);
+__attribute__((format(printf, 3, 4))) void mu_ps_blame(
+    struct mu_ps_peer *peer, enum mu_error error, const char *format, ...);
 enum mu_link_answer mu_ps_refuse_type(struct mu_ps_peer *peer, const struct mu_frame *frame);
 /* Is the frame of this generation? If not, the peer is refused. */
 bool mu_ps_is_of_now(struct mu_ps_peer *peer, const struct mu_frame *frame);

@@ -148,8 +148,8 @@ void mu_ps_pieces_arrived(struct mu_ps_peer *peer)
     const struct mu_row_piece *piece = &server->pieces.piece[0];
     const uint64_t *ids = mu_row_piece_ids(piece);
     if (!mu_ps_rows_are_ours(server, ids, piece->count)) {
-        mu_ps_blame(
-            peer, "restores an embedding row with an id out of range, or of another server");
+        mu_ps_blame(peer, MU_E0404,
+            "restores an embedding row with an id out of range, or of another server");
         return;
     }
     for (size_t i = 0; i < piece->count; i++) {

@@ -6,8 +6,7 @@
 #include "ps/server/server_peer.h"
 #include "ps/server/server_pieces.h"
 #include "ps/server/server_relink.h"
-#include "ps/table/table_blocks.h"
-#include "runtime/base/free_memory.h"
+#include "ps/table/table_room.h"
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,20 +19,19 @@
 static enum mu_status check_dense(
     const struct mu_ps_server *server, const struct mu_row_store_options *store)
 {
-    uint64_t rows = store->dense_ids / (uint64_t)store->server_count;
-    size_t stride = store->width * (size_t)(1 + store->optimizer->slot_count);
     bool has_standby = server->options.replicas > 0; /* beside it: not there yet either */
-    double free_bytes = (double)mu_free_memory_bytes();
-    double bytes = (double)rows * (double)mu_table_bytes_of(1 + has_standby, stride, true);
-    if (rows <= MU_TABLE_ROWS_MAX && bytes <= free_bytes)
-        return MU_OK;
-    return mu_fail(server->options.log, MU_E0801,
-        "add parameter servers, or leave out `mode.rows` dense: rows then begin at first touch",
-        "ps/%d is to keep %" PRIu64
-        " dense embedding rows of %zu floats, slots included%s, in %.1f "
-        "GB; %.1f GB are free",
-        mu_ps_process(server), rows, stride, has_standby ? ", and as many for a standby" : "",
-        bytes / 1e9, free_bytes / 1e9);
+    const struct mu_table_room room = {
+        .rows = store->dense_ids / (uint64_t)store->server_count,
+        .stride = store->width * (size_t)(1 + store->optimizer->slot_count),
+        .dense = true,
+        .tables = 1 + has_standby,
+        .help =
+            "add parameter servers, or leave out `mode.rows` dense: rows then begin at first touch",
+    };
+    return mu_table_room_check(&room, server->options.log,
+        "ps/%d: %" PRIu64 " dense embedding rows of %zu floats, slots included%s,",
+        mu_ps_process(server), room.rows, room.stride,
+        has_standby ? ", and as many for a standby" : "");
 }
 
 static enum mu_status check(

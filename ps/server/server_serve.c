@@ -315,7 +315,7 @@ static void cut_off(struct mu_ps_server *server, const struct mu_ps_buffer *buff
 {
     struct mu_ps_peer *peer = &server->workers[buffer->worker];
     if (mu_ps_is_head(server)) {
-        mu_ps_blame(peer, "sent %d gradients in a row that were refused, the last %s",
+        mu_ps_blame(peer, MU_E0406, "sent %d gradients in a row that were refused, the last %s",
             MU_PS_REFUSED_MAX, mu_ps_flaw_text(buffer->verdict.flaw));
         mu_ps_lost(server, peer->index);
     }

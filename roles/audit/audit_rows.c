@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "roles/audit/audit_rows.h"
 #include "ps/table/row_piece.h"
+#include "ps/table/table_room.h"
 #include "ps/table/table_save.h"
 #include "roles/job/job_table.h"
-#include "runtime/base/free_memory.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -51,10 +51,16 @@ enum mu_status mu_audit_rows_init(struct mu_audit_rows *rows, const struct mu_au
     if (options.row_limit > 0 && options.row_limit < mu_row_store_step_max(&options))
         return mu_fail(log, MU_E0608, NULL,
             "the log of ps/%d has a mode.row_limit below what one step may touch", rows->order);
-    size_t stride = options.width * (size_t)(1 + options.optimizer->slot_count);
-    uint64_t laid = options.dense_ids / (uint64_t)header->server_count;
-    if (mu_table_bytes_of(laid, stride, true) <= mu_free_memory_bytes() &&
-        allocate(rows, &options) == MU_OK)
+    const struct mu_table_room room = {
+        .rows = options.dense_ids / (uint64_t)header->server_count,
+        .stride = options.width * (size_t)(1 + options.optimizer->slot_count),
+        .dense = true,
+        .tables = 1,
+    };
+    MU_TRY(mu_table_room_check(&room, log,
+        "ps/%d: %llu dense embedding rows of %zu floats, slots included,", rows->order,
+        (unsigned long long)room.rows, room.stride));
+    if (allocate(rows, &options) == MU_OK)
         return MU_OK;
     return mu_fail(log, MU_E0801, NULL, "no memory for the embedding rows of ps/%d", rows->order);
 }

@@ -10,7 +10,8 @@
 
 bool mu_job_uses_servers(const struct mu_job *job, int replica_count, int ps_count)
 {
-    if (job->mode.kind == MU_MODE_ASYNC && replica_count == 1 && ps_count == 0)
+    bool is_plain = job->mode.kind == MU_MODE_ASYNC && job->phase_count == 0;
+    if (is_plain && replica_count == 1 && ps_count == 0)
         return false;
     if (job->model->row_width && replica_count > 1)
         return true;

@@ -111,23 +111,25 @@ static size_t reason_bytes(const char *error)
 static bool said_by_another(struct mu_local_output *output, const char *error, int index)
 {
     size_t bytes = reason_bytes(error);
-    for (int i = 0; i < output->error_count; i++)
+    for (int i = 0; i < output->error_count && i < MU_LOCAL_ERRORS_MAX; i++)
         if (reason_bytes(output->errors[i].text) == bytes &&
             memcmp(output->errors[i].text, error, bytes) == 0)
             return output->errors[i].index != index;
-    if (output->error_count == MU_LOCAL_ERRORS_MAX || bytes >= sizeof(output->errors[0].text))
+    if (bytes >= sizeof(output->errors[0].text))
         return false;
-    output->errors[output->error_count].index = index;
-    mu_text_copy(output->errors[output->error_count].text, sizeof(output->errors[0].text), error);
-    output->error_count++;
+    int place = output->error_count++ % MU_LOCAL_ERRORS_MAX;
+    output->errors[place].index = index;
+    mu_text_copy(output->errors[place].text, sizeof(output->errors[0].text), error);
     return false;
 }
 
-/* An error, or that a task is lost without which the run goes on, or for which it waits. */
+/* An error, or that a task is lost without which the run goes on, or for which it waits, or which
+ * is back. */
 static bool is_for_all(const char *line)
 {
     bool is_loss = strncmp(line, "warning: ", 9) == 0 && reason_bytes(line) < strlen(line);
-    return is_loss || strncmp(line, "error[", 6) == 0;
+    bool is_back = strstr(line, " is back after ") && strstr(line, "; updates lost: ");
+    return is_loss || is_back || strncmp(line, "error[", 6) == 0;
 }
 
 /* What another task has said, or one of the lines below it, which begin with a blank. */

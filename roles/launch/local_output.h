@@ -5,13 +5,11 @@
 #include "roles/launch/local_child.h"
 #include "runtime/base/text.h"
 
-#define MU_LOCAL_ERRORS_MAX                                                                        \
-    16 /* that are remembered; later ones are shown as often as they come                          \
-        */
+#define MU_LOCAL_ERRORS_MAX 16 /* that are remembered: the last ones */
 
 /* What the tasks of a local cluster say, as one stream: whole lines with the task's name before
- * them and, on a terminal, the leader's progress as one line at the bottom. When a task is lost all
- * others say so: the first does here, and what the others say of it is in their logs. */
+ * them and, on a terminal, the leader's progress as one line at the bottom. When a task is lost, or
+ * back, all others say so: the first does here, and what the others say of it is in their logs. */
 struct mu_local_output {
     int fd;
     bool terminal, colour;

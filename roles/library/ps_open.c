@@ -46,6 +46,11 @@ static enum mu_status explain(struct mu_ps *ps, enum mu_status status, const cha
     if (status == MU_TIMEOUT)
         mu_format(
             ps->error, sizeof(ps->error), "%s has not answered %s within %s", name, what, waited);
+    else if (!ps->error[0] && mu_ps_client_put_out(ps->client))
+        mu_format(ps->error, sizeof(ps->error),
+            "%s has put this worker out, in %s: two gradients before were refused, and a third in "
+            "a row ends the link",
+            name, what);
     else if (!ps->error[0])
         mu_format(ps->error, sizeof(ps->error), "%s %s, in %s", name,
             status == MU_CLOSED ? "is gone" : mu_status_text(status), what);

@@ -45,6 +45,7 @@
     ROW(0403, UNAVAILABLE, "a task failed and said so")                                            \
     ROW(0404, PROTOCOL, "a peer sent what the protocol does not allow")                            \
     ROW(0405, UNAVAILABLE, "the others have given this task up")                                   \
+    ROW(0406, PROTOCOL, "a worker was put out: its gradients were refused")                        \
     ROW(0501, NO_INPUT, "a data file is missing or unreadable")                                    \
     ROW(0502, BAD_DATA, "a data file is damaged")                                                  \
     ROW(0503, BAD_DATA, "a label is out of range")                                                 \

@@ -47,6 +47,7 @@ static const char *const remedies[MU_ERROR_COUNT] = {
     [MU_E0403] = "read the first error in the log of the task that is named",
     [MU_E0404] = "muster --version on both; report it if both are the same",
     [MU_E0405] = "nothing, if the message says that the run goes on; else --resume, as it says",
+    [MU_E0406] = "what each gradient had is in the lines before; lower optimizer.learning_rate",
     [MU_E0501] = "ls -l PATH on the host of the task; --set data.path=DIR",
     [MU_E0502] = "sha256sum FILE against the source; fetch it again",
     [MU_E0503] = "the last number of model.widths is the count of classes",

@@ -56,7 +56,8 @@
     ROW(SHARE)     /* worker to ps, ps to worker: memory that both of one host see */              \
     ROW(PLACE)     /* ps to ps: how far I am in the order, after the head was lost */              \
     ROW(PAUSE)     /* leader: a ps is gone, and the run waits until it has come back */            \
-    ROW(GONE)      /* leader: a ps is gone, and the run goes on without it */
+    ROW(GONE)      /* leader: a ps is gone, and the run goes on without it */                      \
+    ROW(BACK)      /* leader: it has come back, and the run goes on from a version */
 
 #define MU_FRAME_TYPE_ENUM(name) MU_FRAME_##name,
 enum mu_frame_type { MU_FRAME_TYPE_ROWS(MU_FRAME_TYPE_ENUM) MU_FRAME_TYPE_COUNT };

@@ -77,9 +77,9 @@ static void the_test_split_has_its_own_files(void **state)
     expect_good(MU_SPLIT_TEST);
 }
 
-static void test_images_have_as_many_pixels_as_those_to_train_with(void **state)
+static void test_images_are_of_the_size_of_those_to_train_with(void **state)
 {
-    const uint32_t smaller[] = {30, 4, 4}, equal[] = {30, 20};
+    const uint32_t smaller[] = {30, 4, 4}, turned[] = {30, 5, 4}, equal[] = {30, 20};
     uint8_t others[1024];
     void *dataset = NULL;
     struct mu_dataset_facts facts;
@@ -88,8 +88,11 @@ static void test_images_have_as_many_pixels_as_those_to_train_with(void **state)
     assert_int_equal(idx_rig_open(MU_SPLIT_TEST, &dataset, &facts), MU_BAD_DATA);
     assert_null(dataset);
     assert_said(&idx_rig_said, "error[E0504]");
-    assert_said(&idx_rig_said, "t10k-images-idx3-ubyte have 16 pixels, but those of ");
-    assert_said(&idx_rig_said, "/" IMAGES " have 20");
+    assert_said(&idx_rig_said, "t10k-images-idx3-ubyte are of 4x4 pixels, but those of ");
+    assert_said(&idx_rig_said, "/" IMAGES " of 4x5");
+    idx_rig_write("t10k-images-idx3-ubyte", others, idx_rig_make(others, 3, turned, 256));
+    assert_int_equal(idx_rig_open(MU_SPLIT_TEST, &dataset, &facts), MU_BAD_DATA);
+    assert_said(&idx_rig_said, "t10k-images-idx3-ubyte are of 5x4 pixels, but those of ");
     idx_rig_write("t10k-images-idx3-ubyte", others, idx_rig_make(others, 2, equal, 256));
     expect_good(MU_SPLIT_TEST);
     idx_rig_write(IMAGES, "no IDX", 6);
@@ -306,7 +309,7 @@ int main(void)
         TEST(packed_files_are_read),
         TEST(the_content_tells_what_is_packed),
         TEST(the_test_split_has_its_own_files),
-        TEST(test_images_have_as_many_pixels_as_those_to_train_with),
+        TEST(test_images_are_of_the_size_of_those_to_train_with),
         TEST(who_only_tests_needs_no_images_to_train_with),
         TEST(images_may_have_any_shape),
         TEST(a_missing_file_is_named),

@@ -91,8 +91,8 @@ class Data(Case):
                                (ASYNC, "chief=1,worker=1,ps=1")):
                 run = self.ends_with(65, job, roles)
                 self.assertRegex(run.text, r"error\[E0504\]: the images of \S+t10k-images-idx3"
-                                           rf"-ubyte have {side * side} pixels, but those of "
-                                           rf"\S+train-images-idx3-ubyte have {SIDE * SIDE}")
+                                           rf"-ubyte are of {side}x{side} pixels, but those "
+                                           rf"of \S+train-images-idx3-ubyte of {SIDE}x{SIDE}")
 
     def test_a_simulation_refuses_test_images_of_another_size(self):
         self.edit("t10k-images-idx3-ubyte", images(50, 2, SIDE * 2))

@@ -14,6 +14,11 @@ TASKS = dict(chief=1, worker=1, ps=2)
 PATIENCE = 30 * SLOW
 WAITS = ["--set", f"mode.recovery_seconds={PATIENCE}", "--set", "mode.policy=apply"]
 SAVES = ["--set", "checkpoint.every_steps=50"]
+CLICKS = {"name": "clicks", "model": {"kind": "wide_deep", "dimension": 4, "widths": [8]},
+          "data": {"kind": "clicks", "samples": 20000, "test_samples": 500, "batch": 20,
+                   "fields": "10,60x3"},
+          "optimizer": {"kind": "adam", "learning_rate": 0.002},
+          "train": {"epochs": 2, "seed": 1}, "checkpoint": {"every_steps": 100}}
 BACK = (r"^(\S.*) is back after ([^:]+): the run goes on from version (\d+), (.*); "
         r"updates lost: (\d+)")
 
@@ -79,6 +84,8 @@ class Recover(Recovers):
         for name in ("ps/0", "ps/1"):
             cluster = self.saved(self.cluster(*SAVES, "--steps", str(count)).start_all())
             match = self.again(cluster, name)
+            for task in cluster.tasks.values():
+                self.assertEqual(self.back(task).group(0), match.group(0))
             self.assertEqual(match.group(1), f"{name} ({cluster.address(name)})")
             self.assertEqual(match.group(4), "the last checkpoint")
             self.assertGreaterEqual(int(match.group(3)), 50)
@@ -88,6 +95,24 @@ class Recover(Recovers):
             self.assertEqual(ended["servers_since"], int(match.group(3)))
             self.assertGreaterEqual(ended["samples_again"], 16 * ended["updates_lost"])
             self.assertGreater(ended["test_accuracy"], 0.95)
+
+    def test_a_run_of_one_worker_ends_with_the_rows_of_one_that_lost_no_server(self):
+        """What was lost is read again in the same order, so the bits are the same."""
+        path = self.folder("job").with_suffix(".json")
+        for rows in ("touch", "dense"):
+            path.write_text(json.dumps({**CLICKS, "mode": {"kind": "async", "rows": rows}}))
+            whole = self.trained("chief=1,ps=2", job=str(path))
+            for name in ("ps/0", "ps/1"):
+                cluster = self.saved(Cluster(self, job=str(path), arguments=WAITS, chief=1,
+                                             ps=2).start_all())
+                self.again(cluster, name)
+                ended = self.ends_well(cluster)
+                self.assertEqual(ended["recoveries"], 1)
+                for key in ("steps", "parameters_crc32c", "embedding_rows", "test_auc"):
+                    self.assertEqual(ended[key], whole.summary[key], (rows, name, key))
+                tables = [(checkpoints(out)[-1] / "embedding.safetensors").read_bytes()
+                          for out in (whole.out, cluster.out)]
+                self.assertEqual(*tables)
 
     def test_without_a_checkpoint_the_run_goes_on_from_its_initial_parameters(self):
         count = steps(1500)
@@ -216,6 +241,7 @@ class Launcher(Recovers):
         self.assertEqual(launcher.text.count("; the run waits for it since"), 2, launcher.text)
         self.assertEqual(launcher.ends(), 0, launcher.text)
         self.assertEqual(summary(launcher.out)["recoveries"], 2)
+        self.assertEqual(launcher.text.count("; updates lost: "), 2, launcher.text)
 
     def test_the_launcher_ends_a_server_that_is_stopped_and_starts_it_again(self):
         launcher, pids = self.start("--steps", str(steps(8000)))

@@ -11,6 +11,9 @@ JOB = {"name": "clicks", "model": {"kind": "wide_deep"},
        "checkpoint": {"every_steps": 25}}
 
 
+ALL_ROWS = 124400  # of the fields that clicks have by themselves
+
+
 class Rows(Case):
     def job(self, **sections):
         path = self.folder("job")
@@ -40,6 +43,14 @@ class Rows(Case):
 
     def test_tables_of_servers_go_on_at_any_number_of_servers(self):
         job = self.job(mode={"kind": "async"})
+        self.go_on_at_any_number_of_servers(job)
+
+    def test_dense_tables_of_servers_go_on_at_any_number_of_servers(self):
+        job = self.job(mode={"kind": "async", "rows": "dense"})
+        self.assertEqual(self.go_on_at_any_number_of_servers(job), ALL_ROWS)
+
+    def go_on_at_any_number_of_servers(self, job):
+        """With the same bits as a run that was not stopped, whose number of rows is returned."""
         whole = self.trained("chief=1,ps=2", job=job)
         table = (checkpoints(whole.out)[-1] / "embedding.safetensors").read_bytes()
         self.assertEqual(self.manifest(whole)["parameters_crc32c"],
@@ -54,6 +65,7 @@ class Rows(Case):
             newest = checkpoints(again.out)[-1]
             self.assertEqual((newest / "embedding.safetensors").read_bytes(), table)
             self.assertEqual(self.muster("checkpoint", "verify", again.out).code, 0)
+        return whole.summary["embedding_rows"]
 
     def rows_of(self, run):
         """id -> the bytes of its row and of its slots."""

@@ -17,6 +17,7 @@ from proxy import Proxy, shut, start_behind
 TWICE = ["--set", "mode.replicas=1", "--set", "mode.policy=apply"]
 SAVES = ["--set", "checkpoint.every_steps=100"]
 STEPS = steps(6000, least=1500)
+FIELDS, FIELD_ROWS = "10,60x3", 190
 FAST = ["--failure-detection", "fast"]
 TOOK = r"the standby took over in (\S+) (us|ms|s)$"
 
@@ -80,21 +81,25 @@ class Standby(Case):
                 self.assertGreater(ended["test_accuracy"], 0.95)
 
     def test_rows_of_an_embedding_table_are_there_without_a_server(self):
-        for name in ("ps/0", "ps/1"):
+        for name, rows in (("ps/0", "touch"), ("ps/1", "touch"), ("ps/0", "dense"),
+                           ("ps/1", "dense")):
             cluster = self.lose(
-                name, "--set", "model.dimension=4", "--set", "model.widths=[8]", "--set",
-                "data.kind=clicks", "--set", "data.samples=60000", "--set",
-                "data.test_samples=2000", "--set", "data.batch=32", "--set", "train.epochs=2",
+                name, "--set", f"mode.rows={rows}", "--set", "model.dimension=4", "--set",
+                "model.widths=[8]", "--set", "data.kind=clicks", "--set",
+                "data.samples=60000", "--set", "data.test_samples=2000", "--set",
+                "data.batch=32", "--set", "train.epochs=2",
                 job=self.rows_job())
             ended = self.goes_on(cluster, name)
             self.assertGreater(ended["embedding_rows"], 100)
+            if rows == "dense":
+                self.assertEqual(ended["embedding_rows"], FIELD_ROWS)
             self.assertEqual(ended["verdicts"]["apply"], ended["steps"])
 
     def rows_job(self):
         path = self.folder("job").with_suffix(".json")
         path.write_text(json.dumps({
             "name": "rows", "mode": {"kind": "async"}, "model": {"kind": "wide_deep"},
-            "data": {"kind": "clicks", "fields": "10,60x3"},
+            "data": {"kind": "clicks", "fields": FIELDS},
             "optimizer": {"kind": "adagrad", "learning_rate": 0.05}, "train": {"seed": 1}}))
         return str(path)
 

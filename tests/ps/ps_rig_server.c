@@ -143,6 +143,7 @@ static enum mu_status make_seat(struct rig_task *task, int seat)
     };
     MU_TRY(mu_ps_server_create(&options, &own->server));
     task->seat_count++;
+    MU_TRY(mu_ps_server_lay(own->server));
     if (!rig->leader)
         mu_ps_server_begin(own->server, 0);
     return MU_OK;

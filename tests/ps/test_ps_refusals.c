@@ -214,7 +214,7 @@ static void the_third_refusal_in_a_row_ends_the_link(void **state)
             assert_int_equal(peer.said.version, 3);
         }
         assert_int_equal(send_flawed(server, &peer, &flaws[i], 2), MU_PROTOCOL);
-        assert_said(&log_of_test, "E0404");
+        assert_said(&log_of_test, "E0406");
         assert_said(&log_of_test, "replica 1 sent 3 gradients in a row that were refused");
         assert_said(&log_of_test, flaws[i].said);
         assert_int_equal(mu_ps_server_culprit(server).index, 1);

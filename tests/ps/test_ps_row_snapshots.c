@@ -25,6 +25,7 @@ struct taken {
 };
 
 struct run {
+    bool is_dense; /* a table that has all rows from the beginning */
     struct taken first;
     struct taken taken[SNAPSHOTS];
 };
@@ -34,6 +35,15 @@ static void ids_of(int worker, int64_t k, uint64_t *ids)
     uint64_t first = (uint64_t)(worker * 7919 + k * 104729) % (IDS / 2);
     for (size_t i = 0; i < BATCH; i++)
         ids[i] = (first + i * 97) % IDS;
+}
+
+static void init_row(
+    const void *owner, uint64_t seed, uint64_t id, size_t width, float *ret_parameters)
+{
+    (void)owner;
+    (void)seed;
+    for (size_t j = 0; j < width; j++)
+        ret_parameters[j] = (float)(id % 977) - (float)j / 32;
 }
 
 static void gradients_of(const uint64_t *ids, int worker, int64_t k, float *gradients)
@@ -149,20 +159,27 @@ static void replay(
 static void expect_taken(const struct rig *rig, const struct run *run, const struct taken *taken)
 {
     const struct mu_row_store_options options = {
-        .width = WIDTH, .push_max = BATCH, .optimizer = rig->optimizer};
+        .width = WIDTH, .push_max = BATCH, .init_row = init_row, .optimizer = rig->optimizer};
     struct mu_row_store store;
-    uint64_t rows = 0;
+    uint64_t rows = 0, begun_count = 0;
     assert_ok(mu_row_store_init(&store, &options));
     replay(rig, run, taken->version, &store);
     for (uint64_t id = 0; id < IDS; id++) {
         const float *row;
+        float begun[STRIDE] = {0};
         mu_table_look(store.table, &id, 1, &row);
+        begun_count += row != NULL;
+        if (!row && run->is_dense) {
+            init_row(NULL, 0, id, WIDTH, begun);
+            row = begun;
+        }
         assert_int_equal(row != NULL, taken->there[id]);
         if (row)
             assert_memory_equal(row, taken->rows + id * STRIDE, STRIDE * sizeof(float));
         rows += taken->there[id];
     }
-    assert_int_equal(mu_table_count(store.table).rows, rows);
+    assert_int_equal(mu_table_count(store.table).rows, begun_count);
+    assert_int_equal(rows, run->is_dense ? IDS : begun_count);
     mu_row_store_finish(&store);
 }
 
@@ -194,7 +211,11 @@ static void run_rig(int server_count, struct run *run)
         .element_count = COUNT,
         .optimizer = &rig_momentum,
         .policy = &rig_async,
-        .rows = {.width = WIDTH, .push_max = BATCH, .id_count = IDS},
+        .rows = {.width = WIDTH,
+            .push_max = BATCH,
+            .id_count = IDS,
+            .dense = run->is_dense,
+            .init_row = init_row},
         .worker = worker,
         .leader = lead,
         .owner = run,
@@ -234,21 +255,24 @@ static void rows_of_a_snapshot_are_of_its_version_on_all_servers(void **state)
         for (size_t j = 0; j < STRIDE; j++)
             run.first.rows[id * STRIDE + j] = (float)(id % 1000) + (float)j / 64;
     }
-    for (int servers = 1; servers <= 3; servers += 2) {
-        run_rig(servers, &run);
-        for (int i = 0; i < SNAPSHOTS; i++)
-            memset(run.taken[i].there, 0, IDS * sizeof(bool));
+    for (int i = 0; i < 4; i++) {
+        run.is_dense = i >= 2;
+        run_rig(i % 2 ? 3 : 1, &run);
+        for (int k = 0; k < SNAPSHOTS; k++)
+            memset(run.taken[k].there, 0, IDS * sizeof(bool));
     }
     run_finish(&run);
 }
 
-static void rows_go_on_at_any_number_of_servers(void **state)
+/* From two servers to three. */
+static void go_on(bool was_dense, bool is_dense)
 {
-    (void)state;
     struct run first, second;
     run_init(&first);
+    first.is_dense = was_dense;
     run_rig(2, &first);
     run_init(&second);
+    second.is_dense = is_dense;
     taken_finish(&second.first);
     second.first = first.taken[SNAPSHOTS - 1];
     run_rig(3, &second);
@@ -257,11 +281,26 @@ static void rows_go_on_at_any_number_of_servers(void **state)
     run_finish(&first);
 }
 
+static void rows_go_on_at_any_number_of_servers(void **state)
+{
+    (void)state;
+    go_on(false, false);
+}
+
+static void rows_of_dense_tables_go_on_at_any_number_of_servers(void **state)
+{
+    (void)state;
+    go_on(true, true);
+    go_on(true, false);
+    go_on(false, true);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rows_of_a_snapshot_are_of_its_version_on_all_servers),
         cmocka_unit_test(rows_go_on_at_any_number_of_servers),
+        cmocka_unit_test(rows_of_dense_tables_go_on_at_any_number_of_servers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -30,20 +30,24 @@ struct scenario {
     const char *name;
     struct mu_ps_mode mode;
     int in_flight;
-    bool has_rows, corrects, cuts;
+    bool has_rows, corrects, cuts, is_dense;
 };
 
 static const struct scenario scenarios[] = {
-    {"async", {.kind = MU_PS_ASYNC}, 1, false, false, false},
-    {"async, three in flight, rows", {.kind = MU_PS_ASYNC}, 3, true, false, false},
-    {"compensate", {.kind = MU_PS_ASYNC}, 2, false, true, false},
-    {"softsync, rows", {.kind = MU_PS_SOFTSYNC, .gradients = 4}, 2, true, false, false},
-    {"sync", {.kind = MU_PS_SYNC, .workers = 3}, 1, false, false, false},
-    {"sync, a backup, rows", {.kind = MU_PS_SYNC, .workers = 2}, 1, true, false, false},
-    {"bounded, 0", {.kind = MU_PS_BOUNDED, .bound = 0}, 1, false, false, false},
-    {"bounded, 2, rows", {.kind = MU_PS_BOUNDED, .bound = 2}, 1, true, false, false},
-    {"async, links break", {.kind = MU_PS_ASYNC}, 3, true, false, true},
-    {"sync, links break", {.kind = MU_PS_SYNC, .workers = 2}, 1, false, false, true},
+    {"async", {.kind = MU_PS_ASYNC}, 1, false, false, false, false},
+    {"async, three in flight, rows", {.kind = MU_PS_ASYNC}, 3, true, false, false, false},
+    {"compensate", {.kind = MU_PS_ASYNC}, 2, false, true, false, false},
+    {"softsync, rows", {.kind = MU_PS_SOFTSYNC, .gradients = 4}, 2, true, false, false, false},
+    {"sync", {.kind = MU_PS_SYNC, .workers = 3}, 1, false, false, false, false},
+    {"sync, a backup, rows", {.kind = MU_PS_SYNC, .workers = 2}, 1, true, false, false, false},
+    {"bounded, 0", {.kind = MU_PS_BOUNDED, .bound = 0}, 1, false, false, false, false},
+    {"bounded, 2, rows", {.kind = MU_PS_BOUNDED, .bound = 2}, 1, true, false, false, false},
+    {"async, dense rows", {.kind = MU_PS_ASYNC}, 3, true, false, false, true},
+    {"softsync, dense rows", {.kind = MU_PS_SOFTSYNC, .gradients = 4}, 2, true, false, false, true},
+    {"sync, a backup, dense rows", {.kind = MU_PS_SYNC, .workers = 2}, 1, true, false, false, true},
+    {"async, links break", {.kind = MU_PS_ASYNC}, 3, true, false, true, false},
+    {"async, dense rows, links break", {.kind = MU_PS_ASYNC}, 3, true, false, true, true},
+    {"sync, links break", {.kind = MU_PS_SYNC, .workers = 2}, 1, false, false, true, false},
 };
 
 struct told {
@@ -314,6 +318,8 @@ static void check_marks(const struct rig *rig, int worker)
         assert_true(value <= 1 || scenario->corrects);
         if (scenario->has_rows)
             assert_true(value == (rig->row_there[mark] ? rig->row[mark] : 0));
+        if (scenario->is_dense)
+            assert_true(rig->row_there[mark]);
     }
 }
 
@@ -363,6 +369,7 @@ static void init(struct rig *rig, int servers)
     };
     if (scenario->has_rows)
         rig->rows = rig_mark_rows(SPAN);
+    rig->rows.dense = scenario->is_dense;
 }
 
 static void finish(struct rig *rig)

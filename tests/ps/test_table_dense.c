@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ps/split.h"
+#include "ps/table/table_blocks.h"
 #include "ps/table/table_dense.h"
+#include "ps/table/table_room.h"
 #include "ps/table/table_save.h"
 #include "ps/table/table_sweep.h"
 #include "runtime/base/free_memory.h"
@@ -225,6 +227,38 @@ static void what_is_free_is_less_than_all_and_more_than_nothing(void **state)
     assert_in_range(mu_free_memory_bytes(), 1 << 20, UINT64_C(1) << 50);
 }
 
+#define FLOATS 1024 /* so many that memory ends before the numbers of rows do */
+
+static void expect_room(struct mu_table_room room, bool fits)
+{
+    struct mu_test_log log;
+    enum mu_status status =
+        mu_table_room_check(&room, mu_test_log_init(&log), "ps/%d: %zu floats", 3, room.stride);
+    assert_int_equal(status, fits ? MU_OK : MU_NO_MEMORY);
+    if (fits)
+        assert_string_equal(log.text, "");
+    else
+        assert_said(&log, "ps/3: 1024 floats take ");
+}
+
+/* Half of what is free is room for one table and not for three: it changes all the time. */
+static void rows_are_counted_against_what_is_free(void **state)
+{
+    (void)state;
+    uint64_t row_bytes = mu_table_bytes_of(1, FLOATS, true), free_bytes = mu_free_memory_bytes();
+    struct mu_table_room room = {
+        .rows = free_bytes / 2 / row_bytes, .stride = FLOATS, .dense = true, .tables = 1};
+    assert_true(room.rows < MU_TABLE_ROWS_MAX);
+    expect_room(room, true);
+    room.tables = 3;
+    expect_room(room, false);
+    room.tables = 1;
+    room.bytes_besides = free_bytes;
+    expect_room(room, false);
+    expect_room((struct mu_table_room){.rows = IDS, .stride = FLOATS, .tables = 1}, true);
+    expect_room((struct mu_table_room){.rows = UINT64_MAX, .stride = FLOATS, .tables = 1}, false);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -235,6 +269,7 @@ int main(void)
         cmocka_unit_test(its_rows_are_saved_and_put_back),
         cmocka_unit_test(a_sweep_reads_every_row_as_it_was),
         cmocka_unit_test(more_rows_than_have_numbers_are_no_table),
+        cmocka_unit_test(rows_are_counted_against_what_is_free),
         cmocka_unit_test(what_is_free_is_less_than_all_and_more_than_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -319,6 +319,8 @@ static void a_mode_that_cannot_be_says_what_would_do(void **state)
         {"\"kind\": \"sync\", " SCHEDULE("\"kind\": \"async\""), 4, 1, {NULL}},
         {"\"kind\": \"sync\", " SCHEDULE("\"kind\": \"async\""), 4, 0,
             {"mode.schedule needs a parameter server", "leave out mode.schedule"}},
+        {"\"kind\": \"async\", " SCHEDULE("\"kind\": \"sync\", \"backups\": 2"), 1, 0,
+            {"mode.schedule needs a parameter server", "leave out mode.schedule"}},
         {"\"kind\": \"async\", " SCHEDULE("\"kind\": \"sync\", \"workers\": 5"), 4, 1,
             {"5 workers and 0 backups needs 5 replicas; the cluster has 4", "muster-job-"}},
         {"\"kind\": \"async\", " SCHEDULE("\"backups\": 1"), 4, 1, {"are for mode `sync`"}},

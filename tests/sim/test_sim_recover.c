@@ -102,11 +102,19 @@ static const char dense[] =
     "  \"data\": { \"kind\": \"glyphs\", \"samples\": 600, \"test_samples\": 50, \"batch\": 20 "
     "}," REST;
 
+#define CLICKS(fields)                                                                             \
+    "  \"model\": { \"kind\": \"wide_deep\", \"dimension\": 4, \"widths\": [8] },"                 \
+    "  \"data\": { \"kind\": \"clicks\", " fields "\"samples\": 600, "                             \
+    "\"test_samples\": 200, \"batch\": 20 }," REST
+
 static const char rows[] =
-    "{ \"name\": \"rows\", \"mode\": { \"kind\": \"async\", \"recovery_seconds\": 5 },"
-    "  \"model\": { \"kind\": \"wide_deep\", \"dimension\": 4, \"widths\": [8] },"
-    "  \"data\": { \"kind\": \"clicks\", \"samples\": 600, \"test_samples\": 200, \"batch\": 20 "
-    "}," REST;
+    "{ \"name\": \"rows\", \"mode\": { \"kind\": \"async\", \"recovery_seconds\": 5 }," CLICKS("");
+
+/* All of its rows are there from the beginning. */
+#define FIELDS "\"fields\": \"10,60x3\", "
+
+static const char dense_rows[] = "{ \"name\": \"rows\", \"mode\": { \"kind\": \"async\", \"rows\": "
+                                 "\"dense\", \"recovery_seconds\": 5 }," CLICKS(FIELDS);
 
 static const char bounded[] =
     "{ \"name\": \"bounded\", \"mode\": { \"kind\": \"bounded\", \"bound\": 2,"
@@ -123,10 +131,11 @@ static const char twice[] = "{ \"name\": \"twice\", \"mode\": { \"kind\": \"asyn
                             "\"test_samples\": 50, \"batch\": 20 }," REST;
 
 static const char rows_twice[] =
-    "{ \"name\": \"rows\", \"mode\": { \"kind\": \"async\", " TWICE
-    "  \"model\": { \"kind\": \"wide_deep\", \"dimension\": 4, \"widths\": [8] },"
-    "  \"data\": { \"kind\": \"clicks\", \"samples\": 600, \"test_samples\": 200, \"batch\": 20 "
-    "}," REST;
+    "{ \"name\": \"rows\", \"mode\": { \"kind\": \"async\", " TWICE CLICKS("");
+
+static const char dense_rows_twice[] =
+    "{ \"name\": \"rows\", \"mode\": { \"kind\": \"async\", \"rows\": \"dense\", " TWICE CLICKS(
+        FIELDS);
 
 static int64_t length_of_run(const char *text)
 {
@@ -190,6 +199,12 @@ static void the_rows_of_an_embedding_table_come_back_with_their_server(void **st
     lose_at_many_times(rows, 60);
 }
 
+static void and_so_do_those_that_are_there_from_the_beginning(void **state)
+{
+    (void)state;
+    lose_at_many_times(dense_rows, 60);
+}
+
 static void a_server_that_does_not_come_back_ends_the_run(void **state)
 {
     (void)state;
@@ -244,6 +259,12 @@ static void and_so_do_the_rows_of_an_embedding_table(void **state)
 {
     (void)state;
     do_without_at_many_times(rows_twice);
+}
+
+static void and_those_that_are_there_from_the_beginning(void **state)
+{
+    (void)state;
+    do_without_at_many_times(dense_rows_twice);
 }
 
 /* The others have given it up, and it finds that where it would find their end. */
@@ -348,8 +369,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_run_goes_on_whenever_a_server_is_lost_and_comes_back),
         cmocka_unit_test(the_rows_of_an_embedding_table_come_back_with_their_server),
+        cmocka_unit_test(and_so_do_those_that_are_there_from_the_beginning),
         cmocka_unit_test(a_run_with_standbys_goes_on_without_a_server_lost_at_any_time),
         cmocka_unit_test(and_so_do_the_rows_of_an_embedding_table),
+        cmocka_unit_test(and_those_that_are_there_from_the_beginning),
         cmocka_unit_test(a_server_that_slept_for_too_long_knows_that_the_run_goes_on),
         cmocka_unit_test(a_server_that_was_cut_off_says_what_it_can_know),
         cmocka_unit_test(two_losses_end_a_run_or_do_not_but_nobody_hangs),
