@@ -33,8 +33,10 @@ static enum mu_status find_steps(struct view *view, const char *path, int64_t st
 {
     size_t count = view->store->ops->list(view->store, view->steps, MU_CHECKPOINTS_MAX);
     view->count = count < MU_CHECKPOINTS_MAX ? count : MU_CHECKPOINTS_MAX;
+    char help[2200];
+    mu_format(help, sizeof(help), "`ls -la %.1000s` shows what is there", path);
     if (view->count == 0)
-        return mu_fail(view->log, MU_E0603, NULL, "there is no checkpoint in %s", path);
+        return mu_fail(view->log, MU_E0603, help, "there is no checkpoint in %s", path);
     if (step < 0)
         return MU_OK;
     for (size_t i = 0; i < view->count; i++)
@@ -43,8 +45,10 @@ static enum mu_status find_steps(struct view *view, const char *path, int64_t st
             view->count = 1;
             return MU_OK;
         }
-    return mu_fail(view->log, MU_E0603, "`muster checkpoint list` shows those that are there",
-        "there is no checkpoint of step %lld in %s", (long long)step, path);
+    mu_format(
+        help, sizeof(help), "`muster checkpoint list %.1000s` shows those that are there", path);
+    return mu_fail(view->log, MU_E0603, help, "there is no checkpoint of step %lld in %s",
+        (long long)step, path);
 }
 
 /* "checkpoints/500" is one checkpoint: becomes "checkpoints", and its step. */

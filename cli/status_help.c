@@ -35,7 +35,11 @@ static void add_command(const struct mu_status_view *view, struct mu_text *out)
     if (command)
         mu_text_add(out, "%s%s: %s%s",
             saved ? "to go on from the last checkpoint" : "nothing is saved; to begin anew",
-            elsewhere ? ", with every task started again" : "", command, saved ? " --resume" : "");
+            !elsewhere ? ""
+            : strstr(command, " --task ")
+                ? ", with every task started again, each with its own --task"
+                : ", with every task started again",
+            command, saved ? " --resume" : "");
     else
         mu_text_add(out, "%s",
             saved ? "the same command with --resume goes on"

@@ -91,6 +91,9 @@ static void add_where_it_hangs(const struct mu_cluster *cluster, int task, struc
 {
     const struct mu_hello *hello = task >= 0 ? &cluster->member[task].hello : NULL;
     bool has_address = task >= 0 && task < cluster->spec->task_count;
+    /* It ends that task by itself, now. */
+    if (cluster->options.launcher_kills)
+        return;
     if (!hello || hello->process <= 0)
         mu_text_add(help, "on %s: `ps -o pid,stat,cmd -C muster`; ",
             has_address ? cluster->spec->task[task].address.host : "its host");
@@ -109,11 +112,22 @@ static void add_how_to_wait(struct mu_text *help)
     mu_text_add(help, "`--step-timeout SECONDS` gives all tasks longer for a step; ");
 }
 
-static void add_how_to_go_on(const struct mu_cluster *cluster, struct mu_text *help)
+const char *mu_cluster_how_to_go_on(
+    const struct mu_cluster *cluster, char out[MU_CLUSTER_GO_ON_MAX])
 {
-    char go_on[MU_CLUSTER_GO_ON_MAX];
-    cluster->options.go_on(cluster->options.owner, go_on, sizeof(go_on));
-    mu_text_add(help, "%s", go_on);
+    if (!cluster->options.go_on)
+        return NULL;
+    cluster->options.go_on(cluster->options.owner, out, MU_CLUSTER_GO_ON_MAX);
+    return out;
+}
+
+bool mu_cluster_how_to_start(
+    const struct mu_cluster *cluster, int task, char out[MU_CLUSTER_GO_ON_MAX])
+{
+    out[0] = '\0';
+    if (cluster->options.start)
+        cluster->options.start(cluster->options.owner, task, out, MU_CLUSTER_GO_ON_MAX);
+    return out[0] != '\0';
 }
 
 /* Who is told that it failed still runs: the leader believes somebody else who cut it off. */
@@ -139,8 +153,10 @@ static void say_lost(
         add_how_to_wait(&help);
     bool is_own = is_told_of_itself(cluster, error, task);
     /* What a task says of itself would be the same after a resume. */
-    if (cluster->options.go_on && error != MU_E0403 && !is_of_the_start(error))
-        add_how_to_go_on(cluster, &help);
+    char go_on[MU_CLUSTER_GO_ON_MAX];
+    bool can_again = error != MU_E0403 && !is_of_the_start(error);
+    if (can_again && mu_cluster_how_to_go_on(cluster, go_on))
+        mu_text_add(&help, "%s", go_on);
     else if (help.bytes > 0)
         mu_text_add(&help, "then start all tasks again");
     enum mu_status said = mu_fail(cluster->log, is_own ? MU_E0404 : error,

@@ -30,7 +30,7 @@ struct mu_data_shape {
 };
 
 /* A command to type, and what it goes on from, with its end. */
-#define MU_CLUSTER_GO_ON_MAX 1024
+#define MU_CLUSTER_GO_ON_MAX 1536
 
 struct mu_cluster_options {
     struct mu_world *world;
@@ -56,11 +56,17 @@ struct mu_cluster_options {
     /* How to go on after a failure, for the help lines, in up to MU_CLUSTER_GO_ON_MAX bytes. The
      * leader's asks no disk, which may hang. NULL: nobody knows. */
     void (*go_on)(void *owner, char *out, size_t bytes);
+    /* The command that starts a task of this cluster, in up to MU_CLUSTER_GO_ON_MAX bytes; "" where
+     * that is not known. NULL: nobody knows. */
+    void (*start)(void *owner, int task, char *out, size_t bytes);
     struct mu_activity *activity; /* of this task, sent with heartbeats */
     void (*beat)(void *owner);    /* called with each heartbeat: a watchdog; NULL: none */
     /* Has this run left something since we began to wait? Then a leader that is not there any more
      * will not come. NULL: it may still come. */
     bool (*was_there)(void *owner);
+    /* Has a run left something that this task can do without a leader? Then one that never comes is
+     * no error of this task. NULL: no. */
+    bool (*has_left)(void *owner);
     void *owner;
 };
 

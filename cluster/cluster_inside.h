@@ -22,8 +22,8 @@ struct mu_member {
     bool told;               /* leader: of the start */
     bool lost;               /* leader: the run waits for it to come back */
     bool beaten;             /* a heartbeat has come from it in this generation */
-    int64_t lost_ns;
-    int exit; /* that it said when it left */
+    int64_t lost_ns;         /* leader: the last time that it was, 0: never */
+    int exit;                /* that it said when it left */
     struct mu_hello hello;
     int64_t heard_ns;
     int doing;
@@ -83,7 +83,8 @@ struct mu_cluster {
     char gone_text[MU_CLUSTER_TEXT_MAX]; /* leader: how that one was lost */
     void (*on_gone)(void *owner, int task);
     void *gone_owner;
-    int needed; /* tasks the run needs */
+    int needed;      /* tasks the run needs */
+    bool start_said; /* how to start one that is missing */
     int64_t join_ns, said_ns, ticked_ns;
     int64_t slept_ns, woke_ns; /* leader: how long it did nothing, the last time that it noticed */
 
@@ -110,7 +111,6 @@ struct mu_cluster {
 /* ---- opening.c: the door, and for how long one waits before it ---- */
 int64_t mu_cluster_start_deadline(const struct mu_cluster *cluster);
 bool mu_cluster_time_to_say(struct mu_cluster *cluster); /* for whom one waits */
-void mu_cluster_add_left(const struct mu_cluster *cluster, struct mu_text *text); /* how long */
 
 /* ---- control.c: frames on control links ---- */
 extern const struct mu_link_events mu_control_events;
@@ -173,6 +173,7 @@ void mu_given_up_add_help(const struct mu_cluster *cluster, int task, struct mu_
 /* Those that the run needs and that are not there; and their names, at most so many. */
 int mu_cluster_missing_count(const struct mu_cluster *cluster);
 void mu_cluster_list_missing(const struct mu_cluster *cluster, int most, struct mu_text *text);
+void mu_cluster_say_how_to_start(struct mu_cluster *cluster, int task); /* if that is known */
 
 /* ---- view.c: what else heartbeats carry ---- */
 int mu_view_field_count(const struct mu_cluster *cluster);
@@ -190,6 +191,12 @@ void mu_cluster_lose_laggard(
 /* Hangs (402), because a step has taken longer than it is given: what helps is said, too. */
 void mu_cluster_lose_late(struct mu_cluster *cluster, int task, const char *text);
 void mu_cluster_lose_silent(struct mu_cluster *cluster, int task, int64_t silence_ns);
+/* For help lines; NULL: nobody knows how to go on. */
+const char *mu_cluster_how_to_go_on(
+    const struct mu_cluster *cluster, char out[MU_CLUSTER_GO_ON_MAX]);
+/* The command that starts a task; false: that is not known. */
+bool mu_cluster_how_to_start(
+    const struct mu_cluster *cluster, int task, char out[MU_CLUSTER_GO_ON_MAX]);
 /* "worker/2 (10.0.0.3:2222)" */
 void mu_cluster_who(const struct mu_cluster *cluster, int task, char *out, size_t bytes);
 /* "; last seen computing step 812, since 0.1 s" or "". Of a task that has not got beyond its start,

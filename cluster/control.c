@@ -139,6 +139,7 @@ static void warn_of_loss(struct mu_cluster *cluster, int task, const char *how)
     bool was_asked = cluster->member[task].exit == mu_status_exit(MU_PREEMPTED);
     mu_say(cluster->log, was_asked ? MU_LEVEL_INFO : MU_LEVEL_WARN,
         "%s is gone (%s); training goes on without it", who, how);
+    mu_cluster_say_how_to_start(cluster, task);
 }
 
 static void read_goodbye(struct mu_cluster *cluster, int task, struct mu_decoder *decoder)
@@ -336,6 +337,7 @@ static void on_ended(void *owner, struct mu_link *link, enum mu_status why, int 
     if (!cluster->started) {
         /* It may come back before the start. */
         member->joined = false;
+        member->lost_ns = mu_now(cluster->world);
         mu_text_copy(member->absent, sizeof(member->absent), "came and has gone before the start");
         return;
     }

@@ -40,10 +40,8 @@ bool mu_given_up_ends(struct mu_cluster *cluster, struct mu_decoder *decoder, in
     char why[MU_CLUSTER_TEXT_MAX], go_on[MU_CLUSTER_GO_ON_MAX];
     if (task != cluster->spec->self || !cluster->started || !read_silence(cluster, decoder, why))
         return false;
-    if (cluster->options.go_on)
-        cluster->options.go_on(cluster->options.owner, go_on, sizeof(go_on));
     end_given_up(
-        cluster, why, "the run has ended with that", cluster->options.go_on ? go_on : NULL);
+        cluster, why, "the run has ended with that", mu_cluster_how_to_go_on(cluster, go_on));
     return true;
 }
 
@@ -81,9 +79,7 @@ bool mu_given_up_slept(struct mu_cluster *cluster, const char *text)
         slept, time, limit);
     snprintf(then, sizeof(then),
         "the run has ended with that, and what it finds now is no cause: %s", text);
-    if (cluster->options.go_on)
-        cluster->options.go_on(cluster->options.owner, go_on, sizeof(go_on));
-    end_given_up(cluster, why, then, cluster->options.go_on ? go_on : NULL);
+    end_given_up(cluster, why, then, mu_cluster_how_to_go_on(cluster, go_on));
     return true;
 }
 

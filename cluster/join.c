@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cluster/cluster_inside.h"
+#include <arpa/inet.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -93,13 +94,44 @@ static void say_reason(
 
 /* ---- saying for whom we wait ---- */
 
-void mu_cluster_add_left(const struct mu_cluster *cluster, struct mu_text *text)
+/* Since when it is waited for: that of a task that was there is not the age of this one. */
+static void add_since(const struct mu_cluster *cluster, int task, struct mu_text *text)
 {
-    char left[32], waited[32];
-    int64_t now = mu_now(cluster->world);
-    mu_text_duration(waited, sizeof(waited), now - cluster->join_ns);
-    mu_text_duration(left, sizeof(left), mu_cluster_start_deadline(cluster) - now);
-    mu_text_add(text, " for %s, %s left", waited, left);
+    int64_t lost_ns = cluster->member[task].lost_ns, now = mu_now(cluster->world);
+    char age[32], time[40];
+    mu_text_duration(age, sizeof(age), now - (lost_ns ? lost_ns : cluster->join_ns));
+    mu_text_time(
+        time, sizeof(time), cluster->world->ops->wall_ns(cluster->world) - (now - lost_ns));
+    if (lost_ns)
+        mu_text_add(text, " (gone since %s, %s ago)", time, age);
+    else
+        mu_text_add(text, " (it has not joined in %s of waiting)", age);
+}
+
+static void add_rest(const struct mu_cluster *cluster, struct mu_text *text)
+{
+    char left[32];
+    mu_text_duration(
+        left, sizeof(left), mu_cluster_start_deadline(cluster) - mu_now(cluster->world));
+    mu_text_add(text, ", %s left", left);
+}
+
+void mu_cluster_say_how_to_start(struct mu_cluster *cluster, int task)
+{
+    char name[MU_TASK_NAME_MAX] = "evaluator/0", start[MU_CLUSTER_GO_ON_MAX];
+    if (!mu_cluster_how_to_start(cluster, task, start))
+        return;
+    if (task < cluster->spec->task_count)
+        mu_task_name(&cluster->spec->task[task], name, sizeof(name));
+    mu_say(cluster->log, MU_LEVEL_INFO, "`%s` starts %s, if nothing else does", start, name);
+}
+
+static int first_missing(const struct mu_cluster *cluster)
+{
+    for (int i = 0; i < cluster->spec->task_count; i++)
+        if (i != cluster->spec->self && mu_cluster_needs(cluster, i) && !cluster->member[i].joined)
+            return i;
+    return -1;
 }
 
 int mu_cluster_missing_count(const struct mu_cluster *cluster)
@@ -122,6 +154,7 @@ void mu_cluster_list_missing(const struct mu_cluster *cluster, int most, struct 
         mu_cluster_who(cluster, i, who, sizeof(who));
         mu_text_add(text, "%s%s%s%s", listed ? ", " : "", who, member->absent[0] ? ": " : "",
             member->absent);
+        add_since(cluster, i, text);
         listed++;
     }
     if (missing > listed)
@@ -143,8 +176,11 @@ static void say_missing(struct mu_cluster *cluster)
     mu_cluster_list_missing(cluster, 3, &missing);
     mu_text_add(&text, "waiting for %d of %d tasks: %s", mu_cluster_missing_count(cluster),
         cluster->needed, missing.data);
-    mu_cluster_add_left(cluster, &text);
+    add_rest(cluster, &text);
     mu_say(cluster->log, MU_LEVEL_INFO, "%s", text.data);
+    if (!cluster->start_said)
+        mu_cluster_say_how_to_start(cluster, first_missing(cluster));
+    cluster->start_said = true;
     uint8_t memory[2 * MU_CLUSTER_TEXT_MAX + 64];
     struct mu_body body;
     mu_body_begin(&body, memory, sizeof(memory), 2);
@@ -203,18 +239,49 @@ static void end_probes(struct mu_cluster *cluster)
         mu_caller_finish(&cluster->member[i].caller);
 }
 
+/* "; `ip route get 10.0.0.2` shows the way to it": what of its address can be seen from here. */
+static void add_how_to_look(const struct mu_cluster *cluster, int task, struct mu_text *help)
+{
+    const struct mu_address *address = &cluster->spec->task[task].address;
+    unsigned char number[sizeof(struct in6_addr)];
+    bool is_number = inet_pton(AF_INET, address->host, number) == 1 ||
+                     inet_pton(AF_INET6, address->host, number) == 1;
+    if (mu_address_is_loopback(address))
+        return;
+    mu_text_add(help,
+        is_number ? "; `ip route get %s` shows which way there is to it"
+                  : "; `getent hosts %s` shows what its name means on this host",
+        address->host);
+}
+
+/* What to type for a task that has not come. */
+static void add_how_to_bring(
+    const struct mu_cluster *cluster, int task, const char *what, struct mu_text *help)
+{
+    char start[MU_CLUSTER_GO_ON_MAX];
+    mu_text_add(help, "%s", what);
+    if (mu_cluster_how_to_start(cluster, task, start))
+        mu_text_add(help, " (`%s`)", start);
+    mu_text_add(
+        help, ", or give %s longer with --start-timeout SECONDS", cluster->leads ? "them" : "it");
+    add_how_to_look(cluster, task, help);
+}
+
 static enum mu_status say_never_came(struct mu_cluster *cluster)
 {
-    struct mu_text text;
+    struct mu_text text, help;
     char waited[32];
     mu_text_init(&text);
+    mu_text_init(&help);
+    add_how_to_bring(
+        cluster, first_missing(cluster), "start the missing tasks, each on its host", &help);
     mu_text_duration(waited, sizeof(waited), cluster->options.start_timeout_ns);
     mu_cluster_list_missing(cluster, MU_TASKS_MAX, &text);
-    enum mu_status status = mu_fail(cluster->log, MU_E0301,
-        "start the missing tasks, or give them longer with --start-timeout SECONDS",
-        "%d of %d tasks did not come within %s: %s", mu_cluster_missing_count(cluster),
-        cluster->needed, waited, text.data);
+    enum mu_status status =
+        mu_fail(cluster->log, MU_E0301, help.data, "%d of %d tasks did not come within %s: %s",
+            mu_cluster_missing_count(cluster), cluster->needed, waited, text.data);
     mu_text_finish(&text);
+    mu_text_finish(&help);
     mu_cluster_goodbye(cluster, status, cluster->log->first_text);
     return status;
 }
@@ -285,7 +352,8 @@ static void say_no_leader(struct mu_cluster *cluster, const char *reason)
     mu_text_init(&text);
     mu_cluster_who(cluster, cluster->spec->leader, who, sizeof(who));
     mu_text_add(&text, "waiting for %s: %s", who, reason);
-    mu_cluster_add_left(cluster, &text);
+    add_since(cluster, cluster->spec->leader, &text);
+    add_rest(cluster, &text);
     mu_say(cluster->log, MU_LEVEL_INFO, "%s", text.data);
     mu_text_finish(&text);
 }
@@ -293,15 +361,28 @@ static void say_no_leader(struct mu_cluster *cluster, const char *reason)
 static enum mu_status say_leader_never_came(struct mu_cluster *cluster, const char *reason)
 {
     char who[160], waited[32], waits[MU_CLUSTER_TEXT_MAX + 32];
-    if (cluster->member[cluster->spec->leader].joined) {
+    int leader = cluster->spec->leader;
+    struct mu_text help;
+    mu_text_init(&help);
+    if (cluster->member[leader].joined) {
         snprintf(waits, sizeof(waits), "it waits for %s",
             cluster->missing[0] ? cluster->missing : "others");
         reason = waits;
+        mu_text_add(&help, "start those, or wait longer with --start-timeout SECONDS");
+    } else {
+        add_how_to_bring(cluster, leader, "start it on its host", &help);
     }
-    mu_cluster_who(cluster, cluster->spec->leader, who, sizeof(who));
+    mu_cluster_who(cluster, leader, who, sizeof(who));
     mu_text_duration(waited, sizeof(waited), cluster->options.start_timeout_ns);
-    return mu_fail(cluster->log, MU_E0301, "start it, or wait longer with --start-timeout SECONDS",
-        "%s did not begin the run within %s: %s", who, waited, reason);
+    enum mu_status status = MU_UNAVAILABLE;
+    if (cluster->options.has_left && cluster->options.has_left(cluster->options.owner))
+        mu_say(cluster->log, MU_LEVEL_INFO, "%s did not begin the run within %s: %s", who, waited,
+            reason);
+    else
+        status = mu_fail(cluster->log, MU_E0301, help.data,
+            "%s did not begin the run within %s: %s", who, waited, reason);
+    mu_text_finish(&help);
+    return status;
 }
 
 /* One call to the leader: OK with `joined`, OK without (try again), or final. */

@@ -225,6 +225,15 @@ static enum mu_status say_not_open(struct mu_cluster *cluster, enum mu_status st
     }
 }
 
+static void add_left(const struct mu_cluster *cluster, struct mu_text *text)
+{
+    char left[32], waited[32];
+    int64_t now = mu_now(cluster->world);
+    mu_text_duration(waited, sizeof(waited), now - cluster->join_ns);
+    mu_text_duration(left, sizeof(left), mu_cluster_start_deadline(cluster) - now);
+    mu_text_add(text, " for %s, %s left", waited, left);
+}
+
 /* A resolver that has not answered yet takes its time without our sleeping. */
 static void wait_for_own_name(struct mu_cluster *cluster, int error)
 {
@@ -239,7 +248,7 @@ static void wait_for_own_name(struct mu_cluster *cluster, int error)
     mu_text_init(&text);
     mu_text_add(&text, "%s: the name %s of its own host %s: trying", name, self->address.host,
         error == EAGAIN ? "is still looked up" : "cannot be resolved yet");
-    mu_cluster_add_left(cluster, &text);
+    add_left(cluster, &text);
     mu_say(cluster->log, MU_LEVEL_INFO, "%s", text.data);
     mu_text_finish(&text);
 }

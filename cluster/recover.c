@@ -100,6 +100,7 @@ void mu_recover_await(struct mu_cluster *cluster, int task, const char *text)
     mu_text_copy(cluster->lost_text, sizeof(cluster->lost_text), text);
     mu_recover_interrupt(cluster);
     say_lost(cluster, text);
+    mu_cluster_say_how_to_start(cluster, task);
 }
 
 /* ---- the next one begins ---- */
@@ -152,13 +153,11 @@ static bool all_wait_here(const struct mu_cluster *cluster)
 static void say_awaited(struct mu_cluster *cluster, int64_t now)
 {
     struct mu_text text;
-    char waited[32], left[32];
+    char left[32];
     mu_text_init(&text);
     mu_cluster_list_missing(cluster, 3, &text);
-    mu_text_duration(waited, sizeof(waited), now - cluster->join_ns);
     mu_text_duration(left, sizeof(left), cluster->paused_until_ns - now);
-    mu_say(cluster->log, MU_LEVEL_INFO, "waiting for %s to come back for %s, %s left", text.data,
-        waited, left);
+    mu_say(cluster->log, MU_LEVEL_INFO, "waiting for %s to come back, %s left", text.data, left);
     mu_text_finish(&text);
 }
 

@@ -245,7 +245,7 @@ static enum mu_status run_evaluator(struct evaluator *evaluator)
         MU_TRY(look(evaluator, &found));
     if (found)
         mu_say(run->log, MU_LEVEL_INFO,
-            "nobody trains: the run has ended, and its last checkpoint is evaluated");
+            "nobody trains: the last checkpoint that a run has left here was evaluated");
     return found ? MU_OK : status;
 }
 

@@ -34,6 +34,7 @@ struct real_task {
 };
 
 #define FAST_DEAD_NS (800 * MU_MS)
+#define LEADER_NS (500 * MU_MS) /* more than it takes to write a summary */
 
 int64_t mu_run_dead_ns(enum mu_failure_detection detection)
 {
@@ -144,7 +145,9 @@ static void open_go_on(struct real_task *task)
     go_on->job = task->job;
     go_on->spec = task->spec;
     go_on->directory = task->dir.path;
-    if (task->spec->self == task->spec->leader)
+    bool leads = task->spec->self == task->spec->leader;
+    atomic_store(&go_on->has_cluster, leads);
+    if (leads)
         atomic_store(&go_on->saved, mu_run_dir_look(task->dir.path));
     else
         go_on->look = mu_run_dir_look;
@@ -225,6 +228,9 @@ static void ready(const char *status)
         enum mu_status opened = open_log(own_task);
         (void)opened; /* said on its terminal: a run that has begun does not end for that */
     }
+    if (own_task->spec->self != own_task->spec->leader)
+        atomic_store(
+            &own_task->go_on.has_cluster, mu_run_dir_keep_cluster(&own_task->dir, own_task->spec));
     begin();
     mu_notify_ready(status);
     say_joined(own_task);
@@ -278,6 +284,18 @@ static void finish(struct real_task *task)
     mu_real_world_finish(&task->real);
 }
 
+/* mpirun kills all ranks as soon as two or three have ended badly, at once and not after the second
+ * that it grants else: whoever ends because of another lets the leader write how the run ended, and
+ * mpirun find the first who did. */
+static void let_the_leader_end(struct real_task *task, enum mu_status status)
+{
+    struct mu_world *world = &task->real.world;
+    bool begun = atomic_load(&task->go_on.begun);
+    if (begun && status == MU_UNAVAILABLE && mu_mpi_is_rank() &&
+        task->spec->self != task->spec->leader)
+        world->ops->sleep_until(world, mu_now(world) + LEADER_NS);
+}
+
 enum mu_status mu_run(struct mu_log *log, const struct mu_run_request *request,
     const struct mu_job *job, const struct mu_spec *spec)
 {
@@ -311,6 +329,7 @@ enum mu_status mu_run(struct mu_log *log, const struct mu_run_request *request,
     bool dies = status == MU_PREEMPTED && !atomic_load(&task.go_on.begun);
     int signal = mu_signals_stop() ? mu_signals_stop() : SIGTERM;
     mu_status_keeper_stop(task.status, dies ? 128 + signal : mu_status_exit(status));
+    let_the_leader_end(&task, status);
     finish(&task);
     if (dies)
         mu_signals_die();

@@ -5,6 +5,8 @@
 #include "runtime/io/folder.h"
 #include "runtime/io/store_directory.h"
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 static enum mu_status make_folder(struct mu_run_dir *dir, struct mu_log *log, const char *name)
@@ -25,6 +27,16 @@ static enum mu_status write_text(
     return status;
 }
 
+static void write_spec(const struct mu_spec *spec, struct mu_text *out)
+{
+    mu_text_init(out);
+    if (spec->local)
+        mu_text_add(out, "{}");
+    else
+        mu_spec_write(spec, out);
+    mu_text_add(out, "\n");
+}
+
 /* What was asked, as resolved. */
 static enum mu_status write_request(struct mu_run_dir *dir, struct mu_log *log,
     const struct mu_job *job, const struct mu_spec *spec)
@@ -33,13 +45,36 @@ static enum mu_status write_request(struct mu_run_dir *dir, struct mu_log *log,
     mu_text_init(&text);
     mu_job_write(job, &text);
     MU_TRY(write_text(dir, log, "job.json", &text));
-    mu_text_init(&text);
-    if (spec->local)
-        mu_text_add(&text, "{}");
-    else
-        mu_spec_write(spec, &text);
-    mu_text_add(&text, "\n");
-    return write_text(dir, log, "cluster.json", &text);
+    write_spec(spec, &text);
+    return write_text(dir, log, MU_RUN_CLUSTER_NAME, &text);
+}
+
+static bool has_cluster(const char *path, const struct mu_text *cluster)
+{
+    struct mu_log quiet = mu_log_quiet();
+    char *text = NULL;
+    size_t bytes = 0;
+    bool same = mu_json_read_text(&quiet, path, &text, &bytes) == MU_OK && !cluster->failed &&
+                bytes == cluster->bytes && memcmp(text, cluster->data, bytes) == 0;
+    free(text);
+    return same;
+}
+
+bool mu_run_dir_keep_cluster(const struct mu_run_dir *dir, const struct mu_spec *spec)
+{
+    struct mu_log quiet = mu_log_quiet();
+    struct mu_text text;
+    char path[MU_RUN_DIR_PATH_MAX + 32];
+    mu_format(path, sizeof(path), "%s/%s", dir->path, MU_RUN_CLUSTER_NAME);
+    write_spec(spec, &text);
+    bool is_there = has_cluster(path, &text);
+    if (!is_there && !text.failed && mu_run_lock_check(&quiet, dir->path) == MU_OK) {
+        enum mu_status written = mu_folder_write(&quiet, path, text.data, text.bytes);
+        (void)written; /* another task of this host may write the same just now */
+        is_there = has_cluster(path, &text);
+    }
+    mu_text_finish(&text);
+    return is_there;
 }
 
 /* "chief 1, worker 2" of the cluster that the run was started with last; returns how many tasks. */
@@ -49,7 +84,7 @@ static int read_cluster(const struct mu_run_dir *dir, struct mu_text *out)
     int count = 0;
     struct mu_json *json = NULL;
     struct mu_log silent = mu_log_quiet();
-    mu_format(path, sizeof(path), "%s/cluster.json", dir->path);
+    mu_format(path, sizeof(path), "%s/%s", dir->path, MU_RUN_CLUSTER_NAME);
     if (mu_json_read(&silent, MU_E0604, path, &json) != MU_OK)
         return 0;
     const mu_json_value *cluster = mu_json_member(mu_json_root(json), "cluster");
@@ -65,18 +100,26 @@ static int read_cluster(const struct mu_run_dir *dir, struct mu_text *out)
     return count;
 }
 
-/* The command that resumes, pasted without what started it as one of many. */
+#define BEFORE_NAME "cluster-before.json"
+
+/* The command that resumes, pasted without what started it as one of many. Who they were is kept
+ * aside: what is resumed alone has another cluster.json. */
 static void warn_of_being_alone(const struct mu_run_dir *dir, struct mu_log *log)
 {
     struct mu_text tasks;
+    char path[MU_RUN_DIR_PATH_MAX + 32], before[MU_RUN_DIR_PATH_MAX + 32];
     mu_text_init(&tasks);
     int count = read_cluster(dir, &tasks);
+    mu_format(path, sizeof(path), "%s/%s", dir->path, MU_RUN_CLUSTER_NAME);
+    mu_format(before, sizeof(before), "%s/%s", dir->path, BEFORE_NAME);
+    bool kept = count > 1 && rename(path, before) == 0;
     if (count > 1 && !tasks.failed)
         mu_say(log, MU_LEVEL_WARN,
             "this run was started with %d tasks (%s), and now this process alone goes on with it: "
             "no cluster is given. To go on with all of them, stop this and start them as before "
-            "(--local, mpirun -n %d, or $TF_CONFIG on every host)",
-            count, tasks.data, count);
+            "(--local, mpirun -n %d, or $TF_CONFIG on every host)%s%s%s",
+            count, tasks.data, count, kept ? ", or each by this command with `--cluster " : "",
+            kept ? before : "", kept ? " --task TYPE/N` added" : "");
     mu_text_finish(&tasks);
 }
 

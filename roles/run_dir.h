@@ -24,6 +24,10 @@ enum mu_status mu_run_dir_open(struct mu_run_dir *dir, struct mu_log *log, const
     const struct mu_job *job, const struct mu_spec *spec, const struct mu_world *world,
     bool resume);
 void mu_run_dir_close(struct mu_run_dir *dir); /* takes a zeroed one */
+/* By a task that has joined a run and does not lead it: is the cluster of that run in its
+ * directory, as this host sees it? Where none is, and no other run has the directory, it is
+ * written. */
+bool mu_run_dir_keep_cluster(const struct mu_run_dir *dir, const struct mu_spec *spec);
 /* Has the leader saved anything in this directory, as far as this host sees? Asks the disk. */
 enum mu_saved mu_run_dir_look(const char *directory);
 

@@ -11,6 +11,12 @@ static bool was_there(void *owner)
     return mu_task_newest(run->world->store) > run->newest_before;
 }
 
+static bool has_left(void *owner)
+{
+    const struct mu_task_run *run = owner;
+    return mu_task_newest(run->world->store) >= 0;
+}
+
 /* Servers that have nothing to do are not worth waiting for. */
 static int64_t recover_ns(const struct mu_task_run *run)
 {
@@ -22,6 +28,16 @@ static void say_go_on(void *owner, char *out, size_t bytes)
 {
     const struct mu_task_run *run = owner;
     mu_go_on_say(run->go_on, out, bytes);
+}
+
+static void say_start(void *owner, int task, char *out, size_t bytes)
+{
+    const struct mu_task_run *run = owner;
+    struct mu_text text;
+    mu_text_init(&text);
+    mu_go_on_start_command(run->go_on, task, &text);
+    mu_text_copy(out, bytes, text.failed || !text.data || text.bytes >= bytes ? "" : text.data);
+    mu_text_finish(&text);
 }
 
 static bool has_standbys(const struct mu_task_run *run)
@@ -38,6 +54,7 @@ enum mu_status mu_task_join(struct mu_task_run *run, struct mu_loop *loop, uint3
     mu_job_write_agreed(run->job, &job);
     const struct mu_dataset_facts *facts = &run->data->train_facts;
     bool reads = mu_task_reads_train(run->spec);
+    bool evaluates = run->spec->task[run->spec->self].role == MU_ROLE_EVALUATOR;
     const struct mu_cluster_options options = {
         .world = run->world,
         .loop = loop,
@@ -60,9 +77,11 @@ enum mu_status mu_task_join(struct mu_task_run *run, struct mu_loop *loop, uint3
         .launcher_kills = run->launcher_kills,
         .standby_of = has_standbys(run) ? mu_ps_seat_standby_of : NULL,
         .go_on = run->go_on ? say_go_on : NULL,
+        .start = run->go_on ? say_start : NULL,
         .activity = activity,
         .beat = run->beat,
-        .was_there = run->spec->task[run->spec->self].role == MU_ROLE_EVALUATOR ? was_there : NULL,
+        .was_there = evaluates ? was_there : NULL,
+        .has_left = evaluates ? has_left : NULL,
         .owner = run,
     };
     enum mu_status status = mu_cluster_create(&options, ret_cluster);

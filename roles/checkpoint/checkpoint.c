@@ -166,9 +166,10 @@ static enum mu_status check_kind(struct mu_log *log, const char *where, const ch
 {
     if (strcmp(expected, found) == 0)
         return MU_OK;
-    return mu_fail(log, MU_E0602,
-        "resume with the job that it was saved with, or start in another directory",
-        "%s is of another %s: expected `%s`, found `%s`", where, what, expected, found);
+    char help[MU_DIFFERENCES_HELP_BYTES];
+    mu_differences_help(where, help);
+    return mu_fail(log, MU_E0602, help, "%s is of another %s: expected `%s`, found `%s`", where,
+        what, expected, found);
 }
 
 /* ---- into the vectors ---- */
@@ -263,8 +264,11 @@ static enum mu_status fail_none(const struct mu_checkpoint_loading *load, int64_
         (void)folder_of(load, where);
     else
         load->store->ops->describe(load->store, step, where, sizeof(where));
-    return mu_fail(
-        load->log, MU_E0603, NULL, "there is no checkpoint %s%s", newest ? "in " : "", where);
+    char help[MU_CHECKPOINT_WHERE_BYTES + 96];
+    mu_format(help, sizeof(help), "`ls -la %s` shows what is there; without --resume a run begins",
+        where);
+    return mu_fail(load->log, MU_E0603, newest ? help : NULL, "there is no checkpoint %s%s",
+        newest ? "in " : "", where);
 }
 
 /* True if the reason for the failure is still unsaid, in the quiet log. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "roles/checkpoint/differences.h"
 #include <stdio.h>
+#include <string.h>
 
 #define ROWS_MAX 8
 
@@ -18,16 +19,27 @@ void mu_differences_add(
             &differences->table, "\n    %-20s expected %s, found %s", name, expected, found);
 }
 
+void mu_differences_help(const char *where, char out[MU_DIFFERENCES_HELP_BYTES])
+{
+    const char *slash = strrchr(where, '/');
+    int bytes = slash && strchr(slash, '.') ? (int)(slash - where) : (int)strlen(where);
+    snprintf(out, MU_DIFFERENCES_HELP_BYTES,
+        "`muster checkpoint show %.*s` shows what it was saved with: resume with that job, or "
+        "start in another directory",
+        bytes, where);
+}
+
 enum mu_status mu_differences_finish(
     struct mu_differences *differences, struct mu_log *log, const char *where)
 {
     if (differences->count > ROWS_MAX)
         mu_text_add(&differences->table, "\n    and %d more", differences->count - ROWS_MAX);
     enum mu_status status = MU_OK;
+    char help[MU_DIFFERENCES_HELP_BYTES];
+    mu_differences_help(where, help);
     if (differences->count > 0)
-        status = mu_fail(log, MU_E0602,
-            "resume with the job that it was saved with, or start in another directory",
-            "%s does not have the tensors of this job%s", where, differences->table.data);
+        status = mu_fail(log, MU_E0602, help, "%s does not have the tensors of this job%s", where,
+            differences->table.data);
     mu_text_finish(&differences->table);
     return status;
 }

@@ -50,7 +50,37 @@ static const char *ranks(void)
     return mu_mpi_is_rank() ? getenv("OMPI_COMM_WORLD_SIZE") : NULL;
 }
 
-void mu_go_on_command(const struct mu_go_on *go_on, bool resumes, struct mu_text *out)
+/* Each task by its own command, from a file: a launcher says by itself who is who. */
+static bool is_by_hand(const struct mu_go_on *go_on)
+{
+    const struct mu_spec_request *given = &go_on->request->cluster;
+    struct mu_launcher launcher;
+    return !getenv("MUSTER_LOCAL") && !go_on->spec->local &&
+           (given->cluster_path || atomic_load(&go_on->has_cluster)) &&
+           !mu_spec_launched(given, &launcher);
+}
+
+/* Of a cluster that a variable named, the copy: the variable is not there in another shell. */
+static void add_cluster(const struct mu_go_on *go_on, int task, struct mu_text *out)
+{
+    const struct mu_spec_request *given = &go_on->request->cluster;
+    const struct mu_task evaluator = {.role = MU_ROLE_EVALUATOR}; /* outside the cluster */
+    char path[1024], name[MU_TASK_NAME_MAX];
+    bool by_hand = is_by_hand(go_on);
+    mu_format(path, sizeof(path), "%s/%s", go_on->directory, MU_RUN_CLUSTER_NAME);
+    if (given->cluster_path || by_hand)
+        add_word(out, " --cluster ", given->cluster_path ? given->cluster_path : path);
+    if (!by_hand) {
+        if (given->task)
+            add_word(out, " --task ", given->task);
+        return;
+    }
+    mu_task_name(
+        task < go_on->spec->task_count ? &go_on->spec->task[task] : &evaluator, name, sizeof(name));
+    add_word(out, " --task ", name);
+}
+
+static void add_command(const struct mu_go_on *go_on, bool resumes, int task, struct mu_text *out)
 {
     const struct mu_run_request *request = go_on->request;
     /* The launcher starts tasks by the path of its own file: it says what was typed. */
@@ -67,10 +97,18 @@ void mu_go_on_command(const struct mu_go_on *go_on, bool resumes, struct mu_text
     if (local)
         add_word(out, " --local ", local);
     add_roles(request->cluster.counts, out);
-    if (request->cluster.cluster_path)
-        add_word(out, " --cluster ", request->cluster.cluster_path);
-    if (request->cluster.task)
-        add_word(out, " --task ", request->cluster.task);
+    add_cluster(go_on, task, out);
+}
+
+void mu_go_on_command(const struct mu_go_on *go_on, bool resumes, struct mu_text *out)
+{
+    add_command(go_on, resumes, go_on->spec->self, out);
+}
+
+void mu_go_on_start_command(const struct mu_go_on *go_on, int task, struct mu_text *out)
+{
+    if (is_by_hand(go_on))
+        add_command(go_on, go_on->request->resume, task, out);
 }
 
 /* ---- is there anything to go on from? ---- */
@@ -119,7 +157,9 @@ void mu_go_on_say(const struct mu_go_on *go_on, char *out, size_t bytes)
         saved == MU_SAVED_SOME      ? "to go on from the last checkpoint"
         : saved == MU_SAVED_NOTHING ? "to begin anew"
                                     : "to go on from the last checkpoint, or anew if there is none",
-        elsewhere ? ", with every task started again" : "");
+        !elsewhere          ? ""
+        : is_by_hand(go_on) ? ", with every task started again, each with its own --task"
+                            : ", with every task started again");
     mu_go_on_command(go_on, saved != MU_SAVED_NOTHING, &text);
     mu_text_copy(out, bytes, text.data);
     mu_text_finish(&text);

@@ -50,8 +50,8 @@ struct mu_status_page {
     struct mu_progress progress;
     int exit; /* of a run that has ended */
     int error_number;
-    char error[512], error_help[1024]; /* "": none */
-    char command[1024];                /* that begins this run, without --resume; "": not known */
+    char error[512], error_help[1792]; /* "": none */
+    char command[1536];                /* that begins this run, without --resume; "": not known */
     char unsaved[512]; /* why the newest checkpoint could not be written; "": it could */
     int64_t unsaved_step, unsaved_wall_ns; /* since when none could */
     int64_t servers_since;                 /* the step from which the servers count */

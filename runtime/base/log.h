@@ -27,7 +27,7 @@ struct mu_log {
     enum mu_status first_status;
     char first_text[512]; /* its first line, without "error[E0104]: " */
     int first_number;     /* 104; 0: none yet */
-    char first_help[1024];
+    char first_help[1792];
 };
 
 /* Writes to stderr, plain, as `muster spec check` wants it. */

@@ -54,7 +54,7 @@ static const char *const remedies[MU_ERROR_COUNT] = {
     [MU_E0504] = "ls -l PATH; fetch both again",
     [MU_E0505] = "gunzip -k FILE; or --set data.shuffle=false",
     [MU_E0601] = "muster checkpoint verify, with the directory of the message: which are whole",
-    [MU_E0602] = "muster checkpoint show DIR; use the job.json beside it",
+    [MU_E0602] = "muster checkpoint show DIR shows of which job it is; resume with that",
     [MU_E0603] = "ls RUN/checkpoints; leave --resume out to begin",
     [MU_E0604] =
         "df -h; df -i; make room, then --resume goes on from what is saved; or --out DIR elsewhere",

@@ -3,6 +3,7 @@
 """Tasks that die or hang, and what the others say and do: test_crash.py MUSTER"""
 import os
 import re
+import shlex
 import signal
 import time
 import unittest
@@ -81,25 +82,40 @@ class Crash(Survivors):
             command = chief.says(rf"= help: nothing was saved.*, for {why}.*; "
                                  rf"to begin anew, .*: {MUSTER} (run .*)$")[0].group(1).split()
             self.assertNotIn("--resume", command)
-            cluster.arguments = [*command[4:], "--epochs", "1", "--steps", "20"]
-            for task in cluster.start_all().tasks.values():
+            cluster.paste(shlex.join(command), "--epochs", "1", "--steps", "20")
+            for task in cluster.tasks.values():
                 self.assertEqual(task.ends(), 0, task.text)
 
     def test_the_command_that_resumes_goes_on(self):
-        cluster = Cluster(self, arguments=["--steps", "2000", "--set", "checkpoint.every_steps=50"],
-                          **SYNC_TASKS).start_all()
-        until(lambda: checkpoints(cluster.out), "a checkpoint")
-        cluster.tasks["worker/0"].signal(signal.SIGKILL)
-        for task in cluster.others("worker/0"):
-            self.assertEqual(task.ends(), 69)
-        again = cluster.tasks["chief/0"].says(
-            rf"to go on .*: {MUSTER} (run \S.*?)( on every host.*)?$")[0].group(1).split()
-        self.assertEqual(again[1], cluster.job)
-        cluster.arguments = again[4:]
-        cluster.start_all()
-        cluster.tasks["chief/0"].says(r"resuming from step \d+")
-        for task in cluster.tasks.values():
-            self.assertEqual(task.ends(), 0, task.text)
+        # Of the leader, and of who does not lead, each in a shell that has no TF_CONFIG.
+        for offers in ("chief/0", "worker/1"):
+            cluster = Cluster(self, arguments=["--steps", "2000", "--set",
+                                               "checkpoint.every_steps=50"], **SYNC_TASKS)
+            cluster.start_all()
+            until(lambda: checkpoints(cluster.out), "a checkpoint")
+            cluster.tasks["worker/0"].signal(signal.SIGKILL)
+            for task in cluster.others("worker/0"):
+                self.assertEqual(task.ends(), 69)
+            again = cluster.tasks[offers].says(
+                rf"to go on .*, each with its own --task: {MUSTER} (run \S.*)$")[0].group(1)
+            self.assertEqual(again.split()[1], cluster.job)
+            self.assertTrue(again.endswith(
+                f" --cluster {cluster.out}/cluster.json --task {offers}"), again)
+            cluster.paste(again).tasks["chief/0"].says(r"resuming from step \d+")
+            for task in cluster.tasks.values():
+                self.assertEqual(task.ends(), 0, task.text)
+
+    def test_a_task_on_a_host_without_the_leaders_directory_offers_a_command_that_works(self):
+        cluster = Cluster(self, arguments=LONG, chief=1, worker=1)
+        elsewhere = self.folder("elsewhere")
+        worker = cluster.start("worker/0", "--out", str(elsewhere))
+        chief = cluster.start("chief/0")
+        cluster.trains()
+        chief.signal(signal.SIGKILL)
+        self.assertEqual(worker.ends(), 69, worker.text)
+        self.assertIn(f" --cluster {elsewhere}/cluster.json --task worker/0", worker.text)
+        self.assertEqual((elsewhere / "cluster.json").read_text(),
+                         (cluster.out / "cluster.json").read_text())
 
     def test_the_launcher_exits_as_the_killed_task_did(self):
         for job, roles, culprit in ((SYNC, "chief=1,worker=2", "worker/1"),
@@ -127,6 +143,11 @@ class Crash(Survivors):
         cluster.tasks["evaluator/0"].signal(signal.SIGKILL)
         chief = cluster.tasks["chief/0"]
         chief.says(r"^warning: evaluator/0 .* is gone \(.*\); training goes on without it")
+        start = chief.says(rf"^`{MUSTER} (run .* --cluster {cluster.out}/cluster.json --task "
+                           r"evaluator/0)` starts evaluator/0")[0].group(1)
+        again = Process("evaluator/0", [MUSTER, *shlex.split(start)])
+        self.own(again)
+        again.says("test loss")
         chief.signal(signal.SIGTERM)
         self.assertEqual(chief.ends(), 75, chief.text)
 

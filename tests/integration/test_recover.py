@@ -4,9 +4,11 @@
 import json
 import os
 import re
+import shlex
 import signal
 
-from cluster import ASYNC, LONG, SLOW, SYNC, Case, Cluster, alive, checkpoints, main, steps, until
+from cluster import (ASYNC, LONG, MUSTER, SLOW, SYNC, Case, Cluster, Process, alive, checkpoints,
+                     main, steps, until)
 
 TASKS = dict(chief=1, worker=1, ps=2)
 PATIENCE = 30 * SLOW
@@ -146,7 +148,12 @@ class Recover(Recovers):
         chief.says(rf"^warning: `kill -KILL {hangs.pid}` ends it, so that it can be started again")
         hangs.signal(signal.SIGKILL)
         hangs.ends()
-        cluster.start("ps/1")
+        chief.says(r"waiting for ps/1 .* \(gone since \S+Z, \S+ s ago\) to come back, \S+ s left")
+        start = chief.says(rf"^`{MUSTER} (run .* --cluster {cluster.out}/cluster.json --task "
+                           r"ps/1)` starts ps/1")[0].group(1)
+        again = Process("ps/1", [MUSTER, *shlex.split(start)])
+        self.own(again)
+        cluster.tasks["ps/1"] = again
         self.back(chief)
         self.assertEqual(self.ends_well(cluster)["recoveries"], 1)
 

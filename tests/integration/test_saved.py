@@ -113,6 +113,9 @@ class Saved(Case):
         again = self.resume(run, "--set", "model.widths=[784,64,10]", code=65)
         self.assertIn("error[E0602]", again.text)
         self.assertRegex(again.text, r"128")
+        show = re.search(r"help: `muster (checkpoint show \S+)` shows what it was", again.text)
+        self.assertIn("step", self.muster(*show.group(1).split()).text)
+        self.assertEqual(self.muster(*show.group(1).split()).code, 0)
         self.assertRegex(again.text, r"64")
 
     def test_a_checkpoint_of_another_optimizer_is_refused(self):

@@ -57,6 +57,18 @@ class StartOrders(Case):
         self.assertEqual(evaluator.ends(5 * SLOW), 0, evaluator.text)
         self.assertIn("step 24: test loss", evaluator.text)
 
+    def test_an_evaluator_that_comes_after_the_end_evaluates_it_and_says_no_error(self):
+        cluster = Cluster(self, arguments=QUICK, chief=1, worker=1, evaluator=1)
+        ended = [cluster.start(name) for name in ("chief/0", "worker/0")]
+        for task in ended:
+            self.assertEqual(task.ends(), 0, task.text)
+        evaluator = cluster.start("evaluator/0", "--verbose", "--start-timeout", "1")
+        self.assertEqual(evaluator.ends(), 0, evaluator.text)
+        self.assertNotIn("error", evaluator.text)
+        self.assertIn("nobody trains: the last checkpoint that a run has left here was evaluated",
+                      evaluator.text)
+        self.assertIn("step 24: test loss", evaluator.text)
+
 
 class Waiting(Case):
     def test_who_waits_says_for_whom_at_which_address_and_how_much_longer(self):
@@ -64,11 +76,26 @@ class Waiting(Case):
         chief, ps = cluster.start("chief/0"), cluster.start("ps/0")
         wanted = rf"waiting for 1 of 3 tasks: worker/0 \({cluster.address('worker/0')}\).*s left"
         for task in (chief, ps):
-            _, when = task.says(wanted)
+            match, when = task.says(wanted)
             self.assertLess(when - task.started, 5.5 * SLOW)
-        worker = cluster.start("worker/0")
+            self.assertRegex(match.group(), r"refused \(it has not joined in \S+ s of waiting\), ")
+        # What the leader offers starts it, where nothing else says who is in the cluster.
+        start = chief.says(rf"^`{MUSTER} (run .* --cluster {cluster.out}/cluster.json --task "
+                           r"worker/0)` starts worker/0")[0].group(1)
+        worker = Process("worker/0", [MUSTER, *shlex.split(start)])
+        self.own(worker)
         for task in (chief, ps, worker):
             self.assertEqual(task.ends(), 0, task.text)
+
+    def test_a_task_that_was_there_is_waited_for_since_it_went(self):
+        cluster = Cluster(self, arguments=QUICK, chief=1, worker=2)
+        chief, went = cluster.start("chief/0"), cluster.start("worker/0")
+        went.says("waiting for 1 of 3 tasks: worker/1")
+        went.signal(signal.SIGKILL)
+        gone, waited = map(float, chief.says(
+            r"waiting for 2 of 3 tasks: worker/0 .* \(gone since \S+Z, (\S+) s ago\), worker/1 .* "
+            r"\(it has not joined in (\S+) s of waiting\), \S+ left")[0].groups())
+        self.assertLess(gone, waited - 1)
 
     def test_a_member_without_its_leader_says_so(self):
         cluster = Cluster(self, arguments=QUICK, chief=1, worker=1)
@@ -121,6 +148,19 @@ class Waiting(Case):
         self.assertEqual(worker.ends(), 69, worker.text)
         self.assertRegex(worker.text, rf"error\[E0301\]: chief/0 \({cluster.address('chief/0')}\)"
                                       r" did not begin the run within 1.0 s: .*refused")
+
+    def test_what_to_type_for_an_address_and_a_name_is_said(self):
+        for name, host, typed in (("worker", "192.0.2.1", "`ip route get 192.0.2.1`"),
+                                  ("worker", "no-such-host.invalid",
+                                   "`getent hosts no-such-host.invalid`"),
+                                  ("chief", "192.0.2.1", "`ip route get 192.0.2.1`")):
+            cluster = Cluster(self, arguments=QUICK, chief=1, worker=1)
+            cluster.spec[name] = [f"{host}:7777"]
+            task = cluster.start("chief/0" if name == "worker" else "worker/0",
+                                 "--start-timeout", "1")
+            self.assertEqual(task.ends(), 69, task.text)
+            self.assertIn("error[E0301]: ", task.text)
+            self.assertRegex(task.text, rf"= help: start .*--start-timeout SECONDS; {typed} shows")
 
 
 class Addresses(Case):

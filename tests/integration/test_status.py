@@ -402,7 +402,8 @@ class Status(Case):
         text = self.status(cluster.out, code=69)
         self.assertIn(" ended with exit code 143 (SIGTERM), ", text)
         self.assertRegex(text, r"help: it was asked to stop before it had begun; nothing is saved; "
-                               rf"to begin anew, .*: {MUSTER} run .* --out {cluster.out}\n")
+                               rf"to begin anew, .*: {MUSTER} run .* --out {cluster.out} "
+                               rf"--cluster {cluster.out}/cluster.json --task chief/0\n")
 
     def test_a_lost_server_is_awaited_and_the_evaluator_follows_the_next_generation(self):
         cluster = Cluster(self, job=ASYNC, chief=1, worker=1, ps=2, evaluator=1, arguments=[

@@ -248,6 +248,12 @@ class Stop(Case):
         alone = self.muster(*again)
         alone.says(r"^warning: this run was started with 2 tasks \(chief 1, worker 1\), and now "
                    r"this process alone")
+        # What it was started with is kept, and is said: what goes on alone has no cluster.
+        self.assertIn(f"`--cluster {first.out}/cluster-before.json --task TYPE/N`", alone.text)
+        self.assertEqual(json.loads((first.out / "cluster.json").read_text()), {})
+        before = self.muster("spec", "check", "--cluster", first.out / "cluster-before.json",
+                             "--task", "worker/0")
+        self.assertEqual(before.code, 0, before.text)
         self.assertNotIn("warning: this run", self.muster(*again).text)
 
 

@@ -112,6 +112,17 @@ class Mpirun(unittest.TestCase):
         self.assertEqual(json.loads(saved.read_text(encoding="utf-8"))["parameters_crc32c"],
                          summary["parameters_crc32c"])
 
+    def test_a_rank_that_is_killed_is_the_cause_and_the_summary_is_written(self):
+        for _ in range(3):
+            self.folder.cleanup()
+            process = self.start_ranks(4, "--roles", "chief=1,worker=2,evaluator=1")
+            os.kill(int(re.search(r"starts as pid (\d+)", self.log("worker-1")).group(1)),
+                    signal.SIGKILL)
+            said = process.stdout.read()
+            self.assertEqual(process.wait(), 128 + signal.SIGKILL, said)
+            self.assertEqual(self.summary()["exit"], 69, said)
+            self.assertIn("ends with exit code 69", self.log("chief-0").splitlines()[-1])
+
     def test_the_exit_code_is_ours(self):
         done = self.run_ranks(2, "--set", "data.kind=idx", "--set", "data.path=/nowhere")
         self.assertEqual(done.returncode, 66, done.stdout + done.stderr)

@@ -61,6 +61,7 @@ static void without_a_checkpoint_input_is_missing(void **state)
 {
     assert_int_equal(run_rig_load(MU_CHECKPOINT_NEWEST), MU_NO_INPUT);
     assert_said(&rig.log, "error[E0603]: there is no checkpoint in");
+    assert_said(&rig.log, "`ls -la ");
 }
 
 int main(void)
