@@ -328,7 +328,8 @@ static enum mu_status gather(struct mu_cluster *cluster)
             return cluster->failed;
         if (mu_cluster_stop_wanted(cluster))
             return MU_PREEMPTED;
-        if (mu_now(cluster->world) >= deadline)
+        /* The last may have come in that very turn. */
+        if (mu_now(cluster->world) >= deadline && mu_cluster_missing_count(cluster) > 0)
             return say_never_came(cluster);
         enum mu_status probed = probe_missing(cluster, &cluster->probe);
         if (probed != MU_OK)

@@ -53,6 +53,8 @@ static void note_versions(struct mu_cluster *cluster)
     for (int i = 0; i < cluster->spec->task_count; i++) {
         const struct mu_member *member = &cluster->member[i];
         int64_t version = member->step - is_under_way(member->doing);
+        if (member->doing == MU_DOING_STARTING)
+            continue; /* in this generation it has none yet: the step is of the one before */
         if (version > cluster->version_seen)
             cluster->version_seen = version;
     }

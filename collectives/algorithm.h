@@ -21,6 +21,7 @@ struct mu_algorithm {
     unsigned kinds;   /* 1u << enum mu_request_kind, or-ed */
     bool keeps_order;
     bool any_thread; /* needs no event loop: any one thread may run it */
+    bool holds_on;   /* may go on with the vector after it has failed: it must be the caller's */
     /* Seconds that it will take by the group's costs; the lowest runs. INFINITY: it cannot, and
      * *ret_why says why in a few words ("needs all ranks on one host"). Equal on all ranks. */
     double (*score)(

@@ -34,7 +34,7 @@ static double rate(const struct mu_group *group, const struct mu_request *reques
         return INFINITY;
     }
     double score = algorithm->score(group, request, ret_why);
-    if (!algorithm->any_thread && mu_group_meets_first(group, request))
+    if (!algorithm->any_thread && mu_group_meets_first(group, algorithm, request))
         score += mu_doubling_rounds(group->count) * group->costs.message;
     return isnan(score) ? INFINITY : score;
 }

@@ -87,12 +87,14 @@ static enum mu_status run_aside(struct mu_group *group, const struct mu_algorith
 /* ---- which of them ---- */
 
 /* Two ranks that both receive have compared by then, but who only sends has not. */
-bool mu_group_meets_first(const struct mu_group *group, const struct mu_request *request)
+bool mu_group_meets_first(const struct mu_group *group, const struct mu_algorithm *algorithm,
+    const struct mu_request *request)
 {
     if (request->kind == MU_BARRIER || mu_group_is_step(group))
         return false;
     bool hears = mu_request_hears_all(request, group->count);
-    return !hears || (group->count > 2 && vector_bytes(group, request) > MU_ASIDE_BYTES);
+    bool in_place = algorithm->holds_on || vector_bytes(group, request) > MU_ASIDE_BYTES;
+    return !hears || (group->count > 2 && in_place);
 }
 
 enum mu_status mu_group_run_agreed(struct mu_group *group, const struct mu_algorithm *algorithm,
@@ -104,7 +106,7 @@ enum mu_status mu_group_run_agreed(struct mu_group *group, const struct mu_algor
     /* Without elements there may be no messages: then ranks that have some would wait for ours. */
     if (request->count == 0)
         return mu_doubling_meet(group, deadline_ns, ret_rank);
-    if (mu_group_meets_first(group, request))
+    if (mu_group_meets_first(group, algorithm, request))
         MU_TRY(mu_doubling_meet(group, deadline_ns, ret_rank));
     else if (group->count > 2)
         return run_aside(group, algorithm, request, deadline_ns, ret_rank);

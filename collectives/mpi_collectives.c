@@ -140,6 +140,7 @@ const struct mu_algorithm mu_mpi_algorithm = {
     .name = "mpi",
     .doc = "MPI_Allreduce, as Open MPI does it",
     .kinds = 1u << MU_ALLREDUCE,
+    .holds_on = true,
     .score = score,
     .run = run,
 };

@@ -192,8 +192,10 @@ static enum mu_status run_begin_again(struct mu_command *command)
     enum mu_status cut = mu_replica_cut(replica, *again->status);
     mu_group_finish(&replica->group);
     again->begins = mu_cluster_begin_again(replica->cluster, again->status);
-    if (again->begins)
-        replica->failed = MU_OK;
+    if (!again->begins)
+        return cut;
+    replica->failed = MU_OK;
+    mu_replica_doing(replica, MU_DOING_STARTING); /* before a heartbeat of this generation */
     return cut;
 }
 

@@ -151,12 +151,19 @@ struct mu_span mu_exchange_span(const struct mu_exchange *exchange, int bucket)
     return exchange->bucket[bucket]->span;
 }
 
+/* Parameters are updated, and used, bucket by bucket. Who waits for the next is waiting for the
+ * others, whatever it does in between, and is not who does not get on. */
 enum mu_status mu_exchange_wait(struct mu_exchange *exchange, int bucket)
 {
-    struct mu_exchange_bucket *it = exchange->bucket[bucket];
-    return exchange->on_training_thread
-               ? MU_OK
-               : mu_communicator_wait(&exchange->replica->communicator, &it->command);
+    struct mu_replica *replica = exchange->replica;
+    if (exchange->on_training_thread)
+        return MU_OK;
+    int doing = atomic_load_explicit(&replica->activity.doing, memory_order_relaxed);
+    mu_replica_doing(replica, MU_DOING_REDUCING);
+    enum mu_status status =
+        mu_communicator_wait(&replica->communicator, &exchange->bucket[bucket]->command);
+    mu_replica_doing(replica, (enum mu_doing)doing);
+    return status;
 }
 
 bool mu_exchange_take(struct mu_exchange *exchange, int bucket)

@@ -148,7 +148,8 @@ class Recover(Recovers):
         chief.says(rf"^warning: `kill -KILL {hangs.pid}` ends it, so that it can be started again")
         hangs.signal(signal.SIGKILL)
         hangs.ends()
-        chief.says(r"waiting for ps/1 .* \(gone since \S+Z, \S+ s ago\) to come back, \S+ s left")
+        chief.says(r"waiting for ps/1 .* \(gone since \S+Z, \S+( s)? ago\) to come back, \S+( s)? "
+                   r"left")
         start = chief.says(rf"^`{MUSTER} (run .* --cluster {cluster.out}/cluster.json --task "
                            r"ps/1)` starts ps/1")[0].group(1)
         again = Process("ps/1", [MUSTER, *shlex.split(start)])
