@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A rank under mpirun that uses the public collectives over one transport: group_rank TRANSPORT
- * [WHAT]. Without WHAT every operation is tried; with "differ" rank 0 asks for another count than
- * the others, and all must be told. Prints one line a rank; exit 0 if all is as it should be.
+ * [WHAT [ALGORITHM]]. Without WHAT every operation is tried; with "differ" rank 0 asks for another
+ * count than the others, all must be told, and their vectors stay as they were. Prints one line a
+ * rank; exit 0 if all is as it should be.
  */
 #include "muster/collectives.h"
 #include <stdbool.h>
@@ -108,12 +109,14 @@ static void differ(void)
     enum mu_status status = mu_group_allreduce(group, x, rank == 0 ? 1 : 2, MU_FLOAT32, MU_SUM);
     printf("rank %d, pid %d: %d: %s\n", rank, (int)getpid(), (int)status, mu_group_error(group));
     check("ranks that differ", MU_OK, status == MU_PROTOCOL);
+    check("the vector of ranks that differ", MU_OK, x[0] == 1 && x[1] == 2);
 }
 
 int main(int argc, char **argv)
 {
-    const struct mu_group_options options = {
-        .transport = argc > 1 ? argv[1] : NULL, .timeout_seconds = 20};
+    const struct mu_group_options options = {.transport = argc > 1 ? argv[1] : NULL,
+        .timeout_seconds = 20,
+        .algorithm = argc > 3 ? argv[3] : NULL};
     if (mu_group_open(&options, &group) != MU_OK) {
         printf("%s\n", mu_group_error(NULL));
         return 1;

@@ -59,9 +59,11 @@ class MpiGroup(unittest.TestCase):
 
     @unittest.skipUnless(HAS_MPI, "built without Open MPI")
     def test_ranks_that_differ_are_told_over_mpi(self):
-        done = mpirun(2, GROUP_RANK, "mpi", "differ", **KEEPS)
-        self.assertIn("of 1 float32", done.stdout, done.stdout + done.stderr)
-        self.assertIn("of 2 float32", done.stdout, done.stdout + done.stderr)
+        for ranks, algorithm in ((2, ()), (3, ()), (3, ("ring",)), (3, ("mpi",))):
+            done = mpirun(ranks, GROUP_RANK, "mpi", "differ", *algorithm, **KEEPS)
+            self.assertIn("of 1 float32", done.stdout, done.stdout + done.stderr)
+            self.assertIn("of 2 float32", done.stdout, done.stdout + done.stderr)
+            self.assertNotIn("ranks that differ", done.stdout, done.stdout + done.stderr)
 
     @unittest.skipUnless(HAS_MPI, "built without Open MPI")
     def test_the_bench_runs_over_mpi_and_with_its_all_reduce(self):
