@@ -9,7 +9,12 @@
 #define REPLICAS 2
 #define SERVERS 2
 #define TASKS (REPLICAS + SERVERS)
+/* ThreadSanitizer keeps memory of every simulated world. */
+#if defined(__SANITIZE_THREAD__)
+#define POINTS 8
+#else
 #define POINTS 24
+#endif
 #define BACK_AFTER_NS (300 * MU_MS)
 
 /* What a killed task had allocated is lost, as simulate.h says. */
