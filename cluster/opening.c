@@ -131,10 +131,19 @@ static void note_refused(
     mu_text_copy(member->absent, sizeof(member->absent), text);
 }
 
+/* Who finds its own address taken asks by whom: that they agree is not the question. */
+static bool asks_who_is_here(const struct mu_cluster *cluster, const struct mu_hello *theirs)
+{
+    return theirs->kind == MU_KIND_PROBE && theirs->role == cluster->hello.role &&
+           theirs->index == cluster->hello.index;
+}
+
 static bool on_greeted(void *owner, struct mu_link *link, const struct mu_hello *theirs,
     struct mu_refusal *ret_refusal)
 {
     struct mu_cluster *cluster = owner;
+    if (asks_who_is_here(cluster, theirs))
+        return true;
     if (!mu_hello_agrees(&cluster->hello, theirs, ret_refusal)) {
         note_refused(cluster, theirs, ret_refusal);
         fail_start(cluster, ret_refusal);

@@ -306,6 +306,18 @@ class Strangers(Case):
         self.assertEqual(set(self.said().values()), {0})
 
 
+class Patience(Case):
+    def test_one_that_waits_no_longer_does_not_end_the_start_of_the_others(self):
+        cluster = Cluster(self, arguments=QUICK, chief=1, worker=2)
+        hasty = cluster.start("worker/0", "--start-timeout", "2")
+        chief = cluster.start("chief/0")
+        self.assertEqual(hasty.ends(), 69, hasty.text)
+        chief.says(r"^warning: worker/0 \(\S+\) waits no longer: chief/0 .* did not begin the run")
+        again = cluster.start("worker/0")
+        cluster.start("worker/1")
+        self.assertEqual([chief.ends(), again.ends()], [0, 0], chief.text + again.text)
+
+
 class Doubles(Case):
     def test_a_second_copy_of_a_task_is_refused_and_the_first_is_undisturbed(self):
         steps = int(3000 / SLOW)
@@ -321,6 +333,19 @@ class Doubles(Case):
             self.assertEqual(task.ends(), 0, task.text)
         self.assertEqual(json.loads((cluster.out / "summary.json").read_text())["steps"],
                          steps)
+
+    def test_a_copy_with_another_spec_does_not_disturb_the_first_while_it_waits(self):
+        cluster = Cluster(self, arguments=QUICK, chief=1, worker=1)
+        first = cluster.start("worker/0")
+        first.says("waiting for chief/0")
+        elsewhere = dict(cluster.spec, chief=["127.0.0.9:1"])
+        copy = cluster.start("worker/0", "--out", str(self.folder("copy")), spec=elsewhere)
+        self.assertEqual(copy.ends(), 76, copy.text)
+        self.assertRegex(copy.text, r"error\[E0307\]: worker/0 is already running as pid "
+                                    rf"{first.pid} ")
+        cluster.tasks["worker/0"] = first
+        chief = cluster.start("chief/0")
+        self.assertEqual([chief.ends(), first.ends()], [0, 0], chief.text + first.text)
 
     def test_a_stopped_copy_that_holds_the_port_is_named_with_what_to_type(self):
         cluster = Cluster(self, arguments=QUICK, chief=1, worker=1)
