@@ -102,7 +102,6 @@ void mu_recover_await(struct mu_cluster *cluster, int task, const char *text)
     mu_text_copy(cluster->lost_text, sizeof(cluster->lost_text), text);
     mu_recover_interrupt(cluster);
     say_lost(cluster, text);
-    mu_cluster_say_how_to_start(cluster, task);
 }
 
 /* ---- the next one begins ---- */

@@ -152,6 +152,7 @@ class Recover(Recovers):
                    r"left")
         start = chief.says(rf"^`{MUSTER} (run .* --cluster {cluster.out}/cluster.json --task "
                            r"ps/1)` starts ps/1")[0].group(1)
+        self.assertLess(chief.text.index("`kill -KILL"), chief.text.index("` starts ps/1"))
         again = Process("ps/1", [MUSTER, *shlex.split(start)])
         self.own(again)
         cluster.tasks["ps/1"] = again
