@@ -254,6 +254,7 @@ static void a_server_that_was_told_of_an_end_before_it_was_seen_is_not_the_secon
     launch_with(&launch, "0", "chief=1,ps=3",
         WORDS("chief/0=save,exit:69", "ps/0=meet,kill:9", "ps/1=wait", "ps/2=gone:ps/0,exit:69"));
     await_text(&launch, "ps/2 ended with");
+    await_text(&launch, "ps/0 ended with"); /* in either order */
     kill(pid_of(&launch, "ps/1"), SIGKILL);
     await_text(&launch, "ps/1 ended with");
     kill(pid_of(&launch, "chief/0"), SIGTERM);
