@@ -150,7 +150,7 @@ static void read_goodbye(struct mu_cluster *cluster, int task, struct mu_decoder
         !mu_decoder_text(decoder, "text", text, sizeof(text)))
         return;
     /* Its patience with the start is its own: it may be started again, and the others wait on. */
-    if (!cluster->started && exit_code == mu_status_exit(MU_UNAVAILABLE)) {
+    if (cluster->leads && !cluster->started && exit_code == mu_status_exit(MU_UNAVAILABLE)) {
         mu_cluster_who(cluster, task, who, sizeof(who));
         mu_say(cluster->log, MU_LEVEL_WARN, "%s waits no longer: %s", who, text);
         return;
