@@ -2,6 +2,7 @@
 #include "cli/commands.h"
 #include "cli/help.h"
 #include "cli/man_plain.h"
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,8 +30,12 @@ static bool show_by_man(const char *page)
     FILE *shown = popen("man -l -", "w");
     if (!shown)
         return false;
-    bool good = fputs(page, shown) >= 0;
-    return pclose(shown) == 0 && good;
+    /* It may end before it has read the page: how it ended tells whether it has shown it. */
+    void (*before)(int) = signal(SIGPIPE, SIG_IGN);
+    fputs(page, shown);
+    bool good = pclose(shown) == 0;
+    signal(SIGPIPE, before);
+    return good;
 }
 
 /* troff is for programs: who sits before a terminal wants to read it. */
