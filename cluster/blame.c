@@ -178,13 +178,12 @@ void mu_cluster_lose(struct mu_cluster *cluster, enum mu_error error, int task, 
     if (mu_recover_can(cluster, error, task)) {
         bool hangs = error == MU_E0402 && !cluster->options.launcher_kills;
         int stopped = hangs && is_stopped(cluster, task) ? cluster->member[task].hello.process : 0;
-        bool known = cluster->member[task].lost;
-        mu_recover_await(cluster, task, text);
+        bool is_news = mu_recover_await(cluster, task, text);
         /* Whoever starts tasks waits for its end first. */
         if (stopped > 0)
             mu_say(cluster->log, MU_LEVEL_WARN,
                 "`kill -KILL %d` ends it, so that it can be started again", stopped);
-        if (!known)
+        if (is_news)
             mu_cluster_say_how_to_start(cluster, task);
         return;
     }

@@ -157,12 +157,10 @@ bool mu_cluster_begin_again(struct mu_cluster *cluster, enum mu_status *status);
 bool mu_cluster_would_fail_again(int exit_code);
 /* Has a generation ended that this task has not left yet? */
 bool mu_cluster_interrupted(const struct mu_cluster *cluster);
-/* Leader, after that: "ps/1 (10.0.0.4:2222) is back after 3.2 s", and the newest version of the
- * parameters that any task had seen of the generation before. From the thread that waited for it,
- * too: they stay as they are until it begins again once more. */
-const char *mu_cluster_came_back(const struct mu_cluster *cluster);
+/* Leader, after that: the newest version of the parameters that any task had seen of the generation
+ * before. From the thread that waited for it, too: it stays until it begins again once more. */
 int64_t mu_cluster_version_seen(const struct mu_cluster *cluster);
-/* Leader: all tasks say that, and `how` behind it. */
+/* Leader: all tasks say "ps/1 (10.0.0.4:2222) is back after 3.2 s: " and `how`. */
 void mu_cluster_tell_back(struct mu_cluster *cluster, const char *how);
 
 uint64_t mu_cluster_run(const struct mu_cluster *cluster); /* its id, after join */

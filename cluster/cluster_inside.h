@@ -111,6 +111,7 @@ struct mu_cluster {
 /* ---- opening.c: the door, and for how long one waits before it ---- */
 int64_t mu_cluster_start_deadline(const struct mu_cluster *cluster);
 bool mu_cluster_time_to_say(struct mu_cluster *cluster); /* for whom one waits */
+void mu_cluster_add_left(const struct mu_cluster *cluster, struct mu_text *text); /* how long */
 
 /* ---- control.c: frames on control links ---- */
 extern const struct mu_link_events mu_control_events;
@@ -130,8 +131,8 @@ bool mu_cluster_keep(
 /* ---- recover.c: waiting for a parameter server to come back ---- */
 /* Will the run wait for this task, which is lost for that reason? */
 bool mu_recover_can(const struct mu_cluster *cluster, enum mu_error error, int task);
-/* Says that it does, and tells the members. */
-void mu_recover_await(struct mu_cluster *cluster, int task, const char *text);
+/* Says that it does, and tells the members; false: it has waited for it before. */
+bool mu_recover_await(struct mu_cluster *cluster, int task, const char *text);
 /* Every wait of this task ends. */
 void mu_recover_interrupt(struct mu_cluster *cluster);
 void mu_recover_tick(struct mu_cluster *cluster, int64_t now);

@@ -108,14 +108,6 @@ static void add_since(const struct mu_cluster *cluster, int task, struct mu_text
         mu_text_add(text, " (it has not joined in %s of waiting)", age);
 }
 
-static void add_rest(const struct mu_cluster *cluster, struct mu_text *text)
-{
-    char left[32];
-    mu_text_duration(
-        left, sizeof(left), mu_cluster_start_deadline(cluster) - mu_now(cluster->world));
-    mu_text_add(text, ", %s left", left);
-}
-
 void mu_cluster_say_how_to_start(struct mu_cluster *cluster, int task)
 {
     char name[MU_TASK_NAME_MAX] = "evaluator/0", start[MU_CLUSTER_GO_ON_MAX];
@@ -176,7 +168,7 @@ static void say_missing(struct mu_cluster *cluster)
     mu_cluster_list_missing(cluster, 3, &missing);
     mu_text_add(&text, "waiting for %d of %d tasks: %s", mu_cluster_missing_count(cluster),
         cluster->needed, missing.data);
-    add_rest(cluster, &text);
+    mu_cluster_add_left(cluster, &text);
     mu_say(cluster->log, MU_LEVEL_INFO, "%s", text.data);
     if (!cluster->start_said)
         mu_cluster_say_how_to_start(cluster, first_missing(cluster));
@@ -354,7 +346,7 @@ static void say_no_leader(struct mu_cluster *cluster, const char *reason)
     mu_cluster_who(cluster, cluster->spec->leader, who, sizeof(who));
     mu_text_add(&text, "waiting for %s: %s", who, reason);
     add_since(cluster, cluster->spec->leader, &text);
-    add_rest(cluster, &text);
+    mu_cluster_add_left(cluster, &text);
     mu_say(cluster->log, MU_LEVEL_INFO, "%s", text.data);
     mu_text_finish(&text);
 }

@@ -15,6 +15,14 @@ int64_t mu_cluster_start_deadline(const struct mu_cluster *cluster)
     return mu_deadline(cluster->join_ns, cluster->options.start_timeout_ns);
 }
 
+void mu_cluster_add_left(const struct mu_cluster *cluster, struct mu_text *text)
+{
+    int64_t left_ns = mu_cluster_start_deadline(cluster) - mu_now(cluster->world);
+    char left[32];
+    mu_text_duration(left, sizeof(left), left_ns > 0 ? left_ns : 0);
+    mu_text_add(text, ", %s left", left);
+}
+
 bool mu_cluster_time_to_say(struct mu_cluster *cluster)
 {
     int64_t now = mu_now(cluster->world);
@@ -234,15 +242,6 @@ static enum mu_status say_not_open(struct mu_cluster *cluster, enum mu_status st
     }
 }
 
-static void add_left(const struct mu_cluster *cluster, struct mu_text *text)
-{
-    char left[32], waited[32];
-    int64_t now = mu_now(cluster->world);
-    mu_text_duration(waited, sizeof(waited), now - cluster->join_ns);
-    mu_text_duration(left, sizeof(left), mu_cluster_start_deadline(cluster) - now);
-    mu_text_add(text, " for %s, %s left", waited, left);
-}
-
 /* A resolver that has not answered yet takes its time without our sleeping. */
 static void wait_for_own_name(struct mu_cluster *cluster, int error)
 {
@@ -251,13 +250,15 @@ static void wait_for_own_name(struct mu_cluster *cluster, int error)
     if (!mu_cluster_time_to_say(cluster))
         return;
     const struct mu_task *self = &cluster->spec->task[cluster->spec->self];
-    char name[MU_TASK_NAME_MAX];
+    char name[MU_TASK_NAME_MAX], tried[32];
     struct mu_text text;
     mu_task_name(self, name, sizeof(name));
     mu_text_init(&text);
-    mu_text_add(&text, "%s: the name %s of its own host %s: trying", name, self->address.host,
-        error == EAGAIN ? "is still looked up" : "cannot be resolved yet");
-    add_left(cluster, &text);
+    mu_text_duration(tried, sizeof(tried), mu_now(cluster->world) - cluster->join_ns);
+    mu_text_add(&text, "%s: the name %s of its own host %s: trying for %s", name,
+        self->address.host, error == EAGAIN ? "is still looked up" : "cannot be resolved yet",
+        tried);
+    mu_cluster_add_left(cluster, &text);
     mu_say(cluster->log, MU_LEVEL_INFO, "%s", text.data);
     mu_text_finish(&text);
 }

@@ -82,7 +82,7 @@ static void say_lost(struct mu_cluster *cluster, const char *text)
     mu_control_broadcast(cluster, MU_FRAME_PAUSE, &body);
 }
 
-void mu_recover_await(struct mu_cluster *cluster, int task, const char *text)
+bool mu_recover_await(struct mu_cluster *cluster, int task, const char *text)
 {
     struct mu_member *member = &cluster->member[task];
     int64_t now = mu_now(cluster->world);
@@ -94,7 +94,7 @@ void mu_recover_await(struct mu_cluster *cluster, int task, const char *text)
     member->step = 0;
     /* It had come back, and is gone again: it has no more time for that. */
     if (member->lost)
-        return;
+        return false;
     member->lost = true;
     member->lost_ns = now;
     cluster->paused_until_ns = mu_deadline(now, cluster->options.recover_ns);
@@ -102,6 +102,7 @@ void mu_recover_await(struct mu_cluster *cluster, int task, const char *text)
     mu_text_copy(cluster->lost_text, sizeof(cluster->lost_text), text);
     mu_recover_interrupt(cluster);
     say_lost(cluster, text);
+    return true;
 }
 
 /* ---- the next one begins ---- */
@@ -275,11 +276,6 @@ void mu_recover_read_back(struct mu_cluster *cluster, struct mu_decoder *decoder
     if (!cluster->leads && mu_cluster_needs(cluster, cluster->spec->self) &&
         mu_decoder_text(decoder, "text", text, sizeof(text)))
         mu_say(cluster->log, MU_LEVEL_INFO, "%s", text);
-}
-
-const char *mu_cluster_came_back(const struct mu_cluster *cluster)
-{
-    return cluster->came_back;
 }
 
 int64_t mu_cluster_version_seen(const struct mu_cluster *cluster)

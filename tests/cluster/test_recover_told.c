@@ -81,11 +81,28 @@ static void what_was_seen_stays_what_it_was_though_a_server_is_lost_again_at_onc
     lose_at(cluster, OTHER, 0);
     assert_int_equal(mu_cluster_version_seen(cluster), 50);
     mu_recover_begin(cluster);
-    assert_string_equal(mu_cluster_came_back(cluster), "ps/0 (b:1) is back after 0 ns");
+    assert_string_equal(cluster->came_back, "ps/0 (b:1) is back after 0 ns");
     assert_int_equal(mu_cluster_version_seen(cluster), 50);
     go_on(cluster);
-    assert_string_equal(mu_cluster_came_back(cluster), "ps/1 (c:1) is back after 0 ns");
+    assert_string_equal(cluster->came_back, "ps/1 (c:1) is back after 0 ns");
     assert_int_equal(mu_cluster_version_seen(cluster), 0);
+}
+
+/* Its step is that of the generation before, whose updates have been counted as lost. */
+static void who_has_not_begun_in_a_generation_has_seen_nothing_of_it(void **state)
+{
+    (void)state;
+    static struct rig rig;
+    struct mu_cluster *cluster = set_up(&rig);
+    lose_at(cluster, SERVER, 50);
+    mu_recover_begin(cluster);
+    go_on(cluster);
+    cluster->member[CHIEF].doing = MU_DOING_STARTING;
+    cluster->member[CHIEF].step = 50;
+    lose_at(cluster, SERVER, 7);
+    mu_recover_begin(cluster);
+    go_on(cluster);
+    assert_int_equal(mu_cluster_version_seen(cluster), 7);
 }
 
 static void what_was_seen_before_a_generation_that_nobody_entered_counts(void **state)
@@ -105,6 +122,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_was_seen_stays_what_it_was_though_a_server_is_lost_again_at_once),
+        cmocka_unit_test(who_has_not_begun_in_a_generation_has_seen_nothing_of_it),
         cmocka_unit_test(what_was_seen_before_a_generation_that_nobody_entered_counts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
