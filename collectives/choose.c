@@ -14,7 +14,7 @@
 /* Sums of rounded numbers; everything else comes out the same in any order. */
 static bool order_counts(const struct mu_request *request)
 {
-    bool reduces = request->kind == MU_ALLREDUCE || request->kind == MU_REDUCE_SCATTER;
+    bool reduces = mu_request_reduces(request->kind);
     bool rounds = request->dtype == MU_FLOAT32 || request->dtype == MU_FLOAT64 ||
                   request->dtype == MU_FLOAT16 || request->dtype == MU_BFLOAT16;
     return reduces && rounds && (request->reduction == MU_SUM || request->reduction == MU_MEAN);

@@ -212,11 +212,6 @@ enum mu_status mu_group_wait(
 
 /* ---- running a request ---- */
 
-static bool is_reduction(enum mu_request_kind kind)
-{
-    return kind == MU_ALLREDUCE || kind == MU_REDUCE_SCATTER;
-}
-
 /* What makes no sense, or NULL. */
 static const char *find_fault(const struct mu_group *group, const struct mu_request *request)
 {
@@ -227,7 +222,7 @@ static const char *find_fault(const struct mu_group *group, const struct mu_requ
         return NULL;
     if ((unsigned)dtype >= MU_DTYPE_COUNT)
         return "there is no such type";
-    if (is_reduction(request->kind) && (unsigned)request->reduction >= MU_REDUCTION_COUNT)
+    if (mu_request_reduces(request->kind) && (unsigned)request->reduction >= MU_REDUCTION_COUNT)
         return "there is no such reduction";
     if (request->count > SIZE_MAX / 2 / sizeof(double) / (size_t)group->count)
         return "there are more elements than memory";

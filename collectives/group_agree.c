@@ -19,8 +19,7 @@ static struct mu_span own_part(const struct mu_group *group, const struct mu_req
 
 static bool is_mean(const struct mu_request *request)
 {
-    bool reduces = request->kind == MU_ALLREDUCE || request->kind == MU_REDUCE_SCATTER;
-    return reduces && request->reduction == MU_MEAN;
+    return mu_request_reduces(request->kind) && request->reduction == MU_MEAN;
 }
 
 /* The part of a summed vector that this rank has all of, by the number of ranks. */

@@ -78,12 +78,7 @@ static void begin(struct mpi *mpi, struct mu_op *op, int rank, uint64_t tag, voi
 
 static void finish(struct mpi *mpi, struct mu_op *op, enum mu_status status)
 {
-    struct mu_op **at = &mpi->first;
-    while (*at != op)
-        at = &(*at)->next;
-    *at = op->next;
-    op->done = true;
-    op->status = status;
+    mu_op_end(&mpi->first, op, status);
     mpi->failed |= status != MU_OK;
 }
 

@@ -62,7 +62,7 @@ static const char *algorithm_name(uint8_t place)
 /* What differs from request to request: the types, the reduction, the root. */
 static void describe_details(const struct mu_signature *signature, char *out, size_t bytes)
 {
-    bool reduces = signature->kind == MU_ALLREDUCE || signature->kind == MU_REDUCE_SCATTER;
+    bool reduces = mu_request_reduces((enum mu_request_kind)signature->kind);
     int used = snprintf(out, bytes, " of %llu %s", (unsigned long long)signature->count,
         mu_dtype_name((enum mu_dtype)signature->dtype));
     if (signature->wire != signature->dtype)

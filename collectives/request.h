@@ -19,6 +19,11 @@ enum mu_request_kind {
     MU_REQUEST_KIND_COUNT
 };
 
+static inline bool mu_request_reduces(enum mu_request_kind kind)
+{
+    return kind == MU_ALLREDUCE || kind == MU_REDUCE_SCATTER;
+}
+
 struct mu_request {
     enum mu_request_kind kind;
     enum mu_dtype dtype;

@@ -76,16 +76,6 @@ void mu_tcp_send_parts(
 
 /* ---- receiving ---- */
 
-static void finish_open(struct mu_tcp_peer *peer, struct mu_op *op, enum mu_status status)
-{
-    struct mu_op **at = &peer->open;
-    while (*at != op)
-        at = &(*at)->next;
-    *at = op->next;
-    op->status = status;
-    op->done = true;
-}
-
 static bool is_here(const struct mu_op *op)
 {
     return op->arrived == (1u << op->parts) - 1;
@@ -106,9 +96,9 @@ void mu_tcp_first_part(struct mu_tcp_peer *peer, struct mu_op *op)
     op->next = peer->open;
     peer->open = op;
     if (is_here(op))
-        finish_open(peer, op, MU_OK);
+        mu_op_end(&peer->open, op, MU_OK);
     else if (is_lost(peer, op))
-        finish_open(peer, op, MU_CLOSED);
+        mu_op_end(&peer->open, op, MU_CLOSED);
 }
 
 static struct mu_op *find_in(struct mu_op *list, uint64_t tag, int part)
@@ -166,7 +156,7 @@ static void on_part_arrived(
         return;
     op->arrived |= (uint8_t)(1u << mu_tcp_part_of(frame));
     if (op->arrived & 1 && is_here(op))
-        finish_open(stream->peer, op, MU_OK);
+        mu_op_end(&stream->peer->open, op, MU_OK);
 }
 
 /* The first link says what has become of the peer. */
@@ -182,7 +172,7 @@ static void on_stream_ended(void *owner, struct mu_link *link, enum mu_status wh
     for (struct mu_op *op = peer->open, *next; op; op = next) {
         next = op->next;
         if (is_lost(peer, op))
-            finish_open(peer, op, MU_CLOSED);
+            mu_op_end(&peer->open, op, MU_CLOSED);
     }
 }
 

@@ -34,6 +34,17 @@ struct mu_op {
     uint8_t parts, arrived, leaving;
 };
 
+/* It leaves the list of what is under way. */
+static inline void mu_op_end(struct mu_op **list, struct mu_op *op, enum mu_status status)
+{
+    struct mu_op **at = list;
+    while (*at != op)
+        at = &(*at)->next;
+    *at = op->next;
+    op->status = status;
+    op->done = true;
+}
+
 struct mu_transport_ops {
     const char *name; /* "tcp" */
     const char *doc;

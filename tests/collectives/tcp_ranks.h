@@ -46,4 +46,11 @@ static inline void tcp_close(struct mu_transport *tcp)
     loop->ops->destroy(loop);
 }
 
+/* "rank 1 does ...; rank 0 does ...": all of it by number, for it may be told by a third. */
+static inline bool names_both(const char *error)
+{
+    const char *first = strstr(error, " does "), *second = first ? strstr(first, "; rank ") : NULL;
+    return second && strstr(second, " does ");
+}
+
 #endif

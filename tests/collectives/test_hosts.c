@@ -1,23 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "collectives/build.h"
 #include "collectives/choose.h"
-#include "runtime/io/shared_memory.h"
-#include "tcp_ranks.h"
+#include "pretended_hosts.h"
 
-/*
- * Whole groups, as mu_group_build makes them, on hosts that are pretended: ranks are threads over
- * tcp, and each says of which kernel it is by the number of its host.
- */
-static _Thread_local uint8_t host;
-
-void __real_mu_shared_memory_host(struct mu_shared_memory_host *ret_host);
-void __wrap_mu_shared_memory_host(struct mu_shared_memory_host *ret_host);
-void __wrap_mu_shared_memory_host(struct mu_shared_memory_host *ret_host)
-{
-    __real_mu_shared_memory_host(ret_host);
-    memset(ret_host->boot, host, sizeof(ret_host->boot));
-}
-
+/* Whole groups, as mu_group_build makes them. */
 #define COUNT 1000
 
 static struct {
@@ -52,15 +37,13 @@ static enum mu_status use(struct mu_group *group, int rank)
 
 static enum mu_status build_and_use(struct rank *rank)
 {
-    struct mu_world *world = &rank->ranks->real.world;
-    struct mu_transport *tcp;
     struct mu_group group;
-    host = (uint8_t)play.hosts[rank->rank];
-    MU_TRY(tcp_open(rank, &tcp));
-    struct mu_loop *loop = tcp->loop;
+    struct mu_loop *loop;
     const struct mu_build_options options = {
         .log = &rank->log.log, .transport = play.transport, .algorithm = play.algorithm};
-    enum mu_status status = mu_group_build(&group, world, tcp, &options, ranks_soon(rank));
+    enum mu_status status = pretended_build(rank, play.hosts, &options, &group, &loop);
+    if (!loop)
+        return status;
     if (status == MU_OK) {
         status = use(&group, rank->rank);
         if (status != MU_OK)

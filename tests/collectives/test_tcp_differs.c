@@ -132,17 +132,10 @@ static enum mu_status take_part(struct rank *rank)
     return MU_OK;
 }
 
-/* "rank 1 does ...; rank 0 does ...": all of it by number, for it may be told by a third. */
-static bool names_both(const char *error)
-{
-    const char *first = strstr(error, " does "), *second = first ? strstr(first, "; rank ") : NULL;
-    return second && strstr(second, " does ") && !strstr(error, "this rank");
-}
-
 static bool is_told(int rank)
 {
     const char *error = scene.error[rank];
-    bool named = names_both(error);
+    bool named = names_both(error) && !strstr(error, "this rank");
     if (scene.took_ns[rank] >= TOLD_NS || !named)
         return false;
     return scene.status[rank] == MU_PROTOCOL;

@@ -1,24 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "collectives/build.h"
 #include "collectives/choose.h"
-#include "runtime/io/shared_memory.h"
-#include "tcp_ranks.h"
+#include "pretended_hosts.h"
 
 /*
  * One rank does something else than the others: all learn it before any of them has written into
- * its vector. Ranks are threads, over inproc, or over what a group finds between hosts: each says
- * of which kernel it is by the number of its host.
+ * its vector. Ranks are threads, over inproc, or over what a group finds between hosts.
  */
-static _Thread_local uint8_t host;
-
-void __real_mu_shared_memory_host(struct mu_shared_memory_host *ret_host);
-void __wrap_mu_shared_memory_host(struct mu_shared_memory_host *ret_host);
-void __wrap_mu_shared_memory_host(struct mu_shared_memory_host *ret_host)
-{
-    __real_mu_shared_memory_host(ret_host);
-    memset(ret_host->boot, host, sizeof(ret_host->boot));
-}
-
 #define BOUND (MU_ASIDE_BYTES / sizeof(float)) /* elements that are done beside the vector */
 #define LONG (5 * BOUND)                       /* the longest is a little longer */
 #define VECTOR_BYTES ((LONG + 64) * sizeof(float))
@@ -109,9 +96,8 @@ static bool can_act(const struct act *act)
 /* What a request does not have cannot differ. */
 static bool can_differ(const struct act *act, enum difference difference)
 {
-    bool reduces = act->request.kind == MU_ALLREDUCE || act->request.kind == MU_REDUCE_SCATTER;
     if (difference == REDUCTION)
-        return reduces;
+        return mu_request_reduces(act->request.kind);
     return difference != ROOT || act->request.kind == MU_BROADCAST;
 }
 
@@ -179,15 +165,11 @@ static enum mu_status play_over_inproc(struct rank *rank)
 
 static enum mu_status play_between_hosts(struct rank *rank)
 {
-    static const struct mu_costs costs = {.message = 1e-5, .byte = 1e-9, .add = 1e-10};
-    struct mu_transport *tcp;
     struct mu_group group;
-    host = (uint8_t)scene.hosts[rank->rank];
-    MU_TRY(tcp_open(rank, &tcp));
-    struct mu_loop *loop = tcp->loop;
-    const struct mu_build_options options = {.log = &rank->log.log, .costs = &costs};
-    enum mu_status status =
-        mu_group_build(&group, &rank->ranks->real.world, tcp, &options, ranks_soon(rank));
+    struct mu_loop *loop;
+    enum mu_status status = pretended_build_unprobed(rank, scene.hosts, &group, &loop);
+    if (!loop)
+        return status;
     if (status == MU_OK)
         take_part_in(rank, &group);
     loop->ops->destroy(loop);
@@ -195,13 +177,6 @@ static enum mu_status play_between_hosts(struct rank *rank)
 }
 
 /* ---- all of them ---- */
-
-/* "rank 1 does ...; rank 0 does ...": all of it by number, for it may be told by a third. */
-static bool names_both(const char *error)
-{
-    const char *first = strstr(error, " does "), *second = first ? strstr(first, "; rank ") : NULL;
-    return second && strstr(second, " does ");
-}
 
 static void show(int rank)
 {
