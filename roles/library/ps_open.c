@@ -48,8 +48,8 @@ static enum mu_status explain(struct mu_ps *ps, enum mu_status status, const cha
             ps->error, sizeof(ps->error), "%s has not answered %s within %s", name, what, waited);
     else if (!ps->error[0] && mu_ps_client_put_out(ps->client))
         mu_format(ps->error, sizeof(ps->error),
-            "%s has put this worker out, in %s: two gradients before were refused, and a third in "
-            "a row ends the link",
+            "%s has ended the link, in %s: the two gradients before were refused, and the third in "
+            "a row puts a worker out",
             name, what);
     else if (!ps->error[0])
         mu_format(ps->error, sizeof(ps->error), "%s %s, in %s", name,
