@@ -3,6 +3,7 @@
 #include "runtime/device/reduce.h"
 
 #define IN_FLIGHT MU_OPS_IN_FLIGHT
+#define MESSAGES_A_SEGMENT 8
 
 /* One segment on its way. */
 struct piece {
@@ -41,18 +42,27 @@ struct run {
 
 /* ---- cutting ---- */
 
-size_t mu_flow_segment_bytes(size_t bytes)
+static size_t least_segment_bytes(const struct mu_costs *costs)
 {
-    size_t quarter = (bytes / 4 + 4095) & ~(size_t)4095;
-    if (quarter < MU_FLOW_SEGMENT_BYTES_MIN)
-        return MU_FLOW_SEGMENT_BYTES_MIN;
+    double worth = costs->byte > 0 ? MESSAGES_A_SEGMENT * costs->message / costs->byte : 0;
+    size_t least = MU_FLOW_SEGMENT_BYTES_MIN;
+    while (least < MU_SEGMENT_BYTES && (double)(2 * least) <= worth)
+        least *= 2;
+    return least;
+}
+
+size_t mu_flow_segment_bytes(const struct mu_costs *costs, size_t bytes)
+{
+    size_t quarter = (bytes / 4 + 4095) & ~(size_t)4095, least = least_segment_bytes(costs);
+    if (quarter < least)
+        return least;
     return quarter < MU_SEGMENT_BYTES ? quarter : MU_SEGMENT_BYTES;
 }
 
 static size_t segment_of(const struct mu_flow *flow, size_t count)
 {
     size_t each = mu_dtype_bytes(flow->request->dtype);
-    return mu_flow_segment_bytes(count * each) / each;
+    return mu_flow_segment_bytes(&flow->group->costs, count * each) / each;
 }
 
 /* Goes to the next leg with something in it, if this one has ended; false: there is none. */

@@ -55,9 +55,11 @@ enum mu_status mu_flow_exchange(struct mu_group *group, const struct mu_request 
     uint32_t step, struct mu_leg sent, struct mu_leg received, int64_t deadline_ns, int *ret_rank);
 
 /* Segments that a leg of `bytes` travels in: at least four, so that what comes is passed on while
- * the rest is still coming, but none so short that its header and its wake-up count. */
+ * the rest is still coming, but none so short that its header and its wake-up count: it takes at
+ * least as long as eight messages, as far as MU_SEGMENT_BYTES allow. (Where ranks share processors,
+ * or a message takes a wake-up, more segments are more changes of who runs.) */
 #define MU_FLOW_SEGMENT_BYTES_MIN ((size_t)16 << 10)
-size_t mu_flow_segment_bytes(size_t bytes);
+size_t mu_flow_segment_bytes(const struct mu_costs *costs, size_t bytes);
 
 /* Does it travel in a half type (request->wire)? */
 bool mu_flow_narrows(const struct mu_request *request);

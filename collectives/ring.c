@@ -98,7 +98,7 @@ static double score(
     double bytes = (double)request->count * (double)mu_flow_wire_bytes(request);
     struct mu_ring_plan plan = mu_ring_plan(request->kind, group->deterministic, group->count, 0);
     double chunk = request->kind == MU_BROADCAST ? bytes : bytes / group->count;
-    double segment = fmin(chunk, (double)mu_flow_segment_bytes((size_t)chunk));
+    double segment = fmin(chunk, (double)mu_flow_segment_bytes(costs, (size_t)chunk));
     double added = costs->byte + costs->add;
     double passing = costs->message + segment * costs->byte;
     if (request->kind == MU_BROADCAST)

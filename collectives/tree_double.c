@@ -229,9 +229,9 @@ static int lag_of(const struct mu_group *group, bool reduces)
 }
 
 /* More of them than a ring has: the first has a long way before the second is of use. */
-static size_t segment_bytes(size_t bytes)
+static size_t segment_bytes(const struct mu_group *group, size_t bytes)
 {
-    return mu_flow_segment_bytes(bytes / 2 / 4);
+    return mu_flow_segment_bytes(&group->costs, bytes / 2 / 4);
 }
 
 static enum mu_status run(
@@ -243,7 +243,7 @@ static enum mu_status run(
         .reducer = mu_reducer(request->dtype, request->reduction),
         .data = request->data,
         .element_bytes = each,
-        .segment = segment_bytes(request->count * each) / each,
+        .segment = segment_bytes(group, request->count * each) / each,
         .half = {mu_ring_chunk(request->count, 2, 0), mu_ring_chunk(request->count, 2, 1)},
         .deadline_ns = deadline_ns,
         .ret_rank = ret_rank};
@@ -274,7 +274,7 @@ static double score(
     size_t bytes = request->count * mu_dtype_bytes(request->dtype);
     if (!mu_flow_is_whole(request, ret_why))
         return INFINITY;
-    double segment = fmin((double)bytes / 2, (double)segment_bytes(bytes));
+    double segment = fmin((double)bytes / 2, (double)segment_bytes(group, bytes));
     double way = mu_tree_depth(group->count) * (costs->message + segment * costs->byte);
     if (request->kind == MU_BROADCAST)
         return (double)bytes * costs->byte + way + costs->message;

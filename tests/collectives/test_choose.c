@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "collectives/choose.h"
+#include "collectives/flow.h"
 #include "rank_threads.h"
 #include <math.h>
 
@@ -169,9 +170,24 @@ static void every_algorithm_has_its_place_and_name(void **state)
 
 #define CASE(claim) cmocka_unit_test_setup_teardown(claim, begin, end)
 
+static void a_segment_takes_as_long_as_eight_messages_and_is_a_quarter_at_most(void **state)
+{
+    (void)state;
+    static const struct mu_costs none = {0}, home = {.message = 3e-6, .byte = 1e-10};
+    const size_t most = MU_SEGMENT_BYTES, least = MU_FLOW_SEGMENT_BYTES_MIN;
+    assert_int_equal(mu_flow_segment_bytes(&none, 1000), least);
+    assert_int_equal(mu_flow_segment_bytes(&none, 400000), 102400); /* a quarter, in whole pages */
+    assert_int_equal(mu_flow_segment_bytes(&none, 1 << 30), most);
+    assert_int_equal(mu_flow_segment_bytes(&lan, 1000), 32 << 10); /* 50000 bytes: a power of two */
+    assert_int_equal(mu_flow_segment_bytes(&lan, 400000), 102400);
+    assert_int_equal(mu_flow_segment_bytes(&home, 1000), 128 << 10);
+    assert_int_equal(mu_flow_segment_bytes(&home, 1 << 30), most);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_segment_takes_as_long_as_eight_messages_and_is_a_quarter_at_most),
         CASE(the_lowest_score_runs),
         CASE(a_short_message_takes_few_steps_and_a_long_one_few_bytes),
         CASE(what_is_forced_runs),
