@@ -70,14 +70,19 @@ static void go_on(struct mu_cluster *cluster)
     assert_ok(status);
 }
 
+static void lose_and_go_on(struct mu_cluster *cluster, int task, int64_t version)
+{
+    lose_at(cluster, task, version);
+    mu_recover_begin(cluster);
+    go_on(cluster);
+}
+
 static void what_was_seen_stays_what_it_was_though_a_server_is_lost_again_at_once(void **state)
 {
     (void)state;
     static struct rig rig;
     struct mu_cluster *cluster = set_up(&rig);
-    lose_at(cluster, SERVER, 50);
-    mu_recover_begin(cluster);
-    go_on(cluster);
+    lose_and_go_on(cluster, SERVER, 50);
     lose_at(cluster, OTHER, 0);
     assert_int_equal(mu_cluster_version_seen(cluster), 50);
     mu_recover_begin(cluster);
@@ -94,14 +99,10 @@ static void who_has_not_begun_in_a_generation_has_seen_nothing_of_it(void **stat
     (void)state;
     static struct rig rig;
     struct mu_cluster *cluster = set_up(&rig);
-    lose_at(cluster, SERVER, 50);
-    mu_recover_begin(cluster);
-    go_on(cluster);
+    lose_and_go_on(cluster, SERVER, 50);
     cluster->member[CHIEF].doing = MU_DOING_STARTING;
     cluster->member[CHIEF].step = 50;
-    lose_at(cluster, SERVER, 7);
-    mu_recover_begin(cluster);
-    go_on(cluster);
+    lose_and_go_on(cluster, SERVER, 7);
     assert_int_equal(mu_cluster_version_seen(cluster), 7);
 }
 
@@ -112,9 +113,7 @@ static void what_was_seen_before_a_generation_that_nobody_entered_counts(void **
     struct mu_cluster *cluster = set_up(&rig);
     lose_at(cluster, SERVER, 50);
     mu_recover_begin(cluster);
-    lose_at(cluster, SERVER, 0);
-    mu_recover_begin(cluster);
-    go_on(cluster);
+    lose_and_go_on(cluster, SERVER, 0);
     assert_int_equal(mu_cluster_version_seen(cluster), 50);
 }
 
