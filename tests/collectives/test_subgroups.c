@@ -18,7 +18,10 @@
 enum wrong { MISMATCH, KILLED, LATE };
 enum leaves { EXITS, CLOSES, STAYS };
 
+#define SCENES_MAX 6 /* of one way to send, at a time */
+
 static struct scene {
+    pid_t pid[COUNT];
     const char *transport;
     enum mu_build_home home;
     enum wrong wrong;
@@ -28,7 +31,7 @@ static struct scene {
     enum mu_status status[COUNT], whole[COUNT];
     int64_t took_ns[COUNT];
     char part_error[COUNT][MU_GROUP_ERROR_MAX], error[COUNT][MU_GROUP_ERROR_MAX];
-} * scene;
+} *scenes, *scene; /* in memory that the processes share; the one being played */
 
 static void never_called(void *owner)
 {
@@ -162,27 +165,18 @@ static void show(void)
             scene->error[r]);
 }
 
-static void play(void)
+static void start(void)
 {
-    pid_t pid[COUNT];
     assert_int_equal(tcp_bind_ports(COUNT), 0);
     for (int r = 0; r < COUNT; r++) {
-        pid[r] = fork();
-        assert_true(pid[r] >= 0);
-        if (pid[r] == 0)
+        pid_t pid = fork();
+        assert_true(pid >= 0);
+        if (pid == 0)
             _exit(be_rank(r));
+        scene->pid[r] = pid;
     }
-    bool sound = true;
-    for (int r = 0; r < COUNT; r++) {
-        int how;
-        assert_int_equal(waitpid(pid[r], &how, 0), pid[r]);
-        bool killed = scene->wrong == KILLED && r == 2;
-        sound = sound && (killed ? WIFSIGNALED(how) : WIFEXITED(how) && WEXITSTATUS(how) == 0);
+    for (int r = 0; r < COUNT; r++)
         close(tcp_listen_fd[r]);
-    }
-    if (!sound)
-        show();
-    assert_true(sound);
 }
 
 /* Of the whole: who, and why. */
@@ -210,6 +204,22 @@ static bool is_right(int rank)
            (scene->whole[rank] != MU_OK && scene->took_ns[rank] < TOLD_NS && names_cause(rank));
 }
 
+static void end(void)
+{
+    int right = 0;
+    for (int r = 0; r < COUNT; r++) {
+        int how;
+        assert_int_equal(waitpid(scene->pid[r], &how, 0), scene->pid[r]);
+        bool killed = scene->wrong == KILLED && r == 2;
+        bool sound = killed ? WIFSIGNALED(how) : WIFEXITED(how) && WEXITSTATUS(how) == 0;
+        right += sound && is_right(r);
+    }
+    if (right < COUNT)
+        show();
+    assert_int_equal(right, COUNT);
+}
+
+/* Much of it is waiting: the scenes of one way to send are played side by side. */
 static void play_all(enum wrong wrong)
 {
     static const struct {
@@ -217,23 +227,23 @@ static void play_all(enum wrong wrong)
         enum mu_build_home home;
     } ways[] = {{"tcp", MU_BUILD_HOME_TCP}, {"tcp", MU_BUILD_HOME_BEST},
         {"route", MU_BUILD_HOME_BEST}, {"shm", MU_BUILD_HOME_BEST}};
-    for (size_t way = 0; way < MU_COUNT_OF(ways); way++)
+    for (size_t way = 0; way < MU_COUNT_OF(ways); way++) {
+        size_t count = 0;
         for (enum leaves leaves = EXITS; leaves <= STAYS; leaves++)
             for (int rest = 0; rest < (wrong == LATE ? 1 : 2); rest++) {
-                memset(scene, 0, sizeof(*scene));
-                scene->transport = ways[way].transport;
-                scene->home = ways[way].home;
-                scene->wrong = wrong;
-                scene->leaves = leaves;
-                scene->rest = rest;
-                play();
-                int right = 0;
-                for (int r = 0; r < COUNT; r++)
-                    right += is_right(r);
-                if (right < COUNT)
-                    show();
-                assert_int_equal(right, COUNT);
+                scene = &scenes[count++];
+                *scene = (struct scene){.transport = ways[way].transport,
+                    .home = ways[way].home,
+                    .wrong = wrong,
+                    .leaves = leaves,
+                    .rest = rest};
+                start();
             }
+        for (size_t i = 0; i < count; i++) {
+            scene = &scenes[i];
+            end();
+        }
+    }
 }
 
 static void ranks_that_disagree_fail_their_own_part_and_the_whole(void **state)
@@ -256,8 +266,9 @@ static void a_rank_that_waited_too_long_fails_its_own_part_and_the_whole(void **
 
 int main(void)
 {
-    scene = mmap(NULL, sizeof(*scene), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (scene == MAP_FAILED)
+    scenes = mmap(NULL, SCENES_MAX * sizeof(*scenes), PROT_READ | PROT_WRITE,
+        MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (scenes == MAP_FAILED)
         return 1;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(ranks_that_disagree_fail_their_own_part_and_the_whole),

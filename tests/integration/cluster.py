@@ -23,6 +23,8 @@ import threading
 import time
 import unittest
 
+import side_by_side
+
 SLOW = float(os.environ.get("MUSTER_SLOW", "1"))
 SLOW_STEPS = float(os.environ.get("MUSTER_SLOW_STEPS", "1"))
 PATIENCE = 30 * SLOW  # for what must come, and no claim says how soon
@@ -131,9 +133,15 @@ class Process:
         return self.ended - self.started
 
     def signal(self, number):
+        """Returns when it was sent. After a SIGSTOP nothing of the process runs any more: its
+        threads stop one after the other, under load some time later."""
         if self.ended is None:
             os.kill(self.pid, number)
-        return time.monotonic()
+        sent = time.monotonic()
+        if number == signal.SIGSTOP:
+            until(lambda: self.ended is not None or all(s in "tT" for s in thread_states(self.pid)),
+                  f"{self.name} to stop")
+        return sent
 
     def close(self):
         if self.process.poll() is None:
@@ -309,12 +317,20 @@ class Case(unittest.TestCase):
         return {name: int(pid) for name, pid in re.findall(r"(\S+) pid (\d+)", match.group(1))}
 
 
-def alive(pid):
+def state(folder):
+    """Of a process or a thread, by its folder in /proc: a letter; X where it is no more."""
     try:
-        state = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+        return (folder / "stat").read_text().rsplit(")", 1)[1].split()[0]
     except (FileNotFoundError, ProcessLookupError):
-        return False
-    return state not in "ZX"
+        return "X"
+
+
+def alive(pid):
+    return state(pathlib.Path(f"/proc/{pid}")) not in "ZX"
+
+
+def thread_states(pid):
+    return [state(thread) for thread in pathlib.Path(f"/proc/{pid}/task").iterdir()]
 
 
 def tensors(path):
@@ -340,5 +356,7 @@ def checkpoints(out):
 
 
 def main():
-    """`test.py MUSTER [TEST...]`"""
+    """`test.py MUSTER [TEST...]`: without names, all cases of the file, side by side."""
+    if len(sys.argv) <= 2:
+        side_by_side.main()
     unittest.main(module="__main__", argv=[sys.argv[0], *sys.argv[2:]], verbosity=2)

@@ -10,6 +10,7 @@ import unittest
 
 from cluster import (ASYNC, LONG, MUSTER, SLOW, SYNC, Case, Cluster, Process, alive, checkpoints,
                      main, until)
+from side_by_side import alone, waits
 
 SYNC_TASKS = dict(chief=1, worker=2)
 ASYNC_TASKS = dict(chief=1, worker=1, ps=2)
@@ -167,21 +168,26 @@ class Hang(Survivors):
                             task.text for task in cluster.others(culprit)))
         return cluster
 
+    @waits
     def test_a_stopped_worker_is_named_after_the_fast_deadline(self):
         self.stop(SYNC, SYNC_TASKS, "worker/0", 0.8, *FAST)
 
+    @waits
     def test_a_stopped_chief_is_named_after_the_fast_deadline(self):
         self.stop(SYNC, SYNC_TASKS, "chief/0", 0.8, *FAST)
 
+    @waits
     def test_a_stopped_server_is_named_after_the_fast_deadline(self):
         self.stop(ASYNC, ASYNC_TASKS, "ps/1", 0.8, *FAST)
 
     def test_a_stopped_asynchronous_worker_is_named_after_the_fast_deadline(self):
         self.stop(ASYNC, ASYNC_TASKS, "worker/0", 0.8, *FAST)
 
+    @waits
     def test_a_stopped_worker_is_named_after_the_default_deadline(self):
         self.stop(SYNC, SYNC_TASKS, "worker/1", 5)
 
+    @alone
     def test_a_pause_shorter_than_the_deadline_loses_nothing(self):
         cluster = Cluster(self, arguments=["--steps", "6000"], chief=1, worker=1)
         cluster.start_all().trains()
@@ -206,9 +212,11 @@ class Hang(Survivors):
         holder.close()
         self.assertEqual(stuck.ends(), 69, stuck.text)
 
+    @waits
     def test_a_worker_whose_heartbeats_come_but_not_its_steps_is_named_after_the_step_timeout(self):
         self.stick("worker/0")
 
+    @waits
     def test_a_chief_whose_heartbeats_come_but_not_its_steps_is_named_after_the_step_timeout(self):
         self.stick("chief/0")
 
@@ -236,13 +244,16 @@ class Hang(Survivors):
             self.assertEqual(task.text.count("error["), 1, task.text)
 
     @unittest.skipUnless(WITHHOLDER, "WITHHOLD_MEMORY_LIBRARY is not set")
+    @waits
     def test_a_worker_that_is_late_with_the_shared_memory_is_behind_and_not_dead(self):
         self.withhold("worker/0", r" has not come; last seen starting")
 
     @unittest.skipUnless(WITHHOLDER, "WITHHOLD_MEMORY_LIBRARY is not set")
+    @waits
     def test_a_chief_that_is_late_with_the_shared_memory_is_behind_and_not_dead(self):
         self.withhold("chief/0", ", which knows for whom, is silent")
 
+    @waits
     def test_a_stale_chief_writes_nothing(self):
         cluster = self.stop(SYNC, SYNC_TASKS, "chief/0", 0.8, *FAST, "--set",
                             "checkpoint.every_steps=20")

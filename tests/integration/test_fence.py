@@ -8,6 +8,7 @@ import socket
 import peer
 from cluster import PATIENCE, Case, Cluster, alive, main
 from peer import CONTROL, HELLO, PROBE, REFUSAL, RING, START, Peer
+from side_by_side import waits
 
 OTHER_RUN = 0x1234
 BEAT = {"doing": 0, "step": 0, "age": 0, "collective": 0, "samples": 0, "loss": 0.5,
@@ -35,6 +36,7 @@ class Fence(Case):
         kind, _, body = link.receive()
         return kind, body
 
+    @waits
     def test_who_came_and_went_before_a_slow_leader_looked_has_not_died(self):
         cluster = self.cluster("--steps", "100")
         chief = cluster.tasks["chief/0"]
@@ -63,6 +65,7 @@ class Fence(Case):
             self.assertNotIn("error[", task.text)
         self.assertEqual(json.loads((cluster.out / "summary.json").read_text())["steps"], 3000)
 
+    @waits
     def test_the_same_hello_without_a_run_or_of_this_one_is_answered(self):
         cluster = self.cluster("--steps", "100000")
         cluster.start("worker/1")
@@ -74,6 +77,7 @@ class Fence(Case):
             self.assertEqual(self.greet(link, kind=PROBE, run=body["run"])[0], HELLO)
         self.assertTrue(all(alive(task.pid) for task in cluster.tasks.values()))
 
+    @waits
     def test_a_process_that_calls_again_before_the_start_is_no_second_copy(self):
         """It gave up waiting for an answer; the leader has not seen the end of its first call."""
         cluster = self.cluster(workers=3)
@@ -93,6 +97,7 @@ class Fence(Case):
         self.assertNotEqual(body["run"], 0)
         return link, generation
 
+    @waits
     def test_a_frame_of_another_generation_ends_the_link_and_the_run_with_its_sender_named(self):
         for other in (1, 0xfffffffe):
             cluster = self.cluster("--steps", "24")

@@ -9,6 +9,7 @@ import signal
 import time
 
 from cluster import ASYNC, LONG, SLOW, SYNC, Case, alive, checkpoints, main, until
+from side_by_side import waits
 
 
 class Launcher(Case):
@@ -95,6 +96,7 @@ class Launcher(Case):
         self.assertRegex(launcher.text, r"others .*chief/0 69")
         self.assertIn(f"log    {launcher.out}/logs/worker-0.log", launcher.text)
 
+    @waits
     def test_a_stopped_server_is_why_the_others_gave_up(self):
         launcher = self.local("chief=1,worker=1,ps=2,evaluator=1", *LONG,
                               "--failure-detection", "fast", job=ASYNC)

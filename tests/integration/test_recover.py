@@ -9,6 +9,7 @@ import signal
 
 from cluster import (ASYNC, LONG, MUSTER, SLOW, SYNC, Case, Cluster, Process, alive, checkpoints,
                      main, steps, until)
+from side_by_side import waits
 
 TASKS = dict(chief=1, worker=1, ps=2)
 PATIENCE = 30 * SLOW
@@ -139,6 +140,7 @@ class Recover(Recovers):
         ended = summary(cluster.out)
         self.assertEqual((ended["recoveries"], ended["updates_lost"]), (4, lost))
 
+    @waits
     def test_a_server_that_hangs_is_lost_at_the_deadline_and_its_successor_taken(self):
         cluster = self.saved(self.cluster(*SAVES, "--steps", str(steps(3000))).start_all())
         hangs = cluster.tasks["ps/1"]
@@ -176,6 +178,7 @@ class Recover(Recovers):
         self.back(chief)
         self.assertEqual(self.ends_well(cluster)["recoveries"], 1)
 
+    @waits
     def test_a_server_that_does_not_come_back_in_time_ends_the_run(self):
         cluster = Cluster(self, job=ASYNC, **TASKS, arguments=[
             *LONG, *SAVES, "--set", "mode.recovery_seconds=1"]).start_all()
@@ -292,6 +295,7 @@ class Launcher(Recovers):
         self.assertNotIn("again", launcher.text)
         self.assertFalse([name for name in pids if alive(pids[name])])
 
+    @waits
     def test_the_launcher_gives_up_a_server_that_dies_again_and_again(self):
         launcher, pids = self.start(*LONG, "--set", "mode.recovery_seconds=2")
         pid = pids["ps/1"]

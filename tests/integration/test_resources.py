@@ -12,6 +12,7 @@ import unittest
 
 from cluster import (ASYNC, LONG, MUSTER, SLOW, SYNC, Case, Cluster, Process, environment, main,
                      until)
+from side_by_side import alone
 
 COUNTER = os.environ.get("COUNT_ALLOCATIONS_LIBRARY")
 MIB = 1 << 20
@@ -99,6 +100,7 @@ class Memory(Case):
         self.own_memory("worker/0", ASYNC, dict(chief=1, worker=1, ps=1), 2)
 
 
+@alone
 class Help(Case):
     def test_help_begins_within_twenty_milliseconds(self):
         def first_byte():

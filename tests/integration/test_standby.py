@@ -13,6 +13,7 @@ import time
 
 from cluster import ASYNC, LONG, SLOW, Case, Cluster, checkpoints, main, steps, until
 from proxy import Proxy, shut, start_behind
+from side_by_side import waits
 
 TWICE = ["--set", "mode.replicas=1", "--set", "mode.policy=apply"]
 SAVES = ["--set", "checkpoint.every_steps=100"]
@@ -127,6 +128,7 @@ class Standby(Case):
         for task in cluster.start_all().tasks.values():
             self.assertEqual(task.ends(), 0, task.text)
 
+    @waits
     def test_a_server_that_hangs_is_gone_at_the_deadline(self):
         cluster = Cluster(
             self, job=ASYNC, arguments=[*TWICE, *SAVES, "--steps", str(STEPS), "--epochs", "100"],
@@ -170,6 +172,7 @@ class Standby(Case):
         self.assertTrue(told, task.text)
         return datetime.datetime.fromisoformat(told.group(1) + "+00:00").timestamp()
 
+    @waits
     def test_a_server_that_was_given_up_and_goes_on_knows_it_and_what_to_do(self):
         for name, standby in (("ps/0", "ps/1"), ("ps/1", "ps/0")):
             cluster, task, stopped = self.given_up(name)
@@ -183,6 +186,7 @@ class Standby(Case):
             for other in cluster.others(name):
                 self.assertEqual(other.ends(), 75, other.text)
 
+    @waits
     def test_a_server_that_was_given_up_has_no_memory_in_common_with_a_worker_any_more(self):
         for name, standby in (("ps/0", "ps/1"), ("ps/1", "ps/0")):
             cluster = Cluster(self, job=ASYNC, arguments=[*TWICE, *LONG, *FAST], chief=1,
@@ -295,6 +299,7 @@ class Standby(Case):
         self.assertEqual(launcher.ends(), 0, launcher.text)
         self.assertEqual(summary(launcher.out)["steps"], STEPS)
 
+    @waits
     def test_the_launcher_does_not_wait_for_a_stopped_server_that_nobody_needs(self):
         run = self.local("chief=1,ps=2", *TWICE, *SAVES, "--steps", str(STEPS), "--epochs", "100",
                          "--failure-detection", "fast", job=ASYNC)
@@ -404,6 +409,7 @@ class BrokenLinks(Case):
         self.assertRegex(cluster.tasks[called].text, f"the connection of {caller} broke and is "
                                                      "there again: nothing is taken twice")
 
+    @waits
     def test_links_that_break_are_made_anew_and_nothing_is_lost_or_taken_twice(self):
         count = steps(3000, least=800)
         cluster, proxy = self.behind_a_proxy((PUSH,), chief=1, worker=2, ps=1, arguments=[
@@ -433,6 +439,7 @@ class BrokenLinks(Case):
             self.is_told(cluster, "ps/1", "ps/0")
             self.assertEqual(int(checkpoints(cluster.out)[-1].name), count)
 
+    @waits
     def test_servers_that_cannot_reach_each_other_any_more_end_the_run(self):
         cluster, proxy = self.behind_a_proxy(
             (ORDER,), chief=1, worker=1, ps=2, arguments=[*LONG, "--step-timeout", str(2 * SLOW)])

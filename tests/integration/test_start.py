@@ -15,6 +15,7 @@ import threading
 import unittest
 
 from cluster import ASYNC, MUSTER, PATIENCE, SLOW, SYNC, Case, Cluster, Process, main, until
+from side_by_side import waits
 
 QUICK = ["--steps", "24", "--set", "data.samples=2000"]
 BASE = dict(chief=1, worker=2, ps=1, evaluator=1)
@@ -57,6 +58,7 @@ class StartOrders(Case):
         self.assertEqual(evaluator.ends(5 * SLOW), 0, evaluator.text)
         self.assertIn("step 24: test loss", evaluator.text)
 
+    @waits
     def test_an_evaluator_that_comes_after_the_end_evaluates_it_and_says_no_error(self):
         cluster = Cluster(self, arguments=QUICK, chief=1, worker=1, evaluator=1)
         ended = [cluster.start(name) for name in ("chief/0", "worker/0")]
@@ -70,6 +72,7 @@ class StartOrders(Case):
         self.assertIn("step 24: test loss", evaluator.text)
 
 
+@waits
 class Waiting(Case):
     def test_who_waits_says_for_whom_at_which_address_and_how_much_longer(self):
         cluster = Cluster(self, arguments=QUICK, chief=1, worker=1, ps=1)
@@ -164,6 +167,7 @@ class Waiting(Case):
 
 
 class Addresses(Case):
+    @waits
     def test_a_port_in_use_is_said_at_once_with_its_holder(self):
         cluster = Cluster(self, arguments=QUICK, chief=1, worker=1)
         with socket.socket() as holder:
@@ -187,6 +191,7 @@ class Addresses(Case):
         self.assertRegex(worker.text, r"error\[E0303\]: 192.0.2.1 is not an address of this host "
                                       r"\(it has .*\)")
 
+    @waits
     def test_a_name_that_cannot_be_resolved_is_tried_until_the_start_timeout(self):
         cluster = Cluster(self, arguments=QUICK, chief=1, worker=1)
         cluster.spec["worker"] = ["no-such-host.invalid:7777"]
@@ -200,6 +205,7 @@ class Addresses(Case):
         self.assertRegex(worker.text, r"worker/0: the name no-such-host.invalid of its own host "
                                       r"cannot be resolved yet: trying for [\d.]+ s, [\d.]+ s left")
 
+    @waits
     def test_a_resolver_that_does_not_answer_delays_no_end(self):
         # Whose name it is: its own, its leader's, its member's.
         for name, other in (("worker/0", "worker"), ("worker/0", "chief"), ("chief/0", "worker")):
@@ -307,6 +313,7 @@ class Strangers(Case):
 
 
 class Patience(Case):
+    @waits
     def test_one_that_waits_no_longer_does_not_end_the_start_of_the_others(self):
         cluster = Cluster(self, arguments=QUICK, chief=1, worker=2)
         hasty = cluster.start("worker/0", "--start-timeout", "2")
@@ -334,6 +341,7 @@ class Doubles(Case):
         self.assertEqual(json.loads((cluster.out / "summary.json").read_text())["steps"],
                          steps)
 
+    @waits
     def test_a_copy_with_another_spec_does_not_disturb_the_first_while_it_waits(self):
         cluster = Cluster(self, arguments=QUICK, chief=1, worker=1)
         first = cluster.start("worker/0")
@@ -347,6 +355,7 @@ class Doubles(Case):
         chief = cluster.start("chief/0")
         self.assertEqual([chief.ends(), first.ends()], [0, 0], chief.text + first.text)
 
+    @waits
     def test_a_stopped_copy_that_holds_the_port_is_named_with_what_to_type(self):
         cluster = Cluster(self, arguments=QUICK, chief=1, worker=1)
         stopped = cluster.start("worker/0")
@@ -437,6 +446,7 @@ class Differences(Case):
                               "worker/0",
                               task.text)
 
+    @waits
     def test_one_wrong_job_ends_those_who_have_come_at_once_with_the_same_cause(self):
         cluster = Cluster(self, job=ASYNC, arguments=QUICK, chief=1, worker=2, ps=1)
         waiting = [cluster.start(name) for name in ("chief/0", "worker/0", "ps/0")]
@@ -454,6 +464,7 @@ class Differences(Case):
             self.assertIn("  = help: start every task ", task.text)
             self.assertEqual(task.text.count("error["), 1, task.text)
 
+    @waits
     def test_another_service_in_the_place_of_one_task_ends_those_who_have_come(self):
         cluster = Cluster(self, arguments=QUICK, chief=1, worker=2)
         tasks = [cluster.start(name) for name in ("chief/0", "worker/0")]
@@ -541,14 +552,17 @@ class WrongService(Case):
         for service in (SSH, HTTP):
             self.finds("worker/0", "chief/0", service, dict(chief=1, worker=1, ps=1))
 
+    @waits
     def test_at_a_servers_address_the_leader_finds_it(self):
         for service in (SSH, HTTP):
             self.finds("chief/0", "ps/0", service, dict(chief=1, worker=1, ps=1))
 
+    @waits
     def test_at_a_workers_address_the_leader_finds_it(self):
         for service in (SSH, HTTP):
             self.finds("chief/0", "worker/0", service, dict(chief=1, worker=1, ps=1))
 
+    @waits
     def test_one_that_sends_back_what_it_is_sent_is_found_by_whoever_calls_it(self):
         for started, elsewhere in (("worker/0", "chief/0"), ("chief/0", "ps/0")):
             cluster = Cluster(self, job=ASYNC, arguments=QUICK, chief=1, worker=1, ps=1)
@@ -560,6 +574,7 @@ class WrongService(Case):
             self.assertRegex(task.text, rf"error\[E0306\]: the peer at {elsewhere} "
                              rf"\({cluster.address(elsewhere)}\) sends back what it is sent")
 
+    @waits
     def test_at_its_own_address_it_is_no_second_copy(self):
         cluster = Cluster(self, arguments=QUICK, chief=1, worker=1)
         other = Echo(cluster.host, cluster.port("worker/0"))
@@ -568,6 +583,7 @@ class WrongService(Case):
         self.assertEqual(task.ends(), 69, task.text)
         self.assertIn(f"error[E0302]: {cluster.address('worker/0')} is in use", task.text)
 
+    @waits
     def test_one_that_says_too_little_to_know_is_quoted(self):
         for started, elsewhere in (("worker/0", "chief/0"), ("chief/0", "worker/0")):
             cluster = Cluster(self, arguments=QUICK, chief=1, worker=1)
@@ -583,6 +599,7 @@ class OtherVersion(Case):
     """A peer of a later version, as far as it can be known: its frames say 2 where ours say 1."""
     LATER = b"MUST\x02" + bytes(27)
 
+    @waits
     def test_a_task_that_calls_it_ends_with_both_versions(self):
         for started, elsewhere in (("worker/0", "chief/0"), ("chief/0", "worker/0")):
             cluster = Cluster(self, job=ASYNC, arguments=QUICK, chief=1, worker=1, ps=1)

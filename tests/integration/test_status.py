@@ -9,6 +9,7 @@ import subprocess
 
 import events
 from cluster import ASYNC, LONG, MUSTER, SYNC, Case, Cluster, Process, checkpoints, main, until
+from side_by_side import waits
 
 CLICKS = {"name": "clicks", "model": {"kind": "wide_deep"},
           "data": {"kind": "clicks", "samples": 2000, "test_samples": 500, "batch": 50},
@@ -191,6 +192,7 @@ class Status(Case):
         tasks = self.as_json(cluster.out, code=69)["tasks"]
         self.assertNotIn("come back", tasks["chief/0"]["doing"])
 
+    @waits
     def test_the_process_of_a_task_that_is_gone_is_not_given_to_scripts(self):
         run = self.local("chief=1,worker=1,ps=2", *LONG, "--set", "mode.replicas=1", job=ASYNC)
         self.trains(run.out)
@@ -200,6 +202,7 @@ class Status(Case):
         self.assertRegex(self.status(run.out, "--pid", "ps/1", code=69),
                          rf"^error\[E0401\]: ps/1 is gone; it was process {pid}\n")
 
+    @waits
     def test_the_life_of_a_task_that_is_gone_does_not_grow(self):
         run = self.local("chief=1,worker=1,evaluator=1", *LONG)
         self.trains(run.out)
@@ -304,6 +307,7 @@ class Status(Case):
         said = cluster.tasks["chief/0"].says("= help: (.*)$")[0].group(1)
         self.assertRegex(text, r"error\[E0401\]: worker/0.*\n  = help: " + re.escape(said) + "\n")
 
+    @waits
     def test_a_leader_that_was_killed_is_known_to_be_dead_and_one_that_is_stopped_not_to_be(self):
         cluster = Cluster(self, chief=1, worker=1, arguments=LONG).start_all().trains()
         chief = cluster.tasks["chief/0"]
@@ -327,6 +331,7 @@ class Status(Case):
         self.assertRegex(text, r"= help: its last words are in \S+/logs/chief-0.log; (nothing is "
                                rf"saved; to begin anew|to go on from).*: {MUSTER} run ")
 
+    @waits
     def test_nobody_is_told_to_wake_whom_a_run_that_has_ended_gave_up(self):
         cluster = Cluster(self, chief=1, worker=1,
                           arguments=[*LONG, "--failure-detection", "fast"])
@@ -347,6 +352,7 @@ class Status(Case):
         chief = json.loads(path.read_text())["tasks"]["chief/0"]
         self.assertEqual((chief["state"], chief["doing"]), ("here", "starting"))
 
+    @waits
     def test_a_run_that_waits_says_for_whom(self):
         cluster = Cluster(self, chief=1, worker=1)
         cluster.start("chief/0")
@@ -363,6 +369,7 @@ class Status(Case):
                                rf"`timeout 3 bash -c '</dev/tcp/{address.replace(':', '/')}' "
                                r"&& echo open` says")
 
+    @waits
     def test_a_task_that_died_before_the_start_is_gone_and_one_that_is_refused_says_why(self):
         cluster = Cluster(self, chief=1, worker=2)
         cluster.start("chief/0")
