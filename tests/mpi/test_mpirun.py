@@ -15,6 +15,11 @@ import unittest
 
 MUSTER, MPIRUN = (os.path.abspath(path) for path in sys.argv[1:3])
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.append(str(ROOT / "tests" / "integration"))
+
+import side_by_side
+from side_by_side import waits
+
 QUICK = ["--set", "train.steps=30"]
 
 
@@ -27,6 +32,7 @@ def hold_a_port():
             pass
 
 
+@waits  # for mpirun, above all
 class Mpirun(unittest.TestCase):
     def setUp(self):
         self.folder = tempfile.TemporaryDirectory()
@@ -158,4 +164,4 @@ class Mpirun(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    unittest.main(argv=sys.argv[:1], verbosity=2)
+    side_by_side.main()
