@@ -31,7 +31,7 @@ static struct scene {
     enum mu_status status[COUNT], whole[COUNT];
     int64_t took_ns[COUNT];
     char part_error[COUNT][MU_GROUP_ERROR_MAX], error[COUNT][MU_GROUP_ERROR_MAX];
-} *scenes, *scene; /* in memory that the processes share; the one being played */
+} * scenes, *scene; /* in memory that the processes share; the one being played */
 
 static void never_called(void *owner)
 {
