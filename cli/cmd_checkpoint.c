@@ -2,6 +2,7 @@
 #include "cli/commands.h"
 #include "roles/checkpoint/checkpoint.h"
 #include "runtime/base/log_quiet.h"
+#include "runtime/base/shell.h"
 #include "runtime/io/folder.h"
 #include "runtime/io/store_directory.h"
 #include <limits.h>
@@ -33,8 +34,9 @@ static enum mu_status find_steps(struct view *view, const char *path, int64_t st
 {
     size_t count = view->store->ops->list(view->store, view->steps, MU_CHECKPOINTS_MAX);
     view->count = count < MU_CHECKPOINTS_MAX ? count : MU_CHECKPOINTS_MAX;
-    char help[2200];
-    mu_format(help, sizeof(help), "`ls -la %.1000s` shows what is there", path);
+    char word[MU_SHELL_WORD_BYTES], help[MU_SHELL_WORD_BYTES + 64];
+    mu_shell_word(word, path);
+    mu_format(help, sizeof(help), "`ls -la %s` shows what is there", word);
     if (view->count == 0)
         return mu_fail(view->log, MU_E0603, help, "there is no checkpoint in %s", path);
     if (step < 0)
@@ -45,8 +47,7 @@ static enum mu_status find_steps(struct view *view, const char *path, int64_t st
             view->count = 1;
             return MU_OK;
         }
-    mu_format(
-        help, sizeof(help), "`muster checkpoint list %.1000s` shows those that are there", path);
+    mu_format(help, sizeof(help), "`muster checkpoint list %s` shows those that are there", word);
     return mu_fail(view->log, MU_E0603, help, "there is no checkpoint of step %lld in %s",
         (long long)step, path);
 }
@@ -348,7 +349,7 @@ static enum mu_status show_one(struct view *view, int64_t step)
 /* Where the newest is damaged: what can be shown in its place. */
 static void offer_older(const struct view *view)
 {
-    char where[PATH_MAX + 32];
+    char where[PATH_MAX + 32], word[MU_SHELL_WORD_BYTES];
     for (size_t i = view->count - 1; i-- > 0;) {
         struct mu_log quiet = mu_log_quiet();
         struct mu_manifest manifest;
@@ -358,7 +359,7 @@ static void offer_older(const struct view *view)
         view->store->ops->describe(view->store, view->steps[i], where, sizeof(where));
         mu_say(view->log, MU_LEVEL_WARN,
             "the newest that is whole is of step %lld: `muster checkpoint show %s`",
-            (long long)view->steps[i], where);
+            (long long)view->steps[i], mu_shell_word(word, where));
         return;
     }
 }

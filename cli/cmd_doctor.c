@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/commands.h"
 #include "config.h"
+#include "runtime/base/shell.h"
 #include "runtime/device/cuda.h"
 #include "runtime/device/device.h"
 #include "runtime/device/kernels.h"
@@ -105,7 +106,7 @@ static void print_space(
     struct mu_log *log, const char *what, const char *path, uint64_t least, const char *why)
 {
     struct statvfs fs;
-    char text[128], whole[32], left[32];
+    char text[128], whole[32], left[32], word[MU_SHELL_WORD_BYTES];
     if (statvfs(path, &fs) != 0) {
         mu_format(text, sizeof(text), "cannot be read: %.80s", strerror(errno));
         print_line(what, text);
@@ -117,7 +118,8 @@ static void print_space(
     mu_format(text, sizeof(text), "%s, %s free", whole, left);
     print_line(what, text);
     if (free_bytes < least)
-        mu_say(log, MU_LEVEL_WARN, "%s has %s free: %s; `df -h %s`", path, left, why, path);
+        mu_say(log, MU_LEVEL_WARN, "%s has %s free: %s; `df -h %s`", path, left, why,
+            mu_shell_word(word, path));
 }
 
 #define DISK_LEAST (1ull << 30)

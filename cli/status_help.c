@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/status_view.h"
+#include "runtime/base/shell.h"
 #include "runtime/io/host.h"
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/statvfs.h>
 
@@ -49,15 +51,31 @@ static void add_command(const struct mu_status_view *view, struct mu_text *out)
 
 /* ---- what went wrong ---- */
 
+/* Of a task of this host; true of others, whose processes cannot be seen from here. */
+static bool may_be_stopped(const struct mu_status_view *view, int process)
+{
+    const mu_json_value *tasks = tasks_of(view);
+    for (size_t i = 0; tasks && i < mu_json_count(tasks); i++) {
+        const mu_json_value *task = mu_json_member_at(tasks, i);
+        if ((int)mu_status_number(task, "process") == process &&
+            mu_status_is_this_host(mu_status_string(task, "host", "?")))
+            return mu_host_process_stopped(process);
+    }
+    return true;
+}
+
 /* What a task was told to type when it saw another stop: once the run has ended, to let that go on
- * helps nobody. */
+ * helps nobody, and to end it only while it is still there. */
 static const char *without_waking(const struct mu_status_view *view, const char *help)
 {
-    static const char lets_go_on[] = "lets it go on, ";
-    const char *wakes = view->state == MU_STATUS_OVER && strncmp(help, "`kill -CONT ", 12) == 0
-                            ? strstr(help, lets_go_on)
-                            : NULL;
-    return wakes ? wakes + strlen(lets_go_on) : help;
+    static const char wakes[] = "`kill -CONT ", lets_go_on[] = "lets it go on, ",
+                      ends[] = "ends it; ";
+    if (view->state != MU_STATUS_OVER || strncmp(help, wakes, strlen(wakes)) != 0)
+        return help;
+    bool stopped = may_be_stopped(view, (int)strtol(help + strlen(wakes), NULL, 10));
+    const char *before = stopped ? lets_go_on : ends;
+    const char *rest = strstr(help, before);
+    return rest ? rest + strlen(before) : help;
 }
 
 static void show_error(const struct mu_status_view *view, struct mu_text *out)
@@ -150,8 +168,9 @@ static void show_full_disk(const struct mu_status_view *view, struct mu_text *ou
     mu_text_bytes(text, sizeof(text), free_bytes);
     mu_text_add(out, "the disk of %s is full (%s free%s): the run may live, or have said more\n",
         view->directory, text, no_files ? ", and no file can be made" : "");
-    mu_text_add(
-        out, HELP "`df -h %s; df -i %s`, then make room\n", view->directory, view->directory);
+    char word[MU_SHELL_WORD_BYTES];
+    mu_shell_word(word, view->directory);
+    mu_text_add(out, HELP "`df -h %s; df -i %s`, then make room\n", word, word);
 }
 
 /* A run whose checkpoints cannot be written trains on. */
@@ -159,6 +178,7 @@ static void show_unsaved(const struct mu_status_view *view, struct mu_text *out)
 {
     const char *error = mu_status_string(view->root, "checkpoint_error", NULL);
     double since = mu_status_number(view->root, "checkpoint_error_since");
+    char word[MU_SHELL_WORD_BYTES];
     if (!error || view->state == MU_STATUS_OVER)
         return;
     mu_text_add(out, "no checkpoint can be saved since step %.0f, ",
@@ -168,7 +188,7 @@ static void show_unsaved(const struct mu_status_view *view, struct mu_text *out)
         view->state == MU_STATUS_RUNNING ? ", and the run trains on" : "", error);
     mu_text_add(out,
         HELP "`df -h %s; df -i %s`, then make room; the next is tried when it is due\n",
-        view->directory, view->directory);
+        mu_shell_word(word, view->directory), word);
 }
 
 /* ---- who is waited for ---- */

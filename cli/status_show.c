@@ -223,6 +223,15 @@ static void add_doing(
         mu_text_add(out, ", for %s", seconds_text(doing, since));
 }
 
+/* Of a run that has not ended well: nobody has seen it go, and its process is no more. */
+static bool has_ended_here(const struct mu_status_view *view, const mu_json_value *task)
+{
+    double process = mu_status_number(task, "process");
+    return view->state != MU_STATUS_RUNNING && !ended_well(view) && process > 0 &&
+           process < INT32_MAX && mu_status_is_this_host(mu_status_string(task, "host", "?")) &&
+           mu_host_process_started((int)process) < 0;
+}
+
 static void show_task(const struct mu_status_view *view, const char *name,
     const mu_json_value *task, struct mu_text *out)
 {
@@ -230,7 +239,7 @@ static void show_task(const struct mu_status_view *view, const char *name,
     char speed[WORD], seen[WORD], up[WORD];
     const char *state = mu_status_string(task, "state", "?");
     double heard = mu_status_number(task, "heard_seconds") + (runs ? 0 : view->age_seconds);
-    bool gone = strcmp(state, "gone") == 0;
+    bool gone = strcmp(state, "gone") == 0 || has_ended_here(view, task);
     if (strcmp(state, "missing") == 0) {
         show_missing(name, task, runs, out);
         return;

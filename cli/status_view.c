@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/status_view.h"
 #include "runtime/base/log_quiet.h"
+#include "runtime/base/shell.h"
 #include "runtime/io/folder.h"
 #include "runtime/io/host.h"
 #include "runtime/io/store_directory.h"
@@ -100,11 +101,12 @@ static void find_checkpoint(struct mu_status_view *view)
 /* A simulation has a log of its events, and no status: it is over before anybody asks. */
 static enum mu_status fail_no_status(struct mu_log *log, const char *directory)
 {
-    char path[4096 + 16], help[sizeof(path) + 32];
+    char path[4096 + 16], word[MU_SHELL_WORD_BYTES], help[sizeof(word) + 48];
     mu_format(path, sizeof(path), "%s/events.log", directory);
     if (access(path, F_OK) != 0)
         return mu_fail(log, MU_E0609, NULL, "there is no status.json in %s", directory);
-    mu_format(help, sizeof(help), "`cat %s/summary.json` says how it ended", directory);
+    mu_format(path, sizeof(path), "%s/summary.json", directory);
+    mu_format(help, sizeof(help), "`cat %s` says how it ended", mu_shell_word(word, path));
     return mu_fail(log, MU_E0609, help,
         "%s is the directory of a simulation, which writes no status.json", directory);
 }

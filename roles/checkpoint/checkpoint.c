@@ -2,6 +2,7 @@
 #include "roles/checkpoint/checkpoint_inside.h"
 #include "roles/checkpoint/differences.h"
 #include "runtime/base/log_quiet.h"
+#include "runtime/base/shell.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -264,9 +265,9 @@ static enum mu_status fail_none(const struct mu_checkpoint_loading *load, int64_
         (void)folder_of(load, where);
     else
         load->store->ops->describe(load->store, step, where, sizeof(where));
-    char help[MU_CHECKPOINT_WHERE_BYTES + 96];
+    char word[MU_SHELL_WORD_BYTES], help[MU_SHELL_WORD_BYTES + 96];
     mu_format(help, sizeof(help), "`ls -la %s` shows what is there; without --resume a run begins",
-        where);
+        mu_shell_word(word, where));
     return mu_fail(load->log, MU_E0603, newest ? help : NULL, "there is no checkpoint %s%s",
         newest ? "in " : "", where);
 }
@@ -284,10 +285,11 @@ static enum mu_status say_final(const struct mu_checkpoint_loading *load, enum m
     enum mu_error error = status == MU_PROTOCOL    ? MU_E0606
                           : status == MU_NO_MEMORY ? MU_E0801
                                                    : MU_E0601;
-    char folder[MU_CHECKPOINT_WHERE_BYTES], help[MU_CHECKPOINT_WHERE_BYTES + 64];
+    char folder[MU_CHECKPOINT_WHERE_BYTES], word[MU_SHELL_WORD_BYTES];
+    char help[MU_SHELL_WORD_BYTES + 64];
     bool is_there = folder_of(load, folder);
     mu_format(help, sizeof(help), "`muster checkpoint verify%s%s` says which entries are whole",
-        is_there ? " " : "", is_there ? folder : "");
+        is_there ? " " : "", is_there ? mu_shell_word(word, folder) : "");
     return mu_fail(load->log, error,
         error == MU_E0606   ? "use the version of muster that wrote it, or a later one"
         : error == MU_E0601 ? help

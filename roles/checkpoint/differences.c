@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "roles/checkpoint/differences.h"
+#include "runtime/base/shell.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -22,11 +23,13 @@ void mu_differences_add(
 void mu_differences_help(const char *where, char out[MU_DIFFERENCES_HELP_BYTES])
 {
     const char *slash = strrchr(where, '/');
-    int bytes = slash && strchr(slash, '.') ? (int)(slash - where) : (int)strlen(where);
-    snprintf(out, MU_DIFFERENCES_HELP_BYTES,
-        "`muster checkpoint show %.*s` shows what it was saved with: resume with that job, or "
+    char entry[MU_SHELL_WORD_BYTES], word[MU_SHELL_WORD_BYTES];
+    snprintf(entry, sizeof(entry), "%.*s",
+        slash && strchr(slash, '.') ? (int)(slash - where) : (int)strlen(where), where);
+    mu_format(out, MU_DIFFERENCES_HELP_BYTES,
+        "`muster checkpoint show %s` shows what it was saved with: resume with that job, or "
         "start in another directory",
-        bytes, where);
+        mu_shell_word(word, entry));
 }
 
 enum mu_status mu_differences_finish(

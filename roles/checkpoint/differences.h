@@ -3,10 +3,11 @@
 #define MU_ROLES_DIFFERENCES_H
 
 #include "data/safetensors.h"
+#include "runtime/base/shell.h"
 
 /* The table that says how the tensors of a checkpoint differ from those that a job expects. */
 #define MU_DIFFERENCES_SHAPE_BYTES 96
-#define MU_DIFFERENCES_HELP_BYTES 640
+#define MU_DIFFERENCES_HELP_BYTES (MU_SHELL_WORD_BYTES + 128)
 
 struct mu_differences {
     struct mu_text table;

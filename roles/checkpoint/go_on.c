@@ -1,27 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "roles/checkpoint/go_on.h"
 #include "collectives/mpi.h"
+#include "runtime/base/shell.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 /* ---- the command ---- */
-
-/* One word for a shell: as it is, or in single quotes. */
-static void add_word(struct mu_text *out, const char *before, const char *word)
-{
-    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
-                                "_@%+=:,./-";
-    mu_text_add(out, "%s", before);
-    if (word[0] && word[strspn(word, plain)] == '\0') {
-        mu_text_add(out, "%s", word);
-        return;
-    }
-    mu_text_add(out, "'");
-    for (; *word; word++)
-        mu_text_add(out, *word == '\'' ? "'\\''" : "%c", *word);
-    mu_text_add(out, "'");
-}
 
 static void add_roles(const int counts[MU_ROLE_COUNT], struct mu_text *out)
 {
@@ -69,15 +54,15 @@ static void add_cluster(const struct mu_go_on *go_on, int task, struct mu_text *
     bool by_hand = is_by_hand(go_on);
     mu_format(path, sizeof(path), "%s/%s", go_on->directory, MU_RUN_CLUSTER_NAME);
     if (given->cluster_path || by_hand)
-        add_word(out, " --cluster ", given->cluster_path ? given->cluster_path : path);
+        mu_shell_add_word(out, " --cluster ", given->cluster_path ? given->cluster_path : path);
     if (!by_hand) {
         if (given->task)
-            add_word(out, " --task ", given->task);
+            mu_shell_add_word(out, " --task ", given->task);
         return;
     }
     mu_task_name(
         task < go_on->spec->task_count ? &go_on->spec->task[task] : &evaluator, name, sizeof(name));
-    add_word(out, " --task ", name);
+    mu_shell_add_word(out, " --task ", name);
 }
 
 static void add_command(const struct mu_go_on *go_on, bool resumes, int task, struct mu_text *out)
@@ -87,15 +72,15 @@ static void add_command(const struct mu_go_on *go_on, bool resumes, int task, st
     const char *program = getenv("MUSTER_PROGRAM"), *local = getenv("MUSTER_LOCAL");
     if (ranks())
         mu_text_add(out, "mpirun -n %s ", ranks());
-    add_word(out, "", program ? program : program_invocation_name);
-    add_word(out, " run ", request->job_path);
-    add_word(out, " --out ", go_on->directory);
+    mu_shell_add_word(out, "", program ? program : program_invocation_name);
+    mu_shell_add_word(out, " run ", request->job_path);
+    mu_shell_add_word(out, " --out ", go_on->directory);
     mu_text_add(out, "%s", resumes ? " --resume" : "");
     for (int i = 0; request->sets && request->sets[i]; i++)
-        add_word(out, " --set ", request->sets[i]);
+        mu_shell_add_word(out, " --set ", request->sets[i]);
     add_times(request, out);
     if (local)
-        add_word(out, " --local ", local);
+        mu_shell_add_word(out, " --local ", local);
     add_roles(request->cluster.counts, out);
     add_cluster(go_on, task, out);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "roles/checkpoint/save_trouble.h"
 #include "roles/task.h"
+#include "runtime/base/shell.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -67,13 +68,14 @@ static const char *why(const struct mu_save_trouble *trouble)
 static void add_look(const struct mu_save_trouble *trouble, struct mu_text *out)
 {
     struct mu_store *store = trouble->store;
-    char where[512];
+    char where[512], word[MU_SHELL_WORD_BYTES];
     store->ops->describe(store, trouble->step, where, sizeof(where));
     char *slash = strrchr(where, '/');
     if (slash)
         *slash = '\0';
+    mu_shell_word(word, where);
     if (slash && trouble->status != MU_NO_MEMORY)
-        mu_text_add(out, "`df -h %s; df -i %s; ls -ld %s`", where, where, where);
+        mu_text_add(out, "`df -h %s; df -i %s; ls -ld %s`", word, word, word);
     else
         mu_text_add(out, "`free -m; df -h`");
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "runtime/base/json_inside.h"
 #include "runtime/base/json_scan.h"
+#include "runtime/base/shell.h"
 #include "runtime/base/text.h"
 #include <errno.h>
 #include <pthread.h>
@@ -134,6 +135,9 @@ static enum mu_status fail_to_parse(
     struct mu_place place = {json->source, json->text, json->bytes, offset, width};
     char said[JSON_ERROR_TEXT_LENGTH + 64], path[160];
     const char *help = help_for_byte(message, said, sizeof(said));
+    if (!help && strcmp(message, "duplicate object key") == 0)
+        return mu_fail_at(log, error, &place, NULL, "keep one of the two",
+            "not valid JSON: %s %.*s", message, width < 64 ? (int)width : 64, json->text + offset);
     if (!help)
         return mu_fail_at(log, error, &place, NULL, help_for(json, offset, message),
             "not valid JSON: %s", message);
@@ -228,13 +232,16 @@ enum mu_status mu_json_parse(struct mu_log *log, enum mu_error error, const char
 
 static enum mu_status fail_to_read(struct mu_log *log, const char *path, int reason)
 {
-    char help[160];
+    char folder[MU_SHELL_WORD_BYTES], word[MU_SHELL_WORD_BYTES], help[MU_SHELL_WORD_BYTES + 48];
     const char *slash = strrchr(path, '/');
-    int folder = slash ? (int)(slash - path) + (slash == path) : 1;
+    snprintf(folder, sizeof(folder), "%.*s", slash ? (int)(slash - path) + (slash == path) : 1,
+        slash ? path : ".");
     if (reason == ENOENT)
-        snprintf(help, sizeof(help), "`ls %.*s` shows what is there", folder, slash ? path : ".");
+        mu_format(
+            help, sizeof(help), "`ls %s` shows what is there", mu_shell_word(word, folder));
     else
-        snprintf(help, sizeof(help), "`ls -ld %s` shows what it is and who may read it", path);
+        mu_format(help, sizeof(help), "`ls -ld %s` shows what it is and who may read it",
+            mu_shell_word(word, path));
     return mu_fail(log, MU_E0002, help, "cannot read %s: %s", path, strerror(reason));
 }
 

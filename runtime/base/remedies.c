@@ -4,7 +4,7 @@
 /* What to type or to look at, in general: an error that knows better brings its own help. */
 /* clang-format off */
 static const char *const remedies[MU_ERROR_COUNT] = {
-    [MU_E0001] = "muster COMMAND --help",
+    [MU_E0001] = "muster --help lists the commands; with --help each of them lists its flags",
     [MU_E0002] = "ls -l FILE",
     [MU_E0101] =
         "muster run JOB --local 2 for one machine; muster spec check shows what is found",

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "runtime/io/folder.h"
+#include "runtime/base/shell.h"
 #include "runtime/base/text.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -104,12 +105,12 @@ static enum mu_status give_up(
     if (aside)
         (void)unlinkat(folder, aside, 0);
     (void)close(folder);
-    char help[2 * PATH_MAX + 48];
+    char there[PATH_MAX], word[MU_SHELL_WORD_BYTES], help[2 * MU_SHELL_WORD_BYTES + 48];
     const char *slash = strrchr(path, '/');
-    int bytes = slash ? (int)(slash - path) + (slash == path) : 1;
-    const char *there = slash ? path : ".";
-    snprintf(help, sizeof(help), "`df -h %.*s; df -i %.*s` shows what room is left", bytes, there,
-        bytes, there);
+    snprintf(there, sizeof(there), "%.*s", slash ? (int)(slash - path) + (slash == path) : 1,
+        slash ? path : ".");
+    mu_shell_word(word, there);
+    mu_format(help, sizeof(help), "`df -h %s; df -i %s` shows what room is left", word, word);
     return mu_fail(log, error, help, "cannot write %s: %s", path, strerror(reason));
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "runtime/io/run_lock.h"
+#include "runtime/base/shell.h"
 #include "runtime/base/text.h"
 #include "runtime/io/folder.h"
 #include <errno.h>
@@ -32,7 +33,7 @@ static void read_holder(int fd, char holder[HOLDER_BYTES])
 
 static enum mu_status refuse(struct mu_log *log, const char *directory, int fd)
 {
-    char holder[HOLDER_BYTES], pid[16] = "PID";
+    char holder[HOLDER_BYTES], pid[16] = "PID", word[MU_SHELL_WORD_BYTES];
     struct mu_text help;
     read_holder(fd, holder);
     const char *process = strstr(holder, "pid ");
@@ -42,7 +43,7 @@ static enum mu_status refuse(struct mu_log *log, const char *directory, int fd)
     mu_text_add(&help,
         "`muster status %s` shows that run, `kill -TERM %s` on its host ends it; --out DIR is for "
         "another one",
-        directory, pid);
+        mu_shell_word(word, directory), pid);
     enum mu_status status = mu_fail(log, MU_E0607, help.data, "%s%s%s is locked by %s", log->task,
         log->task[0] ? " cannot begin: " : "", directory, holder);
     mu_text_finish(&help);

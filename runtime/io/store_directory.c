@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "runtime/io/store_directory.h"
+#include "runtime/base/shell.h"
 #include "runtime/io/folder.h"
 #include <dirent.h>
 #include <errno.h>
@@ -122,7 +123,7 @@ static enum mu_status put_failed(struct mu_store *store, struct mu_log *log, enu
     int64_t number, const char *name, size_t bytes)
 {
     int reason = errno;
-    char space[96] = "", help[2 * PATH_MAX + 48];
+    char space[96] = "", word[MU_SHELL_WORD_BYTES], help[2 * MU_SHELL_WORD_BYTES + 48];
     struct statvfs fs;
     if ((reason == ENOSPC || reason == EDQUOT) && statvfs(path_of(store), &fs) == 0) {
         char needed[16], left[16];
@@ -130,8 +131,8 @@ static enum mu_status put_failed(struct mu_store *store, struct mu_log *log, enu
         mu_text_bytes(left, sizeof(left), (uint64_t)fs.f_bavail * fs.f_frsize);
         mu_format(space, sizeof(space), " (needs %s, %s free)", needed, left);
     }
-    mu_format(help, sizeof(help), "`df -h %s; df -i %s` shows what room is left", path_of(store),
-        path_of(store));
+    mu_shell_word(word, path_of(store));
+    mu_format(help, sizeof(help), "`df -h %s; df -i %s` shows what room is left", word, word);
     return mu_fail(log, error, help, "cannot write %s/%lld/%s: %s%s", path_of(store),
         (long long)number, name, strerror(reason), space);
 }

@@ -101,7 +101,7 @@ static const struct refusal refusals[] = {
     {"{cluster:{}}", ":1:2", "help: JSON writes keys in double quotes"},
     {"{\"a\":1}\n// no", ":2:1", "help: JSON has no comments"},
     {"{\"a\":1} {", ":1:9", "not valid JSON: end of file expected"},
-    {"{\"a\":1,\n \"a\":2}", ":2:2", "not valid JSON: duplicate object key"},
+    {"{\"a\":1,\n \"a\":2}", ":2:2", "not valid JSON: duplicate object key \"a\""},
     {"[9223372036854775808]", ":1:2", "not valid JSON: too big integer"},
     {"[-9223372036854775809]", ":1:2", "not valid JSON: too big negative integer"},
     {"[1e999]", ":1:2", "not valid JSON: real number overflow"},

@@ -29,7 +29,9 @@ static void error_without_help_of_its_own_has_that_of_its_row(void **state)
 {
     (void)state;
     assert_int_equal(mu_fail(&said.log, MU_E0001, NULL, "wrong"), MU_USAGE);
-    assert_string_equal(said.text, "error[E0001]: wrong\n  = help: muster COMMAND --help\n");
+    assert_string_equal(said.text, "error[E0001]: wrong\n"
+                                   "  = help: muster --help lists the commands; "
+                                   "with --help each of them lists its flags\n");
 }
 
 static void no_line_before_the_help_is_empty(void **state)

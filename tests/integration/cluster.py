@@ -125,6 +125,9 @@ class Process:
         until(lambda: self.ended is not None, f"the end of {self.name}:\n{self.text}\n",
               patience)
         self.reader.join(PATIENCE)
+        if self.reader.is_alive():
+            raise AssertionError(f"{self.name} has ended, and somebody holds its output:\n"
+                                 f"{self.text}")
         code = self.process.returncode
         return code if code >= 0 else 128 - code
 

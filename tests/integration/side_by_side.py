@@ -7,13 +7,17 @@ Beside them run as many others as there are processors, and last, one by one, th
 with `alone`: what they claim does not hold beside others.
 """
 import os
+import signal
 import sys
 import tempfile
 import time
 import unittest
 
 SLOWLY = "MUSTER_SLOW" in os.environ  # what hardly computes does so with a sanitizer
-LIMITS = {"waits": 4 if SLOWLY else 12, "computes": 1 if SLOWLY else os.cpu_count() or 1}
+PROCESSORS = min(len(os.sched_getaffinity(0)), 4)  # a case has several processes
+LIMITS = {"waits": 4 if SLOWLY else 12, "computes": 1 if SLOWLY else PROCESSORS}
+SKIPPED = 77
+ENDS = (signal.SIGTERM, signal.SIGINT)
 
 
 def waits(case):
@@ -42,7 +46,7 @@ def flatten(suite):
 
 
 class Run:
-    """One case in a process."""
+    """One case, in a process with a group of its own."""
 
     def __init__(self, test, kind):
         self.kind = kind
@@ -54,16 +58,31 @@ class Run:
             self._be(test)
 
     def _be(self, test):
-        for stream in (1, 2):
-            os.dup2(self.output.fileno(), stream)
-        result = unittest.TextTestRunner(verbosity=2).run(test)
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(0 if result.wasSuccessful() else 1)
+        code = 1
+        try:
+            os.setpgid(0, 0)
+            for number in ENDS:
+                signal.signal(number, signal.SIG_DFL)
+            for stream in (1, 2):
+                os.dup2(self.output.fileno(), stream)
+            result = unittest.TextTestRunner(verbosity=2).run(unittest.TestSuite([test]))
+            code = (1 if not result.wasSuccessful() or result.testsRun != 1 else
+                    SKIPPED if result.skipped else 0)
+            sys.stdout.flush()
+            sys.stderr.flush()
+        finally:
+            os._exit(code)
 
     def text(self):
         self.output.seek(0)
         return self.output.read().decode(errors="replace")
+
+    def sweep(self):
+        """Ends what it has left behind."""
+        try:
+            os.killpg(self.pid, signal.SIGKILL)
+        except (ProcessLookupError, PermissionError):
+            pass
 
 
 def heading(text):
@@ -71,29 +90,52 @@ def heading(text):
     return text.split("\n\n-----", 1)[0].rstrip("\n")
 
 
-def run_all(left, limits):
-    """Runs what is left of each kind, so many at a time; how many have failed."""
-    running, failed = {}, 0
-    while running or any(left[kind] for kind in limits):
-        for kind, limit in limits.items():
-            while left[kind] and sum(run.kind == kind for run in running.values()) < limit:
-                run = Run(left[kind].pop(0), kind)
-                running[run.pid] = run
-        pid, status = os.wait()
-        text = running.pop(pid).text()
-        failed += status != 0
-        print(heading(text) if status == 0 else text, flush=True)
-    return failed
+class Runs:
+    """All cases of a file, so many of each kind at a time."""
+
+    def __init__(self, tests):
+        self.left = {"waits": [], "computes": [], "alone": []}
+        for test in tests:
+            self.left[kind_of(test)].append(test)
+        self.running = {}
+        self.codes = []
+        for number in ENDS:
+            signal.signal(number, self._give_up)
+
+    def _give_up(self, number, _):
+        """Whoever ends us has waited for too long: for whom?"""
+        for run in self.running.values():
+            print(f"---- still running:\n{run.text()}", flush=True)
+            run.sweep()
+        os._exit(128 + number)
+
+    def run(self, limits):
+        while self.running or any(self.left[kind] for kind in limits):
+            for kind, limit in limits.items():
+                while self.left[kind] and self._count(kind) < limit:
+                    run = Run(self.left[kind].pop(0), kind)
+                    self.running[run.pid] = run
+            self._end(*os.wait())
+
+    def _count(self, kind):
+        return sum(run.kind == kind for run in self.running.values())
+
+    def _end(self, pid, status):
+        run = self.running.pop(pid)
+        run.sweep()
+        code = os.waitstatus_to_exitcode(status)
+        print(heading(run.text()) if code in (0, SKIPPED) else run.text(), flush=True)
+        self.codes.append(code)
 
 
 def main():
     """Of all cases of the module `__main__`; the exit code says whether all have passed."""
     began = time.monotonic()
-    left = {"waits": [], "computes": [], "alone": []}
-    for test in flatten(unittest.defaultTestLoader.loadTestsFromModule(sys.modules["__main__"])):
-        left[kind_of(test)].append(test)
-    count = sum(map(len, left.values()))
-    failed = run_all(left, LIMITS)
-    failed += run_all(left, {"alone": 1})
-    print(f"{count} cases in {time.monotonic() - began:.1f} s, {failed} failed")
-    sys.exit(1 if failed else 0)
+    runs = Runs(flatten(unittest.defaultTestLoader.loadTestsFromModule(sys.modules["__main__"])))
+    runs.run(LIMITS)
+    runs.run({"alone": 1})
+    skipped = runs.codes.count(SKIPPED)
+    failed = len(runs.codes) - runs.codes.count(0) - skipped
+    took = time.monotonic() - began
+    print(f"{len(runs.codes)} cases in {took:.1f} s: {failed} failed, {skipped} skipped")
+    sys.exit(1 if failed or not runs.codes else 0)

@@ -168,18 +168,19 @@ class Hang(Survivors):
                             task.text for task in cluster.others(culprit)))
         return cluster
 
-    @waits
+    @alone
     def test_a_stopped_worker_is_named_after_the_fast_deadline(self):
         self.stop(SYNC, SYNC_TASKS, "worker/0", 0.8, *FAST)
 
-    @waits
+    @alone
     def test_a_stopped_chief_is_named_after_the_fast_deadline(self):
         self.stop(SYNC, SYNC_TASKS, "chief/0", 0.8, *FAST)
 
-    @waits
+    @alone
     def test_a_stopped_server_is_named_after_the_fast_deadline(self):
         self.stop(ASYNC, ASYNC_TASKS, "ps/1", 0.8, *FAST)
 
+    @alone
     def test_a_stopped_asynchronous_worker_is_named_after_the_fast_deadline(self):
         self.stop(ASYNC, ASYNC_TASKS, "worker/0", 0.8, *FAST)
 

@@ -10,7 +10,6 @@ import events
 from cluster import ASYNC, LONG, Case, Cluster, main
 from peer import HEADER, HELLO, crc32c, pack, unpack
 from proxy import Proxy, shut, start_behind
-from side_by_side import waits
 
 PUSH_LINK = 3  # kind of a link in a HELLO
 ROLES = {"chief": 0, "worker": 1}
@@ -210,7 +209,6 @@ class CutOff(Case):
     def test_so_is_one_whose_numbers_jump(self):
         self.told(self.behind(ahead, ps=2), "with a number that is not the next one")
 
-    @waits
     def test_so_is_one_with_ids_out_of_range(self):
         job = self.folder("job")
         job.write_text(json.dumps(CLICKS))

@@ -9,7 +9,7 @@ import signal
 import time
 
 from cluster import ASYNC, LONG, SLOW, SYNC, Case, alive, checkpoints, main, until
-from side_by_side import waits
+from side_by_side import alone, waits
 
 
 class Launcher(Case):
@@ -22,6 +22,7 @@ class Launcher(Case):
         table = pathlib.Path("/proc/net/tcp").read_text()
         return [port for port in ports if f"0100007F:{int(port):04X} 00000000:0000 0A" in table]
 
+    @alone
     def test_a_killed_launcher_leaves_no_process_and_no_port(self):
         launcher = self.local("chief=1,worker=1,ps=1,evaluator=1", *LONG, job=ASYNC)
         pids = self.pids(launcher)

@@ -9,7 +9,7 @@ import signal
 
 from cluster import (ASYNC, LONG, MUSTER, SLOW, SYNC, Case, Cluster, Process, alive, checkpoints,
                      main, steps, until)
-from side_by_side import waits
+from side_by_side import alone, waits
 
 TASKS = dict(chief=1, worker=1, ps=2)
 PATIENCE = 30 * SLOW
@@ -260,6 +260,7 @@ class Launcher(Recovers):
         self.assertEqual(summary(launcher.out)["recoveries"], 1)
         self.assertNotIn("kill -KILL", launcher.text)
 
+    @alone
     def test_the_launcher_leaves_a_server_alone_that_goes_on_in_time(self):
         launcher, pids = self.start("--steps", str(steps(8000)))
         os.kill(pids["ps/1"], signal.SIGSTOP)

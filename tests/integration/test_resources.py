@@ -18,6 +18,7 @@ COUNTER = os.environ.get("COUNT_ALLOCATIONS_LIBRARY")
 MIB = 1 << 20
 
 
+@alone
 class Allocations(Case):
     def points(self, cluster):
         path = cluster.out / "metrics.jsonl"

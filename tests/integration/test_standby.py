@@ -13,7 +13,7 @@ import time
 
 from cluster import ASYNC, LONG, SLOW, Case, Cluster, checkpoints, main, steps, until
 from proxy import Proxy, shut, start_behind
-from side_by_side import waits
+from side_by_side import alone, waits
 
 TWICE = ["--set", "mode.replicas=1", "--set", "mode.policy=apply"]
 SAVES = ["--set", "checkpoint.every_steps=100"]
@@ -229,6 +229,7 @@ class Standby(Case):
             self.assertEqual(task.ends(), 0, task.text)
         return cluster
 
+    @alone
     def test_the_last_step_is_so_for_one_that_slept_through_it(self):
         """Its answer is of an earlier step, and the pull after the loss of the last one: another
         gradient would make a step too many, for the other has left. (Which of the answer and the

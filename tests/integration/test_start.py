@@ -110,7 +110,7 @@ class Waiting(Case):
         chief = cluster.start("chief/0", "--start-timeout", "2")
         worker = cluster.start("worker/1", "--start-timeout", "4")
         self.assertEqual(chief.ends(), 69, chief.text)
-        self.assertTrue(2 <= chief.took < 3 * SLOW, chief.took)
+        self.assertTrue(2 <= chief.took < 4 * SLOW, chief.took)
         self.assertIn("error[E0301]: 3 of 5 tasks did not come within 2.0 s", chief.text)
         for name in ("worker/0", "ps/0", "ps/1"):
             self.assertRegex(chief.text, rf"{name} \({cluster.address(name)}\): .*refused")
@@ -175,7 +175,7 @@ class Addresses(Case):
             holder.listen()
             worker = cluster.start("worker/0")
             self.assertEqual(worker.ends(), 69, worker.text)
-        self.assertLess(worker.took, 1 * SLOW)
+        self.assertLess(worker.took, 2 * SLOW)
         self.assertRegex(worker.text, rf"error\[E0302\]: {cluster.address('worker/0')} is in use "
                                       rf"by .*\b{os.getpid()}\b")
         self.assertIn(f"ss -ltnp 'sport = :{cluster.port('worker/0')}'", worker.text)
@@ -214,7 +214,7 @@ class Addresses(Case):
             cluster.spec[other] = ["nowhere.example:7777"]
             task = cluster.start(name, "--start-timeout", "3", wrapper=wrapper)
             self.assertEqual(task.ends(), 69, task.text)
-            self.assertTrue(3 <= task.took < 4 * SLOW, (name, other, task.took))
+            self.assertTrue(3 <= task.took < 5 * SLOW, (name, other, task.took))
             self.assertRegex(task.text, r"error\[E03(01|10)\]: .*nowhere\.example")
 
     def silent_resolver(self, host):
@@ -370,11 +370,13 @@ class Doubles(Case):
         stopped.signal(signal.SIGCONT)
 
     def test_two_runs_do_not_share_a_directory(self):
-        first = Cluster(self, arguments=["--steps", "100000"], chief=1, worker=1).start_all()
-        first.trains()
+        first = Cluster(self, arguments=["--steps", "100000"], chief=1, worker=1)
+        first.out = self.folder("a run")
+        first.start_all().trains()
         second = self.muster("run", first.job, "--out", first.out, "--resume", "--local", "1")
         self.assertEqual(second.code, 73, second.text)
         self.assertRegex(second.text, rf"error\[E0607\].*pid {first.tasks['chief/0'].pid}")
+        self.assertIn(f"`muster status '{first.out}'`", second.text)
 
     def logs(self, cluster):
         return {path.name: path.read_text() for path in (cluster.out / "logs").iterdir()}
@@ -456,7 +458,7 @@ class Differences(Case):
         self.assertEqual(wrong.ends(), 76, wrong.text)
         for task in waiting:
             self.assertEqual(task.ends(), 76, (task.name, task.text))
-            self.assertLess(abs(task.ended - wrong.ended), 1 * SLOW, task.name)
+            self.assertLess(abs(task.ended - wrong.ended), 2 * SLOW, task.name)
             self.assertRegex(task.text, r"error\[E0305\]: .*worker/1 has another job: "
                                         r"optimizer\.learning_rate: \S+ on \S+, 0\.5 on worker/1\n")
             self.assertNotIn("--resume", task.text)
@@ -475,7 +477,7 @@ class Differences(Case):
         for task in tasks:
             self.assertEqual(task.ends(), 76, task.text)
             self.assertRegex(task.text, r"error\[E0306\]: the peer at worker/1 .*SSH")
-        self.assertLess(abs(tasks[0].ended - tasks[1].ended), 1 * SLOW)
+        self.assertLess(abs(tasks[0].ended - tasks[1].ended), 2 * SLOW)
 
 
 class Echo:

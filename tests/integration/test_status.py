@@ -343,6 +343,11 @@ class Status(Case):
         self.assertRegex(text, r"error\[E0402\]: worker/0 .* is stopped \(state T\).*\n  = help: "
                                rf"`kill -KILL {worker.pid}` ends it; ")
         self.assertNotIn("kill -CONT", text)
+        worker.signal(signal.SIGCONT)
+        self.assertEqual(worker.ends(), 69, worker.text)
+        text = self.status(cluster.out, code=69)  # nor to end it when it is no more
+        self.assertNotIn("kill -", text)
+        self.assertRegex(text, rf"worker/0 +{worker.pid} .* gone .* last seen ")
 
     def test_who_writes_the_status_is_here_from_the_first(self):
         cluster = Cluster(self, chief=1, worker=1, arguments=["--set", "data.samples=300000"])

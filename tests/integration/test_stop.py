@@ -4,7 +4,6 @@
 import json
 import os
 import pathlib
-import re
 import signal
 
 from cluster import ASYNC, LONG, SLOW, SYNC, Case, Cluster, alive, checkpoints, main, until
@@ -110,14 +109,12 @@ class Stop(Case):
             self.assertNotIn("error", launcher.text)
 
     def test_another_number_of_workers_reads_every_sample_once_an_epoch(self):
-        arguments = ["--epochs", EPOCHS]
-        stopped = self.stopped(SYNC, "chief=1,worker=3", signal.SIGTERM, *arguments)
-        done = newest(stopped.out)["samples_done"]
-        self.assertTrue(0 < done < EPOCHS * SAMPLES, done)
-        again = self.trained("chief=1,worker=1", *arguments, "--resume", out=stopped.out)
+        stopped = self.trained("chief=1,worker=3", "--steps", 140)
+        self.assertTrue(SAMPLES < newest(stopped.out)["samples_done"] < 2 * SAMPLES)
+        again = self.trained("chief=1,worker=1", "--epochs", EPOCHS, "--resume", out=stopped.out)
         self.assertEqual(newest(stopped.out)["samples_done"], EPOCHS * SAMPLES)
         self.assertEqual(again.summary["epochs"], EPOCHS)
-        self.assertGreater(again.summary["test_accuracy"], 0.8)  # smaller batches are noisy
+        self.assertGreater(again.summary["test_accuracy"], 0.94)  # 0.91 when it stopped
 
     def test_more_workers_and_a_larger_batch_train_the_epochs_that_are_left(self):
         for job, one, more in ((SYNC, "chief=1", ["chief=1,worker=2", "--batch", "64"]),
@@ -224,8 +221,9 @@ class Stop(Case):
     def stopped_while_it_waits(self, name, wrapper=()):
         cluster = Cluster(self, arguments=LONG, chief=1, worker=1)
         task = cluster.start(name, wrapper=wrapper)
-        until(lambda: re.search(rf":{cluster.port(name):04X} 00000000:0000 0A",
-                                pathlib.Path("/proc/net/tcp").read_text()), "its port")
+        host = "".join(f"{int(byte):02X}" for byte in reversed(cluster.host.split(".")))
+        until(lambda: f"{host}:{cluster.port(name):04X} 00000000:0000 0A" in
+              pathlib.Path("/proc/net/tcp").read_text(), "its port")
         return task, task.signal(signal.SIGTERM)
 
     def test_a_run_that_waits_for_others_stops_when_asked(self):
