@@ -70,19 +70,26 @@ def tensorflow(*arguments, **extra):
     return run
 
 
+TCP = ["--set", "mode.transport=tcp"]
+ASYNC = ["--workers", "2", "--ps", "1", "--set", "mode.kind=async", "--set", "train.steps=3000"]
+DDP = torch("torch_ranks.sh", "2", "torch_ddp.py", "mlp", "64")
+MWMS = tensorflow("multi", "2", "0", "64", "500", "512,512,10")
+SERVER = tensorflow("ps", "2", "1", "64", "30", "512,512,10", K="20")
+
+# Where nothing else is said ours goes the way that it finds by itself: shared memory.
 TABLE = [
     ("one", "one process / PyTorch", 1.4, compute,
      torch("PYTHON", "torch_train.py", "mlp", "64", "1")),
-    ("ddp", "2 workers synchronous / PyTorch DDP gloo", 3.6, muster("--workers", "2"),
-     torch("torch_ranks.sh", "2", "torch_ddp.py", "mlp", "64")),
+    ("ddp", "2 workers synchronous / PyTorch DDP gloo", 3.6, muster("--workers", "2"), DDP),
+    ("ddp-tcp", "the same, ours over TCP", 2.0, muster("--workers", "2", *TCP), DDP),
     ("mwms", "2 workers synchronous / TensorFlow MultiWorkerMirrored", 5.5,
-     muster("--workers", "2"), tensorflow("multi", "2", "0", "64", "500", "512,512,10")),
+     muster("--workers", "2"), MWMS),
+    ("mwms-tcp", "the same, ours over TCP", 3.0, muster("--workers", "2", *TCP), MWMS),
     ("apart", "2 workers synchronous / two processes that do not talk", 0.9,
      muster("--workers", "2"), apart),
     ("ps", "2 workers + 1 ps asynchronous / TensorFlow ParameterServer, 20 steps", 3.0,
-     muster("--workers", "2", "--ps", "1", "--set", "mode.kind=async", "--set",
-            "train.steps=3000"),
-     tensorflow("ps", "2", "1", "64", "30", "512,512,10", K="20")),
+     muster(*ASYNC), SERVER),
+    ("ps-tcp", "the same, ours over TCP", 2.0, muster(*ASYNC, *TCP), SERVER),
 ]
 
 for name, what, target, ours, peer in TABLE:
