@@ -36,6 +36,7 @@ class Survivors(Case):
             self.assertEqual(task.text.count("error["), 1, task.text)
 
 
+@alone  # they claim how soon everybody ends
 class Crash(Survivors):
     def kill(self, job, counts, culprit):
         cluster = Cluster(self, job=job, arguments=[*LONG, *SAVES], **counts).start_all().trains()
