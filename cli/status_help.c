@@ -57,8 +57,7 @@ static bool may_be_stopped(const struct mu_status_view *view, int process)
     const mu_json_value *tasks = tasks_of(view);
     for (size_t i = 0; tasks && i < mu_json_count(tasks); i++) {
         const mu_json_value *task = mu_json_member_at(tasks, i);
-        if ((int)mu_status_number(task, "process") == process &&
-            mu_status_is_this_host(mu_status_string(task, "host", "?")))
+        if (process > 0 && mu_status_process_here(task) == process)
             return mu_host_process_stopped(process);
     }
     return true;
@@ -124,12 +123,10 @@ static const char *gone_from_here(const struct mu_status_view *view)
     const char *leader = mu_status_string(view->root, "leader", "?");
     for (size_t i = 0; tasks && i < mu_json_count(tasks); i++) {
         const mu_json_value *task = mu_json_member_at(tasks, i);
-        double process = mu_status_number(task, "process");
-        bool was_here = strcmp(mu_status_string(task, "state", ""), "here") == 0 &&
-                        mu_status_is_this_host(mu_status_string(task, "host", "?")) &&
-                        process > 0 && process < INT32_MAX;
+        int process = mu_status_process_here(task);
+        bool was_here = strcmp(mu_status_string(task, "state", ""), "here") == 0 && process > 0;
         if (was_here && strcmp(mu_json_key(tasks, i), leader) != 0 &&
-            mu_host_process_started((int)process) < 0)
+            mu_host_process_started(process) < 0)
             return mu_json_key(tasks, i);
     }
     return NULL;

@@ -190,10 +190,8 @@ static void show_missing(
 /* The leader only knows that nothing is heard of it; on this host there is more to be seen. */
 static bool is_stopped(const mu_json_value *task)
 {
-    double process = mu_status_number(task, "process");
-    return process > 0 && process < INT32_MAX &&
-           mu_status_is_this_host(mu_status_string(task, "host", "?")) &&
-           mu_host_process_stopped((int)process);
+    int process = mu_status_process_here(task);
+    return process > 0 && mu_host_process_stopped(process);
 }
 
 /* Of a run that ended well: has it, too, or was it lost on the way? The leader wrote that itself.
@@ -226,10 +224,9 @@ static void add_doing(
 /* Of a run that has not ended well: nobody has seen it go, and its process is no more. */
 static bool has_ended_here(const struct mu_status_view *view, const mu_json_value *task)
 {
-    double process = mu_status_number(task, "process");
+    int process = mu_status_process_here(task);
     return view->state != MU_STATUS_RUNNING && !ended_well(view) && process > 0 &&
-           process < INT32_MAX && mu_status_is_this_host(mu_status_string(task, "host", "?")) &&
-           mu_host_process_started((int)process) < 0;
+           mu_host_process_started(process) < 0;
 }
 
 static void show_task(const struct mu_status_view *view, const char *name,

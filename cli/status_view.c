@@ -56,24 +56,30 @@ static double age_of(double wall)
     return round((wall_now() - wall) * 1000) / 1000;
 }
 
-bool mu_status_is_this_host(const char *host)
+static bool is_this_host(const char *host)
 {
     char own[256] = "";
     return gethostname(own, sizeof(own) - 1) == 0 && strcmp(own, host) == 0;
 }
 
+int mu_status_process_here(const mu_json_value *task)
+{
+    double process = mu_status_number(task, "process");
+    bool is_one = process > 0 && process < INT32_MAX;
+    return is_one && is_this_host(mu_status_string(task, "host", "?")) ? (int)process : 0;
+}
+
 static enum mu_status_state find_state(struct mu_status_view *view)
 {
     bool is_fresh = fabs(view->age_seconds) < SILENT_SECONDS; /* or clocks differ */
-    double process = mu_status_number(view->root, "process");
+    int process = mu_status_process_here(view->root);
     if (strcmp(mu_status_string(view->root, "phase", ""), "ended") == 0)
         return MU_STATUS_OVER;
-    if (mu_status_is_this_host(mu_status_string(view->root, "host", "?")) && process > 0 &&
-        process < INT32_MAX) {
-        long long started = mu_host_process_started((int)process);
+    if (process > 0) {
+        long long started = mu_host_process_started(process);
         if (started < 0 || (double)started != mu_status_number(view->root, "process_started"))
             return MU_STATUS_DIED;
-        view->stopped = mu_host_process_stopped((int)process);
+        view->stopped = mu_host_process_stopped(process);
     }
     return is_fresh && !view->stopped ? MU_STATUS_RUNNING : MU_STATUS_SILENT;
 }

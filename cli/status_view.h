@@ -34,8 +34,8 @@ const char *mu_status_state_name(enum mu_status_state state);
 double mu_status_number(const mu_json_value *object, const char *key);
 const char *mu_status_string(const mu_json_value *object, const char *key, const char *fallback);
 
-/* Is this the name of the host that we run on? */
-bool mu_status_is_this_host(const char *host);
+/* The process of a task, or of the leader (the root), if it can be seen from here; 0: it cannot. */
+int mu_status_process_here(const mu_json_value *task);
 
 /* status_help.c: what went wrong or is waited for, and what to type. */
 void mu_status_help(const struct mu_status_view *view, struct mu_text *out);

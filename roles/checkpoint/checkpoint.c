@@ -306,13 +306,16 @@ static enum mu_status say_none_whole(
     char what[80] = "the only checkpoint is damaged";
     if (count > 1)
         mu_format(what, sizeof(what), "none of the %d checkpoints is whole; the oldest", count);
-    char all[MU_CHECKPOINT_WHERE_BYTES], help[2 * MU_CHECKPOINT_WHERE_BYTES + 160];
+    char all[MU_CHECKPOINT_WHERE_BYTES], anew[MU_CHECKPOINT_WHERE_BYTES + 8];
+    char anew_word[MU_SHELL_WORD_BYTES], word[MU_SHELL_WORD_BYTES];
+    char help[2 * MU_SHELL_WORD_BYTES + 160];
     bool is_there = folder_of(load, all);
     int run = (int)(strlen(all) - (ends_with(all, KEPT_IN) ? strlen(KEPT_IN) : 0));
+    mu_format(anew, sizeof(anew), "%.*s-anew", run, all);
     mu_format(help, sizeof(help),
-        "begin again in another directory: --out %.*s-anew in place of --out and --resume; `muster "
+        "begin again in another directory: --out %s in place of --out and --resume; `muster "
         "checkpoint verify %s` shows what is wrong with each",
-        run, all, all);
+        mu_shell_word(anew_word, anew), mu_shell_word(word, all));
     return mu_fail(load->log, MU_E0601,
         is_there ? help : "begin again in another directory: --out DIR", "%s: %s", what,
         load->quiet->first_text);

@@ -51,16 +51,15 @@ enum mu_status mu_options_set(struct mu_log *log, const char *flag, const struct
     struct mu_complaint complaint;
     if (mu_options_value_text(row, text, mu_options_value_field(row, options), &complaint))
         return MU_OK;
-    bool has_default = row->fallback && row->fallback[0];
-    char nearest[MU_CHOICE_BYTES_MAX] = "", help[MU_CHOICE_BYTES_MAX + 128];
+    char nearest[MU_CHOICE_BYTES_MAX] = "", help[MU_CHOICE_BYTES_MAX + 128] = "";
     if (row->type == MU_OPTION_CHOICE)
         mu_options_value_nearest(row->choices, text, nearest, sizeof(nearest));
     if (nearest[0])
         mu_format(help, sizeof(help), "did you mean `%s`?", nearest);
-    else if (has_default)
+    else if (row->fallback && row->fallback[0])
         mu_format(help, sizeof(help), "as in `%.60s %.60s`, its default", flag, row->fallback);
-    return mu_fail(log, MU_E0001, nearest[0] || has_default ? help : NULL,
-        "%s cannot be `%s`: expected %s", flag, text, complaint.expected);
+    return mu_fail(log, MU_E0001, help[0] ? help : NULL, "%s cannot be `%s`: expected %s", flag,
+        text, complaint.expected);
 }
 
 static void write_integers(const struct mu_integers *integers, struct mu_text *out)

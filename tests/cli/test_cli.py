@@ -268,7 +268,8 @@ class Run(unittest.TestCase):
         job = os.path.join(ROOT, "configs", "demo.json")
         self.refused(64, [job, "--steps", "abc"], "--steps cannot be `abc`")
         self.refused(64, [job, "--lr", "nan"], "--lr cannot be `nan`")
-        self.refused(64, [job, "--batch", "0"], "--batch cannot be `0`", "1 to 1048576")
+        self.refused(64, [job, "--batch", "0"], "--batch cannot be `0`", "1 to 1048576",
+                     "as in `--batch 64`, its default")
         self.refused(64, [job, "--start_timeout", "0"], "--start-timeout cannot be `0`",
                      "1 to 86400")
         self.refused(64, [job, "--failure-detection", "fats"], "did you mean `fast`?")

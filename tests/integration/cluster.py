@@ -333,7 +333,10 @@ def alive(pid):
 
 
 def thread_states(pid):
-    return [state(thread) for thread in pathlib.Path(f"/proc/{pid}/task").iterdir()]
+    try:
+        return [state(thread) for thread in pathlib.Path(f"/proc/{pid}/task").iterdir()]
+    except FileNotFoundError:
+        return []
 
 
 def tensors(path):

@@ -114,7 +114,7 @@ class Stop(Case):
         again = self.trained("chief=1,worker=1", "--epochs", EPOCHS, "--resume", out=stopped.out)
         self.assertEqual(newest(stopped.out)["samples_done"], EPOCHS * SAMPLES)
         self.assertEqual(again.summary["epochs"], EPOCHS)
-        self.assertGreater(again.summary["test_accuracy"], 0.94)  # 0.91 when it stopped
+        self.assertGreater(again.summary["test_accuracy"], 0.94)  # 0.93 when it stopped
 
     def test_more_workers_and_a_larger_batch_train_the_epochs_that_are_left(self):
         for job, one, more in ((SYNC, "chief=1", ["chief=1,worker=2", "--batch", "64"]),
