@@ -197,7 +197,7 @@ static void ranks_bound_to_one_processor_yield_early_and_apart_they_spin(void **
         if (CPU_ISSET((size_t)i, &set))
             processors[found++] = i;
     if (found < 2)
-        skip();
+        skip_saying("one processor only");
     run_team(2, bind_to_processors, processors);
 }
 

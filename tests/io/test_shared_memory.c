@@ -157,10 +157,8 @@ static void a_large_piece_has_the_huge_pages_that_there_are(void **state)
     int error = errno;
     mu_shared_memory_close(&opened);
     mu_shared_memory_close(&made);
-    if (!there_are) {
-        print_message("there are no huge pages for shared memory here: %s\n", strerror(error));
-        skip();
-    }
+    if (!there_are)
+        skip_saying("there are no huge pages for shared memory here: %s", strerror(error));
 }
 
 static void it_is_for_this_user_only_and_gone_with_its_maker(void **state)
@@ -286,10 +284,8 @@ static void a_full_place_is_an_error_and_no_signal(void **state)
     (void)state;
     enum mu_status status = MU_OK;
     in_thread(full_thread, &status);
-    if (status == MU_DENIED) {
-        print_message("a file system cannot be mounted here\n");
-        skip();
-    }
+    if (status == MU_DENIED)
+        skip_saying("a file system cannot be mounted here");
     assert_int_equal(status, MU_NO_MEMORY);
     assert_string_equal(why, "/dev/shm is full (needs 768.0 KiB, has 512.0 KiB)");
 }
@@ -385,10 +381,8 @@ static void another_user_is_told_so(void **state)
     struct as_nobody as = {.name = made.name};
     in_thread(nobody_thread, &as);
     mu_shared_memory_close(&made);
-    if (as.status == MU_DENIED) {
-        print_message("only root can become another user\n");
-        skip();
-    }
+    if (as.status == MU_DENIED)
+        skip_saying("only root can become another user");
     assert_int_equal(as.status, MU_UNAVAILABLE);
     assert_string_equal(why, "it belongs to another user");
 }

@@ -248,7 +248,7 @@ static void gemm_has_the_same_bits_wherever_multiply_add_is_fused(void **state)
     (void)state;
     const struct mu_gemm_kernel *wide = gemm_named("avx512"), *narrow = gemm_named("avx2");
     if (!wide || !narrow)
-        skip();
+        skip_saying("this processor has not both");
     struct gemm_rig *rig = gemm_rig_open();
     for (int transposes = 0; transposes < 4; transposes++)
         for (size_t n = 90; n <= GEMM_N; n += 54) {

@@ -388,6 +388,14 @@ def check_no_sleeps(sources):
                 yield source, number, f'`{match.group(0)}` in a test: wait for the event instead'
 
 
+def check_no_bare_skips(sources):
+    """cmocka's skip() is a failure to who reads its TAP, and says nothing."""
+    for source in sources:
+        for number, line in enumerate(source.code, 1):
+            if source.is_test and source.is_c and re.search(r'(?<!\w)skip\s*\(', line):
+                yield source, number, 'skip() in a test: skip_saying("why") of tests/support/test.h'
+
+
 def check_structures(sources):
     """Each structure in the tables of docs/ARCHITECTURE.md is where its row says."""
     for source in sources:
@@ -429,7 +437,7 @@ def check_packages(sources):
 RULES = [check_include_law, check_confined_libraries, check_private_headers, check_unique_names,
          check_lines, check_file_lengths, check_function_lengths, check_public_names, check_licence,
          check_finished, check_machine_paths, check_world_seam, check_exempt_files, check_no_sleeps,
-         check_structures, check_packages]
+         check_no_bare_skips, check_structures, check_packages]
 
 
 def check(root):

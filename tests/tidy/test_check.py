@@ -181,6 +181,12 @@ class Check(unittest.TestCase):
                  SPDX + 'static const char *script = "sleep 1";\n', '`sleep 1` in a test')
         self.green('tests/a/a.py', 'given_up(sleeps=2.5)  # does not sleep\n')
 
+    def test_who_skips_says_why(self):
+        self.red(check.check_no_bare_skips, 'tests/a/test_a.c',
+                 SPDX + 'static void a(void **state)\n{\n    sk' + 'ip();\n}\n', 'skip_saying')
+        self.green('tests/a/test_a.c',
+                   SPDX + 'static void a(void **state)\n{\n    skip_saying("no root");\n}\n')
+
     def test_structures_are_where_the_table_says(self):
         for place in ['cluster/door.h', 'cluster/spec.c', 'runtime/base']:
             self.red(check.check_structures, 'docs/ARCHITECTURE.md',
