@@ -85,7 +85,8 @@ static struct mu_client_part *part_of(struct mu_client_server *server, uint64_t 
     struct mu_ps_client *client = server->client;
     for (int i = 0; i < client->options.in_flight; i++) {
         struct mu_client_slot *slot = &client->slots[i];
-        if (slot->in_use && slot->sequence == sequence && !slot->parts[server->order].replied)
+        if (slot->in_use && slot->sequence == sequence &&
+            mu_client_awaits(&slot->parts[server->order]))
             return &slot->parts[server->order];
     }
     return NULL;
@@ -245,6 +246,14 @@ void mu_client_send_finished(struct mu_send *send)
     mu_client_end_if_whole(part->slot);
 }
 
+static const uint8_t *write_quiet(struct mu_client_part *part, struct mu_frame *frame)
+{
+    struct mu_ps_push_body push = part->slot->push;
+    push.quiet = true;
+    frame->body_bytes = (uint32_t)mu_ps_push_write(part->own_body, &push);
+    return part->own_body;
+}
+
 void mu_client_send_part(struct mu_client_slot *slot, struct mu_client_server *server)
 {
     struct mu_client_part *part = &slot->parts[server->order];
@@ -257,6 +266,8 @@ void mu_client_send_part(struct mu_client_slot *slot, struct mu_client_server *s
     const uint8_t *body = slot->body;
     if (gradient)
         frame.payload_bytes = (uint32_t)(server->span.count * sizeof(float));
+    if (part->quiet)
+        body = write_quiet(part, &frame);
     mu_client_share_part(slot, server, &frame, &gradient, &body);
     part->send.owner = part;
     part->send.finished = mu_client_send_finished;
@@ -282,7 +293,6 @@ enum mu_status mu_client_start(struct mu_ps_client *client, struct mu_client_slo
     slot->sequence = client->sequence_next++;
     slot->gradients = gradients;
     slot->fresh = fresh;
-    slot->replies_missing = 0;
     slot->frame = (struct mu_frame){
         .type = gradients ? MU_FRAME_PUSH : MU_FRAME_PULL,
         .generation = client->options.generation,
@@ -291,12 +301,11 @@ enum mu_status mu_client_start(struct mu_ps_client *client, struct mu_client_slo
     };
     for (int i = 0; i < client->seat_count; i++) {
         slot->parts[i].slot = slot;
-        slot->parts[i].replied = slot->parts[i].is_dead = client->servers[i].is_lost;
-        slot->replies_missing += !slot->parts[i].replied;
         slot->parts[i].in_place = slot->parts[i].was_in_place = false;
         slot->parts[i].rows_in_place = slot->parts[i].rows_were_in_place = false;
         slot->parts[i].row_values_missing = slot->parts[i].rows.wanted > 0;
     }
+    mu_client_expect(slot);
     for (int i = 0; i < client->seat_count; i++)
         mu_client_send_part(slot, &client->servers[i]);
     return client->failure;
@@ -332,34 +341,12 @@ static void name_missing(struct mu_ps_client *client, const struct mu_client_slo
 {
     int missing = -1, lost = -1;
     for (int i = client->seat_count - 1; i >= 0; i--) {
-        if (slot->parts[i].replied)
+        if (!mu_client_awaits(&slot->parts[i]))
             continue;
         missing = i;
         lost = client->servers[i].link ? lost : i;
     }
     client->culprit = mu_ps_seat_process(lost >= 0 ? lost : missing, client->options.server_count);
-}
-
-/* All servers must have done the same. */
-static enum mu_status check_agreement(
-    struct mu_ps_client *client, const struct mu_client_slot *slot)
-{
-    const struct mu_client_part *part = mu_client_first_part(slot);
-    const struct mu_ps_fresh_body *first = &part->fresh;
-    int servers = client->options.server_count;
-    for (int i = 0; i < client->seat_count; i++) {
-        const struct mu_ps_fresh_body *other = &slot->parts[i].fresh;
-        if (slot->parts[i].is_dead ||
-            (other->version == first->version && other->verdict == first->verdict))
-            continue;
-        mu_client_fail(client, i,
-            mu_fail(client->options.log, MU_E0701, NULL,
-                "ps/%d answers push %llu with version %lld where ps/%d has %lld",
-                mu_ps_seat_process(i, servers), (unsigned long long)slot->sequence,
-                (long long)other->version, mu_ps_seat_process((int)(part - slot->parts), servers),
-                (long long)first->version));
-    }
-    return client->failure;
 }
 
 /* OK: all have answered, with the same, and nothing of what is wanted is missing. */
@@ -373,7 +360,7 @@ static enum mu_status wait_whole(
         if (status == MU_TIMEOUT)
             name_missing(client, slot);
         MU_TRY(status);
-        MU_TRY(check_agreement(client, slot));
+        MU_TRY(mu_client_check_agreement(slot));
     } while (mu_client_relink_asks(slot));
     return MU_OK;
 }

@@ -15,11 +15,12 @@ struct mu_client_part {
     struct mu_send send;
     bool replied;
     bool is_dead; /* its server was lost before all had answered: what it said does not count */
+    bool quiet;   /* its server does not answer */
     struct mu_ps_fresh_body fresh;
     /* The fresh parameters come without travelling: as it was sent last, or as it was sent first.
      */
     bool in_place, was_in_place;
-    uint8_t place_body[MU_PS_BODY_MAX];
+    uint8_t own_body[MU_PS_BODY_MAX]; /* where it is another than that of all */
     /* Embedding rows: what is sent before the push, and what comes before its FRESH. */
     struct mu_ps_rows_body rows;             /* zeroed: none; without places */
     uint64_t *row_ids;                       /* wanted, then given; */
@@ -116,8 +117,14 @@ enum mu_status mu_client_check_servers(struct mu_ps_client *client);
 void mu_client_end_if_whole(struct mu_client_slot *slot);
 
 /* ---- client_standby.c ---- */
+/* A push that is about to be sent: who answers it? */
+void mu_client_expect(struct mu_client_slot *slot);
+/* Is the answer of this part missing? */
+bool mu_client_awaits(const struct mu_client_part *part);
 /* The first part that counts: all that count say the same. */
 struct mu_client_part *mu_client_first_part(const struct mu_client_slot *slot);
+/* All that have answered must have done the same. */
+enum mu_status mu_client_check_agreement(const struct mu_client_slot *slot);
 /* Did all that have answered bring what is wanted? */
 bool mu_client_has_all(const struct mu_client_slot *slot);
 /* Embedding rows of all servers, each counted once. */

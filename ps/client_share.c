@@ -293,7 +293,7 @@ void mu_client_share_part(struct mu_client_slot *slot, struct mu_client_server *
     struct mu_client_part *part = &slot->parts[server->order];
     size_t bytes = server->span.count * sizeof(float);
     part->in_place = false;
-    if (server->share != MU_CLIENT_SHARES)
+    if (server->share != MU_CLIENT_SHARES || part->quiet)
         return;
     const struct mu_vectors *vectors = slot->client->vectors;
     const float *fresh = slot->fresh ? slot->fresh + server->span.first : NULL;
@@ -308,9 +308,9 @@ void mu_client_share_part(struct mu_client_slot *slot, struct mu_client_server *
     }
     frame->body_bytes =
         (uint32_t)(frame->type == MU_FRAME_PUSH
-                       ? mu_ps_push_write(part->place_body, &push)
-                       : mu_ps_pull_write(part->place_body, slot->item, push.fresh_at));
-    *body = part->place_body;
+                       ? mu_ps_push_write(part->own_body, &push)
+                       : mu_ps_pull_write(part->own_body, slot->item, push.fresh_at));
+    *body = part->own_body;
 }
 
 /* What is sent again over another link travels; but if it was here already, and waited, it is

@@ -2,10 +2,50 @@
 #include "ps/client_inside.h"
 
 /*
- * Each span has two servers. Both get each push and both must answer; one of them brings the
- * parameters and rows, and the other one does once the first is lost. What a lost server has
- * answered counts only if all others have answered, too: else they may judge that push anew.
+ * Each span has two servers. Both get each push, and it is judged when both have it: that any first
+ * one has answered says that all standbys have it, too, which so need not answer. A gradient in
+ * memory that the worker shares is answered by both, for both read it there.
+ *
+ * Once the first server of a span is lost, the other one brings the parameters and rows. What a
+ * lost server has answered counts only if all others have answered, too: else they may judge that
+ * push anew. What it has not brought is pulled.
  */
+
+static bool is_twin_lost(const struct mu_client_server *server)
+{
+    const struct mu_ps_client *client = server->client;
+    return client->servers[mu_ps_seat_twin(server->order, client->options.server_count)].is_lost;
+}
+
+static bool is_quiet(const struct mu_client_slot *slot, const struct mu_client_server *server)
+{
+    return slot->gradients && server->order >= server->client->options.server_count &&
+           !is_twin_lost(server) && server->share != MU_CLIENT_SHARES;
+}
+
+bool mu_client_awaits(const struct mu_client_part *part)
+{
+    return !part->replied && !part->quiet;
+}
+
+static int count_missing(const struct mu_client_slot *slot)
+{
+    int count = 0;
+    for (int i = 0; i < slot->client->seat_count; i++)
+        count += mu_client_awaits(&slot->parts[i]);
+    return count;
+}
+
+void mu_client_expect(struct mu_client_slot *slot)
+{
+    for (int i = 0; i < slot->client->seat_count; i++) {
+        const struct mu_client_server *server = &slot->client->servers[i];
+        struct mu_client_part *part = &slot->parts[i];
+        part->replied = part->is_dead = server->is_lost;
+        part->quiet = is_quiet(slot, server);
+    }
+    slot->replies_missing = count_missing(slot);
+}
 
 struct mu_client_part *mu_client_first_part(const struct mu_client_slot *slot)
 {
@@ -16,11 +56,33 @@ struct mu_client_part *mu_client_first_part(const struct mu_client_slot *slot)
     return part;
 }
 
+enum mu_status mu_client_check_agreement(const struct mu_client_slot *slot)
+{
+    struct mu_ps_client *client = slot->client;
+    const struct mu_client_part *part = mu_client_first_part(slot);
+    const struct mu_ps_fresh_body *first = &part->fresh;
+    int servers = client->options.server_count;
+    for (int i = 0; i < client->seat_count; i++) {
+        const struct mu_ps_fresh_body *other = &slot->parts[i].fresh;
+        if (!slot->parts[i].replied || slot->parts[i].is_dead ||
+            (other->version == first->version && other->verdict == first->verdict))
+            continue;
+        mu_client_fail(client, i,
+            mu_fail(client->options.log, MU_E0701, NULL,
+                "ps/%d answers push %llu with version %lld where ps/%d has %lld",
+                mu_ps_seat_process(i, servers), (unsigned long long)slot->sequence,
+                (long long)other->version, mu_ps_seat_process((int)(part - slot->parts), servers),
+                (long long)first->version));
+    }
+    return client->failure;
+}
+
 static bool brings(const struct mu_client_slot *slot, int seat)
 {
     if (seat >= slot->client->seat_count)
         return false;
-    return !slot->parts[seat].is_dead && !slot->parts[seat].fresh.bare;
+    const struct mu_client_part *part = &slot->parts[seat];
+    return part->replied && !part->is_dead && !part->fresh.bare;
 }
 
 bool mu_client_has_all(const struct mu_client_slot *slot)
@@ -45,13 +107,15 @@ int64_t mu_client_count_rows(const struct mu_client_slot *slot)
     return count;
 }
 
-static void lose_part(struct mu_client_slot *slot, int seat)
+static void lose_parts(struct mu_client_slot *slot)
 {
-    struct mu_client_part *part = &slot->parts[seat];
+    struct mu_ps_client *client = slot->client;
     if (!slot->in_use || slot->ended)
         return;
-    slot->replies_missing -= !part->replied;
-    part->replied = part->is_dead = true;
+    for (int i = 0; i < client->seat_count; i++)
+        if (client->servers[i].is_lost)
+            slot->parts[i].replied = slot->parts[i].is_dead = true;
+    slot->replies_missing = count_missing(slot);
     mu_client_end_if_whole(slot);
 }
 
@@ -78,13 +142,6 @@ void mu_ps_client_lose_server(struct mu_ps_client *client, int process)
     client->lost = process;
     lose_seat(client, process);
     lose_seat(client, standby);
-    for (int i = 0; i < client->options.in_flight; i++) {
-        struct mu_client_slot *slot = &client->slots[i];
-        bool was_whole = !slot->in_use || slot->ended;
-        if (was_whole)
-            continue;
-        lose_part(slot, process);
-        slot->ended = false; /* the other one, too, before it may be */
-        lose_part(slot, standby);
-    }
+    for (int i = 0; i < client->options.in_flight; i++)
+        lose_parts(&client->slots[i]);
 }

@@ -103,12 +103,13 @@ size_t mu_ps_push_write(uint8_t out[MU_PS_BODY_MAX], const struct mu_ps_push_bod
 {
     struct mu_body body;
     int places = (push->gradient_at > 0) + (push->fresh_at > 0);
-    mu_body_begin(&body, out, MU_PS_BODY_MAX, 3 + places);
+    mu_body_begin(&body, out, MU_PS_BODY_MAX, 3 + places + push->quiet);
     mu_body_put_int(&body, "seen", push->seen);
     mu_body_put_real(&body, "scale", push->scale);
     mu_body_put_int(&body, "fresh", !push->acknowledge_only);
     put_place(&body, "gradient_at", push->gradient_at);
     put_place(&body, "fresh_at", push->fresh_at);
+    put_if_any(&body, "quiet", push->quiet);
     return finish(&body);
 }
 
@@ -124,6 +125,7 @@ bool mu_ps_push_read(
     ret_push->acknowledge_only = fresh == 0;
     ret_push->gradient_at = read_place(decoder, "gradient_at");
     ret_push->fresh_at = read_place(decoder, "fresh_at");
+    ret_push->quiet = read_or(decoder, "quiet", 0) == 1;
     return true;
 }
 

@@ -63,6 +63,7 @@ struct mu_ps_push_body {
     bool acknowledge_only; /* the answer brings no parameters */
     int64_t gradient_at;   /* the span of the gradient */
     int64_t fresh_at;      /* where that of the fresh parameters goes */
+    bool quiet;            /* it is not answered */
 };
 size_t mu_ps_push_write(uint8_t out[MU_PS_BODY_MAX], const struct mu_ps_push_body *push);
 bool mu_ps_push_read(

@@ -13,6 +13,7 @@ struct mu_ps_answer {
     uint64_t sequence, tag;
     uint32_t link_number; /* the link it was told on */
     bool is_there;
+    bool quiet; /* it was not told */
     struct mu_ps_fresh_body fresh;
 };
 

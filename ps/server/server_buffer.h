@@ -32,6 +32,7 @@ struct mu_ps_buffer {
     int64_t seen;
     float scale;
     bool wants_fresh; /* the answer brings the parameters */
+    bool quiet;       /* its worker waits for no answer */
     /* Head: on how many servers it is whole, and the worst that they found. May be of the next
      * round already while the reply of this round is still on its way, so these are not reset with
      * the rest. */

@@ -42,6 +42,7 @@ static bool read_push(struct mu_ps_peer *peer, const struct mu_frame *frame, con
     bool is_placed = mu_ps_share_places(peer, buffer, push.gradient_at, push.fresh_at);
     if (!is_placed)
         buffer->flaw = MU_PS_FLAW_PLACE;
+    buffer->quiet = push.quiet;
     buffer->seen = push.seen;
     buffer->wants_fresh = !push.acknowledge_only && is_placed;
     buffer->scale = buffer->flaw == MU_PS_FLAW_NONE ? (float)push.scale : 0;
@@ -69,6 +70,7 @@ static bool read_pull(struct mu_ps_peer *peer, const struct mu_frame *frame, con
         mu_ps_refuse(peer, "sent a PULL with gradients of embedding rows");
     buffer->wants_fresh = mu_ps_item_has_span(buffer->item);
     buffer->flaw = MU_PS_FLAW_NONE;
+    buffer->quiet = false;
     return !peer->refused;
 }
 

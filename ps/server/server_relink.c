@@ -18,6 +18,8 @@
  *   READY of another   the head drops what its predecessor has not had judged, and gives the change
  *   incarnation        a place in the order; the others drop the same there. Numbers begin anew
  *
+ * A quiet push is not answered, but remembered like the others.
+ *
  * What was answered is remembered for as long as its worker may ask (server_answers.h). An answer
  * that is given again brings no parameters, for those of then are gone: who wants some pulls.
  */
@@ -37,6 +39,11 @@ bool mu_ps_can_answer(const struct mu_ps_peer *worker)
     return worker->link && (worker->of_worker.ready || !worker->server->options.relinks);
 }
 
+bool mu_ps_relink_sends(const struct mu_ps_server *server, const struct mu_ps_buffer *buffer)
+{
+    return mu_ps_can_answer(&server->workers[buffer->worker]) && !buffer->quiet;
+}
+
 /* ---- what was answered ---- */
 
 void mu_ps_relink_note(struct mu_ps_server *server, const struct mu_ps_buffer *buffer,
@@ -49,6 +56,7 @@ void mu_ps_relink_note(struct mu_ps_server *server, const struct mu_ps_buffer *b
         .sequence = buffer->sequence,
         .tag = buffer->tag,
         .link_number = mu_ps_can_answer(worker) ? worker->link_number : worker->link_number - 1,
+        .quiet = buffer->quiet,
         .fresh = *fresh,
     };
     mu_ps_answers_add(&server->answers, buffer->worker, &answer);
@@ -57,8 +65,8 @@ void mu_ps_relink_note(struct mu_ps_server *server, const struct mu_ps_buffer *b
 static void answer_again(struct mu_ps_peer *peer, uint64_t sequence)
 {
     struct mu_ps_answer *answer = mu_ps_answers_find(&peer->server->answers, peer->index, sequence);
-    if (!answer || answer->link_number == peer->link_number)
-        return; /* it is still to be answered, or was on this link */
+    if (!answer || answer->quiet || answer->link_number == peer->link_number)
+        return; /* it is still to be answered, or is not, or was on this link */
     struct mu_ps_fresh_body fresh = answer->fresh;
     uint8_t memory[MU_PS_BODY_MAX];
     struct mu_body body;

@@ -352,7 +352,7 @@ void mu_ps_rows_reply(struct mu_ps_server *server, struct mu_ps_buffer *buffer)
     struct mu_ps_peer *worker = &server->workers[buffer->worker];
     size_t count = rows->counts.wanted, width = server->rows.store.options.width;
     mu_ps_rows_forget(buffer);
-    if (count == 0 || !mu_ps_brings(server) || !mu_ps_can_answer(worker))
+    if (count == 0 || !mu_ps_brings(server) || !mu_ps_relink_sends(server, buffer))
         return;
     const uint64_t *ids = (const uint64_t *)rows->data;
     float *values = rows->values ? rows->values : (float *)(rows->data + count * sizeof(*ids));

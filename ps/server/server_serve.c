@@ -243,11 +243,11 @@ static void reply(struct mu_ps_server *server, struct mu_ps_buffer *buffer)
     mu_ps_rows_reply(server, buffer);
     mu_ps_relink_note(server, buffer, &fresh);
     buffer->state = MU_PS_BUFFER_SENDING;
-    if (mu_ps_can_answer(worker))
+    if (mu_ps_relink_sends(server, buffer))
         mu_ps_buffer_send(
             buffer, worker, &buffer->reply, &frame, buffer->reply_body, buffer->fresh);
     else
-        mu_ps_buffer_leave(buffer); /* there is nobody to answer */
+        mu_ps_buffer_leave(buffer); /* nobody is there who waits for it */
 }
 
 uint64_t mu_ps_slowest(const struct mu_ps_server *server, int except)

@@ -11,9 +11,9 @@
 /*
  * What the others do when a server is lost.
  *
- * Both seats of a span carry out the same verdicts in the same order, and a worker's push is over
- * when both have answered. So a standby only has to begin to bring what it has. If it was the head
- * that was lost, the deputy (seat n) becomes the head:
+ * Both seats of a span carry out the same verdicts in the same order, of pushes that both have. So
+ * a standby only has to begin to bring what it has. If it was the head that was lost, the deputy
+ * (seat n) becomes the head:
  *
  *   others                           deputy
  *   what the old head has said is served to its end
@@ -26,7 +26,8 @@
  *
  * All have served a beginning of the same order, so that of the furthest one has all the others in
  * it; what is missing of it at somebody is about pushes that are whole there, for else it could not
- * have been judged. A verdict that nobody heard of was not acknowledged: that push is judged anew.
+ * have been judged. A push is over for its worker when the first seats of all spans have answered:
+ * a verdict of which only the lost head knew was not acknowledged, and that push is judged anew.
  */
 #define POSTS_MAX 64 /* that wait in a link at once */
 static_assert(POSTS_MAX < MU_LINK_POSTS_MAX, "there is room for other frames");

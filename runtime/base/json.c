@@ -237,8 +237,7 @@ static enum mu_status fail_to_read(struct mu_log *log, const char *path, int rea
     snprintf(folder, sizeof(folder), "%.*s", slash ? (int)(slash - path) + (slash == path) : 1,
         slash ? path : ".");
     if (reason == ENOENT)
-        mu_format(
-            help, sizeof(help), "`ls %s` shows what is there", mu_shell_word(word, folder));
+        mu_format(help, sizeof(help), "`ls %s` shows what is there", mu_shell_word(word, folder));
     else
         mu_format(help, sizeof(help), "`ls -ld %s` shows what it is and who may read it",
             mu_shell_word(word, path));

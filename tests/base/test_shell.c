@@ -11,8 +11,8 @@ static void plain_words_are_as_they_are(void **state)
 {
     (void)state;
     char out[MU_SHELL_WORD_BYTES];
-    assert_string_equal(mu_shell_word(out, "runs/mnist-2_b.1,c:d=e%f+g@h"),
-        "runs/mnist-2_b.1,c:d=e%f+g@h");
+    assert_string_equal(
+        mu_shell_word(out, "runs/mnist-2_b.1,c:d=e%f+g@h"), "runs/mnist-2_b.1,c:d=e%f+g@h");
     assert_string_equal(mu_shell_word(out, "my run"), "'my run'");
     assert_string_equal(mu_shell_word(out, "it's"), "'it'\\''s'");
     assert_string_equal(mu_shell_word(out, ""), "''");

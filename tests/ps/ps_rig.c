@@ -165,6 +165,17 @@ static enum mu_status knock(struct rig_task *task, int seat, struct mu_link **re
     return status == MU_OK ? knock.status : status;
 }
 
+/* Who dies while it is being called listens no more. */
+static bool is_lost(const struct rig_task *task, int seat)
+{
+    const struct rig *rig = task->rig;
+    bool lost = false;
+    for (int i = 0; i < rig->loss_count; i++)
+        lost = lost || (rig->losses[i].process == mu_ps_seat_process(seat, rig->server_count) &&
+                           mu_now(task->world) >= rig->losses[i].at_ns);
+    return lost;
+}
+
 enum mu_status rig_connect_as(struct rig_task *task, int order, enum rig_kind kind, int index,
     const struct mu_link_events *events, void *owner, struct mu_link **ret_link)
 {
@@ -173,6 +184,8 @@ enum mu_status rig_connect_as(struct rig_task *task, int order, enum rig_kind ki
     while ((status = knock(task, order, ret_link)) != MU_OK) {
         if (status != MU_UNAVAILABLE || mu_now(task->world) > deadline)
             return status;
+        if (is_lost(task, order))
+            return MU_CLOSED;
         bool never = false;
         (void)!mu_loop_until(task->loop, &never, mu_now(task->world) + 2 * MU_MS);
     }

@@ -30,6 +30,8 @@ static void what_was_written_is_read(void **state)
         assert_int_equal(push_read.acknowledge_only, push.acknowledge_only);
         assert_int_equal(push_read.gradient_at, push.gradient_at);
         assert_int_equal(push_read.fresh_at, push.fresh_at);
+        assert_int_equal(push_read.quiet, push.quiet);
+        push.quiet = true;
         push.gradient_at = INT64_MAX;
         push.fresh_at = 64;
     }

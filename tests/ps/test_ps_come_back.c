@@ -71,9 +71,8 @@ static void say_ready(struct peer *peer, int64_t incarnation, uint64_t tag)
     mu_link_post(peer->link, MU_FRAME_READY, 7, tag, &body);
 }
 
-static void push(struct peer *peer, uint64_t tag, int64_t seen, float gradient)
+static void push_as(struct peer *peer, uint64_t tag, float gradient, struct mu_ps_push_body fields)
 {
-    const struct mu_ps_push_body fields = {.seen = seen, .scale = 1};
     for (int i = 0; i < COUNT; i++)
         peer->gradients[i] = gradient;
     const struct mu_frame frame = {
@@ -84,6 +83,16 @@ static void push(struct peer *peer, uint64_t tag, int64_t seen, float gradient)
         .payload_bytes = COUNT * sizeof(float),
     };
     mu_link_send(peer->link, &peer->send, &frame, peer->body, peer->gradients);
+}
+
+static void push(struct peer *peer, uint64_t tag, int64_t seen, float gradient)
+{
+    push_as(peer, tag, gradient, (struct mu_ps_push_body){.seen = seen, .scale = 1});
+}
+
+static void push_quiet(struct peer *peer, uint64_t tag, float gradient)
+{
+    push_as(peer, tag, gradient, (struct mu_ps_push_body){.scale = 1, .quiet = true});
 }
 
 static void pull(struct peer *peer, uint64_t tag)
@@ -169,6 +178,29 @@ static void what_is_answered_on_a_link_is_not_answered_on_it_again(void **state)
     mu_link_close(slow.link);
 }
 
+static void a_quiet_push_is_applied_once_and_never_answered(void **state)
+{
+    (void)state;
+    struct peer peer = {0};
+    struct mu_ps_server *server = make_server(MU_PS_ASYNC);
+    link_anew(server, &peer, 0);
+    say_ready(&peer, 1, 0);
+    push_quiet(&peer, 0, 2);
+    pull(&peer, 1);
+    serve_until(server, &peer, 1);
+    assert_int_equal(peer.said.item, MU_PS_ITEM_PULL);
+    assert_true(peer.fresh[0] == 2);
+    link_anew(server, &peer, 0);
+    say_ready(&peer, 1, 0);
+    push_quiet(&peer, 0, 2);
+    pull(&peer, 1);
+    serve_until(server, &peer, 1);
+    assert_true(peer.said.item == MU_PS_ITEM_PULL && peer.said.bare);
+    assert_int_equal(mu_ps_server_version(server), 1);
+    mu_ps_server_destroy(server);
+    mu_link_close(peer.link);
+}
+
 static void another_incarnation_begins_at_number_0(void **state)
 {
     (void)state;
@@ -237,6 +269,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_was_applied_is_answered_again_and_not_applied),
         cmocka_unit_test(what_is_answered_on_a_link_is_not_answered_on_it_again),
+        cmocka_unit_test(a_quiet_push_is_applied_once_and_never_answered),
         cmocka_unit_test(another_incarnation_begins_at_number_0),
         cmocka_unit_test(who_comes_back_in_a_wrong_way_is_named),
     };
