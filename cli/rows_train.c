@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/commands.h"
+#include "ps/split.h"
 #include "roles/run_request.h"
 
 #define TEXT_OF(token) #token
@@ -112,7 +113,7 @@ const struct mu_flag mu_flags_simulate[] = {
          .type = MU_OPTION_INTEGER,
          .offset = offsetof(SIMULATE, ps),
          .min = 0,
-         .max = 256,
+         .max = MU_PS_SERVERS_MAX,
          .fallback = "0",
          .doc = "parameter servers of the simulated cluster"},
         .value = "N"},

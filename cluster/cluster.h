@@ -15,9 +15,9 @@
  *
  * All calls are on the loop's thread unless said otherwise. When a task is lost, the reason is
  * said, `loop->cancelled` becomes UNAVAILABLE, and every wait on the loop ends. So does the run,
- * and is resumed from its checkpoint; unless the lost task is a parameter server and
- * `recover_ns` > 0: then the run waits for it, and goes on in another generation
- * (mu_cluster_begin_again).
+ * and is resumed from its checkpoint; unless the lost task is a parameter server that has a
+ * standby, without which the others go on at once, or `recover_ns` > 0: then the run waits for it,
+ * and goes on in another generation (mu_cluster_begin_again).
  */
 struct mu_cluster;
 struct mu_caller;
@@ -172,7 +172,7 @@ int64_t mu_cluster_last_start_wall_ns(const struct mu_cluster *cluster);
 
 /*
  * A wait has failed: `status` is what it returned, `task` whom it was waiting for (-1: somebody).
- * Finds out who is the cause (asking the leader, for at most two seconds), says so, and returns the
+ * Finds out who is the cause (asking the leader, for at most 1.5 s), says so, and returns the
  * status to end with. `what` names the wait: "all-reduce 813 (bucket 2 of 5)", `since_ns` its
  * beginning.
  */

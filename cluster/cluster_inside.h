@@ -6,8 +6,8 @@
 #include "cluster/cluster.h"
 #include "cluster/door.h"
 
-/* The inside of struct mu_cluster, shared by cluster.c, opening.c, join.c, control.c, recover.c,
- * view.c and blame.c. */
+/* The inside of struct mu_cluster, which the files of cluster/ share that are about a whole
+ * cluster: its life, its control links, and what happens when a task is lost. */
 
 #define MU_CLUSTER_TEXT_MAX 640
 #define MU_CLUSTER_ABSENT_MAX 320

@@ -253,7 +253,7 @@ static void read_stop(struct mu_cluster *cluster, int from)
     mu_cluster_want_stop(cluster);
 }
 
-/* Which task is at the other end: the owner of a control link is its member. */
+/* Which task is at the other end. The owner of a control link is the cluster. */
 static int task_of(const struct mu_cluster *cluster, const struct mu_link *link)
 {
     for (int i = 0; i <= cluster->spec->task_count; i++)

@@ -14,7 +14,7 @@
     ROW(PROBE)   /* are you there, and are you you? closed after the hello */                      \
     ROW(RING)    /* replica to replica: collectives */                                             \
     ROW(PUSH)    /* worker to parameter server */                                                  \
-    ROW(ORDER)   /* parameter server to the first one */                                           \
+    ROW(ORDER)   /* parameter server to head and deputy */                                         \
     ROW(STATE)   /* leader to parameter server: snapshots and restoring */
 
 #define MU_LINK_KIND_ENUM(name) MU_KIND_##name,

@@ -97,8 +97,9 @@ struct mu_launcher {
     int rank;                  /* -1: it does not say */
     int size;                  /* 0: it does not say */
 };
-/* True where Open MPI started this process with others, and neither the command line nor the
- * environment has a cluster: the ranks must tell each other their addresses. */
+/* True where Open MPI started this process with others, or another launcher that speaks PMIx did,
+ * and neither the command line nor the environment has a cluster: the ranks must tell each other
+ * their addresses. */
 bool mu_spec_needs_exchange(
     const struct mu_spec_request *request, struct mu_launcher *ret_launcher);
 

@@ -99,11 +99,21 @@ static enum mu_status take_text(struct search *search, const char *source, const
 /* `variable` that has the path; NULL: it was typed. */
 static enum mu_status take_file(struct search *search, const char *variable, const char *path)
 {
-    if (!path || has_cluster(search))
+    if (!path)
         return MU_OK;
-    MU_TRY(mu_spec_draft_file(search->log, variable, path, &search->draft));
-    if (search->draft.has_task)
-        add_claim(search, search->draft.origin, search->draft.role, search->draft.index);
+    if (!has_cluster(search)) {
+        MU_TRY(mu_spec_draft_file(search->log, variable, path, &search->draft));
+        if (search->draft.has_task)
+            add_claim(search, search->draft.origin, search->draft.role, search->draft.index);
+        return MU_OK;
+    }
+    struct mu_log silent = mu_log_quiet();
+    struct mu_spec_draft draft = {0};
+    if (mu_spec_draft_file(&silent, variable, path, &draft) == MU_OK) {
+        if (draft.has_task)
+            add_claim(search, "$MUSTER_CLUSTER", draft.role, draft.index);
+        mu_spec_draft_finish(&draft);
+    }
     return MU_OK;
 }
 
@@ -386,6 +396,17 @@ bool mu_spec_launched(const struct mu_spec_request *request, struct mu_launcher 
     return false;
 }
 
+/* Has it started us, and can its ranks tell each other their addresses? PMIx says of how many only
+ * when it is asked; Slurm's ranks know each other from their variables. */
+static bool can_exchange(const struct mu_launcher *launcher, int launcher_count)
+{
+    if (launcher->rank < 0)
+        return false;
+    if (strcmp(launcher->name, "PMIx") == 0)
+        return launcher_count == 1;
+    return strcmp(launcher->name, "Open MPI") == 0 && launcher->size > 1;
+}
+
 bool mu_spec_needs_exchange(const struct mu_spec_request *request, struct mu_launcher *ret_launcher)
 {
     static const char *const clusters[] = {
@@ -401,8 +422,7 @@ bool mu_spec_needs_exchange(const struct mu_spec_request *request, struct mu_lau
     if (mu_sources_launchers(&silent, request, launcher, &count) != MU_OK)
         return false;
     for (int i = 0; i < count; i++)
-        if (strcmp(launcher[i].name, "Open MPI") == 0 && launcher[i].rank >= 0 &&
-            launcher[i].size > 1) {
+        if (can_exchange(&launcher[i], count)) {
             *ret_launcher = launcher[i];
             return true;
         }

@@ -254,6 +254,8 @@ enum mu_status mu_evaluator_run(struct mu_task_run *run)
     struct evaluator evaluator = {.run = run, .seen = -1};
     MU_TRY(run->world->ops->loop_create(run->world, &evaluator.loop));
     enum mu_status status = run_evaluator(&evaluator);
+    if (evaluator.cluster && status != MU_OK && status != MU_PREEMPTED)
+        mu_cluster_goodbye(evaluator.cluster, status, run->log->first_text);
     mu_event_file_close(evaluator.events);
     mu_cluster_destroy(evaluator.cluster);
     evaluator.loop->ops->destroy(evaluator.loop);

@@ -36,7 +36,7 @@ struct mu_snapshot {
     int64_t samples_done; /* since the start of the run */
     uint64_t seed, job_hash;
     int64_t wall_ns;
-    const char *run, *model, *optimizer; /* run id, kinds of model and optimizer */
+    const char *run, *model, *optimizer; /* name of the job, kinds of model and optimizer */
     /* What is done of this epoch, and of others that some replicas are in. */
     const struct mu_position *positions;
     int position_count;

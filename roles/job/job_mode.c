@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "collectives/choose.h"
 #include "data/plan.h"
+#include "ps/split.h"
 #include "roles/job/job_phases.h"
 #include <stdarg.h>
 #include <stdio.h>
@@ -333,6 +334,9 @@ enum mu_status mu_job_fit(
     if (replica_count > MU_REPLICAS_MAX)
         return mu_fail(log, MU_E0204, NULL, "%d replicas are more than the %d allowed",
             replica_count, MU_REPLICAS_MAX);
+    if (ps_count > MU_PS_SERVERS_MAX)
+        return mu_fail(log, MU_E0204, "a server keeps as much as its memory has room for",
+            "%d parameter servers are more than the %d allowed", ps_count, MU_PS_SERVERS_MAX);
     return MU_OK;
 }
 

@@ -50,9 +50,9 @@
     ROW(SNAPSHOT)  /* leader to first ps: the state, please; first ps to the others */             \
     ROW(STATE)     /* ps to leader: one vector of one span at a version */                         \
     ROW(RESTORE)   /* leader to ps: one vector of one span to begin with */                        \
-    ROW(READY)     /* ps to leader: restored */                                                    \
+    ROW(READY)     /* ps to leader: restored; worker to ps */                                      \
     ROW(DOING)     /* collectives: what I am doing; what are you doing? */                         \
-    ROW(ROWS)      /* worker to ps, ps to worker: rows of an embedding table */                    \
+    ROW(ROWS)      /* worker or leader to ps, and back: rows of an embedding table */              \
     ROW(SHARE)     /* worker to ps, ps to worker: memory that both of one host see */              \
     ROW(PLACE)     /* ps to ps: how far I am in the order, after the head was lost */              \
     ROW(PAUSE)     /* leader: a ps is gone, and the run waits until it has come back */            \

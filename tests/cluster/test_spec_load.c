@@ -439,14 +439,20 @@ static void slurm_places_must_agree(void **state)
     check(rows, MU_COUNT_OF(rows));
 }
 
-static void a_file_is_read_and_wins(void **state)
+/* `path`: a pattern, then the name. */
+static void write_file(char *path, const char *text)
 {
-    char path[] = "/tmp/muster-spec-XXXXXX";
     int fd = mkstemp(path);
     assert_true(fd >= 0);
-    const char text[] = CLUSTER "}";
-    assert_int_equal(write(fd, text, sizeof(text) - 1), sizeof(text) - 1);
+    assert_int_equal(write(fd, text, strlen(text)), strlen(text));
     close(fd);
+}
+
+static void a_file_is_read_and_wins(void **state)
+{
+    char path[] = "/tmp/muster-spec-XXXXXX", whose[] = "/tmp/muster-spec-XXXXXX";
+    write_file(path, CLUSTER "}");
+    write_file(whose, CLUSTER IS("worker", "1"));
     struct mu_test_log log;
     struct mu_spec spec;
     struct mu_spec_request request = {.cluster_path = path, .task = "ps/0"};
@@ -455,6 +461,18 @@ static void a_file_is_read_and_wins(void **state)
     assert_int_equal(spec.task_count, 4);
     assert_string_equal(spec.origin, path);
     mu_spec_finish(&spec);
+    /* Another file only says who this task is. */
+    char names_it[sizeof(path) + 16];
+    snprintf(names_it, sizeof(names_it), "MUSTER_CLUSTER=%s", whose);
+    const char *const both[] = {names_it, NULL};
+    assert_int_equal(load(&log, both, &request, false, &spec), MU_CONFIG);
+    assert_said(&log, "--task says that this task is ps/0, but $MUSTER_CLUSTER says worker/1");
+    request.task = NULL;
+    assert_ok(load(&log, both, &request, false, &spec));
+    assert_int_equal(spec.task[spec.self].index, 1);
+    assert_int_equal(spec.task_count, 4);
+    mu_spec_finish(&spec);
+    unlink(whose);
     request = (struct mu_spec_request){.cluster_path = path, .task_optional = true};
     const char *const none[] = {NULL};
     assert_ok(load(&log, none, &request, false, &spec));
@@ -475,7 +493,9 @@ static void ranks_of_mpi_without_a_cluster_exchange_addresses(void **state)
         bool needed;
     } rows[] = {{{MPI}, true}, {{MPI, "TF_CONFIG={}"}, false},
         {{"OMPI_COMM_WORLD_RANK=0", "OMPI_COMM_WORLD_SIZE=1"}, false}, {{"RANK=1"}, false},
-        {{MPI, "MUSTER_CLUSTER=x"}, false}};
+        {{MPI, "MUSTER_CLUSTER=x"}, false}, {{"PMIX_RANK=0"}, true},
+        {{"PMIX_RANK=0", "RANK=0", "WORLD_SIZE=2"}, false},
+        {{"PMIX_RANK=0", "SLURM_PROCID=0", "SLURM_NTASKS=2"}, false}, {{MPI, "PMIX_RANK=1"}, true}};
     for (size_t i = 0; i < MU_COUNT_OF(rows); i++) {
         request.owner = (void *)(uintptr_t)rows[i].environment;
         assert_int_equal(mu_spec_needs_exchange(&request, &launcher), rows[i].needed);

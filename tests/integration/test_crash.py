@@ -2,8 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tasks that die or hang, and what the others say and do: test_crash.py MUSTER"""
 import os
+import pathlib
 import re
 import shlex
+import shutil
 import signal
 import time
 import unittest
@@ -137,6 +139,20 @@ class Crash(Survivors):
             self.assertRegex(launcher.text, r"--local " + roles)
             self.assertFalse([name for name in pids if alive(pids[name])])
 
+
+    def test_why_an_evaluator_failed_is_said_by_the_leader(self):
+        cluster = Cluster(self, arguments=[*LONG, "--set", "checkpoint.every_steps=1000000"],
+                          chief=1, worker=1, evaluator=1).start_all()
+        chief = cluster.tasks["chief/0"]
+        chief.says("epoch 1/")
+        torn = pathlib.Path(cluster.out, "checkpoints", "5")
+        torn.mkdir(parents=True)
+        (torn / "manifest.json").write_text("{", encoding="utf-8")
+        self.assertEqual(cluster.tasks["evaluator/0"].ends(), 65)
+        chief.says(r"^warning: evaluator/0 .* is gone \(.*manifest.json.*\); training goes on")
+        shutil.rmtree(torn)
+        chief.signal(signal.SIGTERM)
+        self.assertEqual(chief.ends(), 75, chief.text)
 
     def test_a_killed_evaluator_is_said_by_the_leader_and_training_goes_on(self):
         cluster = Cluster(self, arguments=[*LONG, "--set", "checkpoint.every_steps=50"],

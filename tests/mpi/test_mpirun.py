@@ -91,6 +91,15 @@ class Mpirun(unittest.TestCase):
         self.assertEqual(self.summary()["steps"], 30)
         self.assertEqual(len(os.listdir(os.path.join(self.out, "logs"))), 3)
 
+    def test_a_launcher_that_only_speaks_pmix_will_do(self):
+        command = self.command(3, *QUICK, "--roles", "chief=1,worker=1,ps=1", job="demo-async.json")
+        hidden = ["env", *(f"--unset=OMPI_COMM_WORLD_{name}" for name in ("RANK", "SIZE"))]
+        at = command.index(MUSTER)
+        done = subprocess.run([*command[:at], *hidden, *command[at:]], env=self.environment(),
+                              capture_output=True, text=True, timeout=100, stdin=subprocess.DEVNULL)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        self.assertEqual(len(os.listdir(os.path.join(self.out, "logs"))), 3)
+
     def test_with_a_cluster_and_no_task_the_rank_is_the_position(self):
         held = [hold_a_port() for _ in range(3)]
         chief, *workers = (f"127.0.0.1:{one.getsockname()[1]}" for one in held)

@@ -86,12 +86,14 @@ static void an_error_is_that_of_the_last_opening(void **state)
     (void)state;
     const struct mu_group_options wrong[] = {
         {.count = 1, .addresses = (const char *const[]){"127.0.0.1:1"}, .transport = "pigeon"},
+        {.count = 1, .addresses = (const char *const[]){"127.0.0.1:1"}, .transport = "inproc"},
         {.count = 1, .addresses = (const char *const[]){"127.0.0.1:1"}, .algorithm = "magic"},
     };
     struct mu_group *one = open_alone(), *two = open_alone(), *none;
-    for (int i = 0; i < 2; i++) {
+    const char *const said[] = {"pigeon", "inproc", "magic"};
+    for (size_t i = 0; i < MU_COUNT_OF(wrong); i++) {
         assert_int_equal(mu_group_open(&wrong[i], &none), MU_USAGE);
-        assert_non_null(strstr(mu_group_error(NULL), i ? "magic" : "pigeon"));
+        assert_non_null(strstr(mu_group_error(NULL), said[i]));
     }
     mu_group_close(one);
     assert_ok(mu_group_barrier(two));

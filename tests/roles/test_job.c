@@ -282,6 +282,10 @@ static void a_mode_that_cannot_be_says_what_would_do(void **state)
 {
     static const struct fitting rows[] = {
         {"\"kind\": \"sync\"", 4, 0, {NULL}},
+        {"\"kind\": \"async\"", 2, 64, {NULL}},
+        {"\"kind\": \"async\"", 2, 65,
+            {"E0204", "65 parameter servers are more than the 64 allowed"}},
+        {"\"kind\": \"sync\"", 1025, 0, {"E0204", "1025 replicas are more than the 1024 allowed"}},
         {"\"kind\": \"sync\", \"workers\": 3, \"backups\": 1", 4, 1, {NULL}},
         {"\"kind\": \"sync\", \"backups\": 3", 4, 1, {NULL}},
         {"\"kind\": \"sync\", \"workers\": 2", 4, 1, {NULL}},
