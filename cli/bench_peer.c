@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #define ARGUMENTS_MAX 64
-#define MPI_HELP "it is built where its MPI is installed, see bench/"
+#define MPI_HELP "`ninja -C build` builds it, where its MPI is installed"
 #define TRANSPORT_TCP 2 /* place in the choices of --transport */
 
 enum peer { PEER_NONE, PEER_OPENMPI, PEER_OPENMPI_PLAIN, PEER_MPICH, PEER_GLOO };

@@ -63,18 +63,16 @@ static bool may_be_stopped(const struct mu_status_view *view, int process)
     return true;
 }
 
-/* What a task was told to type when it saw another stop: once the run has ended, to let that go on
- * helps nobody, and to end it only while it is still there. */
-static const char *without_waking(const struct mu_status_view *view, const char *help)
+/* What a task was told to type when it saw another stop: that it ends it, while it is still there.
+ */
+static const char *without_the_gone(const struct mu_status_view *view, const char *help)
 {
-    static const char wakes[] = "`kill -CONT ", lets_go_on[] = "lets it go on, ",
-                      ends[] = "ends it; ";
-    if (view->state != MU_STATUS_OVER || strncmp(help, wakes, strlen(wakes)) != 0)
+    static const char kills[] = "`kill -KILL ", ends[] = "ends it; ";
+    if (strncmp(help, kills, strlen(kills)) != 0 ||
+        may_be_stopped(view, (int)strtol(help + strlen(kills), NULL, 10)))
         return help;
-    bool stopped = may_be_stopped(view, (int)strtol(help + strlen(wakes), NULL, 10));
-    const char *before = stopped ? lets_go_on : ends;
-    const char *rest = strstr(help, before);
-    return rest ? rest + strlen(before) : help;
+    const char *rest = strstr(help, ends);
+    return rest ? rest + strlen(ends) : help;
 }
 
 static void show_error(const struct mu_status_view *view, struct mu_text *out)
@@ -89,7 +87,7 @@ static void show_error(const struct mu_status_view *view, struct mu_text *out)
     if (!help && mu_error_find((int64_t)number, &found))
         help = mu_error_remedy(found);
     mu_text_add(out, HELP "%s\n",
-        help ? without_waking(view, help) : "its last words are in the logs of the directory");
+        help ? without_the_gone(view, help) : "its last words are in the logs of the directory");
 }
 
 static void show_end(const struct mu_status_view *view, struct mu_text *out)

@@ -8,7 +8,6 @@
 /* How long a task that misses another waits for the leader to say who is lost. */
 #define VERDICT_NS (1500 * MU_MS)
 /* A replica that is well has been heard in so many heartbeats. */
-#define SILENT_BEATS 5
 
 void mu_cluster_who(const struct mu_cluster *cluster, int task, char *out, size_t bytes)
 {
@@ -98,8 +97,7 @@ static void add_where_it_hangs(const struct mu_cluster *cluster, int task, struc
         mu_text_add(help, "on %s: `ps -o pid,stat,cmd -C muster`; ",
             has_address ? cluster->spec->task[task].address.host : "its host");
     else if (is_stopped(cluster, task))
-        mu_text_add(help, "`kill -CONT %d` lets it go on, `kill -KILL %d` ends it; ",
-            hello->process, hello->process);
+        mu_text_add(help, "`kill -KILL %d` ends it; ", hello->process);
     else
         mu_text_add(help, "on %s: `ps -o pid,stat,cmd -p %d`; ", hello->host, hello->process);
     if (task >= 0 && !is_stopped(cluster, task))
@@ -238,7 +236,7 @@ static int laggard(const struct mu_cluster *cluster)
  * if that is longer than one that is well takes. */
 static int most_silent(const struct mu_cluster *cluster)
 {
-    int64_t longest = SILENT_BEATS * cluster->options.heartbeat_ns;
+    int64_t longest = MU_SILENT_BEATS * cluster->options.heartbeat_ns;
     int found = -1;
     for (int i = 0; i < cluster->spec->task_count; i++) {
         int64_t silence = mu_now(cluster->world) - cluster->member[i].heard_ns;

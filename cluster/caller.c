@@ -122,6 +122,8 @@ const char *mu_caller_reason(struct mu_caller *caller)
         quote_some(caller, caller->link, "says nothing more");
     if (caller->reason[0])
         return caller->reason;
+    if (caller->refused)
+        return caller->refusal.text;
     if (caller->done)
         return "the connection was closed";
     return "no answer yet";

@@ -17,7 +17,7 @@ struct mu_caller {
     bool echoed; /* our own hello came back */
     struct mu_refusal refusal;
     char stray[64];   /* what another service sent instead of a hello */
-    char reason[128]; /* that mu_caller_reason says */
+    char reason[192]; /* that mu_caller_reason says */
     int peer_version; /* of the protocol, if it is not ours */
     const struct mu_hello *ours;
     struct mu_hello *theirs;

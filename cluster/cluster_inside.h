@@ -10,6 +10,8 @@
  * cluster: its life, its control links, and what happens when a task is lost. */
 
 #define MU_CLUSTER_TEXT_MAX 640
+/* Heartbeats that a task misses before it is doubted. */
+#define MU_SILENT_BEATS 5
 #define MU_CLUSTER_ABSENT_MAX 320
 #define MU_CLUSTER_SEEN_MAX 256 /* of it, what a task was last seen doing */
 
@@ -164,6 +166,8 @@ bool mu_given_up_ends(struct mu_cluster *cluster, struct mu_decoder *decoder, in
 void mu_given_up_read(struct mu_cluster *cluster, struct mu_decoder *decoder, const char *text);
 /* Before the tick of now. */
 void mu_given_up_note_sleep(struct mu_cluster *cluster, int64_t now);
+/* It has just slept for so long that the others have given it up, if nobody has said so yet. */
+bool mu_given_up_is_likely(struct mu_cluster *cluster);
 /* Leader: has it done nothing itself for so long that the others have given it up? Then it ends,
  * said, and `text`, which it found when it went on, is what that did to them. */
 bool mu_given_up_slept(struct mu_cluster *cluster, const char *text);

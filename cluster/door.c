@@ -46,8 +46,12 @@ static void on_ended(void *owner, struct mu_link *link, enum mu_status why, int 
     if (why == MU_PROTOCOL) {
         int version = mu_link_peer_version(link);
         bool other = version != 0 && version != MU_PROTOCOL_VERSION;
+        char from[80];
+        mu_link_peer_name(link, from, sizeof(from));
         turn_away(stranger,
             other ? "it speaks another version of the protocol" : "it does not speak muster");
+        if (other)
+            stranger->door->other_version(stranger->door->owner, from, version);
         return;
     }
     mu_link_close(stranger->link);

@@ -26,6 +26,8 @@ struct mu_door {
     const struct mu_hello *ours;
     bool (*greeted)(void *owner, struct mu_link *link, const struct mu_hello *theirs,
         struct mu_refusal *ret_refusal);
+    /* Somebody at `from` speaks another version of the protocol. */
+    void (*other_version)(void *owner, const char *from, int version);
     void *owner;
     struct mu_door_stranger stranger[MU_DOOR_STRANGERS_MAX];
     struct mu_hello theirs; /* the hello at hand */

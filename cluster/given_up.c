@@ -58,6 +58,14 @@ void mu_given_up_note_sleep(struct mu_cluster *cluster, int64_t now)
     cluster->woke_ns = now;
 }
 
+bool mu_given_up_is_likely(struct mu_cluster *cluster)
+{
+    int64_t now = mu_now(cluster->world);
+    mu_given_up_note_sleep(cluster, now);
+    return cluster->started && !cluster->over && cluster->slept_ns > 0 &&
+           now - cluster->woke_ns <= JUST_AWAKE_NS;
+}
+
 bool mu_given_up_slept(struct mu_cluster *cluster, const char *text)
 {
     char slept[32], limit[32], time[40], why[MU_CLUSTER_TEXT_MAX], then[MU_CLUSTER_TEXT_MAX];

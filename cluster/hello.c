@@ -79,8 +79,10 @@ void mu_refusal_send(struct mu_link *link, const struct mu_refusal *refusal)
 {
     uint8_t memory[MU_REFUSAL_TEXT_MAX + MU_REFUSAL_HELP_MAX + 64];
     struct mu_body body;
-    mu_body_begin(&body, memory, sizeof(memory), 3);
+    mu_body_begin(&body, memory, sizeof(memory), 3 + refusal->passes);
     mu_body_put_int(&body, "error", mu_error_number(refusal->error));
+    if (refusal->passes)
+        mu_body_put_int(&body, "passes", 1);
     mu_body_put_text(&body, "text", refusal->text);
     mu_body_put_text(&body, "help", refusal->help);
     assert(!body.failed);
@@ -98,6 +100,8 @@ enum mu_status mu_refusal_read(
         return MU_PROTOCOL;
     if (!mu_decoder_text(decoder, "help", ret_refusal->help, sizeof(ret_refusal->help)))
         ret_refusal->help[0] = '\0';
+    int64_t passes;
+    ret_refusal->passes = mu_decoder_int(decoder, "passes", 1, 1, &passes);
     return mu_error_find(number, &ret_refusal->error) ? MU_OK : MU_PROTOCOL;
 }
 

@@ -47,7 +47,7 @@ static enum mu_status call_verdict(
     const struct mu_refusal *refusal = &caller->refusal;
     char who[160];
     mu_cluster_who(cluster, task, who, sizeof(who));
-    if (caller->refused)
+    if (caller->refused && !refusal->passes)
         return mu_fail(cluster->log, refusal->error, refusal->help[0] ? refusal->help : NULL,
             "%s refuses: %s", who, refusal->text);
     if (caller->peer_version != 0)

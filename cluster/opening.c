@@ -8,7 +8,6 @@
 /* This task's address: how it comes to listen there, and who may come in. */
 #define SAY_EVERY_NS (5 * MU_SECOND)
 /* A task that lives has been heard in so many heartbeats. */
-#define SILENT_BEATS 5
 
 int64_t mu_cluster_start_deadline(const struct mu_cluster *cluster)
 {
@@ -69,7 +68,7 @@ static bool replaces(struct mu_cluster *cluster, int task)
     char who[160], text[MU_CLUSTER_TEXT_MAX];
     if (member->lost && member->joined)
         return false;
-    if (!member->lost && (silence < SILENT_BEATS * cluster->options.heartbeat_ns ||
+    if (!member->lost && (silence < MU_SILENT_BEATS * cluster->options.heartbeat_ns ||
                              !mu_recover_can(cluster, MU_E0401, task)))
         return false;
     mu_cluster_who(cluster, task, who, sizeof(who));
@@ -120,9 +119,12 @@ static void fail_start(struct mu_cluster *cluster, const struct mu_refusal *refu
     snprintf(text, sizeof(text), "%s refuses: %s", who, refusal->text);
     if (cluster->leads)
         mu_cluster_tell(cluster, refusal->error, -1, text);
-    mu_cluster_fail(cluster,
-        mu_fail(cluster->log, refusal->error,
-            "start every task of a cluster with the same spec, job and data", "%s", refusal->text));
+    mu_cluster_fail(
+        cluster, mu_fail(cluster->log, refusal->error,
+                     refusal->error == MU_E0308
+                         ? "install the same version on every host"
+                         : "start every task of a cluster with the same spec, job and data",
+                     "%s", refusal->text));
 }
 
 /* For who looks why it has not come. */
@@ -139,11 +141,33 @@ static void note_refused(
     mu_text_copy(member->absent, sizeof(member->absent), text);
 }
 
+/* Nobody but a task of this cluster, installed otherwise, calls like that. */
+static void on_other_version(void *owner, const char *from, int version)
+{
+    struct mu_cluster *cluster = owner;
+    struct mu_refusal refusal = {.error = MU_E0308};
+    snprintf(refusal.text, sizeof(refusal.text),
+        "a task that called from %s speaks protocol %d, this task %d", from, version,
+        MU_PROTOCOL_VERSION);
+    fail_start(cluster, &refusal);
+}
+
 /* Who finds its own address taken asks by whom: that they agree is not the question. */
 static bool asks_who_is_here(const struct mu_cluster *cluster, const struct mu_hello *theirs)
 {
     return theirs->kind == MU_KIND_PROBE && theirs->role == cluster->hello.role &&
            theirs->index == cluster->hello.index;
+}
+
+/* The caller is of another run, and waits until this one is gone. */
+static void refuse_for_now(const struct mu_cluster *cluster, struct mu_refusal *refusal)
+{
+    char text[MU_REFUSAL_TEXT_MAX];
+    mu_text_copy(text, sizeof(text), refusal->text);
+    refusal->passes = true;
+    snprintf(refusal->text, sizeof(refusal->text),
+        "pid %d is of an older run, was stopped, and is about to end: %.600s",
+        cluster->hello.process, text);
 }
 
 static bool on_greeted(void *owner, struct mu_link *link, const struct mu_hello *theirs,
@@ -155,6 +179,8 @@ static bool on_greeted(void *owner, struct mu_link *link, const struct mu_hello 
     if (!mu_hello_agrees(&cluster->hello, theirs, ret_refusal)) {
         note_refused(cluster, theirs, ret_refusal);
         fail_start(cluster, ret_refusal);
+        if (mu_given_up_is_likely(cluster))
+            refuse_for_now(cluster, ret_refusal);
         return false;
     }
     int task = task_of_hello(cluster, theirs);
@@ -271,6 +297,7 @@ enum mu_status mu_cluster_open(struct mu_cluster *cluster)
     cluster->door.log = cluster->log;
     cluster->door.ours = &cluster->hello;
     cluster->door.greeted = on_greeted;
+    cluster->door.other_version = on_other_version;
     cluster->door.owner = cluster;
     MU_TRY(cluster->loop->ops->timer_start(
         cluster->loop, cluster->options.heartbeat_ns, mu_control_tick, cluster, &cluster->timer));

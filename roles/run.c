@@ -211,7 +211,8 @@ static void say_joined(struct real_task *task)
 /* Whatever else it ends with has been said. */
 static void say_over(struct real_task *task, enum mu_status status)
 {
-    if (is_silent_on_a_terminal(task) && (status == MU_OK || status == MU_PREEMPTED))
+    bool has_begun = atomic_load(&task->go_on.begun);
+    if (has_begun && is_silent_on_a_terminal(task) && (status == MU_OK || status == MU_PREEMPTED))
         mu_say(&task->log.log, MU_LEVEL_INFO, "the run is over: %s", mu_status_text(status));
 }
 

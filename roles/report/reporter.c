@@ -2,6 +2,7 @@
 #include "roles/report/reporter.h"
 #include "ps/policies.h"
 #include "roles/report/status_keeper.h"
+#include "runtime/base/log_quiet.h"
 #include <math.h>
 #include <stdio.h>
 
@@ -269,18 +270,36 @@ static void say_result(const struct mu_reporter *reporter, double seconds)
 {
     const struct mu_summary *summary = &reporter->summary;
     struct mu_log *log = reporter->run->log;
-    char speed[64] = "";
+    char speed[96] = "";
     if (reporter->first_step_ns == 0) {
         mu_say(log, MU_LEVEL_INFO, "nothing trained: test accuracy %.2f %%",
             100 * summary->test_accuracy);
         return;
     }
-    if (!isnan(summary->samples_per_second))
+    if (!isnan(summary->samples_per_second) && reporter->samples_before > 0)
+        mu_format(speed, sizeof(speed), ", %lld of them now, in %.1f s (%.0f samples/s)",
+            (long long)reporter->samples, seconds, summary->samples_per_second);
+    else if (!isnan(summary->samples_per_second))
         mu_format(speed, sizeof(speed), " in %.1f s (%.0f samples/s)", seconds,
             summary->samples_per_second);
     mu_say(log, MU_LEVEL_INFO, "%lld step%s, %lld sample%s%s: loss %.4f, test accuracy %.2f %%",
         (long long)summary->steps, summary->steps == 1 ? "" : "s", (long long)summary->samples,
         summary->samples == 1 ? "" : "s", speed, summary->train_loss, 100 * summary->test_accuracy);
+}
+
+/* Why a run has failed was said: that its summary cannot be written is not to be taken for it. */
+static enum mu_status save_summary(const struct mu_reporter *reporter, enum mu_status ending)
+{
+    const struct mu_task_run *run = reporter->run;
+    bool has_failed = ending != MU_OK && ending != MU_PREEMPTED;
+    struct mu_log quiet = mu_log_quiet();
+    char path[1024];
+    mu_format(path, sizeof(path), "%s/summary.json", run->out_dir);
+    enum mu_status status =
+        mu_summary_save(has_failed ? &quiet : run->log, path, &reporter->summary);
+    if (has_failed && status != MU_OK)
+        mu_say(run->log, MU_LEVEL_WARN, "%s cannot be written", path);
+    return status;
 }
 
 enum mu_status mu_reporter_finish(struct mu_reporter *reporter, enum mu_status status)
@@ -314,7 +333,5 @@ enum mu_status mu_reporter_finish(struct mu_reporter *reporter, enum mu_status s
     if (!run->out_dir)
         return MU_OK;
     write_tasks(reporter);
-    char path[1024];
-    mu_format(path, sizeof(path), "%s/summary.json", run->out_dir);
-    return mu_summary_save(run->log, path, summary);
+    return save_summary(reporter, status);
 }

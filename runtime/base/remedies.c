@@ -29,7 +29,9 @@ static const char *const remedies[MU_ERROR_COUNT] = {
         "kill PID of the message ends it (kill -CONT PID if it is stopped); or another port in "
         "the spec",
     [MU_E0303] = "ip addr; --task TYPE/INDEX names the task that belongs here",
-    [MU_E0304] = "muster spec check on every host: the hash in its last line must be equal",
+    [MU_E0304] =
+        "muster spec check with the same --cluster on every host: the hash in its last line must "
+        "be equal",
     [MU_E0305] = "start every task with the same job file and flags; sha256sum the files",
     [MU_E0306] = "curl -v HOST:PORT; ss -ltnp on that host",
     [MU_E0307] = "the message has host and pid: kill PID there, or leave it",
@@ -43,8 +45,10 @@ static const char *const remedies[MU_ERROR_COUNT] = {
     [MU_E0401] =
         "dmesg -T | grep -i oom on its host; its log; then the command in the message",
     [MU_E0402] =
-        "kill -CONT PID if it is stopped; --step-timeout SECONDS; then the command in the message",
-    [MU_E0403] = "read the first error in the log of the task that is named",
+        "kill -KILL PID if it is stopped; --step-timeout SECONDS; then the command in the message",
+    [MU_E0403] =
+        "the first error in logs/TASK.log of the run directory, of the task that is named; then "
+        "the same command with --resume",
     [MU_E0404] = "muster --version on both; report it if both are the same",
     [MU_E0405] = "nothing, if the message says that the run goes on; else --resume, as it says",
     [MU_E0406] = "what each gradient had is in the lines before; lower optimizer.learning_rate",
@@ -53,7 +57,7 @@ static const char *const remedies[MU_ERROR_COUNT] = {
     [MU_E0503] = "the last number of model.widths is the count of classes",
     [MU_E0504] = "ls -l PATH; fetch both again",
     [MU_E0505] = "gunzip -k FILE; or --set data.shuffle=false",
-    [MU_E0601] = "muster checkpoint verify, with the directory of the message: which are whole",
+    [MU_E0601] = "--resume goes on from the newest that is whole; rm -r the damaged one",
     [MU_E0602] = "muster checkpoint show DIR shows of which job it is; resume with that",
     [MU_E0603] = "ls RUN/checkpoints; leave --resume out to begin",
     [MU_E0604] =

@@ -178,10 +178,10 @@ class Hang(Survivors):
         self.told(cluster, culprit, stopped, dead + 1, "(is stopped|is unresponsive)")
         for task in cluster.others(culprit):
             self.assertGreater(task.ended - stopped, dead - 0.2, task.text)
-            self.assertRegex(task.text, r"help: (`kill -CONT|on .+: `ps -o pid,stat,cmd -)")
+            self.assertRegex(task.text, r"help: (`kill -KILL|on .+: `ps -o pid,stat,cmd -)")
         pid = cluster.tasks[culprit].pid
         self.assertTrue(alive(pid))
-        self.assertTrue(any(f"`kill -CONT {pid}` lets it go on, `kill -KILL {pid}` ends it" in
+        self.assertTrue(any(f"help: `kill -KILL {pid}` ends it; " in
                             task.text for task in cluster.others(culprit)))
         return cluster
 
@@ -290,10 +290,21 @@ class Hang(Survivors):
         self.assertLessEqual(len(newer), 1)
 
     def test_a_stale_worker_does_not_disturb_the_next_run(self):
+        self.next_run("--resume")
+
+    @waits
+    def test_nor_one_of_another_job(self):
+        self.next_run("--set", "train.seed=9")
+
+    def next_run(self, *arguments):
         cluster = self.stop(SYNC, SYNC_TASKS, "worker/1", 0.8, *FAST)
         stale = cluster.tasks["worker/1"]
-        cluster.arguments = ["--steps", "1500", "--resume"]
+        if "--resume" not in arguments:
+            cluster.out = self.folder("next")
+        cluster.arguments = ["--steps", "1500", *arguments]
         chief, worker = cluster.start("chief/0"), cluster.start("worker/0")
+        for task in (chief, worker): # they have called it, and will again
+            task.says("waiting for 1 of")
         stale.signal(signal.SIGCONT)
         self.assertIn(stale.ends(), (69, 76), stale.text)
         self.assertRegex(stale.text, r"error\[E0[34]0\d\]: ")

@@ -587,6 +587,12 @@ class WrongService(Case):
         self.assertIn(f"error[E0302]: {cluster.address('worker/0')} is in use", task.text)
 
     @waits
+    def test_one_that_says_much_is_quoted_in_part(self):
+        for bytes in (62, 63, 64, 65, 300):
+            self.finds("worker/0", "chief/0", (b"A" * bytes + b"\r\n", False, "A" * 7),
+                       dict(chief=1, worker=1, ps=1))
+
+    @waits
     def test_one_that_says_too_little_to_know_is_quoted(self):
         for started, elsewhere in (("worker/0", "chief/0"), ("chief/0", "worker/0")):
             cluster = Cluster(self, arguments=QUICK, chief=1, worker=1)
@@ -616,7 +622,7 @@ class OtherVersion(Case):
             finally:
                 other.close()
 
-    def test_a_task_that_it_calls_tells_its_own(self):
+    def test_a_task_that_it_calls_tells_its_own_and_ends(self):
         cluster = Cluster(self, job=ASYNC, arguments=QUICK, chief=1, worker=1, ps=1)
         task = cluster.start("chief/0")
         host, port = cluster.address("chief/0").rsplit(":", 1)
@@ -628,7 +634,9 @@ class OtherVersion(Case):
         with until(call, "the chief to listen") as connection:
             connection.sendall(self.LATER)
             self.assertEqual(connection.recv(5), b"MUST\x01")
-        task.says("another version of the protocol")
+        self.assertEqual(task.ends(), 76, task.text)
+        self.assertRegex(task.text, r"error\[E0308\]: a task that called from [0-9.]+:\d+ speaks "
+                                    r"protocol 2, this task 1")
 
 
 if __name__ == "__main__":

@@ -516,6 +516,7 @@ class Status(Case):
         self.assertGreater(later["step"], first["step"])
         run.signal(signal.SIGTERM)
         self.assertIn(run.ends(), (73, 74))
+        self.assertRegex(run.text, r"chief/0 was the first to fail\n.*\n.*\n.*cannot save step")
         last = seen(lambda found: found["state"] != "running")
         self.assertEqual((last["state"], last["exit"]), ("ended", 74))
         self.assertIn("cannot save step", last["error"])
