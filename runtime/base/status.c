@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "runtime/base/status.h"
+#include <signal.h>
 
 struct status_row {
     const char *name, *text;
@@ -38,5 +39,5 @@ const char *mu_status_exit_text(int code)
     for (int status = 0; status < MU_STATUS_COUNT; status++)
         if (mu_status_exit((enum mu_status)status) == code)
             return mu_status_text((enum mu_status)status);
-    return "not a code of muster";
+    return code > 128 && code <= 128 + SIGRTMAX ? "ended by a signal" : "not a code of muster";
 }

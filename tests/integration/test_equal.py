@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs that must come to the same parameters: test_equal.py MUSTER"""
 import json
+import math
 
 from cluster import ASYNC, SYNC, Case, checkpoints, main, tensors
 
@@ -40,6 +41,32 @@ class Equal(Case):
             worst = max(abs(a - b) for a, b in zip(values, theirs[name]))
             self.assertLess(worst, 2e-5 * max(largest, 1), name)
         self.assertAlmostEqual(four.summary["train_loss"], one.summary["train_loss"], places=4)
+
+    def moved(self, job, roles, *arguments, start=None):
+        """What a run at rate 1 with gradients of norm 0.01 has learned since `start` (none: the
+        drawn parameters): its parameters, and the norm of the difference."""
+        plain = ["--set", "optimizer.momentum=0"] if job == SYNC else []
+        def parameters(*arguments):
+            return self.parameters(self.trained(
+                roles, "--set", "data.samples=640", "--set", "data.test_samples=50", *plain,
+                "--set", "optimizer.clip_norm=0.01", "--set", "train.seed=3",
+                *arguments, job=job))
+        before = parameters("--lr", "0", "--steps", "1") if start is None else start
+        after = parameters("--lr", "1", *arguments)
+        return after, math.sqrt(sum((a - b) ** 2 for name in after
+                                    for a, b in zip(after[name], before[name])))
+
+    def test_training_clips_and_follows_its_schedule(self):
+        for job, roles in ((SYNC, "1"), (SYNC, "chief=1,worker=1"), (ASYNC, "chief=1,ps=2")):
+            first, whole = self.moved(job, roles, "--steps", "1")
+            self.assertAlmostEqual(whole, 0.01, delta=1e-5, msg=roles)
+            _, warming = self.moved(job, roles, "--steps", "1", "--set", "schedule.kind=constant",
+                                    "--set", "schedule.warmup_steps=4")
+            self.assertAlmostEqual(warming, 0.01 / 4, delta=1e-5, msg=roles)
+            # The first of two steps is whole, and the second one half.
+            _, second = self.moved(job, roles, "--steps", "2", "--set", "schedule.kind=cosine",
+                                   start=first)
+            self.assertAlmostEqual(second, 0.01 / 2, delta=1e-5, msg=roles)
 
     def test_the_same_run_twice_ends_with_the_same_bits(self):
         runs = [self.trained("chief=1,worker=2", *SHORT) for _ in range(2)]
