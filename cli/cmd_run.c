@@ -32,13 +32,35 @@ static enum mu_status check_local(struct mu_log *log, const struct mu_cmd_run_op
         launcher.name, launcher.rank_variable);
 }
 
+/* Vertex AI says where checkpoints go: that folder is in the run directory, and what is in a bucket
+ * is mounted at /gcs. NULL: it does not say, or means another folder. */
+static const char *directory_of_platform(void)
+{
+    static char path[MU_CLI_PATH_MAX];
+    static const char own[] = "/checkpoints", bucket[] = "gs://", mounted[] = "/gcs/";
+    const char *said = getenv("AIP_CHECKPOINT_DIR");
+    if (!said)
+        return NULL;
+    bool is_bucket = strncmp(said, bucket, strlen(bucket)) == 0;
+    int length = snprintf(path, sizeof(path), "%s%s", is_bucket ? mounted : "",
+        said + (is_bucket ? strlen(bucket) : 0));
+    if (length <= 0 || (size_t)length >= sizeof(path))
+        return NULL;
+    while (length > 0 && path[length - 1] == '/')
+        path[--length] = '\0';
+    if ((size_t)length <= strlen(own) || strcmp(path + length - strlen(own), own) != 0)
+        return NULL;
+    path[(size_t)length - strlen(own)] = '\0';
+    return path;
+}
+
 static enum mu_status make_request(struct mu_log *log, const struct mu_cmd_run_options *options,
     struct mu_run_request *ret_request)
 {
     struct mu_run_request request = {
         .job_path = options->job,
         .sets = options->sets.item,
-        .out_dir = options->out[0] ? options->out : NULL,
+        .out_dir = options->out[0] ? options->out : directory_of_platform(),
         .resume = options->resume,
         .local = options->local[0] != '\0',
         .cluster = {.cluster_path = options->cluster[0] ? options->cluster : NULL,

@@ -14,11 +14,11 @@ import tempfile
 import time
 import unittest
 
-MUSTER = sys.argv[1]
-ROOT = sys.argv[2]
+MUSTER = os.path.abspath(sys.argv[1])
+ROOT = os.path.abspath(sys.argv[2])
 W2 = '"worker":["a:1","b:1"]'
-LAUNCHERS = ("TF_CONFIG", "CLUSTER_SPEC", "MUSTER_", "SM_", "SLURM_", "OMPI_", "PMIX_", "RANK",
-             "WORLD_SIZE")
+LAUNCHERS = ("TF_CONFIG", "CLUSTER_SPEC", "AIP_", "MUSTER_", "SM_", "SLURM_", "OMPI_", "PMIX_",
+             "RANK", "WORLD_SIZE")
 SLOW = float(os.environ.get("MUSTER_SLOW", "1"))  # how many times slower a sanitizer may make it
 
 
@@ -112,6 +112,18 @@ class Help(unittest.TestCase):
                                      f"{folder}/run"], env=clean)
             self.assertEqual(result.returncode, 0)
             self.assertEqual(pathlib.Path(folder, "run", ".lock").read_text(), "")
+
+    def test_vertex_says_where_the_run_directory_is(self):
+        for said, where in (("own/checkpoints", "own"), ("own/checkpoints//", "own"),
+                            ("own/other", "runs/demo"), ("checkpoints", "runs/demo")):
+            for local in ([], ["--local", "2"]):
+                with tempfile.TemporaryDirectory() as folder:
+                    command = [MUSTER, "run", f"{ROOT}/configs/demo.json", "--steps", "2"]
+                    done = subprocess.run(command + local, cwd=folder, capture_output=True,
+                                          env=dict(os.environ, AIP_CHECKPOINT_DIR=said))
+                    self.assertEqual(done.returncode, 0, done.stderr)
+                    self.assertTrue(os.path.exists(os.path.join(folder, where, "summary.json")))
+                    self.assertEqual(len(os.listdir(folder)), 1)
 
     def test_a_path_that_is_too_long_is_refused_before_anything_is_written(self):
         with tempfile.TemporaryDirectory() as folder:

@@ -28,8 +28,8 @@ import side_by_side
 SLOW = float(os.environ.get("MUSTER_SLOW", "1"))
 SLOW_STEPS = float(os.environ.get("MUSTER_SLOW_STEPS", "1"))
 PATIENCE = 30 * SLOW  # for what must come, and no claim says how soon
-LAUNCHERS = ("TF_CONFIG", "CLUSTER_SPEC", "MUSTER_", "SM_", "SLURM_", "OMPI_", "PMIX_", "RANK",
-             "WORLD_SIZE")
+LAUNCHERS = ("TF_CONFIG", "CLUSTER_SPEC", "AIP_", "MUSTER_", "SM_", "SLURM_", "OMPI_", "PMIX_",
+             "RANK", "WORLD_SIZE")
 MUSTER = os.path.abspath(sys.argv[1]) if len(sys.argv) > 1 else "muster"
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SYNC = str(ROOT / "configs" / "demo.json")
