@@ -269,6 +269,7 @@ int64_t mu_replica_own_gradients(const struct mu_replica *replica)
 
 static enum mu_status run_generation(struct mu_replica *replica)
 {
+    replica->ends = false;
     MU_TRY(mu_replica_connect(replica));
     MU_TRY(train(replica));
     enum mu_status ending = replica->stopped ? MU_PREEMPTED : MU_OK;

@@ -62,6 +62,7 @@ struct mu_replica {
     bool took_over; /* a standby has answered in place of a lost server, after so long: */
     double takeover_seconds;
     bool closed; /* leader: the summary is written */
+    bool ends;   /* leader: and nothing is left to do but to tell the others */
 
     /* ---- what others see ---- */
     struct mu_activity activity;

@@ -4,6 +4,7 @@
 #include "collectives/ring.h"
 #include "roles/relink.h"
 #include "roles/replica_servers.h"
+#include "roles/report/status_keeper.h"
 #include "roles/task_cluster.h"
 #include "runtime/tensor/layout.h"
 #include <stdlib.h>
@@ -293,6 +294,10 @@ static enum mu_status run_part(struct mu_command *command)
     /* Somebody was lost while we closed the books: the others have been told so already. */
     if (replica->communicator.loop->cancelled != MU_OK && !mu_cluster_interrupted(replica->cluster))
         return replica->communicator.loop->cancelled;
+    /* A launcher may kill the leader as soon as the first of the others has gone. */
+    replica->ends = true;
+    if (replica->run->status)
+        mu_status_keeper_foresee(replica->run->status, mu_status_exit(ending->status));
     mu_cluster_finish(replica->cluster, ending->status);
     return ending->status;
 }

@@ -33,8 +33,9 @@ static void look(void *owner)
     bool alone = replica->spec->local;
     struct mu_status_page *page = mu_status_keeper_enter(replica->run->status);
     int64_t now = mu_now(replica->world);
-    page->phase =
-        alone || (cluster && mu_cluster_started(cluster)) ? MU_STATUS_TRAINING : MU_STATUS_STARTING;
+    bool has_begun = alone || (cluster && mu_cluster_started(cluster));
+    if (!replica->ends)
+        page->phase = has_begun ? MU_STATUS_TRAINING : MU_STATUS_STARTING;
     for (int i = 0; i < page->task_count && (alone || cluster); i++) {
         struct mu_task_view view = alone ? view_alone(replica) : mu_cluster_view(cluster, i);
         mu_status_page_look(&page->task[i], &view, now);

@@ -168,6 +168,14 @@ enum mu_status mu_status_keeper_start(struct mu_world *world, struct mu_log *log
     return MU_OK;
 }
 
+void mu_status_keeper_foresee(struct mu_status_keeper *keeper, int exit)
+{
+    struct mu_status_page *page = mu_status_keeper_enter(keeper);
+    page->phase = MU_STATUS_ENDED;
+    page->exit = exit;
+    mu_status_keeper_leave(keeper, true);
+}
+
 void mu_status_keeper_stop(struct mu_status_keeper *keeper, int exit)
 {
     if (!keeper)

@@ -26,6 +26,8 @@ enum mu_status mu_status_keeper_start(struct mu_world *world, struct mu_log *log
 /* The page, for the caller alone until leave. From any thread. */
 struct mu_status_page *mu_status_keeper_enter(struct mu_status_keeper *keeper);
 void mu_status_keeper_leave(struct mu_status_keeper *keeper, bool write);
+/* The run is about to end with this code: for who is killed before it has stopped this. */
+void mu_status_keeper_foresee(struct mu_status_keeper *keeper, int exit);
 /* Writes the last page, with the exit code and what the log has said first; takes NULL. */
 void mu_status_keeper_stop(struct mu_status_keeper *keeper, int exit);
 

@@ -479,6 +479,19 @@ class Status(Case):
         self.assertRegex(found["error"], r"^chief/0 cannot save step \d+, the last of the run.*: ")
         self.assertEqual(run.text.count("error[E0604]: chief/0 cannot save"), 2)  # and the summary
 
+    @waits
+    def test_a_leader_that_is_killed_while_it_waits_for_the_others_has_said_how_it_ends(self):
+        # The server has nothing to do in this job but to hear of the end.
+        cluster = Cluster(self, chief=1, worker=1, ps=1, arguments=LONG).start_all().trains()
+        cluster.tasks["ps/0"].signal(signal.SIGSTOP)
+        chief = cluster.tasks["chief/0"]
+        chief.signal(signal.SIGTERM)
+        self.seen(cluster.out, lambda found: found["state"] == "ended", "how it ends")
+        chief.signal(signal.SIGKILL)
+        self.assertEqual(chief.ends(), 137, chief.text)
+        found = self.as_json(cluster.out, code=69)
+        self.assertEqual((found["state"], found["exit"]), ("ended", 75))
+
     def small_disk(self):
         """A disk of 8 MiB that only they see whom the second part starts."""
         disk = self.folder("disk")
