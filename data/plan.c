@@ -162,7 +162,7 @@ size_t mu_plan_left(size_t left, const struct mu_stretch *done, int64_t epoch)
 {
     size_t taken = 0;
     for (int replica = 0; replica < done->replica_count; replica++)
-        taken += (size_t)mu_plan_share(left, done->replica_count, done->batch, replica,
-            mu_stretch_done(done, epoch, replica));
+        taken += (size_t)mu_plan_share(
+            left, done->replica_count, done->batch, replica, mu_stretch_done(done, epoch, replica));
     return left - taken;
 }

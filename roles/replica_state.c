@@ -191,8 +191,7 @@ static enum mu_status share_positions(
     memcpy(before.before, manifest->positions, sizeof(before.before));
     head->position_numbers = (int64_t)mu_positions_pack(&before, NULL);
     MU_TRY(broadcast(replica, head, sizeof(*head)));
-    if (head->position_numbers < 0 ||
-        head->position_numbers > MU_POSITION_NUMBERS_MAX)
+    if (head->position_numbers < 0 || head->position_numbers > MU_POSITION_NUMBERS_MAX)
         return mu_fail(replica->log, MU_E0404, NULL, "the data position is malformed");
     int64_t *numbers = calloc((size_t)head->position_numbers + 1, sizeof(*numbers));
     if (!numbers)

@@ -91,8 +91,7 @@ static void write_integer(struct mu_text *out, const char *key, int64_t value)
     mu_text_add(out, "  \"%s\": %lld,\n", key, (long long)value);
 }
 
-static void write_numbers(
-    struct mu_text *out, const char *key, const int64_t *numbers, int count)
+static void write_numbers(struct mu_text *out, const char *key, const int64_t *numbers, int count)
 {
     mu_text_add(out, "\"%s\": [", key);
     for (int i = 0; i < count; i++)

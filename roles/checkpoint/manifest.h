@@ -15,8 +15,8 @@
  */
 #define MU_MANIFEST_FORMAT 2 /* the newest; written is the oldest that can say it */
 #define MU_MANIFEST_NAME "manifest.json"
-/* Of format 1, which has one of each epoch that asynchronous replicas are still in, up to four times
- * the stretches of an epoch; and those of the processes that went on from there. */
+/* Of format 1, which has one of each epoch that asynchronous replicas are still in, up to four
+ * times the stretches of an epoch; and those of the processes that went on from there. */
 #define MU_POSITIONS_MAX (5 * MU_STRETCHES_MAX)
 
 /* How far the replicas of one stretch have come. */

@@ -228,13 +228,15 @@ int64_t mu_positions_steps_left(const struct mu_positions *positions, int replic
     int64_t steps = 0;
     for (int i = 0; i < positions->alike_count; i++)
         if (replica < positions->alike[i].readers)
-            steps += positions->alike[i].steps *
-                     epochs_within(positions, i, positions->epoch, epochs);
+            steps +=
+                positions->alike[i].steps * epochs_within(positions, i, positions->epoch, epochs);
     return steps;
 }
 
-/* ---- as numbers: epoch, replicas, batch, steps..., one stretch after the other. Where replicas are
- * in several epochs, these follow the steps, and the batch is negative. ---- */
+/* ---- as numbers: epoch, replicas, batch, steps..., one stretch after the other ---- */
+
+/* Where replicas are in several epochs, these follow the steps, and the batch is negative: who does
+ * not know of that refuses it. */
 
 #define STRETCH_HEAD 3
 

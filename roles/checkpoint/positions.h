@@ -31,7 +31,7 @@ struct mu_positions {
         int64_t steps;
         size_t left; /* samples */
         int readers;
-    } *alike;
+    } * alike;
     int alike_count;
     int64_t alone_epochs; /* the first ones, which replica 0 reads alone (data/plan.h) */
     /* Asynchronous: at the end of an epoch there may be less samples than replicas, and whose part

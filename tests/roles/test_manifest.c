@@ -187,8 +187,8 @@ static void replicas_in_several_epochs_are_format_2(void **state)
     mu_text_init(&text);
     mu_manifest_write(&manifest, &text);
     assert_non_null(strstr(text.data, "\"format\": 2,"));
-    assert_non_null(strstr(text.data, "{\"epoch\": 3, \"replica_count\": 2, " MANY(
-                                          "[1003, 3]") ": [12, 11]}\n"));
+    assert_non_null(strstr(
+        text.data, "{\"epoch\": 3, \"replica_count\": 2, " MANY("[1003, 3]") ": [12, 11]}\n"));
     mu_manifest_finish(&manifest);
     assert_ok(mu_manifest_parse(&test_log.log, "m", text.data, text.bytes, &manifest));
     assert_int_equal(manifest.positions[0].stretch.epochs[0], 1003);
