@@ -303,10 +303,16 @@ static void show_positions(struct mu_text *out, const struct mu_manifest *manife
 {
     for (int i = 0; i < manifest->position_count; i++) {
         const struct mu_position *position = &manifest->positions[i];
-        mu_text_add(out, "  epoch %lld: %d replicas of batch %d, steps done",
-            (long long)position->epoch, position->stretch.replica_count, position->stretch.batch);
-        for (int r = 0; r < position->stretch.replica_count; r++)
-            mu_text_add(out, " %lld", (long long)position->stretch.steps_done[r]);
+        const struct mu_stretch *stretch = &position->stretch;
+        mu_text_add(out, "  epoch %lld%s: %d replicas of batch %d, %ssteps done",
+            (long long)position->epoch, stretch->epochs ? " on" : "", stretch->replica_count,
+            stretch->batch, stretch->epochs ? "epoch and " : "");
+        for (int r = 0; r < stretch->replica_count; r++) {
+            mu_text_add(out, " ");
+            if (stretch->epochs)
+                mu_text_add(out, "%lld:", (long long)stretch->epochs[r]);
+            mu_text_add(out, "%lld", (long long)stretch->steps_done[r]);
+        }
         mu_text_add(out, "\n");
     }
 }

@@ -103,7 +103,7 @@ static void take_out(struct mu_plan *plan, const struct mu_stretch *stretch)
         struct cut all = cut_step(plan->left, step, stretch->replica_count, stretch->batch);
         for (int replica = 0; replica < stretch->replica_count; replica++) {
             struct cut mine = cut_replica(all, replica, stretch->replica_count);
-            if (step < stretch->steps_done[replica])
+            if (step < mu_stretch_done(stretch, plan->epoch, replica))
                 continue;
             memmove(
                 plan->order + kept, plan->order + mine.first, mine.count * sizeof(*plan->order));
@@ -147,4 +147,22 @@ int64_t mu_plan_steps(size_t sample_count, int replica_count, int batch)
 {
     size_t whole = (size_t)replica_count * (size_t)batch;
     return (int64_t)(sample_count / whole + (sample_count % whole > 0));
+}
+
+int64_t mu_plan_share(size_t left, int replica_count, int batch, int replica, int64_t steps)
+{
+    int64_t whole_steps = (int64_t)(left / ((size_t)replica_count * (size_t)batch));
+    if (steps <= whole_steps)
+        return steps * batch;
+    struct cut last = cut_step(left, whole_steps, replica_count, batch);
+    return whole_steps * batch + (int64_t)cut_replica(last, replica, replica_count).count;
+}
+
+size_t mu_plan_left(size_t left, const struct mu_stretch *done, int64_t epoch)
+{
+    size_t taken = 0;
+    for (int replica = 0; replica < done->replica_count; replica++)
+        taken += (size_t)mu_plan_share(
+            left, done->replica_count, done->batch, replica, mu_stretch_done(done, epoch, replica));
+    return left - taken;
 }

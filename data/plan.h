@@ -24,6 +24,10 @@
  *
  * In synchronous mode all replicas of a stretch have done the same number of steps. In asynchronous
  * mode each has its own, and what is left is what no replica has taken.
+ *
+ * What one process has done of many epochs is one stretch too: a replica reads the epochs one after
+ * the other, so it is enough to know which one it is in, and how many steps of that it has done.
+ * How far replicas are apart makes no difference to that.
  */
 #define MU_STRETCHES_MAX 16
 #define MU_REPLICAS_MAX 1024
@@ -33,7 +37,17 @@ struct mu_stretch {
     int replica_count;
     int batch;           /* per replica */
     int64_t *steps_done; /* (replica_count), in this stretch; owned by who made it */
+    /* (replica_count) The epoch that each is in, with those steps done; all of its part of those
+     * before it is done, and nothing of those after it. NULL: the stretch is of one epoch. */
+    int64_t *epochs;
 };
+
+/* Steps of `epoch` that a replica has done; INT64_MAX: all that it had. */
+static inline int64_t mu_stretch_done(const struct mu_stretch *stretch, int64_t epoch, int replica)
+{
+    int64_t at = stretch->epochs ? stretch->epochs[replica] : epoch;
+    return at == epoch ? stretch->steps_done[replica] : at > epoch ? INT64_MAX : 0;
+}
 
 struct mu_plan {
     uint64_t seed;
@@ -85,5 +99,10 @@ const uint32_t *mu_plan_samples(const struct mu_plan *plan, int64_t step, int re
 
 /* Steps that a whole epoch has with these numbers and nothing done before. */
 int64_t mu_plan_steps(size_t sample_count, int replica_count, int batch);
+/* Samples that a replica takes in the first `steps` steps of a stretch over `left` samples;
+ * INT64_MAX: in all. */
+int64_t mu_plan_share(size_t left, int replica_count, int batch, int replica, int64_t steps);
+/* What a stretch that had `left` samples of `epoch` to work on has left of them. */
+size_t mu_plan_left(size_t left, const struct mu_stretch *done, int64_t epoch);
 
 #endif

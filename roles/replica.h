@@ -177,9 +177,8 @@ enum mu_status mu_replica_start_reading(struct mu_replica *replica);
  * has written). With a compressor that keeps something all replicas take part, and `due` is equal
  * on all. */
 enum mu_status mu_replica_save(struct mu_replica *replica, bool due, bool wait);
-/* Fills in what is not vectors, from the steps of each replica since this process began. False: it
- * cannot be described, which has been said. */
-bool mu_replica_describe_snapshot(
+/* Fills in what is not vectors, from the steps of each replica since this process began. */
+void mu_replica_describe_snapshot(
     struct mu_replica *replica, int64_t step, const int64_t *steps_since);
 bool mu_replica_save_is_due(const struct mu_replica *replica, int64_t step);
 

@@ -191,8 +191,7 @@ static enum mu_status share_positions(
     memcpy(before.before, manifest->positions, sizeof(before.before));
     head->position_numbers = (int64_t)mu_positions_pack(&before, NULL);
     MU_TRY(broadcast(replica, head, sizeof(*head)));
-    if (head->position_numbers < 0 ||
-        head->position_numbers > (int64_t)MU_POSITIONS_MAX * (MU_REPLICAS_MAX + 3))
+    if (head->position_numbers < 0 || head->position_numbers > MU_POSITION_NUMBERS_MAX)
         return mu_fail(replica->log, MU_E0404, NULL, "the data position is malformed");
     int64_t *numbers = calloc((size_t)head->position_numbers + 1, sizeof(*numbers));
     if (!numbers)
@@ -379,7 +378,7 @@ bool mu_replica_save_is_due(const struct mu_replica *replica, int64_t step)
     return period > 0 && mu_now(replica->world) - replica->saved_ns >= period;
 }
 
-bool mu_replica_describe_snapshot(
+void mu_replica_describe_snapshot(
     struct mu_replica *replica, int64_t step, const int64_t *steps_since)
 {
     struct mu_saver *saver = &replica->saver;
@@ -392,12 +391,6 @@ bool mu_replica_describe_snapshot(
         replica->samples_before + mu_positions_samples(&replica->positions, steps_since);
     snapshot->position_count = mu_positions_now(
         &replica->positions, steps_since, saver->memory, saver->positions, &snapshot->epoch);
-    if (snapshot->position_count >= 0)
-        return true;
-    mu_say(replica->log, MU_LEVEL_WARN,
-        "the checkpoint of step %lld is left out: the replicas are more than %d epochs apart",
-        (long long)step, MU_POSITIONS_MAX);
-    return false;
 }
 
 static enum mu_status copy_rows(struct mu_replica *replica)
@@ -426,11 +419,13 @@ static enum mu_status fill_saver(struct mu_replica *replica)
     for (int i = 0; i < replica->job->optimizer->slot_count; i++)
         memcpy(saver->vectors[1 + i].data, replica->slots[i].data, bytes);
     enum mu_status status = copy_rows(replica);
-    if (status == MU_OK && mu_replica_describe_snapshot(replica, replica->step, since))
-        mu_saver_submit(saver);
-    else
+    if (status != MU_OK) {
         mu_saver_drop(saver);
-    return status;
+        return status;
+    }
+    mu_replica_describe_snapshot(replica, replica->step, since);
+    mu_saver_submit(saver);
+    return MU_OK;
 }
 
 enum mu_status mu_replica_save(struct mu_replica *replica, bool due, bool wait)

@@ -83,10 +83,8 @@ static enum mu_status end_saving(struct mu_async_save *save, bool wait)
     save->under_way = false;
     if (save->taken.no_memory)
         return mu_kept_rows_leave_out(replica, end.version, wait);
-    if (mu_replica_describe_snapshot(replica, end.version, save->judged))
-        mu_saver_submit(&replica->saver);
-    else
-        mu_saver_drop(&replica->saver);
+    mu_replica_describe_snapshot(replica, end.version, save->judged);
+    mu_saver_submit(&replica->saver);
     return MU_OK;
 }
 

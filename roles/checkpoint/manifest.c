@@ -19,8 +19,10 @@ void mu_manifest_init(struct mu_manifest *manifest)
 
 void mu_manifest_finish(struct mu_manifest *manifest)
 {
-    for (int i = 0; i < manifest->position_count; i++)
+    for (int i = 0; i < manifest->position_count; i++) {
         free(manifest->positions[i].stretch.steps_done);
+        free(manifest->positions[i].stretch.epochs);
+    }
     for (int i = 0; i < manifest->file_count; i++)
         free(manifest->files[i].tensors);
     manifest->position_count = 0;
@@ -32,14 +34,22 @@ enum mu_status mu_manifest_add_position(
 {
     if (manifest->position_count == MU_POSITIONS_MAX)
         return MU_BUG;
-    size_t bytes = (size_t)position->stretch.replica_count * sizeof(int64_t);
+    const struct mu_stretch *stretch = &position->stretch;
+    size_t bytes = (size_t)stretch->replica_count * sizeof(int64_t);
     int64_t *steps_done = malloc(bytes);
-    if (!steps_done)
+    int64_t *epochs = stretch->epochs ? malloc(bytes) : NULL;
+    if (!steps_done || (stretch->epochs && !epochs)) {
+        free(steps_done);
+        free(epochs);
         return MU_NO_MEMORY;
-    memcpy(steps_done, position->stretch.steps_done, bytes);
+    }
+    memcpy(steps_done, stretch->steps_done, bytes);
+    if (epochs)
+        memcpy(epochs, stretch->epochs, bytes);
     struct mu_position *copy = &manifest->positions[manifest->position_count++];
     *copy = *position;
     copy->stretch.steps_done = steps_done;
+    copy->stretch.epochs = epochs;
     return MU_OK;
 }
 
@@ -81,15 +91,34 @@ static void write_integer(struct mu_text *out, const char *key, int64_t value)
     mu_text_add(out, "  \"%s\": %lld,\n", key, (long long)value);
 }
 
+static void write_numbers(struct mu_text *out, const char *key, const int64_t *numbers, int count)
+{
+    mu_text_add(out, "\"%s\": [", key);
+    for (int i = 0; i < count; i++)
+        mu_text_add(out, "%s%lld", i > 0 ? ", " : "", (long long)numbers[i]);
+    mu_text_add(out, "]");
+}
+
 static void write_position(const struct mu_position *position, struct mu_text *out)
 {
     const struct mu_stretch *stretch = &position->stretch;
     mu_text_add(out, "\n    {\"epoch\": %lld, \"replica_count\": %d, \"batch\": %d, ",
         (long long)position->epoch, stretch->replica_count, stretch->batch);
-    mu_text_add(out, "\"steps_done\": [");
-    for (int i = 0; i < stretch->replica_count; i++)
-        mu_text_add(out, "%s%lld", i > 0 ? ", " : "", (long long)stretch->steps_done[i]);
-    mu_text_add(out, "]}");
+    if (stretch->epochs) {
+        write_numbers(out, "epochs", stretch->epochs, stretch->replica_count);
+        mu_text_add(out, ", ");
+    }
+    write_numbers(out, "steps_done", stretch->steps_done, stretch->replica_count);
+    mu_text_add(out, "}");
+}
+
+/* The oldest that has all that the manifest says, so that older readers can read it. */
+static int format_of(const struct mu_manifest *manifest)
+{
+    for (int i = 0; i < manifest->position_count; i++)
+        if (manifest->positions[i].stretch.epochs)
+            return MU_MANIFEST_FORMAT;
+    return 1;
 }
 
 static void write_file(const struct mu_manifest_file *file, struct mu_text *out)
@@ -109,7 +138,7 @@ void mu_manifest_write(const struct mu_manifest *manifest, struct mu_text *out)
 {
     size_t start = out->bytes;
     mu_text_add(out, "{\n");
-    write_integer(out, "format", MU_MANIFEST_FORMAT);
+    write_integer(out, "format", format_of(manifest));
     write_string(out, "writer", manifest->writer);
     write_string(out, "run", manifest->run);
     write_integer(out, "written_ms", manifest->wall_ns / 1000000);
@@ -195,26 +224,37 @@ static uint64_t read_hex(struct reader *reader, const char *key, int digits)
     return parse_hex(reader, key, string, digits);
 }
 
+/* As many integers as replicas, each `min` at least. */
+static void read_numbers(
+    struct reader *reader, const char *key, int64_t min, int count, int64_t *ret_numbers)
+{
+    const mu_json_value *numbers = member(reader, key, MU_JSON_ARRAY);
+    if (!numbers || mu_json_count(numbers) != (size_t)count)
+        set_wrong(reader, key);
+    for (int i = 0; i < count && !reader->wrong[0]; i++) {
+        const mu_json_value *number = mu_json_element(numbers, (size_t)i);
+        if (mu_json_type(number) != MU_JSON_INTEGER || mu_json_integer(number) < min)
+            set_wrong(reader, key);
+        else
+            ret_numbers[i] = mu_json_integer(number);
+    }
+}
+
 static enum mu_status read_position(
     struct reader *reader, const mu_json_value *value, struct mu_manifest *manifest)
 {
     struct reader inside = {.object = mu_json_type(value) == MU_JSON_OBJECT ? value : NULL};
-    int64_t steps_done[MU_REPLICAS_MAX];
+    int64_t steps_done[MU_REPLICAS_MAX], epochs[MU_REPLICAS_MAX];
     struct mu_position position = {.epoch = read_integer(&inside, "epoch", 0, INT64_MAX)};
     position.stretch = (struct mu_stretch){
         .replica_count = (int)read_integer(&inside, "replica_count", 1, MU_REPLICAS_MAX),
         .batch = (int)read_integer(&inside, "batch", 1, INT_MAX),
         .steps_done = steps_done,
     };
-    const mu_json_value *steps = member(&inside, "steps_done", MU_JSON_ARRAY);
-    if (!steps || mu_json_count(steps) != (size_t)position.stretch.replica_count)
-        set_wrong(&inside, "steps_done");
-    for (int i = 0; i < position.stretch.replica_count && !inside.wrong[0]; i++) {
-        const mu_json_value *done = mu_json_element(steps, (size_t)i);
-        if (mu_json_type(done) != MU_JSON_INTEGER || mu_json_integer(done) < 0)
-            set_wrong(&inside, "steps_done");
-        else
-            steps_done[i] = mu_json_integer(done);
+    read_numbers(&inside, "steps_done", 0, position.stretch.replica_count, steps_done);
+    if (inside.object && mu_json_member(inside.object, "epochs")) {
+        read_numbers(&inside, "epochs", position.epoch, position.stretch.replica_count, epochs);
+        position.stretch.epochs = epochs;
     }
     if (!inside.wrong[0])
         return mu_manifest_add_position(manifest, &position);

@@ -13,14 +13,15 @@
  * whole: it has the size and the CRC-32C of every file, the CRC-32C of every tensor, and of its own
  * text. The fields are described in docs/CHECKPOINTS.md.
  */
-#define MU_MANIFEST_FORMAT 1
+#define MU_MANIFEST_FORMAT 2 /* the newest; written is the oldest that can say it */
 #define MU_MANIFEST_NAME "manifest.json"
-/* Part of epochs that asynchronous replicas are still in: several stretches of several epochs. */
-#define MU_POSITIONS_MAX (4 * MU_STRETCHES_MAX)
+/* Of format 1, which has one of each epoch that asynchronous replicas are still in, up to four
+ * times the stretches of an epoch; and those of the processes that went on from there. */
+#define MU_POSITIONS_MAX (5 * MU_STRETCHES_MAX)
 
-/* How far the replicas of one stretch of one epoch have come. */
+/* How far the replicas of one stretch have come. */
 struct mu_position {
-    int64_t epoch;
+    int64_t epoch; /* that the stretch is of, or begins with: it says nothing of earlier ones */
     struct mu_stretch stretch;
 };
 
@@ -44,7 +45,7 @@ struct mu_manifest {
     int64_t step, epoch, samples_done;
     uint64_t seed, job_hash;
     uint32_t layout_crc32c, parameters_crc32c;
-    struct mu_position positions[MU_POSITIONS_MAX]; /* steps_done owned by the manifest */
+    struct mu_position positions[MU_POSITIONS_MAX]; /* their numbers owned by the manifest */
     int position_count;
     struct mu_manifest_file files[MU_STORE_FILES_MAX];
     int file_count;

@@ -5,14 +5,37 @@
 
 /* ---- what was done before ---- */
 
+/* Has the stretch something of this epoch or a later one? */
+static bool reaches(const struct mu_position *position, int64_t epoch)
+{
+    const struct mu_stretch *stretch = &position->stretch;
+    for (int r = 0; r < stretch->replica_count; r++) {
+        int64_t at = stretch->epochs ? stretch->epochs[r] : position->epoch;
+        if (at > epoch || (at == epoch && stretch->steps_done[r] > 0))
+            return true;
+    }
+    return false;
+}
+
+static bool is_part_of(const struct mu_position *position, int64_t epoch)
+{
+    return position->stretch.epochs ? position->epoch <= epoch && reaches(position, epoch)
+                                    : position->epoch == epoch;
+}
+
 int mu_positions_done(
     const struct mu_positions *positions, int64_t epoch, struct mu_stretch *ret_done)
 {
     int count = 0;
     for (int i = 0; i < positions->before_count && count < MU_STRETCHES_MAX; i++)
-        if (positions->before[i].epoch == epoch)
+        if (is_part_of(&positions->before[i], epoch))
             ret_done[count++] = positions->before[i].stretch;
     return count;
+}
+
+static size_t numbers_of(const struct mu_stretch *stretch)
+{
+    return (size_t)stretch->replica_count * (stretch->epochs ? 2 : 1);
 }
 
 static enum mu_status copy_before(
@@ -20,42 +43,151 @@ static enum mu_status copy_before(
 {
     size_t numbers = 0;
     for (int i = 0; i < before_count; i++)
-        numbers += (size_t)before[i].stretch.replica_count;
-    positions->steps = calloc(numbers + 1, sizeof(*positions->steps));
-    if (!positions->steps)
+        numbers += numbers_of(&before[i].stretch);
+    positions->numbers = calloc(numbers + 1, sizeof(*positions->numbers));
+    if (!positions->numbers)
         return MU_NO_MEMORY;
-    int64_t *at = positions->steps;
+    int64_t *at = positions->numbers;
     for (int i = 0; i < before_count; i++) {
-        size_t replicas = (size_t)before[i].stretch.replica_count;
+        const struct mu_stretch *from = &before[i].stretch;
+        struct mu_stretch *to = &positions->before[i].stretch;
+        size_t replicas = (size_t)from->replica_count;
         positions->before[i] = before[i];
-        positions->before[i].stretch.steps_done = at;
-        memcpy(at, before[i].stretch.steps_done, replicas * sizeof(*at));
-        at += replicas;
+        to->steps_done = memcpy(at, from->steps_done, replicas * sizeof(*at));
+        if (from->epochs)
+            to->epochs = memcpy(at + replicas, from->epochs, replicas * sizeof(*at));
+        at += numbers_of(from);
     }
     positions->before_count = before_count;
     return MU_OK;
 }
 
-/* How much is left of each epoch that was begun before. */
-static enum mu_status count_begun(struct mu_positions *positions)
+/* ---- what is to be done of each epoch ---- */
+
+static int by_number(const void *a, const void *b)
 {
-    struct mu_plan plan;
-    struct mu_stretch done[MU_STRETCHES_MAX];
-    MU_TRY(mu_plan_init(&plan, positions->seed, positions->sample_count));
-    mu_plan_set_alone(&plan, positions->alone_epochs);
-    positions->begun_count = 0;
+    const int64_t *left = a, *right = b;
+    return (*left > *right) - (*left < *right);
+}
+
+/* Adds an epoch and the next one to those at which something may change. */
+static size_t add_change(int64_t *changes, size_t count, int64_t epoch)
+{
+    changes[count++] = epoch;
+    if (epoch < INT64_MAX)
+        changes[count++] = epoch + 1;
+    return count;
+}
+
+/* The epochs from which on something else may have been done than of the one before, sorted; the
+ * caller frees them. NULL: no memory. */
+static int64_t *list_changes(const struct mu_positions *positions, size_t *ret_count)
+{
+    size_t most = 2, count = 0;
+    for (int i = 0; i < positions->before_count; i++)
+        most += 2 + 2 * numbers_of(&positions->before[i].stretch);
+    int64_t *changes = calloc(most, sizeof(*changes));
+    if (!changes)
+        return NULL;
+    changes[count++] = 0;
+    changes[count++] = positions->alone_epochs;
     for (int i = 0; i < positions->before_count; i++) {
-        int64_t epoch = positions->before[i].epoch;
-        if (i > 0 && positions->before[i - 1].epoch == epoch)
-            continue;
-        int count = mu_positions_done(positions, epoch, done);
-        mu_plan_begin(&plan, epoch, done, count, positions->replica_count, positions->batch);
-        positions->begun[positions->begun_count++] = (struct mu_epoch_steps){.epoch = epoch,
-            .steps = count < MU_STRETCHES_MAX ? plan.step_count : 0,
-            .left = plan.left};
+        const struct mu_position *before = &positions->before[i];
+        count = add_change(changes, count, before->epoch);
+        for (int r = 0; before->stretch.epochs && r < before->stretch.replica_count; r++)
+            count = add_change(changes, count, before->stretch.epochs[r]);
     }
-    mu_plan_finish(&plan);
+    qsort(changes, count, sizeof(*changes), by_number);
+    *ret_count = count;
+    return changes;
+}
+
+static struct mu_epochs_alike look_at(const struct mu_positions *positions, int64_t epoch)
+{
+    struct mu_stretch done[MU_STRETCHES_MAX];
+    int count = mu_positions_done(positions, epoch, done);
+    struct mu_epochs_alike alike = {.first = epoch,
+        .left = positions->sample_count,
+        .readers = mu_plan_readers(positions->alone_epochs, epoch, positions->replica_count)};
+    for (int i = 0; i < count; i++)
+        alike.left = mu_plan_left(alike.left, &done[i], epoch);
+    if (count == MU_STRETCHES_MAX)
+        alike.left = 0; /* given up */
+    alike.steps = mu_plan_steps(alike.left, alike.readers, positions->batch);
+    return alike;
+}
+
+static bool is_alike(const struct mu_epochs_alike *a, const struct mu_epochs_alike *b)
+{
+    return a->steps == b->steps && a->left == b->left && a->readers == b->readers;
+}
+
+static enum mu_status find_alike(struct mu_positions *positions)
+{
+    size_t count;
+    int64_t *changes = list_changes(positions, &count);
+    struct mu_epochs_alike *alike = changes ? calloc(count, sizeof(*alike)) : NULL;
+    if (!alike) {
+        free(changes);
+        return MU_NO_MEMORY;
+    }
+    free(positions->alike);
+    positions->alike = alike;
+    positions->alike_count = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (i > 0 && changes[i] == changes[i - 1])
+            continue;
+        struct mu_epochs_alike next = look_at(positions, changes[i]);
+        if (positions->alike_count == 0 || !is_alike(&alike[positions->alike_count - 1], &next))
+            alike[positions->alike_count++] = next;
+    }
+    free(changes);
     return MU_OK;
+}
+
+static int64_t end_of(const struct mu_positions *positions, int i)
+{
+    return i + 1 < positions->alike_count ? positions->alike[i + 1].first : INT64_MAX;
+}
+
+static int alike_at(const struct mu_positions *positions, int64_t epoch)
+{
+    int i = 0;
+    while (epoch >= end_of(positions, i) && i + 1 < positions->alike_count)
+        i++;
+    return i;
+}
+
+/* How many of the epochs [from, to) are among those of entry i. */
+static int64_t epochs_within(const struct mu_positions *positions, int i, int64_t from, int64_t to)
+{
+    int64_t first = positions->alike[i].first, end = end_of(positions, i);
+    first = first > from ? first : from;
+    end = end < to ? end : to;
+    return end > first ? end - first : 0;
+}
+
+/* Would a list of now, with what this process does of these epochs, be short enough? The epochs
+ * of replica 0 alone and the others are two stretches. */
+static bool fits(const struct mu_positions *positions, int64_t epoch)
+{
+    int count = 0;
+    for (int i = 0; i < positions->before_count; i++)
+        count += reaches(&positions->before[i], epoch);
+    return count + 2 <= MU_POSITIONS_MAX;
+}
+
+static void find_first(struct mu_positions *positions)
+{
+    for (;;) {
+        int i = alike_at(positions, positions->epoch);
+        if (positions->alike[i].steps == 0 && i + 1 < positions->alike_count)
+            positions->epoch = end_of(positions, i);
+        else if (!fits(positions, positions->epoch))
+            positions->epoch++;
+        else
+            return;
+    }
 }
 
 enum mu_status mu_positions_init(struct mu_positions *positions, uint64_t seed, size_t sample_count,
@@ -69,51 +201,42 @@ enum mu_status mu_positions_init(struct mu_positions *positions, uint64_t seed, 
         .epoch = epoch};
     enum mu_status status = copy_before(positions, before, before_count);
     if (status == MU_OK)
-        status = count_begun(positions);
+        status = find_alike(positions);
     if (status != MU_OK) {
         mu_positions_finish(positions);
         return status;
     }
-    while (mu_positions_epoch_steps(positions, positions->epoch) == 0)
-        positions->epoch++;
+    find_first(positions);
     return MU_OK;
 }
 
 enum mu_status mu_positions_set_alone(struct mu_positions *positions, int64_t epochs)
 {
     positions->alone_epochs = epochs;
-    return count_begun(positions);
-}
-
-static int readers(const struct mu_positions *positions, int64_t epoch)
-{
-    return mu_plan_readers(positions->alone_epochs, epoch, positions->replica_count);
+    return find_alike(positions);
 }
 
 void mu_positions_finish(struct mu_positions *positions)
 {
-    free(positions->steps);
+    free(positions->numbers);
+    free(positions->alike);
     *positions = (struct mu_positions){0};
-}
-
-int64_t mu_positions_epoch_steps(const struct mu_positions *positions, int64_t epoch)
-{
-    for (int i = 0; i < positions->begun_count; i++)
-        if (positions->begun[i].epoch == epoch)
-            return positions->begun[i].steps;
-    return mu_plan_steps(positions->sample_count, readers(positions, epoch), positions->batch);
 }
 
 int64_t mu_positions_steps_left(const struct mu_positions *positions, int replica, int64_t epochs)
 {
     int64_t steps = 0;
-    for (int64_t epoch = positions->epoch; epoch < epochs; epoch++)
-        if (replica < readers(positions, epoch))
-            steps += mu_positions_epoch_steps(positions, epoch);
+    for (int i = 0; i < positions->alike_count; i++)
+        if (replica < positions->alike[i].readers)
+            steps +=
+                positions->alike[i].steps * epochs_within(positions, i, positions->epoch, epochs);
     return steps;
 }
 
 /* ---- as numbers: epoch, replicas, batch, steps..., one stretch after the other ---- */
+
+/* Where replicas are in several epochs, these follow the steps, and the batch is negative: who does
+ * not know of that refuses it. */
 
 #define STRETCH_HEAD 3
 
@@ -121,35 +244,52 @@ size_t mu_positions_pack(const struct mu_positions *positions, int64_t *ret_numb
 {
     size_t count = 0;
     for (int i = 0; i < positions->before_count; i++) {
-        const struct mu_position *position = &positions->before[i];
-        size_t replicas = (size_t)position->stretch.replica_count;
+        const struct mu_stretch *stretch = &positions->before[i].stretch;
+        size_t replicas = (size_t)stretch->replica_count;
         if (ret_numbers) {
-            ret_numbers[count] = position->epoch;
-            ret_numbers[count + 1] = position->stretch.replica_count;
-            ret_numbers[count + 2] = position->stretch.batch;
-            memcpy(ret_numbers + count + STRETCH_HEAD, position->stretch.steps_done,
-                replicas * sizeof(int64_t));
+            int64_t *at = ret_numbers + count;
+            at[0] = positions->before[i].epoch;
+            at[1] = stretch->replica_count;
+            at[2] = stretch->epochs ? -stretch->batch : stretch->batch;
+            memcpy(at + STRETCH_HEAD, stretch->steps_done, replicas * sizeof(*at));
+            if (stretch->epochs)
+                memcpy(at + STRETCH_HEAD + replicas, stretch->epochs, replicas * sizeof(*at));
         }
-        count += STRETCH_HEAD + replicas;
+        count += STRETCH_HEAD + numbers_of(stretch);
     }
     return count;
+}
+
+/* One stretch; false: the numbers are none. */
+static bool unpack_one(int64_t *numbers, size_t count, struct mu_position *ret_position)
+{
+    if (count < STRETCH_HEAD)
+        return false;
+    int64_t epoch = numbers[0], replicas = numbers[1], batch = numbers[2];
+    bool spread = batch < 0;
+    if (epoch < 0 || replicas < 1 || replicas > MU_REPLICAS_MAX || batch == 0 ||
+        batch > INT32_MAX || batch < -INT32_MAX ||
+        (size_t)replicas * (spread ? 2 : 1) > count - STRETCH_HEAD)
+        return false;
+    int64_t *steps_done = numbers + STRETCH_HEAD, *epochs = steps_done + replicas;
+    *ret_position = (struct mu_position){.epoch = epoch,
+        .stretch = {.replica_count = (int)replicas,
+            .batch = (int)(spread ? -batch : batch),
+            .steps_done = steps_done,
+            .epochs = spread ? epochs : NULL}};
+    for (int64_t r = 0; r < replicas; r++)
+        if (steps_done[r] < 0 || (spread && epochs[r] < epoch))
+            return false;
+    return true;
 }
 
 int mu_positions_unpack(int64_t *numbers, size_t count, struct mu_position *ret_list)
 {
     int found = 0;
     for (size_t at = 0; at < count; found++) {
-        if (found == MU_POSITIONS_MAX || count - at < STRETCH_HEAD)
+        if (found == MU_POSITIONS_MAX || !unpack_one(numbers + at, count - at, &ret_list[found]))
             return -1;
-        int64_t epoch = numbers[at], replicas = numbers[at + 1], batch = numbers[at + 2];
-        if (epoch < 0 || replicas < 1 || replicas > MU_REPLICAS_MAX || batch < 1 ||
-            batch > INT32_MAX || (size_t)replicas > count - at - STRETCH_HEAD)
-            return -1;
-        ret_list[found] = (struct mu_position){.epoch = epoch,
-            .stretch = {.replica_count = (int)replicas,
-                .batch = (int)batch,
-                .steps_done = numbers + at + STRETCH_HEAD}};
-        at += STRETCH_HEAD + (size_t)replicas;
+        at += STRETCH_HEAD + numbers_of(&ret_list[found].stretch);
     }
     return found;
 }
@@ -158,27 +298,17 @@ int mu_positions_unpack(int64_t *numbers, size_t count, struct mu_position *ret_
 
 size_t mu_positions_memory(const struct mu_positions *positions)
 {
-    return (size_t)MU_POSITIONS_MAX * (size_t)positions->replica_count;
-}
-
-/* Samples of an epoch that this process has to do. */
-static size_t samples_of(const struct mu_positions *positions, int64_t epoch)
-{
-    for (int i = 0; i < positions->begun_count; i++)
-        if (positions->begun[i].epoch == epoch)
-            return positions->begun[i].steps > 0 ? positions->begun[i].left : 0;
-    return positions->sample_count;
+    return 1 + 2 * (size_t)positions->replica_count;
 }
 
 /* Steps of an epoch that are counted for a replica. */
-static int64_t counted_steps(const struct mu_positions *positions, int64_t epoch, int replica)
+static int64_t counted_steps(
+    const struct mu_positions *positions, const struct mu_epochs_alike *alike, int replica)
 {
-    size_t left = samples_of(positions, epoch);
-    size_t replicas = (size_t)readers(positions, epoch);
-    size_t rows = left % (replicas * (size_t)positions->batch);
-    bool empty = rows > 0 && rows < replicas && (size_t)replica >= rows;
-    return mu_positions_epoch_steps(positions, epoch) -
-           (positions->empty_uncounted && empty ? 1 : 0);
+    size_t readers = (size_t)alike->readers;
+    size_t rows = alike->left % (readers * (size_t)positions->batch);
+    bool empty = rows > 0 && rows < readers && (size_t)replica >= rows;
+    return alike->steps - (positions->empty_uncounted && empty ? 1 : 0);
 }
 
 /* Where a replica stands after `steps` steps: in *ret_epoch, after the returned number of steps. */
@@ -188,9 +318,18 @@ static int64_t stand(
     int64_t epoch = positions->epoch;
     if (replica > 0 && epoch < positions->alone_epochs)
         epoch = positions->alone_epochs;
-    while (steps > 0 && steps >= counted_steps(positions, epoch, replica)) {
-        steps -= counted_steps(positions, epoch, replica);
-        epoch++;
+    for (int i = alike_at(positions, epoch); steps > 0; i++) {
+        int64_t each = counted_steps(positions, &positions->alike[i], replica);
+        int64_t epochs = epochs_within(positions, i, epoch, INT64_MAX);
+        bool is_last = i + 1 == positions->alike_count;
+        if (each > 0 && steps / each < epochs)
+            epochs = steps / each;
+        else if (is_last)
+            break; /* it never has a sample: nothing was counted */
+        steps -= epochs * each;
+        epoch += epochs;
+        if (epoch < end_of(positions, i))
+            break;
     }
     *ret_epoch = epoch;
     return steps;
@@ -203,29 +342,13 @@ int64_t mu_positions_epoch(const struct mu_positions *positions, int replica, in
     return epoch;
 }
 
-/* Steps of this process that a replica has done in `epoch`. */
-static int64_t done_in(
-    const struct mu_positions *positions, int replica, int64_t steps, int64_t epoch)
+/* Of an epoch of these, after so many of its steps. */
+static int64_t share_of(const struct mu_positions *positions, int i, int replica, int64_t steps)
 {
-    int64_t at, within = stand(positions, replica, steps, &at);
-    return at > epoch ? mu_positions_epoch_steps(positions, epoch) : at == epoch ? within : 0;
-}
-
-/* A replica's share of the first `steps` steps of an epoch: of each whole step its batch, and of
- * the last, smaller one what data/plan.c cuts for it. */
-static int64_t share_of(
-    const struct mu_positions *positions, int64_t epoch, int replica, int64_t steps)
-{
-    size_t replicas = (size_t)readers(positions, epoch), left = samples_of(positions, epoch);
-    if ((size_t)replica >= replicas)
+    const struct mu_epochs_alike *alike = &positions->alike[i];
+    if (replica >= alike->readers)
         return 0;
-    size_t whole = replicas * (size_t)positions->batch;
-    int64_t whole_steps = (int64_t)(left / whole);
-    size_t rest = left % whole;
-    if (steps <= whole_steps)
-        return steps * positions->batch;
-    return whole_steps * positions->batch +
-           (int64_t)(rest / replicas + ((size_t)replica < rest % replicas));
+    return mu_plan_share(alike->left, alike->readers, positions->batch, replica, steps);
 }
 
 int64_t mu_positions_samples(const struct mu_positions *positions, const int64_t *steps_since)
@@ -233,26 +356,30 @@ int64_t mu_positions_samples(const struct mu_positions *positions, const int64_t
     int64_t samples = 0;
     for (int r = 0; r < positions->replica_count; r++) {
         int64_t at, within = stand(positions, r, steps_since[r], &at);
-        for (int64_t epoch = positions->epoch; epoch < at; epoch++)
-            samples += share_of(positions, epoch, r, mu_positions_epoch_steps(positions, epoch));
-        samples += share_of(positions, at, r, within);
+        int present = alike_at(positions, at);
+        for (int i = 0; i <= present; i++)
+            samples += epochs_within(positions, i, positions->epoch, at) *
+                       share_of(positions, i, r, INT64_MAX);
+        samples += share_of(positions, present, r, within);
     }
     return samples;
 }
 
-static bool all_equal(const struct mu_stretch *stretch)
+static bool is_in_step(const struct mu_stretch *stretch)
 {
     for (int r = 1; r < stretch->replica_count; r++)
         if (stretch->steps_done[r] != stretch->steps_done[0])
             return false;
-    return true;
+    return !stretch->epochs;
 }
 
-/* Two stretches that were worked alike, by replicas in step, are one. */
-static bool merges(const struct mu_stretch *before, const struct mu_stretch *now)
+/* Two stretches of an epoch that were worked alike, by replicas in step, are one. */
+static bool merges(const struct mu_position *before, const struct mu_position *now)
 {
-    return before->replica_count == now->replica_count && before->batch == now->batch &&
-           all_equal(before) && all_equal(now);
+    return before->epoch == now->epoch &&
+           before->stretch.replica_count == now->stretch.replica_count &&
+           before->stretch.batch == now->stretch.batch && is_in_step(&before->stretch) &&
+           is_in_step(&now->stretch);
 }
 
 struct listing {
@@ -261,68 +388,62 @@ struct listing {
     int64_t *memory;
     struct mu_position *list;
     int count;
-    bool full; /* something did not fit */
 };
 
-static void list_own(struct listing *listing, int64_t epoch)
+static void add(struct listing *listing, const struct mu_position *position)
 {
-    const struct mu_positions *positions = listing->positions;
-    if (listing->count == MU_POSITIONS_MAX) {
-        listing->full = true;
-        return;
-    }
-    struct mu_stretch now = {.replica_count = readers(positions, epoch),
-        .batch = positions->batch,
-        .steps_done = listing->memory};
-    int64_t most = 0;
-    for (int r = 0; r < now.replica_count; r++) {
-        now.steps_done[r] = done_in(positions, r, listing->steps_since[r], epoch);
-        most = now.steps_done[r] > most ? now.steps_done[r] : most;
-    }
-    if (most == 0)
-        return;
-    struct mu_position *last = listing->count > 0 ? &listing->list[listing->count - 1] : NULL;
-    if (last && last->epoch == epoch && merges(&last->stretch, &now)) {
-        for (int r = 0; r < now.replica_count; r++)
-            now.steps_done[r] += last->stretch.steps_done[r];
-        last->stretch = now;
-    } else {
-        listing->list[listing->count++] = (struct mu_position){.epoch = epoch, .stretch = now};
-    }
-    listing->memory += now.replica_count;
+    assert(listing->count < MU_POSITIONS_MAX);
+    listing->list[listing->count++] = *position;
 }
 
-static void list_before(struct listing *listing, int64_t epoch)
+/* What this process has done of the epochs [from, to), which so many replicas read. */
+static void list_own(struct listing *listing, int64_t from, int64_t to, int readers)
 {
-    const struct mu_positions *positions = listing->positions;
-    for (int i = 0; i < positions->before_count; i++) {
-        if (positions->before[i].epoch != epoch)
-            continue;
-        if (listing->count < MU_POSITIONS_MAX)
-            listing->list[listing->count++] = positions->before[i];
-        else
-            listing->full = true;
+    struct mu_position now = {.epoch = from,
+        .stretch = {.replica_count = readers,
+            .batch = listing->positions->batch,
+            .steps_done = listing->memory}};
+    int64_t *epochs = listing->memory + readers;
+    bool is_spread = false;
+    for (int r = 0; r < readers; r++) {
+        int64_t at, within = stand(listing->positions, r, listing->steps_since[r], &at);
+        epochs[r] = at < from ? from : at < to ? at : to;
+        now.stretch.steps_done[r] = epochs[r] == at ? within : 0;
+        is_spread |= epochs[r] != from;
     }
+    if (is_spread)
+        now.stretch.epochs = epochs;
+    if (!reaches(&now, from))
+        return;
+    struct mu_position *last = listing->count > 0 ? &listing->list[listing->count - 1] : NULL;
+    if (last && merges(last, &now)) {
+        for (int r = 0; r < readers; r++)
+            now.stretch.steps_done[r] += last->stretch.steps_done[r];
+        *last = now;
+    } else {
+        add(listing, &now);
+    }
+    listing->memory += numbers_of(&now.stretch);
 }
 
 int mu_positions_now(const struct mu_positions *positions, const int64_t *steps_since,
     int64_t *memory, struct mu_position *ret_list, int64_t *ret_epoch)
 {
-    int64_t first = INT64_MAX, last = positions->epoch;
+    int64_t first = INT64_MAX;
     for (int r = 0; r < positions->replica_count; r++) {
-        int64_t epoch;
-        stand(positions, r, steps_since[r], &epoch);
+        int64_t epoch = mu_positions_epoch(positions, r, steps_since[r]);
         first = epoch < first ? epoch : first;
-        last = epoch > last ? epoch : last;
     }
-    for (int i = 0; i < positions->before_count; i++)
-        last = positions->before[i].epoch > last ? positions->before[i].epoch : last;
     struct listing listing = {
         .positions = positions, .steps_since = steps_since, .memory = memory, .list = ret_list};
-    for (int64_t epoch = first; epoch <= last; epoch++) {
-        list_before(&listing, epoch);
-        list_own(&listing, epoch);
-    }
+    for (int i = 0; i < positions->before_count; i++)
+        if (reaches(&positions->before[i], first))
+            add(&listing, &positions->before[i]);
+    /* Those that replica 0 reads alone are a stretch of their own. */
+    int64_t alone = positions->alone_epochs;
+    if (first < alone)
+        list_own(&listing, first, alone, 1);
+    list_own(&listing, first > alone ? first : alone, INT64_MAX, positions->replica_count);
     *ret_epoch = first;
-    return listing.full ? -1 : listing.count;
+    return listing.count;
 }

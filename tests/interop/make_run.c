@@ -85,7 +85,7 @@ static enum mu_status save(
     struct mu_log *log, struct mu_store *store, const struct mu_layout *layout, int64_t step)
 {
     int64_t steps_done[] = {step / 2, step - step / 2};
-    struct mu_position position = {0, {2, 64, steps_done}};
+    struct mu_position position = {0, {2, 64, steps_done, NULL}};
     float row_vectors[2][3 * 3];
     uint64_t ids[3];
     struct mu_saved_rows rows;

@@ -34,8 +34,8 @@ int run_rig_begin(void **state)
         rig.steps_done[0][i] = 10 + i;
         rig.steps_done[1][i] = i;
     }
-    rig.positions[0] = (struct mu_position){3, {4, 64, rig.steps_done[0]}};
-    rig.positions[1] = (struct mu_position){4, {2, 32, rig.steps_done[1]}};
+    rig.positions[0] = (struct mu_position){3, {4, 64, rig.steps_done[0], NULL}};
+    rig.positions[1] = (struct mu_position){4, {2, 32, rig.steps_done[1], NULL}};
     rig.snapshot = (struct mu_snapshot){.step = 500,
         .epoch = 3,
         .samples_done = 32000,

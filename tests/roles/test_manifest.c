@@ -14,7 +14,7 @@ static int make_log(void **state)
 static void make_manifest(struct mu_manifest *manifest)
 {
     int64_t steps_done[] = {12, 11};
-    struct mu_position position = {3, {2, 64, steps_done}};
+    struct mu_position position = {3, {2, 64, steps_done, NULL}};
     struct mu_manifest_file *file;
     mu_manifest_init(manifest);
     strcpy(manifest->writer, "muster 0.1.0");
@@ -171,6 +171,38 @@ static void sealed_nonsense_is_refused_by_name(void **state)
     }
 }
 
+#define ONE_EPOCH "\"batch\": 64, \"steps_done\""
+#define MANY(epochs) "\"batch\": 64, \"epochs\": " epochs ", \"steps_done\""
+
+/* Older readers would take it for a stretch of one epoch, so it has another number. */
+static void replicas_in_several_epochs_are_format_2(void **state)
+{
+    (void)state;
+    struct mu_manifest manifest;
+    struct mu_text text;
+    assert_ok(parse_sealed(with(ONE_EPOCH, MANY("[1003, 3]")), &manifest));
+    assert_int_equal(manifest.positions[0].stretch.epochs[0], 1003);
+    assert_int_equal(manifest.positions[0].stretch.epochs[1], 3);
+    assert_int_equal(manifest.positions[0].stretch.steps_done[1], 11);
+    mu_text_init(&text);
+    mu_manifest_write(&manifest, &text);
+    assert_non_null(strstr(text.data, "\"format\": 2,"));
+    assert_non_null(strstr(
+        text.data, "{\"epoch\": 3, \"replica_count\": 2, " MANY("[1003, 3]") ": [12, 11]}\n"));
+    mu_manifest_finish(&manifest);
+    assert_ok(mu_manifest_parse(&test_log.log, "m", text.data, text.bytes, &manifest));
+    assert_int_equal(manifest.positions[0].stretch.epochs[0], 1003);
+    mu_manifest_finish(&manifest);
+    mu_text_finish(&text);
+    static const char *const wrong[] = {
+        MANY("[1003, 2]"), MANY("[1003]"), MANY("[3, 3, 3]"), MANY("[3, []]"), MANY("3")};
+    for (size_t i = 0; i < MU_COUNT_OF(wrong); i++) {
+        make_log(NULL);
+        assert_int_equal(parse_sealed(with(ONE_EPOCH, wrong[i]), &manifest), MU_BAD_DATA);
+        assert_said(&test_log, "`positions`");
+    }
+}
+
 static void text_that_is_no_object_is_refused(void **state)
 {
     struct mu_manifest manifest;
@@ -193,9 +225,9 @@ static void too_many_positions_are_refused(void **state)
 static void a_newer_format_is_not_read(void **state)
 {
     struct mu_manifest manifest;
-    assert_int_equal(parse_sealed(with("\"format\": 1", "\"format\": 2"), &manifest), MU_PROTOCOL);
+    assert_int_equal(parse_sealed(with("\"format\": 1", "\"format\": 3"), &manifest), MU_PROTOCOL);
     assert_said(&test_log, "error[E0606]");
-    assert_said(&test_log, "is of format 2");
+    assert_said(&test_log, "is of format 3");
 }
 
 /* Newer formats of the same number may say more. */
@@ -212,6 +244,7 @@ int main(void)
         cmocka_unit_test_setup(a_manifest_is_this_text, make_log),
         cmocka_unit_test_setup(what_was_written_is_read, make_log),
         cmocka_unit_test_setup(sealed_nonsense_is_refused_by_name, make_log),
+        cmocka_unit_test_setup(replicas_in_several_epochs_are_format_2, make_log),
         cmocka_unit_test_setup(text_that_is_no_object_is_refused, make_log),
         cmocka_unit_test_setup(too_many_positions_are_refused, make_log),
         cmocka_unit_test_setup(a_newer_format_is_not_read, make_log),
