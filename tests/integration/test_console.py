@@ -148,6 +148,8 @@ class Console(Case):
         launcher = self.local("chief=1,worker=1", *WORDY, *LONG, output=pipe.theirs)
         pipe.given_away()
         self.trains(launcher.out)
+        # More than the chief's pipe holds: the launcher has read on, and let lines go.
+        self.grows(launcher.out / "logs" / "chief-0.log", 200_000)
         pipe.read()
         folder = re.escape(str(launcher.out))
         until(lambda: re.search(r"(?m)^filling\n\[\d+ lines were not shown here; the logs of the "
