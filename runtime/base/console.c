@@ -25,7 +25,8 @@ enum nature { WAITS_NEVER, PIPE, TERMINAL, SOCKET };
 struct console {
     int fd; /* as inherited */
     enum nature nature;
-    int own_fd; /* the same, opened once more: its flags are ours, and no write to it waits; or -1 */
+    int own_fd; /* the same, opened once more: its flags are ours, and no write to it waits; or -1
+                 */
     char rest[REST_BYTES]; /* of a line that has begun and must not end in its middle */
     size_t rest_bytes;
     char last; /* byte that was shown */

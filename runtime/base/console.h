@@ -15,7 +15,7 @@
  * The flags of the descriptors stay as they are, for they are shared with the shell. Before open,
  * after close and for other descriptors a write waits as any does. From any thread.
  */
-#define MU_CONSOLE_PATIENCE_MS 200   /* in a row; in the long run a fiftieth of the time */
+#define MU_CONSOLE_PATIENCE_MS 200    /* in a row; in the long run a fiftieth of the time */
 #define MU_CONSOLE_LAST_WORDS_MS 1000 /* in all, for what is said at the end */
 
 enum mu_console_kind {
