@@ -4,6 +4,7 @@
 #include "roles/launch/local.h"
 #include "roles/run.h"
 #include "roles/task.h"
+#include "runtime/base/console.h"
 #include "runtime/io/run_lock.h"
 #include <errno.h>
 #include <stdio.h>
@@ -178,14 +179,17 @@ static int run(struct mu_log *log, const void *options, char *const *arguments)
     struct mu_run_request request = {0};
     struct mu_job *job = NULL;
     log->level = given->verbose ? MU_LEVEL_DEBUG : given->quiet ? MU_LEVEL_WARN : MU_LEVEL_INFO;
+    /* From here on nothing waits for who reads what is said. */
+    mu_console_open();
     enum mu_status status = make_request(log, given, &request);
     if (status == MU_OK)
         status = mu_job_file_load(log, request.job_path, request.sets, &job);
-    if (status != MU_OK)
-        return mu_status_exit(status);
-    int code = request.local ? run_local(log, &request, job, given->local, arguments)
+    int code = mu_status_exit(status);
+    if (status == MU_OK)
+        code = request.local ? run_local(log, &request, job, given->local, arguments)
                              : mu_status_exit(run_task(log, &request, job));
     mu_job_destroy(job);
+    mu_console_close();
     return code;
 }
 

@@ -5,6 +5,7 @@
 #include "roles/report/status_keeper.h"
 #include "roles/report/task_log.h"
 #include "roles/run_dir.h"
+#include "runtime/base/console.h"
 #include "runtime/base/log_quiet.h"
 #include "runtime/io/real_world.h"
 #include "runtime/io/signals.h"
@@ -105,6 +106,8 @@ static enum mu_status open_log(struct real_task *task)
     mu_format(path, sizeof(path), "%s/logs/%s-%d.log", task->dir.path, mu_role_name(self->role),
         self->index);
     MU_TRY(mu_task_log_open(&task->log, path));
+    mu_format(path + strlen(path), sizeof(path) - strlen(path), " has them");
+    mu_console_kept(path);
     mu_task_log_note(
         &task->log, "starts as pid %d on %s", task->real.world.process, task->real.world.host);
     return MU_OK;
@@ -323,6 +326,7 @@ enum mu_status mu_run(struct mu_log *log, const struct mu_run_request *request,
     if (status == MU_NO_MEMORY && task.log.log.first_number == 0)
         status = mu_fail(&task.log.log, MU_E0801, "muster doctor shows the limits of this machine",
             "the job needs more memory than can be had");
+    mu_console_last_words();
     end_log(&task, status);
     say_over(&task, status);
     mu_notify_stopping(mu_status_text(status));
@@ -332,7 +336,9 @@ enum mu_status mu_run(struct mu_log *log, const struct mu_run_request *request,
     mu_status_keeper_stop(task.status, dies ? 128 + signal : mu_status_exit(status));
     let_the_leader_end(&task, status);
     finish(&task);
-    if (dies)
+    if (dies) {
+        mu_console_close();
         mu_signals_die();
+    }
     return status;
 }

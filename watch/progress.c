@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "watch/progress.h"
+#include "runtime/base/console.h"
 #include "runtime/base/text.h"
 #include <math.h>
 #include <stdio.h>
@@ -201,10 +202,11 @@ void mu_progress_display_init(
     };
 }
 
-/* One write, so that lines of several threads do not mix. A screen that is gone stops nothing. */
+/* One write, so that lines of several threads do not mix. A screen that is gone, or stopped, stops
+ * nothing. */
 static void put(const struct mu_progress_display *display, const char *text)
 {
-    (void)!write(display->fd, text, strlen(text));
+    mu_console_write(display->fd, MU_CONSOLE_PROGRESS, text, strlen(text));
 }
 
 void mu_progress_show(struct mu_progress_display *display, const struct mu_progress *progress,

@@ -2,6 +2,7 @@
 #include "roles/launch/local_inside.h"
 
 #include "roles/launch/local_report.h"
+#include "runtime/base/console.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -420,6 +421,7 @@ static int report(struct mu_local *launcher)
         .has_standbys = launcher->request->has_standbys,
         .out_dir = launcher->request->out_dir,
         .started_ns = launcher->started_ns};
+    mu_console_last_words();
     mu_local_output_clear(&launcher->output);
     mu_text_init(&text);
     mu_local_report_write(&outcome, &text);
@@ -445,6 +447,16 @@ static int run(struct mu_local *launcher)
     return status == MU_OK ? report(launcher) : mu_status_exit(status);
 }
 
+/* The launcher has no log of its own: what matters of what it says, the tasks have said. */
+static void tell_where_logs_are(const struct mu_local_request *request)
+{
+    char where[4096];
+    if (!request->out_dir)
+        return;
+    mu_format(where, sizeof(where), "the logs of the tasks are in %s/logs", request->out_dir);
+    mu_console_kept(where);
+}
+
 int mu_local_run(struct mu_log *log, const struct mu_local_request *request)
 {
     struct mu_local launcher;
@@ -458,6 +470,8 @@ int mu_local_run(struct mu_log *log, const struct mu_local_request *request)
     /* Whoever reads our output may leave; the tasks train on. */
     void (*on_pipe)(int) = signal(SIGPIPE, SIG_IGN);
     enum mu_status status = launcher_init(&launcher, log, request, &signals);
+    if (status == MU_OK)
+        tell_where_logs_are(request);
     int code = status == MU_OK ? run(&launcher) : mu_status_exit(status);
     launcher_finish(&launcher);
     signal(SIGPIPE, on_pipe);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "roles/launch/local_output.h"
+#include "runtime/base/console.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -10,7 +10,6 @@
 
 #define READ_BYTES 16384
 #define READS_MAX 16 /* in a row from one task, so that a loud one does not silence the others */
-#define WRITE_WAIT_MS 1000
 
 static const char clear_line[] = "\r\033[K";
 /* Cyan, green, yellow, magenta, blue, and their bright forms: no red, which is for errors. */
@@ -33,32 +32,28 @@ void mu_local_output_finish(struct mu_local_output *output)
     mu_text_finish(&output->pending);
 }
 
-static void write_all(struct mu_local_output *output, const char *data, size_t bytes)
+/* The first line of several takes the place of the progress line. */
+static struct mu_text *begin_line(struct mu_local_output *output)
 {
-    while (bytes > 0 && !output->broken) {
-        ssize_t written = write(output->fd, data, bytes);
-        if (written >= 0) {
-            data += written;
-            bytes -= (size_t)written;
-        } else if (errno == EAGAIN) {
-            struct pollfd out = {.fd = output->fd, .events = POLLOUT};
-            poll(&out, 1, WRITE_WAIT_MS);
-        } else if (errno != EINTR) {
-            output->broken = true;
-        }
-    }
+    if (output->pending.bytes == 0 && output->drawn)
+        mu_text_append(&output->pending, clear_line, strlen(clear_line));
+    return &output->pending;
 }
 
 void mu_local_output_flush(struct mu_local_output *output)
 {
-    bool redraw = output->progress[0] && (output->pending.bytes > 0 || !output->drawn);
+    char text[sizeof(output->progress) + sizeof(clear_line)];
     struct mu_text *pending = &output->pending;
-    if (output->drawn && (redraw || pending->bytes > 0))
-        write_all(output, clear_line, sizeof(clear_line) - 1);
-    if (redraw)
-        mu_text_add(pending, "%s", output->progress);
-    write_all(output, pending->data, pending->bytes);
-    output->drawn = output->progress[0] != 0;
+    bool redraw = pending->bytes > 0 || output->changed;
+    if (pending->bytes > 0)
+        mu_console_write(output->fd, MU_CONSOLE_LINES, pending->data, pending->bytes);
+    if (output->progress[0] && redraw) {
+        bool in_place = output->drawn && pending->bytes == 0;
+        mu_format(text, sizeof(text), "%s%s", in_place ? clear_line : "", output->progress);
+        mu_console_write(output->fd, MU_CONSOLE_PROGRESS, text, strlen(text));
+    }
+    output->drawn = output->progress[0] != 0 || (output->drawn && pending->bytes == 0);
+    output->changed = false;
     mu_text_clear(pending);
 }
 
@@ -67,14 +62,14 @@ void mu_local_output_clear(struct mu_local_output *output)
     output->progress[0] = 0;
     mu_local_output_flush(output);
     if (output->drawn)
-        write_all(output, clear_line, sizeof(clear_line) - 1);
+        mu_console_write(output->fd, MU_CONSOLE_PROGRESS, clear_line, strlen(clear_line));
     output->drawn = false;
 }
 
 void mu_local_output_say(struct mu_local_output *output, const char *format, ...)
 {
     va_list list;
-    mu_text_add(&output->pending, "%s[muster]%s ", output->colour ? "\033[1m" : "",
+    mu_text_add(begin_line(output), "%s[muster]%s ", output->colour ? "\033[1m" : "",
         output->colour ? "\033[0m" : "");
     va_start(list, format);
     mu_text_add_v(&output->pending, format, list);
@@ -148,6 +143,7 @@ static void emit_line(struct mu_local_output *output, struct mu_local_child *chi
         child->line_bytes = 0;
         return;
     }
+    begin_line(output);
     if (output->colour)
         mu_text_add(&output->pending, "\033[%sm[%s]\033[0m ",
             colours[(size_t)index % MU_COUNT_OF(colours)], child->name);
@@ -176,9 +172,7 @@ static void set_progress(
     mu_text_copy(output->progress, sizeof(output->progress), child->line);
     /* The last column stays free: writing it would wrap on some terminals. */
     cut_columns(output->progress, output->columns - 1);
-    if (output->drawn)
-        write_all(output, clear_line, sizeof(clear_line) - 1);
-    output->drawn = false;
+    output->changed = true;
 }
 
 static void take_bytes(struct mu_local_output *output, struct mu_local_child *child, int index,

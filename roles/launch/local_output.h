@@ -14,8 +14,8 @@ struct mu_local_output {
     int fd;
     bool terminal, colour;
     int columns; /* of the terminal; 0: not one */
-    bool broken; /* nobody reads any more: everything is dropped */
-    bool drawn;  /* the progress line is on the screen */
+    bool drawn;   /* the progress line is on the screen */
+    bool changed; /* and it has become another */
     struct mu_text pending;
     char progress[512];
     struct {

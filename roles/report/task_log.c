@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "roles/report/task_log.h"
+#include "runtime/base/console.h"
 #include "runtime/base/text.h"
 #include "runtime/io/folder.h"
 #include <errno.h>
@@ -19,7 +20,7 @@ static const char *level_name(enum mu_level level)
 static void write_out(int fd, const char *text, size_t bytes)
 {
     ssize_t written = write(fd, text, bytes);
-    (void)written; /* a terminal or pipe that is gone must not end the training */
+    (void)written; /* a disk that is full must not end the training */
 }
 
 static void write_file(struct mu_task_log *task_log, enum mu_level level, const char *text)
@@ -47,9 +48,9 @@ static void write_line(struct mu_log *log, enum mu_level level, const char *text
     int bytes = snprintf(line, sizeof(line), "%s%s%s%s\n", clear ? "\r\033[K" : "", task,
         level == MU_LEVEL_WARN ? "warning: " : "", text);
     size_t most = sizeof(line) - 1;
-    write_out(level <= MU_LEVEL_WARN ? STDERR_FILENO : STDOUT_FILENO, line,
+    write_file(task_log, level, text); /* first: the console may keep us for a moment */
+    mu_console_write(level <= MU_LEVEL_WARN ? STDERR_FILENO : STDOUT_FILENO, MU_CONSOLE_LINES, line,
         (size_t)bytes < most ? (size_t)bytes : most);
-    write_file(task_log, level, text);
 }
 
 void mu_task_log_note(struct mu_task_log *task_log, const char *format, ...)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "runtime/base/log.h"
+#include "runtime/base/console.h"
 #include "runtime/base/text.h"
 #include <stdio.h>
 #include <string.h>
@@ -86,17 +87,6 @@ static void message_repeat(struct message *message, char byte, int count)
         message_put(message, &byte, 1);
 }
 
-static void write_whole(const char *text, size_t bytes)
-{
-    while (bytes > 0) {
-        ssize_t written = write(STDERR_FILENO, text, bytes);
-        if (written <= 0)
-            return; /* there is nobody left to tell */
-        text += written;
-        bytes -= (size_t)written;
-    }
-}
-
 static void write_stderr(struct mu_log *log, enum mu_level level, const char *text)
 {
     struct message message = {.bytes = 0};
@@ -104,7 +94,7 @@ static void write_stderr(struct mu_log *log, enum mu_level level, const char *te
         message_put(&message, "warning: ", strlen("warning: "));
     message_put(&message, text, strnlen(text, sizeof(message.text) - message.bytes - 2));
     message_put(&message, "\n", 1);
-    write_whole(message.text, message.bytes);
+    mu_console_write(STDERR_FILENO, MU_CONSOLE_LINES, message.text, message.bytes);
 }
 
 void mu_log_init_stderr(struct mu_log *log, enum mu_level level)

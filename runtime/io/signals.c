@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "runtime/io/signals.h"
+#include "runtime/base/console.h"
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -16,8 +17,7 @@ static atomic_int stage = SAVING;
 static void say(const char *text)
 {
     int skip = on_terminal ? 0 : 1;
-    ssize_t written = write(STDERR_FILENO, text + skip, strlen(text + skip));
-    (void)written;
+    mu_console_write_now(STDERR_FILENO, text + skip, strlen(text + skip));
 }
 
 static void on_stop(int number)

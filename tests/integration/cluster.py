@@ -75,14 +75,15 @@ def until(condition, what, patience=None):
 
 
 class Process:
-    """One process of ours and its lines, each with the time it came."""
+    """One process of ours and its lines, each with the time it came; unless `output`, a descriptor,
+    takes them."""
 
-    def __init__(self, name, arguments, pass_fds=(), **variables):
+    def __init__(self, name, arguments, pass_fds=(), output=subprocess.PIPE, **variables):
         self.name = name
         self.lines = []
         self.started = time.monotonic()
         self.process = subprocess.Popen(
-            arguments, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            arguments, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
             env=environment(**variables), pass_fds=pass_fds)
         self.pid = self.process.pid
         self.ended = None
@@ -92,7 +93,7 @@ class Process:
         self.waiter.start()
 
     def _read(self):
-        for line in self.process.stdout:
+        for line in self.process.stdout or ():
             self.lines.append((time.monotonic(), line.decode(errors="replace").rstrip("\n")))
             tell()
 
@@ -151,7 +152,8 @@ class Process:
             self.process.kill()
         self.process.wait()
         self.reader.join(PATIENCE)
-        self.process.stdout.close()
+        if self.process.stdout:
+            self.process.stdout.close()
 
 
 # Holds the first thread of a process, the one that trains, where it is; the others go on.
@@ -214,9 +216,9 @@ class Cluster:
         return json.dumps({"cluster": spec or self.spec,
                            "task": {"type": role, "index": int(index)}})
 
-    def start(self, name, *arguments, spec=None, job=None, wrapper=(), pass_fds=()):
+    def start(self, name, *arguments, spec=None, job=None, wrapper=(), **more):
         task = Process(name, [*wrapper, MUSTER, "run", job or self.job, "--out", str(self.out),
-                              *self.arguments, *arguments], pass_fds=pass_fds,
+                              *self.arguments, *arguments], **more,
                        TF_CONFIG=self.config(name, spec))
         self.case.own(task)
         self.tasks[name] = task
