@@ -73,11 +73,12 @@ static void init_peers(struct mu_ps_server *server)
 }
 
 /* For large spans, where another processor may have time for them. Without one it goes on as well.
- */
+ * With standbys all processes do twice as much: of two processors none has time. */
 static void make_helper(struct mu_ps_server *server)
 {
     struct mu_loop *loop = server->options.loop;
-    if (loop->processors > 1 && server->shard.span.count >= MU_SHARD_HELPED_MIN)
+    if (loop->processors > 1 + server->options.replicas &&
+        server->shard.span.count >= MU_SHARD_HELPED_MIN)
         (void)!mu_helper_create(loop->world, &server->shard.helper);
 }
 
