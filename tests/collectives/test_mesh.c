@@ -5,6 +5,8 @@
 #include "test.h"
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -19,6 +21,7 @@ struct rank {
     struct mu_mesh_request request;
     struct mu_link *link[RANKS];
     struct mu_test_log log;
+    atomic_bool knows; /* that not all agree: it has said so */
     int64_t deadline_ns;
     enum mu_status status;
     struct mu_thread *thread;
@@ -38,6 +41,16 @@ static int bind_port(struct mu_address *ret_address)
     return fd;
 }
 
+/* That the ranks disagree is said as soon as it is known. */
+static void note_and_write(struct mu_log *log, enum mu_level level, const char *text)
+{
+    struct mu_test_log *test = log->owner;
+    struct rank *rank = (struct rank *)((char *)test - offsetof(struct rank, log));
+    mu_test_log_write(log, level, text);
+    if (strstr(text, "E0309"))
+        atomic_store(&rank->knows, true);
+}
+
 static void set_up(struct rig *rig, int count, int64_t wait_ns)
 {
     assert_ok(mu_real_world_init(&rig->real));
@@ -48,6 +61,7 @@ static void set_up(struct rig *rig, int count, int64_t wait_ns)
         *rank = (struct rank){.real = &rig->real};
         assert_ok(rig->real.world.ops->loop_create(&rig->real.world, &rank->loop));
         rank->deadline_ns = mu_now(&rig->real.world) + wait_ns;
+        atomic_init(&rank->knows, false);
         rank->request = (struct mu_mesh_request){.loop = rank->loop,
             .log = mu_test_log_init(&rank->log),
             .rank = r,
@@ -55,6 +69,7 @@ static void set_up(struct rig *rig, int count, int64_t wait_ns)
             .address = rig->address,
             .listen_fd = rig->listen_fd[r],
             .group = mu_mesh_group_of(rig->address, count)};
+        rank->log.log.write = note_and_write;
     }
 }
 
@@ -345,8 +360,8 @@ static void ranks_that_count_otherwise(int odd, bool late)
     rig.rank[odd].request.group = mu_mesh_group_of(rig.address, 3);
     for (int r = 3; r > 0; r--)
         start(&rig.rank[r]);
-    if (late)
-        rig.real.world.ops->sleep_until(&rig.real.world, mu_now(&rig.real.world) + SOON);
+    while (late && !atomic_load(&rig.rank[odd].knows))
+        sched_yield();
     start(&rig.rank[0]);
     for (int r = 0; r < 4; r++) {
         join(&rig.rank[r]);
