@@ -7,7 +7,6 @@
 
 /* How long a task that misses another waits for the leader to say who is lost. */
 #define VERDICT_NS (1500 * MU_MS)
-/* A replica that is well has been heard in so many heartbeats. */
 
 void mu_cluster_who(const struct mu_cluster *cluster, int task, char *out, size_t bytes)
 {

@@ -119,12 +119,11 @@ static void fail_start(struct mu_cluster *cluster, const struct mu_refusal *refu
     snprintf(text, sizeof(text), "%s refuses: %s", who, refusal->text);
     if (cluster->leads)
         mu_cluster_tell(cluster, refusal->error, -1, text);
-    mu_cluster_fail(
-        cluster, mu_fail(cluster->log, refusal->error,
-                     refusal->error == MU_E0308
-                         ? "install the same version on every host"
-                         : "start every task of a cluster with the same spec, job and data",
-                     "%s", refusal->text));
+    mu_cluster_fail(cluster,
+        mu_fail(cluster->log, refusal->error,
+            refusal->help[0] ? refusal->help
+                             : "start every task of a cluster with the same spec, job and data",
+            "%s", refusal->text));
 }
 
 /* For who looks why it has not come. */
@@ -145,7 +144,8 @@ static void note_refused(
 static void on_other_version(void *owner, const char *from, int version)
 {
     struct mu_cluster *cluster = owner;
-    struct mu_refusal refusal = {.error = MU_E0308};
+    struct mu_refusal refusal = {
+        .error = MU_E0308, .help = "install the same version on every host"};
     snprintf(refusal.text, sizeof(refusal.text),
         "a task that called from %s speaks protocol %d, this task %d", from, version,
         MU_PROTOCOL_VERSION);

@@ -76,6 +76,16 @@ static enum mu_status claim_named_task(struct search *search, const char *source
 
 /* The cluster is taken from the first source; a text further down only says who this task is. It
  * may be in another system's dialect: one that cannot be read has no say. */
+static void hear(
+    struct search *search, const char *source, enum mu_status read, struct mu_spec_draft *draft)
+{
+    if (read != MU_OK)
+        return;
+    if (draft->has_task)
+        add_claim(search, source, draft->role, draft->index);
+    mu_spec_draft_finish(draft);
+}
+
 static enum mu_status take_text(struct search *search, const char *source, const char *text)
 {
     if (!text)
@@ -88,11 +98,7 @@ static enum mu_status take_text(struct search *search, const char *source, const
     }
     struct mu_log silent = mu_log_quiet();
     struct mu_spec_draft draft = {0};
-    if (mu_spec_draft_parse(&silent, source, text, strlen(text), &draft) == MU_OK) {
-        if (draft.has_task)
-            add_claim(search, source, draft.role, draft.index);
-        mu_spec_draft_finish(&draft);
-    }
+    hear(search, source, mu_spec_draft_parse(&silent, source, text, strlen(text), &draft), &draft);
     return MU_OK;
 }
 
@@ -109,11 +115,7 @@ static enum mu_status take_file(struct search *search, const char *variable, con
     }
     struct mu_log silent = mu_log_quiet();
     struct mu_spec_draft draft = {0};
-    if (mu_spec_draft_file(&silent, variable, path, &draft) == MU_OK) {
-        if (draft.has_task)
-            add_claim(search, "$MUSTER_CLUSTER", draft.role, draft.index);
-        mu_spec_draft_finish(&draft);
-    }
+    hear(search, "$MUSTER_CLUSTER", mu_spec_draft_file(&silent, variable, path, &draft), &draft);
     return MU_OK;
 }
 

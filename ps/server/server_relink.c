@@ -34,14 +34,15 @@ enum mu_status mu_ps_relink_init(struct mu_ps_server *server)
     return mu_ps_answers_init(&server->answers, options->replica_count, options->in_flight_max);
 }
 
-bool mu_ps_can_answer(const struct mu_ps_peer *worker)
+/* May this worker be sent something now? */
+static bool can_answer(const struct mu_ps_peer *worker)
 {
     return worker->link && (worker->of_worker.ready || !worker->server->options.relinks);
 }
 
 bool mu_ps_relink_sends(const struct mu_ps_server *server, const struct mu_ps_buffer *buffer)
 {
-    return mu_ps_can_answer(&server->workers[buffer->worker]) && !buffer->quiet;
+    return can_answer(&server->workers[buffer->worker]) && !buffer->quiet;
 }
 
 /* ---- what was answered ---- */
@@ -55,7 +56,7 @@ void mu_ps_relink_note(struct mu_ps_server *server, const struct mu_ps_buffer *b
     const struct mu_ps_answer answer = {
         .sequence = buffer->sequence,
         .tag = buffer->tag,
-        .link_number = mu_ps_can_answer(worker) ? worker->link_number : worker->link_number - 1,
+        .link_number = can_answer(worker) ? worker->link_number : worker->link_number - 1,
         .quiet = buffer->quiet,
         .fresh = *fresh,
     };

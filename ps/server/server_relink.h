@@ -11,8 +11,6 @@ struct mu_ps_peer;
 struct mu_ps_buffer;
 
 enum mu_status mu_ps_relink_init(struct mu_ps_server *server); /* NO_MEMORY */
-/* May this worker be sent something now? */
-bool mu_ps_can_answer(const struct mu_ps_peer *worker);
 /* Is what is answered now sent? */
 bool mu_ps_relink_sends(const struct mu_ps_server *server, const struct mu_ps_buffer *buffer);
 /* Remembers what is, or would be, answered now. */

@@ -13,7 +13,7 @@
 struct mu_local_output {
     int fd;
     bool terminal, colour;
-    int columns; /* of the terminal; 0: not one */
+    int columns;  /* of the terminal; 0: not one */
     bool drawn;   /* the progress line is on the screen */
     bool changed; /* and it has become another */
     struct mu_text pending;

@@ -270,17 +270,16 @@ static void say_result(const struct mu_reporter *reporter, double seconds)
 {
     const struct mu_summary *summary = &reporter->summary;
     struct mu_log *log = reporter->run->log;
-    char speed[96] = "";
+    char now[40] = "", speed[96] = "";
     if (reporter->first_step_ns == 0) {
         mu_say(log, MU_LEVEL_INFO, "nothing trained: test accuracy %.2f %%",
             100 * summary->test_accuracy);
         return;
     }
-    if (!isnan(summary->samples_per_second) && reporter->samples_before > 0)
-        mu_format(speed, sizeof(speed), ", %lld of them now, in %.1f s (%.0f samples/s)",
-            (long long)reporter->samples, seconds, summary->samples_per_second);
-    else if (!isnan(summary->samples_per_second))
-        mu_format(speed, sizeof(speed), " in %.1f s (%.0f samples/s)", seconds,
+    if (reporter->samples_before > 0)
+        mu_format(now, sizeof(now), ", %lld of them now,", (long long)reporter->samples);
+    if (!isnan(summary->samples_per_second))
+        mu_format(speed, sizeof(speed), "%s in %.1f s (%.0f samples/s)", now, seconds,
             summary->samples_per_second);
     mu_say(log, MU_LEVEL_INFO, "%lld step%s, %lld sample%s%s: loss %.4f, test accuracy %.2f %%",
         (long long)summary->steps, summary->steps == 1 ? "" : "s", (long long)summary->samples,
