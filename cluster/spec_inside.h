@@ -38,9 +38,7 @@ struct mu_spec_draft {
 
 void mu_spec_draft_finish(struct mu_spec_draft *draft); /* takes a zeroed one */
 
-/* Everything but the meaning of the whole. Takes the document over, also on failure. */
-enum mu_status mu_spec_draft_read(
-    struct mu_log *log, struct mu_json *json, struct mu_spec_draft *ret_draft);
+/* Everything but the meaning of the whole. */
 enum mu_status mu_spec_draft_parse(struct mu_log *log, const char *origin, const char *text,
     size_t bytes, struct mu_spec_draft *ret_draft);
 /* `variable`: of the environment, that has the path; NULL: none. */

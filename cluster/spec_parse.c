@@ -348,7 +348,8 @@ static enum mu_status read_draft(struct mu_log *log, struct mu_spec_draft *draft
     return mu_spec_check_task(log, draft, draft->role, draft->index, "task");
 }
 
-enum mu_status mu_spec_draft_read(
+/* Takes the document over, also on failure. */
+static enum mu_status take_document(
     struct mu_log *log, struct mu_json *json, struct mu_spec_draft *ret_draft)
 {
     struct mu_spec_draft draft = {.json = json};
@@ -418,7 +419,7 @@ enum mu_status mu_spec_draft_parse(struct mu_log *log, const char *origin, const
         return fail_empty(log, origin, text, bytes);
     MU_TRY(check_extent(log, origin, text, bytes));
     MU_TRY(mu_json_parse(log, MU_E0102, origin, text, bytes, &json));
-    return mu_spec_draft_read(log, json, ret_draft);
+    return take_document(log, json, ret_draft);
 }
 
 /* A path that nobody has typed just now: where it comes from is half of what is wrong with it. */

@@ -218,6 +218,13 @@ static uint64_t pieces_of(const struct mu_flow *flow, size_t count)
     return (count + segment - 1) / segment;
 }
 
+/* Does it travel in a half type (request->wire)? */
+static bool narrows_on_wire(const struct mu_request *request)
+{
+    return request->kind == MU_ALLREDUCE && request->dtype == MU_FLOAT32 &&
+           (request->wire == MU_FLOAT16 || request->wire == MU_BFLOAT16);
+}
+
 enum mu_status mu_flow_run(const struct mu_flow *flow, int64_t deadline_ns, int *ret_rank)
 {
     const struct mu_request *request = flow->request;
@@ -225,7 +232,7 @@ enum mu_status mu_flow_run(const struct mu_flow *flow, int64_t deadline_ns, int 
         .flow = flow,
         .reducer = mu_reducer(request->dtype, request->reduction),
         .element_bytes = mu_dtype_bytes(request->dtype),
-        .narrows = mu_flow_narrows(request),
+        .narrows = narrows_on_wire(request),
         .out = lane_of(flow, flow->sends, flow->group->send),
         .in = lane_of(flow, flow->receives, flow->group->receive),
     };
@@ -277,20 +284,14 @@ enum mu_status mu_flow_exchange(struct mu_group *group, const struct mu_request 
 
 /* ---- what a request asks for ---- */
 
-bool mu_flow_narrows(const struct mu_request *request)
-{
-    return request->kind == MU_ALLREDUCE && request->dtype == MU_FLOAT32 &&
-           (request->wire == MU_FLOAT16 || request->wire == MU_BFLOAT16);
-}
-
 size_t mu_flow_wire_bytes(const struct mu_request *request)
 {
-    return mu_flow_narrows(request) ? sizeof(uint16_t) : mu_dtype_bytes(request->dtype);
+    return narrows_on_wire(request) ? sizeof(uint16_t) : mu_dtype_bytes(request->dtype);
 }
 
 bool mu_flow_is_whole(const struct mu_request *request, const char **ret_why)
 {
-    bool narrows = mu_flow_narrows(request);
+    bool narrows = narrows_on_wire(request);
     if (narrows)
         *ret_why = "does not narrow on the way";
     return !narrows;

@@ -61,8 +61,6 @@ enum mu_status mu_flow_exchange(struct mu_group *group, const struct mu_request 
 #define MU_FLOW_SEGMENT_BYTES_MIN ((size_t)16 << 10)
 size_t mu_flow_segment_bytes(const struct mu_costs *costs, size_t bytes);
 
-/* Does it travel in a half type (request->wire)? */
-bool mu_flow_narrows(const struct mu_request *request);
 /* The bytes of an element on its way. */
 size_t mu_flow_wire_bytes(const struct mu_request *request);
 

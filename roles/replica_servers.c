@@ -11,11 +11,6 @@ static int standbys(const struct mu_replica *replica)
     return (int)replica->job->mode.replicas;
 }
 
-int mu_replica_server_task(const struct mu_replica *replica, int seat)
-{
-    return mu_relink_task(replica->spec, seat);
-}
-
 static enum mu_status blame_server(struct mu_replica *replica, enum mu_status status, int order,
     const char *what, int64_t since_ns)
 {
@@ -172,7 +167,7 @@ static void on_gone(void *owner, int task)
     /* Since the first of our own links to it ended, if that was seen before the cluster told us. */
     for (int seat = 0; replica->client && seat < seats; seat++) {
         int64_t ended = mu_ps_client_lost_since_ns(replica->client, seat);
-        if (mu_replica_server_task(replica, seat) == task && ended >= 0 && ended < since)
+        if (mu_relink_task(replica->spec, seat) == task && ended >= 0 && ended < since)
             since = ended;
     }
     atomic_store(&replica->gone_ns, since);

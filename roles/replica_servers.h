@@ -11,8 +11,6 @@
 enum mu_status mu_replica_call_servers(struct mu_replica *replica);
 /* Takes one that has called nobody. */
 void mu_replica_hang_up(struct mu_replica *replica);
-/* The task at this seat. */
-int mu_replica_server_task(const struct mu_replica *replica, int seat);
 /* What a call of the client, or of the snapshot, has ended with: OK is passed on; else, as
  * mu_replica_blame, of the server that it names as the culprit. */
 enum mu_status mu_replica_client_ended(

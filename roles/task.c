@@ -80,20 +80,14 @@ int64_t mu_task_newest(struct mu_store *store)
     return store && store->ops->list(store, &newest, 1) > 0 ? newest : -1;
 }
 
-void mu_task_path(
-    const struct mu_task_run *run, const char *folder, const char *suffix, char *out, size_t bytes)
-{
-    const struct mu_task *self = &run->spec->task[run->spec->self];
-    mu_format(out, bytes, "%s/%s/%s-%d%s", run->out_dir, folder, mu_role_name(self->role),
-        self->index, suffix);
-}
-
 enum mu_status mu_task_events_open(
     const struct mu_task_run *run, int64_t resume_step, struct mu_event_file **ret_events)
 {
     struct mu_world *world = run->world;
+    const struct mu_task *self = &run->spec->task[run->spec->self];
     char path[1024];
-    mu_task_path(run, "tb", "", path, sizeof(path));
+    mu_format(
+        path, sizeof(path), "%s/tb/%s-%d", run->out_dir, mu_role_name(self->role), self->index);
     const struct mu_event_file_options options = {
         .directory = path,
         .host = world->host,

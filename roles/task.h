@@ -75,10 +75,6 @@ static inline uint64_t mu_task_id_count(const struct mu_task_data *data)
     return train > 0 && test > train ? test : train;
 }
 bool mu_task_reads_test(const struct mu_spec *spec);
-/* "tb/worker-1" below out_dir and the like; asserts that it fits. */
-void mu_task_path(
-    const struct mu_task_run *run, const char *folder, const char *suffix, char *out, size_t bytes);
-
 /* This task's event file, below `tb`; `resume_step` as in watch/event_file.h. CANNOT_CREATE. */
 enum mu_status mu_task_events_open(
     const struct mu_task_run *run, int64_t resume_step, struct mu_event_file **ret_events);

@@ -88,7 +88,8 @@ static bool counts(const struct mu_local_outcome *outcome, const struct mu_local
     return was_missed(outcome, child) && !was_survived(outcome, child);
 }
 
-int mu_local_report_cause(const struct mu_local_outcome *outcome)
+/* Position of the first real cause, or -1. */
+static int find_cause(const struct mu_local_outcome *outcome)
 {
     int first = -1;
     for (int i = 0; i < outcome->count; i++)
@@ -123,7 +124,7 @@ static bool somebody_died_of_us(const struct mu_local_outcome *outcome)
 
 int mu_local_report_code(const struct mu_local_outcome *outcome)
 {
-    int cause = mu_local_report_cause(outcome);
+    int cause = find_cause(outcome);
     if (cause >= 0)
         return mu_local_child_code(&outcome->children[cause]);
     /* A task that a signal of ours ended has saved nothing: 75 would be a lie. */
@@ -231,7 +232,7 @@ static void write_evaluator(const struct mu_local_outcome *outcome, struct mu_te
 
 void mu_local_report_write(const struct mu_local_outcome *outcome, struct mu_text *out)
 {
-    int first = mu_local_report_cause(outcome), stopped = find_stopped(outcome);
+    int first = find_cause(outcome), stopped = find_stopped(outcome);
     if (first < 0 && stopped >= 0 && !outcome->insisted) {
         mu_text_add(out, "%s was stopped (state T), and the others gave it up",
             outcome->children[stopped].name);

@@ -21,9 +21,8 @@ struct mu_local_outcome {
 
 /* Does the way in which this child ended call for stopping the others? */
 bool mu_local_report_is_final(const struct mu_local_child *child);
-/* Position of the first real cause, or -1. After a second signal of the user's only what was there
- * before the first is one: the rest is tasks that miss those that were killed. */
-int mu_local_report_cause(const struct mu_local_outcome *outcome);
+/* Of the first real cause. After a second signal of the user's only what was there before the first
+ * is one: the rest is tasks that miss those that were killed. */
 int mu_local_report_code(const struct mu_local_outcome *outcome);
 /* The block at the end; "" when there is nothing to tell. */
 void mu_local_report_write(const struct mu_local_outcome *outcome, struct mu_text *out);

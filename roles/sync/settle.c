@@ -43,7 +43,8 @@ static void settle_bucket(struct mu_settle *settle, int bucket)
         apply(settle, mu_exchange_span(exchange, bucket));
 }
 
-void mu_settle_span(void *owner, struct mu_span span)
+/* These parameters are about to be read. Fits struct mu_slice_listener. */
+static void settle_span(void *owner, struct mu_span span)
 {
     struct mu_settle *settle = owner;
     if (!settle->open)
@@ -65,7 +66,7 @@ void mu_settle_init(struct mu_settle *settle, struct mu_exchange *exchange)
     /* What a compressor keeps depends on the order in which it sees the buckets. */
     exchange->plans = settle->late && !mu_residuals_kept(replica);
     replica->needs = settle->late
-                         ? (struct mu_slice_listener){.ready = mu_settle_span, .owner = settle}
+                         ? (struct mu_slice_listener){.ready = settle_span, .owner = settle}
                          : (struct mu_slice_listener){0};
 }
 
@@ -80,7 +81,7 @@ enum mu_status mu_settle_all(struct mu_settle *settle)
 {
     struct mu_replica *replica = settle->exchange->replica;
     const struct mu_span whole = {0, replica->layout.element_count};
-    mu_settle_span(settle, whole);
+    settle_span(settle, whole);
     if (settle->open && settle->apply && settle->status == MU_OK && steps_whole(settle))
         apply(settle, whole);
     settle->open = false;

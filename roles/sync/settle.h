@@ -24,8 +24,6 @@ struct mu_settle {
 void mu_settle_init(struct mu_settle *settle, struct mu_exchange *exchange);
 /* A step has gone out: `apply` false: its gradient is only waited for. */
 void mu_settle_begin(struct mu_settle *settle, const struct mu_optim_step *step, bool apply);
-/* These parameters are about to be read. Fits struct mu_slice_listener. */
-void mu_settle_span(void *settle, struct mu_span span);
 /* Everything: before parameters are saved, compared or evaluated. How waiting has ended. */
 enum mu_status mu_settle_all(struct mu_settle *settle);
 

@@ -8,7 +8,7 @@
 
 /* ---- what a row allows ---- */
 
-const char *mu_options_value_type(enum mu_option_type type)
+static const char *name_type(enum mu_option_type type)
 {
     static const char *const names[] = {
         "true or false", "an integer", "a number", "a string", "a string", "a list of integers"};
@@ -119,8 +119,8 @@ bool mu_options_value_expected(struct mu_complaint *complaint, const struct mu_o
         return complain(complaint, "an integer, %s, or %s", range, row->choices);
     const char *each = row->type == MU_OPTION_INTEGERS ? "each " : "";
     if (range[0] == '\0')
-        return complain(complaint, "%s", mu_options_value_type(row->type));
-    return complain(complaint, "%s, %s%s", mu_options_value_type(row->type), each, range);
+        return complain(complaint, "%s", name_type(row->type));
+    return complain(complaint, "%s, %s%s", name_type(row->type), each, range);
 }
 
 static bool in_range(const struct mu_option *row, double value)

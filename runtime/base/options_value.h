@@ -13,7 +13,6 @@ struct mu_complaint {
     char expected[MU_RANGE_BYTES_MAX + 64];
 };
 
-const char *mu_options_value_type(enum mu_option_type type); /* "an integer" */
 bool mu_options_value_expected(struct mu_complaint *complaint, const struct mu_option *row);
 
 void mu_options_value_range(const struct mu_option *row, struct mu_text *out);
