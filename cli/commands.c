@@ -39,3 +39,9 @@ const struct mu_command *mu_command_find(char *const *arguments, int *ret_words)
     }
     return NULL;
 }
+
+bool mu_command_is_of(const struct mu_command *command, const char *word)
+{
+    size_t length = strlen(word);
+    return strncmp(command->name, word, length) == 0 && command->name[length] == ' ';
+}

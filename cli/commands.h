@@ -12,6 +12,8 @@
 extern const struct mu_command *const mu_commands[]; /* NULL-terminated */
 /* The command that `arguments` name, by one word or two, and how many; NULL if there is none. */
 const struct mu_command *mu_command_find(char *const *arguments, int *ret_words);
+/* Is `word` the first of its two? */
+bool mu_command_is_of(const struct mu_command *command, const char *word);
 
 #define MU_CLI_PATH_MAX 4096
 

@@ -103,6 +103,11 @@ void mu_help_command(const struct mu_command *command, struct mu_text *out)
     mu_text_add(out, "\n`muster man %s` is the manual page.\n", command->name);
 }
 
+static void add_line(const struct mu_command *command, struct mu_text *out)
+{
+    mu_text_add(out, "  %-18s %s\n", command->name, command->doc);
+}
+
 void mu_help_overview(struct mu_text *out)
 {
     mu_text_add(out,
@@ -114,8 +119,17 @@ void mu_help_overview(struct mu_text *out)
         "\n"
         "Commands:\n");
     for (size_t i = 0; mu_commands[i]; i++)
-        mu_text_add(out, "  %-18s %s\n", mu_commands[i]->name, mu_commands[i]->doc);
+        add_line(mu_commands[i], out);
     mu_text_add(out,
         "\n"
         "`muster COMMAND --help` lists the flags; `muster man COMMAND|job` tells all.\n");
+}
+
+void mu_help_group(const char *word, struct mu_text *out)
+{
+    mu_text_add(out, "Commands:\n");
+    for (size_t i = 0; mu_commands[i]; i++)
+        if (mu_command_is_of(mu_commands[i], word))
+            add_line(mu_commands[i], out);
+    mu_text_add(out, "\n`muster COMMAND --help` lists the flags of one.\n");
 }

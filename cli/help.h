@@ -6,6 +6,8 @@
 
 /* `muster --help`: examples first, every command in a line, 24 lines of 80 columns. */
 void mu_help_overview(struct mu_text *out);
+/* `muster spec --help`: the commands whose first word it is. */
+void mu_help_group(const char *word, struct mu_text *out);
 /* `muster run --help` */
 void mu_help_command(const struct mu_command *command, struct mu_text *out);
 

@@ -11,13 +11,10 @@
 #define NAMES_MAX 64
 
 /* To stdout, whole; a reader that has gone away (`| head -1`) is no failure. */
-static int print(void (*write)(struct mu_text *out))
+static int print(struct mu_text *text)
 {
-    struct mu_text text;
-    mu_text_init(&text);
-    write(&text);
-    fputs(text.data, stdout);
-    mu_text_finish(&text);
+    fputs(text->data, stdout);
+    mu_text_finish(text);
     return fflush(stdout) == 0 ? mu_status_exit(MU_OK) : mu_status_exit(MU_IO_ERROR);
 }
 
@@ -29,22 +26,11 @@ static int print_version(void)
     return 0;
 }
 
-static int print_command_help(const struct mu_command *command)
-{
-    struct mu_text text;
-    mu_text_init(&text);
-    mu_help_command(command, &text);
-    fputs(text.data, stdout);
-    mu_text_finish(&text);
-    return 0;
-}
-
 /* `muster spec`: half of a name. Its commands are shown. */
 static bool is_group(const char *word)
 {
-    size_t length = strlen(word);
     for (size_t i = 0; mu_commands[i]; i++)
-        if (strncmp(mu_commands[i]->name, word, length) == 0 && mu_commands[i]->name[length] == ' ')
+        if (mu_command_is_of(mu_commands[i], word))
             return true;
     return false;
 }
@@ -52,10 +38,9 @@ static bool is_group(const char *word)
 static enum mu_status fail_group(struct mu_log *log, const char *word, const char *second)
 {
     struct mu_text names;
-    size_t length = strlen(word);
     mu_text_init(&names);
     for (size_t i = 0; mu_commands[i]; i++)
-        if (strncmp(mu_commands[i]->name, word, length) == 0 && mu_commands[i]->name[length] == ' ')
+        if (mu_command_is_of(mu_commands[i], word))
             mu_text_add(&names, "%s`muster %s`", names.bytes > 0 ? ", " : "", mu_commands[i]->name);
     enum mu_status status =
         second ? mu_fail(log, MU_E0001, names.data, "unknown command `%.20s %.40s`", word, second)
@@ -80,11 +65,27 @@ static enum mu_status fail_unknown(struct mu_log *log, const char *word)
     return mu_fail(log, MU_E0001, help, "unknown command `%.40s`", word);
 }
 
+/* Of a command, of a group of them, or of all. */
+static int print_help(char *const *words)
+{
+    int count;
+    struct mu_text text;
+    const struct mu_command *command = words[0] ? mu_command_find(words, &count) : NULL;
+    mu_text_init(&text);
+    if (command)
+        mu_help_command(command, &text);
+    else if (words[0] && is_group(words[0]))
+        mu_help_group(words[0], &text);
+    else
+        mu_help_overview(&text);
+    return print(&text);
+}
+
 static int run_command(
     struct mu_log *log, const struct mu_command *command, char *const *arguments, int words)
 {
     if (mu_args_ask_help(arguments + words))
-        return print_command_help(command);
+        return print_help(arguments);
     void *options = calloc(1, command->option_bytes + 1);
     if (!options)
         return mu_status_exit(mu_fail(log, MU_E0801, NULL, "no memory for the command line"));
@@ -112,7 +113,7 @@ int main(int argc, char **argv)
     int words = 0;
     mu_log_init_stderr(&log, MU_LEVEL_INFO);
     if (!arguments[0]) {
-        print(mu_help_overview);
+        print_help(arguments);
         return mu_status_exit(MU_USAGE);
     }
     if (strcmp(arguments[0], "--version") == 0 || strcmp(arguments[0], "-V") == 0)
@@ -120,8 +121,10 @@ int main(int argc, char **argv)
     const struct mu_command *command = mu_command_find(arguments, &words);
     if (command)
         return run_command(&log, command, arguments, words);
-    if (strcmp(arguments[0], "help") == 0 || mu_args_ask_help(arguments))
-        return print(mu_help_overview);
+    if (strcmp(arguments[0], "help") == 0)
+        return print_help(arguments + 1);
+    if (mu_args_ask_help(arguments))
+        return print_help(arguments);
     return mu_status_exit(is_group(arguments[0]) ? fail_group(&log, arguments[0], arguments[1])
                                                  : fail_unknown(&log, arguments[0]));
 }

@@ -47,6 +47,15 @@ class Help(unittest.TestCase):
         self.assertLess(lines.index("Examples:"), lines.index("Commands:"))
         self.assertEqual(muster("-h").stdout, result.stdout)
         self.assertEqual(muster("help").stdout, result.stdout)
+        self.assertEqual(muster("help", "spec", "make").stdout,
+                         muster("spec", "make", "--help").stdout)
+
+    def test_half_a_command_s_help_is_of_those_that_it_begins(self):
+        result = muster("spec", "--help")
+        self.assertEqual(result.returncode, 0)
+        self.assertEqual([line.split()[:2] for line in result.stdout.splitlines()
+                          if line.startswith("  ")], [["spec", "check"], ["spec", "make"]])
+        self.assertEqual(muster("help", "spec").stdout, result.stdout)
 
     def test_help_comes_at_once(self):
         def took():
