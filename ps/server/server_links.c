@@ -40,7 +40,7 @@ static bool read_push(struct mu_ps_peer *peer, const struct mu_frame *frame, con
     buffer->item = MU_PS_ITEM_GRADIENT;
     buffer->flaw = flaw_of(peer, frame, &push);
     bool is_placed = mu_ps_share_places(peer, buffer, push.gradient_at, push.fresh_at);
-    if (!is_placed)
+    if (!is_placed && buffer->flaw != MU_PS_FLAW_LENGTH)
         buffer->flaw = MU_PS_FLAW_PLACE;
     buffer->quiet = push.quiet;
     buffer->seen = push.seen;
@@ -106,7 +106,8 @@ static enum mu_link_answer on_worker_frame(void *owner, struct mu_link *link,
     buffer->tag = frame->tag;
     *ret_payload = buffer->own;
     peer->at_hand.looked_at = 0;
-    return buffer->flaw == MU_PS_FLAW_LENGTH ? MU_LINK_SKIP : MU_LINK_TAKE;
+    bool fits = frame->payload_bytes <= mu_ps_span_bytes(server);
+    return fits && buffer->flaw != MU_PS_FLAW_LENGTH ? MU_LINK_TAKE : MU_LINK_SKIP;
 }
 
 /* All elements are looked at before anything is applied anywhere. */

@@ -139,6 +139,29 @@ static void a_place_in_memory_that_is_not_shared_is_refused(void **state)
     hand_share_end(&hand);
 }
 
+/* What travels is no longer than what there is room for, whatever else is wrong with it. */
+static void a_place_and_a_payload_too_long_are_refused_for_the_length(void **state)
+{
+    (void)state;
+    struct hand_share hand;
+    static const float payload[8 * COUNT];
+    uint8_t out[MU_PS_BODY_MAX];
+    const struct mu_ps_push_body pushes[] = {
+        {.scale = 1, .gradient_at = PLACE(0)},
+        {.scale = 1, .fresh_at = PLACE(0)},
+        {.scale = 1, .gradient_at = PLACE(0), .fresh_at = PLACE(1)},
+    };
+    for (size_t i = 0; i < MU_COUNT_OF(pushes); i++) {
+        begin(&hand);
+        size_t bytes = mu_ps_push_write(out, &pushes[i]);
+        hand_share_send(&hand, MU_FRAME_PUSH, 0, out, bytes, payload, sizeof(payload));
+        assert_ok(hand_share_serve(&hand));
+        assert_int_equal(hand.said.verdict, MU_VERDICT_REFUSE);
+        assert_said(&log_of_test, "of another length than its span has");
+        hand_share_end(&hand);
+    }
+}
+
 static void what_is_not_finite_is_found_in_place(void **state)
 {
     (void)state;
@@ -394,6 +417,7 @@ int main(void)
         WITH_PAIR(only_one_of_the_two_may_be_in_place),
         WITH_PAIR(a_place_outside_the_memory_is_refused_and_nothing_changes),
         WITH_PAIR(a_place_in_memory_that_is_not_shared_is_refused),
+        WITH_PAIR(a_place_and_a_payload_too_long_are_refused_for_the_length),
         WITH_PAIR(what_is_not_finite_is_found_in_place),
         WITH_PAIR(memory_that_cannot_be_mapped_is_answered_with_the_reason),
         WITH_PAIR(a_worker_that_is_killed_leaves_nothing_mapped_and_no_name),
