@@ -116,6 +116,13 @@ struct part {
     float *vector;
 };
 
+/* What a file is to hold. */
+struct contents {
+    const char *what, *expected, *found; /* the model or the optimizer */
+    const struct part *parts;
+    int part_count;
+};
+
 static void name_tensor(char out[2 * MU_NAME_MAX], const char *slot, const char *view)
 {
     mu_format(out, 2 * MU_NAME_MAX, "%s%s%s", slot ? slot : "", slot ? "/" : "", view);
@@ -152,25 +159,15 @@ static void compare_tensors(struct mu_differences *differences, const struct mu_
     }
 }
 
-static enum mu_status check_tensors(struct mu_log *log, const char *where,
-    const struct mu_layout *layout, const struct part *parts, int part_count,
-    const struct mu_safetensors *tensors)
+static enum mu_status check_contents(const struct mu_checkpoint_loading *load, const char *where,
+    const struct contents *contents, const struct mu_safetensors *tensors)
 {
     struct mu_differences differences;
     mu_differences_init(&differences);
-    compare_tensors(&differences, layout, parts, part_count, tensors);
-    return mu_differences_finish(&differences, log, where);
-}
-
-static enum mu_status check_kind(struct mu_log *log, const char *where, const char *what,
-    const char *expected, const char *found)
-{
-    if (strcmp(expected, found) == 0)
-        return MU_OK;
-    char help[MU_DIFFERENCES_HELP_BYTES];
-    mu_differences_help(where, help);
-    return mu_fail(log, MU_E0602, help, "%s is of another %s: expected `%s`, found `%s`", where,
-        what, expected, found);
+    mu_differences_kind(&differences, contents->what, contents->expected, contents->found);
+    compare_tensors(&differences, load->target->layout, contents->parts, contents->part_count,
+        tensors);
+    return mu_differences_finish(&differences, load->foreign, where);
 }
 
 /* ---- into the vectors ---- */
@@ -190,17 +187,16 @@ static void copy_part(const struct mu_layout *layout, const struct part *part, c
 }
 
 static enum mu_status load_file(const struct mu_checkpoint_loading *load,
-    const struct mu_manifest *manifest, const char *name, const struct part *parts, int part_count)
+    const struct mu_manifest *manifest, const char *name, const struct contents *contents)
 {
     void *data;
     struct mu_safetensors tensors;
     MU_TRY(mu_checkpoint_open_file(load->store, load->quiet, manifest, name, &data, &tensors));
     char where[MU_CHECKPOINT_WHERE_BYTES];
     mu_checkpoint_name_file(load->store, manifest->step, name, where);
-    const struct mu_layout *layout = load->target->layout;
-    enum mu_status status = check_tensors(load->log, where, layout, parts, part_count, &tensors);
-    for (int i = 0; i < part_count && status == MU_OK; i++)
-        copy_part(layout, &parts[i], data, &tensors);
+    enum mu_status status = check_contents(load, where, contents, &tensors);
+    for (int i = 0; i < contents->part_count && status == MU_OK; i++)
+        copy_part(load->target->layout, &contents->parts[i], data, &tensors);
     mu_safetensors_finish(&tensors);
     free(data);
     return status;
@@ -210,17 +206,16 @@ static enum mu_status load_files(
     const struct mu_checkpoint_loading *load, const struct mu_manifest *manifest)
 {
     const struct mu_checkpoint_target *target = load->target;
-    char where[MU_CHECKPOINT_WHERE_BYTES];
-    mu_checkpoint_name_file(load->store, manifest->step, MU_MANIFEST_NAME, where);
-    MU_TRY(check_kind(load->log, where, "model", target->model, manifest->model));
-    struct part parameters = {.vector = target->parameters};
-    MU_TRY(load_file(load, manifest, MU_CHECKPOINT_MODEL, &parameters, 1));
+    const struct part parameters = {.vector = target->parameters};
+    const struct contents model = {"model", target->model, manifest->model, &parameters, 1};
+    MU_TRY(load_file(load, manifest, MU_CHECKPOINT_MODEL, &model));
     if (!load->parameters_only) {
-        MU_TRY(check_kind(load->log, where, "optimizer", target->optimizer, manifest->optimizer));
         struct part slots[MU_SLOTS_MAX];
         for (int i = 0; i < target->slot_count; i++)
             slots[i] = (struct part){target->slot_names[i], target->slots[i]};
-        MU_TRY(load_file(load, manifest, MU_CHECKPOINT_OPTIMIZER, slots, target->slot_count));
+        const struct contents optimizer = {
+            "optimizer", target->optimizer, manifest->optimizer, slots, target->slot_count};
+        MU_TRY(load_file(load, manifest, MU_CHECKPOINT_OPTIMIZER, &optimizer));
     }
     /* Last: rows that were given away cannot be taken back when another file is damaged. */
     return mu_checkpoint_rows_load(load, manifest);
@@ -343,25 +338,48 @@ static bool was_dropped(struct mu_store *store, int64_t step)
     return newest_up_to(store, step) != step;
 }
 
+/* An entry of another job, and no older one is of this one: the whole table. */
+static enum mu_status say_foreign(
+    struct mu_checkpoint_loading *load, int64_t step, struct mu_manifest *ret_manifest)
+{
+    load->foreign = load->log;
+    return say_final(load, load_entry(load, step, ret_manifest));
+}
+
+static void say_fell_back(const struct mu_checkpoint_loading *load, int64_t step)
+{
+    if (load->foreign->first_number != 0)
+        mu_say(load->log, MU_LEVEL_WARN,
+            "checkpoint of another job passed over, which the next save drops: %s",
+            load->foreign->first_text);
+    mu_say(load->log, MU_LEVEL_WARN, "fell back to the checkpoint of step %lld", (long long)step);
+}
+
 static enum mu_status load_newest(
     struct mu_checkpoint_loading *load, struct mu_manifest *ret_manifest)
 {
-    int64_t step = newest_up_to(load->store, INT64_MAX);
+    struct mu_log quiet = mu_log_quiet();
+    int64_t step = newest_up_to(load->store, INT64_MAX), foreign = -1;
     bool fell_back = false;
     int damaged = 0;
+    load->foreign = &quiet;
     for (int tries = 0; step >= 0 && tries < MU_CHECKPOINTS_MAX; tries++) {
         enum mu_status status = load_entry(load, step, ret_manifest);
         if (status == MU_OK && fell_back)
-            mu_say(load->log, MU_LEVEL_WARN, "fell back to the checkpoint of step %lld",
-                (long long)step);
-        if (status == MU_OK || !is_damage(load, status))
+            say_fell_back(load, step);
+        bool is_foreign = status == MU_BAD_DATA && !is_unsaid(load);
+        if (status == MU_OK || (!is_foreign && !is_damage(load, status)))
             return say_final(load, status);
+        if (is_foreign && foreign < 0)
+            foreign = step;
         bool dropped = was_dropped(load->store, step);
         step = newest_up_to(load->store, dropped ? INT64_MAX : step - 1);
-        damaged += !dropped;
+        damaged += !dropped && !is_foreign;
+        if (step < 0 && foreign >= 0)
+            return say_foreign(load, foreign, ret_manifest);
         if (step < 0)
             return say_none_whole(load, damaged, status);
-        if (!dropped)
+        if (!dropped && !is_foreign)
             mu_say(load->log, MU_LEVEL_WARN, "damaged checkpoint passed over: %s",
                 load->quiet->first_text);
         fell_back = !dropped;
@@ -375,6 +393,7 @@ static enum mu_status load_step(
 {
     struct mu_log quiet = mu_log_quiet();
     load->quiet = &quiet;
+    load->foreign = load->log;
     if (step == MU_CHECKPOINT_NEWEST)
         return load_newest(load, ret_manifest);
     if (newest_up_to(load->store, step) != step)

@@ -79,8 +79,8 @@ enum mu_status mu_checkpoint_save(
 
 /*
  * Reads the entry of `step`, or the newest. Everything is verified before it is believed. A newest
- * entry that is damaged is reported as a warning with the reason, and the one before it is tried;
- * a step that was asked for by number is not replaced by another.
+ * entry that is damaged, or of another job, is reported as a warning with the reason, and the one
+ * before it is tried; a step that was asked for by number is not replaced by another.
  *
  * NO_INPUT (MU_E0603): there is none. BAD_DATA: none is whole (MU_E0601), or it is of another model
  * or optimizer (MU_E0602, with a table). PROTOCOL (MU_E0606): of a newer version. NO_MEMORY. What

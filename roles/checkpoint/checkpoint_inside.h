@@ -10,8 +10,9 @@
 /* Everything that loading one entry needs to hand down. */
 struct mu_checkpoint_loading {
     struct mu_store *store;
-    struct mu_log *log;   /* for what is final */
-    struct mu_log *quiet; /* for why the entry is damaged */
+    struct mu_log *log;     /* for what is final */
+    struct mu_log *quiet;   /* for why the entry is damaged */
+    struct mu_log *foreign; /* for how it is another job's */
     const struct mu_checkpoint_target *target;
     bool parameters_only;
 };

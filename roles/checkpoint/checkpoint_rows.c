@@ -103,7 +103,7 @@ static enum mu_status check_tensors(const struct incoming *file)
             compare(&differences, part_name(file, i), "F32", file->width, file->vectors[i]);
     }
     add_surplus(&differences, file);
-    return mu_differences_finish(&differences, file->loading->log, file->where);
+    return mu_differences_finish(&differences, file->loading->foreign, file->where);
 }
 
 /* ---- is it sound? ---- */

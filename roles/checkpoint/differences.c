@@ -9,12 +9,23 @@
 void mu_differences_init(struct mu_differences *differences)
 {
     differences->count = 0;
+    differences->kind[0] = '\0';
     mu_text_init(&differences->table);
+}
+
+void mu_differences_kind(struct mu_differences *differences, const char *what, const char *expected,
+    const char *found)
+{
+    if (strcmp(expected, found) != 0)
+        snprintf(differences->kind, sizeof(differences->kind),
+            " is of another %s: expected `%s`, found `%s`", what, expected, found);
 }
 
 void mu_differences_add(
     struct mu_differences *differences, const char *name, const char *expected, const char *found)
 {
+    if (differences->count == 0)
+        mu_text_copy(differences->first, sizeof(differences->first), name);
     if (differences->count++ < ROWS_MAX)
         mu_text_add(
             &differences->table, "\n    %-20s expected %s, found %s", name, expected, found);
@@ -40,9 +51,13 @@ enum mu_status mu_differences_finish(
     enum mu_status status = MU_OK;
     char help[MU_DIFFERENCES_HELP_BYTES];
     mu_differences_help(where, help);
-    if (differences->count > 0)
-        status = mu_fail(log, MU_E0602, help, "%s does not have the tensors of this job%s", where,
-            differences->table.data);
+    if (differences->kind[0])
+        status = mu_fail(
+            log, MU_E0602, help, "%s%s%s", where, differences->kind, differences->table.data);
+    else if (differences->count > 0)
+        status =
+            mu_fail(log, MU_E0602, help, "%s does not have the tensors of this job, %s for one%s",
+                where, differences->first, differences->table.data);
     mu_text_finish(&differences->table);
     return status;
 }

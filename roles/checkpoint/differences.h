@@ -12,9 +12,14 @@
 struct mu_differences {
     struct mu_text table;
     int count;
+    char first[2 * MU_NAME_MAX];
+    char kind[2 * MU_NAME_MAX + 96]; /* " is of another optimizer: ..."; "": it is not */
 };
 
 void mu_differences_init(struct mu_differences *differences);
+/* `what`, the model or the optimizer, is to be of this kind. */
+void mu_differences_kind(struct mu_differences *differences, const char *what, const char *expected,
+    const char *found);
 /* One more row; of very many only the first are in the table. */
 void mu_differences_add(
     struct mu_differences *differences, const char *name, const char *expected, const char *found);

@@ -40,9 +40,42 @@ static void another_kind_is_named(void **state)
     rig.loaded.target = (struct mu_checkpoint_target){.model = "softmax", .optimizer = "adam"};
     assert_int_equal(run_rig_load(500), MU_BAD_DATA);
     assert_said(&rig.log, "another model: expected `softmax`, found `mlp`");
-    rig.loaded.target = (struct mu_checkpoint_target){.model = "mlp", .optimizer = "momentum"};
+    rig.loaded.target = (struct mu_checkpoint_target){.model = "mlp",
+        .optimizer = "momentum",
+        .slot_count = 1,
+        .slot_names = {"momentum"}};
     assert_int_equal(run_rig_load(500), MU_BAD_DATA);
     assert_said(&rig.log, "another optimizer: expected `momentum`, found `adam`");
+    assert_said(&rig.log, "momentum/dense1/w    expected 7x5 F32, found nothing");
+    assert_said(&rig.log, "m/dense1/w           expected nothing, found 7x5 F32");
+}
+
+static void an_older_one_that_is_ours_is_taken_for_a_newer_one_that_is_not(void **state)
+{
+    run_rig_save(400, 3);
+    rig.snapshot.optimizer = "adamw";
+    run_rig_save(500, 3);
+    run_rig_save(600, 3);
+    assert_ok(run_rig_load(MU_CHECKPOINT_NEWEST));
+    assert_int_equal(rig.loaded.manifest.step, 400);
+    assert_said(&rig.log, "checkpoint of another job passed over, which the next save drops: ");
+    assert_said(&rig.log, "600/optimizer.safetensors is of another optimizer: expected `adam`");
+    assert_said(&rig.log, "fell back to the checkpoint of step 400");
+    assert_null(strstr(rig.log.text, "error["));
+}
+
+static void of_several_that_are_not_ours_the_newest_is_refused(void **state)
+{
+    run_rig_save(400, 3);
+    run_rig_save(500, 3);
+    rig.loaded.target = (struct mu_checkpoint_target){.model = "mlp",
+        .optimizer = "adamw",
+        .slot_count = 2,
+        .slot_names = {"m", "v"}};
+    assert_int_equal(run_rig_load(MU_CHECKPOINT_NEWEST), MU_BAD_DATA);
+    assert_said(&rig.log, "500/optimizer.safetensors is of another optimizer");
+    assert_null(strstr(rig.log.text, "400/"));
+    assert_null(strstr(rig.log.text, "passed over"));
 }
 
 int main(void)
@@ -51,6 +84,8 @@ int main(void)
         RUN_RIG_CASE(another_shape_is_shown_in_a_table),
         RUN_RIG_CASE(missing_and_surplus_tensors_are_in_the_table),
         RUN_RIG_CASE(another_kind_is_named),
+        RUN_RIG_CASE(an_older_one_that_is_ours_is_taken_for_a_newer_one_that_is_not),
+        RUN_RIG_CASE(of_several_that_are_not_ours_the_newest_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
