@@ -112,12 +112,15 @@ void mu_caller_finish(struct mu_caller *caller)
     *caller = (struct mu_caller){0};
 }
 
+const char *mu_caller_error_text(int error)
+{
+    return error == ENOENT ? "the name cannot be resolved" : strerror(error);
+}
+
 const char *mu_caller_reason(struct mu_caller *caller)
 {
-    if (caller->error == ENOENT)
-        return "the name cannot be resolved";
     if (caller->error != 0)
-        return strerror(caller->error);
+        return mu_caller_error_text(caller->error);
     if (caller->connected && !caller->done)
         quote_some(caller, caller->link, "says nothing more");
     if (caller->reason[0])

@@ -32,5 +32,6 @@ void mu_caller_finish(struct mu_caller *caller);
 bool mu_caller_is_mute(const struct mu_caller *caller);
 /* "connection refused", "the name cannot be resolved", ...; of the caller, until the next one. */
 const char *mu_caller_reason(struct mu_caller *caller);
+const char *mu_caller_error_text(int error); /* of caller->error, not 0 */
 
 #endif

@@ -37,6 +37,7 @@ struct mu_member {
     struct mu_caller caller; /* leader, before the start: why does it not come? */
     int64_t call_again_ns, call_pause_ns;
     int64_t called_ns, mute_since_ns; /* the last call; the first of those that were not answered */
+    int call_error; /* of the last call that ended; 0: it reached somebody, or none has ended */
     char absent[MU_CLUSTER_ABSENT_MAX]; /* why the last call failed */
 };
 

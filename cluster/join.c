@@ -82,9 +82,16 @@ static void say_reason(
     struct mu_cluster *cluster, int task, struct mu_caller *caller, char out[MU_CLUSTER_ABSENT_MAX])
 {
     struct mu_member *member = &cluster->member[task];
+    bool is_under_way = !caller->done && !caller->connected;
+    if (!is_under_way)
+        member->call_error = caller->error;
     if (!mu_caller_is_mute(caller)) {
         member->mute_since_ns = 0;
-        mu_text_copy(out, MU_CLUSTER_ABSENT_MAX, mu_caller_reason(caller));
+        if (is_under_way && member->call_error != 0)
+            mu_format(out, MU_CLUSTER_ABSENT_MAX, "%s, then no answer",
+                mu_caller_error_text(member->call_error));
+        else
+            mu_text_copy(out, MU_CLUSTER_ABSENT_MAX, mu_caller_reason(caller));
         return;
     }
     if (member->mute_since_ns == 0)

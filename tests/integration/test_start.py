@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """How a cluster comes together, and what it says when it cannot: test_start.py MUSTER"""
+import contextlib
 import itertools
 import json
 import os
@@ -135,6 +136,22 @@ class Waiting(Case):
         found = re.search(r"error\[E0301\]: " + mute, worker.text)
         self.assertGreaterEqual(float(found.group(1)), 6)  # since the first call
         chief.signal(signal.SIGCONT)
+
+    def test_the_last_error_of_an_address_is_kept_when_it_gives_no_answer_any_more(self):
+        cluster = Cluster(self, arguments=QUICK, chief=1, worker=1)
+        address = (cluster.host, cluster.port("chief/0"))
+        worker = cluster.start("worker/0", "--start-timeout", "9")
+        worker.says("waiting for chief/0 .*: Connection refused")
+        with contextlib.ExitStack() as stack:
+            full = stack.enter_context(socket.socket())
+            full.bind(address)
+            full.listen(0)
+            for _ in range(4):  # whoever calls now is not even refused
+                call = stack.enter_context(socket.socket())
+                call.setblocking(False)
+                call.connect_ex(address)
+            self.assertEqual(worker.ends(), 69, worker.text)
+        self.assertRegex(worker.text, r"error\[E0301\]: chief/0 .*: Connection refused, then no answer")
 
     def test_a_task_whose_port_is_mute_is_said_to_be(self):
         cluster = Cluster(self, arguments=QUICK, chief=1, worker=1)
