@@ -7,7 +7,6 @@
 
 /* This task's address: how it comes to listen there, and who may come in. */
 #define SAY_EVERY_NS (5 * MU_SECOND)
-/* A task that lives has been heard in so many heartbeats. */
 
 int64_t mu_cluster_start_deadline(const struct mu_cluster *cluster)
 {
