@@ -195,7 +195,10 @@ static bool stop(struct mu_cluster *cluster, enum mu_status *status)
     if (!cluster->leads || !mu_cluster_stop_wanted(cluster))
         return false;
     *status = MU_PREEMPTED;
-    mu_say(cluster->log, MU_LEVEL_INFO, "stopped while it waited: %s", cluster->lost_text);
+    char go_on[MU_CLUSTER_GO_ON_MAX];
+    bool is_known = mu_cluster_how_to_go_on(cluster, go_on) != NULL;
+    mu_say(cluster->log, MU_LEVEL_INFO, "stopped while it waited: %s%s%s", cluster->lost_text,
+        is_known ? "\n  = help: " : "", is_known ? go_on : "");
     mu_cluster_finish(cluster, *status);
     return true;
 }

@@ -211,13 +211,14 @@ static enum mu_status furnish(struct build *build)
 }
 
 /* Its row has one status, the reason its own. A rank that is gone is known by others too, who name
- * it: that is then the cause, and this its echo. */
+ * it: that is then the cause, and this its echo. Of a wait that was cut short they have said so. */
 static void say_unable(const struct build *build, enum mu_status status)
 {
     const char *why = build->group->error[0] ? build->group->error : mu_status_text(status);
     struct mu_log *log = build->options->log;
     if (status == MU_CLOSED || status == MU_UNAVAILABLE)
-        mu_say(log, MU_LEVEL_ERROR, "the ranks cannot work together (E%04d): %s",
+        mu_say(log, status == MU_CLOSED ? MU_LEVEL_ERROR : MU_LEVEL_DEBUG,
+            "the ranks cannot work together (E%04d): %s",
             mu_error_number(MU_E0311), why);
     else
         (void)!mu_fail(log, MU_E0311, NULL, "the ranks cannot work together: %s", why);

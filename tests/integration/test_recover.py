@@ -192,6 +192,16 @@ class Recover(Recovers):
                                         r"within 1\.00? s")
             self.assertRegex(task.text, r"help: to go on from the last checkpoint.* --resume")
 
+    def test_a_run_that_is_stopped_while_it_waits_says_how_to_go_on(self):
+        cluster = self.saved(self.cluster(*LONG, *SAVES).start_all())
+        self.lose(cluster, "ps/0")
+        cluster.tasks["chief/0"].signal(signal.SIGTERM)
+        for task in cluster.others("ps/0"):
+            self.assertEqual(task.ends(), 75, task.text)
+        self.assertRegex(cluster.tasks["chief/0"].text,
+                         r"stopped while it waited: ps/0 .* died: .*\n  = help: to go on from the "
+                         r"last checkpoint.* --resume")
+
     def test_a_worker_that_dies_ends_the_run_also_while_a_server_is_waited_for(self):
         for first in ((), ("ps/1",)):
             cluster = self.saved(self.cluster(*LONG, *SAVES).start_all())

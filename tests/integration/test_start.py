@@ -151,7 +151,8 @@ class Waiting(Case):
                 call.setblocking(False)
                 call.connect_ex(address)
             self.assertEqual(worker.ends(), 69, worker.text)
-        self.assertRegex(worker.text, r"error\[E0301\]: chief/0 .*: Connection refused, then no answer")
+        self.assertRegex(worker.text,
+                         r"error\[E0301\]: chief/0 .*: Connection refused, then no answer")
 
     def test_a_task_whose_port_is_mute_is_said_to_be(self):
         cluster = Cluster(self, arguments=QUICK, chief=1, worker=1)
