@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cluster/cluster_inside.h"
-#include "runtime/io/host.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -81,7 +80,7 @@ static bool is_stopped(const struct mu_cluster *cluster, int task)
 {
     const struct mu_hello *hello = &cluster->member[task].hello;
     return hello->process > 0 && strcmp(hello->host, cluster->hello.host) == 0 &&
-           mu_host_process_stopped(hello->process);
+           mu_process_stopped(cluster->world, hello->process);
 }
 
 /* Where to look after a task that hangs, and what to type there. -1: whom the leader has named. */

@@ -28,8 +28,8 @@ static void disagree(struct mu_mesh *mesh, int from, const struct mu_mesh_hello 
                        : hello->group != request->group ? ", of other addresses"
                                                         : ", and takes it for another rank";
     mu_format(mesh->why, sizeof(mesh->why),
-        "rank %d of a group of %lld has met %s of a group of %d%s", from, (long long)hello->count,
-        name, request->count, what);
+        "rank %d of a group of %lld has met %.100s of a group of %d%s", from,
+        (long long)hello->count, name, request->count, what);
     mesh->failed = mu_fail(request->log, MU_E0309, SAME_ADDRESSES, "%s", mesh->why);
 }
 

@@ -40,8 +40,10 @@ extern "C" {
  * memory.
  *
  * OK; TIMEOUT (a server did not answer), CLOSED (a server is gone), PROTOCOL (they do not speak of
- * the same vector), USAGE (what was asked makes no sense; nothing has happened). The reason is in
- * mu_ps_error. After any but OK, USAGE and TIMEOUT a handle only serves to be closed.
+ * the same vector), NO_MEMORY, USAGE (what was asked makes no sense; nothing has happened), BROKEN
+ * (a call before has failed). The reason is in mu_ps_error. After any but OK, USAGE and a TIMEOUT
+ * of mu_ps_wait a handle only serves to be closed: all other calls return BROKEN, and mu_ps_error
+ * keeps the reason.
  */
 struct mu_ps;
 
@@ -113,7 +115,8 @@ size_t mu_ps_span(size_t count, int server_count, int server, size_t *ret_first)
 /* Waits for all servers. From 2 s on it says on stderr, every 10 s, for whom it waits, at which
  * address, why and since when; so does mu_ps_serve of workers. */
 enum mu_status mu_ps_open(const struct mu_ps_options *options, struct mu_ps **ret_ps);
-/* Waits for what is under way, says that no more gradients come, and closes. Takes NULL. */
+/* Waits for what is under way, says that no more gradients come, and closes; at once where a call
+ * has failed so that the handle only serves for this. Takes NULL. */
 void mu_ps_close(struct mu_ps *ps);
 int mu_ps_worker(const struct mu_ps *ps); /* this one's number */
 int mu_ps_worker_count(const struct mu_ps *ps);
@@ -122,13 +125,14 @@ int mu_ps_worker_count(const struct mu_ps *ps);
 enum mu_status mu_ps_pull(struct mu_ps *ps, float *parameters, int64_t *ret_version);
 /* Starts a push of a gradient (count) that was computed with the parameters of `version`. The fresh
  * parameters (count) go to `parameters`, which is another vector; NULL: nobody wants them. Both
- * stay the library's until mu_ps_wait for *ret_push has returned OK. USAGE: in_flight pushes are
- * under way. */
+ * stay the library's until mu_ps_wait for *ret_push has returned OK, or the handle is closed.
+ * USAGE: in_flight pushes are under way. */
 enum mu_status mu_ps_push(
     struct mu_ps *ps, const float *gradients, int64_t version, float *parameters, int *ret_push);
-/* Waits for the answer; TIMEOUT: it may still come. `ret_result` may be NULL. */
+/* Waits for the answer; TIMEOUT: it may still come, and be waited for again. `ret_result` may be
+ * NULL. */
 enum mu_status mu_ps_wait(struct mu_ps *ps, int push, struct mu_ps_result *ret_result);
-/* Both at once. */
+/* Both at once. After TIMEOUT nobody could wait again: the handle only serves to be closed. */
 enum mu_status mu_ps_push_pull(struct mu_ps *ps, const float *gradients, int64_t version,
     float *parameters, struct mu_ps_result *ret_result);
 
@@ -136,8 +140,8 @@ enum mu_status mu_ps_push_pull(struct mu_ps *ps, const float *gradients, int64_t
  * row_max. Changes nothing. USAGE: in_flight pushes are under way. */
 enum mu_status mu_ps_pull_rows(struct mu_ps *ps, const uint64_t *ids, size_t count, float *rows);
 /* mu_ps_push with rows, which have its verdict, its version and its place among all pushes.
- * rows->rows is the library's until mu_ps_wait has returned OK, and holds nothing if the push was
- * refused; the rest is copied. */
+ * rows->rows is the library's until mu_ps_wait has returned OK or the handle is closed, and holds
+ * nothing if the push was refused; the rest is copied. */
 enum mu_status mu_ps_push_rows(struct mu_ps *ps, const float *gradients, int64_t version,
     float *parameters, const struct mu_ps_rows *rows, int *ret_push);
 /* Rows of all servers together, at the last mu_ps_pull or mu_ps_pull_rows. */

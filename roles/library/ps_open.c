@@ -116,6 +116,7 @@ static enum mu_status fresh_of(struct mu_ps *ps, int push, float **parameters)
     *parameters = own->unwanted;
     if (own->unwanted)
         return MU_OK;
+    ps->broken = true;
     mu_format(ps->error, sizeof(ps->error), "no memory for %zu floats", ps->count);
     return MU_NO_MEMORY;
 }
@@ -169,7 +170,9 @@ enum mu_status mu_ps_push_pull(struct mu_ps *ps, const float *gradients, int64_t
 {
     int push;
     MU_TRY(mu_ps_push(ps, gradients, version, parameters, &push));
-    return mu_ps_wait(ps, push, ret_result);
+    enum mu_status status = mu_ps_wait(ps, push, ret_result);
+    ps->broken = status != MU_OK; /* the caller does not know which push to wait for */
+    return status;
 }
 
 /* ---- life ---- */

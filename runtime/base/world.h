@@ -58,6 +58,9 @@ struct mu_world_ops {
     /* Has the user or the launcher asked this task to stop (SIGTERM, ^C)? May be NULL: never. */
     bool (*stop_requested)(struct mu_world *world);
 
+    /* Is that process of this host stopped (state T)? For messages. May be NULL: nobody knows. */
+    bool (*process_stopped)(struct mu_world *world, int process);
+
     /* The network, see net.h. Owned by the thread that makes it. */
     enum mu_status (*loop_create)(struct mu_world *world, struct mu_loop **ret_loop);
 };
@@ -78,6 +81,11 @@ static inline int64_t mu_now(struct mu_world *world)
 static inline bool mu_stop_requested(struct mu_world *world)
 {
     return world->ops->stop_requested && world->ops->stop_requested(world);
+}
+
+static inline bool mu_process_stopped(struct mu_world *world, int process)
+{
+    return world->ops->process_stopped && world->ops->process_stopped(world, process);
 }
 
 /* `from` + `duration`, saturating. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "runtime/io/real_world.h"
+#include "runtime/io/host.h"
 #include "runtime/io/processors.h"
 #include "runtime/io/shared_memory.h"
 #include "runtime/io/signals.h"
@@ -176,6 +177,12 @@ static bool stop_requested(struct mu_world *world)
     return mu_signals_stop() != 0;
 }
 
+static bool process_stopped(struct mu_world *world, int process)
+{
+    (void)world;
+    return mu_host_process_stopped(process);
+}
+
 static const struct mu_world_ops real_world_ops = {
     .name = "real",
     .now_ns = now_ns,
@@ -192,6 +199,7 @@ static const struct mu_world_ops real_world_ops = {
     .wait = monitor_wait,
     .notify = notify,
     .stop_requested = stop_requested,
+    .process_stopped = process_stopped,
     .loop_create = mu_uv_loop_create,
 };
 

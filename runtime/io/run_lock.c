@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -17,6 +16,10 @@
 struct mu_run_lock {
     int fd;
 };
+
+/* The whole file. Of an open file, as flock(2) has it and not of a process: but who has it can be
+ * asked for, too, by one who takes nothing that another would find taken. */
+static const struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
 
 /* What the holder wrote, as far as it can be printed. */
 static void read_holder(int fd, char holder[HOLDER_BYTES])
@@ -53,8 +56,8 @@ static enum mu_status refuse(struct mu_log *log, const char *directory, int fd)
 static enum mu_status take(
     struct mu_log *log, const char *directory, const char *host, int process, int fd)
 {
-    if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
-        if (errno == EWOULDBLOCK)
+    if (fcntl(fd, F_OFD_SETLK, &whole) != 0) {
+        if (errno == EAGAIN || errno == EACCES)
             return refuse(log, directory, fd);
         mu_say(log, MU_LEVEL_WARN, "%s cannot be locked on this file system: %s", directory,
             strerror(errno));
@@ -105,7 +108,8 @@ enum mu_status mu_run_lock_check(struct mu_log *log, const char *directory)
     mu_text_finish(&path);
     if (fd < 0)
         return MU_OK; /* nobody has ever had it, or whoever begins says why it cannot */
-    bool is_held = flock(fd, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+    struct flock found = whole;
+    bool is_held = fcntl(fd, F_OFD_GETLK, &found) == 0 && found.l_type != F_UNLCK;
     enum mu_status status = is_held ? refuse(log, directory, fd) : MU_OK;
     (void)close(fd);
     return status;

@@ -4,8 +4,9 @@
 
 #include "runtime/base/log.h"
 
-/* One run at a time in a run directory: flock(2) on DIRECTORY/.lock, which says who holds it. The
- * lock goes with the process, so a killed run leaves none behind; the file stays. */
+/* One run at a time in a run directory: a lock of fcntl(2), F_OFD_SETLK, on DIRECTORY/.lock, which
+ * says who holds it. The lock goes with the process, so a killed run leaves none behind; the file
+ * stays. */
 struct mu_run_lock;
 
 /* Makes the directory if it is not there. CANNOT_CREATE: MU_E0604, or MU_E0607 "locked by pid 412

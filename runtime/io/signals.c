@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "runtime/io/signals.h"
 #include "runtime/base/console.h"
+#include <errno.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -20,8 +21,10 @@ static void say(const char *text)
     mu_console_write_now(STDERR_FILENO, text + skip, strlen(text + skip));
 }
 
+/* Between any two instructions of others, who may be about to look at errno. */
 static void on_stop(int number)
 {
+    int error = errno;
     if (atomic_exchange(&stop_signal, number) != 0)
         _exit(128 + number);
     int now = atomic_load(&stage);
@@ -31,6 +34,7 @@ static void on_stop(int number)
         say("\nasked to stop: leaving the run; once more to end at once\n");
     else if (now == BEFORE)
         say("\nasked to stop before the run has begun: nothing to save\n");
+    errno = error;
 }
 
 void mu_signals_before(bool quiet)

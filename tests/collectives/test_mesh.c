@@ -350,6 +350,27 @@ static void a_rank_of_another_group_is_refused_and_both_are_told(void **state)
     tear_down(&rig, 2);
 }
 
+/* The listening socket is there already: nobody looks for a host of this name. */
+static void the_longest_name_of_a_host_is_cut_in_what_both_are_told(void **state)
+{
+    (void)state;
+    struct rig rig;
+    set_up(&rig, 2, LATE);
+    struct mu_address named[2] = {rig.address[0], rig.address[1]};
+    memset(named[0].host, 'a', MU_HOST_MAX - 1);
+    rig.rank[0].request.address = named;
+    rig.rank[0].request.group++;
+    for (int r = 0; r < 2; r++)
+        start(&rig.rank[r]);
+    for (int r = 0; r < 2; r++) {
+        join(&rig.rank[r]);
+        assert_int_equal(rig.rank[r].status, MU_PROTOCOL);
+        assert_said(&rig.rank[r].log, "rank 1 of a group of 2 has met rank 0 (aaaa");
+        assert_said(&rig.rank[r].log, "aaaa of a group of 2, of other addresses");
+    }
+    tear_down(&rig, 2);
+}
+
 /* One of them has been told of fewer ranks: those that agree with each other learn it too. Rank 0
  * may begin when the others already know. */
 static void ranks_that_count_otherwise(int odd, bool late)
@@ -479,6 +500,7 @@ int main(void)
         cmocka_unit_test(a_stranger_is_turned_away_and_the_ranks_meet),
         cmocka_unit_test(silence_does_not_keep_ranks_from_meeting),
         cmocka_unit_test(a_rank_of_another_group_is_refused_and_both_are_told),
+        cmocka_unit_test(the_longest_name_of_a_host_is_cut_in_what_both_are_told),
         cmocka_unit_test(ranks_that_count_otherwise_are_told_as_all_others),
         cmocka_unit_test(a_rank_that_begins_when_the_others_disagree_is_told),
         cmocka_unit_test(who_is_waited_for_is_said_after_two_seconds),

@@ -100,6 +100,17 @@ int __wrap_unlinkat(int folder, const char *name, int flags)
     return cut() ? -1 : __real_unlinkat(folder, name, flags);
 }
 
+int __real_close(int fd);
+int __wrap_close(int fd);
+int __wrap_close(int fd)
+{
+    void (*closes)(void) = store_rig_disk.closes;
+    store_rig_disk.closes = NULL;
+    if (closes)
+        closes();
+    return __real_close(fd);
+}
+
 struct mu_test_log store_rig_log;
 struct mu_log *store_rig_said;
 char store_rig_folder[64];

@@ -16,7 +16,8 @@ struct store_rig_disk {
     enum store_rig_cut kind;
     int calls_left; /* before the cut */
     int error;
-    bool no_exchange; /* as on a file system that cannot exchange two names */
+    bool no_exchange;     /* as on a file system that cannot exchange two names */
+    void (*closes)(void); /* called once, before the next file is closed */
     /* Files that were written and not synced: a machine that stops loses them. */
     int unsynced[16];
     int unsynced_count;

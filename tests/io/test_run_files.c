@@ -29,6 +29,26 @@ static void a_second_run_in_a_directory_is_refused(void **state)
     mu_run_lock_close(NULL);
 }
 
+static enum mu_status begun;
+
+static void begin(void)
+{
+    struct mu_run_lock *lock = NULL;
+    begun = mu_run_lock_open(store_rig_said, store_rig_folder, "h3", 9, &lock);
+    mu_run_lock_close(lock);
+}
+
+/* A run begins while somebody has the file open to look. */
+static void who_looks_keeps_no_run_from_beginning(void **state)
+{
+    begin();
+    assert_ok(begun);
+    begun = MU_BUG;
+    store_rig_disk.closes = begin;
+    assert_ok(mu_run_lock_check(store_rig_said, store_rig_folder));
+    assert_ok(begun);
+}
+
 static void a_lock_file_that_is_a_link_is_refused(void **state)
 {
     char link[128], victim[128];
@@ -121,6 +141,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         STORE_RIG_CASE(a_second_run_in_a_directory_is_refused),
+        STORE_RIG_CASE(who_looks_keeps_no_run_from_beginning),
         STORE_RIG_CASE(a_lock_file_that_is_a_link_is_refused),
         STORE_RIG_CASE(a_file_is_replaced_whole_or_not_at_all),
         STORE_RIG_CASE(a_kept_file_is_replaced_without_room_too),

@@ -11,6 +11,7 @@ world_case threads_exclude_each_other_in_a_monitor;
 world_case wait_ends_at_its_deadline;
 world_case notify_wakes_all_that_wait;
 world_case two_threads_alternate;
+world_case only_the_real_world_knows_who_is_stopped;
 
 /* worlds_streams.c */
 world_case what_is_said_is_heard_and_answered;

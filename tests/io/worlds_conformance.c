@@ -28,6 +28,7 @@ static const struct {
     CASE(wait_ends_at_its_deadline),
     CASE(notify_wakes_all_that_wait),
     CASE(two_threads_alternate),
+    CASE(only_the_real_world_knows_who_is_stopped),
     CASE(what_is_said_is_heard_and_answered),
     CASE_OF_HOSTS(peers_have_names),
     CASE(large_transfers_survive_pauses),

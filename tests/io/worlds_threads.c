@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "worlds_cases.h"
+#include <signal.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 /* ---- time, threads, monitors ---- */
 
@@ -154,5 +157,25 @@ const char *two_threads_alternate(struct mu_world *world, const struct mu_addres
     world->ops->join(world, thread);
     CHECK(shared.number == 200);
     world->ops->monitor_destroy(world, shared.monitor);
+    return NULL;
+}
+
+/* ---- processes ---- */
+
+const char *only_the_real_world_knows_who_is_stopped(
+    struct mu_world *world, const struct mu_address *free_address)
+{
+    pid_t child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+        raise(SIGSTOP);
+        _exit(0);
+    }
+    waitpid(child, NULL, WUNTRACED);
+    bool stopped = mu_process_stopped(world, child);
+    kill(child, SIGKILL);
+    waitpid(child, NULL, 0);
+    CHECK(stopped == (strcmp(world->ops->name, "real") == 0));
+    CHECK(!mu_process_stopped(world, world->process));
     return NULL;
 }

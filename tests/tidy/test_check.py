@@ -154,7 +154,8 @@ class Check(unittest.TestCase):
     def test_files_are_reached_through_the_store(self):
         for call in ['fopen', 'open', 'openat', 'opendir', 'unlink', 'rename', 'stat', 'lstat',
                      'mkdir', 'rmdir', 'access', 'realpath', 'truncate', 'mkstemp', 'fsync', 'pread',
-                     'mu_folder_write', 'mu_json_read', 'mu_store_directory_open']:
+                     'mu_folder_write', 'mu_json_read', 'mu_store_directory_open',
+                     'mu_run_lock_open', 'mu_host_process_stopped']:
             text = SPDX + f'static void f(void) {{\n    int a = {call}(0);\n}}\n'
             for folder in ['cluster', 'collectives', 'ps', 'roles']:
                 self.red(check.check_world_seam, f'{folder}/door.c', text,
