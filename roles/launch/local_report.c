@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "roles/launch/local_report.h"
+#include "roles/run_dir.h"
 
 #include <signal.h>
 #include <string.h>
@@ -143,7 +144,7 @@ int mu_local_report_code(const struct mu_local_outcome *outcome)
 static void write_log_path(
     const struct mu_local_outcome *outcome, const struct mu_local_child *child, struct mu_text *out)
 {
-    char path[4096];
+    char path[MU_RUN_DIR_PATH_MAX + MU_TASK_NAME_MAX + 16];
     if (!outcome->out_dir)
         return;
     mu_format(path, sizeof(path), "%s/logs/%s.log", outcome->out_dir, child->name);
