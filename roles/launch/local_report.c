@@ -173,15 +173,17 @@ static void write_task(
 static void write_others(const struct mu_local_outcome *outcome, int cause, struct mu_text *out)
 {
     const char *between = "\n  others ";
+    char name[MU_LOCAL_SIGNAL_NAME_MAX];
     for (int i = 0; i < outcome->count; i++) {
         const struct mu_local_child *child = &outcome->children[i];
         if (i == cause)
             continue;
         mu_text_add(out, "%s%s ", between, child->name);
-        if (WIFSIGNALED(child->wait_status))
-            mu_text_add(out, "SIG%s%s", sigabbrev_np(WTERMSIG(child->wait_status)),
-                mu_local_child_ended_by_us(child) ? " by the launcher" : "");
-        else
+        if (WIFSIGNALED(child->wait_status)) {
+            mu_local_child_signal_name(child, name);
+            mu_text_add(
+                out, "%s%s", name, mu_local_child_ended_by_us(child) ? " by the launcher" : "");
+        } else
             mu_text_add(out, "%d", mu_local_child_code(child));
         between = ", ";
     }
