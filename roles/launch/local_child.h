@@ -36,6 +36,11 @@ struct mu_local_child {
     bool repeats; /* it is saying an error that another task has said */
 };
 
+static inline bool mu_local_is_replica(const struct mu_local_child *child)
+{
+    return child->role == MU_ROLE_CHIEF || child->role == MU_ROLE_WORKER;
+}
+
 /* What all children are started with. */
 struct mu_local_start {
     const char *program; /* a path that exec takes */

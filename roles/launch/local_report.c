@@ -33,11 +33,6 @@ bool mu_local_report_is_final(const struct mu_local_child *child)
     return is_cause(child) && !WIFSIGNALED(child->wait_status);
 }
 
-static bool is_replica(const struct mu_local_child *child)
-{
-    return child->role == MU_ROLE_CHIEF || child->role == MU_ROLE_WORKER;
-}
-
 /* Was a server that may die missed in the end? Not if the replicas ended well, nor, of one that a
  * signal ended, if they were asked to stop or one failed on its own: they had gone on without. */
 static bool was_missed(const struct mu_local_outcome *outcome, const struct mu_local_child *server)
@@ -46,7 +41,7 @@ static bool was_missed(const struct mu_local_outcome *outcome, const struct mu_l
     for (int i = 0; i < outcome->count; i++) {
         const struct mu_local_child *child = &outcome->children[i];
         int code = mu_local_child_code(child);
-        if (!is_replica(child) || code == 0)
+        if (!mu_local_is_replica(child) || code == 0)
             continue;
         if (mu_local_report_is_final(server))
             return true;
