@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/bench_crew.h"
 #include "cli/commands.h"
 #include "cli/job_file.h"
 #include "roles/launch/local.h"
@@ -20,12 +21,6 @@ struct bench {
     const struct mu_cmd_bench_train_options *options;
     double speed[BENCH_RUNS], first_step[BENCH_RUNS];
 };
-
-static int by_value(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return x < y ? -1 : x > y;
-}
 
 static enum mu_status read_number(
     struct mu_log *log, const struct mu_json *json, const char *key, double *ret_value)
@@ -97,14 +92,13 @@ static int run_once(struct bench *bench, int run)
 static void print(struct bench *bench)
 {
     const struct mu_cmd_bench_train_options *options = bench->options;
-    qsort(bench->speed, BENCH_RUNS, sizeof(double), by_value);
-    qsort(bench->first_step, BENCH_RUNS, sizeof(double), by_value);
+    double speed = mu_bench_median(bench->speed, BENCH_RUNS);
+    double first_step = mu_bench_median(bench->first_step, BENCH_RUNS);
     if (!options->json) {
         printf("%s, %d workers, %d ps: %.0f samples/s in all (%.0f to %.0f), first step after "
                "%.3f s; medians of %d runs\n",
-            options->job, (int)options->workers, (int)options->ps, bench->speed[BENCH_RUNS / 2],
-            bench->speed[0], bench->speed[BENCH_RUNS - 1], bench->first_step[BENCH_RUNS / 2],
-            BENCH_RUNS);
+            options->job, (int)options->workers, (int)options->ps, speed, bench->speed[0],
+            bench->speed[BENCH_RUNS - 1], first_step, BENCH_RUNS);
         return;
     }
     struct mu_text text;
@@ -114,8 +108,8 @@ static void print(struct bench *bench)
     mu_text_add(&text,
         ",\"workers\":%d,\"ps\":%d,\"runs\":%d,\"samples_per_second\":%.0f,\"min\":%.0f,"
         "\"max\":%.0f,\"first_step_seconds\":%.4f}",
-        (int)options->workers, (int)options->ps, BENCH_RUNS, bench->speed[BENCH_RUNS / 2],
-        bench->speed[0], bench->speed[BENCH_RUNS - 1], bench->first_step[BENCH_RUNS / 2]);
+        (int)options->workers, (int)options->ps, BENCH_RUNS, speed, bench->speed[0],
+        bench->speed[BENCH_RUNS - 1], first_step);
     puts(text.data);
     mu_text_finish(&text);
 }

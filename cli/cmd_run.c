@@ -3,6 +3,7 @@
 #include "cli/job_file.h"
 #include "roles/launch/local.h"
 #include "roles/run.h"
+#include "roles/run_dir.h"
 #include "roles/task.h"
 #include "runtime/base/console.h"
 #include "runtime/io/run_lock.h"
@@ -106,19 +107,17 @@ static char **arguments_of_tasks(char *const *arguments)
 static int run_local(struct mu_log *log, const struct mu_run_request *request,
     const struct mu_job *job, const char *local, char *const *arguments)
 {
-    char out_dir[MU_CLI_PATH_MAX + MU_NAME_MAX];
+    char out_dir[MU_RUN_DIR_PATH_MAX];
     const int *counts = request->local_counts;
     /* What every task would say is said here, once. */
     enum mu_status sound = mu_job_fit_local(
         log, job, counts[MU_ROLE_CHIEF] + counts[MU_ROLE_WORKER], counts[MU_ROLE_PS]);
     if (sound == MU_OK)
         sound = mu_task_data_find(job, log);
+    if (sound == MU_OK)
+        sound = mu_run_dir_find(log, request->out_dir, job, out_dir);
     if (sound != MU_OK)
         return mu_status_exit(sound);
-    if (request->out_dir)
-        mu_format(out_dir, sizeof(out_dir), "%s", request->out_dir);
-    else
-        mu_format(out_dir, sizeof(out_dir), "runs/%s", job->name);
     /* Members learn of it from their leader, when they have written to the logs that are there. */
     if (mu_run_lock_check(log, out_dir) != MU_OK)
         return mu_status_exit(MU_CANNOT_CREATE);

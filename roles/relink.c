@@ -1,33 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "roles/relink.h"
 #include "ps/seats.h"
+#include "roles/task_cluster.h"
 #include "runtime/base/text.h"
-
-/* ---- the first ones ---- */
-
-static enum mu_status blame(
-    struct mu_cluster *cluster, enum mu_status status, int task, const char *what, int64_t since_ns)
-{
-    return status == MU_OK ? MU_OK : mu_cluster_blame(cluster, status, task, what, since_ns);
-}
-
-enum mu_status mu_relink_dial(const struct mu_task_run *run, struct mu_cluster *cluster, int task,
-    int kind, uint32_t lane, struct mu_link **ret_link)
-{
-    int64_t now = mu_now(run->world);
-    int64_t deadline = mu_deadline(now, run->timeouts.step_ns);
-    return blame(cluster, mu_cluster_dial(cluster, task, kind, lane, deadline, ret_link), task,
-        "connecting", now);
-}
-
-enum mu_status mu_relink_answer(const struct mu_task_run *run, struct mu_cluster *cluster, int task,
-    int kind, uint32_t lane, const char *what, struct mu_link **ret_link)
-{
-    int64_t now = mu_now(run->world);
-    int64_t deadline = mu_deadline(now, run->timeouts.step_ns);
-    return blame(
-        cluster, mu_cluster_answer(cluster, task, kind, lane, deadline, ret_link), task, what, now);
-}
 
 int mu_relink_task(const struct mu_spec *spec, int seat)
 {
@@ -37,7 +12,7 @@ int mu_relink_task(const struct mu_spec *spec, int seat)
 enum mu_status mu_relink_make(const struct mu_relink *relink, int seat)
 {
     struct mu_link *link;
-    MU_TRY(mu_relink_dial(relink->run, relink->cluster, mu_relink_task(relink->run->spec, seat),
+    MU_TRY(mu_task_dial(relink->run, relink->cluster, mu_relink_task(relink->run->spec, seat),
         relink->ops->kind, relink->lane + (uint32_t)seat, &link));
     relink->ops->add(relink->owner, seat, link);
     return MU_OK;

@@ -6,15 +6,9 @@
 #include "roles/task.h"
 
 /*
- * Links to other tasks: the first ones, which are waited for, and to the seats of parameter servers
- * (ps/seats.h) also those that are made anew while both ends live. On the thread of the loop.
+ * Links to the seats of parameter servers (ps/seats.h): the first ones, which are waited for, and
+ * those that are made anew while both ends live. On the thread of the loop.
  */
-
-/* Calls, or waits to be called, for as long as a step may take; who did not come is blamed. */
-enum mu_status mu_relink_dial(const struct mu_task_run *run, struct mu_cluster *cluster, int task,
-    int kind, uint32_t lane, struct mu_link **ret_link);
-enum mu_status mu_relink_answer(const struct mu_task_run *run, struct mu_cluster *cluster, int task,
-    int kind, uint32_t lane, const char *what, struct mu_link **ret_link);
 
 /* One that has links to seats: a client, a snapshot, a server. */
 struct mu_relink_ops {

@@ -2,7 +2,6 @@
 #include "collectives/build.h"
 #include "collectives/choose.h"
 #include "collectives/ring.h"
-#include "roles/relink.h"
 #include "roles/replica_servers.h"
 #include "roles/report/status_keeper.h"
 #include "roles/task_cluster.h"
@@ -45,14 +44,6 @@ enum mu_status mu_replica_cut(struct mu_replica *replica, enum mu_status status)
     return status;
 }
 
-static enum mu_status blame_task(
-    struct mu_replica *replica, enum mu_status status, int task, int64_t since_ns)
-{
-    return status == MU_OK
-               ? MU_OK
-               : mu_cluster_blame(replica->cluster, status, task, "connecting", since_ns);
-}
-
 /* Whom does this replica talk to? Everybody, or in a large group the neighbours on the ring. */
 static bool is_neighbour(const struct mu_replica *replica, int rank)
 {
@@ -64,8 +55,8 @@ static enum mu_status make_link(struct mu_replica *replica, int rank, struct mu_
 {
     int task = mu_spec_replica(replica->spec, rank);
     return rank < replica->rank
-               ? mu_relink_dial(replica->run, replica->cluster, task, MU_KIND_RING, 0, ret_link)
-               : mu_relink_answer(
+               ? mu_task_dial(replica->run, replica->cluster, task, MU_KIND_RING, 0, ret_link)
+               : mu_task_answer(
                      replica->run, replica->cluster, task, MU_KIND_RING, 0, "connecting", ret_link);
 }
 
@@ -124,10 +115,10 @@ static enum mu_status make_group(struct mu_replica *replica, struct mu_transport
     int64_t since = mu_now(replica->world);
     if (replica->count > MESH_MAX)
         return make_large_group(replica, transport);
-    MU_TRY(blame_task(replica,
+    MU_TRY(mu_task_blame(replica->cluster,
         mu_group_build(
             &replica->group, replica->world, transport, &options, link_deadline(replica)),
-        -1, since));
+        -1, "connecting", since));
     return check_algorithm(replica);
 }
 

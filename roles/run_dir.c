@@ -145,17 +145,26 @@ static enum mu_status remove_summary(const struct mu_run_dir *dir, struct mu_log
     return mu_folder_remove(log, path);
 }
 
+enum mu_status mu_run_dir_find(struct mu_log *log, const char *path, const struct mu_job *job,
+    char ret_path[MU_RUN_DIR_PATH_MAX])
+{
+    char found[MU_RUN_DIR_PATH_MAX];
+    int bytes =
+        snprintf(found, sizeof(found), "%s%s", path ? "" : "runs/", path ? path : job->name);
+    if (bytes < 0 || (size_t)bytes >= sizeof(found))
+        return mu_fail(log, MU_E0604, "choose a shorter --out, or a link to it",
+            "the path of the run directory has %d bytes, more than %d", bytes,
+            MU_RUN_DIR_PATH_MAX - 1);
+    memcpy(ret_path, found, sizeof(found));
+    return MU_OK;
+}
+
 enum mu_status mu_run_dir_open(struct mu_run_dir *dir, struct mu_log *log, const char *path,
     const struct mu_job *job, const struct mu_spec *spec, const struct mu_world *world, bool resume)
 {
     *dir = (struct mu_run_dir){0};
     bool leads = spec->self == spec->leader;
-    int bytes = path ? snprintf(dir->path, sizeof(dir->path), "%s", path)
-                     : snprintf(dir->path, sizeof(dir->path), "runs/%s", job->name);
-    if (bytes < 0 || (size_t)bytes >= sizeof(dir->path))
-        return mu_fail(log, MU_E0604, "choose a shorter --out, or a link to it",
-            "the path of the run directory has %d bytes, more than %d", bytes,
-            MU_RUN_DIR_PATH_MAX - 1);
+    MU_TRY(mu_run_dir_find(log, path, job, dir->path));
     if (leads)
         MU_TRY(mu_run_lock_open(log, dir->path, world->host, world->process, &dir->lock));
     MU_TRY(make_folder(dir, log, "logs"));

@@ -17,9 +17,12 @@ struct mu_run_dir {
     struct mu_store *store;   /* of the leader and the evaluator */
 };
 
+/* Where the run directory is: `path`, or if that is NULL "runs/<name of the job>". CANNOT_CREATE:
+ * it is too long. */
+enum mu_status mu_run_dir_find(struct mu_log *log, const char *path, const struct mu_job *job,
+    char ret_path[MU_RUN_DIR_PATH_MAX]);
 /* Makes the folders; the leader locks it, writes job.json and cluster.json, and refuses to begin
- * anew where a run has left checkpoints. `path` NULL:
- * "runs/<name of the job>". CANNOT_CREATE, NO_INPUT. */
+ * anew where a run has left checkpoints. `path` as above. CANNOT_CREATE, NO_INPUT. */
 enum mu_status mu_run_dir_open(struct mu_run_dir *dir, struct mu_log *log, const char *path,
     const struct mu_job *job, const struct mu_spec *spec, const struct mu_world *world,
     bool resume);

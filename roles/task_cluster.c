@@ -93,3 +93,29 @@ enum mu_status mu_task_join(struct mu_task_run *run, struct mu_loop *loop, uint3
         run->ready("the run has begun");
     return MU_OK;
 }
+
+/* ---- links ---- */
+
+enum mu_status mu_task_blame(
+    struct mu_cluster *cluster, enum mu_status status, int task, const char *what, int64_t since_ns)
+{
+    return status == MU_OK ? MU_OK : mu_cluster_blame(cluster, status, task, what, since_ns);
+}
+
+enum mu_status mu_task_dial(const struct mu_task_run *run, struct mu_cluster *cluster, int task,
+    int kind, uint32_t lane, struct mu_link **ret_link)
+{
+    int64_t now = mu_now(run->world);
+    int64_t deadline = mu_deadline(now, run->timeouts.step_ns);
+    return mu_task_blame(cluster, mu_cluster_dial(cluster, task, kind, lane, deadline, ret_link),
+        task, "connecting", now);
+}
+
+enum mu_status mu_task_answer(const struct mu_task_run *run, struct mu_cluster *cluster, int task,
+    int kind, uint32_t lane, const char *what, struct mu_link **ret_link)
+{
+    int64_t now = mu_now(run->world);
+    int64_t deadline = mu_deadline(now, run->timeouts.step_ns);
+    return mu_task_blame(
+        cluster, mu_cluster_answer(cluster, task, kind, lane, deadline, ret_link), task, what, now);
+}

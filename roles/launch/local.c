@@ -2,6 +2,7 @@
 #include "roles/launch/local_inside.h"
 
 #include "roles/launch/local_report.h"
+#include "roles/run_dir.h"
 #include "runtime/base/console.h"
 
 #include <errno.h>
@@ -450,7 +451,7 @@ static int run(struct mu_local *launcher)
 /* The launcher has no log of its own: what matters of what it says, the tasks have said. */
 static void tell_where_logs_are(const struct mu_local_request *request)
 {
-    char where[4096];
+    char where[MU_RUN_DIR_PATH_MAX + 40];
     if (!request->out_dir)
         return;
     mu_format(where, sizeof(where), "the logs of the tasks are in %s/logs", request->out_dir);

@@ -41,7 +41,7 @@
 struct mu_local_request {
     const int *counts;   /* [MU_ROLE_COUNT] */
     char *const *argv;   /* arguments after the program's name, NULL-terminated */
-    const char *out_dir; /* of the run, for the path of a log; NULL: not told */
+    const char *out_dir; /* shorter than MU_RUN_DIR_PATH_MAX; NULL: not told */
     bool quiet;          /* no lines of the launcher's own, but for failures */
     const char *program; /* NULL: this very program */
     int grace_ms;        /* 0: MU_LOCAL_GRACE_MS */

@@ -275,6 +275,17 @@ bool mu_local_child_ended_by_us(const struct mu_local_child *child)
     return signal == SIGTERM || signal == child->sent;
 }
 
+void mu_local_child_signal_name(
+    const struct mu_local_child *child, char out[MU_LOCAL_SIGNAL_NAME_MAX])
+{
+    int signal = WTERMSIG(child->wait_status);
+    const char *name = sigabbrev_np(signal);
+    if (name)
+        mu_format(out, MU_LOCAL_SIGNAL_NAME_MAX, "SIG%s", name);
+    else
+        mu_format(out, MU_LOCAL_SIGNAL_NAME_MAX, "SIG%d", signal);
+}
+
 void mu_local_child_describe(const struct mu_local_child *child, char *out, size_t bytes)
 {
     int status = child->wait_status;
@@ -283,7 +294,8 @@ void mu_local_child_describe(const struct mu_local_child *child, char *out, size
         snprintf(out, bytes, "exit code %d (%s)", code, mu_status_exit_text(code));
         return;
     }
-    const char *name = sigabbrev_np(WTERMSIG(status));
-    snprintf(out, bytes, "signal %d (SIG%s)%s", WTERMSIG(status), name ? name : "?",
+    char name[MU_LOCAL_SIGNAL_NAME_MAX];
+    mu_local_child_signal_name(child, name);
+    snprintf(out, bytes, "signal %d (%s)%s", WTERMSIG(status), name,
         WCOREDUMP(status) ? ", core dumped" : "");
 }

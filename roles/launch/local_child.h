@@ -7,6 +7,7 @@
 
 /* One task of the local launcher: a child process, its socket and its pipe. */
 #define MU_LOCAL_LINE_MAX 8192
+#define MU_LOCAL_SIGNAL_NAME_MAX 16
 #define MU_LOCAL_LISTEN_FD 3 /* where the child finds its listening socket */
 
 enum mu_local_state { MU_LOCAL_RUNNING, MU_LOCAL_STOPPED, MU_LOCAL_ENDED };
@@ -34,6 +35,11 @@ struct mu_local_child {
     bool reason_is_error;
     bool repeats; /* it is saying an error that another task has said */
 };
+
+static inline bool mu_local_is_replica(const struct mu_local_child *child)
+{
+    return child->role == MU_ROLE_CHIEF || child->role == MU_ROLE_WORKER;
+}
 
 /* What all children are started with. */
 struct mu_local_start {
@@ -67,6 +73,9 @@ void mu_local_child_close(struct mu_local_child *child);
 int mu_local_child_code(const struct mu_local_child *child);
 /* It ended by a signal that it got from us. */
 bool mu_local_child_ended_by_us(const struct mu_local_child *child);
+/* "SIGSEGV" of one that a signal ended; "SIG34" of a real-time one, which has no name. */
+void mu_local_child_signal_name(
+    const struct mu_local_child *child, char out[MU_LOCAL_SIGNAL_NAME_MAX]);
 /* "exit code 66 (an input is missing)", "signal 11 (SIGSEGV)" */
 void mu_local_child_describe(const struct mu_local_child *child, char *out, size_t bytes);
 

@@ -30,11 +30,6 @@ struct mu_local {
     int64_t started_ns;
 };
 
-static inline bool mu_local_is_replica(const struct mu_local_child *child)
-{
-    return child->role == MU_ROLE_CHIEF || child->role == MU_ROLE_WORKER;
-}
-
 /* ---- local.c ---- */
 int64_t mu_local_clock_ns(clockid_t clock);
 /* By one of the two ways that local_child.h has. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "roles/launch/local_report.h"
+#include "roles/run_dir.h"
 
 #include <signal.h>
 #include <string.h>
@@ -32,11 +33,6 @@ bool mu_local_report_is_final(const struct mu_local_child *child)
     return is_cause(child) && !WIFSIGNALED(child->wait_status);
 }
 
-static bool is_replica(const struct mu_local_child *child)
-{
-    return child->role == MU_ROLE_CHIEF || child->role == MU_ROLE_WORKER;
-}
-
 /* Was a server that may die missed in the end? Not if the replicas ended well, nor, of one that a
  * signal ended, if they were asked to stop or one failed on its own: they had gone on without. */
 static bool was_missed(const struct mu_local_outcome *outcome, const struct mu_local_child *server)
@@ -45,7 +41,7 @@ static bool was_missed(const struct mu_local_outcome *outcome, const struct mu_l
     for (int i = 0; i < outcome->count; i++) {
         const struct mu_local_child *child = &outcome->children[i];
         int code = mu_local_child_code(child);
-        if (!is_replica(child) || code == 0)
+        if (!mu_local_is_replica(child) || code == 0)
             continue;
         if (mu_local_report_is_final(server))
             return true;
@@ -143,7 +139,7 @@ int mu_local_report_code(const struct mu_local_outcome *outcome)
 static void write_log_path(
     const struct mu_local_outcome *outcome, const struct mu_local_child *child, struct mu_text *out)
 {
-    char path[4096];
+    char path[MU_RUN_DIR_PATH_MAX + MU_TASK_NAME_MAX + 16];
     if (!outcome->out_dir)
         return;
     mu_format(path, sizeof(path), "%s/logs/%s.log", outcome->out_dir, child->name);
@@ -172,15 +168,17 @@ static void write_task(
 static void write_others(const struct mu_local_outcome *outcome, int cause, struct mu_text *out)
 {
     const char *between = "\n  others ";
+    char name[MU_LOCAL_SIGNAL_NAME_MAX];
     for (int i = 0; i < outcome->count; i++) {
         const struct mu_local_child *child = &outcome->children[i];
         if (i == cause)
             continue;
         mu_text_add(out, "%s%s ", between, child->name);
-        if (WIFSIGNALED(child->wait_status))
-            mu_text_add(out, "SIG%s%s", sigabbrev_np(WTERMSIG(child->wait_status)),
-                mu_local_child_ended_by_us(child) ? " by the launcher" : "");
-        else
+        if (WIFSIGNALED(child->wait_status)) {
+            mu_local_child_signal_name(child, name);
+            mu_text_add(
+                out, "%s%s", name, mu_local_child_ended_by_us(child) ? " by the launcher" : "");
+        } else
             mu_text_add(out, "%d", mu_local_child_code(child));
         between = ", ";
     }

@@ -2,11 +2,12 @@
 #include "roles/server/ps_links.h"
 #include "ps/seats.h"
 #include "roles/relink.h"
+#include "roles/task_cluster.h"
 
 static enum mu_status answer(
     struct mu_ps_links *links, int task, int kind, uint32_t lane, struct mu_link **ret_link)
 {
-    return mu_relink_answer(
+    return mu_task_answer(
         links->run, links->cluster, task, kind, lane, "waiting for a link", ret_link);
 }
 

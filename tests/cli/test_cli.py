@@ -136,12 +136,16 @@ class Help(unittest.TestCase):
 
     def test_a_path_that_is_too_long_is_refused_before_anything_is_written(self):
         with tempfile.TemporaryDirectory() as folder:
-            out = f"{folder}/" + "/".join(["d" * 200] * 5)
-            for command in ("run", "simulate"):
-                result = muster(command, f"{ROOT}/configs/demo.json", "--steps", "5",
-                                "--out", out)
-                self.assertEqual(result.returncode, 73, result.stderr)
-                self.assertIn("error[E0604]", result.stderr)
+            for size in (896, 1100, 4080, 4095):
+                out = (f"{folder}/" + "/".join(["d" * 200] * 21))[:size]
+                for command in (["run"], ["run", "--local", "2"], ["simulate"]):
+                    result = muster(*command, f"{ROOT}/configs/demo.json", "--steps", "5",
+                                    "--out", out)
+                    self.assertEqual(result.returncode, 73, (size, command, result.stderr))
+                    self.assertIn(f"error[E0604]: the path of the run directory has {size} bytes, "
+                                  "more than 895\n  = help: choose a shorter --out, or a link to "
+                                  "it\n", result.stderr)
+                    self.assertEqual(result.stdout, "")  # of tasks that were started
             self.assertEqual(os.listdir(folder), [])
 
 

@@ -248,6 +248,16 @@ static void a_survivor_that_gives_up_is_not_the_cause(void **state)
     assert_shown(&launch, "others chief/0 69");
 }
 
+static void a_real_time_signal_has_a_number_for_a_name(void **state)
+{
+    struct launch launch;
+    launch_with(&launch, "0", "chief=1,evaluator=1",
+        WORDS("chief/0=gone:evaluator/0,kill:35", "evaluator/0=meet,kill:34"));
+    assert_int_equal(finish(&launch), 128 + 35);
+    assert_shown(&launch, "chief/0 ended with signal 35 (SIG35)");
+    assert_shown(&launch, "others evaluator/0 SIG34\n");
+}
+
 static void a_server_that_was_told_of_an_end_before_it_was_seen_is_not_the_second(void **state)
 {
     struct launch launch;
@@ -431,6 +441,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(what_all_survivors_say_is_shown_once_and_its_help_too),
         cmocka_unit_test(a_task_that_a_signal_ended_is_left_to_the_survivors),
         cmocka_unit_test(a_survivor_that_gives_up_is_not_the_cause),
+        cmocka_unit_test(a_real_time_signal_has_a_number_for_a_name),
         cmocka_unit_test(a_server_that_was_told_of_an_end_before_it_was_seen_is_not_the_second),
         cmocka_unit_test(retry_comes_before_preempted),
         cmocka_unit_test(the_evaluators_failure_is_told_and_changes_nothing),
