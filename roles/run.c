@@ -323,6 +323,8 @@ enum mu_status mu_run(struct mu_log *log, const struct mu_run_request *request,
         status = MU_PREEMPTED;
     if (status == MU_OK)
         status = run_task(&task, started_ns, started_wall_ns);
+    if (status != MU_PREEMPTED)
+        mu_signals_ending();
     if (status == MU_NO_MEMORY && task.log.log.first_number == 0)
         status = mu_fail(&task.log.log, MU_E0801, "muster doctor shows the limits of this machine",
             "the job needs more memory than can be had");

@@ -12,7 +12,7 @@ static atomic_int stop_signal;
 /* A terminal shows ^C where the cursor is; elsewhere an empty line would be of no use. */
 static bool on_terminal;
 
-enum stage { SAVING, LEAVING, BEFORE, BEFORE_QUIET };
+enum stage { SAVING, LEAVING, BEFORE, BEFORE_QUIET, ENDING };
 static atomic_int stage = SAVING;
 
 static void say(const char *text)
@@ -54,6 +54,11 @@ void mu_signals_watch(void)
     sigemptyset(&action.sa_mask);
     sigaction(SIGTERM, &action, NULL);
     sigaction(SIGINT, &action, NULL);
+}
+
+void mu_signals_ending(void)
+{
+    atomic_store(&stage, ENDING);
 }
 
 int mu_signals_stop(void)
