@@ -42,14 +42,13 @@ static enum mu_status check(const struct mu_ps_server_options *options, struct m
         MU_FRAME_PAYLOAD_MAX / sizeof(float));
 }
 
-static void init_buffers(struct mu_ps_server *server, size_t stride, size_t told_count)
+static void init_buffers(struct mu_ps_server *server, size_t told_count)
 {
     size_t in_flight = (size_t)server->options.in_flight_max;
     for (size_t i = 0; i < (size_t)server->options.replica_count * in_flight; i++)
         server->buffers[i] = (struct mu_ps_buffer){
             .server = server,
             .worker = (int)(i / in_flight),
-            .own = server->buffer_memory.data + i * stride,
             .told = server->told + i * told_count,
         };
 }
@@ -90,7 +89,6 @@ static enum mu_status allocate(struct mu_ps_server *server)
     bool may_judge = mu_ps_seat_may_judge(options->order, options->server_count);
     size_t told = may_judge ? (size_t)server->standby.seat_count : 1;
     size_t span = server->shard.span.count;
-    size_t stride = (span + MU_VIEW_ALIGN - 1) / MU_VIEW_ALIGN * MU_VIEW_ALIGN + MU_VIEW_ALIGN;
     server->workers = calloc(replicas, sizeof(*server->workers));
     server->buffers = calloc(buffers, sizeof(*server->buffers));
     server->told = calloc(buffers * told + 1, sizeof(*server->told));
@@ -110,9 +108,9 @@ static enum mu_status allocate(struct mu_ps_server *server)
         MU_TRY(mu_seen_init(&server->seen, span, options->replica_count, options->in_flight_max));
     for (int i = 0; i < server->shard.vector_count; i++)
         MU_TRY(mu_arena_init(&server->state.stream.copies[i], server->shard.vectors[i].count));
-    MU_TRY(mu_arena_init(&server->buffer_memory, buffers * stride));
+    MU_TRY(mu_ps_vectors_init(&server->vectors, buffers, span));
     make_helper(server);
-    init_buffers(server, stride, told);
+    init_buffers(server, told);
     init_peers(server);
     MU_TRY(mu_ps_standby_init(server));
     return mu_ps_relink_init(server);
@@ -175,7 +173,7 @@ void mu_ps_server_destroy(struct mu_ps_server *server)
     close_links(server);
     for (int i = 0; i < MU_SHARD_VECTORS_MAX; i++)
         mu_arena_finish(&server->state.stream.copies[i]);
-    mu_arena_finish(&server->buffer_memory);
+    mu_ps_vectors_finish(&server->vectors);
     mu_seen_finish(&server->seen);
     mu_ps_auto_finish(server);
     mu_ps_rows_finish(server);

@@ -1,6 +1,51 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ps/server/server_buffer.h"
 #include "ps/server/server_inside.h"
+#include "muster/tensor.h"
+#include <assert.h>
+#include <stdlib.h>
+
+/* ---- vectors ---- */
+
+enum mu_status mu_ps_vectors_init(struct mu_ps_vectors *vectors, size_t count, size_t element_count)
+{
+    size_t stride = (element_count + MU_VIEW_ALIGN - 1) / MU_VIEW_ALIGN * MU_VIEW_ALIGN;
+    stride += MU_VIEW_ALIGN; /* their beginnings would be rivals for the same places of a cache */
+    MU_TRY(mu_arena_init(&vectors->memory, count * stride));
+    vectors->spare = calloc(count, sizeof(*vectors->spare));
+    if (!vectors->spare)
+        return MU_NO_MEMORY;
+    for (size_t i = 0; i < count; i++)
+        vectors->spare[i] = vectors->memory.data + (count - 1 - i) * stride;
+    vectors->spare_count = count;
+    return MU_OK;
+}
+
+void mu_ps_vectors_finish(struct mu_ps_vectors *vectors)
+{
+    mu_arena_finish(&vectors->memory);
+    free(vectors->spare);
+}
+
+void mu_ps_buffer_take(struct mu_ps_buffer *buffer)
+{
+    struct mu_ps_vectors *vectors = &buffer->server->vectors;
+    if (buffer->own)
+        return;
+    assert(vectors->spare_count > 0);
+    buffer->own = vectors->spare[--vectors->spare_count];
+}
+
+void mu_ps_buffer_give(struct mu_ps_buffer *buffer)
+{
+    struct mu_ps_vectors *vectors = &buffer->server->vectors;
+    if (!buffer->own)
+        return;
+    vectors->spare[vectors->spare_count++] = buffer->own;
+    buffer->own = buffer->data = buffer->fresh = NULL;
+}
+
+/* ---- frames ---- */
 
 static void send_finished(struct mu_send *send)
 {
@@ -8,6 +53,7 @@ static void send_finished(struct mu_send *send)
     buffer->sends_pending--;
     if (buffer->sends_pending == 0 && buffer->state == MU_PS_BUFFER_SENDING) {
         buffer->state = MU_PS_BUFFER_FREE;
+        mu_ps_buffer_give(buffer);
         buffer->server->look_again = true;
     }
 }
@@ -15,6 +61,7 @@ static void send_finished(struct mu_send *send)
 void mu_ps_buffer_leave(struct mu_ps_buffer *buffer)
 {
     bool is_free = buffer->sends_pending == 0;
+    mu_ps_buffer_give(buffer);
     buffer->reply.done = true;
     buffer->state = is_free ? MU_PS_BUFFER_FREE : MU_PS_BUFFER_SENDING;
     buffer->server->look_again = true;

@@ -4,6 +4,7 @@
 
 #include "ps/ps_bodies.h"
 #include "ps/server/server_rows.h"
+#include "runtime/tensor/arena.h"
 
 /* Where the pushes and pulls of workers lie from their first byte to the last one of the answer. */
 struct mu_ps_server;
@@ -22,7 +23,7 @@ enum mu_ps_buffer_state {
 struct mu_ps_buffer {
     struct mu_ps_server *server;
     enum mu_ps_buffer_state state;
-    float *own;          /* (span.count) */
+    float *own;          /* (span.count) from mu_ps_buffer_take to mu_ps_buffer_give; else NULL */
     float *data, *fresh; /* the gradient; the answer: `own`, or in memory that the worker shares */
     int worker;
     uint64_t sequence;
@@ -47,6 +48,22 @@ struct mu_ps_buffer {
         *told; /* head: the VERDICT to each follower; follower: [0] its note to the head */
     uint8_t reply_body[MU_PS_BODY_MAX], told_body[MU_PS_BODY_MAX];
 };
+
+/* The vectors for `own`, as many as buffers: what was given last is taken first, for it is still in
+ * a cache, and so no more of them are touched than have been in use at once. */
+struct mu_ps_vectors {
+    struct mu_arena memory;
+    float **spare; /* (spare_count) */
+    size_t spare_count;
+};
+
+enum mu_status mu_ps_vectors_init(
+    struct mu_ps_vectors *vectors, size_t count, size_t element_count); /* NO_MEMORY */
+void mu_ps_vectors_finish(struct mu_ps_vectors *vectors);               /* takes a zeroed one */
+
+/* Both change nothing where that is so already. */
+void mu_ps_buffer_take(struct mu_ps_buffer *buffer);
+void mu_ps_buffer_give(struct mu_ps_buffer *buffer);
 
 /* A frame about a buffer, which is not free until it has left. */
 void mu_ps_buffer_send(struct mu_ps_buffer *buffer, struct mu_ps_peer *peer, struct mu_send *send,

@@ -65,7 +65,7 @@ struct mu_ps_server {
     struct mu_ps_peer others[MU_PS_SEATS_MAX];
     struct mu_ps_buffer *buffers; /* (replica_count, in_flight_max) */
     struct mu_send *told;         /* of all buffers */
-    struct mu_arena buffer_memory;
+    struct mu_ps_vectors vectors; /* of all buffers */
     uint64_t *noted; /* of all followers */
 
     struct mu_ps_queue queue; /* the order */

@@ -99,6 +99,7 @@ static enum mu_link_answer on_worker_frame(void *owner, struct mu_link *link,
         return MU_LINK_REFUSE;
     if (is_rows)
         return *ret_payload ? MU_LINK_TAKE : MU_LINK_SKIP;
+    mu_ps_buffer_take(buffer);
     if (!(is_pull ? read_pull(peer, frame, body) : read_push(peer, frame, body)))
         return MU_LINK_REFUSE;
     buffer->state = MU_PS_BUFFER_RECEIVING;

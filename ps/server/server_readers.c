@@ -133,7 +133,7 @@ static uint64_t row_buffer_bytes(const struct mu_ps_server *server)
 
 static uint64_t memory_of(const struct mu_ps_server *server)
 {
-    uint64_t bytes = arena_bytes(&server->buffer_memory) + arena_bytes(&server->shard.gather) +
+    uint64_t bytes = arena_bytes(&server->vectors.memory) + arena_bytes(&server->shard.gather) +
                      arena_bytes(&server->seen.memory) + arena_bytes(&server->seen.mean_square) +
                      row_buffer_bytes(server);
     for (int i = 0; i < server->shard.vector_count; i++)

@@ -90,8 +90,10 @@ void mu_ps_relink_end(struct mu_ps_peer *peer)
     mu_link_close(link);
     if (next->state == MU_PS_BUFFER_RECEIVING)
         next->state = MU_PS_BUFFER_FREE;
-    if (next->state == MU_PS_BUFFER_FREE)
+    if (next->state == MU_PS_BUFFER_FREE) {
         mu_ps_rows_forget(next);
+        mu_ps_buffer_give(next);
+    }
     server->look_again = true;
 }
 

@@ -248,6 +248,8 @@ static void reply(struct mu_ps_server *server, struct mu_ps_buffer *buffer)
             buffer, worker, &buffer->reply, &frame, buffer->reply_body, buffer->fresh);
     else
         mu_ps_buffer_leave(buffer); /* nobody is there who waits for it */
+    if (!travels)
+        mu_ps_buffer_give(buffer);
 }
 
 uint64_t mu_ps_slowest(const struct mu_ps_server *server, int except)
