@@ -445,6 +445,22 @@ class Checkpoint(unittest.TestCase):
             self.assertEqual(muster("checkpoint", "show", os.path.join(folder, "7")).returncode, 66)
             self.assertEqual(muster("checkpoint", "show", "--step", "7", entry).returncode, 66)
 
+    def test_the_help_of_status_has_the_directory_as_it_was_given(self):
+        with tempfile.TemporaryDirectory() as folder:
+            os.makedirs(os.path.join(folder, "runs", "my run"))
+            with open(os.path.join(folder, "runs", "my run", "status.json"), "w") as file:
+                json.dump({"phase": "training", "tasks": {
+                    "worker/0": {"process": 1, "state": "gone"}}}, file)
+            for given, command in (([], "muster status"),
+                                   (["runs/my run"], "muster status 'runs/my run'")):
+                for task, code, what in (("worker/9", 64, "lists the tasks"),
+                                         ("worker/0", 69, "says how the run is doing")):
+                    result = subprocess.run(
+                        [os.path.abspath(MUSTER), "status", "--pid", task, *given], text=True,
+                        cwd=folder, capture_output=True, timeout=60)
+                    self.assertEqual(result.returncode, code, result.stderr)
+                    self.assertIn(f"= help: `{command}` {what}\n", result.stderr)
+
 
 class Spec(unittest.TestCase):
     def test_no_spec_shows_a_working_example(self):
