@@ -560,11 +560,25 @@ class Spec(unittest.TestCase):
     def test_make_refuses_what_check_would_refuse(self):
         result = muster("spec", "make", "--worker", "h1,h2:1")
         self.assertEqual(result.returncode, 78)
-        self.assertIn("cluster.worker[0] has no port", result.stderr)
+        self.assertIn("--worker: `h1` has no port", result.stderr)
         result = muster("spec", "make", "--worker", "h1:1", "--task", "worker/3")
         self.assertEqual(result.returncode, 78)
         self.assertIn("index 3 is out of range: the cluster has worker/0", result.stderr)
         self.assertEqual(muster("spec", "make").returncode, 78)
+
+    def test_make_speaks_of_flags_and_not_of_json(self):
+        for words, number in (
+                ([], "E0106"), (["--worker", "h1"], "E0108"), (["--worker", "::1:2"], "E0108"),
+                (["--worker", "a:1,,b:1"], "E0108"), (["--ps", "a:1"], "E0106"),
+                (["--worker", "a:1,a:1"], "E0109"), (["--chief", "a:1,b:1"], "E0106"),
+                (["--worker", "a:1", "--evaluator", "b:1,c:1"], "E0106"),
+                (["--worker", "h1:1", "--task", "worker/3"], "E0107")):
+            result = muster("spec", "make", *words)
+            self.assertEqual(result.returncode, 78, result.stderr)
+            self.assertIn(f"error[{number}]: ", result.stderr)
+            self.assertNotRegex(result.stderr, r'[{}"]|-->|`muster spec make`')
+            if number in ("E0108", "E0106") and "--chief" not in words:
+                self.assertIn("help: as in `--worker 10.0.0.1:2222,10.0.0.2:2222`", result.stderr)
 
 
 class Rest(unittest.TestCase):
