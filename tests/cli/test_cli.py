@@ -445,6 +445,12 @@ class Checkpoint(unittest.TestCase):
             self.assertEqual(muster("checkpoint", "show", os.path.join(folder, "7")).returncode, 66)
             self.assertEqual(muster("checkpoint", "show", "--step", "7", entry).returncode, 66)
 
+    def test_a_default_that_stands_for_something_is_explained(self):
+        for words in (["checkpoint", "show", "x"], ["checkpoint", "list", "x"]):
+            result = muster(*words, "--step", "abc")
+            self.assertEqual(result.returncode, 64)
+            self.assertRegex(result.stderr, r"as in `--step -1`, its default: .*-1: the newest")
+
     def test_the_help_of_status_has_the_directory_as_it_was_given(self):
         with tempfile.TemporaryDirectory() as folder:
             os.makedirs(os.path.join(folder, "runs", "my run"))
