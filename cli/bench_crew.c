@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/bench_crew.h"
+#include "roles/launch/local_child.h"
 #include <errno.h>
-#include <fcntl.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
@@ -14,29 +14,36 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define SILENT_SECONDS_MAX 300 /* that a rank may take for what it is told */
-#define START_MS_MAX 60000     /* that a command may take until its ranks call */
+#define SILENT_MS_MAX 300000 /* that a rank may take for what it is told */
+#define START_MS_MAX 60000   /* that a command may take until its ranks call */
 #define POLL_MS 100
+#define ENDED_MS_MAX 1000 /* between the end of a connection and that of its process */
+#define ENDED_POLL_MS 5
+#define NAME_BYTES 64
 #define GUESS_SHARE 0.2 /* of the budget, that a first guess must have taken to be believed */
 
-void mu_bench_crew_init(struct mu_bench_crew *crew, struct mu_log *log, const char *name, int count)
+#define HELP_AGAIN "run it again; `muster doctor` shows what is here"
+#define HELP_KILLED "run it again; `dmesg -T | grep -i oom` shows whether the kernel killed it"
+#define HELP_SAID "what it said is above; `muster doctor` shows what is here"
+#define HELP_SILENT "state T in `ps -eo pid,stat,args | grep bench` means that it is stopped"
+
+void mu_bench_crew_init(
+    struct mu_bench_crew *crew, struct mu_log *log, const char *name, const char *member, int count)
 {
-    *crew = (struct mu_bench_crew){.log = log, .name = name, .count = count, .listen_fd = -1};
+    *crew = (struct mu_bench_crew){
+        .log = log, .name = name, .member = member, .count = count, .listen_fd = -1};
     assert(count <= MU_BENCH_RANKS_MAX);
 }
 
 void mu_bench_crew_finish(struct mu_bench_crew *crew)
 {
-    for (int rank = 0; rank < crew->count; rank++) {
-        if (crew->in[rank])
-            fclose(crew->in[rank]);
-        if (crew->out[rank])
-            fclose(crew->out[rank]);
-    }
+    for (int rank = 0; rank < crew->count; rank++)
+        if (crew->stream[rank])
+            fclose(crew->stream[rank]);
     if (crew->listen_fd >= 0)
         close(crew->listen_fd);
     for (int i = 0; i < crew->count; i++) {
-        if (crew->child[i] <= 0)
+        if (crew->child[i] <= 0 || crew->ended[i])
             continue;
         if (crew->failed) /* the others may be waiting for the one that failed */
             kill(crew->child[i], crew->folder[0] ? SIGTERM : SIGKILL);
@@ -46,19 +53,114 @@ void mu_bench_crew_finish(struct mu_bench_crew *crew)
         unlink(crew->socket);
         rmdir(crew->folder);
     }
-    mu_bench_crew_init(crew, crew->log, crew->name, 0);
+    mu_bench_crew_init(crew, crew->log, crew->name, crew->member, 0);
 }
 
 static enum mu_status take_stream(struct mu_bench_crew *crew, int rank, int fd)
 {
-    const struct timeval most = {.tv_sec = SILENT_SECONDS_MAX};
-    int other = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &most, sizeof(most));
-    crew->in[rank] = fdopen(fd, "r");
-    crew->out[rank] = other >= 0 ? fdopen(other, "w") : NULL;
-    if (crew->in[rank] && crew->out[rank])
-        return MU_OK;
-    return mu_fail(crew->log, MU_E0801, NULL, "no memory for the ranks of %s", crew->name);
+    crew->stream[rank] = fdopen(fd, "r");
+    if (!crew->stream[rank])
+        return mu_fail(crew->log, MU_E0801, NULL, "no memory for the ranks of %s", crew->name);
+    setvbuf(crew->stream[rank], NULL, _IONBF, 0); /* what there is to read, poll sees */
+    return MU_OK;
+}
+
+/* ---- who has ended ---- */
+
+static bool is_command(const struct mu_bench_crew *crew)
+{
+    return crew->folder[0] != '\0';
+}
+
+/* "muster worker 1 (pid 77)"; those that a command has started call in any order. */
+static const char *name_of(const struct mu_bench_crew *crew, int place, char out[NAME_BYTES])
+{
+    if (!is_command(crew))
+        mu_format(out, NAME_BYTES, "%s %s %d (pid %d)", crew->name, crew->member, place,
+            (int)crew->child[place]);
+    else if (crew->met)
+        mu_format(out, NAME_BYTES, "%s %s %d", crew->name, crew->member, place);
+    else
+        mu_format(out, NAME_BYTES, "a %s of %s", crew->member, crew->name);
+    return out;
+}
+
+static bool has_ended(struct mu_bench_crew *crew, int place)
+{
+    if (crew->child[place] > 0 && !crew->ended[place])
+        crew->ended[place] =
+            waitpid(crew->child[place], &crew->wait_status[place], WNOHANG) == crew->child[place];
+    return crew->ended[place];
+}
+
+/* -1: nobody. */
+static int find_killed(struct mu_bench_crew *crew)
+{
+    for (int i = 0; i < crew->count; i++)
+        if (has_ended(crew, i) && WIFSIGNALED(crew->wait_status[i]))
+            return i;
+    return -1;
+}
+
+static enum mu_status fail_ended(struct mu_bench_crew *crew, int place)
+{
+    const struct mu_local_child child = {.wait_status = crew->wait_status[place]};
+    char how[128], name[NAME_BYTES];
+    mu_local_child_describe(&child, how, sizeof(how));
+    if (is_command(crew))
+        mu_format(
+            name, sizeof(name), "the command of %s (pid %d)", crew->name, (int)crew->child[place]);
+    else
+        name_of(crew, place, name);
+    return mu_fail(crew->log, MU_E0401, WIFSIGNALED(child.wait_status) ? HELP_KILLED : HELP_SAID,
+        "%s ended with %s", name, how);
+}
+
+static bool somebody_is_killed(struct mu_bench_crew *crew, enum mu_status *ret_status)
+{
+    struct mu_bench_crew *const crews[] = {crew, crew->beside};
+    for (int i = 0; i < (int)MU_COUNT_OF(crews) && crews[i]; i++) {
+        int place = find_killed(crews[i]);
+        if (place < 0)
+            continue;
+        *ret_status = fail_ended(crews[i], place);
+        return true;
+    }
+    return false;
+}
+
+/* Whoever is killed closes the connections of others, who may be the first to say so: the one that
+ * was killed is named. The connections of a process end a little before itself. */
+static bool somebody_was_killed(struct mu_bench_crew *crew, enum mu_status *ret_status)
+{
+    for (int waited_ms = 0; waited_ms < ENDED_MS_MAX; waited_ms += ENDED_POLL_MS) {
+        if (somebody_is_killed(crew, ret_status))
+            return true;
+        poll(NULL, 0, ENDED_POLL_MS);
+    }
+    return false;
+}
+
+/* Its stream is at an end. */
+static enum mu_status fail_gone(struct mu_bench_crew *crew, int place)
+{
+    char name[NAME_BYTES];
+    enum mu_status status;
+    if (somebody_was_killed(crew, &status))
+        return status;
+    if (has_ended(crew, is_command(crew) ? 0 : place))
+        return fail_ended(crew, is_command(crew) ? 0 : place);
+    return mu_fail(crew->log, MU_E0401, HELP_SAID, "%s has ended", name_of(crew, place, name));
+}
+
+/* It has said why it cannot go on. */
+static enum mu_status fail_said(struct mu_bench_crew *crew, int place, const char *why)
+{
+    char name[NAME_BYTES];
+    enum mu_status status;
+    if (somebody_was_killed(crew, &status))
+        return status;
+    return mu_fail(crew->log, MU_E0403, HELP_AGAIN, "%s: %s", name_of(crew, place, name), why);
 }
 
 /* ---- starting ---- */
@@ -68,11 +170,9 @@ static void become_rank(struct mu_bench_crew *crew)
 {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     for (int rank = 0; rank < crew->count; rank++) {
-        if (crew->in[rank])
-            fclose(crew->in[rank]);
-        if (crew->out[rank])
-            fclose(crew->out[rank]);
-        crew->in[rank] = crew->out[rank] = NULL;
+        if (crew->stream[rank])
+            fclose(crew->stream[rank]);
+        crew->stream[rank] = NULL;
         crew->child[rank] = 0;
     }
 }
@@ -83,8 +183,8 @@ enum mu_status mu_bench_crew_fork(struct mu_bench_crew *crew, int *ret_rank, int
     for (int rank = 0; rank < crew->count; rank++) {
         int pair[2];
         if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0)
-            return mu_fail(
-                crew->log, MU_E0803, NULL, "no socket for rank %d: %s", rank, strerror(errno));
+            return mu_fail(crew->log, MU_E0803, NULL, "no socket for %s %d: %s", crew->member, rank,
+                strerror(errno));
         fflush(stdout);
         pid_t child = fork();
         if (child == 0) {
@@ -97,8 +197,8 @@ enum mu_status mu_bench_crew_fork(struct mu_bench_crew *crew, int *ret_rank, int
         close(pair[1]);
         if (child < 0) {
             close(pair[0]);
-            return mu_fail(
-                crew->log, MU_E0803, NULL, "no process for rank %d: %s", rank, strerror(errno));
+            return mu_fail(crew->log, MU_E0803, NULL, "no process for %s %d: %s", crew->member,
+                rank, strerror(errno));
         }
         crew->child[rank] = child;
         MU_TRY(take_stream(crew, rank, pair[0]));
@@ -130,14 +230,6 @@ enum mu_status mu_bench_crew_listen(struct mu_bench_crew *crew)
         crew->log, MU_E0605, NULL, "cannot listen at %s: %s", crew->socket, strerror(errno));
 }
 
-static bool has_ended(struct mu_bench_crew *crew)
-{
-    if (waitpid(crew->child[0], NULL, WNOHANG) != crew->child[0])
-        return false;
-    crew->child[0] = 0;
-    return true;
-}
-
 /* One stream, not yet known whose. */
 static enum mu_status accept_one(struct mu_bench_crew *crew, int place)
 {
@@ -148,11 +240,11 @@ static enum mu_status accept_one(struct mu_bench_crew *crew, int place)
             return fd >= 0 ? take_stream(crew, place, fd)
                            : mu_fail(crew->log, MU_E0605, NULL, "accept: %s", strerror(errno));
         }
-        if (has_ended(crew))
-            return mu_fail(
-                crew->log, MU_E0802, NULL, "%s ended before its ranks had started", crew->name);
+        if (has_ended(crew, 0))
+            return mu_fail(crew->log, MU_E0802, HELP_SAID, "%s ended before its ranks had started",
+                crew->name);
     }
-    return mu_fail(crew->log, MU_E0301, NULL, "%d of %d ranks of %s have started", place,
+    return mu_fail(crew->log, MU_E0301, HELP_SAID, "%d of %d ranks of %s have started", place,
         crew->count, crew->name);
 }
 
@@ -183,20 +275,34 @@ enum mu_status mu_bench_crew_command(struct mu_bench_crew *crew, char *const arg
 
 /* ---- talking ---- */
 
+/* Until it speaks or is gone. It may wait long for another, who was killed. */
+static enum mu_status await(struct mu_bench_crew *crew, int rank)
+{
+    struct pollfd poll_fd = {.fd = fileno(crew->stream[rank]), .events = POLLIN};
+    char name[NAME_BYTES];
+    enum mu_status status;
+    for (int waited_ms = 0; waited_ms < SILENT_MS_MAX; waited_ms += POLL_MS) {
+        if (poll(&poll_fd, 1, POLL_MS) > 0)
+            return MU_OK;
+        if (somebody_is_killed(crew, &status))
+            return status;
+    }
+    return mu_fail(crew->log, MU_E0401, HELP_SILENT, "%s is silent", name_of(crew, rank, name));
+}
+
 /* A line from a rank, without its end. */
 static enum mu_status hear(struct mu_bench_crew *crew, int rank, char line[MU_BENCH_LINE_MAX])
 {
-    errno = 0;
     crew->failed = true; /* until it has spoken */
-    if (!fgets(line, MU_BENCH_LINE_MAX, crew->in[rank]))
-        return mu_fail(crew->log, MU_E0401, NULL, "%s: rank %d %s", crew->name, rank,
-            errno == EAGAIN ? "is silent" : "has ended");
+    MU_TRY(await(crew, rank));
+    if (!fgets(line, MU_BENCH_LINE_MAX, crew->stream[rank]))
+        return fail_gone(crew, rank);
     line[strcspn(line, "\n")] = '\0';
     if (strncmp(line, "cannot ", 7) == 0)
         return mu_fail(crew->log, MU_E0001, "without --algorithm each size gets the best that can",
             "%s", line + 7);
     if (strncmp(line, "failed ", 7) == 0)
-        return mu_fail(crew->log, MU_E0403, NULL, "%s: rank %d: %s", crew->name, rank, line + 7);
+        return fail_said(crew, rank, line + 7);
     crew->failed = false;
     return MU_OK;
 }
@@ -206,9 +312,10 @@ static enum mu_status hear_reply(struct mu_bench_crew *crew, int rank, const cha
     char line[MU_BENCH_LINE_MAX], const char **ret_rest)
 {
     size_t bytes = strlen(expected);
+    char name[NAME_BYTES];
     MU_TRY(hear(crew, rank, line));
     if (strncmp(line, expected, bytes) != 0)
-        return mu_fail(crew->log, MU_E0404, NULL, "%s: rank %d says `%s`", crew->name, rank, line);
+        return mu_fail(crew->log, MU_E0404, NULL, "%s says `%s`", name_of(crew, rank, name), line);
     *ret_rest = line + bytes;
     return MU_OK;
 }
@@ -216,30 +323,32 @@ static enum mu_status hear_reply(struct mu_bench_crew *crew, int rank, const cha
 /* Those who called have no order: sorts the streams by what they say. */
 enum mu_status mu_bench_crew_meet(struct mu_bench_crew *crew)
 {
-    FILE *in[MU_BENCH_RANKS_MAX] = {0}, *out[MU_BENCH_RANKS_MAX] = {0};
+    FILE *stream[MU_BENCH_RANKS_MAX] = {0};
     for (int place = 0; place < crew->count; place++) {
         char line[MU_BENCH_LINE_MAX];
         const char *rest = NULL;
         int64_t rank;
         MU_TRY(hear_reply(crew, place, "rank ", line, &rest));
-        if (!mu_text_to_int64(rest, &rank) || rank < 0 || rank >= crew->count || in[rank])
+        if (!mu_text_to_int64(rest, &rank) || rank < 0 || rank >= crew->count || stream[rank])
             return mu_fail(
                 crew->log, MU_E0404, NULL, "%s: there is no rank `%s`", crew->name, rest);
-        in[rank] = crew->in[place];
-        out[rank] = crew->out[place];
+        stream[rank] = crew->stream[place];
     }
-    memcpy(crew->in, in, sizeof(in));
-    memcpy(crew->out, out, sizeof(out));
+    memcpy(crew->stream, stream, sizeof(stream));
+    crew->met = true;
     return MU_OK;
 }
 
+/* One that has ended must not end us with a SIGPIPE. */
 static enum mu_status tell(struct mu_bench_crew *crew, const char *line)
 {
-    for (int rank = 0; rank < crew->count; rank++) {
-        fprintf(crew->out[rank], "%s\n", line);
-        if (fflush(crew->out[rank]) != 0)
-            return mu_fail(crew->log, MU_E0401, NULL, "%s: rank %d has ended", crew->name, rank);
-    }
+    char text[MU_BENCH_LINE_MAX + 1];
+    ssize_t bytes = snprintf(text, sizeof(text), "%s\n", line);
+    for (int rank = 0; rank < crew->count; rank++)
+        if (send(fileno(crew->stream[rank]), text, (size_t)bytes, MSG_NOSIGNAL) != bytes) {
+            crew->failed = true;
+            return fail_gone(crew, rank);
+        }
     return MU_OK;
 }
 
@@ -262,7 +371,7 @@ enum mu_status mu_bench_crew_do(struct mu_bench_crew *crew, const char *format, 
 
 enum mu_status mu_bench_crew_batch(struct mu_bench_crew *crew, int operations, double *ret_us)
 {
-    char line[MU_BENCH_LINE_MAX];
+    char line[MU_BENCH_LINE_MAX], name[NAME_BYTES];
     const char *rest = NULL;
     int64_t ns, slowest_ns = 0;
     mu_format(line, sizeof(line), "batch %d", operations);
@@ -271,7 +380,7 @@ enum mu_status mu_bench_crew_batch(struct mu_bench_crew *crew, int operations, d
         MU_TRY(hear_reply(crew, rank, "took ", line, &rest));
         if (!mu_text_to_int64(rest, &ns) || ns <= 0)
             return mu_fail(
-                crew->log, MU_E0404, NULL, "%s: rank %d says `%s`", crew->name, rank, line);
+                crew->log, MU_E0404, NULL, "%s says `%s`", name_of(crew, rank, name), line);
         slowest_ns = ns > slowest_ns ? ns : slowest_ns;
     }
     *ret_us = (double)slowest_ns / 1e3 / operations;

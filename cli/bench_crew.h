@@ -13,11 +13,16 @@
  */
 struct mu_bench_crew {
     struct mu_log *log;
-    const char *name; /* "muster", "openmpi" */
+    const char *name;   /* "muster", "openmpi" */
+    const char *member; /* "rank", "server" */
     int count;
-    FILE *in[MU_BENCH_RANKS_MAX], *out[MU_BENCH_RANKS_MAX];
-    pid_t child[MU_BENCH_RANKS_MAX]; /* 0: none */
-    char folder[64];                 /* "": none */
+    struct mu_bench_crew *beside;     /* whose end may show in what this one says; NULL: none */
+    FILE *stream[MU_BENCH_RANKS_MAX]; /* a socket */
+    pid_t child[MU_BENCH_RANKS_MAX];  /* 0: none */
+    bool ended[MU_BENCH_RANKS_MAX];
+    int wait_status[MU_BENCH_RANKS_MAX]; /* of those that have ended */
+    bool met;                            /* a stream is at the place of its rank */
+    char folder[64];                     /* "": none */
     char socket[80];
     int listen_fd;
     bool failed;        /* its ranks are not to be waited for */
@@ -26,8 +31,8 @@ struct mu_bench_crew {
 
 /* All functions say what went wrong: UNAVAILABLE (a rank does not start, or is gone, or silent),
  * BROKEN (a rank has a wrong result), IO_ERROR, NO_MEMORY. */
-void mu_bench_crew_init(
-    struct mu_bench_crew *crew, struct mu_log *log, const char *name, int count);
+void mu_bench_crew_init(struct mu_bench_crew *crew, struct mu_log *log, const char *name,
+    const char *member, int count);
 void mu_bench_crew_finish(struct mu_bench_crew *crew);
 
 /* Each child returns from this with *ret_rank >= 0 and its stream; the lead with -1. */

@@ -213,8 +213,8 @@ static int run(struct mu_log *log, const void *given, char *const *arguments)
     bench->log = log;
     bench->options = options;
     const char *peer = mu_bench_peer_name(options);
-    mu_bench_crew_init(&bench->ours, log, "muster", (int)options->ranks);
-    mu_bench_crew_init(&bench->peer, log, peer, peer ? (int)options->ranks : 0);
+    mu_bench_crew_init(&bench->ours, log, "muster", "rank", (int)options->ranks);
+    mu_bench_crew_init(&bench->peer, log, peer, "rank", peer ? (int)options->ranks : 0);
     status = lead(bench, arguments);
     mu_bench_crew_finish(&bench->ours);
     mu_bench_crew_finish(&bench->peer);

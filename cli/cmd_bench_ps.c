@@ -389,8 +389,10 @@ static int run(struct mu_log *log, const void *given, char *const *arguments)
         return mu_status_exit(mu_fail(log, MU_E0801, NULL, "no memory for a bench"));
     bench->ps.log = log;
     bench->ps.options = options;
-    mu_bench_crew_init(&bench->servers, log, "servers", (int)options->servers);
-    mu_bench_crew_init(&bench->workers, log, "workers", (int)options->workers);
+    mu_bench_crew_init(&bench->servers, log, "muster", "server", (int)options->servers);
+    mu_bench_crew_init(&bench->workers, log, "muster", "worker", (int)options->workers);
+    bench->servers.beside = &bench->workers;
+    bench->workers.beside = &bench->servers;
     status = lead(bench);
     bench->servers.failed |= bench->workers.failed;
     mu_bench_crew_finish(&bench->workers);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/commands.h"
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* ---- muster spec check ---- */
@@ -63,67 +64,86 @@ static int run_check(struct mu_log *log, const void *options, char *const *argum
 
 /* ---- muster spec make ---- */
 
+#define EXAMPLE "as in `--worker 10.0.0.1:2222,10.0.0.2:2222`"
+
+/* What the flags have said so far: the spec as a text, and what its rules are checked on. */
+struct maker {
+    struct mu_log *log;
+    struct mu_text text;
+    int counts[MU_ROLE_COUNT], total;
+    struct mu_address *addresses; /* (total) */
+};
+
+static enum mu_status add_address(struct maker *maker, enum mu_role role, const char *item)
+{
+    char reason[96];
+    size_t count = (size_t)maker->total + 1;
+    void *more = realloc(maker->addresses, count * sizeof(*maker->addresses));
+    if (!more)
+        return mu_fail(maker->log, MU_E0801, NULL, "no memory for a spec of %zu tasks", count);
+    maker->addresses = more;
+    if (!mu_address_parse(item, &maker->addresses[maker->total], reason, sizeof(reason)))
+        return mu_fail(
+            maker->log, MU_E0108, EXAMPLE, "--%s: `%.60s` %s", mu_role_name(role), item, reason);
+    mu_text_append(&maker->text, ",", maker->counts[role] > 0);
+    mu_text_add_json_string(&maker->text, item);
+    maker->counts[role]++;
+    maker->total++;
+    return MU_OK;
+}
+
 /* "a:1,b:1" -> "a:1","b:1" */
-static enum mu_status add_addresses(struct mu_log *log, struct mu_text *out, const char *addresses)
+static enum mu_status add_addresses(struct maker *maker, enum mu_role role, const char *addresses)
 {
     char copy[MU_CLI_PATH_MAX], *rest = copy;
-    bool first = true;
     if (strlen(addresses) >= sizeof(copy))
-        return mu_fail(log, MU_E0001, "give the flag several times",
+        return mu_fail(maker->log, MU_E0001, "give the flag several times",
             "a list of addresses is longer than %zu bytes", sizeof(copy) - 1);
     mu_text_copy(copy, sizeof(copy), addresses);
-    for (char *item; (item = strsep(&rest, ",")); first = false) {
-        mu_text_append(out, ",", !first);
-        mu_text_add_json_string(out, item);
+    for (char *item; (item = strsep(&rest, ","));)
+        MU_TRY(add_address(maker, role, item));
+    return MU_OK;
+}
+
+static enum mu_status add_lists(struct maker *maker, const struct mu_cmd_spec_make_options *options)
+{
+    const struct mu_flag_list *const lists[MU_ROLE_COUNT] = {[MU_ROLE_CHIEF] = &options->chief,
+        [MU_ROLE_WORKER] = &options->worker,
+        [MU_ROLE_PS] = &options->ps,
+        [MU_ROLE_EVALUATOR] = &options->evaluator};
+    for (int role = 0; role < MU_ROLE_COUNT; role++) {
+        if (lists[role]->count == 0)
+            continue;
+        mu_text_add(&maker->text, "%s\"%s\":[", maker->total > 0 ? "," : "",
+            mu_role_name((enum mu_role)role));
+        for (int i = 0; i < lists[role]->count; i++)
+            MU_TRY(add_addresses(maker, (enum mu_role)role, lists[role]->item[i]));
+        mu_text_add(&maker->text, "]");
     }
     return MU_OK;
 }
 
-static enum mu_status add_list(struct mu_log *log, struct mu_text *out, const char *role,
-    const struct mu_flag_list *list, bool *any)
-{
-    if (list->count == 0)
-        return MU_OK;
-    mu_text_add(out, "%s\"%s\":[", *any ? "," : "", role);
-    *any = true;
-    for (int i = 0; i < list->count; i++) {
-        mu_text_append(out, ",", i > 0);
-        MU_TRY(add_addresses(log, out, list->item[i]));
-    }
-    mu_text_add(out, "]");
-    return MU_OK;
-}
-
-static enum mu_status add_lists(
-    struct mu_log *log, struct mu_text *out, const struct mu_cmd_spec_make_options *options)
-{
-    bool any = false;
-    MU_TRY(add_list(log, out, "chief", &options->chief, &any));
-    MU_TRY(add_list(log, out, "worker", &options->worker, &any));
-    MU_TRY(add_list(log, out, "ps", &options->ps, &any));
-    return add_list(log, out, "evaluator", &options->evaluator, &any);
-}
-
-/* The addresses make a text that is read like any other spec: the rules are in one place. */
+/* The rules are those of any other spec. */
 static enum mu_status make(struct mu_log *log, const struct mu_cmd_spec_make_options *options)
 {
-    struct mu_text text;
+    struct maker maker = {.log = log};
     struct mu_spec spec = {0};
-    mu_text_init(&text);
-    mu_text_add(&text, "{\"cluster\":{");
-    enum mu_status status = add_lists(log, &text, options);
-    mu_text_add(&text, "}}");
+    mu_text_init(&maker.text);
+    mu_text_add(&maker.text, "{\"cluster\":{");
+    enum mu_status status = add_lists(&maker, options);
+    mu_text_add(&maker.text, "}}");
     if (status == MU_OK)
-        status = mu_spec_parse(log, "the command line", text.data, text.bytes,
-            options->task[0] ? options->task : NULL, &spec);
+        status = mu_spec_from_flags(log, maker.counts, maker.addresses,
+            options->task[0] ? options->task : NULL, EXAMPLE, &spec);
     if (status == MU_OK && spec.self >= 0) {
-        mu_text_clear(&text);
-        mu_spec_write_tf_config(&spec, spec.self, &text);
+        mu_text_clear(&maker.text);
+        mu_spec_write_tf_config(&spec, spec.self, &maker.text);
     }
     if (status == MU_OK)
-        printf("%s\n", text.data);
+        printf("%s\n", maker.text.data);
     mu_spec_finish(&spec);
-    mu_text_finish(&text);
+    mu_text_finish(&maker.text);
+    free(maker.addresses);
     return status;
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/commands.h"
 #include "cli/status_view.h"
+#include "runtime/base/shell.h"
 #include <dirent.h>
 #include <stdio.h>
 #include <string.h>
@@ -9,6 +10,7 @@
 #include <unistd.h>
 
 #define WATCH_MS 1000
+#define HELP_BYTES (MU_SHELL_WORD_BYTES + 24)
 #define CLEAR "\033[H\033[2J"
 
 /* ---- which run ---- */
@@ -79,11 +81,23 @@ static enum mu_status show_once(struct mu_log *log, const struct mu_cmd_status_o
     return status;
 }
 
-/* For scripts: `kill -TERM $(muster status --pid worker/1)`. */
-static enum mu_status show_pid(
-    struct mu_log *log, const char *task_name, const char *directory, struct found *ret_found)
+/* What shows the whole run, with the directory as it was given. */
+static void command_without_pid(const struct mu_cmd_status_options *asked, char command[HELP_BYTES])
 {
+    char word[MU_SHELL_WORD_BYTES];
+    bool given = asked->directory[0] != '\0';
+    mu_format(command, HELP_BYTES, "muster status%s%s", given ? " " : "",
+        given ? mu_shell_word(word, asked->directory) : "");
+}
+
+/* For scripts: `kill -TERM $(muster status --pid worker/1)`. */
+static enum mu_status show_pid(struct mu_log *log, const struct mu_cmd_status_options *asked,
+    const char *directory, struct found *ret_found)
+{
+    const char *task_name = asked->pid;
+    char command[HELP_BYTES], help[HELP_BYTES + 40];
     struct mu_status_view view;
+    command_without_pid(asked, command);
     MU_TRY(mu_status_view_read(log, directory, &view));
     const mu_json_value *tasks = mu_json_member(view.root, "tasks");
     const mu_json_value *task =
@@ -93,15 +107,16 @@ static enum mu_status show_pid(
                 (task && strcmp(mu_status_string(task, "state", ""), "gone") == 0);
     *ret_found = find(&view);
     mu_status_view_finish(&view);
+    mu_format(help, sizeof(help), "`%s` %s", command,
+        task ? "says how the run is doing" : "lists the tasks");
     if (!task)
-        return mu_fail(log, MU_E0001, "`muster status` lists the tasks",
-            "there is no task `%.40s` in the run of %s", task_name, directory);
+        return mu_fail(
+            log, MU_E0001, help, "there is no task `%.40s` in the run of %s", task_name, directory);
     if (!(process > 0))
         return mu_fail(log, MU_E0301, NULL, "%s has not come yet", task_name);
     /* Its number may be somebody else's by now. */
     if (gone)
-        return mu_fail(log, MU_E0401, "`muster status` says how the run is doing",
-            "%s is gone; it was process %.0f", task_name, process);
+        return mu_fail(log, MU_E0401, help, "%s is gone; it was process %.0f", task_name, process);
     printf("%.0f\n", process);
     return fflush(stdout) == 0 ? MU_OK : mu_fail(log, MU_E0605, NULL, "cannot write to the output");
 }
@@ -127,7 +142,7 @@ static int run(struct mu_log *log, const void *options, char *const *arguments)
     if (!directory[0])
         directory = newest;
     for (;;) {
-        enum mu_status status = asked->pid[0] ? show_pid(log, asked->pid, directory, &found)
+        enum mu_status status = asked->pid[0] ? show_pid(log, asked, directory, &found)
                                               : show_once(log, asked, directory, clears, &found);
         if (status != MU_OK)
             return mu_status_exit(status);

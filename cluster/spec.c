@@ -124,10 +124,11 @@ enum mu_status mu_spec_assemble(struct mu_log *log, const struct mu_spec_draft *
     return MU_OK;
 }
 
-enum mu_status mu_spec_draft_make(struct mu_log *log, const int counts[MU_ROLE_COUNT],
-    const struct mu_address *addresses, const char *origin, struct mu_spec_draft *ret_draft)
+static enum mu_status make_draft(struct mu_log *log, const int counts[MU_ROLE_COUNT],
+    const struct mu_address *addresses, const char *origin, const char *example,
+    struct mu_spec_draft *ret_draft)
 {
-    struct mu_spec_draft draft = {0};
+    struct mu_spec_draft draft = {.example = example};
     int64_t total = 0;
     for (int role = 0; role < MU_ROLE_COUNT; role++)
         total += counts[role];
@@ -151,6 +152,12 @@ enum mu_status mu_spec_draft_make(struct mu_log *log, const int counts[MU_ROLE_C
     }
     *ret_draft = draft;
     return MU_OK;
+}
+
+enum mu_status mu_spec_draft_make(struct mu_log *log, const int counts[MU_ROLE_COUNT],
+    const struct mu_address *addresses, const char *origin, struct mu_spec_draft *ret_draft)
+{
+    return make_draft(log, counts, addresses, origin, NULL, ret_draft);
 }
 
 enum mu_status mu_spec_from_addresses(struct mu_log *log, const int counts[MU_ROLE_COUNT],
@@ -186,24 +193,50 @@ enum mu_status mu_spec_make(struct mu_log *log, const int counts[MU_ROLE_COUNT],
     return status;
 }
 
+static enum mu_status parse_task(
+    struct mu_log *log, const char *task, enum mu_role *ret_role, int *ret_index)
+{
+    return !task || mu_task_parse(task, ret_role, ret_index)
+               ? MU_OK
+               : mu_fail(log, MU_E0107, "write it as worker/0", "`%.40s` is no task", task);
+}
+
+/* `task` has been parsed into role and index; NULL: the draft may say which it is. */
+static enum mu_status assemble(struct mu_log *log, struct mu_spec_draft *draft, const char *task,
+    enum mu_role role, int index, struct mu_spec *ret_spec)
+{
+    bool has_task = task || draft->has_task;
+    enum mu_status status = MU_OK;
+    if (task)
+        status = mu_spec_check_task(log, draft, role, index, "--task");
+    if (status == MU_OK)
+        status = mu_spec_assemble(
+            log, draft, has_task, task ? role : draft->role, task ? index : draft->index, ret_spec);
+    mu_spec_draft_finish(draft);
+    return status;
+}
+
 enum mu_status mu_spec_parse(struct mu_log *log, const char *origin, const char *text, size_t bytes,
     const char *task, struct mu_spec *ret_spec)
 {
     struct mu_spec_draft draft = {0};
     enum mu_role role = MU_ROLE_CHIEF;
     int index = 0;
-    if (task && !mu_task_parse(task, &role, &index))
-        return mu_fail(log, MU_E0107, "write it as worker/0", "`%.40s` is no task", task);
+    MU_TRY(parse_task(log, task, &role, &index));
     MU_TRY(mu_spec_draft_parse(log, origin, text, bytes, &draft));
-    bool has_task = task || draft.has_task;
-    enum mu_status status = MU_OK;
-    if (task)
-        status = mu_spec_check_task(log, &draft, role, index, "--task");
-    if (status == MU_OK)
-        status = mu_spec_assemble(
-            log, &draft, has_task, task ? role : draft.role, task ? index : draft.index, ret_spec);
-    mu_spec_draft_finish(&draft);
-    return status;
+    return assemble(log, &draft, task, role, index, ret_spec);
+}
+
+enum mu_status mu_spec_from_flags(struct mu_log *log, const int counts[MU_ROLE_COUNT],
+    const struct mu_address *addresses, const char *task, const char *example,
+    struct mu_spec *ret_spec)
+{
+    struct mu_spec_draft draft = {0};
+    enum mu_role role = MU_ROLE_CHIEF;
+    int index = 0;
+    MU_TRY(parse_task(log, task, &role, &index));
+    MU_TRY(make_draft(log, counts, addresses, "the command line", example, &draft));
+    return assemble(log, &draft, task, role, index, ret_spec);
 }
 
 static enum mu_status parse_count(struct mu_log *log, const char *flag, const char *item,

@@ -81,6 +81,11 @@ enum mu_status mu_spec_load(struct mu_log *log, const struct mu_spec_request *re
  * this is, `self` is -1. */
 enum mu_status mu_spec_parse(struct mu_log *log, const char *origin, const char *text, size_t bytes,
     const char *task, struct mu_spec *ret_spec);
+/* The same where flags of a tool have the addresses, in the order of the roles. `example` is of
+ * such flags, for messages. */
+enum mu_status mu_spec_from_flags(struct mu_log *log, const int counts[MU_ROLE_COUNT],
+    const struct mu_address *addresses, const char *task, const char *example,
+    struct mu_spec *ret_spec);
 /* A spec of tasks on 127.0.0.1 (or other names) with the given ports, for launchers and the
  * simulator: counts by role; address i of the task array is base host, ports[i]. */
 enum mu_status mu_spec_make(struct mu_log *log, const int counts[MU_ROLE_COUNT], const char *host,

@@ -118,7 +118,8 @@ static enum mu_status check_single(
 
 static enum mu_status check_somebody_trains(struct mu_log *log, const struct mu_spec_draft *draft)
 {
-    const char *example = "\"worker\": [\"10.0.0.1:2222\", \"10.0.0.2:2222\"]";
+    const char *example =
+        draft->example ? draft->example : "\"worker\": [\"10.0.0.1:2222\", \"10.0.0.2:2222\"]";
     if (count_role(draft, MU_ROLE_CHIEF) + count_role(draft, MU_ROLE_WORKER) > 0)
         return MU_OK;
     const char *expected = "expected a `chief` or a `worker` in here";

@@ -31,7 +31,8 @@ struct mu_spec_draft {
     struct mu_spec_entry *entry;
     int count;
     char origin[64];
-    bool has_task; /* the text says which task this is */
+    const char *example; /* how such a thing is given that is not written as JSON; NULL: as JSON */
+    bool has_task;       /* the text says which task this is */
     enum mu_role role;
     int index;
 };

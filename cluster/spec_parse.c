@@ -71,6 +71,8 @@ enum mu_status mu_spec_fail(struct mu_log *log, enum mu_error error,
     va_start(list, format);
     vsnprintf(text, sizeof(text), format, list);
     va_end(list);
+    if (!help && draft->example)
+        help = draft->example;
     if (!help)
         help = "`muster spec make` writes a spec, `muster spec check` explains one";
     if (!draft->json || !path)

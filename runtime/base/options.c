@@ -51,13 +51,16 @@ enum mu_status mu_options_set(struct mu_log *log, const char *flag, const struct
     struct mu_complaint complaint;
     if (mu_options_value_text(row, text, mu_options_value_field(row, options), &complaint))
         return MU_OK;
-    char nearest[MU_CHOICE_BYTES_MAX] = "", help[MU_CHOICE_BYTES_MAX + 128] = "";
+    char nearest[MU_CHOICE_BYTES_MAX] = "", help[MU_CHOICE_BYTES_MAX + 256] = "";
     if (row->type == MU_OPTION_CHOICE)
         mu_options_value_nearest(row->choices, text, nearest, sizeof(nearest));
     if (nearest[0])
         mu_format(help, sizeof(help), "did you mean `%s`?", nearest);
     else if (row->fallback && row->fallback[0])
-        mu_format(help, sizeof(help), "as in `%.60s %.60s`, its default", flag, row->fallback);
+        /* -1 stands for something else. */
+        mu_format(help, sizeof(help), "as in `%.60s %.60s`, its default%s%.120s", flag,
+            row->fallback, row->fallback[0] == '-' ? ": " : "",
+            row->fallback[0] == '-' ? row->doc : "");
     return mu_fail(log, MU_E0001, help[0] ? help : NULL, "%s cannot be `%s`: expected %s", flag,
         text, complaint.expected);
 }

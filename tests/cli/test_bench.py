@@ -5,6 +5,7 @@ import glob
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -245,6 +246,81 @@ class BenchPs(unittest.TestCase):
 
     def test_what_is_no_float_is_refused(self):
         self.assertEqual(bench_ps("--bytes", "4097").returncode, 64)
+
+
+def state(process):
+    with open(f"/proc/{process}/stat") as stat:
+        return stat.read().rpartition(")")[2].split()[0]
+
+
+class Killed(unittest.TestCase):
+    """Of children one is killed: it is named, whoever of them was the first to notice."""
+    LONG = ["--rounds", "9", "--budget", "40"]
+
+    def begun(self, *arguments, count):
+        lead = subprocess.Popen([MUSTER, "bench", *arguments], stdin=subprocess.DEVNULL,
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.addCleanup(lead.kill)
+        while lead.poll() is None and len(children(lead.pid)) < count:
+            pass
+        self.assertEqual(len(children(lead.pid)), count)
+        return lead
+
+    def named(self, lead, child, name):
+        said = lead.communicate(timeout=60)[1]
+        self.assertEqual(lead.returncode, 69, said)
+        self.assertRegex(said, rf"(?m)^error\[E0401\]: muster {name} \(pid {child}\) ended with "
+                               r"signal 9 \(SIGKILL\)\n *= help: run it again; `dmesg ")
+        self.assertNotRegex(said, r"--resume|TASK|the command in the message")
+        self.assertEqual(said.count("error["), 1, said)
+        self.assertNotIn("waiting since", said)
+
+    def test_a_task_of_bench_ps(self):
+        for place, name in enumerate(("server 0", "server 1", "worker 0", "worker 1")):
+            lead = self.begun("ps", "--servers", "2", "--workers", "2", *self.LONG, count=4)
+            lead.stdout.readline()
+            child = children(lead.pid)[place]
+            os.kill(child, signal.SIGKILL)
+            self.named(lead, child, name)
+
+    def test_a_rank_at_any_time(self):
+        for place in range(3):
+            for lines in range(3):
+                lead = self.begun("allreduce", "--ranks", "3", "--bytes", "4,8", "--rounds", "99",
+                                  "--budget", "40", count=3)
+                for _ in range(lines):
+                    lead.stdout.readline()
+                child = children(lead.pid)[place]
+                os.kill(child, signal.SIGKILL)
+                self.named(lead, child, f"rank {place}")
+
+    def test_a_rank_that_waits_for_the_next_line(self):
+        lead = self.begun("allreduce", "--ranks", "2", "--rounds", "99", "--budget", "20", count=2)
+        lead.stdout.readline()
+        os.kill(lead.pid, signal.SIGSTOP)
+        ranks = children(lead.pid)
+        while not all(state(rank) == "S" for rank in ranks):
+            pass
+        os.kill(ranks[1], signal.SIGKILL)
+        os.kill(lead.pid, signal.SIGCONT)
+        self.named(lead, ranks[1], "rank 1")
+
+    def test_a_rank_that_mpirun_has_started(self):
+        if not has_peer("openmpi", "mpirun"):
+            self.skipTest("no Open MPI")
+        env = dict(os.environ, OMPI_MCA_rmaps_base_oversubscribe="1")
+        lead = subprocess.Popen([MUSTER, "bench", "allreduce", "--transport", "mpi", "--rounds",
+                                 "99"],
+                                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True,
+                                stderr=subprocess.PIPE, env=env)
+        self.addCleanup(lead.kill)
+        lead.stdout.readline()
+        command, = children(lead.pid)
+        os.kill(children(command)[-1], signal.SIGKILL)
+        said = lead.communicate(timeout=60)[1]
+        self.assertEqual(lead.returncode, 69, said)
+        self.assertRegex(said, rf"E0401\]: the command of muster \(pid {command}\) ended with exit "
+                               r"code \d+ .*\n *= help: what it said is above")
 
 
 if __name__ == "__main__":

@@ -449,6 +449,28 @@ class Checkpoint(unittest.TestCase):
             self.assertEqual(muster("checkpoint", "show", os.path.join(folder, "7")).returncode, 66)
             self.assertEqual(muster("checkpoint", "show", "--step", "7", entry).returncode, 66)
 
+    def test_a_default_that_stands_for_something_is_explained(self):
+        for words in (["checkpoint", "show", "x"], ["checkpoint", "list", "x"]):
+            result = muster(*words, "--step", "abc")
+            self.assertEqual(result.returncode, 64)
+            self.assertRegex(result.stderr, r"as in `--step -1`, its default: .*-1: the newest")
+
+    def test_the_help_of_status_has_the_directory_as_it_was_given(self):
+        with tempfile.TemporaryDirectory() as folder:
+            os.makedirs(os.path.join(folder, "runs", "my run"))
+            with open(os.path.join(folder, "runs", "my run", "status.json"), "w") as file:
+                json.dump({"phase": "training", "tasks": {
+                    "worker/0": {"process": 1, "state": "gone"}}}, file)
+            for given, command in (([], "muster status"),
+                                   (["runs/my run"], "muster status 'runs/my run'")):
+                for task, code, what in (("worker/9", 64, "lists the tasks"),
+                                         ("worker/0", 69, "says how the run is doing")):
+                    result = subprocess.run(
+                        [os.path.abspath(MUSTER), "status", "--pid", task, *given], text=True,
+                        cwd=folder, capture_output=True, timeout=60)
+                    self.assertEqual(result.returncode, code, result.stderr)
+                    self.assertIn(f"= help: `{command}` {what}\n", result.stderr)
+
 
 class Spec(unittest.TestCase):
     def test_no_spec_shows_a_working_example(self):
@@ -548,11 +570,25 @@ class Spec(unittest.TestCase):
     def test_make_refuses_what_check_would_refuse(self):
         result = muster("spec", "make", "--worker", "h1,h2:1")
         self.assertEqual(result.returncode, 78)
-        self.assertIn("cluster.worker[0] has no port", result.stderr)
+        self.assertIn("--worker: `h1` has no port", result.stderr)
         result = muster("spec", "make", "--worker", "h1:1", "--task", "worker/3")
         self.assertEqual(result.returncode, 78)
         self.assertIn("index 3 is out of range: the cluster has worker/0", result.stderr)
         self.assertEqual(muster("spec", "make").returncode, 78)
+
+    def test_make_speaks_of_flags_and_not_of_json(self):
+        for words, number in (
+                ([], "E0106"), (["--worker", "h1"], "E0108"), (["--worker", "::1:2"], "E0108"),
+                (["--worker", "a:1,,b:1"], "E0108"), (["--ps", "a:1"], "E0106"),
+                (["--worker", "a:1,a:1"], "E0109"), (["--chief", "a:1,b:1"], "E0106"),
+                (["--worker", "a:1", "--evaluator", "b:1,c:1"], "E0106"),
+                (["--worker", "h1:1", "--task", "worker/3"], "E0107")):
+            result = muster("spec", "make", *words)
+            self.assertEqual(result.returncode, 78, result.stderr)
+            self.assertIn(f"error[{number}]: ", result.stderr)
+            self.assertNotRegex(result.stderr, r'[{}"]|-->|`muster spec make`')
+            if number in ("E0108", "E0106") and "--chief" not in words:
+                self.assertIn("help: as in `--worker 10.0.0.1:2222,10.0.0.2:2222`", result.stderr)
 
 
 class Rest(unittest.TestCase):
