@@ -17,7 +17,7 @@
 #define SILENT_MS_MAX 300000 /* that a rank may take for what it is told */
 #define START_MS_MAX 60000   /* that a command may take until its ranks call */
 #define POLL_MS 100
-#define ENDED_MS_MAX 1000 /* between the end of a connection and that of its process */
+#define ENDED_MS_MAX 3000 /* between the end of a connection and that of its process */
 #define ENDED_POLL_MS 5
 #define NAME_BYTES 64
 #define GUESS_SHARE 0.2 /* of the budget, that a first guess must have taken to be believed */
@@ -160,6 +160,8 @@ static enum mu_status fail_said(struct mu_bench_crew *crew, int place, const cha
     enum mu_status status;
     if (somebody_was_killed(crew, &status))
         return status;
+    if (is_command(crew) && has_ended(crew, 0))
+        return fail_ended(crew, 0);
     return mu_fail(crew->log, MU_E0403, HELP_AGAIN, "%s: %s", name_of(crew, place, name), why);
 }
 

@@ -375,6 +375,7 @@ void mu_control_adopt(struct mu_cluster *cluster, int task, struct mu_link *link
     struct mu_member *member = &cluster->member[task];
     member->link = link;
     member->joined = true;
+    member->call_error = 0;
     member->left = member->done = member->told = member->beaten = false;
     member->exit = 0;
     member->doing = MU_DOING_STARTING;

@@ -199,6 +199,7 @@ static enum mu_status end_probe(struct mu_cluster *cluster, int task)
     int64_t now = mu_now(cluster->world);
     enum mu_status status = MU_OK;
     if (caller->done && caller->status == MU_OK) {
+        member->call_error = 0;
         snprintf(member->absent, sizeof(member->absent), "is there, but has not called yet");
     } else {
         say_reason(cluster, task, caller, member->absent);

@@ -218,8 +218,7 @@ static void say_unable(const struct build *build, enum mu_status status)
     struct mu_log *log = build->options->log;
     if (status == MU_CLOSED || status == MU_UNAVAILABLE)
         mu_say(log, status == MU_CLOSED ? MU_LEVEL_ERROR : MU_LEVEL_DEBUG,
-            "the ranks cannot work together (E%04d): %s",
-            mu_error_number(MU_E0311), why);
+            "the ranks cannot work together (E%04d): %s", mu_error_number(MU_E0311), why);
     else
         (void)!mu_fail(log, MU_E0311, NULL, "the ranks cannot work together: %s", why);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ps/server/server_buffer.h"
-#include "ps/server/server_inside.h"
 #include "muster/tensor.h"
+#include "ps/server/server_inside.h"
 #include <assert.h>
 #include <stdlib.h>
 

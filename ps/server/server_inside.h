@@ -66,7 +66,7 @@ struct mu_ps_server {
     struct mu_ps_buffer *buffers; /* (replica_count, in_flight_max) */
     struct mu_send *told;         /* of all buffers */
     struct mu_ps_vectors vectors; /* of all buffers */
-    uint64_t *noted; /* of all followers */
+    uint64_t *noted;              /* of all followers */
 
     struct mu_ps_queue queue; /* the order */
     int waiting_count;        /* buffers that need another server to go on */

@@ -12,9 +12,11 @@
  *
  *   manifest    its own checksum, its format, its step          damaged: the entry before it
  *   each file   size, header, CRC of each tensor, of the file   damaged: the entry before it
- *   tensors     are they those of this model and optimizer?     no: say how they differ, and stop
+ *   tensors     are they those of this model and optimizer?     no: the entry before it
  *   vectors     copied view by view
  *   rows        given to whoever takes them, when nothing can be damaged any more
+ *
+ * Where none is of this model and optimizer, the newest that is whole says how it differs.
  */
 
 /* ---- one entry ---- */
@@ -165,8 +167,8 @@ static enum mu_status check_contents(const struct mu_checkpoint_loading *load, c
     struct mu_differences differences;
     mu_differences_init(&differences);
     mu_differences_kind(&differences, contents->what, contents->expected, contents->found);
-    compare_tensors(&differences, load->target->layout, contents->parts, contents->part_count,
-        tensors);
+    compare_tensors(
+        &differences, load->target->layout, contents->parts, contents->part_count, tensors);
     return mu_differences_finish(&differences, load->foreign, where);
 }
 
@@ -338,10 +340,11 @@ static bool was_dropped(struct mu_store *store, int64_t step)
     return newest_up_to(store, step) != step;
 }
 
-/* An entry of another job, and no older one is of this one: the whole table. */
+/* An entry of another job, and no older one can be taken: the whole table. */
 static enum mu_status say_foreign(
     struct mu_checkpoint_loading *load, int64_t step, struct mu_manifest *ret_manifest)
 {
+    *load->quiet = mu_log_quiet();
     load->foreign = load->log;
     return say_final(load, load_entry(load, step, ret_manifest));
 }
@@ -349,9 +352,8 @@ static enum mu_status say_foreign(
 static void say_fell_back(const struct mu_checkpoint_loading *load, int64_t step)
 {
     if (load->foreign->first_number != 0)
-        mu_say(load->log, MU_LEVEL_WARN,
-            "checkpoint of another job passed over, which the next save drops: %s",
-            load->foreign->first_text);
+        mu_say(load->log, MU_LEVEL_WARN, "checkpoint of another job passed over%s: %s",
+            load->parameters_only ? "" : ", which the next save drops", load->foreign->first_text);
     mu_say(load->log, MU_LEVEL_WARN, "fell back to the checkpoint of step %lld", (long long)step);
 }
 
@@ -368,6 +370,8 @@ static enum mu_status load_newest(
         if (status == MU_OK && fell_back)
             say_fell_back(load, step);
         bool is_foreign = status == MU_BAD_DATA && !is_unsaid(load);
+        if (status == MU_PROTOCOL && foreign >= 0)
+            return say_foreign(load, foreign, ret_manifest);
         if (status == MU_OK || (!is_foreign && !is_damage(load, status)))
             return say_final(load, status);
         if (is_foreign && foreign < 0)
@@ -375,13 +379,13 @@ static enum mu_status load_newest(
         bool dropped = was_dropped(load->store, step);
         step = newest_up_to(load->store, dropped ? INT64_MAX : step - 1);
         damaged += !dropped && !is_foreign;
-        if (step < 0 && foreign >= 0)
-            return say_foreign(load, foreign, ret_manifest);
-        if (step < 0)
+        if (step < 0 && foreign < 0)
             return say_none_whole(load, damaged, status);
         if (!dropped && !is_foreign)
             mu_say(load->log, MU_LEVEL_WARN, "damaged checkpoint passed over: %s",
                 load->quiet->first_text);
+        if (step < 0)
+            return say_foreign(load, foreign, ret_manifest);
         fell_back = !dropped;
         *load->quiet = mu_log_quiet();
     }

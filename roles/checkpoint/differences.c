@@ -13,8 +13,8 @@ void mu_differences_init(struct mu_differences *differences)
     mu_text_init(&differences->table);
 }
 
-void mu_differences_kind(struct mu_differences *differences, const char *what, const char *expected,
-    const char *found)
+void mu_differences_kind(
+    struct mu_differences *differences, const char *what, const char *expected, const char *found)
 {
     if (strcmp(expected, found) != 0)
         snprintf(differences->kind, sizeof(differences->kind),

@@ -18,8 +18,8 @@ struct mu_differences {
 
 void mu_differences_init(struct mu_differences *differences);
 /* `what`, the model or the optimizer, is to be of this kind. */
-void mu_differences_kind(struct mu_differences *differences, const char *what, const char *expected,
-    const char *found);
+void mu_differences_kind(
+    struct mu_differences *differences, const char *what, const char *expected, const char *found);
 /* One more row; of very many only the first are in the table. */
 void mu_differences_add(
     struct mu_differences *differences, const char *name, const char *expected, const char *found);

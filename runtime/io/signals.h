@@ -11,7 +11,7 @@ void mu_signals_watch(void);
  * launcher that stops its tasks because the run was refused has said more than that. */
 void mu_signals_before(bool quiet);
 void mu_signals_begun(bool saves); /* false: the run goes on without this task */
-void mu_signals_ending(void); /* the task ends already: nobody is told anything */
+void mu_signals_ending(void);      /* the task ends already: nobody is told anything */
 /* The signal that asked, or 0. From any thread. */
 int mu_signals_stop(void);
 

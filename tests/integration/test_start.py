@@ -142,6 +142,7 @@ class Waiting(Case):
         address = (cluster.host, cluster.port("chief/0"))
         worker = cluster.start("worker/0", "--start-timeout", "9")
         worker.says("waiting for chief/0 .*: Connection refused")
+        worker.signal(signal.SIGSTOP)  # or its call takes the only place
         with contextlib.ExitStack() as stack:
             full = stack.enter_context(socket.socket())
             full.bind(address)
@@ -150,6 +151,7 @@ class Waiting(Case):
                 call = stack.enter_context(socket.socket())
                 call.setblocking(False)
                 call.connect_ex(address)
+            worker.signal(signal.SIGCONT)
             self.assertEqual(worker.ends(), 69, worker.text)
         self.assertRegex(worker.text,
                          r"error\[E0301\]: chief/0 .*: Connection refused, then no answer")

@@ -40,10 +40,8 @@ static void another_kind_is_named(void **state)
     rig.loaded.target = (struct mu_checkpoint_target){.model = "softmax", .optimizer = "adam"};
     assert_int_equal(run_rig_load(500), MU_BAD_DATA);
     assert_said(&rig.log, "another model: expected `softmax`, found `mlp`");
-    rig.loaded.target = (struct mu_checkpoint_target){.model = "mlp",
-        .optimizer = "momentum",
-        .slot_count = 1,
-        .slot_names = {"momentum"}};
+    rig.loaded.target = (struct mu_checkpoint_target){
+        .model = "mlp", .optimizer = "momentum", .slot_count = 1, .slot_names = {"momentum"}};
     assert_int_equal(run_rig_load(500), MU_BAD_DATA);
     assert_said(&rig.log, "another optimizer: expected `momentum`, found `adam`");
     assert_said(&rig.log, "momentum/dense1/w    expected 7x5 F32, found nothing");
@@ -68,14 +66,26 @@ static void of_several_that_are_not_ours_the_newest_is_refused(void **state)
 {
     run_rig_save(400, 3);
     run_rig_save(500, 3);
-    rig.loaded.target = (struct mu_checkpoint_target){.model = "mlp",
-        .optimizer = "adamw",
-        .slot_count = 2,
-        .slot_names = {"m", "v"}};
+    rig.loaded.target = (struct mu_checkpoint_target){
+        .model = "mlp", .optimizer = "adamw", .slot_count = 2, .slot_names = {"m", "v"}};
     assert_int_equal(run_rig_load(MU_CHECKPOINT_NEWEST), MU_BAD_DATA);
     assert_said(&rig.log, "500/optimizer.safetensors is of another optimizer");
     assert_null(strstr(rig.log.text, "400/"));
     assert_null(strstr(rig.log.text, "passed over"));
+}
+
+static void a_damaged_one_below_it_is_said_and_the_newest_is_refused(void **state)
+{
+    run_rig_save(400, 3);
+    run_rig_flip(400, 0, 8 * run_rig_header_bytes(400, 0) + 3);
+    rig.snapshot.optimizer = "adamw";
+    run_rig_save(500, 3);
+    assert_int_equal(run_rig_load(MU_CHECKPOINT_NEWEST), MU_BAD_DATA);
+    assert_said(&rig.log, "damaged checkpoint passed over: ");
+    assert_said(&rig.log, "500/optimizer.safetensors is of another optimizer");
+    const char *error = strstr(rig.log.text, "error[");
+    assert_non_null(error);
+    assert_null(strstr(error + 1, "error["));
 }
 
 int main(void)
@@ -86,6 +96,7 @@ int main(void)
         RUN_RIG_CASE(another_kind_is_named),
         RUN_RIG_CASE(an_older_one_that_is_ours_is_taken_for_a_newer_one_that_is_not),
         RUN_RIG_CASE(of_several_that_are_not_ours_the_newest_is_refused),
+        RUN_RIG_CASE(a_damaged_one_below_it_is_said_and_the_newest_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

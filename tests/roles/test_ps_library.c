@@ -5,6 +5,7 @@
 #include "roles/library/ps_handle.h"
 #include <pthread.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -594,8 +595,10 @@ static struct mu_ps *open_and_stop(pid_t *ret_server)
     const struct mu_ps_options options = options_of(worker);
     *ret_server = fork();
     assert_true(*ret_server >= 0);
-    if (*ret_server == 0)
+    if (*ret_server == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
         _exit(mu_ps_serve(&options, NULL) == MU_OK ? 0 : 1);
+    }
     assert_ok(mu_ps_open(&options, &ps));
     assert_ok(mu_ps_pull(ps, worker->vector, &worker->version));
     kill(*ret_server, SIGSTOP);
