@@ -45,12 +45,15 @@ struct found {
 };
 
 static atomic_bool gave_up;
+/* Rank 0 has opened its group: from then on rank 1 is dead. */
+static atomic_bool opened;
 
 /* Rank 0 has given up on rank 1, which is not there; what does rank 2 find? */
 static void follow(struct mu_group *group, struct team_report *report, void *argument)
 {
     const struct found *found = argument;
     if (group->rank == 0) {
+        atomic_store(&opened, true);
         sign(group, MU_BARRIER, 0);
         mu_shared_note(group->shared, &group->signature, 0);
         mu_shared_note(group->shared, NULL, 0);
@@ -86,7 +89,7 @@ static void who_gave_up_and_said_why_is_named_however_late_others_are(void **sta
 static bool all_but_1_live(const struct mu_segments *segments, int rank)
 {
     (void)segments;
-    return rank != 1;
+    return rank != 1 || !atomic_load(&opened);
 }
 
 static void who_never_came_because_it_is_dead_is_gone_and_not_late(void **state)
@@ -95,7 +98,9 @@ static void who_never_came_because_it_is_dead_is_gone_and_not_late(void **state)
     const struct mu_shared_source source = {team_open, team_close, all_but_1_live};
     struct found silent = {.status = MU_CLOSED, .culprit = 1};
     struct found heard = {.status = MU_CLOSED, .culprit = 1, .farewell = "rank 1 is gone"};
+    atomic_store(&opened, false);
     run_team_from(&source, 3, follow, &silent);
+    atomic_store(&opened, false);
     run_team_from(&source, 3, follow, &heard);
 }
 

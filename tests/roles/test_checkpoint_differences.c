@@ -60,6 +60,7 @@ static void an_older_one_that_is_ours_is_taken_for_a_newer_one_that_is_not(void 
     assert_said(&rig.log, "600/optimizer.safetensors is of another optimizer: expected `adam`");
     assert_said(&rig.log, "fell back to the checkpoint of step 400");
     assert_null(strstr(rig.log.text, "error["));
+    mu_manifest_finish(&rig.loaded.manifest);
 }
 
 static void of_several_that_are_not_ours_the_newest_is_refused(void **state)
