@@ -262,7 +262,9 @@ static void a_server_that_was_told_of_an_end_before_it_was_seen_is_not_the_secon
 {
     struct launch launch;
     launch_with(&launch, "0", "chief=1,ps=3",
-        WORDS("chief/0=save,exit:69", "ps/0=meet,kill:9", "ps/1=wait", "ps/2=gone:ps/0,exit:69"));
+        WORDS("chief/0=ready,save,exit:69", "ps/0=meet,kill:9", "ps/1=wait",
+            "ps/2=gone:ps/0,exit:69"));
+    await_ready(&launch, 1); /* or SIGTERM ends it before it listens */
     await_text(&launch, "ps/2 ended with");
     await_text(&launch, "ps/0 ended with"); /* in either order */
     kill(pid_of(&launch, "ps/1"), SIGKILL);
