@@ -24,7 +24,7 @@ struct slot {
 struct mu_prefetch {
     struct mu_prefetch_options options;
     struct mu_monitor *monitor; /* guards the counts, `stop` and `failed` */
-    struct mu_thread *reader;
+    struct mu_thread *reader; /* NULL: whoever takes a batch reads it */
     int64_t taken, given, filled;
     bool stop;
     enum mu_status failed; /* why the reader has ended */
@@ -187,6 +187,8 @@ static enum mu_status start(struct mu_prefetch *prefetch)
     struct mu_world *world = prefetch->options.world;
     MU_TRY(take_memory(prefetch));
     MU_TRY(world->ops->monitor_create(world, &prefetch->monitor));
+    if (prefetch->options.crowded && !prefetch->options.ops->read_sparse)
+        return MU_OK;
     return world->ops->spawn(world, "reader", reader_run, prefetch, &prefetch->reader);
 }
 
@@ -237,6 +239,12 @@ void mu_prefetch_destroy(struct mu_prefetch *prefetch)
     free(prefetch);
 }
 
+static void read_one(struct mu_prefetch *prefetch)
+{
+    prefetch->failed = fill(prefetch, slot_of(prefetch, prefetch->filled));
+    prefetch->filled += prefetch->failed == MU_OK;
+}
+
 enum mu_status mu_prefetch_next(
     struct mu_prefetch *prefetch, int64_t deadline_ns, const struct mu_prefetch_batch **ret_batch)
 {
@@ -244,6 +252,8 @@ enum mu_status mu_prefetch_next(
     enum mu_status status = MU_OK;
     world->ops->enter(world, prefetch->monitor);
     assert(prefetch->given < prefetch->taken + prefetch->options.depth);
+    if (!prefetch->reader && prefetch->filled == prefetch->given)
+        read_one(prefetch);
     while (status == MU_OK && prefetch->filled == prefetch->given && prefetch->failed == MU_OK)
         status = world->ops->wait(world, prefetch->monitor, deadline_ns);
     bool there = prefetch->filled > prefetch->given; /* perhaps just at the deadline */

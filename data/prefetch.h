@@ -9,6 +9,11 @@
 /*
  * Reads batches ahead on a thread of the world: `depth` buffers go round between the reader and the
  * training thread. The reader owns the plan from create to destroy.
+ *
+ * Where all processors compute anyway (`crowded`) a thread gains nothing: it takes the processor of
+ * who computes there, perhaps a replica that all others wait for then. So a batch of a data set in
+ * memory is read when it is wanted, by who wants it. Text that has yet to be parsed is read ahead
+ * all the same: it may wait for a disk.
  */
 struct mu_prefetch;
 
@@ -30,6 +35,7 @@ struct mu_prefetch_options {
     int64_t first_step;
     int replica;
     int depth; /* 2 or more */
+    bool crowded;
     /* What is done already of a later epoch (a resumed run of asynchronous replicas may have begun
      * several): fills the stretches for mu_plan_begin and returns how many. On the reader's thread;
      * NULL: later epochs are whole. An epoch that has nothing left is passed over. */

@@ -242,6 +242,16 @@ static void close_failed(struct mu_replica *replica, enum mu_status status)
     (void)written;
 }
 
+bool mu_replica_is_crowded(const struct mu_replica *replica)
+{
+    const struct mu_spec *spec = replica->spec;
+    const char *home = spec->task[spec->self].address.host;
+    int here = 0;
+    for (int i = 0; i < spec->task_count; i++)
+        here += spec->task[i].replica >= 0 && strcmp(spec->task[i].address.host, home) == 0;
+    return replica->world->processors < 2 * here;
+}
+
 /* Gradients of a warm-up by epochs, which are replica 0's, between two versions. */
 static int64_t alone_between(const struct mu_replica *replica, int64_t from, int64_t end)
 {

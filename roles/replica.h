@@ -98,6 +98,8 @@ struct mu_replica {
 
 /* ---- replica.c ---- */
 
+/* Has a replica of this host no processor for anything but its arithmetic? */
+bool mu_replica_is_crowded(const struct mu_replica *replica);
 /* The next batch; mu_prefetch_done when it is worked. NO_INPUT (MU_E0501) if it does not come. */
 enum mu_status mu_replica_next_batch(
     struct mu_replica *replica, const struct mu_prefetch_batch **ret_batch);

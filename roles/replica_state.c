@@ -358,6 +358,7 @@ enum mu_status mu_replica_start_reading(struct mu_replica *replica)
         .plan = &replica->plan,
         .replica = replica->rank,
         .depth = (int)replica->job->data.prefetch + mu_async_rows_ahead(&replica->async_rows),
+        .crowded = mu_replica_is_crowded(replica),
         .done = done_before,
         .owner = &replica->positions,
     };

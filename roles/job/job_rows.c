@@ -41,7 +41,8 @@ static const struct mu_option data_rows[] = {
         .min = 2,
         .max = 64,
         .fallback = "3",
-        .doc = "steps whose data is held, one in work and the others read ahead"},
+        .doc = "steps whose data is held, one in work and the others read ahead (dense data "
+               "only where replicas leave a processor to spare)"},
     {.name = "shuffle",
         .type = MU_OPTION_BOOL,
         .offset = offsetof(struct mu_job_data, shuffle),

@@ -121,7 +121,7 @@ enum mu_status mu_exchange_thread_choose(struct mu_exchange *exchange)
         least[1] = wake < least[1] ? (float)wake : least[1];
     }
     exchange->on_training_thread = false;
-    least[2] = replica->world->processors < 2 * replica->count ? 1 : 0;
+    least[2] = mu_replica_is_crowded(replica) ? 1 : 0;
     MU_TRY(mu_replica_sum(replica, least, 3));
     exchange->on_training_thread = least[2] > 0 || least[0] < least[1];
     say_thread(

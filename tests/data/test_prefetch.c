@@ -236,6 +236,23 @@ static void the_reader_stays_within_its_depth(void **state)
     }
 }
 
+static void the_crowded_read_what_they_take(void **state)
+{
+    struct mu_prefetch_options options = options_of(37, 3, 4);
+    options.crowded = true;
+    options.replica = 1;
+    assert_ok(mu_prefetch_create(&options, &prefetch));
+    int reads = 0;
+    for (int epoch = 0; epoch < 2; epoch++) {
+        mu_plan_begin(&again, epoch, NULL, 0, 3, 4);
+        for (int64_t step = 0; step < mu_plan_steps_of(&again, 1); step++) {
+            assert_int_equal(fake.reads, reads);
+            expect_step(1, step);
+            assert_int_equal(fake.reads, ++reads);
+        }
+    }
+}
+
 /* Fewer than half are given back, and the reader has filled all: it wakes since none is left. */
 static void a_trainer_that_holds_most_gets_the_next(void **state)
 {
@@ -300,6 +317,7 @@ static void sparse_batches_bring_their_entries(void **state)
 {
     struct mu_prefetch_options options = sparse_options(43);
     const struct mu_prefetch_batch *got;
+    options.crowded = true; /* text is read ahead all the same */
     assert_ok(mu_prefetch_create(&options, &prefetch));
     for (int step = 0; step < 30; step++) {
         assert_ok(mu_prefetch_next(prefetch, MU_FOREVER, &got));
@@ -414,6 +432,7 @@ int main(void)
         TEST(a_finished_epoch_leads_to_the_next),
         TEST(what_was_done_of_later_epochs_is_left_out),
         TEST(the_reader_stays_within_its_depth),
+        TEST(the_crowded_read_what_they_take),
         TEST(a_trainer_that_holds_most_gets_the_next),
         TEST(a_held_batch_is_not_overwritten),
         TEST(sparse_batches_bring_their_entries),
