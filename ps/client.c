@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ps/client_inside.h"
+#include "ps/spin.h"
 #include "runtime/base/text.h"
 #include <math.h>
 #include <stdlib.h>

@@ -4,6 +4,7 @@
 
 #include "ps/client.h"
 #include "ps/ps_bodies.h"
+#include "ps/seats.h"
 
 /* What the files of the client share: client.c pushes and pulls, client_relink.c does it again
  * after a link was lost, client_standby.c goes on without a server that was lost, client_rows.c has

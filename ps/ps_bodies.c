@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ps/ps_bodies.h"
 #include "ps/shard.h"
+#include "ps/split.h"
 #include "runtime/io/frame.h"
 
 static_assert(MU_PS_STATE_BODY_MAX <= MU_FRAME_BODY_MAX, "a state's body fits in a frame");

@@ -2,7 +2,8 @@
 #ifndef MU_PS_PS_BODIES_H
 #define MU_PS_PS_BODIES_H
 
-#include "ps/server/server.h"
+#include "muster/policy.h"
+#include "ps/ps_limits.h"
 #include "runtime/io/codec.h"
 #include "runtime/io/shared_memory.h"
 
@@ -12,13 +13,6 @@
  * of range. Documented in docs/PROTOCOL.md.
  */
 #define MU_PS_BODY_MAX 256
-
-/* So long servers and workers look for what comes before they sleep: to sleep and be woken takes
- * longer than a small push. */
-static inline int64_t mu_ps_spin_ns(const struct mu_loop *loop)
-{
-    return loop->processors > 1 ? MU_MS / 20 : 0;
-}
 
 /* What has a place in the order, besides snapshots. */
 enum mu_ps_item {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ps/ps_mode.h"
-#include "ps/server/arrivals.h"
+#include "ps/ps_limits.h"
 #include "runtime/base/text.h"
 #include <assert.h>
 
@@ -95,7 +95,7 @@ bool mu_ps_mode_gathers(const struct mu_ps_mode *mode)
 bool mu_ps_mode_choose(struct mu_ps_mode *mode, int replica_count, int64_t value)
 {
     bool is_sync = mode->kind == MU_PS_SYNC;
-    int64_t most = is_sync ? replica_count - 1 : MU_ARRIVALS_BOUND_MAX;
+    int64_t most = is_sync ? replica_count - 1 : MU_PS_BOUND_AUTO_MAX;
     if (mode->auto_steps == 0 || value < 0 || value > most)
         return false;
     if (is_sync)

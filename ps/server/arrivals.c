@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ps/server/arrivals.h"
+#include "ps/ps_limits.h"
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
@@ -243,9 +244,9 @@ struct mu_arrivals_choice mu_arrivals_choose_backups(struct mu_arrivals *arrival
 
 struct mu_arrivals_choice mu_arrivals_choose_bound(struct mu_arrivals *arrivals)
 {
-    double gain[MU_ARRIVALS_BOUND_MAX + 1], most = 1;
+    double gain[MU_PS_BOUND_AUTO_MAX + 1], most = 1;
     double none = mu_arrivals_bounded(arrivals, 0);
-    for (int bound = 0; bound <= MU_ARRIVALS_BOUND_MAX; bound++) {
+    for (int bound = 0; bound <= MU_PS_BOUND_AUTO_MAX; bound++) {
         double seconds = mu_arrivals_bounded(arrivals, bound);
         gain[bound] = seconds > 0 ? none / seconds : 1;
         most = gain[bound] > most ? gain[bound] : most;

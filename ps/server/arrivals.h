@@ -19,7 +19,7 @@
  *   backups  the most gradients that count in a second: N / (time of a step of the first N). Chen
  * et al. 2016 need about 1 / N times the steps for N times the gradients in a step (137,500 with 50
  * workers, 76,200 with 100), so the time to learn goes as time of a step / N. bound    the smallest
- * with which gradients come at least 95 % as fast as with any up to MU_ARRIVALS_BOUND_MAX: waiting
+ * with which gradients come at least 95 % as fast as with any up to MU_PS_BOUND_AUTO_MAX: waiting
  * costs time, and each clock more makes gradients staler (Ho et al. 2013), so no more of them than
  * it takes.
  *
@@ -28,7 +28,6 @@
  */
 #define MU_ARRIVALS_TIMES_MAX 65536 /* of all workers together: what a choice takes is bounded */
 #define MU_ARRIVALS_TRIES_MAX 32    /* numbers of backups; with more replicas they are spread */
-#define MU_ARRIVALS_BOUND_MAX 16
 #define MU_ARRIVALS_NEARLY 0.95
 
 struct mu_arrivals {

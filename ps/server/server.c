@@ -16,6 +16,7 @@
 #include "ps/server/server_share.h"
 #include "ps/server/server_state.h"
 #include "ps/server/server_takeover.h"
+#include "ps/spin.h"
 #include <stdlib.h>
 
 /*

@@ -5,6 +5,7 @@
 #include "muster/optimizer.h"
 #include "muster/policy.h"
 #include "ps/audit.h"
+#include "ps/ps_limits.h"
 #include "ps/ps_plan.h"
 #include "ps/seats.h"
 #include "ps/split.h"
@@ -63,10 +64,6 @@
  * SNAPSHOT or RESTORE is the next frame. A link given to the server is the server's; it closes it
  * in destroy.
  */
-#define MU_PS_REPLICAS_MAX 1024
-#define MU_PS_IN_FLIGHT_MAX 64
-#define MU_PS_REFUSED_MAX 3 /* gradients of a worker in a row: then it is put out */
-
 struct mu_ps_server;
 
 /* The embedding table of the model. A server keeps the rows that mu_split_row gives it. */

@@ -4,6 +4,7 @@
 
 #include "ps/ps_bodies.h"
 #include "ps/server/server_rows.h"
+#include "runtime/io/link.h"
 #include "runtime/tensor/arena.h"
 
 /* Where the pushes and pulls of workers lie from their first byte to the last one of the answer. */

@@ -4,6 +4,7 @@
 
 #include "ps/ps_bodies.h"
 #include "ps/table/row_store.h"
+#include "runtime/io/link.h"
 
 /*
  * The embedding rows of a server's gradients and answers. What a ROWS frame brings lies beside the

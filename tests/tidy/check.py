@@ -28,6 +28,7 @@ MAY_INCLUDE = {
     'cluster': ['runtime/base', 'runtime/io'],
     'collectives': ['runtime/base', 'runtime/tensor', 'runtime/device', 'runtime/io'],
     'ps': ['runtime/base', 'runtime/tensor', 'runtime/optim', 'runtime/io'],
+    'ps/server': ['ps', 'runtime/base', 'runtime/tensor', 'runtime/optim', 'runtime/io'],
     'models': ['runtime/base', 'runtime/tensor', 'runtime/device'],
     'data': ['runtime/base', 'runtime/tensor'],
     'watch': ['runtime/base', 'runtime/io'],

@@ -65,10 +65,13 @@ class Check(unittest.TestCase):
                  'cluster may not include ps')
         self.red(check.check_include_law, 'runtime/base/a.c', SPDX + '#include "roles/job/job.h"\n',
                  'runtime/base may not include roles')
+        self.red(check.check_include_law, 'ps/client.c', SPDX + '#include "ps/server/seen.h"\n',
+                 'ps may not include ps/server')
         self.red(check.check_include_law, 'include/muster/x.h',
                  SPDX + '#include "runtime/base/log.h"\n', 'include/muster may not')
         self.red(check.check_include_law, 'cluster/door.c', SPDX + '#include "spec.h"\n',
                  'not named from the root')
+        self.green('ps/server/seen.c', SPDX + '#include "ps/shard.h"\n')
         self.green('roles/worker.c', SPDX + '#include "ps/shard.h"\n#include "config.h"\n')
 
     def test_outside_library_stays_in_its_file(self):

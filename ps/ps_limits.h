@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MU_PS_PS_LIMITS_H
+#define MU_PS_PS_LIMITS_H
+
+/* What servers, workers and what they say to each other agree on. */
+#define MU_PS_REPLICAS_MAX 1024
+#define MU_PS_IN_FLIGHT_MAX 64
+#define MU_PS_REFUSED_MAX 3     /* gradients of a worker in a row: then it is put out */
+#define MU_PS_BOUND_AUTO_MAX 16 /* the largest bound that is chosen by itself */
+
+#endif
