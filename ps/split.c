@@ -6,7 +6,15 @@
 /* What any two processes must agree on, and what no table's index is drawn from. */
 #define ROW_SEED UINT64_C(0x726f7773)
 
-/* The first unit of a server, in units of MU_VIEW_ALIGN elements. */
+/* Units of so many for a server are shared evenly enough: one more is a tenth. */
+#define UNITS_EVEN 10
+
+static size_t unit_of(size_t element_count, size_t server_count)
+{
+    return element_count / server_count < UNITS_EVEN * MU_VIEW_ALIGN ? 1 : MU_VIEW_ALIGN;
+}
+
+/* The first unit of a server. */
 static size_t first_unit(size_t unit_count, size_t server_count, size_t order)
 {
     size_t larger = unit_count % server_count;
@@ -18,9 +26,10 @@ struct mu_span mu_split(size_t element_count, int server_count, int order)
     assert(server_count > 0 && server_count <= MU_PS_SERVERS_MAX);
     assert(order >= 0 && order < server_count);
     size_t servers = (size_t)server_count, at = (size_t)order;
-    size_t units = element_count / MU_VIEW_ALIGN + (element_count % MU_VIEW_ALIGN != 0);
-    size_t first = first_unit(units, servers, at) * MU_VIEW_ALIGN;
-    size_t end = first_unit(units, servers, at + 1) * MU_VIEW_ALIGN;
+    size_t unit = unit_of(element_count, servers);
+    size_t units = element_count / unit + (element_count % unit != 0);
+    size_t first = first_unit(units, servers, at) * unit;
+    size_t end = first_unit(units, servers, at + 1) * unit;
     if (first > element_count)
         first = element_count;
     if (end > element_count)
