@@ -34,12 +34,11 @@ int main(void)
         .count = 2, .optimizer = "sgd", .optimizer_options = "learning_rate=0.1"};
     float line[2] = {0, 0}, gradient[2];
     if (mu_ps_is_server()) {
-        check(mu_ps_serve(&options, line), NULL);
-        /* Each has its span at the end. So few numbers are one: the first server has it. */
-        if (line[0] == 0 && line[1] == 0)
-            printf("this server had nothing to keep: two numbers are too few to split\n");
-        else
-            printf("the server ends with y = %.1f x + %.1f\n", line[0], line[1]);
+        static const char *const names[] = {"slope", "offset"};
+        check(mu_ps_serve(&options, line), NULL); /* its span is as it has become: one or both */
+        for (int i = 0; i < 2; i++)
+            if (line[i] != 0)
+                printf("this server ends with the %s %.1f\n", names[i], line[i]);
         return 0;
     }
     struct mu_ps *ps;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Workers learn what words are worth from texts of ten; built and started as ps.c is. */
+/* Workers learn what words are worth from texts of ten; built and started as ps.c is. All calls. */
 #include <muster/ps.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,12 +10,6 @@ static void check(enum mu_status status, const struct mu_ps *ps)
 {
     if (status != MU_OK)
         exit(fprintf(stderr, "%s\n", mu_ps_error(ps)) > 0);
-}
-
-static void read_texts(uint64_t *ids)
-{
-    for (int i = 0; i < ENTRIES; i++)
-        ids[i] = (uint64_t)(rand() % 1000) * 1000003;
 }
 
 /* A text is worth 5 more than its words are; the mean error, without its sign. */
@@ -43,17 +37,23 @@ int main(void)
     static uint64_t ids[2][ENTRIES];
     static float rows[ENTRIES], row_g[ENTRIES], bias, g, off;
     struct mu_ps *ps;
-    struct mu_ps_result result = {0};
+    struct mu_ps_result result;
     check(mu_ps_open(&options, &ps), NULL);
-    read_texts(ids[0]);
+    check(mu_ps_pull(ps, &bias, &result.version), ps);
+    for (int i = 0; i < ENTRIES; i++)
+        ids[0][i] = (uint64_t)i * 1000003;
     check(mu_ps_pull_rows(ps, ids[0], ENTRIES, rows), ps);
-    for (int step = 0, k = 0, push; step < 5000; step++, k = !k) {
+    int push, k = 0;
+    for (int step = 0; step < 5000; step++, k = !k) {
         off = learn(ids[k], rows, bias, row_g, &g);
-        read_texts(ids[!k]); /* their rows come with the answer */
+        for (int i = 0; i < ENTRIES; i++) /* the next texts: their rows come with the answer */
+            ids[!k][i] = (uint64_t)(rand() % 1000) * 1000003;
         const struct mu_ps_rows moved = {ids[k], row_g, ENTRIES, ids[!k], rows, ENTRIES};
         check(mu_ps_push_rows(ps, &g, result.version, &bias, &moved, &push), ps);
         check(mu_ps_wait(ps, push, &result), ps);
     }
+    check(mu_ps_push_pull(ps, &g, result.version, &bias, &result), ps); /* both, and no rows */
+    check(mu_ps_push(ps, &g, result.version, NULL, &push), ps);         /* mu_ps_close waits */
     printf("worker %d of %d: off by %.1f\n", mu_ps_worker(ps), mu_ps_worker_count(ps), off);
     mu_ps_close(ps);
     return 0;

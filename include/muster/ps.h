@@ -108,8 +108,8 @@ int mu_ps_is_server(void);
  * zeros. CLOSED: a worker went without closing, or another server; the others were served to their
  * end as far as that goes. */
 enum mu_status mu_ps_serve(const struct mu_ps_options *options, float *parameters);
-/* The elements that server `server` of `server_count` keeps: *ret_first and so many. Spans begin at
- * multiples of 16 elements: of a short vector only the first servers keep something. */
+/* The elements that server `server` of `server_count` keeps: *ret_first and so many; 0 where there
+ * are fewer elements than servers. */
 size_t mu_ps_span(size_t count, int server_count, int server, size_t *ret_first);
 
 /* Waits for all servers. From 2 s on it says on stderr, every 10 s, for whom it waits, at which

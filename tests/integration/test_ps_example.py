@@ -29,20 +29,20 @@ class Example(unittest.TestCase):
         *said, server = outputs(self, [start(program, cluster, *place) for place in places])
         for index, line in enumerate(said):
             self.assertIn(f"worker {index} of {workers}: y = 3.0 x + 2.0 at version", line)
-        self.assertEqual(server, "the server ends with y = 3.0 x + 2.0\n")
+        self.assertEqual(server, "this server ends with the slope 3.0\n"
+                                 "this server ends with the offset 2.0\n")
 
     def test_workers_and_a_server_fit_the_line(self):
         for workers in (1, 3):
             self.fit(EXAMPLE, workers)
 
-    def test_a_server_whose_span_is_empty_says_so(self):
+    def test_two_servers_have_a_number_each(self):
         cluster = cluster_of(2, 1)
         places = [("worker", 0), ("ps", 0), ("ps", 1)]
         said, *servers = outputs(self, [start(EXAMPLE, cluster, *place) for place in places])
         self.assertIn("worker 0 of 1: y = 3.0 x + 2.0 at version", said)
-        self.assertEqual(servers, [
-            "the server ends with y = 3.0 x + 2.0\n",
-            "this server had nothing to keep: two numbers are too few to split\n"])
+        self.assertEqual(servers, ["this server ends with the slope 3.0\n",
+                                   "this server ends with the offset 2.0\n"])
 
     def test_workers_learn_the_rows_of_two_servers(self):
         cluster = cluster_of(2, 2)
@@ -106,6 +106,12 @@ class Example(unittest.TestCase):
         for name in ("ps.c", "ps_rows.c"):
             with open(os.path.join(SOURCE, "examples", name), encoding="utf-8") as file:
                 self.assertLessEqual(len(file.readlines()), 60)
+
+    def test_one_of_them_has_all_calls(self):
+        with open(os.path.join(SOURCE, "examples", "ps_rows.c"), encoding="utf-8") as file:
+            text = file.read()
+        for call in ("pull", "push", "push_pull", "pull_rows", "push_rows", "wait"):
+            self.assertIn(f"mu_ps_{call}(", text)
 
 
 if __name__ == "__main__":
