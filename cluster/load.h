@@ -22,7 +22,7 @@
     ROW(ROW_BYTES, "row_bytes", false)         /* of memory for them */                            \
     ROW(ROWS_EVICTED, "rows_evicted", false)   /* that have left for others */                     \
     ROW(MEMORY_BYTES, "memory_bytes", false)   /* all that it has allocated */                     \
-    ROW(GRADIENTS, "gradients", true)          /* judged */                                        \
+    ROW(GRADIENTS, "gradients", true)          /* judged, not refused */                           \
     ROW(STALENESS_SUM, "staleness_sum", false) /* of these */                                      \
     ROW(STALENESS_MAX, "staleness_max", false)                                                     \
     ROW(HELD, "held", false)     /* answers that the mode holds back */                            \
@@ -34,7 +34,7 @@
     ROW(AUTO_BOUND, "auto_bound", false)     /* of `bounded` */                                    \
     ROW(AUTO_PREDICTED, "auto_predicted_permille", false)                                          \
     ROW(AUTO_MEASURED, "auto_measured_permille", false)                                            \
-    ROW(REFUSED, "refused", true) /* of the gradients judged */
+    ROW(REFUSED, "refused", true) /* not among `gradients` */
 
 #define MU_LOAD_ENUM(name, text, has_rate) MU_LOAD_##name,
 enum mu_load_row { MU_LOAD_ROWS(MU_LOAD_ENUM) MU_LOAD_COUNT };

@@ -37,7 +37,7 @@ struct mu_prefetch_options {
     int depth; /* 2 or more */
     bool crowded;
     /* What is done already of a later epoch (a resumed run of asynchronous replicas may have begun
-     * several): fills the stretches for mu_plan_begin and returns how many. On the reader's thread;
+     * several): fills the stretches for mu_plan_begin and returns how many. On whichever reads;
      * NULL: later epochs are whole. An epoch that has nothing left is passed over. */
     int (*done)(void *owner, int64_t epoch, struct mu_stretch ret_done[MU_STRETCHES_MAX]);
     void *owner;

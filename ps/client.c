@@ -363,7 +363,7 @@ static enum mu_status wait_whole(
         MU_TRY(status);
         MU_TRY(mu_client_check_agreement(slot));
     } while (mu_client_relink_asks(slot));
-    return MU_OK;
+    return client->failure;
 }
 
 static void free_slot_of(struct mu_client_slot *slot)

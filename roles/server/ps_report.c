@@ -52,13 +52,20 @@ static bool judges(const struct mu_ps_report *report)
            (report->standby && mu_ps_server_is_head(report->standby));
 }
 
+/* Refused ones, too, which have no staleness. */
+static uint64_t judged(const struct mu_ps_report *report)
+{
+    const struct mu_staleness *staleness = mu_ps_server_staleness(report->server);
+    return staleness->count + staleness->verdicts[MU_VERDICT_REFUSE];
+}
+
 /* Verdicts and staleness of all gradients. */
 static void say_staleness(const struct mu_ps_report *report)
 {
     const struct mu_staleness *staleness = mu_ps_server_staleness(report->server);
     struct mu_text text;
     mu_text_init(&text);
-    mu_text_add(&text, "%llu gradients judged:", (unsigned long long)staleness->count);
+    mu_text_add(&text, "%llu gradients judged:", (unsigned long long)judged(report));
     for (int i = 0; i < MU_VERDICT_COUNT; i++)
         if (staleness->verdicts[i])
             mu_text_add(&text, " %s %llu", mu_verdict_name((enum mu_verdict)i),
@@ -134,7 +141,7 @@ static void write_end(struct mu_ps_report *report)
 
 void mu_ps_report_end(struct mu_ps_report *report)
 {
-    if (mu_ps_server_staleness(report->server)->count == 0)
+    if (judged(report) == 0)
         return;
     if (judges(report))
         say_staleness(report);

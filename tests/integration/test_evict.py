@@ -26,8 +26,9 @@ class Spoiler(Proxy):
     """What the victim pushes after some time is not what it sent; or, without `spoil`, it reads no
     answer from then on."""
 
-    def __init__(self, host, port, to, spoil, victim):
+    def __init__(self, host, port, to, spoil, victim, good=GOOD):
         self.spoil = spoil
+        self.good = good
         self.victim = victim
         self.pairs = []
         self.closed = threading.Event()
@@ -95,9 +96,9 @@ class Spoiler(Proxy):
                 is_victim = ([hello.get(key) for key in ("kind", "role", "index")] ==
                              [PUSH_LINK, ROLES[self.victim[0]], self.victim[1]])
             pushes += is_victim and header[TYPE] == PUSH
-            if pushes > GOOD:
+            if pushes > self.good:
                 turned.set()
-            if pushes > GOOD and self.spoil:
+            if pushes > self.good and self.spoil:
                 body, payload = self.spoil(header, body, payload)
             self._send(sink, header, body, payload)
 
@@ -218,6 +219,17 @@ class CutOff(Case):
     def test_a_chief_is_put_out_like_any_other(self):
         self.told(self.behind(not_finite, ps=2, victim="chief/0"), "with NaN or infinity",
                   "chief/0")
+
+    def test_what_was_refused_is_told_also_where_nothing_else_came(self):
+        cluster = Cluster(self, job=ASYNC, chief=1, ps=1, arguments=[
+            *LONG, "--set", "mode.transport=tcp"])
+        start_behind(self, cluster,
+                     lambda *where: Spoiler(*where, not_finite, ("chief", 0), good=0))
+        self.assertEqual(cluster.tasks["chief/0"].ends(), 76)
+        self.assertEqual(cluster.tasks["ps/0"].ends(), 69)
+        self.assertIn("3 gradients judged: refuse 3;", cluster.tasks["ps/0"].text)
+        head = events.points(cluster.out / "tb" / "ps-0")
+        self.assertEqual(head["ps/verdict/refuse/chief/0"], [3])
 
     def test_no_standby_takes_over_for_it(self):
         self.told(self.behind(of_the_future, "--set", "mode.replicas=1", ps=2),
