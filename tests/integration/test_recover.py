@@ -172,9 +172,13 @@ class Recover(Recovers):
         self.assertRegex(
             hangs.text, r"^error\[E0405\]: this task was given up: chief/0 .* had heard nothing "
                         r"from it since \S+, and the limit is 800 ms; the run waits for it to be "
-                        r"started again\n  = help: start it again ")
+                        rf"started again\n  = help: `{MUSTER} run .* --task ps/0` starts it "
+                        r"again, if nothing else does")
         self.assertEqual(hangs.text.count("error["), 1, hangs.text)
-        cluster.start("ps/0")
+        start = re.search(rf"help: `{MUSTER} (.*)` starts it again", hangs.text).group(1)
+        again = Process("ps/0", [MUSTER, *shlex.split(start)])
+        self.own(again)
+        cluster.tasks["ps/0"] = again
         self.back(chief)
         self.assertEqual(self.ends_well(cluster)["recoveries"], 1)
 

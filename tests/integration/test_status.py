@@ -4,6 +4,7 @@
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 
@@ -439,6 +440,26 @@ class Status(Case):
             "doing"] != "starting", "the evaluator")
         self.assertRegex(found["tasks"]["evaluator/0"]["doing"],
                          r"^(evaluating at|waiting for a checkpoint after) step \d+$")
+
+    def test_a_server_that_is_awaited_and_stopped_is_named_with_what_ends_it(self):
+        cluster = Cluster(self, job=ASYNC, chief=1, worker=1, ps=2, arguments=[
+            *LONG, "--set", "mode.recovery_seconds=60", "--failure-detection", "fast"])
+        cluster.start_all().trains()
+        stopped = cluster.tasks["ps/1"]
+        stopped.signal(signal.SIGSTOP)
+        self.seen(cluster.out, lambda found: found["tasks"]["ps/1"].get(
+            "awaited_seconds"), "that it is awaited")
+        text = self.status(cluster.out)
+        self.assertRegex(
+            text, rf"\nit waits for ps/1 \(.*\), \S+ s more: pid {stopped.pid} has the address and "
+                  rf"is stopped \(state T\)\n  = help: `kill -KILL {stopped.pid}` ends it, so that "
+                  rf"it can be started again; `{MUSTER} run .* --task ps/1` starts it\n")
+        self.assertNotIn("/dev/tcp", text)
+        stopped.signal(signal.SIGKILL)
+        stopped.ends()
+        start = re.search(rf"`{MUSTER} (run .*)` starts it", self.status(cluster.out)).group(1)
+        self.own(Process("ps/1", [MUSTER, *shlex.split(start)]))
+        self.seen(cluster.out, lambda found: found["tasks"]["ps/1"]["state"] == "here", "it")
 
     def cannot_save(self, every_steps):
         """A run with a file in the place of its folder of checkpoints: it, where they belong, and
