@@ -243,6 +243,18 @@ class Status(Case):
         steps = json.loads((run.out / "summary.json").read_text())["steps"]
         self.assertRegex(run.text, rf"step {steps}/\d+  loss")
 
+    def test_the_status_counts_the_tasks_that_the_line_of_progress_counts(self):
+        alive = "3/3 alive"
+        for job in (ASYNC, SYNC):
+            run = self.local("worker=2,ps=1,evaluator=1", *LONG, job=job)
+            self.trains(run.out)
+            self.seen(run.out, lambda found: found["steps_total"] and
+                      found["tasks"]["evaluator/0"]["state"] == "here", "the evaluator")
+            self.assertIn(alive, self.status(run.out))
+            run.signal(signal.SIGTERM)
+            self.assertEqual(run.ends(), 75)
+            self.assertEqual(set(re.findall(r"\d+/\d+ alive", run.text)), {alive}, run.text)
+
     def test_a_run_whose_mode_changes_shows_its_end_once(self):
         job = {"name": "changes", "model": {"kind": "softmax"}, "train": {"epochs": 2},
                "data": {"kind": "glyphs", "samples": 4800, "test_samples": 100, "batch": 16},
