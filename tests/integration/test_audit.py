@@ -4,6 +4,7 @@
 import json
 import os
 import re
+import shlex
 import signal
 
 from cluster import ASYNC, LONG, Case, checkpoints, main, until
@@ -120,10 +121,22 @@ class Audit(Case):
         self.assertEqual(run.ends(), 137, run.text)
         text = self.replay(run, code=65).text
         self.assertRegex(text, r"ps-0\.log: at byte \d+: .* cut")
-        match = re.search(r"whole for versions 0 to (\d+): `muster audit replay --to \1 DIR`", text)
-        newest = match.group(1)
-        self.assertEqual(self.replayed(run, "--to", newest)["version"], int(newest))
+        command, newest = re.search(r"help: the log is whole for versions 0 to \d+: `muster "
+                                    r"(audit replay --to (\d+) .*)` makes", text).groups()
+        process = self.muster(*shlex.split(command), "--json")
+        self.assertEqual(json.loads(process.text)["version"], int(newest))
         self.assertEqual(self.replayed(run, "--to", "5")["version"], 5)
+
+    def test_what_is_offered_names_the_directory_or_nothing(self):
+        run = self.audited("chief=1,ps=1", "--steps", "5", out=self.folder("a run's"))
+        text = self.replay(run, "--to", "99", code=64).text
+        command = re.search(r"help: .*`muster (audit replay .*)` goes to the end", text).group(1)
+        self.assertEqual(self.muster(*shlex.split(command)).code, 0)
+        log = run.out / "audit" / "ps-0.log"
+        for count in (5000, 50, 0):  # no whole state; no header; nothing
+            log.write_bytes(log.read_bytes()[:count])
+            self.assertIn("help: no version is whole in these logs: there is nothing to replay",
+                          self.replay(run, code=65).text)
 
     def test_a_run_that_lost_a_server_is_replayed_from_the_logs_of_those_that_went_on(self):
         steps = 6000
