@@ -87,9 +87,7 @@ enum mu_status mu_replica_next_batch(
 
 double mu_replica_learning_rate(const struct mu_replica *replica)
 {
-    const struct mu_job *job = replica->job;
-    return job->optim.learning_rate *
-           job->schedule->factor(job->schedule_options, replica->step, replica->steps_total);
+    return mu_job_rate(replica->job, replica->step, replica->steps_total);
 }
 
 void mu_replica_count_tasks(const struct mu_replica *replica, struct mu_report *report)

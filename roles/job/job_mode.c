@@ -365,3 +365,10 @@ enum mu_status mu_job_fit_local(
     mu_text_finish(&why);
     return status;
 }
+
+double mu_job_rate(const struct mu_job *job, int64_t step, int64_t steps_total)
+{
+    int64_t planned = steps_total > 0 && step >= steps_total ? steps_total - 1 : step;
+    return job->optim.learning_rate *
+           job->schedule->factor(job->schedule_options, planned, steps_total);
+}

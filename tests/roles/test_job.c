@@ -562,6 +562,20 @@ static void an_algorithm_that_cannot_add_on_one_host_is_refused(void **state)
     }
 }
 
+static void a_step_beyond_those_planned_has_the_rate_of_the_last(void **state)
+{
+    struct mu_test_log log;
+    struct mu_job *job;
+    (void)state;
+    assert_ok(load(&log, "{" MODEL ", \"schedule\": {\"kind\": \"cosine\"}}", NULL, &job));
+    double last = mu_job_rate(job, 9, 10);
+    assert_true(last > 0);
+    assert_true(last < mu_job_rate(job, 8, 10));
+    assert_float_equal(mu_job_rate(job, 10, 10), last, 0);
+    assert_float_equal(mu_job_rate(job, 1000, 10), last, 0);
+    mu_job_destroy(job);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -581,6 +595,7 @@ int main(void)
         cmocka_unit_test(steps_are_counted_as_the_mode_makes_them),
         cmocka_unit_test(a_schedule_changes_what_it_says_and_keeps_the_rest),
         cmocka_unit_test(a_schedule_that_cannot_be_says_where),
+        cmocka_unit_test(a_step_beyond_those_planned_has_the_rate_of_the_last),
         cmocka_unit_test(a_written_job_reads_back_as_the_same),
         cmocka_unit_test(the_hash_covers_what_tasks_must_agree_on),
         cmocka_unit_test(the_description_names_every_section_and_kind),
