@@ -339,14 +339,37 @@ static enum mu_status go(struct replay *replay, int64_t to)
 
 /* ---- the state of all servers ---- */
 
-static uint64_t sum_of_rows(const struct mu_table *table)
+/* A row that is as it begins: whether it is there then is the table's affair. `fresh` (width). */
+static bool is_fresh(const struct mu_table *table, uint64_t id, const float *row, float *fresh)
+{
+    size_t width = mu_table_width(table), stride = mu_table_stride(table);
+    mu_table_fresh_row(table, id, fresh);
+    if (memcmp(row, fresh, width * sizeof(float)) != 0)
+        return false;
+    for (size_t i = width; i < stride; i++)
+        if (row[i] != 0)
+            return false;
+    return true;
+}
+
+/* Those that begin with their first gradient, and those that are all there from the start, make the
+ * same: only what has changed counts. */
+static enum mu_status add_changed_rows(const struct mu_table *table, struct mu_audit_state *state)
 {
     size_t place = 0, bytes = mu_table_stride(table) * sizeof(float);
-    uint64_t id, sum = 0;
+    float *fresh = malloc(mu_table_width(table) * sizeof(float));
+    uint64_t id;
     const float *row;
-    while ((row = mu_table_next(table, &place, &id)))
-        sum += mu_random_mix(mu_crc32c(0, row, bytes), id);
-    return sum;
+    if (!fresh)
+        return MU_NO_MEMORY;
+    while ((row = mu_table_next(table, &place, &id))) {
+        if (is_fresh(table, id, row, fresh))
+            continue;
+        state->row_count++;
+        state->row_sum += mu_random_mix(mu_crc32c(0, row, bytes), id);
+    }
+    free(fresh);
+    return MU_OK;
 }
 
 static enum mu_status note_state(const struct replay *replay, struct mu_audit_state *ret_state)
@@ -365,8 +388,8 @@ static enum mu_status note_state(const struct replay *replay, struct mu_audit_st
     mu_arena_finish(&whole);
     for (int i = 0; i < replay->source_count; i++) {
         const struct mu_table *table = replay->source[i].rows.store.table;
-        ret_state->row_count += table ? (int64_t)mu_table_count(table).rows : 0;
-        ret_state->row_sum += table ? sum_of_rows(table) : 0;
+        if (table)
+            MU_TRY(add_changed_rows(table, ret_state));
     }
     return MU_OK;
 }

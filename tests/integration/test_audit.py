@@ -83,6 +83,17 @@ class Audit(Case):
         self.assertEqual(first["parameters_crc32c"], run.summary["parameters_crc32c"])
         self.assertEqual(first["embedding_rows"], run.summary["embedding_rows"])
 
+    def test_logs_of_rows_at_first_touch_lead_to_those_of_dense_rows_and_back(self):
+        job = self.clicks()
+        run = self.trained("chief=1,worker=1,ps=2", "--epochs", "1", job=job)
+        for epochs, rows in ((2, "dense"), (3, "touch")):
+            again = self.trained("chief=1,ps=3", "--resume", "--epochs", str(epochs), "--set",
+                                 f"mode.rows={rows}", job=job, out=run.out)
+            found = self.replayed(again)
+            self.assertEqual(found["parameters_crc32c"], again.summary["parameters_crc32c"])
+            self.assertEqual((found["earlier_logs"], found["version_earliest"]), (epochs - 1, 0))
+            self.assertGreater(found["embedding_rows"], run.summary["embedding_rows"])
+
     def test_an_audit_cannot_begin_with_rows_that_have_left(self):
         job = self.clicks()
         run = self.trained("chief=1,ps=1", "--epochs", "1", job=job)
