@@ -132,8 +132,8 @@ static void read_lost(struct mu_cluster *cluster, struct mu_decoder *decoder)
     if (!mu_error_find(number, &error))
         error = MU_E0401;
     read_named(cluster, decoder);
-    /* The leader has said all that is known of others. */
-    int task = cluster->named == cluster->spec->self ? cluster->named : -1;
+    int task =
+        cluster->named == cluster->spec->self ? cluster->named : -1; /* others: all is said */
     if (mu_given_up_ends(cluster, decoder, task))
         return;
     cluster->late = mu_decoder_int(decoder, "late", 0, 1, &late) && late;

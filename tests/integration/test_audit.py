@@ -101,9 +101,9 @@ class Audit(Case):
                              out=run.out, code=78)
         self.assertRegex(again.text, r"error\[E0204\]: ps/0 was given more embedding rows")
         echo = (run.out / "logs" / "chief-0.log").read_text()
-        self.assertRegex(echo, r"error\[E0403\]: ps/0 .* failed \(exit 78\): .*\n  = help: the first "
-                               r"error in logs/ps-0\.log of the run directory says why; mend that "
-                               r"first: .* exit code 78 again\n")
+        self.assertRegex(echo, r"error\[E0403\]: ps/0 .* failed \(exit 78\): .*\n  = help: the "
+                               r"first error in logs/ps-0\.log of the run directory says why; mend "
+                               r"that first: .* exit code 78 again\n")
 
     def test_without_the_key_there_is_no_log(self):
         run = self.trained("chief=1,ps=1", "--steps", "10", job=ASYNC)

@@ -203,8 +203,8 @@ class Recover(Recovers):
         for task in cluster.others("ps/0"):
             self.assertEqual(task.ends(), 75, task.text)
         said = cluster.tasks["chief/0"].text
-        self.assertRegex(said, r"stopped while it waited: ps/0 .* died: .*\n  = help: to go on from "
-                               r"the last checkpoint.* --resume")
+        self.assertRegex(said, r"stopped while it waited: ps/0 .* died: .*\n  = help: to go on "
+                               r"from the last checkpoint.* --resume")
         self.assertEqual(re.findall(r"\d+/\d+ alive", said)[-1], "3/4 alive", said)
 
     def test_a_worker_that_dies_ends_the_run_also_while_a_server_is_waited_for(self):
