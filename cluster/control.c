@@ -114,11 +114,10 @@ static void read_named(struct mu_cluster *cluster, struct mu_decoder *decoder)
 {
     int64_t task, exit_code;
     cluster->named = -1;
-    if (!mu_decoder_int(decoder, "task", 0, cluster->spec->task_count, &task))
-        return;
-    cluster->named = (int)task;
-    if (mu_decoder_int(decoder, "exit", 0, 255, &exit_code))
-        cluster->member[task].exit = (int)exit_code;
+    if (mu_decoder_int(decoder, "task", 0, cluster->spec->task_count, &task))
+        cluster->named = (int)task;
+    if (cluster->named >= 0 && mu_decoder_int(decoder, "exit", 0, 255, &exit_code))
+        cluster->member[cluster->named].exit = (int)exit_code;
 }
 
 static void read_lost(struct mu_cluster *cluster, struct mu_decoder *decoder)
@@ -132,8 +131,8 @@ static void read_lost(struct mu_cluster *cluster, struct mu_decoder *decoder)
     if (!mu_error_find(number, &error))
         error = MU_E0401;
     read_named(cluster, decoder);
-    int task =
-        cluster->named == cluster->spec->self ? cluster->named : -1; /* others: all is said */
+    /* Of others all is said. */
+    int task = cluster->named == cluster->spec->self ? cluster->named : -1;
     if (mu_given_up_ends(cluster, decoder, task))
         return;
     cluster->late = mu_decoder_int(decoder, "late", 0, 1, &late) && late;

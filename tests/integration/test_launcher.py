@@ -141,7 +141,7 @@ error[E0204]: mode `async` needs a parameter server, and the cluster has none
         text = {"kind": "csv", "path": str(table), "test_path": str(table), "numeric": "1",
                 "delimiter": ";;"}
         for data, mode, error in (
-                (clicks, {"rows": "dense", "row_limit": 6000}, r"E0204\]: mode.rows `dense` keeps "),
+                (clicks, {"rows": "dense", "row_limit": 6000}, r"E0204\]: mode.rows `dense` keeps"),
                 (clicks, {"row_limit": 118}, r"E0204\]: of mode.row_limit 118 each parameter "
                                              r"server keeps 59 embedding rows; one step may "),
                 (text, {}, r"E0203\]: data.delimiter is `;;`: expected one character")):
