@@ -197,21 +197,70 @@ static void add_knock(const char *address, const char *colon, struct mu_text *ou
         (int)(colon - address) - 2 * bracketed, address + bracketed, colon + 1);
 }
 
-static void show_awaited(const struct mu_status_view *view, const char *name,
-    const mu_json_value *task, struct mu_text *out)
+/* What starts a task, where each is started by a command of its own: that of the leader, with
+ * another task. */
+static bool add_start(const struct mu_status_view *view, const char *name, struct mu_text *out)
+{
+    char end[64];
+    const char *command = mu_status_string(view->root, "command", "");
+    mu_format(end, sizeof(end), " --task %s", mu_status_string(view->root, "leader", "?"));
+    size_t bytes = strlen(command), end_bytes = strlen(end);
+    if (bytes <= end_bytes || strcmp(command + bytes - end_bytes, end) != 0)
+        return false;
+    mu_text_add(out, "`%.*s --task %s` starts it", (int)(bytes - end_bytes), command, name);
+    return true;
+}
+
+static bool has_launcher(const struct mu_status_view *view)
+{
+    return strstr(mu_status_string(view->root, "command", ""), " --local ") != NULL;
+}
+
+/* The run has given it up: it can only end, and as long as it is there none can take its place. */
+static void help_stopped(
+    const struct mu_status_view *view, int process, const char *name, struct mu_text *out)
+{
+    mu_text_add(out, "`kill -KILL %d` ends it, so that it can be started again", process);
+    if (has_launcher(view))
+        mu_text_add(out, ", as the launcher does by itself");
+    mu_text_add(out, "; ");
+    if (!add_start(view, name, out))
+        mu_text_add(out, "its last words are in its log");
+    mu_text_add(out, "\n");
+}
+
+static void help_absent(
+    const struct mu_status_view *view, const char *name, const char *address, struct mu_text *out)
 {
     bool starts = strcmp(mu_status_string(view->root, "phase", ""), "starting") == 0;
-    const char *address = mu_status_string(task, "address", "?");
     const char *colon = strrchr(address, ':');
-    mu_text_add(out, "it waits for %s (%s), ", name, address);
-    add_seconds(out, mu_status_number(task, "awaited_seconds"));
-    mu_text_add(out, " more%s%s\n", mu_status_string(task, "absent", NULL) ? ": " : "",
-        mu_status_string(task, "absent", ""));
-    mu_text_add(out, HELP "start it%s on its host; its last words are in its log%s",
-        starts ? "" : " again, unless a launcher does,", colon ? "; " : "");
+    mu_text_add(out, "start it%s on its host; ", starts ? "" : " again, unless a launcher does,");
+    if (add_start(view, name, out))
+        mu_text_add(out, "; ");
+    mu_text_add(out, "its last words are in its log%s", colon ? "; " : "");
     if (colon)
         add_knock(address, colon, out);
     mu_text_add(out, "\n");
+}
+
+static void show_awaited(const struct mu_status_view *view, const char *name,
+    const mu_json_value *task, struct mu_text *out)
+{
+    const char *address = mu_status_string(task, "address", "?");
+    int process = mu_status_process_here(task);
+    bool stopped = process > 0 && mu_host_process_stopped(process);
+    mu_text_add(out, "it waits for %s (%s), ", name, address);
+    add_seconds(out, mu_status_number(task, "awaited_seconds"));
+    mu_text_add(out, " more");
+    if (stopped)
+        mu_text_add(out, ": pid %d has the address and is stopped (state T)", process);
+    else if (mu_status_string(task, "absent", NULL))
+        mu_text_add(out, ": %s", mu_status_string(task, "absent", ""));
+    mu_text_add(out, "\n" HELP);
+    if (stopped)
+        help_stopped(view, process, name, out);
+    else
+        help_absent(view, name, address, out);
 }
 
 static void show_all_awaited(const struct mu_status_view *view, struct mu_text *out)

@@ -110,12 +110,19 @@ static void show_state(const struct mu_status_view *view, struct mu_text *out)
     }
 }
 
+static bool is_here(const mu_json_value *task)
+{
+    return strcmp(mu_status_string(task, "state", ""), "here") == 0;
+}
+
+/* Of those that train or serve, like the line of progress: an evaluator is not needed. */
 static int count_tasks(const mu_json_value *tasks, bool here)
 {
+    static const char evaluator[] = "evaluator/";
     int count = 0;
     for (size_t i = 0; tasks && i < mu_json_count(tasks); i++)
-        count += !here ||
-                 strcmp(mu_status_string(mu_json_member_at(tasks, i), "state", ""), "here") == 0;
+        if (strncmp(mu_json_key(tasks, i), evaluator, strlen(evaluator)) != 0)
+            count += !here || is_here(mu_json_member_at(tasks, i));
     return count;
 }
 

@@ -57,9 +57,12 @@ void mu_cluster_tell(struct mu_cluster *cluster, enum mu_error error, int task, 
     mu_text_copy(short_text, sizeof(short_text), text);
     uint8_t memory[MU_CLUSTER_TEXT_MAX + 128];
     struct mu_body body;
-    mu_body_begin(&body, memory, sizeof(memory), 4 + MU_GONE_SILENCE_FIELDS);
+    bool has_exit = error == MU_E0403 && task >= 0;
+    mu_body_begin(&body, memory, sizeof(memory), 4 + has_exit + MU_GONE_SILENCE_FIELDS);
     mu_body_put_int(&body, "error", mu_error_number(error));
     mu_body_put_int(&body, "task", task);
+    if (has_exit)
+        mu_body_put_int(&body, "exit", cluster->member[task].exit);
     mu_body_put_int(&body, "late", cluster->late);
     mu_body_put_text(&body, "text", short_text);
     mu_gone_put_silence(cluster, task, &body);
@@ -138,22 +141,47 @@ static bool is_of_the_start(enum mu_error error)
     return error == MU_E0304 || error == MU_E0305 || error == MU_E0306 || error == MU_E0308;
 }
 
+/* A task has ended for a reason of its own, which it said first, in its log. */
+static void add_where_it_failed(const struct mu_cluster *cluster, int task, struct mu_text *help)
+{
+    char name[MU_TASK_NAME_MAX] = "evaluator/0"; /* outside the cluster */
+    if (task < cluster->spec->task_count)
+        mu_task_name(&cluster->spec->task[task], name, sizeof(name));
+    name[strcspn(name, "/")] = '-';
+    mu_text_add(help, "the first error in logs/%s.log of the run directory says why; ", name);
+    if (mu_cluster_would_fail_again(cluster->member[task].exit))
+        mu_text_add(help,
+            "mend that first: begun again or resumed as it is, the run would end with exit code %d "
+            "again",
+            cluster->member[task].exit);
+}
+
+/* Would the same command help? What a task says of itself may be the same after a resume. */
+static bool can_again(const struct mu_cluster *cluster, enum mu_error error, int task)
+{
+    if (error == MU_E0403)
+        return task >= 0 && !mu_cluster_would_fail_again(cluster->member[task].exit);
+    return !is_of_the_start(error);
+}
+
 static void say_lost(
     const struct mu_cluster *cluster, enum mu_error error, int task, const char *text)
 {
     struct mu_text help;
     mu_text_init(&help);
+    bool is_own = is_told_of_itself(cluster, error, task);
+    int named = is_own ? -1 : task >= 0 ? task : cluster->named;
     if (error == MU_E0402)
         add_where_it_hangs(cluster, task, &help);
+    if (error == MU_E0403 && named >= 0)
+        add_where_it_failed(cluster, named, &help);
     if (cluster->late)
         add_how_to_wait(&help);
-    bool is_own = is_told_of_itself(cluster, error, task);
-    /* What a task says of itself would be the same after a resume. */
     char go_on[MU_CLUSTER_GO_ON_MAX];
-    bool can_again = error != MU_E0403 && !is_of_the_start(error);
-    if (can_again && mu_cluster_how_to_go_on(cluster, go_on))
+    bool again = can_again(cluster, error, named);
+    if (again && mu_cluster_how_to_go_on(cluster, go_on))
         mu_text_add(&help, "%s", go_on);
-    else if (help.bytes > 0)
+    else if (help.bytes > 0 && again)
         mu_text_add(&help, "then start all tasks again");
     enum mu_status said = mu_fail(cluster->log, is_own ? MU_E0404 : error,
         help.bytes > 0 ? help.data : NULL, "%s%s", is_own ? "this task is put out: " : "", text);

@@ -68,6 +68,7 @@ enum mu_status mu_cluster_create(
     }
     for (int i = 0; i < options->spec->task_count; i++)
         cluster->needed += mu_cluster_needs(cluster, i);
+    cluster->named = -1;
     fill_hello(cluster);
     *ret_cluster = cluster;
     return MU_OK;

@@ -96,6 +96,7 @@ struct mu_cluster {
     void *load_owner;
     int64_t asked, answered; /* leader: how often it has asked; member: which it has answered */
 
+    int named;             /* member: whom the leader names as lost, -1: nobody */
     enum mu_status failed; /* not OK: somebody is lost or something does not fit; said already */
     bool late;             /* in mu_cluster_lose: a step has taken longer than it is given */
     bool over;

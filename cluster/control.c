@@ -109,23 +109,34 @@ static void read_pause(struct mu_cluster *cluster, struct mu_decoder *decoder)
     mu_recover_interrupt(cluster);
 }
 
+/* Who is lost, and with what exit code; -1: nobody, or that is not known. */
+static void read_named(struct mu_cluster *cluster, struct mu_decoder *decoder)
+{
+    int64_t task, exit_code;
+    cluster->named = -1;
+    if (mu_decoder_int(decoder, "task", 0, cluster->spec->task_count, &task))
+        cluster->named = (int)task;
+    if (cluster->named >= 0 && mu_decoder_int(decoder, "exit", 0, 255, &exit_code))
+        cluster->member[cluster->named].exit = (int)exit_code;
+}
+
 static void read_lost(struct mu_cluster *cluster, struct mu_decoder *decoder)
 {
     char text[MU_CLUSTER_TEXT_MAX];
-    int64_t number, task, late;
+    int64_t number, late;
     if (cluster->leads || !mu_decoder_int(decoder, "error", 1, 9999, &number) ||
         !mu_decoder_text(decoder, "text", text, sizeof(text)))
         return;
     enum mu_error error;
     if (!mu_error_find(number, &error))
         error = MU_E0401;
-    if (!mu_decoder_int(decoder, "task", -1, cluster->spec->task_count, &task) ||
-        task != cluster->spec->self)
-        task = -1; /* the leader has said all that is known of others */
+    read_named(cluster, decoder);
+    /* Of others all is said. */
+    int task = cluster->named == cluster->spec->self ? cluster->named : -1;
     if (mu_given_up_ends(cluster, decoder, task))
         return;
     cluster->late = mu_decoder_int(decoder, "late", 0, 1, &late) && late;
-    mu_cluster_lose(cluster, error, (int)task, text);
+    mu_cluster_lose(cluster, error, task, text);
     cluster->late = false;
 }
 
@@ -177,6 +188,8 @@ static void evict(
         return;
     mu_cluster_who(cluster, from, accuser, sizeof(accuser));
     snprintf(said, sizeof(said), "%.400s (so says %.150s)", text, accuser);
+    if (error == MU_E0403) /* as it will, when it is told */
+        cluster->member[task].exit = mu_status_exit(mu_error_status(MU_E0404));
     mu_cluster_lose(cluster, error, task, said);
 }
 

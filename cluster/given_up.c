@@ -91,14 +91,24 @@ bool mu_given_up_slept(struct mu_cluster *cluster, const char *text)
     return true;
 }
 
+/* A process that the run knows no more: a new one takes its place. */
+static void end_awaited(struct mu_cluster *cluster, const char *why)
+{
+    char start[MU_CLUSTER_GO_ON_MAX], help[MU_CLUSTER_GO_ON_MAX + 64];
+    if (mu_cluster_how_to_start(cluster, cluster->spec->self, start))
+        snprintf(help, sizeof(help), "`%s` starts it again, if nothing else does", start);
+    else
+        mu_text_copy(help, sizeof(help), "start it again as it was started, if nothing else does");
+    end_given_up(cluster, why, "the run waits for it to be started again", help);
+}
+
 void mu_given_up_read(struct mu_cluster *cluster, struct mu_decoder *decoder, const char *text)
 {
     char why[MU_CLUSTER_TEXT_MAX], then[160], help[240], name[MU_TASK_NAME_MAX];
     if (!read_silence(cluster, decoder, why))
         mu_text_copy(why, sizeof(why), text);
     if (!cluster->options.standby_of) {
-        end_given_up(cluster, why, "the run waits for it to be started again",
-            "start it again as it was started, if nothing else does");
+        end_awaited(cluster, why);
         return;
     }
     mu_gone_name_standby(cluster, cluster->spec->self, name);

@@ -213,7 +213,9 @@ static enum mu_status say_held(struct mu_cluster *cluster, const char *address, 
     if (!holder.stopped)
         return mu_fail(cluster->log, MU_E0302, help, "%s is in use by pid %d (%s)", address,
             holder.process, holder.command);
-    snprintf(help, sizeof(help), "`kill -CONT %d` lets it go on, `kill -KILL %d` ends it",
+    snprintf(help, sizeof(help),
+        "`kill -KILL %d` ends it, as is right if its run has given it up; if not, `kill -CONT %d` "
+        "lets it go on",
         holder.process, holder.process);
     return mu_fail(cluster->log, MU_E0302, help,
         "%s is in use by pid %d (%s), which is stopped (state T)", address, holder.process,

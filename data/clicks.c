@@ -3,6 +3,7 @@
 
 #include "data/click_truth.h"
 #include "runtime/base/crc32c.h"
+#include "runtime/base/log_quiet.h"
 #include <assert.h>
 #include <stdlib.h>
 
@@ -179,6 +180,14 @@ static enum mu_status clicks_open(const void *options_void, enum mu_split split,
     return MU_OK;
 }
 
+static size_t clicks_entries(const void *options_void)
+{
+    const struct options *options = options_void;
+    struct mu_log quiet = mu_log_quiet();
+    struct mu_click_law law = {0};
+    return mu_click_truth_fields(&quiet, options->fields, &law) == MU_OK ? law.field_count : 0;
+}
+
 static void clicks_close(void *dataset)
 {
     free(dataset);
@@ -191,6 +200,7 @@ const struct mu_dataset_ops mu_dataset_clicks = {
     .options = rows,
     .option_bytes = sizeof(struct options),
     .open = clicks_open,
+    .entries = clicks_entries,
     .read_sparse = clicks_read_sparse,
     .close = clicks_close,
 };

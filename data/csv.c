@@ -8,6 +8,7 @@
 #include "data/read_all.h"
 #include "data/text_file.h"
 #include "data/text_lines.h"
+#include "runtime/base/log_quiet.h"
 #include "runtime/base/random.h"
 #include <math.h>
 #include <stdlib.h>
@@ -275,19 +276,23 @@ static bool ends_in(const char *text, const char *end)
     return bytes >= end_bytes && strcmp(text + bytes - end_bytes, end) == 0;
 }
 
-static enum mu_status choose_separator(
-    struct csv *set, const struct options *options, const char *path, struct mu_log *log)
+static enum mu_status check_separator(const struct options *options, struct mu_log *log)
+{
+    const char *typed = options->delimiter;
+    if (typed[0] == '\0' || strcmp(typed, "tab") == 0 ||
+        (typed[1] == '\0' && !strchr("0123456789+-.eE\"\r\n", typed[0])))
+        return MU_OK;
+    return mu_fail(log, MU_E0203, NULL,
+        "data.delimiter is `%s`: expected one character that no number has, or `tab`", typed);
+}
+
+static char separator_of(const struct options *options, const char *path)
 {
     const char *typed = options->delimiter;
     bool commas = ends_in(path, ".csv") || ends_in(path, ".csv.gz");
-    set->separator = strcmp(typed, "tab") == 0 || (typed[0] == '\0' && !commas) ? '\t'
-                     : typed[0] == '\0'                                         ? ','
-                                                                                : typed[0];
-    if (set->separator == typed[0] &&
-        (typed[1] != '\0' || strchr("0123456789+-.eE\"\r\n", typed[0])))
-        return mu_fail(log, MU_E0203, NULL,
-            "data.delimiter is `%s`: expected one character that no number has, or `tab`", typed);
-    return MU_OK;
+    if (typed[0] == '\0')
+        return commas ? ',' : '\t';
+    return strcmp(typed, "tab") == 0 ? '\t' : typed[0];
 }
 
 static enum mu_status choose_columns(
@@ -308,13 +313,10 @@ static enum mu_status begin(
     struct csv *set, const struct options *options, enum mu_split split, struct mu_log *log)
 {
     struct mu_text_source *source;
+    MU_TRY(check_separator(options, log));
     MU_TRY(choose_columns(set, options, log));
     MU_TRY(mu_text_file_open(log, options->path, options->test_path, split, &source));
-    enum mu_status status = choose_separator(set, options, mu_text_source_name(source), log);
-    if (status != MU_OK) {
-        mu_text_source_close(source);
-        return status;
-    }
+    set->separator = separator_of(options, mu_text_source_name(source));
     set->log1p = options->log1p;
     set->id_mask = (UINT64_C(1) << options->hash_bits) - 1;
     set->labels.style = (enum mu_labels_style)options->labels;
@@ -336,9 +338,20 @@ static void csv_close(void *dataset)
     free(set);
 }
 
+static size_t csv_entries(const void *options)
+{
+    struct mu_log quiet = mu_log_quiet();
+    struct csv *set = calloc(1, sizeof(*set));
+    bool good = set && choose_columns(set, options, &quiet) == MU_OK;
+    size_t entries = good ? set->columns.category_count : 0;
+    csv_close(set);
+    return entries;
+}
+
 static enum mu_status csv_find(const void *options_void, enum mu_split split, struct mu_log *log)
 {
     const struct options *options = options_void;
+    MU_TRY(check_separator(options, log));
     struct csv *set = calloc(1, sizeof(*set));
     if (!set)
         return mu_fail(log, MU_E0801, NULL, "no memory for the data set");
@@ -395,6 +408,7 @@ const struct mu_dataset_ops mu_dataset_csv = {
     .option_bytes = sizeof(struct options),
     .open = csv_open,
     .find = csv_find,
+    .entries = csv_entries,
     .match = csv_match,
     .read_sparse = csv_read_sparse,
     .close = csv_close,

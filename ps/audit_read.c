@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ps/audit_read.h"
+#include "runtime/base/shell.h"
 #include "runtime/base/text.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -12,16 +13,33 @@
 static_assert(sizeof(((struct mu_audit_reader *)NULL)->head) == MU_AUDIT_HEAD_BYTES,
     "a reader has room for one head");
 
+/* A log that is damaged somewhere proves what came before. NULL: nobody asks. */
+static const char *how_far(const struct mu_audit_whole *whole, char *out, size_t bytes)
+{
+    char word[MU_SHELL_WORD_BYTES];
+    if (!whole)
+        return NULL;
+    if (!whole->any) {
+        mu_text_copy(out, bytes, "no version is whole in these logs: there is nothing to replay");
+        return out;
+    }
+    mu_format(out, bytes,
+        "the log is whole for versions %lld to %lld: `muster audit replay --to %lld %s` makes the "
+        "parameters of the last of them",
+        (long long)whole->first, (long long)whole->last, (long long)whole->last,
+        mu_shell_word(word, whole->directory));
+    return out;
+}
+
 enum mu_status mu_audit_reader_fail(struct mu_audit_reader *reader, const char *format, ...)
 {
-    char what[256];
+    char what[256], help[MU_SHELL_WORD_BYTES + 256];
     va_list list;
     va_start(list, format);
     vsnprintf(what, sizeof(what), format, list);
     va_end(list);
-    return mu_fail(reader->log, MU_E0608,
-        "muster audit replay --to VERSION DIR replays what came before", "%s: at byte %llu: %s",
-        reader->path, (unsigned long long)reader->at, what);
+    return mu_fail(reader->log, MU_E0608, how_far(reader->whole, help, sizeof(help)),
+        "%s: at byte %llu: %s", reader->path, (unsigned long long)reader->at, what);
 }
 
 enum mu_status mu_audit_reader_open(

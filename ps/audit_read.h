@@ -5,10 +5,18 @@
 #include "ps/audit_record.h"
 #include "runtime/base/log.h"
 
+/* What a replay has found whole so far, for what it offers when it finds a flaw. */
+struct mu_audit_whole {
+    const char *directory; /* as it was named; borrowed */
+    bool any;
+    int64_t first, last; /* versions */
+};
+
 /* Reads the log of one server, record by record, and trusts none of it: what does not fit is
  * BAD_DATA (MU_E0608), and the message has the file, the offset and what is wrong there. */
 struct mu_audit_reader {
     struct mu_log *log;
+    const struct mu_audit_whole *whole; /* borrowed; NULL: nobody replays it */
     char path[4096];
     int fd;
     uint64_t bytes; /* of the file */

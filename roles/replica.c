@@ -87,9 +87,13 @@ enum mu_status mu_replica_next_batch(
 
 double mu_replica_learning_rate(const struct mu_replica *replica)
 {
-    const struct mu_job *job = replica->job;
-    return job->optim.learning_rate *
-           job->schedule->factor(job->schedule_options, replica->step, replica->steps_total);
+    return mu_job_rate(replica->job, replica->step, replica->steps_total);
+}
+
+void mu_replica_count_tasks(const struct mu_replica *replica, struct mu_report *report)
+{
+    report->tasks = replica->count + replica->spec->ps_count;
+    report->alive = report->tasks - (atomic_load(&replica->gone_ns) != 0);
 }
 
 /* ---- the run ---- */
@@ -211,10 +215,20 @@ static enum mu_status close_run(struct mu_replica *replica, enum mu_status statu
     return mu_reporter_finish(&replica->reporter, status);
 }
 
+/* A run that ends while it waits for servers has no step any more that could say who is alive. */
+static void count_awaited(struct mu_replica *replica)
+{
+    struct mu_progress *progress = &replica->reporter.progress;
+    for (int i = 0; replica->cluster && i < replica->spec->task_count; i++)
+        progress->alive -= replica->spec->task[i].role == MU_ROLE_PS &&
+                           mu_cluster_view(replica->cluster, i).awaited_ns > 0;
+}
+
 /* What a server has counted that ended the run because of one of its workers. */
 static enum mu_status run_told(struct mu_command *command)
 {
     struct mu_replica *replica = command->owner;
+    count_awaited(replica);
     if (!replica->cluster || replica->task_summaries)
         return MU_OK;
     const struct mu_cluster_numbers numbers = mu_cluster_accused_with(replica->cluster);

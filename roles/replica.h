@@ -105,6 +105,8 @@ enum mu_status mu_replica_next_batch(
     struct mu_replica *replica, const struct mu_prefetch_batch **ret_batch);
 /* Of the next step, by the schedule. */
 double mu_replica_learning_rate(const struct mu_replica *replica);
+/* Who is alive of all that train or serve, as far as this replica knows, into what it reports. */
+void mu_replica_count_tasks(const struct mu_replica *replica, struct mu_report *report);
 /* With parameter servers: gradients (in a synchronous mode steps) that this replica has to do. */
 int64_t mu_replica_own_gradients(const struct mu_replica *replica);
 

@@ -41,6 +41,10 @@ struct mu_dataset_ops {
      * beginnings: so that a launcher can say it once. NULL: nothing can be missing. NO_INPUT. */
     enum mu_status (*find)(const void *options, enum mu_split split, struct mu_log *log);
 
+    /* Sparse data: the most entries of any sample, where the options alone say it; 0: they are
+     * wrong, as `open` will say. NULL: it takes reading. */
+    size_t (*entries)(const void *options);
+
     /* Once, before a test set is read from: its classes become those of the training set, which is
      * of the same options. Finds what `open` leaves to be found by who reads: nobody reads test
      * data before the end. NULL: any two fit. BAD_DATA naming file and record, IO_ERROR, NO_MEMORY.

@@ -266,7 +266,7 @@ static void report(struct async *async, const struct mu_prefetch_batch *batch, d
     /* What a version is made of, about; exact counts are summed at the end. */
     int64_t gradients = mu_ps_plan_counted(&replica->modes, replica->step) -
                         mu_ps_plan_counted(&replica->modes, replica->steps_begun);
-    const struct mu_report numbers = {
+    struct mu_report numbers = {
         .step = replica->step,
         .epoch = batch->epoch,
         .samples = mu_push_counts_samples_before(replica) + gradients * mu_job_rows(replica->job),
@@ -275,9 +275,8 @@ static void report(struct async *async, const struct mu_prefetch_batch *batch, d
         .learning_rate = mu_replica_learning_rate(replica),
         .staleness = staleness,
         .verdicts = replica->counts->verdicts,
-        .alive = replica->count + replica->spec->ps_count - (atomic_load(&replica->gone_ns) != 0),
-        .tasks = replica->count + replica->spec->ps_count,
     };
+    mu_replica_count_tasks(replica, &numbers);
     mu_reporter_step(&replica->reporter, &numbers);
     mu_loads_note(replica);
 }

@@ -185,7 +185,7 @@ static void find_folder(const char *directory, struct mu_audit_files *files)
 void mu_audit_files_last(const char *directory, struct mu_audit_files *ret_files)
 {
     struct pair pairs[MU_PS_SERVERS_MAX] = {0};
-    *ret_files = (struct mu_audit_files){.server_count = 1, .version = -1};
+    *ret_files = (struct mu_audit_files){.directory = directory, .server_count = 1, .version = -1};
     find_folder(directory, ret_files);
     bool known = read_reference(ret_files);
     for (int i = 0; i < ret_files->server_count; i++)

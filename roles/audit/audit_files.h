@@ -17,6 +17,7 @@
 #define MU_AUDIT_NAME_MAX 48
 
 struct mu_audit_files {
+    const char *directory; /* as it was named; borrowed */
     char folder[2048];
     int server_count;
     int number; /* that the name of the log of ps/0 ends with; 0: the last one */

@@ -82,9 +82,7 @@ static struct mu_push_facts facts_of(
 
 static double rate_of(const struct mu_audit_judge *judge)
 {
-    const struct mu_job *job = judge->job;
-    return job->optim.learning_rate *
-           job->schedule->factor(job->schedule_options, judge->version, judge->total);
+    return mu_job_rate(judge->job, judge->version, judge->total);
 }
 
 /* ---- taking in ---- */

@@ -9,6 +9,7 @@
 #include "roles/audit/audit_seen.h"
 #include "runtime/base/crc32c.h"
 #include "runtime/base/random.h"
+#include "runtime/base/shell.h"
 #include "runtime/base/text.h"
 #include "runtime/tensor/layout.h"
 #include <stdio.h>
@@ -40,6 +41,7 @@ struct replay {
     int source_count;
     struct mu_layout layout;
     struct mu_audit_judge judge;
+    struct mu_audit_whole whole;
     struct mu_audit_replayed done;
 };
 
@@ -59,6 +61,7 @@ static enum mu_status open_source(
     char path[sizeof(files->folder) + MU_AUDIT_NAME_MAX];
     mu_format(path, sizeof(path), "%s/%s", files->folder, files->name[order]);
     MU_TRY(mu_audit_reader_open(&source->reader, replay->log, path));
+    source->reader.whole = &replay->whole;
     MU_TRY(read_header(source, ret_record));
     if (source->header.order != order)
         return mu_audit_reader_fail(
@@ -305,20 +308,12 @@ static enum mu_status check_end(struct source *source, const struct mu_audit_rec
 
 static enum mu_status fail_version(const struct replay *replay, int64_t to)
 {
-    return mu_fail(replay->log, MU_E0001,
-        "muster audit replay --to VERSION DIR with a VERSION of these, or without --to for the end",
-        "--to %lld: the log has versions %lld to %lld", (long long)to,
-        (long long)replay->done.version_first, (long long)replay->judge.version);
-}
-
-/* A log that is damaged somewhere proves what came before. */
-static void say_how_far(const struct replay *replay)
-{
-    mu_say(replay->log, MU_LEVEL_WARN,
-        "the log is whole for versions %lld to %lld: `muster audit replay --to %lld DIR` makes the "
-        "parameters of the last of them",
-        (long long)replay->done.version_first, (long long)replay->judge.version,
-        (long long)replay->judge.version);
+    char word[MU_SHELL_WORD_BYTES], help[sizeof(word) + 96];
+    mu_shell_word(word, replay->files->directory);
+    mu_format(help, sizeof(help),
+        "--to takes one of these versions; `muster audit replay %s` goes to the end", word);
+    return mu_fail(replay->log, MU_E0001, help, "--to %lld: the log has versions %lld to %lld",
+        (long long)to, (long long)replay->done.version_first, (long long)replay->judge.version);
 }
 
 static enum mu_status go(struct replay *replay, int64_t to)
@@ -337,20 +332,44 @@ static enum mu_status go(struct replay *replay, int64_t to)
             return mu_audit_reader_fail(&replay->source[0].reader,
                 "a record of kind `%s` has no place here", mu_audit_kind_name(record.kind));
         MU_TRY(take(replay, &record));
+        replay->whole.last = replay->judge.version;
     }
     return MU_OK;
 }
 
 /* ---- the state of all servers ---- */
 
-static uint64_t sum_of_rows(const struct mu_table *table)
+/* A row that is as it begins: whether it is there then is the table's affair. `fresh` (width). */
+static bool is_fresh(const struct mu_table *table, uint64_t id, const float *row, float *fresh)
+{
+    size_t width = mu_table_width(table), stride = mu_table_stride(table);
+    mu_table_fresh_row(table, id, fresh);
+    if (memcmp(row, fresh, width * sizeof(float)) != 0)
+        return false;
+    for (size_t i = width; i < stride; i++)
+        if (row[i] != 0)
+            return false;
+    return true;
+}
+
+/* Those that begin with their first gradient, and those that are all there from the start, make the
+ * same: only what has changed counts. */
+static enum mu_status add_changed_rows(const struct mu_table *table, struct mu_audit_state *state)
 {
     size_t place = 0, bytes = mu_table_stride(table) * sizeof(float);
-    uint64_t id, sum = 0;
+    float *fresh = malloc(mu_table_width(table) * sizeof(float));
+    uint64_t id;
     const float *row;
-    while ((row = mu_table_next(table, &place, &id)))
-        sum += mu_random_mix(mu_crc32c(0, row, bytes), id);
-    return sum;
+    if (!fresh)
+        return MU_NO_MEMORY;
+    while ((row = mu_table_next(table, &place, &id))) {
+        if (is_fresh(table, id, row, fresh))
+            continue;
+        state->row_count++;
+        state->row_sum += mu_random_mix(mu_crc32c(0, row, bytes), id);
+    }
+    free(fresh);
+    return MU_OK;
 }
 
 static enum mu_status note_state(const struct replay *replay, struct mu_audit_state *ret_state)
@@ -369,8 +388,8 @@ static enum mu_status note_state(const struct replay *replay, struct mu_audit_st
     mu_arena_finish(&whole);
     for (int i = 0; i < replay->source_count; i++) {
         const struct mu_table *table = replay->source[i].rows.store.table;
-        ret_state->row_count += table ? (int64_t)mu_table_count(table).rows : 0;
-        ret_state->row_sum += table ? sum_of_rows(table) : 0;
+        if (table)
+            MU_TRY(add_changed_rows(table, ret_state));
     }
     return MU_OK;
 }
@@ -430,10 +449,9 @@ static enum mu_status run(struct replay *replay, int64_t to)
         MU_TRY(mu_audit_seen_keep(&source->seen, first.version, source->shard.vectors[0].data));
     }
     MU_TRY(note_state(replay, &replay->done.first));
-    enum mu_status status = go(replay, to);
-    if (status == MU_BAD_DATA)
-        say_how_far(replay);
-    MU_TRY(status);
+    replay->whole.any = true;
+    replay->whole.first = replay->whole.last = first.version;
+    MU_TRY(go(replay, to));
     MU_TRY(note_state(replay, &replay->done.last));
     return sum_up(replay);
 }
@@ -446,6 +464,7 @@ enum mu_status mu_audit_replay_files(struct mu_log *log, const struct mu_audit_f
         return mu_fail(log, MU_E0801, NULL, "no memory for a replay");
     replay->log = log;
     replay->files = files;
+    replay->whole.directory = files->directory;
     enum mu_status status = run(replay, to);
     *ret_replayed = replay->done;
     for (int i = 0; i < replay->source_count; i++) {

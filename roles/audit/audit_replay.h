@@ -19,8 +19,8 @@
 struct mu_audit_state {
     int vector_count;
     uint32_t crcs[1 + MU_SLOTS_MAX];
-    int64_t row_count;
-    uint64_t row_sum; /* over ids and rows with their slots, in any order */
+    int64_t row_count; /* that are not as they begin: mode.rows says whether the others are there */
+    uint64_t row_sum;  /* over ids and rows with their slots, in any order */
 };
 
 struct mu_audit_replayed {

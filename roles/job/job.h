@@ -150,6 +150,9 @@ enum mu_status mu_job_fit(
  * add their gradients. */
 enum mu_status mu_job_fit_local(
     struct mu_log *log, const struct mu_job *job, int replica_count, int ps_count);
+/* The learning rate of the step that `step` steps are done before, of `steps_total` that the run
+ * plans. One that it does beyond them has the rate of the last that was planned. */
+double mu_job_rate(const struct mu_job *job, int64_t step, int64_t steps_total);
 /* Rows that a replica works on in a step. */
 static inline int64_t mu_job_rows(const struct mu_job *job)
 {

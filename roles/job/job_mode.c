@@ -3,6 +3,7 @@
 #include "data/plan.h"
 #include "ps/split.h"
 #include "roles/job/job_phases.h"
+#include "roles/job/job_table.h"
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -337,7 +338,7 @@ enum mu_status mu_job_fit(
     if (ps_count > MU_PS_SERVERS_MAX)
         return mu_fail(log, MU_E0204, "a server keeps as much as its memory has room for",
             "%d parameter servers are more than the %d allowed", ps_count, MU_PS_SERVERS_MAX);
-    return MU_OK;
+    return mu_job_table_fit(log, job, replica_count, ps_count);
 }
 
 enum mu_status mu_job_fit_local(
@@ -364,4 +365,11 @@ enum mu_status mu_job_fit_local(
     mu_text_finish(&unused);
     mu_text_finish(&why);
     return status;
+}
+
+double mu_job_rate(const struct mu_job *job, int64_t step, int64_t steps_total)
+{
+    int64_t planned = steps_total > 0 && step >= steps_total ? steps_total - 1 : step;
+    return job->optim.learning_rate *
+           job->schedule->factor(job->schedule_options, planned, steps_total);
 }

@@ -161,13 +161,28 @@ static void note_progress(struct mu_reporter *reporter)
     mu_status_keeper_leave(run->status, false);
 }
 
+/* A run that ends when its data are read may do more steps than were planned, and then nobody knows
+ * how many: as many as are done are the total. */
+static int64_t total_of(struct mu_reporter *reporter, int64_t step)
+{
+    if (step <= reporter->steps_total)
+        return reporter->steps_total;
+    if (!reporter->beyond)
+        mu_say(reporter->run->log, MU_LEVEL_INFO,
+            "more steps than the %lld planned: who was late in mode `sync` still reads what it "
+            "left out there; their learning rate is that of the last planned step",
+            (long long)reporter->steps_total);
+    reporter->beyond = true;
+    return step;
+}
+
 static void show_progress(struct mu_reporter *reporter, const struct mu_report *report, int64_t now)
 {
     const struct mu_progress progress = {
         .epoch = report->epoch + 1,
         .epochs = reporter->epochs,
         .step = report->step,
-        .steps_total = reporter->steps_total,
+        .steps_total = total_of(reporter, report->step),
         .loss = report->loss,
         .accuracy = report->accuracy,
         .samples_per_second = reporter->speed,
@@ -176,7 +191,6 @@ static void show_progress(struct mu_reporter *reporter, const struct mu_report *
         .tasks = report->tasks,
     };
     struct mu_task_run *run = reporter->run;
-    /* Once: a run whose mode changes may do some steps more than were planned. */
     bool is_last = report->step >= reporter->steps_total && !reporter->at_end;
     reporter->at_end = reporter->at_end || is_last;
     reporter->progress = progress;
@@ -260,7 +274,8 @@ static void show_the_end(struct mu_reporter *reporter, enum mu_status status, in
 {
     struct mu_progress_display *display = reporter->run->display;
     bool ends_well = status == MU_OK || status == MU_PREEMPTED;
-    if (ends_well && !reporter->at_end && reporter->progress.steps_total > 0)
+    bool shown = reporter->at_end && reporter->progress.step <= reporter->steps_total;
+    if (ends_well && !shown && reporter->progress.steps_total > 0)
         mu_progress_show(display, &reporter->progress, now, true);
     mu_progress_clear(display);
 }
@@ -307,6 +322,8 @@ enum mu_status mu_reporter_finish(struct mu_reporter *reporter, enum mu_status s
     struct mu_task_run *run = reporter->run;
     int64_t now = mu_now(run->world);
     reporter->progress.step = summary->steps;
+    if (reporter->progress.steps_total > 0)
+        reporter->progress.steps_total = total_of(reporter, summary->steps);
     reporter->progress.seconds_left = (double)NAN;
     note_progress(reporter);
     if (run->display)

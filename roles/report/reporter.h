@@ -29,6 +29,7 @@ struct mu_reporter {
     int64_t noted_ns;            /* when status.json was given the progress last */
     double speed;                /* samples per second, recent */
     struct mu_progress progress; /* the last */
+    bool beyond;                 /* more steps are done than were planned, which has been said */
     bool at_end;                 /* the step that was planned as the last has been shown */
     struct mu_summary summary;
 };

@@ -35,9 +35,7 @@ struct ps_role {
 static double learning_rate(void *owner, int64_t version)
 {
     const struct ps_role *role = owner;
-    const struct mu_job *job = role->run->job;
-    return job->optim.learning_rate *
-           job->schedule->factor(job->schedule_options, version, mu_ps_server_total(role->server));
+    return mu_job_rate(role->run->job, version, mu_ps_server_total(role->server));
 }
 
 static enum mu_status name_replicas(struct ps_role *role)

@@ -181,7 +181,7 @@ static enum mu_status take_step(struct sync *sync, const struct mu_prefetch_batc
     replica->step++;
     replica->steps_own++;
     replica->stopped = sync->exchange.extras[EXTRA_STOP] > 0;
-    const struct mu_report numbers = {
+    struct mu_report numbers = {
         .step = replica->step,
         .epoch = batch->epoch,
         .samples = replica->reporter.samples + (int64_t)batch->global_count,
@@ -189,9 +189,8 @@ static enum mu_status take_step(struct sync *sync, const struct mu_prefetch_batc
         .accuracy = sync->exchange.extras[EXTRA_CORRECT] / rows,
         .learning_rate = rate,
         .staleness = (double)NAN,
-        .alive = replica->count,
-        .tasks = replica->count,
     };
+    mu_replica_count_tasks(replica, &numbers);
     report(sync, &numbers);
     return MU_OK;
 }

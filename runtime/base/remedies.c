@@ -26,7 +26,7 @@ static const char *const remedies[MU_ERROR_COUNT] = {
         "look at the log of the task that is missing; timeout 3 bash -c "
         "'</dev/tcp/HOST/PORT' && echo open; --start-timeout SECONDS waits longer",
     [MU_E0302] =
-        "kill PID of the message ends it (kill -CONT PID if it is stopped); or another port in "
+        "kill PID of the message ends it (kill -KILL PID if it is stopped); or another port in "
         "the spec",
     [MU_E0303] = "ip addr; --task TYPE/INDEX names the task that belongs here",
     [MU_E0304] =

@@ -4,6 +4,7 @@
 import json
 import os
 import re
+import shlex
 import signal
 
 from cluster import ASYNC, LONG, Case, checkpoints, main, until
@@ -82,12 +83,27 @@ class Audit(Case):
         self.assertEqual(first["parameters_crc32c"], run.summary["parameters_crc32c"])
         self.assertEqual(first["embedding_rows"], run.summary["embedding_rows"])
 
+    def test_logs_of_rows_at_first_touch_lead_to_those_of_dense_rows_and_back(self):
+        job = self.clicks()
+        run = self.trained("chief=1,worker=1,ps=2", "--epochs", "1", job=job)
+        for epochs, rows in ((2, "dense"), (3, "touch")):
+            again = self.trained("chief=1,ps=3", "--resume", "--epochs", str(epochs), "--set",
+                                 f"mode.rows={rows}", job=job, out=run.out)
+            found = self.replayed(again)
+            self.assertEqual(found["parameters_crc32c"], again.summary["parameters_crc32c"])
+            self.assertEqual((found["earlier_logs"], found["version_earliest"]), (epochs - 1, 0))
+            self.assertGreater(found["embedding_rows"], run.summary["embedding_rows"])
+
     def test_an_audit_cannot_begin_with_rows_that_have_left(self):
         job = self.clicks()
         run = self.trained("chief=1,ps=1", "--epochs", "1", job=job)
         again = self.trained("chief=1,ps=1", "--resume", "--set", "mode.row_limit=1000", job=job,
                              out=run.out, code=78)
         self.assertRegex(again.text, r"error\[E0204\]: ps/0 was given more embedding rows")
+        echo = (run.out / "logs" / "chief-0.log").read_text()
+        self.assertRegex(echo, r"error\[E0403\]: ps/0 .* failed \(exit 78\): .*\n  = help: the "
+                               r"first error in logs/ps-0\.log of the run directory says why; mend "
+                               r"that first: .* exit code 78 again\n")
 
     def test_without_the_key_there_is_no_log(self):
         run = self.trained("chief=1,ps=1", "--steps", "10", job=ASYNC)
@@ -116,10 +132,22 @@ class Audit(Case):
         self.assertEqual(run.ends(), 137, run.text)
         text = self.replay(run, code=65).text
         self.assertRegex(text, r"ps-0\.log: at byte \d+: .* cut")
-        match = re.search(r"whole for versions 0 to (\d+): `muster audit replay --to \1 DIR`", text)
-        newest = match.group(1)
-        self.assertEqual(self.replayed(run, "--to", newest)["version"], int(newest))
+        command, newest = re.search(r"help: the log is whole for versions 0 to \d+: `muster "
+                                    r"(audit replay --to (\d+) .*)` makes", text).groups()
+        process = self.muster(*shlex.split(command), "--json")
+        self.assertEqual(json.loads(process.text)["version"], int(newest))
         self.assertEqual(self.replayed(run, "--to", "5")["version"], 5)
+
+    def test_what_is_offered_names_the_directory_or_nothing(self):
+        run = self.audited("chief=1,ps=1", "--steps", "5", out=self.folder("a run's"))
+        text = self.replay(run, "--to", "99", code=64).text
+        command = re.search(r"help: .*`muster (audit replay .*)` goes to the end", text).group(1)
+        self.assertEqual(self.muster(*shlex.split(command)).code, 0)
+        log = run.out / "audit" / "ps-0.log"
+        for count in (5000, 50, 0):  # no whole state; no header; nothing
+            log.write_bytes(log.read_bytes()[:count])
+            self.assertIn("help: no version is whole in these logs: there is nothing to replay",
+                          self.replay(run, code=65).text)
 
     def test_a_run_that_lost_a_server_is_replayed_from_the_logs_of_those_that_went_on(self):
         steps = 6000

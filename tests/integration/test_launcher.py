@@ -134,6 +134,24 @@ error[E0204]: mode `async` needs a parameter server, and the cluster has none
   = help: add a parameter server to the cluster (ps), or use --set mode.kind=sync""")
         self.assertFalse(run.out.exists())
 
+    def test_what_is_wrong_with_a_job_in_any_cluster_is_said_once_before_any_task_starts(self):
+        table, job = self.folder("table"), self.folder("job")
+        table.write_text("1,2\n0,3\n")
+        clicks = {"kind": "clicks", "fields": "10,60x2", "batch": 20}
+        text = {"kind": "csv", "path": str(table), "test_path": str(table), "numeric": "1",
+                "delimiter": ";;"}
+        for data, mode, error in (
+                (clicks, {"rows": "dense", "row_limit": 6000}, r"E0204\]: mode.rows `dense` keeps"),
+                (clicks, {"row_limit": 118}, r"E0204\]: of mode.row_limit 118 each parameter "
+                                             r"server keeps 59 embedding rows; one step may "),
+                (text, {}, r"E0203\]: data.delimiter is `;;`: expected one character")):
+            job.write_text(json.dumps({"name": "wrong", "model": {"kind": "linear"}, "data": data,
+                                       "mode": {"kind": "async", **mode}}))
+            run = self.trained("chief=1,worker=1,ps=2", job=str(job), code=78)
+            self.assertRegex(run.text, rf"^error\[{error}")
+            self.assertEqual(run.text.count("error"), 1, run.text)
+            self.assertFalse(run.out.exists(), "a task was started")
+
 
 if __name__ == "__main__":
     main()

@@ -172,9 +172,13 @@ class Recover(Recovers):
         self.assertRegex(
             hangs.text, r"^error\[E0405\]: this task was given up: chief/0 .* had heard nothing "
                         r"from it since \S+, and the limit is 800 ms; the run waits for it to be "
-                        r"started again\n  = help: start it again ")
+                        rf"started again\n  = help: `{MUSTER} run .* --task ps/0` starts it "
+                        r"again, if nothing else does")
         self.assertEqual(hangs.text.count("error["), 1, hangs.text)
-        cluster.start("ps/0")
+        start = re.search(rf"help: `{MUSTER} (.*)` starts it again", hangs.text).group(1)
+        again = Process("ps/0", [MUSTER, *shlex.split(start)])
+        self.own(again)
+        cluster.tasks["ps/0"] = again
         self.back(chief)
         self.assertEqual(self.ends_well(cluster)["recoveries"], 1)
 
@@ -198,9 +202,10 @@ class Recover(Recovers):
         cluster.tasks["chief/0"].signal(signal.SIGTERM)
         for task in cluster.others("ps/0"):
             self.assertEqual(task.ends(), 75, task.text)
-        self.assertRegex(cluster.tasks["chief/0"].text,
-                         r"stopped while it waited: ps/0 .* died: .*\n  = help: to go on from the "
-                         r"last checkpoint.* --resume")
+        said = cluster.tasks["chief/0"].text
+        self.assertRegex(said, r"stopped while it waited: ps/0 .* died: .*\n  = help: to go on "
+                               r"from the last checkpoint.* --resume")
+        self.assertEqual(re.findall(r"\d+/\d+ alive", said)[-1], "3/4 alive", said)
 
     def test_a_worker_that_dies_ends_the_run_also_while_a_server_is_waited_for(self):
         for first in ((), ("ps/1",)):

@@ -386,8 +386,9 @@ class Doubles(Case):
         self.assertEqual(copy.ends(), 69, copy.text)
         self.assertRegex(copy.text, rf"error\[E0302\]: {cluster.address('worker/0')} is in use by "
                                     rf"pid {stopped.pid} \(\S*muster run .*\), which is stopped")
-        self.assertRegex(copy.text, rf"help: .*`kill -CONT {stopped.pid}`.*`kill -KILL "
-                                    rf"{stopped.pid}`")
+        self.assertRegex(copy.text, rf"help: `kill -KILL {stopped.pid}` ends it, as is right "
+                                    r"if its run has given it up; if not, `kill -CONT "
+                                    rf"{stopped.pid}` lets it go on")
         stopped.signal(signal.SIGCONT)
 
     def test_two_runs_do_not_share_a_directory(self):

@@ -4,6 +4,7 @@
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 
@@ -242,18 +243,39 @@ class Status(Case):
         steps = json.loads((run.out / "summary.json").read_text())["steps"]
         self.assertRegex(run.text, rf"step {steps}/\d+  loss")
 
-    def test_a_run_whose_mode_changes_shows_its_end_once(self):
+    def test_the_status_counts_the_tasks_that_the_line_of_progress_counts(self):
+        alive = "3/3 alive"
+        for job in (ASYNC, SYNC):
+            run = self.local("worker=2,ps=1,evaluator=1", *LONG, job=job)
+            self.trains(run.out)
+            self.seen(run.out, lambda found: found["steps_total"] and
+                      found["tasks"]["evaluator/0"]["state"] == "here", "the evaluator")
+            self.assertIn(alive, self.status(run.out))
+            run.signal(signal.SIGTERM)
+            self.assertEqual(run.ends(), 75)
+            self.assertEqual(set(re.findall(r"\d+/\d+ alive", run.text)), {alive}, run.text)
+
+    def test_a_run_whose_mode_changes_shows_no_step_beyond_its_total(self):
+        """Who is late in the mode `sync` leaves out steps there, and makes more of them later."""
         job = {"name": "changes", "model": {"kind": "softmax"}, "train": {"epochs": 2},
                "data": {"kind": "glyphs", "samples": 4800, "test_samples": 100, "batch": 16},
+               "schedule": {"kind": "cosine"}, "log": {"every_steps": 1},
                "mode": {"kind": "sync", "backups": 1,
                         "schedule": [{"from_step": 100, "kind": "async"}]}}
         path = self.folder("job")
         path.write_text(json.dumps(job))
         run = self.trained("worker=3,ps=1", job=str(path))
-        planned = json.loads((run.out / "status.json").read_text())["steps_total"]
-        shown = [int(step) for step in re.findall(rf"step (\d+)/{planned} ", run.text)]
+        total = json.loads((run.out / "status.json").read_text())["steps_total"]
+        shown = [(int(step), int(of)) for step, of in re.findall(r"step (\d+)/(\d+) ", run.text)]
         self.assertGreater(len(shown), 0)
-        self.assertLessEqual(len([step for step in shown if step >= planned]), 1)
+        self.assertEqual([one for one in shown if one[0] > one[1]], [], run.text)
+        self.assertLessEqual(len([one for one in shown if one == (total, total)]), 1)
+        self.assertGreaterEqual(total, run.summary["steps"])
+        planned = re.findall(r"more steps than the (\d+) planned", run.text)
+        self.assertEqual(len(planned), int(total > 400), run.text)
+        rates = [json.loads(line).get("learning_rate")
+                 for line in (run.out / "metrics.jsonl").read_text().splitlines()]
+        self.assertGreater(min(rate for rate in rates if rate is not None), 0)
 
     def test_one_dense_number_of_a_click_model_is_no_uneven_load(self):
         path = self.folder("job")
@@ -439,6 +461,26 @@ class Status(Case):
             "doing"] != "starting", "the evaluator")
         self.assertRegex(found["tasks"]["evaluator/0"]["doing"],
                          r"^(evaluating at|waiting for a checkpoint after) step \d+$")
+
+    def test_a_server_that_is_awaited_and_stopped_is_named_with_what_ends_it(self):
+        cluster = Cluster(self, job=ASYNC, chief=1, worker=1, ps=2, arguments=[
+            *LONG, "--set", "mode.recovery_seconds=60", "--failure-detection", "fast"])
+        cluster.start_all().trains()
+        stopped = cluster.tasks["ps/1"]
+        stopped.signal(signal.SIGSTOP)
+        self.seen(cluster.out, lambda found: found["tasks"]["ps/1"].get(
+            "awaited_seconds"), "that it is awaited")
+        text = self.status(cluster.out)
+        self.assertRegex(
+            text, rf"\nit waits for ps/1 \(.*\), \S+ s more: pid {stopped.pid} has the address and "
+                  rf"is stopped \(state T\)\n  = help: `kill -KILL {stopped.pid}` ends it, so that "
+                  rf"it can be started again; `{MUSTER} run .* --task ps/1` starts it\n")
+        self.assertNotIn("/dev/tcp", text)
+        stopped.signal(signal.SIGKILL)
+        stopped.ends()
+        start = re.search(rf"`{MUSTER} (run .*)` starts it", self.status(cluster.out)).group(1)
+        self.own(Process("ps/1", [MUSTER, *shlex.split(start)]))
+        self.seen(cluster.out, lambda found: found["tasks"]["ps/1"]["state"] == "here", "it")
 
     def cannot_save(self, every_steps):
         """A run with a file in the place of its folder of checkpoints: it, where they belong, and

@@ -562,6 +562,60 @@ static void an_algorithm_that_cannot_add_on_one_host_is_refused(void **state)
     }
 }
 
+/* Clicks have as many ids a sample as there are fields: 3 here, and 20 samples a batch. */
+static void a_table_without_room_for_a_step_is_refused(void **state)
+{
+    static const struct {
+        const char *mode;
+        int replicas, servers;
+        const char *said; /* NULL: it fits */
+    } rows[] = {
+        {"\"kind\": \"async\", \"row_limit\": 60", 1, 0, NULL},
+        {"\"kind\": \"async\", \"row_limit\": 59", 1, 0,
+            "the replica keeps 59 embedding rows; one step may touch 60"},
+        {"\"kind\": \"async\", \"row_limit\": 119", 3, 2, NULL},
+        {"\"kind\": \"async\", \"row_limit\": 118", 3, 2,
+            "each parameter server keeps 59 embedding rows; one step may touch 60"},
+        {"\"kind\": \"softsync\", \"gradients\": 4, \"row_limit\": 240", 3, 1, NULL},
+        {"\"kind\": \"softsync\", \"gradients\": 4, \"row_limit\": 239", 3, 1,
+            "each parameter server keeps 239 embedding rows; one step may touch 240"},
+        {"\"kind\": \"sync\", \"row_limit\": 179", 3, 1, "one step may touch 180"},
+        {"\"kind\": \"async\", \"row_limit\": 6000, \"rows\": \"dense\"", 3, 1,
+            "mode.rows `dense` keeps all embedding rows, and mode.row_limit 6000 of them"},
+        {"\"kind\": \"async\", \"rows\": \"dense\"", 3, 1, NULL},
+    };
+    for (size_t i = 0; i < MU_COUNT_OF(rows); i++) {
+        struct mu_test_log log;
+        struct mu_job *job;
+        char text[320];
+        snprintf(text, sizeof(text),
+            "{\"model\": {\"kind\": \"linear\"}, \"data\": {\"kind\": \"clicks\", "
+            "\"batch\": 20, \"fields\": \"10,60x2\"}, \"mode\": {%s}}",
+            rows[i].mode);
+        assert_ok(load(&log, text, NULL, &job));
+        enum mu_status status = mu_job_fit(&log.log, job, rows[i].replicas, rows[i].servers);
+        if (status != (rows[i].said ? MU_CONFIG : MU_OK))
+            fail_msg("%s: %d %s", rows[i].mode, (int)status, log.text);
+        if (rows[i].said)
+            assert_said(&log, rows[i].said);
+        mu_job_destroy(job);
+    }
+}
+
+static void a_step_beyond_those_planned_has_the_rate_of_the_last(void **state)
+{
+    struct mu_test_log log;
+    struct mu_job *job;
+    (void)state;
+    assert_ok(load(&log, "{" MODEL ", \"schedule\": {\"kind\": \"cosine\"}}", NULL, &job));
+    double last = mu_job_rate(job, 9, 10);
+    assert_true(last > 0);
+    assert_true(last < mu_job_rate(job, 8, 10));
+    assert_float_equal(mu_job_rate(job, 10, 10), last, 0);
+    assert_float_equal(mu_job_rate(job, 1000, 10), last, 0);
+    mu_job_destroy(job);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -581,6 +635,8 @@ int main(void)
         cmocka_unit_test(steps_are_counted_as_the_mode_makes_them),
         cmocka_unit_test(a_schedule_changes_what_it_says_and_keeps_the_rest),
         cmocka_unit_test(a_schedule_that_cannot_be_says_where),
+        cmocka_unit_test(a_table_without_room_for_a_step_is_refused),
+        cmocka_unit_test(a_step_beyond_those_planned_has_the_rate_of_the_last),
         cmocka_unit_test(a_written_job_reads_back_as_the_same),
         cmocka_unit_test(the_hash_covers_what_tasks_must_agree_on),
         cmocka_unit_test(the_description_names_every_section_and_kind),

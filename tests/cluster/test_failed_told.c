@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "test.h"
+
+#include "cluster/cluster_inside.h"
+
+/* What the others say to do about a task that has failed for a reason of its own. There are no
+ * links: whom the leader has named, and with what exit code, is set here. */
+
+enum { CHIEF, WORKER, SERVER, TASKS };
+
+static int64_t now_ns(struct mu_world *world)
+{
+    (void)world;
+    return MU_SECOND;
+}
+
+static void go_on(void *owner, char *out, size_t bytes)
+{
+    (void)owner;
+    mu_text_copy(out, bytes, "to go on: muster run job.json --resume");
+}
+
+struct rig {
+    struct mu_test_log log;
+    struct mu_world_ops ops;
+    struct mu_world world;
+    struct mu_loop loop;
+    struct mu_task task[TASKS];
+    struct mu_spec spec;
+    struct mu_member member[TASKS + 1];
+    struct mu_cluster cluster;
+};
+
+/* The worker hears that the server has failed; -1: that somebody has. */
+static struct mu_log *hear(struct rig *rig, int named, int exit_code)
+{
+    *rig = (struct rig){
+        .ops = {.now_ns = now_ns, .wall_ns = now_ns},
+        .task =
+            {
+                [CHIEF] = {.role = MU_ROLE_CHIEF, .address = {.host = "a", .port = 1}},
+                [WORKER] = {.role = MU_ROLE_WORKER, .address = {.host = "b", .port = 1}},
+                [SERVER] = {.role = MU_ROLE_PS, .index = 1, .address = {.host = "c", .port = 1}},
+            },
+        .spec = {.task_count = TASKS, .self = WORKER},
+        .member = {[SERVER] = {.exit = exit_code}},
+        .cluster = {.options = {.go_on = go_on}, .named = named, .suspect = -1, .gone = -1},
+    };
+    rig->world.ops = &rig->ops;
+    rig->spec.task = rig->task;
+    rig->cluster.world = &rig->world;
+    rig->cluster.loop = &rig->loop;
+    rig->cluster.log = mu_test_log_init(&rig->log);
+    rig->cluster.spec = &rig->spec;
+    rig->cluster.member = rig->member;
+    mu_cluster_lose(&rig->cluster, MU_E0403, -1, "ps/1 (c:1) failed");
+    return rig->cluster.log;
+}
+
+#define WHERE "the first error in logs/ps-1.log of the run directory says why; "
+
+static void the_command_follows_where_it_may_help(void **state)
+{
+    (void)state;
+    static struct rig rig;
+    const int worth_it[] = {1, 69, 71, 74, 75, 137};
+    for (size_t i = 0; i < MU_COUNT_OF(worth_it); i++)
+        assert_string_equal(hear(&rig, SERVER, worth_it[i])->first_help,
+            WHERE "to go on: muster run job.json --resume");
+}
+
+static void no_command_is_offered_that_would_fail_again(void **state)
+{
+    (void)state;
+    static struct rig rig;
+    const int lasting[] = {64, 65, 66, 70, 73, 76, 77, 78};
+    for (size_t i = 0; i < MU_COUNT_OF(lasting); i++) {
+        const char *help = hear(&rig, SERVER, lasting[i])->first_help;
+        assert_int_equal(strncmp(help, WHERE "mend that first", strlen(WHERE) + 15), 0);
+        assert_null(strstr(help, "--resume"));
+    }
+}
+
+static void where_nobody_is_named_nothing_is_made_up(void **state)
+{
+    (void)state;
+    static struct rig rig;
+    assert_string_equal(hear(&rig, -1, 0)->first_help, mu_error_remedy(MU_E0403));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_command_follows_where_it_may_help),
+        cmocka_unit_test(no_command_is_offered_that_would_fail_again),
+        cmocka_unit_test(where_nobody_is_named_nothing_is_made_up),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
