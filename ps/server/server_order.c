@@ -28,6 +28,8 @@ static void queue_if_here(struct mu_ps_server *server, struct mu_ps_buffer *buff
     assert(buffer->here_count <= server->standby.live_count);
     if (!mu_ps_is_head(server) || buffer->here_count < server->standby.live_count)
         return;
+    if (server->ledger[buffer->worker].is_lost)
+        return; /* what comes after its loss is dropped there, on all servers */
     queue_buffer(server, buffer);
 }
 

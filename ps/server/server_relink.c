@@ -106,8 +106,6 @@ static bool waits(const struct mu_ps_buffer *buffer)
 
 void mu_ps_relink_drop(struct mu_ps_server *server, int worker)
 {
-    if (!server->options.relinks)
-        return;
     for (int i = 0; i < server->options.in_flight_max; i++) {
         struct mu_ps_buffer *buffer = mu_ps_buffer_of(server, worker, (uint64_t)i);
         if (buffer->state == MU_PS_BUFFER_QUEUED)
@@ -121,6 +119,14 @@ void mu_ps_relink_drop(struct mu_ps_server *server, int worker)
         mu_ps_rows_forget(buffer);
         mu_ps_buffer_leave(buffer);
     }
+}
+
+void mu_ps_relink_lose(struct mu_ps_server *server, int worker)
+{
+    struct mu_ps_peer *peer = &server->workers[worker];
+    mu_ps_relink_drop(server, worker);
+    if (peer->of_worker.ready || !server->options.relinks)
+        mu_ps_relink_end(peer); /* else it may be that of another incarnation */
 }
 
 /* On the head. What followers still say of the predecessor counts no more. */

@@ -410,7 +410,7 @@ enum mu_status mu_ps_serve_loss(struct mu_ps_server *server, int worker)
     mu_ps_audit_note(server, verdict, NULL);
     leave(server, worker);
     server->ledger[worker].is_lost = true;
-    mu_ps_relink_drop(server, worker);
+    mu_ps_relink_lose(server, worker);
     MU_TRY(step_if_complete(server, verdict));
     mu_ps_modes_follow(server);
     mu_ps_release(server);

@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "ps/server/server_inside.h"
+#include "tests/ps/hand_peer.h"
+
+/* Two servers and their link, workers by hand: what a worker does to one of them alone. */
+#define COUNT 16 /* of one span */
+
+static struct mu_ps_server *servers[2]; /* the head, its follower */
+
+static struct mu_ps_server_options options_of(int replica_count)
+{
+    struct mu_ps_server_options options = hand_rig_options(0, 2, 2 * COUNT, -1);
+    options.replica_count = replica_count;
+    return options;
+}
+
+static void make_servers(struct mu_ps_server_options options)
+{
+    struct mu_link *near, *far;
+    for (int i = 0; i < 2; i++) {
+        options.order = i;
+        servers[i] = hand_rig_server(&options);
+        mu_ps_server_begin(servers[i], 0);
+    }
+    link_pair_connect(&pair, &near, &far);
+    mu_ps_server_add_follower(servers[0], 1, near);
+    mu_ps_server_add_head(servers[1], far);
+}
+
+static void destroy_servers(void)
+{
+    mu_ps_server_destroy(servers[1]);
+    mu_ps_server_destroy(servers[0]);
+}
+
+/* ---- until they have come somewhere ---- */
+
+struct until {
+    bool (*is_there)(void);
+    bool over;
+};
+
+static void look_until(void *owner)
+{
+    struct until *until = owner;
+    until->over = until->is_there();
+}
+
+static enum mu_status run_some_until(
+    struct mu_ps_server *const some[], int count, bool (*is_there)(void))
+{
+    struct until until = {.is_there = is_there};
+    struct mu_timer *timer;
+    assert_ok(pair.loop->ops->timer_start(pair.loop, MU_MS, look_until, &until, &timer));
+    enum mu_status status = mu_ps_servers_run(some, count, &until.over);
+    pair.loop->ops->timer_stop(timer);
+    return status;
+}
+
+static enum mu_status run_until(bool (*is_there)(void))
+{
+    return run_some_until(servers, 2, is_there);
+}
+
+/* Looked at a while after all that is under way has come. */
+static bool has_come(void)
+{
+    static int looks;
+    looks = (looks + 1) % 50;
+    return looks == 0;
+}
+
+static bool is_lost_on_both(void)
+{
+    return servers[0]->ledger[1].is_lost && servers[1]->ledger[1].is_lost;
+}
+
+/* ---- workers ---- */
+
+/* A worker with a link to each server. */
+struct worker {
+    struct hand_peer at[2];
+    float fresh[2][COUNT], gradients[2][COUNT];
+    struct mu_send sends[2];
+    uint8_t bodies[2][MU_PS_BODY_MAX];
+};
+
+static void add_worker(struct worker *worker, int replica)
+{
+    for (int i = 0; i < 2; i++) {
+        worker->at[i].fresh = worker->fresh[i];
+        mu_ps_server_add_worker(servers[i], replica, hand_peer_link(&worker->at[i]));
+    }
+}
+
+static void close_worker(struct worker *worker)
+{
+    for (int i = 0; i < 2; i++)
+        mu_link_close(worker->at[i].link);
+}
+
+static void say_ready(struct worker *worker)
+{
+    const struct mu_ps_ready_body ready = {.incarnation = 1};
+    uint8_t memory[MU_PS_BODY_MAX];
+    struct mu_body body;
+    mu_ps_ready_put(&body, memory, &ready);
+    for (int i = 0; i < 2; i++)
+        mu_link_post(worker->at[i].link, MU_FRAME_READY, 7, 0, &body);
+}
+
+static void push_as(struct worker *worker, int server, uint64_t tag, struct mu_ps_push_body fields)
+{
+    const struct mu_frame frame = {.type = MU_FRAME_PUSH,
+        .generation = 7,
+        .tag = tag,
+        .body_bytes = (uint32_t)mu_ps_push_write(worker->bodies[server], &fields),
+        .payload_bytes = COUNT * sizeof(float)};
+    mu_link_send(worker->at[server].link, &worker->sends[server], &frame, worker->bodies[server],
+        worker->gradients[server]);
+}
+
+static void push(struct worker *worker, int server, uint64_t tag)
+{
+    push_as(worker, server, tag, (struct mu_ps_push_body){.scale = 1});
+}
+
+/* Against the rules. */
+static void say_heartbeat(struct worker *worker, int server)
+{
+    mu_link_post(worker->at[server].link, MU_FRAME_HEARTBEAT, 7, 0, NULL);
+}
+
+static void check_culprit(enum mu_ps_peer_kind kind, int index)
+{
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(mu_ps_server_culprit(servers[i]).kind, kind);
+        assert_int_equal(mu_ps_server_culprit(servers[i]).index, index);
+    }
+}
+
+/* ---- what a lost worker leaves ---- */
+
+/* It dies with a push whole on the follower alone; and then the head ends. */
+static void a_push_of_a_lost_worker_is_waited_for_no_more(void **state)
+{
+    (void)state;
+    struct worker worker = {0};
+    make_servers(options_of(2));
+    add_worker(&worker, 1);
+    push(&worker, 1, 0);
+    assert_ok(run_until(has_come));
+    assert_int_equal(servers[1]->waiting_count, 1);
+    close_worker(&worker);
+    assert_ok(run_until(is_lost_on_both));
+    assert_int_equal(servers[1]->waiting_count, 0);
+    mu_ps_server_destroy(servers[0]);
+    servers[0] = NULL;
+    assert_ok(run_some_until(servers + 1, 1, has_come));
+    destroy_servers();
+}
+
+/* It breaks the protocol on its link to the head, and goes on with the follower. */
+static void what_a_lost_worker_still_pushes_is_not_its_servers_fault(void **state)
+{
+    (void)state;
+    struct worker worker = {0};
+    struct mu_ps_server_options options = options_of(2);
+    options.relinks = true;
+    make_servers(options);
+    add_worker(&worker, 1);
+    say_ready(&worker);
+    push(&worker, 1, 0);
+    assert_ok(run_until(has_come));
+    say_heartbeat(&worker, 0);
+    assert_int_equal(run_until(has_come), MU_PROTOCOL);
+    check_culprit(MU_PS_PEER_WORKER, 1);
+    assert_ok(run_until(is_lost_on_both));
+    push(&worker, 1, 1);
+    assert_ok(run_until(has_come));
+    assert_true(worker.at[1].ended);
+    assert_true(servers[0]->workers[1].ended && servers[1]->workers[1].ended);
+    destroy_servers();
+    close_worker(&worker);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_push_of_a_lost_worker_is_waited_for_no_more),
+        cmocka_unit_test(what_a_lost_worker_still_pushes_is_not_its_servers_fault),
+    };
+    return cmocka_run_group_tests(tests, hand_rig_begin, hand_rig_end);
+}
