@@ -86,6 +86,8 @@ struct mu_ps_server {
     struct mu_ps_worker *ledger;  /* (replica_count) */
     struct mu_ps_answers answers; /* zeroed where no worker may come back */
     int active_count;             /* that have not left */
+    /* Replica 0 has: who trains alone has ended that, also if it comes back. */
+    bool warmup_left;
 
     struct mu_staleness staleness;
     uint64_t *sequence_served; /* (replica_count) next to be served */

@@ -87,6 +87,7 @@ void mu_ps_relink_end(struct mu_ps_peer *peer)
     peer->link = NULL;
     peer->ended = true;
     peer->held = peer->of_worker.ready = peer->at_hand.is_again = false;
+    peer->of_worker.unread_since_ns = -1; /* numbers may begin anew */
     mu_link_close(link);
     if (next->state == MU_PS_BUFFER_RECEIVING)
         next->state = MU_PS_BUFFER_FREE;
@@ -202,6 +203,10 @@ static enum mu_link_answer on_ready(
     if (ready.incarnation < own->incarnation)
         return mu_ps_refuse(peer, "is incarnation %lld; %lld has come already",
             (long long)ready.incarnation, (long long)own->incarnation);
+    if (ready.incarnation > own->incarnation && server->options.audit)
+        return mu_ps_refuse(peer,
+            "begins anew as incarnation %lld, which the audit log has no record for",
+            (long long)ready.incarnation);
     if (ready.incarnation > own->incarnation && mu_ps_is_head(server) && !own->changes)
         begin_join(server, peer->index, ready.incarnation);
     if (ready.incarnation > own->incarnation || own->changes)

@@ -28,7 +28,7 @@
 static bool is_warming_up(const struct mu_ps_server *server)
 {
     return server->shard.version < mu_ps_phase_of(server)->mode.warmup_steps &&
-           !server->ledger[0].left;
+           !server->warmup_left;
 }
 
 static struct mu_push_facts facts_of(
@@ -193,6 +193,7 @@ static void leave(struct mu_ps_server *server, int worker)
 {
     server->active_count -= !server->ledger[worker].left;
     server->ledger[worker].left = true;
+    server->warmup_left |= worker == 0;
 }
 
 static enum mu_status step_if_complete(
@@ -268,7 +269,7 @@ static bool may_go(
     if (server->ledger[buffer->worker].left)
         return true;
     /* A pull waits for the warm-up, which has ended if its worker has left. */
-    if (verdict->item == MU_PS_ITEM_PULL && server->ledger[0].left)
+    if (verdict->item == MU_PS_ITEM_PULL && server->warmup_left)
         return true;
     return server->shard.version >= verdict->version_awaited &&
            (verdict->clock_awaited == 0 ||
