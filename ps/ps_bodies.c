@@ -261,25 +261,36 @@ bool mu_ps_ready_read(
 
 /* ---- notes of followers ---- */
 
+void mu_ps_note_put(
+    struct mu_body *ret_body, uint8_t out[MU_PS_BODY_MAX], const struct mu_ps_note_body *note)
+{
+    bool is_first = note->incarnation <= 1;
+    int some = (note->item != 0) + (note->flaw != 0) + !is_first;
+    mu_body_begin(ret_body, out, MU_PS_BODY_MAX, 1 + some);
+    mu_body_put_int(ret_body, "worker", note->worker);
+    put_if_any(ret_body, "item", (int)note->item);
+    put_if_any(ret_body, "flaw", (int)note->flaw);
+    if (!is_first)
+        mu_body_put_int(ret_body, "incarnation", note->incarnation);
+}
+
 size_t mu_ps_note_write(uint8_t out[MU_PS_BODY_MAX], const struct mu_ps_note_body *note)
 {
     struct mu_body body;
-    bool is_first = note->incarnation <= 1;
-    mu_body_begin(&body, out, MU_PS_BODY_MAX, 1 + (note->flaw != 0) + !is_first);
-    mu_body_put_int(&body, "worker", note->worker);
-    put_if_any(&body, "flaw", (int)note->flaw);
-    if (!is_first)
-        mu_body_put_int(&body, "incarnation", note->incarnation);
+    mu_ps_note_put(&body, out, note);
     return finish(&body);
 }
 
 bool mu_ps_note_read(
     struct mu_decoder *decoder, const void *body, size_t bytes, struct mu_ps_note_body *ret_note)
 {
+    int64_t item;
     if (mu_decoder_read(decoder, body, bytes) != MU_OK ||
         !read_int(decoder, "worker", MU_PS_REPLICAS_MAX - 1, &ret_note->worker) ||
+        !read_count_or_none(decoder, "item", MU_PS_ITEM_LOOK, &item) ||
         !read_flaw(decoder, &ret_note->flaw))
         return false;
+    ret_note->item = (enum mu_ps_item)item;
     ret_note->incarnation = read_or(decoder, "incarnation", 1);
     return true;
 }

@@ -131,12 +131,16 @@ void mu_ps_ready_put(
 bool mu_ps_ready_read(
     struct mu_decoder *decoder, const void *body, size_t bytes, struct mu_ps_ready_body *ret_ready);
 
-/* PUSH of a follower, without payload; tag: the sequence number of the worker's. */
+/* PUSH of a follower, without payload; tag: the sequence number of the worker's; of LOSS, which
+ * says that the follower has cut the worker off, 0. */
 struct mu_ps_note_body {
     int worker;
+    enum mu_ps_item item;
     enum mu_ps_flaw flaw;
     int64_t incarnation; /* of the worker */
 };
+void mu_ps_note_put(
+    struct mu_body *ret_body, uint8_t out[MU_PS_BODY_MAX], const struct mu_ps_note_body *note);
 size_t mu_ps_note_write(uint8_t out[MU_PS_BODY_MAX], const struct mu_ps_note_body *note);
 bool mu_ps_note_read(
     struct mu_decoder *decoder, const void *body, size_t bytes, struct mu_ps_note_body *ret_note);

@@ -45,6 +45,7 @@ static void is_here(struct mu_ps_server *server, struct mu_ps_buffer *buffer, en
 static void tell_head(struct mu_ps_server *server, struct mu_ps_buffer *buffer)
 {
     const struct mu_ps_note_body note = {.worker = buffer->worker,
+        .item = buffer->item,
         .flaw = buffer->flaw,
         .incarnation = server->ledger[buffer->worker].incarnation};
     struct mu_frame frame = {
@@ -67,15 +68,50 @@ void mu_ps_here(struct mu_ps_server *server, struct mu_ps_buffer *buffer)
         tell_head(server, buffer);
 }
 
+static void tell_loss(struct mu_ps_server *server, struct mu_ps_peer *head, int worker)
+{
+    const struct mu_ps_note_body note = {.worker = worker,
+        .item = MU_PS_ITEM_LOSS,
+        .incarnation = server->ledger[worker].incarnation};
+    uint8_t memory[MU_PS_BODY_MAX];
+    struct mu_body body;
+    mu_ps_note_put(&body, memory, &note);
+    mu_link_post(head->link, MU_FRAME_PUSH, server->options.generation, 0, &body);
+    server->ledger[worker].cut_told = true;
+}
+
+static bool is_to_tell(const struct mu_ps_worker *worker)
+{
+    return worker->is_cut && !worker->cut_told && !worker->left && !worker->is_lost;
+}
+
+void mu_ps_tell_losses(struct mu_ps_server *server)
+{
+    struct mu_ps_peer *head = &server->others[server->standby.head];
+    if (!server->losses_due || !head->link || server->standby.takeover != MU_PS_TAKEOVER_NONE)
+        return;
+    server->losses_due = false;
+    for (int w = 0; w < server->options.replica_count && !server->losses_due; w++) {
+        if (!is_to_tell(&server->ledger[w]))
+            continue;
+        server->losses_due = !mu_ps_standby_has_room(head);
+        if (!server->losses_due)
+            tell_loss(server, head, w);
+    }
+}
+
 void mu_ps_tell_here(struct mu_ps_server *server)
 {
-    for (int w = 0; w < server->options.replica_count; w++)
+    server->losses_due = true;
+    for (int w = 0; w < server->options.replica_count; w++) {
+        server->ledger[w].cut_told = false;
         for (uint64_t k = server->sequence_served[w];
              k < server->workers[w].of_worker.sequence_next; k++) {
             struct mu_ps_buffer *buffer = mu_ps_buffer_of(server, w, k);
             if (buffer->state == MU_PS_BUFFER_WAITING && buffer->sequence == k)
                 mu_ps_here(server, buffer);
         }
+    }
 }
 
 static int followers_that_have(const struct mu_ps_server *server, int worker, uint64_t sequence)
@@ -137,8 +173,13 @@ static enum mu_link_answer on_note(
         return mu_ps_refuse(peer, "sent a note whose body is malformed");
     int worker = note.worker;
     peer->at_hand.buffer = NULL;
+    peer->at_hand.change_worker = -1;
     if (note.incarnation < server->ledger[worker].incarnation)
         return MU_LINK_TAKE; /* of one that is gone */
+    if (note.item == MU_PS_ITEM_LOSS) {
+        peer->at_hand.change_worker = worker;
+        return MU_LINK_TAKE;
+    }
     if (server->options.relinks && frame->tag < peer->of_server.noted[worker])
         return MU_LINK_TAKE; /* it was told on another link already */
     uint64_t end = server->sequence_served[worker] + (uint64_t)server->options.in_flight_max;
@@ -179,6 +220,8 @@ static void on_follower_arrived(
         mu_ps_takeover_arrived(peer, frame);
         return;
     }
+    if (peer->at_hand.change_worker >= 0)
+        mu_ps_lost(peer->server, peer->at_hand.change_worker);
     if (!peer->at_hand.buffer)
         return;
     peer->of_server.noted[peer->at_hand.buffer->worker]++;

@@ -182,6 +182,7 @@ enum mu_status mu_ps_relink_join(struct mu_ps_server *server, int worker)
     own->refused_in_row = 0;
     server->active_count += own->left;
     own->left = own->is_lost = own->is_dead = own->changes = false;
+    own->is_cut = own->cut_told = false;
     server->look_again = true; /* its READY is held */
     mu_ps_release(server);
     return MU_OK;

@@ -14,17 +14,22 @@ static struct mu_ps_server_options options_of(int replica_count)
     return options;
 }
 
-static void make_servers(struct mu_ps_server_options options)
+static void link_servers(void)
 {
     struct mu_link *near, *far;
+    link_pair_connect(&pair, &near, &far);
+    mu_ps_server_add_follower(servers[0], 1, near);
+    mu_ps_server_add_head(servers[1], far);
+}
+
+static void make_servers(struct mu_ps_server_options options)
+{
     for (int i = 0; i < 2; i++) {
         options.order = i;
         servers[i] = hand_rig_server(&options);
         mu_ps_server_begin(servers[i], 0);
     }
-    link_pair_connect(&pair, &near, &far);
-    mu_ps_server_add_follower(servers[0], 1, near);
-    mu_ps_server_add_head(servers[1], far);
+    link_servers();
 }
 
 static void destroy_servers(void)
@@ -184,11 +189,131 @@ static void what_a_lost_worker_still_pushes_is_not_its_servers_fault(void **stat
     close_worker(&worker);
 }
 
+/* ---- who is cut off by the follower ---- */
+
+/* Worker 0 waits for a step of two. */
+static void a_worker_that_a_follower_cuts_off_is_waited_for_no_more(void **state)
+{
+    (void)state;
+    struct worker good = {0}, bad = {0};
+    struct mu_ps_server_options options = options_of(2);
+    options.mode = (struct mu_ps_mode){.kind = MU_PS_SYNC, .workers = 2};
+    make_servers(options);
+    add_worker(&good, 0);
+    add_worker(&bad, 1);
+    for (int i = 0; i < 2; i++)
+        push(&good, i, 0);
+    say_heartbeat(&bad, 1);
+    assert_int_equal(run_until(has_come), MU_PROTOCOL);
+    check_culprit(MU_PS_PEER_WORKER, 1);
+    assert_ok(run_until(has_come));
+    assert_true(is_lost_on_both());
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(good.at[i].fresh_count, 1);
+        assert_int_equal(mu_ps_server_version(servers[i]), 1);
+    }
+    destroy_servers();
+    close_worker(&good);
+    close_worker(&bad);
+}
+
+#define LARGE ((size_t)4 << 20) /* 16 MiB: more than the sockets take */
+
+static void a_worker_that_does_not_read_a_follower_is_lost(void **state)
+{
+    (void)state;
+    float *memory = calloc(3 * LARGE, sizeof(float));
+    struct worker slow = {0};
+    struct mu_ps_server_options options = options_of(2);
+    options.element_count = 2 * LARGE;
+    options.patience_ns = MU_SECOND;
+    make_servers(options);
+    add_worker(&slow, 1);
+    slow.at[0].fresh = memory;
+    slow.at[1].fresh = memory + LARGE;
+    slow.at[1].holds = true;
+    for (int i = 0; i < 2; i++)
+        hand_peer_push(&slow.at[i], &slow.sends[i], slow.bodies[i], memory + 2 * LARGE, LARGE, 0);
+    assert_int_equal(run_until(is_lost_on_both), MU_UNAVAILABLE);
+    check_culprit(MU_PS_PEER_WORKER, 1);
+    assert_said(&log_of_test, "answer waits for it on ps/1");
+    assert_ok(run_until(has_come));
+    assert_true(is_lost_on_both());
+    assert_int_equal(slow.at[0].fresh_count, 1);
+    destroy_servers();
+    close_worker(&slow);
+    free(memory);
+}
+
+/* What the follower said of it was on a link that broke. */
+static void who_is_cut_off_is_told_on_the_next_link_again(void **state)
+{
+    (void)state;
+    struct worker worker = {0};
+    struct mu_link *nobodys, *far;
+    struct mu_ps_server_options options = options_of(2);
+    options.relinks = true;
+    make_servers(options);
+    add_worker(&worker, 1);
+    link_pair_connect(&pair, &nobodys, &far);
+    mu_ps_server_add_head(servers[1], far);
+    say_heartbeat(&worker, 1);
+    assert_int_equal(run_until(has_come), MU_PROTOCOL);
+    assert_ok(run_until(has_come));
+    assert_false(mu_ps_server_lost(servers[0], 1));
+    mu_link_close(nobodys);
+    link_servers();
+    assert_ok(run_until(has_come));
+    assert_true(is_lost_on_both());
+    destroy_servers();
+    close_worker(&worker);
+}
+
+/* With standbys, of which the head is lost: its deputy and the other span's first server. */
+static void make_servers_without_their_head(void)
+{
+    static const int seats[] = {2, 1};
+    struct mu_ps_server_options options = options_of(2);
+    struct mu_link *near, *far;
+    options.replicas = 1;
+    for (int i = 0; i < 2; i++) {
+        options.order = seats[i];
+        servers[i] = hand_rig_server(&options);
+        mu_ps_server_begin(servers[i], 0);
+    }
+    link_pair_connect(&pair, &near, &far);
+    mu_ps_server_add_follower(servers[0], 1, near);
+    mu_ps_server_add_deputy(servers[1], far);
+}
+
+static void who_is_cut_off_by_any_server_is_lost_to_the_next_head(void **state)
+{
+    (void)state;
+    for (int by = 0; by < 2; by++) {
+        struct worker worker = {0};
+        make_servers_without_their_head();
+        add_worker(&worker, 1);
+        say_heartbeat(&worker, by);
+        assert_int_equal(run_until(has_come), MU_PROTOCOL);
+        for (int i = 0; i < 2; i++)
+            mu_ps_server_lose_server(servers[i], 0);
+        assert_ok(run_until(has_come));
+        assert_true(mu_ps_server_is_head(servers[0]));
+        assert_true(is_lost_on_both());
+        destroy_servers();
+        close_worker(&worker);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_push_of_a_lost_worker_is_waited_for_no_more),
         cmocka_unit_test(what_a_lost_worker_still_pushes_is_not_its_servers_fault),
+        cmocka_unit_test(a_worker_that_a_follower_cuts_off_is_waited_for_no_more),
+        cmocka_unit_test(a_worker_that_does_not_read_a_follower_is_lost),
+        cmocka_unit_test(who_is_cut_off_is_told_on_the_next_link_again),
+        cmocka_unit_test(who_is_cut_off_by_any_server_is_lost_to_the_next_head),
     };
     return cmocka_run_group_tests(tests, hand_rig_begin, hand_rig_end);
 }
