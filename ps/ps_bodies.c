@@ -2,6 +2,7 @@
 #include "ps/ps_bodies.h"
 #include "ps/shard.h"
 #include "runtime/io/frame.h"
+#include <string.h>
 
 static_assert(MU_PS_STATE_BODY_MAX <= MU_FRAME_BODY_MAX, "a state's body fits in a frame");
 
@@ -97,6 +98,15 @@ static int64_t read_place(struct mu_decoder *decoder, const char *key)
 {
     int64_t place = 0;
     return mu_decoder_int(decoder, key, 1, INT64_MAX, &place) ? place : 0;
+}
+
+int64_t mu_ps_push_alike(const struct mu_ps_push_body *push)
+{
+    const float scale = (float)push->scale; /* as it is used */
+    uint32_t bits;
+    memcpy(&bits, &scale, sizeof(bits));
+    uint64_t fresh = push->acknowledge_only ? 0 : (uint64_t)1 << 31;
+    return (int64_t)((uint64_t)bits << 32 | fresh | ((uint64_t)push->seen & INT32_MAX));
 }
 
 size_t mu_ps_push_write(uint8_t out[MU_PS_BODY_MAX], const struct mu_ps_push_body *push)
@@ -265,11 +275,12 @@ void mu_ps_note_put(
     struct mu_body *ret_body, uint8_t out[MU_PS_BODY_MAX], const struct mu_ps_note_body *note)
 {
     bool is_first = note->incarnation <= 1;
-    int some = (note->item != 0) + (note->flaw != 0) + !is_first;
+    int some = (note->item != 0) + (note->flaw != 0) + (note->alike != 0) + !is_first;
     mu_body_begin(ret_body, out, MU_PS_BODY_MAX, 1 + some);
     mu_body_put_int(ret_body, "worker", note->worker);
     put_if_any(ret_body, "item", (int)note->item);
     put_if_any(ret_body, "flaw", (int)note->flaw);
+    put_if_any(ret_body, "alike", note->alike);
     if (!is_first)
         mu_body_put_int(ret_body, "incarnation", note->incarnation);
 }
@@ -292,6 +303,8 @@ bool mu_ps_note_read(
         return false;
     ret_note->item = (enum mu_ps_item)item;
     ret_note->incarnation = read_or(decoder, "incarnation", 1);
+    if (!mu_decoder_int(decoder, "alike", INT64_MIN, INT64_MAX, &ret_note->alike))
+        ret_note->alike = 0;
     return true;
 }
 

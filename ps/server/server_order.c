@@ -28,26 +28,55 @@ static void queue_if_here(struct mu_ps_server *server, struct mu_ps_buffer *buff
     assert(buffer->here_count <= server->standby.live_count);
     if (!mu_ps_is_head(server) || buffer->here_count < server->standby.live_count)
         return;
-    if (server->ledger[buffer->worker].is_lost)
+    if (server->ledger[buffer->worker].is_lost || buffer->here_item == MU_PS_ITEM_LOSS)
         return; /* what comes after its loss is dropped there, on all servers */
     queue_buffer(server, buffer);
 }
 
-/* The gradient (or pull) is whole on one more server, which found this wrong with it. */
-static void is_here(struct mu_ps_server *server, struct mu_ps_buffer *buffer, enum mu_ps_flaw flaw)
+/* No order could have both. */
+static void blame_worker(struct mu_ps_server *server, struct mu_ps_buffer *buffer)
 {
-    if (buffer->here_flaw == MU_PS_FLAW_NONE)
-        buffer->here_flaw = flaw;
-    buffer->here_count++;
+    buffer->here_item = MU_PS_ITEM_LOSS;
+    if (server->ledger[buffer->worker].is_lost)
+        return;
+    mu_ps_blame(&server->workers[buffer->worker], MU_E0404,
+        "sent one thing to a server and another to another one, both as number %llu",
+        (unsigned long long)buffer->sequence);
+    mu_ps_lost(server, buffer->worker);
+}
+
+/* The gradient (or pull) is whole on one more server, which has this to say of it. All say the same
+ * but for what they find wrong, so that it does not matter by whose copy it is judged. */
+static void is_here(
+    struct mu_ps_server *server, struct mu_ps_buffer *buffer, const struct mu_ps_note_body *note)
+{
+    bool is_first = buffer->here_count++ == 0;
+    if (is_first) {
+        buffer->here_item = note->item;
+        buffer->here_alike = note->alike;
+    }
+    if (buffer->here_alike != note->alike)
+        buffer->here_flaw = MU_PS_FLAW_DIFFERS;
+    else if (buffer->here_flaw == MU_PS_FLAW_NONE)
+        buffer->here_flaw = note->flaw;
+    if (buffer->here_item != note->item)
+        blame_worker(server, buffer);
     queue_if_here(server, buffer);
+}
+
+static struct mu_ps_note_body note_of(
+    const struct mu_ps_server *server, const struct mu_ps_buffer *buffer)
+{
+    return (struct mu_ps_note_body){.worker = buffer->worker,
+        .item = buffer->item,
+        .flaw = buffer->flaw,
+        .incarnation = server->ledger[buffer->worker].incarnation,
+        .alike = buffer->alike};
 }
 
 static void tell_head(struct mu_ps_server *server, struct mu_ps_buffer *buffer)
 {
-    const struct mu_ps_note_body note = {.worker = buffer->worker,
-        .item = buffer->item,
-        .flaw = buffer->flaw,
-        .incarnation = server->ledger[buffer->worker].incarnation};
+    const struct mu_ps_note_body note = note_of(server, buffer);
     struct mu_frame frame = {
         .type = MU_FRAME_PUSH,
         .generation = server->options.generation,
@@ -62,8 +91,9 @@ static void tell_head(struct mu_ps_server *server, struct mu_ps_buffer *buffer)
 /* Between two heads it is told to the next one later (mu_ps_tell_here). */
 void mu_ps_here(struct mu_ps_server *server, struct mu_ps_buffer *buffer)
 {
+    const struct mu_ps_note_body note = note_of(server, buffer);
     if (mu_ps_is_head(server))
-        is_here(server, buffer, buffer->flaw);
+        is_here(server, buffer, &note);
     else if (server->standby.takeover == MU_PS_TAKEOVER_NONE)
         tell_head(server, buffer);
 }
@@ -188,7 +218,7 @@ static enum mu_link_answer on_note(
             (unsigned long long)frame->tag, worker,
             (unsigned long long)peer->of_server.noted[worker]);
     peer->at_hand.buffer = mu_ps_buffer_of(server, worker, frame->tag);
-    peer->at_hand.flaw = note.flaw;
+    peer->at_hand.note = note;
     return MU_LINK_TAKE;
 }
 
@@ -225,7 +255,7 @@ static void on_follower_arrived(
     if (!peer->at_hand.buffer)
         return;
     peer->of_server.noted[peer->at_hand.buffer->worker]++;
-    is_here(peer->server, peer->at_hand.buffer, peer->at_hand.flaw);
+    is_here(peer->server, peer->at_hand.buffer, &peer->at_hand.note);
 }
 
 static const struct mu_link_events follower_events = {

@@ -16,7 +16,7 @@ struct mu_ps_at_hand {
     struct mu_ps_buffer *buffer; /* what it brings, or is about; NULL: none */
     size_t looked_at;            /* from a worker: elements of the gradient */
     bool is_again;               /* from a worker: a number that came on an earlier link, too */
-    enum mu_ps_flaw flaw;        /* a follower's note: what it found */
+    struct mu_ps_note_body note; /* a follower's */
     /* The head's, without a buffer: the worker that is lost or comes back; -1: no worker, for it
      * says what it has chosen (server_auto.c). A follower's: the worker that it has cut off; -1:
      * none. */

@@ -210,6 +210,13 @@ static enum mu_status step_if_complete(
 
 /* ---- answering ---- */
 
+/* What its worker will have seen: the same on all servers, although one may have found no place
+ * for it. */
+static bool is_remembered(const struct mu_ps_buffer *buffer)
+{
+    return buffer->asks_fresh && buffer->verdict.flaw != MU_PS_FLAW_DIFFERS;
+}
+
 static void reply(struct mu_ps_server *server, struct mu_ps_buffer *buffer)
 {
     struct mu_ps_peer *worker = &server->workers[buffer->worker];
@@ -220,7 +227,7 @@ static void reply(struct mu_ps_server *server, struct mu_ps_buffer *buffer)
     mu_ps_auto_sent(server, buffer->worker);
     if (brings && buffer->fresh_version != version)
         mu_shard_copy(&server->shard, buffer->fresh);
-    if (buffer->wants_fresh)
+    if (is_remembered(buffer))
         mu_seen_store(&server->seen, buffer->worker, buffer->sequence,
             server->shard.vectors[0].data, version);
     if (brings && !travels)

@@ -42,6 +42,7 @@ static void what_was_written_is_read(void **state)
     for (; note.incarnation < 4; note.incarnation++) {
         assert_true(mu_ps_note_read(decoder, out, mu_ps_note_write(out, &note), &note_read));
         assert_memory_equal(&note, &note_read, sizeof(note));
+        note.alike = INT64_MIN + note.incarnation;
         note.item = note.item == MU_PS_ITEM_LOSS ? MU_PS_ITEM_LOOK : MU_PS_ITEM_LOSS;
     }
 

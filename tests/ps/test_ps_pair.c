@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "ps/policies.h"
 #include "ps/server/server_inside.h"
+#include "runtime/base/options.h"
 #include "tests/ps/hand_peer.h"
 
 /* Two servers and their link, workers by hand: what a worker does to one of them alone. */
@@ -305,6 +307,101 @@ static void who_is_cut_off_by_any_server_is_lost_to_the_next_head(void **state)
     }
 }
 
+/* ---- what is not the same on both ---- */
+
+static void who_says_another_item_to_each_server_is_named(void **state)
+{
+    (void)state;
+    for (int pulls_at = 0; pulls_at < 2; pulls_at++) {
+        struct worker worker = {0};
+        make_servers(options_of(2));
+        add_worker(&worker, 1);
+        push(&worker, 1 - pulls_at, 0);
+        mu_link_post(worker.at[pulls_at].link, MU_FRAME_PULL, 7, 0, NULL);
+        assert_int_equal(run_until(has_come), MU_PROTOCOL);
+        check_culprit(MU_PS_PEER_WORKER, 1);
+        assert_said(&log_of_test, "E0404");
+        assert_said(&log_of_test, "replica 1 sent one thing to a server");
+        assert_ok(run_until(has_come));
+        assert_true(is_lost_on_both());
+        for (int i = 0; i < 2; i++) {
+            assert_int_equal(servers[i]->waiting_count, 0);
+            assert_int_equal(mu_ps_server_version(servers[i]), 0);
+        }
+        destroy_servers();
+        close_worker(&worker);
+    }
+}
+
+/* A gradient that is refused, on both. */
+static void check_differs(
+    struct mu_ps_push_body first, struct mu_ps_push_body second, float element)
+{
+    struct worker worker = {0};
+    make_servers(options_of(2));
+    add_worker(&worker, 1);
+    worker.gradients[0][0] = 1;
+    worker.gradients[1][0] = element;
+    push_as(&worker, 0, 0, first);
+    push_as(&worker, 1, 0, second);
+    assert_ok(run_until(has_come));
+    assert_said(&log_of_test, "says another thing to another server");
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(worker.at[i].fresh_count, 1);
+        assert_int_equal(worker.at[i].said.verdict, MU_VERDICT_REFUSE);
+        assert_int_equal(mu_ps_server_version(servers[i]), 0);
+        assert_true(mu_ps_server_vector(servers[i], 0)[0] == 0);
+        assert_int_equal(servers[i]->ledger[1].refused_in_row, 1);
+    }
+    destroy_servers();
+    close_worker(&worker);
+}
+
+static void what_is_said_otherwise_to_one_server_is_refused_by_both(void **state)
+{
+    (void)state;
+    const struct mu_ps_push_body usual = {.scale = 1};
+    check_differs(usual, (struct mu_ps_push_body){.scale = 1e-30}, 3e38f);
+    check_differs((struct mu_ps_push_body){.scale = 1e-30}, usual, 1);
+    check_differs(usual, (struct mu_ps_push_body){.scale = 1, .seen = 1}, 1);
+    check_differs(usual, (struct mu_ps_push_body){.scale = 1, .acknowledge_only = true}, 1);
+}
+
+/* What one of them alone was asked for, or has no place for, is no difference in what they keep. */
+static void what_a_worker_has_seen_is_the_same_on_both(void **state)
+{
+    (void)state;
+    static const struct mu_ps_push_body others[] = {
+        {.scale = 1, .acknowledge_only = true}, {.scale = 1, .fresh_at = 64}};
+    struct mu_ps_server_options options = options_of(2);
+    for (int i = 0; mu_policies[i]; i++)
+        if (strcmp(mu_policies[i]->name, "compensate") == 0)
+            options.policy = mu_policies[i];
+    void *policy_options = calloc(1, options.policy->option_bytes + 1);
+    mu_options_defaults(options.policy->options, policy_options);
+    options.policy_options = policy_options;
+    for (size_t i = 0; i < MU_COUNT_OF(others); i++) {
+        struct worker worker = {0};
+        make_servers(options);
+        add_worker(&worker, 1);
+        push(&worker, 0, 0);
+        push_as(&worker, 1, 0, others[i]);
+        assert_ok(run_until(has_come));
+        for (uint64_t k = 1; k < 3; k++) {
+            for (int s = 0; s < 2; s++)
+                push(&worker, s, k);
+            assert_ok(run_until(has_come));
+        }
+        for (int s = 0; s < 2; s++) {
+            assert_int_equal(worker.at[s].fresh_count, 3);
+            assert_int_equal(mu_ps_server_version(servers[s]), 2);
+        }
+        destroy_servers();
+        close_worker(&worker);
+    }
+    free(policy_options);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -314,6 +411,9 @@ int main(void)
         cmocka_unit_test(a_worker_that_does_not_read_a_follower_is_lost),
         cmocka_unit_test(who_is_cut_off_is_told_on_the_next_link_again),
         cmocka_unit_test(who_is_cut_off_by_any_server_is_lost_to_the_next_head),
+        cmocka_unit_test(who_says_another_item_to_each_server_is_named),
+        cmocka_unit_test(what_is_said_otherwise_to_one_server_is_refused_by_both),
+        cmocka_unit_test(what_a_worker_has_seen_is_the_same_on_both),
     };
     return cmocka_run_group_tests(tests, hand_rig_begin, hand_rig_end);
 }
