@@ -9,7 +9,8 @@
 #include "ps/server/server_takeover.h"
 
 /*
- * The links between servers: notes of what is whole, to the head; verdicts, from it.
+ * The links between servers: notes of what is whole, and of who is cut off, to the head; verdicts,
+ * from it.
  *
  * A worker's numbers come whole in their order on each server, so the head knows from one number of
  * each follower what is there, and can count anew when one of them is lost.
