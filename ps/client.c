@@ -340,7 +340,7 @@ enum mu_status mu_ps_client_push(struct mu_ps_client *client, int slot, const fl
 
 static void name_missing(struct mu_ps_client *client, const struct mu_client_slot *slot)
 {
-    int missing = -1, lost = -1;
+    int missing = 0, lost = -1; /* if none is, the loss of the head (mu_client_awaits_loss) */
     for (int i = client->seat_count - 1; i >= 0; i--) {
         if (!mu_client_awaits(&slot->parts[i]))
             continue;
@@ -354,16 +354,21 @@ static void name_missing(struct mu_ps_client *client, const struct mu_client_slo
 static enum mu_status wait_whole(
     struct mu_ps_client *client, struct mu_client_slot *slot, int64_t deadline_ns)
 {
-    do {
+    for (;;) {
         enum mu_status status = mu_loop_until(client->options.loop, &slot->ended, deadline_ns);
         if (client->failure != MU_OK)
             return client->failure;
         if (status == MU_TIMEOUT)
             name_missing(client, slot);
         MU_TRY(status);
+        if (mu_client_awaits_loss(slot)) {
+            slot->ended = false;
+            continue;
+        }
         MU_TRY(mu_client_check_agreement(slot));
-    } while (mu_client_relink_asks(slot));
-    return client->failure;
+        if (!mu_client_relink_asks(slot))
+            return client->failure;
+    }
 }
 
 static void free_slot_of(struct mu_client_slot *slot)

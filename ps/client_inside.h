@@ -124,6 +124,9 @@ void mu_client_expect(struct mu_client_slot *slot);
 bool mu_client_awaits(const struct mu_client_part *part);
 /* The first part that counts: all that count say the same. */
 struct mu_client_part *mu_client_first_part(const struct mu_client_slot *slot);
+/* Does the head alone say otherwise than all others, so that it must be lost? Then the cluster will
+ * say so. */
+bool mu_client_awaits_loss(const struct mu_client_slot *slot);
 /* All that have answered must have done the same. */
 enum mu_status mu_client_check_agreement(const struct mu_client_slot *slot);
 /* Did all that have answered bring what is wanted? */

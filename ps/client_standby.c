@@ -56,6 +56,28 @@ struct mu_client_part *mu_client_first_part(const struct mu_client_slot *slot)
     return part;
 }
 
+static bool agree(const struct mu_client_part *a, const struct mu_client_part *b)
+{
+    return a->fresh.version == b->fresh.version && a->fresh.verdict == b->fresh.verdict;
+}
+
+/* It has judged the push and died before any other one heard of that: these have judged it anew. */
+bool mu_client_awaits_loss(const struct mu_client_slot *slot)
+{
+    const struct mu_ps_client *client = slot->client;
+    const struct mu_client_part *other = NULL;
+    if (client->options.replicas == 0 || client->lost >= 0 || !slot->parts[0].replied)
+        return false;
+    for (int i = 1; i < client->seat_count; i++) {
+        if (!slot->parts[i].replied)
+            continue;
+        if (other && !agree(other, &slot->parts[i]))
+            return false;
+        other = &slot->parts[i];
+    }
+    return other && !agree(other, &slot->parts[0]);
+}
+
 enum mu_status mu_client_check_agreement(const struct mu_client_slot *slot)
 {
     struct mu_ps_client *client = slot->client;

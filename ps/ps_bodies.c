@@ -3,6 +3,7 @@
 #include "ps/shard.h"
 #include "ps/split.h"
 #include "runtime/io/frame.h"
+#include <string.h>
 
 static_assert(MU_PS_STATE_BODY_MAX <= MU_FRAME_BODY_MAX, "a state's body fits in a frame");
 
@@ -98,6 +99,15 @@ static int64_t read_place(struct mu_decoder *decoder, const char *key)
 {
     int64_t place = 0;
     return mu_decoder_int(decoder, key, 1, INT64_MAX, &place) ? place : 0;
+}
+
+int64_t mu_ps_push_alike(const struct mu_ps_push_body *push)
+{
+    const float scale = (float)push->scale; /* as it is used */
+    uint32_t bits;
+    memcpy(&bits, &scale, sizeof(bits));
+    uint64_t fresh = push->acknowledge_only ? 0 : (uint64_t)1 << 31;
+    return (int64_t)((uint64_t)bits << 32 | fresh | ((uint64_t)push->seen & INT32_MAX));
 }
 
 size_t mu_ps_push_write(uint8_t out[MU_PS_BODY_MAX], const struct mu_ps_push_body *push)
@@ -262,26 +272,40 @@ bool mu_ps_ready_read(
 
 /* ---- notes of followers ---- */
 
+void mu_ps_note_put(
+    struct mu_body *ret_body, uint8_t out[MU_PS_BODY_MAX], const struct mu_ps_note_body *note)
+{
+    bool is_first = note->incarnation <= 1;
+    int some = (note->item != 0) + (note->flaw != 0) + (note->alike != 0) + !is_first;
+    mu_body_begin(ret_body, out, MU_PS_BODY_MAX, 1 + some);
+    mu_body_put_int(ret_body, "worker", note->worker);
+    put_if_any(ret_body, "item", (int)note->item);
+    put_if_any(ret_body, "flaw", (int)note->flaw);
+    put_if_any(ret_body, "alike", note->alike);
+    if (!is_first)
+        mu_body_put_int(ret_body, "incarnation", note->incarnation);
+}
+
 size_t mu_ps_note_write(uint8_t out[MU_PS_BODY_MAX], const struct mu_ps_note_body *note)
 {
     struct mu_body body;
-    bool is_first = note->incarnation <= 1;
-    mu_body_begin(&body, out, MU_PS_BODY_MAX, 1 + (note->flaw != 0) + !is_first);
-    mu_body_put_int(&body, "worker", note->worker);
-    put_if_any(&body, "flaw", (int)note->flaw);
-    if (!is_first)
-        mu_body_put_int(&body, "incarnation", note->incarnation);
+    mu_ps_note_put(&body, out, note);
     return finish(&body);
 }
 
 bool mu_ps_note_read(
     struct mu_decoder *decoder, const void *body, size_t bytes, struct mu_ps_note_body *ret_note)
 {
+    int64_t item;
     if (mu_decoder_read(decoder, body, bytes) != MU_OK ||
         !read_int(decoder, "worker", MU_PS_REPLICAS_MAX - 1, &ret_note->worker) ||
+        !read_count_or_none(decoder, "item", MU_PS_ITEM_LOOK, &item) ||
         !read_flaw(decoder, &ret_note->flaw))
         return false;
+    ret_note->item = (enum mu_ps_item)item;
     ret_note->incarnation = read_or(decoder, "incarnation", 1);
+    if (!mu_decoder_int(decoder, "alike", INT64_MIN, INT64_MAX, &ret_note->alike))
+        ret_note->alike = 0;
     return true;
 }
 

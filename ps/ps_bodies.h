@@ -42,7 +42,8 @@ static inline bool mu_ps_item_has_span(enum mu_ps_item item)
     ROW(ID, "with an id out of range, or of another server")                                       \
     ROW(PLACE, "at a place that is not in the memory it shares")                                   \
     ROW(TWICE, "with an id twice")                                                                 \
-    ROW(LARGE, "with an element that is 2^48 or more, scaled")
+    ROW(LARGE, "with an element that is 2^48 or more, scaled")                                     \
+    ROW(DIFFERS, "that says another thing to another server")
 
 #define MU_PS_FLAW_ENUM(name, text) MU_PS_FLAW_##name,
 enum mu_ps_flaw { MU_PS_FLAW_ROWS(MU_PS_FLAW_ENUM) MU_PS_FLAW_COUNT };
@@ -59,6 +60,9 @@ struct mu_ps_push_body {
     int64_t fresh_at;      /* where that of the fresh parameters goes */
     bool quiet;            /* it is not answered */
 };
+/* What it says alike to all servers, as one number that is another one for another scale or
+ * `fresh`; of `seen` the lowest 31 bits. */
+int64_t mu_ps_push_alike(const struct mu_ps_push_body *push);
 size_t mu_ps_push_write(uint8_t out[MU_PS_BODY_MAX], const struct mu_ps_push_body *push);
 bool mu_ps_push_read(
     struct mu_decoder *decoder, const void *body, size_t bytes, struct mu_ps_push_body *ret_push);
@@ -125,12 +129,17 @@ void mu_ps_ready_put(
 bool mu_ps_ready_read(
     struct mu_decoder *decoder, const void *body, size_t bytes, struct mu_ps_ready_body *ret_ready);
 
-/* PUSH of a follower, without payload; tag: the sequence number of the worker's. */
+/* PUSH of a follower, without payload; tag: the sequence number of the worker's; of LOSS, which
+ * says that the follower has cut the worker off, 0. */
 struct mu_ps_note_body {
     int worker;
+    enum mu_ps_item item;
     enum mu_ps_flaw flaw;
     int64_t incarnation; /* of the worker */
+    int64_t alike;       /* of a gradient: mu_ps_push_alike; else 0 */
 };
+void mu_ps_note_put(
+    struct mu_body *ret_body, uint8_t out[MU_PS_BODY_MAX], const struct mu_ps_note_body *note);
 size_t mu_ps_note_write(uint8_t out[MU_PS_BODY_MAX], const struct mu_ps_note_body *note);
 bool mu_ps_note_read(
     struct mu_decoder *decoder, const void *body, size_t bytes, struct mu_ps_note_body *ret_note);

@@ -318,6 +318,7 @@ static enum mu_status go_on(struct mu_ps_server *server, bool *ret_any)
     if (server->readers_due)
         mu_ps_readers_check(server);
     mu_ps_heal_check(server);
+    mu_ps_tell_losses(server);
     MU_TRY(check_others(server));
     MU_TRY(mu_ps_audit_status(server));
     MU_TRY(serve_some(server, &any));

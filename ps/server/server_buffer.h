@@ -31,14 +31,17 @@ struct mu_ps_buffer {
     uint64_t tag; /* that the worker gave it; another than `sequence` is refused */
     enum mu_ps_item item;
     enum mu_ps_flaw flaw; /* that this server found */
-    int64_t seen;
+    int64_t seen, alike;  /* of a gradient; `alike` of another request: 0 */
     float scale;
     bool wants_fresh; /* the answer brings the parameters */
+    bool asks_fresh;  /* that was asked for, also where they have no place */
     bool quiet;       /* its worker waits for no answer */
-    /* Head: on how many servers it is whole, and the worst that they found. May be of the next
-     * round already while the reply of this round is still on its way, so these are not reset with
-     * the rest. */
+    /* Head: on how many servers it is whole, what it is on the first of them, and the worst that
+     * they found. May be of the next round already while the reply of this round is still on its
+     * way, so these are not reset with the rest. */
     int here_count;
+    enum mu_ps_item here_item;
+    int64_t here_alike;
     enum mu_ps_flaw here_flaw;
     struct mu_ps_verdict_body verdict;
     int64_t fresh_version; /* of the parameters in `fresh`; -1: it holds something else */

@@ -45,6 +45,8 @@ struct mu_ps_worker {
     uint64_t verdicts[MU_VERDICT_COUNT];
     int64_t incarnation;
     bool is_dead; /* the cluster has said so of this incarnation */
+    bool is_cut;  /* not on the head: its link here is gone for good; the head is to know */
+    bool cut_told;
     /* Head: it joins at a place to come; follower: what follows is still to be done. */
     bool changes;
     struct mu_ps_verdict_body change; /* what the head says of its loss, or that it joins */
@@ -72,6 +74,7 @@ struct mu_ps_server {
     int waiting_count;        /* buffers that need another server to go on */
     int other_ended;          /* seat of a server whose link has ended; -1: none */
     int gone_count;           /* servers whose link has ended, and another one may come */
+    bool losses_due; /* a worker was cut off here, or there is another head to tell of it */
     struct mu_ps_standby standby;
     bool look_again;  /* something was freed that a held link may wait for */
     bool readers_due; /* it is time to look who does not read */
@@ -86,6 +89,8 @@ struct mu_ps_server {
     struct mu_ps_worker *ledger;  /* (replica_count) */
     struct mu_ps_answers answers; /* zeroed where no worker may come back */
     int active_count;             /* that have not left */
+    /* Replica 0 has: who trains alone has ended that, also if it comes back. */
+    bool warmup_left;
 
     struct mu_staleness staleness;
     uint64_t *sequence_served; /* (replica_count) next to be served */

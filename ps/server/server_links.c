@@ -61,7 +61,9 @@ static bool read_push(struct mu_ps_peer *peer, const struct mu_frame *frame, con
         buffer->flaw = MU_PS_FLAW_PLACE;
     buffer->quiet = push.quiet;
     buffer->seen = push.seen;
-    buffer->wants_fresh = !push.acknowledge_only && is_placed;
+    buffer->alike = mu_ps_push_alike(&push);
+    buffer->asks_fresh = !push.acknowledge_only;
+    buffer->wants_fresh = buffer->asks_fresh && is_placed;
     buffer->scale = buffer->flaw == MU_PS_FLAW_NONE ? (float)push.scale : 0;
     return true;
 }
@@ -85,7 +87,8 @@ static bool read_pull(struct mu_ps_peer *peer, const struct mu_frame *frame, con
         mu_ps_refuse(peer, "sent a PULL %s", mu_ps_flaw_text(rows->flaw));
     else if (rows->counts.given > 0)
         mu_ps_refuse(peer, "sent a PULL with gradients of embedding rows");
-    buffer->wants_fresh = mu_ps_item_has_span(buffer->item);
+    buffer->wants_fresh = buffer->asks_fresh = mu_ps_item_has_span(buffer->item);
+    buffer->alike = 0;
     buffer->flaw = MU_PS_FLAW_NONE;
     buffer->quiet = false;
     return !peer->refused;

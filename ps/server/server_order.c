@@ -9,7 +9,8 @@
 #include "ps/server/server_takeover.h"
 
 /*
- * The links between servers: notes of what is whole, to the head; verdicts, from it.
+ * The links between servers: notes of what is whole, and of who is cut off, to the head; verdicts,
+ * from it.
  *
  * A worker's numbers come whole in their order on each server, so the head knows from one number of
  * each follower what is there, and can count anew when one of them is lost.
@@ -28,23 +29,55 @@ static void queue_if_here(struct mu_ps_server *server, struct mu_ps_buffer *buff
     assert(buffer->here_count <= server->standby.live_count);
     if (!mu_ps_is_head(server) || buffer->here_count < server->standby.live_count)
         return;
+    if (server->ledger[buffer->worker].is_lost || buffer->here_item == MU_PS_ITEM_LOSS)
+        return; /* what comes after its loss is dropped there, on all servers */
     queue_buffer(server, buffer);
 }
 
-/* The gradient (or pull) is whole on one more server, which found this wrong with it. */
-static void is_here(struct mu_ps_server *server, struct mu_ps_buffer *buffer, enum mu_ps_flaw flaw)
+/* No order could have both. */
+static void blame_worker(struct mu_ps_server *server, struct mu_ps_buffer *buffer)
 {
-    if (buffer->here_flaw == MU_PS_FLAW_NONE)
-        buffer->here_flaw = flaw;
-    buffer->here_count++;
+    buffer->here_item = MU_PS_ITEM_LOSS;
+    if (server->ledger[buffer->worker].is_lost)
+        return;
+    mu_ps_blame(&server->workers[buffer->worker], MU_E0404,
+        "sent one thing to a server and another to another one, both as number %llu",
+        (unsigned long long)buffer->sequence);
+    mu_ps_lost(server, buffer->worker);
+}
+
+/* The gradient (or pull) is whole on one more server, which has this to say of it. All say the same
+ * but for what they find wrong, so that it does not matter by whose copy it is judged. */
+static void is_here(
+    struct mu_ps_server *server, struct mu_ps_buffer *buffer, const struct mu_ps_note_body *note)
+{
+    bool is_first = buffer->here_count++ == 0;
+    if (is_first) {
+        buffer->here_item = note->item;
+        buffer->here_alike = note->alike;
+    }
+    if (buffer->here_alike != note->alike)
+        buffer->here_flaw = MU_PS_FLAW_DIFFERS;
+    else if (buffer->here_flaw == MU_PS_FLAW_NONE)
+        buffer->here_flaw = note->flaw;
+    if (buffer->here_item != note->item)
+        blame_worker(server, buffer);
     queue_if_here(server, buffer);
+}
+
+static struct mu_ps_note_body note_of(
+    const struct mu_ps_server *server, const struct mu_ps_buffer *buffer)
+{
+    return (struct mu_ps_note_body){.worker = buffer->worker,
+        .item = buffer->item,
+        .flaw = buffer->flaw,
+        .incarnation = server->ledger[buffer->worker].incarnation,
+        .alike = buffer->alike};
 }
 
 static void tell_head(struct mu_ps_server *server, struct mu_ps_buffer *buffer)
 {
-    const struct mu_ps_note_body note = {.worker = buffer->worker,
-        .flaw = buffer->flaw,
-        .incarnation = server->ledger[buffer->worker].incarnation};
+    const struct mu_ps_note_body note = note_of(server, buffer);
     struct mu_frame frame = {
         .type = MU_FRAME_PUSH,
         .generation = server->options.generation,
@@ -59,21 +92,57 @@ static void tell_head(struct mu_ps_server *server, struct mu_ps_buffer *buffer)
 /* Between two heads it is told to the next one later (mu_ps_tell_here). */
 void mu_ps_here(struct mu_ps_server *server, struct mu_ps_buffer *buffer)
 {
+    const struct mu_ps_note_body note = note_of(server, buffer);
     if (mu_ps_is_head(server))
-        is_here(server, buffer, buffer->flaw);
+        is_here(server, buffer, &note);
     else if (server->standby.takeover == MU_PS_TAKEOVER_NONE)
         tell_head(server, buffer);
 }
 
+static void tell_loss(struct mu_ps_server *server, struct mu_ps_peer *head, int worker)
+{
+    const struct mu_ps_note_body note = {.worker = worker,
+        .item = MU_PS_ITEM_LOSS,
+        .incarnation = server->ledger[worker].incarnation};
+    uint8_t memory[MU_PS_BODY_MAX];
+    struct mu_body body;
+    mu_ps_note_put(&body, memory, &note);
+    mu_link_post(head->link, MU_FRAME_PUSH, server->options.generation, 0, &body);
+    server->ledger[worker].cut_told = true;
+}
+
+static bool is_to_tell(const struct mu_ps_worker *worker)
+{
+    return worker->is_cut && !worker->cut_told && !worker->left && !worker->is_lost;
+}
+
+void mu_ps_tell_losses(struct mu_ps_server *server)
+{
+    struct mu_ps_peer *head = &server->others[server->standby.head];
+    if (!server->losses_due || !head->link || server->standby.takeover != MU_PS_TAKEOVER_NONE)
+        return;
+    server->losses_due = false;
+    for (int w = 0; w < server->options.replica_count && !server->losses_due; w++) {
+        if (!is_to_tell(&server->ledger[w]))
+            continue;
+        server->losses_due = !mu_ps_standby_has_room(head);
+        if (!server->losses_due)
+            tell_loss(server, head, w);
+    }
+}
+
 void mu_ps_tell_here(struct mu_ps_server *server)
 {
-    for (int w = 0; w < server->options.replica_count; w++)
+    server->losses_due = true;
+    for (int w = 0; w < server->options.replica_count; w++) {
+        server->ledger[w].cut_told = false;
         for (uint64_t k = server->sequence_served[w];
              k < server->workers[w].of_worker.sequence_next; k++) {
             struct mu_ps_buffer *buffer = mu_ps_buffer_of(server, w, k);
             if (buffer->state == MU_PS_BUFFER_WAITING && buffer->sequence == k)
                 mu_ps_here(server, buffer);
         }
+    }
 }
 
 static int followers_that_have(const struct mu_ps_server *server, int worker, uint64_t sequence)
@@ -135,8 +204,13 @@ static enum mu_link_answer on_note(
         return mu_ps_refuse(peer, "sent a note whose body is malformed");
     int worker = note.worker;
     peer->at_hand.buffer = NULL;
+    peer->at_hand.change_worker = -1;
     if (note.incarnation < server->ledger[worker].incarnation)
         return MU_LINK_TAKE; /* of one that is gone */
+    if (note.item == MU_PS_ITEM_LOSS) {
+        peer->at_hand.change_worker = worker;
+        return MU_LINK_TAKE;
+    }
     if (server->options.relinks && frame->tag < peer->of_server.noted[worker])
         return MU_LINK_TAKE; /* it was told on another link already */
     uint64_t end = server->sequence_served[worker] + (uint64_t)server->options.in_flight_max;
@@ -145,7 +219,7 @@ static enum mu_link_answer on_note(
             (unsigned long long)frame->tag, worker,
             (unsigned long long)peer->of_server.noted[worker]);
     peer->at_hand.buffer = mu_ps_buffer_of(server, worker, frame->tag);
-    peer->at_hand.flaw = note.flaw;
+    peer->at_hand.note = note;
     return MU_LINK_TAKE;
 }
 
@@ -177,10 +251,12 @@ static void on_follower_arrived(
         mu_ps_takeover_arrived(peer, frame);
         return;
     }
+    if (peer->at_hand.change_worker >= 0)
+        mu_ps_lost(peer->server, peer->at_hand.change_worker);
     if (!peer->at_hand.buffer)
         return;
     peer->of_server.noted[peer->at_hand.buffer->worker]++;
-    is_here(peer->server, peer->at_hand.buffer, peer->at_hand.flaw);
+    is_here(peer->server, peer->at_hand.buffer, &peer->at_hand.note);
 }
 
 static const struct mu_link_events follower_events = {

@@ -13,7 +13,10 @@ struct mu_ps_buffer;
 void mu_ps_tell_snapshot(struct mu_ps_server *server, int seat, uint64_t snapshot_id);
 /* The gradient (or pull) in this buffer is whole here. */
 void mu_ps_here(struct mu_ps_server *server, struct mu_ps_buffer *buffer);
-/* The same of all that waits: to a head that does not know. */
+/* To the head: which workers are cut off here; each once, and all again to a head that does not
+ * know. */
+void mu_ps_tell_losses(struct mu_ps_server *server);
+/* The same of all that waits here, and of those. */
 void mu_ps_tell_here(struct mu_ps_server *server);
 /* Head: counts anew on how many servers each one is whole, after one of them was lost. */
 void mu_ps_count_here(struct mu_ps_server *server);

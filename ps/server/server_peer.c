@@ -127,9 +127,14 @@ void mu_ps_cut(struct mu_ps_peer *peer)
 
 void mu_ps_lost(struct mu_ps_server *server, int worker)
 {
-    if (server->ledger[worker].left || server->ledger[worker].is_lost)
+    struct mu_ps_worker *own = &server->ledger[worker];
+    if (own->left || own->is_lost)
         return;
-    server->ledger[worker].is_lost = true;
+    if (!mu_ps_is_head(server)) {
+        own->is_cut = server->losses_due = true;
+        return;
+    }
+    own->is_lost = true;
     mu_ps_queue_add(
         &server->queue, &(struct mu_ps_event){.kind = MU_PS_EVENT_LOSS, .worker = worker});
 }
@@ -157,7 +162,7 @@ void mu_ps_peer_ended(void *owner, struct mu_link *link, enum mu_status why, int
     peer->held = false;
     if (peer->kind == MU_PS_PEER_SERVER)
         peer->server->other_ended = peer->index;
-    if (peer->kind == MU_PS_PEER_WORKER && mu_ps_is_head(peer->server))
+    if (peer->kind == MU_PS_PEER_WORKER)
         mu_ps_lost(peer->server, peer->index);
     if (why == MU_PROTOCOL && !peer->refused)
         mu_ps_refuse(peer, "sent what is not a frame");

@@ -16,9 +16,10 @@ struct mu_ps_at_hand {
     struct mu_ps_buffer *buffer; /* what it brings, or is about; NULL: none */
     size_t looked_at;            /* from a worker: elements of the gradient */
     bool is_again;               /* from a worker: a number that came on an earlier link, too */
-    enum mu_ps_flaw flaw;        /* a follower's note: what it found */
+    struct mu_ps_note_body note; /* a follower's */
     /* The head's, without a buffer: the worker that is lost or comes back; -1: no worker, for it
-     * says what it has chosen (server_auto.c). */
+     * says what it has chosen (server_auto.c). A follower's: the worker that it has cut off; -1:
+     * none. */
     int change_worker;
     bool asks_place; /* another server's PLACE: it wants ours */
 };
@@ -80,7 +81,8 @@ enum mu_link_answer mu_ps_hold(struct mu_ps_peer *peer);
 void mu_ps_resume_held(struct mu_ps_server *server);
 
 void mu_ps_cut(struct mu_ps_peer *peer); /* ends the link of a worker, which is not asked */
-/* Head: the loss of a worker gets a place in the order, if it has not left. */
+/* The loss of a worker gets a place in the order, if it has not left: the head sees to that, and is
+ * told of it (server_order.c). */
 void mu_ps_lost(struct mu_ps_server *server, int worker);
 
 #endif

@@ -72,8 +72,7 @@ static void cut_off(struct mu_ps_peer *peer, const struct unread *unread, int64_
         unread->count, unread->count == 1 ? " waits" : "s wait", mu_ps_process(server), bytes,
         waited);
     mu_ps_accuse(peer, MU_E0402, did);
-    if (mu_ps_is_head(server))
-        mu_ps_lost(server, peer->index);
+    mu_ps_lost(server, peer->index);
     mu_ps_cut(peer);
 }
 

@@ -87,6 +87,7 @@ void mu_ps_relink_end(struct mu_ps_peer *peer)
     peer->link = NULL;
     peer->ended = true;
     peer->held = peer->of_worker.ready = peer->at_hand.is_again = false;
+    peer->of_worker.unread_since_ns = -1; /* numbers may begin anew */
     mu_link_close(link);
     if (next->state == MU_PS_BUFFER_RECEIVING)
         next->state = MU_PS_BUFFER_FREE;
@@ -106,8 +107,6 @@ static bool waits(const struct mu_ps_buffer *buffer)
 
 void mu_ps_relink_drop(struct mu_ps_server *server, int worker)
 {
-    if (!server->options.relinks)
-        return;
     for (int i = 0; i < server->options.in_flight_max; i++) {
         struct mu_ps_buffer *buffer = mu_ps_buffer_of(server, worker, (uint64_t)i);
         if (buffer->state == MU_PS_BUFFER_QUEUED)
@@ -121,6 +120,14 @@ void mu_ps_relink_drop(struct mu_ps_server *server, int worker)
         mu_ps_rows_forget(buffer);
         mu_ps_buffer_leave(buffer);
     }
+}
+
+void mu_ps_relink_lose(struct mu_ps_server *server, int worker)
+{
+    struct mu_ps_peer *peer = &server->workers[worker];
+    mu_ps_relink_drop(server, worker);
+    if (peer->of_worker.ready || !server->options.relinks)
+        mu_ps_relink_end(peer); /* else it may be that of another incarnation */
 }
 
 /* On the head. What followers still say of the predecessor counts no more. */
@@ -175,6 +182,7 @@ enum mu_status mu_ps_relink_join(struct mu_ps_server *server, int worker)
     own->refused_in_row = 0;
     server->active_count += own->left;
     own->left = own->is_lost = own->is_dead = own->changes = false;
+    own->is_cut = own->cut_told = false;
     server->look_again = true; /* its READY is held */
     mu_ps_release(server);
     return MU_OK;
@@ -196,6 +204,10 @@ static enum mu_link_answer on_ready(
     if (ready.incarnation < own->incarnation)
         return mu_ps_refuse(peer, "is incarnation %lld; %lld has come already",
             (long long)ready.incarnation, (long long)own->incarnation);
+    if (ready.incarnation > own->incarnation && server->options.audit)
+        return mu_ps_refuse(peer,
+            "begins anew as incarnation %lld, which the audit log has no record for",
+            (long long)ready.incarnation);
     if (ready.incarnation > own->incarnation && mu_ps_is_head(server) && !own->changes)
         begin_join(server, peer->index, ready.incarnation);
     if (ready.incarnation > own->incarnation || own->changes)

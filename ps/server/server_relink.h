@@ -24,6 +24,8 @@ bool mu_ps_relink_frame(struct mu_ps_peer *peer, const struct mu_frame *frame, c
 void mu_ps_relink_arrived(struct mu_ps_peer *peer, const struct mu_frame *frame);
 /* What is whole here of a worker that is gone, and will not be judged. */
 void mu_ps_relink_drop(struct mu_ps_server *server, int worker);
+/* The same at its place in the order: nothing more is taken from it. */
+void mu_ps_relink_lose(struct mu_ps_server *server, int worker);
 /* A place in the order: judged on the head, and done. */
 enum mu_status mu_ps_relink_join(struct mu_ps_server *server, int worker);
 

@@ -28,7 +28,7 @@
 static bool is_warming_up(const struct mu_ps_server *server)
 {
     return server->shard.version < mu_ps_phase_of(server)->mode.warmup_steps &&
-           !server->ledger[0].left;
+           !server->warmup_left;
 }
 
 static struct mu_push_facts facts_of(
@@ -193,6 +193,7 @@ static void leave(struct mu_ps_server *server, int worker)
 {
     server->active_count -= !server->ledger[worker].left;
     server->ledger[worker].left = true;
+    server->warmup_left |= worker == 0;
 }
 
 static enum mu_status step_if_complete(
@@ -209,6 +210,13 @@ static enum mu_status step_if_complete(
 
 /* ---- answering ---- */
 
+/* What its worker will have seen: the same on all servers, although one may have found no place
+ * for it. */
+static bool is_remembered(const struct mu_ps_buffer *buffer)
+{
+    return buffer->asks_fresh && buffer->verdict.flaw != MU_PS_FLAW_DIFFERS;
+}
+
 static void reply(struct mu_ps_server *server, struct mu_ps_buffer *buffer)
 {
     struct mu_ps_peer *worker = &server->workers[buffer->worker];
@@ -219,7 +227,7 @@ static void reply(struct mu_ps_server *server, struct mu_ps_buffer *buffer)
     mu_ps_auto_sent(server, buffer->worker);
     if (brings && buffer->fresh_version != version)
         mu_shard_copy(&server->shard, buffer->fresh);
-    if (buffer->wants_fresh)
+    if (is_remembered(buffer))
         mu_seen_store(&server->seen, buffer->worker, buffer->sequence,
             server->shard.vectors[0].data, version);
     if (brings && !travels)
@@ -268,7 +276,7 @@ static bool may_go(
     if (server->ledger[buffer->worker].left)
         return true;
     /* A pull waits for the warm-up, which has ended if its worker has left. */
-    if (verdict->item == MU_PS_ITEM_PULL && server->ledger[0].left)
+    if (verdict->item == MU_PS_ITEM_PULL && server->warmup_left)
         return true;
     return server->shard.version >= verdict->version_awaited &&
            (verdict->clock_awaited == 0 ||
@@ -410,7 +418,7 @@ enum mu_status mu_ps_serve_loss(struct mu_ps_server *server, int worker)
     mu_ps_audit_note(server, verdict, NULL);
     leave(server, worker);
     server->ledger[worker].is_lost = true;
-    mu_ps_relink_drop(server, worker);
+    mu_ps_relink_lose(server, worker);
     MU_TRY(step_if_complete(server, verdict));
     mu_ps_modes_follow(server);
     mu_ps_release(server);

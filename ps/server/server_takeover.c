@@ -261,7 +261,7 @@ static void become_head(struct mu_ps_server *server)
     server->standby.takeover = MU_PS_TAKEOVER_NONE;
     for (int w = 0; w < server->options.replica_count; w++) {
         const struct mu_ps_worker *worker = &server->ledger[w];
-        if (worker->is_dead || worker->refused_in_row >= MU_PS_REFUSED_MAX)
+        if (worker->is_dead || worker->is_cut || worker->refused_in_row >= MU_PS_REFUSED_MAX)
             mu_ps_lost(server, w);
     }
     mu_ps_auto_take_over(server);

@@ -36,10 +36,14 @@ static void what_was_written_is_read(void **state)
         push.fresh_at = 64;
     }
 
-    struct mu_ps_note_body note = {MU_PS_REPLICAS_MAX - 1, MU_PS_FLAW_FUTURE, 1}, note_read;
+    struct mu_ps_note_body note = {.worker = MU_PS_REPLICAS_MAX - 1, .flaw = MU_PS_FLAW_FUTURE};
+    struct mu_ps_note_body note_read = {0};
+    note.incarnation = 1;
     for (; note.incarnation < 4; note.incarnation++) {
         assert_true(mu_ps_note_read(decoder, out, mu_ps_note_write(out, &note), &note_read));
         assert_memory_equal(&note, &note_read, sizeof(note));
+        note.alike = INT64_MIN + note.incarnation;
+        note.item = note.item == MU_PS_ITEM_LOSS ? MU_PS_ITEM_LOOK : MU_PS_ITEM_LOSS;
     }
 
     static const enum mu_ps_item pulls[] = {MU_PS_ITEM_PULL, MU_PS_ITEM_LEAVE, MU_PS_ITEM_LOOK};

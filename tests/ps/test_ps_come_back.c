@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ps/ps_bodies.h"
 #include "tests/ps/hand_rig.h"
+#include <unistd.h>
 
 /* What a server makes of workers that come back, frame by frame. Both ends are on one loop. */
 #define COUNT 64
@@ -98,6 +99,14 @@ static void push_quiet(struct peer *peer, uint64_t tag, float gradient)
 static void pull(struct peer *peer, uint64_t tag)
 {
     mu_link_post(peer->link, MU_FRAME_PULL, 7, tag, NULL);
+}
+
+static void leave(struct peer *peer, uint64_t tag)
+{
+    uint8_t memory[MU_PS_BODY_MAX];
+    struct mu_body body = {.data = memory, .capacity = sizeof(memory)};
+    body.bytes = mu_ps_pull_write(memory, MU_PS_ITEM_LEAVE, 0);
+    mu_link_post(peer->link, MU_FRAME_PULL, 7, tag, &body);
 }
 
 /* Until the worker has so many answers, on this link. */
@@ -218,6 +227,43 @@ static void another_incarnation_begins_at_number_0(void **state)
     mu_link_close(peer.link);
 }
 
+/* Replica 0 leaves, another one gathers, and replica 0 comes back as another incarnation. */
+static void the_warm_up_does_not_begin_again(void **state)
+{
+    (void)state;
+    struct peer first = {0}, other = {0};
+    struct mu_ps_server_options options = hand_rig_options(0, 1, COUNT, -1);
+    const struct mu_ps_phase later = {
+        .from = 2, .mode = {.kind = MU_PS_ASYNC, .warmup_steps = 2}, .policy = options.policy};
+    options.replica_count = 3;
+    options.relinks = true;
+    options.mode = (struct mu_ps_mode){.kind = MU_PS_SYNC, .workers = 2, .warmup_steps = 2};
+    options.later = &later;
+    options.later_count = 1;
+    struct mu_ps_server *server = hand_rig_server(&options);
+    mu_ps_server_begin(server, 0);
+    link_anew(server, &first, 0);
+    link_anew(server, &other, 1);
+    say_ready(&first, 1, 0);
+    say_ready(&other, 1, 0);
+    push(&first, 0, 0, 1);
+    serve_until(server, &first, 1);
+    assert_int_equal(mu_ps_server_version(server), 1);
+    leave(&first, 1);
+    serve_until(server, &first, 2);
+    push(&other, 0, 1, 3);
+    link_anew(server, &first, 0);
+    say_ready(&first, 2, 0);
+    push(&first, 0, 1, 5);
+    serve_until(server, &first, 1);
+    assert_int_equal(mu_ps_server_version(server), 2);
+    assert_int_equal(first.said.verdict, MU_VERDICT_GATHER);
+    assert_true(first.fresh[0] == 1 + (3 + 5) / 2);
+    mu_ps_server_destroy(server);
+    mu_link_close(first.link);
+    mu_link_close(other.link);
+}
+
 /* ---- what is not allowed ---- */
 
 struct wrong {
@@ -264,6 +310,40 @@ static void who_comes_back_in_a_wrong_way_is_named(void **state)
     }
 }
 
+/* Its numbers and its clock would begin anew, which no record says. */
+static void none_begins_anew_where_a_log_is_to_be_replayed(void **state)
+{
+    (void)state;
+    char scratch[] = "/tmp/muster-back-XXXXXX", path[64];
+    struct peer peer = {0};
+    struct mu_ps_server_options options = hand_rig_options(0, 1, COUNT, -1);
+    assert_non_null(mkdtemp(scratch));
+    snprintf(path, sizeof(path), "%s/ps-0.log", scratch);
+    const struct mu_audit_options audit = {.world = pair.loop->world,
+        .loop = pair.loop,
+        .log = options.log,
+        .path = path,
+        .text = "{}",
+        .record_bytes = COUNT * sizeof(float)};
+    assert_ok(mu_audit_open(&audit, &options.audit));
+    options.relinks = true;
+    struct mu_ps_server *server = hand_rig_server(&options);
+    mu_ps_server_begin(server, 0);
+    link_anew(server, &peer, 0);
+    say_ready(&peer, 2, 0);
+    push(&peer, 0, 0, 1);
+    peer.fresh_wanted = 1;
+    assert_int_equal(mu_ps_server_run(server, &peer.over), MU_PROTOCOL);
+    assert_said(&log_of_test, "replica 0 begins anew as incarnation 2");
+    assert_said(&log_of_test, "audit log");
+    assert_true(mu_ps_server_lost(server, 0));
+    assert_ok(mu_audit_close(options.audit, 0, NULL, 0));
+    mu_ps_server_destroy(server);
+    mu_link_close(peer.link);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(rmdir(scratch), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -271,7 +351,9 @@ int main(void)
         cmocka_unit_test(what_is_answered_on_a_link_is_not_answered_on_it_again),
         cmocka_unit_test(a_quiet_push_is_applied_once_and_never_answered),
         cmocka_unit_test(another_incarnation_begins_at_number_0),
+        cmocka_unit_test(the_warm_up_does_not_begin_again),
         cmocka_unit_test(who_comes_back_in_a_wrong_way_is_named),
+        cmocka_unit_test(none_begins_anew_where_a_log_is_to_be_replayed),
     };
     return cmocka_run_group_tests(tests, hand_rig_begin, hand_rig_end);
 }

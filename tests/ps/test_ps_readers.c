@@ -178,6 +178,38 @@ static void patience_begins_anew_with_each_answer_that_is_taken(void **state)
     free(memory);
 }
 
+static void patience_begins_anew_with_another_incarnation(void **state)
+{
+    (void)state;
+    float *memory = calloc(LARGE, sizeof(float));
+    struct mu_ps_server_options options = options_of(1);
+    options.patience_ns = 3600 * MU_SECOND;
+    options.relinks = true;
+    struct mu_ps_server *server = hand_rig_server(&options);
+    struct hand_peer slow[2] = {{.holds = true}, {.holds = true}};
+    struct mu_send sends[2] = {0};
+    uint8_t bodies[2][MU_PS_BODY_MAX], ready[MU_PS_BODY_MAX];
+    int64_t since_ns = 0;
+    mu_ps_server_begin(server, 0);
+    for (int i = 0; i < 2; i++) {
+        struct mu_body body;
+        mu_ps_ready_put(&body, ready, &(struct mu_ps_ready_body){.incarnation = i + 1});
+        mu_ps_server_add_worker(server, 0, hand_peer_link(&slow[i]));
+        mu_link_post(slow[i].link, MU_FRAME_READY, 7, 0, &body);
+        hand_peer_push(&slow[i], &sends[i], bodies[i], memory, LARGE, 0);
+        run_until_judged(server, 0, i + 1);
+        run_until_unread(server);
+        mu_ps_readers_check(server);
+        assert_int_equal(server->workers[0].of_worker.unread_sequence, 0);
+        assert_true(server->workers[0].of_worker.unread_since_ns > since_ns);
+        since_ns = server->workers[0].of_worker.unread_since_ns;
+    }
+    mu_ps_server_destroy(server);
+    for (int i = 0; i < 2; i++)
+        mu_link_close(slow[i].link);
+    free(memory);
+}
+
 static void pushes_beyond_the_credits_are_not_taken(void **state)
 {
     (void)state;
@@ -218,6 +250,7 @@ int main(void)
         cmocka_unit_test(a_worker_that_does_not_read_is_left_in_the_network),
         cmocka_unit_test(a_worker_that_never_reads_is_cut_off_with_its_name),
         cmocka_unit_test(patience_begins_anew_with_each_answer_that_is_taken),
+        cmocka_unit_test(patience_begins_anew_with_another_incarnation),
         cmocka_unit_test(pushes_beyond_the_credits_are_not_taken),
     };
     return cmocka_run_group_tests(tests, hand_rig_begin, hand_rig_end);
