@@ -88,6 +88,7 @@ static enum mu_status serve(struct bench *bench)
         .learning_rate = rate,
     };
     MU_TRY(mu_ps_server_create(&options, &bench->server));
+    MU_TRY(mu_ps_server_lay(bench->server));
     mu_ps_server_begin(bench->server, 0);
     struct mu_listener *listener;
     int error;

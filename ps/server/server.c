@@ -107,7 +107,7 @@ static enum mu_status allocate(struct mu_ps_server *server)
     if (mu_ps_plan_correcting(&server->plan))
         MU_TRY(mu_seen_init(&server->seen, span, options->replica_count, options->in_flight_max));
     for (int i = 0; i < server->shard.vector_count; i++)
-        MU_TRY(mu_arena_init(&server->state.stream.copies[i], server->shard.vectors[i].count));
+        MU_TRY(mu_arena_reserve(&server->state.stream.copies[i], server->shard.vectors[i].count));
     MU_TRY(mu_ps_vectors_init(&server->vectors, buffers, span));
     make_helper(server);
     init_buffers(server, told);

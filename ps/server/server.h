@@ -38,7 +38,7 @@
  * A worker that pushes when its next buffer is not free is left waiting in the network; one that
  * does not read its answers keeps its own buffers busy and nobody else's, until its patience is
  * over (server_readers.c). After
- * create a server allocates nothing, and needs whatever the workers do
+ * create a server allocates nothing, and needs at the most, whatever the workers do,
  *
  *   span bytes * (replica_count * in_flight_max + 2 * (1 + slots))
  *
@@ -161,8 +161,9 @@ bool mu_ps_server_is_head(const struct mu_ps_server *server);
 struct mu_span mu_ps_server_span(const struct mu_ps_server *server);
 float *mu_ps_server_vector(struct mu_ps_server *server, int vector);
 void mu_ps_server_begin(struct mu_ps_server *server, int64_t version);
-/* Before either: begins the rows of a dense table, and turns the loop now and then. Without one it
- * does nothing. NO_MEMORY, said: before any row is begun if they cannot fit. */
+/* Before either, and before the leader's link: sees to it that no page of what every step may need
+ * is still missing, begins the rows of a dense table, and turns the loop now and then. Create takes
+ * no time to speak of, this does. NO_MEMORY, said: before any row is begun if they cannot fit. */
 enum mu_status mu_ps_server_lay(struct mu_ps_server *server);
 
 /* Serves until *over (another thread may set it, atomically, and wake the loop), or the loop is

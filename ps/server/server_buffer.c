@@ -11,7 +11,7 @@ enum mu_status mu_ps_vectors_init(struct mu_ps_vectors *vectors, size_t count, s
 {
     size_t stride = (element_count + MU_VIEW_ALIGN - 1) / MU_VIEW_ALIGN * MU_VIEW_ALIGN;
     stride += MU_VIEW_ALIGN; /* their beginnings would be rivals for the same places of a cache */
-    MU_TRY(mu_arena_init(&vectors->memory, count * stride));
+    MU_TRY(mu_arena_reserve(&vectors->memory, count * stride));
     vectors->spare = calloc(count, sizeof(*vectors->spare));
     if (!vectors->spare)
         return MU_NO_MEMORY;

@@ -50,7 +50,8 @@ struct mu_ps_buffer {
 };
 
 /* The vectors for `own`, as many as buffers: what was given last is taken first, for it is still in
- * a cache, and so no more of them are touched than have been in use at once. */
+ * a cache. They are reserved (runtime/tensor/arena.h), so no more of them take memory than have
+ * been in use at once, and none where all workers share theirs. */
 struct mu_ps_vectors {
     struct mu_arena memory;
     float **spare; /* (spare_count) */

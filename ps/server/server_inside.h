@@ -23,6 +23,7 @@
  *   server.c           runs the order (server_queue.c): what the callbacks have queued, one by one
  *   server_serve.c     one gradient of it, from its verdict to its answer
  *   server_buffer.c    where a gradient lies meanwhile
+ *   server_lay.c       all memory that a server has from its start on, before it serves
  *   server_modes.c     which mode holds; server_auto.c chooses its backups or its bound
  *   server_peer.c      what all links have in common
  *   server_links.c     callbacks of links, which only fill buffers and append to the queue

@@ -29,7 +29,7 @@ static void *map_aligned(size_t bytes)
     return base + before;
 }
 
-enum mu_status mu_arena_init(struct mu_arena *arena, size_t count)
+enum mu_status mu_arena_reserve(struct mu_arena *arena, size_t count)
 {
     *arena = (struct mu_arena){0};
     if (count > SIZE_MAX / 2 / sizeof(float))
@@ -40,9 +40,25 @@ enum mu_status mu_arena_init(struct mu_arena *arena, size_t count)
         return MU_NO_MEMORY;
     if (bytes >= HUGE_PAGE_BYTES)
         (void)madvise(data, bytes, MADV_HUGEPAGE); /* a wish: without it pages are small */
-    for (size_t at = 0; at < bytes; at += PAGE_BYTES)
-        *(volatile char *)(data + at) = 0;
-    *arena = (struct mu_arena){(float *)(void *)data, count, bytes};
+    *arena =
+        (struct mu_arena){.data = (float *)(void *)data, .count = count, .mapped_bytes = bytes};
+    return MU_OK;
+}
+
+bool mu_arena_touch(struct mu_arena *arena, size_t bytes_max)
+{
+    char *data = (char *)arena->data;
+    size_t left = arena->mapped_bytes - arena->touched_bytes;
+    size_t end = arena->touched_bytes + (left < bytes_max ? left : bytes_max);
+    for (; arena->touched_bytes < end; arena->touched_bytes += PAGE_BYTES)
+        *(volatile char *)(data + arena->touched_bytes) = 0;
+    return arena->touched_bytes == arena->mapped_bytes;
+}
+
+enum mu_status mu_arena_init(struct mu_arena *arena, size_t count)
+{
+    MU_TRY(mu_arena_reserve(arena, count));
+    (void)mu_arena_touch(arena, SIZE_MAX);
     return MU_OK;
 }
 
