@@ -11,16 +11,10 @@
 #define LAID_BYTES ((size_t)4 << 20) /* between two turns of the loop */
 #define LAID_ROWS ((size_t)1 << 16)
 
-static void turn(struct mu_ps_server *server)
-{
-    struct mu_loop *loop = server->options.loop;
-    (void)!loop->ops->turn(loop, mu_now(loop->world));
-}
-
 static void lay_vector(struct mu_ps_server *server, struct mu_arena *vector)
 {
     while (!mu_arena_touch(vector, LAID_BYTES))
-        turn(server);
+        mu_loop_poll(server->options.loop);
 }
 
 /* The vectors of the buffers are left out: how many of them will be in use at once, nobody knows.
@@ -46,7 +40,7 @@ static enum mu_status lay_rows(struct mu_ps_server *server)
                 "ps/%d has no memory for more dense embedding rows than its %llu",
                 mu_ps_process(server), (unsigned long long)mu_table_count(table).rows);
         if (!all)
-            turn(server);
+            mu_loop_poll(server->options.loop);
     }
     return MU_OK;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ps/server/server_inside.h"
 #include "tests/ps/hand_peer.h"
+#include "turns.h"
 #include <sys/mman.h>
 
 /* A server of 12 MiB: what of its memory is there when, and that it is heard of meanwhile. */
@@ -27,66 +28,39 @@ static size_t resident_bytes(const struct mu_arena *arena)
     return bytes;
 }
 
-/* Of all that lay makes; `ret_mapped`: and how much there could be. */
-static size_t laid_bytes(const struct mu_ps_server *server, size_t *ret_mapped)
+/* Of all vectors that lay makes, or what there could be. */
+static size_t bytes_of(
+    const struct mu_ps_server *server, size_t (*bytes_of_arena)(const struct mu_arena *arena))
 {
-    const struct mu_arena *others[] = {
-        &server->shard.gather, &server->seen.memory, &server->seen.mean_square};
-    size_t bytes = 0;
-    *ret_mapped = 0;
-    for (int i = 0; i < server->shard.vector_count; i++) {
-        bytes += resident_bytes(&server->shard.vectors[i]);
-        bytes += resident_bytes(&server->state.stream.copies[i]);
-        *ret_mapped +=
-            server->shard.vectors[i].mapped_bytes + server->state.stream.copies[i].mapped_bytes;
-    }
-    for (size_t i = 0; i < MU_COUNT_OF(others); i++) {
-        bytes += resident_bytes(others[i]);
-        *ret_mapped += others[i]->mapped_bytes;
-    }
+    size_t bytes = bytes_of_arena(&server->shard.gather) + bytes_of_arena(&server->seen.memory) +
+                   bytes_of_arena(&server->seen.mean_square);
+    for (int i = 0; i < server->shard.vector_count; i++)
+        bytes += bytes_of_arena(&server->shard.vectors[i]) +
+                 bytes_of_arena(&server->state.stream.copies[i]);
     return bytes;
 }
 
-/* ---- turns of the loop ---- */
-
-static struct {
-    const struct mu_net_ops *real;
-    const struct mu_ps_server *server;
-    size_t turns, bytes,
-        bytes_most; /* there at the last turn; more of them than at the one before */
-    uint64_t rows, rows_most;
-} watched;
-
-static void look(void)
+static size_t mapped_bytes(const struct mu_arena *arena)
 {
-    size_t mapped, bytes = laid_bytes(watched.server, &mapped), more = bytes - watched.bytes;
-    const struct mu_table *table = mu_ps_server_table(watched.server);
-    uint64_t rows = table ? mu_table_count(table).rows : 0, more_rows = rows - watched.rows;
-    watched.bytes_most = more > watched.bytes_most ? more : watched.bytes_most;
-    watched.rows_most = more_rows > watched.rows_most ? more_rows : watched.rows_most;
-    watched.bytes = bytes;
-    watched.rows = rows;
+    return arena->mapped_bytes;
 }
 
-static enum mu_status turn(struct mu_loop *loop, int64_t deadline_ns)
+static size_t laid_bytes(void *server)
 {
-    watched.turns++;
-    look();
-    return watched.real->turn(loop, deadline_ns);
+    return bytes_of(server, resident_bytes);
 }
 
-static void lay_watched(struct mu_ps_server *server)
+static size_t laid_rows(void *server)
 {
-    struct mu_net_ops ops = *pair.loop->ops;
-    ops.turn = turn;
-    memset(&watched, 0, sizeof(watched));
-    watched.real = pair.loop->ops;
-    watched.server = server;
-    pair.loop->ops = &ops;
+    return (size_t)mu_table_count(mu_ps_server_table(server)).rows;
+}
+
+static void lay_watched(struct mu_ps_server *server, size_t (*there)(void *server))
+{
+    turns_begin(pair.loop, there, server);
     enum mu_status status = mu_ps_server_lay(server);
-    pair.loop->ops = watched.real;
+    turns_end(pair.loop);
     assert_ok(status);
-    look();
 }
 
 /* ---- servers ---- */
@@ -106,14 +80,14 @@ static struct mu_ps_server_options options_of(size_t count)
 
 static void expect_laid_in_pieces(const struct mu_ps_server_options *options, size_t vectors)
 {
-    size_t mapped;
     struct mu_ps_server *server = hand_rig_server(options);
-    assert_int_equal(laid_bytes(server, &mapped), 0);
+    size_t mapped = bytes_of(server, mapped_bytes);
     assert_in_range(mapped, vectors * COUNT_BYTES, vectors * (COUNT_BYTES + PAGE_BYTES));
-    lay_watched(server);
-    assert_in_range(watched.turns, mapped / PIECE_BYTES_MAX, SIZE_MAX);
-    assert_in_range(watched.bytes_most, 1, PIECE_BYTES_MAX);
-    assert_int_equal(watched.bytes, mapped);
+    assert_int_equal(laid_bytes(server), 0);
+    lay_watched(server, laid_bytes);
+    assert_in_range(turns.count, mapped / PIECE_BYTES_MAX, SIZE_MAX);
+    assert_in_range(turns.piece_max, 1, PIECE_BYTES_MAX);
+    assert_int_equal(turns.before, mapped); /* all is there */
     mu_ps_server_destroy(server);
 }
 
@@ -156,10 +130,10 @@ static void the_loop_turns_while_rows_are_laid(void **state)
     struct mu_ps_server *server = hand_rig_server(&options);
     for (uint64_t id = 0; id < IDS; id++) /* not even which of them are its own */
         assert_false(mu_table_takes(mu_ps_server_table(server), id));
-    lay_watched(server);
-    assert_in_range(watched.rows, IDS / 3, IDS - IDS / 3);
-    assert_in_range(watched.turns, watched.rows / PIECE_ROWS_MAX, SIZE_MAX);
-    assert_in_range(watched.rows_most, 1, PIECE_ROWS_MAX);
+    lay_watched(server, laid_rows);
+    assert_in_range(turns.before, IDS / 3, IDS - IDS / 3);
+    assert_in_range(turns.count, turns.before / PIECE_ROWS_MAX, SIZE_MAX);
+    assert_in_range(turns.piece_max, 1, PIECE_ROWS_MAX);
     mu_ps_server_destroy(server);
 }
 
@@ -175,7 +149,7 @@ static void vectors_of_buffers_take_memory_as_they_are_used_at_once(void **state
     struct mu_send send = {0};
     uint8_t body[MU_PS_BODY_MAX];
     assert_non_null(memory);
-    lay_watched(server);
+    lay_watched(server, laid_bytes);
     assert_int_equal(resident_bytes(&server->vectors.memory), 0);
     mu_ps_server_begin(server, 0);
     mu_ps_server_add_worker(server, 0, hand_peer_link(&peer));
