@@ -212,6 +212,7 @@ static bool may_serve(const struct mu_ps_server *server, const struct mu_ps_even
     case MU_PS_EVENT_JOIN:
         return mu_ps_knows_followers(server);
     case MU_PS_EVENT_BUFFER:
+        return mu_ps_buffer_lay(event->buffer, 0);
     case MU_PS_EVENT_CHOICE:
     case MU_PS_EVENT_HEAD_ENDS:
         break;
@@ -284,6 +285,18 @@ static enum mu_status serve(struct mu_ps_server *server, const struct mu_ps_even
  * small gradients are received and answered many at once. */
 #define SERVED_BYTES_MAX ((size_t)512 << 10)
 
+#define LAID_BYTES ((size_t)4 << 20) /* of a vector that is used for the first time: the same */
+
+/* So that what is served next does not wait for page after page of its vector. */
+static void lay_next(struct mu_ps_server *server, bool *ret_any)
+{
+    const struct mu_ps_event *first = mu_ps_queue_first(&server->queue);
+    if (!first || first->kind != MU_PS_EVENT_BUFFER || mu_ps_buffer_lay(first->buffer, 0))
+        return;
+    (void)mu_ps_buffer_lay(first->buffer, LAID_BYTES);
+    *ret_any = true;
+}
+
 static enum mu_status serve_some(struct mu_ps_server *server, bool *ret_any)
 {
     struct mu_ps_event event;
@@ -319,6 +332,7 @@ static enum mu_status go_on(struct mu_ps_server *server, bool *ret_any)
     mu_ps_heal_check(server);
     MU_TRY(check_others(server));
     MU_TRY(mu_ps_audit_status(server));
+    lay_next(server, ret_any);
     MU_TRY(serve_some(server, &any));
     MU_TRY(mu_ps_takeover_step(server));
     mu_ps_heal_step(server);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "runtime/tensor/arena.h"
 
+#include <assert.h>
 #include <stdint.h>
 #include <sys/mman.h>
 
@@ -45,13 +46,21 @@ enum mu_status mu_arena_reserve(struct mu_arena *arena, size_t count)
     return MU_OK;
 }
 
-bool mu_arena_touch(struct mu_arena *arena, size_t bytes_max)
+void mu_arena_touch_part(struct mu_arena *arena, size_t first_byte, size_t bytes)
 {
     char *data = (char *)arena->data;
+    size_t end = first_byte + bytes;
+    assert(end <= arena->mapped_bytes);
+    for (size_t at = first_byte / PAGE_BYTES * PAGE_BYTES; at < end; at += PAGE_BYTES)
+        __atomic_fetch_or(data + at, 0, __ATOMIC_RELAXED); /* a write, and nothing changes */
+}
+
+bool mu_arena_touch(struct mu_arena *arena, size_t bytes_max)
+{
     size_t left = arena->mapped_bytes - arena->touched_bytes;
-    size_t end = arena->touched_bytes + (left < bytes_max ? left : bytes_max);
-    for (; arena->touched_bytes < end; arena->touched_bytes += PAGE_BYTES)
-        *(volatile char *)(data + arena->touched_bytes) = 0;
+    size_t bytes = left < bytes_max ? left : bytes_max;
+    mu_arena_touch_part(arena, arena->touched_bytes, bytes);
+    arena->touched_bytes += bytes;
     return arena->touched_bytes == arena->mapped_bytes;
 }
 

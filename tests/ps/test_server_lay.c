@@ -168,6 +168,41 @@ static void vectors_of_buffers_take_memory_as_they_are_used_at_once(void **state
     free(memory);
 }
 
+static size_t buffer_bytes(void *server)
+{
+    return resident_bytes(&((struct mu_ps_server *)server)->vectors.memory);
+}
+
+/* Nothing of its own came into the vector that the answer goes into. */
+static void the_loop_turns_while_the_first_pull_gets_its_vector(void **state)
+{
+    (void)state;
+    bool over = false;
+    float *memory = calloc(COUNT, sizeof(float));
+    struct hand_peer peer = {.fresh = memory, .over = &over, .fresh_wanted = 1};
+    const struct mu_ps_server_options options = options_of(COUNT);
+    struct mu_ps_server *server = hand_rig_server(&options);
+    struct mu_send send = {0};
+    uint8_t body[MU_PS_BODY_MAX];
+    const struct mu_frame pull = {.type = MU_FRAME_PULL,
+        .generation = 7,
+        .body_bytes = (uint32_t)mu_ps_pull_write(body, MU_PS_ITEM_PULL, 0)};
+    assert_non_null(memory);
+    lay_watched(server, laid_bytes);
+    mu_ps_server_begin(server, 0);
+    mu_ps_server_add_worker(server, 0, hand_peer_link(&peer));
+    turns_begin(pair.loop, buffer_bytes, server);
+    mu_link_send(peer.link, &send, &pull, body, NULL);
+    enum mu_status status = mu_ps_server_run(server, &over);
+    turns_end(pair.loop);
+    assert_ok(status);
+    assert_in_range(turns.before, COUNT_BYTES, COUNT_BYTES + 2 * HUGE_BYTES);
+    assert_in_range(turns.piece_max, 1, PIECE_BYTES_MAX);
+    mu_ps_server_destroy(server);
+    mu_link_close(peer.link);
+    free(memory);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -181,6 +216,8 @@ int main(void)
             the_loop_turns_while_rows_are_laid, hand_rig_begin, hand_rig_end),
         cmocka_unit_test_setup_teardown(
             vectors_of_buffers_take_memory_as_they_are_used_at_once, hand_rig_begin, hand_rig_end),
+        cmocka_unit_test_setup_teardown(
+            the_loop_turns_while_the_first_pull_gets_its_vector, hand_rig_begin, hand_rig_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
