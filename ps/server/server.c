@@ -85,9 +85,7 @@ static enum mu_status allocate(struct mu_ps_server *server)
 {
     const struct mu_ps_server_options *options = &server->options;
     size_t replicas = (size_t)options->replica_count;
-    size_t buffers = replicas * (size_t)options->in_flight_max;
-    bool may_judge = mu_ps_seat_may_judge(options->order, options->server_count);
-    size_t told = may_judge ? (size_t)server->standby.seat_count : 1;
+    size_t buffers = mu_ps_buffer_count(server), told = mu_ps_told_count(server);
     size_t span = server->shard.span.count;
     server->workers = calloc(replicas, sizeof(*server->workers));
     server->buffers = calloc(buffers, sizeof(*server->buffers));

@@ -108,6 +108,18 @@ static inline size_t mu_ps_span_bytes(const struct mu_ps_server *server)
     return server->shard.span.count * sizeof(float);
 }
 
+static inline size_t mu_ps_buffer_count(const struct mu_ps_server *server)
+{
+    return (size_t)server->options.replica_count * (size_t)server->options.in_flight_max;
+}
+
+/* Other servers that each buffer is told to. */
+static inline size_t mu_ps_told_count(const struct mu_ps_server *server)
+{
+    bool may_judge = mu_ps_seat_may_judge(server->options.order, server->options.server_count);
+    return may_judge ? (size_t)server->standby.seat_count : 1;
+}
+
 /* The number of its task, for messages: a seat is nobody's name. */
 static inline int mu_ps_process(const struct mu_ps_server *server)
 {
