@@ -88,6 +88,7 @@ static enum mu_status serve(struct bench *bench)
         .learning_rate = rate,
     };
     MU_TRY(mu_ps_server_create(&options, &bench->server));
+    MU_TRY(mu_ps_server_lay(bench->server));
     mu_ps_server_begin(bench->server, 0);
     struct mu_listener *listener;
     int error;
@@ -101,13 +102,8 @@ static enum mu_status serve(struct bench *bench)
 static void server_main(void *argument)
 {
     struct bench *bench = argument;
-    struct mu_world *world = &bench->real.world;
-    bench->status = world->ops->loop_create(world, &bench->loop);
-    if (bench->status != MU_OK)
-        return;
     bench->status = serve(bench);
     mu_ps_server_destroy(bench->server);
-    bench->loop->ops->destroy(bench->loop);
 }
 
 /* ---- a worker ---- */
@@ -217,29 +213,50 @@ static int64_t cpu_us(void)
            usage.ru_utime.tv_usec + usage.ru_stime.tv_usec;
 }
 
-/* One window: everything is started, run and stopped. */
-static enum mu_status run_window(struct bench *bench)
+/* All of them end before this does; a failure is that of the last one that failed. */
+static enum mu_status run_workers(struct bench *bench)
 {
     struct mu_world *world = &bench->real.world;
-    struct mu_thread *server;
     struct worker workers[WORKERS];
-    bench->address = (struct mu_address){.host = "127.0.0.1", .port = free_port()};
-    bench->accepted = 0;
-    bench->over = false;
-    MU_TRY(world->ops->spawn(world, "ps", server_main, bench, &server));
-    for (int i = 0; i < WORKERS; i++) {
-        workers[i] = (struct worker){.bench = bench};
-        MU_TRY(world->ops->spawn(world, "worker", worker_main, &workers[i], &workers[i].thread));
-    }
     enum mu_status status = MU_OK;
-    for (int i = 0; i < WORKERS; i++) {
+    int count = 0;
+    for (; status == MU_OK && count < WORKERS; count += status == MU_OK) {
+        workers[count] = (struct worker){.bench = bench};
+        status = world->ops->spawn(
+            world, "worker", worker_main, &workers[count], &workers[count].thread);
+    }
+    for (int i = 0; i < count; i++) {
         world->ops->join(world, workers[i].thread);
         status = workers[i].status != MU_OK ? workers[i].status : status;
     }
+    return status;
+}
+
+/* On a loop that outlives the server's thread, which may have ended when it is woken. */
+static enum mu_status run_threads(struct bench *bench)
+{
+    struct mu_world *world = &bench->real.world;
+    struct mu_thread *server;
+    MU_TRY(world->ops->spawn(world, "ps", server_main, bench, &server));
+    enum mu_status status = run_workers(bench);
     __atomic_store_n(&bench->over, true, __ATOMIC_RELEASE);
     bench->loop->ops->wake(bench->loop);
     world->ops->join(world, server);
     return status != MU_OK ? status : bench->status;
+}
+
+/* One window: everything is started, run and stopped. */
+static enum mu_status run_window(struct bench *bench)
+{
+    struct mu_world *world = &bench->real.world;
+    bench->address = (struct mu_address){.host = "127.0.0.1", .port = free_port()};
+    bench->server = NULL;
+    bench->accepted = 0;
+    bench->over = false;
+    MU_TRY(world->ops->loop_create(world, &bench->loop));
+    enum mu_status status = run_threads(bench);
+    bench->loop->ops->destroy(bench->loop);
+    return status;
 }
 
 static int by_value(const void *a, const void *b)

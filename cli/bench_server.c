@@ -91,9 +91,13 @@ static enum mu_status create(struct bench_server *own, int place, int64_t bytes,
             .dense = bench->options->dense,
             .seed = 1},
     };
-    MU_TRY(mu_ps_server_create(&options, &own->servers[place]));
-    MU_TRY(mu_ps_server_lay(own->servers[place]));
-    mu_ps_server_begin(own->servers[place], 0);
+    return mu_ps_server_create(&options, &own->servers[place]);
+}
+
+static enum mu_status begin(struct mu_ps_server *server)
+{
+    MU_TRY(mu_ps_server_lay(server));
+    mu_ps_server_begin(server, 0);
     return MU_OK;
 }
 
@@ -118,6 +122,8 @@ static enum mu_status create_all(struct bench_server *own, int64_t bytes, int in
 {
     for (int i = 0; i < own->seat_count; i++)
         MU_TRY(create(own, i, bytes, in_flight));
+    for (int i = 0; i < own->seat_count; i++) /* others may call either of them by now */
+        MU_TRY(begin(own->servers[i]));
     for (int i = 0; i < own->seat_count; i++)
         MU_TRY(call_heads(own, i));
     return MU_OK;

@@ -21,7 +21,7 @@
     ROW(ROWS, "rows", false)                   /* in its embedding table */                        \
     ROW(ROW_BYTES, "row_bytes", false)         /* of memory for them */                            \
     ROW(ROWS_EVICTED, "rows_evicted", false)   /* that have left for others */                     \
-    ROW(MEMORY_BYTES, "memory_bytes", false)   /* all that it has allocated */                     \
+    ROW(MEMORY_BYTES, "memory_bytes", false)   /* all that it has allocated, links left out */     \
     ROW(GRADIENTS, "gradients", true)          /* judged, not refused */                           \
     ROW(STALENESS_SUM, "staleness_sum", false) /* of these */                                      \
     ROW(STALENESS_MAX, "staleness_max", false)                                                     \

@@ -131,7 +131,8 @@ static void make_ours(struct segments *segments)
     struct mu_shared_memory *memory = &segments->memory[segments->base.rank];
     struct offer *offer = &segments->offer;
     mu_shared_memory_sweep();
-    if (mu_shared_memory_create(memory, PAGE_BYTES + segments->base.bytes, offer->why) != MU_OK)
+    size_t bytes = PAGE_BYTES + segments->base.bytes;
+    if (mu_shared_memory_create(memory, bytes, segments->messages->loop, offer->why) != MU_OK)
         return;
     mu_shared_memory_random(offer->token, sizeof(offer->token));
     struct header *header = memory->at;

@@ -164,7 +164,7 @@ static enum mu_status make_shared(struct mu_ps_client *client, size_t vector_cou
     char why[MU_SHARED_MEMORY_WHY_MAX];
     mu_shared_memory_sweep();
     if (mu_vectors_init_shared(vectors, vector_count, client->options.element_count,
-            mu_client_rows_bytes(client), why) != MU_OK) {
+            mu_client_rows_bytes(client), client->options.loop, why) != MU_OK) {
         for (int i = 0; i < client->seat_count; i++)
             if (client->servers[i].share == MU_CLIENT_HOME) {
                 client->share_missing++;
@@ -247,7 +247,7 @@ enum mu_status mu_ps_client_share(struct mu_ps_client *client, enum mu_ps_sharin
         return status;
     }
     if (!vectors->data && mu_vectors_init(vectors, vector_count, client->options.element_count,
-                              mu_client_rows_bytes(client)) != MU_OK)
+                              mu_client_rows_bytes(client), client->options.loop) != MU_OK)
         return mu_fail(client->options.log, MU_E0801, "use fewer pushes in flight",
             "no memory for %zu vectors of %zu floats", vector_count, client->options.element_count);
     mu_client_rows_use(client, mu_vectors_rows(vectors));
@@ -263,7 +263,7 @@ enum mu_status mu_ps_client_share_anew(
     *ret_shared = client->vectors != NULL;
     if (!client->vectors)
         return MU_OK;
-    enum mu_status renewed = mu_shared_memory_renew(&vectors->shared, why);
+    enum mu_status renewed = mu_shared_memory_renew(&vectors->shared, client->options.loop, why);
     if (renewed != MU_OK && vectors->shared.file >= 0) /* it is still what the lost server sees */
         return mu_fail(client->options.log, MU_E0801, "use fewer pushes in flight",
             "no memory to move %zu vectors of %zu floats away from a lost server", vectors->count,

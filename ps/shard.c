@@ -27,7 +27,7 @@ enum mu_status mu_shard_init(struct mu_shard *shard, struct mu_span span,
     for (int i = 0; i < shard->vector_count; i++) {
         /* An empty span still has a place in memory. */
         enum mu_status status =
-            mu_arena_init(&shard->vectors[i], span.count ? span.count : MU_VIEW_ALIGN);
+            mu_arena_reserve(&shard->vectors[i], span.count ? span.count : MU_VIEW_ALIGN);
         if (status != MU_OK) {
             mu_shard_finish(shard);
             return status;
@@ -150,7 +150,7 @@ void mu_shard_apply(
 
 enum mu_status mu_shard_make_room(struct mu_shard *shard)
 {
-    return mu_arena_init(&shard->gather, shard->span.count ? shard->span.count : MU_VIEW_ALIGN);
+    return mu_arena_reserve(&shard->gather, shard->span.count ? shard->span.count : MU_VIEW_ALIGN);
 }
 
 void mu_shard_gather(struct mu_shard *shard, const float *gradient, float scale)

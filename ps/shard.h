@@ -50,6 +50,7 @@ struct mu_correction {
 };
 
 /* Zeros, version 0, and a layout that is not known: then every optimizer works element by element.
+ * The vectors, and the room for gathering, are reserved: who counts on them touches them (arena.h).
  * NO_MEMORY. The options are borrowed. */
 enum mu_status mu_shard_init(struct mu_shard *shard, struct mu_span span,
     const struct mu_optimizer_ops *optimizer, const void *optimizer_options, double weight_decay);

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ps/vectors.h"
 #include "muster/tensor.h"
+#include "runtime/base/net.h"
 #include <assert.h>
 
 #define PAGE_BYTES ((size_t)4096)
+#define LAID_BYTES ((size_t)16 << 20) /* between two turns of the loop */
 static_assert(MU_VECTORS_ALIGN == MU_VIEW_ALIGN * sizeof(float), "vectors begin as views do");
 
 /* One place more than the elements need: vectors a power of two apart would share the same lines of
@@ -19,22 +21,25 @@ static size_t floats_of(const struct mu_vectors *vectors, size_t row_bytes)
            (row_bytes + sizeof(float) - 1) / sizeof(float);
 }
 
-enum mu_status mu_vectors_init(
-    struct mu_vectors *vectors, size_t count, size_t element_count, size_t row_bytes)
+enum mu_status mu_vectors_init(struct mu_vectors *vectors, size_t count, size_t element_count,
+    size_t row_bytes, struct mu_loop *loop)
 {
     *vectors = (struct mu_vectors){.count = count, .stride = stride_of(element_count)};
-    MU_TRY(mu_arena_init(&vectors->own, floats_of(vectors, row_bytes)));
+    MU_TRY(mu_arena_reserve(&vectors->own, floats_of(vectors, row_bytes)));
+    while (!mu_arena_touch(&vectors->own, LAID_BYTES))
+        mu_loop_poll(loop);
     vectors->data = vectors->own.data + MU_VIEW_ALIGN;
     return MU_OK;
 }
 
 enum mu_status mu_vectors_init_shared(struct mu_vectors *vectors, size_t count,
-    size_t element_count, size_t row_bytes, char why[MU_SHARED_MEMORY_WHY_MAX])
+    size_t element_count, size_t row_bytes, struct mu_loop *loop,
+    char why[MU_SHARED_MEMORY_WHY_MAX])
 {
     *vectors = (struct mu_vectors){.count = count, .stride = stride_of(element_count)};
     size_t bytes = floats_of(vectors, row_bytes) * sizeof(float);
     bytes = (bytes + PAGE_BYTES - 1) / PAGE_BYTES * PAGE_BYTES;
-    MU_TRY(mu_shared_memory_create(&vectors->shared, bytes, why));
+    MU_TRY(mu_shared_memory_create(&vectors->shared, bytes, loop, why));
     vectors->data = (float *)vectors->shared.at + MU_VIEW_ALIGN;
     return MU_OK;
 }

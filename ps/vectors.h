@@ -5,6 +5,8 @@
 #include "runtime/io/shared_memory.h"
 #include "runtime/tensor/arena.h"
 
+struct mu_loop;
+
 /*
  * The vectors that a worker pushes from and gets fresh parameters in, in one piece of memory: its
  * own, or one that servers of its host see too.
@@ -20,11 +22,13 @@ struct mu_vectors {
     size_t count, stride;           /* vectors; floats from one to the next */
 };
 
+/* Of many vectors that takes seconds: `loop` turns meanwhile, unless it is NULL. NO_MEMORY. */
 enum mu_status mu_vectors_init(struct mu_vectors *vectors, size_t count, size_t element_count,
-    size_t row_bytes); /* NO_MEMORY */
+    size_t row_bytes, struct mu_loop *loop);
 /* As mu_shared_memory_create, `why` as there; then nothing is made. */
 enum mu_status mu_vectors_init_shared(struct mu_vectors *vectors, size_t count,
-    size_t element_count, size_t row_bytes, char why[MU_SHARED_MEMORY_WHY_MAX]);
+    size_t element_count, size_t row_bytes, struct mu_loop *loop,
+    char why[MU_SHARED_MEMORY_WHY_MAX]);
 void mu_vectors_finish(struct mu_vectors *vectors); /* takes a zeroed one */
 
 float *mu_vectors_at(const struct mu_vectors *vectors, size_t index);

@@ -51,6 +51,17 @@ enum mu_status mu_arrivals_init(struct mu_arrivals *arrivals, int worker_count, 
     return MU_NO_MEMORY;
 }
 
+uint64_t mu_arrivals_bytes(const struct mu_arrivals *arrivals)
+{
+    const struct mu_arrivals_play *play = arrivals->play;
+    if (!play)
+        return 0;
+    size_t worker_bytes = (size_t)arrivals->step_count * sizeof(*arrivals->seconds) +
+                          sizeof(*arrivals->count) + sizeof(*play->heap) + sizeof(*play->taken) +
+                          sizeof(*play->seen) + sizeof(*play->waiting);
+    return sizeof(*play) + (uint64_t)arrivals->worker_count * worker_bytes;
+}
+
 void mu_arrivals_finish(struct mu_arrivals *arrivals)
 {
     if (arrivals->play) {

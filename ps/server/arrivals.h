@@ -39,7 +39,8 @@ struct mu_arrivals {
 
 /* For `steps` times of each worker, or as many as MU_ARRIVALS_TIMES_MAX has room for. NO_MEMORY. */
 enum mu_status mu_arrivals_init(struct mu_arrivals *arrivals, int worker_count, int64_t steps);
-void mu_arrivals_finish(struct mu_arrivals *arrivals); /* takes a zeroed one */
+uint64_t mu_arrivals_bytes(const struct mu_arrivals *arrivals); /* of memory */
+void mu_arrivals_finish(struct mu_arrivals *arrivals);          /* takes a zeroed one */
 
 void mu_arrivals_clear(struct mu_arrivals *arrivals);
 /* One more time of a worker; those beyond step_count are left out. */

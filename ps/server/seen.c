@@ -18,9 +18,9 @@ enum mu_status mu_seen_init(
     seen->versions = calloc(kept, sizeof(*seen->versions));
     enum mu_status status = seen->versions ? MU_OK : MU_NO_MEMORY;
     if (status == MU_OK)
-        status = mu_arena_init(&seen->memory, kept * seen->stride);
+        status = mu_arena_reserve(&seen->memory, kept * seen->stride);
     if (status == MU_OK)
-        status = mu_arena_init(&seen->mean_square, seen->stride);
+        status = mu_arena_reserve(&seen->mean_square, seen->stride);
     if (status != MU_OK) {
         mu_seen_finish(seen);
         return status;

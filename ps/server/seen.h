@@ -19,8 +19,9 @@ struct mu_seen {
     int in_flight;
 };
 
+/* Both are reserved (runtime/tensor/arena.h). NO_MEMORY. */
 enum mu_status mu_seen_init(
-    struct mu_seen *seen, size_t span_count, int worker_count, int in_flight); /* NO_MEMORY */
+    struct mu_seen *seen, size_t span_count, int worker_count, int in_flight);
 void mu_seen_finish(struct mu_seen *seen); /* takes a zeroed one */
 /* What the reply to push `sequence` brings. Nothing happens in a zeroed one. */
 void mu_seen_store(

@@ -86,9 +86,7 @@ static enum mu_status allocate(struct mu_ps_server *server)
 {
     const struct mu_ps_server_options *options = &server->options;
     size_t replicas = (size_t)options->replica_count;
-    size_t buffers = replicas * (size_t)options->in_flight_max;
-    bool may_judge = mu_ps_seat_may_judge(options->order, options->server_count);
-    size_t told = may_judge ? (size_t)server->standby.seat_count : 1;
+    size_t buffers = mu_ps_buffer_count(server), told = mu_ps_told_count(server);
     size_t span = server->shard.span.count;
     server->workers = calloc(replicas, sizeof(*server->workers));
     server->buffers = calloc(buffers, sizeof(*server->buffers));
@@ -108,7 +106,7 @@ static enum mu_status allocate(struct mu_ps_server *server)
     if (mu_ps_plan_correcting(&server->plan))
         MU_TRY(mu_seen_init(&server->seen, span, options->replica_count, options->in_flight_max));
     for (int i = 0; i < server->shard.vector_count; i++)
-        MU_TRY(mu_arena_init(&server->state.stream.copies[i], server->shard.vectors[i].count));
+        MU_TRY(mu_arena_reserve(&server->state.stream.copies[i], server->shard.vectors[i].count));
     MU_TRY(mu_ps_vectors_init(&server->vectors, buffers, span));
     make_helper(server);
     init_buffers(server, told);
@@ -213,6 +211,7 @@ static bool may_serve(const struct mu_ps_server *server, const struct mu_ps_even
     case MU_PS_EVENT_JOIN:
         return mu_ps_knows_followers(server);
     case MU_PS_EVENT_BUFFER:
+        return mu_ps_buffer_lay(event->buffer, 0);
     case MU_PS_EVENT_CHOICE:
     case MU_PS_EVENT_HEAD_ENDS:
         break;
@@ -285,6 +284,18 @@ static enum mu_status serve(struct mu_ps_server *server, const struct mu_ps_even
  * small gradients are received and answered many at once. */
 #define SERVED_BYTES_MAX ((size_t)512 << 10)
 
+#define LAID_BYTES ((size_t)4 << 20) /* of a vector that is used for the first time: the same */
+
+/* So that what is served next does not wait for page after page of its vector. */
+static void lay_next(struct mu_ps_server *server, bool *ret_any)
+{
+    const struct mu_ps_event *first = mu_ps_queue_first(&server->queue);
+    if (!first || first->kind != MU_PS_EVENT_BUFFER || mu_ps_buffer_lay(first->buffer, 0))
+        return;
+    (void)mu_ps_buffer_lay(first->buffer, LAID_BYTES);
+    *ret_any = true;
+}
+
 static enum mu_status serve_some(struct mu_ps_server *server, bool *ret_any)
 {
     struct mu_ps_event event;
@@ -321,6 +332,7 @@ static enum mu_status go_on(struct mu_ps_server *server, bool *ret_any)
     mu_ps_tell_losses(server);
     MU_TRY(check_others(server));
     MU_TRY(mu_ps_audit_status(server));
+    lay_next(server, ret_any);
     MU_TRY(serve_some(server, &any));
     MU_TRY(mu_ps_takeover_step(server));
     mu_ps_heal_step(server);

@@ -38,17 +38,17 @@
  *
  * A worker that pushes when its next buffer is not free is left waiting in the network; one that
  * does not read its answers keeps its own buffers busy and nobody else's, until its patience is
- * over (server_readers.c). After
- * create a server allocates nothing, and needs whatever the workers do
+ * over (server_readers.c). After create a server allocates nothing, and needs at the most, whatever
+ * the workers do,
  *
  *   span bytes * (replica_count * in_flight_max + 2 * (1 + slots))
  *
- * (2: the state and its copy for snapshots) and some 300 bytes * server_count a buffer; one span
- * more if the mode gathers, and replica_count * in_flight_max + 1 more if the policy corrects: the
- * parameters that workers compute with (seen.h). For an embedding table, whose rows alone are
- * allocated as they come,
+ * (2: the state and its copy for snapshots) and some 1,100 bytes a buffer, and 104 more for each
+ * server that the head tells of it; one span more if the mode gathers, and replica_count *
+ * in_flight_max + 1 more if the policy corrects: the parameters that workers compute with (seen.h).
+ * For an embedding table, whose rows alone are allocated as they come,
  *
- *   push_max * (20 + 4 * width) * replica_count * in_flight_max
+ *   push_max * (28 + 4 * width) * replica_count * in_flight_max
  *
  * and if the mode gathers, about push_max * (48 + 4 * width) times the gradients of a step; while a
  * snapshot is sent, 34 MiB and a bit a row (server_pieces.h). Where workers may come back, some 80
@@ -158,8 +158,9 @@ bool mu_ps_server_is_head(const struct mu_ps_server *server);
 struct mu_span mu_ps_server_span(const struct mu_ps_server *server);
 float *mu_ps_server_vector(struct mu_ps_server *server, int vector);
 void mu_ps_server_begin(struct mu_ps_server *server, int64_t version);
-/* Before either: begins the rows of a dense table, and turns the loop now and then. Without one it
- * does nothing. NO_MEMORY, said: before any row is begun if they cannot fit. */
+/* Before either, and before the leader's link: sees to it that no page of what every step may need
+ * is still missing, begins the rows of a dense table, and turns the loop now and then. Create takes
+ * no time to speak of, this does. NO_MEMORY, said: before any row is begun if they cannot fit. */
 enum mu_status mu_ps_server_lay(struct mu_ps_server *server);
 
 /* Serves until *over (another thread may set it, atomically, and wake the loop), or the loop is
@@ -218,8 +219,10 @@ const struct mu_ps_load *mu_ps_server_load(const struct mu_ps_server *server);
 struct mu_ps_kept {
     uint64_t dense_bytes;                   /* parameters and slots of its span */
     uint64_t rows, row_bytes, rows_evicted; /* of its embedding table, the index included */
-    uint64_t memory;       /* all of that and what the formula above says of pushes under way */
-    uint64_t unread_bytes; /* of answers that the network has not taken yet */
+    /* All that the formula above says: of what it has allocated, this struct of a fixed size and
+     * what belongs to links is left out. */
+    uint64_t memory;
+    uint64_t unread_bytes;        /* of answers that the network has not taken yet */
     int unread_count, held_count; /* such answers; those that the mode holds back */
 };
 struct mu_ps_kept mu_ps_server_kept(const struct mu_ps_server *server);

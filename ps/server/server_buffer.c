@@ -11,9 +11,11 @@ enum mu_status mu_ps_vectors_init(struct mu_ps_vectors *vectors, size_t count, s
 {
     size_t stride = (element_count + MU_VIEW_ALIGN - 1) / MU_VIEW_ALIGN * MU_VIEW_ALIGN;
     stride += MU_VIEW_ALIGN; /* their beginnings would be rivals for the same places of a cache */
-    MU_TRY(mu_arena_init(&vectors->memory, count * stride));
+    MU_TRY(mu_arena_reserve(&vectors->memory, count * stride));
+    vectors->stride = stride;
+    vectors->laid_bytes = calloc(count, sizeof(*vectors->laid_bytes));
     vectors->spare = calloc(count, sizeof(*vectors->spare));
-    if (!vectors->spare)
+    if (!vectors->laid_bytes || !vectors->spare)
         return MU_NO_MEMORY;
     for (size_t i = 0; i < count; i++)
         vectors->spare[i] = vectors->memory.data + (count - 1 - i) * stride;
@@ -24,6 +26,7 @@ enum mu_status mu_ps_vectors_init(struct mu_ps_vectors *vectors, size_t count, s
 void mu_ps_vectors_finish(struct mu_ps_vectors *vectors)
 {
     mu_arena_finish(&vectors->memory);
+    free(vectors->laid_bytes);
     free(vectors->spare);
 }
 
@@ -43,6 +46,28 @@ void mu_ps_buffer_give(struct mu_ps_buffer *buffer)
         return;
     vectors->spare[vectors->spare_count++] = buffer->own;
     buffer->own = buffer->data = buffer->fresh = NULL;
+}
+
+/* The answer goes into it, or what is corrected of a gradient that lies elsewhere. */
+static bool is_written(const struct mu_ps_buffer *buffer)
+{
+    bool answers = buffer->wants_fresh && buffer->fresh == buffer->own;
+    return answers || (buffer->data != buffer->own && mu_ps_plan_correcting(&buffer->server->plan));
+}
+
+bool mu_ps_buffer_lay(struct mu_ps_buffer *buffer, size_t bytes_max)
+{
+    struct mu_ps_vectors *vectors = &buffer->server->vectors;
+    if (!buffer->own || !is_written(buffer))
+        return true;
+    size_t first = (size_t)(buffer->own - vectors->memory.data);
+    size_t *laid = &vectors->laid_bytes[first / vectors->stride];
+    size_t left = mu_ps_span_bytes(buffer->server) - *laid;
+    size_t bytes = left < bytes_max ? left : bytes_max;
+    if (bytes > 0)
+        mu_arena_touch_part(&vectors->memory, first * sizeof(float) + *laid, bytes);
+    *laid += bytes;
+    return bytes == left;
 }
 
 /* ---- frames ---- */

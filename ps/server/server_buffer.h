@@ -54,10 +54,13 @@ struct mu_ps_buffer {
 };
 
 /* The vectors for `own`, as many as buffers: what was given last is taken first, for it is still in
- * a cache, and so no more of them are touched than have been in use at once. */
+ * a cache. They are reserved (runtime/tensor/arena.h), so no more of them take memory than have
+ * been in use at once, and none where all workers share theirs. */
 struct mu_ps_vectors {
     struct mu_arena memory;
-    float **spare; /* (spare_count) */
+    size_t stride;      /* floats from one to the next */
+    size_t *laid_bytes; /* (count) of each, from its beginning */
+    float **spare;      /* (spare_count) */
     size_t spare_count;
 };
 
@@ -68,6 +71,10 @@ void mu_ps_vectors_finish(struct mu_ps_vectors *vectors);               /* takes
 /* Both change nothing where that is so already. */
 void mu_ps_buffer_take(struct mu_ps_buffer *buffer);
 void mu_ps_buffer_give(struct mu_ps_buffer *buffer);
+
+/* Before it is served: is every page there of its vector, if it is written to? Else up to
+ * `bytes_max` more. Gradients touch it as they come; who only pulls has not. */
+bool mu_ps_buffer_lay(struct mu_ps_buffer *buffer, size_t bytes_max);
 
 /* A frame about a buffer, which is not free until it has left. */
 void mu_ps_buffer_send(struct mu_ps_buffer *buffer, struct mu_ps_peer *peer, struct mu_send *send,

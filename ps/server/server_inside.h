@@ -23,6 +23,7 @@
  *   server.c           runs the order (server_queue.c): what the callbacks have queued, one by one
  *   server_serve.c     one gradient of it, from its verdict to its answer
  *   server_buffer.c    where a gradient lies meanwhile
+ *   server_lay.c       all memory that a server has from its start on, before it serves
  *   server_modes.c     which mode holds; server_auto.c chooses its backups or its bound
  *   server_peer.c      what all links have in common
  *   server_links.c     callbacks of links, which only fill buffers and append to the queue
@@ -110,6 +111,18 @@ static inline struct mu_ps_buffer *mu_ps_buffer_of(
 static inline size_t mu_ps_span_bytes(const struct mu_ps_server *server)
 {
     return server->shard.span.count * sizeof(float);
+}
+
+static inline size_t mu_ps_buffer_count(const struct mu_ps_server *server)
+{
+    return (size_t)server->options.replica_count * (size_t)server->options.in_flight_max;
+}
+
+/* Other servers that each buffer is told to. */
+static inline size_t mu_ps_told_count(const struct mu_ps_server *server)
+{
+    bool may_judge = mu_ps_seat_may_judge(server->options.order, server->options.server_count);
+    return may_judge ? (size_t)server->standby.seat_count : 1;
 }
 
 /* The number of its task, for messages: a seat is nobody's name. */

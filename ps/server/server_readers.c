@@ -123,29 +123,58 @@ static uint64_t arena_bytes(const struct mu_arena *arena)
     return arena->count * sizeof(float);
 }
 
-static uint64_t row_buffer_bytes(const struct mu_ps_server *server)
-{
-    return server->rows.memory ? server->rows.stride * (uint64_t)server->options.replica_count *
-                                     (uint64_t)server->options.in_flight_max
-                               : 0;
-}
-
-static uint64_t memory_of(const struct mu_ps_server *server)
+static uint64_t vector_bytes(const struct mu_ps_server *server)
 {
     uint64_t bytes = arena_bytes(&server->vectors.memory) + arena_bytes(&server->shard.gather) +
-                     arena_bytes(&server->seen.memory) + arena_bytes(&server->seen.mean_square) +
-                     row_buffer_bytes(server);
+                     arena_bytes(&server->seen.memory) + arena_bytes(&server->seen.mean_square);
     for (int i = 0; i < server->shard.vector_count; i++)
         bytes +=
             arena_bytes(&server->shard.vectors[i]) + arena_bytes(&server->state.stream.copies[i]);
     return bytes;
 }
 
+/* Whatever the span is. */
+static uint64_t buffer_bytes(const struct mu_ps_server *server)
+{
+    const struct mu_ps_vectors *vectors = &server->vectors;
+    uint64_t each = sizeof(*server->buffers) + mu_ps_told_count(server) * sizeof(*server->told) +
+                    sizeof(*vectors->spare) + sizeof(*vectors->laid_bytes);
+    if (server->seen.versions)
+        each += sizeof(*server->seen.versions);
+    return mu_ps_buffer_count(server) * each;
+}
+
+/* What is known of workers, what they were told, and the order. */
+static uint64_t ledger_bytes(const struct mu_ps_server *server)
+{
+    uint64_t replicas = (uint64_t)server->options.replica_count;
+    uint64_t each = sizeof(*server->workers) + sizeof(*server->ledger) + sizeof(*server->judged) +
+                    sizeof(*server->sequence_served) +
+                    (uint64_t)server->standby.seat_count * sizeof(*server->noted);
+    if (server->answers.kept)
+        each += server->answers.count * sizeof(*server->answers.kept);
+    if (server->auto_.sent_ns)
+        each += sizeof(*server->auto_.sent_ns);
+    return replicas * each + server->queue.capacity * sizeof(*server->queue.events) +
+           server->standby.known.capacity * sizeof(*server->standby.known.places) +
+           mu_arrivals_bytes(&server->auto_.arrivals);
+}
+
+/* Besides the table. */
+static uint64_t row_buffer_bytes(const struct mu_ps_server *server)
+{
+    const struct mu_ps_server_rows *rows = &server->rows;
+    uint64_t each = rows->stride +
+                    rows->store.options.push_max * (sizeof(*rows->where) + sizeof(*rows->answered));
+    return mu_ps_buffer_count(server) * each + mu_unique_bytes(&rows->ids) +
+           mu_row_store_bytes(&rows->store) + mu_ps_pieces_bytes(server);
+}
+
 struct mu_ps_kept mu_ps_server_kept(const struct mu_ps_server *server)
 {
     struct mu_ps_kept kept = {
         .dense_bytes = (uint64_t)server->shard.vector_count * mu_ps_span_bytes(server),
-        .memory = memory_of(server),
+        .memory = vector_bytes(server) + buffer_bytes(server) + ledger_bytes(server),
         .held_count = server->held_count,
     };
     if (server->rows.store.table) {
@@ -153,7 +182,7 @@ struct mu_ps_kept mu_ps_server_kept(const struct mu_ps_server *server)
         kept.rows = counts.rows;
         kept.row_bytes = counts.bytes;
         kept.rows_evicted = counts.evicted;
-        kept.memory += counts.bytes + mu_ps_pieces_bytes(server);
+        kept.memory += counts.bytes + row_buffer_bytes(server);
     }
     for (int i = 0; i < server->options.replica_count; i++) {
         const struct unread unread = unread_of(server, i);

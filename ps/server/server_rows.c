@@ -12,7 +12,6 @@
 #include <string.h>
 
 #define ALIGN ((size_t)64)
-#define LAID_ROWS ((size_t)1 << 16) /* between two turns of the loop */
 
 /* ---- life ---- */
 
@@ -109,22 +108,6 @@ enum mu_status mu_ps_rows_init(struct mu_ps_server *server)
         "pushes in flight",
         mu_ps_process(server), store.push_max, store.width, options->replica_count,
         options->in_flight_max);
-}
-
-enum mu_status mu_ps_server_lay(struct mu_ps_server *server)
-{
-    struct mu_loop *loop = server->options.loop;
-    struct mu_table *table = server->rows.store.table;
-    bool all = !table;
-    while (!all) {
-        if (mu_table_lay(table, LAID_ROWS, &all) != MU_OK)
-            return mu_fail(server->options.log, MU_E0801, "add parameter servers",
-                "ps/%d has no memory for more dense embedding rows than its %llu",
-                mu_ps_process(server), (unsigned long long)mu_table_count(table).rows);
-        if (!all)
-            (void)!loop->ops->turn(loop, mu_now(loop->world));
-    }
-    return MU_OK;
 }
 
 void mu_ps_rows_finish(struct mu_ps_server *server)

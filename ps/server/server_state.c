@@ -75,14 +75,13 @@ void mu_ps_state_unlink(struct mu_ps_server *server)
 
 static void copy_vector(struct mu_ps_server *server, int vector)
 {
-    struct mu_loop *loop = server->options.loop;
     const uint8_t *from = (const uint8_t *)server->shard.vectors[vector].data;
     uint8_t *to = (uint8_t *)server->state.stream.copies[vector].data;
     size_t bytes = mu_ps_span_bytes(server);
     for (size_t done = 0; done < bytes; done += PIECE_BYTES) {
         memcpy(to + done, from + done, bytes - done < PIECE_BYTES ? bytes - done : PIECE_BYTES);
         if (bytes - done > PIECE_BYTES)
-            (void)!loop->ops->turn(loop, mu_now(loop->world));
+            mu_loop_poll(server->options.loop);
     }
 }
 

@@ -22,10 +22,15 @@ static enum mu_status make_table(struct mu_row_store *store)
     return mu_table_create(&table, &store->table);
 }
 
+static size_t rows_max(const struct mu_row_store_options *options)
+{
+    return mu_row_store_step_max(options) + 1;
+}
+
 static enum mu_status allocate(struct mu_row_store *store)
 {
     const struct mu_row_store_options *options = &store->options;
-    size_t rows = mu_row_store_step_max(options) + 1;
+    size_t rows = rows_max(options);
     MU_TRY(make_table(store));
     store->row = calloc(rows, sizeof(*store->row));
     store->there = calloc(options->push_max + 1, sizeof(*store->there));
@@ -48,6 +53,14 @@ enum mu_status mu_row_store_init(
     if (status != MU_OK)
         mu_row_store_finish(store);
     return status;
+}
+
+uint64_t mu_row_store_bytes(const struct mu_row_store *store)
+{
+    const struct mu_row_store_options *options = &store->options;
+    size_t sums = store->sums ? options->width * sizeof(*store->sums) : 0;
+    return rows_max(options) * (sizeof(*store->row) + sums) +
+           (options->push_max + 1) * sizeof(*store->there) + mu_unique_bytes(&store->gathered);
 }
 
 void mu_row_store_finish(struct mu_row_store *store)

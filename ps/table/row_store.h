@@ -47,6 +47,9 @@ enum mu_status mu_row_store_init(
     struct mu_row_store *store, const struct mu_row_store_options *options);
 void mu_row_store_finish(struct mu_row_store *store); /* takes a zeroed one */
 
+/* Of memory, the table left out. */
+uint64_t mu_row_store_bytes(const struct mu_row_store *store);
+
 /* What a step is besides its rows. */
 struct mu_row_step {
     float learning_rate, gradient_scale;

@@ -149,8 +149,10 @@ static enum mu_status lay_row(struct mu_table *table, uint64_t id)
 
 enum mu_status mu_table_lay(struct mu_table *table, size_t rows_max, bool *ret_all)
 {
-    const struct mu_table_dense *dense = &table->dense;
+    struct mu_table_dense *dense = &table->dense;
     for (; rows_max > 0 && table->next_id < dense->id_count; table->next_id++) {
+        if (dense->word && table->next_id % 64 == 0)
+            mu_table_dense_mark(dense, table->next_id);
         if (!mu_table_takes(table, table->next_id))
             continue;
         MU_TRY(lay_row(table, table->next_id));

@@ -20,14 +20,17 @@ struct mu_table_dense_word {
 
 struct mu_table_dense {
     uint64_t id_count; /* ids are below it; 0: the table is not dense */
-    uint64_t row_count;
+    int order, server_count;
     struct mu_table_dense_word *word; /* (id_count / 64 + 1); NULL: all ids are kept */
 };
 
-/* Of the ids below `id_count`, those that mu_split_row gives server `order` of `server_count`.
- * NO_MEMORY, or more rows than a table can have. */
+/* Of the ids below `id_count`, those that mu_split_row gives server `order` of `server_count`: none
+ * of several servers until they are marked. NO_MEMORY, or more rows than a table can have. */
 enum mu_status mu_table_dense_init(
     struct mu_table_dense *dense, uint64_t id_count, int order, int server_count);
+/* Marks those of the 64 ids from `id`, a multiple of 64, that are kept here; lower ids are marked.
+ * It takes a hash of each, so whoever lays the rows marks as it goes. */
+void mu_table_dense_mark(struct mu_table_dense *dense, uint64_t id);
 void mu_table_dense_finish(struct mu_table_dense *dense); /* takes a zeroed one */
 uint64_t mu_table_dense_bytes(const struct mu_table_dense *dense);
 

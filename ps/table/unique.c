@@ -37,6 +37,14 @@ enum mu_status mu_unique_init(struct mu_unique *unique, size_t entry_max)
     return MU_NO_MEMORY;
 }
 
+uint64_t mu_unique_bytes(const struct mu_unique *unique)
+{
+    if (!unique->cell)
+        return 0;
+    return ((uint64_t)unique->mask_max + 1) * sizeof(*unique->cell) +
+           unique->entry_max * sizeof(*unique->id);
+}
+
 void mu_unique_finish(struct mu_unique *unique)
 {
     free(unique->cell);

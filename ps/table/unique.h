@@ -21,6 +21,7 @@ struct mu_unique {
 };
 
 enum mu_status mu_unique_init(struct mu_unique *unique, size_t entry_max); /* NO_MEMORY */
+uint64_t mu_unique_bytes(const struct mu_unique *unique);                  /* of memory */
 void mu_unique_finish(struct mu_unique *unique);                           /* takes a zeroed one */
 /* Sets unique->id and count; `ret_of_entry` (count). `count` is at most entry_max. */
 void mu_unique_find(

@@ -21,6 +21,12 @@ static void look(struct mu_loop *loop, int64_t now_ns)
         loop->crowded_until_ns = after_ns + CROWDED_NS;
 }
 
+void mu_loop_poll(struct mu_loop *loop)
+{
+    if (loop)
+        (void)!loop->ops->turn(loop, mu_now(loop->world));
+}
+
 void mu_loop_wait(struct mu_loop *loop, int64_t began_ns, int64_t now_ns, int64_t deadline_ns)
 {
     if (now_ns - began_ns < loop->spin_ns && now_ns >= loop->crowded_until_ns)

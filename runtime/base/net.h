@@ -121,6 +121,10 @@ struct mu_loop {
     bool gathers;
 };
 
+/* One turn that waits for nothing: between two pieces of what takes long, so that others hear of
+ * this process meanwhile. NULL: nobody has to. */
+void mu_loop_poll(struct mu_loop *loop);
+
 /* One turn of a wait that has begun at `began_ns`: looks, or sleeps if it has looked for spin_ns.
  */
 void mu_loop_wait(struct mu_loop *loop, int64_t began_ns, int64_t now_ns, int64_t deadline_ns);

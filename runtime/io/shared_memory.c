@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "runtime/io/shared_memory.h"
+#include "runtime/base/net.h"
 #include "runtime/base/text.h"
 #include <dirent.h>
 #include <errno.h>
@@ -19,6 +20,7 @@
 #define CREATE_TRIES 8
 #define PAGE_BYTES ((size_t)4096)
 #define HUGE_PAGE_BYTES ((size_t)2 << 20)
+#define LAID_BYTES ((size_t)16 << 20) /* between two turns of the loop: whole huge pages */
 #ifndef MADV_COLLAPSE
 #define MADV_COLLAPSE 25 /* of the kernel's headers, not yet of libc's */
 #endif
@@ -86,10 +88,12 @@ static void path_of(const char *name, char path[PATH_BYTES])
 static void say_full(int file, size_t bytes, char why[MU_SHARED_MEMORY_WHY_MAX])
 {
     struct statvfs about;
+    struct stat ours; /* pieces of it may be there */
     char needs[32], has[32] = "nothing";
     mu_text_bytes(needs, sizeof(needs), bytes);
-    if (fstatvfs(file, &about) == 0)
-        mu_text_bytes(has, sizeof(has), (uint64_t)about.f_bavail * about.f_frsize);
+    if (fstatvfs(file, &about) == 0 && fstat(file, &ours) == 0)
+        mu_text_bytes(has, sizeof(has),
+            (uint64_t)about.f_bavail * about.f_frsize + (uint64_t)ours.st_blocks * 512);
     mu_format(why, MU_SHARED_MEMORY_WHY_MAX, "%s is full (needs %s, has %s)", FOLDER, needs, has);
 }
 
@@ -127,13 +131,21 @@ static int create_locked(const char *path, int *ret_file)
 }
 
 /* Room now, or an error now: a page that is only promised is a signal when it is touched. */
-static int fill(int file, size_t bytes)
+static int fill(int file, size_t from, size_t bytes)
 {
     int error;
     do
-        error = posix_fallocate(file, 0, (off_t)bytes);
+        error = posix_fallocate(file, (off_t)from, (off_t)bytes);
     while (error == EINTR);
     return error;
+}
+
+/* What cannot be is not begun: it would take all that there is from others. */
+static bool has_room(int file, size_t bytes)
+{
+    struct statvfs about;
+    bool is_limited = fstatvfs(file, &about) == 0 && about.f_blocks > 0;
+    return !is_limited || bytes <= (uint64_t)about.f_bavail * about.f_frsize;
 }
 
 /* A place where huge pages can lie: of a larger one the ends are given back. */
@@ -158,24 +170,46 @@ static void touch(const char *at, size_t bytes)
         (void)*(const volatile char *)(at + i);
 }
 
-/* Loops over what is in no cache are a fifth faster with huge pages. Shared memory gets none by
- * default, but who asks for just these pages does, since Linux 6.1. A wish: without it pages are
- * small. */
-static int map(int file, size_t bytes, void **ret_at)
+static int map(struct mu_shared_memory *memory)
 {
+    size_t bytes = memory->bytes;
     void *wanted = bytes >= HUGE_PAGE_BYTES ? reserve_aligned(bytes) : NULL;
     int fixed = wanted ? MAP_FIXED : 0;
-    void *at = mmap(wanted, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | fixed, file, 0);
+    void *at = mmap(wanted, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | fixed, memory->file, 0);
     if (at == MAP_FAILED) {
         int error = errno;
         if (wanted)
             munmap(wanted, bytes);
         return error;
     }
-    if (wanted)
+    memory->at = at;
+    return 0;
+}
+
+/* Loops over what is in no cache are a fifth faster with huge pages. Shared memory gets none by
+ * default, but who asks for just these pages does, since Linux 6.1. A wish: without it pages are
+ * small. */
+static void take_pages(struct mu_shared_memory *memory, size_t from, size_t bytes)
+{
+    char *at = (char *)memory->at + from;
+    if (bytes >= HUGE_PAGE_BYTES)
         (void)madvise(at, bytes, MADV_COLLAPSE);
     touch(at, bytes);
-    *ret_at = at;
+}
+
+/* Piece by piece: who is silent for as long as all of it may take is taken for dead. */
+static int lay(struct mu_shared_memory *memory, struct mu_loop *loop)
+{
+    size_t bytes = memory->bytes;
+    for (size_t from = 0; from < bytes; from += LAID_BYTES) {
+        size_t piece = bytes - from < LAID_BYTES ? bytes - from : LAID_BYTES;
+        int error = fill(memory->file, from, piece);
+        if (error != 0)
+            return error;
+        take_pages(memory, from, piece);
+        if (piece < bytes - from)
+            mu_loop_poll(loop);
+    }
     return 0;
 }
 
@@ -191,8 +225,8 @@ static enum mu_status create_failed(
     return full ? MU_NO_MEMORY : MU_UNAVAILABLE;
 }
 
-enum mu_status mu_shared_memory_create(
-    struct mu_shared_memory *memory, size_t bytes, char why[MU_SHARED_MEMORY_WHY_MAX])
+enum mu_status mu_shared_memory_create(struct mu_shared_memory *memory, size_t bytes,
+    struct mu_loop *loop, char why[MU_SHARED_MEMORY_WHY_MAX])
 {
     *memory = (struct mu_shared_memory){.file = -1};
     if (!file_size_allowed(bytes, why))
@@ -206,9 +240,9 @@ enum mu_status mu_shared_memory_create(
         return create_failed(memory, error, why);
     memcpy(memory->name, name, sizeof(name));
     memory->bytes = bytes;
-    error = fill(memory->file, bytes);
+    error = has_room(memory->file, bytes) ? map(memory) : ENOSPC;
     if (error == 0)
-        error = map(memory->file, bytes, &memory->at);
+        error = lay(memory, loop);
     return error == 0 ? MU_OK : create_failed(memory, error, why);
 }
 
@@ -242,10 +276,10 @@ static bool make_own(struct mu_shared_memory *memory)
 }
 
 enum mu_status mu_shared_memory_renew(
-    struct mu_shared_memory *memory, char why[MU_SHARED_MEMORY_WHY_MAX])
+    struct mu_shared_memory *memory, struct mu_loop *loop, char why[MU_SHARED_MEMORY_WHY_MAX])
 {
     struct mu_shared_memory next;
-    enum mu_status status = mu_shared_memory_create(&next, memory->bytes, why);
+    enum mu_status status = mu_shared_memory_create(&next, memory->bytes, loop, why);
     if (status == MU_OK && !replace(memory, &next)) {
         mu_format(why, MU_SHARED_MEMORY_WHY_MAX, "it cannot be mapped: %s", strerror(errno));
         mu_shared_memory_close(&next);
@@ -302,9 +336,11 @@ enum mu_status mu_shared_memory_open(struct mu_shared_memory *memory, const char
         error = memory->file < 0 ? errno : check_ours(memory->file, bytes);
     }
     if (error == 0)
-        error = map(memory->file, bytes, &memory->at);
-    if (error == 0)
+        error = map(memory);
+    if (error == 0) {
+        take_pages(memory, 0, bytes);
         return MU_OK;
+    }
     say_error(error, why);
     mu_shared_memory_close(memory);
     return MU_UNAVAILABLE;

@@ -7,6 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct mu_loop;
+
 /*
  * Memory that the processes of one host share, as files in /dev/shm. Everything here is of the real
  * world: no call knows of struct mu_world.
@@ -38,11 +40,12 @@ struct mu_shared_memory {
     char name[MU_SHARED_MEMORY_NAME_MAX]; /* "" once unlinked, and where it was opened */
 };
 
-/* Makes `bytes`, zeroed, every page there and mapped, for this user only. UNAVAILABLE, NO_MEMORY
- * (/dev/shm is full): `why` says so in words that follow "because", "/dev/shm is full (needs 12.0
- * MiB, has 3.0 MiB)"; then nothing is left behind. */
-enum mu_status mu_shared_memory_create(
-    struct mu_shared_memory *memory, size_t bytes, char why[MU_SHARED_MEMORY_WHY_MAX]);
+/* Makes `bytes`, zeroed, every page there and mapped, for this user only. Of much memory that takes
+ * seconds: `loop` turns meanwhile, unless it is NULL. UNAVAILABLE, NO_MEMORY (/dev/shm is full):
+ * `why` says so in words that follow "because", "/dev/shm is full (needs 12.0 MiB, has 3.0 MiB)";
+ * then nothing is left behind. */
+enum mu_status mu_shared_memory_create(struct mu_shared_memory *memory, size_t bytes,
+    struct mu_loop *loop, char why[MU_SHARED_MEMORY_WHY_MAX]);
 /* Maps what a peer has made under the name. It must be ours in user and exact in size; what lies in
  * it is for the caller to check. UNAVAILABLE: with `why`, "it belongs to another user". */
 enum mu_status mu_shared_memory_open(struct mu_shared_memory *memory, const char *name,
@@ -52,7 +55,7 @@ enum mu_status mu_shared_memory_open(struct mu_shared_memory *memory, const char
  * create: the bytes are in memory of this process alone, unless there was none for that either
  * (`at` is still the old piece then: `file` says which, -1 is its own). */
 enum mu_status mu_shared_memory_renew(
-    struct mu_shared_memory *memory, char why[MU_SHARED_MEMORY_WHY_MAX]);
+    struct mu_shared_memory *memory, struct mu_loop *loop, char why[MU_SHARED_MEMORY_WHY_MAX]);
 /* Takes the name away; the memory stays until all have closed it. */
 void mu_shared_memory_unlink(struct mu_shared_memory *memory);
 void mu_shared_memory_close(struct mu_shared_memory *memory); /* takes a zeroed one; unlinks */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "runtime/tensor/arena.h"
 
+#include <assert.h>
 #include <stdint.h>
 #include <sys/mman.h>
 
@@ -29,7 +30,7 @@ static void *map_aligned(size_t bytes)
     return base + before;
 }
 
-enum mu_status mu_arena_init(struct mu_arena *arena, size_t count)
+enum mu_status mu_arena_reserve(struct mu_arena *arena, size_t count)
 {
     *arena = (struct mu_arena){0};
     if (count > SIZE_MAX / 2 / sizeof(float))
@@ -40,9 +41,33 @@ enum mu_status mu_arena_init(struct mu_arena *arena, size_t count)
         return MU_NO_MEMORY;
     if (bytes >= HUGE_PAGE_BYTES)
         (void)madvise(data, bytes, MADV_HUGEPAGE); /* a wish: without it pages are small */
-    for (size_t at = 0; at < bytes; at += PAGE_BYTES)
-        *(volatile char *)(data + at) = 0;
-    *arena = (struct mu_arena){(float *)(void *)data, count, bytes};
+    *arena =
+        (struct mu_arena){.data = (float *)(void *)data, .count = count, .mapped_bytes = bytes};
+    return MU_OK;
+}
+
+void mu_arena_touch_part(struct mu_arena *arena, size_t first_byte, size_t bytes)
+{
+    char *data = (char *)arena->data;
+    size_t end = first_byte + bytes;
+    assert(end <= arena->mapped_bytes);
+    for (size_t at = first_byte / PAGE_BYTES * PAGE_BYTES; at < end; at += PAGE_BYTES)
+        __atomic_fetch_or(data + at, 0, __ATOMIC_RELAXED); /* a write, and nothing changes */
+}
+
+bool mu_arena_touch(struct mu_arena *arena, size_t bytes_max)
+{
+    size_t left = arena->mapped_bytes - arena->touched_bytes;
+    size_t bytes = left < bytes_max ? left : bytes_max;
+    mu_arena_touch_part(arena, arena->touched_bytes, bytes);
+    arena->touched_bytes += bytes;
+    return arena->touched_bytes == arena->mapped_bytes;
+}
+
+enum mu_status mu_arena_init(struct mu_arena *arena, size_t count)
+{
+    MU_TRY(mu_arena_reserve(arena, count));
+    (void)mu_arena_touch(arena, SIZE_MAX);
     return MU_OK;
 }
 

@@ -43,7 +43,7 @@ static void other_main(int tell, int hear)
 {
     struct mu_shared_memory memory;
     char end;
-    if (mu_shared_memory_create(&memory, BYTES, why) == MU_OK &&
+    if (mu_shared_memory_create(&memory, BYTES, NULL, why) == MU_OK &&
         write(tell, memory.name, sizeof(memory.name)) > 0 && read(hear, &end, 1) >= 0)
         _exit(0);
     _exit(1);
@@ -81,7 +81,7 @@ static void what_one_writes_the_other_reads(void **state)
 {
     (void)state;
     struct mu_shared_memory made, opened;
-    assert_ok(mu_shared_memory_create(&made, BYTES, why));
+    assert_ok(mu_shared_memory_create(&made, BYTES, NULL, why));
     assert_ok(mu_shared_memory_open(&opened, made.name, BYTES, why));
     const char *there = opened.at;
     for (size_t i = 0; i < BYTES; i++)
@@ -98,7 +98,7 @@ static void a_large_piece_lies_where_huge_pages_can(void **state)
     (void)state;
     const size_t huge = (size_t)2 << 20, bytes = 2 * huge + 4096;
     struct mu_shared_memory made, opened;
-    assert_ok(mu_shared_memory_create(&made, bytes, why));
+    assert_ok(mu_shared_memory_create(&made, bytes, NULL, why));
     assert_ok(mu_shared_memory_open(&opened, made.name, bytes, why));
     assert_int_equal((uintptr_t)made.at % huge, 0);
     assert_int_equal((uintptr_t)opened.at % huge, 0);
@@ -151,7 +151,7 @@ static void a_large_piece_has_the_huge_pages_that_there_are(void **state)
     (void)state;
     const size_t bytes = (size_t)4 << 20;
     struct mu_shared_memory made, opened;
-    assert_ok(mu_shared_memory_create(&made, bytes, why));
+    assert_ok(mu_shared_memory_create(&made, bytes, NULL, why));
     assert_ok(mu_shared_memory_open(&opened, made.name, bytes, why));
     bool there_are = has_what_there_is(&made) && has_what_there_is(&opened);
     int error = errno;
@@ -167,7 +167,7 @@ static void it_is_for_this_user_only_and_gone_with_its_maker(void **state)
     struct mu_shared_memory made;
     struct stat about;
     char name[MU_SHARED_MEMORY_NAME_MAX];
-    assert_ok(mu_shared_memory_create(&made, BYTES, why));
+    assert_ok(mu_shared_memory_create(&made, BYTES, NULL, why));
     assert_int_equal(fstat(made.file, &about), 0);
     assert_int_equal(about.st_mode & 0777, 0600);
     strcpy(name, made.name);
@@ -182,7 +182,7 @@ static void two_names_are_never_the_same(void **state)
     (void)state;
     struct mu_shared_memory made[2];
     for (int i = 0; i < 2; i++)
-        assert_ok(mu_shared_memory_create(&made[i], BYTES, why));
+        assert_ok(mu_shared_memory_create(&made[i], BYTES, NULL, why));
     assert_string_not_equal(made[0].name, made[1].name);
     for (int i = 0; i < 2; i++)
         mu_shared_memory_close(&made[i]);
@@ -192,7 +192,7 @@ static void what_is_mapped_outlives_its_name(void **state)
 {
     (void)state;
     struct mu_shared_memory made, opened;
-    assert_ok(mu_shared_memory_create(&made, BYTES, why));
+    assert_ok(mu_shared_memory_create(&made, BYTES, NULL, why));
     assert_ok(mu_shared_memory_open(&opened, made.name, BYTES, why));
     char name[MU_SHARED_MEMORY_NAME_MAX];
     strcpy(name, made.name);
@@ -217,13 +217,13 @@ static void what_is_renewed_stays_where_it_is_and_is_not_seen_by_who_had_it(void
     for (size_t i = 0; i < MU_COUNT_OF(bytes); i++) {
         struct mu_shared_memory made, old, opened;
         char name[MU_SHARED_MEMORY_NAME_MAX];
-        assert_ok(mu_shared_memory_create(&made, bytes[i], why));
+        assert_ok(mu_shared_memory_create(&made, bytes[i], NULL, why));
         memcpy(name, made.name, sizeof(name));
         assert_ok(mu_shared_memory_open(&old, made.name, bytes[i], why));
         const void *at = made.at;
         strcpy(made.at, "before");
         memset((char *)made.at + bytes[i] - 8, 7, 8);
-        assert_ok(mu_shared_memory_renew(&made, why));
+        assert_ok(mu_shared_memory_renew(&made, NULL, why));
         assert_false(exists(name));
         memcpy(name, made.name, sizeof(name));
         assert_ptr_equal(made.at, at);
@@ -248,7 +248,7 @@ static void more_than_there_is_is_an_error_that_says_how_much(void **state)
     assert_int_equal(statvfs("/dev/shm", &about), 0);
     size_t bytes = (about.f_blocks + 16) * about.f_frsize;
     struct mu_shared_memory made;
-    assert_int_equal(mu_shared_memory_create(&made, bytes, why), MU_NO_MEMORY);
+    assert_int_equal(mu_shared_memory_create(&made, bytes, NULL, why), MU_NO_MEMORY);
     assert_non_null(strstr(why, "/dev/shm is full (needs "));
     assert_null(made.at);
 }
@@ -261,9 +261,9 @@ static void full_thread(void *argument)
         *status = MU_DENIED;
         return;
     }
-    *status = mu_shared_memory_create(&made[0], 512 << 10, why);
+    *status = mu_shared_memory_create(&made[0], 512 << 10, NULL, why);
     if (*status == MU_OK)
-        *status = mu_shared_memory_create(&made[1], 768 << 10, why);
+        *status = mu_shared_memory_create(&made[1], 768 << 10, NULL, why);
     for (int i = 0; i < 2; i++)
         mu_shared_memory_close(&made[i]);
 }
@@ -299,7 +299,7 @@ static void a_limit_on_files_is_an_error_and_no_signal(void **state)
     low.rlim_cur = 4096;
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &low), 0);
     struct mu_shared_memory made;
-    enum mu_status status = mu_shared_memory_create(&made, BYTES, why);
+    enum mu_status status = mu_shared_memory_create(&made, BYTES, NULL, why);
     setrlimit(RLIMIT_FSIZE, &before);
     assert_int_equal(status, MU_UNAVAILABLE);
     assert_non_null(strstr(why, "ulimit -f"));
@@ -310,7 +310,7 @@ static void what_cannot_be_renewed_is_its_makers_alone(void **state)
     (void)state;
     struct rlimit before, low;
     struct mu_shared_memory made, old;
-    assert_ok(mu_shared_memory_create(&made, BYTES, why));
+    assert_ok(mu_shared_memory_create(&made, BYTES, NULL, why));
     assert_ok(mu_shared_memory_open(&old, made.name, BYTES, why));
     const void *at = made.at;
     strcpy(made.at, "before");
@@ -318,7 +318,7 @@ static void what_cannot_be_renewed_is_its_makers_alone(void **state)
     low = before;
     low.rlim_cur = 4096;
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &low), 0);
-    enum mu_status status = mu_shared_memory_renew(&made, why);
+    enum mu_status status = mu_shared_memory_renew(&made, NULL, why);
     setrlimit(RLIMIT_FSIZE, &before);
     assert_int_equal(status, MU_UNAVAILABLE);
     assert_non_null(strstr(why, "ulimit -f"));
@@ -342,7 +342,7 @@ static void another_size_is_refused(void **state)
 {
     (void)state;
     struct mu_shared_memory made, opened;
-    assert_ok(mu_shared_memory_create(&made, BYTES, why));
+    assert_ok(mu_shared_memory_create(&made, BYTES, NULL, why));
     assert_int_equal(mu_shared_memory_open(&opened, made.name, 2 * BYTES, why), MU_UNAVAILABLE);
     assert_non_null(strstr(why, "not from it"));
     mu_shared_memory_close(&made);
@@ -377,7 +377,7 @@ static void another_user_is_told_so(void **state)
 {
     (void)state;
     struct mu_shared_memory made;
-    assert_ok(mu_shared_memory_create(&made, BYTES, why));
+    assert_ok(mu_shared_memory_create(&made, BYTES, NULL, why));
     struct as_nobody as = {.name = made.name};
     in_thread(nobody_thread, &as);
     mu_shared_memory_close(&made);
@@ -406,7 +406,7 @@ static void what_a_living_process_holds_is_kept(void **state)
     struct mu_shared_memory made;
     char name[MU_SHARED_MEMORY_NAME_MAX];
     other_start(&other, name);
-    assert_ok(mu_shared_memory_create(&made, BYTES, why));
+    assert_ok(mu_shared_memory_create(&made, BYTES, NULL, why));
     mu_shared_memory_sweep();
     assert_true(exists(name));
     assert_true(exists(made.name));

@@ -120,7 +120,8 @@ static inline void hand_share_share(
     struct hand_share *hand, int vector_count, size_t element_count, size_t row_bytes)
 {
     char why[MU_SHARED_MEMORY_WHY_MAX];
-    assert_ok(mu_vectors_init_shared(&hand->vectors, vector_count, element_count, row_bytes, why));
+    assert_ok(
+        mu_vectors_init_shared(&hand->vectors, vector_count, element_count, row_bytes, NULL, why));
     hand_share_offer_own(hand);
     assert_string_equal(hand->why, "");
 }

@@ -82,6 +82,7 @@ static enum mu_status serve(struct serving *serving, int fd, struct measured *me
     measured->before = memory_of_process("VmHWM");
     MU_TRY(mu_ps_server_create(&options, &serving->server));
     measured->formula = mu_ps_server_kept(serving->server).memory;
+    MU_TRY(mu_ps_server_lay(serving->server));
     mu_ps_server_begin(serving->server, 0);
     MU_TRY(serving->loop->ops->listen(
         serving->loop, &address, fd, on_accepted, serving, &listener, &error));

@@ -2,6 +2,7 @@
 #include "ps/server/server_inside.h"
 #include "ps/server/server_readers.h"
 #include "tests/ps/hand_peer.h"
+#include <malloc.h>
 
 /* Workers that read their answers late, or never, and workers that push more than they may. */
 
@@ -244,6 +245,65 @@ static void pushes_beyond_the_credits_are_not_taken(void **state)
     free(memory);
 }
 
+/* ---- what a server says that it has ---- */
+
+/* That malloc has given, pieces with a mapping of their own included. */
+static uint64_t heap_bytes(void)
+{
+    struct mallinfo2 info = mallinfo2();
+    return info.uordblks + info.hblkhd;
+}
+
+static bool is_counted(void)
+{
+    uint64_t before = heap_bytes();
+    void *volatile kept = malloc(1000);
+    bool counted = heap_bytes() > before;
+    free(kept);
+    return counted;
+}
+
+static uint64_t vector_bytes(const struct mu_ps_server *server)
+{
+    size_t count = server->vectors.memory.count + server->shard.gather.count +
+                   server->seen.memory.count + server->seen.mean_square.count;
+    for (int i = 0; i < server->shard.vector_count; i++)
+        count += server->shard.vectors[i].count + server->state.stream.copies[i].count;
+    return count * sizeof(float);
+}
+
+/* Vectors and the rows of a table are mapped: the rest is from malloc, which adds a little. */
+static void expect_whole(const struct mu_ps_server_options *options)
+{
+    uint64_t before = heap_bytes();
+    struct mu_ps_server *server = hand_rig_server(options);
+    uint64_t grown = heap_bytes() - before;
+    const struct mu_ps_kept kept = mu_ps_server_kept(server);
+    uint64_t said = kept.memory - vector_bytes(server) + sizeof(*server);
+    assert_in_range(said, grown - grown / 1000 - 1000, grown + kept.row_bytes);
+    mu_ps_server_destroy(server);
+}
+
+static void all_that_a_server_has_is_in_its_memory(void **state)
+{
+    (void)state;
+    if (!is_counted())
+        skip_saying("a sanitizer, or valgrind, has its own malloc");
+    struct mu_ps_server_options options = hand_rig_options(0, 4, 64, 0.5);
+    options.replica_count = 16;
+    options.in_flight_max = 8;
+    expect_whole(&options);
+    options.relinks = true;
+    expect_whole(&options);
+    options.mode = (struct mu_ps_mode){.kind = MU_PS_SYNC, .auto_steps = 100};
+    expect_whole(&options);
+    options.rows = (struct mu_ps_rows_options){.width = 4, .push_max = 1000};
+    expect_whole(&options);
+    options.mode = (struct mu_ps_mode){.kind = MU_PS_SOFTSYNC, .gradients = 8};
+    options.replicas = 1;
+    expect_whole(&options);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -252,6 +312,7 @@ int main(void)
         cmocka_unit_test(patience_begins_anew_with_each_answer_that_is_taken),
         cmocka_unit_test(patience_begins_anew_with_another_incarnation),
         cmocka_unit_test(pushes_beyond_the_credits_are_not_taken),
+        cmocka_unit_test(all_that_a_server_has_is_in_its_memory),
     };
     return cmocka_run_group_tests(tests, hand_rig_begin, hand_rig_end);
 }

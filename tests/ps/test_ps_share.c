@@ -191,7 +191,7 @@ static void memory_that_cannot_be_mapped_is_answered_with_the_reason(void **stat
     assert_non_null(strstr(hand.why, "it does not see this /dev/shm"));
     assert_ok(hand_share_offer(&hand, "../../etc/passwd", 4096));
     assert_non_null(strstr(hand.why, "not from it"));
-    assert_ok(mu_vectors_init_shared(&hand.vectors, VECTORS, COUNT, 0, why));
+    assert_ok(mu_vectors_init_shared(&hand.vectors, VECTORS, COUNT, 0, NULL, why));
     assert_ok(hand_share_offer(&hand, hand.vectors.shared.name, hand.vectors.shared.bytes + 4096));
     assert_non_null(strstr(hand.why, "not from it"));
     /* It may try again, and again. */

@@ -346,7 +346,7 @@ static void ids_are_those_that_were_looked_at(void **state)
 static void renew(struct hand_share *hand)
 {
     char why[MU_SHARED_MEMORY_WHY_MAX];
-    assert_ok(mu_shared_memory_renew(&hand->vectors.shared, why));
+    assert_ok(mu_shared_memory_renew(&hand->vectors.shared, NULL, why));
     hand_share_offer_own(hand);
 }
 
@@ -388,7 +388,7 @@ static void renew_unserved(struct hand_share *hand)
     char why[MU_SHARED_MEMORY_WHY_MAX];
     uint8_t out[MU_PS_BODY_MAX];
     struct mu_body body;
-    assert_ok(mu_shared_memory_renew(&hand->vectors.shared, why));
+    assert_ok(mu_shared_memory_renew(&hand->vectors.shared, NULL, why));
     struct mu_ps_offer_body offer = {.bytes = BYTES};
     snprintf(offer.name, sizeof(offer.name), "%s", hand->vectors.shared.name);
     mu_ps_offer_put(&body, out, &offer);

@@ -140,6 +140,21 @@ static void rows_are_laid_a_few_at_a_time(void **state)
     mu_table_destroy(touched);
 }
 
+/* To find out which are ours takes a hash of every id: not all of them at once. */
+static void ids_are_marked_as_their_rows_are_laid(void **state)
+{
+    (void)state;
+    struct mu_table *dense = create(IDS, 1, 3);
+    for (bool all = false; !all;) {
+        uint64_t laid = mu_table_count(dense).rows, taken = 0;
+        for (uint64_t id = 0; id < IDS; id++)
+            taken += mu_table_takes(dense, id);
+        assert_in_range(taken, laid, laid > 0 ? laid + 64 : 0);
+        assert_ok(mu_table_lay(dense, 1000, &all));
+    }
+    mu_table_destroy(dense);
+}
+
 /* Beside the rows and their ids: two bits an id where some are others', and the last block. */
 static void it_takes_the_memory_of_its_rows(void **state)
 {
@@ -265,6 +280,7 @@ int main(void)
         cmocka_unit_test(rows_are_those_that_begin_at_first_touch),
         cmocka_unit_test(every_id_has_a_row_on_its_server_alone),
         cmocka_unit_test(rows_are_laid_a_few_at_a_time),
+        cmocka_unit_test(ids_are_marked_as_their_rows_are_laid),
         cmocka_unit_test(it_takes_the_memory_of_its_rows),
         cmocka_unit_test(its_rows_are_saved_and_put_back),
         cmocka_unit_test(a_sweep_reads_every_row_as_it_was),
