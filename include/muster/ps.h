@@ -39,11 +39,11 @@ extern "C" {
  * their own in one process. Something travels only inside a call. Vectors are in the caller's
  * memory.
  *
- * OK; TIMEOUT (a server did not answer), CLOSED (a server is gone), PROTOCOL (they do not speak of
- * the same vector), NO_MEMORY, USAGE (what was asked makes no sense; nothing has happened), BROKEN
- * (a call before has failed). The reason is in mu_ps_error. After any but OK, USAGE and a TIMEOUT
- * of mu_ps_wait a handle only serves to be closed: all other calls return BROKEN, and mu_ps_error
- * keeps the reason.
+ * OK; TIMEOUT (a server did not answer), CLOSED (a server is gone), PROTOCOL (what must be the same
+ * differs: it is said which option, and both values), NO_MEMORY, USAGE (what was asked makes no
+ * sense; nothing has happened), BROKEN (a call before has failed). The reason is in mu_ps_error.
+ * After any but OK, USAGE and a TIMEOUT of mu_ps_wait a handle only serves to be closed: all other
+ * calls return BROKEN, and mu_ps_error keeps the reason.
  */
 struct mu_ps;
 
@@ -53,14 +53,16 @@ struct mu_ps_options {
      * The same addresses in the same order everywhere. */
     const char *const *servers; /* (server_count) */
     int server_count, worker_count, index;
-    size_t count;     /* floats in the vector; the same everywhere */
-    int in_flight;    /* pushes of a worker under way at once, 1 to 64; 0: 1. On servers: at most */
+    size_t count;  /* floats in the vector; the same everywhere */
+    int in_flight; /* pushes of a worker under way at once, 1 to 64; 0: 1. On servers: at most */
+    /* The same everywhere, too; a worker that does not use the table leaves all three out. */
     size_t row_width; /* floats of a row of the embedding table; 0: there is none */
     size_t row_max;   /* rows that a push may give, and as many that it may want */
-    uint64_t row_ids; /* ids are below it, on servers and workers; 0: any */
+    uint64_t row_ids; /* ids are below it; 0: any. Workers may leave it out */
     double timeout_seconds; /* for all to come, for an answer, and to read one; 0: 300 */
 
-    /* Of the servers, and the same on all of them; workers do not look at what follows. */
+    /* Of the servers, and the same on all of them, which they compare when they meet; workers do
+     * not look at what follows. */
     const char *optimizer;         /* NULL: "sgd"; docs/JOB.md has the others */
     const char *optimizer_options; /* "learning_rate=0.1, momentum=0.9"; NULL: defaults */
     const char *mode;              /* NULL: "async"; "softsync", "sync", "bounded" */
@@ -112,8 +114,10 @@ enum mu_status mu_ps_serve(const struct mu_ps_options *options, float *parameter
  * multiples of 16 elements: of a short vector only the first servers keep something. */
 size_t mu_ps_span(size_t count, int server_count, int server, size_t *ret_first);
 
-/* Waits for all servers. From 2 s on it says on stderr, every 10 s, for whom it waits, at which
- * address, why and since when; so does mu_ps_serve of workers. */
+/* Waits for all servers, and compares with them what must be the same. A worker that differs and
+ * comes later than this one ends the next call here with PROTOCOL. From 2 s on it says on stderr,
+ * every 10 s, for whom it waits, at which address, why and since when; so does mu_ps_serve of
+ * workers. */
 enum mu_status mu_ps_open(const struct mu_ps_options *options, struct mu_ps **ret_ps);
 /* Waits for what is under way, says that no more gradients come, and closes; at once where a call
  * has failed so that the handle only serves for this. Takes NULL. */

@@ -202,7 +202,18 @@ static enum mu_status open_client(struct mu_ps *ps)
     MU_TRY(mu_ps_client_create(&options, &ps->client));
     for (int i = 0; i < ps->place.server_count; i++)
         mu_ps_client_add_server(ps->client, i, mu_ps_place_take(&ps->place, i));
-    return MU_OK;
+    return ps->error[0] ? ps->log.first_status : MU_OK; /* it may have come with the greeting */
+}
+
+static enum mu_status meet(
+    struct mu_log *log, const struct mu_ps_options *options, struct mu_ps_place *place)
+{
+    struct mu_text terms;
+    enum mu_status status = mu_ps_terms_write(log, options, NULL, &terms);
+    if (status == MU_OK)
+        status = mu_ps_place_meet(log, place, terms.data);
+    mu_text_finish(&terms);
+    return status;
 }
 
 enum mu_status mu_ps_open(const struct mu_ps_options *options, struct mu_ps **ret_ps)
@@ -220,7 +231,7 @@ enum mu_status mu_ps_open(const struct mu_ps_options *options, struct mu_ps **re
     if (status == MU_OK)
         status = mu_ps_place_open(&log, options, false, &ps->place);
     if (status == MU_OK)
-        status = mu_ps_place_meet(&log, &ps->place);
+        status = meet(&log, options, &ps->place);
     if (status == MU_OK)
         status = open_client(ps);
     if (status != MU_OK) {

@@ -132,7 +132,7 @@ static enum mu_status name_all(struct mu_log *log, struct mu_ps_place *place)
     return MU_OK;
 }
 
-enum mu_status mu_ps_place_meet(struct mu_log *log, struct mu_ps_place *place)
+enum mu_status mu_ps_place_meet(struct mu_log *log, struct mu_ps_place *place, const char *terms)
 {
     const struct mu_mesh_request request = {
         .loop = place->ground->loop,
@@ -144,6 +144,7 @@ enum mu_status mu_ps_place_meet(struct mu_log *log, struct mu_ps_place *place)
         .group = mu_mesh_group_of(place->address, place->server_count),
         .listener_count = place->server_count,
         .names = place->names,
+        .terms = terms,
     };
     int64_t now = mu_now(&place->ground->real.world);
     return mu_mesh_open(&request, mu_deadline(now, place->timeout_ns), place->link);

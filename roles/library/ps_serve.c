@@ -147,11 +147,21 @@ static enum mu_status check_left(struct serving *serving)
     return MU_OK;
 }
 
+static enum mu_status meet(struct serving *serving, const struct mu_ps_options *options)
+{
+    struct mu_text terms;
+    enum mu_status status = mu_ps_terms_write(serving->log, options, &serving->told, &terms);
+    if (status == MU_OK)
+        status = mu_ps_place_meet(serving->log, &serving->place, terms.data);
+    mu_text_finish(&terms);
+    return status;
+}
+
 static enum mu_status serve(
     struct serving *serving, const struct mu_ps_options *options, float *parameters)
 {
     MU_TRY(make_server(serving, options, parameters));
-    MU_TRY(mu_ps_place_meet(serving->log, &serving->place));
+    MU_TRY(meet(serving, options));
     link_all(serving);
     enum mu_status status = say_culprit(serving, run(serving));
     if (status == MU_OK)

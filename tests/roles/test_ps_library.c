@@ -153,39 +153,6 @@ static void a_wrong_option_is_said_before_anybody_is_waited_for(void **state)
     }
 }
 
-static enum mu_status go_without_closing(struct actor *actor, struct mu_ps *ps)
-{
-    /* A vector of another length: the handle only serves to be closed. */
-    return mu_ps_pull(ps, actor->vector, &actor->version);
-}
-
-static void *serve_longer(void *argument)
-{
-    struct actor *actor = argument;
-    struct mu_ps_options options = party_options_of(actor);
-    options.count = COUNT + 16;
-    actor->status = mu_ps_serve(&options, NULL);
-    snprintf(actor->error, sizeof(actor->error), "%s", mu_ps_error(NULL));
-    return NULL;
-}
-
-static void vectors_of_two_lengths_do_not_go_together(void **state)
-{
-    static struct party party = {.server_count = 1, .work = go_without_closing};
-    party.options =
-        (struct mu_ps_options){.count = COUNT, .worker_count = 1, .timeout_seconds = 30};
-    party_find_ports(&party);
-    party_start(&party.servers[0], &party, 0, serve_longer);
-    party_start(&party.workers[0], &party, 0, party_work);
-    pthread_join(party.workers[0].thread, NULL);
-    pthread_join(party.servers[0].thread, NULL);
-    assert_int_equal(party.workers[0].status, MU_PROTOCOL);
-    assert_non_null(strstr(party.workers[0].error, "of another length"));
-    /* And so a worker is lost to the server, which says whom. */
-    assert_int_equal(party.servers[0].status, MU_CLOSED);
-    assert_non_null(strstr(party.servers[0].error, "worker/0 is gone without having closed"));
-}
-
 static void who_does_not_come_is_named(void **state)
 {
     static struct party party = {.server_count = 1};
@@ -219,7 +186,6 @@ int main(void)
         cmocka_unit_test(what_is_no_gradient_is_refused),
         cmocka_unit_test(misuse_is_said_and_does_no_harm),
         cmocka_unit_test(a_wrong_option_is_said_before_anybody_is_waited_for),
-        cmocka_unit_test(vectors_of_two_lengths_do_not_go_together),
         cmocka_unit_test(who_does_not_come_is_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
