@@ -70,7 +70,8 @@ struct mu_group_options {
  * address, why and since when. `options` NULL: all as the launcher says. Fails as the calls
  * above; CONFIG: also addresses, TF_CONFIG or a rank that cannot be; UNAVAILABLE: a rank did not
  * come, its port is taken or its name unknown, this build or machine lacks the transport;
- * PROTOCOL: also something else listens there, or ranks of another group; NO_MEMORY. */
+ * PROTOCOL: also something else listens there, or ranks of another group; NO_MEMORY. *ret_group is
+ * NULL then. */
 enum mu_status mu_group_open(const struct mu_group_options *options, struct mu_group **ret_group);
 void mu_group_close(struct mu_group *group); /* takes NULL */
 /* Why the last call failed; never NULL. `group` NULL: of mu_group_open on this thread. */

@@ -324,6 +324,7 @@ enum mu_status mu_group_open(const struct mu_group_options *options, struct mu_g
     struct mu_log *log = calloc(1, sizeof(*log)); /* which the group goes on using */
     enum mu_status status = MU_NO_MEMORY;
     mu_text_copy(open_error, sizeof(open_error), "");
+    *ret_group = NULL;
     if (log) {
         *log = (struct mu_log){.write = write_library_log, .level = MU_LEVEL_WARN};
         status = open_with(log, options ? options : &as_launched, ret_group);

@@ -61,7 +61,9 @@ static enum mu_status given_place(
             place->serves ? "server" : "worker", place->index, most);
     MU_TRY(make_addresses(log, place));
     for (int i = 0; i < place->server_count; i++)
-        if (!mu_address_parse(options->servers[i], &place->address[i], reason, sizeof(reason)))
+        if (!options->servers[i])
+            return mu_fail(log, MU_E0001, NULL, "servers[%d] is NULL", i);
+        else if (!mu_address_parse(options->servers[i], &place->address[i], reason, sizeof(reason)))
             return mu_fail(log, MU_E0108, NULL, "address %d of the servers, `%.80s`, %s", i,
                 options->servers[i], reason);
     return MU_OK;

@@ -180,6 +180,8 @@ enum mu_status mu_ps_serve(const struct mu_ps_options *options, float *parameter
     struct serving serving = {.log = &log};
     int in_flight;
     mu_ps_library_log(&log, mu_ps_library_error());
+    if (!options)
+        return mu_fail(&log, MU_E0001, NULL, "options is NULL");
     MU_TRY(mu_ps_told_check(&log, options, &in_flight));
     MU_TRY(mu_ps_place_open(&log, options, true, &serving.place));
     enum mu_status status =
@@ -194,7 +196,11 @@ enum mu_status mu_ps_serve(const struct mu_ps_options *options, float *parameter
 
 size_t mu_ps_span(size_t count, int server_count, int server, size_t *ret_first)
 {
-    struct mu_span span = mu_split(count, server_count, server);
-    *ret_first = span.first;
+    struct mu_span span = {0};
+    if (server_count >= 1 && server_count <= MU_PS_SERVERS_MAX && server >= 0 &&
+        server < server_count)
+        span = mu_split(count, server_count, server);
+    if (ret_first)
+        *ret_first = span.first;
     return span.count;
 }

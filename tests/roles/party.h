@@ -40,34 +40,26 @@ struct party {
     const struct actor *odd;
     struct mu_ps_options odd_options;
     int server_count;
-    int held[SERVERS]; /* their ports, until they listen themselves */
+    int held[SERVERS]; /* their ports */
     enum mu_status (*work)(struct actor *actor, struct mu_ps *ps);
     char text[SERVERS][32];
     const char *addresses[SERVERS];
     struct actor servers[SERVERS], workers[WORKERS];
 };
 
-static inline void party_hold_ports(struct party *party)
+/* Nobody else is given these ports, and the servers can listen there: who is bound beside them says
+ * only afterwards that he shares. */
+static inline void party_find_ports(struct party *party)
 {
     for (int i = 0; i < party->server_count; i++) {
         struct mu_address address;
         party->held[i] = loopback_bind(&address);
         assert_true(party->held[i] >= 0);
+        assert_int_equal(
+            setsockopt(party->held[i], SOL_SOCKET, SO_REUSEADDR, &(int){1}, sizeof(int)), 0);
         snprintf(party->text[i], sizeof(party->text[i]), "127.0.0.1:%d", address.port);
         party->addresses[i] = party->text[i];
     }
-}
-
-static inline void party_free_ports(struct party *party)
-{
-    for (int i = 0; i < party->server_count; i++)
-        close(party->held[i]);
-}
-
-static inline void party_find_ports(struct party *party)
-{
-    party_hold_ports(party);
-    party_free_ports(party);
 }
 
 static inline struct mu_ps_options party_options_of(const struct actor *actor)
@@ -123,12 +115,11 @@ static inline void party_prepare(struct party *party)
     party->options.worker_count = party->options.worker_count ? party->options.worker_count : 1;
     party->options.count = party->options.count ? party->options.count : COUNT;
     party->options.timeout_seconds = 30;
-    party_hold_ports(party);
+    party_find_ports(party);
 }
 
 static inline void party_start_all(struct party *party)
 {
-    party_free_ports(party);
     for (int i = 0; i < party->options.worker_count; i++)
         party_start(&party->workers[i], party, i, party_work);
     for (int i = 0; i < party->server_count; i++)
@@ -141,6 +132,8 @@ static inline void party_join(struct party *party)
         pthread_join(party->workers[i].thread, NULL);
     for (int i = 0; i < party->server_count; i++)
         pthread_join(party->servers[i].thread, NULL);
+    for (int i = 0; i < party->server_count; i++)
+        close(party->held[i]);
 }
 
 static inline void party_run(struct party *party)

@@ -69,6 +69,16 @@ static void more_ranks_than_a_group_may_have_are_refused(void **state)
     assert_false(is_open(fd));
 }
 
+static void a_group_that_is_not_opened_is_null(void **state)
+{
+    (void)state;
+    const struct mu_group_options options = {
+        .count = 1, .rank = 1, .addresses = (const char *const[]){"127.0.0.1:1"}};
+    struct mu_group *group = (struct mu_group *)(uintptr_t)&options;
+    assert_int_equal(mu_group_open(&options, &group), MU_CONFIG);
+    assert_null(group);
+}
+
 /* ---- each with a log of its own ---- */
 
 static struct mu_group *open_alone(void)
@@ -247,6 +257,7 @@ int main(void)
         cmocka_unit_test(a_group_of_one_closes_the_port_that_it_does_not_need),
         cmocka_unit_test(a_port_is_taken_where_there_are_no_descriptors_for_a_loop),
         cmocka_unit_test(more_ranks_than_a_group_may_have_are_refused),
+        cmocka_unit_test(a_group_that_is_not_opened_is_null),
         cmocka_unit_test(an_error_is_that_of_the_last_opening),
         cmocka_unit_test(sums_travel_as_float32_or_half_of_it),
         cmocka_unit_test(who_has_met_all_is_told_why_the_others_gave_up),

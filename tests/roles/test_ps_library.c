@@ -37,6 +37,41 @@ static enum mu_status misuse(struct actor *actor, struct mu_ps *ps)
     return mu_ps_pull(ps, actor->vector, &actor->version);
 }
 
+static bool is_misuse(struct mu_ps *ps, enum mu_status status, const char *said)
+{
+    return status == MU_USAGE && strstr(mu_ps_error(ps), said) != NULL;
+}
+
+/* Each pointer once, and then what may be NULL. */
+static enum mu_status give_nothing(struct actor *actor, struct mu_ps *ps)
+{
+    static const uint64_t id = 1;
+    float gradients[COUNT] = {0}, fresh[COUNT], row[2] = {0};
+    int push;
+    const struct mu_ps_rows no_ids = {.gradients = row, .count = 1},
+                            no_gradients = {.ids = &id, .count = 1},
+                            no_wanted = {.rows = row, .wanted_count = 1},
+                            no_rows = {.wanted = &id, .wanted_count = 1};
+    const struct mu_ps_rows *const lacking[] = {&no_ids, &no_gradients, &no_wanted, &no_rows};
+    bool told = is_misuse(ps, mu_ps_pull(ps, NULL, &actor->version), "parameters is NULL") &&
+                is_misuse(ps, mu_ps_push(ps, NULL, 0, fresh, &push), "gradients is NULL") &&
+                is_misuse(ps, mu_ps_push(ps, NULL, 0, NULL, &push), "gradients is NULL") &&
+                is_misuse(ps, mu_ps_push(ps, gradients, 0, fresh, NULL), "ret_push is NULL") &&
+                is_misuse(ps, mu_ps_push_pull(ps, NULL, 0, fresh, NULL), "gradients is NULL") &&
+                is_misuse(ps, mu_ps_push_rows(ps, NULL, 0, fresh, NULL, &push), "is NULL") &&
+                is_misuse(ps, mu_ps_push_rows(ps, gradients, 0, fresh, NULL, NULL), "is NULL") &&
+                is_misuse(ps, mu_ps_pull_rows(ps, NULL, 1, row), "without their vectors") &&
+                is_misuse(ps, mu_ps_pull_rows(ps, &id, 1, NULL), "without their vectors");
+    for (size_t i = 0; i < MU_COUNT_OF(lacking); i++)
+        told = told && is_misuse(ps, mu_ps_push_rows(ps, gradients, 0, fresh, lacking[i], &push),
+                           "without their vectors");
+    MU_TRY(mu_ps_pull(ps, fresh, NULL));
+    MU_TRY(mu_ps_push_rows(ps, gradients, 0, NULL, NULL, &push));
+    MU_TRY(mu_ps_wait(ps, push, NULL));
+    MU_TRY(mu_ps_push_pull(ps, gradients, 1, NULL, NULL));
+    return told ? MU_OK : MU_BUG;
+}
+
 static enum mu_status push_nan(struct actor *actor, struct mu_ps *ps)
 {
     static const float nan_[COUNT] = {[COUNT - 1] = (float)(0.0 / 0.0)};
@@ -120,6 +155,58 @@ static void misuse_is_said_and_does_no_harm(void **state)
     party_all_ended_well(&party);
 }
 
+static void a_pointer_that_is_null_is_said_and_does_no_harm(void **state)
+{
+    static struct party party = {.work = give_nothing};
+    party.options = (struct mu_ps_options){.row_width = 2, .row_max = 5};
+    party_run(&party);
+    party_all_ended_well(&party);
+}
+
+static void where_there_is_no_handle_it_is_said(void **state)
+{
+    float x[1] = {0};
+    int push;
+    assert_true(is_misuse(NULL, mu_ps_pull(NULL, x, NULL), "the handle is NULL"));
+    assert_true(is_misuse(NULL, mu_ps_pull_rows(NULL, NULL, 0, x), "the handle is NULL"));
+    assert_true(is_misuse(NULL, mu_ps_push(NULL, x, 0, NULL, &push), "the handle is NULL"));
+    assert_true(
+        is_misuse(NULL, mu_ps_push_rows(NULL, x, 0, NULL, NULL, &push), "the handle is NULL"));
+    assert_true(is_misuse(NULL, mu_ps_push_pull(NULL, x, 0, NULL, NULL), "the handle is NULL"));
+    assert_true(is_misuse(NULL, mu_ps_wait(NULL, 0, NULL), "the handle is NULL"));
+    assert_int_equal(mu_ps_worker(NULL), -1);
+    assert_int_equal(mu_ps_worker_count(NULL), -1);
+    assert_int_equal(mu_ps_row_count(NULL), -1);
+    mu_ps_close(NULL);
+}
+
+static void a_handle_that_is_not_opened_is_null(void **state)
+{
+    static const char *const nowhere[] = {NULL};
+    struct mu_ps_options options = {.count = 1, .worker_count = 1, .timeout_seconds = 0.1};
+    struct mu_ps *ps = (struct mu_ps *)(uintptr_t)&options;
+    assert_int_equal(mu_ps_open(NULL, &ps), MU_USAGE);
+    assert_null(ps);
+    ps = (struct mu_ps *)(uintptr_t)&options;
+    options.servers = nowhere;
+    options.server_count = 1;
+    assert_true(is_misuse(NULL, mu_ps_open(&options, &ps), "servers[0] is NULL"));
+    assert_null(ps);
+    assert_true(is_misuse(NULL, mu_ps_serve(&options, NULL), "servers[0] is NULL"));
+    assert_true(is_misuse(NULL, mu_ps_open(&options, NULL), "ret_ps is NULL"));
+    assert_true(is_misuse(NULL, mu_ps_serve(NULL, NULL), "options is NULL"));
+}
+
+static void there_is_nothing_on_a_server_that_is_not_there(void **state)
+{
+    size_t first = 7;
+    assert_int_equal(mu_ps_span(COUNT, 2, 1, NULL), COUNT - mu_ps_span(COUNT, 2, 0, &first));
+    assert_int_equal(mu_ps_span(COUNT, 2, 2, &first), 0);
+    assert_int_equal(mu_ps_span(COUNT, 0, 0, &first), 0);
+    assert_int_equal(mu_ps_span(COUNT, 2, -1, &first), 0);
+    assert_int_equal(first, 0);
+}
+
 static void a_wrong_option_is_said_before_anybody_is_waited_for(void **state)
 {
     static const char *const address[] = {"127.0.0.1:1"};
@@ -185,6 +272,10 @@ int main(void)
         cmocka_unit_test(a_policy_has_its_say),
         cmocka_unit_test(what_is_no_gradient_is_refused),
         cmocka_unit_test(misuse_is_said_and_does_no_harm),
+        cmocka_unit_test(a_pointer_that_is_null_is_said_and_does_no_harm),
+        cmocka_unit_test(where_there_is_no_handle_it_is_said),
+        cmocka_unit_test(a_handle_that_is_not_opened_is_null),
+        cmocka_unit_test(there_is_nothing_on_a_server_that_is_not_there),
         cmocka_unit_test(a_wrong_option_is_said_before_anybody_is_waited_for),
         cmocka_unit_test(who_does_not_come_is_named),
     };

@@ -146,7 +146,6 @@ static void who_came_before_the_one_that_differs_is_told_by_the_next_call(void *
     party->server_count = 1;
     party->odd = &party->workers[1];
     early->party = party;
-    party_free_ports(party);
     party_start(&party->servers[0], party, 0, party_serve);
     const struct mu_ps_options options = party_options_of(early);
     assert_ok(mu_ps_open(&options, &ps));
