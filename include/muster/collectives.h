@@ -60,7 +60,7 @@ struct mu_group_options {
     /* What sums and means of float32 travel as in an all-reduce: MU_FLOAT32 (0); or MU_BFLOAT16,
      * MU_FLOAT16: half the bytes, rounded on each way. The same on all ranks. */
     enum mu_dtype wire;
-    double timeout_seconds; /* 0: 300 */
+    double timeout_seconds; /* 0: 300; USAGE: less than 0, or not a number */
     /* Connections to each rank of another host, 1 to 8, the least of what the ranks say; 0: more
      * than one where that proves faster. */
     int streams;

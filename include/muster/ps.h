@@ -67,11 +67,12 @@ struct mu_ps_options {
     const char *optimizer;         /* NULL: "sgd"; docs/JOB.md has the others */
     const char *optimizer_options; /* "learning_rate=0.1, momentum=0.9"; NULL: defaults */
     const char *mode;              /* NULL: "async"; "softsync", "sync", "bounded" */
-    int gradients;                 /* softsync: of a step; 0: 1 */
-    int backups;                   /* sync: workers that a step does not wait for */
-    int bound;                     /* bounded: steps ahead of the slowest; policy drop: staleness */
-    const char *policy;            /* NULL: "apply"; "drop", "scale", "compensate" */
-    const char *policy_options;    /* "power=0.5"; NULL: defaults */
+    /* Only for the mode or policy named; 0 for any other. */
+    int gradients;              /* softsync: of a step; 0: 1 */
+    int backups;                /* sync: workers that a step does not wait for */
+    int bound;                  /* bounded: steps ahead of the slowest; policy drop: staleness */
+    const char *policy;         /* NULL: "apply"; "drop", "scale", "compensate" */
+    const char *policy_options; /* "power=0.5"; NULL: defaults */
     size_t row_limit; /* rows that a server keeps: those not used for long leave; 0: all */
     /* What row `id` begins with, at its first gradient and to whoever wants it before: always the
      * same. NULL: zeros. */

@@ -6,14 +6,10 @@
 #include "collectives/mpi_transport.h"
 #include "roles/library/ground.h"
 #include <fcntl.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-#define TIMEOUT_SECONDS 300
-#define TIMEOUT_SECONDS_MAX (1000.0 * 24 * 3600)
 
 /* Why mu_group_open failed, on this thread. */
 static _Thread_local char open_error[MU_LOG_TEXT_MAX];
@@ -293,10 +289,10 @@ static enum mu_status check_streams(struct mu_log *log, int streams)
 static enum mu_status open_with(
     struct mu_log *log, const struct mu_group_options *options, struct mu_group **ret_group)
 {
-    double seconds = options->timeout_seconds > 0 ? options->timeout_seconds : TIMEOUT_SECONDS;
-    int64_t timeout_ns = (int64_t)(fmin(seconds, TIMEOUT_SECONDS_MAX) * (double)MU_SECOND);
+    int64_t timeout_ns;
     struct mu_address *address = NULL;
     struct mu_group_place place = {.listen_fd = -1};
+    MU_TRY(mu_ground_timeout(log, options->timeout_seconds, &timeout_ns));
     MU_TRY(mu_build_check(log, options->transport, options->algorithm));
     MU_TRY(check_wire(log, options->wire));
     MU_TRY(check_streams(log, options->streams));

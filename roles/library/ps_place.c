@@ -4,13 +4,9 @@
 #include "roles/library/ps_library.h"
 #include "runtime/base/log_quiet.h"
 #include "runtime/base/text.h"
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define TIMEOUT_SECONDS 300
-#define TIMEOUT_SECONDS_MAX (1000.0 * 24 * 3600)
 
 /* ---- what is said ---- */
 
@@ -155,10 +151,11 @@ enum mu_status mu_ps_place_meet(struct mu_log *log, struct mu_ps_place *place, c
 enum mu_status mu_ps_place_open(struct mu_log *log, const struct mu_ps_options *options,
     bool serves, struct mu_ps_place *ret_place)
 {
-    double seconds = options->timeout_seconds > 0 ? options->timeout_seconds : TIMEOUT_SECONDS;
-    *ret_place = (struct mu_ps_place){.serves = serves,
-        .timeout_ns = (int64_t)(fmin(seconds, TIMEOUT_SECONDS_MAX) * (double)MU_SECOND)};
-    enum mu_status status = find_place(log, options, ret_place);
+    *ret_place = (struct mu_ps_place){.serves = serves};
+    enum mu_status status =
+        mu_ground_timeout(log, options->timeout_seconds, &ret_place->timeout_ns);
+    if (status == MU_OK)
+        status = find_place(log, options, ret_place);
     if (status == MU_OK)
         status = name_all(log, ret_place);
     if (status == MU_OK)

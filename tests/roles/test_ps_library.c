@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "party.h"
+#include <math.h>
 
 /* All in flight at once, waited for in another order than they went. */
 static enum mu_status push_several(struct actor *actor, struct mu_ps *ps)
@@ -163,6 +164,32 @@ static void a_pointer_that_is_null_is_said_and_does_no_harm(void **state)
     party_all_ended_well(&party);
 }
 
+static enum mu_status nothing(struct actor *actor, struct mu_ps *ps)
+{
+    return MU_OK;
+}
+
+static void options_may_have_blanks_and_commas_between_them(void **state)
+{
+    static const char *const texts[] = {"", " ", " learning_rate=0.5 ",
+        "learning_rate=0.5,weight_decay=1", "learning_rate=0.5 ,\n weight_decay=1",
+        "learning_rate=0.5 weight_decay=1"};
+    for (size_t i = 0; i < MU_COUNT_OF(texts); i++) {
+        static struct party party;
+        party = (struct party){.options = {.optimizer_options = texts[i]}, .work = nothing};
+        party_run(&party);
+        party_all_ended_well(&party);
+    }
+}
+
+static void backups_are_of_mode_sync(void **state)
+{
+    static const char *const nowhere[] = {"127.0.0.1:1"};
+    const struct mu_ps_options options = {
+        .servers = nowhere, .server_count = 1, .worker_count = 2, .count = 1, .backups = 1};
+    assert_true(is_misuse(NULL, mu_ps_serve(&options, NULL), "use mode sync, or leave out"));
+}
+
 static void where_there_is_no_handle_it_is_said(void **state)
 {
     float x[1] = {0};
@@ -228,12 +255,24 @@ static void a_wrong_option_is_said_before_anybody_is_waited_for(void **state)
         {{.count = 1, .mode = "sync", .in_flight = 2}, "waits for the answer"},
         {{.count = 1, .backups = 1}, "1 backups of 1 workers"},
         {{.count = 1, .row_width = 4}, "row_max is 0"},
+        {{.count = SIZE_MAX}, "of 1 to 17179869184"},
+        {{.count = 1, .timeout_seconds = -1}, "timeout_seconds is -1"},
+        {{.count = 1, .timeout_seconds = NAN}, "timeout_seconds is "},
+        {{.count = 1, .optimizer_options = "learning_rate=0.1,,"}, "no option beside it"},
+        {{.count = 1, .optimizer_options = ", learning_rate=0.1"}, "no option beside it"},
+        {{.count = 1, .optimizer_options = "learning_rate=0.1 ,\n, weight_decay=1"}, "no option"},
+        {{.count = 1, .optimizer_options = "learning_rate=1, weight_decay=0, learning_rate=1"},
+            "`learning_rate` is said twice"},
+        {{.count = 1, .mode = "async", .gradients = 5}, "use mode softsync"},
+        {{.count = 1, .bound = 5}, "use mode bounded or policy drop"},
+        {{.count = 1, .mode = "sync", .gradients = 2}, "use mode softsync"},
     };
     for (size_t i = 0; i < MU_COUNT_OF(cases); i++) {
         struct mu_ps_options options = cases[i].options;
         options.servers = address;
         options.server_count = options.worker_count = 1;
-        options.timeout_seconds = 5;
+        if (options.timeout_seconds == 0)
+            options.timeout_seconds = 5;
         assert_int_equal(mu_ps_serve(&options, NULL), MU_USAGE);
         if (!strstr(mu_ps_error(NULL), cases[i].said))
             fail_msg("%s", mu_ps_error(NULL));
@@ -273,6 +312,8 @@ int main(void)
         cmocka_unit_test(what_is_no_gradient_is_refused),
         cmocka_unit_test(misuse_is_said_and_does_no_harm),
         cmocka_unit_test(a_pointer_that_is_null_is_said_and_does_no_harm),
+        cmocka_unit_test(options_may_have_blanks_and_commas_between_them),
+        cmocka_unit_test(backups_are_of_mode_sync),
         cmocka_unit_test(where_there_is_no_handle_it_is_said),
         cmocka_unit_test(a_handle_that_is_not_opened_is_null),
         cmocka_unit_test(there_is_nothing_on_a_server_that_is_not_there),
