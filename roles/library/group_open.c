@@ -5,6 +5,7 @@
 #include "collectives/mpi.h"
 #include "collectives/mpi_transport.h"
 #include "roles/library/ground.h"
+#include "roles/library/library_help.h"
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -322,7 +323,8 @@ enum mu_status mu_group_open(const struct mu_group_options *options, struct mu_g
     mu_text_copy(open_error, sizeof(open_error), "");
     *ret_group = NULL;
     if (log) {
-        *log = (struct mu_log){.write = write_library_log, .level = MU_LEVEL_WARN};
+        *log = (struct mu_log){
+            .write = write_library_log, .help = mu_library_help, .level = MU_LEVEL_WARN};
         status = open_with(log, options ? options : &as_launched, ret_group);
     }
     if (status == MU_OK) {

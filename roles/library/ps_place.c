@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cluster/spec.h"
 #include "collectives/mesh.h"
+#include "roles/library/library_help.h"
 #include "roles/library/ps_library.h"
 #include "runtime/base/log_quiet.h"
 #include "runtime/base/text.h"
@@ -28,7 +29,8 @@ static void write_log(struct mu_log *log, enum mu_level level, const char *text)
 
 void mu_ps_library_log(struct mu_log *log, char *out)
 {
-    *log = (struct mu_log){.write = write_log, .owner = out, .level = MU_LEVEL_WARN};
+    *log = (struct mu_log){
+        .write = write_log, .owner = out, .help = mu_library_help, .level = MU_LEVEL_WARN};
     out[0] = '\0';
 }
 

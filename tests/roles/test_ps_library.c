@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "party.h"
+#include "roles/library/library_help.h"
 #include <math.h>
 
 /* All in flight at once, waited for in another order than they went. */
@@ -274,7 +275,7 @@ static void a_wrong_option_is_said_before_anybody_is_waited_for(void **state)
         if (options.timeout_seconds == 0)
             options.timeout_seconds = 5;
         assert_int_equal(mu_ps_serve(&options, NULL), MU_USAGE);
-        if (!strstr(mu_ps_error(NULL), cases[i].said))
+        if (!strstr(mu_ps_error(NULL), cases[i].said) || strstr(mu_ps_error(NULL), "muster --help"))
             fail_msg("%s", mu_ps_error(NULL));
     }
 }
@@ -302,6 +303,41 @@ static void who_does_not_come_is_named(void **state)
     assert_non_null(strstr(mu_ps_error(NULL), "worker/0: it has not called; worker/1"));
 }
 
+/* Neither in general nor where a server or worker knows more of it. */
+static void no_error_tells_a_caller_to_use_the_trainer(void **state)
+{
+    static const char *const theirs[] = {"--", "muster ", "mode.", "data.", "optimizer.", "job"};
+    static const char *const known[] = {"use a larger mode.row_limit, or a smaller data.batch",
+        "add parameter servers, or leave out `mode.rows` dense: rows then begin at first touch",
+        "add --cluster FILE, or set TF_CONFIG"};
+    for (enum mu_error error = 0; error < MU_ERROR_COUNT; error++)
+        for (size_t i = 0; i <= MU_COUNT_OF(known); i++) {
+            const char *help = i < MU_COUNT_OF(known) ? known[i] : mu_error_remedy(error);
+            const char *said = mu_library_help(error, help);
+            for (size_t j = 0; j < MU_COUNT_OF(theirs); j++)
+                if (strstr(said, theirs[j]))
+                    fail_msg("E%04d: %s", mu_error_number(error), said);
+        }
+    assert_string_equal(mu_library_help(MU_E0302, "take another port"), "take another port");
+}
+
+/* In its own words. */
+static void a_table_that_cannot_be_is_said_in_fields_of_the_options(void **state)
+{
+    static const char *const nowhere[] = {"127.0.0.1:1"};
+    struct mu_ps_options options = party_row_options;
+    options.servers = nowhere;
+    options.server_count = 1;
+    options.count = COUNT;
+    options.row_limit = 1;
+    assert_int_equal(mu_ps_serve(&options, NULL), MU_CONFIG);
+    assert_non_null(strstr(mu_ps_error(NULL), "a row_limit must have room"));
+    options.row_limit = 0;
+    options.row_max = (size_t)1 << 40;
+    assert_int_equal(mu_ps_serve(&options, NULL), MU_CONFIG);
+    assert_non_null(strstr(mu_ps_error(NULL), "use a smaller row_max"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -319,6 +355,8 @@ int main(void)
         cmocka_unit_test(there_is_nothing_on_a_server_that_is_not_there),
         cmocka_unit_test(a_wrong_option_is_said_before_anybody_is_waited_for),
         cmocka_unit_test(who_does_not_come_is_named),
+        cmocka_unit_test(no_error_tells_a_caller_to_use_the_trainer),
+        cmocka_unit_test(a_table_that_cannot_be_is_said_in_fields_of_the_options),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
