@@ -13,26 +13,6 @@
 #define LINGER_NS (2 * MU_SECOND)    /* that one who fails stays, for those who come to read why */
 #define SAY_AFTER_NS (2 * MU_SECOND) /* whom we wait for */
 
-#define SAME_ADDRESSES "give all ranks the same addresses in the same order"
-
-/* Somebody who has our address, or whose address we have, and says he is another: none of the two
- * groups can come together. `from`: who it is by his own word, or by our addresses. */
-static void disagree(struct mu_mesh *mesh, int from, const struct mu_mesh_hello *hello)
-{
-    const struct mu_mesh_request *request = mesh->request;
-    char name[MU_MESH_NAME_BYTES];
-    if (mesh->failed != MU_OK)
-        return;
-    mu_mesh_name_rank(request, request->rank, name);
-    const char *what = hello->count != request->count   ? ""
-                       : hello->group != request->group ? ", of other addresses"
-                                                        : ", and takes it for another rank";
-    mu_format(mesh->why, sizeof(mesh->why),
-        "rank %d of a group of %lld has met %.100s of a group of %d%s", from,
-        (long long)hello->count, name, request->count, what);
-    mesh->failed = mu_fail(request->log, MU_E0309, SAME_ADDRESSES, "%s", mesh->why);
-}
-
 static void send_refusal(struct mu_link *link, enum mu_error error, const char *why)
 {
     uint8_t memory[MU_BODY_SMALL];
@@ -105,8 +85,9 @@ static void be_refused(
             "it has this rank already, from another process");
         return;
     }
-    fail_call(
-        way, MU_E0309, SAME_ADDRESSES, why[0] ? why : "it belongs to another group than this rank");
+    mesh->reason = number == mu_error_number(MU_E0305) ? MU_E0305 : MU_E0309;
+    fail_call(way, mesh->reason, mu_mesh_help(mesh->reason),
+        why[0] ? why : "it belongs to another group than this rank");
     mu_text_copy(mesh->why, sizeof(mesh->why), why);
 }
 
@@ -156,9 +137,8 @@ static void on_answer(
     } else if (!mu_mesh_read_hello(link, frame, body, &hello)) {
         fail_call(way, MU_E0308, "start the same version of muster on every host",
             "its hello is not that of a rank");
-    } else if (!mu_mesh_same_group(way->mesh->request, &hello) || hello.from != rank_of(way)) {
+    } else if (mu_mesh_disagrees(way->mesh, rank_of(way), hello.from == rank_of(way), &hello)) {
         way->told = true; /* by our hello */
-        disagree(way->mesh, rank_of(way), &hello);
     } else {
         welcome(way, link);
     }
@@ -238,11 +218,9 @@ static void on_hello(
     struct mu_mesh_hello hello;
     if (frame->type != MU_FRAME_HELLO || !mu_mesh_read_hello(link, frame, body, &hello)) {
         turn_away(stranger, "its hello is not that of a rank");
-    } else if (mesh->failed != MU_OK) {
-        refuse(stranger, MU_E0309);
-    } else if (!mu_mesh_same_group(mesh->request, &hello) || hello.from <= mesh->request->rank) {
-        disagree(mesh, (int)hello.from, &hello);
-        refuse(stranger, MU_E0309);
+    } else if (mesh->failed != MU_OK ||
+               mu_mesh_disagrees(mesh, (int)hello.from, hello.from > mesh->request->rank, &hello)) {
+        refuse(stranger, mesh->reason);
     } else if (mesh->way[hello.from].greeted) {
         refuse(stranger, MU_E0307);
     } else {
@@ -366,7 +344,7 @@ static void tell_greeted(struct mu_mesh *mesh)
         struct mu_mesh_way *way = &mesh->way[rank];
         if (!way->greeted || way->told)
             continue;
-        send_refusal(way->link, MU_E0309, mesh->why);
+        send_refusal(way->link, mesh->reason, mesh->why);
         way->told = true;
     }
 }
@@ -441,7 +419,7 @@ enum mu_status mu_mesh_open(
     const struct mu_mesh_request *request, int64_t deadline_ns, struct mu_link *ret_link[])
 {
     assert(request->rank >= 0 && request->rank < request->count);
-    struct mu_mesh mesh = {.request = request};
+    struct mu_mesh mesh = {.request = request, .reason = MU_E0309};
     mesh.way = calloc((size_t)request->count, sizeof(*mesh.way));
     if (!mesh.way) {
         if (request->listen_fd >= 0)

@@ -13,6 +13,7 @@
  */
 #define MU_MESH_STRANGERS_MAX 32 /* accepted, and not yet greeted */
 #define MU_MESH_NAME_BYTES (MU_HOST_MAX + 64)
+#define MU_MESH_TERMS_MAX 4096
 
 struct mu_mesh_request {
     struct mu_loop *loop;
@@ -25,6 +26,10 @@ struct mu_mesh_request {
      * between them. 0: all listen. */
     int listener_count;
     const char *const *names; /* (count) for messages, "ps/0"; NULL: "rank 0" */
+    /* What this rank says of what must agree: lines "key value", in the order in which they are
+     * compared, less than MU_MESH_TERMS_MAX bytes. A key that only one of two ranks names is free.
+     * NULL: nothing. */
+    const char *terms;
 };
 
 /*
@@ -32,9 +37,9 @@ struct mu_mesh_request {
  * ret_link[rank] is NULL, and so is what has no link. On failure there are none.
  *
  * UNAVAILABLE: MU_E0301 not all came before the deadline (it is said who, and why), MU_E0302 the
- * port is taken, MU_E0310 no such name; PROTOCOL: MU_E0306 another service is there, MU_E0307 this
- * rank is there already, MU_E0309 another group is there; NO_MEMORY; what the loop was cancelled
- * with.
+ * port is taken, MU_E0310 no such name; PROTOCOL: MU_E0305 the terms of two ranks differ, MU_E0306
+ * another service is there, MU_E0307 this rank is there already, MU_E0309 another group is there;
+ * NO_MEMORY; what the loop was cancelled with.
  */
 enum mu_status mu_mesh_open(
     const struct mu_mesh_request *request, int64_t deadline_ns, struct mu_link *ret_link[]);

@@ -6,8 +6,9 @@
 #include "runtime/base/text.h"
 
 /* What the files of the mesh share: mesh.c calls and is called until all ranks are linked,
- * mesh_hello.c says who one is, mesh_missing.c says who has not come. */
-#define MU_MESH_WHY_MAX 256 /* bytes of a reason that is told to others */
+ * mesh_hello.c says who one is, mesh_terms.c whether two agree, mesh_missing.c says who has not
+ * come. */
+#define MU_MESH_WHY_MAX 256     /* bytes of a reason that is told to others */
 #define MU_MESH_GOODBYE_MAX 640 /* as much as tcp_notes.c reads */
 
 struct mu_mesh;
@@ -38,6 +39,7 @@ struct mu_mesh {
     int64_t begin_ns, say_ns;
     struct mu_mesh_stranger stranger[MU_MESH_STRANGERS_MAX];
     enum mu_status failed;             /* said already */
+    enum mu_error reason;              /* of `why` */
     char why[MU_MESH_WHY_MAX];         /* for the others; "": they are not concerned */
     char goodbye[MU_MESH_GOODBYE_MAX]; /* why this rank waits no longer; "": it does, or failed */
 };
@@ -67,12 +69,29 @@ static inline int mu_mesh_degree(const struct mu_mesh_request *request)
 struct mu_mesh_hello {
     uint64_t group;
     int64_t from, to, count;
+    char terms[MU_MESH_TERMS_MAX];
 };
 
 void mu_mesh_send_hello(struct mu_link *link, const struct mu_mesh_request *request, int to);
 bool mu_mesh_read_hello(struct mu_link *link, const struct mu_frame *frame, const void *body,
     struct mu_mesh_hello *ret_hello);
 bool mu_mesh_same_group(const struct mu_mesh_request *request, const struct mu_mesh_hello *hello);
+
+/* ---- mesh_terms.c ---- */
+
+/* The first key of both that has two values. False: there is none. */
+struct mu_mesh_term {
+    int key_bytes, our_bytes, their_bytes;
+    const char *key, *ours, *theirs;
+};
+bool mu_mesh_terms_differ(const char *ours, const char *theirs, struct mu_mesh_term *ret_term);
+/* Somebody who has our address, or whose address we have, is of another group or has other terms:
+ * neither his group nor ours can come together. `from`: who it is by his own word, or by our
+ * addresses; `expected`: it can be that rank. False: all agrees. */
+bool mu_mesh_disagrees(
+    struct mu_mesh *mesh, int from, bool expected, const struct mu_mesh_hello *hello);
+/* What helps against it. */
+const char *mu_mesh_help(enum mu_error reason);
 
 /* ---- mesh_missing.c ---- */
 

@@ -121,6 +121,8 @@ static enum mu_link_answer on_frame(void *owner, struct mu_link *link, const str
     bool is_rows = frame->type == MU_FRAME_ROWS;
     if (frame->type == MU_FRAME_SHARE)
         return mu_client_share_frame(server, frame, body);
+    if (frame->type == MU_FRAME_REFUSAL)
+        return mu_client_hear_refusal(server, link, frame, body);
     if ((frame->type != MU_FRAME_FRESH && !is_rows) ||
         frame->generation != server->client->options.generation)
         return mu_client_refuse(server, "sent a frame that has no place here");

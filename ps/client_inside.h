@@ -117,6 +117,11 @@ enum mu_status mu_client_check_servers(struct mu_ps_client *client);
 /* Once nothing of it is missing, and nothing is being sent any more, it has ended. */
 void mu_client_end_if_whole(struct mu_client_slot *slot);
 
+/* ---- client_refusal.c ---- */
+/* Somebody came to this server after us with other options: nobody begins. */
+enum mu_link_answer mu_client_hear_refusal(struct mu_client_server *server, struct mu_link *link,
+    const struct mu_frame *frame, const void *body);
+
 /* ---- client_standby.c ---- */
 /* A push that is about to be sent: who answers it? */
 void mu_client_expect(struct mu_client_slot *slot);

@@ -21,6 +21,12 @@ static size_t first_unit(size_t unit_count, size_t server_count, size_t order)
     return unit_count / server_count * order + (order < larger ? order : larger);
 }
 
+/* Where a unit begins; the last one may be shorter. */
+static size_t begin_of(size_t number, size_t unit, size_t element_count)
+{
+    return number <= element_count / unit ? number * unit : element_count;
+}
+
 struct mu_span mu_split(size_t element_count, int server_count, int order)
 {
     assert(server_count > 0 && server_count <= MU_PS_SERVERS_MAX);
@@ -28,12 +34,8 @@ struct mu_span mu_split(size_t element_count, int server_count, int order)
     size_t servers = (size_t)server_count, at = (size_t)order;
     size_t unit = unit_of(element_count, servers);
     size_t units = element_count / unit + (element_count % unit != 0);
-    size_t first = first_unit(units, servers, at) * unit;
-    size_t end = first_unit(units, servers, at + 1) * unit;
-    if (first > element_count)
-        first = element_count;
-    if (end > element_count)
-        end = element_count;
+    size_t first = begin_of(first_unit(units, servers, at), unit, element_count);
+    size_t end = begin_of(first_unit(units, servers, at + 1), unit, element_count);
     return (struct mu_span){.first = first, .count = end - first};
 }
 

@@ -60,7 +60,7 @@ struct mu_group_options {
     /* What sums and means of float32 travel as in an all-reduce: MU_FLOAT32 (0); or MU_BFLOAT16,
      * MU_FLOAT16: half the bytes, rounded on each way. The same on all ranks. */
     enum mu_dtype wire;
-    double timeout_seconds; /* 0: 300 */
+    double timeout_seconds; /* 0: 300; USAGE: less than 0, or not a number */
     /* Connections to each rank of another host, 1 to 8, the least of what the ranks say; 0: more
      * than one where that proves faster. */
     int streams;
@@ -70,7 +70,8 @@ struct mu_group_options {
  * address, why and since when. `options` NULL: all as the launcher says. Fails as the calls
  * above; CONFIG: also addresses, TF_CONFIG or a rank that cannot be; UNAVAILABLE: a rank did not
  * come, its port is taken or its name unknown, this build or machine lacks the transport;
- * PROTOCOL: also something else listens there, or ranks of another group; NO_MEMORY. */
+ * PROTOCOL: also something else listens there, or ranks of another group; NO_MEMORY. *ret_group is
+ * NULL then. */
 enum mu_status mu_group_open(const struct mu_group_options *options, struct mu_group **ret_group);
 void mu_group_close(struct mu_group *group); /* takes NULL */
 /* Why the last call failed; never NULL. `group` NULL: of mu_group_open on this thread. */

@@ -39,8 +39,9 @@ extern "C" {
  * their own in one process. Something travels only inside a call. Vectors are in the caller's
  * memory.
  *
- * OK; TIMEOUT (a server did not answer), CLOSED (a server is gone), PROTOCOL (they do not speak of
- * the same vector), NO_MEMORY, USAGE (what was asked makes no sense; nothing has happened), BROKEN
+ * OK; TIMEOUT (a server did not answer), CLOSED (a server is gone), PROTOCOL (what must be the same
+ * differs: it is said which option, and both values), NO_MEMORY, USAGE (what was asked makes no
+ * sense, or a pointer is NULL of which it is not said that it may be; nothing has happened), BROKEN
  * (a call before has failed). The reason is in mu_ps_error. After any but OK, USAGE and a TIMEOUT
  * of mu_ps_wait a handle only serves to be closed: all other calls return BROKEN, and mu_ps_error
  * keeps the reason.
@@ -53,22 +54,25 @@ struct mu_ps_options {
      * The same addresses in the same order everywhere. */
     const char *const *servers; /* (server_count) */
     int server_count, worker_count, index;
-    size_t count;     /* floats in the vector; the same everywhere */
-    int in_flight;    /* pushes of a worker under way at once, 1 to 64; 0: 1. On servers: at most */
-    size_t row_width; /* floats of a row of the embedding table; 0: there is none */
-    size_t row_max;   /* rows that a push may give, and as many that it may want */
-    uint64_t row_ids; /* ids are below it, on servers and workers; 0: any */
+    size_t count;  /* floats in the vector; the same everywhere */
+    int in_flight; /* pushes of a worker under way at once, 1 to 64; 0: 1. On servers: at most */
+    /* The same everywhere, too; a worker that does not use the table leaves all three out. */
+    size_t row_width;       /* floats of a row of the embedding table; 0: there is none */
+    size_t row_max;         /* rows that a push may give, and as many that it may want */
+    uint64_t row_ids;       /* ids are below it; 0: any. Workers may leave it out */
     double timeout_seconds; /* for all to come, for an answer, and to read one; 0: 300 */
 
-    /* Of the servers, and the same on all of them; workers do not look at what follows. */
+    /* Of the servers, and the same on all of them, which they compare when they meet; workers do
+     * not look at what follows. */
     const char *optimizer;         /* NULL: "sgd"; docs/JOB.md has the others */
     const char *optimizer_options; /* "learning_rate=0.1, momentum=0.9"; NULL: defaults */
     const char *mode;              /* NULL: "async"; "softsync", "sync", "bounded" */
-    int gradients;                 /* softsync: of a step; 0: 1 */
-    int backups;                   /* sync: workers that a step does not wait for */
-    int bound;                     /* bounded: steps ahead of the slowest; policy drop: staleness */
-    const char *policy;            /* NULL: "apply"; "drop", "scale", "compensate" */
-    const char *policy_options;    /* "power=0.5"; NULL: defaults */
+    /* Only for the mode or policy named; 0 for any other. */
+    int gradients;              /* softsync: of a step; 0: 1 */
+    int backups;                /* sync: workers that a step does not wait for */
+    int bound;                  /* bounded: steps ahead of the slowest; policy drop: staleness */
+    const char *policy;         /* NULL: "apply"; "drop", "scale", "compensate" */
+    const char *policy_options; /* "power=0.5"; NULL: defaults */
     size_t row_limit; /* rows that a server keeps: those not used for long leave; 0: all */
     /* What row `id` begins with, at its first gradient and to whoever wants it before: always the
      * same. NULL: zeros. */
@@ -108,20 +112,24 @@ int mu_ps_is_server(void);
  * zeros. CLOSED: a worker went without closing, or another server; the others were served to their
  * end as far as that goes. */
 enum mu_status mu_ps_serve(const struct mu_ps_options *options, float *parameters);
-/* The elements that server `server` of `server_count` keeps: *ret_first and so many; 0 where there
- * are fewer elements than servers. */
+/* The elements that server `server` of `server_count` keeps: *ret_first (may be NULL) and so many.
+ * 0: there is no such server, or there are fewer elements than servers. */
 size_t mu_ps_span(size_t count, int server_count, int server, size_t *ret_first);
 
-/* Waits for all servers. From 2 s on it says on stderr, every 10 s, for whom it waits, at which
- * address, why and since when; so does mu_ps_serve of workers. */
+/* Waits for all servers, and compares with them what must be the same. A worker that differs and
+ * comes later than this one ends the next call here with PROTOCOL. From 2 s on it says on stderr,
+ * every 10 s, for whom it waits, at which address, why and since when; so does mu_ps_serve of
+ * workers. Also CONFIG (an address, TF_CONFIG or a number that cannot be) and UNAVAILABLE (somebody
+ * did not come), as mu_ps_serve. On failure *ret_ps is NULL. */
 enum mu_status mu_ps_open(const struct mu_ps_options *options, struct mu_ps **ret_ps);
 /* Waits for what is under way, says that no more gradients come, and closes; at once where a call
  * has failed so that the handle only serves for this. Takes NULL. */
 void mu_ps_close(struct mu_ps *ps);
-int mu_ps_worker(const struct mu_ps *ps); /* this one's number */
+int mu_ps_worker(const struct mu_ps *ps); /* this one's number; -1: `ps` is NULL */
 int mu_ps_worker_count(const struct mu_ps *ps);
 
-/* The parameters (count) as they are, all at one version. USAGE: in_flight pushes are under way. */
+/* The parameters (count) as they are, all at one version; `ret_version` may be NULL. USAGE:
+ * in_flight pushes are under way. */
 enum mu_status mu_ps_pull(struct mu_ps *ps, float *parameters, int64_t *ret_version);
 /* Starts a push of a gradient (count) that was computed with the parameters of `version`. The fresh
  * parameters (count) go to `parameters`, which is another vector; NULL: nobody wants them. Both
@@ -139,9 +147,9 @@ enum mu_status mu_ps_push_pull(struct mu_ps *ps, const float *gradients, int64_t
 /* Rows (count, row_width) as they are, in the order of the ids, of which some may be equal; at most
  * row_max. Changes nothing. USAGE: in_flight pushes are under way. */
 enum mu_status mu_ps_pull_rows(struct mu_ps *ps, const uint64_t *ids, size_t count, float *rows);
-/* mu_ps_push with rows, which have its verdict, its version and its place among all pushes.
- * rows->rows is the library's until mu_ps_wait has returned OK or the handle is closed, and holds
- * nothing if the push was refused; the rest is copied. */
+/* mu_ps_push with rows (NULL: none), which have its verdict, its version and its place among all
+ * pushes. rows->rows is the library's until mu_ps_wait has returned OK or the handle is closed, and
+ * holds nothing if the push was refused; the rest is copied. */
 enum mu_status mu_ps_push_rows(struct mu_ps *ps, const float *gradients, int64_t version,
     float *parameters, const struct mu_ps_rows *rows, int *ret_push);
 /* Rows of all servers together, at the last mu_ps_pull or mu_ps_pull_rows. */

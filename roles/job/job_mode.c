@@ -173,6 +173,17 @@ static enum mu_status fit_workers(const struct fit *fit, int replica_count)
         replica_count);
 }
 
+/* An entry of a schedule may have it for another, or from what was before. */
+static enum mu_status fit_gradients(const struct fit *fit)
+{
+    bool is_used = fit->mode->kind == MU_MODE_SOFTSYNC || fit->job->phase_count > 0;
+    if (is_used || fit->mode->gradients == 1)
+        return MU_OK;
+    return unfit(fit, "use --set mode.kind=softsync, or leave it out",
+        "mode.gradients is for mode `softsync`: it is %lld, and the mode is `%s`",
+        (long long)fit->mode->gradients, kind_name(fit));
+}
+
 /* Which policy has something to do in which mode. */
 static enum mu_status fit_policy(const struct fit *fit)
 {
@@ -257,6 +268,7 @@ static enum mu_status fit_mode(const struct fit *fit, int replica_count, int ps_
 {
     bool uses_servers = mu_job_uses_servers(fit->job, replica_count, ps_count);
     MU_TRY(fit_policy(fit));
+    MU_TRY(fit_gradients(fit));
     MU_TRY(fit_warmup(fit, uses_servers));
     if (!uses_servers)
         return fit_algorithm(fit, replica_count);

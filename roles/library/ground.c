@@ -1,7 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "roles/library/ground.h"
 #include "runtime/base/net.h"
+#include <math.h>
 #include <stdlib.h>
+
+#define TIMEOUT_SECONDS 300
+#define TIMEOUT_SECONDS_MAX (1000.0 * 24 * 3600)
+
+enum mu_status mu_ground_timeout(struct mu_log *log, double seconds, int64_t *ret_ns)
+{
+    if (!(seconds >= 0))
+        return mu_fail(log, MU_E0001, "0 is 300 s",
+            "timeout_seconds is %g, which is no time to wait", seconds);
+    if (seconds == 0)
+        seconds = TIMEOUT_SECONDS;
+    *ret_ns = (int64_t)(fmin(seconds, TIMEOUT_SECONDS_MAX) * (double)MU_SECOND);
+    return MU_OK;
+}
 
 void mu_ground_close(void *owner)
 {

@@ -17,4 +17,7 @@ struct mu_ground {
 enum mu_status mu_ground_make(struct mu_log *log, struct mu_ground **ret_ground); /* NO_MEMORY */
 void mu_ground_close(void *ground);                                               /* takes NULL */
 
+/* The time-out of an option, in seconds; 0: TIMEOUT_SECONDS. USAGE: it is no time. */
+enum mu_status mu_ground_timeout(struct mu_log *log, double seconds, int64_t *ret_ns);
+
 #endif

@@ -5,15 +5,12 @@
 #include "collectives/mpi.h"
 #include "collectives/mpi_transport.h"
 #include "roles/library/ground.h"
+#include "roles/library/library_help.h"
 #include <fcntl.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-#define TIMEOUT_SECONDS 300
-#define TIMEOUT_SECONDS_MAX (1000.0 * 24 * 3600)
 
 /* Why mu_group_open failed, on this thread. */
 static _Thread_local char open_error[MU_LOG_TEXT_MAX];
@@ -293,10 +290,10 @@ static enum mu_status check_streams(struct mu_log *log, int streams)
 static enum mu_status open_with(
     struct mu_log *log, const struct mu_group_options *options, struct mu_group **ret_group)
 {
-    double seconds = options->timeout_seconds > 0 ? options->timeout_seconds : TIMEOUT_SECONDS;
-    int64_t timeout_ns = (int64_t)(fmin(seconds, TIMEOUT_SECONDS_MAX) * (double)MU_SECOND);
+    int64_t timeout_ns;
     struct mu_address *address = NULL;
     struct mu_group_place place = {.listen_fd = -1};
+    MU_TRY(mu_ground_timeout(log, options->timeout_seconds, &timeout_ns));
     MU_TRY(mu_build_check(log, options->transport, options->algorithm));
     MU_TRY(check_wire(log, options->wire));
     MU_TRY(check_streams(log, options->streams));
@@ -324,8 +321,10 @@ enum mu_status mu_group_open(const struct mu_group_options *options, struct mu_g
     struct mu_log *log = calloc(1, sizeof(*log)); /* which the group goes on using */
     enum mu_status status = MU_NO_MEMORY;
     mu_text_copy(open_error, sizeof(open_error), "");
+    *ret_group = NULL;
     if (log) {
-        *log = (struct mu_log){.write = write_library_log, .level = MU_LEVEL_WARN};
+        *log = (struct mu_log){
+            .write = write_library_log, .help = mu_library_help, .level = MU_LEVEL_WARN};
         status = open_with(log, options ? options : &as_launched, ret_group);
     }
     if (status == MU_OK) {

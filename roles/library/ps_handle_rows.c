@@ -140,5 +140,5 @@ enum mu_status mu_ps_pull_rows(struct mu_ps *ps, const uint64_t *ids, size_t cou
 
 int64_t mu_ps_row_count(const struct mu_ps *ps)
 {
-    return mu_ps_client_row_count(ps->client);
+    return ps ? mu_ps_client_row_count(ps->client) : -1;
 }

@@ -5,6 +5,7 @@
 #include "muster/ps.h"
 #include "ps/server/server.h"
 #include "roles/library/ground.h"
+#include "runtime/base/text.h"
 
 /*
  * What both sides of muster/ps.h have: where the servers are and who this is, and links to the
@@ -25,8 +26,8 @@ struct mu_ps_place {
 /* Finds out where this process stands. CONFIG, NO_MEMORY. On failure the place is finished. */
 enum mu_status mu_ps_place_open(struct mu_log *log, const struct mu_ps_options *options,
     bool serves, struct mu_ps_place *ret_place);
-/* Waits for all that it has links to. Fails like mu_mesh_open. */
-enum mu_status mu_ps_place_meet(struct mu_log *log, struct mu_ps_place *place);
+/* Waits for all that it has links to, which agree with these terms. Fails like mu_mesh_open. */
+enum mu_status mu_ps_place_meet(struct mu_log *log, struct mu_ps_place *place, const char *terms);
 /* Links that nobody has taken are closed, and then the loop that all of them are on. */
 void mu_ps_place_finish(struct mu_ps_place *place);
 struct mu_link *mu_ps_place_take(
@@ -52,6 +53,10 @@ struct mu_ps_told {
 enum mu_status mu_ps_told_read(struct mu_log *log, const struct mu_ps_options *options,
     int worker_count, struct mu_ps_told *ret_told);
 void mu_ps_told_finish(struct mu_ps_told *told);
+/* What must agree, as mu_mesh_request has it. Of a worker (`told` NULL) only what it says itself.
+ * NO_MEMORY. */
+enum mu_status mu_ps_terms_write(struct mu_log *log, const struct mu_ps_options *options,
+    const struct mu_ps_told *told, struct mu_text *ret_terms);
 /* Pushes in flight, 1 if nothing is said. USAGE (MU_E0001): out of range, or no elements. */
 enum mu_status mu_ps_told_check(
     struct mu_log *log, const struct mu_ps_options *options, int *ret_in_flight);

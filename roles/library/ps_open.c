@@ -15,12 +15,12 @@ const char *mu_ps_error(const struct mu_ps *ps)
 
 int mu_ps_worker(const struct mu_ps *ps)
 {
-    return ps->place.index;
+    return ps ? ps->place.index : -1;
 }
 
 int mu_ps_worker_count(const struct mu_ps *ps)
 {
-    return ps->place.worker_count;
+    return ps ? ps->place.worker_count : -1;
 }
 
 /* ---- failing ---- */
@@ -29,7 +29,7 @@ enum mu_status mu_ps_handle_misused(struct mu_ps *ps, const char *format, ...)
 {
     va_list list;
     va_start(list, format);
-    vsnprintf(ps->error, sizeof(ps->error), format, list);
+    vsnprintf(ps ? ps->error : mu_ps_library_error(), MU_LOG_TEXT_MAX, format, list);
     va_end(list);
     return MU_USAGE;
 }
@@ -59,6 +59,8 @@ static enum mu_status explain(struct mu_ps *ps, enum mu_status status, const cha
 
 enum mu_status mu_ps_handle_begin(struct mu_ps *ps)
 {
+    if (!ps)
+        return mu_ps_handle_misused(ps, "the handle is NULL");
     if (ps->broken)
         return MU_BROKEN; /* the reason stays */
     ps->error[0] = '\0';
@@ -100,8 +102,13 @@ enum mu_status mu_ps_pull(struct mu_ps *ps, float *parameters, int64_t *ret_vers
     int push;
     MU_TRY(mu_ps_handle_begin(ps));
     MU_TRY(mu_ps_handle_find_free(ps, &push));
+    if (!parameters)
+        return mu_ps_handle_misused(ps, "parameters is NULL: a pull has nowhere to go");
+    int64_t version;
     enum mu_status status =
-        mu_ps_client_pull(ps->client, parameters, mu_ps_handle_deadline(ps), ret_version);
+        mu_ps_client_pull(ps->client, parameters, mu_ps_handle_deadline(ps), &version);
+    if (status == MU_OK && ret_version)
+        *ret_version = version;
     ps->broken = status != MU_OK; /* its answer may still write into `parameters` */
     return mu_ps_handle_end(ps, status, "a pull");
 }
@@ -124,8 +131,7 @@ static enum mu_status fresh_of(struct mu_ps *ps, int push, float **parameters)
 enum mu_status mu_ps_push(
     struct mu_ps *ps, const float *gradients, int64_t version, float *parameters, int *ret_push)
 {
-    const struct mu_ps_rows none = {0};
-    return mu_ps_push_rows(ps, gradients, version, parameters, &none, ret_push);
+    return mu_ps_push_rows(ps, gradients, version, parameters, NULL, ret_push);
 }
 
 enum mu_status mu_ps_push_rows(struct mu_ps *ps, const float *gradients, int64_t version,
@@ -134,6 +140,8 @@ enum mu_status mu_ps_push_rows(struct mu_ps *ps, const float *gradients, int64_t
     int push;
     MU_TRY(mu_ps_handle_begin(ps));
     MU_TRY(mu_ps_handle_find_free(ps, &push));
+    if (!gradients || !ret_push)
+        return mu_ps_handle_misused(ps, "%s is NULL", gradients ? "ret_push" : "gradients");
     if (version < 0)
         return mu_ps_handle_misused(
             ps, "version %lld is none that a pull has given", (long long)version);
@@ -141,7 +149,7 @@ enum mu_status mu_ps_push_rows(struct mu_ps *ps, const float *gradients, int64_t
         return mu_ps_handle_misused(ps, "gradients and parameters are the same vector");
     MU_TRY(fresh_of(ps, push, &parameters));
     ps->rows.wanted[push].count = 0; /* of a push that was refused */
-    if (rows->count > 0 || rows->wanted_count > 0)
+    if (rows && (rows->count > 0 || rows->wanted_count > 0))
         MU_TRY(mu_ps_handle_rows_put(ps, push, rows));
     enum mu_status status = mu_ps_client_push(ps->client, push, gradients, 1, version, parameters);
     ps->push[push].in_use = status == MU_OK;
@@ -202,13 +210,28 @@ static enum mu_status open_client(struct mu_ps *ps)
     MU_TRY(mu_ps_client_create(&options, &ps->client));
     for (int i = 0; i < ps->place.server_count; i++)
         mu_ps_client_add_server(ps->client, i, mu_ps_place_take(&ps->place, i));
-    return MU_OK;
+    return ps->error[0] ? ps->log.first_status : MU_OK; /* it may have come with the greeting */
+}
+
+static enum mu_status meet(
+    struct mu_log *log, const struct mu_ps_options *options, struct mu_ps_place *place)
+{
+    struct mu_text terms;
+    enum mu_status status = mu_ps_terms_write(log, options, NULL, &terms);
+    if (status == MU_OK)
+        status = mu_ps_place_meet(log, place, terms.data);
+    mu_text_finish(&terms);
+    return status;
 }
 
 enum mu_status mu_ps_open(const struct mu_ps_options *options, struct mu_ps **ret_ps)
 {
     struct mu_log log;
     mu_ps_library_log(&log, mu_ps_library_error());
+    if (ret_ps)
+        *ret_ps = NULL;
+    if (!options || !ret_ps)
+        return mu_fail(&log, MU_E0001, NULL, "%s is NULL", options ? "ret_ps" : "options");
     struct mu_ps *ps = calloc(1, sizeof(*ps));
     if (!ps)
         return mu_fail(&log, MU_E0801, NULL, "no memory for a worker");
@@ -220,7 +243,7 @@ enum mu_status mu_ps_open(const struct mu_ps_options *options, struct mu_ps **re
     if (status == MU_OK)
         status = mu_ps_place_open(&log, options, false, &ps->place);
     if (status == MU_OK)
-        status = mu_ps_place_meet(&log, &ps->place);
+        status = meet(&log, options, &ps->place);
     if (status == MU_OK)
         status = open_client(ps);
     if (status != MU_OK) {

@@ -1,16 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cluster/spec.h"
 #include "collectives/mesh.h"
+#include "roles/library/library_help.h"
 #include "roles/library/ps_library.h"
 #include "runtime/base/log_quiet.h"
 #include "runtime/base/text.h"
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define TIMEOUT_SECONDS 300
-#define TIMEOUT_SECONDS_MAX (1000.0 * 24 * 3600)
 
 /* ---- what is said ---- */
 
@@ -32,7 +29,8 @@ static void write_log(struct mu_log *log, enum mu_level level, const char *text)
 
 void mu_ps_library_log(struct mu_log *log, char *out)
 {
-    *log = (struct mu_log){.write = write_log, .owner = out, .level = MU_LEVEL_WARN};
+    *log = (struct mu_log){
+        .write = write_log, .owner = out, .help = mu_library_help, .level = MU_LEVEL_WARN};
     out[0] = '\0';
 }
 
@@ -61,7 +59,9 @@ static enum mu_status given_place(
             place->serves ? "server" : "worker", place->index, most);
     MU_TRY(make_addresses(log, place));
     for (int i = 0; i < place->server_count; i++)
-        if (!mu_address_parse(options->servers[i], &place->address[i], reason, sizeof(reason)))
+        if (!options->servers[i])
+            return mu_fail(log, MU_E0001, NULL, "servers[%d] is NULL", i);
+        else if (!mu_address_parse(options->servers[i], &place->address[i], reason, sizeof(reason)))
             return mu_fail(log, MU_E0108, NULL, "address %d of the servers, `%.80s`, %s", i,
                 options->servers[i], reason);
     return MU_OK;
@@ -132,7 +132,7 @@ static enum mu_status name_all(struct mu_log *log, struct mu_ps_place *place)
     return MU_OK;
 }
 
-enum mu_status mu_ps_place_meet(struct mu_log *log, struct mu_ps_place *place)
+enum mu_status mu_ps_place_meet(struct mu_log *log, struct mu_ps_place *place, const char *terms)
 {
     const struct mu_mesh_request request = {
         .loop = place->ground->loop,
@@ -144,6 +144,7 @@ enum mu_status mu_ps_place_meet(struct mu_log *log, struct mu_ps_place *place)
         .group = mu_mesh_group_of(place->address, place->server_count),
         .listener_count = place->server_count,
         .names = place->names,
+        .terms = terms,
     };
     int64_t now = mu_now(&place->ground->real.world);
     return mu_mesh_open(&request, mu_deadline(now, place->timeout_ns), place->link);
@@ -152,10 +153,11 @@ enum mu_status mu_ps_place_meet(struct mu_log *log, struct mu_ps_place *place)
 enum mu_status mu_ps_place_open(struct mu_log *log, const struct mu_ps_options *options,
     bool serves, struct mu_ps_place *ret_place)
 {
-    double seconds = options->timeout_seconds > 0 ? options->timeout_seconds : TIMEOUT_SECONDS;
-    *ret_place = (struct mu_ps_place){.serves = serves,
-        .timeout_ns = (int64_t)(fmin(seconds, TIMEOUT_SECONDS_MAX) * (double)MU_SECOND)};
-    enum mu_status status = find_place(log, options, ret_place);
+    *ret_place = (struct mu_ps_place){.serves = serves};
+    enum mu_status status =
+        mu_ground_timeout(log, options->timeout_seconds, &ret_place->timeout_ns);
+    if (status == MU_OK)
+        status = find_place(log, options, ret_place);
     if (status == MU_OK)
         status = name_all(log, ret_place);
     if (status == MU_OK)

@@ -147,11 +147,21 @@ static enum mu_status check_left(struct serving *serving)
     return MU_OK;
 }
 
+static enum mu_status meet(struct serving *serving, const struct mu_ps_options *options)
+{
+    struct mu_text terms;
+    enum mu_status status = mu_ps_terms_write(serving->log, options, &serving->told, &terms);
+    if (status == MU_OK)
+        status = mu_ps_place_meet(serving->log, &serving->place, terms.data);
+    mu_text_finish(&terms);
+    return status;
+}
+
 static enum mu_status serve(
     struct serving *serving, const struct mu_ps_options *options, float *parameters)
 {
     MU_TRY(make_server(serving, options, parameters));
-    MU_TRY(mu_ps_place_meet(serving->log, &serving->place));
+    MU_TRY(meet(serving, options));
     link_all(serving);
     enum mu_status status = say_culprit(serving, run(serving));
     if (status == MU_OK)
@@ -170,6 +180,8 @@ enum mu_status mu_ps_serve(const struct mu_ps_options *options, float *parameter
     struct serving serving = {.log = &log};
     int in_flight;
     mu_ps_library_log(&log, mu_ps_library_error());
+    if (!options)
+        return mu_fail(&log, MU_E0001, NULL, "options is NULL");
     MU_TRY(mu_ps_told_check(&log, options, &in_flight));
     MU_TRY(mu_ps_place_open(&log, options, true, &serving.place));
     enum mu_status status =
@@ -184,7 +196,11 @@ enum mu_status mu_ps_serve(const struct mu_ps_options *options, float *parameter
 
 size_t mu_ps_span(size_t count, int server_count, int server, size_t *ret_first)
 {
-    struct mu_span span = mu_split(count, server_count, server);
-    *ret_first = span.first;
+    struct mu_span span = {0};
+    if (server_count >= 1 && server_count <= MU_PS_SERVERS_MAX && server >= 0 &&
+        server < server_count)
+        span = mu_split(count, server_count, server);
+    if (ret_first)
+        *ret_first = span.first;
     return span.count;
 }

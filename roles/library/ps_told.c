@@ -10,6 +10,8 @@
 
 #define WORD_MAX 128
 #define NAMES_MAX 32
+#define GAP ", \t\n" /* between two options */
+#define COUNT_MAX ((size_t)MU_PS_SERVERS_MAX * (MU_FRAME_PAYLOAD_MAX / sizeof(float)))
 
 /* ---- names ---- */
 
@@ -78,23 +80,50 @@ static enum mu_status set_one(
     return unknown(log, "option", key, names, count);
 }
 
+/* Is there nothing on one side of a comma? */
+static bool is_hole(const char *text, const char *at, size_t gap_bytes)
+{
+    bool outside = at == text || !at[gap_bytes];
+    const char *comma = memchr(at, ',', gap_bytes);
+    const char *next = comma ? comma + 1 : at;
+    return comma && (outside || memchr(next, ',', (size_t)(at + gap_bytes - next)));
+}
+
+static bool is_repeated(const char *text, const char *at, const char *key)
+{
+    size_t bytes = strlen(key);
+    for (const char *word = text; word < at; word += strspn(word, GAP)) {
+        if (strncmp(word, key, bytes) == 0 && word[bytes] == '=')
+            return true;
+        word += strcspn(word, GAP);
+    }
+    return false;
+}
+
 /* "learning_rate=0.1, momentum=0.9" */
 static enum mu_status set_all(struct mu_log *log, const struct part parts[2], const char *text)
 {
     for (int i = 0; i < 2; i++)
         if (parts[i].rows)
             mu_options_defaults(parts[i].rows, parts[i].options);
-    while (text && *(text += strspn(text, ", \t\n"))) {
+    for (const char *at = text; at; at += strcspn(at, GAP)) {
         char word[WORD_MAX];
-        size_t bytes = strcspn(text, ", \t\n");
-        mu_format(word, sizeof(word), "%.*s", (int)(bytes < WORD_MAX ? bytes : WORD_MAX - 1), text);
+        size_t gap = strspn(at, GAP), bytes = strcspn(at + gap, GAP);
+        if (is_hole(text, at, gap))
+            return mu_fail(log, MU_E0001, "leave out the comma",
+                "`%.60s` has a comma with no option beside it", text);
+        at += gap;
+        if (!*at)
+            break;
+        mu_format(word, sizeof(word), "%.*s", (int)(bytes < WORD_MAX ? bytes : WORD_MAX - 1), at);
         char *equals = strchr(word, '=');
         if (!equals || bytes >= WORD_MAX)
             return mu_fail(log, MU_E0001, "as in \"learning_rate=0.1, momentum=0.9\"",
                 "`%s` is not key=value", word);
         *equals = '\0';
+        if (is_repeated(text, at, word))
+            return mu_fail(log, MU_E0001, "say it once", "`%s` is said twice", word);
         MU_TRY(set_one(log, parts, word, equals + 1));
-        text += bytes;
     }
     return MU_OK;
 }
@@ -156,6 +185,26 @@ static enum mu_status read_mode(struct mu_log *log, const struct mu_ps_options *
     return MU_OK;
 }
 
+/* A number for another mode would have no effect. */
+static enum mu_status check_numbers(
+    struct mu_log *log, const struct mu_ps_options *options, const struct mu_ps_told *told)
+{
+    enum mu_ps_mode_kind kind = told->mode.kind;
+    const char *mode = options->mode ? options->mode : "async";
+    if (options->gradients > 1 && kind != MU_PS_SOFTSYNC)
+        return mu_fail(log, MU_E0001, "use mode softsync, or leave out gradients",
+            "gradients is %d, and in mode `%s` each gradient counts alone or all do",
+            options->gradients, mode);
+    if (options->backups > 0 && kind != MU_PS_SYNC)
+        return mu_fail(log, MU_E0001, "use mode sync, or leave out backups",
+            "backups is %d, and mode `%s` takes every gradient", options->backups, mode);
+    if (options->bound > 0 && kind != MU_PS_BOUNDED && strcmp(told->policy->name, "drop") != 0)
+        return mu_fail(log, MU_E0001, "use mode bounded or policy drop, or leave out bound",
+            "bound is %d, and mode `%s` with policy `%s` has none", options->bound, mode,
+            told->policy->name);
+    return MU_OK;
+}
+
 /* As mu_job_fit has it for jobs; docs/PARAMETER_SERVERS.md has the table. */
 static enum mu_status check_fit(
     struct mu_log *log, const struct mu_ps_options *options, const struct mu_ps_told *told)
@@ -188,6 +237,8 @@ enum mu_status mu_ps_told_read(struct mu_log *log, const struct mu_ps_options *o
         status = read_mode(log, options, worker_count, &ret_told->mode);
     if (status == MU_OK)
         status = check_fit(log, options, ret_told);
+    if (status == MU_OK)
+        status = check_numbers(log, options, ret_told);
     if (status != MU_OK)
         mu_ps_told_finish(ret_told);
     return status;
@@ -206,6 +257,9 @@ enum mu_status mu_ps_told_check(
     *ret_in_flight = options->in_flight > 0 ? options->in_flight : 1;
     if (options->count == 0)
         return mu_fail(log, MU_E0001, NULL, "count is 0: a vector has elements");
+    if (options->count > COUNT_MAX)
+        return mu_fail(log, MU_E0001, NULL, "count is %zu, of 1 to %zu: a server keeps %zu at most",
+            options->count, COUNT_MAX, COUNT_MAX / MU_PS_SERVERS_MAX);
     if (options->in_flight < 0 || options->in_flight > MU_PS_IN_FLIGHT_MAX)
         return mu_fail(log, MU_E0001, NULL, "in_flight is %d, of 1 to %d", options->in_flight,
             MU_PS_IN_FLIGHT_MAX);

@@ -115,6 +115,12 @@ void mu_say(struct mu_log *log, enum mu_level level, const char *format, ...)
     log->write(log, level, message.text);
 }
 
+static const char *help_of(const struct mu_log *log, enum mu_error error, const char *help)
+{
+    const char *known = help ? help : mu_error_remedy(error);
+    return log->help ? log->help(error, known) : known;
+}
+
 static void keep_first(struct mu_log *log, enum mu_error error, const char *text, const char *help)
 {
     int none = 0;
@@ -124,7 +130,7 @@ static void keep_first(struct mu_log *log, enum mu_error error, const char *text
     mu_text_copy(line, sizeof(line), text);
     line[strcspn(line, "\n")] = '\0';
     mu_text_copy(log->first_text, sizeof(log->first_text), line);
-    mu_text_copy(log->first_help, sizeof(log->first_help), help ? help : mu_error_remedy(error));
+    mu_text_copy(log->first_help, sizeof(log->first_help), help_of(log, error, help));
     log->first_status = mu_error_status(error);
     log->first_number = mu_error_number(error);
 }
@@ -150,7 +156,7 @@ enum mu_status mu_fail(
     va_start(list, format);
     message_add_headline(&message, log, error, help, format, list);
     va_end(list);
-    message_add(&message, "\n  = help: %s", help ? help : mu_error_remedy(error));
+    message_add(&message, "\n  = help: %s", help_of(log, error, help));
     log->write(log, MU_LEVEL_ERROR, message.text);
     return mu_error_status(error);
 }
@@ -247,7 +253,7 @@ enum mu_status mu_fail_at(struct mu_log *log, enum mu_error error, const struct 
         &message, "\n %*s--> %s:%d:%d", gutter, "", place->source, line.number, line.caret + 1);
     message_add(&message, "\n %*s |", gutter, "");
     message_add_line(&message, &line, gutter, expected);
-    message_add(&message, "\n %*s = help: %s", gutter, "", help ? help : mu_error_remedy(error));
+    message_add(&message, "\n %*s = help: %s", gutter, "", help_of(log, error, help));
     log->write(log, MU_LEVEL_ERROR, message.text);
     return mu_error_status(error);
 }

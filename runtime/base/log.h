@@ -21,6 +21,9 @@ struct mu_log {
      * its place and its help). Must not fail, must be safe from several threads. */
     void (*write)(struct mu_log *log, enum mu_level level, const char *text);
     void *owner;
+    /* What is said in place of this help, to those who have no commands of ours to type. NULL: it
+     * is said as it is. */
+    const char *(*help)(enum mu_error error, const char *help);
     enum mu_level level;         /* messages above are not written */
     char task[MU_TASK_NAME_MAX]; /* "worker/1"; "" before it is known */
     atomic_int first_taken;      /* the first error is kept: it is the cause, the rest follow */

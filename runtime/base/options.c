@@ -102,13 +102,18 @@ static void write_value(const struct mu_option *row, const void *field, struct m
     }
 }
 
+void mu_options_write_one(const struct mu_option *row, const void *options, struct mu_text *out)
+{
+    write_value(row, (const char *)options + row->offset, out);
+}
+
 void mu_options_write(const struct mu_option *rows, const void *options, struct mu_text *out)
 {
     for (const struct mu_option *row = rows; row->name; row++) {
         mu_text_append(out, ",", row > rows);
         mu_text_add_json_string(out, row->name);
         mu_text_append(out, ":", 1);
-        write_value(row, (const char *)options + row->offset, out);
+        mu_options_write_one(row, options, out);
     }
 }
 

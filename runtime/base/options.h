@@ -32,5 +32,7 @@ void mu_options_range(const struct mu_option *row, char *out, size_t bytes);
 void mu_options_describe(const struct mu_option *rows, struct mu_text *out);
 /* The struct back as JSON members ("rate":0.05,...), every row, in row order, without braces. */
 void mu_options_write(const struct mu_option *rows, const void *options, struct mu_text *out);
+/* Of one row, only its value. */
+void mu_options_write_one(const struct mu_option *row, const void *options, struct mu_text *out);
 
 #endif

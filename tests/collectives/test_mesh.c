@@ -476,6 +476,39 @@ static void another_service_at_the_address_is_told(void **state)
     tear_down(&rig, 2);
 }
 
+static void ranks_of_other_terms_are_told_the_first_that_differs(void **state)
+{
+    (void)state;
+    struct rig rig;
+    set_up(&rig, 2, LATE);
+    rig.rank[0].request.terms = "length 3\nwidth 5\ncolour red\n";
+    rig.rank[1].request.terms = "colour blue\nwidth 50\nlength 3\n";
+    for (int r = 0; r < 2; r++)
+        start(&rig.rank[r]);
+    for (int r = 0; r < 2; r++) {
+        join(&rig.rank[r]);
+        assert_int_equal(rig.rank[r].status, MU_PROTOCOL);
+        assert_said(&rig.rank[r].log, "E0305");
+        assert_said(&rig.rank[r].log, " on rank 0 and ");
+    }
+    tear_down(&rig, 2);
+}
+
+static void terms_are_compared_where_both_name_them(void **state)
+{
+    (void)state;
+    struct mu_mesh_term term;
+    assert_false(mu_mesh_terms_differ("a 1\nb 2\n", "b 2\nc 3", &term));
+    assert_false(mu_mesh_terms_differ("", "a 1\n", &term));
+    assert_false(mu_mesh_terms_differ("a 1\n", "\n\n a 2\na\nab 2\n", &term));
+    assert_true(mu_mesh_terms_differ("a 1\nb 2\nc 3\n", "c 4\nb 22", &term));
+    assert_memory_equal(term.key, "b", 1);
+    assert_int_equal(term.key_bytes, 1);
+    assert_int_equal(term.our_bytes, 1);
+    assert_int_equal(term.their_bytes, 2);
+    assert_memory_equal(term.theirs, "22", 2);
+}
+
 static void other_addresses_are_another_group(void **state)
 {
     (void)state;
@@ -506,6 +539,8 @@ int main(void)
         cmocka_unit_test(who_is_waited_for_is_said_after_two_seconds),
         cmocka_unit_test(the_second_process_of_a_rank_is_refused),
         cmocka_unit_test(another_service_at_the_address_is_told),
+        cmocka_unit_test(ranks_of_other_terms_are_told_the_first_that_differs),
+        cmocka_unit_test(terms_are_compared_where_both_name_them),
         cmocka_unit_test(other_addresses_are_another_group),
     };
     return cmocka_run_group_tests_name("mesh", tests, NULL, NULL);

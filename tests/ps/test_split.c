@@ -31,17 +31,23 @@ static void spans_cover_the_vector_and_differ_by_at_most_one_unit(void **state)
     }
 }
 
+static void check_odd_end(size_t element_count, int servers)
+{
+    size_t next = 0;
+    for (int i = 0; i < servers; i++) {
+        struct mu_span span = mu_split(element_count, servers, i);
+        assert_true(span.first == next);
+        next = span.first + span.count;
+    }
+    assert_true(next == element_count);
+}
+
 static void an_odd_end_belongs_to_one_server(void **state)
 {
     (void)state;
     for (int servers = 1; servers <= 9; servers++) {
-        size_t next = 0;
-        for (int i = 0; i < servers; i++) {
-            struct mu_span span = mu_split(1003, servers, i);
-            assert_int_equal(span.first, next);
-            next = span.first + span.count;
-        }
-        assert_int_equal(next, 1003);
+        check_odd_end(1003, servers);
+        check_odd_end(SIZE_MAX, servers);
     }
 }
 

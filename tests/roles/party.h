@@ -36,32 +36,40 @@ struct actor {
 struct party {
     struct mu_ps_options options;
     bool only_servers_know_ids;
+    /* Somebody who has been told something else; NULL: nobody. */
+    const struct actor *odd;
+    struct mu_ps_options odd_options;
     int server_count;
+    int held[SERVERS]; /* their ports */
     enum mu_status (*work)(struct actor *actor, struct mu_ps *ps);
     char text[SERVERS][32];
     const char *addresses[SERVERS];
     struct actor servers[SERVERS], workers[WORKERS];
 };
 
+/* Nobody else is given these ports, and the servers can listen there: who is bound beside them says
+ * only afterwards that he shares. */
 static inline void party_find_ports(struct party *party)
 {
-    int held[SERVERS];
     for (int i = 0; i < party->server_count; i++) {
         struct mu_address address;
-        held[i] = loopback_bind(&address);
-        assert_true(held[i] >= 0);
+        party->held[i] = loopback_bind(&address);
+        assert_true(party->held[i] >= 0);
+        assert_int_equal(
+            setsockopt(party->held[i], SOL_SOCKET, SO_REUSEADDR, &(int){1}, sizeof(int)), 0);
         snprintf(party->text[i], sizeof(party->text[i]), "127.0.0.1:%d", address.port);
         party->addresses[i] = party->text[i];
     }
-    for (int i = 0; i < party->server_count; i++)
-        close(held[i]);
 }
 
 static inline struct mu_ps_options party_options_of(const struct actor *actor)
 {
-    struct mu_ps_options options = actor->party->options;
-    options.servers = actor->party->addresses;
-    options.server_count = actor->party->server_count;
+    const struct party *party = actor->party;
+    struct mu_ps_options options = actor == party->odd ? party->odd_options : party->options;
+    options.servers = party->addresses;
+    options.server_count = party->server_count;
+    options.worker_count = party->options.worker_count;
+    options.timeout_seconds = party->options.timeout_seconds;
     options.index = actor->index;
     options.row_owner = (void *)(uintptr_t)actor;
     return options;
@@ -101,21 +109,38 @@ static inline void party_start(
     assert_int_equal(pthread_create(&actor->thread, NULL, run, actor), 0);
 }
 
-static inline void party_run(struct party *party)
+static inline void party_prepare(struct party *party)
 {
     party->server_count = party->server_count ? party->server_count : SERVERS;
     party->options.worker_count = party->options.worker_count ? party->options.worker_count : 1;
     party->options.count = party->options.count ? party->options.count : COUNT;
     party->options.timeout_seconds = 30;
     party_find_ports(party);
+}
+
+static inline void party_start_all(struct party *party)
+{
     for (int i = 0; i < party->options.worker_count; i++)
         party_start(&party->workers[i], party, i, party_work);
     for (int i = 0; i < party->server_count; i++)
         party_start(&party->servers[i], party, i, party_serve);
+}
+
+static inline void party_join(struct party *party)
+{
     for (int i = 0; i < party->options.worker_count; i++)
         pthread_join(party->workers[i].thread, NULL);
     for (int i = 0; i < party->server_count; i++)
         pthread_join(party->servers[i].thread, NULL);
+    for (int i = 0; i < party->server_count; i++)
+        close(party->held[i]);
+}
+
+static inline void party_run(struct party *party)
+{
+    party_prepare(party);
+    party_start_all(party);
+    party_join(party);
 }
 
 static inline void party_all_ended_well(const struct party *party)

@@ -4,6 +4,7 @@
 #include "roles/library/group_open.h"
 #include "test.h"
 #include <fcntl.h>
+#include <math.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -67,6 +68,30 @@ static void more_ranks_than_a_group_may_have_are_refused(void **state)
     int fd = new_listener();
     assert_int_equal(open_place(MU_GROUP_RANKS_MAX + 1, fd, &group), MU_USAGE);
     assert_false(is_open(fd));
+}
+
+static void a_group_that_is_not_opened_is_null(void **state)
+{
+    (void)state;
+    const struct mu_group_options options = {
+        .count = 1, .rank = 1, .addresses = (const char *const[]){"127.0.0.1:1"}};
+    struct mu_group *group = (struct mu_group *)(uintptr_t)&options;
+    assert_int_equal(mu_group_open(&options, &group), MU_CONFIG);
+    assert_null(group);
+}
+
+static void a_time_that_is_none_is_refused(void **state)
+{
+    (void)state;
+    static const double none[] = {-1, -(double)INFINITY, NAN};
+    for (size_t i = 0; i < MU_COUNT_OF(none); i++) {
+        const struct mu_group_options options = {.count = 1,
+            .addresses = (const char *const[]){"127.0.0.1:1"},
+            .timeout_seconds = none[i]};
+        struct mu_group *group;
+        assert_int_equal(mu_group_open(&options, &group), MU_USAGE);
+        assert_non_null(strstr(mu_group_error(NULL), "timeout_seconds is "));
+    }
 }
 
 /* ---- each with a log of its own ---- */
@@ -247,6 +272,8 @@ int main(void)
         cmocka_unit_test(a_group_of_one_closes_the_port_that_it_does_not_need),
         cmocka_unit_test(a_port_is_taken_where_there_are_no_descriptors_for_a_loop),
         cmocka_unit_test(more_ranks_than_a_group_may_have_are_refused),
+        cmocka_unit_test(a_group_that_is_not_opened_is_null),
+        cmocka_unit_test(a_time_that_is_none_is_refused),
         cmocka_unit_test(an_error_is_that_of_the_last_opening),
         cmocka_unit_test(sums_travel_as_float32_or_half_of_it),
         cmocka_unit_test(who_has_met_all_is_told_why_the_others_gave_up),

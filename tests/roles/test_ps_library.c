@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "party.h"
+#include "roles/library/library_help.h"
+#include <math.h>
 
 /* All in flight at once, waited for in another order than they went. */
 static enum mu_status push_several(struct actor *actor, struct mu_ps *ps)
@@ -35,6 +37,41 @@ static enum mu_status misuse(struct actor *actor, struct mu_ps *ps)
         return MU_BUG;
     MU_TRY(mu_ps_wait(ps, push, NULL));
     return mu_ps_pull(ps, actor->vector, &actor->version);
+}
+
+static bool is_misuse(struct mu_ps *ps, enum mu_status status, const char *said)
+{
+    return status == MU_USAGE && strstr(mu_ps_error(ps), said) != NULL;
+}
+
+/* Each pointer once, and then what may be NULL. */
+static enum mu_status give_nothing(struct actor *actor, struct mu_ps *ps)
+{
+    static const uint64_t id = 1;
+    float gradients[COUNT] = {0}, fresh[COUNT], row[2] = {0};
+    int push;
+    const struct mu_ps_rows no_ids = {.gradients = row, .count = 1},
+                            no_gradients = {.ids = &id, .count = 1},
+                            no_wanted = {.rows = row, .wanted_count = 1},
+                            no_rows = {.wanted = &id, .wanted_count = 1};
+    const struct mu_ps_rows *const lacking[] = {&no_ids, &no_gradients, &no_wanted, &no_rows};
+    bool told = is_misuse(ps, mu_ps_pull(ps, NULL, &actor->version), "parameters is NULL") &&
+                is_misuse(ps, mu_ps_push(ps, NULL, 0, fresh, &push), "gradients is NULL") &&
+                is_misuse(ps, mu_ps_push(ps, NULL, 0, NULL, &push), "gradients is NULL") &&
+                is_misuse(ps, mu_ps_push(ps, gradients, 0, fresh, NULL), "ret_push is NULL") &&
+                is_misuse(ps, mu_ps_push_pull(ps, NULL, 0, fresh, NULL), "gradients is NULL") &&
+                is_misuse(ps, mu_ps_push_rows(ps, NULL, 0, fresh, NULL, &push), "is NULL") &&
+                is_misuse(ps, mu_ps_push_rows(ps, gradients, 0, fresh, NULL, NULL), "is NULL") &&
+                is_misuse(ps, mu_ps_pull_rows(ps, NULL, 1, row), "without their vectors") &&
+                is_misuse(ps, mu_ps_pull_rows(ps, &id, 1, NULL), "without their vectors");
+    for (size_t i = 0; i < MU_COUNT_OF(lacking); i++)
+        told = told && is_misuse(ps, mu_ps_push_rows(ps, gradients, 0, fresh, lacking[i], &push),
+                           "without their vectors");
+    MU_TRY(mu_ps_pull(ps, fresh, NULL));
+    MU_TRY(mu_ps_push_rows(ps, gradients, 0, NULL, NULL, &push));
+    MU_TRY(mu_ps_wait(ps, push, NULL));
+    MU_TRY(mu_ps_push_pull(ps, gradients, 1, NULL, NULL));
+    return told ? MU_OK : MU_BUG;
 }
 
 static enum mu_status push_nan(struct actor *actor, struct mu_ps *ps)
@@ -120,6 +157,84 @@ static void misuse_is_said_and_does_no_harm(void **state)
     party_all_ended_well(&party);
 }
 
+static void a_pointer_that_is_null_is_said_and_does_no_harm(void **state)
+{
+    static struct party party = {.work = give_nothing};
+    party.options = (struct mu_ps_options){.row_width = 2, .row_max = 5};
+    party_run(&party);
+    party_all_ended_well(&party);
+}
+
+static enum mu_status nothing(struct actor *actor, struct mu_ps *ps)
+{
+    return MU_OK;
+}
+
+static void options_may_have_blanks_and_commas_between_them(void **state)
+{
+    static const char *const texts[] = {"", " ", " learning_rate=0.5 ",
+        "learning_rate=0.5,weight_decay=1", "learning_rate=0.5 ,\n weight_decay=1",
+        "learning_rate=0.5 weight_decay=1"};
+    for (size_t i = 0; i < MU_COUNT_OF(texts); i++) {
+        static struct party party;
+        party = (struct party){.options = {.optimizer_options = texts[i]}, .work = nothing};
+        party_run(&party);
+        party_all_ended_well(&party);
+    }
+}
+
+static void backups_are_of_mode_sync(void **state)
+{
+    static const char *const nowhere[] = {"127.0.0.1:1"};
+    const struct mu_ps_options options = {
+        .servers = nowhere, .server_count = 1, .worker_count = 2, .count = 1, .backups = 1};
+    assert_true(is_misuse(NULL, mu_ps_serve(&options, NULL), "use mode sync, or leave out"));
+}
+
+static void where_there_is_no_handle_it_is_said(void **state)
+{
+    float x[1] = {0};
+    int push;
+    assert_true(is_misuse(NULL, mu_ps_pull(NULL, x, NULL), "the handle is NULL"));
+    assert_true(is_misuse(NULL, mu_ps_pull_rows(NULL, NULL, 0, x), "the handle is NULL"));
+    assert_true(is_misuse(NULL, mu_ps_push(NULL, x, 0, NULL, &push), "the handle is NULL"));
+    assert_true(
+        is_misuse(NULL, mu_ps_push_rows(NULL, x, 0, NULL, NULL, &push), "the handle is NULL"));
+    assert_true(is_misuse(NULL, mu_ps_push_pull(NULL, x, 0, NULL, NULL), "the handle is NULL"));
+    assert_true(is_misuse(NULL, mu_ps_wait(NULL, 0, NULL), "the handle is NULL"));
+    assert_int_equal(mu_ps_worker(NULL), -1);
+    assert_int_equal(mu_ps_worker_count(NULL), -1);
+    assert_int_equal(mu_ps_row_count(NULL), -1);
+    mu_ps_close(NULL);
+}
+
+static void a_handle_that_is_not_opened_is_null(void **state)
+{
+    static const char *const nowhere[] = {NULL};
+    struct mu_ps_options options = {.count = 1, .worker_count = 1, .timeout_seconds = 0.1};
+    struct mu_ps *ps = (struct mu_ps *)(uintptr_t)&options;
+    assert_int_equal(mu_ps_open(NULL, &ps), MU_USAGE);
+    assert_null(ps);
+    ps = (struct mu_ps *)(uintptr_t)&options;
+    options.servers = nowhere;
+    options.server_count = 1;
+    assert_true(is_misuse(NULL, mu_ps_open(&options, &ps), "servers[0] is NULL"));
+    assert_null(ps);
+    assert_true(is_misuse(NULL, mu_ps_serve(&options, NULL), "servers[0] is NULL"));
+    assert_true(is_misuse(NULL, mu_ps_open(&options, NULL), "ret_ps is NULL"));
+    assert_true(is_misuse(NULL, mu_ps_serve(NULL, NULL), "options is NULL"));
+}
+
+static void there_is_nothing_on_a_server_that_is_not_there(void **state)
+{
+    size_t first = 7;
+    assert_int_equal(mu_ps_span(COUNT, 2, 1, NULL), COUNT - mu_ps_span(COUNT, 2, 0, &first));
+    assert_int_equal(mu_ps_span(COUNT, 2, 2, &first), 0);
+    assert_int_equal(mu_ps_span(COUNT, 0, 0, &first), 0);
+    assert_int_equal(mu_ps_span(COUNT, 2, -1, &first), 0);
+    assert_int_equal(first, 0);
+}
+
 static void a_wrong_option_is_said_before_anybody_is_waited_for(void **state)
 {
     static const char *const address[] = {"127.0.0.1:1"};
@@ -141,49 +256,28 @@ static void a_wrong_option_is_said_before_anybody_is_waited_for(void **state)
         {{.count = 1, .mode = "sync", .in_flight = 2}, "waits for the answer"},
         {{.count = 1, .backups = 1}, "1 backups of 1 workers"},
         {{.count = 1, .row_width = 4}, "row_max is 0"},
+        {{.count = SIZE_MAX}, "of 1 to 17179869184"},
+        {{.count = 1, .timeout_seconds = -1}, "timeout_seconds is -1"},
+        {{.count = 1, .timeout_seconds = NAN}, "timeout_seconds is "},
+        {{.count = 1, .optimizer_options = "learning_rate=0.1,,"}, "no option beside it"},
+        {{.count = 1, .optimizer_options = ", learning_rate=0.1"}, "no option beside it"},
+        {{.count = 1, .optimizer_options = "learning_rate=0.1 ,\n, weight_decay=1"}, "no option"},
+        {{.count = 1, .optimizer_options = "learning_rate=1, weight_decay=0, learning_rate=1"},
+            "`learning_rate` is said twice"},
+        {{.count = 1, .mode = "async", .gradients = 5}, "use mode softsync"},
+        {{.count = 1, .bound = 5}, "use mode bounded or policy drop"},
+        {{.count = 1, .mode = "sync", .gradients = 2}, "use mode softsync"},
     };
     for (size_t i = 0; i < MU_COUNT_OF(cases); i++) {
         struct mu_ps_options options = cases[i].options;
         options.servers = address;
         options.server_count = options.worker_count = 1;
-        options.timeout_seconds = 5;
+        if (options.timeout_seconds == 0)
+            options.timeout_seconds = 5;
         assert_int_equal(mu_ps_serve(&options, NULL), MU_USAGE);
-        if (!strstr(mu_ps_error(NULL), cases[i].said))
+        if (!strstr(mu_ps_error(NULL), cases[i].said) || strstr(mu_ps_error(NULL), "muster --help"))
             fail_msg("%s", mu_ps_error(NULL));
     }
-}
-
-static enum mu_status go_without_closing(struct actor *actor, struct mu_ps *ps)
-{
-    /* A vector of another length: the handle only serves to be closed. */
-    return mu_ps_pull(ps, actor->vector, &actor->version);
-}
-
-static void *serve_longer(void *argument)
-{
-    struct actor *actor = argument;
-    struct mu_ps_options options = party_options_of(actor);
-    options.count = COUNT + 16;
-    actor->status = mu_ps_serve(&options, NULL);
-    snprintf(actor->error, sizeof(actor->error), "%s", mu_ps_error(NULL));
-    return NULL;
-}
-
-static void vectors_of_two_lengths_do_not_go_together(void **state)
-{
-    static struct party party = {.server_count = 1, .work = go_without_closing};
-    party.options =
-        (struct mu_ps_options){.count = COUNT, .worker_count = 1, .timeout_seconds = 30};
-    party_find_ports(&party);
-    party_start(&party.servers[0], &party, 0, serve_longer);
-    party_start(&party.workers[0], &party, 0, party_work);
-    pthread_join(party.workers[0].thread, NULL);
-    pthread_join(party.servers[0].thread, NULL);
-    assert_int_equal(party.workers[0].status, MU_PROTOCOL);
-    assert_non_null(strstr(party.workers[0].error, "of another length"));
-    /* And so a worker is lost to the server, which says whom. */
-    assert_int_equal(party.servers[0].status, MU_CLOSED);
-    assert_non_null(strstr(party.servers[0].error, "worker/0 is gone without having closed"));
 }
 
 static void who_does_not_come_is_named(void **state)
@@ -209,6 +303,41 @@ static void who_does_not_come_is_named(void **state)
     assert_non_null(strstr(mu_ps_error(NULL), "worker/0: it has not called; worker/1"));
 }
 
+/* Neither in general nor where a server or worker knows more of it. */
+static void no_error_tells_a_caller_to_use_the_trainer(void **state)
+{
+    static const char *const theirs[] = {"--", "muster ", "mode.", "data.", "optimizer.", "job"};
+    static const char *const known[] = {"use a larger mode.row_limit, or a smaller data.batch",
+        "add parameter servers, or leave out `mode.rows` dense: rows then begin at first touch",
+        "add --cluster FILE, or set TF_CONFIG"};
+    for (enum mu_error error = 0; error < MU_ERROR_COUNT; error++)
+        for (size_t i = 0; i <= MU_COUNT_OF(known); i++) {
+            const char *help = i < MU_COUNT_OF(known) ? known[i] : mu_error_remedy(error);
+            const char *said = mu_library_help(error, help);
+            for (size_t j = 0; j < MU_COUNT_OF(theirs); j++)
+                if (strstr(said, theirs[j]))
+                    fail_msg("E%04d: %s", mu_error_number(error), said);
+        }
+    assert_string_equal(mu_library_help(MU_E0302, "take another port"), "take another port");
+}
+
+/* In its own words. */
+static void a_table_that_cannot_be_is_said_in_fields_of_the_options(void **state)
+{
+    static const char *const nowhere[] = {"127.0.0.1:1"};
+    struct mu_ps_options options = party_row_options;
+    options.servers = nowhere;
+    options.server_count = 1;
+    options.count = COUNT;
+    options.row_limit = 1;
+    assert_int_equal(mu_ps_serve(&options, NULL), MU_CONFIG);
+    assert_non_null(strstr(mu_ps_error(NULL), "a row_limit must have room"));
+    options.row_limit = 0;
+    options.row_max = (size_t)1 << 40;
+    assert_int_equal(mu_ps_serve(&options, NULL), MU_CONFIG);
+    assert_non_null(strstr(mu_ps_error(NULL), "use a smaller row_max"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -218,9 +347,16 @@ int main(void)
         cmocka_unit_test(a_policy_has_its_say),
         cmocka_unit_test(what_is_no_gradient_is_refused),
         cmocka_unit_test(misuse_is_said_and_does_no_harm),
+        cmocka_unit_test(a_pointer_that_is_null_is_said_and_does_no_harm),
+        cmocka_unit_test(options_may_have_blanks_and_commas_between_them),
+        cmocka_unit_test(backups_are_of_mode_sync),
+        cmocka_unit_test(where_there_is_no_handle_it_is_said),
+        cmocka_unit_test(a_handle_that_is_not_opened_is_null),
+        cmocka_unit_test(there_is_nothing_on_a_server_that_is_not_there),
         cmocka_unit_test(a_wrong_option_is_said_before_anybody_is_waited_for),
-        cmocka_unit_test(vectors_of_two_lengths_do_not_go_together),
         cmocka_unit_test(who_does_not_come_is_named),
+        cmocka_unit_test(no_error_tells_a_caller_to_use_the_trainer),
+        cmocka_unit_test(a_table_that_cannot_be_is_said_in_fields_of_the_options),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
