@@ -58,7 +58,8 @@ static void judge_gradient(struct mu_ps_server *server, struct mu_ps_buffer *buf
     const struct mu_ps_server_options *options = &server->options;
     const struct mu_ps_phase *phase = mu_ps_phase_of(server);
     struct mu_ps_verdict_body *verdict = &buffer->verdict;
-    if (buffer->flaw == MU_PS_FLAW_NONE && buffer->seen > verdict->version)
+    bool is_open = buffer->flaw == MU_PS_FLAW_NONE || buffer->flaw == MU_PS_FLAW_DIFFERS;
+    if (is_open && buffer->seen > verdict->version)
         buffer->flaw = MU_PS_FLAW_FUTURE;
     struct mu_push_facts facts = facts_of(server, buffer);
     struct mu_ps_decision decision =
@@ -214,7 +215,8 @@ static enum mu_status step_if_complete(
  * for it. */
 static bool is_remembered(const struct mu_ps_buffer *buffer)
 {
-    return buffer->asks_fresh && buffer->verdict.flaw != MU_PS_FLAW_DIFFERS;
+    enum mu_ps_flaw flaw = buffer->verdict.flaw;
+    return buffer->asks_fresh && flaw != MU_PS_FLAW_DIFFERS && flaw != MU_PS_FLAW_FUTURE;
 }
 
 static void reply(struct mu_ps_server *server, struct mu_ps_buffer *buffer)
