@@ -281,8 +281,8 @@ class Status(Case):
         path = self.folder("job")
         path.write_text(json.dumps({**CLICKS, "model": {"kind": "linear"},
                                     "data": {**CLICKS["data"], "numbers": 0}}))
-        run = self.trained("worker=2,ps=2", job=str(path))
-        self.assertGreater(run.summary["dense_balance"], 1.1)
+        run = self.trained("worker=2,ps=3", job=str(path))
+        self.assertGreater(run.summary["dense_balance"], 1.1)  # 6, 5 and 5 elements
         self.assertNotIn("the fullest server", self.status(run.out))
 
     def test_watching_ends_with_the_run(self):
