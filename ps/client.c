@@ -414,6 +414,7 @@ enum mu_status mu_ps_client_wait(
         .scale = (float)fresh.scale,
         .staleness = fresh.staleness,
         .version = fresh.version,
+        .refused = fresh.flaw != MU_PS_FLAW_NONE ? mu_ps_flaw_text(fresh.flaw) : NULL,
     };
     return MU_OK;
 }

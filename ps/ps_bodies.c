@@ -315,8 +315,10 @@ void mu_ps_fresh_put(
     struct mu_body *ret_body, uint8_t out[MU_PS_BODY_MAX], const struct mu_ps_fresh_body *fresh)
 {
     bool is_gradient = fresh->item == MU_PS_ITEM_GRADIENT;
-    mu_body_begin(ret_body, out, MU_PS_BODY_MAX, 4 + !is_gradient + fresh->bare);
+    int some = (fresh->flaw != 0) + fresh->bare;
+    mu_body_begin(ret_body, out, MU_PS_BODY_MAX, 4 + !is_gradient + some);
     put_item(ret_body, fresh->item, fresh->verdict);
+    put_if_any(ret_body, "flaw", (int)fresh->flaw);
     if (!is_gradient)
         mu_body_put_int(ret_body, "rows", fresh->rows);
     mu_body_put_int(ret_body, "version", fresh->version);
@@ -339,6 +341,7 @@ bool mu_ps_fresh_read(
     ret_fresh->rows = 0;
     if (mu_decoder_read(decoder, body, bytes) != MU_OK ||
         !read_item(decoder, &ret_fresh->item, &ret_fresh->verdict) ||
+        !read_flaw(decoder, &ret_fresh->flaw) ||
         (ret_fresh->item != MU_PS_ITEM_GRADIENT &&
             !read_count(decoder, "rows", &ret_fresh->rows)) ||
         !read_count(decoder, "version", &ret_fresh->version) ||

@@ -149,7 +149,8 @@ struct mu_ps_fresh_body {
     enum mu_ps_item item; /* of other than a gradient there is no verdict: all but version
                              and rows is 0 */
     enum mu_verdict verdict;
-    double scale; /* of the policy */
+    enum mu_ps_flaw flaw; /* for which it is refused */
+    double scale;         /* of the policy */
     int64_t staleness, version;
     int64_t rows; /* of the embedding table on this server; not said of a gradient: 0 */
     bool bare;    /* it brings nothing: another server does, or the first answer to it did */

@@ -99,7 +99,8 @@ struct mu_ps_result {
     enum mu_verdict verdict;
     float scale; /* of the policy: of the learning rate, or of the weight in a mean */
     int64_t staleness;
-    int64_t version; /* of the fresh parameters */
+    int64_t version;     /* of the fresh parameters */
+    const char *refused; /* MU_VERDICT_REFUSE: why, as "with NaN or infinity"; else NULL */
 };
 
 /* Why the last call failed; never NULL. `ps` NULL: of mu_ps_open or mu_ps_serve on this thread. */

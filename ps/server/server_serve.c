@@ -237,6 +237,7 @@ static void reply(struct mu_ps_server *server, struct mu_ps_buffer *buffer)
     struct mu_ps_fresh_body fresh = {
         .item = buffer->item,
         .verdict = buffer->verdict.verdict,
+        .flaw = buffer->verdict.flaw,
         .scale = buffer->verdict.scale,
         .staleness = buffer->verdict.staleness,
         .version = version,

@@ -37,7 +37,8 @@ static const char *const helps[MU_ERROR_COUNT] = {
     [MU_E0403] = "the output of the process that is named has its error",
     [MU_E0404] = "link all programs with the same version of libmuster; report it if they are",
     [MU_E0405] = "the output of the other processes says why",
-    [MU_E0406] = "what each gradient had is in the lines before; use a smaller learning_rate",
+    [MU_E0406] = "what each gradient had is in the lines before; for NaN, infinity or 2^48 use a "
+                 "smaller learning_rate, else look at what that worker computes",
     [MU_E0701] = "start again without that host; memtester there",
     [MU_E0702] = "use a smaller learning_rate",
     [MU_E0801] = "free -g; ulimit -v; smaller row_max and in_flight, a row_limit, or more servers",

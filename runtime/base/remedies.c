@@ -51,7 +51,8 @@ static const char *const remedies[MU_ERROR_COUNT] = {
         "the same command with --resume",
     [MU_E0404] = "muster --version on both; report it if both are the same",
     [MU_E0405] = "nothing, if the message says that the run goes on; else --resume, as it says",
-    [MU_E0406] = "what each gradient had is in the lines before; lower optimizer.learning_rate",
+    [MU_E0406] = "what each gradient had is in the lines before; for NaN, infinity or 2^48 lower "
+                 "optimizer.learning_rate, else look at what that worker reads and computes",
     [MU_E0501] = "ls -l PATH on the host of the task; --set data.path=DIR",
     [MU_E0502] = "sha256sum FILE against the source; fetch it again",
     [MU_E0503] = "the last number of model.widths is the count of classes",

@@ -64,11 +64,15 @@ static void what_was_written_is_read(void **state)
     assert_true(mu_ps_rows_read(decoder, out, mu_ps_rows_write(out, &rows), &rows_read));
     assert_memory_equal(&rows, &rows_read, sizeof(rows));
 
-    struct mu_ps_fresh_body fresh = {
-        .verdict = MU_VERDICT_DROP, .scale = -1e300, .staleness = INT64_MAX, .version = INT64_MAX};
+    struct mu_ps_fresh_body fresh = {.verdict = MU_VERDICT_REFUSE,
+        .flaw = MU_PS_FLAW_ID,
+        .scale = -1e300,
+        .staleness = INT64_MAX,
+        .version = INT64_MAX};
     struct mu_ps_fresh_body fresh_read;
     assert_true(mu_ps_fresh_read(decoder, out, mu_ps_fresh_write(out, &fresh), &fresh_read));
-    assert_int_equal(fresh_read.verdict, MU_VERDICT_DROP);
+    assert_int_equal(fresh_read.verdict, MU_VERDICT_REFUSE);
+    assert_int_equal(fresh_read.flaw, MU_PS_FLAW_ID);
     assert_int_equal(fresh_read.item, MU_PS_ITEM_GRADIENT);
     assert_true(fresh_read.scale == fresh.scale);
     assert_int_equal(fresh_read.staleness, INT64_MAX);

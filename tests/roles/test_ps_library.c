@@ -50,6 +50,7 @@ static enum mu_status give_nothing(struct actor *actor, struct mu_ps *ps)
     static const uint64_t id = 1;
     float gradients[COUNT] = {0}, fresh[COUNT], row[2] = {0};
     int push;
+    struct mu_ps_result result = {.refused = ""};
     const struct mu_ps_rows no_ids = {.gradients = row, .count = 1},
                             no_gradients = {.ids = &id, .count = 1},
                             no_wanted = {.rows = row, .wanted_count = 1},
@@ -70,8 +71,8 @@ static enum mu_status give_nothing(struct actor *actor, struct mu_ps *ps)
     MU_TRY(mu_ps_pull(ps, fresh, NULL));
     MU_TRY(mu_ps_push_rows(ps, gradients, 0, NULL, NULL, &push));
     MU_TRY(mu_ps_wait(ps, push, NULL));
-    MU_TRY(mu_ps_push_pull(ps, gradients, 1, NULL, NULL));
-    return told ? MU_OK : MU_BUG;
+    MU_TRY(mu_ps_push_pull(ps, gradients, 1, NULL, &result));
+    return told && !result.refused ? MU_OK : MU_BUG;
 }
 
 static enum mu_status push_nan(struct actor *actor, struct mu_ps *ps)
@@ -79,7 +80,9 @@ static enum mu_status push_nan(struct actor *actor, struct mu_ps *ps)
     static const float nan_[COUNT] = {[COUNT - 1] = (float)(0.0 / 0.0)};
     struct mu_ps_result result = {0};
     MU_TRY(mu_ps_push_pull(ps, nan_, 0, actor->vector, &result));
-    return result.verdict == MU_VERDICT_REFUSE && result.version == 0 ? MU_OK : MU_BUG;
+    if (result.verdict != MU_VERDICT_REFUSE || result.version != 0)
+        return MU_BUG;
+    return strcmp(result.refused, "with NaN or infinity") == 0 ? MU_OK : MU_BUG;
 }
 
 static enum mu_status push_later_than_allowed(struct actor *actor, struct mu_ps *ps)
