@@ -1,18 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "test.h"
+#include "tests/cluster/told_rig.h"
 
-#include "cluster/cluster_inside.h"
+/* What the others say to do about a task that has failed for a reason of its own. Whom the
+ * leader has named, and with what exit code, is set here. */
 
-/* What the others say to do about a task that has failed for a reason of its own. There are no
- * links: whom the leader has named, and with what exit code, is set here. */
-
-enum { CHIEF, WORKER, SERVER, TASKS };
-
-static int64_t now_ns(struct mu_world *world)
-{
-    (void)world;
-    return MU_SECOND;
-}
+enum { CHIEF, WORKER, SERVER };
 
 static void go_on(void *owner, char *out, size_t bytes)
 {
@@ -20,39 +12,21 @@ static void go_on(void *owner, char *out, size_t bytes)
     mu_text_copy(out, bytes, "to go on: muster run job.json --resume");
 }
 
-struct rig {
-    struct mu_test_log log;
-    struct mu_world_ops ops;
-    struct mu_world world;
-    struct mu_loop loop;
-    struct mu_task task[TASKS];
-    struct mu_spec spec;
-    struct mu_member member[TASKS + 1];
-    struct mu_cluster cluster;
-};
-
 /* The worker hears that the server has failed; -1: that somebody has. */
 static struct mu_log *hear(struct rig *rig, int named, int exit_code)
 {
     *rig = (struct rig){
-        .ops = {.now_ns = now_ns, .wall_ns = now_ns},
         .task =
             {
                 [CHIEF] = {.role = MU_ROLE_CHIEF, .address = {.host = "a", .port = 1}},
                 [WORKER] = {.role = MU_ROLE_WORKER, .address = {.host = "b", .port = 1}},
                 [SERVER] = {.role = MU_ROLE_PS, .index = 1, .address = {.host = "c", .port = 1}},
             },
-        .spec = {.task_count = TASKS, .self = WORKER},
+        .spec = {.self = WORKER},
         .member = {[SERVER] = {.exit = exit_code}},
         .cluster = {.options = {.go_on = go_on}, .named = named, .suspect = -1, .gone = -1},
     };
-    rig->world.ops = &rig->ops;
-    rig->spec.task = rig->task;
-    rig->cluster.world = &rig->world;
-    rig->cluster.loop = &rig->loop;
-    rig->cluster.log = mu_test_log_init(&rig->log);
-    rig->cluster.spec = &rig->spec;
-    rig->cluster.member = rig->member;
+    rig_join(rig);
     mu_cluster_lose(&rig->cluster, MU_E0403, -1, "ps/1 (c:1) failed");
     return rig->cluster.log;
 }

@@ -1,41 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "test.h"
+#include "tests/cluster/told_rig.h"
 
-#include "cluster/cluster_inside.h"
+/* What the leader tells of a loss when the run goes on, while servers are lost again. Who is
+ * lost and who waits is set here. */
 
-/* What the leader tells of a loss when the run goes on, while servers are lost again. There are no
- * links: who is lost and who waits is set here. */
-
-enum { CHIEF, SERVER, OTHER, TASKS };
-
-static int64_t now_ns(struct mu_world *world)
-{
-    (void)world;
-    return MU_SECOND;
-}
-
-struct rig {
-    struct mu_test_log log;
-    struct mu_world_ops ops;
-    struct mu_world world;
-    struct mu_loop loop;
-    struct mu_task task[TASKS];
-    struct mu_spec spec;
-    struct mu_member member[TASKS + 1];
-    struct mu_cluster cluster;
-};
+enum { CHIEF, SERVER, OTHER };
 
 static struct mu_cluster *set_up(struct rig *rig)
 {
     *rig = (struct rig){
-        .ops = {.now_ns = now_ns, .wall_ns = now_ns},
         .task =
             {
                 [CHIEF] = {.role = MU_ROLE_CHIEF, .address = {.host = "a", .port = 1}},
                 [SERVER] = {.role = MU_ROLE_PS, .address = {.host = "b", .port = 1}},
                 [OTHER] = {.role = MU_ROLE_PS, .index = 1, .address = {.host = "c", .port = 1}},
             },
-        .spec = {.task_count = TASKS, .ps_count = 2},
+        .spec = {.ps_count = 2},
         .cluster =
             {
                 .options = {.recover_ns = 5 * MU_SECOND},
@@ -45,14 +25,7 @@ static struct mu_cluster *set_up(struct rig *rig)
                 .gone = -1,
             },
     };
-    rig->world.ops = &rig->ops;
-    rig->spec.task = rig->task;
-    rig->cluster.world = &rig->world;
-    rig->cluster.loop = &rig->loop;
-    rig->cluster.log = mu_test_log_init(&rig->log);
-    rig->cluster.spec = &rig->spec;
-    rig->cluster.member = rig->member;
-    return &rig->cluster;
+    return rig_join(rig);
 }
 
 /* The server was seen with this version, is lost, and comes back. */
