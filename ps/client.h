@@ -70,6 +70,9 @@ enum mu_ps_sharing {
  * with nothing under way. */
 enum mu_status mu_ps_client_share(struct mu_ps_client *client, enum mu_ps_sharing sharing,
     size_t vector_count, int64_t deadline_ns, struct mu_vectors *vectors);
+/* The same of vectors that a server sees, and of nothing else: zeroed if none does. */
+enum mu_status mu_ps_client_share_home(struct mu_ps_client *client, enum mu_ps_sharing sharing,
+    size_t vector_count, int64_t deadline_ns, struct mu_vectors *vectors);
 
 /* After a server was lost, with nothing under way: the vectors are at the same place with the same
  * contents, in memory that the lost one does not see, and the others that saw it do again. A server
@@ -95,7 +98,7 @@ struct mu_ps_client_rows {
 };
 
 /* Memory of `slot` behind the vectors that share has made, (row_max, row_width) each; what lies
- * there servers of this host see. */
+ * there servers of this host see. NULL: there are no vectors, or no table. */
 struct mu_ps_client_row_memory {
     float *gradients, *values;
 };

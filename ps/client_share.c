@@ -20,7 +20,7 @@ static void settle(struct mu_client_server *server, enum mu_client_share share)
     struct mu_ps_client *client = server->client;
     server->share = share;
     client->share_missing--;
-    client->share_over = client->share_missing == 0;
+    client->share_over = client->share_over || client->share_missing == 0;
 }
 
 /* It is on this host, and yet goes without; the first one's reason is the one that is said. */
@@ -45,6 +45,9 @@ void mu_client_share_ended(struct mu_client_server *server)
         settle(server, MU_CLIENT_APART);
     else
         server->share = MU_CLIENT_APART;
+    /* What others say is of no use any more: they may not answer before this one is back. */
+    if (!server->client->options.relinks)
+        server->client->share_over = true;
 }
 
 /* ---- answers ---- */
@@ -227,6 +230,7 @@ static enum mu_status share(struct mu_ps_client *client, enum mu_ps_sharing shar
 {
     if (sharing == MU_PS_SHARE_NEVER || !is_real(client))
         return MU_OK;
+    MU_TRY(mu_client_check_servers(client));
     MU_TRY(ask(client, deadline_ns));
     if (count_of(client, MU_CLIENT_HOME) > 0)
         MU_TRY(make_shared(client, vector_count, deadline_ns, vectors));
@@ -234,7 +238,7 @@ static enum mu_status share(struct mu_ps_client *client, enum mu_ps_sharing shar
     return sharing == MU_PS_SHARE_ALWAYS ? check_all_share(client) : MU_OK;
 }
 
-enum mu_status mu_ps_client_share(struct mu_ps_client *client, enum mu_ps_sharing sharing,
+enum mu_status mu_ps_client_share_home(struct mu_ps_client *client, enum mu_ps_sharing sharing,
     size_t vector_count, int64_t deadline_ns, struct mu_vectors *vectors)
 {
     *vectors = (struct mu_vectors){0};
@@ -244,10 +248,20 @@ enum mu_status mu_ps_client_share(struct mu_ps_client *client, enum mu_ps_sharin
     if (status != MU_OK) {
         client->vectors = NULL;
         mu_vectors_finish(vectors);
-        return status;
     }
-    if (!vectors->data && mu_vectors_init(vectors, vector_count, client->options.element_count,
-                              mu_client_rows_bytes(client), client->options.loop) != MU_OK)
+    if (vectors->data)
+        mu_client_rows_use(client, mu_vectors_rows(vectors));
+    return status;
+}
+
+enum mu_status mu_ps_client_share(struct mu_ps_client *client, enum mu_ps_sharing sharing,
+    size_t vector_count, int64_t deadline_ns, struct mu_vectors *vectors)
+{
+    MU_TRY(mu_ps_client_share_home(client, sharing, vector_count, deadline_ns, vectors));
+    if (vectors->data)
+        return MU_OK;
+    if (mu_vectors_init(vectors, vector_count, client->options.element_count,
+            mu_client_rows_bytes(client), client->options.loop) != MU_OK)
         return mu_fail(client->options.log, MU_E0801, "use fewer pushes in flight",
             "no memory for %zu vectors of %zu floats", vector_count, client->options.element_count);
     mu_client_rows_use(client, mu_vectors_rows(vectors));

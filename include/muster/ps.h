@@ -37,14 +37,16 @@ extern "C" {
  * What the modes and policies do is in docs/PARAMETER_SERVERS.md: it is the same server. A handle
  * belongs to one thread at a time; several threads, and a server beside workers, may each have
  * their own in one process. Something travels only inside a call. Vectors are in the caller's
- * memory.
+ * memory. What servers of this host give and get is copied from there and to there through memory
+ * that both sides see (`transport`), which is found out in the first call that waits for an answer
+ * with nothing under way, mu_ps_pull as a rule.
  *
  * OK; TIMEOUT (a server did not answer), CLOSED (a server is gone), PROTOCOL (what must be the same
  * differs: it is said which option, and both values), NO_MEMORY, USAGE (what was asked makes no
- * sense, or a pointer is NULL of which it is not said that it may be; nothing has happened), BROKEN
- * (a call before has failed). The reason is in mu_ps_error. After any but OK, USAGE and a TIMEOUT
- * of mu_ps_wait a handle only serves to be closed: all other calls return BROKEN, and mu_ps_error
- * keeps the reason.
+ * sense, or a pointer is NULL of which it is not said that it may be; nothing has happened), CONFIG
+ * (transport "shm", and a server does not share memory), BROKEN (a call before has failed). The
+ * reason is in mu_ps_error. After any but OK, USAGE and a TIMEOUT of mu_ps_wait a handle only
+ * serves to be closed: all other calls return BROKEN, and mu_ps_error keeps the reason.
  */
 struct mu_ps;
 
@@ -61,6 +63,12 @@ struct mu_ps_options {
     size_t row_max;         /* rows that a push may give, and as many that it may want */
     uint64_t row_ids;       /* ids are below it; 0: any. Workers may leave it out */
     double timeout_seconds; /* for all to come, for an answer, and to read one; 0: 300 */
+    /* Of a worker, which others need not have: how vectors and rows reach the servers. "tcp";
+     * "shm": in shared memory; the first call after mu_ps_open, a push too, waits for all servers
+     * and ends with CONFIG if one of them does not see it. NULL, "route": in shared memory where a
+     * server of this host and user sees it, else by tcp, and a line on stderr says why. It takes
+     * 8 * in_flight * (count + row_max * (2 + row_width)) bytes of /dev/shm and a little. */
+    const char *transport;
 
     /* Of the servers, and the same on all of them, which they compare when they meet; workers do
      * not look at what follows. */

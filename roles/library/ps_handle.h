@@ -30,7 +30,8 @@ struct mu_ps_handle_rows {
 /* One push under way. */
 struct mu_ps_handle_push {
     bool in_use;
-    float *unwanted; /* fresh parameters that nobody wants; made when it is needed first */
+    float *parameters; /* where fresh ones are copied to; NULL: they are there, or unwanted */
+    float *unwanted;   /* fresh ones that nobody wants; made when it is needed first */
 };
 
 struct mu_ps {
@@ -40,6 +41,9 @@ struct mu_ps {
     size_t count;
     int in_flight;
     struct mu_ps_handle_push push[MU_PS_IN_FLIGHT_MAX];
+    enum mu_ps_sharing sharing;
+    bool has_asked;            /* who shares */
+    struct mu_vectors vectors; /* a gradient and fresh parameters of each push; none: nobody does */
     struct mu_ps_handle_rows rows;
     bool broken;
     char error[MU_LOG_TEXT_MAX];
@@ -53,6 +57,18 @@ __attribute__((format(printf, 2, 3))) enum mu_status mu_ps_handle_misused(
     struct mu_ps *ps, const char *format, ...);
 enum mu_status mu_ps_handle_find_free(struct mu_ps *ps, int *ret_push);
 int64_t mu_ps_handle_deadline(const struct mu_ps *ps);
+
+/* ---- shared memory (ps_handle_share.c) ---- */
+
+/* Finds out who shares, once, and not while anything is under way: then in a later call. Fails like
+ * mu_ps_client_share_home. */
+enum mu_status mu_ps_handle_share(struct mu_ps *ps, int64_t deadline_ns);
+/* Where a push takes its gradient from: copied to where servers see it, if one does. */
+const float *mu_ps_handle_gradients(struct mu_ps *ps, int push, const float *gradients);
+/* Where its fresh parameters come; NULL: nobody wants them, and there is no place for them. */
+float *mu_ps_handle_fresh(struct mu_ps *ps, int push, float *parameters);
+/* They have come: copies them to who wants them, if they are not there. */
+void mu_ps_handle_fresh_came(struct mu_ps *ps, int push);
 
 /* ---- rows (ps_handle_rows.c) ---- */
 

@@ -50,6 +50,19 @@ void mu_ps_handle_rows_finish(struct mu_ps *ps)
 
 /* ---- there ---- */
 
+/* Of a push, where servers see them if one does. */
+static float *sums_of(const struct mu_ps *ps, int push)
+{
+    float *shared = mu_ps_client_row_memory(ps->client, push).gradients;
+    return shared ? shared : ps->rows.sums;
+}
+
+static float *values_of(const struct mu_ps *ps, int push)
+{
+    float *shared = mu_ps_client_row_memory(ps->client, push).values;
+    return shared ? shared : ps->rows.wanted[push].values;
+}
+
 static void find_wanted(
     struct mu_ps *ps, int push, const uint64_t *ids, size_t count, float *ret_rows)
 {
@@ -62,16 +75,16 @@ static void find_wanted(
 }
 
 /* The gradients of equal ids become one. */
-static void find_given(struct mu_ps *ps, const struct mu_ps_rows *rows)
+static void find_given(struct mu_ps *ps, const struct mu_ps_rows *rows, float *sums)
 {
     struct mu_ps_handle_rows *own = &ps->rows;
     size_t width = own->width;
     mu_row_set_find(
         &own->set, &own->unique, ps->place.server_count, rows->ids, rows->count, own->of_entry);
-    memset(own->sums, 0, own->set.count * width * sizeof(*own->sums));
+    memset(sums, 0, own->set.count * width * sizeof(*sums));
     for (size_t i = 0; i < rows->count; i++)
         for (size_t j = 0; j < width; j++)
-            own->sums[own->of_entry[i] * width + j] += rows->gradients[i * width + j];
+            sums[own->of_entry[i] * width + j] += rows->gradients[i * width + j];
 }
 
 static enum mu_status check(struct mu_ps *ps, const uint64_t *ids, size_t count, bool is_there)
@@ -96,14 +109,15 @@ enum mu_status mu_ps_handle_rows_put(struct mu_ps *ps, int push, const struct mu
     MU_TRY(check(ps, rows->wanted, rows->wanted_count, !wants || (rows->wanted && rows->rows)));
     struct mu_ps_client_rows sent = {0};
     if (gives) {
-        find_given(ps, rows);
+        float *sums = sums_of(ps, push);
+        find_given(ps, rows, sums);
         sent.given = &ps->rows.set;
-        sent.gradients = ps->rows.sums;
+        sent.gradients = sums;
     }
     if (wants) {
         find_wanted(ps, push, rows->wanted, rows->wanted_count, rows->rows);
         sent.wanted = &ps->rows.wanted_set;
-        sent.values = ps->rows.wanted[push].values;
+        sent.values = values_of(ps, push);
     }
     mu_ps_client_put_rows(ps->client, push, &sent);
     return MU_OK;
@@ -115,9 +129,10 @@ void mu_ps_handle_rows_came(struct mu_ps *ps, int push)
 {
     struct mu_ps_handle_wanted *wanted = &ps->rows.wanted[push];
     size_t width = ps->rows.width;
+    const float *values = wanted->count > 0 ? values_of(ps, push) : NULL;
     for (size_t i = 0; i < wanted->count; i++)
-        memcpy(wanted->rows + i * width, wanted->values + wanted->of_entry[i] * width,
-            width * sizeof(float));
+        memcpy(
+            wanted->rows + i * width, values + wanted->of_entry[i] * width, width * sizeof(float));
     wanted->count = 0;
 }
 
@@ -129,9 +144,12 @@ enum mu_status mu_ps_pull_rows(struct mu_ps *ps, const uint64_t *ids, size_t cou
     MU_TRY(check(ps, ids, count, count == 0 || (ids && rows)));
     if (count == 0)
         return MU_OK;
+    int64_t deadline = mu_ps_handle_deadline(ps);
+    enum mu_status status = mu_ps_handle_share(ps, deadline);
     find_wanted(ps, push, ids, count, rows);
-    enum mu_status status = mu_ps_client_look(ps->client, push, &ps->rows.wanted_set,
-        ps->rows.wanted[push].values, mu_ps_handle_deadline(ps));
+    if (status == MU_OK)
+        status = mu_ps_client_look(
+            ps->client, push, &ps->rows.wanted_set, values_of(ps, push), deadline);
     ps->broken = status != MU_OK; /* its answer may still write into the values */
     if (status == MU_OK)
         mu_ps_handle_rows_came(ps, push);

@@ -3,6 +3,7 @@
 #define MU_ROLES_PS_LIBRARY_H
 
 #include "muster/ps.h"
+#include "ps/client.h"
 #include "ps/server/server.h"
 #include "roles/library/ground.h"
 #include "runtime/base/text.h"
@@ -57,7 +58,11 @@ void mu_ps_told_finish(struct mu_ps_told *told);
  * NO_MEMORY. */
 enum mu_status mu_ps_terms_write(struct mu_log *log, const struct mu_ps_options *options,
     const struct mu_ps_told *told, struct mu_text *ret_terms);
-/* Pushes in flight, 1 if nothing is said. USAGE (MU_E0001): out of range, or no elements. */
+/* USAGE (MU_E0001). */
+enum mu_status mu_ps_told_transport(
+    struct mu_log *log, const struct mu_ps_options *options, enum mu_ps_sharing *ret_sharing);
+/* Pushes in flight, 1 if nothing is said. USAGE (MU_E0001): something that both sides say cannot
+ * be. */
 enum mu_status mu_ps_told_check(
     struct mu_log *log, const struct mu_ps_options *options, int *ret_in_flight);
 

@@ -104,28 +104,63 @@ enum mu_status mu_ps_pull(struct mu_ps *ps, float *parameters, int64_t *ret_vers
     MU_TRY(mu_ps_handle_find_free(ps, &push));
     if (!parameters)
         return mu_ps_handle_misused(ps, "parameters is NULL: a pull has nowhere to go");
-    int64_t version;
-    enum mu_status status =
-        mu_ps_client_pull(ps->client, parameters, mu_ps_handle_deadline(ps), &version);
+    int64_t deadline = mu_ps_handle_deadline(ps), version;
+    enum mu_status status = mu_ps_handle_share(ps, deadline);
+    if (status == MU_OK)
+        status = mu_ps_client_pull(
+            ps->client, mu_ps_handle_fresh(ps, push, parameters), deadline, &version);
+    if (status == MU_OK)
+        mu_ps_handle_fresh_came(ps, push);
     if (status == MU_OK && ret_version)
         *ret_version = version;
     ps->broken = status != MU_OK; /* its answer may still write into `parameters` */
     return mu_ps_handle_end(ps, status, "a pull");
 }
 
-static enum mu_status fresh_of(struct mu_ps *ps, int push, float **parameters)
+static enum mu_status fresh_of(struct mu_ps *ps, int push, float *parameters, float **ret_fresh)
 {
     struct mu_ps_handle_push *own = &ps->push[push];
-    if (*parameters)
+    *ret_fresh = mu_ps_handle_fresh(ps, push, parameters);
+    if (*ret_fresh)
         return MU_OK;
     if (!own->unwanted)
         own->unwanted = malloc(ps->count * sizeof(float));
-    *parameters = own->unwanted;
+    *ret_fresh = own->unwanted;
     if (own->unwanted)
         return MU_OK;
     ps->broken = true;
     mu_format(ps->error, sizeof(ps->error), "no memory for %zu floats", ps->count);
     return MU_NO_MEMORY;
+}
+
+static enum mu_status check_push(struct mu_ps *ps, const float *gradients, int64_t version,
+    const float *parameters, const int *ret_push, int *ret_free)
+{
+    MU_TRY(mu_ps_handle_begin(ps));
+    MU_TRY(mu_ps_handle_find_free(ps, ret_free));
+    if (!gradients || !ret_push)
+        return mu_ps_handle_misused(ps, "%s is NULL", gradients ? "ret_push" : "gradients");
+    if (version < 0)
+        return mu_ps_handle_misused(
+            ps, "version %lld is none that a pull has given", (long long)version);
+    if (gradients == parameters)
+        return mu_ps_handle_misused(ps, "gradients and parameters are the same vector");
+    return MU_OK;
+}
+
+/* In a push that is free. */
+static enum mu_status start_push(struct mu_ps *ps, int push, const float *gradients,
+    int64_t version, float *parameters, const struct mu_ps_rows *rows)
+{
+    float *fresh;
+    MU_TRY(fresh_of(ps, push, parameters, &fresh));
+    ps->rows.wanted[push].count = 0; /* of a push that was refused */
+    if (rows && (rows->count > 0 || rows->wanted_count > 0))
+        MU_TRY(mu_ps_handle_rows_put(ps, push, rows));
+    enum mu_status status = mu_ps_client_push(
+        ps->client, push, mu_ps_handle_gradients(ps, push, gradients), 1, version, fresh);
+    ps->push[push].in_use = status == MU_OK;
+    return mu_ps_handle_end(ps, status, "a push");
 }
 
 enum mu_status mu_ps_push(
@@ -134,51 +169,53 @@ enum mu_status mu_ps_push(
     return mu_ps_push_rows(ps, gradients, version, parameters, NULL, ret_push);
 }
 
+/* Nobody has waited for servers here: they may not serve yet. Only who allows shared memory alone
+ * has to. */
 enum mu_status mu_ps_push_rows(struct mu_ps *ps, const float *gradients, int64_t version,
     float *parameters, const struct mu_ps_rows *rows, int *ret_push)
 {
     int push;
-    MU_TRY(mu_ps_handle_begin(ps));
-    MU_TRY(mu_ps_handle_find_free(ps, &push));
-    if (!gradients || !ret_push)
-        return mu_ps_handle_misused(ps, "%s is NULL", gradients ? "ret_push" : "gradients");
-    if (version < 0)
-        return mu_ps_handle_misused(
-            ps, "version %lld is none that a pull has given", (long long)version);
-    if (gradients == parameters)
-        return mu_ps_handle_misused(ps, "gradients and parameters are the same vector");
-    MU_TRY(fresh_of(ps, push, &parameters));
-    ps->rows.wanted[push].count = 0; /* of a push that was refused */
-    if (rows && (rows->count > 0 || rows->wanted_count > 0))
-        MU_TRY(mu_ps_handle_rows_put(ps, push, rows));
-    enum mu_status status = mu_ps_client_push(ps->client, push, gradients, 1, version, parameters);
-    ps->push[push].in_use = status == MU_OK;
+    MU_TRY(check_push(ps, gradients, version, parameters, ret_push, &push));
+    if (ps->sharing == MU_PS_SHARE_ALWAYS)
+        MU_TRY(mu_ps_handle_end(ps, mu_ps_handle_share(ps, mu_ps_handle_deadline(ps)), "a push"));
+    MU_TRY(start_push(ps, push, gradients, version, parameters, rows));
     *ret_push = push;
+    return MU_OK;
+}
+
+static enum mu_status wait_until(
+    struct mu_ps *ps, int push, int64_t deadline_ns, struct mu_ps_result *ret_result)
+{
+    struct mu_ps_result result;
+    enum mu_status status = mu_ps_client_wait(ps->client, push, deadline_ns, &result);
+    if (status == MU_OK) {
+        ps->push[push].in_use = false;
+        mu_ps_handle_fresh_came(ps, push);
+        if (result.verdict != MU_VERDICT_REFUSE)
+            mu_ps_handle_rows_came(ps, push);
+        if (ret_result)
+            *ret_result = result;
+    }
     return mu_ps_handle_end(ps, status, "a push");
 }
 
 enum mu_status mu_ps_wait(struct mu_ps *ps, int push, struct mu_ps_result *ret_result)
 {
-    struct mu_ps_result result;
     MU_TRY(mu_ps_handle_begin(ps));
     if (push < 0 || push >= ps->in_flight || !ps->push[push].in_use)
         return mu_ps_handle_misused(ps, "push %d is not under way", push);
-    enum mu_status status = mu_ps_client_wait(ps->client, push, mu_ps_handle_deadline(ps), &result);
-    if (status == MU_OK)
-        ps->push[push].in_use = false;
-    if (status == MU_OK && result.verdict != MU_VERDICT_REFUSE)
-        mu_ps_handle_rows_came(ps, push);
-    if (status == MU_OK && ret_result)
-        *ret_result = result;
-    return mu_ps_handle_end(ps, status, "a push");
+    return wait_until(ps, push, mu_ps_handle_deadline(ps), ret_result);
 }
 
 enum mu_status mu_ps_push_pull(struct mu_ps *ps, const float *gradients, int64_t version,
     float *parameters, struct mu_ps_result *ret_result)
 {
     int push;
-    MU_TRY(mu_ps_push(ps, gradients, version, parameters, &push));
-    enum mu_status status = mu_ps_wait(ps, push, ret_result);
+    MU_TRY(check_push(ps, gradients, version, parameters, &push, &push));
+    int64_t deadline = mu_ps_handle_deadline(ps);
+    MU_TRY(mu_ps_handle_end(ps, mu_ps_handle_share(ps, deadline), "a push"));
+    MU_TRY(start_push(ps, push, gradients, version, parameters, NULL));
+    enum mu_status status = wait_until(ps, push, deadline, ret_result);
     ps->broken = status != MU_OK; /* the caller does not know which push to wait for */
     return status;
 }
@@ -188,6 +225,7 @@ enum mu_status mu_ps_push_pull(struct mu_ps *ps, const float *gradients, int64_t
 static void release(struct mu_ps *ps)
 {
     mu_ps_client_destroy(ps->client);
+    mu_vectors_finish(&ps->vectors);
     mu_ps_place_finish(&ps->place);
     mu_ps_handle_rows_finish(ps);
     for (int i = 0; i < MU_PS_IN_FLIGHT_MAX; i++)
@@ -238,6 +276,8 @@ enum mu_status mu_ps_open(const struct mu_ps_options *options, struct mu_ps **re
     mu_ps_library_log(&ps->log, ps->error);
     ps->count = options->count;
     enum mu_status status = mu_ps_told_check(&log, options, &ps->in_flight);
+    if (status == MU_OK)
+        status = mu_ps_told_transport(&log, options, &ps->sharing);
     if (status == MU_OK)
         status = mu_ps_handle_rows_init(ps, options);
     if (status == MU_OK)

@@ -251,9 +251,25 @@ void mu_ps_told_finish(struct mu_ps_told *told)
     *told = (struct mu_ps_told){0};
 }
 
+enum mu_status mu_ps_told_transport(
+    struct mu_log *log, const struct mu_ps_options *options, enum mu_ps_sharing *ret_sharing)
+{
+    static const char *const names[] = {"route", "tcp", "shm"};
+    static const enum mu_ps_sharing kinds[] = {
+        MU_PS_SHARE_WHERE_POSSIBLE, MU_PS_SHARE_NEVER, MU_PS_SHARE_ALWAYS};
+    const char *name = options->transport ? options->transport : "route";
+    for (size_t i = 0; i < MU_COUNT_OF(names); i++) {
+        *ret_sharing = kinds[i];
+        if (strcmp(names[i], name) == 0)
+            return MU_OK;
+    }
+    return unknown(log, "transport", name, names, MU_COUNT_OF(names));
+}
+
 enum mu_status mu_ps_told_check(
     struct mu_log *log, const struct mu_ps_options *options, int *ret_in_flight)
 {
+    enum mu_ps_sharing sharing;
     *ret_in_flight = options->in_flight > 0 ? options->in_flight : 1;
     if (options->count == 0)
         return mu_fail(log, MU_E0001, NULL, "count is 0: a vector has elements");
@@ -268,5 +284,5 @@ enum mu_status mu_ps_told_check(
     if (options->row_dense && (options->row_ids == 0 || options->row_limit > 0))
         return mu_fail(log, MU_E0001, NULL,
             "row_dense: all rows below row_ids are kept, so say row_ids, and no row_limit");
-    return MU_OK;
+    return mu_ps_told_transport(log, options, &sharing);
 }
