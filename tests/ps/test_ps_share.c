@@ -408,6 +408,55 @@ static void a_server_that_goes_meanwhile_is_a_failure_and_no_wait(void **state)
     assert_false(shares);
 }
 
+/* Whose links are no more made anew is not worth waiting for, nor are the others beside it. */
+static void one_of_two_servers_that_goes_ends_the_wait_for_the_other(void **state)
+{
+    (void)state;
+    struct mu_vectors vectors;
+    struct played silent = {.is_silent = true}, gone = {.closes = true};
+    struct mu_ps_client_options options =
+        hand_rig_client_options(pair.loop, mu_test_log_init(&log_of_test), COUNT);
+    struct mu_ps_client *client;
+    int64_t version;
+    options.server_count = 2;
+    assert_ok(mu_ps_client_create(&options, &client));
+    mu_ps_client_add_server(
+        client, 0, hand_rig_resumed_link(&silent.link, &played_events, &silent));
+    mu_ps_client_add_server(client, 1, hand_rig_resumed_link(&gone.link, &played_events, &gone));
+    enum mu_status status[3];
+    bool in_time = true;
+    for (int i = 0; i < 2; i++) { /* once more, where it is known to be gone */
+        int64_t deadline = hand_share_deadline();
+        status[i] = mu_ps_client_share_home(
+            client, MU_PS_SHARE_WHERE_POSSIBLE, VECTORS, deadline, &vectors);
+        in_time = in_time && mu_now(pair.loop->world) < deadline && !vectors.data;
+    }
+    status[2] = mu_ps_client_pull(client, (float[COUNT]){0}, hand_share_deadline(), &version);
+    mu_ps_client_destroy(client);
+    mu_link_close(silent.link);
+    mu_link_close(gone.link);
+    assert_true(in_time);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(status[i], MU_CLOSED);
+}
+
+static void vectors_that_no_server_sees_are_not_made(void **state)
+{
+    (void)state;
+    struct mu_vectors vectors;
+    struct played other = {.why = ""};
+    struct mu_ps_client *client = make_client(pair.loop, mu_test_log_init(&log_of_test));
+    mu_ps_client_add_server(client, 0, hand_rig_resumed_link(&other.link, &played_events, &other));
+    const enum mu_ps_sharing sharing[] = {MU_PS_SHARE_NEVER, MU_PS_SHARE_WHERE_POSSIBLE};
+    for (int i = 0; i < 2; i++) {
+        assert_ok(
+            mu_ps_client_share_home(client, sharing[i], VECTORS, hand_share_deadline(), &vectors));
+        assert_null(vectors.data);
+    }
+    mu_ps_client_destroy(client);
+    mu_link_close(other.link);
+}
+
 #define WITH_PAIR(test) cmocka_unit_test_setup_teardown(test, hand_rig_begin, hand_rig_end)
 
 int main(void)
@@ -426,6 +475,8 @@ int main(void)
         WITH_PAIR(a_full_dev_shm_is_said_and_pushes_travel),
         WITH_PAIR(who_must_share_and_cannot_fails),
         WITH_PAIR(a_server_that_goes_meanwhile_is_a_failure_and_no_wait),
+        WITH_PAIR(one_of_two_servers_that_goes_ends_the_wait_for_the_other),
+        WITH_PAIR(vectors_that_no_server_sees_are_not_made),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

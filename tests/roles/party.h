@@ -7,10 +7,11 @@
 
 #include "roles/library/ps_handle.h"
 #include <pthread.h>
+#include <stdlib.h>
 #include <unistd.h>
 
-/* muster/ps.h as its users have it: servers and workers, here threads of one process on loopback.
- */
+/* muster/ps.h as its users have it: servers and workers, here threads of one process on loopback;
+ * by the transport MUSTER_PARTY_TRANSPORT, if that is set and the party says nothing of it. */
 #define COUNT ((size_t)1000)
 #define SERVERS 2
 #define WORKERS 3
@@ -72,6 +73,8 @@ static inline struct mu_ps_options party_options_of(const struct actor *actor)
     options.timeout_seconds = party->options.timeout_seconds;
     options.index = actor->index;
     options.row_owner = (void *)(uintptr_t)actor;
+    if (!options.transport)
+        options.transport = getenv("MUSTER_PARTY_TRANSPORT");
     return options;
 }
 

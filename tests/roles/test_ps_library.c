@@ -254,6 +254,8 @@ static void a_wrong_option_is_said_before_anybody_is_waited_for(void **state)
         {{.count = 1, .optimizer_options = "clip_norm=1"}, "there is no option `clip_norm`"},
         {{.count = 1, .policy = "scal"}, "did you mean `scale`?"},
         {{.count = 1, .policy = "scale", .policy_options = "power=x"}, "power"},
+        {{.count = 1, .transport = "shmem"}, "there is no transport `shmem`"},
+        {{.count = 1, .transport = "rout"}, "did you mean `route`?"},
         {{.count = 1, .mode = "asinc"}, "did you mean `async`?"},
         {{.count = 1, .mode = "sync", .policy = "scale"}, "has nothing to do in mode `sync`"},
         {{.count = 1, .mode = "sync", .in_flight = 2}, "waits for the answer"},

@@ -94,11 +94,49 @@ static void a_push_that_has_not_been_answered_can_be_waited_for_again(void **sta
     assert_int_equal(code, 0);
 }
 
+static bool has_mapped_shared_memory(void)
+{
+    char line[512];
+    bool has = false;
+    FILE *maps = fopen("/proc/self/maps", "re");
+    assert_non_null(maps);
+    while (fgets(line, sizeof(line), maps))
+        has = has || strstr(line, "/dev/shm/muster-");
+    fclose(maps);
+    return has;
+}
+
+/* The push that it had not answered, too. */
+static void a_server_that_is_killed_ends_the_calls_and_leaves_nothing(void **state)
+{
+    static const float gradients[COUNT];
+    static float parameters[COUNT];
+    const char *transport = getenv("MUSTER_PARTY_TRANSPORT");
+    pid_t server;
+    int push;
+    struct mu_ps *ps = open_and_stop(&server);
+    bool shared = has_mapped_shared_memory();
+    ps->place.timeout_ns = 30 * MU_SECOND;
+    enum mu_status pushed = mu_ps_push(ps, gradients, 0, parameters, &push);
+    kill(server, SIGKILL);
+    enum mu_status waited = mu_ps_wait(ps, push, NULL);
+    enum mu_status then = just_pull(ps);
+    assert_int_equal(waitpid(server, NULL, 0), server);
+    assert_int_equal(shared, !transport || strcmp(transport, "tcp") != 0);
+    assert_ok(pushed);
+    assert_int_equal(waited, MU_CLOSED);
+    assert_non_null(strstr(mu_ps_error(ps), "ps/0 is gone"));
+    assert_int_equal(then, MU_BROKEN);
+    mu_ps_close(ps);
+    assert_false(has_mapped_shared_memory());
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_call_that_nobody_can_wait_for_again_breaks_the_handle),
         cmocka_unit_test(a_push_that_has_not_been_answered_can_be_waited_for_again),
+        cmocka_unit_test(a_server_that_is_killed_ends_the_calls_and_leaves_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
