@@ -177,9 +177,13 @@ static enum mu_status put_entry(struct mu_store *store, struct mu_log *log, stru
     struct mu_store_piece manifest = {text->data, text->bytes};
     size_t count = 3;
     struct mu_store_file files[MU_STORE_FILES_MAX] = {
-        {MU_CHECKPOINT_MODEL, entry->model.pieces, 1 + entry->model.source_count},
-        {MU_CHECKPOINT_OPTIMIZER, entry->optimizer.pieces, 1 + entry->optimizer.source_count},
-        {MU_MANIFEST_NAME, &manifest, 1},
+        {.name = MU_CHECKPOINT_MODEL,
+            .pieces = entry->model.pieces,
+            .piece_count = 1 + entry->model.source_count},
+        {.name = MU_CHECKPOINT_OPTIMIZER,
+            .pieces = entry->optimizer.pieces,
+            .piece_count = 1 + entry->optimizer.source_count},
+        {.name = MU_MANIFEST_NAME, .pieces = &manifest, .piece_count = 1},
     };
     count = add_optional(files, count, MU_CHECKPOINT_EMBEDDING, &entry->embedding);
     count = add_optional(files, count, MU_CHECKPOINT_RESIDUAL, &entry->residual);
