@@ -5,6 +5,7 @@
 #include "muster/optimizer.h"
 #include "muster/tensor.h"
 #include "roles/checkpoint/manifest.h"
+#include "roles/checkpoint/row_runs.h"
 #include "roles/checkpoint/saved_rows.h"
 #include "runtime/base/store.h"
 
@@ -45,7 +46,9 @@ struct mu_snapshot {
     int slot_count;
     const char *slot_names[MU_SLOTS_MAX];
     const float *slots[MU_SLOTS_MAX];
-    const struct mu_saved_rows *rows; /* NULL: the model has no embedding table */
+    const struct mu_saved_rows *rows; /* of an embedding table; NULL: there is none, or ... */
+    const struct mu_row_runs *runs;   /* ... its rows are on the disk; NULL: they are not */
+    uint32_t *ret_parameters_crc32c;  /* is set to what the manifest says; NULL: nobody asks */
     int residual_count;               /* 0: there are none */
     const float *residuals;           /* (residual_count, layout->element_count) */
     size_t shared_count;              /* 0: nothing */
