@@ -169,8 +169,6 @@ void mu_row_spool_work(struct mu_row_spool *spool)
     enter(spool);
     if (full >= 0)
         empty(spool, full);
-    if (spool->status != MU_OK && !spool->drops)
-        spool->is_lost = true;
 }
 
 static enum mu_status say_lost(struct mu_row_spool *spool)
@@ -197,6 +195,7 @@ enum mu_status mu_row_spool_close(struct mu_row_spool *spool)
         spool->state[last] = MU_RUN_FULL;
     while (mu_row_spool_has_work(spool))
         mu_row_spool_work(spool);
+    free_runs(spool); /* a merge needs memory, too */
     leave(spool);
     return say_lost(spool);
 }
@@ -204,7 +203,4 @@ enum mu_status mu_row_spool_close(struct mu_row_spool *spool)
 void mu_row_spool_end(struct mu_row_spool *spool)
 {
     mu_row_runs_clear(&spool->runs);
-    enter(spool);
-    free_runs(spool);
-    leave(spool);
 }

@@ -29,12 +29,12 @@ struct mu_row_spool {
     enum { MU_RUN_FREE, MU_RUN_FILLING, MU_RUN_FULL, MU_RUN_WRITTEN } state[2];
     int64_t waits_since_ns; /* for the disk; -1: it does not */
     bool begins, drops; /* the writer is to forget what it has, for a new snapshot or for none */
-    bool is_lost;       /* this snapshot will not be saved: nothing of it is kept */
+    bool is_lost;       /* no row of this snapshot is kept any more */
     bool has_no_memory, is_given_up;
 
     /* The writer's. */
     struct mu_row_runs runs;
-    enum mu_status status; /* of this snapshot */
+    enum mu_status status; /* of this snapshot: after a failure nothing more is written */
 };
 
 void mu_row_spool_init(struct mu_row_spool *spool, struct mu_world *world,
@@ -56,9 +56,10 @@ bool mu_row_spool_has_work(const struct mu_row_spool *spool);
 
 /* With the monitor, which it leaves while it works. Says to spool->trouble why it cannot. */
 void mu_row_spool_work(struct mu_row_spool *spool);
-/* All rows have come: spool->runs has them, until mu_row_spool_end. How it went; has been said. */
+/* All rows have come: spool->runs has them, until mu_row_spool_end, and none is in memory. How it
+ * went; has been said. */
 enum mu_status mu_row_spool_close(struct mu_row_spool *spool);
-/* They are saved or not: memory and disk have their room back. */
+/* They are saved or not: the disk has its room back. */
 void mu_row_spool_end(struct mu_row_spool *spool);
 
 #endif
