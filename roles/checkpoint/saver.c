@@ -140,8 +140,10 @@ void mu_saver_expect_rows(struct mu_saver *saver, size_t width)
 
 void mu_saver_expect_spooled_rows(struct mu_saver *saver, size_t width)
 {
+    enter(saver); /* the writer looks for work there already */
     mu_row_spool_init(&saver->spool, saver->world, saver->monitor, &saver->trouble, width,
         saver->snapshot.slot_count);
+    leave(saver);
     saver->snapshot.runs = &saver->spool.runs;
     saver->snapshot.ret_parameters_crc32c = &saver->parameters_crc32c;
 }

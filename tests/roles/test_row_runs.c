@@ -277,11 +277,14 @@ static void memory_is_bounded_however_many_rows_are_saved_and_loaded(void **stat
     struct mu_row_runs runs;
     struct mu_manifest manifest;
     struct mu_snapshot snapshot = rig_snapshot(&layout);
+    float none[1];
     const struct mu_checkpoint_target target = {.model = "linear",
         .optimizer = "ftrl",
         .layout = &layout,
+        .parameters = none,
         .slot_count = SLOTS,
         .slot_names = {"z", "n"},
+        .slots = {none, none},
         .row_width = WIDTH,
         .rows = {.put = take}};
     long before = in_use;

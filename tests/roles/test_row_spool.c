@@ -11,6 +11,18 @@
 #define PIECE_ROWS 5
 #define PATIENT (10 * MU_SECOND)
 
+/* ---- memory that may not be had ---- */
+
+static atomic_size_t bytes_refused = SIZE_MAX; /* so many and more */
+
+void *__real_malloc(size_t bytes);
+void *__wrap_malloc(size_t bytes);
+
+void *__wrap_malloc(size_t bytes)
+{
+    return bytes >= bytes_refused ? NULL : __real_malloc(bytes);
+}
+
 /* ---- a disk that may hang, or be full ---- */
 
 static struct mu_store *memory; /* what there is */
@@ -297,6 +309,23 @@ static void a_full_disk_fails_the_last_checkpoint_of_a_run(void **state)
     assert_said(&test_log, "cannot save step 1, the last of the run: cannot write .scratch");
 }
 
+static void without_memory_for_two_runs_the_checkpoint_is_left_out(void **state)
+{
+    saver.spool.run_bytes = 1 << 20;
+    bytes_refused = 1 << 19;
+    begin_spooling(false, MU_FOREVER);
+    bytes_refused = SIZE_MAX;
+    put_all(3 * RUN_ROWS);
+    submit(1);
+    assert_int_equal(mu_saver_drain(&saver), MU_NO_MEMORY);
+    assert_said(&test_log, "cannot save step 1, and trains on (E0801): no memory for embedding");
+    begin_spooling(false, MU_FOREVER);
+    put_all(3 * RUN_ROWS);
+    submit(2);
+    assert_ok(mu_saver_drain(&saver));
+    expect_saved(2, 3 * RUN_ROWS);
+}
+
 static void a_disk_that_takes_nothing_for_too_long_is_given_up(void **state)
 {
     size_t i = 0, total = 20 * RUN_ROWS;
@@ -347,6 +376,7 @@ int main(void)
         CASE(a_full_disk_leaves_the_checkpoint_out_and_the_next_is_saved),
         CASE(a_disk_that_was_full_may_have_room_for_what_begins_anew),
         CASE(a_full_disk_fails_the_last_checkpoint_of_a_run),
+        CASE(without_memory_for_two_runs_the_checkpoint_is_left_out),
         CASE(a_disk_that_takes_nothing_for_too_long_is_given_up),
         CASE(what_is_dropped_is_not_on_the_disk_any_more),
     };
