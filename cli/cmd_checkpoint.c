@@ -200,21 +200,36 @@ struct statistics {
     double min, mean, max, norm;
 };
 
-/* The data may lie anywhere in a file that another program wrote: not aligned. */
-static struct statistics statistics_of(const char *data, size_t count)
+static void count_in(struct statistics *sums, const float *values, size_t count)
 {
-    struct statistics result = {INFINITY, 0, -INFINITY, 0};
     for (size_t i = 0; i < count; i++) {
-        float value;
-        memcpy(&value, data + i * sizeof(value), sizeof(value));
-        result.min = fmin(result.min, value);
-        result.max = fmax(result.max, value);
-        result.mean += value;
-        result.norm += (double)value * value;
+        float value = values[i];
+        sums->min = fmin(sums->min, value);
+        sums->max = fmax(sums->max, value);
+        sums->mean += value;
+        sums->norm += (double)value * value;
+    }
+}
+
+/* A tensor may be larger than the memory: it is read in parts. */
+static enum mu_status find_statistics(struct mu_log *log, const struct mu_checkpoint_file *file,
+    const struct mu_safetensor *tensor, struct statistics *ret_statistics)
+{
+    float values[4096];
+    struct statistics result = {INFINITY, 0, -INFINITY, 0};
+    size_t count = (tensor->end - tensor->begin) / sizeof(float);
+    for (size_t done = 0; done < count;) {
+        size_t left = count - done;
+        size_t part = left < MU_COUNT_OF(values) ? left : MU_COUNT_OF(values);
+        MU_TRY(mu_checkpoint_read(
+            file, log, tensor, done * sizeof(float), values, part * sizeof(float)));
+        count_in(&result, values, part);
+        done += part;
     }
     result.mean /= (double)count;
     result.norm = sqrt(result.norm);
-    return result;
+    *ret_statistics = result;
+    return MU_OK;
 }
 
 static void show_shape(struct mu_text *out, const struct mu_safetensor *tensor, const char *times)
@@ -229,19 +244,18 @@ static bool has_statistics(const struct mu_safetensor *tensor)
     return strcmp(tensor->dtype, "F32") == 0 && tensor->end > tensor->begin;
 }
 
-static void show_tensor(struct mu_text *out, const char *data, const struct mu_safetensor *tensor)
+/* `numbers` is NULL where there are none. */
+static void show_tensor(
+    struct mu_text *out, const struct mu_safetensor *tensor, const struct statistics *numbers)
 {
     struct mu_text shape;
     mu_text_init(&shape);
     show_shape(&shape, tensor, "x");
     mu_text_add(out, "  %-24s %-12s", tensor->name, tensor->rank > 0 ? shape.data : "scalar");
     mu_text_finish(&shape);
-    if (has_statistics(tensor)) {
-        size_t count = (tensor->end - tensor->begin) / sizeof(float);
-        struct statistics numbers = statistics_of(data + tensor->begin, count);
-        mu_text_add(out, " %11.4g %11.4g %11.4g %11.4g", numbers.min, numbers.mean, numbers.max,
-            numbers.norm);
-    }
+    if (numbers)
+        mu_text_add(out, " %11.4g %11.4g %11.4g %11.4g", numbers->min, numbers->mean, numbers->max,
+            numbers->norm);
     mu_text_add(out, "\n");
 }
 
@@ -252,25 +266,23 @@ static void show_number(struct mu_text *out, const char *key, double value)
 }
 
 static void show_json_tensor(
-    struct mu_text *out, const char *data, const struct mu_safetensor *tensor)
+    struct mu_text *out, const struct mu_safetensor *tensor, const struct statistics *numbers)
 {
     mu_text_add_json_string(out, tensor->name);
     mu_text_add(out, ":{\"dtype\":\"%s\",\"shape\":[", tensor->dtype);
     show_shape(out, tensor, ",");
     mu_text_add(out, "]");
-    if (has_statistics(tensor)) {
-        size_t count = (tensor->end - tensor->begin) / sizeof(float);
-        struct statistics numbers = statistics_of(data + tensor->begin, count);
-        show_number(out, "min", numbers.min);
-        show_number(out, "mean", numbers.mean);
-        show_number(out, "max", numbers.max);
-        show_number(out, "norm", numbers.norm);
+    if (numbers) {
+        show_number(out, "min", numbers->min);
+        show_number(out, "mean", numbers->mean);
+        show_number(out, "max", numbers->max);
+        show_number(out, "norm", numbers->norm);
     }
     mu_text_add(out, "}");
 }
 
-static void show_tensors(
-    struct view *view, const char *name, const char *data, const struct mu_safetensors *tensors)
+static enum mu_status show_tensors(
+    struct view *view, const char *name, const struct mu_checkpoint_file *file)
 {
     struct mu_text *out = &view->out;
     if (view->json)
@@ -278,25 +290,29 @@ static void show_tensors(
     else
         mu_text_add(out, "\n  %-24s %-12s %11s %11s %11s %11s\n", name, "shape", "min", "mean",
             "max", "norm");
-    for (size_t i = 0; i < tensors->tensor_count; i++) {
+    for (size_t i = 0; i < file->tensors.tensor_count; i++) {
+        const struct mu_safetensor *tensor = &file->tensors.tensor[i];
+        struct statistics numbers;
+        bool has_numbers = has_statistics(tensor);
+        if (has_numbers)
+            MU_TRY(find_statistics(view->log, file, tensor, &numbers));
         if (view->json && i > 0)
             mu_text_add(out, ",");
-        (view->json ? show_json_tensor : show_tensor)(out, data, &tensors->tensor[i]);
+        (view->json ? show_json_tensor : show_tensor)(out, tensor, has_numbers ? &numbers : NULL);
     }
     if (view->json)
         mu_text_add(out, "}");
+    return MU_OK;
 }
 
 static enum mu_status show_file(
     struct view *view, const struct mu_manifest *manifest, const char *name)
 {
-    void *data;
-    struct mu_safetensors tensors;
-    MU_TRY(mu_checkpoint_open_file(view->store, view->log, manifest, name, &data, &tensors));
-    show_tensors(view, name, data, &tensors);
-    mu_safetensors_finish(&tensors);
-    free(data);
-    return MU_OK;
+    struct mu_checkpoint_file file;
+    MU_TRY(mu_checkpoint_open_file(view->store, view->log, manifest, name, &file));
+    enum mu_status status = show_tensors(view, name, &file);
+    mu_checkpoint_close_file(&file);
+    return status;
 }
 
 static void show_positions(struct mu_text *out, const struct mu_manifest *manifest)

@@ -13,6 +13,7 @@
  * what the header claims. Headers over 1 MiB are refused (the format allows 100 MB).
  */
 #define MU_SAFETENSORS_HEADER_MAX (1 << 20)
+#define MU_SAFETENSORS_PARSED_MAX (8 + MU_SAFETENSORS_HEADER_MAX)
 #define MU_SAFETENSORS_TENSORS_MAX 4096
 
 struct mu_safetensor {
@@ -28,8 +29,9 @@ struct mu_safetensors {
     size_t tensor_count;
 };
 
-/* Parses and checks the header against the file's whole size; `file` holds the whole file. BAD_DATA
- * (MU_E0601) naming `source` and the tensor. */
+/* Parses and checks the header against the whole size of the file, `bytes`; of its contents `file`
+ * needs no more than the first MU_SAFETENSORS_PARSED_MAX. BAD_DATA (MU_E0601) naming `source` and
+ * the tensor. */
 enum mu_status mu_safetensors_parse(struct mu_log *log, const char *source, const void *file,
     size_t bytes, struct mu_safetensors *ret_tensors);
 void mu_safetensors_finish(struct mu_safetensors *tensors);

@@ -49,6 +49,8 @@ void mu_ps_snapshot_destroy(struct mu_ps_snapshot *snapshot)
 {
     if (!snapshot)
         return;
+    if (snapshot->again)
+        snapshot->options.loop->ops->timer_stop(snapshot->again);
     for (int i = 0; i < snapshot->seat_count; i++) {
         mu_link_close(snapshot->sources[i].link);
         mu_row_piece_finish(&snapshot->sources[i].piece);
@@ -88,6 +90,7 @@ void mu_snapshot_fail(struct mu_ps_snapshot *snapshot, int order, enum mu_status
         snapshot->culprit = mu_ps_seat_process(order, snapshot->options.server_count);
     }
     go(snapshot, MU_SNAPSHOT_FAILED);
+    mu_snapshot_forget_waiting(snapshot);
 }
 
 void mu_snapshot_blame(struct mu_snapshot_source *source, const char *what)
@@ -153,6 +156,7 @@ void mu_snapshot_give_up(struct mu_ps_snapshot *snapshot)
         return;
     snapshot->given_up = snapshot->id;
     go(snapshot, MU_SNAPSHOT_LEAVING);
+    mu_snapshot_forget_waiting(snapshot);
     mu_snapshot_leave(snapshot);
 }
 
@@ -225,6 +229,14 @@ enum mu_status mu_ps_snapshot_wait(
 uint64_t mu_ps_snapshot_rows_come(const struct mu_ps_snapshot *snapshot)
 {
     return snapshot->rows_come;
+}
+
+bool mu_ps_snapshot_is_held(const struct mu_ps_snapshot *snapshot)
+{
+    bool waits = false;
+    for (int i = 0; i < snapshot->seat_count; i++)
+        waits = waits || snapshot->sources[i].waits;
+    return waits;
 }
 
 int mu_ps_snapshot_culprit(const struct mu_ps_snapshot *snapshot)

@@ -29,8 +29,9 @@ struct mu_ps_snapshot_options {
 
 /* Where the rows of a snapshot go, as they come: in no order. */
 struct mu_row_sink {
-    /* On the thread of the loop, inside of its callbacks. */
-    void (*put)(void *owner, const uint64_t *ids, const float *rows, size_t count);
+    /* On the thread of the loop, inside of its callbacks: all of them, or false: not now. Then they
+     * are offered again a little later, and their server sends no more until they are taken. */
+    bool (*put)(void *owner, const uint64_t *ids, const float *rows, size_t count);
     void *owner;
 };
 
@@ -65,6 +66,9 @@ enum mu_status mu_ps_snapshot_wait(
 
 /* Grows as long as rows come: a large table may take longer than one deadline. */
 uint64_t mu_ps_snapshot_rows_come(const struct mu_ps_snapshot *snapshot);
+
+/* Does the sink not take rows that have come? */
+bool mu_ps_snapshot_is_held(const struct mu_ps_snapshot *snapshot);
 
 /* Rows of the embedding table to begin with, before restore: each goes to its server. They are the
  * caller's again when it returns. Fails like wait. */

@@ -60,6 +60,7 @@ struct mu_snapshot_source {
     bool is_skipped; /* it is of a snapshot that was given up */
     int vector;
     bool lands; /* it is coming to its place */
+    bool waits; /* the sink has not taken `piece` yet; until then the link is held */
     /* What has come: vectors, bit by bit; all embedding rows; that all is restored. */
     uint32_t here;
     bool rows_ended, ready;
@@ -82,6 +83,7 @@ struct mu_ps_snapshot {
     uint64_t id, given_up; /* given_up: up to this one */
     float *vectors[MU_SHARD_VECTORS_MAX];
     struct mu_row_sink sink;
+    struct mu_timer *again; /* offers it what waits; NULL: nothing does */
     uint64_t rows_come;
     int64_t version;
     int64_t total; /* RESTORE: of updates that the run plans */
@@ -135,5 +137,7 @@ enum mu_link_answer mu_snapshot_frame(void *owner, struct mu_link *link,
     const struct mu_frame *frame, const void *body, void **ret_payload);
 void mu_snapshot_arrived(
     void *owner, struct mu_link *link, const struct mu_frame *frame, const void *body);
+/* What waits for the sink goes nowhere: its snapshot is given up, or all has failed. */
+void mu_snapshot_forget_waiting(struct mu_ps_snapshot *snapshot);
 
 #endif

@@ -73,6 +73,8 @@ enum mu_link_answer mu_snapshot_frame(void *owner, struct mu_link *link,
     source->is_skipped = is_skipped(source, frame);
     if (source->is_skipped)
         return MU_LINK_SKIP;
+    if (source->waits)
+        return MU_LINK_HOLD;
     bool comes = (snapshot->state == MU_SNAPSHOT_COMING || snapshot->state == MU_SNAPSHOT_HERE) &&
                  frame->tag == snapshot->id;
     if (frame->type == MU_FRAME_STATE && comes)
@@ -83,6 +85,51 @@ enum mu_link_answer mu_snapshot_frame(void *owner, struct mu_link *link,
         frame->payload_bytes == 0)
         return MU_LINK_TAKE;
     return refuse(source, "sent a frame that has no place here");
+}
+
+/* ---- rows that wait for the sink ---- */
+
+#define AGAIN_NS (5 * MU_MS)
+
+static bool offer(const struct mu_snapshot_source *source)
+{
+    const struct mu_row_sink *sink = &source->snapshot->sink;
+    const struct mu_row_piece *piece = &source->piece;
+    return sink->put(sink->owner, mu_row_piece_ids(piece), mu_row_piece_rows(piece), piece->count);
+}
+
+/* Of a link that was held the next frame comes from inside of resume, so the timer goes first. */
+static void offer_again(void *owner)
+{
+    struct mu_ps_snapshot *snapshot = owner;
+    for (int i = 0; i < snapshot->seat_count; i++)
+        if (snapshot->sources[i].waits)
+            snapshot->sources[i].waits = !offer(&snapshot->sources[i]);
+    if (!mu_ps_snapshot_is_held(snapshot)) {
+        snapshot->options.loop->ops->timer_stop(snapshot->again);
+        snapshot->again = NULL;
+    }
+    for (int i = 0; i < snapshot->seat_count; i++)
+        if (snapshot->sources[i].link && !snapshot->sources[i].waits)
+            mu_link_resume(snapshot->sources[i].link);
+}
+
+static void put_rows(struct mu_snapshot_source *source)
+{
+    struct mu_ps_snapshot *snapshot = source->snapshot;
+    struct mu_loop *loop = snapshot->options.loop;
+    source->waits = !offer(source);
+    if (source->waits && !snapshot->again &&
+        loop->ops->timer_start(loop, AGAIN_NS, offer_again, snapshot, &snapshot->again) != MU_OK)
+        mu_snapshot_fail(snapshot, source->order,
+            mu_fail(snapshot->options.log, MU_E0801, NULL, "no memory to wait for a disk"));
+}
+
+/* The timer lets their links go on. */
+void mu_snapshot_forget_waiting(struct mu_ps_snapshot *snapshot)
+{
+    for (int i = 0; i < snapshot->seat_count; i++)
+        snapshot->sources[i].waits = false;
 }
 
 /* ---- what has come ---- */
@@ -101,7 +148,7 @@ static void rows_arrived(struct mu_snapshot_source *source)
             return;
         }
     if (piece->count > 0)
-        snapshot->sink.put(snapshot->sink.owner, ids, mu_row_piece_rows(piece), piece->count);
+        put_rows(source);
 }
 
 void mu_snapshot_arrived(

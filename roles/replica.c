@@ -199,10 +199,9 @@ static enum mu_status close_run(struct mu_replica *replica, enum mu_status statu
         summary->exchange_bytes =
             (int64_t)replica->job->compressor->sent_bytes(replica->compressor);
     MU_TRY(sum_parameters(replica, &summary->parameters_crc32c));
-    /* Rows that servers keep are here as they were saved at the end. */
-    if (mu_replica_uses_servers(replica) && replica->saver.rows.width > 0)
-        summary->parameters_crc32c =
-            mu_saved_rows_crc32c(&replica->saver.rows, summary->parameters_crc32c);
+    /* Rows that servers keep are not here, but what was saved at the end is this state. */
+    if (replica->saver.snapshot.runs)
+        summary->parameters_crc32c = replica->saver.parameters_crc32c;
     sum_up(replica);
     if (replica->stopped && replica->run->go_on)
         say_stopped(replica);

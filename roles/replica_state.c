@@ -227,9 +227,10 @@ static enum mu_status start_saver(struct mu_replica *replica)
         (int)job->checkpoint.keep, mu_positions_memory(&replica->positions)));
     replica->saver.go_on = replica->run->go_on;
     mu_replica_status_saves(replica);
-    size_t width = trains_own_rows(replica) ? replica->rows.width : replica->async_rows.width;
-    if (width > 0)
-        mu_saver_expect_rows(&replica->saver, width);
+    if (trains_own_rows(replica))
+        mu_saver_expect_rows(&replica->saver, replica->rows.width);
+    else if (replica->async_rows.width > 0)
+        mu_saver_expect_spooled_rows(&replica->saver, replica->async_rows.width);
     return MU_OK;
 }
 

@@ -5,6 +5,14 @@
 
 /* ---- communication thread ---- */
 
+/* How long servers may wait for our disk: workers wait for servers. Nobody trains when the last
+ * one is taken. */
+static int64_t patience(const struct mu_async_save *save)
+{
+    const struct mu_replica *replica = save->replica;
+    return replica->saver.is_last ? MU_FOREVER : replica->run->timeouts.step_ns / 4;
+}
+
 static enum mu_status run_snapshot_start(struct mu_command *command)
 {
     struct mu_async_save *save = command->owner;
@@ -13,7 +21,10 @@ static enum mu_status run_snapshot_start(struct mu_command *command)
     float *vectors[1 + MU_SLOTS_MAX];
     for (int i = 0; i <= MU_SLOTS_MAX; i++)
         vectors[i] = replica->saver.vectors[i].data;
-    const struct mu_row_sink sink = mu_kept_rows_sink(&save->taken, &replica->saver.rows);
+    struct mu_row_spool *spool = &replica->saver.spool;
+    const struct mu_row_sink sink = {.put = mu_row_spool_put, .owner = spool};
+    if (replica->saver.snapshot.runs)
+        mu_row_spool_begin(spool, patience(save));
     enum mu_status status = mu_ps_snapshot_start(replica->snapshot, vectors, &sink);
     return mu_replica_snapshot_ended(replica, status, "a snapshot", mu_now(replica->world));
 }
@@ -25,7 +36,8 @@ struct snapshot_end {
     int64_t version;
 };
 
-/* As long as rows come the servers are alive, however many there are. */
+/* As long as rows come the servers are alive, however many there are; if rows wait for our disk, it
+ * is not the servers who are late. */
 static enum mu_status await_snapshot(struct snapshot_end *end)
 {
     const struct mu_replica *replica = end->save->replica;
@@ -36,7 +48,8 @@ static enum mu_status await_snapshot(struct snapshot_end *end)
         come = mu_ps_snapshot_rows_come(snapshot);
         int64_t deadline = mu_deadline(mu_now(replica->world), replica->run->timeouts.step_ns);
         status = mu_ps_snapshot_wait(snapshot, deadline, &end->version, end->save->judged);
-    } while (status == MU_TIMEOUT && mu_ps_snapshot_rows_come(snapshot) > come);
+    } while (status == MU_TIMEOUT &&
+             (mu_ps_snapshot_rows_come(snapshot) > come || mu_ps_snapshot_is_held(snapshot)));
     return status;
 }
 
@@ -81,8 +94,6 @@ static enum mu_status end_saving(struct mu_async_save *save, bool wait)
     if (!end.done)
         return MU_OK;
     save->under_way = false;
-    if (save->taken.no_memory)
-        return mu_kept_rows_leave_out(replica, end.version, wait);
     mu_replica_describe_snapshot(replica, end.version, save->judged);
     mu_saver_submit(&replica->saver);
     return MU_OK;

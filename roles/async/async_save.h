@@ -2,7 +2,6 @@
 #ifndef MU_ROLES_ASYNC_SAVE_H
 #define MU_ROLES_ASYNC_SAVE_H
 
-#include "roles/checkpoint/kept_rows.h"
 #include "roles/replica.h"
 
 /*
@@ -17,8 +16,7 @@
  */
 struct mu_async_save {
     struct mu_replica *replica;
-    bool under_way; /* a snapshot */
-    struct mu_taken_rows taken;
+    bool under_way;  /* a snapshot */
     int64_t *judged; /* (replica count), by this snapshot */
 };
 

@@ -13,7 +13,7 @@
  *   manifest    its own checksum, its format, its step          damaged: the entry before it
  *   each file   size, header, CRC of each tensor, of the file   damaged: the entry before it
  *   tensors     are they those of this model and optimizer?     no: the entry before it
- *   vectors     copied view by view
+ *   vectors     read view by view
  *   rows        given to whoever takes them, when nothing can be damaged any more
  *
  * Where none is of this model and optimizer, the newest that is whole says how it differs.
@@ -28,15 +28,9 @@ void mu_checkpoint_name_file(struct mu_store *store, int64_t step, const char *n
     snprintf(out, MU_CHECKPOINT_WHERE_BYTES, "%s/%s", entry, name);
 }
 
-static enum mu_status get_file(struct mu_store *store, struct mu_log *log, int64_t step,
-    const char *name, size_t bytes_max, void **ret_data, size_t *ret_bytes)
+static enum mu_status say_missing(struct mu_log *log, const char *where, enum mu_status status)
 {
-    enum mu_status status = store->ops->get(store, log, step, name, bytes_max, ret_data, ret_bytes);
-    if (status != MU_NO_INPUT)
-        return status;
-    char where[MU_CHECKPOINT_WHERE_BYTES];
-    mu_checkpoint_name_file(store, step, name, where);
-    return mu_fail(log, MU_E0601, NULL, "%s is missing", where);
+    return status == MU_NO_INPUT ? mu_fail(log, MU_E0601, NULL, "%s is missing", where) : status;
 }
 
 static enum mu_status read_manifest(
@@ -46,8 +40,10 @@ static enum mu_status read_manifest(
     void *text;
     size_t bytes;
     mu_checkpoint_name_file(store, step, MU_MANIFEST_NAME, where);
-    MU_TRY(get_file(store, log, step, MU_MANIFEST_NAME, MU_JSON_BYTES_MAX, &text, &bytes));
-    enum mu_status status = mu_manifest_parse(log, where, text, bytes, ret_manifest);
+    enum mu_status status =
+        store->ops->get(store, log, step, MU_MANIFEST_NAME, MU_JSON_BYTES_MAX, &text, &bytes);
+    MU_TRY(say_missing(log, where, status));
+    status = mu_manifest_parse(log, where, text, bytes, ret_manifest);
     free(text);
     MU_TRY(status);
     if (ret_manifest->step == step)
@@ -57,35 +53,49 @@ static enum mu_status read_manifest(
 }
 
 enum mu_status mu_checkpoint_open_file(struct mu_store *store, struct mu_log *log,
-    const struct mu_manifest *manifest, const char *name, void **ret_data,
-    struct mu_safetensors *ret_tensors)
+    const struct mu_manifest *manifest, const char *name, struct mu_checkpoint_file *ret_file)
 {
     char where[MU_CHECKPOINT_WHERE_BYTES];
     mu_checkpoint_name_file(store, manifest->step, name, where);
     const struct mu_manifest_file *file = mu_manifest_file(manifest, name);
     if (!file)
         return mu_fail(log, MU_E0601, NULL, "the manifest does not know %s", where);
-    void *data;
+    struct mu_store_open *opened;
     size_t bytes;
-    MU_TRY(get_file(store, log, manifest->step, name, file->bytes, &data, &bytes));
-    enum mu_status status = mu_checkpoint_check_file(log, where, file, data, bytes, ret_tensors);
+    enum mu_status status =
+        store->ops->open(store, log, manifest->step, name, file->bytes, &opened, &bytes);
+    MU_TRY(say_missing(log, where, status));
+    status = mu_checkpoint_check_file(log, where, file, opened, bytes, &ret_file->tensors);
     if (status == MU_OK)
-        *ret_data = data;
+        ret_file->open = opened;
     else
-        free(data);
+        opened->ops->close(opened);
     return status;
+}
+
+enum mu_status mu_checkpoint_read(const struct mu_checkpoint_file *file, struct mu_log *log,
+    const struct mu_safetensor *tensor, size_t at, void *data, size_t bytes)
+{
+    assert(bytes <= tensor->end - tensor->begin && at <= tensor->end - tensor->begin - bytes);
+    return file->open->ops->read(file->open, log, tensor->begin + at, data, bytes);
+}
+
+void mu_checkpoint_close_file(struct mu_checkpoint_file *file)
+{
+    if (!file->open)
+        return;
+    mu_safetensors_finish(&file->tensors);
+    file->open->ops->close(file->open);
+    file->open = NULL;
 }
 
 static enum mu_status verify_files(
     struct mu_store *store, struct mu_log *log, const struct mu_manifest *manifest)
 {
     for (int i = 0; i < manifest->file_count; i++) {
-        void *data;
-        struct mu_safetensors tensors;
-        MU_TRY(mu_checkpoint_open_file(
-            store, log, manifest, manifest->files[i].name, &data, &tensors));
-        mu_safetensors_finish(&tensors);
-        free(data);
+        struct mu_checkpoint_file file;
+        MU_TRY(mu_checkpoint_open_file(store, log, manifest, manifest->files[i].name, &file));
+        mu_checkpoint_close_file(&file);
     }
     return MU_OK;
 }
@@ -174,33 +184,35 @@ static enum mu_status check_contents(const struct mu_checkpoint_loading *load, c
 
 /* ---- into the vectors ---- */
 
-static void copy_part(const struct mu_layout *layout, const struct part *part, const char *data,
-    const struct mu_safetensors *tensors)
+static enum mu_status read_part(const struct mu_checkpoint_loading *load, const struct part *part,
+    const struct mu_checkpoint_file *file)
 {
+    const struct mu_layout *layout = load->target->layout;
     memset(part->vector, 0, layout->element_count * sizeof(float)); /* the gaps */
     for (int i = 0; i < layout->view_count; i++) {
         const struct mu_view *view = &layout->view[i];
         char name[2 * MU_NAME_MAX];
         name_tensor(name, part->slot, view->name);
-        const struct mu_safetensor *tensor = mu_safetensors_find(tensors, name);
-        assert(tensor->end - tensor->begin == view->span.count * sizeof(float));
-        memcpy(part->vector + view->span.first, data + tensor->begin, tensor->end - tensor->begin);
+        const struct mu_safetensor *tensor = mu_safetensors_find(&file->tensors, name);
+        size_t bytes = view->span.count * sizeof(float);
+        assert(tensor->end - tensor->begin == bytes);
+        MU_TRY(mu_checkpoint_read(
+            file, load->quiet, tensor, 0, part->vector + view->span.first, bytes));
     }
+    return MU_OK;
 }
 
 static enum mu_status load_file(const struct mu_checkpoint_loading *load,
     const struct mu_manifest *manifest, const char *name, const struct contents *contents)
 {
-    void *data;
-    struct mu_safetensors tensors;
-    MU_TRY(mu_checkpoint_open_file(load->store, load->quiet, manifest, name, &data, &tensors));
+    struct mu_checkpoint_file file;
+    MU_TRY(mu_checkpoint_open_file(load->store, load->quiet, manifest, name, &file));
     char where[MU_CHECKPOINT_WHERE_BYTES];
     mu_checkpoint_name_file(load->store, manifest->step, name, where);
-    enum mu_status status = check_contents(load, where, contents, &tensors);
+    enum mu_status status = check_contents(load, where, contents, &file.tensors);
     for (int i = 0; i < contents->part_count && status == MU_OK; i++)
-        copy_part(load->target->layout, &contents->parts[i], data, &tensors);
-    mu_safetensors_finish(&tensors);
-    free(data);
+        status = read_part(load, &contents->parts[i], &file);
+    mu_checkpoint_close_file(&file);
     return status;
 }
 

@@ -5,6 +5,7 @@
 #include "muster/optimizer.h"
 #include "muster/tensor.h"
 #include "roles/checkpoint/manifest.h"
+#include "roles/checkpoint/row_runs.h"
 #include "roles/checkpoint/saved_rows.h"
 #include "runtime/base/store.h"
 
@@ -45,7 +46,9 @@ struct mu_snapshot {
     int slot_count;
     const char *slot_names[MU_SLOTS_MAX];
     const float *slots[MU_SLOTS_MAX];
-    const struct mu_saved_rows *rows; /* NULL: the model has no embedding table */
+    const struct mu_saved_rows *rows; /* of an embedding table; NULL: there is none, or ... */
+    const struct mu_row_runs *runs;   /* ... its rows are on the disk; NULL: they are not */
+    uint32_t *ret_parameters_crc32c;  /* is set to what the manifest says; NULL: nobody asks */
     int residual_count;               /* 0: there are none */
     const float *residuals;           /* (residual_count, layout->element_count) */
     size_t shared_count;              /* 0: nothing */
@@ -103,9 +106,18 @@ enum mu_status mu_checkpoint_read_residual(struct mu_store *store, struct mu_log
 enum mu_status mu_checkpoint_verify(
     struct mu_store *store, struct mu_log *log, int64_t step, struct mu_manifest *ret_manifest);
 
-/* One verified file of an entry and its tensors; for looking at, free and finish them. */
+/* One file of an entry, open: a table in it may be larger than the memory. */
+struct mu_checkpoint_file {
+    struct mu_store_open *open;
+    struct mu_safetensors tensors;
+};
+
+/* Of a file that is verified, from its first byte to its last, in parts of 1 MiB. */
 enum mu_status mu_checkpoint_open_file(struct mu_store *store, struct mu_log *log,
-    const struct mu_manifest *manifest, const char *name, void **ret_data,
-    struct mu_safetensors *ret_tensors);
+    const struct mu_manifest *manifest, const char *name, struct mu_checkpoint_file *ret_file);
+/* Bytes of a tensor, `at` from its beginning. IO_ERROR. */
+enum mu_status mu_checkpoint_read(const struct mu_checkpoint_file *file, struct mu_log *log,
+    const struct mu_safetensor *tensor, size_t at, void *data, size_t bytes);
+void mu_checkpoint_close_file(struct mu_checkpoint_file *file); /* takes a zeroed one */
 
 #endif

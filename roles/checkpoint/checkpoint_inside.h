@@ -20,11 +20,11 @@ struct mu_checkpoint_loading {
 /* "checkpoints/500/model.safetensors"; `out` has MU_CHECKPOINT_WHERE_BYTES. */
 void mu_checkpoint_name_file(struct mu_store *store, int64_t step, const char *name, char *out);
 
-/* Checks a file against the manifest: size, header, the checksum of each tensor and of the whole.
- * BAD_DATA, which names the tensor that is damaged, or the byte of the header if it is a single
- * one. `data` is as before afterwards. */
+/* Checks a file of so many bytes against the manifest: size, header, the checksum of each tensor
+ * and of the whole. BAD_DATA, which names the tensor that is damaged, or the byte of the header if
+ * it is a single one; IO_ERROR, NO_MEMORY. */
 enum mu_status mu_checkpoint_check_file(struct mu_log *log, const char *where,
-    const struct mu_manifest_file *file, void *data, size_t bytes,
+    const struct mu_manifest_file *file, struct mu_store_open *open, size_t bytes,
     struct mu_safetensors *ret_tensors);
 
 /* The rows of the embedding table, if the entry or the target has one: all are checked before the

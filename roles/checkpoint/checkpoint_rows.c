@@ -11,25 +11,32 @@
  *   tensors     are they those of this model and optimizer?      no: say how they differ, and stop
  *   numbers     as many rows of each as ids, ids that increase,  damaged: the entry before it
  *               no infinity and no NaN
- *   rows        put together, given away one by one
+ *   rows        read again, put together, given away one by one
+ *
+ * Of a table that is larger than the memory some rows are here at a time.
  */
+#define ROWS_BYTES ((size_t)4 << 20) /* of those that are here at a time */
 
 void mu_checkpoint_rows_name(char out[2 * MU_NAME_MAX], const char *part)
 {
     mu_format(out, 2 * MU_NAME_MAX, "embedding.%s", part);
 }
 
-/* The file while it is read; what is not there is NULL. The data may lie unaligned. */
+/* The file while it is read; what is not there is NULL. */
 struct incoming {
     const struct mu_checkpoint_loading *loading;
     char where[MU_CHECKPOINT_WHERE_BYTES];
-    const char *data;
-    struct mu_safetensors tensors;
+    struct mu_checkpoint_file file;
     const struct mu_safetensor *ids;
     const struct mu_safetensor *vectors[1 + MU_SLOTS_MAX]; /* parameters, slots */
     int vector_count;
     size_t width, count;
-    float *row; /* (vector_count, width) */
+    /* Of the rows that are here. */
+    size_t room;
+    uint64_t *id;                  /* (room) */
+    float *part[1 + MU_SLOTS_MAX]; /* (room, width) each */
+    float *row;                    /* (vector_count, width): the one at hand */
+    uint64_t last;                 /* the id before */
 };
 
 static const char *part_name(const struct incoming *file, int vector)
@@ -44,10 +51,10 @@ static void find_tensors(struct incoming *file)
     file->width = loading->target->row_width;
     file->vector_count = loading->parameters_only ? 1 : 1 + loading->target->slot_count;
     mu_checkpoint_rows_name(name, "ids");
-    file->ids = mu_safetensors_find(&file->tensors, name);
+    file->ids = mu_safetensors_find(&file->file.tensors, name);
     for (int i = 0; i < file->vector_count; i++) {
         mu_checkpoint_rows_name(name, part_name(file, i));
-        file->vectors[i] = mu_safetensors_find(&file->tensors, name);
+        file->vectors[i] = mu_safetensors_find(&file->file.tensors, name);
     }
 }
 
@@ -83,9 +90,9 @@ static bool is_looked_for(const struct incoming *file, const struct mu_safetenso
 /* What the target has no use for; its table may be another one, or none. */
 static void add_surplus(struct mu_differences *differences, const struct incoming *file)
 {
-    for (size_t i = 0; i < file->tensors.tensor_count; i++) {
+    for (size_t i = 0; i < file->file.tensors.tensor_count; i++) {
         char found[MU_DIFFERENCES_SHAPE_BYTES];
-        const struct mu_safetensor *tensor = &file->tensors.tensor[i];
+        const struct mu_safetensor *tensor = &file->file.tensors.tensor[i];
         if (file->width > 0 && (file->loading->parameters_only || is_looked_for(file, tensor)))
             continue;
         mu_differences_found(found, tensor);
@@ -106,24 +113,60 @@ static enum mu_status check_tensors(const struct incoming *file)
     return mu_differences_finish(&differences, file->loading->foreign, file->where);
 }
 
-/* ---- is it sound? ---- */
+/* ---- row by row ---- */
 
-static uint64_t id_of(const struct incoming *file, size_t r)
+static enum mu_status make_room(struct incoming *file)
 {
-    uint64_t id;
-    memcpy(&id, file->data + file->ids->begin + r * sizeof(id), sizeof(id));
-    return id;
+    size_t vectors = (size_t)file->vector_count, bytes = vectors * file->width * sizeof(float);
+    file->room = 1 + ROWS_BYTES / (sizeof(*file->id) + bytes);
+    file->id = malloc(file->room * sizeof(*file->id));
+    file->part[0] = malloc(file->room * bytes);
+    file->row = malloc(bytes);
+    if (!file->id || !file->part[0] || !file->row)
+        return mu_fail(file->loading->quiet, MU_E0801, NULL, "no memory to read %s", file->where);
+    for (size_t i = 1; i < vectors; i++)
+        file->part[i] = file->part[0] + i * file->room * file->width;
+    return MU_OK;
 }
 
-/* The parameters and slots of one id, side by side as in a table. */
-static const float *row_of(const struct incoming *file, size_t r)
+static enum mu_status read_rows(
+    struct incoming *file, struct mu_log *log, size_t first, size_t count)
 {
     size_t bytes = file->width * sizeof(float);
+    MU_TRY(mu_checkpoint_read(&file->file, log, file->ids, first * sizeof(*file->id), file->id,
+        count * sizeof(*file->id)));
     for (int i = 0; i < file->vector_count; i++)
-        memcpy(file->row + (size_t)i * file->width,
-            file->data + file->vectors[i]->begin + r * bytes, bytes);
+        MU_TRY(mu_checkpoint_read(
+            &file->file, log, file->vectors[i], first * bytes, file->part[i], count * bytes));
+    return MU_OK;
+}
+
+/* The parameters and slots of one of the rows that are here, side by side as in a table. */
+static const float *row_of(const struct incoming *file, size_t r)
+{
+    for (int i = 0; i < file->vector_count; i++)
+        memcpy(file->row + (size_t)i * file->width, file->part[i] + r * file->width,
+            file->width * sizeof(float));
     return file->row;
 }
+
+typedef enum mu_status visit(struct incoming *file, size_t r, uint64_t id, const float *row);
+
+/* `log` hears of what cannot be read. */
+static enum mu_status for_each_row(struct incoming *file, struct mu_log *log, visit *look)
+{
+    for (size_t first = 0; first < file->count; first += file->room) {
+        size_t left = file->count - first, count = left < file->room ? left : file->room;
+        MU_TRY(read_rows(file, log, first, count));
+        for (size_t r = 0; r < count; r++) {
+            MU_TRY(look(file, first + r, file->id[r], row_of(file, r)));
+            file->last = file->id[r];
+        }
+    }
+    return MU_OK;
+}
+
+/* ---- is it sound? ---- */
 
 static enum mu_status check_counts(struct incoming *file)
 {
@@ -136,11 +179,9 @@ static enum mu_status check_counts(struct incoming *file)
     return MU_OK;
 }
 
-static enum mu_status check_row(const struct incoming *file, size_t r)
+static enum mu_status check_row(struct incoming *file, size_t r, uint64_t id, const float *row)
 {
-    const float *row = row_of(file, r);
-    uint64_t id = id_of(file, r);
-    if (r > 0 && id <= id_of(file, r - 1))
+    if (r > 0 && id <= file->last)
         return mu_fail(file->loading->quiet, MU_E0601, NULL,
             "%s: id %llu of row %zu does not come after the one before", file->where,
             (unsigned long long)id, r);
@@ -154,18 +195,23 @@ static enum mu_status check_row(const struct incoming *file, size_t r)
 
 /* ---- all of it ---- */
 
-static enum mu_status give_rows(struct incoming *file)
+static enum mu_status give_row(struct incoming *file, size_t r, uint64_t id, const float *row)
 {
     const struct mu_row_writer *rows = &file->loading->target->rows;
+    (void)r;
+    return rows->put(rows->owner, id, row);
+}
+
+/* What cannot be read any more when rows were given is final: they cannot be taken back, and no
+ * other entry would make them good. */
+static enum mu_status give_rows(struct incoming *file)
+{
     MU_TRY(check_counts(file));
-    file->row = malloc((size_t)file->vector_count * file->width * sizeof(float));
-    if (!file->row)
-        return mu_fail(file->loading->quiet, MU_E0801, NULL, "no memory to read %s", file->where);
-    for (size_t r = 0; r < file->count; r++)
-        MU_TRY(check_row(file, r));
-    enum mu_status status = MU_OK;
-    for (size_t r = 0; r < file->count && status == MU_OK; r++)
-        status = rows->put(rows->owner, id_of(file, r), row_of(file, r));
+    if (file->count == 0)
+        return MU_OK;
+    MU_TRY(make_room(file));
+    MU_TRY(for_each_row(file, file->loading->quiet, check_row));
+    enum mu_status status = for_each_row(file, file->loading->log, give_row);
     if (status == MU_NO_MEMORY)
         return mu_fail(file->loading->quiet, MU_E0801, NULL, "no memory for the %zu rows of %s",
             file->count, file->where);
@@ -176,21 +222,20 @@ enum mu_status mu_checkpoint_rows_load(
     const struct mu_checkpoint_loading *loading, const struct mu_manifest *manifest)
 {
     struct incoming file = {.loading = loading};
-    void *data = NULL;
     bool there = mu_manifest_file(manifest, MU_CHECKPOINT_EMBEDDING) != NULL;
     if (!there && loading->target->row_width == 0)
         return MU_OK;
     mu_checkpoint_name_file(loading->store, manifest->step, MU_CHECKPOINT_EMBEDDING, file.where);
     if (there)
-        MU_TRY(mu_checkpoint_open_file(loading->store, loading->quiet, manifest,
-            MU_CHECKPOINT_EMBEDDING, &data, &file.tensors));
-    file.data = data;
+        MU_TRY(mu_checkpoint_open_file(
+            loading->store, loading->quiet, manifest, MU_CHECKPOINT_EMBEDDING, &file.file));
     find_tensors(&file);
     enum mu_status status = check_tensors(&file);
     if (status == MU_OK)
         status = give_rows(&file);
+    free(file.id);
+    free(file.part[0]);
     free(file.row);
-    mu_safetensors_finish(&file.tensors);
-    free(data);
+    mu_checkpoint_close_file(&file.file);
     return status;
 }

@@ -4,37 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- from servers ---- */
-
-static void take(void *owner, const uint64_t *ids, const float *rows, size_t count)
-{
-    struct mu_taken_rows *taken = owner;
-    if (!taken->no_memory)
-        taken->no_memory = mu_saved_rows_add(taken->saved, ids, rows, count) != MU_OK;
-}
-
-struct mu_row_sink mu_kept_rows_sink(struct mu_taken_rows *taken, struct mu_saved_rows *saved)
-{
-    *taken = (struct mu_taken_rows){.saved = saved};
-    mu_saved_rows_clear(saved);
-    return (struct mu_row_sink){.put = take, .owner = taken};
-}
-
-enum mu_status mu_kept_rows_leave_out(struct mu_replica *replica, int64_t step, bool is_last)
-{
-    mu_saver_drop(&replica->saver);
-    replica->saved_step = step;
-    if (is_last)
-        return mu_fail(replica->log, MU_E0801, NULL,
-            "no memory to save step %lld: the leader needs all embedding rows once",
-            (long long)step);
-    mu_say(replica->log, MU_LEVEL_WARN,
-        "no memory to save step %lld: the leader needs all embedding rows once", (long long)step);
-    return MU_OK;
-}
-
-/* ---- to servers ---- */
-
 enum mu_status mu_kept_rows_open(struct mu_given_rows *given, struct mu_replica *replica)
 {
     size_t slots = (size_t)replica->job->optimizer->slot_count;

@@ -2,33 +2,19 @@
 #ifndef MU_ROLES_KEPT_ROWS_H
 #define MU_ROLES_KEPT_ROWS_H
 
-#include "ps/snapshot.h"
-#include "roles/checkpoint/saved_rows.h"
+#include "runtime/base/status.h"
+#include <stddef.h>
+#include <stdint.h>
 
 /*
- * The embedding rows that parameter servers keep, on the leader, on their way between the servers
- * and a checkpoint:
+ * The embedding rows that parameter servers keep, on the leader, on their way from a checkpoint to
+ * the servers; they come from there by roles/checkpoint/row_spool.h:
  *
- *     servers --- snapshot, a piece at a time, in no order ---> saved rows, which the writer sorts
  *     checkpoint --- row by row, in the order of ids ---> a few here ---> servers
+ *
+ * On the training thread, before the servers have their state.
  */
 struct mu_replica;
-
-/* ---- from servers; on the communication thread ---- */
-
-struct mu_taken_rows {
-    struct mu_saved_rows *saved;
-    bool no_memory; /* and then there are none */
-};
-
-/* Where they go, instead of those that were there. */
-struct mu_row_sink mu_kept_rows_sink(struct mu_taken_rows *taken, struct mu_saved_rows *saved);
-
-/* There was no memory for them: the checkpoint of this step is left out. NO_MEMORY: it is the last
- * one; without another the run goes on. On the training thread. */
-enum mu_status mu_kept_rows_leave_out(struct mu_replica *replica, int64_t step, bool is_last);
-
-/* ---- to servers; on the training thread, before they have their state ---- */
 
 struct mu_given_rows {
     struct mu_replica *replica;

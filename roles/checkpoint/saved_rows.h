@@ -17,8 +17,7 @@ struct mu_saved_rows {
     size_t width;
     int slot_count;
     size_t count, room;               /* rows; rows that the memory is for */
-    bool unsorted;                    /* rows were added since the last sort */
-    uint64_t *ids;                    /* (count), strictly increasing once sorted */
+    uint64_t *ids;                    /* (count), strictly increasing */
     float *vectors[1 + MU_SLOTS_MAX]; /* (count, width) each: the parameters, the slots */
 };
 
@@ -40,14 +39,6 @@ struct mu_row_writer {
 /* All rows of the reader instead of those that were there; memory is kept for the next time.
  * NO_MEMORY: then there are none. */
 enum mu_status mu_saved_rows_fill(struct mu_saved_rows *rows, const struct mu_row_reader *reader);
-/* Rows in any order, side by side as in a table, behind those that are there; sort when all are.
- * NO_MEMORY: then there are none. */
-enum mu_status mu_saved_rows_add(
-    struct mu_saved_rows *rows, const uint64_t *ids, const float *added, size_t count);
-/* Into the order of their ids, in place but for 16 bytes a row. NO_MEMORY; BROKEN: an id is there
- * twice. */
-enum mu_status mu_saved_rows_sort(struct mu_saved_rows *rows);
-void mu_saved_rows_clear(struct mu_saved_rows *rows); /* memory is kept */
 /* Goes on from `crc` over all ids and then over the parameters of all rows; slots are left out. */
 uint32_t mu_saved_rows_crc32c(const struct mu_saved_rows *rows, uint32_t crc);
 void mu_saved_rows_finish(struct mu_saved_rows *rows); /* takes a zeroed one */

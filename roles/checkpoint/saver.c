@@ -24,16 +24,17 @@ static void await(struct mu_saver *saver)
     (void)waited;
 }
 
-static enum mu_status save(struct mu_saver *saver, struct mu_log *log)
+/* Rows that servers keep are on the disk by now, and what went wrong there has been heard. */
+static enum mu_status save(struct mu_saver *saver)
 {
-    enum mu_status status = mu_saved_rows_sort(&saver->rows);
-    if (status == MU_NO_MEMORY)
-        return mu_fail(
-            log, MU_E0801, NULL, "no memory to sort %zu embedding rows", saver->rows.count);
-    if (status != MU_OK)
-        return mu_fail(
-            log, MU_E0701, NULL, "the servers sent an embedding row twice in one snapshot");
-    return mu_checkpoint_save(saver->store, log, &saver->snapshot, saver->keep);
+    struct mu_row_spool *spool = saver->snapshot.runs ? &saver->spool : NULL;
+    struct mu_log *log = spool ? &saver->trouble.heard : mu_save_trouble_listen(&saver->trouble);
+    enum mu_status status = spool ? mu_row_spool_close(spool) : MU_OK;
+    if (status == MU_OK)
+        status = mu_checkpoint_save(saver->store, log, &saver->snapshot, saver->keep);
+    if (spool)
+        mu_row_spool_end(spool);
+    return status;
 }
 
 static void run_writer(void *argument)
@@ -41,13 +42,18 @@ static void run_writer(void *argument)
     struct mu_saver *saver = argument;
     enter(saver);
     for (;;) {
-        while (saver->state != MU_SAVER_FULL && !saver->leaving)
-            await(saver);
-        if (saver->state != MU_SAVER_FULL)
+        if (saver->state != MU_SAVER_FULL && saver->leaving)
             break;
+        if (saver->state != MU_SAVER_FULL) {
+            if (mu_row_spool_has_work(&saver->spool))
+                mu_row_spool_work(&saver->spool);
+            else
+                await(saver);
+            continue;
+        }
         leave(saver);
         mu_go_on_note_saving(saver->go_on);
-        enum mu_status status = save(saver, mu_save_trouble_listen(&saver->trouble));
+        enum mu_status status = save(saver);
         if (status == MU_OK)
             mu_go_on_note_saved(saver->go_on);
         mu_save_trouble_note(&saver->trouble, saver->snapshot.step, status, saver->is_last);
@@ -106,6 +112,7 @@ void mu_saver_stop(struct mu_saver *saver)
         mu_arena_finish(&saver->vectors[i]);
     mu_arena_finish(&saver->residuals);
     mu_saved_rows_finish(&saver->rows);
+    mu_row_spool_finish(&saver->spool);
     free(saver->memory);
     *saver = (struct mu_saver){0};
 }
@@ -131,6 +138,16 @@ void mu_saver_expect_rows(struct mu_saver *saver, size_t width)
     saver->snapshot.rows = &saver->rows;
 }
 
+void mu_saver_expect_spooled_rows(struct mu_saver *saver, size_t width)
+{
+    enter(saver); /* the writer looks for work there already */
+    mu_row_spool_init(&saver->spool, saver->world, saver->monitor, &saver->trouble, width,
+        saver->snapshot.slot_count);
+    leave(saver);
+    saver->snapshot.runs = &saver->spool.runs;
+    saver->snapshot.ret_parameters_crc32c = &saver->parameters_crc32c;
+}
+
 void mu_saver_submit(struct mu_saver *saver)
 {
     enter(saver);
@@ -141,6 +158,8 @@ void mu_saver_submit(struct mu_saver *saver)
 void mu_saver_drop(struct mu_saver *saver)
 {
     enter(saver);
+    if (saver->snapshot.runs)
+        mu_row_spool_drop(&saver->spool);
     change(saver, MU_SAVER_IDLE);
     leave(saver);
 }

@@ -4,6 +4,7 @@
 
 #include "roles/checkpoint/checkpoint.h"
 #include "roles/checkpoint/go_on.h"
+#include "roles/checkpoint/row_spool.h"
 #include "roles/checkpoint/save_trouble.h"
 #include "runtime/base/world.h"
 #include "runtime/tensor/arena.h"
@@ -11,10 +12,11 @@
 /*
  * Writes checkpoints behind the training step: one buffer for a whole state, one thread that writes
  * it. While it writes, the next checkpoint is not taken: they are skipped, never queued. The memory
- * of a state, embedding rows included, is needed twice.
+ * of a state, embedding rows included, is needed twice; but not that of rows which servers keep:
+ * these go to the disk as they come (row_spool.h), and are merged from there.
  *
  *   training: begin -> fills vectors and snapshot -> submit            drain, at the end
- *   writer:                                           save, keep the newest
+ *   writer:            rows as they come             save, keep the newest
  */
 struct mu_saver {
     struct mu_world *world;
@@ -31,11 +33,13 @@ struct mu_saver {
 
     /* To be filled between begin and submit. */
     struct mu_arena vectors[1 + MU_SLOTS_MAX]; /* parameters, slots */
-    struct mu_saved_rows rows;                 /* of an embedding table, if there is one */
-    struct mu_arena residuals;                 /* and what a compressor keeps; may be empty */
-    struct mu_snapshot snapshot;               /* its vectors point to the above */
+    struct mu_saved_rows rows;   /* of an embedding table, if there is one here; or ... */
+    struct mu_row_spool spool;   /* ... of one that servers keep */
+    struct mu_arena residuals;   /* and what a compressor keeps; may be empty */
+    struct mu_snapshot snapshot; /* its vectors point to the above */
     struct mu_position positions[MU_POSITIONS_MAX];
-    int64_t *memory; /* of the positions */
+    int64_t *memory;            /* of the positions */
+    uint32_t parameters_crc32c; /* of the last that was saved with spooled rows, by its manifest */
 };
 
 /* `fixed` has what is the same in all snapshots. NO_MEMORY, UNAVAILABLE. */
@@ -48,6 +52,8 @@ void mu_saver_stop(struct mu_saver *saver);
 bool mu_saver_begin(struct mu_saver *saver, bool wait);
 /* Between start and the first begin: snapshots have `rows` too, to be filled like the vectors. */
 void mu_saver_expect_rows(struct mu_saver *saver, size_t width);
+/* The same of rows that servers keep: they go to saver->spool. */
+void mu_saver_expect_spooled_rows(struct mu_saver *saver, size_t width);
 void mu_saver_submit(struct mu_saver *saver);
 void mu_saver_drop(struct mu_saver *saver); /* instead of submit */
 /* Waits until nothing is being written; how the last save ended. */

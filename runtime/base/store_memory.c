@@ -38,39 +38,69 @@ static void entry_destroy(struct entry *entry)
     free(entry);
 }
 
-static bool file_copy(struct kept_file *kept, const struct mu_store_file *file)
+/* What `make` writes goes behind what is there. */
+struct output {
+    struct mu_store_output head;
+    struct mu_log *log;
+    struct kept_file *file;
+};
+
+static enum mu_status no_memory(struct mu_log *log, const char *name)
 {
-    mu_text_copy(kept->name, sizeof(kept->name), file->name);
-    kept->bytes = 0;
+    return mu_fail(log, MU_E0801, NULL, "no memory for %s of a checkpoint", name);
+}
+
+static enum mu_status output_write(struct mu_store_output *head, const void *data, size_t bytes)
+{
+    struct output *output = (struct output *)head;
+    struct kept_file *file = output->file;
+    char *grown = realloc(file->data, file->bytes + bytes + 1);
+    if (!grown)
+        return no_memory(output->log, file->name);
+    file->data = grown;
+    if (bytes > 0)
+        memcpy(grown + file->bytes, data, bytes);
+    file->bytes += bytes;
+    return MU_OK;
+}
+
+static enum mu_status file_copy(
+    struct kept_file *kept, struct mu_log *log, const struct mu_store_file *file)
+{
+    struct output output = {{output_write}, log, kept};
+    size_t bytes = 0, at = 0;
     for (size_t i = 0; i < file->piece_count; i++)
-        kept->bytes += file->pieces[i].bytes;
-    kept->data = malloc(kept->bytes + 1);
+        bytes += file->pieces[i].bytes;
+    mu_text_copy(kept->name, sizeof(kept->name), file->name);
+    kept->data = malloc(bytes + 1);
     if (!kept->data)
-        return false;
-    size_t at = 0;
+        return no_memory(log, file->name);
+    kept->bytes = bytes;
     for (size_t i = 0; i < file->piece_count; i++) {
         if (file->pieces[i].bytes > 0)
             memcpy(kept->data + at, file->pieces[i].at, file->pieces[i].bytes);
         at += file->pieces[i].bytes;
     }
-    return true;
+    return file->make ? file->make(file->owner, &output.head) : MU_OK;
 }
 
-static struct entry *entry_create(
-    int64_t number, const struct mu_store_file *files, size_t file_count)
+static enum mu_status entry_create(struct mu_log *log, int64_t number,
+    const struct mu_store_file *files, size_t file_count, struct entry **ret_entry)
 {
+    enum mu_status status = MU_OK;
     struct entry *entry = calloc(1, sizeof(*entry));
     if (!entry)
-        return NULL;
+        return mu_fail(log, MU_E0801, NULL, "no memory for checkpoint %lld", (long long)number);
     entry->number = number;
-    for (size_t i = 0; i < file_count; i++) {
-        if (!file_copy(&entry->file[i], &files[i])) {
-            entry_destroy(entry);
-            return NULL;
-        }
+    for (size_t i = 0; i < file_count && status == MU_OK; i++) {
         entry->file_count++;
+        status = file_copy(&entry->file[i], log, &files[i]);
     }
-    return entry;
+    if (status == MU_OK)
+        *ret_entry = entry;
+    else
+        entry_destroy(entry);
+    return status;
 }
 
 /* The link that points to the entry of that number, or to where it would be. */
@@ -103,9 +133,8 @@ static enum mu_status memory_put(struct mu_store *store, struct mu_log *log, int
 {
     assert(number >= 0);
     assert(file_count <= MU_STORE_FILES_MAX);
-    struct entry *entry = entry_create(number, files, file_count);
-    if (!entry)
-        return mu_fail(log, MU_E0801, NULL, "no memory for checkpoint %lld", (long long)number);
+    struct entry *entry = NULL;
+    MU_TRY(entry_create(log, number, files, file_count, &entry));
     entry_replace(memory_of(store), number, entry);
     return MU_OK;
 }
@@ -172,6 +201,83 @@ static enum mu_status memory_get(struct mu_store *store, struct mu_log *log, int
     return status;
 }
 
+/* ---- open files ---- */
+
+/* Of an entry a copy, as it was; or a scratch file. */
+struct open_memory {
+    struct mu_store_open head;
+    char *data;
+    size_t bytes, room;
+};
+
+static enum mu_status open_read(
+    struct mu_store_open *head, struct mu_log *log, uint64_t at, void *data, size_t bytes)
+{
+    const struct open_memory *open = (struct open_memory *)head;
+    if (at > open->bytes || bytes > open->bytes - at)
+        return mu_fail(log, MU_E0605, NULL, "cannot read %zu bytes at %llu of %zu in memory", bytes,
+            (unsigned long long)at, open->bytes);
+    if (bytes > 0)
+        memcpy(data, open->data + at, bytes);
+    return MU_OK;
+}
+
+static enum mu_status open_append(
+    struct mu_store_open *head, struct mu_log *log, const void *data, size_t bytes)
+{
+    struct open_memory *open = (struct open_memory *)head;
+    if (bytes > open->room - open->bytes) {
+        size_t room = 2 * (open->bytes + bytes);
+        char *grown = realloc(open->data, room);
+        if (!grown)
+            return mu_fail(log, MU_E0801, NULL, "no memory for %zu bytes aside", room);
+        open->data = grown;
+        open->room = room;
+    }
+    if (bytes > 0)
+        memcpy(open->data + open->bytes, data, bytes);
+    open->bytes += bytes;
+    return MU_OK;
+}
+
+static void open_close(struct mu_store_open *head)
+{
+    struct open_memory *open = (struct open_memory *)head;
+    free(open->data);
+    free(open);
+}
+
+static const struct mu_store_open_ops open_ops = {
+    .read = open_read, .append = open_append, .close = open_close};
+
+static enum mu_status memory_scratch(
+    struct mu_store *store, struct mu_log *log, struct mu_store_open **ret_open)
+{
+    (void)store;
+    struct open_memory *open = calloc(1, sizeof(*open));
+    if (!open)
+        return mu_fail(log, MU_E0801, NULL, "no memory for a scratch file");
+    open->head.ops = &open_ops;
+    *ret_open = &open->head;
+    return MU_OK;
+}
+
+static enum mu_status memory_open(struct mu_store *store, struct mu_log *log, int64_t number,
+    const char *name, size_t bytes_max, struct mu_store_open **ret_open, size_t *ret_bytes)
+{
+    void *data;
+    MU_TRY(memory_get(store, log, number, name, bytes_max, &data, ret_bytes));
+    enum mu_status status = memory_scratch(store, log, ret_open);
+    if (status != MU_OK) {
+        free(data);
+        return status;
+    }
+    struct open_memory *open = (struct open_memory *)*ret_open;
+    open->data = data;
+    open->bytes = open->room = *ret_bytes;
+    return MU_OK;
+}
+
 static enum mu_status memory_drop(struct mu_store *store, struct mu_log *log, int64_t number)
 {
     (void)log;
@@ -201,6 +307,8 @@ static const struct mu_store_ops memory_ops = {
     .put = memory_put,
     .list = memory_list,
     .get = memory_get,
+    .open = memory_open,
+    .scratch = memory_scratch,
     .drop = memory_drop,
     .describe = memory_describe,
     .close = memory_close,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "runtime/io/store_directory.h"
-#include "runtime/base/shell.h"
 #include "runtime/io/folder.h"
+#include "runtime/io/store_open.h"
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -11,7 +11,6 @@
 #include <string.h>
 #include <sys/random.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 /*
@@ -21,6 +20,7 @@
  *   .put-<random>     an entry being written; or, after an exchange, the one it replaced
  *   .old-500          where two names cannot be exchanged: the entry while it is being replaced
  *   .drop-500         an entry on its way out
+ *   .scratch-<random> a scratch file, between its creation and its unlinking
  */
 #define PUT_PREFIX ".put-"
 #define OLD_PREFIX ".old-"
@@ -107,6 +107,8 @@ static void remove_leftover(int root, const char *name)
     else if (starts_with(name, PUT_PREFIX) || starts_with(name, OLD_PREFIX) ||
              starts_with(name, DROP_PREFIX))
         (void)remove_folder(root, name);
+    else if (starts_with(name, MU_STORE_OPEN_SCRATCH))
+        (void)unlinkat(root, name, 0);
 }
 
 static void remove_leftovers(int root)
@@ -123,52 +125,66 @@ static enum mu_status put_failed(struct mu_store *store, struct mu_log *log, enu
     int64_t number, const char *name, size_t bytes)
 {
     int reason = errno;
-    char space[96] = "", word[MU_SHELL_WORD_BYTES], help[2 * MU_SHELL_WORD_BYTES + 48];
-    struct statvfs fs;
-    if ((reason == ENOSPC || reason == EDQUOT) && statvfs(path_of(store), &fs) == 0) {
-        char needed[16], left[16];
-        mu_text_bytes(needed, sizeof(needed), bytes);
-        mu_text_bytes(left, sizeof(left), (uint64_t)fs.f_bavail * fs.f_frsize);
-        mu_format(space, sizeof(space), " (needs %s, %s free)", needed, left);
-    }
-    mu_shell_word(word, path_of(store));
-    mu_format(help, sizeof(help), "`df -h %s; df -i %s` shows what room is left", word, word);
-    return mu_fail(log, error, help, "cannot write %s/%lld/%s: %s%s", path_of(store),
-        (long long)number, name, strerror(reason), space);
+    char what[ENTRY_NAME_BYTES + MU_STORE_NAME_MAX];
+    mu_format(what, sizeof(what), "%lld/%s", (long long)number, name);
+    return mu_store_open_failed(log, error, path_of(store), what, bytes, reason);
 }
 
 static size_t bytes_of(const struct mu_store_file *file)
 {
-    size_t bytes = 0;
+    size_t bytes = file->made_bytes;
     for (size_t i = 0; i < file->piece_count; i++)
         bytes += file->pieces[i].bytes;
     return bytes;
 }
 
-/* One file, safe on the disk when this returns true. */
-static bool write_pieces(int fd, const struct mu_store_file *file)
+/* A file while it is written. */
+struct output {
+    struct mu_store_output head;
+    struct mu_store *store;
+    struct mu_log *log;
+    int64_t number;
+    const struct mu_store_file *file;
+    int fd;
+};
+
+static enum mu_status output_failed(const struct output *output, enum mu_error error)
 {
+    return put_failed(output->store, output->log, error, output->number, output->file->name,
+        bytes_of(output->file));
+}
+
+static enum mu_status output_write(struct mu_store_output *head, const void *data, size_t bytes)
+{
+    const struct output *output = (struct output *)head;
+    return mu_folder_write_all(output->fd, data, bytes) ? MU_OK : output_failed(output, MU_E0605);
+}
+
+/* Safe on the disk when this returns OK. */
+static enum mu_status write_file(struct output *output)
+{
+    const struct mu_store_file *file = output->file;
     for (size_t i = 0; i < file->piece_count; i++)
-        if (!mu_folder_write_all(fd, file->pieces[i].at, file->pieces[i].bytes))
-            return false;
-    return fsync(fd) == 0; /* asked once: after a failure the kernel has forgotten the pages */
+        MU_TRY(output_write(&output->head, file->pieces[i].at, file->pieces[i].bytes));
+    if (file->make)
+        MU_TRY(file->make(file->owner, &output->head));
+    /* Asked once: after a failure the kernel has forgotten the pages. */
+    return fsync(output->fd) == 0 ? MU_OK : output_failed(output, MU_E0605);
 }
 
 static enum mu_status put_file(struct mu_store *store, struct mu_log *log, int folder,
     int64_t number, const struct mu_store_file *file)
 {
     assert(mu_text_is_name(file->name));
-    int fd = openat(folder, file->name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-    if (fd < 0)
-        return put_failed(store, log, MU_E0604, number, file->name, bytes_of(file));
-    bool good = write_pieces(fd, file);
-    int reason = errno;
-    if (close(fd) != 0 && good) {
-        good = false;
-        reason = errno;
-    }
-    errno = reason;
-    return good ? MU_OK : put_failed(store, log, MU_E0605, number, file->name, bytes_of(file));
+    struct output output = {{output_write}, store, log, number, file, -1};
+    output.fd =
+        openat(folder, file->name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (output.fd < 0)
+        return output_failed(&output, MU_E0604);
+    enum mu_status status = write_file(&output);
+    if (close(output.fd) != 0 && status == MU_OK)
+        status = output_failed(&output, MU_E0605);
+    return status;
 }
 
 static enum mu_status put_aside(struct mu_store *store, struct mu_log *log, int root,
@@ -304,32 +320,8 @@ static int open_entry(struct mu_store *store, int64_t number)
     return folder;
 }
 
-/* All of a file of a known size; one byte more is taken and set to NUL, for texts. */
-static enum mu_status read_all(
-    struct mu_log *log, const char *where, int fd, size_t bytes, void **ret_data)
-{
-    char *data = malloc(bytes + 1);
-    if (!data)
-        return mu_fail(log, MU_E0801, NULL, "no memory for %zu bytes of %s", bytes, where);
-    size_t done = 0;
-    while (done < bytes) {
-        ssize_t got = read(fd, data + done, bytes - done);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got <= 0) {
-            const char *why = got == 0 ? "it became shorter" : strerror(errno);
-            free(data);
-            return mu_fail(log, MU_E0605, NULL, "cannot read %s: %s", where, why);
-        }
-        done += (size_t)got;
-    }
-    data[bytes] = '\0';
-    *ret_data = data;
-    return MU_OK;
-}
-
-static enum mu_status get_from(struct mu_log *log, const char *where, int fd, size_t bytes_max,
-    void **ret_data, size_t *ret_bytes)
+static enum mu_status check_plain(
+    struct mu_log *log, const char *where, int fd, size_t bytes_max, size_t *ret_bytes)
 {
     struct stat stat_;
     if (fstat(fd, &stat_) != 0 || !S_ISREG(stat_.st_mode))
@@ -337,13 +329,12 @@ static enum mu_status get_from(struct mu_log *log, const char *where, int fd, si
     if ((uint64_t)stat_.st_size > bytes_max)
         return mu_fail(log, MU_E0601, NULL, "%s has %lld bytes; at most %zu were expected", where,
             (long long)stat_.st_size, bytes_max);
-    MU_TRY(read_all(log, where, fd, (size_t)stat_.st_size, ret_data));
     *ret_bytes = (size_t)stat_.st_size;
     return MU_OK;
 }
 
-static enum mu_status directory_get(struct mu_store *store, struct mu_log *log, int64_t number,
-    const char *name, size_t bytes_max, void **ret_data, size_t *ret_bytes)
+static enum mu_status directory_open(struct mu_store *store, struct mu_log *log, int64_t number,
+    const char *name, size_t bytes_max, struct mu_store_open **ret_open, size_t *ret_bytes)
 {
     assert(mu_text_is_name(name));
     char where[PATH_MAX + 64];
@@ -359,8 +350,43 @@ static enum mu_status directory_get(struct mu_store *store, struct mu_log *log, 
     if (fd < 0)
         return mu_fail(log, error == ELOOP ? MU_E0601 : MU_E0605, NULL, "cannot open %s: %s", where,
             error == ELOOP ? "it is a symbolic link" : strerror(error));
-    enum mu_status status = get_from(log, where, fd, bytes_max, ret_data, ret_bytes);
+    enum mu_status status = check_plain(log, where, fd, bytes_max, ret_bytes);
+    if (status == MU_OK)
+        return mu_store_open_file(log, where, fd, ret_open);
     (void)close(fd);
+    return status;
+}
+
+/* One byte more is taken and set to NUL, for texts. */
+static enum mu_status directory_get(struct mu_store *store, struct mu_log *log, int64_t number,
+    const char *name, size_t bytes_max, void **ret_data, size_t *ret_bytes)
+{
+    struct mu_store_open *file;
+    MU_TRY(directory_open(store, log, number, name, bytes_max, &file, ret_bytes));
+    char *data = malloc(*ret_bytes + 1);
+    enum mu_status status =
+        data ? file->ops->read(file, log, 0, data, *ret_bytes)
+             : mu_fail(log, MU_E0801, NULL, "no memory for %zu bytes of %s/%lld/%s", *ret_bytes,
+                   path_of(store), (long long)number, name);
+    file->ops->close(file);
+    if (status != MU_OK) {
+        free(data);
+        return status;
+    }
+    data[*ret_bytes] = '\0';
+    *ret_data = data;
+    return MU_OK;
+}
+
+static enum mu_status directory_scratch(
+    struct mu_store *store, struct mu_log *log, struct mu_store_open **ret_open)
+{
+    MU_TRY(mu_folder_make(log, path_of(store)));
+    int root = open(path_of(store), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (root < 0)
+        return mu_fail(log, MU_E0604, NULL, "cannot open %s: %s", path_of(store), strerror(errno));
+    enum mu_status status = mu_store_open_scratch(log, path_of(store), root, ret_open);
+    (void)close(root);
     return status;
 }
 
@@ -399,6 +425,8 @@ static const struct mu_store_ops directory_ops = {
     .put = directory_put,
     .list = directory_list,
     .get = directory_get,
+    .open = directory_open,
+    .scratch = directory_scratch,
     .drop = directory_drop,
     .describe = directory_describe,
     .close = directory_close,

@@ -176,7 +176,8 @@ static enum mu_status put_and_get(void)
 {
     struct mu_store *store;
     struct mu_store_piece piece = {"abc", 3};
-    struct mu_store_file files[] = {{"a", &piece, 1}, {"b", &piece, 1}};
+    struct mu_store_file files[] = {{.name = "a", .pieces = &piece, .piece_count = 1},
+        {.name = "b", .pieces = &piece, .piece_count = 1}};
     void *data = NULL;
     size_t bytes;
     MU_TRY(mu_store_memory_open(&store));

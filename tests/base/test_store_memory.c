@@ -53,8 +53,8 @@ static void pieces_are_read_back_joined(void **state)
     (void)state;
     struct mu_store_piece pieces[] = {{"abc", 3}, {NULL, 0}, {"de", 2}};
     struct mu_store_piece other[] = {{"xyz", 3}};
-    struct mu_store_file files[] = {
-        {"model", pieces, 3}, {"manifest", other, 1}, {"none", NULL, 0}};
+    struct mu_store_file files[] = {{.name = "model", .pieces = pieces, .piece_count = 3},
+        {.name = "manifest", .pieces = other, .piece_count = 1}, {.name = "none"}};
     assert_ok(store->ops->put(store, &said.log, 7, files, 3));
     expect(7, "model", "abcde");
     expect(7, "manifest", "xyz");

@@ -287,6 +287,19 @@ class Case(unittest.TestCase):
         self._runs += 1
         return self._root / f"{name}-{self._runs}"
 
+    def small_disk(self):
+        """A disk of 8 MiB that only they see whom the second part starts."""
+        disk = self.folder("disk")
+        disk.mkdir()
+        holder = Process("holder", ["unshare", "--mount", "sh", "-c",
+                                    f"mount -t tmpfs -o size=8m none {disk} && echo ready && "
+                                    "exec tail -f /dev/null"])
+        self.own(holder)
+        until(lambda: holder.lines or holder.ended, "a disk")
+        if holder.text != "ready":
+            self.skipTest(f"this user may not mount: {holder.text}")
+        return disk, ["nsenter", f"--mount=/proc/{holder.pid}/ns/mnt"]
+
     def muster(self, *arguments, **variables):
         """One command to its end."""
         process = Process("muster", [MUSTER, *map(str, arguments)], **variables)

@@ -2,8 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Checkpoints of models with an embedding table: test_rows.py MUSTER"""
 import json
+import os
+import subprocess
+import unittest
 
-from cluster import Case, Cluster, checkpoints, main
+from cluster import MUSTER, Case, Cluster, Process, checkpoints, main
 
 JOB = {"name": "clicks", "model": {"kind": "wide_deep"},
        "data": {"kind": "clicks", "samples": 2000, "test_samples": 500, "batch": 50},
@@ -123,6 +126,48 @@ class Rows(Case):
         again = self.trained("chief=1,worker=1,ps=3", "--resume", "--epochs", "31", job=job,
                              out=run.out)
         self.assertGreaterEqual(again.summary["embedding_rows"], run.summary["embedding_rows"])
+
+    @unittest.skipIf("MUSTER_SLOW" in os.environ, "a sanitizer takes memory of its own")
+    def test_a_leader_with_less_memory_than_the_table_saves_it_and_goes_on(self):
+        job = self.job(model={"kind": "wide_deep", "dimension": 256},
+                       optimizer={"kind": "adagrad", "learning_rate": 0.002},
+                       data={**JOB["data"], "samples": 500, "test_samples": 100},
+                       mode={"kind": "async", "rows": "dense"}, train={"epochs": 1},
+                       checkpoint={"every_steps": 1000, "keep": 1})
+        limit = 144 << 20
+        limited = ["prlimit", f"--data={limit}"]
+        first = Cluster(self, job=job, chief=1, ps=2)
+        again = Cluster(self, job=job, chief=1, ps=2,
+                        arguments=("--resume", "--epochs", "2"))
+        again.out = first.out
+        for cluster, step in ((first, 10), (again, 20)):
+            for name in cluster.names:
+                cluster.start(name, wrapper=limited if name == "chief/0" else ())
+            for task in cluster.tasks.values():
+                self.assertEqual(task.ends(), 0, task.text)
+            newest = checkpoints(cluster.out)[-1]
+            self.assertEqual(newest.name, str(step))
+            self.assertGreater((newest / "embedding.safetensors").stat().st_size, limit * 3 // 2)
+            verified = Process("verify", [*limited, MUSTER, "checkpoint", "verify", str(newest)])
+            self.own(verified)
+            self.assertEqual(verified.ends(), 0, verified.text)
+        self.assertIn("resuming from step 10 ", again.tasks["chief/0"].text)
+
+    def test_a_disk_without_room_for_the_table_fails_the_last_checkpoint_and_nothing_is_left(self):
+        disk, inside = self.small_disk()
+        job = self.job(model={"kind": "factorization", "dimension": 8},
+                       optimizer={"kind": "adagrad", "learning_rate": 0.01},
+                       mode={"kind": "async", "rows": "dense"}, train={"epochs": 1})
+        run = Process("launcher", [*inside, MUSTER, "run", job, "--local", "chief=1,ps=2", "--set",
+                                   "checkpoint.every_steps=20", "--out", str(disk / "run")])
+        self.own(run)
+        self.assertEqual(run.ends(), 74, run.text)
+        self.assertRegex(run.text, r"warning: .*cannot save step \d+, and trains on \(E0605\): "
+                                   r"cannot write \S+/\.scratch: No space left on device")
+        self.assertRegex(run.text, r"error\[E0605\]: .* step 40, the last of the run\b.*: "
+                                   r"cannot write \S+/\.scratch: No space left on device")
+        used = subprocess.run([*inside, "du", "-sk", disk], capture_output=True, text=True)
+        self.assertLess(int(used.stdout.split()[0]), 1024)
 
     def test_the_evaluator_reads_the_tables_of_servers(self):
         cluster = Cluster(self, job=self.job(mode={"kind": "async"}), chief=1, ps=2,

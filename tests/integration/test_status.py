@@ -534,19 +534,6 @@ class Status(Case):
         found = self.as_json(cluster.out, code=69)
         self.assertEqual((found["state"], found["exit"]), ("ended", 75))
 
-    def small_disk(self):
-        """A disk of 8 MiB that only they see whom the second part starts."""
-        disk = self.folder("disk")
-        disk.mkdir()
-        holder = Process("holder", ["unshare", "--mount", "sh", "-c",
-                                    f"mount -t tmpfs -o size=8m none {disk} && echo ready && "
-                                    "exec tail -f /dev/null"])
-        self.own(holder)
-        until(lambda: holder.lines or holder.ended, "a disk")
-        if holder.text != "ready":
-            self.skipTest(f"this user may not mount: {holder.text}")
-        return disk, ["nsenter", f"--mount=/proc/{holder.pid}/ns/mnt"]
-
     def test_a_full_disk_stops_neither_the_run_nor_its_status(self):
         disk, inside = self.small_disk()
         run = Process("launcher", [*inside, MUSTER, "run", SYNC, "--local", "chief=1,worker=1",

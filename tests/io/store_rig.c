@@ -145,8 +145,8 @@ enum mu_status store_rig_put(struct mu_store *store, int64_t number, const char 
     struct mu_store_piece whole[] = {{word, bytes}};
     struct mu_store_piece halves[] = {{word, bytes / 2}, {word + bytes / 2, bytes - bytes / 2}};
     struct mu_store_file files[] = {
-        {"a.bin", whole, 1},
-        {"b.bin", halves, 2},
+        {.name = "a.bin", .pieces = whole, .piece_count = 1},
+        {.name = "b.bin", .pieces = halves, .piece_count = 2},
     };
     return store->ops->put(store, store_rig_said, number, files, 2);
 }

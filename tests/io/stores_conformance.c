@@ -126,6 +126,111 @@ static void a_file_larger_than_asked_for_is_refused(void **state)
         store->ops->get(store, &test_log.log, 1, "a.txt", 5, &data, &bytes), MU_BAD_DATA);
 }
 
+/* ---- files that are read and made in parts ---- */
+
+static void a_file_is_read_in_parts_whatever_becomes_of_its_entry(void **state)
+{
+    (void)state;
+    struct mu_store_open *file;
+    char text[8] = "";
+    size_t bytes;
+    put(1, "0123456789");
+    assert_ok(store->ops->open(store, &test_log.log, 1, "a.txt", 11, &file, &bytes));
+    assert_int_equal(bytes, 11);
+    put(1, "other");
+    assert_ok(store->ops->drop(store, &test_log.log, 1));
+    assert_ok(file->ops->read(file, &test_log.log, 7, text, 4));
+    assert_memory_equal(text, "789!", 4);
+    assert_ok(file->ops->read(file, &test_log.log, 0, text, 3));
+    assert_memory_equal(text, "012", 3);
+    assert_ok(file->ops->read(file, &test_log.log, 11, text, 0));
+    assert_int_equal(file->ops->read(file, &test_log.log, 8, text, 4), MU_IO_ERROR);
+    assert_said(&test_log, "error[E0605]: cannot read");
+    file->ops->close(file);
+}
+
+static void a_file_that_is_not_there_or_too_large_is_not_opened(void **state)
+{
+    (void)state;
+    struct mu_store_open *file;
+    size_t bytes;
+    put(1, "0123456789");
+    assert_int_equal(
+        store->ops->open(store, &test_log.log, 1, "a.txt", 10, &file, &bytes), MU_BAD_DATA);
+    assert_int_equal(
+        store->ops->open(store, &test_log.log, 1, "b.txt", 10, &file, &bytes), MU_NO_INPUT);
+    assert_int_equal(
+        store->ops->open(store, &test_log.log, 2, "a.txt", 10, &file, &bytes), MU_NO_INPUT);
+}
+
+/* Two parts, and then how it is to end. */
+static enum mu_status make(void *owner, struct mu_store_output *output)
+{
+    const char *const *parts = owner;
+    MU_TRY(output->write(output, parts[0], strlen(parts[0])));
+    MU_TRY(output->write(output, parts[1], strlen(parts[1])));
+    return parts[1][0] == '?' ? MU_BROKEN : MU_OK;
+}
+
+static enum mu_status put_made(int64_t number, const char *second)
+{
+    const char *parts[] = {"three, ", second};
+    const struct mu_store_piece piece = {"one, two, ", 10};
+    const struct mu_store_file files[] = {{.name = "before", .pieces = &piece, .piece_count = 1},
+        {.name = "a.txt",
+            .pieces = &piece,
+            .piece_count = 1,
+            .make = make,
+            .owner = parts,
+            .made_bytes = 7 + strlen(second)},
+        {.name = "made", .make = make, .owner = parts}};
+    return store->ops->put(store, &test_log.log, number, files, 3);
+}
+
+static void a_file_may_be_made_while_it_is_written(void **state)
+{
+    (void)state;
+    assert_ok(put_made(3, "four"));
+    assert_holds(3, "before", "one, two, ");
+    assert_holds(3, "a.txt", "one, two, three, four");
+    assert_holds(3, "made", "three, four");
+}
+
+static void what_fails_to_be_made_is_no_entry(void **state)
+{
+    (void)state;
+    int64_t numbers[2];
+    assert_ok(put_made(3, "four"));
+    assert_int_equal(put_made(4, "?"), MU_BROKEN);
+    assert_int_equal(put_made(3, "?"), MU_BROKEN);
+    assert_int_equal(store->ops->list(store, numbers, 2), 1);
+    assert_int_equal(numbers[0], 3);
+    assert_holds(3, "made", "three, four");
+}
+
+static void a_scratch_file_holds_what_is_appended_and_is_no_entry(void **state)
+{
+    (void)state;
+    int64_t numbers[2];
+    struct mu_store_open *one, *other;
+    char text[16];
+    assert_ok(store->ops->scratch(store, &test_log.log, &one)); /* also in a store without folder */
+    assert_ok(store->ops->scratch(store, &test_log.log, &other));
+    assert_ok(one->ops->append(one, &test_log.log, "0123", 4));
+    assert_ok(other->ops->append(other, &test_log.log, "abc", 3));
+    put(1, "x");
+    assert_ok(one->ops->append(one, &test_log.log, "456789", 6));
+    assert_ok(one->ops->append(one, &test_log.log, "", 0));
+    assert_ok(one->ops->read(one, &test_log.log, 2, text, 8));
+    assert_memory_equal(text, "23456789", 8);
+    assert_ok(other->ops->read(other, &test_log.log, 0, text, 3));
+    assert_memory_equal(text, "abc", 3);
+    assert_int_equal(one->ops->read(one, &test_log.log, 9, text, 2), MU_IO_ERROR);
+    assert_int_equal(store->ops->list(store, numbers, 2), 1);
+    one->ops->close(one);
+    other->ops->close(other);
+}
+
 static void an_entry_has_a_name_for_messages(void **state)
 {
     (void)state;
@@ -144,6 +249,11 @@ static void an_entry_has_a_name_for_messages(void **state)
         CASE(kind, a_second_put_replaces_the_first),                                               \
         CASE(kind, what_is_dropped_is_gone_and_the_rest_stays),                                    \
         CASE(kind, a_file_larger_than_asked_for_is_refused),                                       \
+        CASE(kind, a_file_is_read_in_parts_whatever_becomes_of_its_entry),                         \
+        CASE(kind, a_file_that_is_not_there_or_too_large_is_not_opened),                           \
+        CASE(kind, a_file_may_be_made_while_it_is_written),                                        \
+        CASE(kind, what_fails_to_be_made_is_no_entry),                                             \
+        CASE(kind, a_scratch_file_holds_what_is_appended_and_is_no_entry),                         \
         CASE(kind, an_entry_has_a_name_for_messages)
 
 int main(void)

@@ -114,6 +114,78 @@ static void a_failing_call_leaves_nothing_of_the_entry(void **state)
     failure_at_every_call(EIO);
 }
 
+/* ---- scratch files ---- */
+
+static enum mu_status scratch_work(struct mu_store *store)
+{
+    struct mu_store_open *scratch;
+    MU_TRY(store->ops->scratch(store, store_rig_said, &scratch));
+    enum mu_status status = scratch->ops->append(scratch, store_rig_said, "aside", 5);
+    if (status == MU_OK)
+        status = scratch->ops->append(scratch, store_rig_said, " more", 5);
+    scratch->ops->close(scratch);
+    return status;
+}
+
+static int scratch_dies(int cut_at)
+{
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        struct mu_store *store = NULL;
+        store_rig_disk.kind = STORE_RIG_DIE;
+        store_rig_disk.calls_left = cut_at;
+        if (mu_store_directory_open(store_rig_said, store_rig_checkpoints, &store) != MU_OK)
+            _exit(2);
+        _exit(scratch_work(store) == MU_OK ? 0 : 1);
+    }
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status));
+    return WEXITSTATUS(status);
+}
+
+static void death_leaves_no_scratch_file_that_the_next_put_does_not_remove(void **state)
+{
+    (void)state;
+    int cut_at = 0, code = 42, hidden = 0;
+    struct mu_store *store = store_rig_open();
+    assert_ok(store_rig_put(store, 1, "first"));
+    for (; code == 42; cut_at++) {
+        code = scratch_dies(cut_at);
+        hidden += store_rig_count_hidden();
+        assert_ok(store_rig_put(store, 1, "first"));
+        assert_int_equal(store_rig_count_hidden(), 0);
+        assert_true(store_rig_entry_says(store, 1, "first"));
+    }
+    assert_int_equal(code, 0);
+    assert_int_equal(cut_at, 5); /* created, unlinked, written twice; and none */
+    assert_int_equal(hidden, 1); /* between the first two */
+    store->ops->close(store);
+}
+
+static void a_failing_call_leaves_no_scratch_file(void **state)
+{
+    (void)state;
+    struct mu_store *store = store_rig_open();
+    assert_ok(store_rig_put(store, 1, "first"));
+    for (int cut_at = 0; cut_at < 4; cut_at++) {
+        store_rig_said = mu_test_log_init(&store_rig_log);
+        store_rig_disk.kind = STORE_RIG_FAIL;
+        store_rig_disk.error = ENOSPC;
+        store_rig_disk.calls_left = cut_at;
+        assert_int_equal(scratch_work(store), cut_at < 2 ? MU_CANNOT_CREATE : MU_IO_ERROR);
+        store_rig_disk.kind = STORE_RIG_NO_CUT;
+        assert_said(&store_rig_log, "/.scratch: No space left on device (needs ");
+        assert_said(&store_rig_log, "help: `df -h /");
+        /* What cannot be unlinked stays until the next put, as after a death. */
+        assert_int_equal(store_rig_count_hidden(), cut_at == 1);
+        assert_ok(store_rig_put(store, 1, "first"));
+        assert_int_equal(store_rig_count_hidden(), 0);
+    }
+    store->ops->close(store);
+}
+
 static void a_full_disk_is_named_with_what_was_needed(void **state)
 {
     failure_at_every_call(ENOSPC);
@@ -136,6 +208,8 @@ int main(void)
         STORE_RIG_CASE(death_at_any_call_leaves_whole_entries),
         STORE_RIG_CASE(death_at_any_call_leaves_whole_entries_without_exchange),
         STORE_RIG_CASE(a_failing_call_leaves_nothing_of_the_entry),
+        STORE_RIG_CASE(death_leaves_no_scratch_file_that_the_next_put_does_not_remove),
+        STORE_RIG_CASE(a_failing_call_leaves_no_scratch_file),
         STORE_RIG_CASE(a_full_disk_is_named_with_what_was_needed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -78,15 +78,23 @@ static void put_rest(int to, uint64_t tag)
 
 static uint64_t ids_come[4];
 static size_t ids_count;
+static int offers_left; /* that are refused */
+static int offers;
 
-static void put_rows(void *owner, const uint64_t *ids, const float *rows, size_t count)
+static bool put_rows(void *owner, const uint64_t *ids, const float *rows, size_t count)
 {
     (void)owner;
     (void)rows;
+    offers++;
+    if (offers_left > 0) {
+        offers_left--;
+        return false;
+    }
     for (size_t i = 0; i < count; i++) {
         assert_true(ids_count < MU_COUNT_OF(ids_come));
         ids_come[ids_count++] = ids[i];
     }
+    return true;
 }
 
 /* The servers have begun, with a state of zeros. */
@@ -132,6 +140,7 @@ static void rows_of_a_snapshot_that_was_given_up_do_not_come_into_the_next(void 
     int64_t version, judged[1];
     struct mu_ps_snapshot *snapshot = make_snapshot(sockets);
     const struct one_row row = row_of(1);
+    ids_count = 0;
     assert_ok(mu_ps_snapshot_start(snapshot, vectors, &sink));
     put_header(sockets[1], MU_FRAME_ROWS, 1, NULL, 0, sizeof(row));
     while (snapshot->sources[1].piece.count == 0) /* the frame has begun */
@@ -148,6 +157,72 @@ static void rows_of_a_snapshot_that_was_given_up_do_not_come_into_the_next(void 
     assert_ok(mu_ps_snapshot_wait(snapshot, deadline(), &version, judged));
     assert_int_equal(ids_count, 1);
     assert_int_equal(ids_come[0], row.id);
+    mu_ps_snapshot_destroy(snapshot);
+    close(sockets[0]);
+    close(sockets[1]);
+}
+
+/* ---- rows that are not taken at once ---- */
+
+static void rows_that_are_not_taken_are_offered_again_and_others_come_meanwhile(void **state)
+{
+    (void)state;
+    int sockets[SERVERS];
+    float vector[SERVERS * SPAN];
+    float *const vectors[] = {vector};
+    const struct mu_row_sink sink = {.put = put_rows};
+    int64_t version, judged[1];
+    struct mu_ps_snapshot *snapshot = make_snapshot(sockets);
+    const struct one_row first = row_of(0), second = row_of(1);
+    ids_count = 0;
+    offers = 0;
+    offers_left = 3;
+    assert_ok(mu_ps_snapshot_start(snapshot, vectors, &sink));
+    assert_false(mu_ps_snapshot_is_held(snapshot));
+    put_piece(sockets[0], 1, &first);
+    while (!mu_ps_snapshot_is_held(snapshot))
+        assert_ok(pair.loop->ops->turn(pair.loop, deadline()));
+    /* The rest of this server stays in the network. */
+    put_rest(sockets[0], 1);
+    put_piece(sockets[1], 1, &second);
+    put_rest(sockets[1], 1);
+    assert_ok(mu_ps_snapshot_wait(snapshot, deadline(), &version, judged));
+    assert_false(mu_ps_snapshot_is_held(snapshot));
+    assert_int_equal(ids_count, 2);
+    assert_int_equal(ids_come[0] + ids_come[1], first.id + second.id);
+    assert_int_equal(offers, 5);
+    mu_ps_snapshot_destroy(snapshot);
+    close(sockets[0]);
+    close(sockets[1]);
+}
+
+static void rows_that_wait_when_their_snapshot_is_given_up_are_not_offered_again(void **state)
+{
+    (void)state;
+    int sockets[SERVERS];
+    float vector[SERVERS * SPAN];
+    float *const vectors[] = {vector};
+    const struct mu_row_sink sink = {.put = put_rows};
+    int64_t version, judged[1];
+    struct mu_ps_snapshot *snapshot = make_snapshot(sockets);
+    const struct one_row row = row_of(1);
+    ids_count = 0;
+    offers_left = INT32_MAX;
+    assert_ok(mu_ps_snapshot_start(snapshot, vectors, &sink));
+    put_piece(sockets[1], 1, &row);
+    while (!mu_ps_snapshot_is_held(snapshot))
+        assert_ok(pair.loop->ops->turn(pair.loop, deadline()));
+    put_piece(sockets[1], 1, &row); /* held, and skipped */
+    close(sockets[0]);
+    assert_int_equal(mu_ps_snapshot_wait(snapshot, deadline(), &version, judged), MU_UNAVAILABLE);
+    assert_false(mu_ps_snapshot_is_held(snapshot));
+    offers_left = 0;
+    assert_ok(mu_ps_snapshot_start(snapshot, vectors, &sink));
+    mu_ps_snapshot_add_server(snapshot, 0, connect_server(&sockets[0]));
+    put_rest(sockets[0], 2);
+    put_rest(sockets[1], 2);
+    assert_ok(mu_ps_snapshot_wait(snapshot, deadline(), &version, judged));
+    assert_int_equal(ids_count, 0);
     mu_ps_snapshot_destroy(snapshot);
     close(sockets[0]);
     close(sockets[1]);
@@ -210,6 +285,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rows_of_a_snapshot_that_was_given_up_do_not_come_into_the_next),
+        cmocka_unit_test(rows_that_are_not_taken_are_offered_again_and_others_come_meanwhile),
+        cmocka_unit_test(rows_that_wait_when_their_snapshot_is_given_up_are_not_offered_again),
         cmocka_unit_test(a_link_back_to_the_deputy_before_it_judges_only_tells_the_place),
     };
     return cmocka_run_group_tests(tests, hand_rig_begin, hand_rig_end);

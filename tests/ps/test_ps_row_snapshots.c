@@ -18,6 +18,8 @@
 #define VERSION 100
 
 struct taken {
+    int refuses; /* so many times before each piece is taken, as who writes them to a slow disk */
+    int offers;
     int64_t version;
     float *vectors[2];
     float *rows; /* (IDS, STRIDE) */
@@ -97,14 +99,17 @@ static enum mu_status worker(struct rig_task *task)
     return status;
 }
 
-static void put(void *owner, const uint64_t *ids, const float *rows, size_t count)
+static bool put(void *owner, const uint64_t *ids, const float *rows, size_t count)
 {
     struct taken *taken = owner;
+    if (taken->offers++ % (1 + taken->refuses) < taken->refuses)
+        return false;
     for (size_t i = 0; i < count; i++) {
         assert(ids[i] < IDS && !taken->there[ids[i]]);
         taken->there[ids[i]] = true;
         memcpy(taken->rows + ids[i] * STRIDE, rows + i * STRIDE, STRIDE * sizeof(float));
     }
+    return true;
 }
 
 static enum mu_status give(struct rig_task *task, const struct taken *first, int64_t deadline)
@@ -281,6 +286,21 @@ static void go_on(bool was_dense, bool is_dense)
     run_finish(&first);
 }
 
+static void rows_of_a_snapshot_may_wait_for_who_takes_them(void **state)
+{
+    (void)state;
+    struct run run;
+    run_init(&run);
+    for (int i = 0; i < SNAPSHOTS; i++)
+        run.taken[i].refuses = 1 + i;
+    for (uint64_t id = 0; id < IDS; id++)
+        run.first.there[id] = true;
+    run_rig(3, &run);
+    for (int i = 0; i < SNAPSHOTS; i++)
+        assert_in_range(run.taken[i].offers, 9 * (2 + i), 20 * (2 + i));
+    run_finish(&run);
+}
+
 static void rows_go_on_at_any_number_of_servers(void **state)
 {
     (void)state;
@@ -299,6 +319,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rows_of_a_snapshot_are_of_its_version_on_all_servers),
+        cmocka_unit_test(rows_of_a_snapshot_may_wait_for_who_takes_them),
         cmocka_unit_test(rows_go_on_at_any_number_of_servers),
         cmocka_unit_test(rows_of_dense_tables_go_on_at_any_number_of_servers),
     };

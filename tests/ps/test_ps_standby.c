@@ -215,12 +215,13 @@ static enum mu_status work(struct rig_task *task)
 
 /* ---- the leader: restores, and takes snapshots all the time ---- */
 
-static void no_rows(void *owner, const uint64_t *ids, const float *rows, size_t count)
+static bool no_rows(void *owner, const uint64_t *ids, const float *rows, size_t count)
 {
     (void)owner;
     (void)ids;
     (void)rows;
     (void)count;
+    return true;
 }
 
 static void link_leader(struct rig_task *task, int seat)

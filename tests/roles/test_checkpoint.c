@@ -101,6 +101,12 @@ static enum mu_status busy_get(struct mu_store *self, struct mu_log *log, int64_
     return rig.store->ops->get(rig.store, log, number, name, bytes_max, ret_data, ret_bytes);
 }
 
+static enum mu_status busy_open(struct mu_store *self, struct mu_log *log, int64_t number,
+    const char *name, size_t bytes_max, struct mu_store_open **ret_open, size_t *ret_bytes)
+{
+    return rig.store->ops->open(rig.store, log, number, name, bytes_max, ret_open, ret_bytes);
+}
+
 static void busy_describe(struct mu_store *self, int64_t number, char *out, size_t bytes)
 {
     rig.store->ops->describe(rig.store, number, out, bytes);
@@ -126,7 +132,7 @@ static enum mu_status refuse_put(struct mu_store *self, struct mu_log *log, int6
 static void an_entry_dropped_while_it_is_read_is_no_damage(void **state)
 {
     static const struct mu_store_ops ops = {
-        .list = busy_list, .get = busy_get, .describe = busy_describe};
+        .list = busy_list, .get = busy_get, .open = busy_open, .describe = busy_describe};
     struct mu_store busy = {.ops = &ops};
     run_rig_save(500, 1);
     busy_gets = 0;

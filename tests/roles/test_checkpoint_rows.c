@@ -393,6 +393,96 @@ static void what_else_taking_a_row_returns_is_passed_on(void **state)
     taken.status = MU_OK;
 }
 
+/* ---- a disk that fails ---- */
+
+static int reads_left; /* of open files, before the one that fails */
+
+struct failing_file {
+    struct mu_store_open head, *inside;
+};
+
+static enum mu_status failing_read(
+    struct mu_store_open *open, struct mu_log *log, uint64_t at, void *data, size_t bytes)
+{
+    const struct failing_file *file = (struct failing_file *)open;
+    if (reads_left-- == 0)
+        return mu_fail(log, MU_E0605, NULL, "cannot read: the disk is gone");
+    return file->inside->ops->read(file->inside, log, at, data, bytes);
+}
+
+static void failing_close(struct mu_store_open *open)
+{
+    struct failing_file *file = (struct failing_file *)open;
+    file->inside->ops->close(file->inside);
+    free(file);
+}
+
+static struct mu_store *whole;
+
+static enum mu_status failing_open(struct mu_store *self, struct mu_log *log, int64_t number,
+    const char *name, size_t bytes_max, struct mu_store_open **ret_open, size_t *ret_bytes)
+{
+    static const struct mu_store_open_ops ops = {.read = failing_read, .close = failing_close};
+    struct failing_file *file = calloc(1, sizeof(*file));
+    file->head.ops = &ops;
+    assert_ok(whole->ops->open(whole, log, number, name, bytes_max, &file->inside, ret_bytes));
+    *ret_open = &file->head;
+    return MU_OK;
+}
+
+static enum mu_status failing_get(struct mu_store *self, struct mu_log *log, int64_t number,
+    const char *name, size_t bytes_max, void **ret_data, size_t *ret_bytes)
+{
+    return whole->ops->get(whole, log, number, name, bytes_max, ret_data, ret_bytes);
+}
+
+static size_t failing_list(struct mu_store *self, int64_t *ret_numbers, size_t most)
+{
+    return whole->ops->list(whole, ret_numbers, most);
+}
+
+static void failing_describe(struct mu_store *self, int64_t number, char *out, size_t bytes)
+{
+    whole->ops->describe(whole, number, out, bytes);
+}
+
+/* At each read of the newest entry: until the rows are sound the entry before is taken; when some
+ * were given that would mix two states. */
+static void what_cannot_be_read_is_damage_until_rows_are_given(void **state)
+{
+    static const struct mu_store_ops ops = {.list = failing_list,
+        .get = failing_get,
+        .open = failing_open,
+        .describe = failing_describe};
+    struct mu_store failing = {&ops};
+    int passed_over = 0, final = 0;
+    enum mu_status status = MU_BUG;
+    save(4);
+    save(5);
+    whole = store;
+    for (int fail_at = 0;; fail_at++) {
+        test_said = mu_test_log_init(&test_log);
+        reads_left = fail_at;
+        store = &failing;
+        status = load(MU_CHECKPOINT_NEWEST);
+        store = whole;
+        if (reads_left >= 0)
+            break;
+        bool fell_back = strstr(test_log.text, "fell back to the checkpoint of step 4") != NULL;
+        assert_said(&test_log, "cannot read: the disk is gone");
+        assert_int_equal(status, fell_back ? MU_OK : MU_IO_ERROR);
+        if (fell_back)
+            expect_all_rows();
+        passed_over += fell_back;
+        final += !fell_back;
+        assert_true(final == 0 || !fell_back);
+    }
+    assert_ok(status);
+    expect_all_rows();
+    assert_int_equal(final, 4); /* ids, parameters, slots */
+    assert_int_equal(passed_over, 2 + 3 + 1 + 4);
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, make_run, finish_run)
 
 int main(void)
@@ -415,6 +505,7 @@ int main(void)
         CASE(as_many_rows_as_ids_are_needed),
         CASE(no_memory_for_a_row_is_said),
         CASE(what_else_taking_a_row_returns_is_passed_on),
+        CASE(what_cannot_be_read_is_damage_until_rows_are_given),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -86,49 +86,6 @@ static void without_memory_there_are_no_rows_and_the_next_time_there_are(void **
     }
 }
 
-/* Row n again and again, in another order than that of the ids. */
-static enum mu_status add(struct mu_saved_rows *rows, const uint64_t *numbers, size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        struct imagined table = {.next = numbers[i]};
-        uint64_t id;
-        const float *row = next_row(&table, &id);
-        MU_TRY(mu_saved_rows_add(rows, &id, row, 1));
-    }
-    return MU_OK;
-}
-
-static void rows_that_come_in_any_order_are_put_in_that_of_their_ids(void **state)
-{
-    struct mu_saved_rows rows = {.width = WIDTH, .slot_count = SLOTS};
-    for (uint64_t count = 0; count <= 600; count = count * 5 / 3 + 1) {
-        mu_saved_rows_clear(&rows);
-        for (uint64_t factor = 1; factor <= 3; factor += 2)
-            for (uint64_t i = 0; i < count; i++) {
-                uint64_t number = (i * 211 + factor) % count;
-                if (number % 2 == factor / 2)
-                    assert_ok(add(&rows, &number, 1));
-            }
-        assert_ok(mu_saved_rows_sort(&rows));
-        expect(&rows, count);
-        assert_ok(mu_saved_rows_sort(&rows));
-        expect(&rows, count);
-    }
-    mu_saved_rows_finish(&rows);
-}
-
-static void an_id_that_comes_twice_is_told(void **state)
-{
-    struct mu_saved_rows rows = {.width = WIDTH, .slot_count = SLOTS};
-    assert_ok(add(&rows, (const uint64_t[]){5, 3, 8, 3}, 4));
-    assert_int_equal(mu_saved_rows_sort(&rows), MU_BROKEN);
-    mu_saved_rows_clear(&rows);
-    assert_ok(add(&rows, (const uint64_t[]){1, 0}, 2));
-    assert_ok(mu_saved_rows_sort(&rows));
-    expect(&rows, 2);
-    mu_saved_rows_finish(&rows);
-}
-
 static void the_checksum_goes_over_ids_and_then_parameters(void **state)
 {
     struct mu_saved_rows rows = {.width = WIDTH, .slot_count = SLOTS};
@@ -148,8 +105,6 @@ int main(void)
         cmocka_unit_test(parameters_and_slots_lie_in_vectors_of_their_own),
         cmocka_unit_test(a_table_may_grow_and_shrink_and_be_empty),
         cmocka_unit_test(without_memory_there_are_no_rows_and_the_next_time_there_are),
-        cmocka_unit_test(rows_that_come_in_any_order_are_put_in_that_of_their_ids),
-        cmocka_unit_test(an_id_that_comes_twice_is_told),
         cmocka_unit_test(the_checksum_goes_over_ids_and_then_parameters),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
