@@ -290,13 +290,14 @@ static void finish(struct real_task *task)
 
 /* mpirun kills all ranks as soon as two or three have ended badly, at once and not after the second
  * that it grants else: whoever ends because of another lets the leader write how the run ended, and
- * mpirun find the first who did. */
+ * mpirun find the first who did. So does who was asked to stop: a run that waits for a server then
+ * ends before that is written. */
 static void let_the_leader_end(struct real_task *task, enum mu_status status)
 {
     struct mu_world *world = &task->real.world;
     bool begun = atomic_load(&task->go_on.begun);
-    if (begun && status == MU_UNAVAILABLE && mu_mpi_is_rank() &&
-        task->spec->self != task->spec->leader)
+    bool for_another = status == MU_UNAVAILABLE || status == MU_PREEMPTED;
+    if (begun && for_another && mu_mpi_is_rank() && task->spec->self != task->spec->leader)
         world->ops->sleep_until(world, mu_now(world) + LEADER_NS);
 }
 

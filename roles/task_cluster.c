@@ -17,11 +17,11 @@ static bool has_left(void *owner)
     return mu_task_newest(run->world->store) >= 0;
 }
 
-/* Servers that have nothing to do are not worth waiting for. */
 static int64_t recover_ns(const struct mu_task_run *run)
 {
-    bool used = mu_job_uses_servers(run->job, run->spec->replica_count, run->spec->ps_count);
-    return used ? (int64_t)(run->job->mode.recovery_seconds * (double)MU_SECOND) : 0;
+    const struct mu_spec *spec = run->spec;
+    return (int64_t)(mu_job_recovery_seconds(run->job, spec->replica_count, spec->ps_count) *
+                     (double)MU_SECOND);
 }
 
 static void say_go_on(void *owner, char *out, size_t bytes)

@@ -100,7 +100,8 @@ class Launcher(Case):
     @waits
     def test_a_stopped_server_is_why_the_others_gave_up(self):
         launcher = self.local("chief=1,worker=1,ps=2,evaluator=1", *LONG,
-                              "--failure-detection", "fast", job=ASYNC)
+                              "--failure-detection", "fast", "--set",
+                              "mode.recovery_seconds=0", job=ASYNC)
         pids = self.pids(launcher)
         self.trains(launcher.out)
         os.kill(pids["ps/0"], signal.SIGSTOP)

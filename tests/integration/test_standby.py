@@ -334,6 +334,7 @@ class Standby(Case):
         for servers, more, why in (
                 (1, (), "add a parameter server"),
                 (2, ("--set", "mode.recovery_seconds=5"), "leave out one of them"),
+                (2, ("--set", "mode.recovery_seconds=60"), "leave out one of them"),
                 (2, ("--set", "mode.replicas=2"), "mode.replicas")):
             process = self.muster("run", ASYNC, "--local", f"worker=2,ps={servers}", "--out",
                                   self.folder("run"), "--set", "mode.replicas=1", *more)
@@ -443,7 +444,8 @@ class BrokenLinks(Case):
     @waits
     def test_servers_that_cannot_reach_each_other_any_more_end_the_run(self):
         cluster, proxy = self.behind_a_proxy(
-            (ORDER,), chief=1, worker=1, ps=2, arguments=[*LONG, "--step-timeout", str(2 * SLOW)])
+            (ORDER,), chief=1, worker=1, ps=2, arguments=[
+                *LONG, "--step-timeout", str(2 * SLOW), "--set", "mode.recovery_seconds=0"])
         proxy.close()
         for task in cluster.tasks.values():
             self.assertEqual(task.ends(), 69, task.text)

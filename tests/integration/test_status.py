@@ -51,7 +51,8 @@ class Loads(Case):
         self.assertGreater(sum(load["bytes_in"] for load in loads), 4 * parameters * pushes)
 
     def test_a_run_that_fails_tells_what_its_leader_knows(self):
-        cluster = Cluster(self, job=ASYNC, arguments=[*LONG, "--set", "log.every_steps=1"],
+        cluster = Cluster(self, job=ASYNC, arguments=[
+            *LONG, "--set", "log.every_steps=1", "--set", "mode.recovery_seconds=0"],
                           chief=1, worker=1, ps=1).start_all().trains(points=20)
         cluster.tasks["ps/0"].signal(signal.SIGKILL)
         chief = cluster.tasks["chief/0"]

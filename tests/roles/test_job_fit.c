@@ -293,6 +293,38 @@ static void a_table_without_room_for_a_step_is_refused(void **state)
     }
 }
 
+static void a_lost_server_is_waited_for_unless_the_job_says_otherwise(void **state)
+{
+    static const struct {
+        const char *mode;
+        int replicas, servers;
+        double seconds;
+    } rows[] = {
+        {"\"kind\": \"async\"", 2, 1, 60},
+        {"\"kind\": \"async\", \"recovery_seconds\": \"auto\"", 2, 1, 60},
+        {"\"kind\": \"sync\", \"backups\": 1", 3, 1, 60},
+        {"\"kind\": \"async\", \"recovery_seconds\": 2.5", 2, 1, 2.5},
+        {"\"kind\": \"async\", \"recovery_seconds\": 0", 2, 1, 0},
+        {"\"kind\": \"async\", \"replicas\": 1", 2, 2, 0},
+        {"\"kind\": \"async\", \"replicas\": 1, \"recovery_seconds\": 0", 2, 2, 0},
+        {"\"kind\": \"sync\"", 2, 0, 0},
+        {"\"kind\": \"sync\"", 2, 1, 0},
+        {"\"kind\": \"sync\", \"recovery_seconds\": 0", 2, 0, 0},
+        {"\"kind\": \"async\"", 1, 0, 0},
+    };
+    (void)state;
+    for (size_t i = 0; i < MU_COUNT_OF(rows); i++) {
+        struct mu_test_log log;
+        struct mu_job *job;
+        char text[256];
+        snprintf(text, sizeof(text), "{" MODEL ", \"mode\": {%s}}", rows[i].mode);
+        assert_ok(load(&log, text, NULL, &job));
+        assert_float_equal(
+            mu_job_recovery_seconds(job, rows[i].replicas, rows[i].servers), rows[i].seconds, 0);
+        mu_job_destroy(job);
+    }
+}
+
 static void a_step_beyond_those_planned_has_the_rate_of_the_last(void **state)
 {
     struct mu_test_log log;
@@ -318,6 +350,7 @@ int main(void)
         cmocka_unit_test(an_algorithm_that_adds_nothing_is_refused_wherever_it_runs),
         cmocka_unit_test(an_algorithm_that_cannot_add_on_one_host_is_refused),
         cmocka_unit_test(a_table_without_room_for_a_step_is_refused),
+        cmocka_unit_test(a_lost_server_is_waited_for_unless_the_job_says_otherwise),
         cmocka_unit_test(a_step_beyond_those_planned_has_the_rate_of_the_last),
     };
     return cmocka_run_group_tests(tests, make_path, drop_path);
