@@ -53,6 +53,10 @@ struct mu_cluster_options {
     /* Which of so many parameter servers has the part of this one, too, by their order in the
      * spec; NULL: each part is kept once. */
     int (*standby_of)(int server, int server_count);
+    /* Leader: the version that the servers would come back with, that of the newest checkpoint; 0:
+     * none, they would begin anew. Is it only being written? Asks no disk. NULL: there are no
+     * servers, or they keep nothing. */
+    int64_t (*saved)(void *owner, bool *ret_is_written);
     /* How to go on after a failure, for the help lines, in up to MU_CLUSTER_GO_ON_MAX bytes. The
      * leader's asks no disk, which may hang. NULL: nobody knows. */
     void (*go_on)(void *owner, char *out, size_t bytes);

@@ -135,6 +135,10 @@ bool mu_cluster_keep(
 /* ---- recover.c: waiting for a parameter server to come back ---- */
 /* Will the run wait for this task, which is lost for that reason? */
 bool mu_recover_can(const struct mu_cluster *cluster, enum mu_error error, int task);
+bool mu_recover_is_server(const struct mu_cluster *cluster, int task); /* a parameter server */
+/* Leader: "; updates lost: 31, since version 1500, the last checkpoint" after `text`, which says
+ * why the run ends; nothing before there was an update. */
+void mu_recover_add_cost(struct mu_cluster *cluster, char text[MU_CLUSTER_TEXT_MAX]);
 /* Says that it does, and tells the members; false: it has waited for it before. */
 bool mu_recover_await(struct mu_cluster *cluster, int task, const char *text);
 /* Every wait of this task ends. */

@@ -46,6 +46,16 @@ class Crash(Survivors):
         self.saves(cluster.start_all().trains())
         killed = cluster.tasks[culprit].signal(signal.SIGKILL)
         self.told(cluster, culprit, killed, 2, "died: ")
+        return cluster
+
+    def kill_server(self, culprit):
+        """All say what the loss costs, alike."""
+        cluster = self.kill(ASYNC, ASYNC_TASKS, culprit, *AT_ONCE)
+        saved = checkpoints(cluster.out)[-1].name
+        said = {re.search(r"; updates lost: (\d+), since version (\d+), the "
+                          "(?:last checkpoint|checkpoint that is being written)",
+                          task.text).groups() for task in cluster.others(culprit)}
+        self.assertEqual([version for _, version in said], [saved])
 
     def test_a_killed_worker_of_a_synchronous_run_is_named_by_all(self):
         self.kill(SYNC, SYNC_TASKS, "worker/1")
@@ -66,10 +76,10 @@ class Crash(Survivors):
         self.kill(ASYNC, ASYNC_TASKS, "chief/0")
 
     def test_a_killed_first_server_is_named_by_all(self):
-        self.kill(ASYNC, ASYNC_TASKS, "ps/0", *AT_ONCE)
+        self.kill_server("ps/0")
 
     def test_a_killed_second_server_is_named_by_all(self):
-        self.kill(ASYNC, ASYNC_TASKS, "ps/1", *AT_ONCE)
+        self.kill_server("ps/1")
 
     def dies(self, *arguments):
         cluster = Cluster(self, arguments=[*LONG, *arguments], chief=1, worker=1).start_all()

@@ -209,12 +209,15 @@ class Recover(Recovers):
             *LONG, *SAVES, "--set", "mode.recovery_seconds=1"]).start_all()
         self.saved(cluster)
         killed = cluster.tasks["ps/0"].signal(signal.SIGKILL)
+        cluster.tasks["chief/0"].ends()
+        saved = checkpoints(cluster.out)[-1].name
         for task in cluster.others("ps/0"):
             self.assertEqual(task.ends(), 69, task.text)
             self.assertGreater(task.ended - killed, 1)
             self.assertLess(task.ended - killed, 1 + 2 * SLOW)
             self.assertRegex(task.text, r"error\[E0401\]: ps/0 .* died: .*; it did not come back "
-                                        r"within 1\.00? s")
+                                        r"within 1\.00? s; updates lost: \d+, since version "
+                                        rf"{saved}, the last checkpoint")
             self.assertRegex(task.text, r"help: to go on from the last checkpoint.* --resume")
 
     def test_a_run_that_is_stopped_while_it_waits_says_how_to_go_on(self):
@@ -224,8 +227,11 @@ class Recover(Recovers):
         for task in cluster.others("ps/0"):
             self.assertEqual(task.ends(), 75, task.text)
         said = cluster.tasks["chief/0"].text
-        self.assertRegex(said, r"stopped while it waited: ps/0 .* died: .*\n  = help: to go on "
-                               r"from the last checkpoint.* --resume")
+        saved = checkpoints(cluster.out)[-1].name
+        self.assertRegex(said, r"stopped while it waited: ps/0 .* died: .*; updates lost: \d+, "
+                               rf"since version {saved}, the (last checkpoint|checkpoint that is "
+                               r"being written)\n  = help: to go on from the last checkpoint.* "
+                               r"--resume")
         self.assertEqual(re.findall(r"\d+/\d+ alive", said)[-1], "3/4 alive", said)
 
     def test_a_worker_that_dies_ends_the_run_also_while_a_server_is_waited_for(self):
