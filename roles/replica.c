@@ -56,6 +56,7 @@ static void finish(struct mu_replica *replica)
     free(replica->task_summaries);
     free(replica->counts);
     free(replica->server_summaries);
+    free(replica->task_counts);
     mu_timeline_close(&replica->timeline);
     mu_plan_finish(&replica->plan);
     mu_positions_finish(&replica->positions);

@@ -69,9 +69,10 @@ struct mu_replica {
     struct mu_reporter reporter;
     struct mu_summary_task *task_summaries;     /* (count), with parameter servers, at the end */
     struct mu_summary_server *server_summaries; /* (ps_count), leader with parameter servers */
-    struct mu_timer *status_timer;              /* the communication thread's; NULL: none */
-    struct mu_timeline timeline;                /* leader, if the job wants one */
-    struct mu_saver saver;                      /* leader with a run directory */
+    struct mu_summary_task *task_counts; /* (count), the same: by heartbeats, while it trains */
+    struct mu_timer *status_timer;       /* the communication thread's; NULL: none */
+    struct mu_timeline timeline;         /* leader, if the job wants one */
+    struct mu_saver saver;               /* leader with a run directory */
     int64_t saved_ns, saved_step;
     struct mu_push_counts *counts; /* asynchronous */
 
