@@ -301,6 +301,15 @@ static void let_the_leader_end(struct real_task *task, enum mu_status status)
         world->ops->sleep_until(world, mu_now(world) + LEADER_NS);
 }
 
+/* Before anything is made for it. */
+static enum mu_status check_cluster(struct real_task *task)
+{
+    const struct mu_spec *spec = task->spec;
+    if (spec->local)
+        return MU_OK;
+    return mu_job_fit_cluster(&task->log.log, task->job, spec->replica_count, spec->ps_count);
+}
+
 enum mu_status mu_run(struct mu_log *log, const struct mu_run_request *request,
     const struct mu_job *job, const struct mu_spec *spec)
 {
@@ -317,6 +326,9 @@ enum mu_status mu_run(struct mu_log *log, const struct mu_run_request *request,
     if (status == MU_OK) {
         mu_task_name(&task.spec->task[task.spec->self], task.log.log.task, MU_TASK_NAME_MAX);
         task.log.prefixed = mu_mpi_is_rank();
+        status = check_cluster(&task);
+    }
+    if (status == MU_OK) {
         status = prepare(&task, started_wall_ns);
     }
     /* A process of its own would train one step, to save it, after it has said that it will not. */

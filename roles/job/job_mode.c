@@ -363,11 +363,24 @@ enum mu_status mu_job_fit(
     return mu_job_table_fit(log, job, replica_count, ps_count);
 }
 
+enum mu_status mu_job_fit_cluster(
+    struct mu_log *log, const struct mu_job *job, int replica_count, int ps_count)
+{
+    const struct fit fit = {.log = log, .job = job, .phase = -1, .mode = &job->mode};
+    bool wants_servers = job->mode.kind != MU_MODE_SYNC;
+    if (wants_servers && !mu_job_uses_servers(job, replica_count, ps_count))
+        return unfit(&fit,
+            "add a parameter server to the cluster (ps), or use --set mode.kind=sync; without any "
+            "cluster one process trains alone",
+            "mode `%s` needs a parameter server, and the cluster has none", kind_name(&fit));
+    return mu_job_fit(log, job, replica_count, ps_count);
+}
+
 enum mu_status mu_job_fit_local(
     struct mu_log *log, const struct mu_job *job, int replica_count, int ps_count)
 {
     const struct mu_job_mode *mode = &job->mode;
-    MU_TRY(mu_job_fit(log, job, replica_count, ps_count));
+    MU_TRY(mu_job_fit_cluster(log, job, replica_count, ps_count));
     if (!mode->algorithm[0] || replica_count < 2 ||
         mu_job_uses_servers(job, replica_count, ps_count))
         return MU_OK;
