@@ -120,6 +120,7 @@ struct mu_task_view {
     const char *host;
     int64_t started_wall_ns;
     int64_t heard_wall_ns; /* its last sign of life */
+    int64_t heard_age_ns;  /* since that; to the leader, who alone hears all */
     int doing;             /* enum mu_doing */
     int64_t step, doing_age_ns, samples;
     const char *absent;               /* why it has not come, as far as is known; "" */

@@ -168,6 +168,7 @@ struct mu_task_view mu_cluster_view(struct mu_cluster *cluster, int task)
         .host = hello->host,
         .started_wall_ns = hello->started_wall_ns,
         .heard_wall_ns = cluster->world->ops->wall_ns(cluster->world) - (now - member->heard_ns),
+        .heard_age_ns = now - member->heard_ns,
         .doing = member->doing,
         .step = member->step,
         .doing_age_ns = (is_self || member->link ? now : member->heard_ns) - member->since_ns,

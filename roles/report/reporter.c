@@ -40,6 +40,7 @@ enum mu_status mu_reporter_open(struct mu_reporter *reporter, struct mu_task_run
         .test_loss = (double)NAN,
         .test_auc = (double)NAN,
         .takeover_seconds = (double)NAN,
+        .takeover_silence_seconds = (double)NAN,
         .embedding_rows = -1};
     return run->out_dir ? open_files(reporter, resume_step) : MU_OK;
 }
