@@ -118,7 +118,7 @@ static enum mu_status check(struct mu_log *log, const struct mu_cmd_bench_train_
 {
     struct mu_job *job;
     MU_TRY(mu_job_file_load(log, options->job, options->sets.item, &job));
-    enum mu_status status = mu_job_fit(log, job, (int)options->workers, (int)options->ps);
+    enum mu_status status = mu_job_fit_cluster(log, job, (int)options->workers, (int)options->ps);
     mu_job_destroy(job);
     return status;
 }

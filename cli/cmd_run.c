@@ -110,8 +110,9 @@ static int run_local(struct mu_log *log, const struct mu_run_request *request,
     char out_dir[MU_RUN_DIR_PATH_MAX];
     const int *counts = request->local_counts;
     /* What every task would say is said here, once. */
-    enum mu_status sound = mu_job_fit_local(
-        log, job, counts[MU_ROLE_CHIEF] + counts[MU_ROLE_WORKER], counts[MU_ROLE_PS]);
+    int replica_count = counts[MU_ROLE_CHIEF] + counts[MU_ROLE_WORKER];
+    int ps_count = counts[MU_ROLE_PS];
+    enum mu_status sound = mu_job_fit_local(log, job, replica_count, ps_count);
     if (sound == MU_OK)
         sound = mu_task_data_find(job, log);
     if (sound == MU_OK)
@@ -132,7 +133,8 @@ static int run_local(struct mu_log *log, const struct mu_run_request *request,
         .quiet = request->quiet,
         .has_standbys = job->mode.replicas > 0,
         .silence_ms = (int)(mu_run_dead_ns(request->failure_detection) / MU_MS),
-        .ps_restarts = job->mode.recovery_seconds > 0 ? PS_RESTARTS : 0};
+        .ps_restarts =
+            mu_job_recovery_seconds(job, replica_count, ps_count) > 0 ? PS_RESTARTS : 0};
     int code = mu_local_run(log, &launch);
     free(tasks);
     return code;

@@ -51,7 +51,7 @@ static int run(struct mu_log *log, const void *given, char *const *arguments)
     if (status == MU_OK)
         status = read_times(log, options, &simulated);
     if (status == MU_OK)
-        status = mu_job_fit(log, job, simulated.replicas, simulated.servers);
+        status = mu_job_fit_cluster(log, job, simulated.replicas, simulated.servers);
     simulated.job = job;
     if (status == MU_OK)
         status = mu_sim_job_run(&simulated, log);

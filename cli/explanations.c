@@ -108,8 +108,8 @@ static const struct mu_explanation explanations[MU_ERROR_COUNT] = {
         "a full /dev/shm; a rank that ended or was stopped just then; hosts with other limits"},
     [MU_E0401] = {
         "A task is gone: its connections closed while the run went on. All others end; for a "
-        "parameter server they wait first, if the job has mode.recovery_seconds; with "
-        "mode.replicas they go on without one.",
+        "parameter server they wait first, unless mode.recovery_seconds is 0; with mode.replicas "
+        "they go on without one.",
         "killed by hand, by the kernel for want of memory, or by a scheduler; the host went "
         "down; a crash"},
     [MU_E0402] = {

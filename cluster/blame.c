@@ -189,6 +189,20 @@ static void say_lost(
     mu_text_finish(&help);
 }
 
+/* Said here at the end, for that writes to a log, whose disk may hang. */
+static void end_run(struct mu_cluster *cluster, enum mu_error error, int task, const char *text)
+{
+    char said[MU_CLUSTER_TEXT_MAX];
+    mu_text_copy(said, sizeof(said), text);
+    if (mu_recover_is_server(cluster, task))
+        mu_recover_add_cost(cluster, said);
+    bool is_own = is_told_of_itself(cluster, error, task);
+    mu_cluster_fail(cluster, mu_error_status(is_own ? MU_E0404 : error));
+    if (cluster->leads)
+        mu_cluster_tell(cluster, error, task, said);
+    say_lost(cluster, error, task, said);
+}
+
 void mu_cluster_lose(struct mu_cluster *cluster, enum mu_error error, int task, const char *text)
 {
     if (cluster->failed != MU_OK || cluster->over)
@@ -211,12 +225,7 @@ void mu_cluster_lose(struct mu_cluster *cluster, enum mu_error error, int task, 
             mu_cluster_say_how_to_start(cluster, task);
         return;
     }
-    /* Said here at the end, for that writes to a log, whose disk may hang. */
-    bool is_own = is_told_of_itself(cluster, error, task);
-    mu_cluster_fail(cluster, mu_error_status(is_own ? MU_E0404 : error));
-    if (cluster->leads)
-        mu_cluster_tell(cluster, error, task, text);
-    say_lost(cluster, error, task, text);
+    end_run(cluster, error, task, text);
 }
 
 void mu_cluster_lose_late(struct mu_cluster *cluster, int task, const char *text)

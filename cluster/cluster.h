@@ -53,6 +53,10 @@ struct mu_cluster_options {
     /* Which of so many parameter servers has the part of this one, too, by their order in the
      * spec; NULL: each part is kept once. */
     int (*standby_of)(int server, int server_count);
+    /* Leader: the version that the servers would come back with, that of the newest checkpoint; 0:
+     * none, they would begin anew. Is it only being written? Asks no disk. NULL: there are no
+     * servers, or they keep nothing. */
+    int64_t (*saved)(void *owner, bool *ret_is_written);
     /* How to go on after a failure, for the help lines, in up to MU_CLUSTER_GO_ON_MAX bytes. The
      * leader's asks no disk, which may hang. NULL: nobody knows. */
     void (*go_on)(void *owner, char *out, size_t bytes);
@@ -93,6 +97,16 @@ enum mu_status mu_cluster_join(struct mu_cluster *cluster);
 /* From now on heartbeats say this server's load. */
 void mu_cluster_tell_load(
     struct mu_cluster *cluster, void (*load)(void *owner, struct mu_load *ret_load), void *owner);
+/* Numbers that only the layers above know how to read. */
+struct mu_cluster_numbers {
+    const int64_t *value; /* (count) borrowed */
+    size_t count;
+};
+/* From now on heartbeats say numbers of this replica: `counts` writes them and returns how many. On
+ * the loop's thread; with a view of this task, too. */
+#define MU_CLUSTER_COUNTS_MAX 72
+void mu_cluster_tell_counts(struct mu_cluster *cluster,
+    size_t (*counts)(void *owner, int64_t out[MU_CLUSTER_COUNTS_MAX]), void *owner);
 /* Leader: asks all parameter servers, so that what mu_cluster_view says of them is not older than
  * this call. OK also if one is gone; TIMEOUT, or what the loop was cancelled with. */
 enum mu_status mu_cluster_ask_loads(struct mu_cluster *cluster, int64_t deadline_ns);
@@ -106,11 +120,13 @@ struct mu_task_view {
     const char *host;
     int64_t started_wall_ns;
     int64_t heard_wall_ns; /* its last sign of life */
+    int64_t heard_age_ns;  /* since that; to the leader, who alone hears all */
     int doing;             /* enum mu_doing */
     int64_t step, doing_age_ns, samples;
-    const char *absent;         /* why it has not come, as far as is known; "" */
-    int64_t awaited_ns;         /* so long the run still waits for it; 0: it does not */
-    const struct mu_load *load; /* NULL: none, or not known */
+    const char *absent;               /* why it has not come, as far as is known; "" */
+    int64_t awaited_ns;               /* so long the run still waits for it; 0: it does not */
+    const struct mu_load *load;       /* NULL: none, or not known */
+    struct mu_cluster_numbers counts; /* that it tells of itself; none: it has told none */
 };
 /* Borrowed until the loop turns. */
 struct mu_task_view mu_cluster_view(struct mu_cluster *cluster, int task);
@@ -183,14 +199,10 @@ enum mu_status mu_cluster_blame(struct mu_cluster *cluster, enum mu_status statu
  * Member: this task has cut off another one for what it did, and the run cannot go on without that.
  * Tells the leader, which ends the run, and returns: the caller serves on until its waits end. Who
  * broke a rule (MU_E0404) ends with that, all others with MU_E0403; who hangs (MU_E0402) as others.
- * With it go numbers, which only these two know how to read: what the leader would have asked for
- * at the end of a run that ends well.
+ * With it go numbers, up to MU_CLUSTER_NUMBERS_MAX: what the leader would have asked for at the end
+ * of a run that ends well.
  */
 #define MU_CLUSTER_NUMBERS_MAX 6400
-struct mu_cluster_numbers {
-    const int64_t *value; /* (count) borrowed */
-    size_t count;         /* up to MU_CLUSTER_NUMBERS_MAX */
-};
 void mu_cluster_accuse(struct mu_cluster *cluster, int task, enum mu_error error, const char *text,
     struct mu_cluster_numbers numbers);
 /* Leader: those of the accusation that ended the run; none: nobody was accused. */

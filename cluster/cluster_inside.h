@@ -33,6 +33,8 @@ struct mu_member {
     double loss, accuracy;
     bool has_load; /* a parameter server that has said it */
     struct mu_load load;
+    int64_t counts[MU_CLUSTER_COUNTS_MAX]; /* (count_count) that it tells of itself */
+    size_t count_count;
     int64_t answered;        /* leader: the last number that it was asked with, as it says */
     struct mu_caller caller; /* leader, before the start: why does it not come? */
     int64_t call_again_ns, call_pause_ns;
@@ -94,6 +96,9 @@ struct mu_cluster {
     /* Of this task, if it is a parameter server; NULL: none. */
     void (*load)(void *owner, struct mu_load *ret_load);
     void *load_owner;
+    /* Of this task, if it is a replica that has some; NULL: none. */
+    size_t (*counts)(void *owner, int64_t out[MU_CLUSTER_COUNTS_MAX]);
+    void *counts_owner;
     int64_t asked, answered; /* leader: how often it has asked; member: which it has answered */
 
     int named;             /* member: whom the leader names as lost, -1: nobody */
@@ -135,6 +140,10 @@ bool mu_cluster_keep(
 /* ---- recover.c: waiting for a parameter server to come back ---- */
 /* Will the run wait for this task, which is lost for that reason? */
 bool mu_recover_can(const struct mu_cluster *cluster, enum mu_error error, int task);
+bool mu_recover_is_server(const struct mu_cluster *cluster, int task); /* a parameter server */
+/* Leader: "; updates lost: 31, since version 1500, the last checkpoint" after `text`, which says
+ * why the run ends; nothing before there was an update. */
+void mu_recover_add_cost(struct mu_cluster *cluster, char text[MU_CLUSTER_TEXT_MAX]);
 /* Says that it does, and tells the members; false: it has waited for it before. */
 bool mu_recover_await(struct mu_cluster *cluster, int task, const char *text);
 /* Every wait of this task ends. */
@@ -183,6 +192,8 @@ void mu_cluster_list_missing(const struct mu_cluster *cluster, int most, struct 
 void mu_cluster_say_how_to_start(struct mu_cluster *cluster, int task); /* if that is known */
 
 /* ---- view.c: what else heartbeats carry ---- */
+/* At most; the keys of all fields beside MU_BODY_SMALL. */
+#define MU_VIEW_BYTES_MAX ((MU_LOAD_COUNT + MU_CLUSTER_COUNTS_MAX) * 9)
 int mu_view_field_count(const struct mu_cluster *cluster);
 void mu_view_put(struct mu_cluster *cluster, struct mu_body *body);
 void mu_view_read(struct mu_cluster *cluster, int from, struct mu_decoder *decoder);

@@ -43,7 +43,7 @@ void mu_control_tell_start(struct mu_cluster *cluster)
 void mu_control_beat(struct mu_cluster *cluster, int64_t now)
 {
     const struct mu_member *self = &cluster->member[cluster->spec->self];
-    uint8_t memory[MU_BODY_SMALL];
+    uint8_t memory[MU_BODY_SMALL + MU_VIEW_BYTES_MAX];
     struct mu_body body;
     mu_body_begin(&body, memory, sizeof(memory), 7 + mu_view_field_count(cluster));
     mu_body_put_int(&body, "doing", self->doing);

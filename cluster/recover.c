@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cluster/cluster_inside.h"
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -17,7 +18,7 @@
  * come with its heartbeat by then.
  */
 
-static bool is_server(const struct mu_cluster *cluster, int task)
+bool mu_recover_is_server(const struct mu_cluster *cluster, int task)
 {
     return task >= 0 && task < cluster->spec->task_count &&
            cluster->spec->task[task].role == MU_ROLE_PS;
@@ -36,7 +37,7 @@ bool mu_cluster_would_fail_again(int exit_code)
 bool mu_recover_can(const struct mu_cluster *cluster, enum mu_error error, int task)
 {
     return cluster->leads && cluster->started && cluster->options.recover_ns > 0 &&
-           is_server(cluster, task) &&
+           mu_recover_is_server(cluster, task) &&
            !(error == MU_E0403 && mu_cluster_would_fail_again(cluster->member[task].exit));
 }
 
@@ -58,6 +59,27 @@ static void note_versions(struct mu_cluster *cluster)
         if (version > cluster->version_seen)
             cluster->version_seen = version;
     }
+}
+
+void mu_recover_add_cost(struct mu_cluster *cluster, char text[MU_CLUSTER_TEXT_MAX])
+{
+    char cost[128];
+    if (!cluster->leads || !cluster->options.saved)
+        return;
+    mu_control_note_self(cluster, mu_now(cluster->world));
+    note_versions(cluster);
+    bool is_written;
+    int64_t saved = cluster->options.saved(cluster->options.owner, &is_written);
+    int64_t seen = cluster->version_seen;
+    if (seen == 0)
+        return;
+    snprintf(cost, sizeof(cost), "; updates lost: %" PRId64 ", since version %" PRId64 ", %s",
+        seen > saved ? seen - saved : 0, saved,
+        is_written  ? "the checkpoint that is being written"
+        : saved > 0 ? "the last checkpoint"
+                    : "its initial parameters");
+    size_t used = strlen(text), room = MU_CLUSTER_TEXT_MAX - sizeof(cost);
+    mu_text_copy(text + (used < room ? used : room), sizeof(cost), cost);
 }
 
 void mu_recover_interrupt(struct mu_cluster *cluster)
@@ -169,6 +191,7 @@ static void give_up(struct mu_cluster *cluster)
     mu_text_duration(patience, sizeof(patience), cluster->options.recover_ns);
     snprintf(
         said, sizeof(said), "%.480s; it did not come back within %s", cluster->lost_text, patience);
+    mu_recover_add_cost(cluster, said);
     mu_cluster_lose(cluster, MU_E0401, -1, said);
 }
 
@@ -195,9 +218,11 @@ static bool stop(struct mu_cluster *cluster, enum mu_status *status)
     if (!cluster->leads || !mu_cluster_stop_wanted(cluster))
         return false;
     *status = MU_PREEMPTED;
-    char go_on[MU_CLUSTER_GO_ON_MAX];
+    char go_on[MU_CLUSTER_GO_ON_MAX], text[MU_CLUSTER_TEXT_MAX];
     bool is_known = mu_cluster_how_to_go_on(cluster, go_on) != NULL;
-    mu_say(cluster->log, MU_LEVEL_INFO, "stopped while it waited: %s%s%s", cluster->lost_text,
+    mu_text_copy(text, sizeof(text), cluster->lost_text);
+    mu_recover_add_cost(cluster, text);
+    mu_say(cluster->log, MU_LEVEL_INFO, "stopped while it waited: %s%s%s", text,
         is_known ? "\n  = help: " : "", is_known ? go_on : "");
     mu_cluster_finish(cluster, *status);
     return true;

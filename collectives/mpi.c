@@ -210,6 +210,14 @@ static enum mu_status find_address(struct session *session, uint32_t *ret_addres
     return status;
 }
 
+/* Whoever is started in the place of a rank that died binds the port, too; its connections hold
+ * it for a minute unless both ask for this. */
+static bool can_be_bound_again(int fd)
+{
+    const int yes = 1;
+    return setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes)) == 0;
+}
+
 static enum mu_status listen_at(
     struct mu_log *log, uint32_t address, int *ret_fd, struct mu_address *ret_bound)
 {
@@ -217,8 +225,8 @@ static enum mu_status listen_at(
     socklen_t bytes = sizeof(at);
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     mu_mpi_networks_format(address, ret_bound->host, sizeof(ret_bound->host));
-    if (fd < 0 || bind(fd, (struct sockaddr *)&at, sizeof(at)) != 0 || listen(fd, BACKLOG) != 0 ||
-        getsockname(fd, (struct sockaddr *)&at, &bytes) != 0) {
+    if (fd < 0 || bind(fd, (struct sockaddr *)&at, sizeof(at)) != 0 || !can_be_bound_again(fd) ||
+        listen(fd, BACKLOG) != 0 || getsockname(fd, (struct sockaddr *)&at, &bytes) != 0) {
         enum mu_status status = mu_fail(
             log, MU_E0303, NULL, "cannot listen on %s: %s", ret_bound->host, strerror(errno));
         if (fd >= 0)

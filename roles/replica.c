@@ -56,6 +56,7 @@ static void finish(struct mu_replica *replica)
     free(replica->task_summaries);
     free(replica->counts);
     free(replica->server_summaries);
+    free(replica->task_counts);
     mu_timeline_close(&replica->timeline);
     mu_plan_finish(&replica->plan);
     mu_positions_finish(&replica->positions);
@@ -165,8 +166,10 @@ static void sum_up(struct mu_replica *replica)
     summary->epochs = mu_positions_epoch(&replica->positions, replica->rank, replica->steps_own);
     summary->recoveries = replica->recoveries;
     summary->updates_lost = replica->updates_lost;
-    if (replica->took_over)
-        summary->takeover_seconds = replica->takeover_seconds;
+    if (!replica->took_over)
+        return;
+    summary->takeover_seconds = replica->takeover_seconds;
+    summary->takeover_silence_seconds = replica->silence_seconds;
 }
 
 static void say_stopped(struct mu_replica *replica)

@@ -61,17 +61,19 @@ struct mu_replica {
     int64_t recoveries, updates_lost;
     bool took_over; /* a standby has answered in place of a lost server, after so long: */
     double takeover_seconds;
-    bool closed; /* leader: the summary is written */
-    bool ends;   /* leader: and nothing is left to do but to tell the others */
+    double silence_seconds; /* leader: since it heard the lost server last */
+    bool closed;            /* leader: the summary is written */
+    bool ends;              /* leader: and nothing is left to do but to tell the others */
 
     /* ---- what others see ---- */
     struct mu_activity activity;
     struct mu_reporter reporter;
     struct mu_summary_task *task_summaries;     /* (count), with parameter servers, at the end */
     struct mu_summary_server *server_summaries; /* (ps_count), leader with parameter servers */
-    struct mu_timer *status_timer;              /* the communication thread's; NULL: none */
-    struct mu_timeline timeline;                /* leader, if the job wants one */
-    struct mu_saver saver;                      /* leader with a run directory */
+    struct mu_summary_task *task_counts; /* (count), the same: by heartbeats, while it trains */
+    struct mu_timer *status_timer;       /* the communication thread's; NULL: none */
+    struct mu_timeline timeline;         /* leader, if the job wants one */
+    struct mu_saver saver;               /* leader with a run directory */
     int64_t saved_ns, saved_step;
     struct mu_push_counts *counts; /* asynchronous */
 
@@ -88,6 +90,8 @@ struct mu_replica {
     struct mu_redial redial_state;   /* the same of the leader's for checkpoints */
     struct mu_timer *relink;
     _Atomic int64_t gone_ns;    /* when a server was lost that has a standby; 0: none was */
+    int gone_task;              /* which one; before gone_ns */
+    int64_t gone_heard_ns;      /* leader: and when it was heard last; the same */
     enum mu_status failed;      /* a command has failed: nothing is under way any more */
     int64_t last_start_wall_ns; /* of the tasks of this cluster */
 };

@@ -158,6 +158,12 @@ static void relink(void *owner)
 
 /* ---- a server that is lost ---- */
 
+/* Nobody but the leader hears servers. */
+static int64_t heard_age_ns(const struct mu_replica *replica, int task)
+{
+    return replica->leads ? mu_cluster_view(replica->cluster, task).heard_age_ns : 0;
+}
+
 static void on_gone(void *owner, int task)
 {
     struct mu_replica *replica = owner;
@@ -170,6 +176,8 @@ static void on_gone(void *owner, int task)
         if (mu_relink_task(replica->spec, seat) == task && ended >= 0 && ended < since)
             since = ended;
     }
+    replica->gone_task = task;
+    replica->gone_heard_ns = mu_now(replica->world) - heard_age_ns(replica, task);
     atomic_store(&replica->gone_ns, since);
     if (replica->client)
         mu_ps_client_lose_server(replica->client, order);
@@ -180,16 +188,20 @@ static void on_gone(void *owner, int task)
 void mu_replica_note_answer(struct mu_replica *replica, int64_t pushed_ns, int64_t awaited_ns)
 {
     int64_t gone_ns = atomic_load(&replica->gone_ns), now = mu_now(replica->world);
-    char took[32];
+    char took[32], silence[32], name[MU_TASK_NAME_MAX];
     /* What had been answered before the loss says nothing. */
     bool shows = awaited_ns <= gone_ns || pushed_ns >= gone_ns;
     if (gone_ns == 0 || replica->took_over || !shows)
         return;
     replica->took_over = true;
     replica->takeover_seconds = (double)(now - gone_ns) / (double)MU_SECOND;
+    replica->silence_seconds = (double)(now - replica->gone_heard_ns) / (double)MU_SECOND;
     mu_text_duration(took, sizeof(took), now - gone_ns);
+    mu_text_duration(silence, sizeof(silence), now - replica->gone_heard_ns);
+    mu_task_name(&replica->spec->task[replica->gone_task], name, sizeof(name));
     if (replica->leads)
-        mu_say(replica->log, MU_LEVEL_INFO, "the standby took over in %s", took);
+        mu_say(replica->log, MU_LEVEL_INFO,
+            "the standby took over in %s, %s after %s was last heard", took, silence, name);
 }
 
 /* ---- for all of them ---- */

@@ -167,6 +167,7 @@ static enum mu_status begin_positions(
     if (count < 0)
         return mu_fail(replica->log, MU_E0404, NULL, "the data position is malformed");
     replica->step = replica->steps_begun = replica->saved_step = head->step;
+    atomic_store(&replica->run->saved.whole, head->step);
     replica->steps_own = 0;
     replica->samples_own += atomic_load(&replica->activity.samples);
     atomic_store(&replica->activity.samples, 0);
@@ -226,6 +227,7 @@ static enum mu_status start_saver(struct mu_replica *replica)
     MU_TRY(mu_saver_start(&replica->saver, replica->world, replica->log, &fixed,
         (int)job->checkpoint.keep, mu_positions_memory(&replica->positions)));
     replica->saver.go_on = replica->run->go_on;
+    replica->saver.saved = &replica->run->saved;
     mu_replica_status_saves(replica);
     if (trains_own_rows(replica))
         mu_saver_expect_rows(&replica->saver, replica->rows.width);

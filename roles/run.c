@@ -290,14 +290,24 @@ static void finish(struct real_task *task)
 
 /* mpirun kills all ranks as soon as two or three have ended badly, at once and not after the second
  * that it grants else: whoever ends because of another lets the leader write how the run ended, and
- * mpirun find the first who did. */
+ * mpirun find the first who did. So does who was asked to stop: a run that waits for a server then
+ * ends before that is written. */
 static void let_the_leader_end(struct real_task *task, enum mu_status status)
 {
     struct mu_world *world = &task->real.world;
     bool begun = atomic_load(&task->go_on.begun);
-    if (begun && status == MU_UNAVAILABLE && mu_mpi_is_rank() &&
-        task->spec->self != task->spec->leader)
+    bool for_another = status == MU_UNAVAILABLE || status == MU_PREEMPTED;
+    if (begun && for_another && mu_mpi_is_rank() && task->spec->self != task->spec->leader)
         world->ops->sleep_until(world, mu_now(world) + LEADER_NS);
+}
+
+/* Before anything is made for it. */
+static enum mu_status check_cluster(struct real_task *task)
+{
+    const struct mu_spec *spec = task->spec;
+    if (spec->local)
+        return MU_OK;
+    return mu_job_fit_cluster(&task->log.log, task->job, spec->replica_count, spec->ps_count);
 }
 
 enum mu_status mu_run(struct mu_log *log, const struct mu_run_request *request,
@@ -316,6 +326,9 @@ enum mu_status mu_run(struct mu_log *log, const struct mu_run_request *request,
     if (status == MU_OK) {
         mu_task_name(&task.spec->task[task.spec->self], task.log.log.task, MU_TASK_NAME_MAX);
         task.log.prefixed = mu_mpi_is_rank();
+        status = check_cluster(&task);
+    }
+    if (status == MU_OK) {
         status = prepare(&task, started_wall_ns);
     }
     /* A process of its own would train one step, to save it, after it has said that it will not. */

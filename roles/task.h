@@ -3,6 +3,7 @@
 #define MU_ROLES_TASK_H
 
 #include "cluster/spec.h"
+#include "roles/checkpoint/saved_version.h"
 #include "roles/job/job.h"
 #include "runtime/base/world.h"
 #include "watch/event_file.h"
@@ -50,6 +51,7 @@ struct mu_task_run {
     int64_t newest_before; /* evaluator: mu_task_newest of when it began, before it read data */
     struct mu_progress_display *display; /* of the leader; NULL: none */
     struct mu_status_keeper *status;     /* of the leader in the real world; NULL: none */
+    struct mu_saved_version saved;       /* of the leader */
     bool launcher_kills; /* servers that are stopped and waited for, to start them again */
     /* A service manager in the real world; NULL: nobody. `ready` once, when the run has begun. */
     void (*ready)(const char *status);

@@ -17,17 +17,25 @@ static bool has_left(void *owner)
     return mu_task_newest(run->world->store) >= 0;
 }
 
-/* Servers that have nothing to do are not worth waiting for. */
 static int64_t recover_ns(const struct mu_task_run *run)
 {
-    bool used = mu_job_uses_servers(run->job, run->spec->replica_count, run->spec->ps_count);
-    return used ? (int64_t)(run->job->mode.recovery_seconds * (double)MU_SECOND) : 0;
+    const struct mu_spec *spec = run->spec;
+    return (int64_t)(mu_job_recovery_seconds(run->job, spec->replica_count, spec->ps_count) *
+                     (double)MU_SECOND);
 }
 
 static void say_go_on(void *owner, char *out, size_t bytes)
 {
     const struct mu_task_run *run = owner;
     mu_go_on_say(run->go_on, out, bytes);
+}
+
+static int64_t saved(void *owner, bool *ret_is_written)
+{
+    const struct mu_task_run *run = owner;
+    int64_t written = atomic_load(&run->saved.written), whole = atomic_load(&run->saved.whole);
+    *ret_is_written = written > whole;
+    return written > whole ? written : whole;
 }
 
 static void say_start(void *owner, int task, char *out, size_t bytes)
@@ -40,10 +48,14 @@ static void say_start(void *owner, int task, char *out, size_t bytes)
     mu_text_finish(&text);
 }
 
+static bool uses_servers(const struct mu_task_run *run)
+{
+    return mu_job_uses_servers(run->job, run->spec->replica_count, run->spec->ps_count);
+}
+
 static bool has_standbys(const struct mu_task_run *run)
 {
-    return run->job->mode.replicas > 0 &&
-           mu_job_uses_servers(run->job, run->spec->replica_count, run->spec->ps_count);
+    return run->job->mode.replicas > 0 && uses_servers(run);
 }
 
 enum mu_status mu_task_join(struct mu_task_run *run, struct mu_loop *loop, uint32_t layout_crc32c,
@@ -76,6 +88,7 @@ enum mu_status mu_task_join(struct mu_task_run *run, struct mu_loop *loop, uint3
         .recover_ns = recover_ns(run),
         .launcher_kills = run->launcher_kills,
         .standby_of = has_standbys(run) ? mu_ps_seat_standby_of : NULL,
+        .saved = uses_servers(run) ? saved : NULL,
         .go_on = run->go_on ? say_go_on : NULL,
         .start = run->go_on ? say_start : NULL,
         .activity = activity,

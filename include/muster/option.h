@@ -12,7 +12,7 @@
 enum mu_option_type {
     MU_OPTION_BOOL,     /* field: bool */
     MU_OPTION_INTEGER,  /* field: int64_t, min..max, or -1 by the word that `choices` has */
-    MU_OPTION_REAL,     /* field: double, min..max; NaN and infinity are refused */
+    MU_OPTION_REAL,     /* field: double, min..max or the same; NaN and infinity are refused */
     MU_OPTION_STRING,   /* field: char[bytes], NUL-terminated; `bytes` says its capacity */
     MU_OPTION_CHOICE,   /* field: int, the index into `choices` */
     MU_OPTION_INTEGERS, /* field: struct mu_integers; min..max hold for every element */
@@ -32,7 +32,7 @@ struct mu_option {
     size_t bytes;         /* capacity of a string, else 0 */
     double min, max;      /* inclusive; both 0: no range */
     const char *fallback; /* the default, as it would be typed; NULL: the option is required */
-    const char *choices;  /* for CHOICE: "a|b|c"; for INTEGER: NULL, or "auto", which is -1 */
+    const char *choices;  /* for CHOICE: "a|b|c"; for numbers: NULL, or "auto", which is -1 */
     const char *doc;      /* one line, lower case, with the unit */
 };
 

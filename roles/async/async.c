@@ -70,6 +70,7 @@ static enum mu_status run_make_vectors(struct mu_command *command)
     struct async *async = command->owner;
     struct mu_replica *replica = async->replica;
     MU_TRY(replica->failed);
+    mu_cluster_tell_counts(replica->cluster, mu_push_counts_beat, replica->counts);
     static const enum mu_ps_sharing sharing[] = {[MU_MODE_ROUTE] = MU_PS_SHARE_WHERE_POSSIBLE,
         [MU_MODE_SHM] = MU_PS_SHARE_ALWAYS,
         [MU_MODE_TCP] = MU_PS_SHARE_NEVER};

@@ -3,16 +3,45 @@
 #include <stdlib.h>
 #include <string.h>
 
+static_assert(MU_PUSH_COUNTS_BEAT <= MU_CLUSTER_COUNTS_MAX, "heartbeats have room for them");
+
+static void tell(struct mu_push_counts *counts, int at, int64_t count)
+{
+    atomic_store_explicit(&counts->told[at], count, memory_order_relaxed);
+}
+
 void mu_push_counts_add(struct mu_push_counts *counts, const struct mu_ps_result *result)
 {
     int64_t top = MU_SUMMARY_STALENESS_MAX - 1;
-    counts->verdicts[result->verdict]++;
+    tell(counts, (int)result->verdict, ++counts->verdicts[result->verdict]);
     if (result->verdict == MU_VERDICT_REFUSE)
         return; /* how stale it was is not known */
-    counts->staleness[result->staleness < top ? result->staleness : top]++;
+    int64_t bucket = result->staleness < top ? result->staleness : top;
+    tell(counts, MU_VERDICT_COUNT + (int)bucket, ++counts->staleness[bucket]);
     counts->staleness_sum += result->staleness;
     if (result->staleness > counts->staleness_most)
         counts->staleness_most = result->staleness;
+}
+
+size_t mu_push_counts_beat(void *counts, int64_t out[MU_CLUSTER_COUNTS_MAX])
+{
+    struct mu_push_counts *own = counts;
+    size_t count = 0;
+    for (size_t i = 0; i < MU_PUSH_COUNTS_BEAT; i++) {
+        out[i] = atomic_load_explicit(&own->told[i], memory_order_relaxed);
+        if (out[i] > 0)
+            count = i + 1;
+    }
+    return count;
+}
+
+void mu_push_counts_heard(struct mu_cluster_numbers numbers, int64_t *verdicts, int64_t *staleness)
+{
+    for (size_t i = 0; i < numbers.count && i < MU_PUSH_COUNTS_BEAT; i++)
+        if (i < MU_VERDICT_COUNT)
+            verdicts[i] += numbers.value[i];
+        else
+            staleness[i - MU_VERDICT_COUNT] += numbers.value[i];
 }
 
 /* ---- numbers in a vector ---- */

@@ -5,14 +5,22 @@
 #include "ps/server/server.h"
 #include "roles/replica.h"
 
-/* What became of the gradients of one replica. */
+/* What became of the gradients of one replica. Of the training thread; `told` has verdicts and,
+ * after them, staleness for the thread that sends heartbeats. */
+#define MU_PUSH_COUNTS_BEAT (MU_VERDICT_COUNT + MU_SUMMARY_STALENESS_MAX)
 struct mu_push_counts {
     int64_t staleness[MU_SUMMARY_STALENESS_MAX];
     int64_t staleness_sum, staleness_most;
     int64_t verdicts[MU_VERDICT_COUNT];
+    _Atomic int64_t told[MU_PUSH_COUNTS_BEAT];
 };
 
 void mu_push_counts_add(struct mu_push_counts *counts, const struct mu_ps_result *result);
+/* What heartbeats carry of `counts`, as mu_cluster_tell_counts wants it: no zeros at the end. */
+size_t mu_push_counts_beat(void *counts, int64_t out[MU_CLUSTER_COUNTS_MAX]);
+/* Leader: what a replica's heartbeat has told, added to `verdicts` (MU_VERDICT_COUNT) and
+ * `staleness` (MU_SUMMARY_STALENESS_MAX). */
+void mu_push_counts_heard(struct mu_cluster_numbers numbers, int64_t *verdicts, int64_t *staleness);
 /* All replicas meet here; each then has the counts of all in its summary, and knows whether any was
  * asked to stop. On the training thread. NO_MEMORY, or as the closing all-reduce fails. */
 enum mu_status mu_push_counts_share(

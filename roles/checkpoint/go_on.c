@@ -35,43 +35,52 @@ static const char *ranks(void)
     return mu_mpi_is_rank() ? getenv("OMPI_COMM_WORLD_SIZE") : NULL;
 }
 
-/* Each task by its own command, from a file: a launcher says by itself who is who. */
-static bool is_by_hand(const struct mu_go_on *go_on)
+/* Does a file say who is in the cluster? The tasks of `--local` have their ports from it alone. */
+static bool has_file(const struct mu_go_on *go_on)
 {
-    const struct mu_spec_request *given = &go_on->request->cluster;
-    struct mu_launcher launcher;
     return !getenv("MUSTER_LOCAL") && !go_on->spec->local &&
-           (given->cluster_path || atomic_load(&go_on->has_cluster)) &&
-           !mu_spec_launched(given, &launcher);
+           (go_on->request->cluster.cluster_path || atomic_load(&go_on->has_cluster));
 }
 
-/* Of a cluster that a variable named, the copy: the variable is not there in another shell. */
-static void add_cluster(const struct mu_go_on *go_on, int task, struct mu_text *out)
+/* Each task by its own command, from that file: a launcher says by itself who is who. */
+static bool is_by_hand(const struct mu_go_on *go_on)
 {
-    const struct mu_spec_request *given = &go_on->request->cluster;
+    struct mu_launcher launcher;
+    return has_file(go_on) && !mu_spec_launched(&go_on->request->cluster, &launcher);
+}
+
+/* One task of the file. Of a cluster that a variable named, the copy: the variable is not there in
+ * another shell. */
+static void add_task(const struct mu_go_on *go_on, int task, struct mu_text *out)
+{
+    const char *given = go_on->request->cluster.cluster_path;
     const struct mu_task evaluator = {.role = MU_ROLE_EVALUATOR}; /* outside the cluster */
     char path[1024], name[MU_TASK_NAME_MAX];
-    bool by_hand = is_by_hand(go_on);
     mu_format(path, sizeof(path), "%s/%s", go_on->directory, MU_RUN_CLUSTER_NAME);
-    if (given->cluster_path || by_hand)
-        mu_shell_add_word(out, " --cluster ", given->cluster_path ? given->cluster_path : path);
-    if (!by_hand) {
-        if (given->task)
-            mu_shell_add_word(out, " --task ", given->task);
-        return;
-    }
+    mu_shell_add_word(out, " --cluster ", given ? given : path);
     mu_task_name(
         task < go_on->spec->task_count ? &go_on->spec->task[task] : &evaluator, name, sizeof(name));
     mu_shell_add_word(out, " --task ", name);
 }
 
-static void add_command(const struct mu_go_on *go_on, bool resumes, int task, struct mu_text *out)
+static void add_as_given(const struct mu_spec_request *given, struct mu_text *out)
+{
+    const char *local = getenv("MUSTER_LOCAL");
+    if (local)
+        mu_shell_add_word(out, " --local ", local);
+    add_roles(given->counts, out);
+    if (given->cluster_path)
+        mu_shell_add_word(out, " --cluster ", given->cluster_path);
+    if (given->task)
+        mu_shell_add_word(out, " --task ", given->task);
+}
+
+/* "muster run job.json --out runs/a", and all that is not about the cluster. */
+static void add_run(const struct mu_go_on *go_on, bool resumes, struct mu_text *out)
 {
     const struct mu_run_request *request = go_on->request;
     /* The launcher starts tasks by the path of its own file: it says what was typed. */
-    const char *program = getenv("MUSTER_PROGRAM"), *local = getenv("MUSTER_LOCAL");
-    if (ranks())
-        mu_text_add(out, "mpirun -n %s ", ranks());
+    const char *program = getenv("MUSTER_PROGRAM");
     mu_shell_add_word(out, "", program ? program : program_invocation_name);
     mu_shell_add_word(out, " run ", request->job_path);
     mu_shell_add_word(out, " --out ", go_on->directory);
@@ -79,21 +88,27 @@ static void add_command(const struct mu_go_on *go_on, bool resumes, int task, st
     for (int i = 0; request->sets && request->sets[i]; i++)
         mu_shell_add_word(out, " --set ", request->sets[i]);
     add_times(request, out);
-    if (local)
-        mu_shell_add_word(out, " --local ", local);
-    add_roles(request->cluster.counts, out);
-    add_cluster(go_on, task, out);
 }
 
 void mu_go_on_command(const struct mu_go_on *go_on, bool resumes, struct mu_text *out)
 {
-    add_command(go_on, resumes, go_on->spec->self, out);
+    if (ranks())
+        mu_text_add(out, "mpirun -n %s ", ranks());
+    add_run(go_on, resumes, out);
+    if (!is_by_hand(go_on)) {
+        add_as_given(&go_on->request->cluster, out);
+        return;
+    }
+    add_roles(go_on->request->cluster.counts, out);
+    add_task(go_on, go_on->spec->self, out);
 }
 
 void mu_go_on_start_command(const struct mu_go_on *go_on, int task, struct mu_text *out)
 {
-    if (is_by_hand(go_on))
-        add_command(go_on, go_on->request->resume, task, out);
+    if (!has_file(go_on))
+        return;
+    add_run(go_on, go_on->request->resume, out);
+    add_task(go_on, task, out);
 }
 
 /* ---- is there anything to go on from? ---- */

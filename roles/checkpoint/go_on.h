@@ -30,8 +30,8 @@ struct mu_go_on {
 
 /* "build/muster run job.json --out runs/a --resume --set train.steps=9 --local 2" */
 void mu_go_on_command(const struct mu_go_on *go_on, bool resumes, struct mu_text *out);
-/* The command that starts one task of this cluster by hand; adds nothing where no file says who is
- * in the cluster, or a launcher starts the tasks. */
+/* The command that starts one task of this cluster by hand, in a shell that no launcher made; adds
+ * nothing where no file says who is in the cluster, or `--local` starts the tasks. */
 void mu_go_on_start_command(const struct mu_go_on *go_on, int task, struct mu_text *out);
 /* "to go on from the last checkpoint: " and the command; where there is none why, and the command
  * that begins anew, in up to MU_CLUSTER_GO_ON_MAX bytes. From any thread. */

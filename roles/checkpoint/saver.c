@@ -37,6 +37,14 @@ static enum mu_status save(struct mu_saver *saver)
     return status;
 }
 
+/* Who reads both in between finds the same step twice, not neither. */
+static void note_written(struct mu_saver *saver, enum mu_status status)
+{
+    if (status == MU_OK)
+        atomic_store(&saver->saved->whole, saver->snapshot.step);
+    atomic_store(&saver->saved->written, 0);
+}
+
 static void run_writer(void *argument)
 {
     struct mu_saver *saver = argument;
@@ -56,6 +64,8 @@ static void run_writer(void *argument)
         enum mu_status status = save(saver);
         if (status == MU_OK)
             mu_go_on_note_saved(saver->go_on);
+        if (saver->saved)
+            note_written(saver, status);
         mu_save_trouble_note(&saver->trouble, saver->snapshot.step, status, saver->is_last);
         enter(saver);
         saver->status = status;
@@ -151,6 +161,8 @@ void mu_saver_expect_spooled_rows(struct mu_saver *saver, size_t width)
 void mu_saver_submit(struct mu_saver *saver)
 {
     enter(saver);
+    if (saver->saved)
+        atomic_store(&saver->saved->written, saver->snapshot.step);
     change(saver, MU_SAVER_FULL);
     leave(saver);
 }

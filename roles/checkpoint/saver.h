@@ -6,6 +6,7 @@
 #include "roles/checkpoint/go_on.h"
 #include "roles/checkpoint/row_spool.h"
 #include "roles/checkpoint/save_trouble.h"
+#include "roles/checkpoint/saved_version.h"
 #include "runtime/base/world.h"
 #include "runtime/tensor/arena.h"
 
@@ -29,6 +30,7 @@ struct mu_saver {
     enum mu_status status;          /* of the last save */
     bool is_last;                   /* what is begun now is saved before the run ends */
     struct mu_go_on *go_on;         /* is told what is saved; set after start; NULL: nobody */
+    struct mu_saved_version *saved; /* gets the step of what is saved; the same */
     struct mu_save_trouble trouble; /* the writer's while it writes, then the training thread's */
 
     /* To be filled between begin and submit. */

@@ -31,7 +31,8 @@ enum mu_mode_rows { MU_ROWS_TOUCH, MU_ROWS_DENSE };
 
 enum mu_mode_transport { MU_MODE_ROUTE, MU_MODE_SHM, MU_MODE_TCP };
 
-#define MU_MODE_AUTO (-1) /* of backups or bound: chosen from measured times */
+#define MU_MODE_AUTO (-1)          /* of backups or bound: chosen from measured times */
+#define MU_JOB_RECOVERY_SECONDS 60 /* unless a job says another time, or has standbys */
 
 struct mu_job_data {
     int64_t batch;      /* rows of a replica that are computed at once */
@@ -63,7 +64,8 @@ struct mu_job_mode {
     int64_t warmup_epochs;    /* the same, in epochs that this replica reads alone */
     bool audit;               /* what makes which version is written down */
     int64_t replicas;         /* of each server's part of the parameters, beside the first */
-    double recovery_seconds;  /* for a server that was lost to come back; 0: the run ends */
+    double recovery_seconds;  /* for a server that was lost to come back; 0: the run ends;
+                                 MU_MODE_AUTO: mu_job_recovery_seconds */
     int rows;                 /* enum mu_mode_rows */
     int64_t row_limit;        /* of an embedding table, on all servers together; 0: none */
     char policy[MU_NAME_MAX]; /* a name from the table of policies */
@@ -134,10 +136,12 @@ enum mu_status mu_job_parse(struct mu_log *log, const char *source, const char *
     struct mu_job **ret_job);
 void mu_job_destroy(struct mu_job *job); /* takes NULL */
 
-/* Does it train through parameter servers? If not, by all-reduce, or alone. A single replica in a
- * cluster without servers applies each of its gradients itself, which is what mode `async` asks
- * for; and replicas that share an embedding table share it by the servers, also in mode `sync`. */
+/* Does it train through parameter servers? If not, by all-reduce, or alone. A single replica
+ * without servers applies each of its gradients itself, which is what mode `async` asks for; and
+ * replicas that share an embedding table share it by the servers, also in mode `sync`. */
 bool mu_job_uses_servers(const struct mu_job *job, int replica_count, int ps_count);
+/* How long such a cluster waits for a server that was lost; 0: not at all. */
+double mu_job_recovery_seconds(const struct mu_job *job, int replica_count, int ps_count);
 /* How its servers make steps of gradients, from the first on and as mode.schedule has it later. The
  * same on every task and in a replay: `sample_count` is that of the training data. */
 struct mu_ps_plan mu_job_ps_plan(const struct mu_job *job, int replica_count, size_t sample_count);
@@ -145,6 +149,10 @@ struct mu_ps_plan mu_job_ps_plan(const struct mu_job *job, int replica_count, si
 /* Can a cluster of so many replicas and parameter servers train it? CONFIG, and why. To be asked
  * before any task is started: each of them would say the same. */
 enum mu_status mu_job_fit(
+    struct mu_log *log, const struct mu_job *job, int replica_count, int ps_count);
+/* The same of a cluster that was asked for: then one without servers is refused in a mode for them,
+ * of a single replica too. Where none was, a process trains alone. */
+enum mu_status mu_job_fit_cluster(
     struct mu_log *log, const struct mu_job *job, int replica_count, int ps_count);
 /* The same where all its replicas are on this machine: then it is known too which algorithms can
  * add their gradients. */

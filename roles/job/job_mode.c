@@ -21,6 +21,16 @@ bool mu_job_uses_servers(const struct mu_job *job, int replica_count, int ps_cou
            job->phase_count > 0;
 }
 
+/* Servers that have nothing to do are not worth waiting for. */
+double mu_job_recovery_seconds(const struct mu_job *job, int replica_count, int ps_count)
+{
+    if (!mu_job_uses_servers(job, replica_count, ps_count))
+        return 0;
+    if (job->mode.recovery_seconds != MU_MODE_AUTO)
+        return job->mode.recovery_seconds;
+    return job->mode.replicas > 0 ? 0 : MU_JOB_RECOVERY_SECONDS;
+}
+
 static struct mu_ps_mode ps_mode(const struct mu_job_mode *mode, int replica_count)
 {
     static const enum mu_ps_mode_kind kinds[] = {
@@ -318,7 +328,7 @@ static enum mu_status fit_standbys(
 
 static enum mu_status fit_recovery(struct mu_log *log, const struct mu_job *job, bool uses_servers)
 {
-    if (job->mode.recovery_seconds == 0 || uses_servers)
+    if (job->mode.recovery_seconds <= 0 || uses_servers) /* 0, or MU_MODE_AUTO */
         return MU_OK;
     return mu_fail(log, MU_E0204,
         "leave it out, or add parameter servers and a mode that uses them",
@@ -353,11 +363,24 @@ enum mu_status mu_job_fit(
     return mu_job_table_fit(log, job, replica_count, ps_count);
 }
 
+enum mu_status mu_job_fit_cluster(
+    struct mu_log *log, const struct mu_job *job, int replica_count, int ps_count)
+{
+    const struct fit fit = {.log = log, .job = job, .phase = -1, .mode = &job->mode};
+    bool wants_servers = job->mode.kind != MU_MODE_SYNC;
+    if (wants_servers && !mu_job_uses_servers(job, replica_count, ps_count))
+        return unfit(&fit,
+            "add a parameter server to the cluster (ps), or use --set mode.kind=sync; without any "
+            "cluster one process trains alone",
+            "mode `%s` needs a parameter server, and the cluster has none", kind_name(&fit));
+    return mu_job_fit(log, job, replica_count, ps_count);
+}
+
 enum mu_status mu_job_fit_local(
     struct mu_log *log, const struct mu_job *job, int replica_count, int ps_count)
 {
     const struct mu_job_mode *mode = &job->mode;
-    MU_TRY(mu_job_fit(log, job, replica_count, ps_count));
+    MU_TRY(mu_job_fit_cluster(log, job, replica_count, ps_count));
     if (!mode->algorithm[0] || replica_count < 2 ||
         mu_job_uses_servers(job, replica_count, ps_count))
         return MU_OK;

@@ -193,9 +193,11 @@ static const struct mu_option mode_rows[] = {
         .offset = offsetof(struct mu_job_mode, recovery_seconds),
         .min = 0,
         .max = 1e6,
-        .fallback = "0",
+        .fallback = "auto",
+        .choices = "auto",
         .doc = "a parameter server that is lost is waited for so long, and the run goes on from "
-               "the last checkpoint; 0: the run ends"},
+               "the last checkpoint; 0: the run ends; auto: 60 through parameter servers without "
+               "standbys, else 0"},
     {.name = "rows",
         .type = MU_OPTION_CHOICE,
         .offset = offsetof(struct mu_job_mode, rows),

@@ -40,6 +40,7 @@ enum mu_status mu_reporter_open(struct mu_reporter *reporter, struct mu_task_run
         .test_loss = (double)NAN,
         .test_auc = (double)NAN,
         .takeover_seconds = (double)NAN,
+        .takeover_silence_seconds = (double)NAN,
         .embedding_rows = -1};
     return run->out_dir ? open_files(reporter, resume_step) : MU_OK;
 }
@@ -235,35 +236,60 @@ static void add_loads(
         }
 }
 
-void mu_reporter_loads(struct mu_reporter *reporter, int64_t step,
-    const struct mu_summary_server *servers, int server_count)
+static void add_verdicts(
+    struct mu_metrics *metrics, const char *name, const int64_t verdicts[MU_VERDICT_COUNT])
 {
-    mu_metrics_begin(reporter->metrics, wall(reporter), step);
-    add_loads(reporter->metrics, servers, server_count);
-    mu_metrics_end(reporter->metrics);
+    for (int i = 0; i < MU_VERDICT_COUNT; i++) {
+        char key[MU_TASK_NAME_MAX + 40];
+        mu_format(key, sizeof(key), "verdict/%s/%s", mu_verdict_name((enum mu_verdict)i), name);
+        if (verdicts[i] > 0)
+            mu_metrics_integer(metrics, key, verdicts[i]);
+    }
+}
+
+static void add_staleness(struct mu_metrics *metrics, const int64_t *staleness)
+{
+    for (int i = 0; i < MU_SUMMARY_STALENESS_MAX; i++) {
+        char key[40];
+        mu_format(key, sizeof(key), "staleness/%d", i);
+        if (staleness[i] > 0)
+            mu_metrics_integer(metrics, key, staleness[i]);
+    }
+}
+
+static void add_sums(struct mu_metrics *metrics, const struct mu_summary_task *tasks, int count)
+{
+    int64_t sums[MU_VERDICT_COUNT] = {0};
+    for (int t = 0; t < count; t++)
+        for (int i = 0; i < MU_VERDICT_COUNT; i++)
+            sums[i] += tasks[t].verdicts[i];
+    add_verdicts(metrics, "all", sums);
+}
+
+void mu_reporter_loads(
+    struct mu_reporter *reporter, int64_t step, const struct mu_report_loads *loads)
+{
+    struct mu_metrics *metrics = reporter->metrics;
+    mu_metrics_begin(metrics, wall(reporter), step);
+    if (loads->task_count > MU_REPORT_TASKS_MAX)
+        add_sums(metrics, loads->tasks, loads->task_count);
+    for (int t = 0; t < loads->task_count && t < MU_REPORT_TASKS_MAX; t++)
+        add_verdicts(metrics, loads->tasks[t].name, loads->tasks[t].verdicts);
+    add_staleness(metrics, loads->staleness);
+    add_loads(metrics, loads->servers, loads->server_count);
+    mu_metrics_end(metrics);
 }
 
 /* The last line: what became of the gradients of each task, and how stale they were. */
 static void write_tasks(struct mu_reporter *reporter)
 {
     const struct mu_summary *summary = &reporter->summary;
-    char key[MU_TASK_NAME_MAX + 40];
     if (!reporter->metrics || summary->task_count == 0)
         return;
     mu_metrics_begin(reporter->metrics, wall(reporter), summary->steps);
     for (int t = 0; t < summary->task_count; t++)
-        for (int i = 0; i < MU_VERDICT_COUNT; i++) {
-            const struct mu_summary_task *task = &summary->tasks[t];
-            mu_format(
-                key, sizeof(key), "verdict/%s/%s", mu_verdict_name((enum mu_verdict)i), task->name);
-            if (task->verdicts[i] > 0)
-                mu_metrics_integer(reporter->metrics, key, task->verdicts[i]);
-        }
-    for (int i = 0; i < MU_SUMMARY_STALENESS_MAX; i++) {
-        mu_format(key, sizeof(key), "staleness/%d", i);
-        if (summary->staleness[i] > 0)
-            mu_metrics_integer(reporter->metrics, key, summary->staleness[i]);
-    }
+        add_verdicts(reporter->metrics, summary->tasks[t].name, summary->tasks[t].verdicts);
+    add_staleness(reporter->metrics, summary->staleness);
     add_loads(reporter->metrics, summary->servers, summary->server_count);
     mu_metrics_end(reporter->metrics);
 }

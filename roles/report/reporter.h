@@ -54,9 +54,20 @@ enum mu_status mu_reporter_open(struct mu_reporter *reporter, struct mu_task_run
 enum mu_status mu_reporter_go_back(
     struct mu_reporter *reporter, int64_t step, int64_t steps_total, int64_t samples);
 void mu_reporter_step(struct mu_reporter *reporter, const struct mu_report *report);
-/* A line of metrics: the load of each server. */
-void mu_reporter_loads(struct mu_reporter *reporter, int64_t step,
-    const struct mu_summary_server *servers, int server_count);
+/* The load of each server; what became of the gradients of each task so far, and how stale they all
+ * were (MU_SUMMARY_STALENESS_MAX). */
+struct mu_report_loads {
+    const struct mu_summary_server *servers;
+    int server_count;
+    const struct mu_summary_task *tasks;
+    int task_count;
+    const int64_t *staleness;
+};
+/* Of more tasks a line of metrics has the sums, beside these first ones: "verdict/drop/all". */
+#define MU_REPORT_TASKS_MAX 64
+/* A line of metrics with that. */
+void mu_reporter_loads(
+    struct mu_reporter *reporter, int64_t step, const struct mu_report_loads *loads);
 /* The closing numbers; leader only: writes summary.json and says them. */
 enum mu_status mu_reporter_finish(struct mu_reporter *reporter, enum mu_status status);
 void mu_reporter_close(struct mu_reporter *reporter); /* takes a zeroed one */

@@ -72,6 +72,7 @@ static void write_verdicts(const struct mu_summary *summary, struct mu_text *out
     write_integer(out, "recoveries", summary->recoveries);
     write_integer(out, "updates_lost", summary->updates_lost);
     write_number(out, "takeover_seconds", summary->takeover_seconds);
+    write_number(out, "takeover_silence_seconds", summary->takeover_silence_seconds);
     mu_text_add(out, "  \"verdicts_by_task\": {");
     for (int i = 0; i < summary->task_count; i++) {
         mu_text_add(out, "%s\n    \"%s\": ", i > 0 ? "," : "", summary->tasks[i].name);

@@ -45,6 +45,7 @@ struct mu_summary {
     int64_t recoveries;      /* lost servers that the run waited for and went on with */
     int64_t updates_lost;    /* by that: applied, and not in the checkpoint that it went on from */
     double takeover_seconds; /* until the standby of a lost server answered; NaN: none had to */
+    double takeover_silence_seconds;     /* the same, since the leader had heard that server last */
     const struct mu_summary_task *tasks; /* (task_count), borrowed; synchronous: none */
     int task_count;
     const struct mu_summary_server
@@ -57,10 +58,10 @@ struct mu_summary {
  * `samples_per_second`, `rows_per_second`, `train_loss`, `test_accuracy`, `test_loss`, `test_auc`,
  * `embedding_rows`, `exchange_bytes`, `parameters_crc32c` (eight hex digits), `staleness` (`mean`,
  * `max`, `histogram`: counts for 0, 1, 2, ... up to the largest seen), `verdicts` (counts by name),
- * `recoveries`, `updates_lost`, `takeover_seconds`, `verdicts_by_task` (the same for each replica,
- * by its name; synchronous: empty), `servers` (the load of each parameter server, by its name),
- * `servers_since` (the step from which they count), `dense_balance` (the most dense bytes of a
- * server by the mean). What is not known is null. */
+ * `recoveries`, `updates_lost`, `takeover_seconds`, `takeover_silence_seconds`, `verdicts_by_task`
+ * (the same for each replica, by its name; synchronous: empty), `servers` (the load of each
+ * parameter server, by its name), `servers_since` (the step from which they count), `dense_balance`
+ * (the most dense bytes of a server by the mean). What is not known is null. */
 void mu_summary_write(const struct mu_summary *summary, struct mu_text *out);
 /* Written aside and renamed: a reader never meets half a summary. CANNOT_CREATE, IO_ERROR. */
 enum mu_status mu_summary_save(

@@ -17,6 +17,7 @@ struct mu_ps_report {
     struct mu_event_file *events;     /* NULL: none is written */
     int64_t load_ns;                  /* when the load was written last */
     bool has_points;                  /* `events` has some of this generation */
+    uint64_t *written; /* (replica_count, MU_VERDICT_COUNT) its points of verdicts; with `events` */
     /* Of this generation, borrowed. */
     const struct mu_ps_server *server;  /* NULL between two generations */
     const struct mu_ps_server *standby; /* NULL: none */
@@ -28,7 +29,8 @@ void mu_ps_report_close(struct mu_ps_report *report); /* takes a zeroed one */
 
 /* Fits mu_cluster_tell_load; there must be a server. */
 void mu_ps_report_load(void *report, struct mu_load *ret_load);
-/* Now and then: a point of the load every second. */
+/* Now and then: a point of the load every second; of who judges also of what became of gradients.
+ */
 void mu_ps_report_note(struct mu_ps_report *report, int64_t now_ns);
 /* A generation has ended: the next may begin at an older version. */
 void mu_ps_report_forget(struct mu_ps_report *report);

@@ -87,7 +87,10 @@ static void write_value(const struct mu_option *row, const void *field, struct m
             mu_text_add(out, "%lld", (long long)*(const int64_t *)field);
         break;
     case MU_OPTION_REAL:
-        mu_text_add_double(out, *(const double *)field);
+        if (row->choices && *(const double *)field == -1)
+            mu_text_add_json_string(out, row->choices);
+        else
+            mu_text_add_double(out, *(const double *)field);
         break;
     case MU_OPTION_STRING:
         mu_text_add_json_string(out, field);

@@ -117,7 +117,8 @@ static bool fits_type(const struct mu_option *row, const mu_json_value *value)
     case MU_OPTION_INTEGER:
         return type == MU_JSON_INTEGER || (row->choices && type == MU_JSON_STRING);
     case MU_OPTION_REAL:
-        return type == MU_JSON_INTEGER || type == MU_JSON_REAL;
+        return type == MU_JSON_INTEGER || type == MU_JSON_REAL ||
+               (row->choices && type == MU_JSON_STRING);
     case MU_OPTION_STRING:
     case MU_OPTION_CHOICE:
         return type == MU_JSON_STRING;
@@ -158,6 +159,8 @@ static bool set_value(const struct mu_option *row, const mu_json_value *value, v
             return mu_options_value_word(row, mu_json_string(value), field, complaint);
         return mu_options_value_integer(row, mu_json_integer(value), field, complaint);
     case MU_OPTION_REAL:
+        if (mu_json_type(value) == MU_JSON_STRING)
+            return mu_options_value_word(row, mu_json_string(value), field, complaint);
         return mu_options_value_real(row, mu_json_real(value), field, complaint);
     case MU_OPTION_STRING:
         return mu_options_value_string(row, mu_json_string(value), field, complaint);

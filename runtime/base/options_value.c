@@ -115,8 +115,8 @@ bool mu_options_value_expected(struct mu_complaint *complaint, const struct mu_o
     mu_options_range(row, range, sizeof(range));
     if (row->type == MU_OPTION_CHOICE)
         return complain(complaint, "%s", range);
-    if (row->type == MU_OPTION_INTEGER && row->choices)
-        return complain(complaint, "an integer, %s, or %s", range, row->choices);
+    if (row->choices)
+        return complain(complaint, "%s, %s, or %s", name_type(row->type), range, row->choices);
     const char *each = row->type == MU_OPTION_INTEGERS ? "each " : "";
     if (range[0] == '\0')
         return complain(complaint, "%s", name_type(row->type));
@@ -140,10 +140,14 @@ bool mu_options_value_integer(
 bool mu_options_value_word(
     const struct mu_option *row, const char *value, void *field, struct mu_complaint *complaint)
 {
-    const int64_t word = -1;
+    const int64_t integer = -1;
+    const double real = -1;
     if (!row->choices || strcmp(value, row->choices) != 0)
         return mu_options_value_expected(complaint, row);
-    memcpy(field, &word, sizeof(word));
+    if (row->type == MU_OPTION_REAL)
+        memcpy(field, &real, sizeof(real));
+    else
+        memcpy(field, &integer, sizeof(integer));
     return true;
 }
 
@@ -245,7 +249,7 @@ bool mu_options_value_text(
     case MU_OPTION_REAL:
         if (mu_text_to_double(text, &real))
             return mu_options_value_real(row, real, field, complaint);
-        break;
+        return mu_options_value_word(row, text, field, complaint);
     case MU_OPTION_STRING:
         return mu_options_value_string(row, text, field, complaint);
     case MU_OPTION_CHOICE:

@@ -29,7 +29,7 @@ static inline void *mu_options_value_field(const struct mu_option *row, void *op
 /* Each puts the value into `field` and returns true, or leaves it, complains and returns false. */
 bool mu_options_value_integer(
     const struct mu_option *row, int64_t value, void *field, struct mu_complaint *complaint);
-/* The word of an INTEGER row that has one. */
+/* The word of a row of numbers that has one. */
 bool mu_options_value_word(
     const struct mu_option *row, const char *value, void *field, struct mu_complaint *complaint);
 bool mu_options_value_real(

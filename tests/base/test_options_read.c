@@ -211,6 +211,47 @@ static void an_integer_may_have_a_word(void **state)
     assert_int_equal(mu_options_set(log, "--batch", rows, "-1", &sample), MU_USAGE);
 }
 
+static void a_number_may_have_a_word(void **state)
+{
+    (void)state;
+    static const struct mu_option rows[] = {
+        {.name = "learning_rate",
+            .type = MU_OPTION_REAL,
+            .offset = offsetof(struct sample, rate),
+            .max = 9,
+            .fallback = "auto",
+            .choices = "auto",
+            .doc = "of a step"},
+        {.name = NULL},
+    };
+    struct mu_log *log = mu_test_log_init(&said);
+    struct mu_json *json;
+    struct mu_text text;
+    static const char good[] = "{\"learning_rate\":\"auto\"}";
+    static const char bad[] = "{\"learning_rate\":\"atuo\"}";
+    mu_options_defaults(rows, &sample);
+    assert_true(sample.rate == -1);
+    sample.rate = 0;
+    assert_ok(mu_json_parse(log, MU_E0201, "job.json", good, strlen(good), &json));
+    assert_ok(mu_options_read(log, json, mu_json_root(json), "", rows, NULL, &sample));
+    assert_true(sample.rate == -1);
+    mu_text_init(&text);
+    mu_options_write(rows, &sample, &text);
+    assert_string_equal(text.data, "\"learning_rate\":\"auto\"");
+    mu_text_finish(&text);
+    mu_json_destroy(json);
+    assert_ok(mu_json_parse(log, MU_E0201, "job.json", bad, strlen(bad), &json));
+    assert_int_equal(
+        mu_options_read(log, json, mu_json_root(json), "", rows, NULL, &sample), MU_CONFIG);
+    assert_said(&said, "expected a number, 0 to 9, or auto");
+    mu_json_destroy(json);
+    assert_ok(mu_options_set(log, "--lr", rows, "0.5", &sample));
+    assert_true(sample.rate == 0.5);
+    assert_ok(mu_options_set(log, "--lr", rows, "auto", &sample));
+    assert_true(sample.rate == -1);
+    assert_int_equal(mu_options_set(log, "--lr", rows, "-1", &sample), MU_USAGE);
+}
+
 static void written_options_read_back(void **state)
 {
     (void)state;
@@ -241,6 +282,7 @@ int main(void)
         cmocka_unit_test_setup(every_wrong_type_is_named, setup),
         cmocka_unit_test_setup(required_row_is_missed_without_an_object_too, setup),
         cmocka_unit_test_setup(an_integer_may_have_a_word, setup),
+        cmocka_unit_test_setup(a_number_may_have_a_word, setup),
         cmocka_unit_test_setup(written_options_read_back, setup),
     };
     return cmocka_run_group_tests_name("options_read", tests, NULL, NULL);

@@ -90,12 +90,104 @@ static void what_was_seen_before_a_generation_that_nobody_entered_counts(void **
     assert_int_equal(mu_cluster_version_seen(cluster), 50);
 }
 
+static int64_t saved_version;
+
+static int64_t saved(void *owner, bool *ret_is_written)
+{
+    *ret_is_written = owner;
+    return saved_version;
+}
+
+/* The chief sees version 48, the server is lost at another. */
+static const char *end_at(int64_t version, int64_t saved_at, bool is_written)
+{
+    static struct rig rig;
+    static struct mu_activity activity;
+    struct mu_cluster *cluster = set_up(&rig);
+    saved_version = saved_at;
+    cluster->options.recover_ns = 0;
+    cluster->options.dead_ns = MU_SECOND * 5;
+    cluster->options.owner = is_written ? &rig : NULL;
+    cluster->options.saved = saved;
+    cluster->options.activity = &activity;
+    activity.doing = version ? MU_DOING_PUSHING : MU_DOING_STARTING;
+    activity.step = 49;
+    cluster->member[SERVER].doing = MU_DOING_SERVING;
+    cluster->member[SERVER].step = version;
+    mu_cluster_lose(cluster, MU_E0401, SERVER, "ps/0 died");
+    assert_int_equal(cluster->failed, MU_UNAVAILABLE);
+    return rig.log.text;
+}
+
+static void the_error_of_a_run_that_does_not_wait_says_what_is_lost(void **state)
+{
+    (void)state;
+    static const struct {
+        int64_t seen, saved;
+        const char *said;
+        bool is_written;
+    } rows[] = {
+        {53, 20, "ps/0 died; updates lost: 33, since version 20, the last checkpoint\n", false},
+        {41, 20, "ps/0 died; updates lost: 28, since version 20, the last checkpoint\n", false},
+        {53, 53, "ps/0 died; updates lost: 0, since version 53, the last checkpoint\n", false},
+        {53, 60, "ps/0 died; updates lost: 0, since version 60, the last checkpoint\n", false},
+        {53, 0, "ps/0 died; updates lost: 53, since version 0, its initial parameters\n", false},
+        {53, 51,
+            "ps/0 died; updates lost: 2, since version 51, the checkpoint that is being written\n",
+            true},
+        {0, 20, "ps/0 died\n", false}, /* nothing has begun */
+    };
+    for (size_t i = 0; i < MU_COUNT_OF(rows); i++)
+        if (!strstr(end_at(rows[i].seen, rows[i].saved, rows[i].is_written), rows[i].said))
+            fail_msg("%zu: %s", i, end_at(rows[i].seen, rows[i].saved, rows[i].is_written));
+}
+
+static void a_long_error_is_cut_and_not_what_it_says_is_lost(void **state)
+{
+    (void)state;
+    static struct rig rig;
+    static struct mu_activity activity;
+    struct mu_cluster *cluster = set_up(&rig);
+    char text[MU_CLUSTER_TEXT_MAX];
+    memset(text, 'x', sizeof(text));
+    text[sizeof(text) - 1] = '\0';
+    saved_version = INT64_MAX / 3;
+    cluster->options.saved = saved;
+    cluster->options.activity = &activity;
+    activity.doing = MU_DOING_ENDING;
+    activity.step = INT64_MAX;
+    mu_recover_add_cost(cluster, text);
+    assert_non_null(strstr(text, "x; updates lost: 6148914691236517205, since version "
+                                 "3074457345618258602, the last checkpoint"));
+}
+
+static void a_wait_in_vain_says_what_is_lost(void **state)
+{
+    (void)state;
+    static struct rig rig;
+    static struct mu_activity activity;
+    struct mu_cluster *cluster = set_up(&rig);
+    saved_version = 20;
+    cluster->options.saved = saved;
+    cluster->options.activity = &activity;
+    cluster->needed = TASKS;
+    activity.doing = MU_DOING_AWAITING;
+    activity.step = 55;
+    lose_at(cluster, SERVER, 50);
+    mu_recover_tick(cluster, cluster->paused_until_ns);
+    assert_said(&rig.log, "; it did not come back within 5.0 s; updates lost: 35, since version "
+                          "20, the last checkpoint");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_was_seen_stays_what_it_was_though_a_server_is_lost_again_at_once),
         cmocka_unit_test(who_has_not_begun_in_a_generation_has_seen_nothing_of_it),
         cmocka_unit_test(what_was_seen_before_a_generation_that_nobody_entered_counts),
+        cmocka_unit_test(the_error_of_a_run_that_does_not_wait_says_what_is_lost),
+        cmocka_unit_test(a_long_error_is_cut_and_not_what_it_says_is_lost),
+        cmocka_unit_test(a_wait_in_vain_says_what_is_lost),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -35,6 +35,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 SYNC = str(ROOT / "configs" / "demo.json")
 ASYNC = str(ROOT / "configs" / "demo-async.json")
 LONG = ["--epochs", "1000000"]  # a run that does not end by itself
+ALONE = "alone"  # one process without a cluster
 
 
 def steps(count, least=0):
@@ -308,9 +309,10 @@ class Case(unittest.TestCase):
         return process
 
     def local(self, roles, *arguments, job=SYNC, out=None, **variables):
-        """A cluster under the launcher, started."""
+        """A cluster under the launcher, or ALONE, started."""
         out = out or self.folder("run")
-        process = Process("launcher", [MUSTER, "run", job, "--local", roles, "--out", str(out),
+        where = () if roles == ALONE else ("--local", roles)
+        process = Process("launcher", [MUSTER, "run", job, *where, "--out", str(out),
                                        *map(str, arguments)], **variables)
         process.out = out
         self.own(process)

@@ -78,3 +78,10 @@ def steps(folder, tag):
                for value in inside(record, SUMMARY, VALUE)):
             found.append(step)
     return found
+
+
+def last_histogram(numbers):
+    """Of the points of a histogram: the counts of the last one; each begins at the left again."""
+    rows = list(zip(numbers[0::3], numbers[2::3]))
+    begins = max(i for i, (left, _) in enumerate(rows) if i == 0 or left <= rows[i - 1][0])
+    return [count for _, count in rows[begins:]]

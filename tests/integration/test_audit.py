@@ -124,7 +124,8 @@ class Audit(Case):
         self.assertEqual(first["parameters_crc32c"], run.summary["parameters_crc32c"])
 
     def test_the_log_of_a_killed_server_is_cut_and_says_so(self):
-        run = self.local("chief=1,worker=1,ps=1", *AUDIT, *LONG, job=ASYNC)
+        run = self.local("chief=1,worker=1,ps=1", *AUDIT, *LONG, "--set",
+                         "mode.recovery_seconds=0", job=ASYNC)
         self.trains(run.out)
         log = run.out / "audit" / "ps-0.log"
         until(lambda: log.stat().st_size > 1 << 20, "a log of some length")

@@ -18,6 +18,7 @@ SYNC_TASKS = dict(chief=1, worker=2)
 ASYNC_TASKS = dict(chief=1, worker=1, ps=2)
 SAVES = ["--set", "checkpoint.every_steps=10"]
 FAST = ["--failure-detection", "fast"]
+AT_ONCE = ["--set", "mode.recovery_seconds=0"]  # ends a run that has lost a parameter server
 WITHHOLDER = os.environ.get("WITHHOLD_MEMORY_LIBRARY")
 
 
@@ -40,11 +41,21 @@ class Survivors(Case):
 
 @alone  # they claim how soon everybody ends
 class Crash(Survivors):
-    def kill(self, job, counts, culprit):
-        cluster = Cluster(self, job=job, arguments=[*LONG, *SAVES], **counts).start_all().trains()
-        self.saves(cluster)
+    def kill(self, job, counts, culprit, *arguments):
+        cluster = Cluster(self, job=job, arguments=[*LONG, *SAVES, *arguments], **counts)
+        self.saves(cluster.start_all().trains())
         killed = cluster.tasks[culprit].signal(signal.SIGKILL)
         self.told(cluster, culprit, killed, 2, "died: ")
+        return cluster
+
+    def kill_server(self, culprit):
+        """All say what the loss costs, alike."""
+        cluster = self.kill(ASYNC, ASYNC_TASKS, culprit, *AT_ONCE)
+        saved = checkpoints(cluster.out)[-1].name
+        said = {re.search(r"; updates lost: (\d+), since version (\d+), the "
+                          "(?:last checkpoint|checkpoint that is being written)",
+                          task.text).groups() for task in cluster.others(culprit)}
+        self.assertEqual([version for _, version in said], [saved])
 
     def test_a_killed_worker_of_a_synchronous_run_is_named_by_all(self):
         self.kill(SYNC, SYNC_TASKS, "worker/1")
@@ -65,10 +76,10 @@ class Crash(Survivors):
         self.kill(ASYNC, ASYNC_TASKS, "chief/0")
 
     def test_a_killed_first_server_is_named_by_all(self):
-        self.kill(ASYNC, ASYNC_TASKS, "ps/0")
+        self.kill_server("ps/0")
 
     def test_a_killed_second_server_is_named_by_all(self):
-        self.kill(ASYNC, ASYNC_TASKS, "ps/1")
+        self.kill_server("ps/1")
 
     def dies(self, *arguments):
         cluster = Cluster(self, arguments=[*LONG, *arguments], chief=1, worker=1).start_all()
@@ -125,7 +136,7 @@ class Crash(Survivors):
         for job, roles, culprit in ((SYNC, "chief=1,worker=2", "worker/1"),
                                     (SYNC, "chief=1,worker=1", "chief/0"),
                                     (ASYNC, "chief=1,worker=1,ps=1", "ps/0")):
-            launcher = self.local(roles, *LONG, *SAVES, job=job)
+            launcher = self.local(roles, *LONG, *SAVES, *AT_ONCE, job=job)
             pids = self.pids(launcher)
             self.trains(launcher.out)
             self.saves(launcher)
@@ -195,7 +206,7 @@ class Hang(Survivors):
 
     @alone
     def test_a_stopped_server_is_named_after_the_fast_deadline(self):
-        self.stop(ASYNC, ASYNC_TASKS, "ps/1", 0.8, *FAST)
+        self.stop(ASYNC, ASYNC_TASKS, "ps/1", 0.8, *FAST, *AT_ONCE)
 
     @alone
     def test_a_stopped_asynchronous_worker_is_named_after_the_fast_deadline(self):

@@ -6,7 +6,7 @@ import json
 import random
 import struct
 
-from cluster import ASYNC, SLOW, SYNC, Case, Cluster, main
+from cluster import ALONE, ASYNC, SLOW, SYNC, Case, Cluster, main
 
 SIDE, COUNT = 8, 200
 
@@ -173,7 +173,7 @@ class Tables(Case):
         data = {"kind": "csv", "delimiter": ",", "numeric": "1-2",
                 "path": self.numbers(400, 1), "test_path": self.numbers(100, 2)}
         for model in ("linear", "factorization"):
-            for roles in ("1", "chief=1,worker=1,ps=1,evaluator=1"):
+            for roles in (ALONE, "chief=1,worker=1,ps=1,evaluator=1"):
                 job = self.job(model, **data)
                 run = self.trained(roles, "--set", "mode.kind=async", job=job)
                 self.assertGreater(run.summary["test_accuracy"], 0.85, run.text)
@@ -185,7 +185,7 @@ class Tables(Case):
 
     def ends_at_once(self, job, said, *arguments, code=65):
         """Before the first step, whoever reads the test data."""
-        for roles in ("1", "chief=1,worker=1,ps=1,evaluator=1"):
+        for roles in (ALONE, "chief=1,worker=1,ps=1,evaluator=1"):
             run = self.trained(roles, "--set", "mode.kind=async", *arguments, job=job, code=code)
             self.assertRegex(run.text, said)
             metrics = run.out / "metrics.jsonl"
@@ -224,7 +224,7 @@ class Tables(Case):
         path = self.file(["0 1:1", "1 2:1"] * 50)
         test = self.file(["0 1:1 7000:1", "1 2:1 900000:1"] * 10)
         job = self.job("linear", kind="libsvm", path=path, test_path=test)
-        for roles in ("1", "chief=1,worker=1,ps=2,evaluator=1"):
+        for roles in (ALONE, "chief=1,worker=1,ps=2,evaluator=1"):
             run = self.trained(roles, "--set", "mode.kind=async", job=job)
             self.assertEqual(run.summary["test_accuracy"], 1, run.text)
             self.assertEqual(run.summary["embedding_rows"], 2)

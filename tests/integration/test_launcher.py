@@ -8,7 +8,8 @@ import re
 import signal
 import time
 
-from cluster import ASYNC, LONG, SLOW, SYNC, Case, alive, checkpoints, main, until
+from cluster import (ASYNC, LONG, SLOW, SYNC, Case, Cluster, alive, checkpoints, main,
+                     until)
 from side_by_side import alone, waits
 
 
@@ -100,7 +101,8 @@ class Launcher(Case):
     @waits
     def test_a_stopped_server_is_why_the_others_gave_up(self):
         launcher = self.local("chief=1,worker=1,ps=2,evaluator=1", *LONG,
-                              "--failure-detection", "fast", job=ASYNC)
+                              "--failure-detection", "fast", "--set",
+                              "mode.recovery_seconds=0", job=ASYNC)
         pids = self.pids(launcher)
         self.trains(launcher.out)
         os.kill(pids["ps/0"], signal.SIGSTOP)
@@ -133,6 +135,22 @@ class Launcher(Case):
 error[E0204]: mode `async` needs a parameter server, and the cluster has none
   = help: add a parameter server to the cluster (ps), or use --set mode.kind=sync""")
         self.assertFalse(run.out.exists())
+
+    def test_a_cluster_of_one_without_the_servers_that_its_job_asks_for_is_refused(self):
+        run = self.trained("worker=1", job=ASYNC, code=78)
+        self.assertEqual(run.text, """\
+error[E0204]: mode `async` needs a parameter server, and the cluster has none
+  = help: add a parameter server to the cluster (ps), or use --set mode.kind=sync; without any \
+cluster one process trains alone""")
+        self.assertFalse(run.out.exists())
+        cluster = Cluster(self, job=ASYNC, worker=1)
+        worker = cluster.start("worker/0")
+        self.assertEqual(worker.ends(), 78, worker.text)
+        self.assertIn("mode `async` needs a parameter server", worker.text)
+        self.assertFalse(cluster.out.exists())
+        alone = self.muster("run", ASYNC, "--steps", "20", "--out", self.folder("alone"))
+        self.assertEqual(alone.code, 0, alone.text)
+        self.assertIn("no cluster is given: this process trains alone", alone.text)
 
     def test_what_is_wrong_with_a_job_in_any_cluster_is_said_once_before_any_task_starts(self):
         table, job = self.folder("table"), self.folder("job")

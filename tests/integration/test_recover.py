@@ -80,6 +80,27 @@ class Recover(Recovers):
         self.assertIn("mode.recovery_seconds is for training through parameter servers",
                       process.text)
 
+    def test_a_job_that_says_nothing_about_it_waits_a_minute(self):
+        cluster = Cluster(self, job=ASYNC, arguments=[*SAVES, "--steps", str(steps(1500))],
+                          **TASKS)
+        self.saved(cluster.start_all())
+        chief = cluster.tasks["chief/0"]
+        cluster.tasks["ps/0"].signal(signal.SIGKILL)
+        cluster.tasks["ps/0"].ends()
+        for task in cluster.others("ps/0"):
+            task.says(rf"^warning: ps/0 \({cluster.address('ps/0')}\) died: .*; the run waits for "
+                      r"it since \S+T\S+Z, for up to 1m00s$")
+        start = chief.says(rf"^`{MUSTER} (run .* --cluster {cluster.out}/cluster.json --task "
+                           r"ps/0)` starts ps/0, if nothing else does$")[0].group(1)
+        again = Process("ps/0", [MUSTER, *shlex.split(start)])
+        self.own(again)
+        cluster.tasks["ps/0"] = again
+        match = self.back(chief)
+        ended = self.ends_well(cluster)
+        self.assertEqual((ended["recoveries"], ended["updates_lost"]), (1, int(match.group(5))))
+        job = json.loads((cluster.out / "job.json").read_text())
+        self.assertEqual(job["mode"]["recovery_seconds"], "auto")
+
     def test_a_server_that_comes_back_gets_the_checkpoint_and_the_run_ends_well(self):
         count = steps(3000, least=1500)
         for name in ("ps/0", "ps/1"):
@@ -188,12 +209,15 @@ class Recover(Recovers):
             *LONG, *SAVES, "--set", "mode.recovery_seconds=1"]).start_all()
         self.saved(cluster)
         killed = cluster.tasks["ps/0"].signal(signal.SIGKILL)
+        cluster.tasks["chief/0"].ends()
+        saved = checkpoints(cluster.out)[-1].name
         for task in cluster.others("ps/0"):
             self.assertEqual(task.ends(), 69, task.text)
             self.assertGreater(task.ended - killed, 1)
             self.assertLess(task.ended - killed, 1 + 2 * SLOW)
             self.assertRegex(task.text, r"error\[E0401\]: ps/0 .* died: .*; it did not come back "
-                                        r"within 1\.00? s")
+                                        r"within 1\.00? s; updates lost: \d+, since version "
+                                        rf"{saved}, the last checkpoint")
             self.assertRegex(task.text, r"help: to go on from the last checkpoint.* --resume")
 
     def test_a_run_that_is_stopped_while_it_waits_says_how_to_go_on(self):
@@ -203,8 +227,11 @@ class Recover(Recovers):
         for task in cluster.others("ps/0"):
             self.assertEqual(task.ends(), 75, task.text)
         said = cluster.tasks["chief/0"].text
-        self.assertRegex(said, r"stopped while it waited: ps/0 .* died: .*\n  = help: to go on "
-                               r"from the last checkpoint.* --resume")
+        saved = checkpoints(cluster.out)[-1].name
+        self.assertRegex(said, r"stopped while it waited: ps/0 .* died: .*; updates lost: \d+, "
+                               rf"since version {saved}, the (last checkpoint|checkpoint that is "
+                               r"being written)\n  = help: to go on from the last checkpoint.* "
+                               r"--resume")
         self.assertEqual(re.findall(r"\d+/\d+ alive", said)[-1], "3/4 alive", said)
 
     def test_a_worker_that_dies_ends_the_run_also_while_a_server_is_waited_for(self):
@@ -242,6 +269,19 @@ class Recover(Recovers):
 
 
 class Launcher(Recovers):
+    def test_a_job_that_says_nothing_about_it_goes_on_with_a_server_that_died(self):
+        launcher = self.local("chief=1,worker=1,ps=1", *SAVES, "--steps", str(steps(3000)),
+                              job=ASYNC)
+        until(lambda: checkpoints(launcher.out), "a checkpoint")
+        os.kill(self.pids(launcher)["ps/0"], signal.SIGKILL)
+        launcher.says(r"ps/0 .* died: .*; the run waits for it since \S+, for up to 1m00s")
+        launcher.says(r"\[muster\] ps/0 ended with signal 9 \(SIGKILL\): started again, pid \d+ "
+                      r"\(1 of at most 5 times\)")
+        match = self.back(launcher)
+        self.assertEqual(launcher.ends(), 0, launcher.text)
+        ended = summary(launcher.out)
+        self.assertEqual((ended["recoveries"], ended["updates_lost"]), (1, int(match.group(5))))
+
     def start(self, *arguments):
         launcher = self.local("chief=1,worker=1,ps=2", *WAITS, *SAVES, *arguments, job=ASYNC)
         until(lambda: checkpoints(launcher.out), "a checkpoint")

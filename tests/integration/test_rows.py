@@ -6,7 +6,7 @@ import os
 import subprocess
 import unittest
 
-from cluster import MUSTER, Case, Cluster, Process, checkpoints, main
+from cluster import ALONE, MUSTER, Case, Cluster, Process, checkpoints, main
 
 JOB = {"name": "clicks", "model": {"kind": "wide_deep"},
        "data": {"kind": "clicks", "samples": 2000, "test_samples": 500, "batch": 50},
@@ -58,8 +58,8 @@ class Rows(Case):
         table = (checkpoints(whole.out)[-1] / "embedding.safetensors").read_bytes()
         self.assertEqual(self.manifest(whole)["parameters_crc32c"],
                          whole.summary["parameters_crc32c"])
-        for before, after in (("chief=1,ps=2", "chief=1,ps=3"), ("chief=1,ps=3", "1"),
-                              ("1", "chief=1,ps=1")):
+        for before, after in (("chief=1,ps=2", "chief=1,ps=3"), ("chief=1,ps=3", ALONE),
+                              (ALONE, "chief=1,ps=1")):
             part = self.trained(before, "--epochs", "1", job=job)
             again = self.trained(after, "--resume", job=job, out=part.out)
             self.assertIn("resuming from step 40", again.text)
@@ -87,11 +87,12 @@ class Rows(Case):
     def test_dense_tables_train_to_the_bits_of_those_created_at_touch(self):
         job = self.job(mode={"kind": "async"})
         dense = ("--set", "mode.rows=dense")
-        touched = self.trained("1", job=job)
+        touched = self.trained(ALONE, job=job)
         rows = self.rows_of(touched)
         twice = ("--set", "mode.replicas=1")
-        for before, after, sets in (("1", None, ()), ("chief=1,ps=2", None, twice),
-                                    ("1", "chief=1,ps=3", ()), ("chief=1,ps=2", "1", ())):
+        for before, after, sets in ((ALONE, None, ()), ("chief=1,ps=2", None, twice),
+                                    (ALONE, "chief=1,ps=3", ()),
+                                    ("chief=1,ps=2", ALONE, ())):
             run = self.trained(before, *dense, *sets,
                                *(("--epochs", "1") if after else ()), job=job)
             if after:  # a part of it as the other kind of table
@@ -113,7 +114,7 @@ class Rows(Case):
                 (clicks, {}, 71, r"error\[E0801\]: .* dense embedding rows .* GB are free"),
                 (JOB["data"], {"row_limit": 5000}, 78, r"error\[E0204\]: mode.rows `dense` keeps")):
             job = self.job(data=data, mode={"kind": "async", "rows": "dense", **mode})
-            for cluster in ("1", "chief=1,ps=1"):
+            for cluster in (ALONE, "chief=1,ps=1"):
                 run = self.trained(cluster, job=job, code=code)
                 self.assertRegex(run.text, said)
 

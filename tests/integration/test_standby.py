@@ -20,7 +20,8 @@ SAVES = ["--set", "checkpoint.every_steps=100"]
 STEPS = steps(6000, least=1500)
 FIELDS, FIELD_ROWS = "10,60x3", 190
 FAST = ["--failure-detection", "fast"]
-TOOK = r"the standby took over in (\S+) (us|ms|s)$"
+TOOK = r"the standby took over in (\S+) (us|ms|s), (\S+) (us|ms|s) after (ps/\d) was last heard$"
+SECONDS = {"us": 1e-6, "ms": 1e-3, "s": 1}
 
 
 def summary(out):
@@ -64,8 +65,17 @@ class Standby(Case):
                 rf"^warning: {name} \({cluster.address(name)}\) died: .*; the run goes on without "
                 "it$", task.text, re.M)), 1, task.text)
         ended = summary(cluster.out)
-        self.assertRegex(cluster.tasks["chief/0"].text, re.compile(TOOK, re.M))
+        said = re.search(TOOK, cluster.tasks["chief/0"].text, re.M)
+        self.assertTrue(said, cluster.tasks["chief/0"].text)
+        took, unit, silence, its_unit, heard = said.groups()
+        self.assertEqual(heard, name)
         self.assertLess(ended["takeover_seconds"], 1 * SLOW)
+        # Both are rounded in what is said.
+        self.assertAlmostEqual(float(took) * SECONDS[unit], ended["takeover_seconds"], delta=0.06)
+        self.assertAlmostEqual(float(silence) * SECONDS[its_unit],
+                               ended["takeover_silence_seconds"], delta=0.06)
+        self.assertGreaterEqual(ended["takeover_silence_seconds"], ended["takeover_seconds"])
+        self.assertLess(ended["takeover_silence_seconds"], 2 * SLOW)
         return ended
 
     def test_a_run_goes_on_without_any_of_its_servers(self):
@@ -139,7 +149,10 @@ class Standby(Case):
             task = cluster.tasks[name]
             self.assertEqual(task.ends(), 0, task.text)
             self.assertRegex(task.text, r"ps/0 .*nothing heard from it.*; the run goes on without")
-        self.assertEqual(summary(cluster.out)["steps"], STEPS)
+        ended = summary(cluster.out)
+        self.assertEqual(ended["steps"], STEPS)
+        self.assertGreaterEqual(ended["takeover_silence_seconds"], 5)  # the deadline
+        self.assertLess(ended["takeover_seconds"], ended["takeover_silence_seconds"])
 
     def is_told_to_leave_it(self, task, name, standby):
         """And nothing else."""
@@ -334,6 +347,7 @@ class Standby(Case):
         for servers, more, why in (
                 (1, (), "add a parameter server"),
                 (2, ("--set", "mode.recovery_seconds=5"), "leave out one of them"),
+                (2, ("--set", "mode.recovery_seconds=60"), "leave out one of them"),
                 (2, ("--set", "mode.replicas=2"), "mode.replicas")):
             process = self.muster("run", ASYNC, "--local", f"worker=2,ps={servers}", "--out",
                                   self.folder("run"), "--set", "mode.replicas=1", *more)
@@ -443,7 +457,8 @@ class BrokenLinks(Case):
     @waits
     def test_servers_that_cannot_reach_each_other_any_more_end_the_run(self):
         cluster, proxy = self.behind_a_proxy(
-            (ORDER,), chief=1, worker=1, ps=2, arguments=[*LONG, "--step-timeout", str(2 * SLOW)])
+            (ORDER,), chief=1, worker=1, ps=2, arguments=[
+                *LONG, "--step-timeout", str(2 * SLOW), "--set", "mode.recovery_seconds=0"])
         proxy.close()
         for task in cluster.tasks.values():
             self.assertEqual(task.ends(), 69, task.text)

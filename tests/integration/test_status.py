@@ -51,7 +51,8 @@ class Loads(Case):
         self.assertGreater(sum(load["bytes_in"] for load in loads), 4 * parameters * pushes)
 
     def test_a_run_that_fails_tells_what_its_leader_knows(self):
-        cluster = Cluster(self, job=ASYNC, arguments=[*LONG, "--set", "log.every_steps=1"],
+        cluster = Cluster(self, job=ASYNC, arguments=[
+            *LONG, "--set", "log.every_steps=1", "--set", "mode.recovery_seconds=0"],
                           chief=1, worker=1, ps=1).start_all().trains(points=20)
         cluster.tasks["ps/0"].signal(signal.SIGKILL)
         chief = cluster.tasks["chief/0"]
@@ -90,10 +91,9 @@ class Loads(Case):
             self.assertEqual([last[f"load/{key}/ps/{i}"] for i in range(2)],
                              [server[key] for server in run.summary["servers"].values()])
         head = events.points(run.out / "tb" / "ps-0")
-        self.assertEqual({tag[3:]: value for tag, (value,) in
-                          ((tag, head[tag]) for tag in head if tag.startswith("ps/verdict/"))},
+        self.assertEqual({tag[3:]: head[tag][-1] for tag in head if tag.startswith("ps/verdict/")},
                          given)
-        self.assertEqual(sum(head["ps/staleness"][2::3]), 120)
+        self.assertEqual(sum(events.last_histogram(head["ps/staleness"])), 120)
         for task, verdicts in told.items():
             own = events.points(run.out / "tb" / task.replace("/", "-"))
             for late_by in own["train/staleness"]:
@@ -103,6 +103,43 @@ class Loads(Case):
                 self.assertEqual(curve, sorted(curve))
                 self.assertLessEqual(curve[-1], verdicts[verdict])
             self.assertGreater(own["verdict/apply"][-1], 0)
+
+    def test_what_becomes_of_gradients_is_told_while_the_run_lives(self):
+        cluster = Cluster(self, job=ASYNC, arguments=[*LONG, "--set", "mode.bound=1"], chief=1,
+                          worker=2, ps=2).start_all().trains()
+        tasks = ("chief/0", "worker/0", "worker/1")
+
+        def told():
+            whole, _, _ = (cluster.out / "metrics.jsonl").read_text().rpartition("\n")
+            lines = whole.splitlines()
+            found = [line for line in map(json.loads, lines) if "load/requests/ps/0" in line]
+            return [line for line in found if all(f"verdict/apply/{task}" in line
+                                                  for task in tasks)]
+
+        until(lambda: len(told()) >= 3, "three lines with what became of gradients")
+        curves = events.points(cluster.out / "tb" / "ps-0")
+        cluster.tasks["chief/0"].signal(signal.SIGTERM)
+        for task in cluster.tasks.values():
+            self.assertEqual(task.ends(), 75, task.text)
+        lines = told()
+        for key in (f"verdict/{verdict}/{task}" for task in tasks for verdict in ("apply", "drop")):
+            counts = [line.get(key, 0) for line in lines]
+            self.assertEqual(counts, sorted(counts), key)
+        for line in lines:
+            judged = sum(line[key] for key in line if key.startswith("verdict/"))
+            late = sum(line[key] for key in line if key.startswith("staleness/"))
+            self.assertAlmostEqual(judged, late, delta=len(tasks))  # heartbeats are of a moment
+            self.assertNotIn(0, [line[key] for key in line if key.startswith("verdict/")])
+        ended = json.loads((cluster.out / "summary.json").read_text())["verdicts_by_task"]
+        for task in tasks:
+            self.assertGreater(lines[-2][f"verdict/apply/{task}"], 0)
+            self.assertLessEqual(lines[-2][f"verdict/apply/{task}"], ended[task]["apply"])
+            curve = curves[f"ps/verdict/apply/{task}"]
+            self.assertGreater(len(curve), 1)
+            self.assertEqual(curve, sorted(curve))
+        self.assertGreater(sum(events.last_histogram(curves["ps/staleness"])), 0)
+        second = events.points(cluster.out / "tb" / "ps-1")
+        self.assertFalse([tag for tag in second if tag.startswith("ps/verdict/")])
 
     def test_what_a_process_does_for_a_standby_is_its_load_too(self):
         alone, doubled = (self.trained("chief=1,worker=1,ps=2", "--steps", "90", "--set",

@@ -5,6 +5,7 @@ import os
 import pathlib
 import random
 import re
+import shlex
 import signal
 import socket
 import subprocess
@@ -52,11 +53,11 @@ class Mpirun(unittest.TestCase):
             self.command(ranks, *QUICK, *arguments, job=job), env=self.environment(**variables),
             capture_output=True, text=True, timeout=100, stdin=subprocess.DEVNULL)
 
-    def start_ranks(self, ranks, *arguments, mpirun=()):
+    def start_ranks(self, ranks, *arguments, mpirun=(), job="demo.json"):
         """mpirun with a run that does not end by itself, and that has saved: its evaluator has said
         so."""
         process = subprocess.Popen(
-            self.command(ranks, "--epochs", "1000000", *arguments, mpirun=mpirun),
+            self.command(ranks, "--epochs", "1000000", *arguments, mpirun=mpirun, job=job),
             env=self.environment(), text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT)
         patience = threading.Timer(100, process.kill)
@@ -147,6 +148,42 @@ class Mpirun(unittest.TestCase):
             self.assertEqual(process.wait(), 128 + signal.SIGKILL, said)
             self.assertEqual(self.summary()["exit"], 69, said)
             self.assertIn("ends with exit code 69", self.log("chief-0").splitlines()[-1])
+
+    def pid(self, name):
+        return int(re.search(r"starts as pid (\d+)", self.log(name)).group(1))
+
+    def test_a_server_comes_back_by_the_command_that_is_said_if_mpirun_lets_it(self):
+        process = self.start_ranks(4, "--roles", "chief=1,worker=1,ps=1,evaluator=1",
+                                   mpirun=["--enable-recovery"], job="demo-async.json")
+        os.kill(self.pid("ps-0"), signal.SIGKILL)
+        said = start = ""
+        while " is back after " not in said:
+            line = process.stdout.readline()
+            self.assertTrue(line, f"it has ended:\n{said}")
+            said += line
+            found = re.search(r"`(\S+ run .* --task ps/0)` starts ps/0, if nothing else does", line)
+            if found:
+                start = shlex.split(found.group(1))
+                again = subprocess.Popen(start, text=True, stdin=subprocess.DEVNULL,
+                                         stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+                for undo in (again.stdout.close, again.wait, again.kill):
+                    self.addCleanup(undo)
+        self.assertRegex(said, r"ps/0 .* died: .*; the run waits for it since \S+, for up to 1m00s")
+        os.kill(self.pid("chief-0"), signal.SIGTERM)
+        said += process.stdout.read()
+        self.assertEqual(again.wait(), 75, again.stdout.read())
+        process.wait()
+        self.assertEqual((self.summary()["exit"], self.summary()["recoveries"]), (75, 1), said)
+
+    def test_a_server_that_is_killed_ends_the_ranks_though_they_wait_for_it(self):
+        process = self.start_ranks(4, "--roles", "chief=1,worker=1,ps=1,evaluator=1",
+                                   job="demo-async.json")
+        os.kill(self.pid("ps-0"), signal.SIGKILL)
+        said = process.stdout.read()
+        self.assertEqual(process.wait(), 128 + signal.SIGKILL, said)
+        self.assertEqual(self.summary()["exit"], 75, said)
+        self.assertRegex(said, r"stopped while it waited: ps/0 .* died: ")
+        self.assertRegex(said, r"help: to go on from the last checkpoint: mpirun -n 4 ")
 
     def test_the_exit_code_is_ours(self):
         done = self.run_ranks(2, "--set", "data.kind=idx", "--set", "data.path=/nowhere")

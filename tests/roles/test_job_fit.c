@@ -12,7 +12,10 @@ struct fitting {
     const char *said[2]; /* the first NULL: it fits */
 };
 
-static void check_fits(const struct fitting *rows, size_t count)
+typedef enum mu_status fit_function(
+    struct mu_log *log, const struct mu_job *job, int replica_count, int ps_count);
+
+static void check_fits(fit_function *fits, const struct fitting *rows, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
         struct mu_test_log log;
@@ -20,7 +23,7 @@ static void check_fits(const struct fitting *rows, size_t count)
         char text[256];
         snprintf(text, sizeof(text), "{" MODEL ", \"mode\": {%s}}", rows[i].mode);
         assert_ok(load(&log, text, NULL, &job));
-        enum mu_status status = mu_job_fit(&log.log, job, rows[i].replicas, rows[i].servers);
+        enum mu_status status = fits(&log.log, job, rows[i].replicas, rows[i].servers);
         if (status != (rows[i].said[0] ? MU_CONFIG : MU_OK))
             fail_msg("%s: %d %s", rows[i].mode, (int)status, log.text);
         for (int j = 0; j < 2 && rows[i].said[j]; j++)
@@ -89,7 +92,7 @@ static void a_mode_that_cannot_be_says_what_would_do(void **state)
         {"\"kind\": \"async\", \"in_flight\": 2, " SCHEDULE("\"kind\": \"bounded\""), 4, 1,
             {"mode.in_flight must be 1, not 2"}},
     };
-    check_fits(rows, MU_COUNT_OF(rows));
+    check_fits(mu_job_fit, rows, MU_COUNT_OF(rows));
 }
 
 /* An entry of the schedule has the bound of before it. */
@@ -110,7 +113,7 @@ static void a_bound_that_is_chosen_is_for_a_mode_that_bounds(void **state)
          "\"schedule\": [{\"from_step\": 9, \"kind\": \"bounded\"}]",
             4, 1, {NULL}},
     };
-    check_fits(rows, MU_COUNT_OF(rows));
+    check_fits(mu_job_fit, rows, MU_COUNT_OF(rows));
 }
 
 static void steps_are_counted_as_the_mode_makes_them(void **state)
@@ -293,6 +296,56 @@ static void a_table_without_room_for_a_step_is_refused(void **state)
     }
 }
 
+static void one_replica_of_a_cluster_without_servers_does_not_do_without_them_unasked(void **state)
+{
+    static const struct fitting rows[] = {
+        {"\"kind\": \"async\"", 1, 0,
+            {"mode `async` needs a parameter server, and the cluster has none",
+                "add a parameter server to the cluster (ps), or use --set mode.kind=sync"}},
+        {"\"kind\": \"bounded\"", 1, 0, {"mode `bounded` needs a parameter server"}},
+        {"\"kind\": \"async\"", 2, 0, {"mode `async` needs a parameter server"}},
+        {"\"kind\": \"async\"", 1, 1, {NULL}},
+        {"\"kind\": \"sync\"", 1, 0, {NULL}},
+        {"\"kind\": \"sync\"", 1, 1, {NULL}},
+    };
+    (void)state;
+    check_fits(mu_job_fit_cluster, rows, MU_COUNT_OF(rows));
+    static const struct fitting alone = {"\"kind\": \"async\"", 1, 0, {NULL}};
+    check_fits(mu_job_fit, &alone, 1);
+}
+
+static void a_lost_server_is_waited_for_unless_the_job_says_otherwise(void **state)
+{
+    static const struct {
+        const char *mode;
+        int replicas, servers;
+        double seconds;
+    } rows[] = {
+        {"\"kind\": \"async\"", 2, 1, 60},
+        {"\"kind\": \"async\", \"recovery_seconds\": \"auto\"", 2, 1, 60},
+        {"\"kind\": \"sync\", \"backups\": 1", 3, 1, 60},
+        {"\"kind\": \"async\", \"recovery_seconds\": 2.5", 2, 1, 2.5},
+        {"\"kind\": \"async\", \"recovery_seconds\": 0", 2, 1, 0},
+        {"\"kind\": \"async\", \"replicas\": 1", 2, 2, 0},
+        {"\"kind\": \"async\", \"replicas\": 1, \"recovery_seconds\": 0", 2, 2, 0},
+        {"\"kind\": \"sync\"", 2, 0, 0},
+        {"\"kind\": \"sync\"", 2, 1, 0},
+        {"\"kind\": \"sync\", \"recovery_seconds\": 0", 2, 0, 0},
+        {"\"kind\": \"async\"", 1, 0, 0},
+    };
+    (void)state;
+    for (size_t i = 0; i < MU_COUNT_OF(rows); i++) {
+        struct mu_test_log log;
+        struct mu_job *job;
+        char text[256];
+        snprintf(text, sizeof(text), "{" MODEL ", \"mode\": {%s}}", rows[i].mode);
+        assert_ok(load(&log, text, NULL, &job));
+        assert_float_equal(
+            mu_job_recovery_seconds(job, rows[i].replicas, rows[i].servers), rows[i].seconds, 0);
+        mu_job_destroy(job);
+    }
+}
+
 static void a_step_beyond_those_planned_has_the_rate_of_the_last(void **state)
 {
     struct mu_test_log log;
@@ -318,6 +371,8 @@ int main(void)
         cmocka_unit_test(an_algorithm_that_adds_nothing_is_refused_wherever_it_runs),
         cmocka_unit_test(an_algorithm_that_cannot_add_on_one_host_is_refused),
         cmocka_unit_test(a_table_without_room_for_a_step_is_refused),
+        cmocka_unit_test(one_replica_of_a_cluster_without_servers_does_not_do_without_them_unasked),
+        cmocka_unit_test(a_lost_server_is_waited_for_unless_the_job_says_otherwise),
         cmocka_unit_test(a_step_beyond_those_planned_has_the_rate_of_the_last),
     };
     return cmocka_run_group_tests(tests, make_path, drop_path);

@@ -36,6 +36,7 @@ static const struct mu_summary finished = {.exit = 0,
     .recoveries = 2,
     .updates_lost = 31,
     .takeover_seconds = 0.25,
+    .takeover_silence_seconds = 0.375,
     .tasks = tasks,
     .task_count = 2,
     .servers = servers,
@@ -79,6 +80,7 @@ static const char golden[] =
     "  \"recoveries\": 2,\n"
     "  \"updates_lost\": 31,\n"
     "  \"takeover_seconds\": 0.25,\n"
+    "  \"takeover_silence_seconds\": 0.375,\n"
     "  \"verdicts_by_task\": {\n"
     "    \"chief/0\": {\"apply\": 3, \"scale\": 0, \"correct\": 0, "
     "\"gather\": 0, \"drop\": 0, \"refuse\": 0},\n"
@@ -138,6 +140,7 @@ static void what_is_not_known_is_null(void **state)
         .train_loss = NAN,
         .test_accuracy = NAN,
         .takeover_seconds = NAN,
+        .takeover_silence_seconds = NAN,
         .samples_again = -1};
     struct mu_text text;
     mu_text_init(&text);
@@ -145,6 +148,7 @@ static void what_is_not_known_is_null(void **state)
     assert_non_null(strstr(text.data, "\"train_loss\": null"));
     assert_non_null(strstr(text.data, "\"test_accuracy\": null"));
     assert_non_null(strstr(text.data, "\"takeover_seconds\": null"));
+    assert_non_null(strstr(text.data, "\"takeover_silence_seconds\": null"));
     assert_non_null(strstr(text.data, "\"histogram\": []"));
     assert_non_null(strstr(text.data, "\"samples_again\": null"));
     assert_non_null(strstr(text.data, "\"servers\": {}"));

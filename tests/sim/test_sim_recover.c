@@ -224,16 +224,48 @@ static void a_server_that_does_not_come_back_ends_the_run(void **state)
     }
 }
 
+static double seconds(double number, const char *unit)
+{
+    return number * (strcmp(unit, "s") == 0       ? 1
+                        : strcmp(unit, "ms") == 0 ? 1e-3
+                        : strcmp(unit, "us") == 0 ? 1e-6
+                                                  : 1e-9);
+}
+
+/* A server that is killed was heard within the last heartbeats, and not after it was missed. False:
+ * nobody had to wait for its standby. */
+static bool check_takeover(const char *log, int order)
+{
+    const char *line = strstr(log, "the standby took over in ");
+    double took, silence;
+    char unit[4], its_unit[4];
+    int heard;
+    if (!line)
+        return false;
+    assert_int_equal(sscanf(line,
+                         "the standby took over in %lf %3[a-z], %lf %3[a-z] after ps/%d was last "
+                         "heard",
+                         &took, unit, &silence, its_unit, &heard),
+        5);
+    assert_int_equal(heard, order);
+    took = seconds(took, unit);
+    silence = seconds(silence, its_unit);
+    assert_true(silence >= took);
+    assert_true(silence <= took + 0.2);
+    return true;
+}
+
 /* Once the servers have their state; before that a loss ends the run, as without standbys. */
 static void do_without_at_many_times(const char *text)
 {
     static struct outcome outcome;
     int64_t length_ns = length_of_run(text);
-    int without = 0;
+    int without = 0, took_over = 0;
     for (int victim = REPLICAS; victim < TASKS; victim++)
         for (int k = 0; k < POINTS; k++) {
             struct fault fault = {.victim = victim, .at_ns = length_ns * k / POINTS + k};
             simulate(&outcome, text, &fault);
+            took_over += check_takeover(outcome.log.text, victim - REPLICAS);
             bool is_told = strstr(outcome.log.text, "; the run goes on without it");
             bool is_over = strstr(outcome.log.text, "chief/0: 60 steps, 1200 samples");
             without += is_told;
@@ -252,6 +284,7 @@ static void do_without_at_many_times(const char *text)
             }
         }
     assert_in_range(without, POINTS, 2 * POINTS);
+    assert_in_range(took_over, POINTS, without);
 }
 
 static void a_run_with_standbys_goes_on_without_a_server_lost_at_any_time(void **state)
