@@ -137,8 +137,8 @@ static struct batch *batch_of(struct mu_bench_rows *rows, int64_t number)
 /* What `drawn` has, each id once and those of one server together. */
 static void take(struct mu_bench_rows *rows, struct batch *batch, size_t count)
 {
-    mu_row_set_find(
-        &batch->set, &rows->unique, rows->options.server_count, rows->drawn, count, rows->of_entry);
+    const struct mu_row_split split = {.server_count = rows->options.server_count};
+    mu_row_set_find(&batch->set, &rows->unique, &split, rows->drawn, count, rows->of_entry);
 }
 
 static void draw(struct mu_bench_rows *rows, struct batch *batch)

@@ -24,7 +24,8 @@ struct mu_ps_snapshot_options {
     bool relinks; /* a link that ends may be made anew, as the servers have it */
     uint32_t generation;
     size_t element_count;
-    size_t row_width; /* 0: the model has no embedding table */
+    size_t row_width;       /* 0: the model has no embedding table */
+    uint64_t row_range_ids; /* range_ids of struct mu_row_split */
 };
 
 /* Where the rows of a snapshot go, as they come: in no order. */

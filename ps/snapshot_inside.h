@@ -100,6 +100,12 @@ static inline bool mu_snapshot_takes(const struct mu_ps_snapshot *snapshot)
     return snapshot->state >= MU_SNAPSHOT_LINKING && snapshot->state <= MU_SNAPSHOT_LEFT;
 }
 
+static inline struct mu_row_split mu_snapshot_row_split(const struct mu_ps_snapshot *snapshot)
+{
+    return (struct mu_row_split){.server_count = snapshot->options.server_count,
+        .range_ids = snapshot->options.row_range_ids};
+}
+
 /* The same of what servers begin with. */
 static inline bool mu_snapshot_restores(const struct mu_ps_snapshot *snapshot)
 {

@@ -139,10 +139,11 @@ static void rows_arrived(struct mu_snapshot_source *source)
     struct mu_ps_snapshot *snapshot = source->snapshot;
     const struct mu_row_piece *piece = &source->piece;
     const uint64_t *ids = mu_row_piece_ids(piece);
+    const struct mu_row_split split = mu_snapshot_row_split(snapshot);
     source->rows_ended = piece->count == 0;
     snapshot->rows_come += piece->count;
     for (size_t i = 0; i < piece->count; i++)
-        if (mu_split_row(ids[i], snapshot->options.server_count) !=
+        if (mu_row_split_server(&split, ids[i]) !=
             mu_ps_seat_span(source->order, snapshot->options.server_count)) {
             mu_snapshot_blame(source, "sent an embedding row of another server");
             return;

@@ -32,10 +32,10 @@ enum mu_status mu_ps_snapshot_give_rows(struct mu_ps_snapshot *snapshot, const u
 {
     assert(snapshot->state == MU_SNAPSHOT_IDLE || snapshot->state == MU_SNAPSHOT_FAILED);
     assert(snapshot->options.row_width > 0);
+    const struct mu_row_split split = mu_snapshot_row_split(snapshot);
     for (size_t i = 0; i < count; i++) {
-        int servers = snapshot->options.server_count;
-        for (int seat = mu_split_row(ids[i], servers); seat < snapshot->seat_count;
-             seat += servers) {
+        for (int seat = mu_row_split_server(&split, ids[i]); seat < snapshot->seat_count;
+             seat += split.server_count) {
             struct mu_snapshot_source *source = &snapshot->sources[seat];
             mu_row_piece_add(&source->piece, ids[i], rows + i * source->piece.stride);
             if (source->piece.count == source->piece.row_max)

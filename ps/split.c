@@ -45,3 +45,27 @@ int mu_split_row(uint64_t id, int server_count)
     uint64_t hash = mu_random_mix(ROW_SEED, id) >> 32;
     return (int)(hash * (uint64_t)server_count >> 32);
 }
+
+/* ---- by ranges ---- */
+
+struct mu_id_range mu_row_split_range(const struct mu_row_split *split, int order)
+{
+    uint64_t servers = (uint64_t)split->server_count, at = (uint64_t)order;
+    assert(split->range_ids > 0);
+    assert(order >= 0 && order < split->server_count);
+    uint64_t least = split->range_ids / servers, larger = split->range_ids % servers;
+    return (struct mu_id_range){
+        .first = least * at + (at < larger ? at : larger), .count = least + (at < larger)};
+}
+
+int mu_row_split_server(const struct mu_row_split *split, uint64_t id)
+{
+    uint64_t servers = (uint64_t)split->server_count;
+    if (split->range_ids == 0)
+        return mu_split_row(id, split->server_count);
+    uint64_t least = split->range_ids / servers, larger = split->range_ids % servers;
+    uint64_t in_larger = (least + 1) * larger;
+    if (id >= split->range_ids)
+        return split->server_count - 1;
+    return (int)(id < in_larger ? id / (least + 1) : larger + (id - in_larger) / least);
+}

@@ -16,4 +16,20 @@ struct mu_span mu_split(size_t element_count, int server_count, int order);
 /* The server that keeps the row of an embedding table: by a hash of the id, the same everywhere. */
 int mu_split_row(uint64_t id, int server_count);
 
+/* How rows are split over servers: by that hash, which spreads any ids; or by ranges, where
+ * neighbours are wanted together, or rows are wanted in order: server `order` keeps the range that
+ * mu_split_range says of the ids below range_ids, and the last one also what lies above. */
+struct mu_row_split {
+    int server_count;
+    uint64_t range_ids; /* 0: by the hash */
+};
+
+struct mu_id_range {
+    uint64_t first, count;
+};
+
+int mu_row_split_server(const struct mu_row_split *split, uint64_t id);
+/* Ranges follow each other and differ by at most one id. With range_ids > 0. */
+struct mu_id_range mu_row_split_range(const struct mu_row_split *split, int order);
+
 #endif

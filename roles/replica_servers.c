@@ -136,6 +136,7 @@ static enum mu_status make_snapshot(struct mu_replica *replica)
         .generation = mu_cluster_generation(replica->cluster),
         .element_count = replica->layout.element_count,
         .row_width = replica->async_rows.width,
+        .row_range_ids = replica->async_rows.split.range_ids,
     };
     MU_TRY(mu_ps_snapshot_create(&options, &replica->snapshot));
     return call_seats(replica, relink_of_snapshot(replica));

@@ -58,10 +58,12 @@ struct mu_ps_options {
     int server_count, worker_count, index;
     size_t count;  /* floats in the vector; the same everywhere */
     int in_flight; /* pushes of a worker under way at once, 1 to 64; 0: 1. On servers: at most */
-    /* The same everywhere, too; a worker that does not use the table leaves all three out. */
-    size_t row_width;       /* floats of a row of the embedding table; 0: there is none */
-    size_t row_max;         /* rows that a push may give, and as many that it may want */
-    uint64_t row_ids;       /* ids are below it; 0: any. Workers may leave it out */
+    /* The same everywhere, too; a worker that does not use the table leaves all four out. */
+    size_t row_width; /* floats of a row of the embedding table; 0: there is none */
+    size_t row_max;   /* rows that a push may give, and as many that it may want */
+    uint64_t row_ids; /* ids are below it; 0: any. Workers may leave it out */
+    int row_range; /* 1: each server keeps a range of the ids below row_ids, all of one length, and
+                    * workers say row_ids, too; 0: a hash of its id says where a row is kept */
     double timeout_seconds; /* for all to come, for an answer, and to read one; 0: 300 */
     /* Of a worker, which others need not have: how vectors and rows reach the servers. "tcp";
      * "shm": in shared memory; the first call after mu_ps_open, a push too, waits for all servers

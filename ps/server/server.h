@@ -66,11 +66,13 @@
  */
 struct mu_ps_server;
 
-/* The embedding table of the model. A server keeps the rows that mu_split_row gives it. */
+/* The embedding table of the model. A server keeps the rows that its split gives it
+ * (ps/split.h). */
 struct mu_ps_rows_options {
     size_t width;      /* of a row; 0: the model has no table */
     size_t push_max;   /* rows that a gradient may have, and as many that may be wanted with it */
     uint64_t id_count; /* ids are below it; 0: any */
+    bool by_range;     /* id_count is said, and each server keeps a range of ids; else by hash */
     size_t row_limit;  /* of this server: rows not used for long leave; 0: memory is the limit */
     bool dense;        /* all rows are there from the beginning: id_count is said, row_limit not */
     uint64_t seed;

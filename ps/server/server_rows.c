@@ -86,6 +86,7 @@ enum mu_status mu_ps_rows_init(struct mu_ps_server *server)
         .dense_ids = options->rows.dense ? options->rows.id_count : 0,
         .order = mu_ps_seat_span(options->order, options->server_count),
         .server_count = options->server_count,
+        .by_range = options->rows.by_range,
         .seed = options->rows.seed,
         .init_row = options->rows.init_row,
         .owner = options->rows.owner,
@@ -209,9 +210,11 @@ bool mu_ps_rows_frame(struct mu_ps_peer *peer, struct mu_ps_buffer *buffer,
 bool mu_ps_rows_are_ours(const struct mu_ps_server *server, const uint64_t *ids, size_t count)
 {
     const struct mu_ps_server_options *options = &server->options;
+    const struct mu_row_split split = {.server_count = options->server_count,
+        .range_ids = options->rows.by_range ? options->rows.id_count : 0};
     for (size_t i = 0; i < count; i++)
         if ((options->rows.id_count > 0 && ids[i] >= options->rows.id_count) ||
-            mu_split_row(ids[i], options->server_count) !=
+            mu_row_split_server(&split, ids[i]) !=
                 mu_ps_seat_span(options->order, options->server_count))
             return false;
     return true;

@@ -23,7 +23,7 @@ struct mu_row_set {
 enum mu_status mu_row_set_init(struct mu_row_set *set, size_t entry_max);
 void mu_row_set_finish(struct mu_row_set *set); /* takes a zeroed one */
 /* `unique` is scratch, for at least as many entries; `ret_of_entry` (count). */
-void mu_row_set_find(struct mu_row_set *set, struct mu_unique *unique, int server_count,
-    const uint64_t *ids, size_t count, uint32_t *ret_of_entry);
+void mu_row_set_find(struct mu_row_set *set, struct mu_unique *unique,
+    const struct mu_row_split *split, const uint64_t *ids, size_t count, uint32_t *ret_of_entry);
 
 #endif

@@ -15,6 +15,7 @@ static enum mu_status make_table(struct mu_row_store *store)
         .dense_ids = options->dense_ids,
         .order = options->order,
         .server_count = options->server_count,
+        .by_range = options->by_range,
         .seed = options->seed,
         .init_row = options->init_row,
         .owner = options->owner,

@@ -19,6 +19,7 @@ struct mu_row_store_options {
     size_t row_limit;   /* as in ps/table/table.h */
     uint64_t dense_ids; /* as in ps/table/table.h; 0: rows begin with their first gradient */
     int order, server_count;
+    bool by_range; /* as in ps/table/table.h */
     uint64_t seed;
     void (*init_row)(const void *owner, uint64_t seed, uint64_t id, size_t width, float *ret_row);
     const void *owner;

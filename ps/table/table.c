@@ -43,10 +43,14 @@ struct group {
 static enum mu_status init_dense(struct mu_table *table)
 {
     const struct mu_table_options *options = &table->options;
-    int servers = options->server_count > 0 ? options->server_count : 1;
-    return options->dense_ids > 0
-               ? mu_table_dense_init(&table->dense, options->dense_ids, options->order, servers)
-               : MU_OK;
+    const struct mu_row_split split = {
+        .server_count = options->server_count > 0 ? options->server_count : 1,
+        .range_ids = options->by_range ? options->dense_ids : 0};
+    if (options->dense_ids == 0)
+        return MU_OK;
+    MU_TRY(mu_table_dense_init(&table->dense, options->dense_ids, options->order, &split));
+    table->next_id = table->dense.range.first;
+    return MU_OK;
 }
 
 enum mu_status mu_table_create(const struct mu_table_options *options, struct mu_table **ret_table)
@@ -150,7 +154,8 @@ static enum mu_status lay_row(struct mu_table *table, uint64_t id)
 enum mu_status mu_table_lay(struct mu_table *table, size_t rows_max, bool *ret_all)
 {
     struct mu_table_dense *dense = &table->dense;
-    for (; rows_max > 0 && table->next_id < dense->id_count; table->next_id++) {
+    uint64_t end = dense->range.first + dense->range.count;
+    for (; rows_max > 0 && table->next_id < end; table->next_id++) {
         if (dense->word && table->next_id % 64 == 0)
             mu_table_dense_mark(dense, table->next_id);
         if (!mu_table_takes(table, table->next_id))
@@ -158,7 +163,7 @@ enum mu_status mu_table_lay(struct mu_table *table, size_t rows_max, bool *ret_a
         MU_TRY(lay_row(table, table->next_id));
         rows_max--;
     }
-    *ret_all = table->next_id == dense->id_count;
+    *ret_all = table->next_id == end;
     return MU_OK;
 }
 
@@ -182,7 +187,7 @@ static bool may_be_at(const struct mu_table *table, uint32_t row)
 
 static void find_dense(const struct mu_table *table, const uint64_t *ids, struct group *group)
 {
-    assert(table->next_id == table->dense.id_count);
+    assert(table->next_id == table->dense.range.first + table->dense.range.count);
     for (size_t i = 0; i < group->count; i++)
         if (table->dense.word)
             __builtin_prefetch(&table->dense.word[ids[i] / 64 % (table->dense.id_count / 64 + 1)]);

@@ -22,6 +22,7 @@ struct mu_table_options {
     size_t row_limit;   /* rows not used for long leave (table_marks.h); 0: memory is the limit */
     uint64_t dense_ids; /* ids are below it, and all are there; 0: created at first touch */
     int order, server_count; /* of dense_ids, those of this server; server_count 0: all */
+    bool by_range;           /* these are a range of them (ps/split.h) */
     uint64_t seed;
     /* A new row's parameters; slots begin as zeros. Pure. NULL: zeros. */
     void (*init_row)(

@@ -1,17 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ps/table/table_dense.h"
-#include "ps/split.h"
 #include <assert.h>
 #include <stdlib.h>
 
 enum mu_status mu_table_dense_init(
-    struct mu_table_dense *dense, uint64_t id_count, int order, int server_count)
+    struct mu_table_dense *dense, uint64_t id_count, int order, const struct mu_row_split *split)
 {
-    *dense =
-        (struct mu_table_dense){.id_count = id_count, .order = order, .server_count = server_count};
-    if (id_count / (uint64_t)server_count > MU_TABLE_ROWS_MAX)
+    *dense = (struct mu_table_dense){.id_count = id_count,
+        .range = {0, id_count},
+        .order = order,
+        .server_count = split->server_count};
+    if (id_count / (uint64_t)split->server_count > MU_TABLE_ROWS_MAX)
         return MU_NO_MEMORY;
-    if (server_count == 1)
+    if (split->range_ids > 0)
+        dense->range = mu_row_split_range(split, order);
+    if (split->range_ids > 0 || split->server_count == 1)
         return MU_OK;
     dense->word = calloc(id_count / 64 + 1, sizeof(*dense->word));
     return dense->word ? MU_OK : MU_NO_MEMORY;

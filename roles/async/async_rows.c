@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "roles/async/async_rows.h"
+#include "roles/job/job_table.h"
 #include "roles/replica_servers.h"
 #include "runtime/device/kernels.h"
 #include <stdlib.h>
@@ -36,6 +37,7 @@ enum mu_status mu_async_rows_open(struct mu_async_rows *rows, struct mu_replica 
     MU_TRY(
         job->model->row_width(job->model_options, &data->train_facts, replica->log, &rows->width));
     rows->entry_max = (size_t)job->data.batch * mu_task_entry_max(data);
+    rows->split = mu_job_row_split(job, mu_task_id_count(data), replica->spec->ps_count);
     if (allocate(rows) == MU_OK)
         return MU_OK;
     return mu_fail(replica->log, MU_E0801, "a smaller data.batch needs less",
@@ -90,7 +92,7 @@ static struct mu_held_batch *held_of(const struct mu_async_rows *rows, int64_t b
 static void find(
     struct mu_async_rows *rows, struct mu_held_batch *held, const struct mu_batch *batch)
 {
-    mu_row_set_find(&held->set, &rows->unique, rows->replica->spec->ps_count, batch->entries.id,
+    mu_row_set_find(&held->set, &rows->unique, &rows->split, batch->entries.id,
         mu_batch_entry_count(batch), held->of_entry);
     held->there = held->set.count == 0;
 }

@@ -37,6 +37,7 @@ struct mu_async_rows {
     struct mu_replica *replica;
     size_t width; /* 0: the model has no table */
     size_t entry_max;
+    struct mu_row_split split;
     int in_flight, held_max;
     struct mu_held_batch *held; /* (held_max): batch n in n % held_max */
     int64_t first, end;         /* the batches that are held */

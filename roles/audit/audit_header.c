@@ -24,7 +24,8 @@ void mu_audit_header_write(
         header->facts.feature_count, header->facts.class_count, header->facts.field_count);
     if (job->model->row_width)
         mu_text_add(out, ",\"entries\":%zu", header->facts.entry_max);
-    if (job->model->row_width && job->mode.rows == MU_ROWS_DENSE)
+    bool counts_ids = job->mode.rows == MU_ROWS_DENSE || job->mode.row_split == MU_ROW_SPLIT_RANGE;
+    if (job->model->row_width && counts_ids)
         mu_text_add(out, ",\"ids\":%" PRIu64, header->facts.id_count);
     mu_text_add(out, ",\"job\":");
     mu_job_write(job, out);

@@ -29,7 +29,8 @@ enum mu_status mu_audit_rows_init(struct mu_audit_rows *rows, const struct mu_au
 {
     struct mu_ps_rows_options table;
     const struct mu_job *job = header->job;
-    *rows = (struct mu_audit_rows){.order = header->order, .server_count = header->server_count};
+    *rows = (struct mu_audit_rows){.order = header->order,
+        .split = mu_job_row_split(job, header->facts.id_count, header->server_count)};
     MU_TRY(mu_job_table(job, &header->facts, header->server_count, log, &table));
     if (table.width == 0)
         return MU_OK;
@@ -41,6 +42,7 @@ enum mu_status mu_audit_rows_init(struct mu_audit_rows *rows, const struct mu_au
         .dense_ids = table.dense ? table.id_count : 0,
         .order = rows->order,
         .server_count = header->server_count,
+        .by_range = table.by_range,
         .seed = table.seed,
         .init_row = table.init_row,
         .owner = table.owner,
@@ -76,7 +78,7 @@ void mu_audit_rows_finish(struct mu_audit_rows *rows)
 static bool are_ours(const struct mu_audit_rows *rows, const uint64_t *ids, size_t count)
 {
     for (size_t i = 0; i < count; i++)
-        if (mu_split_row(ids[i], rows->server_count) != rows->order ||
+        if (mu_row_split_server(&rows->split, ids[i]) != rows->order ||
             !mu_table_takes(rows->store.table, ids[i]))
             return false;
     return true;

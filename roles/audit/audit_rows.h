@@ -13,7 +13,8 @@ struct mu_audit_rows {
     struct mu_unique unique;
     uint8_t *given; /* of the record at hand: ids, gradients */
     size_t given_count, given_bytes_max;
-    int order, server_count;
+    int order;
+    struct mu_row_split split;
 };
 
 /* `gather_max`: gradients of a step, if they are gathered. NO_MEMORY (MU_E0801); what the model

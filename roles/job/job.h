@@ -28,6 +28,7 @@
 enum mu_mode_kind { MU_MODE_ROWS(MU_MODE_ENUM) MU_MODE_COUNT };
 #undef MU_MODE_ENUM
 enum mu_mode_rows { MU_ROWS_TOUCH, MU_ROWS_DENSE };
+enum mu_mode_row_split { MU_ROW_SPLIT_HASH, MU_ROW_SPLIT_RANGE };
 
 enum mu_mode_transport { MU_MODE_ROUTE, MU_MODE_SHM, MU_MODE_TCP };
 
@@ -67,6 +68,7 @@ struct mu_job_mode {
     double recovery_seconds;  /* for a server that was lost to come back; 0: the run ends;
                                  MU_MODE_AUTO: mu_job_recovery_seconds */
     int rows;                 /* enum mu_mode_rows */
+    int row_split;            /* enum mu_mode_row_split */
     int64_t row_limit;        /* of an embedding table, on all servers together; 0: none */
     char policy[MU_NAME_MAX]; /* a name from the table of policies */
 };

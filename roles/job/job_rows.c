@@ -205,6 +205,13 @@ static const struct mu_option mode_rows[] = {
         .choices = "touch|dense",
         .doc = "when a row of the embedding table begins: with its first gradient; or all at the "
                "start, in memory for every id that the data may have"},
+    {.name = "row_split",
+        .type = MU_OPTION_CHOICE,
+        .offset = offsetof(struct mu_job_mode, row_split),
+        .fallback = "hash",
+        .choices = "hash|range",
+        .doc = "how rows of the embedding table are split over servers: by a hash of the id; or a "
+               "range of ids each, all of one length, for ids that are used alike"},
     {.name = "row_limit",
         .type = MU_OPTION_INTEGER,
         .offset = offsetof(struct mu_job_mode, row_limit),

@@ -48,14 +48,23 @@ enum mu_status mu_job_table_fit(
 enum mu_status mu_job_table_check(
     const struct mu_job *job, const struct mu_dataset_facts *facts, struct mu_log *log)
 {
-    if (job->mode.rows != MU_ROWS_DENSE)
-        return MU_OK;
     MU_TRY(check_limit(job, log));
-    if (facts->id_count == 0)
+    if (job->mode.rows == MU_ROWS_DENSE && facts->id_count == 0)
         return mu_fail(log, MU_E0204, "leave out mode.rows: rows begin at first touch then",
             "mode.rows `dense` needs to know how many ids there are, which data `%s` cannot say",
             job->dataset->name);
+    if (job->mode.row_split == MU_ROW_SPLIT_RANGE && facts->id_count == 0)
+        return mu_fail(log, MU_E0204, "leave out mode.row_split: a hash splits any ids",
+            "mode.row_split `range` needs to know how many ids there are, which data `%s` cannot "
+            "say",
+            job->dataset->name);
     return MU_OK;
+}
+
+struct mu_row_split mu_job_row_split(const struct mu_job *job, uint64_t id_count, int server_count)
+{
+    return (struct mu_row_split){.server_count = server_count,
+        .range_ids = job->mode.row_split == MU_ROW_SPLIT_RANGE ? id_count : 0};
 }
 
 enum mu_status mu_job_table(const struct mu_job *job, const struct mu_dataset_facts *facts,
@@ -75,5 +84,6 @@ enum mu_status mu_job_table(const struct mu_job *job, const struct mu_dataset_fa
     };
     MU_TRY(mu_job_table_check(job, facts, log));
     ret_rows->dense = job->mode.rows == MU_ROWS_DENSE;
+    ret_rows->by_range = job->mode.row_split == MU_ROW_SPLIT_RANGE;
     return job->model->row_width(job->model_options, facts, log, &ret_rows->width);
 }

@@ -19,6 +19,7 @@ struct mu_ps_handle_wanted {
 struct mu_ps_handle_rows {
     size_t width, max;
     uint64_t ids; /* they are below it; 0: any */
+    bool by_range;
     /* Of the call at hand. */
     struct mu_unique unique;
     struct mu_row_set set, wanted_set;

@@ -26,8 +26,10 @@ static enum mu_status allocate(struct mu_ps_handle_rows *rows, int in_flight)
 
 enum mu_status mu_ps_handle_rows_init(struct mu_ps *ps, const struct mu_ps_options *options)
 {
-    ps->rows = (struct mu_ps_handle_rows){
-        .width = options->row_width, .max = options->row_max, .ids = options->row_ids};
+    ps->rows = (struct mu_ps_handle_rows){.width = options->row_width,
+        .max = options->row_max,
+        .ids = options->row_ids,
+        .by_range = options->row_range != 0};
     if (options->row_width == 0 || allocate(&ps->rows, ps->in_flight) == MU_OK)
         return MU_OK;
     return mu_fail(&ps->log, MU_E0801, NULL, "no memory for %zu rows of %zu floats in %d pushes",
@@ -63,13 +65,19 @@ static float *values_of(const struct mu_ps *ps, int push)
     return shared ? shared : ps->rows.wanted[push].values;
 }
 
+static struct mu_row_split split_of(const struct mu_ps *ps)
+{
+    return (struct mu_row_split){
+        .server_count = ps->place.server_count, .range_ids = ps->rows.by_range ? ps->rows.ids : 0};
+}
+
 static void find_wanted(
     struct mu_ps *ps, int push, const uint64_t *ids, size_t count, float *ret_rows)
 {
     struct mu_ps_handle_rows *own = &ps->rows;
     struct mu_ps_handle_wanted *wanted = &own->wanted[push];
-    mu_row_set_find(
-        &own->wanted_set, &own->unique, ps->place.server_count, ids, count, wanted->of_entry);
+    const struct mu_row_split split = split_of(ps);
+    mu_row_set_find(&own->wanted_set, &own->unique, &split, ids, count, wanted->of_entry);
     wanted->rows = ret_rows;
     wanted->count = count;
 }
@@ -78,9 +86,9 @@ static void find_wanted(
 static void find_given(struct mu_ps *ps, const struct mu_ps_rows *rows, float *sums)
 {
     struct mu_ps_handle_rows *own = &ps->rows;
+    const struct mu_row_split split = split_of(ps);
     size_t width = own->width;
-    mu_row_set_find(
-        &own->set, &own->unique, ps->place.server_count, rows->ids, rows->count, own->of_entry);
+    mu_row_set_find(&own->set, &own->unique, &split, rows->ids, rows->count, own->of_entry);
     memset(sums, 0, own->set.count * width * sizeof(*sums));
     for (size_t i = 0; i < rows->count; i++)
         for (size_t j = 0; j < width; j++)

@@ -38,6 +38,7 @@ static struct mu_ps_rows_options describe_rows(const struct mu_ps_options *optio
         .id_count = options->row_ids,
         .row_limit = options->row_limit,
         .dense = options->row_dense != 0,
+        .by_range = options->row_range != 0,
         .init_row = options->row_begin ? begin_row : NULL,
         .owner = options,
     };

@@ -36,6 +36,7 @@ static void add_table(struct mu_text *out, const struct mu_ps_options *options, 
     if (options->row_width == 0)
         return;
     add_number(out, "row_max", options->row_max);
+    add_number(out, "row_range", options->row_range != 0);
     if (options->row_ids > 0 || serves)
         add_number(out, "row_ids", options->row_ids);
 }

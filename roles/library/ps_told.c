@@ -281,6 +281,9 @@ enum mu_status mu_ps_told_check(
             MU_PS_IN_FLIGHT_MAX);
     if (options->row_width > 0 && options->row_max == 0)
         return mu_fail(log, MU_E0001, NULL, "row_max is 0: a push with rows has at least one");
+    if (options->row_range && options->row_ids == 0)
+        return mu_fail(log, MU_E0001, NULL,
+            "row_range: each server keeps a range of the ids below row_ids, so say row_ids");
     if (options->row_dense && (options->row_ids == 0 || options->row_limit > 0))
         return mu_fail(log, MU_E0001, NULL,
             "row_dense: all rows below row_ids are kept, so say row_ids, and no row_limit");

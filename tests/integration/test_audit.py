@@ -63,7 +63,8 @@ class Audit(Case):
                     {"model": {"kind": "linear"},
                      "optimizer": {"kind": "ftrl", "learning_rate": 0.01}},
                     {"mode": {**of_mode, "row_limit": 2000}},
-                    {"mode": {**of_mode, "rows": "dense"}}):
+                    {"mode": {**of_mode, "rows": "dense"}},
+                    {"mode": {**of_mode, "row_split": "range"}}):
             run = self.trained("chief=1,worker=2,ps=2", job=self.clicks(**job))
             found = self.replayed(run)
             for key in ("parameters_crc32c", "embedding_rows"):

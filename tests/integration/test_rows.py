@@ -108,6 +108,21 @@ class Rows(Case):
         self.assertEqual(self.rows_of(again), found)
         self.assertEqual(self.muster("checkpoint", "verify", again.out).code, 0)
 
+    def test_rows_split_by_ranges_train_to_the_bits_of_those_split_by_a_hash(self):
+        for rows in ("touch", "dense"):
+            job = self.job(mode={"kind": "async", "rows": rows})
+            hashed = self.trained("chief=1,ps=3", job=job)
+            for before, after, sets in (("chief=1,ps=3", None, ()),
+                                        ("chief=1,ps=2", None, ("--set", "mode.replicas=1")),
+                                        ("chief=1,ps=2", "chief=1,ps=3", ())):
+                run = self.trained(before, "--set", "mode.row_split=range", *sets,
+                                   *(("--epochs", "1") if after else ()), job=job)
+                if after:  # a part of it by the hash
+                    run = self.trained(after, "--resume", job=job, out=run.out)
+                for key in ("parameters_crc32c", "embedding_rows", "test_auc", "test_loss"):
+                    self.assertEqual(run.summary[key], hashed.summary[key], (rows, before, key))
+                self.assertEqual(self.rows_of(run), self.rows_of(hashed))
+
     def test_a_dense_table_that_cannot_be_is_refused(self):
         clicks = {**JOB["data"], "fields": "4294967296,10"}
         for data, mode, code, said in (

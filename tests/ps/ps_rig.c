@@ -77,7 +77,8 @@ static void put_row(
     struct rig_marks *marks, const struct rig_task *task, struct rig_hands *hands, uint64_t id)
 {
     uint32_t of_entry;
-    mu_row_set_find(&hands->rows, &marks->unique, task->rig->server_count, &id, 1, &of_entry);
+    mu_row_set_find(&hands->rows, &marks->unique,
+        &(struct mu_row_split){.server_count = task->rig->server_count}, &id, 1, &of_entry);
     hands->row_gradient[0] = 1;
     hands->row_value[0] = -1;
     const struct mu_ps_client_rows rows = {.given = &hands->rows,

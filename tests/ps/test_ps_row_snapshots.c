@@ -72,7 +72,8 @@ static enum mu_status push_all(struct rig_task *task, struct hands *hands)
         uint32_t of_entry[BATCH];
         struct mu_ps_result result;
         ids_of(task->index, k, ids);
-        mu_row_set_find(&hands->set, &hands->unique, task->rig->server_count, ids, BATCH, of_entry);
+        mu_row_set_find(&hands->set, &hands->unique,
+            &(struct mu_row_split){.server_count = task->rig->server_count}, ids, BATCH, of_entry);
         gradients_of(hands->set.id, task->index, k, hands->gradients);
         const struct mu_ps_client_rows rows = {.given = &hands->set, .gradients = hands->gradients};
         rig_fill_gradient(hands->dense, COUNT, task->index, k);

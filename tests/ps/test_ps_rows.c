@@ -56,7 +56,8 @@ static void make_batch(
     uint64_t ids[ENTRIES];
     uint32_t of_entry[ENTRIES];
     ids_of(worker, k, ids);
-    mu_row_set_find(&batch->set, unique, server_count, ids, ENTRIES, of_entry);
+    mu_row_set_find(&batch->set, unique, &(struct mu_row_split){.server_count = server_count}, ids,
+        ENTRIES, of_entry);
     gradients_of(&batch->set, worker, k, batch->gradient);
 }
 
@@ -257,7 +258,8 @@ static enum mu_status look_at_all(struct rig_task *task, struct hands *hands)
         size_t count = IDS - first < ENTRIES ? IDS - first : ENTRIES;
         for (size_t i = 0; i < count; i++)
             ids[i] = first + i;
-        mu_row_set_find(&batch->set, &hands->unique, task->rig->server_count, ids, count, of_entry);
+        mu_row_set_find(&batch->set, &hands->unique,
+            &(struct mu_row_split){.server_count = task->rig->server_count}, ids, count, of_entry);
         MU_TRY(mu_ps_client_look(task->client, 0, &batch->set, batch->value, deadline));
         if (task->rig->worker_count == 1 && task->rig->mode.kind == MU_PS_ASYNC &&
             !is_as_expected(hands, batch))
@@ -384,7 +386,9 @@ static enum mu_status push_wide(struct rig_task *task)
         /* Half of the entries have the id of another one. */
         for (uint64_t i = 0; i < WIRE_ENTRIES; i++)
             ids[i] = (i / 2 + (uint64_t)k) * 3;
-        mu_row_set_find(&set, &unique, task->rig->server_count, ids, WIRE_ENTRIES, of_entry);
+        mu_row_set_find(&set, &unique,
+            &(struct mu_row_split){.server_count = task->rig->server_count}, ids, WIRE_ENTRIES,
+            of_entry);
         const struct mu_ps_client_rows rows = {&set, gradients, &set, values};
         mu_ps_client_put_rows(task->client, 0, &rows);
         status = mu_ps_client_push(task->client, 0, dense, 1, k, fresh);

@@ -13,13 +13,13 @@ static void fill(uint64_t below)
         ids[i] = (i * i + 7 * i) % below * UINT64_C(0x100000001);
 }
 
-static void check(const struct mu_row_set *set, int server_count, size_t count)
+static void check(const struct mu_row_set *set, const struct mu_row_split *split, size_t count)
 {
     assert_int_equal(set->first[0], 0);
-    assert_int_equal(set->first[server_count], set->count);
-    for (int s = 0; s < server_count; s++)
+    assert_int_equal(set->first[split->server_count], set->count);
+    for (int s = 0; s < split->server_count; s++)
         for (size_t i = set->first[s]; i < set->first[s + 1]; i++)
-            assert_int_equal(mu_split_row(set->id[i], server_count), s);
+            assert_int_equal(mu_row_split_server(split, set->id[i]), s);
     for (size_t i = 0; i < count; i++)
         assert_true(set->id[of_entry[i]] == ids[i]);
     for (size_t i = 0; i < set->count; i++)
@@ -38,9 +38,15 @@ static void each_id_is_there_once_and_those_of_a_server_together(void **state)
     assert_ok(mu_row_set_init(&set, ENTRIES));
     for (size_t s = 0; s < MU_COUNT_OF(servers); s++)
         for (size_t b = 0; b < MU_COUNT_OF(belows); b++) {
+            const struct mu_row_split splits[] = {
+                {.server_count = servers[s]},
+                {.server_count = servers[s], .range_ids = belows[b] * UINT64_C(0x100000001)},
+            };
             fill(belows[b]);
-            mu_row_set_find(&set, &unique, servers[s], ids, ENTRIES, of_entry);
-            check(&set, servers[s], ENTRIES);
+            for (size_t k = 0; k < MU_COUNT_OF(splits); k++) {
+                mu_row_set_find(&set, &unique, &splits[k], ids, ENTRIES, of_entry);
+                check(&set, &splits[k], ENTRIES);
+            }
         }
     mu_row_set_finish(&set);
     mu_unique_finish(&unique);
@@ -53,8 +59,9 @@ static void a_batch_without_entries_has_no_rows(void **state)
     struct mu_row_set set;
     assert_ok(mu_unique_init(&unique, 0));
     assert_ok(mu_row_set_init(&set, 0));
-    mu_row_set_find(&set, &unique, 3, NULL, 0, NULL);
-    check(&set, 3, 0);
+    const struct mu_row_split split = {.server_count = 3};
+    mu_row_set_find(&set, &unique, &split, NULL, 0, NULL);
+    check(&set, &split, 0);
     mu_row_set_finish(&set);
     mu_unique_finish(&unique);
 }

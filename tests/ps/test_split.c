@@ -97,6 +97,44 @@ static void a_row_stays_with_its_server(void **state)
         assert_int_equal(mu_split_row(ids[i], 10), expected[i]);
 }
 
+static void check_ranges(uint64_t ids, int servers)
+{
+    const struct mu_row_split split = {.server_count = servers, .range_ids = ids};
+    uint64_t first = 0, least = ids / (uint64_t)servers;
+    for (int k = 0; k < servers; k++) {
+        struct mu_id_range range = mu_row_split_range(&split, k);
+        assert_true(range.first == first);
+        assert_true(range.count == least || range.count == least + 1);
+        first += range.count;
+        if (range.count == 0)
+            continue;
+        assert_int_equal(mu_row_split_server(&split, range.first), k);
+        assert_int_equal(mu_row_split_server(&split, range.first + range.count / 2), k);
+        assert_int_equal(mu_row_split_server(&split, first - 1), k);
+    }
+    assert_true(first == ids);
+    assert_int_equal(mu_row_split_server(&split, ids), servers - 1);
+    assert_int_equal(mu_row_split_server(&split, UINT64_MAX), servers - 1);
+}
+
+static void ranges_follow_each_other_and_have_all_ids(void **state)
+{
+    (void)state;
+    const uint64_t ids[] = {1, 2, 63, 64, 1000, 1000003, (uint64_t)1 << 47, UINT64_MAX};
+    const int servers[] = {1, 2, 3, 7, MU_PS_SERVERS_MAX};
+    for (size_t i = 0; i < MU_COUNT_OF(ids); i++)
+        for (size_t k = 0; k < MU_COUNT_OF(servers); k++)
+            check_ranges(ids[i], servers[k]);
+}
+
+static void without_ranges_the_hash_splits(void **state)
+{
+    (void)state;
+    const struct mu_row_split split = {.server_count = 10};
+    for (uint64_t id = 0; id < 1000; id++)
+        assert_int_equal(mu_row_split_server(&split, id), mu_split_row(id, 10));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -105,6 +143,8 @@ int main(void)
         cmocka_unit_test(the_first_servers_have_the_larger_spans),
         cmocka_unit_test(rows_are_spread_whatever_their_ids_have_in_common),
         cmocka_unit_test(a_row_stays_with_its_server),
+        cmocka_unit_test(ranges_follow_each_other_and_have_all_ids),
+        cmocka_unit_test(without_ranges_the_hash_splits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

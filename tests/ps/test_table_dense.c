@@ -25,18 +25,24 @@ static void init_row(
         ret_parameters[i] = (float)(mu_random_mix(seed ^ id, i) >> 40);
 }
 
-static struct mu_table *create(uint64_t dense_ids, int order, int server_count)
+static struct mu_table *create_split(uint64_t dense_ids, int order, int server_count, bool by_range)
 {
     const struct mu_table_options options = {.width = WIDTH,
         .slot_count = SLOTS,
         .dense_ids = dense_ids,
         .order = order,
         .server_count = server_count,
+        .by_range = by_range,
         .seed = 7,
         .init_row = init_row};
     struct mu_table *table = NULL;
     assert_ok(mu_table_create(&options, &table));
     return table;
+}
+
+static struct mu_table *create(uint64_t dense_ids, int order, int server_count)
+{
+    return create_split(dense_ids, order, server_count, false);
 }
 
 /* Few at a time, as a server does that serves in between. */
@@ -274,10 +280,38 @@ static void rows_are_counted_against_what_is_free(void **state)
     expect_room((struct mu_table_room){.rows = UINT64_MAX, .stride = FLOATS, .tables = 1}, false);
 }
 
+static void a_range_of_ids_is_found_without_a_bit_for_each(void **state)
+{
+    (void)state;
+    const struct mu_row_split split = {.server_count = 3, .range_ids = IDS};
+    uint64_t rows = 0;
+    for (int order = 0; order < 3; order++) {
+        struct mu_table *dense = create_split(IDS, order, 3, true);
+        struct mu_table *hashed = create(IDS, order, 3), *touched = create(0, 0, 0);
+        struct mu_random random;
+        mu_random_init(&random, (uint64_t)order);
+        lay(dense, 1000);
+        lay(hashed, SIZE_MAX);
+        for (uint64_t id = 0; id < IDS + 200; id++)
+            assert_int_equal(
+                mu_table_takes(dense, id), id < IDS && mu_row_split_server(&split, id) == order);
+        for (int call = 0; call < 100; call++)
+            touch_both(dense, touched, &random);
+        expect_equal(dense, touched);
+        rows += mu_table_count(dense).rows;
+        assert_true(mu_table_count(dense).bytes < mu_table_count(hashed).bytes);
+        mu_table_destroy(dense);
+        mu_table_destroy(hashed);
+        mu_table_destroy(touched);
+    }
+    assert_int_equal(rows, IDS);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rows_are_those_that_begin_at_first_touch),
+        cmocka_unit_test(a_range_of_ids_is_found_without_a_bit_for_each),
         cmocka_unit_test(every_id_has_a_row_on_its_server_alone),
         cmocka_unit_test(rows_are_laid_a_few_at_a_time),
         cmocka_unit_test(ids_are_marked_as_their_rows_are_laid),

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/roles/job_case.h"
+#include "roles/job/job_table.h"
 
 /* What a job makes of a cluster: modes, schedules, algorithms and tables that fit it, or do not. */
 
@@ -346,6 +347,30 @@ static void a_lost_server_is_waited_for_unless_the_job_says_otherwise(void **sta
     }
 }
 
+static void tables_that_need_all_ids_are_refused_where_nobody_knows_them(void **state)
+{
+    static const char *const modes[][2] = {
+        {"\"rows\": \"dense\"", "mode.rows `dense` needs to know how many ids there are"},
+        {"\"row_split\": \"range\"", "mode.row_split `range` needs to know how many ids there are"},
+    };
+    (void)state;
+    for (size_t i = 0; i < MU_COUNT_OF(modes); i++) {
+        struct mu_test_log log;
+        struct mu_job *job;
+        char text[256];
+        snprintf(text, sizeof(text),
+            "{\"model\": {\"kind\": \"linear\"}, \"data\": {\"kind\": \"clicks\"}, "
+            "\"mode\": {\"kind\": \"async\", %s}}",
+            modes[i][0]);
+        assert_ok(load(&log, text, NULL, &job));
+        const struct mu_dataset_facts known = {.id_count = 10}, unknown = {.id_count = 0};
+        assert_ok(mu_job_table_check(job, &known, &log.log));
+        assert_int_equal(mu_job_table_check(job, &unknown, &log.log), MU_CONFIG);
+        assert_non_null(strstr(log.text, modes[i][1]));
+        mu_job_destroy(job);
+    }
+}
+
 static void a_step_beyond_those_planned_has_the_rate_of_the_last(void **state)
 {
     struct mu_test_log log;
@@ -373,6 +398,7 @@ int main(void)
         cmocka_unit_test(a_table_without_room_for_a_step_is_refused),
         cmocka_unit_test(one_replica_of_a_cluster_without_servers_does_not_do_without_them_unasked),
         cmocka_unit_test(a_lost_server_is_waited_for_unless_the_job_says_otherwise),
+        cmocka_unit_test(tables_that_need_all_ids_are_refused_where_nobody_knows_them),
         cmocka_unit_test(a_step_beyond_those_planned_has_the_rate_of_the_last),
     };
     return cmocka_run_group_tests(tests, make_path, drop_path);

@@ -67,6 +67,8 @@ static const struct {
     {{WITH_ROWS}, {.row_width = 4, .row_max = 50}, "row_max is 10 on ps/0 and 50 on worker/0"},
     {{WITH_ROWS, .row_ids = 5}, {WITH_ROWS, .row_ids = 6},
         "row_ids is 5 on ps/0 and 6 on worker/0"},
+    {{WITH_ROWS, .row_ids = 5, .row_range = 1}, {WITH_ROWS, .row_ids = 5},
+        "row_range is 1 on ps/0 and 0 on worker/0"},
     {{.row_width = 0}, {WITH_ROWS}, "row_width is 0 on ps/0 and 4 on worker/0"},
 };
 

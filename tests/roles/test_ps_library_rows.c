@@ -161,7 +161,25 @@ static void dense_rows_are_all_there_at_the_end(void **state)
         }
 }
 
-static void dense_rows_without_a_bound_are_refused(void **state)
+static void a_range_of_rows_is_on_each_server(void **state)
+{
+    static struct party party;
+    party = (struct party){.options = party_row_options, .work = push_dense};
+    party.options.row_ids = FEW;
+    party.options.row_dense = party.options.row_range = 1;
+    party_run(&party);
+    party_all_ended_well(&party);
+    assert_int_equal(party.servers[0].row_count, FEW / 2);
+    assert_int_equal(party.servers[1].row_count, FEW - FEW / 2);
+    for (int s = 0; s < SERVERS; s++)
+        for (int i = 0; i < party.servers[s].row_count; i++) {
+            uint64_t id = party.servers[s].row_id[i];
+            assert_int_equal(id >= FEW / 2, s);
+            assert_int_equal(party.servers[s].row[i][1] != -1, id == 2 || id == FEW - 1);
+        }
+}
+
+static void dense_rows_and_ranges_without_a_bound_are_refused(void **state)
 {
     struct mu_ps_options options = party_row_options;
     static const char *const servers[] = {"127.0.0.1:1"};
@@ -170,7 +188,12 @@ static void dense_rows_without_a_bound_are_refused(void **state)
     options.count = COUNT;
     options.row_dense = 1;
     assert_int_equal(mu_ps_serve(&options, NULL), MU_USAGE);
-    assert_non_null(strstr(mu_ps_error(NULL), "say row_ids"));
+    assert_non_null(
+        strstr(mu_ps_error(NULL), "row_dense: all rows below row_ids are kept, so say"));
+    options.row_dense = 0;
+    options.row_range = 1;
+    assert_int_equal(mu_ps_serve(&options, NULL), MU_USAGE);
+    assert_non_null(strstr(mu_ps_error(NULL), "so say row_ids"));
 }
 
 static void misuse_of_rows_is_said_and_does_no_harm(void **state)
@@ -214,7 +237,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rows_of_all_pushes_are_added_up),
         cmocka_unit_test(dense_rows_are_all_there_at_the_end),
-        cmocka_unit_test(dense_rows_without_a_bound_are_refused),
+        cmocka_unit_test(a_range_of_rows_is_on_each_server),
+        cmocka_unit_test(dense_rows_and_ranges_without_a_bound_are_refused),
         cmocka_unit_test(misuse_of_rows_is_said_and_does_no_harm),
         cmocka_unit_test(an_id_beyond_those_declared_goes_nowhere),
         cmocka_unit_test(servers_refuse_it_with_the_worker_and_the_reason),
