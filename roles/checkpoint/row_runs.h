@@ -17,10 +17,8 @@
  * memory are a run and what a merge has read ahead, however many rows there are. A row that comes
  * is `width` parameters and then `width` elements of each slot, as in ps/table/table.h.
  */
-#define MU_ROW_RUN_BYTES ((size_t)32 << 20) /* of a run in memory, its order besides */
-#define MU_ROW_MERGE_BYTES                                                                         \
-    ((size_t)32 << 20) /* read ahead, of all runs together; or a page each                         \
-                        */
+#define MU_ROW_RUN_BYTES ((size_t)32 << 20)   /* of a run in memory, its order besides */
+#define MU_ROW_MERGE_BYTES ((size_t)32 << 20) /* read ahead, of all runs; or a page each */
 
 /* Some rows in memory. */
 struct mu_row_run {

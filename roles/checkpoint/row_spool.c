@@ -121,7 +121,8 @@ static bool waits_on(struct mu_row_spool *spool)
     if (spool->waits_since_ns < 0)
         spool->waits_since_ns = now;
     spool->is_given_up = now >= mu_deadline(spool->waits_since_ns, spool->patience_ns);
-    spool->is_lost = spool->is_given_up;
+    if (spool->is_given_up)
+        mu_row_spool_drop(spool);
     return !spool->is_given_up;
 }
 
@@ -154,6 +155,15 @@ static void start_anew(struct mu_row_spool *spool, bool begins)
         (void)mu_save_trouble_listen(spool->trouble);
 }
 
+/* After a failure the disk has its room back at once: others write there, too. */
+static void append(struct mu_row_spool *spool, struct mu_row_run *run)
+{
+    if (spool->status == MU_OK)
+        spool->status = mu_row_runs_append(&spool->runs, &spool->trouble->heard, run);
+    if (spool->status != MU_OK)
+        mu_row_runs_clear(&spool->runs);
+}
+
 void mu_row_spool_work(struct mu_row_spool *spool)
 {
     bool drops = spool->drops, begins = spool->begins;
@@ -164,8 +174,8 @@ void mu_row_spool_work(struct mu_row_spool *spool)
     leave(spool);
     if (drops)
         start_anew(spool, begins);
-    if (full >= 0 && spool->status == MU_OK)
-        spool->status = mu_row_runs_append(&spool->runs, &spool->trouble->heard, &spool->run[full]);
+    if (full >= 0)
+        append(spool, &spool->run[full]);
     enter(spool);
     if (full >= 0)
         empty(spool, full);

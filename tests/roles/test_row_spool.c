@@ -347,22 +347,63 @@ static void a_disk_that_takes_nothing_for_too_long_is_given_up(void **state)
     assert_said(&test_log, "cannot save step 1, and trains on (E0605): the disk took no embedding");
 }
 
+static void await_no_scratch_file(void)
+{
+    int64_t deadline = mu_now(&real.world) + PATIENT;
+    while (atomic_load(&open_count) > 0) {
+        assert_true(mu_now(&real.world) < deadline);
+        nap();
+    }
+}
+
 static void what_is_dropped_is_not_on_the_disk_any_more(void **state)
 {
     begin_spooling(false, MU_FOREVER);
     put_all(5 * RUN_ROWS);
     await(&appends, 3);
     mu_saver_drop(&saver);
-    int64_t deadline = mu_now(&real.world) + PATIENT;
-    while (atomic_load(&open_count) > 0) {
-        assert_true(mu_now(&real.world) < deadline);
-        nap();
-    }
+    await_no_scratch_file();
     begin_spooling(false, MU_FOREVER);
     put_all(2 * RUN_ROWS);
     submit(1);
     assert_ok(mu_saver_drain(&saver));
     expect_saved(1, 2 * RUN_ROWS);
+}
+
+/* Others write there, too, and the rest of the rows may take long to come. */
+static void a_disk_that_is_full_has_its_room_back_at_once(void **state)
+{
+    begin_spooling(false, MU_FOREVER);
+    put_all(3 * RUN_ROWS);
+    await(&open_count, 1);
+    atomic_store(&is_full, true);
+    put_all(3 * RUN_ROWS);
+    await_no_scratch_file();
+    put_all(3 * RUN_ROWS);
+    submit(1);
+    assert_int_equal(mu_saver_drain(&saver), MU_IO_ERROR);
+    assert_said(&test_log, "cannot save step 1, and trains on (E0605): cannot write .scratch: it");
+}
+
+static void a_disk_that_was_given_up_has_its_room_back_when_it_goes_on(void **state)
+{
+    size_t i = 0, total = 20 * RUN_ROWS;
+    int64_t deadline = mu_now(&real.world) + PATIENT;
+    atomic_store(&hangs, true);
+    begin_spooling(false, 20 * MU_MS);
+    while (put_piece(i, total))
+        i++;
+    await(&appends, 1);
+    while (i * PIECE_ROWS < total) {
+        i += put_piece(i, total);
+        assert_true(mu_now(&real.world) < deadline);
+    }
+    assert_int_equal(atomic_load(&open_count), 1);
+    atomic_store(&hangs, false);
+    await_no_scratch_file();
+    submit(1);
+    assert_int_equal(mu_saver_drain(&saver), MU_IO_ERROR);
+    assert_said(&test_log, "cannot save step 1, and trains on (E0605): the disk took no embedding");
 }
 
 #define CASE(name) cmocka_unit_test_setup_teardown(name, begin, end)
@@ -379,6 +420,8 @@ int main(void)
         CASE(without_memory_for_two_runs_the_checkpoint_is_left_out),
         CASE(a_disk_that_takes_nothing_for_too_long_is_given_up),
         CASE(what_is_dropped_is_not_on_the_disk_any_more),
+        CASE(a_disk_that_is_full_has_its_room_back_at_once),
+        CASE(a_disk_that_was_given_up_has_its_room_back_when_it_goes_on),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
