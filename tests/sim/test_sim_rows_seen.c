@@ -179,6 +179,25 @@ static void a_replay_comes_to_the_rows_of_the_run(void **state)
     }
 }
 
+/* What is no gradient is not pushed, so nothing brings the rows of a later batch: they are looked
+ * up, in a version that no record has. */
+static void a_replay_knows_which_rows_were_looked_up_again(void **state)
+{
+    (void)state;
+    static const struct way diverging = {
+        {"mode.in_flight=1", "optimizer.kind=sgd", "optimizer.learning_rate=2",
+            "train.bad_steps_max=1000", "train.epochs=6"},
+        2};
+    struct mu_audit_replayed replayed;
+    int rows, others;
+    simulate(&diverging, NULL, false);
+    assert_said(&run_log, "is not pushed");
+    expect_replay(&diverging, &replayed);
+    count_corrected(0, &rows, &others);
+    assert_true(rows > 10);
+    assert_true(others > 0);
+}
+
 /* As bits of rows they are the same, wherever and whenever these begin. */
 static void dense_and_touched_rows_are_corrected_alike(void **state)
 {
@@ -278,6 +297,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_replay_comes_to_the_rows_of_the_run),
+        cmocka_unit_test(a_replay_knows_which_rows_were_looked_up_again),
         cmocka_unit_test(dense_and_touched_rows_are_corrected_alike),
         cmocka_unit_test(the_mean_begins_anew_with_a_resumed_run),
         cmocka_unit_test(a_standby_has_corrected_the_same),
