@@ -259,8 +259,11 @@ static void expect_the_same(const struct rig *rig)
         if (rig->optimizer->slot_count > 0)
             assert_memory_equal(row + WIDTH, ref.row[id].slot, sizeof(ref.row[id].slot));
     }
-    assert_true(ref.corrected > WORKERS * PUSHES);
-    assert_true(ref.left > WORKERS);
+    /* With more than one in flight a worker is late for its own gradients, whoever runs when. */
+    if (rig->in_flight > 1) {
+        assert_true(ref.corrected > WORKERS * PUSHES);
+        assert_true(ref.left > WORKERS);
+    }
     mu_unique_finish(&ref.unique);
     batch_finish(&ref.batch);
 }
