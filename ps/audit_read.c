@@ -65,7 +65,7 @@ void mu_audit_reader_close(struct mu_audit_reader *reader)
     *reader = (struct mu_audit_reader){.fd = -1};
 }
 
-static enum mu_status read_at(
+enum mu_status mu_audit_reader_part(
     struct mu_audit_reader *reader, uint64_t offset, void *out, size_t bytes)
 {
     for (size_t done = 0; done < bytes;) {
@@ -94,7 +94,7 @@ enum mu_status mu_audit_reader_next(
     if (left < MU_AUDIT_HEAD_BYTES)
         return mu_audit_reader_fail(reader, "record %llu is cut: %llu bytes of its head are there",
             (unsigned long long)reader->index, (unsigned long long)left);
-    MU_TRY(read_at(reader, reader->at, reader->head, MU_AUDIT_HEAD_BYTES));
+    MU_TRY(mu_audit_reader_part(reader, reader->at, reader->head, MU_AUDIT_HEAD_BYTES));
     const char *wrong = mu_audit_record_read(reader->head, ret_record);
     if (wrong)
         return mu_audit_reader_fail(
@@ -118,7 +118,7 @@ enum mu_status mu_audit_reader_payload(struct mu_audit_reader *reader, void *out
     if (there != bytes)
         return mu_audit_reader_fail(
             reader, "the record has %llu bytes where %zu belong", (unsigned long long)there, bytes);
-    MU_TRY(read_at(reader, reader->at + MU_AUDIT_HEAD_BYTES, out, bytes));
+    MU_TRY(mu_audit_reader_part(reader, reader->at + MU_AUDIT_HEAD_BYTES, out, bytes));
     if (!mu_audit_record_fits(reader->head, out, bytes))
         return mu_audit_reader_fail(reader, "the checksum of the record's payload does not match");
     return MU_OK;

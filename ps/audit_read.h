@@ -41,6 +41,9 @@ static inline size_t mu_audit_reader_bytes(const struct mu_audit_reader *reader)
 {
     return (size_t)(reader->next - reader->at - MU_AUDIT_HEAD_BYTES);
 }
+/* Bytes from anywhere in the file, which prove nothing. IO_ERROR (MU_E0605). */
+enum mu_status mu_audit_reader_part(
+    struct mu_audit_reader *reader, uint64_t offset, void *out, size_t bytes);
 /* What is wrong with the record at hand. BAD_DATA. */
 __attribute__((format(printf, 2, 3))) enum mu_status mu_audit_reader_fail(
     struct mu_audit_reader *reader, const char *format, ...);

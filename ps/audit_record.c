@@ -30,6 +30,7 @@ static_assert(AT_HEAD_CRC + 4 == MU_AUDIT_HEAD_BYTES, "the head ends with its ch
 
 #define MAGIC UINT32_C(0x5541554d) /* "MUAU" */
 #define FLAG_HAS_SEEN 1u
+#define FLAG_CORRECTS_ROWS 2u
 
 #define KIND_TEXT(name, text) text,
 static const char *const kind_names[] = {MU_AUDIT_KIND_ROWS(KIND_TEXT)};
@@ -79,7 +80,9 @@ void mu_audit_record_write(uint8_t out[MU_AUDIT_HEAD_BYTES], const struct mu_aud
     put(out + AT_KIND, record->kind, 1);
     put(out + AT_VERDICT, record->verdict, 1);
     put(out + AT_FLAW, (uint64_t)record->flaw, 1);
-    put(out + AT_FLAGS, record->has_seen ? FLAG_HAS_SEEN : 0, 1);
+    put(out + AT_FLAGS,
+        (record->has_seen ? FLAG_HAS_SEEN : 0) | (record->corrects_rows ? FLAG_CORRECTS_ROWS : 0),
+        1);
     put(out + AT_INDEX, record->index, 8);
     put(out + AT_PAYLOAD, record->payload_bytes, 8);
     put(out + AT_WORKER, (uint64_t)record->worker, 4);
@@ -133,6 +136,7 @@ const char *mu_audit_record_read(
         .verdict = (enum mu_verdict)head[AT_VERDICT],
         .flaw = head[AT_FLAW],
         .has_seen = head[AT_FLAGS] & FLAG_HAS_SEEN,
+        .corrects_rows = head[AT_FLAGS] & FLAG_CORRECTS_ROWS,
         .index = get(head + AT_INDEX, 8),
         .payload_bytes = get(head + AT_PAYLOAD, 8),
         .worker = (int)(int32_t)get(head + AT_WORKER, 4),

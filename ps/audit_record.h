@@ -31,11 +31,12 @@ const char *mu_audit_kind_name(enum mu_audit_kind kind); /* "gradient" */
 struct mu_audit_record {
     enum mu_audit_kind kind;
     enum mu_verdict verdict;
-    int flaw;      /* enum mu_ps_flaw: why it was refused */
-    bool has_seen; /* the parameters it was computed with were still there */
-    int worker;    /* LEAVE, LOSS too; END: the server that was lost, plus 1; 0: none */
-    int average;   /* > 0: the mean of so many gradients is a step with this record; LEAVE, LOSS too
-                    */
+    int flaw;           /* enum mu_ps_flaw: why it was refused */
+    bool has_seen;      /* the parameters it was computed with were still there */
+    bool corrects_rows; /* CORRECT: of its rows on this server, too; else not of them */
+    int worker;         /* LEAVE, LOSS too; END: the server that was lost, plus 1; 0: none */
+    int average; /* > 0: the mean of so many gradients is a step with this record; LEAVE, LOSS too
+                  */
     uint64_t index;         /* of the record in its log, from 0 */
     uint64_t payload_bytes; /* that follow */
     uint64_t sequence;      /* of the worker's pushes and pulls; STATE: number of the vector;

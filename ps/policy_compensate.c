@@ -65,6 +65,11 @@ static void correct(const void *options, const struct mu_correct_block *block)
         correct_constant((float)compensate->lambda, block);
 }
 
+static bool adapts(const void *options)
+{
+    return ((const struct compensate_options *)options)->adaptive;
+}
+
 static const struct mu_option rows[] = {
     {.name = "adaptive",
         .type = MU_OPTION_BOOL,
@@ -109,4 +114,5 @@ const struct mu_policy_ops mu_policy_compensate = {
     .option_bytes = sizeof(struct compensate_options),
     .judge = judge,
     .correct = correct,
+    .adapts = adapts,
 };

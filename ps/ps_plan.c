@@ -46,6 +46,17 @@ const struct mu_policy_ops *mu_ps_plan_correcting(const struct mu_ps_plan *plan)
     return NULL;
 }
 
+bool mu_ps_plan_adapts(const struct mu_ps_plan *plan)
+{
+    for (int i = 0; i < plan->phase_count; i++) {
+        const struct mu_ps_phase *phase = &plan->phase[i];
+        if (phase->policy->correct && phase->policy->adapts &&
+            phase->policy->adapts(phase->policy_options))
+            return true;
+    }
+    return false;
+}
+
 bool mu_ps_plan_waits(const struct mu_ps_plan *plan)
 {
     for (int i = 0; i < plan->phase_count; i++)

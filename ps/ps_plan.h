@@ -36,6 +36,8 @@ bool mu_ps_plan_restarts_clocks(const struct mu_ps_plan *plan, int phase);
 bool mu_ps_plan_gathers(const struct mu_ps_plan *plan);
 int64_t mu_ps_plan_gathered_max(const struct mu_ps_plan *plan);
 const struct mu_policy_ops *mu_ps_plan_correcting(const struct mu_ps_plan *plan);
+/* Does a policy that corrects keep something of its own for each element? */
+bool mu_ps_plan_adapts(const struct mu_ps_plan *plan);
 /* Does any phase let workers wait for others? */
 bool mu_ps_plan_waits(const struct mu_ps_plan *plan);
 

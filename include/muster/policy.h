@@ -44,14 +44,17 @@ struct mu_judgement {
     float scale; /* SCALE: multiplies the learning rate; else the gradient; 0 for DROP */
 };
 
-/* A block of a span whose gradient is to be corrected before the optimizer sees it. */
+/* A block of a span, or an embedding row, whose gradient is to be corrected before the optimizer
+ * sees it. */
 struct mu_correct_block {
     size_t count;
     float *gradients;        /* in: as the worker sent them; out: corrected, and scaled */
     float scale;             /* multiplies the gradients first: clipping */
     const float *parameters; /* now */
     const float *seen;       /* that the gradients were computed with */
-    float *mean_square;      /* of the policy's own, zeros at the start; one for all workers */
+    /* Of the policy's own, zeros at the start; one for all workers. Of a row: NULL unless the
+     * policy `adapts`. */
+    float *mean_square;
 };
 
 /* Pure: no clock, no I/O, no allocation. */
@@ -64,6 +67,9 @@ struct mu_policy_ops {
     /* What CORRECT does, element by element. NULL: the policy never gives it. If it is there, the
      * servers keep the parameters that each worker computes with. */
     void (*correct)(const void *options, const struct mu_correct_block *block);
+    /* Does `correct` use mean_square with these options? Then each embedding row has one. NULL: no.
+     */
+    bool (*adapts)(const void *options);
 };
 
 #endif

@@ -489,5 +489,6 @@ size_t mu_ps_server_seen_bytes(const struct mu_ps_server *server)
     const struct mu_ps_server_options *options = &server->options;
     if (!mu_ps_plan_correcting(&server->plan))
         return 0;
-    return mu_seen_bytes(server->shard.span.count, options->replica_count, options->in_flight_max);
+    return mu_seen_bytes(server->shard.span.count, options->replica_count, options->in_flight_max) +
+           mu_ps_rows_seen_bytes(server);
 }

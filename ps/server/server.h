@@ -50,11 +50,13 @@
  *
  *   push_max * (28 + 4 * width) * replica_count * in_flight_max
  *
- * and if the mode gathers, about push_max * (48 + 4 * width) times the gradients of a step; while a
- * snapshot is sent, 34 MiB and a bit a row (server_pieces.h). Where workers may come back, some 80
- * bytes * 2 * replica_count * in_flight_max. With standbys a process has two such servers, each
- * with 130 bytes * replica_count * (in_flight_max + 2) more, and so has the head where workers may
- * come back.
+ * and if the policy corrects, push_max * (8 + 4 * width) * replica_count * in_flight_max for the
+ * rows that workers compute with (seen_rows.h), and 4 * width more for each row of the table where
+ * it adapts; if the mode gathers, about push_max * (48 + 4 * width) times the gradients of a step;
+ * while a snapshot is sent, 34 MiB and a bit a row (server_pieces.h). Where workers may come back,
+ * some 80 bytes * 2 * replica_count * in_flight_max. With standbys a process has two such servers,
+ * each with 130 bytes * replica_count * (in_flight_max + 2) more, and so has the head where workers
+ * may come back.
  *
  * What is no gradient (NaN, another length, a version that is not there, a number out of turn) is
  * refused whole, counted, and answered; the third of a worker in a row ends its link, and run says
@@ -200,7 +202,8 @@ int64_t mu_ps_server_version(const struct mu_ps_server *server);
 const struct mu_staleness *mu_ps_server_staleness(const struct mu_ps_server *server);
 /* The same, how many of each verdict a replica got: MU_VERDICT_COUNT numbers. */
 const uint64_t *mu_ps_server_verdicts(const struct mu_ps_server *server, int replica);
-/* Bytes that this server keeps for the policy to correct gradients with; 0: it does not. */
+/* Bytes that this server keeps for the policy to correct gradients with, whatever rows there are;
+ * 0: it does not. */
 size_t mu_ps_server_seen_bytes(const struct mu_ps_server *server);
 /* What was chosen last for a mode whose backups or bound are chosen, on the head. */
 struct mu_ps_chosen {

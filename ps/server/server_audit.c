@@ -96,6 +96,7 @@ void mu_ps_audit_note(struct mu_ps_server *server, const struct mu_ps_verdict_bo
     if (kind == MU_AUDIT_GRADIENT) {
         record.seen = verdict->version - verdict->staleness;
         record.has_seen = mu_seen_find(&server->seen, verdict->worker, record.seen) != NULL;
+        record.corrects_rows = mu_ps_rows_seen(server, buffer) != NULL;
     }
     mu_audit_add_rows(
         server->options.audit, &record, buffer ? buffer->data : NULL, rows, row_bytes);

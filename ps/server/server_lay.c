@@ -28,6 +28,7 @@ static void lay_vectors(struct mu_ps_server *server)
     lay_vector(server, &server->shard.gather);
     lay_vector(server, &server->seen.memory);
     lay_vector(server, &server->seen.mean_square);
+    lay_vector(server, &server->rows.seen.memory);
 }
 
 static enum mu_status lay_rows(struct mu_ps_server *server)

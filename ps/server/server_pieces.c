@@ -9,7 +9,7 @@
 
 static size_t aside_max(const struct mu_row_store *store)
 {
-    size_t record_bytes = sizeof(uint64_t) + mu_table_stride(store->table) * sizeof(float);
+    size_t record_bytes = mu_table_record_bytes(store->table);
     size_t least = mu_row_store_step_max(&store->options) + 1;
     size_t rows = MU_ROWS_ASIDE_BYTES / record_bytes;
     return rows > least ? rows : least;
@@ -37,8 +37,8 @@ uint64_t mu_ps_pieces_bytes(const struct mu_ps_server *server)
     const struct mu_ps_row_pieces *pieces = &server->pieces;
     const struct mu_row_piece *piece = &pieces->piece[0];
     size_t record_bytes = sizeof(uint64_t) + piece->stride * sizeof(float);
-    return (pieces->sweep.aside_max + MU_ROW_PIECES_MAX * piece->row_max) * record_bytes +
-           pieces->sweep.end / 8;
+    return pieces->sweep.aside_max * mu_table_record_bytes(server->rows.store.table) +
+           MU_ROW_PIECES_MAX * piece->row_max * record_bytes + pieces->sweep.end / 8;
 }
 
 /* ---- snapshots ---- */

@@ -126,7 +126,8 @@ static uint64_t arena_bytes(const struct mu_arena *arena)
 static uint64_t vector_bytes(const struct mu_ps_server *server)
 {
     uint64_t bytes = arena_bytes(&server->vectors.memory) + arena_bytes(&server->shard.gather) +
-                     arena_bytes(&server->seen.memory) + arena_bytes(&server->seen.mean_square);
+                     arena_bytes(&server->seen.memory) + arena_bytes(&server->seen.mean_square) +
+                     arena_bytes(&server->rows.seen.memory);
     for (int i = 0; i < server->shard.vector_count; i++)
         bytes +=
             arena_bytes(&server->shard.vectors[i]) + arena_bytes(&server->state.stream.copies[i]);
@@ -166,7 +167,12 @@ static uint64_t row_buffer_bytes(const struct mu_ps_server *server)
     const struct mu_ps_server_rows *rows = &server->rows;
     uint64_t each = rows->stride +
                     rows->store.options.push_max * (sizeof(*rows->where) + sizeof(*rows->answered));
-    return mu_ps_buffer_count(server) * each + mu_unique_bytes(&rows->ids) +
+    uint64_t found = 0;
+    if (rows->seen.reply) {
+        each += sizeof(*rows->seen.reply);
+        found = (rows->seen.push_max + 1) * sizeof(*rows->seen.found);
+    }
+    return mu_ps_buffer_count(server) * each + found + mu_unique_bytes(&rows->ids) +
            mu_row_store_bytes(&rows->store) + mu_ps_pieces_bytes(server);
 }
 

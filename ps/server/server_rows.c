@@ -15,22 +15,33 @@
 
 /* ---- life ---- */
 
+size_t mu_ps_rows_seen_bytes(const struct mu_ps_server *server)
+{
+    const struct mu_ps_server_options *options = &server->options;
+    if (options->rows.width == 0 || !mu_ps_plan_correcting(&server->plan))
+        return 0;
+    return mu_seen_rows_bytes(options->rows.push_max, options->rows.width, options->replica_count,
+        options->in_flight_max);
+}
+
 static enum mu_status check_dense(
     const struct mu_ps_server *server, const struct mu_row_store_options *store)
 {
     bool has_standby = server->options.replicas > 0; /* beside it: not there yet either */
     const struct mu_table_room room = {
         .rows = store->dense_ids / (uint64_t)store->server_count,
-        .stride = store->width * (size_t)(1 + store->optimizer->slot_count),
+        .stride = store->width * (size_t)(1 + store->optimizer->slot_count + store->adapts),
         .dense = true,
         .tables = 1 + has_standby,
+        .bytes_besides = (uint64_t)(1 + has_standby) * mu_ps_rows_seen_bytes(server),
         .help =
             "add parameter servers, or leave out `mode.rows` dense: rows then begin at first touch",
     };
     return mu_table_room_check(&room, server->options.log,
-        "ps/%d: %" PRIu64 " dense embedding rows of %zu floats, slots included%s,",
+        "ps/%d: %" PRIu64 " dense embedding rows of %zu floats, slots included%s%s,",
         mu_ps_process(server), room.rows, room.stride,
-        has_standby ? ", and as many for a standby" : "");
+        has_standby ? ", and as many for a standby" : "",
+        room.bytes_besides > 0 ? ", and what workers compute with" : "");
 }
 
 static enum mu_status check(
@@ -72,7 +83,10 @@ static enum mu_status allocate(struct mu_ps_server *server, size_t push_max, siz
         server->buffers[i].rows.where = server->rows.where + i * push_max;
         server->buffers[i].rows.answered = server->rows.answered + i * push_max;
     }
-    return MU_OK;
+    if (!mu_ps_plan_correcting(&server->plan))
+        return MU_OK;
+    return mu_seen_rows_init(&server->rows.seen, push_max, width, server->options.replica_count,
+        server->options.in_flight_max);
 }
 
 enum mu_status mu_ps_rows_init(struct mu_ps_server *server)
@@ -93,6 +107,7 @@ enum mu_status mu_ps_rows_init(struct mu_ps_server *server)
         .optimizer = options->optimizer,
         .optimizer_options = options->optimizer_options,
         .weight_decay = (float)options->weight_decay,
+        .adapts = mu_ps_plan_adapts(&server->plan),
     };
     if (store.width == 0)
         return MU_OK;
@@ -115,6 +130,7 @@ void mu_ps_rows_finish(struct mu_ps_server *server)
 {
     mu_row_store_finish(&server->rows.store);
     mu_unique_finish(&server->rows.ids);
+    mu_seen_rows_finish(&server->rows.seen);
     free(server->rows.memory);
     free(server->rows.where);
     free(server->rows.answered);
@@ -280,18 +296,48 @@ static enum mu_status check_memory(struct mu_ps_server *server, enum mu_status s
         (unsigned long long)mu_table_count(server->rows.store.table).rows);
 }
 
+const float *const *mu_ps_rows_seen(struct mu_ps_server *server, const struct mu_ps_buffer *buffer)
+{
+    const struct mu_ps_verdict_body *verdict = &buffer->verdict;
+    const struct mu_ps_row_buffer *rows = &buffer->rows;
+    if (verdict->verdict != MU_VERDICT_CORRECT || rows->counts.given == 0)
+        return NULL;
+    return mu_seen_rows_find(&server->rows.seen, buffer->worker,
+        verdict->version - verdict->staleness, given_ids(rows), rows->counts.given,
+        &server->rows.ids);
+}
+
+/* To correct a gradient is to change it: not the worker's own. */
+static float *own_gradients(const struct mu_ps_server *server, const struct mu_ps_row_buffer *rows)
+{
+    float *own = gradients(rows);
+    size_t bytes = rows->counts.given * server->rows.store.options.width * sizeof(*own);
+    if (rows->gradients != own)
+        memcpy(own, rows->gradients, bytes);
+    return own;
+}
+
 enum mu_status mu_ps_rows_apply(struct mu_ps_server *server, struct mu_ps_buffer *buffer)
 {
     const struct mu_ps_verdict_body *verdict = &buffer->verdict;
     const struct mu_ps_row_buffer *rows = &buffer->rows;
+    struct mu_row_store *store = &server->rows.store;
     size_t count = rows->counts.given;
     if (count == 0)
         return MU_OK;
     const struct mu_row_step step = step_of(server, verdict->learning_rate, verdict->weight);
-    server->load.rows_given += count;
     const uint32_t *where = rows->where_count == count ? rows->where : NULL;
-    return check_memory(server, mu_row_store_apply_where(&server->rows.store, given_ids(rows),
-                                    where, count, rows->gradients, &step));
+    const struct mu_row_correction correction = {
+        .correct = mu_ps_phase_of(server)->policy->correct,
+        .options = mu_ps_phase_of(server)->policy_options,
+        .seen = mu_ps_rows_seen(server, buffer),
+    };
+    server->load.rows_given += count;
+    if (!correction.seen)
+        return check_memory(server,
+            mu_row_store_apply_where(store, given_ids(rows), where, count, rows->gradients, &step));
+    return check_memory(server, mu_row_store_apply_corrected(store, given_ids(rows), where, count,
+                                    own_gradients(server, rows), &step, &correction));
 }
 
 void mu_ps_rows_gather(struct mu_ps_server *server, struct mu_ps_buffer *buffer)
@@ -332,18 +378,38 @@ size_t mu_ps_rows_given(const struct mu_ps_buffer *buffer, size_t width, const v
     return mu_ps_rows_bytes(&given, width);
 }
 
+/* Where the wanted rows are kept, as they are now; NULL: they are not. What is refused is not the
+ * same on all servers: one may have found no ids. */
+static const float *remember(
+    struct mu_ps_server *server, struct mu_ps_buffer *buffer, const uint64_t *ids, size_t count)
+{
+    bool is_refused =
+        buffer->verdict.item == MU_PS_ITEM_GRADIENT && buffer->verdict.verdict == MU_VERDICT_REFUSE;
+    float *seen = is_refused || count == 0
+                      ? NULL
+                      : mu_seen_rows_store(&server->rows.seen, buffer->worker, buffer->sequence,
+                            ids, count, server->shard.version);
+    if (seen)
+        mu_row_store_read_where(&server->rows.store, ids, count, seen, buffer->rows.where);
+    return seen;
+}
+
 void mu_ps_rows_reply(struct mu_ps_server *server, struct mu_ps_buffer *buffer)
 {
     struct mu_ps_row_buffer *rows = &buffer->rows;
     struct mu_ps_peer *worker = &server->workers[buffer->worker];
     size_t count = rows->counts.wanted, width = server->rows.store.options.width;
+    const uint64_t *ids = (const uint64_t *)rows->data;
+    const float *seen = remember(server, buffer, ids, count);
     mu_ps_rows_forget(buffer);
     if (count == 0 || !mu_ps_brings(server) || !mu_ps_relink_sends(server, buffer))
         return;
-    const uint64_t *ids = (const uint64_t *)rows->data;
     float *values = rows->values ? rows->values : (float *)(rows->data + count * sizeof(*ids));
     size_t bytes = count * width * sizeof(*values);
-    mu_row_store_read_where(&server->rows.store, ids, count, values, rows->where);
+    if (seen)
+        memcpy(values, seen, bytes);
+    else
+        mu_row_store_read_where(&server->rows.store, ids, count, values, rows->where);
     memcpy(rows->answered, ids, count * sizeof(*ids));
     rows->where_count = count;
     const struct mu_frame frame = {

@@ -3,6 +3,7 @@
 #define MU_PS_SERVER_ROWS_H
 
 #include "ps/ps_bodies.h"
+#include "ps/server/seen_rows.h"
 #include "ps/table/row_store.h"
 #include "runtime/io/link.h"
 
@@ -17,8 +18,9 @@
  * own.
  *
  * Given rows are carried out with the dense part of their gradient, at its place in the order and
- * by the same verdict; `correct` of a policy acts on the dense part alone, for nobody keeps the
- * rows that a worker has seen. Wanted rows are answered whatever became of the gradient.
+ * by the same verdict. `correct` of a policy acts on them, too, if all of them came with replies of
+ * the version that their gradient was computed with, which are kept for that (seen_rows.h); else on
+ * none of them. Wanted rows are answered whatever became of the gradient.
  */
 struct mu_ps_server;
 struct mu_ps_peer;
@@ -43,16 +45,19 @@ struct mu_ps_row_buffer {
 /* Of the server. */
 struct mu_ps_server_rows {
     struct mu_row_store store;
-    uint8_t *memory;      /* of all buffers */
-    size_t stride;        /* of one, in bytes */
-    uint64_t *answered;   /* of all buffers */
-    uint32_t *where;      /* of all buffers */
-    struct mu_unique ids; /* of the ROWS at hand */
+    uint8_t *memory;          /* of all buffers */
+    size_t stride;            /* of one, in bytes */
+    uint64_t *answered;       /* of all buffers */
+    uint32_t *where;          /* of all buffers */
+    struct mu_unique ids;     /* of the ROWS at hand, or of the gradient */
+    struct mu_seen_rows seen; /* if the policy corrects, else zeroed */
 };
 
 /* After the buffers are there. CONFIG (MU_E0204), NO_MEMORY. */
 enum mu_status mu_ps_rows_init(struct mu_ps_server *server);
 void mu_ps_rows_finish(struct mu_ps_server *server);
+/* That are kept for the policy to correct rows with; 0: it does not. */
+size_t mu_ps_rows_seen_bytes(const struct mu_ps_server *server);
 
 /* ---- from links ---- */
 
@@ -72,13 +77,17 @@ bool mu_ps_rows_are_ours(const struct mu_ps_server *server, const uint64_t *ids,
 
 /* ---- at a place in the order ---- */
 
+/* What the given rows of a gradient that is to be corrected were computed with: (given). NULL:
+ * there are none, or they are not corrected. The same until the gradient is answered. */
+const float *const *mu_ps_rows_seen(struct mu_ps_server *server, const struct mu_ps_buffer *buffer);
 /* As the same of the shard; before it, whose version is the step. */
 enum mu_status mu_ps_rows_apply(struct mu_ps_server *server, struct mu_ps_buffer *buffer);
 void mu_ps_rows_gather(struct mu_ps_server *server, struct mu_ps_buffer *buffer);
 enum mu_status mu_ps_rows_apply_gathered(struct mu_ps_server *server, double learning_rate);
 /* What of the given rows goes into an audit log, ids and gradients: so many bytes at *ret_rows. */
 size_t mu_ps_rows_given(const struct mu_ps_buffer *buffer, size_t width, const void **ret_rows);
-/* Sends the wanted rows, if there are any, and is ready for the next ROWS of this buffer. */
+/* Sends the wanted rows, if there are any, and is ready for the next ROWS of this buffer. What its
+ * worker will have seen is kept whoever sends it: the same on a server and its standby. */
 void mu_ps_rows_reply(struct mu_ps_server *server, struct mu_ps_buffer *buffer);
 
 #endif

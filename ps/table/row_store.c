@@ -11,6 +11,7 @@ static enum mu_status make_table(struct mu_row_store *store)
     const struct mu_table_options table = {
         .width = options->width,
         .slot_count = options->optimizer->slot_count,
+        .has_own = options->adapts,
         .row_limit = options->row_limit,
         .dense_ids = options->dense_ids,
         .order = options->order,
@@ -80,13 +81,11 @@ enum mu_status mu_row_store_apply(struct mu_row_store *store, const uint64_t *id
     return mu_row_store_apply_where(store, ids, NULL, count, gradients, step);
 }
 
-enum mu_status mu_row_store_apply_where(struct mu_row_store *store, const uint64_t *ids,
-    const uint32_t *where, size_t count, const float *gradients, const struct mu_row_step *step)
+/* Of the rows that were found: the optimizer's step. */
+static void step_rows(struct mu_row_store *store, size_t count, const float *gradients,
+    const struct mu_row_step *step, float gradient_scale)
 {
     const struct mu_row_store_options *options = &store->options;
-    if (count == 0)
-        return MU_OK;
-    MU_TRY(mu_table_rows_where(store->table, ids, where, count, store->row));
     const struct mu_optim_rows touched = {
         .count = count,
         .width = options->width,
@@ -94,10 +93,48 @@ enum mu_status mu_row_store_apply_where(struct mu_row_store *store, const uint64
         .gradients = gradients,
         .learning_rate = step->learning_rate,
         .weight_decay = options->weight_decay,
-        .gradient_scale = step->gradient_scale,
+        .gradient_scale = gradient_scale,
         .step = step->step,
     };
     mu_optim_step_rows(options->optimizer, options->optimizer_options, &touched);
+}
+
+enum mu_status mu_row_store_apply_where(struct mu_row_store *store, const uint64_t *ids,
+    const uint32_t *where, size_t count, const float *gradients, const struct mu_row_step *step)
+{
+    if (count == 0)
+        return MU_OK;
+    MU_TRY(mu_table_rows_where(store->table, ids, where, count, store->row));
+    step_rows(store, count, gradients, step, step->gradient_scale);
+    return MU_OK;
+}
+
+static void correct_rows(struct mu_row_store *store, size_t count, float *gradients, float scale,
+    const struct mu_row_correction *correction)
+{
+    size_t width = store->options.width, own_at = mu_table_stride(store->table);
+    for (size_t i = 0; i < count; i++) {
+        const struct mu_correct_block block = {
+            .count = width,
+            .gradients = gradients + i * width,
+            .scale = scale,
+            .parameters = store->row[i],
+            .seen = correction->seen[i],
+            .mean_square = store->options.adapts ? store->row[i] + own_at : NULL,
+        };
+        correction->correct(correction->options, &block);
+    }
+}
+
+enum mu_status mu_row_store_apply_corrected(struct mu_row_store *store, const uint64_t *ids,
+    const uint32_t *where, size_t count, float *gradients, const struct mu_row_step *step,
+    const struct mu_row_correction *correction)
+{
+    if (!correction || count == 0)
+        return mu_row_store_apply_where(store, ids, where, count, gradients, step);
+    MU_TRY(mu_table_rows_where(store->table, ids, where, count, store->row));
+    correct_rows(store, count, gradients, step->gradient_scale, correction);
+    step_rows(store, count, gradients, step, 1);
     return MU_OK;
 }
 

@@ -3,6 +3,7 @@
 #define MU_PS_ROW_STORE_H
 
 #include "muster/optimizer.h"
+#include "muster/policy.h"
 #include "ps/table/table.h"
 #include "ps/table/unique.h"
 
@@ -26,6 +27,7 @@ struct mu_row_store_options {
     const struct mu_optimizer_ops *optimizer;
     const void *optimizer_options;
     float weight_decay;
+    bool adapts; /* a policy that corrects keeps something of its own with each row */
 };
 
 struct mu_row_store {
@@ -63,6 +65,16 @@ enum mu_status mu_row_store_apply(struct mu_row_store *store, const uint64_t *id
 /* The same for ids that were read before: `where` (count) as that reading left it, or NULL. */
 enum mu_status mu_row_store_apply_where(struct mu_row_store *store, const uint64_t *ids,
     const uint32_t *where, size_t count, const float *gradients, const struct mu_row_step *step);
+/* How gradients are corrected, row by row, before the optimizer sees them. */
+struct mu_row_correction {
+    void (*correct)(const void *options, const struct mu_correct_block *block);
+    const void *options;
+    const float *const *seen; /* (count): of each row, what its gradient was computed with */
+};
+/* The same with gradients that are corrected first, where they are; `correction` NULL: not so. */
+enum mu_status mu_row_store_apply_corrected(struct mu_row_store *store, const uint64_t *ids,
+    const uint32_t *where, size_t count, float *gradients, const struct mu_row_step *step,
+    const struct mu_row_correction *correction);
 /* Adds gradients * scale, row by row, to what is gathered. */
 void mu_row_store_gather(struct mu_row_store *store, const uint64_t *ids, size_t count,
     const float *gradients, float scale);

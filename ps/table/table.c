@@ -40,6 +40,12 @@ struct group {
     uint32_t row[GROUP]; /* a candidate, or MU_TABLE_NO_ROW */
 };
 
+/* With what is a policy's own. */
+static size_t whole_stride(const struct mu_table *table)
+{
+    return mu_table_stride(table) + (table->options.has_own ? table->options.width : 0);
+}
+
 static enum mu_status init_dense(struct mu_table *table)
 {
     const struct mu_table_options *options = &table->options;
@@ -62,7 +68,7 @@ enum mu_status mu_table_create(const struct mu_table_options *options, struct mu
     if (!table)
         return MU_NO_MEMORY;
     table->options = *options;
-    mu_table_blocks_init(&table->blocks, mu_table_stride(table), options->row_limit > 0);
+    mu_table_blocks_init(&table->blocks, whole_stride(table), options->row_limit > 0);
     uint64_t index_seed = mu_random_mix(options->seed, INDEX_SEED);
     enum mu_status status = mu_table_index_init(&table->index, index_seed);
     if (status == MU_OK)
@@ -97,6 +103,11 @@ enum mu_status mu_table_follow(
 size_t mu_table_stride(const struct mu_table *table)
 {
     return table->options.width * (1 + (size_t)table->options.slot_count);
+}
+
+size_t mu_table_record_bytes(const struct mu_table *table)
+{
+    return table->blocks.record_bytes;
 }
 
 size_t mu_table_width(const struct mu_table *table)
@@ -139,7 +150,7 @@ void mu_table_fresh_row(const struct mu_table *table, uint64_t id, float *ret_pa
 
 /* ---- dense tables ---- */
 
-/* Memory of new blocks is zeros, and so are slots. */
+/* Memory of new blocks is zeros, and so is all behind the parameters. */
 static enum mu_status lay_row(struct mu_table *table, uint64_t id)
 {
     uint32_t row;
@@ -315,7 +326,7 @@ static void undo_created(struct mu_table *table, uint32_t newest)
 
 static void begin_created(struct mu_table *table, uint32_t newest)
 {
-    size_t width = table->options.width, stride = mu_table_stride(table);
+    size_t width = table->options.width, stride = whole_stride(table);
     while (newest != MU_TABLE_NO_ROW) {
         char *record = mu_table_blocks_record(&table->blocks, newest);
         float *floats = mu_table_blocks_floats(record);

@@ -129,3 +129,12 @@ uint32_t mu_unique_add(struct mu_unique *unique, uint64_t id)
     assert(unique->generation > 0);
     return index_of(unique, id);
 }
+
+uint32_t mu_unique_look(const struct mu_unique *unique, uint64_t id)
+{
+    uint32_t at = home_of(unique, id);
+    for (; unique->cell[at].generation == unique->generation; at = (at + 1) & unique->mask)
+        if (unique->cell[at].id == id)
+            return unique->cell[at].index;
+    return MU_UNIQUE_NONE;
+}

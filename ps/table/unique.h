@@ -34,5 +34,8 @@ bool mu_unique_are(struct mu_unique *unique, const uint64_t *ids, size_t count);
  * entry_max different ones between two clears. */
 void mu_unique_clear(struct mu_unique *unique);
 uint32_t mu_unique_add(struct mu_unique *unique, uint64_t id);
+/* Which of the ids of the last batch, or since the clear, this is; MU_UNIQUE_NONE: of none. */
+#define MU_UNIQUE_NONE UINT32_MAX
+uint32_t mu_unique_look(const struct mu_unique *unique, uint64_t id);
 
 #endif

@@ -97,8 +97,7 @@ static enum mu_status make_shard(struct replay *replay, struct source *source)
     const struct mu_job *job = source->header.job;
     struct mu_span span =
         mu_split(source->header.element_count, source->header.server_count, source->header.order);
-    MU_TRY(mu_audit_rows_init(&source->rows, &source->header,
-        (size_t)mu_ps_plan_gathered_max(&replay->judge.modes), replay->log));
+    MU_TRY(mu_audit_rows_init(&source->rows, &source->header, &replay->judge.modes, replay->log));
     enum mu_status status = mu_shard_init(
         &source->shard, span, job->optimizer, job->optimizer_options, job->optim.weight_decay);
     source->shard.layout = &replay->layout;
@@ -222,14 +221,24 @@ static enum mu_status read_gradient(struct source *source, bool counts)
 }
 
 /* What the record says of the rows; before the same of the shard. */
-static enum mu_status apply_rows(struct source *source, const struct mu_audit_record *record)
+static enum mu_status apply_rows(
+    struct source *source, const struct mu_ps_phase *phase, const struct mu_audit_record *record)
 {
     if (source->rows.given_count == 0)
         return MU_OK;
     if (record->verdict != MU_VERDICT_GATHER)
-        return mu_audit_rows_apply(&source->rows, record, source->shard.version);
+        return mu_audit_rows_apply(
+            &source->rows, &source->reader, record, phase, source->shard.version);
     mu_audit_rows_gather(&source->rows, record);
     return MU_OK;
+}
+
+/* What later records were computed with, if that is what there is now. */
+static enum mu_status keep_seen(struct source *source)
+{
+    const struct mu_shard *shard = &source->shard;
+    MU_TRY(mu_audit_rows_keep(&source->rows, &source->reader, shard->version));
+    return mu_audit_seen_keep(&source->seen, shard->version, shard->vectors[0].data);
 }
 
 static enum mu_status apply(
@@ -239,7 +248,7 @@ static enum mu_status apply(
     bool counts = record->kind == MU_AUDIT_GRADIENT && record->verdict != MU_VERDICT_DROP &&
                   record->verdict != MU_VERDICT_REFUSE;
     MU_TRY(read_gradient(source, counts));
-    MU_TRY(apply_rows(source, record));
+    MU_TRY(apply_rows(source, phase, record));
     if (counts && record->verdict == MU_VERDICT_GATHER)
         mu_shard_gather(shard, source->gradient.data, (float)record->weight);
     else if (counts && record->verdict == MU_VERDICT_CORRECT)
@@ -252,7 +261,7 @@ static enum mu_status apply(
             mu_audit_rows_apply_gathered(&source->rows, record, shard->version, shard->gathered));
         mu_shard_apply_gathered(shard, (float)record->learning_rate);
     }
-    return mu_audit_seen_keep(&source->seen, shard->version, shard->vectors[0].data);
+    return keep_seen(source);
 }
 
 static enum mu_status take(struct replay *replay, const struct mu_audit_record *record)
@@ -444,9 +453,10 @@ static enum mu_status run(struct replay *replay, int64_t to)
         struct source *source = &replay->source[i];
         MU_TRY(make_shard(replay, source));
         if (mu_ps_plan_correcting(&replay->judge.modes))
-            MU_TRY(mu_audit_seen_init(&source->seen, &source->reader, source->shard.span.count));
+            MU_TRY(mu_audit_seen_init(
+                &source->seen, &source->reader, source->shard.span.count, &source->rows.seen));
         MU_TRY(restore(source, first.version));
-        MU_TRY(mu_audit_seen_keep(&source->seen, first.version, source->shard.vectors[0].data));
+        MU_TRY(keep_seen(source));
     }
     MU_TRY(note_state(replay, &replay->done.first));
     replay->whole.any = true;

@@ -20,12 +20,13 @@ static enum mu_status allocate(
     MU_TRY(mu_table_lay(rows->store.table, SIZE_MAX, &all));
     rows->given_bytes_max = options->push_max * record_bytes(rows);
     rows->given = malloc(rows->given_bytes_max + 1);
+    rows->seen_of = calloc(options->push_max + 1, sizeof(*rows->seen_of));
     MU_TRY(mu_unique_init(&rows->unique, options->push_max));
-    return rows->given ? MU_OK : MU_NO_MEMORY;
+    return rows->given && rows->seen_of ? MU_OK : MU_NO_MEMORY;
 }
 
 enum mu_status mu_audit_rows_init(struct mu_audit_rows *rows, const struct mu_audit_header *header,
-    size_t gather_max, struct mu_log *log)
+    const struct mu_ps_plan *modes, struct mu_log *log)
 {
     struct mu_ps_rows_options table;
     const struct mu_job *job = header->job;
@@ -37,7 +38,7 @@ enum mu_status mu_audit_rows_init(struct mu_audit_rows *rows, const struct mu_au
     const struct mu_row_store_options options = {
         .width = table.width,
         .push_max = table.push_max,
-        .gather_max = gather_max,
+        .gather_max = (size_t)mu_ps_plan_gathered_max(modes),
         .row_limit = table.row_limit,
         .dense_ids = table.dense ? table.id_count : 0,
         .order = rows->order,
@@ -49,13 +50,14 @@ enum mu_status mu_audit_rows_init(struct mu_audit_rows *rows, const struct mu_au
         .optimizer = job->optimizer,
         .optimizer_options = job->optimizer_options,
         .weight_decay = (float)job->optim.weight_decay,
+        .adapts = mu_ps_plan_adapts(modes),
     };
     if (options.row_limit > 0 && options.row_limit < mu_row_store_step_max(&options))
         return mu_fail(log, MU_E0608, NULL,
             "the log of ps/%d has a mode.row_limit below what one step may touch", rows->order);
     const struct mu_table_room room = {
         .rows = options.dense_ids / (uint64_t)header->server_count,
-        .stride = options.width * (size_t)(1 + options.optimizer->slot_count),
+        .stride = options.width * (size_t)(1 + options.optimizer->slot_count + options.adapts),
         .dense = true,
         .tables = 1,
     };
@@ -71,6 +73,8 @@ void mu_audit_rows_finish(struct mu_audit_rows *rows)
 {
     mu_row_store_finish(&rows->store);
     mu_unique_finish(&rows->unique);
+    mu_audit_seen_rows_finish(&rows->seen);
+    free(rows->seen_of);
     free(rows->given);
     *rows = (struct mu_audit_rows){0};
 }
@@ -149,9 +153,9 @@ static uint64_t *ids_of(const struct mu_audit_rows *rows)
     return (uint64_t *)(void *)rows->given;
 }
 
-static const float *gradients_of(const struct mu_audit_rows *rows)
+static float *gradients_of(const struct mu_audit_rows *rows)
 {
-    return (const float *)(void *)(rows->given + rows->given_count * sizeof(uint64_t));
+    return (float *)(void *)(rows->given + rows->given_count * sizeof(uint64_t));
 }
 
 enum mu_status mu_audit_rows_given(
@@ -179,12 +183,39 @@ static struct mu_row_step step_of(
         .step = version + 1};
 }
 
-enum mu_status mu_audit_rows_apply(
-    struct mu_audit_rows *rows, const struct mu_audit_record *record, int64_t version)
+/* As the server corrected them: all rows of the gradient. */
+static enum mu_status apply_corrected(struct mu_audit_rows *rows, struct mu_audit_reader *reader,
+    const struct mu_audit_record *record, const struct mu_ps_phase *phase,
+    const struct mu_row_step *step)
+{
+    const float *seen = mu_audit_seen_rows_take(&rows->seen, record->seen, reader->at);
+    const struct mu_row_correction correction = {
+        .correct = phase->policy->correct, .options = phase->policy_options, .seen = rows->seen_of};
+    if (!seen || record->verdict != MU_VERDICT_CORRECT)
+        return mu_audit_reader_fail(reader,
+            "its embedding rows were corrected by version %lld, which is not in this log",
+            (long long)record->seen);
+    for (size_t i = 0; i < rows->given_count; i++)
+        rows->seen_of[i] = seen + i * rows->store.options.width;
+    return mu_row_store_apply_corrected(
+        &rows->store, ids_of(rows), NULL, rows->given_count, gradients_of(rows), step, &correction);
+}
+
+enum mu_status mu_audit_rows_apply(struct mu_audit_rows *rows, struct mu_audit_reader *reader,
+    const struct mu_audit_record *record, const struct mu_ps_phase *phase, int64_t version)
 {
     const struct mu_row_step step = step_of(record, record->weight, version);
+    if (record->corrects_rows)
+        return apply_corrected(rows, reader, record, phase, &step);
     return mu_row_store_apply(
         &rows->store, ids_of(rows), rows->given_count, gradients_of(rows), &step);
+}
+
+enum mu_status mu_audit_rows_keep(
+    struct mu_audit_rows *rows, struct mu_audit_reader *reader, int64_t version)
+{
+    return rows->store.table ? mu_audit_seen_rows_keep(&rows->seen, reader, &rows->store, version)
+                             : MU_OK;
 }
 
 void mu_audit_rows_gather(struct mu_audit_rows *rows, const struct mu_audit_record *record)

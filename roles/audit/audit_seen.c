@@ -26,15 +26,24 @@ static bool add(struct list *list, int64_t version)
 }
 
 /* False: no memory. */
-static bool read_ahead(const struct mu_audit_reader *reader, struct list *list)
+static bool take_note(struct list *list, struct mu_audit_seen_rows *rows,
+    const struct mu_audit_record *record, uint64_t at)
+{
+    if (record->kind != MU_AUDIT_GRADIENT || record->verdict != MU_VERDICT_CORRECT)
+        return true;
+    return add(list, record->seen) &&
+           (!record->corrects_rows || mu_audit_seen_rows_add(rows, record, at));
+}
+
+static bool read_ahead(
+    const struct mu_audit_reader *reader, struct list *list, struct mu_audit_seen_rows *rows)
 {
     struct mu_log quiet = mu_log_quiet();
     struct mu_audit_reader ahead = *reader;
     struct mu_audit_record record;
     ahead.log = &quiet;
     while (mu_audit_reader_next(&ahead, &record) == MU_OK && record.kind != MU_AUDIT_END)
-        if (record.kind == MU_AUDIT_GRADIENT && record.verdict == MU_VERDICT_CORRECT &&
-            !add(list, record.seen))
+        if (!take_note(list, rows, &record, ahead.at))
             return false;
     return true;
 }
@@ -57,12 +66,14 @@ static void count_uses(struct mu_audit_seen *seen, const struct list *list)
     }
 }
 
-enum mu_status mu_audit_seen_init(
-    struct mu_audit_seen *seen, struct mu_audit_reader *reader, size_t span_count)
+enum mu_status mu_audit_seen_init(struct mu_audit_seen *seen, struct mu_audit_reader *reader,
+    size_t span_count, struct mu_audit_seen_rows *rows)
 {
     struct list list = {0};
     *seen = (struct mu_audit_seen){.span_count = span_count};
-    bool good = read_ahead(reader, &list);
+    rows->span_bytes = span_count * sizeof(float);
+    bool good = read_ahead(reader, &list, rows);
+    mu_audit_seen_rows_sort(rows);
     if (good && list.count > 0) {
         qsort(list.version, list.count, sizeof(*list.version), compare);
         seen->versions = calloc(list.count, sizeof(*seen->versions));

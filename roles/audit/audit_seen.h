@@ -2,7 +2,7 @@
 #ifndef MU_ROLES_AUDIT_SEEN_H
 #define MU_ROLES_AUDIT_SEEN_H
 
-#include "ps/audit_read.h"
+#include "roles/audit/audit_seen_rows.h"
 
 /*
  * The parameters that corrected gradients were computed with. They are in no record: a version is
@@ -22,9 +22,10 @@ struct mu_audit_seen {
 };
 
 /* Reads ahead through the log for what it will need, then goes on where it was. A log that is
- * damaged further on is no failure here: the replay will say it. NO_MEMORY (MU_E0801). */
-enum mu_status mu_audit_seen_init(
-    struct mu_audit_seen *seen, struct mu_audit_reader *reader, size_t span_count);
+ * damaged further on is no failure here: the replay will say it. The same for `rows`, a zeroed one.
+ * NO_MEMORY (MU_E0801). */
+enum mu_status mu_audit_seen_init(struct mu_audit_seen *seen, struct mu_audit_reader *reader,
+    size_t span_count, struct mu_audit_seen_rows *rows);
 void mu_audit_seen_finish(struct mu_audit_seen *seen); /* takes a zeroed one */
 /* The parameters are now those of this version; copied if they are needed. NO_MEMORY. */
 enum mu_status mu_audit_seen_keep(

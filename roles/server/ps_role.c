@@ -58,9 +58,10 @@ static void say_memory(const struct ps_role *role, const struct mu_ps_server_opt
     size_t bytes = mu_ps_server_seen_bytes(role->server);
     if (bytes > 0)
         mu_say(role->run->log, MU_LEVEL_INFO,
-            "policy `%s` keeps %.1f MB here: the parameters that %d replicas compute with, %d in "
+            "policy `%s` keeps %.1f MB here: the parameters%s that %d replicas compute with, %d in "
             "flight each",
-            mu_ps_plan_correcting(&role->modes)->name, (double)bytes / 1e6, options->replica_count,
+            mu_ps_plan_correcting(&role->modes)->name, (double)bytes / 1e6,
+            options->rows.width > 0 ? " and embedding rows" : "", options->replica_count,
             options->in_flight_max);
 }
 

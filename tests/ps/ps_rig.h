@@ -75,6 +75,7 @@ struct rig {
     int server_count, worker_count, in_flight;
     size_t element_count;
     const struct mu_optimizer_ops *optimizer;
+    const void *optimizer_options;
     const struct mu_policy_ops *policy;
     const void *policy_options;
     struct mu_ps_mode mode;

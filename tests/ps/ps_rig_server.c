@@ -129,6 +129,7 @@ static enum mu_status make_seat(struct rig_task *task, int seat)
         .generation = 7,
         .element_count = rig->element_count,
         .optimizer = rig->optimizer,
+        .optimizer_options = rig->optimizer_options,
         .policy = rig->policy,
         .policy_options = rig->policy_options,
         .mode = rig->mode,

@@ -2,6 +2,7 @@
 #include "ps/policies.h"
 #include "ps/policy_kinds.h"
 #include "ps/ps_plan.h"
+#include "runtime/base/options.h"
 #include "test.h"
 
 /* Four replicas: each gradient until 10, then means of 3 until 20, then the first 3 of 4 until 30,
@@ -67,8 +68,16 @@ static void the_memory_is_that_of_the_phase_that_needs_most(void **state)
     assert_null(mu_ps_plan_correcting(&some));
     some.phase[3].policy = &mu_policy_compensate;
     assert_ptr_equal(mu_ps_plan_correcting(&some), &mu_policy_compensate);
+    void *options = calloc(1, mu_policy_compensate.option_bytes);
+    assert_non_null(options);
+    some.phase[3].policy_options = options; /* zeros: not adaptive */
+    assert_false(mu_ps_plan_adapts(&some));
+    mu_options_defaults(mu_policy_compensate.options, options);
+    assert_true(mu_ps_plan_adapts(&some));
     assert_true(mu_ps_plan_waits(&some));
     some.phase_count = 1;
+    assert_false(mu_ps_plan_adapts(&some));
+    free(options);
     assert_false(mu_ps_plan_gathers(&some));
     assert_null(mu_ps_plan_correcting(&some));
     assert_false(mu_ps_plan_waits(&some));

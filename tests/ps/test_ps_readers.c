@@ -266,7 +266,8 @@ static bool is_counted(void)
 static uint64_t vector_bytes(const struct mu_ps_server *server)
 {
     size_t count = server->vectors.memory.count + server->shard.gather.count +
-                   server->seen.memory.count + server->seen.mean_square.count;
+                   server->seen.memory.count + server->seen.mean_square.count +
+                   server->rows.seen.memory.count;
     for (int i = 0; i < server->shard.vector_count; i++)
         count += server->shard.vectors[i].count + server->state.stream.copies[i].count;
     return count * sizeof(float);
@@ -283,6 +284,21 @@ static void expect_whole(const struct mu_ps_server_options *options)
     assert_in_range(said, grown - grown / 1000 - 1000, grown + kept.row_bytes);
     mu_ps_server_destroy(server);
 }
+
+static void correct(const void *options, const struct mu_correct_block *block)
+{
+    (void)options;
+    (void)block;
+}
+
+static bool adapts(const void *options)
+{
+    (void)options;
+    return true;
+}
+
+static const struct mu_policy_ops correcting = {
+    .name = "compensate", .judge = hand_rig_judge, .correct = correct, .adapts = adapts};
 
 static void all_that_a_server_has_is_in_its_memory(void **state)
 {
@@ -301,6 +317,9 @@ static void all_that_a_server_has_is_in_its_memory(void **state)
     expect_whole(&options);
     options.mode = (struct mu_ps_mode){.kind = MU_PS_SOFTSYNC, .gradients = 8};
     options.replicas = 1;
+    expect_whole(&options);
+    options.policy = &correcting;
+    options.mode = (struct mu_ps_mode){.kind = MU_PS_ASYNC};
     expect_whole(&options);
 }
 

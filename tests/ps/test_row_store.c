@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ps/table/row_store.h"
+#include "ps/table/table_save.h"
 #include "runtime/optim/optimizers.h"
 #include "test.h"
 
@@ -155,6 +156,98 @@ static void rows_not_used_for_long_leave_and_are_counted(void **state)
     mu_row_store_finish(&store);
 }
 
+/* ---- rows that are corrected ---- */
+
+/* A gradient is how often its row was corrected before. */
+static void count_up(const void *options, const struct mu_correct_block *block)
+{
+    (void)options;
+    for (size_t i = 0; i < block->count; i++)
+        block->gradients[i] = block->mean_square[i]++;
+}
+
+/* Which it is now. */
+static void expect_corrected(struct mu_row_store *store, const uint64_t *ids, size_t count, float n)
+{
+    const struct mu_row_step step = {.learning_rate = -1, .gradient_scale = 1, .step = 1};
+    static const float nothing[WIDTH];
+    float gradients[ROWS * WIDTH], before[ROWS * WIDTH], after[ROWS * WIDTH];
+    const float *seen[ROWS];
+    uint32_t where[ROWS];
+    for (size_t i = 0; i < count; i++)
+        seen[i] = nothing;
+    const struct mu_row_correction correction = {.correct = count_up, .seen = seen};
+    mu_row_store_read_where(store, ids, count, before, where);
+    assert_ok(
+        mu_row_store_apply_corrected(store, ids, where, count, gradients, &step, &correction));
+    mu_row_store_read_where(store, ids, count, after, where);
+    for (size_t i = 0; i < count * WIDTH; i++)
+        assert_float_equal(after[i], before[i] + n, 1e-3);
+}
+
+static struct mu_row_store_options adapting(void)
+{
+    struct mu_row_store_options options = options_of(mu_optimizer_find("sgd"));
+    options.gather_max = 0;
+    options.weight_decay = 0;
+    options.adapts = true;
+    return options;
+}
+
+static void what_a_policy_keeps_begins_with_the_row(void **state)
+{
+    (void)state;
+    struct mu_row_store_options options = adapting();
+    options.push_max = 10;
+    options.row_limit = 10;
+    struct mu_row_store store;
+    uint64_t ids[10], other[10];
+    for (uint64_t i = 0; i < 10; i++) {
+        ids[i] = i;
+        other[i] = 100 + i;
+    }
+    assert_ok(mu_row_store_init(&store, &options));
+    for (int n = 0; n < 3; n++)
+        expect_corrected(&store, ids, 10, (float)n);
+    expect_corrected(&store, other, 10, 0); /* in their place */
+    assert_int_equal(mu_table_count(store.table).evicted, 10);
+    expect_corrected(&store, ids, 10, 0);
+    mu_row_store_finish(&store);
+}
+
+/* It is no part of a row: neither that is read, nor that is put back. */
+static void what_a_policy_keeps_is_not_saved(void **state)
+{
+    (void)state;
+    struct mu_row_store_options options = adapting();
+    options.optimizer = &momentum;
+    static const uint64_t ids[] = {4, 9};
+    struct mu_row_store store, again;
+    const struct mu_table_options with = {.width = WIDTH, .slot_count = 1, .has_own = true};
+    size_t place = 0;
+    uint64_t id;
+    const float *row;
+    struct mu_table *table;
+    assert_ok(mu_row_store_init(&store, &options));
+    assert_ok(mu_row_store_init(&again, &options));
+    assert_ok(mu_table_create(&with, &table));
+    assert_int_equal(mu_table_stride(table), 2 * WIDTH);
+    assert_int_equal(mu_table_record_bytes(table), 8 + 4 * 3 * WIDTH);
+    mu_table_destroy(table);
+    expect_corrected(&store, ids, 2, 0);
+    while ((row = mu_table_next(store.table, &place, &id))) {
+        float copy[3 * WIDTH];
+        memcpy(copy, row, 2 * sizeof(*copy) * WIDTH);
+        for (size_t i = 2 * WIDTH; i < 3 * WIDTH; i++)
+            copy[i] = 5;
+        assert_ok(mu_table_put(again.table, id, copy));
+    }
+    assert_int_equal(mu_table_count(again.table).rows, 2);
+    expect_corrected(&again, ids, 2, 0);
+    mu_row_store_finish(&store);
+    mu_row_store_finish(&again);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -162,6 +255,8 @@ int main(void)
         cmocka_unit_test(gathered_rows_are_one_step_of_their_sum),
         cmocka_unit_test(a_step_without_rows_changes_nothing),
         cmocka_unit_test(rows_not_used_for_long_leave_and_are_counted),
+        cmocka_unit_test(what_a_policy_keeps_begins_with_the_row),
+        cmocka_unit_test(what_a_policy_keeps_is_not_saved),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -33,7 +33,8 @@ static size_t bytes_of(
     const struct mu_ps_server *server, size_t (*bytes_of_arena)(const struct mu_arena *arena))
 {
     size_t bytes = bytes_of_arena(&server->shard.gather) + bytes_of_arena(&server->seen.memory) +
-                   bytes_of_arena(&server->seen.mean_square);
+                   bytes_of_arena(&server->seen.mean_square) +
+                   bytes_of_arena(&server->rows.seen.memory);
     for (int i = 0; i < server->shard.vector_count; i++)
         bytes += bytes_of_arena(&server->shard.vectors[i]) +
                  bytes_of_arena(&server->state.stream.copies[i]);
@@ -110,14 +111,25 @@ static void the_loop_turns_while_room_for_gathering_is_laid(void **state)
 }
 
 /* And those that its workers compute with, and one of the policy. */
+static const struct mu_policy_ops correcting = {
+    .name = "compensate", .judge = hand_rig_judge, .correct = correct};
+
 static void the_loop_turns_while_what_was_seen_is_laid(void **state)
 {
     (void)state;
-    static const struct mu_policy_ops policy = {
-        .name = "compensate", .judge = hand_rig_judge, .correct = correct};
     struct mu_ps_server_options options = options_of(COUNT);
-    options.policy = &policy;
+    options.policy = &correcting;
     expect_laid_in_pieces(&options, 2 + IN_FLIGHT + 1);
+}
+
+/* An id and a float each, which are three floats, so many that they are as much as a span. */
+static void the_loop_turns_while_rows_that_were_seen_are_laid(void **state)
+{
+    (void)state;
+    struct mu_ps_server_options options = options_of(COUNT);
+    options.policy = &correcting;
+    options.rows = (struct mu_ps_rows_options){.width = 1, .push_max = COUNT / 3};
+    expect_laid_in_pieces(&options, 2 + IN_FLIGHT + 1 + IN_FLIGHT);
 }
 
 static void the_loop_turns_while_rows_are_laid(void **state)
@@ -135,6 +147,22 @@ static void the_loop_turns_while_rows_are_laid(void **state)
     assert_in_range(turns.count, turns.before / PIECE_ROWS_MAX, SIZE_MAX);
     assert_in_range(turns.piece_max, 1, PIECE_ROWS_MAX);
     mu_ps_server_destroy(server);
+}
+
+/* More than any machine has, where the rows themselves are few. */
+static void what_workers_compute_with_is_counted_against_what_is_free(void **state)
+{
+    (void)state;
+    struct mu_ps_server_options options = options_of(64);
+    struct mu_ps_server *server = NULL;
+    options.policy = &correcting;
+    options.replica_count = 1000;
+    options.in_flight_max = 16;
+    options.rows = (struct mu_ps_rows_options){
+        .width = 32, .push_max = (size_t)3 << 20, .id_count = 64, .dense = true};
+    assert_int_equal(mu_ps_server_create(&options, &server), MU_NO_MEMORY);
+    assert_said(&log_of_test, "and what workers compute with, take ");
+    assert_null(server);
 }
 
 /* One buffer after the other is used, so one vector is. */
@@ -212,6 +240,10 @@ int main(void)
             the_loop_turns_while_room_for_gathering_is_laid, hand_rig_begin, hand_rig_end),
         cmocka_unit_test_setup_teardown(
             the_loop_turns_while_what_was_seen_is_laid, hand_rig_begin, hand_rig_end),
+        cmocka_unit_test_setup_teardown(
+            the_loop_turns_while_rows_that_were_seen_are_laid, hand_rig_begin, hand_rig_end),
+        cmocka_unit_test_setup_teardown(what_workers_compute_with_is_counted_against_what_is_free,
+            hand_rig_begin, hand_rig_end),
         cmocka_unit_test_setup_teardown(
             the_loop_turns_while_rows_are_laid, hand_rig_begin, hand_rig_end),
         cmocka_unit_test_setup_teardown(

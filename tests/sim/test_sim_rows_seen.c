@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "test.h"
+
+#include "ps/audit_read.h"
+#include "roles/audit/audit_replay.h"
+#include "runtime/base/json.h"
+#include "sim/sim_job.h"
+#include <stdlib.h>
+#include <unistd.h>
+
+/* Whole jobs whose late embedding rows are corrected, with an audit log: replayed, they come to the
+ * parameters and rows of the run, whoever was lost. */
+#define REPLICAS 3
+#define IN_FLIGHT_MAX 3
+
+const char *__asan_default_options(void);
+const char *__asan_default_options(void)
+{
+    return "detect_leaks=0"; /* of killed tasks, as simulate.h says */
+}
+
+static const char job_text[] =
+    "{ \"name\": \"rows\","
+    "  \"model\": { \"kind\": \"wide_deep\", \"dimension\": 4, \"widths\": [8] },"
+    "  \"data\": { \"kind\": \"clicks\", \"samples\": 640, \"test_samples\": 100,"
+    "            \"fields\": \"10,60x3\", \"batch\": 16 },"
+    "  \"mode\": { \"kind\": \"async\", \"policy\": \"compensate\", \"audit\": true },"
+    "  \"optimizer\": { \"kind\": \"adagrad\", \"learning_rate\": 0.05 },"
+    "  \"train\": { \"epochs\": 2, \"seed\": 1 } }";
+
+static char folder[64], path[96], out_dir[96];
+static struct mu_test_log run_log;
+
+#define SETS_MAX 5
+struct way {
+    const char *sets[SETS_MAX];
+    int servers;
+};
+
+static const struct way ways[] = {
+    {{"mode.in_flight=2"}, 2},
+    {{"mode.in_flight=3", "mode.rows=dense"}, 1},
+    {{"mode.in_flight=1", "mode.adaptive=false", "mode.lambda=0.5", "optimizer.kind=sgd"}, 2},
+    {{"mode.in_flight=2", "mode.adaptive=false", "mode.rows=dense", "optimizer.clip_norm=0.5"}, 2},
+    {{"mode.kind=bounded", "mode.bound=2"}, 1},
+    {{"mode.in_flight=2", "mode.row_limit=130"}, 2},
+    {{"mode.policy=apply", "mode.schedule=[{\"from_step\": 20, \"policy\": \"compensate\"}, "
+                           "{\"from_step\": 40, \"kind\": \"softsync\", \"policy\": \"apply\", "
+                           "\"gradients\": 2}, {\"from_step\": 50, \"kind\": \"async\", "
+                           "\"policy\": \"compensate\", \"adaptive\": false}]"},
+        2},
+    {{"mode.in_flight=2", "mode.replicas=1"}, 2},
+};
+
+/* ---- runs ---- */
+
+/* Of one server; NULL: none. */
+struct fault {
+    int server;
+    int64_t at_ns, last_ns;
+    bool done;
+};
+
+static struct fault *fault;
+
+static int64_t stop_ns(void *owner, int task, int64_t now_ns)
+{
+    struct fault *own = owner;
+    own->last_ns = now_ns;
+    if (task != REPLICAS + own->server || own->done || now_ns < own->at_ns)
+        return 0;
+    own->done = true;
+    return MU_SIM_KILL;
+}
+
+static void forget_run(void)
+{
+    char command[128];
+    snprintf(command, sizeof(command), "rm -rf %s", out_dir);
+    assert_int_equal(system(command), 0);
+}
+
+static enum mu_status run_job(const struct way *way, const char *more, bool resume)
+{
+    const struct mu_sim_faults faults = {.owner = fault, .task_stop_ns = stop_ns};
+    const char *sets[SETS_MAX + 2] = {NULL};
+    struct mu_log *log = mu_test_log_init(&run_log);
+    struct mu_job *job = NULL;
+    int count = 0;
+    for (; count < SETS_MAX && way->sets[count]; count++)
+        sets[count] = way->sets[count];
+    sets[count] = more;
+    if (!resume)
+        forget_run();
+    assert_ok(mu_job_load(log, path, sets, &job));
+    log->level = MU_LEVEL_INFO;
+    const struct mu_sim_job simulated = {
+        .job = job,
+        .replicas = REPLICAS,
+        .servers = way->servers,
+        .seed = 3,
+        .compute = {.kind = MU_SIM_COMPUTE_LOGNORMAL, .mean_ns = 10 * MU_MS, .sigma = 0.8},
+        .link_bits_per_second = 1000000000,
+        .link_latency_ns = 50000,
+        .out_dir = out_dir,
+        .resume = resume,
+        .faults = fault ? &faults : NULL,
+    };
+    enum mu_status status = mu_sim_job_run(&simulated, log);
+    mu_job_destroy(job);
+    return status;
+}
+
+static void simulate(const struct way *way, const char *more, bool resume)
+{
+    if (run_job(way, more, resume) != MU_OK)
+        fail_msg("%s: %s", way->sets[0], run_log.text);
+}
+
+static uint32_t crc_of_summary(void)
+{
+    static struct mu_test_log test_log;
+    char name[128];
+    struct mu_json *json;
+    snprintf(name, sizeof(name), "%s/summary.json", out_dir);
+    assert_ok(mu_json_read(mu_test_log_init(&test_log), MU_E0201, name, &json));
+    const char *digits = mu_json_string(mu_json_member(mu_json_root(json), "parameters_crc32c"));
+    uint32_t crc = (uint32_t)strtoul(digits, NULL, 16);
+    mu_json_destroy(json);
+    return crc;
+}
+
+static void expect_replay(const struct way *way, struct mu_audit_replayed *ret_replayed)
+{
+    static struct mu_test_log test_log;
+    if (mu_audit_replay(mu_test_log_init(&test_log), out_dir, -1, ret_replayed) != MU_OK)
+        fail_msg("%s: %s", way->sets[0], test_log.text);
+    assert_int_equal(ret_replayed->parameters_crc32c, crc_of_summary());
+    assert_int_not_equal(ret_replayed->verdicts[MU_VERDICT_CORRECT], 0);
+}
+
+/* Of the records of one server that say `correct`: those whose rows were corrected, and others. */
+static void count_corrected(int server, int *ret_rows, int *ret_others)
+{
+    static struct mu_test_log test_log;
+    struct mu_audit_reader reader;
+    struct mu_audit_record record;
+    char name[128];
+    snprintf(name, sizeof(name), "%s/audit/ps-%d.log", out_dir, server);
+    assert_ok(mu_audit_reader_open(&reader, mu_test_log_init(&test_log), name));
+    *ret_rows = *ret_others = 0;
+    do {
+        assert_ok(mu_audit_reader_next(&reader, &record));
+        bool corrects = record.kind == MU_AUDIT_GRADIENT && record.verdict == MU_VERDICT_CORRECT;
+        assert_true(corrects || !record.corrects_rows);
+        *ret_rows += corrects && record.corrects_rows;
+        *ret_others += corrects && !record.corrects_rows;
+    } while (record.kind != MU_AUDIT_END);
+    mu_audit_reader_close(&reader);
+}
+
+/* ---- the claims ---- */
+
+static void a_replay_comes_to_the_rows_of_the_run(void **state)
+{
+    (void)state;
+    struct mu_audit_replayed replayed;
+    for (size_t i = 0; i < MU_COUNT_OF(ways); i++) {
+        simulate(&ways[i], NULL, false);
+        expect_replay(&ways[i], &replayed);
+        assert_true(replayed.embedding_rows > 100);
+        for (int server = 0; server < ways[i].servers; server++) {
+            int rows, others;
+            count_corrected(server, &rows, &others);
+            /* What a replica looked up before its first answers is of a later version. */
+            assert_in_range(others, 0, REPLICAS * IN_FLIGHT_MAX);
+            assert_true(rows > 20);
+        }
+    }
+}
+
+/* What is no gradient is not pushed, so nothing brings the rows of a later batch: they are looked
+ * up, in a version that no record has. */
+static void a_replay_knows_which_rows_were_looked_up_again(void **state)
+{
+    (void)state;
+    static const struct way diverging = {
+        {"mode.in_flight=1", "optimizer.kind=sgd", "optimizer.learning_rate=2",
+            "train.bad_steps_max=1000", "train.epochs=6"},
+        2};
+    struct mu_audit_replayed replayed;
+    int rows, others;
+    simulate(&diverging, NULL, false);
+    assert_said(&run_log, "is not pushed");
+    expect_replay(&diverging, &replayed);
+    count_corrected(0, &rows, &others);
+    assert_true(rows > 10);
+    assert_true(others > 0);
+}
+
+/* As bits of rows they are the same, wherever and whenever these begin. */
+static void dense_and_touched_rows_are_corrected_alike(void **state)
+{
+    (void)state;
+    static const struct way touch = {{"mode.in_flight=2"}, 2},
+                            dense = {{"mode.in_flight=2", "mode.rows=dense"}, 2};
+    struct mu_audit_replayed one, other;
+    simulate(&touch, NULL, false);
+    expect_replay(&touch, &one);
+    simulate(&dense, NULL, false);
+    expect_replay(&dense, &other);
+    assert_int_equal(one.last.row_sum, other.last.row_sum);
+    assert_int_equal(one.last.row_count, other.last.row_count);
+    assert_true(other.embedding_rows > one.last.row_count);
+}
+
+static void the_mean_begins_anew_with_a_resumed_run(void **state)
+{
+    (void)state;
+    struct mu_audit_replayed replayed;
+    simulate(&ways[0], "train.steps=40", false);
+    simulate(&ways[0], "train.steps=70", true);
+    expect_replay(&ways[0], &replayed);
+    assert_int_equal(replayed.earlier_count, 1);
+    assert_int_equal(replayed.version_earliest, 0);
+}
+
+static void a_standby_has_corrected_the_same(void **state)
+{
+    (void)state;
+    struct mu_audit_replayed own, other;
+    const struct way *way = &ways[MU_COUNT_OF(ways) - 1];
+    simulate(way, NULL, false);
+    expect_replay(way, &own);
+    for (int i = 0; i < way->servers; i++) {
+        char name[128];
+        snprintf(name, sizeof(name), "%s/audit/ps-%d.log", out_dir, i);
+        assert_int_equal(unlink(name), 0);
+    }
+    expect_replay(way, &other);
+    assert_true(other.standby[0] && other.standby[1] && !own.standby[0]);
+    assert_int_equal(other.last.row_sum, own.last.row_sum);
+}
+
+#define POINTS 8
+
+static void a_lost_server_leaves_its_standby_what_workers_have_seen(void **state)
+{
+    (void)state;
+    const struct way *way = &ways[MU_COUNT_OF(ways) - 1];
+    struct fault none = {.at_ns = INT64_MAX};
+    int lost_count = 0;
+    fault = &none;
+    simulate(way, NULL, false);
+    fault = NULL;
+    for (int server = 0; server < way->servers; server++)
+        for (int k = 1; k < POINTS; k++) {
+            struct fault lost = {.server = server, .at_ns = none.last_ns * k / POINTS};
+            struct mu_audit_replayed replayed;
+            fault = &lost;
+            enum mu_status status = run_job(way, NULL, false);
+            fault = NULL;
+            if (!strstr(run_log.text, "; the run goes on without it"))
+                continue;
+            if (status != MU_OK)
+                fail_msg("ps/%d lost at %lld: %s", server, (long long)lost.at_ns, run_log.text);
+            expect_replay(way, &replayed);
+            assert_true(replayed.standby[server]);
+            lost_count++;
+        }
+    assert_true(lost_count >= POINTS);
+}
+
+static int begin(void **state)
+{
+    (void)state;
+    strcpy(folder, "/tmp/muster-seen-XXXXXX");
+    assert_non_null(mkdtemp(folder));
+    snprintf(path, sizeof(path), "%s/job.json", folder);
+    snprintf(out_dir, sizeof(out_dir), "%s/run", folder);
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    fputs(job_text, file);
+    fclose(file);
+    return 0;
+}
+
+static int end(void **state)
+{
+    (void)state;
+    char command[128];
+    snprintf(command, sizeof(command), "rm -r %s", folder);
+    return system(command);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_replay_comes_to_the_rows_of_the_run),
+        cmocka_unit_test(a_replay_knows_which_rows_were_looked_up_again),
+        cmocka_unit_test(dense_and_touched_rows_are_corrected_alike),
+        cmocka_unit_test(the_mean_begins_anew_with_a_resumed_run),
+        cmocka_unit_test(a_standby_has_corrected_the_same),
+        cmocka_unit_test(a_lost_server_leaves_its_standby_what_workers_have_seen),
+    };
+    return cmocka_run_group_tests(tests, begin, end);
+}
