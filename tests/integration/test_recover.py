@@ -3,9 +3,11 @@
 """Parameter servers that are lost and come back: test_recover.py MUSTER"""
 import json
 import os
+import pathlib
 import re
 import shlex
 import signal
+import socket
 
 from cluster import (ASYNC, LONG, MUSTER, SLOW, SYNC, Case, Cluster, Process, alive, checkpoints,
                      main, steps, until)
@@ -22,6 +24,24 @@ CLICKS = {"name": "clicks", "model": {"kind": "wide_deep", "dimension": 4, "widt
           "train": {"epochs": 2, "seed": 1}, "checkpoint": {"every_steps": 100}}
 BACK = (r"^(\S.*) is back after ([^:]+): the run goes on from version (\d+), (.*); "
         r"updates lost: (\d+)")
+
+
+def sockets(address):
+    """State, bytes to read and inode of each that is there, as in /proc/net/tcp."""
+    host, port = address.split(":")
+    where = f"{socket.inet_aton(host)[::-1].hex().upper()}:{int(port):04X}"
+    rows = [line.split() for line in pathlib.Path("/proc/net/tcp").read_text().splitlines()]
+    return [(row[3], int(row[4].split(":")[1], 16), row[9]) for row in rows if row[1] == where]
+
+
+def listens(address):
+    return any(state == "0A" for state, _, _ in sockets(address))
+
+
+def has_unheard_caller(address):
+    """Somebody lives, has called and has said something; nobody has accepted the call."""
+    return any(state == "01" and unread > 0 and inode == "0"
+               for state, unread, inode in sockets(address))
 
 
 def summary(out):
@@ -259,6 +279,22 @@ class Recover(Recovers):
         self.again(cluster, "ps/0")
         self.ends_well(cluster)
         self.assertNotRegex(evaluator.text, "warning|error|ps/0")
+
+    def test_one_that_was_killed_before_its_leader_looked_is_not_in_its_successors_way(self):
+        cluster = self.cluster("--steps", str(steps(100)))
+        chief, address = cluster.start("chief/0"), cluster.address("chief/0")
+        until(lambda: listens(address), "chief/0 to listen")
+        chief.signal(signal.SIGSTOP)
+        for end in (signal.SIGKILL, signal.SIGCONT):
+            server = cluster.start("ps/0")
+            until(lambda: has_unheard_caller(address), "the hello of ps/0")
+            server.signal(end)
+            if end == signal.SIGKILL:
+                server.ends()
+        chief.signal(signal.SIGCONT)
+        for name in ("ps/1", "worker/0"):
+            cluster.start(name)
+        self.assertEqual(self.ends_well(cluster)["recoveries"], 0)
 
     def test_a_second_copy_of_a_server_that_lives_is_refused(self):
         cluster = self.saved(self.cluster(*LONG, *SAVES).start_all())
