@@ -8,6 +8,7 @@ import re
 import shlex
 import signal
 import socket
+import time
 
 from cluster import (ASYNC, LONG, MUSTER, SLOW, SYNC, Case, Cluster, Process, alive, checkpoints,
                      main, steps, until)
@@ -350,6 +351,20 @@ class Launcher(Recovers):
         self.assertEqual(launcher.ends(), 0, launcher.text)
         self.assertEqual(summary(launcher.out)["recoveries"], 1)
         self.assertNotIn("kill -KILL", launcher.text)
+
+    @waits
+    def test_the_successor_of_a_server_that_was_stopped_and_then_killed_may_stay(self):
+        launcher, pids = self.start(*LONG, "--failure-detection", "fast")
+        os.kill(pids["ps/1"], signal.SIGSTOP)
+        _, stopped = launcher.says(r"ps/1 is stopped \(state T\)")
+        os.kill(pids["ps/1"], signal.SIGKILL)
+        self.back(launcher)
+        until(lambda: time.monotonic() > stopped + 1.5, "what was due for the one before it")
+        newest = int(checkpoints(launcher.out)[-1].name)
+        until(lambda: int(checkpoints(launcher.out)[-1].name) > newest, "a newer checkpoint")
+        self.assertNotIn("after training has ended", launcher.text)
+        launcher.signal(signal.SIGTERM)
+        self.assertEqual(launcher.ends(), 75, launcher.text)
 
     @alone
     def test_the_launcher_leaves_a_server_alone_that_goes_on_in_time(self):
