@@ -352,7 +352,7 @@ class Launcher(Recovers):
         self.assertEqual(summary(launcher.out)["recoveries"], 1)
         self.assertNotIn("kill -KILL", launcher.text)
 
-    @waits
+    @alone
     def test_the_successor_of_a_server_that_was_stopped_and_then_killed_may_stay(self):
         launcher, pids = self.start(*LONG, "--failure-detection", "fast")
         os.kill(pids["ps/1"], signal.SIGSTOP)
