@@ -27,6 +27,8 @@ struct mu_member {
     int64_t lost_ns;         /* leader: the last time that it was, 0: never */
     int exit;                /* that it said when it left */
     struct mu_hello hello;
+    uint64_t asked_again;   /* leader: incarnation of who came while this one seemed to be there */
+    int64_t asked_again_ns; /* that it came first */
     int64_t heard_ns;
     int doing;
     int64_t step, since_ns, collective, samples; /* since_ns: of our clock */

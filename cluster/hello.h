@@ -57,7 +57,7 @@ struct mu_refusal {
     enum mu_error error;
     char text[MU_REFUSAL_TEXT_MAX];
     char help[MU_REFUSAL_HELP_MAX]; /* what to type, if it is not what the error says; "" */
-    bool passes;                    /* who refuses is about to end: call again */
+    bool passes;                    /* call again: who refuses is about to end, or is not sure */
 };
 void mu_refusal_send(struct mu_link *link, const struct mu_refusal *refusal);
 enum mu_status mu_refusal_read(

@@ -7,6 +7,7 @@
 
 /* This task's address: how it comes to listen there, and who may come in. */
 #define SAY_EVERY_NS (5 * MU_SECOND)
+#define ASK_AGAIN_NS (200 * MU_MS)
 
 int64_t mu_cluster_start_deadline(const struct mu_cluster *cluster)
 {
@@ -78,6 +79,21 @@ static bool replaces(struct mu_cluster *cluster, int task)
     return cluster->failed == MU_OK;
 }
 
+/* Where one that was killed is started again before we looked, the end of its link is behind the
+ * hellos of its successor: that is asked to call again, and by then its end has been read. */
+static bool may_have_ended(
+    const struct mu_cluster *cluster, int task, const struct mu_hello *successor)
+{
+    struct mu_member *member = &cluster->member[task];
+    int64_t now = mu_now(cluster->world);
+    if (cluster->started && !mu_recover_can(cluster, MU_E0401, task))
+        return false;
+    if (member->asked_again != successor->incarnation)
+        member->asked_again_ns = now;
+    member->asked_again = successor->incarnation;
+    return now - member->asked_again_ns < ASK_AGAIN_NS;
+}
+
 static bool greet_member(struct mu_cluster *cluster, int task, struct mu_link *link,
     const struct mu_hello *theirs, struct mu_refusal *refusal)
 {
@@ -92,8 +108,10 @@ static bool greet_member(struct mu_cluster *cluster, int task, struct mu_link *l
         mu_link_close(member->link);
         member->link = NULL;
     }
-    if (member->link && !replaces(cluster, task))
+    if (member->link && !replaces(cluster, task)) {
+        refusal->passes = may_have_ended(cluster, task, theirs);
         return refuse_double(&member->hello, refusal);
+    }
     if (task == cluster->gone) {
         mu_gone_refuse(cluster, refusal);
         return false;

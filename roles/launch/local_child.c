@@ -216,6 +216,7 @@ enum mu_status mu_local_child_start_again(struct mu_log *log, const struct mu_lo
     child->restarts++;
     child->was_stopped = child->reason_is_error = child->repeats = false;
     child->sent = 0;
+    child->due_ns = MU_FOREVER; /* that was for the one before it */
     child->line_bytes = 0;
     child->reason[0] = 0;
     return mu_local_child_start(log, start, tf_config, child);

@@ -3,9 +3,12 @@
 """Parameter servers that are lost and come back: test_recover.py MUSTER"""
 import json
 import os
+import pathlib
 import re
 import shlex
 import signal
+import socket
+import time
 
 from cluster import (ASYNC, LONG, MUSTER, SLOW, SYNC, Case, Cluster, Process, alive, checkpoints,
                      main, steps, until)
@@ -22,6 +25,24 @@ CLICKS = {"name": "clicks", "model": {"kind": "wide_deep", "dimension": 4, "widt
           "train": {"epochs": 2, "seed": 1}, "checkpoint": {"every_steps": 100}}
 BACK = (r"^(\S.*) is back after ([^:]+): the run goes on from version (\d+), (.*); "
         r"updates lost: (\d+)")
+
+
+def sockets(address):
+    """State, bytes to read and inode of each that is there, as in /proc/net/tcp."""
+    host, port = address.split(":")
+    where = f"{socket.inet_aton(host)[::-1].hex().upper()}:{int(port):04X}"
+    rows = [line.split() for line in pathlib.Path("/proc/net/tcp").read_text().splitlines()]
+    return [(row[3], int(row[4].split(":")[1], 16), row[9]) for row in rows if row[1] == where]
+
+
+def listens(address):
+    return any(state == "0A" for state, _, _ in sockets(address))
+
+
+def unheard(address):
+    """Of each call that has said something and that nobody has accepted: does its caller live?"""
+    return [state == "01" for state, unread, inode in sockets(address)
+            if unread > 0 and inode == "0"]
 
 
 def summary(out):
@@ -260,6 +281,22 @@ class Recover(Recovers):
         self.ends_well(cluster)
         self.assertNotRegex(evaluator.text, "warning|error|ps/0")
 
+    def test_one_that_was_killed_before_its_leader_looked_is_not_in_its_successors_way(self):
+        cluster = self.cluster("--steps", str(steps(100)))
+        chief, address = cluster.start("chief/0"), cluster.address("chief/0")
+        until(lambda: listens(address), "chief/0 to listen")
+        chief.signal(signal.SIGSTOP)
+        first = cluster.start("ps/0")
+        until(lambda: any(unheard(address)), "the hello of ps/0")
+        first.signal(signal.SIGKILL)
+        first.ends()
+        cluster.start("ps/0")
+        until(lambda: len(unheard(address)) > 2 and any(unheard(address)), "it to call twice")
+        chief.signal(signal.SIGCONT)
+        for name in ("ps/1", "worker/0"):
+            cluster.start(name)
+        self.assertEqual(self.ends_well(cluster)["recoveries"], 0)
+
     def test_a_second_copy_of_a_server_that_lives_is_refused(self):
         cluster = self.saved(self.cluster(*LONG, *SAVES).start_all())
         lives = cluster.tasks["ps/1"]
@@ -314,6 +351,20 @@ class Launcher(Recovers):
         self.assertEqual(launcher.ends(), 0, launcher.text)
         self.assertEqual(summary(launcher.out)["recoveries"], 1)
         self.assertNotIn("kill -KILL", launcher.text)
+
+    @alone
+    def test_the_successor_of_a_server_that_was_stopped_and_then_killed_may_stay(self):
+        launcher, pids = self.start(*LONG, "--failure-detection", "fast")
+        os.kill(pids["ps/1"], signal.SIGSTOP)
+        _, stopped = launcher.says(r"ps/1 is stopped \(state T\)")
+        os.kill(pids["ps/1"], signal.SIGKILL)
+        self.back(launcher)
+        until(lambda: time.monotonic() > stopped + 1.5, "what was due for the one before it")
+        newest = int(checkpoints(launcher.out)[-1].name)
+        until(lambda: int(checkpoints(launcher.out)[-1].name) > newest, "a newer checkpoint")
+        self.assertNotIn("after training has ended", launcher.text)
+        launcher.signal(signal.SIGTERM)
+        self.assertEqual(launcher.ends(), 75, launcher.text)
 
     @alone
     def test_the_launcher_leaves_a_server_alone_that_goes_on_in_time(self):
