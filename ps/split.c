@@ -50,12 +50,12 @@ int mu_split_row(uint64_t id, int server_count)
 
 struct mu_id_range mu_row_split_range(const struct mu_row_split *split, int order)
 {
-    uint64_t servers = (uint64_t)split->server_count, at = (uint64_t)order;
+    size_t servers = (size_t)split->server_count, at = (size_t)order;
     assert(split->range_ids > 0);
     assert(order >= 0 && order < split->server_count);
-    uint64_t least = split->range_ids / servers, larger = split->range_ids % servers;
-    return (struct mu_id_range){
-        .first = least * at + (at < larger ? at : larger), .count = least + (at < larger)};
+    uint64_t first = first_unit(split->range_ids, servers, at);
+    uint64_t end = first_unit(split->range_ids, servers, at + 1);
+    return (struct mu_id_range){.first = first, .count = end - first};
 }
 
 int mu_row_split_server(const struct mu_row_split *split, uint64_t id)

@@ -3,6 +3,7 @@
 #define MU_PS_SPLIT_H
 
 #include "muster/tensor.h"
+#include <stdbool.h>
 
 #define MU_PS_SERVERS_MAX 64
 
@@ -18,7 +19,7 @@ int mu_split_row(uint64_t id, int server_count);
 
 /* How rows are split over servers: by that hash, which spreads any ids; or by ranges, where
  * neighbours are wanted together, or rows are wanted in order: server `order` keeps the range that
- * mu_split_range says of the ids below range_ids, and the last one also what lies above. */
+ * mu_row_split_range says of the ids below range_ids, and the last one also what lies above. */
 struct mu_row_split {
     int server_count;
     uint64_t range_ids; /* 0: by the hash */
@@ -27,6 +28,11 @@ struct mu_row_split {
 struct mu_id_range {
     uint64_t first, count;
 };
+
+static inline struct mu_row_split mu_row_split_by(int server_count, bool by_range, uint64_t ids)
+{
+    return (struct mu_row_split){.server_count = server_count, .range_ids = by_range ? ids : 0};
+}
 
 int mu_row_split_server(const struct mu_row_split *split, uint64_t id);
 /* Ranges follow each other and differ by at most one id. With range_ids > 0. */

@@ -226,8 +226,8 @@ bool mu_ps_rows_frame(struct mu_ps_peer *peer, struct mu_ps_buffer *buffer,
 bool mu_ps_rows_are_ours(const struct mu_ps_server *server, const uint64_t *ids, size_t count)
 {
     const struct mu_ps_server_options *options = &server->options;
-    const struct mu_row_split split = {.server_count = options->server_count,
-        .range_ids = options->rows.by_range ? options->rows.id_count : 0};
+    const struct mu_row_split split =
+        mu_row_split_by(options->server_count, options->rows.by_range, options->rows.id_count);
     for (size_t i = 0; i < count; i++)
         if ((options->rows.id_count > 0 && ids[i] >= options->rows.id_count) ||
             mu_row_split_server(&split, ids[i]) !=

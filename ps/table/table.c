@@ -49,9 +49,9 @@ static size_t whole_stride(const struct mu_table *table)
 static enum mu_status init_dense(struct mu_table *table)
 {
     const struct mu_table_options *options = &table->options;
-    const struct mu_row_split split = {
-        .server_count = options->server_count > 0 ? options->server_count : 1,
-        .range_ids = options->by_range ? options->dense_ids : 0};
+    int servers = options->server_count > 0 ? options->server_count : 1;
+    const struct mu_row_split split =
+        mu_row_split_by(servers, options->by_range, options->dense_ids);
     if (options->dense_ids == 0)
         return MU_OK;
     MU_TRY(mu_table_dense_init(&table->dense, options->dense_ids, options->order, &split));

@@ -63,8 +63,7 @@ enum mu_status mu_job_table_check(
 
 struct mu_row_split mu_job_row_split(const struct mu_job *job, uint64_t id_count, int server_count)
 {
-    return (struct mu_row_split){.server_count = server_count,
-        .range_ids = job->mode.row_split == MU_ROW_SPLIT_RANGE ? id_count : 0};
+    return mu_row_split_by(server_count, job->mode.row_split == MU_ROW_SPLIT_RANGE, id_count);
 }
 
 enum mu_status mu_job_table(const struct mu_job *job, const struct mu_dataset_facts *facts,

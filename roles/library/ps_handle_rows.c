@@ -67,8 +67,7 @@ static float *values_of(const struct mu_ps *ps, int push)
 
 static struct mu_row_split split_of(const struct mu_ps *ps)
 {
-    return (struct mu_row_split){
-        .server_count = ps->place.server_count, .range_ids = ps->rows.by_range ? ps->rows.ids : 0};
+    return mu_row_split_by(ps->place.server_count, ps->rows.by_range, ps->rows.ids);
 }
 
 static void find_wanted(
