@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ps/table/table.h"
-#include "ps/table/unique.h"
+#include "runtime/tensor/unique.h"
 #include "runtime/base/log.h"
 #include "runtime/base/random.h"
 #include "runtime/base/text.h"

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "data/prefetch.h"
+#include "runtime/tensor/unique.h"
 
 #include <assert.h>
 #include <stdlib.h>
+#include <string.h>
 
 /*
  * Batches are numbered from 0; batch n lives in slot n % depth.
@@ -19,12 +21,14 @@ struct slot {
     float *features;           /* (rows_max, feature_count), within `features` of the whole */
     int32_t *labels;           /* (rows_max) */
     struct mu_entries entries; /* room for rows_max * entry_max, within `entries` of the whole */
+    uint64_t *different;       /* room for as many, within `different` of the whole, or NULL; */
+    uint32_t *of_entry;        /* so here, within `of_entry` */
 };
 
 struct mu_prefetch {
     struct mu_prefetch_options options;
     struct mu_monitor *monitor; /* guards the counts, `stop` and `failed` */
-    struct mu_thread *reader; /* NULL: whoever takes a batch reads it */
+    struct mu_thread *reader;   /* NULL: whoever takes a batch reads it */
     int64_t taken, given, filled;
     bool stop;
     enum mu_status failed; /* why the reader has ended */
@@ -32,6 +36,9 @@ struct mu_prefetch {
     float *features;
     int32_t *labels;
     struct mu_entries entries;
+    uint64_t *different; /* NULL: nobody asked for them */
+    uint32_t *of_entry;
+    struct mu_unique unique;
     struct slot slot[];
 };
 
@@ -67,6 +74,16 @@ static enum mu_status read(const struct mu_prefetch_options *options, const uint
     return MU_OK;
 }
 
+static void find_different(struct mu_prefetch *prefetch, struct slot *slot)
+{
+    struct mu_unique *unique = &prefetch->unique;
+    struct mu_batch *batch = &slot->out.batch;
+    mu_unique_find(unique, batch->entries.id, mu_batch_entry_count(batch), slot->of_entry);
+    memcpy(slot->different, unique->id, unique->count * sizeof(*slot->different));
+    batch->different =
+        (struct mu_ids){.count = unique->count, .id = slot->different, .of_entry = slot->of_entry};
+}
+
 static enum mu_status fill(struct mu_prefetch *prefetch, struct slot *slot)
 {
     const struct mu_prefetch_options *options = &prefetch->options;
@@ -88,6 +105,8 @@ static enum mu_status fill(struct mu_prefetch *prefetch, struct slot *slot)
         .step = prefetch->step,
         .last_of_epoch = prefetch->step + 1 == plan->step_count,
     };
+    if (prefetch->different)
+        find_different(prefetch, slot);
     prefetch->step++;
     return MU_OK;
 }
@@ -135,6 +154,20 @@ static void reader_run(void *argument)
     }
 }
 
+static enum mu_status take_different(
+    struct mu_prefetch *prefetch, size_t slot_entries, size_t depth)
+{
+    prefetch->different = calloc(slot_entries * depth + 1, sizeof(*prefetch->different));
+    prefetch->of_entry = calloc(slot_entries * depth + 1, sizeof(*prefetch->of_entry));
+    if (!prefetch->different || !prefetch->of_entry)
+        return MU_NO_MEMORY;
+    for (size_t i = 0; i < depth; i++) {
+        prefetch->slot[i].different = prefetch->different + i * slot_entries;
+        prefetch->slot[i].of_entry = prefetch->of_entry + i * slot_entries;
+    }
+    return mu_unique_init(&prefetch->unique, slot_entries);
+}
+
 /* Entries of all slots at once: nothing for a dense data set. */
 static enum mu_status take_entries(struct mu_prefetch *prefetch, size_t rows_max, size_t depth)
 {
@@ -155,7 +188,7 @@ static enum mu_status take_entries(struct mu_prefetch *prefetch, size_t rows_max
         prefetch->slot[i].entries = (struct mu_entries){.first = all->first + i * (rows_max + 1),
             .id = all->id + i * slot_entries,
             .value = all->value + i * slot_entries};
-    return MU_OK;
+    return prefetch->options.find_different ? take_different(prefetch, slot_entries, depth) : MU_OK;
 }
 
 /* The memory of all slots at once. */
@@ -234,6 +267,9 @@ void mu_prefetch_destroy(struct mu_prefetch *prefetch)
     free(prefetch->entries.first);
     free(prefetch->entries.id);
     free(prefetch->entries.value);
+    free(prefetch->different);
+    free(prefetch->of_entry);
+    mu_unique_finish(&prefetch->unique);
     free(prefetch->labels);
     free(prefetch->features);
     free(prefetch);

@@ -30,7 +30,8 @@ struct mu_prefetch_options {
     const struct mu_dataset_ops *ops;
     void *dataset;                   /* borrowed */
     size_t feature_count, entry_max; /* as in the data set's facts */
-    struct mu_log *log;              /* for read_sparse */
+    bool find_different; /* batch.different is set, for who brings embedding rows; of sparse data */
+    struct mu_log *log;  /* for read_sparse */
     struct mu_plan *plan; /* begun: reading starts at `first_step` of its present stretch */
     int64_t first_step;
     int replica;

@@ -110,13 +110,22 @@ void mu_own_rows_close(struct mu_own_rows *rows)
     *rows = (struct mu_own_rows){0};
 }
 
-static void find(struct mu_own_rows *rows, struct mu_batch *batch)
+static void find_different(struct mu_own_rows *rows, struct mu_batch *batch)
 {
     mu_unique_find(&rows->unique, batch->entries.id, mu_batch_entry_count(batch), rows->of_entry);
-    batch->rows = (struct mu_rows){.count = rows->unique.count,
+    batch->different = (struct mu_ids){
+        .count = rows->unique.count, .id = rows->unique.id, .of_entry = rows->of_entry};
+}
+
+static void find(struct mu_own_rows *rows, struct mu_batch *batch)
+{
+    if (!batch->different.of_entry)
+        find_different(rows, batch);
+    rows->count = batch->different.count;
+    batch->rows = (struct mu_rows){.count = rows->count,
         .width = rows->width,
         .value = rows->value,
-        .of_entry = rows->of_entry,
+        .of_entry = batch->different.of_entry,
         .gradient = rows->gradient};
 }
 
@@ -126,10 +135,10 @@ enum mu_status mu_own_rows_bring(
     if (rows->width == 0)
         return MU_OK;
     find(rows, batch);
-    if (mu_table_rows(rows->table, rows->unique.id, rows->unique.count, rows->row) != MU_OK)
+    if (mu_table_rows(rows->table, batch->different.id, rows->count, rows->row) != MU_OK)
         return mu_fail(log, MU_E0801, NULL, "no memory for more embedding rows than %llu",
             (unsigned long long)mu_table_count(rows->table).rows);
-    for (size_t i = 0; i < rows->unique.count; i++)
+    for (size_t i = 0; i < rows->count; i++)
         memcpy(rows->value + i * rows->width, rows->row[i], rows->width * sizeof(float));
     return MU_OK;
 }
@@ -140,13 +149,13 @@ enum mu_status mu_own_rows_look(void *owner, struct mu_batch *batch)
     if (rows->width == 0)
         return MU_OK;
     find(rows, batch);
-    mu_table_look(rows->table, rows->unique.id, rows->unique.count, rows->there);
-    for (size_t i = 0; i < rows->unique.count; i++) {
+    mu_table_look(rows->table, batch->different.id, rows->count, rows->there);
+    for (size_t i = 0; i < rows->count; i++) {
         float *value = rows->value + i * rows->width;
         if (rows->there[i])
             memcpy(value, rows->there[i], rows->width * sizeof(float));
         else
-            mu_table_fresh_row(rows->table, rows->unique.id[i], value);
+            mu_table_fresh_row(rows->table, batch->different.id[i], value);
     }
     return MU_OK;
 }
@@ -162,7 +171,7 @@ void mu_own_rows_update(struct mu_own_rows *rows, const struct mu_optim_step *st
     if (rows->width == 0)
         return;
     const struct mu_optim_rows touched = {
-        .count = rows->unique.count,
+        .count = rows->count,
         .width = rows->width,
         .row = rows->row,
         .gradients = rows->gradient,
@@ -176,9 +185,8 @@ void mu_own_rows_update(struct mu_own_rows *rows, const struct mu_optim_step *st
 
 double mu_own_rows_square_sum(const struct mu_own_rows *rows)
 {
-    return rows->width == 0
-               ? 0
-               : mu_kernels()->square_sum(rows->gradient, rows->unique.count * rows->width);
+    return rows->width == 0 ? 0
+                            : mu_kernels()->square_sum(rows->gradient, rows->count * rows->width);
 }
 
 /* ---- checkpoints ---- */

@@ -3,7 +3,7 @@
 #define MU_ROLES_OWN_ROWS_H
 
 #include "ps/table/table.h"
-#include "ps/table/unique.h"
+#include "runtime/tensor/unique.h"
 #include "roles/checkpoint/saved_rows.h"
 #include "roles/job/job.h"
 
@@ -19,8 +19,9 @@ struct mu_own_rows {
     size_t width;       /* 0: the model has no table */
     int slot_count;
     struct mu_table *table;
-    struct mu_unique unique;
-    uint32_t *of_entry;      /* (entry_max) */
+    struct mu_unique unique; /* of batches that come without their different ids */
+    uint32_t *of_entry;      /* (entry_max); so here */
+    size_t count;            /* rows of the last batch */
     float **row;             /* (entry_max) */
     const float **there;     /* (entry_max) */
     float *value, *gradient; /* (entry_max, width) */

@@ -357,6 +357,7 @@ enum mu_status mu_replica_start_reading(struct mu_replica *replica)
         .dataset = replica->run->data->train,
         .feature_count = facts->feature_count,
         .entry_max = facts->entry_max,
+        .find_different = replica->job->model->row_width != NULL,
         .log = replica->log,
         .plan = &replica->plan,
         .replica = replica->rank,

@@ -42,6 +42,13 @@ struct mu_entries {
     float *value;    /* (first[row_count]) */
 };
 
+/* The different ids of a batch's entries, in the order in which they first occur. */
+struct mu_ids {
+    size_t count;
+    const uint64_t *id;       /* (count) */
+    const uint32_t *of_entry; /* (entries): which of them an entry has; NULL: not found out yet */
+};
+
 /* The rows of the embedding table that a batch touches, each once. Who trains puts them beside the
  * batch: a model never sees the table. */
 struct mu_rows {
@@ -58,6 +65,7 @@ struct mu_batch {
     const float *features; /* (row_count, feature_count) */
     const int32_t *labels; /* (row_count) in [0, class_count) */
     struct mu_entries entries;
+    struct mu_ids different;
     struct mu_rows rows;
 };
 

@@ -2,7 +2,7 @@
 #ifndef MU_PS_SEEN_ROWS_H
 #define MU_PS_SEEN_ROWS_H
 
-#include "ps/table/unique.h"
+#include "runtime/tensor/unique.h"
 #include "runtime/tensor/arena.h"
 
 /*

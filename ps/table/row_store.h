@@ -5,7 +5,7 @@
 #include "muster/optimizer.h"
 #include "muster/policy.h"
 #include "ps/table/table.h"
-#include "ps/table/unique.h"
+#include "runtime/tensor/unique.h"
 
 /*
  * The embedding rows of one server and what is done with them: the counterpart of a shard

@@ -92,8 +92,12 @@ static struct mu_held_batch *held_of(const struct mu_async_rows *rows, int64_t b
 static void find(
     struct mu_async_rows *rows, struct mu_held_batch *held, const struct mu_batch *batch)
 {
-    mu_row_set_find(&held->set, &rows->unique, &rows->split, batch->entries.id,
-        mu_batch_entry_count(batch), held->of_entry);
+    size_t count = mu_batch_entry_count(batch);
+    if (batch->different.of_entry)
+        mu_row_set_take(&held->set, &rows->split, &batch->different, count, held->of_entry);
+    else
+        mu_row_set_find(
+            &held->set, &rows->unique, &rows->split, batch->entries.id, count, held->of_entry);
     held->there = held->set.count == 0;
 }
 

@@ -313,6 +313,39 @@ static void expect_entries(const struct mu_prefetch_batch *got)
     }
 }
 
+/* Each id of the entries once, in the order of its first entry. */
+static void expect_different(const struct mu_batch *batch)
+{
+    const struct mu_ids *different = &batch->different;
+    size_t found = 0;
+    for (size_t k = 0; k < mu_batch_entry_count(batch); k++) {
+        uint32_t which = different->of_entry[k];
+        assert_true(which <= found);
+        found += which == found;
+        assert_int_equal(different->id[which], batch->entries.id[k]);
+    }
+    assert_int_equal(different->count, found);
+    for (size_t i = 0; i < found; i++)
+        for (size_t j = 0; j < i; j++)
+            assert_int_not_equal(different->id[i], different->id[j]);
+}
+
+static void batches_bring_their_different_ids(void **state)
+{
+    struct mu_prefetch_options options = sparse_options(43);
+    const struct mu_prefetch_batch *got[2];
+    options.find_different = true;
+    assert_ok(mu_prefetch_create(&options, &prefetch));
+    for (int step = 0; step < 30; step += 2) {
+        for (int i = 0; i < 2; i++)
+            assert_ok(mu_prefetch_next(prefetch, MU_FOREVER, &got[i]));
+        for (int i = 0; i < 2; i++)
+            expect_different(&got[i]->batch);
+        for (int i = 0; i < 2; i++)
+            mu_prefetch_done(prefetch);
+    }
+}
+
 static void sparse_batches_bring_their_entries(void **state)
 {
     struct mu_prefetch_options options = sparse_options(43);
@@ -322,6 +355,7 @@ static void sparse_batches_bring_their_entries(void **state)
     for (int step = 0; step < 30; step++) {
         assert_ok(mu_prefetch_next(prefetch, MU_FOREVER, &got));
         expect_entries(got);
+        assert_null(got->batch.different.of_entry);
         mu_prefetch_done(prefetch);
     }
 }
@@ -436,6 +470,7 @@ int main(void)
         TEST(a_trainer_that_holds_most_gets_the_next),
         TEST(a_held_batch_is_not_overwritten),
         TEST(sparse_batches_bring_their_entries),
+        TEST(batches_bring_their_different_ids),
         TEST(dense_batches_have_no_entries),
         TEST(what_cannot_be_read_ends_in_its_status),
         TEST(a_slow_reader_ends_in_timeout),

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "ps/table/unique.h"
+#include "runtime/tensor/unique.h"
 #include <assert.h>
 #include <stdlib.h>
 

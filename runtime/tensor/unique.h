@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#ifndef MU_PS_UNIQUE_H
-#define MU_PS_UNIQUE_H
+#ifndef MU_TENSOR_UNIQUE_H
+#define MU_TENSOR_UNIQUE_H
 
 #include "runtime/base/status.h"
 #include <stdbool.h>
