@@ -84,6 +84,7 @@ struct mu_cluster {
      * writes them. */
     int64_t version_left;
     char came_back[MU_CLUSTER_TEXT_MAX];
+    int64_t updates_lost;                /* leader: by the end of the run */
     char lost_text[MU_CLUSTER_TEXT_MAX]; /* leader: how the last one was lost */
     bool stands_by; /* leader: the run can do without one of the parameter servers */
     int gone;       /* the one that it does without, -1: none */

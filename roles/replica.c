@@ -226,11 +226,14 @@ static void count_awaited(struct mu_replica *replica)
                            mu_cluster_view(replica->cluster, i).awaited_ns > 0;
 }
 
-/* What a server has counted that ended the run because of one of its workers. */
+/* What the end has cost, and what a server has counted that ended the run because of one of its
+ * workers. */
 static enum mu_status run_told(struct mu_command *command)
 {
     struct mu_replica *replica = command->owner;
     count_awaited(replica);
+    if (replica->cluster)
+        replica->updates_lost += mu_cluster_updates_lost(replica->cluster);
     if (!replica->cluster || replica->task_summaries)
         return MU_OK;
     const struct mu_cluster_numbers numbers = mu_cluster_accused_with(replica->cluster);
@@ -243,13 +246,13 @@ static void close_failed(struct mu_replica *replica, enum mu_status status)
     if (status == MU_OK || replica->closed || !replica->leads || !replica->reporter.run)
         return;
     struct mu_summary *summary = &replica->reporter.summary;
+    /* What went wrong has been said already; a checksum that cannot be had is 0. */
+    enum mu_status summed = sum_parameters(replica, &summary->parameters_crc32c);
+    enum mu_status told = mu_communicator_do(&replica->communicator, run_told, replica);
     sum_up(replica);
     /* Only all together know what they read. */
     if (replica->recoveries > 0)
         summary->samples_again = -1;
-    /* What went wrong has been said already; a checksum that cannot be had is 0. */
-    enum mu_status summed = sum_parameters(replica, &summary->parameters_crc32c);
-    enum mu_status told = mu_communicator_do(&replica->communicator, run_told, replica);
     enum mu_status known = mu_push_counts_know(replica);
     enum mu_status written = mu_reporter_finish(&replica->reporter, status);
     (void)summed;

@@ -43,7 +43,7 @@ struct mu_summary {
     int64_t staleness_max;
     int64_t verdicts[MU_VERDICT_COUNT];
     int64_t recoveries;      /* lost servers that the run waited for and went on with */
-    int64_t updates_lost;    /* by that: applied, and not in the checkpoint that it went on from */
+    int64_t updates_lost;    /* by that, or by the end: applied, and not in the checkpoint then */
     double takeover_seconds; /* until the standby of a lost server answered; NaN: none had to */
     double takeover_silence_seconds;     /* the same, since the leader had heard that server last */
     const struct mu_summary_task *tasks; /* (task_count), borrowed; synchronous: none */

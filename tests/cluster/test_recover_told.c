@@ -175,6 +175,7 @@ static void a_wait_in_vain_says_what_is_lost(void **state)
     activity.step = 55;
     lose_at(cluster, SERVER, 50);
     mu_recover_tick(cluster, cluster->paused_until_ns);
+    assert_int_equal(mu_cluster_updates_lost(cluster), 35);
     assert_said(&rig.log, "; it did not come back within 5.0 s; updates lost: 35, since version "
                           "20, the last checkpoint");
 }

@@ -249,10 +249,13 @@ class Recover(Recovers):
             self.assertEqual(task.ends(), 75, task.text)
         said = cluster.tasks["chief/0"].text
         saved = checkpoints(cluster.out)[-1].name
-        self.assertRegex(said, r"stopped while it waited: ps/0 .* died: .*; updates lost: \d+, "
-                               rf"since version {saved}, the (last checkpoint|checkpoint that is "
-                               r"being written)\n  = help: to go on from the last checkpoint.* "
-                               r"--resume")
+        match = re.search(r"stopped while it waited: ps/0 .* died: .*; updates lost: (\d+), "
+                          rf"since version {saved}, the (last checkpoint|checkpoint that is "
+                          r"being written)\n  = help: to go on from the last checkpoint.* "
+                          r"--resume", said)
+        self.assertTrue(match, said)
+        ended = summary(cluster.out)
+        self.assertEqual((ended["recoveries"], ended["updates_lost"]), (0, int(match.group(1))))
         self.assertEqual(re.findall(r"\d+/\d+ alive", said)[-1], "3/4 alive", said)
 
     def test_a_worker_that_dies_ends_the_run_also_while_a_server_is_waited_for(self):
