@@ -179,6 +179,21 @@ static void a_replay_comes_to_the_rows_of_the_run(void **state)
     }
 }
 
+/* Of a gradient with few rows a server may have none, or have seen only its own. */
+static void a_replay_knows_which_servers_corrected_rows(void **state)
+{
+    (void)state;
+    static const struct way few = {{"mode.in_flight=2", "data.batch=1", "train.steps=200"}, 4};
+    struct mu_audit_replayed replayed;
+    simulate(&few, NULL, false);
+    expect_replay(&few, &replayed);
+    for (int server = 0; server < few.servers; server++) {
+        int rows, others;
+        count_corrected(server, &rows, &others);
+        assert_true(rows > 20 && others > 20);
+    }
+}
+
 /* What is no gradient is not pushed, so nothing brings the rows of a later batch: they are looked
  * up, in a version that no record has. */
 static void a_replay_knows_which_rows_were_looked_up_again(void **state)
@@ -297,6 +312,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_replay_comes_to_the_rows_of_the_run),
+        cmocka_unit_test(a_replay_knows_which_servers_corrected_rows),
         cmocka_unit_test(a_replay_knows_which_rows_were_looked_up_again),
         cmocka_unit_test(dense_and_touched_rows_are_corrected_alike),
         cmocka_unit_test(the_mean_begins_anew_with_a_resumed_run),
