@@ -229,6 +229,27 @@ static void dense_and_touched_rows_are_corrected_alike(void **state)
     assert_true(other.embedding_rows > one.last.row_count);
 }
 
+/* As the servers say it at the start. */
+static double megabytes_kept(const struct way *way)
+{
+    static const char before[] = "policy `compensate` keeps ";
+    simulate(way, "train.steps=4", false);
+    assert_said(&run_log, before);
+    return strtod(strstr(run_log.text, before) + strlen(before), NULL);
+}
+
+static void the_memory_for_it_is_said_with_that_of_a_standby(void **state)
+{
+    (void)state;
+    static const struct way alone = {{"mode.in_flight=3", "model.widths=[9999]"}, 2},
+                            twice = {{"mode.in_flight=3", "model.widths=[9999]",
+                                         "mode.replicas=1"},
+                                2};
+    double megabytes = megabytes_kept(&alone);
+    assert_true(megabytes > 1);
+    assert_float_equal(megabytes_kept(&twice) / megabytes, 2, 0.1);
+}
+
 static void the_mean_begins_anew_with_a_resumed_run(void **state)
 {
     (void)state;
@@ -315,6 +336,7 @@ int main(void)
         cmocka_unit_test(a_replay_knows_which_servers_corrected_rows),
         cmocka_unit_test(a_replay_knows_which_rows_were_looked_up_again),
         cmocka_unit_test(dense_and_touched_rows_are_corrected_alike),
+        cmocka_unit_test(the_memory_for_it_is_said_with_that_of_a_standby),
         cmocka_unit_test(the_mean_begins_anew_with_a_resumed_run),
         cmocka_unit_test(a_standby_has_corrected_the_same),
         cmocka_unit_test(a_lost_server_leaves_its_standby_what_workers_have_seen),
