@@ -242,9 +242,8 @@ static void the_memory_for_it_is_said_with_that_of_a_standby(void **state)
 {
     (void)state;
     static const struct way alone = {{"mode.in_flight=3", "model.widths=[9999]"}, 2},
-                            twice = {{"mode.in_flight=3", "model.widths=[9999]",
-                                         "mode.replicas=1"},
-                                2};
+                            twice = {
+                                {"mode.in_flight=3", "model.widths=[9999]", "mode.replicas=1"}, 2};
     double megabytes = megabytes_kept(&alone);
     assert_true(megabytes > 1);
     assert_float_equal(megabytes_kept(&twice) / megabytes, 2, 0.1);
