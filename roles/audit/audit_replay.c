@@ -171,11 +171,12 @@ static bool is_end(const struct mu_audit_record *a, const struct mu_audit_record
     return a->kind == MU_AUDIT_END && b->kind == MU_AUDIT_END && a->version == b->version;
 }
 
-/* The next record of all servers, which is one. */
+/* The next record of all servers, which is one but for their rows. */
 static enum mu_status next_record(struct replay *replay, struct mu_audit_record *ret_record)
 {
     struct mu_audit_record other;
     MU_TRY(mu_audit_reader_next(&replay->source[0].reader, ret_record));
+    replay->source[0].rows.corrects = ret_record->corrects_rows;
     for (int i = 1; i < replay->source_count; i++) {
         struct source *source = &replay->source[i];
         MU_TRY(mu_audit_reader_next(&source->reader, &other));
@@ -184,6 +185,7 @@ static enum mu_status next_record(struct replay *replay, struct mu_audit_record 
                 "this record (%s, version %lld) is not the one of ps/0 (%s, version %lld)",
                 mu_audit_kind_name(other.kind), (long long)other.version,
                 mu_audit_kind_name(ret_record->kind), (long long)ret_record->version);
+        source->rows.corrects = other.corrects_rows;
     }
     return MU_OK;
 }

@@ -205,7 +205,7 @@ enum mu_status mu_audit_rows_apply(struct mu_audit_rows *rows, struct mu_audit_r
     const struct mu_audit_record *record, const struct mu_ps_phase *phase, int64_t version)
 {
     const struct mu_row_step step = step_of(record, record->weight, version);
-    if (record->corrects_rows)
+    if (rows->corrects)
         return apply_corrected(rows, reader, record, phase, &step);
     return mu_row_store_apply(
         &rows->store, ids_of(rows), rows->given_count, gradients_of(rows), &step);

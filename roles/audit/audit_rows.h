@@ -16,6 +16,7 @@ struct mu_audit_rows {
     struct mu_audit_seen_rows seen;
     uint8_t *given; /* of the record at hand: ids, gradients */
     size_t given_count, given_bytes_max;
+    bool corrects;         /* the record at hand: each server says this of its own rows */
     const float **seen_of; /* (push_max): of the given, where they were corrected */
     int order;
     struct mu_row_split split;

@@ -256,7 +256,6 @@ static enum mu_status fit_warmup(const struct fit *fit, bool uses_servers)
         mode->warmup_steps > 0 ? "warmup_steps" : "warmup_epochs");
 }
 
-/* The mode from the start on, or that of an entry of the schedule. */
 /* Groups leave a forced algorithm out where it is for other operations: here that is all there is.
  */
 static enum mu_status fit_algorithm(const struct fit *fit, int replica_count)
@@ -274,6 +273,7 @@ static enum mu_status fit_algorithm(const struct fit *fit, int replica_count)
     return status;
 }
 
+/* The mode from the start on, or that of an entry of the schedule. */
 static enum mu_status fit_mode(const struct fit *fit, int replica_count, int ps_count)
 {
     bool uses_servers = mu_job_uses_servers(fit->job, replica_count, ps_count);

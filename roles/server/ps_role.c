@@ -53,9 +53,12 @@ static enum mu_status name_replicas(struct ps_role *role)
     return MU_OK;
 }
 
+/* With what a standby keeps. */
 static void say_memory(const struct ps_role *role, const struct mu_ps_server_options *options)
 {
     size_t bytes = mu_ps_server_seen_bytes(role->server);
+    if (role->standby)
+        bytes += mu_ps_server_seen_bytes(role->standby);
     if (bytes > 0)
         mu_say(role->run->log, MU_LEVEL_INFO,
             "policy `%s` keeps %.1f MB here: the parameters%s that %d replicas compute with, %d in "
@@ -140,13 +143,15 @@ static enum mu_status make_server(struct ps_role *role)
     };
     MU_TRY(mu_ps_server_create(&options, &role->server));
     role->report.server = role->server;
-    say_memory(role, &options);
     role->links = (struct mu_ps_links){.run = role->run,
         .cluster = role->cluster,
         .server = {role->server},
         .seat = {role->order},
         .count = 1};
-    return options.replicas > 0 ? make_standby(role, &keep, &options) : MU_OK;
+    if (options.replicas > 0)
+        MU_TRY(make_standby(role, &keep, &options));
+    say_memory(role, &options);
+    return MU_OK;
 }
 
 /* What the heartbeats say of this server. */

@@ -85,6 +85,21 @@ static enum mu_status push_nan(struct actor *actor, struct mu_ps *ps)
     return strcmp(result.refused, "with NaN or infinity") == 0 ? MU_OK : MU_BUG;
 }
 
+/* Each gradient is as late as there were others before it. */
+static enum mu_status push_ever_later(struct actor *actor, struct mu_ps *ps)
+{
+    float gradients[COUNT] = {0};
+    struct mu_ps_result result = {0};
+    for (int i = 0; i < PUSHES; i++) {
+        enum mu_verdict verdict = i > 1 ? MU_VERDICT_SCALE : MU_VERDICT_APPLY;
+        MU_TRY(mu_ps_push_pull(ps, gradients, 0, actor->vector, &result));
+        if (result.verdict != verdict || result.staleness != i ||
+            result.scale != (i > 1 ? 1 / (float)i : 1))
+            return MU_BUG;
+    }
+    return MU_OK;
+}
+
 static enum mu_status push_later_than_allowed(struct actor *actor, struct mu_ps *ps)
 {
     float gradients[COUNT] = {0};
@@ -142,6 +157,13 @@ static void a_policy_has_its_say(void **state)
 {
     static struct party party = {
         .options = {.policy = "drop", .bound = PUSHES - 1}, .work = push_later_than_allowed};
+    party_run(&party);
+    party_all_ended_well(&party);
+}
+
+static void what_a_policy_says_comes_back(void **state)
+{
+    static struct party party = {.options = {.policy = "scale"}, .work = push_ever_later};
     party_run(&party);
     party_all_ended_well(&party);
 }
@@ -350,6 +372,7 @@ int main(void)
         cmocka_unit_test(several_pushes_are_under_way_at_once),
         cmocka_unit_test(sync_makes_one_step_of_all_workers),
         cmocka_unit_test(a_policy_has_its_say),
+        cmocka_unit_test(what_a_policy_says_comes_back),
         cmocka_unit_test(what_is_no_gradient_is_refused),
         cmocka_unit_test(misuse_is_said_and_does_no_harm),
         cmocka_unit_test(a_pointer_that_is_null_is_said_and_does_no_harm),

@@ -22,7 +22,7 @@ static char folder[64], path[96];
 
 struct outcome {
     struct mu_test_log log;
-    double test_loss, rows, steps;
+    double test_loss, rows, rows_evicted, steps; /* rows_evicted: of ps/0, if it is there */
 };
 
 static double number_of(const char *text, const char *key)
@@ -44,6 +44,8 @@ static void read_summary(struct outcome *outcome, const char *out_dir)
     outcome->test_loss = number_of(text, "\"test_loss\": ");
     outcome->rows = number_of(text, "\"embedding_rows\": ");
     outcome->steps = number_of(text, "\"steps\": ");
+    if (strstr(text, "\"ps/0\": "))
+        outcome->rows_evicted = number_of(text, "\"rows_evicted\": ");
 }
 
 static int run_count;
@@ -126,7 +128,7 @@ static void rows_beyond_the_limit_leave(void **state)
     static struct outcome outcome;
     static const char *const limited[] = {"mode.kind=async", "mode.row_limit=140", NULL};
     simulate(&outcome, limited, 2, 2);
-    assert_true(outcome.rows == 140);
+    assert_true(outcome.rows == 140 && outcome.rows_evicted > 0);
 }
 
 static int begin(void **state)

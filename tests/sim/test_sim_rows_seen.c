@@ -179,6 +179,21 @@ static void a_replay_comes_to_the_rows_of_the_run(void **state)
     }
 }
 
+/* Of a gradient with few rows a server may have none, or have seen only its own. */
+static void a_replay_knows_which_servers_corrected_rows(void **state)
+{
+    (void)state;
+    static const struct way few = {{"mode.in_flight=2", "data.batch=1", "train.steps=200"}, 4};
+    struct mu_audit_replayed replayed;
+    simulate(&few, NULL, false);
+    expect_replay(&few, &replayed);
+    for (int server = 0; server < few.servers; server++) {
+        int rows, others;
+        count_corrected(server, &rows, &others);
+        assert_true(rows > 20 && others > 20);
+    }
+}
+
 /* What is no gradient is not pushed, so nothing brings the rows of a later batch: they are looked
  * up, in a version that no record has. */
 static void a_replay_knows_which_rows_were_looked_up_again(void **state)
@@ -212,6 +227,26 @@ static void dense_and_touched_rows_are_corrected_alike(void **state)
     assert_int_equal(one.last.row_sum, other.last.row_sum);
     assert_int_equal(one.last.row_count, other.last.row_count);
     assert_true(other.embedding_rows > one.last.row_count);
+}
+
+/* As the servers say it at the start. */
+static double megabytes_kept(const struct way *way)
+{
+    static const char before[] = "policy `compensate` keeps ";
+    simulate(way, "train.steps=4", false);
+    assert_said(&run_log, before);
+    return strtod(strstr(run_log.text, before) + strlen(before), NULL);
+}
+
+static void the_memory_for_it_is_said_with_that_of_a_standby(void **state)
+{
+    (void)state;
+    static const struct way alone = {{"mode.in_flight=3", "model.widths=[9999]"}, 2},
+                            twice = {
+                                {"mode.in_flight=3", "model.widths=[9999]", "mode.replicas=1"}, 2};
+    double megabytes = megabytes_kept(&alone);
+    assert_true(megabytes > 1);
+    assert_float_equal(megabytes_kept(&twice) / megabytes, 2, 0.1);
 }
 
 static void the_mean_begins_anew_with_a_resumed_run(void **state)
@@ -297,8 +332,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_replay_comes_to_the_rows_of_the_run),
+        cmocka_unit_test(a_replay_knows_which_servers_corrected_rows),
         cmocka_unit_test(a_replay_knows_which_rows_were_looked_up_again),
         cmocka_unit_test(dense_and_touched_rows_are_corrected_alike),
+        cmocka_unit_test(the_memory_for_it_is_said_with_that_of_a_standby),
         cmocka_unit_test(the_mean_begins_anew_with_a_resumed_run),
         cmocka_unit_test(a_standby_has_corrected_the_same),
         cmocka_unit_test(a_lost_server_leaves_its_standby_what_workers_have_seen),
