@@ -176,6 +176,9 @@ bool mu_cluster_interrupted(const struct mu_cluster *cluster);
 /* Leader, after that: the newest version of the parameters that any task had seen of the generation
  * before. From the thread that waited for it, too: it stays until it begins again once more. */
 int64_t mu_cluster_version_seen(const struct mu_cluster *cluster);
+/* Leader: what the loss of a server costs with which the run ends, as its last words say; 0: it
+ * ended with none. */
+int64_t mu_cluster_updates_lost(const struct mu_cluster *cluster);
 /* Leader: all tasks say "ps/1 (10.0.0.4:2222) is back after 3.2 s: " and `how`. */
 void mu_cluster_tell_back(struct mu_cluster *cluster, const char *how);
 

@@ -78,6 +78,7 @@ struct mu_cluster {
     bool interrupted;        /* the generation that was entered has ended */
     int64_t paused_until_ns; /* leader */
     int64_t version_seen;    /* leader: of all since the one that was entered */
+    int64_t updates_lost;    /* leader: as said last, with a server that does not come back */
     char back[MU_CLUSTER_TEXT_MAX]; /* leader: who, the last time */
     /* Leader: the same two as they were when it entered. The thread that trains reads these, when
      * the loop's may change again already: only mu_cluster_begin_again, which that thread awaits,

@@ -73,8 +73,9 @@ void mu_recover_add_cost(struct mu_cluster *cluster, char text[MU_CLUSTER_TEXT_M
     int64_t seen = cluster->version_seen;
     if (seen == 0)
         return;
+    cluster->updates_lost = seen > saved ? seen - saved : 0;
     snprintf(cost, sizeof(cost), "; updates lost: %" PRId64 ", since version %" PRId64 ", %s",
-        seen > saved ? seen - saved : 0, saved,
+        cluster->updates_lost, saved,
         is_written  ? "the checkpoint that is being written"
         : saved > 0 ? "the last checkpoint"
                     : "its initial parameters");
@@ -309,4 +310,9 @@ void mu_recover_read_back(struct mu_cluster *cluster, struct mu_decoder *decoder
 int64_t mu_cluster_version_seen(const struct mu_cluster *cluster)
 {
     return cluster->version_left;
+}
+
+int64_t mu_cluster_updates_lost(const struct mu_cluster *cluster)
+{
+    return cluster->updates_lost;
 }

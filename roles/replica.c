@@ -226,11 +226,14 @@ static void count_awaited(struct mu_replica *replica)
                            mu_cluster_view(replica->cluster, i).awaited_ns > 0;
 }
 
-/* What a server has counted that ended the run because of one of its workers. */
+/* What a server has counted that ended the run because of one of its workers, and what is lost with
+ * one that did not come back. */
 static enum mu_status run_told(struct mu_command *command)
 {
     struct mu_replica *replica = command->owner;
     count_awaited(replica);
+    if (replica->cluster)
+        replica->reporter.summary.updates_lost += mu_cluster_updates_lost(replica->cluster);
     if (!replica->cluster || replica->task_summaries)
         return MU_OK;
     const struct mu_cluster_numbers numbers = mu_cluster_accused_with(replica->cluster);

@@ -89,6 +89,11 @@ class Recover(Recovers):
             cluster.start(name)
         return self.back(cluster.tasks["chief/0"], said)
 
+    def sums_up_what_is_lost(self, cluster):
+        """The summary of a run that ended with a lost server counts what the leader said."""
+        lost = int(re.findall(r"updates lost: (\d+)", cluster.tasks["chief/0"].text)[-1])
+        self.assertEqual(summary(cluster.out)["updates_lost"], lost)
+
     def ends_well(self, cluster):
         for task in cluster.tasks.values():
             self.assertEqual(task.ends(), 0, task.text)
@@ -240,6 +245,7 @@ class Recover(Recovers):
                                         r"within 1\.00? s; updates lost: \d+, since version "
                                         rf"{saved}, the last checkpoint")
             self.assertRegex(task.text, r"help: to go on from the last checkpoint.* --resume")
+        self.sums_up_what_is_lost(cluster)
 
     def test_a_run_that_is_stopped_while_it_waits_says_how_to_go_on(self):
         cluster = self.saved(self.cluster(*LONG, *SAVES).start_all())
@@ -254,6 +260,7 @@ class Recover(Recovers):
                                r"being written)\n  = help: to go on from the last checkpoint.* "
                                r"--resume")
         self.assertEqual(re.findall(r"\d+/\d+ alive", said)[-1], "3/4 alive", said)
+        self.sums_up_what_is_lost(cluster)
 
     def test_a_worker_that_dies_ends_the_run_also_while_a_server_is_waited_for(self):
         for first in ((), ("ps/1",)):
