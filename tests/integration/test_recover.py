@@ -262,6 +262,21 @@ class Recover(Recovers):
         self.assertEqual(re.findall(r"\d+/\d+ alive", said)[-1], "3/4 alive", said)
         self.sums_up_what_is_lost(cluster)
 
+    def test_the_status_of_such_a_run_says_what_is_not_saved(self):
+        cluster = self.cluster(*LONG, "--set", "checkpoint.every_steps=0").start_all().trains()
+        self.lose(cluster, "ps/0")
+        cluster.tasks["chief/0"].signal(signal.SIGTERM)
+        for task in cluster.others("ps/0"):
+            self.assertEqual(task.ends(), 75, task.text)
+        unsaved = r" ended with exit code 75 \(preempted, its last steps not saved\), at .*\n"
+        text = self.muster("status", cluster.out).text
+        self.assertRegex(text, unsaved + r"  = help: it was asked to stop while it could not save; "
+                                         r"nothing is saved; to begin anew, ")
+        (cluster.out / "checkpoints" / "1").mkdir(parents=True)
+        text = self.muster("status", cluster.out).text
+        self.assertRegex(text, unsaved + r"  = help: it was asked to stop while it could not save, "
+                                         r"what came after step 1 is lost; to go on from the last ")
+
     def test_a_worker_that_dies_ends_the_run_also_while_a_server_is_waited_for(self):
         for first in ((), ("ps/1",)):
             cluster = self.saved(self.cluster(*LONG, *SAVES).start_all())
