@@ -90,11 +90,23 @@ static void show_error(const struct mu_status_view *view, struct mu_text *out)
         help ? without_the_gone(view, help) : "its last words are in the logs of the directory");
 }
 
+bool mu_status_stopped_unsaved(const struct mu_status_view *view)
+{
+    double saved = view->checkpoint >= 0 ? (double)view->checkpoint : 0;
+    return mu_status_number(view->root, "exit") == mu_status_exit(MU_PREEMPTED) &&
+           mu_status_number(view->root, "step") > saved;
+}
+
 static void show_end(const struct mu_status_view *view, struct mu_text *out)
 {
     double code = mu_status_number(view->root, "exit");
     if (code == mu_status_exit(MU_PREEMPTED)) {
-        mu_text_add(out, HELP "it was asked to stop; ");
+        mu_text_add(out, HELP "it was asked to stop");
+        if (mu_status_stopped_unsaved(view))
+            mu_text_add(out, " while it could not save");
+        if (mu_status_stopped_unsaved(view) && view->checkpoint >= 0)
+            mu_text_add(out, ", what came after step %lld is lost", (long long)view->checkpoint);
+        mu_text_add(out, "; ");
         add_command(view, out);
     } else if (code > 128) {
         mu_text_add(out, HELP "it was asked to stop before it had begun; ");

@@ -73,6 +73,8 @@ static void show_end(
         mu_text_add(out, "ended well, with exit code 0");
     else if (signal)
         mu_text_add(out, "ended with exit code %.0f (SIG%s)", code, signal);
+    else if (mu_status_stopped_unsaved(view))
+        mu_text_add(out, "ended with exit code %.0f (preempted, its last steps not saved)", code);
     else
         mu_text_add(out, "ended with exit code %.0f (%s)", code, meaning_of(code));
     mu_text_add(out, ", at %s, %s ago, after %s\n", when, since, life);

@@ -37,7 +37,10 @@ const char *mu_status_string(const mu_json_value *object, const char *key, const
 /* The process of a task, or of the leader (the root), if it can be seen from here; 0: it cannot. */
 int mu_status_process_here(const mu_json_value *task);
 
-/* status_help.c: what went wrong or is waited for, and what to type. */
+/* status_help.c: was the run asked to stop while it could not save, as one that waits for a server?
+ * What came after its newest checkpoint is lost. */
+bool mu_status_stopped_unsaved(const struct mu_status_view *view);
+/* What went wrong or is waited for, and what to type. */
 void mu_status_help(const struct mu_status_view *view, struct mu_text *out);
 /* status_show.c: for people, without colour. */
 void mu_status_show(const struct mu_status_view *view, struct mu_text *out);

@@ -84,8 +84,12 @@ static void on_overdue(struct mu_local *launcher, struct mu_local_child *child, 
         kill_child(launcher, child);
     } else if (child->sent) {
         mu_text_duration(text, sizeof(text), grace_ns(launcher));
-        mu_local_output_say(
-            &launcher->output, "%s has not stopped in %s: killed", child->name, text);
+        mu_local_output_say(&launcher->output, "%s has not stopped in %s: killed%s", child->name,
+            text,
+            child == &launcher->children[launcher->leader]
+                ? "; what it had not saved is lost, and the same command with --resume goes on "
+                  "from the last checkpoint"
+                : "");
         kill_child(launcher, child);
     } else {
         mu_local_output_say(

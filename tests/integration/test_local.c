@@ -344,7 +344,8 @@ static void a_task_that_does_not_stop_is_killed_after_the_grace(void **state)
     await_ready(&launch, 2);
     kill(launch.pid, SIGTERM);
     assert_int_equal(finish(&launch), 128 + SIGTERM);
-    assert_shown(&launch, "chief/0 has not stopped in 50 ms: killed");
+    assert_shown(&launch, "chief/0 has not stopped in 50 ms: killed; what it had not saved is "
+                          "lost, and the same command with --resume goes on");
 }
 
 static void no_task_outlives_a_launcher_that_is_killed(void **state)

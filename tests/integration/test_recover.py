@@ -89,6 +89,11 @@ class Recover(Recovers):
             cluster.start(name)
         return self.back(cluster.tasks["chief/0"], said)
 
+    def sums_up_what_is_lost(self, cluster):
+        """The summary of a run that ended with a lost server counts what the leader said."""
+        lost = int(re.findall(r"updates lost: (\d+)", cluster.tasks["chief/0"].text)[-1])
+        self.assertEqual(summary(cluster.out)["updates_lost"], lost)
+
     def ends_well(self, cluster):
         for task in cluster.tasks.values():
             self.assertEqual(task.ends(), 0, task.text)
@@ -240,6 +245,7 @@ class Recover(Recovers):
                                         r"within 1\.00? s; updates lost: \d+, since version "
                                         rf"{saved}, the last checkpoint")
             self.assertRegex(task.text, r"help: to go on from the last checkpoint.* --resume")
+        self.sums_up_what_is_lost(cluster)
 
     def test_a_run_that_is_stopped_while_it_waits_says_how_to_go_on(self):
         cluster = self.saved(self.cluster(*LONG, *SAVES).start_all())
@@ -257,6 +263,21 @@ class Recover(Recovers):
         ended = summary(cluster.out)
         self.assertEqual((ended["recoveries"], ended["updates_lost"]), (0, int(match.group(1))))
         self.assertEqual(re.findall(r"\d+/\d+ alive", said)[-1], "3/4 alive", said)
+
+    def test_the_status_of_such_a_run_says_what_is_not_saved(self):
+        cluster = self.cluster(*LONG, "--set", "checkpoint.every_steps=0").start_all().trains()
+        self.lose(cluster, "ps/0")
+        cluster.tasks["chief/0"].signal(signal.SIGTERM)
+        for task in cluster.others("ps/0"):
+            self.assertEqual(task.ends(), 75, task.text)
+        unsaved = r" ended with exit code 75 \(preempted, its last steps not saved\), at .*\n"
+        text = self.muster("status", cluster.out).text
+        self.assertRegex(text, unsaved + r"  = help: it was asked to stop while it could not save; "
+                                         r"nothing is saved; to begin anew, ")
+        (cluster.out / "checkpoints" / "1").mkdir(parents=True)
+        text = self.muster("status", cluster.out).text
+        self.assertRegex(text, unsaved + r"  = help: it was asked to stop while it could not save, "
+                                         r"what came after step 1 is lost; to go on from the last ")
 
     def test_a_worker_that_dies_ends_the_run_also_while_a_server_is_waited_for(self):
         for first in ((), ("ps/1",)):
