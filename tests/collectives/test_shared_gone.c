@@ -155,8 +155,7 @@ static void look_for_the_word(struct mu_transport *transport)
     transport->seen[1].ended = said_as;
 }
 
-static void miss_who_left_a_word(
-    struct mu_group *group, struct team_report *report, void *argument)
+static void miss_who_left_a_word(struct mu_group *group, struct team_report *report, void *argument)
 {
     static const struct mu_transport_ops ops = {.name = "words", .look = look_for_the_word};
     (void)argument;
