@@ -70,11 +70,17 @@ static enum mu_status judge_alone(const struct mu_group *group, int rank)
     return seen ? seen[mu_group_peer(group, rank)].ended : MU_OK;
 }
 
-/* A system call. */
+/* A system call. Why it goes no further it may have said since somebody looked: that is known then,
+ * too. */
 static bool is_gone(struct mu_group *group, int rank)
 {
     const struct mu_shared *shared = group->shared;
-    return has_hung_up(group, rank) || !shared->source->alive(shared->segments, rank);
+    struct mu_transport *transport = group->transport;
+    if (!has_hung_up(group, rank) && shared->source->alive(shared->segments, rank))
+        return false;
+    if (!shared->pause && transport->ops->look)
+        transport->ops->look(transport);
+    return true;
 }
 
 /* What is known by messages, of all that take part. -1: it is no rank of the group. */
@@ -136,8 +142,10 @@ static enum mu_status look_around(struct mu_group *group, int64_t piece_ns, int 
     if (status == MU_OK && piece_ns)
         status = judge_all(group, ret_rank);
     if (status == MU_OK &&
-        (piece_ns == SLEEP_NS_MAX ? is_gone(group, rank) : has_hung_up(group, rank)))
-        status = MU_CLOSED;
+        (piece_ns == SLEEP_NS_MAX ? is_gone(group, rank) : has_hung_up(group, rank))) {
+        status = judge_all(group, ret_rank);
+        status = status == MU_OK ? MU_CLOSED : status;
+    }
     /* What it did before it left still counts. */
     return is_here(shared, rank) ? MU_OK : status;
 }

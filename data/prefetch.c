@@ -103,7 +103,6 @@ static enum mu_status fill(struct mu_prefetch *prefetch, struct slot *slot)
         .global_count = global_count,
         .epoch = plan->epoch,
         .step = prefetch->step,
-        .last_of_epoch = prefetch->step + 1 == plan->step_count,
     };
     if (prefetch->different)
         find_different(prefetch, slot);

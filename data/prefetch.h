@@ -22,7 +22,6 @@ struct mu_prefetch_batch {
     size_t global_count; /* rows of all replicas at this step */
     int64_t epoch;       /* that this step belongs to */
     int64_t step;        /* global step within the present stretch of the epoch */
-    bool last_of_epoch;
 };
 
 struct mu_prefetch_options {

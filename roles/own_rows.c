@@ -110,22 +110,21 @@ void mu_own_rows_close(struct mu_own_rows *rows)
     *rows = (struct mu_own_rows){0};
 }
 
-static void find_different(struct mu_own_rows *rows, struct mu_batch *batch)
+static struct mu_ids find_different(struct mu_own_rows *rows, const struct mu_batch *batch)
 {
     mu_unique_find(&rows->unique, batch->entries.id, mu_batch_entry_count(batch), rows->of_entry);
-    batch->different = (struct mu_ids){
+    return (struct mu_ids){
         .count = rows->unique.count, .id = rows->unique.id, .of_entry = rows->of_entry};
 }
 
 static void find(struct mu_own_rows *rows, struct mu_batch *batch)
 {
-    if (!batch->different.of_entry)
-        find_different(rows, batch);
-    rows->count = batch->different.count;
-    batch->rows = (struct mu_rows){.count = rows->count,
+    bool found = batch->different.of_entry != NULL;
+    rows->different = found ? batch->different : find_different(rows, batch);
+    batch->rows = (struct mu_rows){.count = rows->different.count,
         .width = rows->width,
         .value = rows->value,
-        .of_entry = batch->different.of_entry,
+        .of_entry = rows->different.of_entry,
         .gradient = rows->gradient};
 }
 
@@ -135,10 +134,11 @@ enum mu_status mu_own_rows_bring(
     if (rows->width == 0)
         return MU_OK;
     find(rows, batch);
-    if (mu_table_rows(rows->table, batch->different.id, rows->count, rows->row) != MU_OK)
+    const struct mu_ids *ids = &rows->different;
+    if (mu_table_rows(rows->table, ids->id, ids->count, rows->row) != MU_OK)
         return mu_fail(log, MU_E0801, NULL, "no memory for more embedding rows than %llu",
             (unsigned long long)mu_table_count(rows->table).rows);
-    for (size_t i = 0; i < rows->count; i++)
+    for (size_t i = 0; i < ids->count; i++)
         memcpy(rows->value + i * rows->width, rows->row[i], rows->width * sizeof(float));
     return MU_OK;
 }
@@ -149,13 +149,14 @@ enum mu_status mu_own_rows_look(void *owner, struct mu_batch *batch)
     if (rows->width == 0)
         return MU_OK;
     find(rows, batch);
-    mu_table_look(rows->table, batch->different.id, rows->count, rows->there);
-    for (size_t i = 0; i < rows->count; i++) {
+    const struct mu_ids *ids = &rows->different;
+    mu_table_look(rows->table, ids->id, ids->count, rows->there);
+    for (size_t i = 0; i < ids->count; i++) {
         float *value = rows->value + i * rows->width;
         if (rows->there[i])
             memcpy(value, rows->there[i], rows->width * sizeof(float));
         else
-            mu_table_fresh_row(rows->table, batch->different.id[i], value);
+            mu_table_fresh_row(rows->table, ids->id[i], value);
     }
     return MU_OK;
 }
@@ -171,7 +172,7 @@ void mu_own_rows_update(struct mu_own_rows *rows, const struct mu_optim_step *st
     if (rows->width == 0)
         return;
     const struct mu_optim_rows touched = {
-        .count = rows->count,
+        .count = rows->different.count,
         .width = rows->width,
         .row = rows->row,
         .gradients = rows->gradient,
@@ -185,8 +186,8 @@ void mu_own_rows_update(struct mu_own_rows *rows, const struct mu_optim_step *st
 
 double mu_own_rows_square_sum(const struct mu_own_rows *rows)
 {
-    return rows->width == 0 ? 0
-                            : mu_kernels()->square_sum(rows->gradient, rows->count * rows->width);
+    size_t count = rows->different.count * rows->width;
+    return rows->width == 0 ? 0 : mu_kernels()->square_sum(rows->gradient, count);
 }
 
 /* ---- checkpoints ---- */

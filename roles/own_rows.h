@@ -3,9 +3,9 @@
 #define MU_ROLES_OWN_ROWS_H
 
 #include "ps/table/table.h"
-#include "runtime/tensor/unique.h"
 #include "roles/checkpoint/saved_rows.h"
 #include "roles/job/job.h"
+#include "runtime/tensor/unique.h"
 
 /*
  * The embedding table of a process that needs no server for it: of a replica that trains alone, and
@@ -21,7 +21,7 @@ struct mu_own_rows {
     struct mu_table *table;
     struct mu_unique unique; /* of batches that come without their different ids */
     uint32_t *of_entry;      /* (entry_max); so here */
-    size_t count;            /* rows of the last batch */
+    struct mu_ids different; /* of the last batch: its own, or those */
     float **row;             /* (entry_max) */
     const float **there;     /* (entry_max) */
     float *value, *gradient; /* (entry_max, width) */
@@ -40,7 +40,8 @@ enum mu_status mu_own_rows_open_for_eval(struct mu_own_rows *rows, const struct 
     const struct mu_dataset_facts *facts, size_t row_max, struct mu_log *log);
 void mu_own_rows_close(struct mu_own_rows *rows); /* takes a zeroed one */
 
-/* Sets batch->rows from its entries; new ids get new rows. NO_MEMORY. */
+/* Sets batch->rows from its entries, and from its different ids if it has them; new ids get new
+ * rows. NO_MEMORY. */
 enum mu_status mu_own_rows_bring(
     struct mu_own_rows *rows, struct mu_batch *batch, struct mu_log *log);
 /* The same for an evaluation: the table stays as it is. Fits struct mu_row_source. */

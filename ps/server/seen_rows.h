@@ -2,8 +2,8 @@
 #ifndef MU_PS_SEEN_ROWS_H
 #define MU_PS_SEEN_ROWS_H
 
-#include "runtime/tensor/unique.h"
 #include "runtime/tensor/arena.h"
+#include "runtime/tensor/unique.h"
 
 /*
  * The embedding rows that workers compute with, as seen.h has the dense parameters: of each worker

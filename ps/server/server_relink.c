@@ -105,7 +105,8 @@ static bool waits(const struct mu_ps_buffer *buffer)
     return buffer->state == MU_PS_BUFFER_WAITING || buffer->state == MU_PS_BUFFER_HELD;
 }
 
-void mu_ps_relink_drop(struct mu_ps_server *server, int worker)
+/* What is whole here of a worker that is gone, and will not be judged. */
+static void drop_unjudged(struct mu_ps_server *server, int worker)
 {
     for (int i = 0; i < server->options.in_flight_max; i++) {
         struct mu_ps_buffer *buffer = mu_ps_buffer_of(server, worker, (uint64_t)i);
@@ -125,7 +126,7 @@ void mu_ps_relink_drop(struct mu_ps_server *server, int worker)
 void mu_ps_relink_lose(struct mu_ps_server *server, int worker)
 {
     struct mu_ps_peer *peer = &server->workers[worker];
-    mu_ps_relink_drop(server, worker);
+    drop_unjudged(server, worker);
     if (peer->of_worker.ready || !server->options.relinks)
         mu_ps_relink_end(peer); /* else it may be that of another incarnation */
 }
@@ -136,7 +137,7 @@ static void begin_join(struct mu_ps_server *server, int worker, int64_t incarnat
     struct mu_ps_worker *own = &server->ledger[worker];
     own->incarnation = incarnation;
     own->changes = true;
-    mu_ps_relink_drop(server, worker);
+    drop_unjudged(server, worker);
     for (int i = 0; i < server->standby.seat_count; i++)
         server->others[i].of_server.noted[worker] = 0;
     mu_ps_queue_add(
@@ -162,7 +163,7 @@ static void judge_join(struct mu_ps_server *server, int worker)
 static void begin_anew(struct mu_ps_server *server, int worker)
 {
     struct mu_ps_peer *peer = &server->workers[worker];
-    mu_ps_relink_drop(server, worker);
+    drop_unjudged(server, worker);
     mu_ps_answers_forget(&server->answers, worker);
     if (peer->of_worker.ready)
         mu_ps_relink_end(peer); /* it is the predecessor's */

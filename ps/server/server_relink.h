@@ -22,9 +22,7 @@ void mu_ps_relink_end(struct mu_ps_peer *peer);
 bool mu_ps_relink_frame(struct mu_ps_peer *peer, const struct mu_frame *frame, const void *body,
     enum mu_link_answer *ret_answer);
 void mu_ps_relink_arrived(struct mu_ps_peer *peer, const struct mu_frame *frame);
-/* What is whole here of a worker that is gone, and will not be judged. */
-void mu_ps_relink_drop(struct mu_ps_server *server, int worker);
-/* The same at its place in the order: nothing more is taken from it. */
+/* The loss of a worker at its place in the order: nothing more is taken from it. */
 void mu_ps_relink_lose(struct mu_ps_server *server, int worker);
 /* A place in the order: judged on the head, and done. */
 enum mu_status mu_ps_relink_join(struct mu_ps_server *server, int worker);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #define ROWS_MAX 8
+#define HELP_BYTES (MU_SHELL_WORD_BYTES + 128)
 
 void mu_differences_init(struct mu_differences *differences)
 {
@@ -31,13 +32,14 @@ void mu_differences_add(
             &differences->table, "\n    %-20s expected %s, found %s", name, expected, found);
 }
 
-void mu_differences_help(const char *where, char out[MU_DIFFERENCES_HELP_BYTES])
+/* What to type about `where`, which is of another job: a checkpoint, or a file of it. */
+static void write_help(const char *where, char out[HELP_BYTES])
 {
     const char *slash = strrchr(where, '/');
     char entry[MU_SHELL_WORD_BYTES], word[MU_SHELL_WORD_BYTES];
     snprintf(entry, sizeof(entry), "%.*s",
         slash && strchr(slash, '.') ? (int)(slash - where) : (int)strlen(where), where);
-    mu_format(out, MU_DIFFERENCES_HELP_BYTES,
+    mu_format(out, HELP_BYTES,
         "`muster checkpoint show %s` shows what it was saved with: resume with that job, or "
         "start in another directory",
         mu_shell_word(word, entry));
@@ -49,8 +51,8 @@ enum mu_status mu_differences_finish(
     if (differences->count > ROWS_MAX)
         mu_text_add(&differences->table, "\n    and %d more", differences->count - ROWS_MAX);
     enum mu_status status = MU_OK;
-    char help[MU_DIFFERENCES_HELP_BYTES];
-    mu_differences_help(where, help);
+    char help[HELP_BYTES];
+    write_help(where, help);
     if (differences->kind[0])
         status = mu_fail(
             log, MU_E0602, help, "%s%s%s", where, differences->kind, differences->table.data);

@@ -3,11 +3,10 @@
 #define MU_ROLES_DIFFERENCES_H
 
 #include "data/safetensors.h"
-#include "runtime/base/shell.h"
+#include "runtime/base/text.h"
 
 /* The table that says how the tensors of a checkpoint differ from those that a job expects. */
 #define MU_DIFFERENCES_SHAPE_BYTES 96
-#define MU_DIFFERENCES_HELP_BYTES (MU_SHELL_WORD_BYTES + 128)
 
 struct mu_differences {
     struct mu_text table;
@@ -26,8 +25,6 @@ void mu_differences_add(
 /* The end: OK if there are none, BAD_DATA (MU_E0602) with the table if there are. */
 enum mu_status mu_differences_finish(
     struct mu_differences *differences, struct mu_log *log, const char *where);
-/* What to type about `where`, which is of another job: a checkpoint, or a file of it. */
-void mu_differences_help(const char *where, char out[MU_DIFFERENCES_HELP_BYTES]);
 
 /* "784x128 F32" */
 void mu_differences_shape(

@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "roles/checkpoint/row_runs.h"
 #include <stdlib.h>
-#include <string.h>
 
 /* All runs at once: the smallest of their next ids is the next one. */
 
 #define PAGE_BYTES ((size_t)4096)
-#define PART_BYTES ((size_t)1 << 20) /* given away at a time */
 
 /* A run, and what has been read ahead of it. */
 struct source {
@@ -20,16 +18,13 @@ struct source {
 struct merge {
     const struct mu_row_runs *runs;
     struct mu_log *log;
-    mu_row_runs_take *take;
-    void *owner;
-    size_t row_bytes; /* 0: only ids are read */
-    size_t room;      /* rows of a run that are read at a time */
+    struct mu_row_part part; /* given away at a time */
+    size_t row_bytes;        /* 0: only ids are read */
+    size_t room;             /* rows of a run that are read at a time */
     struct source *sources;
     char *ahead;
     struct source **heap; /* those with rows left; the smallest id first */
     size_t heap_count;
-    char *part; /* (PART_BYTES), or one row */
-    size_t part_bytes, filled;
 };
 
 /* ---- reading ahead ---- */
@@ -90,28 +85,13 @@ static enum mu_status advance(struct merge *merge)
 
 /* ---- from the first row to the last ---- */
 
-static enum mu_status flush(struct merge *merge)
-{
-    size_t bytes = merge->filled;
-    merge->filled = 0;
-    return bytes > 0 ? merge->take(merge->owner, merge->part, bytes) : MU_OK;
-}
-
-static enum mu_status add(struct merge *merge, const void *data, size_t bytes)
-{
-    if (bytes > merge->part_bytes - merge->filled)
-        MU_TRY(flush(merge));
-    memcpy(merge->part + merge->filled, data, bytes);
-    merge->filled += bytes;
-    return MU_OK;
-}
-
 static enum mu_status give_row(struct merge *merge)
 {
     const struct source *source = merge->heap[0];
     if (merge->row_bytes == 0)
-        return add(merge, &source->ids[source->next], sizeof(*source->ids));
-    return add(merge, source->rows + source->next * merge->row_bytes, merge->row_bytes);
+        return mu_row_part_add(&merge->part, &source->ids[source->next], sizeof(*source->ids));
+    return mu_row_part_add(
+        &merge->part, source->rows + source->next * merge->row_bytes, merge->row_bytes);
 }
 
 static enum mu_status give_rows(struct merge *merge)
@@ -126,24 +106,23 @@ static enum mu_status give_rows(struct merge *merge)
         MU_TRY(give_row(merge));
         MU_TRY(advance(merge));
     }
-    return flush(merge);
+    return mu_row_part_flush(&merge->part);
 }
 
 /* ---- life ---- */
 
-static enum mu_status make_room(struct merge *merge)
+static enum mu_status make_room(struct merge *merge, mu_row_part_take *take, void *owner)
 {
     const struct mu_row_runs *runs = merge->runs;
     size_t each = sizeof(uint64_t) + merge->row_bytes;
     size_t bytes = MU_ROW_MERGE_BYTES / runs->run_count;
     bytes = bytes > PAGE_BYTES ? bytes : PAGE_BYTES;
     merge->room = bytes > each ? bytes / each : 1;
-    merge->part_bytes = merge->row_bytes > PART_BYTES ? merge->row_bytes : PART_BYTES;
     merge->sources = calloc(runs->run_count, sizeof(*merge->sources));
     merge->heap = calloc(runs->run_count, sizeof(struct source *));
     merge->ahead = malloc(runs->run_count * merge->room * each);
-    merge->part = malloc(merge->part_bytes);
-    return merge->sources && merge->heap && merge->ahead && merge->part
+    bool has_part = mu_row_part_init(&merge->part, merge->row_bytes, take, owner) == MU_OK;
+    return merge->sources && merge->heap && merge->ahead && has_part
                ? MU_OK
                : mu_fail(merge->log, MU_E0801, NULL, "no memory to merge %llu embedding rows",
                      (unsigned long long)runs->count);
@@ -173,19 +152,19 @@ static enum mu_status open_sources(struct merge *merge, int vector)
 }
 
 enum mu_status mu_row_runs_merge(const struct mu_row_runs *runs, struct mu_log *log, int vector,
-    mu_row_runs_take *take, void *owner)
+    mu_row_part_take *take, void *owner)
 {
     assert(vector >= MU_ROW_RUNS_IDS && vector <= runs->slot_count);
     if (runs->run_count == 0)
         return MU_OK;
-    struct merge merge = {.runs = runs, .log = log, .take = take, .owner = owner};
+    struct merge merge = {.runs = runs, .log = log};
     merge.row_bytes = vector == MU_ROW_RUNS_IDS ? 0 : runs->width * sizeof(float);
-    enum mu_status status = make_room(&merge);
+    enum mu_status status = make_room(&merge, take, owner);
     if (status == MU_OK)
         status = open_sources(&merge, vector);
     if (status == MU_OK)
         status = give_rows(&merge);
-    free(merge.part);
+    mu_row_part_finish(&merge.part);
     free(merge.ahead);
     free(merge.heap);
     free(merge.sources);

@@ -4,8 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PART_BYTES ((size_t)1 << 20) /* written at a time */
-
 /* ---- a run in memory ---- */
 
 enum mu_status mu_row_run_init(struct mu_row_run *run, size_t stride, size_t bytes)
@@ -55,42 +53,33 @@ void mu_row_runs_clear(struct mu_row_runs *runs)
         .store = runs->store, .width = runs->width, .slot_count = runs->slot_count};
 }
 
-/* A run on its way: its rows in their order, and a part of what is written of them. */
+/* A run on its way: its rows in their order, and what is written of them at a time. */
 struct outgoing {
     struct mu_row_runs *runs;
     struct mu_log *log;
     const struct mu_table_entry *entries;
     size_t count;
-    char *part; /* (PART_BYTES), or one row */
-    size_t part_bytes, filled;
+    struct mu_row_part part;
 };
 
-static enum mu_status flush(struct outgoing *going)
+static enum mu_status write_part(void *owner, const void *data, size_t bytes)
 {
+    struct outgoing *going = owner;
     struct mu_store_open *scratch = going->runs->scratch;
-    MU_TRY(scratch->ops->append(scratch, going->log, going->part, going->filled));
-    going->filled = 0;
-    return MU_OK;
-}
-
-static enum mu_status add(struct outgoing *going, const void *data, size_t bytes)
-{
-    if (bytes > going->part_bytes - going->filled)
-        MU_TRY(flush(going));
-    memcpy(going->part + going->filled, data, bytes);
-    going->filled += bytes;
-    return MU_OK;
+    return scratch->ops->append(scratch, going->log, data, bytes);
 }
 
 static enum mu_status write_run(struct outgoing *going)
 {
     size_t width = going->runs->width;
+    struct mu_row_part *part = &going->part;
     for (size_t r = 0; r < going->count; r++)
-        MU_TRY(add(going, &going->entries[r].id, sizeof(going->entries[r].id)));
+        MU_TRY(mu_row_part_add(part, &going->entries[r].id, sizeof(going->entries[r].id)));
     for (int i = 0; i <= going->runs->slot_count; i++)
         for (size_t r = 0; r < going->count; r++)
-            MU_TRY(add(going, going->entries[r].row + (size_t)i * width, width * sizeof(float)));
-    return flush(going);
+            MU_TRY(mu_row_part_add(
+                part, going->entries[r].row + (size_t)i * width, width * sizeof(float)));
+    return mu_row_part_flush(part);
 }
 
 static void sort(const struct mu_row_run *run, struct mu_table_entry *ret_entries)
@@ -129,26 +118,22 @@ static enum mu_status append_sorted(struct outgoing *going)
 enum mu_status mu_row_runs_append(
     struct mu_row_runs *runs, struct mu_log *log, struct mu_row_run *run)
 {
-    size_t vector_bytes = runs->width * sizeof(float), count = run->count;
+    size_t count = run->count;
     assert(run->stride == runs->width * (1 + (size_t)runs->slot_count));
     if (count == 0)
         return MU_OK;
     struct mu_table_entry *entries = malloc(count * sizeof(*entries));
-    struct outgoing going = {.runs = runs,
-        .log = log,
-        .entries = entries,
-        .count = count,
-        .part_bytes = vector_bytes > PART_BYTES ? vector_bytes : PART_BYTES};
-    going.part = malloc(going.part_bytes);
-    enum mu_status status = MU_OK;
-    if (!entries || !going.part || add_place(runs, count) != MU_OK)
+    struct outgoing going = {.runs = runs, .log = log, .entries = entries, .count = count};
+    enum mu_status status =
+        mu_row_part_init(&going.part, runs->width * sizeof(float), write_part, &going);
+    if (!entries || status != MU_OK || add_place(runs, count) != MU_OK)
         status = mu_fail(log, MU_E0801, NULL, "no memory to sort %zu embedding rows", count);
     if (status == MU_OK) {
         sort(run, entries);
         status = append_sorted(&going);
     }
     run->count = 0;
-    free(going.part);
+    mu_row_part_finish(&going.part);
     free(entries);
     return status;
 }

@@ -3,6 +3,7 @@
 #define MU_ROLES_ROW_RUNS_H
 
 #include "muster/optimizer.h"
+#include "roles/checkpoint/row_part.h"
 #include "runtime/base/store.h"
 
 /*
@@ -57,14 +58,11 @@ enum mu_status mu_row_runs_append(
 /* There are none any more, and the disk has its room back. Takes a zeroed one. */
 void mu_row_runs_clear(struct mu_row_runs *runs);
 
-/* Takes the next bytes of a tensor. */
-typedef enum mu_status mu_row_runs_take(void *owner, const void *data, size_t bytes);
-
-/* One tensor of all rows in the order of their ids, in parts of 1 MiB or one row: the parameters
+/* One tensor of all rows in the order of their ids, in parts as row_part.h says: the parameters
  * (`vector` 0), a slot (1 + i), or MU_ROW_RUNS_IDS. BROKEN (MU_E0701): an id is there twice.
  * IO_ERROR, NO_MEMORY, what `take` returns. */
 #define MU_ROW_RUNS_IDS (-1)
 enum mu_status mu_row_runs_merge(const struct mu_row_runs *runs, struct mu_log *log, int vector,
-    mu_row_runs_take *take, void *owner);
+    mu_row_part_take *take, void *owner);
 
 #endif

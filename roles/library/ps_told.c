@@ -11,6 +11,7 @@
 #define WORD_MAX 128
 #define NAMES_MAX 32
 #define GAP ", \t\n" /* between two options */
+#define ROW_WIDTH_MAX (MU_FRAME_PAYLOAD_MAX / sizeof(float))
 #define COUNT_MAX ((size_t)MU_PS_SERVERS_MAX * (MU_FRAME_PAYLOAD_MAX / sizeof(float)))
 
 /* ---- names ---- */
@@ -281,6 +282,9 @@ enum mu_status mu_ps_told_check(
             MU_PS_IN_FLIGHT_MAX);
     if (options->row_width > 0 && options->row_max == 0)
         return mu_fail(log, MU_E0001, NULL, "row_max is 0: a push with rows has at least one");
+    if (options->row_width > ROW_WIDTH_MAX)
+        return mu_fail(log, MU_E0001, NULL, "row_width is %zu, of 0 to %zu: a frame carries a row",
+            options->row_width, ROW_WIDTH_MAX);
     if (options->row_range && options->row_ids == 0)
         return mu_fail(log, MU_E0001, NULL,
             "row_range: each server keeps a range of the ids below row_ids, so say row_ids");

@@ -133,6 +133,55 @@ static void a_dead_rank_ends_the_wait_before_the_deadline(void **state)
     run_team_from(&source, 2, be_alone, NULL);
 }
 
+/* Rank 1 says why it goes no further and leaves, both after rank 0 has looked at what others say
+ * and before it sees who lives. */
+static atomic_bool said;
+static enum mu_status said_as;
+
+static bool leaves_a_word(const struct mu_segments *segments, int rank)
+{
+    (void)segments;
+    if (rank != 1 || !atomic_load(&alone))
+        return true;
+    atomic_store(&said, true);
+    return false;
+}
+
+static void look_for_the_word(struct mu_transport *transport)
+{
+    if (!atomic_load(&said))
+        return;
+    strcpy(transport->seen[1].farewell, "no memory");
+    transport->seen[1].ended = said_as;
+}
+
+static void miss_who_left_a_word(struct mu_group *group, struct team_report *report, void *argument)
+{
+    static const struct mu_transport_ops ops = {.name = "words", .look = look_for_the_word};
+    (void)argument;
+    if (group->rank == 1)
+        return;
+    group->transport->ops = &ops;
+    atomic_store(&alone, true);
+    enum mu_status status = barrier(group, 20 * MU_SECOND, &report->culprit);
+    CHECK(report, status == said_as);
+    CHECK(report, report->culprit == 1);
+    CHECK(report, strcmp(group->transport->seen[1].farewell, "no memory") == 0);
+}
+
+static void what_a_rank_said_just_before_it_was_gone_is_heard(void **state)
+{
+    (void)state;
+    static const enum mu_status ways[] = {MU_CLOSED, MU_TIMEOUT, MU_PROTOCOL};
+    const struct mu_shared_source source = {team_open, team_close, leaves_a_word};
+    for (size_t i = 0; i < MU_COUNT_OF(ways); i++) {
+        said_as = ways[i];
+        atomic_store(&said, false);
+        atomic_store(&alone, false);
+        run_team_from(&source, 2, miss_who_left_a_word, NULL);
+    }
+}
+
 static void hear_farewell(struct mu_group *group, struct team_report *report, void *argument)
 {
     if (group->rank == 0) {
@@ -156,6 +205,7 @@ int main(void)
         cmocka_unit_test(who_gave_up_and_said_why_is_named_however_late_others_are),
         cmocka_unit_test(who_never_came_because_it_is_dead_is_gone_and_not_late),
         cmocka_unit_test(a_dead_rank_ends_the_wait_before_the_deadline),
+        cmocka_unit_test(what_a_rank_said_just_before_it_was_gone_is_heard),
         cmocka_unit_test(a_farewell_ends_the_wait_before_the_deadline),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

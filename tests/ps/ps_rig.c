@@ -57,6 +57,34 @@ void rig_fill_gradient(float *gradients, size_t count, int worker, int64_t k)
         gradients[i] = rig_gradient(worker, k, i);
 }
 
+void rig_fill_row_gradients(
+    float *gradients, size_t width, const struct mu_row_set *set, int worker, int64_t k)
+{
+    for (size_t i = 0; i < set->count; i++)
+        for (size_t j = 0; j < width; j++)
+            gradients[i * width + j] = rig_gradient(worker, k, (size_t)set->id[i] * width + j);
+}
+
+void rig_draw(uint64_t *draws, size_t count, int worker, int64_t k)
+{
+    uint64_t state = (uint64_t)worker * 1000003 + (uint64_t)k * 8191 + 1;
+    for (size_t i = 0; i < count; i++) {
+        state = state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+        draws[i] = state >> 40;
+    }
+}
+
+enum mu_status rig_push_rows(
+    struct rig_task *task, int64_t k, int64_t version, const struct mu_ps_client_rows *rows)
+{
+    int in_flight = task->rig->in_flight, slot = (int)(k % in_flight);
+    float *dense = rig_vector(task, (size_t)slot);
+    rig_fill_gradient(dense, task->rig->element_count, task->index, k);
+    mu_ps_client_put_rows(task->client, slot, rows);
+    return mu_ps_client_push(
+        task->client, slot, dense, 1, version, rig_vector(task, (size_t)(in_flight + slot)));
+}
+
 /* ---- gradients that leave a mark ---- */
 
 void rig_marks_init(struct rig_marks *marks)

@@ -144,6 +144,16 @@ enum mu_status rig_connect(struct rig_task *task, int order, enum rig_kind kind,
 /* Element i of the k-th gradient of a worker: small, and never the same. */
 float rig_gradient(int worker, int64_t k, size_t i);
 void rig_fill_gradient(float *gradients, size_t count, int worker, int64_t k);
+/* The same of embedding rows, (set->count, width): element j of row `id` is that of the vector's
+ * id * width + j. So equal ids have one row, and a batch of one worker differs from all others. */
+void rig_fill_row_gradients(
+    float *gradients, size_t width, const struct mu_row_set *set, int worker, int64_t k);
+/* Numbers below 2^24 that the ids of the k-th batch of a worker are made of. */
+void rig_draw(uint64_t *draws, size_t count, int worker, int64_t k);
+/* Pushes the k-th gradient of this worker and these rows, in the slot and by the vectors that it
+ * has for it. */
+enum mu_status rig_push_rows(
+    struct rig_task *task, int64_t k, int64_t version, const struct mu_ps_client_rows *rows);
 
 /*
  * Gradients that leave a mark: each is a 1 in an element of its own, once in each span, and where

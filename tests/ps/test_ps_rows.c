@@ -29,20 +29,9 @@ static const struct mu_ps_rows_options table = {
 
 static void ids_of(int worker, int64_t k, uint64_t *ids)
 {
-    uint64_t state = (uint64_t)worker * 1000003 + (uint64_t)k * 8191 + 1;
-    for (size_t i = 0; i < ENTRIES; i++) {
-        state = state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
-        uint64_t draw = state >> 40;
-        ids[i] = i % 2 ? draw % 20 : draw % IDS;
-    }
-}
-
-/* Equal ids have one row, and a batch of one worker differs from all others. */
-static void gradients_of(const struct mu_row_set *set, int worker, int64_t k, float *gradients)
-{
-    for (size_t i = 0; i < set->count; i++)
-        for (size_t j = 0; j < WIDTH; j++)
-            gradients[i * WIDTH + j] = rig_gradient(worker, k, (size_t)set->id[i] * WIDTH + j);
+    rig_draw(ids, ENTRIES, worker, k);
+    for (size_t i = 0; i < ENTRIES; i++)
+        ids[i] %= i % 2 ? 20 : IDS;
 }
 
 struct batch {
@@ -58,7 +47,7 @@ static void make_batch(
     ids_of(worker, k, ids);
     mu_row_set_find(&batch->set, unique, &(struct mu_row_split){.server_count = server_count}, ids,
         ENTRIES, of_entry);
-    gradients_of(&batch->set, worker, k, batch->gradient);
+    rig_fill_row_gradients(batch->gradient, WIDTH, &batch->set, worker, k);
 }
 
 /* ---- one place that does the same ---- */
@@ -213,7 +202,7 @@ static enum mu_status await(struct rig_task *task, struct hands *hands, int64_t 
 
 static enum mu_status push(struct rig_task *task, struct hands *hands, int64_t k)
 {
-    int in_flight = task->rig->in_flight, slot = (int)(k % in_flight);
+    int in_flight = task->rig->in_flight;
     struct batch *batch = batch_of(hands, k), *next = batch_of(hands, k + in_flight);
     struct mu_ps_client_rows rows = {.given = &batch->set, .gradients = batch->gradient};
     if (k + in_flight < PUSHES) {
@@ -221,11 +210,7 @@ static enum mu_status push(struct rig_task *task, struct hands *hands, int64_t k
         rows.wanted = &next->set;
         rows.values = next->value;
     }
-    float *dense = rig_vector(task, (size_t)slot);
-    rig_fill_gradient(dense, COUNT, task->index, k);
-    mu_ps_client_put_rows(task->client, slot, &rows);
-    return mu_ps_client_push(
-        task->client, slot, dense, 1, hands->version, rig_vector(task, (size_t)(in_flight + slot)));
+    return rig_push_rows(task, k, hands->version, &rows);
 }
 
 static enum mu_status train(struct rig_task *task, struct hands *hands)

@@ -43,14 +43,11 @@ static bool has_stranger(int64_t k)
 /* Every few pushes only some of the rows that came have a gradient, or one more that did not. */
 static size_t ids_of(int worker, int64_t k, bool given, uint64_t *ids)
 {
-    uint64_t state = (uint64_t)worker * 1000003 + (uint64_t)k * 8191 + 1;
+    uint64_t draws[ENTRIES];
     size_t first = given && k % 5 == 1 ? ENTRIES / 2 : 0, count = 0;
-    for (size_t i = 0; i < ENTRIES; i++) {
-        state = state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
-        uint64_t draw = state >> 40;
-        if (i >= first)
-            ids[count++] = i % 2 ? draw % 10 : draw % WANTED_IDS;
-    }
+    rig_draw(draws, ENTRIES, worker, k);
+    for (size_t i = first; i < ENTRIES; i++)
+        ids[count++] = draws[i] % (i % 2 ? 10 : WANTED_IDS);
     if (given && has_stranger(k))
         ids[count++] = WANTED_IDS + (uint64_t)k % STRANGERS;
     return count;
@@ -72,10 +69,7 @@ static void make_batch(
     count = ids_of(worker, k, true, ids);
     mu_row_set_find(&batch->given, unique, &(struct mu_row_split){.server_count = server_count},
         ids, count, of_entry);
-    for (size_t i = 0; i < batch->given.count; i++)
-        for (size_t j = 0; j < WIDTH; j++)
-            batch->gradient[i * WIDTH + j] =
-                rig_gradient(worker, k, (size_t)batch->given.id[i] * WIDTH + j);
+    rig_fill_row_gradients(batch->gradient, WIDTH, &batch->given, worker, k);
 }
 
 static void batch_init(struct batch *batch)
@@ -106,18 +100,14 @@ static struct batch *batch_of(struct hands *hands, int64_t k)
 
 static enum mu_status push(struct rig_task *task, struct hands *hands, int64_t k)
 {
-    int in_flight = task->rig->in_flight, slot = (int)(k % in_flight);
+    int in_flight = task->rig->in_flight;
     struct batch *batch = batch_of(hands, k), *next = batch_of(hands, k + in_flight);
     make_batch(next, &hands->unique, task->rig->server_count, task->index, k + in_flight);
     const struct mu_ps_client_rows rows = {.given = &batch->given,
         .gradients = batch->gradient,
         .wanted = &next->wanted,
         .values = next->value};
-    float *dense = rig_vector(task, (size_t)slot);
-    rig_fill_gradient(dense, COUNT, task->index, k);
-    mu_ps_client_put_rows(task->client, slot, &rows);
-    return mu_ps_client_push(
-        task->client, slot, dense, 1, hands->version, rig_vector(task, (size_t)(in_flight + slot)));
+    return rig_push_rows(task, k, hands->version, &rows);
 }
 
 static enum mu_status train(struct rig_task *task, struct hands *hands)

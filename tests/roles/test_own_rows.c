@@ -121,6 +121,30 @@ static void who_evaluates_has_rows_without_slots(void **state)
     mu_own_rows_close(&rows);
 }
 
+/* Whoever reads batches into the same place finds their rows, not those of the one before. */
+static void a_batch_that_is_filled_anew_brings_its_own_rows(void **state)
+{
+    struct mu_own_rows rows;
+    uint32_t first[] = {0, 2};
+    uint64_t id[] = {3, 4};
+    float value[] = {1, 1};
+    struct mu_batch batch = {.row_count = 1, .entries = {.first = first, .id = id, .value = value}};
+    open_rows(&rows);
+    for (uint64_t i = 3; i <= 6; i++)
+        put(&rows, i);
+    assert_ok(mu_own_rows_bring(&rows, &batch, &said.log));
+    assert_true(batch.rows.count == 2 && batch.rows.value[0] == 3000);
+    id[0] = id[1] = 6;
+    assert_ok(mu_own_rows_bring(&rows, &batch, &said.log));
+    assert_int_equal(batch.rows.count, 1);
+    assert_true(batch.rows.value[batch.rows.of_entry[1] * WIDTH] == 6000);
+    id[0] = 5;
+    assert_ok(mu_own_rows_look(&rows, &batch));
+    assert_int_equal(batch.rows.count, 2);
+    assert_true(batch.rows.value[batch.rows.of_entry[0] * WIDTH] == 5000);
+    mu_own_rows_close(&rows);
+}
+
 static void a_batch_without_entries_touches_no_row(void **state)
 {
     static const struct mu_dataset_facts numbers_alone = {.feature_count = 1};
@@ -156,6 +180,7 @@ int main(void)
         cmocka_unit_test(the_checksum_of_a_table_is_that_of_its_copy),
         cmocka_unit_test(what_was_put_is_brought_and_what_was_cleared_is_fresh),
         cmocka_unit_test(who_evaluates_has_rows_without_slots),
+        cmocka_unit_test(a_batch_that_is_filled_anew_brings_its_own_rows),
         cmocka_unit_test(a_batch_without_entries_touches_no_row),
         cmocka_unit_test(without_a_table_there_is_nothing_to_clear_or_sum),
     };

@@ -283,6 +283,7 @@ static void a_wrong_option_is_said_before_anybody_is_waited_for(void **state)
         {{.count = 1, .mode = "sync", .in_flight = 2}, "waits for the answer"},
         {{.count = 1, .backups = 1}, "1 backups of 1 workers"},
         {{.count = 1, .row_width = 4}, "row_max is 0"},
+        {{.count = 1, .row_width = SIZE_MAX / 4 + 2, .row_max = 1}, "of 0 to 268435456"},
         {{.count = SIZE_MAX}, "of 1 to 17179869184"},
         {{.count = 1, .timeout_seconds = -1}, "timeout_seconds is -1"},
         {{.count = 1, .timeout_seconds = NAN}, "timeout_seconds is "},

@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "test.h"
+#include "sim_rig.h"
 
 #include "roles/audit/audit_replay.h"
-#include "runtime/base/json.h"
-#include "sim/sim_job.h"
-#include <ftw.h>
 #include <unistd.h>
 
 /* Whole jobs with an audit log, in every mode: replayed, they come to the parameters of the run;
@@ -13,7 +10,6 @@
 #define SERVERS 2
 
 static const char *path;
-static char scratch[64];
 
 const char *__asan_default_options(void);
 const char *__asan_default_options(void)
@@ -60,21 +56,11 @@ static const struct mode modes[] = {
 
 /* ---- files ---- */
 
-static int remove_one(const char *name, const struct stat *stat_, int kind, struct FTW *place)
-{
-    return remove(name);
-}
-
-static void file_in(char out[128], const char *name)
-{
-    snprintf(out, 128, "%s/run/%s", scratch, name);
-}
-
 /* Of a log, in the caller's memory until it is freed. */
 static char *read_log(const char *name, size_t *ret_bytes)
 {
-    char file_name[128];
-    file_in(file_name, name);
+    char file_name[SIM_RIG_NAME_MAX];
+    sim_rig_file(file_name, name);
     FILE *file = fopen(file_name, "rb");
     assert_non_null(file);
     fseek(file, 0, SEEK_END);
@@ -88,81 +74,35 @@ static char *read_log(const char *name, size_t *ret_bytes)
 
 static void write_log(const char *name, const char *data, size_t bytes)
 {
-    char file_name[128];
-    file_in(file_name, name);
+    char file_name[SIM_RIG_NAME_MAX];
+    sim_rig_file(file_name, name);
     FILE *file = fopen(file_name, "wb");
     assert_non_null(file);
     assert_int_equal(fwrite(data, 1, bytes, file), bytes);
     fclose(file);
 }
 
-static uint32_t crc_of_summary(void)
-{
-    static struct mu_test_log test_log;
-    char file_name[128];
-    struct mu_json *json;
-    file_in(file_name, "summary.json");
-    assert_ok(mu_json_read(mu_test_log_init(&test_log), MU_E0201, file_name, &json));
-    const char *digits = mu_json_string(mu_json_member(mu_json_root(json), "parameters_crc32c"));
-    uint32_t crc = (uint32_t)strtoul(digits, NULL, 16);
-    mu_json_destroy(json);
-    return crc;
-}
-
 /* ---- runs ---- */
 
 static struct mu_test_log run_log;
 
-/* Of one server; NULL: none. */
-struct fault {
-    int server;
-    int64_t at_ns, hangs_ns; /* 0: it dies */
-    bool done;
-    int64_t last_ns;
-};
-
-static struct fault *fault;
-
-static int64_t stop_ns(void *owner, int task, int64_t now_ns)
-{
-    struct fault *own = owner;
-    own->last_ns = now_ns;
-    if (task != REPLICAS + own->server || own->done || now_ns < own->at_ns)
-        return 0;
-    own->done = true;
-    return own->hangs_ns > 0 ? own->hangs_ns : MU_SIM_KILL;
-}
+static struct sim_rig_fault *fault;
 
 static enum mu_status run_job(const struct mode *mode, uint64_t seed, bool resume)
 {
-    const struct mu_sim_faults faults = {.owner = fault, .task_stop_ns = stop_ns};
-    char out[128];
-    struct mu_job *job = NULL;
     const char *sets[16] = {"data.samples=610", "data.test_samples=50", "data.batch=20",
         "model.widths=[784,4,10]", "train.epochs=2", "mode.policy=apply", "mode.audit=true"};
     for (int i = 0; i < 4 && mode->sets[i]; i++)
         sets[7 + i] = mode->sets[i];
-    struct mu_log *log = mu_test_log_init(&run_log);
-    snprintf(out, sizeof(out), "%s/run", scratch);
-    if (!resume)
-        (void)nftw(out, remove_one, 8, FTW_DEPTH | FTW_PHYS);
-    log->level = MU_LEVEL_INFO;
-    assert_ok(mu_job_load(log, path, sets, &job));
-    const struct mu_sim_job simulated = {
-        .job = job,
+    const struct sim_rig_run run = {.job = path,
+        .sets = sets,
         .replicas = REPLICAS,
         .servers = SERVERS,
         .seed = seed,
-        .compute = {.kind = MU_SIM_COMPUTE_LOGNORMAL, .mean_ns = 10 * MU_MS, .sigma = 0.8},
-        .link_bits_per_second = 1000000000,
-        .link_latency_ns = 50000,
-        .out_dir = out,
+        .sigma = 0.8,
         .resume = resume,
-        .faults = fault ? &faults : NULL,
-    };
-    enum mu_status status = mu_sim_job_run(&simulated, log);
-    mu_job_destroy(job);
-    return status;
+        .fault = fault};
+    return sim_rig_run(&run, &run_log);
 }
 
 static void simulate_or_resume(const struct mode *mode, uint64_t seed, bool resume)
@@ -179,9 +119,9 @@ static void simulate(const struct mode *mode, uint64_t seed)
 static enum mu_status replay(
     struct mu_test_log *test_log, int64_t to, struct mu_audit_replayed *ret_replayed)
 {
-    char folder[128];
-    snprintf(folder, sizeof(folder), "%s/run", scratch);
-    return mu_audit_replay(mu_test_log_init(test_log), folder, to, ret_replayed);
+    char out_dir[SIM_RIG_NAME_MAX];
+    sim_rig_file(out_dir, "");
+    return mu_audit_replay(mu_test_log_init(test_log), out_dir, to, ret_replayed);
 }
 
 static void a_replay_comes_to_the_parameters_of_the_run(void **state)
@@ -193,7 +133,7 @@ static void a_replay_comes_to_the_parameters_of_the_run(void **state)
             simulate(&modes[m], seed);
             if (replay(&test_log, -1, &replayed) != MU_OK)
                 fail_msg("%s %s: %s", modes[m].sets[0], modes[m].sets[1], test_log.text);
-            assert_int_equal(replayed.parameters_crc32c, crc_of_summary());
+            assert_int_equal(replayed.parameters_crc32c, sim_rig_crc_of_summary());
             assert_int_equal(replayed.server_count, SERVERS);
             assert_int_not_equal(replayed.verdicts[modes[m].verdict], 0);
         }
@@ -238,7 +178,7 @@ static void a_resumed_run_is_in_the_entry_of_its_step(void **state)
     assert_null(strstr(run_log.text, "mode `sync`"));
     assert_ok(replay(&test_log, -1, &replayed));
     assert_int_equal(replayed.version_first, version);
-    assert_int_equal(replayed.parameters_crc32c, crc_of_summary());
+    assert_int_equal(replayed.parameters_crc32c, sim_rig_crc_of_summary());
     assert_int_equal(replayed.verdicts[MU_VERDICT_GATHER], 0);
 }
 
@@ -257,7 +197,7 @@ static void what_was_resumed_follows_from_the_logs_before(void **state)
     simulate_or_resume(&parts[1], 1, true);
     simulate_or_resume(&parts[2], 1, true);
     assert_ok(replay(&test_log, -1, &replayed));
-    assert_int_equal(replayed.parameters_crc32c, crc_of_summary());
+    assert_int_equal(replayed.parameters_crc32c, sim_rig_crc_of_summary());
     assert_int_equal(replayed.earlier_count, 2);
     assert_int_equal(replayed.version_earliest, 0);
     /* A version that only they have. */
@@ -293,7 +233,7 @@ static void logs_that_make_other_parameters_lead_nowhere(void **state)
     write_log("audit/ps-0.log.1", other[0], bytes[0]);
     write_log("audit/ps-1.log.1", other[1], bytes[1]);
     assert_ok(replay(&test_log, -1, &replayed));
-    assert_int_equal(replayed.parameters_crc32c, crc_of_summary());
+    assert_int_equal(replayed.parameters_crc32c, sim_rig_crc_of_summary());
     assert_int_equal(replayed.earlier_count, 0);
     assert_said(&test_log, "they make other parameters");
     free(other[0]);
@@ -311,7 +251,7 @@ static const struct mode twice[] = {
 
 static int64_t length_of_run(const struct mode *mode)
 {
-    struct fault none = {.at_ns = INT64_MAX};
+    struct sim_rig_fault none = {.at_ns = INT64_MAX};
     fault = &none;
     simulate(mode, 1);
     fault = NULL;
@@ -321,7 +261,7 @@ static int64_t length_of_run(const struct mode *mode)
 #define POINTS 8
 
 /* Whoever was lost, and whenever: the logs of those that went on have all of it. */
-static int replay_without(const struct mode *mode, struct fault *lost)
+static int replay_without(const struct mode *mode, struct sim_rig_fault *lost)
 {
     static struct mu_test_log test_log;
     struct mu_audit_replayed replayed;
@@ -333,7 +273,7 @@ static int replay_without(const struct mode *mode, struct fault *lost)
     if (status != MU_OK || replay(&test_log, -1, &replayed) != MU_OK)
         fail_msg("%s, ps/%d lost at %lld: %s\n%s", mode->sets[1], lost->server,
             (long long)lost->at_ns, test_log.text, run_log.text);
-    assert_int_equal(replayed.parameters_crc32c, crc_of_summary());
+    assert_int_equal(replayed.parameters_crc32c, sim_rig_crc_of_summary());
     assert_true(replayed.standby[lost->server]);
     assert_false(replayed.standby[1 - lost->server]);
     return 1;
@@ -346,7 +286,7 @@ static void a_replay_of_a_run_that_lost_a_server_has_all_of_it(void **state)
         int64_t length_ns = length_of_run(&twice[m]);
         for (int server = 0; server < SERVERS; server++)
             for (int k = 0; k < POINTS; k++) {
-                struct fault lost = {.server = server, .at_ns = length_ns * k / POINTS + k};
+                struct sim_rig_fault lost = {.server = server, .at_ns = length_ns * k / POINTS + k};
                 lost_count += replay_without(&twice[m], &lost);
             }
     }
@@ -360,7 +300,7 @@ static void the_logs_of_a_server_that_hung_and_was_lost_count_for_nothing(void *
     int lost_count = 0;
     for (int server = 0; server < SERVERS; server++)
         for (int k = 1; k < POINTS; k++) {
-            struct fault lost = {
+            struct sim_rig_fault lost = {
                 .server = server, .at_ns = length_ns * k / POINTS, .hangs_ns = 8 * MU_SECOND};
             lost_count += replay_without(&twice[0], &lost);
         }
@@ -373,14 +313,14 @@ static void both_logs_of_a_part_are_of_the_same_bits(void **state)
     static const struct mode one = {
         {"mode.replicas=1", "mode.kind=async", "mode.policy=scale"}, MU_VERDICT_SCALE};
     struct mu_audit_replayed own, other;
-    char name[128];
+    char name[SIM_RIG_NAME_MAX];
     simulate(&one, 1);
     assert_ok(replay(&test_log, -1, &own));
     assert_false(own.standby[0] || own.standby[1]);
     for (int i = 0; i < SERVERS; i++) {
         char log_name[32];
         snprintf(log_name, sizeof(log_name), "audit/ps-%d.log", i);
-        file_in(name, log_name);
+        sim_rig_file(name, log_name);
         assert_int_equal(unlink(name), 0);
     }
     assert_ok(replay(&test_log, -1, &other));
@@ -401,7 +341,7 @@ static void a_damaged_log_is_made_up_for_by_its_standby(void **state)
     free(data);
     assert_ok(replay(&test_log, -1, &replayed));
     assert_true(replayed.standby[1] && !replayed.standby[0]);
-    assert_int_equal(replayed.parameters_crc32c, crc_of_summary());
+    assert_int_equal(replayed.parameters_crc32c, sim_rig_crc_of_summary());
 }
 
 /* ---- damage ---- */
@@ -470,12 +410,26 @@ static void a_log_that_is_not_there_is_named(void **state)
 {
     static struct mu_test_log test_log;
     struct mu_audit_replayed replayed;
-    char file_name[128];
+    char file_name[SIM_RIG_NAME_MAX];
     simulate(&modes[0], 1);
-    file_in(file_name, "audit/ps-1.log");
+    sim_rig_file(file_name, "audit/ps-1.log");
     assert_int_equal(unlink(file_name), 0);
     assert_int_equal(replay(&test_log, -1, &replayed), MU_NO_INPUT);
     assert_said(&test_log, "ps-1.log");
+}
+
+static int begin(void **state)
+{
+    (void)state;
+    sim_rig_begin(NULL);
+    return 0;
+}
+
+static int end(void **state)
+{
+    (void)state;
+    sim_rig_end();
+    return 0;
 }
 
 int main(int argc, char **argv)
@@ -496,10 +450,5 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_log_that_is_not_there_is_named),
     };
     path = argv[argc - 1];
-    strcpy(scratch, "/tmp/muster-audit-XXXXXX");
-    if (!mkdtemp(scratch))
-        return 1;
-    int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    (void)nftw(scratch, remove_one, 8, FTW_DEPTH | FTW_PHYS);
-    return failed;
+    return cmocka_run_group_tests(tests, begin, end);
 }

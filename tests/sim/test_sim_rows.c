@@ -1,10 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "test.h"
-
-#include "sim/sim_job.h"
+#include "sim_rig.h"
 #include <math.h>
-#include <stdlib.h>
-#include <unistd.h>
 
 /* Whole jobs whose model has an embedding table, which the parameter servers keep, in simulated
  * time: a seed repeats itself, and synchronous steps are those of one process. */
@@ -18,8 +14,6 @@ static const char job_text[] =
     "  \"optimizer\": { \"kind\": \"sgd\", \"learning_rate\": 0.1 },"
     "  \"train\": { \"epochs\": 2, \"seed\": 1 } }";
 
-static char folder[64], path[96];
-
 struct outcome {
     struct mu_test_log log;
     double test_loss, rows, rows_evicted, steps; /* rows_evicted: of ps/0, if it is there */
@@ -32,11 +26,11 @@ static double number_of(const char *text, const char *key)
     return strtod(at + strlen(key), NULL);
 }
 
-static void read_summary(struct outcome *outcome, const char *out_dir)
+static void read_summary(struct outcome *outcome)
 {
     static char text[1 << 16];
-    char name[160];
-    snprintf(name, sizeof(name), "%s/summary.json", out_dir);
+    char name[SIM_RIG_NAME_MAX];
+    sim_rig_file(name, "summary.json");
     FILE *file = fopen(name, "r");
     assert_non_null(file);
     text[fread(text, 1, sizeof(text) - 1, file)] = 0;
@@ -48,35 +42,17 @@ static void read_summary(struct outcome *outcome, const char *out_dir)
         outcome->rows_evicted = number_of(text, "\"rows_evicted\": ");
 }
 
-static int run_count;
-
 /* `sets`: three at the most. */
 static void simulate(struct outcome *outcome, const char *const *sets, int replicas, int servers)
 {
     const char *all[8] = {"checkpoint.every_steps=0"};
     for (int i = 0; i < 3 && sets[i]; i++)
         all[1 + i] = sets[i];
-    char out_dir[96];
-    snprintf(out_dir, sizeof(out_dir), "%s/%d", folder, run_count++);
-    struct mu_log *log = mu_test_log_init(&outcome->log);
-    struct mu_job *job = NULL;
-    assert_ok(mu_job_load(log, path, all, &job));
-    log->level = MU_LEVEL_INFO;
-    const struct mu_sim_job simulated = {
-        .job = job,
-        .replicas = replicas,
-        .servers = servers,
-        .seed = 3,
-        .compute = {.kind = MU_SIM_COMPUTE_LOGNORMAL, .mean_ns = 10 * MU_MS, .sigma = 0.5},
-        .link_bits_per_second = 1000000000,
-        .link_latency_ns = 50000,
-        .out_dir = out_dir,
-    };
-    enum mu_status status = mu_sim_job_run(&simulated, log);
-    if (status != MU_OK)
+    const struct sim_rig_run run = {
+        .sets = all, .replicas = replicas, .servers = servers, .seed = 3, .sigma = 0.5};
+    if (sim_rig_run(&run, &outcome->log) != MU_OK)
         fail_msg("%s: %s", sets[0], outcome->log.text);
-    mu_job_destroy(job);
-    read_summary(outcome, out_dir);
+    read_summary(outcome);
 }
 
 static const char *const modes[][4] = {
@@ -134,22 +110,15 @@ static void rows_beyond_the_limit_leave(void **state)
 static int begin(void **state)
 {
     (void)state;
-    strcpy(folder, "/tmp/muster-rows-XXXXXX");
-    assert_non_null(mkdtemp(folder));
-    snprintf(path, sizeof(path), "%s/job.json", folder);
-    FILE *file = fopen(path, "w");
-    assert_non_null(file);
-    fputs(job_text, file);
-    fclose(file);
+    sim_rig_begin(job_text);
     return 0;
 }
 
 static int end(void **state)
 {
     (void)state;
-    char command[128];
-    snprintf(command, sizeof(command), "rm -r %s", folder);
-    return system(command);
+    sim_rig_end();
+    return 0;
 }
 
 int main(void)

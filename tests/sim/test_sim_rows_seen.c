@@ -1,11 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "test.h"
+#include "sim_rig.h"
 
 #include "ps/audit_read.h"
 #include "roles/audit/audit_replay.h"
-#include "runtime/base/json.h"
-#include "sim/sim_job.h"
-#include <stdlib.h>
 #include <unistd.h>
 
 /* Whole jobs whose late embedding rows are corrected, with an audit log: replayed, they come to the
@@ -28,7 +25,6 @@ static const char job_text[] =
     "  \"optimizer\": { \"kind\": \"adagrad\", \"learning_rate\": 0.05 },"
     "  \"train\": { \"epochs\": 2, \"seed\": 1 } }";
 
-static char folder[64], path[96], out_dir[96];
 static struct mu_test_log run_log;
 
 #define SETS_MAX 5
@@ -54,61 +50,23 @@ static const struct way ways[] = {
 
 /* ---- runs ---- */
 
-/* Of one server; NULL: none. */
-struct fault {
-    int server;
-    int64_t at_ns, last_ns;
-    bool done;
-};
-
-static struct fault *fault;
-
-static int64_t stop_ns(void *owner, int task, int64_t now_ns)
-{
-    struct fault *own = owner;
-    own->last_ns = now_ns;
-    if (task != REPLICAS + own->server || own->done || now_ns < own->at_ns)
-        return 0;
-    own->done = true;
-    return MU_SIM_KILL;
-}
-
-static void forget_run(void)
-{
-    char command[128];
-    snprintf(command, sizeof(command), "rm -rf %s", out_dir);
-    assert_int_equal(system(command), 0);
-}
+static struct sim_rig_fault *fault;
 
 static enum mu_status run_job(const struct way *way, const char *more, bool resume)
 {
-    const struct mu_sim_faults faults = {.owner = fault, .task_stop_ns = stop_ns};
     const char *sets[SETS_MAX + 2] = {NULL};
-    struct mu_log *log = mu_test_log_init(&run_log);
-    struct mu_job *job = NULL;
     int count = 0;
     for (; count < SETS_MAX && way->sets[count]; count++)
         sets[count] = way->sets[count];
     sets[count] = more;
-    if (!resume)
-        forget_run();
-    assert_ok(mu_job_load(log, path, sets, &job));
-    log->level = MU_LEVEL_INFO;
-    const struct mu_sim_job simulated = {
-        .job = job,
+    const struct sim_rig_run run = {.sets = sets,
         .replicas = REPLICAS,
         .servers = way->servers,
         .seed = 3,
-        .compute = {.kind = MU_SIM_COMPUTE_LOGNORMAL, .mean_ns = 10 * MU_MS, .sigma = 0.8},
-        .link_bits_per_second = 1000000000,
-        .link_latency_ns = 50000,
-        .out_dir = out_dir,
+        .sigma = 0.8,
         .resume = resume,
-        .faults = fault ? &faults : NULL,
-    };
-    enum mu_status status = mu_sim_job_run(&simulated, log);
-    mu_job_destroy(job);
-    return status;
+        .fault = fault};
+    return sim_rig_run(&run, &run_log);
 }
 
 static void simulate(const struct way *way, const char *more, bool resume)
@@ -117,26 +75,22 @@ static void simulate(const struct way *way, const char *more, bool resume)
         fail_msg("%s: %s", way->sets[0], run_log.text);
 }
 
-static uint32_t crc_of_summary(void)
-{
-    static struct mu_test_log test_log;
-    char name[128];
-    struct mu_json *json;
-    snprintf(name, sizeof(name), "%s/summary.json", out_dir);
-    assert_ok(mu_json_read(mu_test_log_init(&test_log), MU_E0201, name, &json));
-    const char *digits = mu_json_string(mu_json_member(mu_json_root(json), "parameters_crc32c"));
-    uint32_t crc = (uint32_t)strtoul(digits, NULL, 16);
-    mu_json_destroy(json);
-    return crc;
-}
-
 static void expect_replay(const struct way *way, struct mu_audit_replayed *ret_replayed)
 {
     static struct mu_test_log test_log;
+    char out_dir[SIM_RIG_NAME_MAX];
+    sim_rig_file(out_dir, "");
     if (mu_audit_replay(mu_test_log_init(&test_log), out_dir, -1, ret_replayed) != MU_OK)
         fail_msg("%s: %s", way->sets[0], test_log.text);
-    assert_int_equal(ret_replayed->parameters_crc32c, crc_of_summary());
+    assert_int_equal(ret_replayed->parameters_crc32c, sim_rig_crc_of_summary());
     assert_int_not_equal(ret_replayed->verdicts[MU_VERDICT_CORRECT], 0);
+}
+
+static void name_log(char out[SIM_RIG_NAME_MAX], int server)
+{
+    char log_name[32];
+    snprintf(log_name, sizeof(log_name), "audit/ps-%d.log", server);
+    sim_rig_file(out, log_name);
 }
 
 /* Of the records of one server that say `correct`: those whose rows were corrected, and others. */
@@ -145,8 +99,8 @@ static void count_corrected(int server, int *ret_rows, int *ret_others)
     static struct mu_test_log test_log;
     struct mu_audit_reader reader;
     struct mu_audit_record record;
-    char name[128];
-    snprintf(name, sizeof(name), "%s/audit/ps-%d.log", out_dir, server);
+    char name[SIM_RIG_NAME_MAX];
+    name_log(name, server);
     assert_ok(mu_audit_reader_open(&reader, mu_test_log_init(&test_log), name));
     *ret_rows = *ret_others = 0;
     do {
@@ -268,8 +222,8 @@ static void a_standby_has_corrected_the_same(void **state)
     simulate(way, NULL, false);
     expect_replay(way, &own);
     for (int i = 0; i < way->servers; i++) {
-        char name[128];
-        snprintf(name, sizeof(name), "%s/audit/ps-%d.log", out_dir, i);
+        char name[SIM_RIG_NAME_MAX];
+        name_log(name, i);
         assert_int_equal(unlink(name), 0);
     }
     expect_replay(way, &other);
@@ -283,14 +237,14 @@ static void a_lost_server_leaves_its_standby_what_workers_have_seen(void **state
 {
     (void)state;
     const struct way *way = &ways[MU_COUNT_OF(ways) - 1];
-    struct fault none = {.at_ns = INT64_MAX};
+    struct sim_rig_fault none = {.at_ns = INT64_MAX};
     int lost_count = 0;
     fault = &none;
     simulate(way, NULL, false);
     fault = NULL;
     for (int server = 0; server < way->servers; server++)
         for (int k = 1; k < POINTS; k++) {
-            struct fault lost = {.server = server, .at_ns = none.last_ns * k / POINTS};
+            struct sim_rig_fault lost = {.server = server, .at_ns = none.last_ns * k / POINTS};
             struct mu_audit_replayed replayed;
             fault = &lost;
             enum mu_status status = run_job(way, NULL, false);
@@ -309,23 +263,15 @@ static void a_lost_server_leaves_its_standby_what_workers_have_seen(void **state
 static int begin(void **state)
 {
     (void)state;
-    strcpy(folder, "/tmp/muster-seen-XXXXXX");
-    assert_non_null(mkdtemp(folder));
-    snprintf(path, sizeof(path), "%s/job.json", folder);
-    snprintf(out_dir, sizeof(out_dir), "%s/run", folder);
-    FILE *file = fopen(path, "w");
-    assert_non_null(file);
-    fputs(job_text, file);
-    fclose(file);
+    sim_rig_begin(job_text);
     return 0;
 }
 
 static int end(void **state)
 {
     (void)state;
-    char command[128];
-    snprintf(command, sizeof(command), "rm -r %s", folder);
-    return system(command);
+    sim_rig_end();
+    return 0;
 }
 
 int main(void)
