@@ -231,8 +231,7 @@ void mu_ps_client_add_server(struct mu_ps_client *client, int order, struct mu_l
     assert(!server->link);
     server->link = link;
     server->ended = !mu_link_alive(link);
-    if (client->options.replicas == 0) /* with standbys we write to more at once */
-        mu_link_hold_little(link);
+    mu_link_hold_at_most(link, mu_ps_held_bytes(client->options.replicas));
     mu_link_adopt(link, &server_events, server);
     if (client->options.relinks)
         mu_client_relink_resume(server);

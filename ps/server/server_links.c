@@ -28,23 +28,6 @@ static enum mu_ps_flaw flaw_of(
     return mu_ps_rows_flaw(peer->at_hand.buffer, (float)push->scale);
 }
 
-/* With standbys a gradient waits here until all servers have it. One that is not taken out of its
- * socket meanwhile stands in nobody's way in the caches: worth it where it is long, since its
- * worker waits to be read then. What is read first needs nothing of what comes after, on any
- * server. */
-#define WAITS_UNREAD_BYTES ((size_t)256 << 10)
-
-static bool waits_unread(struct mu_ps_peer *peer)
-{
-    struct mu_ps_server *server = peer->server;
-    uint64_t next = peer->of_worker.sequence_next;
-    if (server->options.replicas == 0 || mu_ps_span_bytes(server) < WAITS_UNREAD_BYTES || next == 0)
-        return false;
-    const struct mu_ps_buffer *last = mu_ps_buffer_of(server, peer->index, next - 1);
-    return last->sequence == next - 1 &&
-           (last->state == MU_PS_BUFFER_WAITING || last->state == MU_PS_BUFFER_QUEUED);
-}
-
 /* False: the worker is refused. */
 static bool read_push(struct mu_ps_peer *peer, const struct mu_frame *frame, const void *body)
 {
@@ -112,8 +95,7 @@ static enum mu_link_answer on_worker_frame(void *owner, struct mu_link *link,
         return mu_ps_share_frame(peer, frame, body);
     struct mu_ps_buffer *buffer =
         mu_ps_buffer_of(server, peer->index, peer->of_worker.sequence_next);
-    if (!server->begun || !mu_ps_knows_head(server) || buffer->state != MU_PS_BUFFER_FREE ||
-        waits_unread(peer))
+    if (!server->begun || !mu_ps_knows_head(server) || buffer->state != MU_PS_BUFFER_FREE)
         return mu_ps_hold(peer);
     peer->at_hand.buffer = buffer;
     if (is_rows && !mu_ps_rows_frame(peer, buffer, frame, body, ret_payload))
@@ -188,8 +170,7 @@ void mu_ps_server_add_worker(struct mu_ps_server *server, int replica, struct mu
     if (server->options.relinks)
         mu_ps_relink_end(peer);
     peer->link_number++;
-    if (server->options.replicas == 0) /* with standbys workers write to more at once */
-        mu_link_hold_little(link);
+    mu_link_hold_at_most(link, mu_ps_held_bytes(server->options.replicas));
     mu_ps_add_peer(peer, link, &worker_events);
 }
 

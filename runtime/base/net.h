@@ -88,9 +88,9 @@ struct mu_net_ops {
     /* Has the other end's host all that was written and is done? What it has not is lost if the
      * stream is closed while something is unread, or comes. Never waits. */
     bool (*delivered)(struct mu_stream *stream);
-    /* For large writes: of a stream inside one host the kernel holds so little that what is written
-     * is still in a cache when it is read. NULL: the driver knows no such thing. */
-    void (*hold_little)(struct mu_stream *stream);
+    /* For large writes: of a stream inside one host the kernel holds about so many bytes, so that
+     * what is written is still in a cache when it is read. NULL: the driver knows no such thing. */
+    void (*hold_at_most)(struct mu_stream *stream, int bytes);
     /* "10.0.0.3:41233", the other end. */
     void (*peer_name)(struct mu_stream *stream, char *out, size_t bytes);
     /* No callback comes after this, except `done` with CLOSED for writes that were under way, from

@@ -318,11 +318,11 @@ void mu_uv_own(struct mu_stream *stream, const struct mu_stream_events *events, 
     mu_uv_resume(stream);
 }
 
-void mu_uv_hold_little(struct mu_stream *stream)
+void mu_uv_hold_at_most(struct mu_stream *stream, int bytes)
 {
     uv_os_fd_t fd;
     if (!is_unix(stream) && !stream->closing && uv_fileno(&stream->uv.handle, &fd) == 0)
-        mu_tcp_socket_hold_little(fd);
+        mu_tcp_socket_hold_at_most(fd, bytes);
 }
 
 /* ---- questions ---- */

@@ -83,8 +83,8 @@ void mu_link_flush(struct mu_link *link, int64_t deadline_ns);
  * the link has ended the send is done at once, with CLOSED. */
 void mu_link_send(struct mu_link *link, struct mu_send *send, const struct mu_frame *frame,
     const void *body, const void *payload);
-/* For a link with large payloads: see hold_little of struct mu_net_ops. */
-void mu_link_hold_little(struct mu_link *link);
+/* For a link with large payloads: see hold_at_most of struct mu_net_ops. */
+void mu_link_hold_at_most(struct mu_link *link, int bytes);
 /* Copies a frame without payload and sends it; for control messages. At most MU_LINK_POSTS_MAX wait
  * at once: a peer that does not read ends with the link CLOSED (ENOBUFS). */
 #define MU_LINK_POSTS_MAX 256

@@ -100,8 +100,8 @@ int mu_link_posts_waiting(const struct mu_link *link)
     return link->posts_waiting;
 }
 
-void mu_link_hold_little(struct mu_link *link)
+void mu_link_hold_at_most(struct mu_link *link, int bytes)
 {
-    if (link->stream && link->loop->ops->hold_little)
-        link->loop->ops->hold_little(link->stream);
+    if (link->stream && link->loop->ops->hold_at_most)
+        link->loop->ops->hold_at_most(link->stream, bytes);
 }

@@ -7,11 +7,9 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
-/* Asked for; the kernel takes twice that, and counts what it needs itself, too. With less than two
- * segments the receiver would wait for the second before it acknowledges the first, for 40 ms. */
-#define HELD_BYTES (384 << 10)
-#define SEGMENT_BYTES (64 << 10) /* of loopback */
-static_assert(2 * HELD_BYTES > 2 * SEGMENT_BYTES, "two segments have room");
+/* Of loopback. With less than two of them the receiver would wait for the second before it
+ * acknowledges the first, for 40 ms. */
+#define SEGMENT_BYTES (64 << 10)
 
 static bool same_ip(const struct sockaddr_storage *a, const struct sockaddr_storage *b)
 {
@@ -47,9 +45,10 @@ void mu_tcp_socket_unpace(int fd)
         (void)setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "reno", 4);
 }
 
-void mu_tcp_socket_hold_little(int fd)
+void mu_tcp_socket_hold_at_most(int fd, int bytes)
 {
-    const int bytes = HELD_BYTES;
+    /* The kernel takes twice what it is asked for, and counts what it needs itself, too. */
+    const int asked = bytes / 2 > 2 * SEGMENT_BYTES ? bytes / 2 : 2 * SEGMENT_BYTES;
     if (has_one_address(fd))
-        (void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes));
+        (void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &asked, sizeof(asked));
 }

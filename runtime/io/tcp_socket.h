@@ -11,7 +11,8 @@ void mu_tcp_socket_unpace(int fd);
 bool mu_tcp_socket_delivered(int fd);
 
 /* By default the kernel takes megabytes that nobody has read yet, and both of its copies go through
- * memory. Such a socket then takes no more than what stays in a cache in between. */
-void mu_tcp_socket_hold_little(int fd);
+ * memory. Such a socket then takes about `bytes`, at least two segments of loopback, and no more
+ * than the host's net.core.wmem_max allows twice. */
+void mu_tcp_socket_hold_at_most(int fd, int bytes);
 
 #endif

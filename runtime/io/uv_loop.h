@@ -44,7 +44,7 @@ void mu_uv_write(
     struct mu_stream *stream, struct mu_write *write, const struct mu_part *parts, int part_count);
 void mu_uv_resume(struct mu_stream *stream);
 bool mu_uv_delivered(struct mu_stream *stream);
-void mu_uv_hold_little(struct mu_stream *stream);
+void mu_uv_hold_at_most(struct mu_stream *stream, int bytes);
 void mu_uv_peer_name(struct mu_stream *stream, char *out, size_t bytes);
 void mu_uv_close(struct mu_stream *stream);
 /* Writes what all streams have gathered. False: there was nothing. */

@@ -6,10 +6,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* Two segments of loopback, and what the kernel counts besides. */
-#define LEAST_BYTES (2 * (64 << 10) + 4096)
-#define MOST_BYTES                                                                                 \
-    (1 << 20) /* what a second-level cache holds, and half of what the kernel would take */
+#define TWO_SEGMENTS (2 * (64 << 10)) /* of loopback */
 
 static struct sockaddr_in address_of(const char *host)
 {
@@ -43,17 +40,21 @@ static int held_bytes(int fd)
     return bytes;
 }
 
-static void inside_a_host_little_is_held_and_yet_two_segments(void **state)
+static void inside_a_host_no_more_is_held_than_asked_and_yet_two_segments(void **state)
 {
     (void)state;
-    int far, near = connect_from("127.0.0.1", "127.0.0.1", &far);
-    const int large = 4 * MOST_BYTES;
-    for (int i = 0; i < 2; i++) {
-        int fd = i == 0 ? near : far;
-        assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &large, sizeof(large)), 0);
-        mu_tcp_socket_hold_little(fd);
-        assert_in_range(held_bytes(fd), LEAST_BYTES, MOST_BYTES);
-        close(fd);
+    static const struct {
+        int asked, most;
+    } cases[] = {{1, 2 * TWO_SEGMENTS}, {TWO_SEGMENTS, 2 * TWO_SEGMENTS}, {384 << 10, 384 << 10}};
+    const int large = 1 << 20;
+    for (int i = 0; i < (int)MU_COUNT_OF(cases); i++) {
+        int far, near = connect_from("127.0.0.1", "127.0.0.1", &far);
+        assert_int_equal(setsockopt(near, SOL_SOCKET, SO_SNDBUF, &large, sizeof(large)), 0);
+        mu_tcp_socket_hold_at_most(near, cases[i].asked);
+        assert_true(held_bytes(near) > TWO_SEGMENTS);
+        assert_true(held_bytes(near) <= cases[i].most);
+        close(near);
+        close(far);
     }
 }
 
@@ -62,7 +63,7 @@ static void to_another_address_the_kernel_holds_what_it_likes(void **state)
     (void)state;
     int far, near = connect_from("127.0.0.1", "127.0.0.2", &far);
     int before = held_bytes(near);
-    mu_tcp_socket_hold_little(near);
+    mu_tcp_socket_hold_at_most(near, 1 << 20);
     assert_int_equal(held_bytes(near), before);
     close(near);
     close(far);
@@ -71,7 +72,7 @@ static void to_another_address_the_kernel_holds_what_it_likes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(inside_a_host_little_is_held_and_yet_two_segments),
+        cmocka_unit_test(inside_a_host_no_more_is_held_than_asked_and_yet_two_segments),
         cmocka_unit_test(to_another_address_the_kernel_holds_what_it_likes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
