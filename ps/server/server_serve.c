@@ -364,7 +364,6 @@ enum mu_status mu_ps_serve_buffer(struct mu_ps_server *server, struct mu_ps_buff
 {
     assert(buffer->state == MU_PS_BUFFER_QUEUED);
     server->sequence_served[buffer->worker]++;
-    server->look_again |= server->workers[buffer->worker].held;
     if (mu_ps_is_head(server)) {
         buffer->flaw = buffer->here_flaw;
         buffer->here_count = 0;
