@@ -13,8 +13,9 @@ struct piece {
     char *to;
     enum mu_leg_use use;
     uint64_t tag;
-    /* Which comes first, here and at the other end. Whoever waits, waits for the earliest of all
-     * that it has under way; so somebody can always go on, however unequal the legs are. */
+    /* Which comes first, here and at the other end: by step and segment. Whoever waits, waits for
+     * the earliest of all that it has under way; so somebody can always go on, however unequal the
+     * legs are. */
     uint64_t turn;
 };
 
@@ -36,7 +37,7 @@ struct run {
     const struct mu_reducer *reducer;
     size_t element_bytes;
     bool narrows;
-    uint64_t own; /* pieces of a relay that lie here from the start */
+    uint64_t here; /* the turn of the next piece to come */
     struct lane out, in;
 };
 
@@ -79,10 +80,24 @@ static bool more(struct lane *lane)
     return true;
 }
 
+static uint64_t turn_of(int step, uint32_t index)
+{
+    return (uint64_t)step << 32 | index;
+}
+
+/* Of a relay all that one sends is all that its neighbour receives, so that numbers go on from
+ * round to round. */
+static uint64_t tag_of(const struct lane *lane)
+{
+    const struct mu_flow *flow = lane->flow;
+    uint32_t step = (uint32_t)(flow->relays ? lane->step % flow->relays : lane->step);
+    uint64_t segment = flow->relays ? lane->posted & MU_GROUP_SEGMENT_MAX : lane->index;
+    return mu_group_tag(flow->group, flow->step_first + step, segment);
+}
+
 static struct piece *cut(struct lane *lane, size_t element_bytes)
 {
     const struct mu_leg *leg = &lane->leg;
-    const struct mu_flow *flow = lane->flow;
     size_t left = leg->count - lane->done, offset = lane->done * element_bytes;
     struct piece *piece = &lane->under_way[lane->posted % IN_FLIGHT];
     *piece = (struct piece){
@@ -91,8 +106,8 @@ static struct piece *cut(struct lane *lane, size_t element_bytes)
         .from = leg->from ? (const char *)leg->from + offset : NULL,
         .to = leg->to ? (char *)leg->to + offset : NULL,
         .use = leg->use,
-        .tag = mu_group_tag(flow->group, flow->step_first + (uint32_t)lane->step, lane->index),
-        .turn = flow->relays ? lane->posted : (uint64_t)lane->step << 32 | lane->index,
+        .tag = tag_of(lane),
+        .turn = turn_of(lane->step, lane->index),
     };
     lane->done += piece->count;
     lane->index++;
@@ -174,15 +189,18 @@ static void use(struct run *run, uint64_t number)
 
 /* ---- the run ---- */
 
+/* May the next piece be sent? There is one. */
 static bool is_here(const struct run *run)
 {
-    return !run->flow->relays || run->out.posted < run->own + run->in.finished;
+    const struct lane *out = &run->out;
+    int relays = run->flow->relays;
+    return !relays || out->step % relays == 0 || turn_of(out->step - 1, out->index) < run->here;
 }
 
 /* What others wait for goes first. */
 static void post_all(struct run *run)
 {
-    while (run->out.posted - run->out.finished < IN_FLIGHT && is_here(run) && more(&run->out))
+    while (run->out.posted - run->out.finished < IN_FLIGHT && more(&run->out) && is_here(run))
         post_send(run);
     while (run->in.posted - run->in.finished < IN_FLIGHT && more(&run->in))
         post_receive(run);
@@ -212,12 +230,6 @@ static enum mu_status wait_for_oldest(struct lane *lane, int64_t deadline_ns, in
         lane->flow->group, &lane->ops[lane->finished % IN_FLIGHT], deadline_ns, ret_rank);
 }
 
-static uint64_t pieces_of(const struct mu_flow *flow, size_t count)
-{
-    size_t segment = segment_of(flow, count);
-    return (count + segment - 1) / segment;
-}
-
 /* Does it travel in a half type (request->wire)? */
 static bool narrows_on_wire(const struct mu_request *request)
 {
@@ -236,14 +248,13 @@ enum mu_status mu_flow_run(const struct mu_flow *flow, int64_t deadline_ns, int 
         .out = lane_of(flow, flow->sends, flow->group->send),
         .in = lane_of(flow, flow->receives, flow->group->receive),
     };
-    if (flow->relays && flow->steps > 0)
-        run.own = pieces_of(flow, flow->sends(flow->plan, 0).count);
     for (post_all(&run); under_way(&run.in) || under_way(&run.out); post_all(&run)) {
         if (waits_for_send(&run)) {
             MU_TRY(wait_for_oldest(&run.out, deadline_ns, ret_rank));
             run.out.finished++;
         } else {
             MU_TRY(wait_for_oldest(&run.in, deadline_ns, ret_rank));
+            run.here = oldest(&run.in)->turn + 1;
             use(&run, run.in.finished++);
         }
     }

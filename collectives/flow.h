@@ -13,8 +13,9 @@
  *     receives   leg of step 0, leg of step 1, ...
  *
  * The steps of a flow are not told apart on the wire: there is no pause between them. Where the
- * flow `relays`, the leg sent at step i+1 is the one received at step i, and each of its segments
- * leaves as soon as it is here; otherwise all that is sent lies ready from the start.
+ * flow `relays`, it does so in rounds of `relays` steps: within a round the leg sent at step i+1 is
+ * the one received at step i, and each of its segments leaves as soon as it is here. What is sent
+ * at the first step of a round, and without relaying at any, lies ready from the start.
  *
  * The legs of both ends must fit: what rank a sends to b at a step, b receives from a at that step.
  */
@@ -39,7 +40,7 @@ struct mu_flow {
     const struct mu_request *request; /* for its types and its reduction */
     uint32_t step_first;              /* for tags: several flows may make one operation */
     int steps;
-    bool relays;
+    int relays; /* steps of a round, of which all have as many; 0: none relays */
     struct mu_leg (*sends)(const void *plan, int step);
     struct mu_leg (*receives)(const void *plan, int step);
     const void *plan;

@@ -34,9 +34,10 @@ static struct mu_span part_of(const struct mu_request *request, int ranks, int p
     return mu_request_part(request, ranks, part);
 }
 
-static struct mu_leg leg_of(const struct plan *plan, int rank, int part)
+static struct mu_leg leg_of(const struct plan *plan, int rank, int part, int step)
 {
-    struct mu_span span = part_of(plan->request, plan->ring.ranks, part);
+    struct mu_span span =
+        mu_ring_part(&plan->ring, part_of(plan->request, plan->ring.ranks, part), step);
     size_t first_bytes = span.first * mu_dtype_bytes(plan->request->dtype);
     return (struct mu_leg){
         .rank = rank,
@@ -49,8 +50,8 @@ static struct mu_leg leg_of(const struct plan *plan, int rank, int part)
 static struct mu_leg sends(const void *owner, int step)
 {
     const struct plan *plan = owner;
-    struct mu_leg leg = leg_of(plan, plan->right, mu_ring_sends(&plan->ring, step));
-    if (step != plan->ring.adding_steps)
+    struct mu_leg leg = leg_of(plan, plan->right, mu_ring_sends(&plan->ring, step), step);
+    if (step % plan->ring.steps != plan->ring.adding_steps)
         leg.to = NULL; /* only a whole sum is rounded at home too */
     return leg;
 }
@@ -58,9 +59,32 @@ static struct mu_leg sends(const void *owner, int step)
 static struct mu_leg receives(const void *owner, int step)
 {
     const struct plan *plan = owner;
-    struct mu_leg leg = leg_of(plan, plan->left, mu_ring_receives(&plan->ring, step));
-    leg.use = step < plan->ring.adding_steps ? MU_LEG_BEFORE : MU_LEG_REPLACES;
+    struct mu_leg leg = leg_of(plan, plan->left, mu_ring_receives(&plan->ring, step), step);
+    leg.use = mu_ring_adds(&plan->ring, step) ? MU_LEG_BEFORE : MU_LEG_REPLACES;
     return leg;
+}
+
+/* ---- rounds ---- */
+
+/* Of each chunk, in a round: what one rank works on fits into a second-level cache, and what all
+ * ranks of a host do into the one that they share. */
+#define ROUND_BYTES ((size_t)512 << 10)
+#define ONE_ROUND_BYTES (4 * ROUND_BYTES) /* so short a chunk is in a cache anyway */
+#define ROUND_MESSAGES 32 /* a step of a round is no shorter: it hides their delay */
+
+static struct mu_ring_plan plan_of(
+    const struct mu_group *group, const struct mu_request *request, int rank)
+{
+    struct mu_ring_plan ring =
+        mu_ring_plan(request->kind, group->deterministic, group->count, rank);
+    const struct mu_costs *costs = &group->costs;
+    size_t bytes = request->count * mu_dtype_bytes(request->dtype);
+    size_t chunk = bytes / (size_t)group->count, round = ROUND_BYTES;
+    if (costs->byte > 0)
+        round = (size_t)fmax((double)round, ROUND_MESSAGES * costs->message / costs->byte);
+    if (request->kind == MU_ALLREDUCE && chunk > ONE_ROUND_BYTES)
+        ring.rounds = mu_ring_rounds(chunk, round);
+    return ring;
 }
 
 static enum mu_status run(
@@ -68,15 +92,15 @@ static enum mu_status run(
 {
     struct plan plan = {
         .request = request,
-        .ring = mu_ring_plan(request->kind, group->deterministic, group->count, group->rank),
+        .ring = plan_of(group, request, group->rank),
         .left = (group->rank + group->count - 1) % group->count,
         .right = (group->rank + 1) % group->count,
     };
     struct mu_flow flow = {
         .group = group,
         .request = request,
-        .steps = plan.ring.steps,
-        .relays = true,
+        .steps = plan.ring.steps * plan.ring.rounds,
+        .relays = plan.ring.steps,
         .sends = sends,
         .receives = receives,
         .plan = &plan,
@@ -96,15 +120,16 @@ static double score(
     (void)ret_why;
     const struct mu_costs *costs = &group->costs;
     double bytes = (double)request->count * (double)mu_flow_wire_bytes(request);
-    struct mu_ring_plan plan = mu_ring_plan(request->kind, group->deterministic, group->count, 0);
-    double chunk = request->kind == MU_BROADCAST ? bytes : bytes / group->count;
-    double segment = fmin(chunk, (double)mu_flow_segment_bytes(costs, (size_t)chunk));
+    struct mu_ring_plan plan = plan_of(group, request, 0);
+    double leg = request->kind == MU_BROADCAST ? bytes : bytes / group->count / plan.rounds;
+    double segment = fmin(leg, (double)mu_flow_segment_bytes(costs, (size_t)leg));
     double added = costs->byte + costs->add;
     double passing = costs->message + segment * costs->byte;
     if (request->kind == MU_BROADCAST)
         return bytes * costs->byte + costs->message + (plan.steps - 1) * passing;
-    return costs->message + plan.adding_steps * step_of(costs, chunk, segment, added) +
-           (plan.steps - plan.adding_steps) * step_of(costs, chunk, segment, costs->byte);
+    double round = plan.adding_steps * step_of(costs, leg, segment, added) +
+                   (plan.steps - plan.adding_steps) * step_of(costs, leg, segment, costs->byte);
+    return costs->message + plan.rounds * round;
 }
 
 const struct mu_algorithm mu_ring = {

@@ -33,6 +33,15 @@ static void long_vectors_travel_in_segments(void **state)
     sum_of(5, MU_FLOW_SEGMENT_BYTES_MIN + 7);
 }
 
+/* Chunks that are longer than a cache go in rounds, whose parts need not be equal. */
+static void longer_ones_in_rounds(void **state)
+{
+    (void)state;
+    sum_of(2, 2 * 9 * SEGMENT_COUNT + 3);
+    sum_of(3, 3 * 9 * SEGMENT_COUNT - 1);
+    sum_of(5, 5 * 11 * SEGMENT_COUNT + 6);
+}
+
 /* ---- half types on the wire ---- */
 
 static float rounded(enum mu_dtype half, float x)
@@ -89,6 +98,7 @@ static void sums_that_travel_in_half_types_end_bit_equal(void **state)
             narrow_sum_of(half, ranks, 1000);
             narrow_sum_of(half, ranks, 9 * SEGMENT_COUNT + 1);
         }
+    narrow_sum_of(MU_BFLOAT16, 2, 2 * 9 * SEGMENT_COUNT + 3); /* in rounds */
 }
 
 /* ---- parts of any length ---- */
@@ -181,6 +191,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_rank_gets_the_sum_in_the_promised_order),
         cmocka_unit_test(long_vectors_travel_in_segments),
+        cmocka_unit_test(longer_ones_in_rounds),
         cmocka_unit_test(sums_that_travel_in_half_types_end_bit_equal),
         cmocka_unit_test(parts_of_any_length_are_gathered_and_scattered),
         cmocka_unit_test(a_rank_that_leaves_ends_the_others_with_its_name),
