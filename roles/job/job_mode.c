@@ -178,9 +178,9 @@ static enum mu_status fit_workers(const struct fit *fit, int replica_count)
     if (needed <= replica_count)
         return MU_OK;
     return unfit(fit, "add workers, or ask for less of them",
-        "mode `sync` with %lld workers and %lld backups needs %lld replicas; the cluster has %d",
-        (long long)(needed - mode->backups), (long long)mode->backups, (long long)needed,
-        replica_count);
+        "mode `sync` with %lld worker%s and %lld backup%s needs %lld replicas; the cluster has %d",
+        (long long)(needed - mode->backups), needed - mode->backups == 1 ? "" : "s",
+        (long long)mode->backups, mode->backups == 1 ? "" : "s", (long long)needed, replica_count);
 }
 
 /* An entry of a schedule may have it for another, or from what was before. */

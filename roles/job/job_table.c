@@ -12,6 +12,19 @@ static enum mu_status check_limit(const struct mu_job *job, struct mu_log *log)
         (long long)job->mode.row_limit);
 }
 
+/* What would change nothing is not what somebody meant. */
+static enum mu_status check_none(const struct mu_job *job, struct mu_log *log)
+{
+    const char *key = job->mode.row_limit != 0                    ? "row_limit"
+                      : job->mode.rows == MU_ROWS_DENSE           ? "rows"
+                      : job->mode.row_split == MU_ROW_SPLIT_RANGE ? "row_split"
+                                                                  : NULL;
+    if (!key)
+        return MU_OK;
+    return mu_fail(log, MU_E0204, "leave it out, or use a model with embedding rows",
+        "mode.%s is for embedding rows, and model `%s` has none", key, job->model->name);
+}
+
 /* Of a server, or of the only replica. */
 static size_t row_limit_of(const struct mu_job *job, size_t servers)
 {
@@ -28,7 +41,7 @@ enum mu_status mu_job_table_fit(
     struct mu_log *log, const struct mu_job *job, int replica_count, int ps_count)
 {
     if (!job->model->row_width)
-        return MU_OK;
+        return check_none(job, log);
     MU_TRY(check_limit(job, log));
     size_t entries = job->dataset->entries ? job->dataset->entries(job->dataset_options) : 0;
     if (job->mode.row_limit == 0 || entries == 0)

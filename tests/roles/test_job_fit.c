@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "tests/roles/job_case.h"
 #include "roles/job/job_table.h"
+#include "tests/roles/job_case.h"
 
 /* What a job makes of a cluster: modes, schedules, algorithms and tables that fit it, or do not. */
 
@@ -53,9 +53,13 @@ static void a_mode_that_cannot_be_says_what_would_do(void **state)
         {"\"kind\": \"sync\", \"workers\": 3", 4, 0,
             {"mode `sync` with mode.workers or mode.backups needs", "by all-reduce"}},
         {"\"kind\": \"sync\", \"workers\": 4, \"backups\": 1", 4, 1,
-            {"4 workers and 1 backups needs 5 replicas; the cluster has 4", "add workers"}},
+            {"4 workers and 1 backup needs 5 replicas; the cluster has 4", "add workers"}},
         {"\"kind\": \"sync\", \"backups\": 4", 4, 1, {"needs 5 replicas"}},
         {"\"kind\": \"async\", \"backups\": 1", 4, 1, {"are for mode `sync`"}},
+        {"\"kind\": \"async\", \"row_limit\": 100", 4, 1,
+            {"mode.row_limit is for embedding rows, and model `mlp` has none", "leave it out"}},
+        {"\"kind\": \"async\", \"rows\": \"dense\"", 4, 1, {"mode.rows is for embedding rows"}},
+        {"\"kind\": \"sync\", \"row_split\": \"range\"", 4, 0, {"mode.row_split is for embedding"}},
         {"\"kind\": \"async\", \"gradients\": 5", 4, 1,
             {"mode.gradients is for mode `softsync`: it is 5", "or leave it out"}},
         {"\"kind\": \"sync\", \"gradients\": 5", 4, 0, {"mode.gradients is for mode `softsync`"}},
