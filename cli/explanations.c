@@ -167,8 +167,9 @@ static const struct mu_explanation explanations[MU_ERROR_COUNT] = {
         "missing permissions; a full disk; a run of the same name"},
     [MU_E0605] = {
         "An output could not be written to its end. A run whose checkpoint it was trains on and "
-        "tries the next; only the last checkpoint of a run ends it with this.",
-        "a full disk or quota; a network file system that went away"},
+        "tries the next; only the last checkpoint of a run ends it with this. So does a resume "
+        "that may not read its checkpoints: they may well be whole.",
+        "a full disk or quota; a network file system that went away; files of another user"},
     [MU_E0606] = {
         "The checkpoint has a format that this version does not know.",
         "it was written by a newer muster"},

@@ -25,6 +25,8 @@
  */
 struct mu_push_counts;
 
+#define MU_REPLICA_MESH_MAX 64 /* replicas that all have a link to each other */
+
 struct mu_replica {
     struct mu_task_run *run;
     struct mu_world *world;
@@ -81,6 +83,8 @@ struct mu_replica {
     struct mu_communicator communicator;
     struct mu_cluster *cluster; /* NULL: alone */
     struct mu_group group;
+    char names[MU_REPLICA_MESH_MAX][MU_TASK_NAME_MAX]; /* of its ranks, where all have links */
+    const char *name[MU_REPLICA_MESH_MAX];
     void *compressor;            /* synchronous: its state */
     struct mu_arena residual;    /* what it has left out so far; empty if it leaves out nothing */
     struct mu_ps_client *client; /* asynchronous */

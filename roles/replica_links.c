@@ -9,8 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MESH_MAX 64 /* replicas that all have a link to each other */
-
 /* Commands for the communication thread that make, use and close its links. */
 
 static int64_t link_deadline(const struct mu_replica *replica)
@@ -48,7 +46,8 @@ enum mu_status mu_replica_cut(struct mu_replica *replica, enum mu_status status)
 static bool is_neighbour(const struct mu_replica *replica, int rank)
 {
     int away = (rank - replica->rank + replica->count) % replica->count;
-    return away != 0 && (replica->count <= MESH_MAX || away == 1 || away == replica->count - 1);
+    return away != 0 &&
+           (replica->count <= MU_REPLICA_MESH_MAX || away == 1 || away == replica->count - 1);
 }
 
 static enum mu_status make_link(struct mu_replica *replica, int rank, struct mu_link **ret_link)
@@ -69,7 +68,7 @@ static enum mu_status make_large_group(struct mu_replica *replica, struct mu_tra
         transport->ops->close(transport);
         return mu_fail(replica->log, MU_E0204, "leave out mode.transport and mode.algorithm",
             "more than %d replicas talk around a ring over tcp, and this job asks for another way",
-            MESH_MAX);
+            MU_REPLICA_MESH_MAX);
     }
     MU_TRY(mu_group_init(&replica->group, replica->world, transport));
     replica->group.deterministic = mode->deterministic;
@@ -100,6 +99,17 @@ static enum mu_status make_more_links(void *owner, int64_t deadline_ns, struct m
     return MU_OK;
 }
 
+/* So that who reads of a rank need not count tasks. */
+static void name_ranks(struct mu_replica *replica, struct mu_transport *transport)
+{
+    for (int rank = 0; rank < replica->count; rank++) {
+        mu_task_name(&replica->spec->task[mu_spec_replica(replica->spec, rank)],
+            replica->names[rank], sizeof(replica->names[rank]));
+        replica->name[rank] = replica->names[rank];
+    }
+    transport->names = replica->name;
+}
+
 static enum mu_status make_group(struct mu_replica *replica, struct mu_transport *transport)
 {
     static const char *const transports[] = {
@@ -113,8 +123,9 @@ static enum mu_status make_group(struct mu_replica *replica, struct mu_transport
         .more = {make_more_links, replica}};
     static_assert(MU_JOB_STREAMS_MAX == MU_TCP_STREAMS_MAX, "what a job may ask for");
     int64_t since = mu_now(replica->world);
-    if (replica->count > MESH_MAX)
+    if (replica->count > MU_REPLICA_MESH_MAX)
         return make_large_group(replica, transport);
+    name_ranks(replica, transport);
     MU_TRY(mu_task_blame(replica->cluster,
         mu_group_build(
             &replica->group, replica->world, transport, &options, link_deadline(replica)),

@@ -306,12 +306,35 @@ static enum mu_status say_final(const struct mu_checkpoint_loading *load, enum m
         "%s", load->quiet->first_text);
 }
 
+/* What cannot be read may well be whole: nobody is sent away from it to begin anew. */
+static enum mu_status say_none_readable(
+    const struct mu_checkpoint_loading *load, int count, int unreadable)
+{
+    char what[80] = "the only checkpoint cannot be read";
+    if (count > 1)
+        mu_format(what, sizeof(what),
+            "%d of the %d checkpoints cannot be read, and none is whole; the oldest", unreadable,
+            count);
+    char all[MU_CHECKPOINT_WHERE_BYTES], word[MU_SHELL_WORD_BYTES];
+    char help[MU_SHELL_WORD_BYTES + 160];
+    bool is_there = folder_of(load, all);
+    mu_format(help, sizeof(help),
+        "`ls -lR %s; id` shows whose they are and who this is; when they can be read again, the "
+        "same command goes on",
+        mu_shell_word(word, all));
+    return mu_fail(load->log, MU_E0605,
+        is_there ? help : "when they can be read again, the same command goes on", "%s: %s", what,
+        load->quiet->first_text);
+}
+
 /* Every entry was looked at, and the oldest last. */
 static enum mu_status say_none_whole(
-    const struct mu_checkpoint_loading *load, int count, enum mu_status status)
+    const struct mu_checkpoint_loading *load, int count, int unreadable, enum mu_status status)
 {
     if (count < 1 || !is_unsaid(load))
         return say_final(load, status);
+    if (unreadable > 0)
+        return say_none_readable(load, count, unreadable);
     char what[80] = "the only checkpoint is damaged";
     if (count > 1)
         mu_format(what, sizeof(what), "none of the %d checkpoints is whole; the oldest", count);
@@ -361,12 +384,15 @@ static enum mu_status say_foreign(
     return say_final(load, load_entry(load, step, ret_manifest));
 }
 
-static void say_fell_back(const struct mu_checkpoint_loading *load, int64_t step)
+static void say_fell_back(const struct mu_checkpoint_loading *load, int64_t step, int unreadable)
 {
     if (load->foreign->first_number != 0)
         mu_say(load->log, MU_LEVEL_WARN, "checkpoint of another job passed over%s: %s",
             load->parameters_only ? "" : ", which the next save drops", load->foreign->first_text);
-    mu_say(load->log, MU_LEVEL_WARN, "fell back to the checkpoint of step %lld", (long long)step);
+    mu_say(load->log, MU_LEVEL_WARN, "fell back to the checkpoint of step %lld%s", (long long)step,
+        unreadable > 0 && !load->parameters_only
+            ? "; the next save drops what could not be read, whole or not"
+            : "");
 }
 
 static enum mu_status load_newest(
@@ -375,12 +401,12 @@ static enum mu_status load_newest(
     struct mu_log quiet = mu_log_quiet();
     int64_t step = newest_up_to(load->store, INT64_MAX), foreign = -1;
     bool fell_back = false;
-    int damaged = 0;
+    int damaged = 0, unreadable = 0;
     load->foreign = &quiet;
     for (int tries = 0; step >= 0 && tries < MU_CHECKPOINTS_MAX; tries++) {
         enum mu_status status = load_entry(load, step, ret_manifest);
         if (status == MU_OK && fell_back)
-            say_fell_back(load, step);
+            say_fell_back(load, step, unreadable);
         bool is_foreign = status == MU_BAD_DATA && !is_unsaid(load);
         if (status == MU_PROTOCOL && foreign >= 0)
             return say_foreign(load, foreign, ret_manifest);
@@ -391,11 +417,12 @@ static enum mu_status load_newest(
         bool dropped = was_dropped(load->store, step);
         step = newest_up_to(load->store, dropped ? INT64_MAX : step - 1);
         damaged += !dropped && !is_foreign;
+        unreadable += !dropped && status == MU_IO_ERROR;
         if (step < 0 && foreign < 0)
-            return say_none_whole(load, damaged, status);
+            return say_none_whole(load, damaged, unreadable, status);
         if (!dropped && !is_foreign)
-            mu_say(load->log, MU_LEVEL_WARN, "damaged checkpoint passed over: %s",
-                load->quiet->first_text);
+            mu_say(load->log, MU_LEVEL_WARN, "%s checkpoint passed over: %s",
+                status == MU_IO_ERROR ? "unreadable" : "damaged", load->quiet->first_text);
         if (step < 0)
             return say_foreign(load, foreign, ret_manifest);
         fell_back = !dropped;

@@ -86,9 +86,9 @@ enum mu_status mu_checkpoint_save(
  * before it is tried; a step that was asked for by number is not replaced by another.
  *
  * NO_INPUT (MU_E0603): there is none. BAD_DATA: none is whole (MU_E0601), or it is of another model
- * or optimizer (MU_E0602, with a table). PROTOCOL (MU_E0606): of a newer version. NO_MEMORY. What
- * taking a row returns. After a failure the target's vectors hold anything. On success
- * *ret_manifest is the caller's to finish.
+ * or optimizer (MU_E0602, with a table). IO_ERROR (MU_E0605): none is whole, and one or more cannot
+ * be read. PROTOCOL (MU_E0606): of a newer version. NO_MEMORY. What taking a row returns. After a
+ * failure the target's vectors hold anything. On success *ret_manifest is the caller's to finish.
  */
 enum mu_status mu_checkpoint_load(struct mu_store *store, struct mu_log *log, int64_t step,
     const struct mu_checkpoint_target *target, struct mu_manifest *ret_manifest);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "runtime/io/store_directory.h"
+#include "runtime/base/shell.h"
 #include "runtime/io/folder.h"
 #include "runtime/io/store_open.h"
 #include <dirent.h>
@@ -347,9 +348,14 @@ static enum mu_status directory_open(struct mu_store *store, struct mu_log *log,
         (void)close(folder);
     if (fd < 0 && error == ENOENT)
         return MU_NO_INPUT;
-    if (fd < 0)
-        return mu_fail(log, error == ELOOP ? MU_E0601 : MU_E0605, NULL, "cannot open %s: %s", where,
-            error == ELOOP ? "it is a symbolic link" : strerror(error));
+    if (fd < 0) {
+        char word[MU_SHELL_WORD_BYTES], help[MU_SHELL_WORD_BYTES + 64];
+        mu_format(help, sizeof(help), "`ls -ld %s` shows what it is and who may read it",
+            mu_shell_word(word, where));
+        return error == ELOOP
+                   ? mu_fail(log, MU_E0601, NULL, "cannot open %s: it is a symbolic link", where)
+                   : mu_fail(log, MU_E0605, help, "cannot open %s: %s", where, strerror(error));
+    }
     enum mu_status status = check_plain(log, where, fd, bytes_max, ret_bytes);
     if (status == MU_OK)
         return mu_store_open_file(log, where, fd, ret_open);

@@ -5,7 +5,7 @@ test_exchange.py MUSTER"""
 import json
 import os
 
-from cluster import ASYNC, SYNC, Case, checkpoints, main, tensors
+from cluster import ASYNC, MUSTER, SYNC, Case, Process, checkpoints, main, tensors
 
 SHORT = ["--set", "data.samples=2400", "--set", "data.test_samples=500", "--epochs", "2"]
 WAYS = [["mode.transport=tcp"], ["mode.transport=shm"], ["mode.arena=false"],
@@ -95,6 +95,20 @@ class Exchange(Case):
                 "mode.bucket_bytes=65536"))
             self.assertEqual(run.summary["samples"], 3 * 193)
             self.assertEqual(run.summary["steps"], 6)
+
+    def test_who_is_not_in_shared_memory_is_named_as_in_the_spec(self):
+        run = Process("launcher", [
+            "unshare", "--mount", "sh", "-ec",
+            'mount -t tmpfs -o size=64k none /dev/shm || exec echo no mount; exec "$0" "$@"',
+            MUSTER, "run", SYNC, "--local", "chief=1,worker=1", *SHORT, "--steps", "2", "--out",
+            str(self.folder("run"))])
+        self.own(run)
+        code = run.ends()
+        if run.text.endswith("no mount") or "unshare failed" in run.text:
+            self.skipTest("this user may not mount over /dev/shm")
+        self.assertEqual(code, 0, run.text)
+        self.assertRegex(run.text, r"chief/0\] warning: worker/0 is on this host, but not in "
+                                   r"shared memory with us: /dev/shm is full")
 
     def test_the_timeline_shows_buckets_that_travel_while_backward_runs(self):
         run = self.trained("worker=2", *SHORT, "--steps", "20", *sets(

@@ -151,6 +151,23 @@ static void a_planted_link_or_pipe_is_not_read(void **state)
     store->ops->close(store);
 }
 
+/* A socket is what root may not open either. To make room would help nobody. */
+static void what_may_not_be_opened_is_named_with_who_may(void **state)
+{
+    struct mu_store *store = store_rig_open();
+    assert_ok(store_rig_put(store, 1, "x"));
+    char path[192], help[256];
+    void *data;
+    size_t bytes;
+    snprintf(path, sizeof(path), "%s/1/shut.bin", store_rig_checkpoints);
+    assert_int_equal(mknod(path, S_IFSOCK | 0600, 0), 0);
+    assert_int_equal(
+        store->ops->get(store, store_rig_said, 1, "shut.bin", 9, &data, &bytes), MU_IO_ERROR);
+    snprintf(help, sizeof(help), "`ls -ld %s` shows what it is and who may read it", path);
+    assert_said(&store_rig_log, help);
+    store->ops->close(store);
+}
+
 static void a_file_over_the_limit_is_not_read(void **state)
 {
     struct mu_store *store = store_rig_open();
@@ -187,6 +204,7 @@ int main(void)
         STORE_RIG_CASE(a_dropped_entry_is_gone),
         STORE_RIG_CASE(files_are_the_users_alone),
         STORE_RIG_CASE(a_planted_link_or_pipe_is_not_read),
+        STORE_RIG_CASE(what_may_not_be_opened_is_named_with_who_may),
         STORE_RIG_CASE(a_file_over_the_limit_is_not_read),
         STORE_RIG_CASE(a_folder_that_cannot_be_made_is_named),
     };

@@ -47,6 +47,69 @@ static void when_none_is_whole_there_is_one_error(void **state)
     assert_said(&rig.log, "= help: begin again in another directory: --out DIR");
 }
 
+static struct mu_store *behind;
+static int64_t refused_from; /* this entry and all after it */
+
+static size_t refuse_list(struct mu_store *self, int64_t *ret_numbers, size_t count_max)
+{
+    return behind->ops->list(behind, ret_numbers, count_max);
+}
+
+static void refuse_describe(struct mu_store *self, int64_t number, char *out, size_t bytes)
+{
+    behind->ops->describe(behind, number, out, bytes);
+}
+
+static enum mu_status refuse_get(struct mu_store *self, struct mu_log *log, int64_t number,
+    const char *name, size_t bytes_max, void **ret_data, size_t *ret_bytes)
+{
+    if (number < refused_from)
+        return behind->ops->get(behind, log, number, name, bytes_max, ret_data, ret_bytes);
+    return mu_fail(log, MU_E0605, NULL, "cannot open %s: Permission denied", name);
+}
+
+static enum mu_status refuse_open(struct mu_store *self, struct mu_log *log, int64_t number,
+    const char *name, size_t bytes_max, struct mu_store_open **ret_open, size_t *ret_bytes)
+{
+    return behind->ops->open(behind, log, number, name, bytes_max, ret_open, ret_bytes);
+}
+
+static enum mu_status load_refused(int64_t from)
+{
+    static const struct mu_store_ops ops = {
+        .list = refuse_list, .get = refuse_get, .open = refuse_open, .describe = refuse_describe};
+    struct mu_store refusing = {.ops = &ops};
+    run_rig_save(400, 3);
+    run_rig_save(500, 3);
+    behind = rig.store;
+    refused_from = from;
+    rig.store = &refusing;
+    enum mu_status status = run_rig_load(MU_CHECKPOINT_NEWEST);
+    rig.store = behind;
+    return status;
+}
+
+/* It may be whole: to begin anew is not what is offered, and the launcher may try again. */
+static void what_cannot_be_read_is_not_called_damaged(void **state)
+{
+    assert_int_equal(load_refused(400), MU_IO_ERROR);
+    assert_int_equal(rig.said->first_number, 605);
+    assert_said(&rig.log, "unreadable checkpoint passed over: cannot open ");
+    assert_said(&rig.log, "2 of the 2 checkpoints cannot be read, and none is whole; the oldest: ");
+    assert_null(strstr(rig.log.text, "damaged"));
+    assert_null(strstr(rig.log.text, "begin again"));
+}
+
+static void what_could_not_be_read_is_said_to_be_dropped(void **state)
+{
+    assert_ok(load_refused(500));
+    assert_int_equal(rig.loaded.manifest.step, 400);
+    assert_said(&rig.log, "unreadable checkpoint passed over: cannot open ");
+    assert_said(
+        &rig.log, "fell back to the checkpoint of step 400; the next save drops what could ");
+    mu_manifest_finish(&rig.loaded.manifest);
+}
+
 static void a_step_asked_for_is_not_replaced_by_another(void **state)
 {
     run_rig_save(400, 3);
@@ -70,6 +133,8 @@ int main(void)
         RUN_RIG_CASE(a_damaged_newest_falls_back_and_says_so),
         RUN_RIG_CASE(a_damaged_optimizer_falls_back_whole),
         RUN_RIG_CASE(when_none_is_whole_there_is_one_error),
+        RUN_RIG_CASE(what_cannot_be_read_is_not_called_damaged),
+        RUN_RIG_CASE(what_could_not_be_read_is_said_to_be_dropped),
         RUN_RIG_CASE(a_step_asked_for_is_not_replaced_by_another),
         RUN_RIG_CASE(without_a_checkpoint_input_is_missing),
     };
