@@ -327,6 +327,25 @@ static enum mu_status say_none_readable(
         load->quiet->first_text);
 }
 
+/* The run would go on from an older one, and its next save would drop this one, which may well be
+ * whole: that is for somebody to say. */
+static enum mu_status say_unreadable(const struct mu_checkpoint_loading *load, int64_t step)
+{
+    char where[MU_CHECKPOINT_WHERE_BYTES], word[MU_SHELL_WORD_BYTES], aside[MU_SHELL_WORD_BYTES];
+    char help[3 * MU_SHELL_WORD_BYTES + 192], away[MU_CHECKPOINT_WHERE_BYTES + 16];
+    load->store->ops->describe(load->store, step, where, sizeof(where));
+    mu_format(away, sizeof(away), "%s.unreadable", where);
+    mu_shell_word(word, where);
+    mu_format(help, sizeof(help),
+        "`ls -lR %s; id` shows whose it is and who this is; when it can be read again, the same "
+        "command goes on; to go on from the one before it: mv %s %s",
+        word, word, mu_shell_word(aside, away));
+    return mu_fail(load->log, MU_E0605,
+        strchr(where, '/') ? help : "when it can be read again, the same command goes on",
+        "checkpoint %lld cannot be read, and may be whole: %s", (long long)step,
+        load->quiet->first_text);
+}
+
 /* Every entry was looked at, and the oldest last. */
 static enum mu_status say_none_whole(
     const struct mu_checkpoint_loading *load, int count, int unreadable, enum mu_status status)
@@ -384,15 +403,12 @@ static enum mu_status say_foreign(
     return say_final(load, load_entry(load, step, ret_manifest));
 }
 
-static void say_fell_back(const struct mu_checkpoint_loading *load, int64_t step, int unreadable)
+static void say_fell_back(const struct mu_checkpoint_loading *load, int64_t step)
 {
     if (load->foreign->first_number != 0)
         mu_say(load->log, MU_LEVEL_WARN, "checkpoint of another job passed over%s: %s",
             load->parameters_only ? "" : ", which the next save drops", load->foreign->first_text);
-    mu_say(load->log, MU_LEVEL_WARN, "fell back to the checkpoint of step %lld%s", (long long)step,
-        unreadable > 0 && !load->parameters_only
-            ? "; the next save drops what could not be read, whole or not"
-            : "");
+    mu_say(load->log, MU_LEVEL_WARN, "fell back to the checkpoint of step %lld", (long long)step);
 }
 
 static enum mu_status load_newest(
@@ -406,7 +422,7 @@ static enum mu_status load_newest(
     for (int tries = 0; step >= 0 && tries < MU_CHECKPOINTS_MAX; tries++) {
         enum mu_status status = load_entry(load, step, ret_manifest);
         if (status == MU_OK && fell_back)
-            say_fell_back(load, step, unreadable);
+            say_fell_back(load, step);
         bool is_foreign = status == MU_BAD_DATA && !is_unsaid(load);
         if (status == MU_PROTOCOL && foreign >= 0)
             return say_foreign(load, foreign, ret_manifest);
@@ -415,6 +431,8 @@ static enum mu_status load_newest(
         if (is_foreign && foreign < 0)
             foreign = step;
         bool dropped = was_dropped(load->store, step);
+        if (status == MU_IO_ERROR && !dropped && !load->parameters_only)
+            return say_unreadable(load, step);
         step = newest_up_to(load->store, dropped ? INT64_MAX : step - 1);
         damaged += !dropped && !is_foreign;
         unreadable += !dropped && status == MU_IO_ERROR;

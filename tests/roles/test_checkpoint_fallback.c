@@ -48,7 +48,8 @@ static void when_none_is_whole_there_is_one_error(void **state)
 }
 
 static struct mu_store *behind;
-static int64_t refused_from; /* this entry and all after it */
+static int64_t refused_from; /* this entry and all after it, but what is damaged */
+static int64_t damaged = -1;
 
 static size_t refuse_list(struct mu_store *self, int64_t *ret_numbers, size_t count_max)
 {
@@ -63,7 +64,7 @@ static void refuse_describe(struct mu_store *self, int64_t number, char *out, si
 static enum mu_status refuse_get(struct mu_store *self, struct mu_log *log, int64_t number,
     const char *name, size_t bytes_max, void **ret_data, size_t *ret_bytes)
 {
-    if (number < refused_from)
+    if (number < refused_from || number == damaged)
         return behind->ops->get(behind, log, number, name, bytes_max, ret_data, ret_bytes);
     return mu_fail(log, MU_E0605, NULL, "cannot open %s: Permission denied", name);
 }
@@ -74,40 +75,76 @@ static enum mu_status refuse_open(struct mu_store *self, struct mu_log *log, int
     return behind->ops->open(behind, log, number, name, bytes_max, ret_open, ret_bytes);
 }
 
-static enum mu_status load_refused(int64_t from)
+static void save_both(void)
+{
+    run_rig_save(400, 3);
+    run_rig_save(500, 3);
+}
+
+static enum mu_status load_parameters(int64_t step)
+{
+    const struct mu_checkpoint_target target = {
+        .model = "mlp", .layout = &rig.layout, .parameters = rig.loaded.vector[0]};
+    return mu_checkpoint_read_for_eval(rig.store, rig.said, step, &target, &rig.loaded.manifest);
+}
+
+/* Of 400 and 500 those from `from` on cannot be read. */
+static enum mu_status load_refused(int64_t from, enum mu_status (*load)(int64_t step))
 {
     static const struct mu_store_ops ops = {
         .list = refuse_list, .get = refuse_get, .open = refuse_open, .describe = refuse_describe};
     struct mu_store refusing = {.ops = &ops};
-    run_rig_save(400, 3);
-    run_rig_save(500, 3);
     behind = rig.store;
     refused_from = from;
     rig.store = &refusing;
-    enum mu_status status = run_rig_load(MU_CHECKPOINT_NEWEST);
+    enum mu_status status = load(MU_CHECKPOINT_NEWEST);
     rig.store = behind;
     return status;
 }
 
-/* It may be whole: to begin anew is not what is offered, and the launcher may try again. */
+/* It may be whole, and what goes on from the one before it would drop it. */
+static void nothing_older_is_taken_for_what_cannot_be_read(void **state)
+{
+    save_both();
+    assert_int_equal(load_refused(500, run_rig_load), MU_IO_ERROR);
+    assert_int_equal(rig.said->first_number, 605);
+    assert_said(&rig.log, "checkpoint 500 cannot be read, and may be whole: cannot open ");
+    assert_null(strstr(rig.log.text, "damaged"));
+    assert_null(strstr(rig.log.text, "passed over"));
+}
+
+static void nor_below_one_that_is_damaged(void **state)
+{
+    save_both();
+    run_rig_flip(500, 0, 100);
+    damaged = 500;
+    assert_int_equal(load_refused(400, run_rig_load), MU_IO_ERROR);
+    damaged = -1;
+    assert_said(&rig.log, "damaged checkpoint passed over: ");
+    assert_said(&rig.log, "checkpoint 400 cannot be read, and may be whole: cannot open ");
+}
+
+/* Who only reads drops nothing. */
+static void an_evaluator_takes_the_one_before_it(void **state)
+{
+    save_both();
+    assert_ok(load_refused(500, load_parameters));
+    assert_int_equal(rig.loaded.manifest.step, 400);
+    assert_said(&rig.log, "unreadable checkpoint passed over: cannot open ");
+    assert_said(&rig.log, "fell back to the checkpoint of step 400");
+    mu_manifest_finish(&rig.loaded.manifest);
+}
+
+/* To begin anew is not what is offered, and the launcher may try again. */
 static void what_cannot_be_read_is_not_called_damaged(void **state)
 {
-    assert_int_equal(load_refused(400), MU_IO_ERROR);
+    save_both();
+    assert_int_equal(load_refused(400, load_parameters), MU_IO_ERROR);
     assert_int_equal(rig.said->first_number, 605);
     assert_said(&rig.log, "unreadable checkpoint passed over: cannot open ");
     assert_said(&rig.log, "2 of the 2 checkpoints cannot be read, and none is whole; the oldest: ");
     assert_null(strstr(rig.log.text, "damaged"));
     assert_null(strstr(rig.log.text, "begin again"));
-}
-
-static void what_could_not_be_read_is_said_to_be_dropped(void **state)
-{
-    assert_ok(load_refused(500));
-    assert_int_equal(rig.loaded.manifest.step, 400);
-    assert_said(&rig.log, "unreadable checkpoint passed over: cannot open ");
-    assert_said(
-        &rig.log, "fell back to the checkpoint of step 400; the next save drops what could ");
-    mu_manifest_finish(&rig.loaded.manifest);
 }
 
 static void a_step_asked_for_is_not_replaced_by_another(void **state)
@@ -133,8 +170,10 @@ int main(void)
         RUN_RIG_CASE(a_damaged_newest_falls_back_and_says_so),
         RUN_RIG_CASE(a_damaged_optimizer_falls_back_whole),
         RUN_RIG_CASE(when_none_is_whole_there_is_one_error),
+        RUN_RIG_CASE(nothing_older_is_taken_for_what_cannot_be_read),
+        RUN_RIG_CASE(nor_below_one_that_is_damaged),
+        RUN_RIG_CASE(an_evaluator_takes_the_one_before_it),
         RUN_RIG_CASE(what_cannot_be_read_is_not_called_damaged),
-        RUN_RIG_CASE(what_could_not_be_read_is_said_to_be_dropped),
         RUN_RIG_CASE(a_step_asked_for_is_not_replaced_by_another),
         RUN_RIG_CASE(without_a_checkpoint_input_is_missing),
     };
